@@ -1,0 +1,272 @@
+"""The Docker Engine over its socket: look at containers and images, pull by digest, tag, hold, tidy.
+
+This is the seam to docker-py: its exceptions become `EngineError` (the engine refused) or `EngineUnavailable` (no
+answer), and its dictionaries become `models.Container` and `models.Image`. Field meanings are those of the Engine API
+(https://docs.docker.com/reference/api/engine/).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from updater_core.errors import EngineError, EngineUnavailable
+from updater_core.models import Container, Credential, Healthcheck, Image, ImageRef
+from updater_core.protocols import Progress
+
+_LABEL = "com.docker.compose."
+_CALL_TIMEOUT_SECONDS = 60
+_PULL_SILENCE_SECONDS = 300  # how long a pull may say nothing: a large layer unpacks in silence
+_NANOSECONDS = 1_000_000_000
+_SOCKET_REMEDY = "see that the engine runs and that this user may use its socket (group `docker`, or DOCKER_HOST)"
+
+
+class DockerEngine:
+    """The engine that `DOCKER_HOST` (or the default socket) names; satisfies `protocols.Engine`.
+
+    It connects at the first call, so that an engine which is down is one service's trouble and not a crash.
+    """
+
+    def __init__(self, host: str | None = None) -> None:
+        self._host = host
+        self._client: docker.APIClient | None = None
+        self._images: dict[str, Image] = {}
+
+    def version(self) -> str:
+        return str(self._call("ask its version", lambda api: api.version()["Version"]))
+
+    def platform(self) -> str:
+        facts = self._call("ask its platform", lambda api: api.version())
+        return f"{facts['Os']}/{facts['Arch']}"
+
+    def compose_containers(self) -> tuple[Container, ...]:
+        """One list call; its containers carry no start time, restart count or health (those take an inspect)."""
+        found = self._list({"label": [f"{_LABEL}project", f"{_LABEL}service"]})
+        return tuple(_from_list(raw) for raw in found if _is_ours(raw["Labels"]))
+
+    def containers(self, project: str, service: str) -> tuple[Container, ...]:
+        found = self._list({"label": [f"{_LABEL}project={project}", f"{_LABEL}service={service}"]})
+        inspected = (self.container(raw["Id"]) for raw in found if _is_ours(raw["Labels"]))
+        return tuple(container for container in inspected if container is not None)
+
+    def container(self, container_id: str) -> Container | None:
+        raw = self._call(f"inspect container {container_id[:12]}", lambda api: _or_none(api.inspect_container, container_id))
+        return None if raw is None else _from_inspect(raw)
+
+    def image(self, reference: str) -> Image | None:
+        raw = self._call(f"inspect image {reference}", lambda api: _or_none(api.inspect_image, reference))
+        return None if raw is None else _image(raw)
+
+    def known_image(self, image_id: str) -> Image | None:
+        """As `image`, answered from memory where this id was seen before: an id never changes what it is, but the
+        names an image is known by may grow, so a caller that misses a digest asks `image` afresh."""
+        if image_id not in self._images:
+            found = self.image(image_id)
+            if found is None:
+                return None
+            self._images[image_id] = found
+        return self._images[image_id]
+
+    def forget_images(self, used: frozenset[str]) -> None:
+        """Keep in memory only images that are in use."""
+        self._images = {key: image for key, image in self._images.items() if key in used}
+
+    def pull(
+        self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
+    ) -> None:
+        """Pull `repository@digest`; an error inside the stream is an EngineError like any other.
+
+        docker-py's own high-level pull drops errors that come inside the stream and hands back the OLD image.
+        """
+        name = reference.name or reference.key
+        what = f"pull {name}@{reference.digest}"
+
+        def run(api: docker.APIClient) -> None:
+            stream = api.pull(
+                name, tag=reference.digest, stream=True, decode=True, auth_config=_auth(credential), platform=platform
+            )
+            for message in stream:
+                if "error" in message or "errorDetail" in message:
+                    raise EngineError(f"the engine could not {what}: {_stream_error(message)}")
+                if progress is not None:
+                    progress(message)
+
+        with _seam(what):
+            client = self._connect(_PULL_SILENCE_SECONDS)
+            try:
+                run(client)
+            finally:
+                client.close()
+        self._images.clear()
+
+    def tag(self, image_id: str, reference: str) -> None:
+        repository, _, tag = reference.rpartition(":")
+        self._call(f"tag {image_id[:19]} as {reference}", lambda api: api.tag(image_id, repository, tag, force=True))
+
+    def untag(self, reference: str) -> None:
+        self._call(f"remove the tag {reference}", lambda api: _or_none(api.remove_image, reference, noprune=True))
+
+    def held(self, prefix: str) -> Mapping[str, str]:
+        found = self._call("list held images", lambda api: api.images(name=f"{prefix}*", all=True))
+        pairs = ((tag, raw["Id"]) for raw in found for tag in raw.get("RepoTags") or ())
+        return {tag: image_id for tag, image_id in pairs if tag.startswith(prefix)}
+
+    def stop_container(self, container_id: str) -> None:
+        self._call(f"stop container {container_id[:12]}", lambda api: _or_none(api.stop, container_id))
+
+    def start_container(self, container_id: str) -> None:
+        self._call(f"start container {container_id[:12]}", lambda api: api.start(container_id))
+
+    def remove_container(self, container_id: str) -> None:
+        """Remove a container that never ran, or has ended; its anonymous volumes stay."""
+        self._call(f"remove container {container_id[:12]}", lambda api: _or_none(api.remove_container, container_id))
+
+    def rename_container(self, container_id: str, name: str) -> None:
+        self._call(f"rename container {container_id[:12]} to {name}", lambda api: api.rename(container_id, name))
+
+    def remove_image(self, image_id: str) -> None:
+        with contextlib.suppress(EngineUnavailable, EngineError):  # still in use: it stays
+            self._call(f"remove image {image_id[:19]}", lambda api: _or_none(api.remove_image, image_id))
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _list(self, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        found = self._call("list containers", lambda api: api.containers(all=True, filters=dict(filters)))
+        return list(found)
+
+    def _call(self, what: str, ask: Any) -> Any:
+        with _seam(what):
+            if self._client is None:
+                self._client = self._connect(_CALL_TIMEOUT_SECONDS)
+            return ask(self._client)
+
+    def _connect(self, timeout_seconds: int) -> docker.APIClient:
+        settings = docker.utils.kwargs_from_env()
+        if self._host:
+            settings["base_url"] = self._host
+        return docker.APIClient(version="auto", timeout=timeout_seconds, **settings)
+
+
+@contextlib.contextmanager
+def _seam(what: str) -> Iterator[None]:
+    """Turn docker-py's and requests' exceptions into ours, once."""
+    try:
+        yield
+    except APIError as error:
+        raise EngineError(f"the engine could not {what}: {error.explanation or error}") from error
+    except (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError) as error:
+        raise EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY) from error
+    except (requests.RequestException, DockerException, ValueError) as error:
+        raise _of_connecting(what, error) from error
+
+
+def _of_connecting(what: str, error: Exception) -> EngineError:
+    if "server API version" in str(error) or "Connection" in str(error):
+        return EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY)
+    return EngineError(f"the engine could not {what}: {error}")
+
+
+def _or_none(ask: Any, *arguments: Any, **options: Any) -> Any:
+    try:
+        return ask(*arguments, **options)
+    except (NotFound, ImageNotFound):
+        return None
+
+
+def _auth(credential: Credential | None) -> dict[str, str]:
+    """An empty dictionary is "anonymous" and keeps docker-py from calling credential helpers of its own accord."""
+    if credential is None:
+        return {}
+    if credential.is_identity_token:
+        return {"identitytoken": credential.secret.reveal()}
+    return {"username": credential.username, "password": credential.secret.reveal()}
+
+
+def _stream_error(message: Mapping[str, Any]) -> str:
+    detail = message.get("errorDetail")
+    text = detail.get("message") if isinstance(detail, Mapping) else None
+    return str(text or message.get("error") or "no reason given")
+
+
+def _is_ours(labels: Mapping[str, str] | None) -> bool:
+    return (labels or {}).get(f"{_LABEL}oneoff", "False").lower() != "true"
+
+
+def _from_list(raw: Mapping[str, Any]) -> Container:
+    labels = raw["Labels"] or {}
+    return Container(
+        id=raw["Id"],
+        name=(raw.get("Names") or ["/"])[0].lstrip("/"),
+        project=labels.get(f"{_LABEL}project", ""),
+        service=labels.get(f"{_LABEL}service", ""),
+        image_id=raw["ImageID"],
+        reference=raw["Image"],
+        status=raw["State"],
+        started_at="",
+        restart_count=0,
+        labels=labels,
+    )
+
+
+def _from_inspect(raw: Mapping[str, Any]) -> Container:
+    state, config, host = raw["State"], raw["Config"], raw["HostConfig"]
+    labels = config.get("Labels") or {}
+    health = state.get("Health") or {}
+    return Container(
+        id=raw["Id"],
+        name=raw["Name"].lstrip("/"),
+        project=labels.get(f"{_LABEL}project", ""),
+        service=labels.get(f"{_LABEL}service", ""),
+        image_id=raw["Image"],
+        reference=config["Image"],
+        status=state["Status"],
+        started_at=state.get("StartedAt", ""),
+        restart_count=raw.get("RestartCount", 0),
+        exit_code=state.get("ExitCode", 0),
+        error=state.get("Error", ""),
+        oom_killed=bool(state.get("OOMKilled")),
+        health=None if health.get("Status", "none") == "none" else health["Status"],
+        health_log=_last_probe(health),
+        healthcheck=_healthcheck(config.get("Healthcheck")),
+        restart_policy=(host.get("RestartPolicy") or {}).get("Name") or "no",
+        stop_grace_seconds=float(config.get("StopTimeout") or 10),
+        labels=labels,
+    )
+
+
+def _last_probe(health: Mapping[str, Any]) -> str:
+    log = health.get("Log") or []
+    text = re.sub(r"\s+", " ", str(log[-1].get("Output", ""))) if log else ""
+    return text.strip()[:240]
+
+
+def _healthcheck(raw: Mapping[str, Any] | None) -> Healthcheck | None:
+    """Zero means the engine's default: 30 s interval, 30 s timeout, 3 retries."""
+    if not raw or not raw.get("Test") or raw["Test"][0] == "NONE":
+        return None
+    return Healthcheck(
+        interval_seconds=(raw.get("Interval") or 30 * _NANOSECONDS) / _NANOSECONDS,
+        timeout_seconds=(raw.get("Timeout") or 30 * _NANOSECONDS) / _NANOSECONDS,
+        start_period_seconds=(raw.get("StartPeriod") or 0) / _NANOSECONDS,
+        retries=raw.get("Retries") or 3,
+    )
+
+
+def _image(raw: Mapping[str, Any]) -> Image:
+    variant = raw.get("Variant") or ""
+    return Image(
+        id=raw["Id"],
+        repo_digests=tuple(raw.get("RepoDigests") or ()),
+        repo_tags=tuple(raw.get("RepoTags") or ()),
+        platform="/".join(part for part in (raw.get("Os", ""), raw.get("Architecture", ""), variant) if part),
+        descriptor_digest=(raw.get("Descriptor") or {}).get("digest"),
+    )

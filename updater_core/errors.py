@@ -1,0 +1,95 @@
+"""One exception tree. A class exists only where some caller acts differently on it.
+
+    UpdaterError
+    ├── ConfigError         exit status 2, or the old configuration is kept on reload
+    ├── RegistryError       the service is `unknown` this cycle
+    │   ├── RateLimited     the host rests until `retry_at`
+    │   ├── AuthFailed      a person must act; no retry storm
+    │   └── NotFound        tag or repository is not there; never an update, never a removal
+    ├── EngineError         an engine call was refused
+    │   └── EngineUnavailable   the socket does not answer: wait, do not blame the release
+    ├── ComposeError        Compose is missing, refuses the project, or `up` failed
+    ├── ChangedOnDisk       the owner's file is not what we read
+    ├── GateFailed          the release is not healthy (or not what was asked for): quarantine its digest
+    ├── StateError          state or journal cannot be written or read
+    └── LockHeld            another instance works here
+
+A message says what failed and on what; `remedy` says what a person can do. Neither ever holds a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+
+class UpdaterError(Exception):
+    """Anything the updater expects to go wrong. `remedy` is one sentence for the operator, or empty."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class ConfigError(UpdaterError):
+    """Every problem of a configuration at once, each one `path: what is wrong; what to write instead`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class RegistryError(UpdaterError):
+    """A registry did not give a usable answer (unreachable, 5xx, HTML, wrong digest, incomplete list)."""
+
+    def __init__(self, host: str, message: str, remedy: str = "") -> None:
+        super().__init__(f"{host}: {message}", remedy)
+        self.host = host
+
+
+class RateLimited(RegistryError):
+    """The registry asks for a rest. `retry_at` is aware UTC; no request goes to the host before it."""
+
+    def __init__(self, host: str, message: str, retry_at: datetime, remedy: str = "") -> None:
+        super().__init__(host, message, remedy)
+        self.retry_at = retry_at
+
+
+class AuthFailed(RegistryError):
+    """The registry refuses the credentials, or hides a repository from them."""
+
+
+class NotFound(RegistryError):
+    """The registry says that the tag or the repository does not exist."""
+
+
+class EngineError(UpdaterError):
+    """The engine answered, and refused."""
+
+
+class EngineUnavailable(EngineError):
+    """The engine did not answer at all."""
+
+
+class ComposeError(UpdaterError):
+    """Compose is missing, cannot read the project, or ended with an error."""
+
+
+class ChangedOnDisk(UpdaterError):
+    """A file is not what we read a moment ago: the owner's edit wins."""
+
+
+class GateFailed(UpdaterError):
+    """The new release did not prove itself. `reason` is a stable code from `models.Reason`."""
+
+    def __init__(self, reason: str, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.reason = reason
+
+
+class StateError(UpdaterError):
+    """State, backup, journal or outbox cannot be read or written."""
+
+
+class LockHeld(UpdaterError):
+    """Another instance holds the lock."""

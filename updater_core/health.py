@@ -1,0 +1,167 @@
+"""The gate's judgement: observed container facts and a policy in, healthy, waiting or failed out. Pure.
+
+The rules (facts measured in shared research, "Health semantics"):
+
+1. The containers are those of the service after `up`, by id; there must be as many as the plan says.
+2. A container fails at once when it exits, is dead, turns unhealthy, or is restarted by its restart policy.
+3. With a healthcheck it must become `healthy` within the policy's time-out, or within the time its own healthcheck
+   needs to say `unhealthy` when that is longer; a container still allowed to be `starting` is never failed.
+4. It is proven once it has been good, with the same id, start time and restart count, for `stable_seconds`.
+5. A paused container, or a start time that changes without a counted restart (a person, or the engine coming back),
+   proves nothing either way: the stability window begins anew.
+6. A one-shot is proven by an exit with 0.
+
+`docker compose up --wait` is no such gate: it calls a crash loop healthy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from updater_core.models import Container, GatePolicy, Healthcheck, Reason
+
+Fingerprint = tuple[str, str]  # id, start time
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What the gate remembers from one look to the next. Seconds of a monotonic clock."""
+
+    begun_seconds: float
+    fingerprints: frozenset[Fingerprint] = frozenset()
+    good_since_seconds: float | None = None
+    restart_counts: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Every container is good, and stayed so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Not yet. `what` says what is waited for."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The release did not prove itself."""
+
+    reason: Reason
+    message: str
+
+
+Verdict = Proven | Waiting | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a gate wants to see: `count` containers of one service, under a policy."""
+
+    service: str
+    count: int
+    policy: GatePolicy = field(default_factory=GatePolicy)
+    is_one_shot: bool = False
+    old_ids: frozenset[str] = frozenset()  # were there before: restarts counted on them are history
+
+
+def judge(
+    track: Track, containers: Sequence[Container], wanted: Expectation, now_seconds: float
+) -> tuple[Track, Verdict]:
+    """One look. Return what to remember, and the verdict."""
+    failure = _failure(track, containers, wanted)
+    if failure is not None:
+        return track, failure
+    track = _follow(track, containers, now_seconds, is_good=_all_good(containers, wanted))
+    if track.good_since_seconds is not None:
+        missing = wanted.policy.stable_seconds - (now_seconds - track.good_since_seconds)
+        if wanted.is_one_shot or missing <= 0:
+            return track, Proven()
+        return track, Waiting(f"{wanted.service} is good, {missing:.0f} s more to prove it stays so")
+    if now_seconds - track.begun_seconds > deadline_seconds(containers, wanted.policy):
+        return track, Failed(Reason.GATE_TIMEOUT, _too_late(containers, wanted))
+    return track, Waiting(f"{wanted.service} is {_state(containers)}")
+
+
+def deadline_seconds(containers: Sequence[Container], policy: GatePolicy) -> float:
+    """How long a container may take to become good: the policy's time-out, or longer where its own healthcheck says so.
+
+    >>> deadline_seconds([], GatePolicy(timeout_seconds=20))
+    20
+    """
+    checks = [c.healthcheck for c in containers if c.healthcheck is not None and c.health is not None]
+    return max([policy.timeout_seconds, *(slowest_verdict_seconds(check) for check in checks)])
+
+
+def slowest_verdict_seconds(check: Healthcheck) -> float:
+    """The longest a container may be `starting` by its own healthcheck: the start period, every retry, one more probe.
+
+    >>> slowest_verdict_seconds(Healthcheck(interval_seconds=30, timeout_seconds=30, retries=3))
+    210.0
+    """
+    probe = check.interval_seconds + check.timeout_seconds
+    return check.start_period_seconds + check.retries * probe + check.interval_seconds
+
+
+def is_well(container: Container) -> bool:
+    """Whether a container does its work now, as far as one look can tell."""
+    return container.status == "running" and container.health in (None, "healthy")
+
+
+def _failure(track: Track, containers: Sequence[Container], wanted: Expectation) -> Failed | None:
+    if len(containers) < wanted.count:
+        return Failed(Reason.EXITED, f"{wanted.service}: {len(containers)} of {wanted.count} containers are there")
+    counted = dict(track.restart_counts)
+    for container in containers:
+        before = counted.get(container.id, container.restart_count if container.id in wanted.old_ids else 0)
+        failure = _container_failure(container, before, wanted)
+        if failure is not None:
+            return failure
+    return None
+
+
+def _container_failure(container: Container, restarts_before: int, wanted: Expectation) -> Failed | None:
+    if container.status in ("exited", "dead", "removing"):
+        if wanted.is_one_shot and container.exit_code == 0:
+            return None
+        return Failed(Reason.EXITED, f"{container.name} {_how_it_ended(container)}")
+    if container.status == "restarting" or container.restart_count > restarts_before:
+        return Failed(Reason.RESTARTING, f"{container.name} {_how_it_ended(container)} and was restarted")
+    if container.health == "unhealthy":
+        said = f"; its last probe said: {container.health_log}" if container.health_log else ""
+        return Failed(Reason.UNHEALTHY, f"{container.name} is unhealthy{said}")
+    if container.status == "created" and container.error:
+        return Failed(Reason.UP_FAILED, f"{container.name} cannot start: {container.error}")
+    return None
+
+
+def _all_good(containers: Sequence[Container], wanted: Expectation) -> bool:
+    if wanted.is_one_shot:
+        return all(container.status == "exited" for container in containers)
+    return all(is_well(container) for container in containers)
+
+
+def _follow(track: Track, containers: Sequence[Container], now_seconds: float, *, is_good: bool) -> Track:
+    fingerprints = frozenset((container.id, container.started_at) for container in containers)
+    is_same = fingerprints == track.fingerprints
+    since = track.good_since_seconds if is_same and track.good_since_seconds is not None else now_seconds
+    counts = tuple((container.id, container.restart_count) for container in containers)
+    return Track(track.begun_seconds, fingerprints, since if is_good else None, counts)
+
+
+def _how_it_ended(container: Container) -> str:
+    memory = ", out of memory" if container.oom_killed else ""
+    error = f": {container.error}" if container.error else ""
+    return f"exited with {container.exit_code}{memory}{error}"
+
+
+def _state(containers: Sequence[Container]) -> str:
+    return ", ".join(sorted({container.health or container.status for container in containers})) or "not there yet"
+
+
+def _too_late(containers: Sequence[Container], wanted: Expectation) -> str:
+    limit = deadline_seconds(containers, wanted.policy)
+    return f"{wanted.service} is still {_state(containers)} after {limit:.0f} s"

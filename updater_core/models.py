@@ -1,0 +1,590 @@
+"""The words of the house: frozen values that the rooms hand to each other. No effects, no rules of the trade.
+
+Times are aware datetimes in UTC; durations are seconds in names that say so; digests are `sha256:<hex>` strings;
+`reference` is a whole image reference as text, `ImageRef` the same taken apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+
+class Secret:
+    """A string that never shows: repr, str, format and pickling give it away to nobody; `reveal()` is the only way."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not written anywhere")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self._text))
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """An image reference taken apart. `name` is the repository as its owner spells it (`nginx`), never compared.
+
+    domain `docker.io`, repository `library/nginx`, tag `1.25` or None, digest `sha256:…` or None.
+    """
+
+    domain: str
+    repository: str
+    tag: str | None = None
+    digest: str | None = None
+    name: str = field(default="", compare=False)
+
+    @property
+    def key(self) -> str:
+        """`docker.io/library/nginx`: the repository in full, the same for every spelling."""
+        return f"{self.domain}/{self.repository}"
+
+    @property
+    def text(self) -> str:
+        """The reference as its owner would write it: `nginx:1.25@sha256:…`."""
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.name or self.key}{tag}{digest}"
+
+
+class Reason(StrEnum):
+    """Why nothing is done, or why a tag or a release was turned down. Stable codes: log, status, metrics, webhook."""
+
+    SAME_DIGEST = "same_digest"
+    # a tag turned down
+    EXCLUDED = "excluded"
+    NOT_MATCHING = "not_matching"
+    NOT_SEMVER = "not_semver"
+    PRERELEASE = "prerelease"
+    VARIANT = "variant"
+    OUT_OF_RANGE = "out_of_range"
+    BUMP_TOO_BIG = "bump_too_big"
+    NO_PUSH_TIME = "no_push_time"
+    TOO_YOUNG = "too_young"
+    QUARANTINED = "quarantined"
+    DOWNGRADE = "downgrade"
+    OLDER = "older"
+    # the choice as a whole
+    CURRENT_UNPARSABLE = "current_unparsable"
+    NO_CANDIDATE = "no_candidate"
+    LISTING_INCOMPLETE = "listing_incomplete"
+    # the registry
+    REGISTRY_ERROR = "registry_error"
+    RATE_LIMITED = "rate_limited"
+    AUTH_ERROR = "auth_error"
+    NOT_FOUND = "not_found"
+    # held by the owner's wish
+    PAUSED = "paused"
+    WINDOW_CLOSED = "window_closed"
+    NOTIFY_ONLY = "notify_only"
+    # held because of what stands on the host
+    NOT_RUNNING = "not_running"
+    NOT_EDITABLE = "not_editable"
+    NOT_IN_FILE = "not_in_file"
+    FILE_UNREADABLE = "file_unreadable"
+    LOCALLY_BUILT = "locally_built"
+    IMAGE_MISMATCH = "image_mismatch"
+    AMBIGUOUS_PROJECT = "ambiguous_project"
+    DRIFT = "drift"
+    CHANGED_ON_DISK = "changed_on_disk"
+    BUSY = "busy"
+    BACKING_OFF = "backing_off"
+    STOPPING = "stopping"
+    FROZEN = "rollback_failed"
+    # an update that failed, by what showed it
+    ENGINE_ERROR = "engine_error"
+    COMPOSE_ERROR = "compose_error"
+    STATE_ERROR = "state_error"
+    PULL_FAILED = "pull_failed"
+    PLATFORM_MISSING = "platform_missing"
+    UP_FAILED = "up_failed"
+    UNHEALTHY = "unhealthy"
+    EXITED = "exited"
+    RESTARTING = "restarting"
+    GATE_TIMEOUT = "gate_timeout"
+    DIGEST_MISMATCH = "digest_mismatch"
+    INTERRUPTED = "interrupted"
+    OWNER_ROLLBACK = "owner_rollback"
+    INTERNAL_ERROR = "internal_error"
+
+
+class Mode(StrEnum):
+    AUTO = "auto"
+    NOTIFY = "notify"
+
+
+class Bump(StrEnum):
+    PATCH = "patch"
+    MINOR = "minor"
+    MAJOR = "major"
+
+
+# ------------------------------------------------------------------------------------------------- configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which image a service wants. At most one of the three selectors is set; none = the digest of the current tag."""
+
+    tag_pattern: str | None = None
+    tag_regex: str | None = None
+    semver_pattern: str | None = None
+    semver_range: str | None = None
+    max_bump: Bump = Bump.MAJOR
+    allow_prerelease: bool = False
+    tag_exclude: tuple[str, ...] = ()
+    min_age_seconds: float = 0.0
+    allow_downgrade: bool = False
+    pin_digest: bool = False
+    mode: Mode = Mode.AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """`timeout_seconds`: how long a container may take to become healthy; `stable_seconds`: how long it must stay so."""
+
+    timeout_seconds: float = 180.0
+    stable_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """A service's `registry_config`, and the registry's type where it is written down."""
+
+    type: str | None = None  # docker_hub | ecr | gcr | generic; None = the host decides
+    username: str | None = None
+    password: Secret | None = None
+    insecure_http: bool = False
+    token_realm_hosts: tuple[str, ...] = ()  # further hosts that may receive this registry's credentials for a token
+    region: str | None = None
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: Secret | None = None
+    aws_session_token: Secret | None = None
+    aws_profile: str | None = None
+    project_id: str | None = None
+    service_account_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A daily span of wall-clock time. `days` are weekdays of its START (Monday = 0), empty = every day; minutes count
+    from midnight; an end not after the start lies on the next day."""
+
+    start_minute: int
+    end_minute: int
+    days: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When updates may happen. No windows = always. `zone` is an IANA name, empty = the host's own."""
+
+    windows: tuple[Window, ...] = ()
+    zone: str = ""
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """One entry of `services`: a unit of one or more Compose services that run one image and move together."""
+
+    name: str
+    image: ImageRef
+    compose_files: tuple[str, ...]
+    compose_services: tuple[str, ...]
+    compose_project: str | None = None
+    enabled: bool = True
+    start_stopped: bool = False
+    allow_drift: bool = False
+    platform: str | None = None  # os/arch[/variant]; None = the engine's own
+    policy: Policy = Policy()
+    gate: GatePolicy = GatePolicy()
+    hours: Hours = Hours()
+    registry: RegistrySettings = RegistrySettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything of the configuration that is not one service's."""
+
+    check_interval_seconds: float = 3600.0
+    compose_timeout_seconds: float = 120.0
+    log_level: str = "INFO"
+    log_format: str = "plain"
+    log_file: str = "/var/log/docker-auto-updater/docker_updater.log"
+    state_file: str = "/var/lib/docker-auto-updater/updater_state.json"
+    state_backups: int = 5
+    state_backup_dir: str | None = None
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    webhook_url: Secret | None = None  # such URLs often carry a token in their path
+    webhook_secret: Secret | None = None
+    docker_hub_username: str | None = None
+    docker_hub_password: Secret | None = None
+    hours: Hours = Hours()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    settings: Settings
+    services: tuple[ServiceConfig, ...]
+    path: str = ""
+
+
+# --------------------------------------------------------------------------------------------- what a registry says
+
+
+class Clock(StrEnum):
+    """Where a tag's time comes from. Times of two clocks are never compared."""
+
+    REGISTRY = "registry"
+    FIRST_SEEN = "first_seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag of a repository. `digest` and `pushed_at` where the registry's own API gives them with the list."""
+
+    name: str
+    digest: str | None = None
+    pushed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What our own clock knows of a tag: its digest when we first saw it (None = not asked), and when that was.
+
+    `baseline` marks tags of the very first listing: they were there before us, so among them only `created_at`, the
+    image's own build time, can order; any tag that came later is newer than all of them.
+    """
+
+    digest: str | None
+    seen_at: datetime
+    baseline: bool = False
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A user name with its secret. `is_identity_token`: the secret is an OAuth2 refresh token, not a password."""
+
+    username: str
+    secret: Secret
+    is_identity_token: bool = False
+
+
+# ------------------------------------------------------------------------------------------------ what the host says
+
+
+@dataclass(frozen=True, slots=True)
+class Healthcheck:
+    """A container's own healthcheck, defaults filled in. Seconds."""
+
+    interval_seconds: float = 30.0
+    timeout_seconds: float = 30.0
+    start_period_seconds: float = 0.0
+    retries: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container as `inspect` shows it. `health` is None where there is no (active) healthcheck."""
+
+    id: str
+    name: str
+    project: str
+    service: str
+    image_id: str
+    reference: str  # Config.Image: the string it was created from
+    status: str  # created | running | restarting | paused | exited | dead | removing
+    started_at: str
+    restart_count: int
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    health: str | None = None  # starting | healthy | unhealthy
+    health_log: str = ""
+    healthcheck: Healthcheck | None = None
+    restart_policy: str = "no"
+    stop_grace_seconds: float = 10.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A local image. `repo_digests` are `repository@sha256:…` as the engine spells them."""
+
+    id: str
+    repo_digests: tuple[str, ...] = ()
+    repo_tags: tuple[str, ...] = ()
+    platform: str = ""  # os/arch[/variant]
+    descriptor_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """How a Compose project was started: everything that has to be passed again to mean the same project."""
+
+    name: str
+    directory: str
+    files: tuple[str, ...]
+    env_files: tuple[str, ...] = ()
+
+
+# ----------------------------------------------------------------------------------------------------- the decision
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A digest that is not tried again for a service, why, and since when."""
+
+    digest: str
+    reference: str
+    reason: Reason
+    since: datetime
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is remembered and matters to a choice. `seen` is keyed by tag, `digest_seen` by digest."""
+
+    quarantine: Mapping[str, Quarantined] = field(default_factory=dict)
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    digest_seen: Mapping[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything a decision looks at, at one moment.
+
+    `current`: what the owner's file says now. `running_digests`: every digest, in the file's repository, by which the
+    running image is known (also its id); empty = it never came from a registry. `digests`: tag to digest, as the
+    registry answered so far. `tags`: the complete list, None where the policy needs none. `clock`: whose times the tags carry.
+    """
+
+    current: ImageRef
+    running_digests: frozenset[str]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    created: Mapping[str, datetime | None] = field(default_factory=dict)
+    tags: tuple[Tag, ...] | None = None
+    clock: Clock = Clock.REGISTRY
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A tag turned down."""
+
+    tag: str
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The choice cannot be made yet: the digests of these tags, or the build times of their images, are needed."""
+
+    digests: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """No update today, and why. `available` is the image that waits, where there is one."""
+
+    reason: Reason
+    detail: str = ""
+    remedy: str = ""
+    available: ImageRef | None = None
+    rejected: tuple[Rejected, ...] = ()
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Go to `target` (always with its digest; the tag is the one the file shall say)."""
+
+    target: ImageRef
+    detail: str = ""
+    rejected: tuple[Rejected, ...] = ()
+
+
+Decision = Hold | Update
+
+
+# ------------------------------------------------------------------------------------------- the plan and its outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A file as it was read: its real path (links followed), its bytes, and what tells whether it is still that file."""
+
+    path: Path
+    data: bytes
+    device: int
+    inode: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One place of an edit: the image of a Compose service, or a variable of an env file; its raw text old and new."""
+
+    kind: str  # service | variable
+    key: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One owner's file before and after, as decoded text with its line ends and byte-order mark as they are.
+
+    `marks` find our places again in a file that its owner has changed in the meantime.
+    """
+
+    path: str
+    before: str
+    after: str
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One Compose service of the unit, from its old image to the new one."""
+
+    service: str
+    old_reference: str  # as Compose resolves it now
+    new_reference: str
+    old_image_id: str
+    replicas: int
+    container_ids: tuple[str, ...] = ()
+    was_well: bool = True  # False: it was already down or unhealthy, so going back cannot promise more than that
+    is_one_shot: bool = False  # it ends by itself: success is an exit with 0
+    stop_grace_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that an update needs to go forward, and all that a rollback needs to go back."""
+
+    id: str
+    name: str  # the service's name in our configuration
+    project: Project
+    moves: tuple[Move, ...]
+    target: ImageRef  # with digest: what is pulled
+    old_digest: str | None
+    edits: tuple[Edit, ...]
+    gate: GatePolicy
+    reason: str
+    companions: tuple[Move, ...] = ()  # share a network namespace: recreated and gated, their image stays
+    platform: str | None = None
+    with_dependencies: bool = False  # leave --no-deps out (see compose_utils)
+    image_id: str | None = None  # of the target; known after the pull, or before where it is held locally
+    prior_image_id: str | None = None  # what the new reference named locally before us, to be put back
+    kept_image_ids: tuple[str, ...] = ()  # of earlier generations, held for a rollback by the owner
+    kind: str = "update"  # update | owner_rollback
+
+
+class Step(StrEnum):
+    """The steps of one update, in their order."""
+
+    HOLD = "hold"
+    PULL = "pull"
+    PROVE = "prove"
+    JOURNAL = "journal"
+    EDIT = "edit"
+    RESTART = "restart"
+    GATE = "gate"
+    VERIFY = "verify"
+    COMMIT = "commit"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What went wrong: at which step, under which stable reason, in words, and what a person can do."""
+
+    step: Step
+    reason: Reason
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The new release runs and is proven."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class NotStarted:
+    """Nothing visible was changed. `quarantine`: the release itself is at fault."""
+
+    plan: Plan
+    cause: Cause
+    quarantine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """The old release was put back and seen running. `quarantine`: the release is at fault, not the host."""
+
+    plan: Plan
+    cause: Cause
+    quarantine: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackFailed:
+    """Neither release could be proven. Left alone, said loudly."""
+
+    plan: Plan
+    cause: Cause
+    rollback: Cause
+
+
+Outcome = Committed | NotStarted | RolledBack | RollbackFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """News for the outside. `id` stays the same however often it is delivered."""
+
+    id: str
+    kind: str  # update | rollback | ...
+    service: str
+    time: datetime
+    host: str
+    from_reference: str
+    from_digest: str | None
+    to_reference: str
+    to_digest: str | None
+    reason: str
+    detail: str = ""
+    duration_seconds: float | None = None

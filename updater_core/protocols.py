@@ -1,0 +1,133 @@
+"""What the story needs of the world, as protocols. The real ones live in `docker_utils`, `compose_utils`, `files`,
+`journal` and `registries`; the tests' simulator satisfies the same and is held to the same contract tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from updater_core.models import Container, Credential, Image, ImageRef, Project, Snapshot, Tag
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+class Clock(Protocol):
+    """Time as an argument. `wait` ends early, with True, when a stop is asked for; `sleep` never does."""
+
+    def now(self) -> datetime: ...
+    def monotonic(self) -> float: ...
+    def wait(self, seconds: float) -> bool: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Engine(Protocol):
+    """The Docker Engine. Every method may raise EngineError, or EngineUnavailable where it does not answer."""
+
+    def version(self) -> str: ...
+    def platform(self) -> str:
+        """The engine's own platform, `linux/amd64`."""
+
+    def compose_containers(self) -> tuple[Container, ...]:
+        """Every Compose container in any state, one-offs left out."""
+
+    def containers(self, project: str, service: str) -> tuple[Container, ...]:
+        """The containers of one Compose service, in any state, one-offs left out, inspected now."""
+
+    def container(self, container_id: str) -> Container | None:
+        """One container inspected now; None where it is gone."""
+
+    def image(self, reference: str) -> Image | None:
+        """The local image behind a reference, a `repository@digest` or an id; None where there is none."""
+
+    def known_image(self, image_id: str) -> Image | None:
+        """As `image` for an id, from memory where possible; the digests it names may be out of date."""
+
+    def pull(
+        self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
+    ) -> None:
+        """Pull `repository@digest`. No tag moves. An error inside the stream is an EngineError."""
+
+    def tag(self, image_id: str, reference: str) -> None: ...
+    def untag(self, reference: str) -> None:
+        """Remove one name of an image; no error where it is not there."""
+
+    def held(self, prefix: str) -> Mapping[str, str]:
+        """Local references that start with `prefix`, each with the id it names."""
+
+    def stop_container(self, container_id: str) -> None: ...
+    def start_container(self, container_id: str) -> None: ...
+    def remove_container(self, container_id: str) -> None: ...
+    def rename_container(self, container_id: str, name: str) -> None: ...
+    def remove_image(self, image_id: str) -> None:
+        """Remove an image that nothing uses; no error, and nothing done, where something does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a dry run of `up` says: container name to all that would happen to it (`Running`, `Recreate`, …)."""
+
+    said: Mapping[str, frozenset[str]]
+
+
+class Compose(Protocol):
+    """Docker Compose. Every method may raise ComposeError."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def is_v1(self) -> bool: ...
+    def config(self, project: Project, replaced: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        """The resolved model. `replaced` maps a file of the project to the file to be read in its place."""
+
+    def preview(self, project: Project, replicas: Mapping[str, int]) -> Preview | None:
+        """What `up` would do now, without doing it; None where this Compose cannot tell."""
+
+    def up(
+        self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool, force: bool, grace_seconds: float
+    ) -> None:
+        """Bring the named services to what the files say, with that many containers each. Never builds or pulls.
+        `grace_seconds` is what the containers may take to stop, on top of the usual time-out."""
+
+
+class Registry(Protocol):
+    """One registry, as one service may use it. Every method may raise RegistryError or one of its kinds."""
+
+    def digest(self, reference: ImageRef) -> str:
+        """The digest behind the reference's tag now: of the index where the image has one."""
+
+    def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
+        """Every tag of the repository; never a part of them."""
+
+    def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
+        """The tags that `wanted` accepts, with digests and push times; None where this registry has no such clock."""
+
+    def created(self, reference: ImageRef, platform: str) -> datetime | None:
+        """The build time in the image's own configuration; None where it is not to be believed."""
+
+    def credential(self) -> Credential | None:
+        """What the engine needs for a pull from here."""
+
+    def check(self, reference: ImageRef) -> str:
+        """Reach the registry and the repository with the credentials; return a sentence on what was found."""
+
+
+class Files(Protocol):
+    """The hand that writes owners' files (`files` itself). May raise UpdaterError, or ChangedOnDisk."""
+
+    def snapshot(self, path: Path) -> Snapshot: ...
+    def stage(self, snapshot: Snapshot, data: bytes, tag: str) -> Path: ...
+    def commit(self, snapshot: Snapshot, staged: Path) -> None: ...
+    def discard(self, staged: Path) -> None: ...
+    def remove_strays(self, directory: Path, tag: str) -> None: ...
+
+
+class Journal(Protocol):
+    """What is in the middle of happening, synced to disk before it happens. May raise StateError."""
+
+    def write(self, record: Mapping[str, Any]) -> None: ...
+    def read_all(self) -> Sequence[Mapping[str, Any]]: ...
+    def close(self, plan_id: str) -> None: ...

@@ -1,0 +1,207 @@
+"""The story of one update: forward step by step, and back from wherever it went wrong.
+
+    hold -> pull -> prove -> journal -> edit -> restart -> gate -> verify -> commit
+
+Until the journal says `applying`, nothing visible has changed and an error is just `NotStarted`. From then on there are
+two ends: the new release, proven, or the old one, proven; a rollback that cannot be proven is `RollbackFailed`, said
+loudly and left alone. What is in the middle is in the journal first, so a process that dies anywhere is followed by
+`recover`, which ends the same way. An engine that stops answering is waited for; when it does not come back,
+EngineUnavailable leaves the journal open for the next `recover`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, assert_never
+
+from updater_core import journal, steps
+from updater_core.errors import EngineUnavailable, StateError, UpdaterError
+from updater_core.models import (
+    Cause,
+    Committed,
+    NotStarted,
+    Outcome,
+    Plan,
+    Reason,
+    RollbackFailed,
+    RolledBack,
+    Step,
+)
+from updater_core.steps import Staged, Tools
+
+PREPARED, APPLYING, COMMITTED = "prepared", "applying", "committed"
+ROLLING_BACK, ROLLED_BACK, ROLLBACK_FAILED = "rolling_back", "rolled_back", "rollback_failed"
+
+_INTERRUPTED = Cause(Step.JOURNAL, Reason.INTERRUPTED, "the updater or the host stopped in the middle of the update")
+
+
+def apply(plan: Plan, tools: Tools) -> Outcome:
+    """Carry out `plan`; end on the new release proven, or on the old one proven."""
+    step = Step.HOLD
+    try:
+        tools.tell(step, f"keeping {plan.moves[0].old_reference} at hand")
+        steps.hold_old_images(plan, tools)
+        step = Step.PULL
+        tools.tell(step, f"pulling {plan.target.text}")
+        plan = steps.fetch(plan, tools)
+        step = Step.PROVE
+        _write(PREPARED, plan, None, tools)
+        staged = steps.prove(plan, tools)
+    except UpdaterError as error:
+        return _not_started(plan, steps.cause_of(error, step), tools)
+    return _go_forward(plan, staged, tools)
+
+
+def _go_forward(plan: Plan, staged: Sequence[Staged], tools: Tools) -> Outcome:
+    step = Step.JOURNAL
+    try:
+        _write(APPLYING, plan, None, tools)
+        step = Step.EDIT
+        steps.replace_files(staged, tools)
+        steps.tag_new(plan, tools)
+        step = Step.RESTART
+        tools.tell(step, f"restarting {_services(plan)}")
+        steps.restart(plan, tools)
+        step = Step.GATE
+        steps.gate_new(plan, tools)
+        step = Step.VERIFY
+        notes = steps.verify_new(plan, tools)
+        step = Step.COMMIT
+        _write(COMMITTED, plan, None, tools)
+    except UpdaterError as error:
+        steps.discard(staged, tools)
+        return _roll_back_when_possible(plan, steps.cause_of(error, step), tools)
+    tools.tell(step, "; ".join((f"{plan.target.text} runs and is proven", *notes)))
+    return _finish(Committed(plan), tools)
+
+
+def roll_back(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
+    """Put the old release back, whatever has been done of the new one. Repeatable: each step looks before it acts."""
+    tools.tell(Step.RESTART, f"going back to {plan.moves[0].old_reference}: {cause.message}")
+    _write_if_possible(ROLLING_BACK, plan, cause, tools)
+    step = Step.EDIT
+    try:
+        for path in steps.put_files_back(plan, tools):
+            tools.tell(step, f"{path} was changed by its owner meanwhile; left as it is")
+        steps.tag_old(plan, tools)
+        step = Step.RESTART
+        _restart_old_and_gate(plan, cause, tools)
+        step = Step.VERIFY
+        steps.verify_old(plan, tools)
+    except EngineUnavailable:
+        raise
+    except UpdaterError as error:
+        failed = RollbackFailed(plan, cause, steps.cause_of(error, step))
+        _write_if_possible(ROLLBACK_FAILED, plan, cause, tools, failed.rollback)
+        return failed
+    _write_if_possible(ROLLED_BACK, plan, cause, tools)
+    return _finish(RolledBack(plan, cause, steps.is_release_at_fault(cause)), tools)
+
+
+def recover(record: Mapping[str, Any], tools: Tools) -> Outcome:
+    """End what a journal record says was in the middle. Runs before any check, for nothing else brings back a container
+    that was stopped for a recreate."""
+    plan = journal.plan_from_dict(record["plan"])
+    cause = journal.cause_from_dict(record["cause"]) if record.get("cause") else _INTERRUPTED
+    steps.remove_strays(plan, tools)
+    match record["phase"]:
+        case "committed":
+            return _finish(Committed(plan), tools)
+        case "rolled_back":
+            return _finish(RolledBack(plan, cause, steps.is_release_at_fault(cause)), tools)
+        case "rollback_failed":
+            return RollbackFailed(plan, cause, journal.cause_from_dict(record["rollback"]))
+        case "prepared":
+            return _not_started(plan, cause, tools)
+        case _:
+            return _roll_back_when_possible(plan, cause, tools)
+
+
+def describe(outcome: Outcome) -> str:
+    """The outcome as one sentence: what happened, what was done about it."""
+    plan = outcome.plan
+    old, new = plan.moves[0].old_reference, plan.target.text
+    match outcome:
+        case Committed():
+            return f"{new} runs and is proven (was {old})"
+        case NotStarted(cause=cause):
+            return f"{new} was not started at step {cause.step}: {cause.message}; {old} was not touched"
+        case RolledBack(cause=cause):
+            return f"{new} failed at step {cause.step}: {cause.message}; {old} runs again"
+        case RollbackFailed(cause=cause, rollback=rollback):
+            return f"{new} failed: {cause.message}; going back to {old} failed too: {rollback.message}; left alone"
+        case _:
+            assert_never(outcome)
+
+
+def _restart_old_and_gate(plan: Plan, cause: Cause, tools: Tools) -> None:
+    """A stop that a killed Compose asked for may still be under way and end the old container after `up` saw it
+    running; then it is brought up once more."""
+    may_be_stopping = cause.step in (Step.JOURNAL, Step.RESTART)
+    for is_last in (False, False, True):
+        try:
+            steps.restart(plan, tools)
+            steps.gate_old(plan, tools, may_be_stopping=may_be_stopping)
+        except EngineUnavailable:
+            raise
+        except UpdaterError:
+            if is_last:
+                raise
+            tools.clock.sleep(1.0)
+        else:
+            return
+
+
+def _roll_back_when_possible(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
+    for _ in range(3):
+        steps.await_engine(tools)
+        with suppress(EngineUnavailable):
+            return roll_back(plan, cause, tools)
+    raise EngineUnavailable("the engine keeps going away", "see the engine's own log")
+
+
+def _not_started(plan: Plan, cause: Cause, tools: Tools) -> NotStarted:
+    """The images stay held where the release is fine: the next try needs them; a bad one is let go."""
+    outcome = NotStarted(plan, cause, steps.is_release_at_fault(cause))
+    with suppress(UpdaterError):
+        steps.remove_strays(plan, tools)
+    _finish(outcome, tools)
+    return outcome
+
+
+def _finish(outcome: Outcome, tools: Tools) -> Outcome:
+    """Let go of images that no way back needs any more; a failure here harms nobody and is met again next time."""
+    plan = outcome.plan
+    keep = {move.old_image_id for move in plan.moves}
+    if isinstance(outcome, Committed) and plan.image_id:
+        keep.add(plan.image_id)
+    else:
+        keep |= set(plan.kept_image_ids)
+    with suppress(UpdaterError):
+        steps.release_holds(plan, frozenset(keep), tools)
+    return outcome
+
+
+def _write(phase: str, plan: Plan, cause: Cause | None, tools: Tools, rollback: Cause | None = None) -> None:
+    tools.journal.write(
+        {
+            "id": plan.id,
+            "phase": phase,
+            "plan": journal.plan_to_dict(plan),
+            "cause": journal.cause_to_dict(cause) if cause else None,
+            "rollback": journal.cause_to_dict(rollback) if rollback else None,
+        }
+    )
+
+
+def _write_if_possible(phase: str, plan: Plan, cause: Cause, tools: Tools, rollback: Cause | None = None) -> None:
+    """Going back does not wait for a full disk: an older record on disk leads `recover` the same way."""
+    try:
+        _write(phase, plan, cause, tools, rollback)
+    except StateError as error:
+        tools.tell(Step.JOURNAL, f"the journal could not be written ({error}); going on")
+
+
+def _services(plan: Plan) -> str:
+    return ", ".join(move.service for move in (*plan.moves, *plan.companions))
