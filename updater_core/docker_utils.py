@@ -15,6 +15,7 @@ from typing import Any
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.utils import kwargs_from_env
 
 from updater_core.errors import EngineError, EngineUnavailable
 from updater_core.models import Container, Credential, Healthcheck, Image, ImageRef
@@ -103,6 +104,8 @@ class DockerEngine:
                 run(client)
             finally:
                 client.close()
+                if progress is not None:
+                    progress({"end": True})
         self._images.clear()
 
     def tag(self, image_id: str, reference: str) -> None:
@@ -150,7 +153,7 @@ class DockerEngine:
             return ask(self._client)
 
     def _connect(self, timeout_seconds: int) -> docker.APIClient:
-        settings = docker.utils.kwargs_from_env()
+        settings = kwargs_from_env()
         if self._host:
             settings["base_url"] = self._host
         return docker.APIClient(version="auto", timeout=timeout_seconds, **settings)
@@ -213,8 +216,15 @@ def _from_list(raw: Mapping[str, Any]) -> Container:
         status=raw["State"],
         started_at="",
         restart_count=0,
+        exit_code=_listed_exit_code(raw.get("Status", "")),
         labels=labels,
     )
+
+
+def _listed_exit_code(status: str) -> int:
+    """The list tells it only in words: `Exited (137) 2 minutes ago`."""
+    match = re.match(r"Exited \((\d+)\)", status)
+    return int(match[1]) if match else 0
 
 
 def _from_inspect(raw: Mapping[str, Any]) -> Container:

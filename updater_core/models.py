@@ -441,14 +441,24 @@ Decision = Hold | Update
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A file as it was read: its real path (links followed), its bytes, and what tells whether it is still that file."""
+class Identity:
+    """What tells a file from every other and from itself a moment ago."""
 
-    path: Path
-    data: bytes
     device: int
     inode: int
-    modified_ns: int
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An owner's file as it was read. `asked` is the path as given, `path` the regular file it leads to."""
+
+    asked: Path
+    path: Path
+    data: bytes
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True)

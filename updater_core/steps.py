@@ -32,6 +32,7 @@ from updater_core.models import (
 from updater_core.protocols import Clock, Compose, Engine, Files, Journal, Progress
 
 HOLD_PREFIX = "docker-updater.invalid/hold/"  # `.invalid` never resolves (RFC 2606): nobody can pull or push it
+FOUND, BROUGHT = "found-", "brought-"  # an image that was the owner's before us, and one that we pulled
 _LOOK_EVERY_SECONDS = 0.25
 _ENGINE_PATIENCE_SECONDS = 300.0
 _MOST_OUTAGES = 3
@@ -78,8 +79,10 @@ class Staged:
 
 def hold_old_images(plan: Plan, tools: Tools) -> None:
     """Give every old image a local name of ours, so that no prune takes it while it is needed."""
+    held = tools.engine.held(_hold_prefix(plan.name)).values()
     for move in plan.moves:
-        tools.engine.tag(move.old_image_id, hold_name(plan.name, move.old_image_id))
+        if move.old_image_id not in held:
+            tools.engine.tag(move.old_image_id, hold_name(plan.name, move.old_image_id, FOUND))
 
 
 def fetch(plan: Plan, tools: Tools) -> Plan:
@@ -88,7 +91,7 @@ def fetch(plan: Plan, tools: Tools) -> Plan:
     problem = platform_problem(image, plan.platform, _old_platform(plan, tools), tools.engine.platform())
     if problem:
         raise GateFailed(Reason.PLATFORM_MISSING, problem, "publish the image for this platform, or set `platform`")
-    tools.engine.tag(image.id, hold_name(plan.name, image.id))
+    tools.engine.tag(image.id, hold_name(plan.name, image.id, BROUGHT))
     prior = tools.engine.image(plan.moves[0].new_reference)
     return replace(plan, image_id=image.id, prior_image_id=prior.id if prior else None)
 
@@ -182,19 +185,19 @@ def restart(plan: Plan, tools: Tools) -> None:
     replicas = {move.service: move.replicas for move in everyone}
     grace_seconds = max(move.stop_grace_seconds for move in everyone) * 2
 
-    def up(services: Mapping[str, int], *, force: bool) -> None:
+    def up(services: Mapping[str, int], *, with_dependencies: bool, force: bool = False) -> None:
         tidy(plan.project, [move.service for move in everyone], tools)
         tools.compose.up(
-            plan.project, services, with_dependencies=plan.with_dependencies, force=force, grace_seconds=grace_seconds
+            plan.project, services, with_dependencies=with_dependencies, force=force, grace_seconds=grace_seconds
         )
 
     try:
-        up(replicas, force=False)
+        up(replicas, with_dependencies=plan.with_dependencies)
     except ComposeError:
         tools.engine.version()  # an engine that is gone is not Compose's fault, and not the release's
-        up(replicas, force=False)
+        up(replicas, with_dependencies=False)
     if tools.compose.is_v1 and plan.companions:  # v1 does not see that the namespace's owner was replaced
-        up({move.service: move.replicas for move in plan.companions}, force=True)
+        up({move.service: move.replicas for move in plan.companions}, with_dependencies=False, force=True)
 
 
 def tidy(project: Project, services: Sequence[str], tools: Tools) -> None:
@@ -250,14 +253,26 @@ def verify_old(plan: Plan, tools: Tools) -> None:
 
 
 def release_holds(plan: Plan, keep: frozenset[str], tools: Tools) -> None:
-    """Let go of the images of this service that are not to be kept; an image that nobody names or uses any more goes."""
+    """Let go of this service's images that are not to be kept. One that we brought, and that no container uses, is
+    removed with its names in the target's repository; one that was there before us only loses our name."""
     for name, image_id in tools.engine.held(_hold_prefix(plan.name)).items():
         if image_id in keep:
             continue
         tools.engine.untag(name)
-        image = tools.engine.image(image_id)
-        if image is not None and not image.repo_tags:
-            tools.engine.remove_image(image_id)
+        if BROUGHT in name and image_id not in {container.image_id for container in tools.engine.compose_containers()}:
+            _remove_brought(image_id, plan, tools)
+
+
+def _remove_brought(image_id: str, plan: Plan, tools: Tools) -> None:
+    image = tools.engine.image(image_id)
+    if image is None:
+        return
+    for tag in image.repo_tags:
+        if reference.same_repository(tag, plan.target.text):
+            tools.engine.untag(tag)
+    left = tools.engine.image(image_id)
+    if left is not None and not left.repo_tags:
+        tools.engine.remove_image(image_id)
 
 
 # ------------------------------------------------------------------------------------------------------------ causes
@@ -289,13 +304,13 @@ def _reason(error: UpdaterError, step: Step) -> Reason:
 # ---------------------------------------------------------------------------------------------------- small matters
 
 
-def hold_name(service: str, image_id: str) -> str:
+def hold_name(service: str, image_id: str, origin: str) -> str:
     """The local name under which an image of a service is held.
 
-    >>> hold_name("web", "sha256:0123456789abcdef")
-    'docker-updater.invalid/hold/web-4b5e57f6:0123456789ab'
+    >>> hold_name("web", "sha256:0123456789abcdef", BROUGHT)
+    'docker-updater.invalid/hold/web-4b5e57f6:brought-0123456789ab'
     """
-    return f"{_hold_prefix(service)}{image_id.removeprefix('sha256:')[:12]}"
+    return f"{_hold_prefix(service)}{origin}{image_id.removeprefix('sha256:')[:12]}"
 
 
 def _hold_prefix(service: str) -> str:
@@ -344,6 +359,8 @@ def _local_target(plan: Plan, tools: Tools) -> Image | None:
         held = tools.engine.image(plan.image_id)
         if held:
             return held
+    if plan.target.digest is None:
+        raise EngineError(f"the image of {plan.target.text} is no longer on this host, and no registry ever knew it")
     return tools.engine.image(_pull_name(plan))
 
 
@@ -405,6 +422,11 @@ def _ensure_old_image(plan: Plan, move: Move, tools: Tools) -> None:
     if tools.engine.image(move.old_image_id) is None and plan.old_digest:
         old = replace(plan.target, digest=plan.old_digest)
         tools.engine.pull(old, tools.credential(plan), plan.platform, tools.progress)
+
+
+def is_wreck(container: Container) -> bool:
+    """Whether a container is what a killed recreate left (see `tidy`)."""
+    return _WRECK.fullmatch(container.name) is not None
 
 
 def _tidy_one(container: Container, prefix: str, name: str, tools: Tools) -> None:

@@ -33,6 +33,7 @@ from updater_core.steps import Staged, Tools
 PREPARED, APPLYING, COMMITTED = "prepared", "applying", "committed"
 ROLLING_BACK, ROLLED_BACK, ROLLBACK_FAILED = "rolling_back", "rolled_back", "rollback_failed"
 
+_WORTH_ANOTHER_TRY = {Reason.EXITED, Reason.COMPOSE_ERROR, Reason.UP_FAILED, Reason.ENGINE_ERROR}
 _INTERRUPTED = Cause(Step.JOURNAL, Reason.INTERRUPTED, "the updater or the host stopped in the middle of the update")
 
 
@@ -145,8 +146,8 @@ def _restart_old_and_gate(plan: Plan, cause: Cause, tools: Tools) -> None:
             steps.gate_old(plan, tools, may_be_stopping=may_be_stopping)
         except EngineUnavailable:
             raise
-        except UpdaterError:
-            if is_last:
+        except UpdaterError as error:
+            if is_last or steps.cause_of(error, Step.GATE).reason not in _WORTH_ANOTHER_TRY:
                 raise
             tools.clock.sleep(1.0)
         else:

@@ -1,0 +1,94 @@
+"""One update on the real engine, with real Compose: forward, and back from every way a release can fail."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import lab
+from tests.support.lab import Shop
+from updater_core.models import Committed, NotStarted, Reason, RolledBack
+
+pytestmark = pytest.mark.engine
+
+
+def test_a_new_digest_behind_the_tag_is_taken_and_the_owners_next_up_is_a_no_op(shop: Shop) -> None:
+    shop.push("latest", lab.healthy("one"))
+    shop.write()
+    shop.up()
+    before = shop.compose_file.read_bytes()
+    two = shop.push("latest", lab.healthy("two"))
+    report = shop.cycle()
+    assert [type(outcome) for outcome in report.outcomes] == [Committed]
+    assert shop.releases() == [("two", "running")]
+    assert shop.state()["digest"] == two.digest
+    assert shop.compose_file.read_bytes() == before
+    assert shop.owner_up_changes() == []
+    assert shop.strays() == []
+
+
+def test_nothing_new_means_nothing_is_done(shop: Shop) -> None:
+    shop.push("latest", lab.good("one"))
+    shop.write()
+    shop.up()
+    identity = shop.containers()[0].id
+    shop.registry.clear_log()
+    report = shop.cycle()
+    assert report.outcomes == ()
+    assert report.troubled == frozenset()
+    assert shop.containers()[0].id == identity
+    assert shop.registry.counts() == {"manifest_head": 1}
+
+
+def test_the_highest_version_is_taken_and_only_the_tag_in_the_file_changes(shop: Shop) -> None:
+    for tag in ("v1.2.0", "v1.10.0", "v2.0.0-rc.1"):
+        shop.push(tag, lab.good(tag))
+    shop.write("v1.2.0")
+    shop.compose_file.chmod(0o640)
+    shop.up()
+    shop.policy = {"semver_pattern": "v*"}
+    before = shop.compose_file.read_text()
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    assert shop.compose_file.read_text() == before.replace("v1.2.0", "v1.10.0")
+    assert shop.compose_file.stat().st_mode & 0o777 == 0o640
+    assert shop.releases() == [("v1.10.0", "running")]
+    assert shop.owner_up_changes() == []
+
+
+@pytest.mark.parametrize(
+    ("release", "reason"),
+    [
+        (lab.unhealthy, Reason.UNHEALTHY),
+        (lab.exits, Reason.RESTARTING),
+        (lab.dies_later, Reason.RESTARTING),
+        (lab.no_entry, Reason.UP_FAILED),
+    ],
+)
+def test_a_bad_release_is_rolled_back_quarantined_and_not_tried_again(shop: Shop, release: object, reason: Reason) -> None:
+    shop.push("latest", lab.healthy("one"))
+    shop.write()
+    shop.up()
+    bad = shop.push("latest", release("two"))  # type: ignore[operator]
+    outcome = shop.cycle().outcomes[0]
+    assert isinstance(outcome, RolledBack)
+    assert outcome.cause.reason is reason
+    assert shop.releases() == [("one", "running")]
+    assert shop.owner_up_changes() == []
+    assert [entry["digest"] for entry in shop.state()["quarantine"]] == [bad.digest]
+    again = shop.cycle()
+    assert (again.outcomes, again.troubled) == ((), frozenset())
+    shop.push("latest", lab.healthy("three"))
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    assert shop.releases() == [("three", "running")]
+
+
+def test_a_release_for_another_platform_never_reaches_the_service(shop: Shop) -> None:
+    shop.push("latest", lab.good("one"))
+    shop.write()
+    shop.up()
+    identity = shop.containers()[0].id
+    shop.push("latest", lab.wrong_platform("two"))
+    outcome = shop.cycle().outcomes[0]
+    assert isinstance(outcome, NotStarted)
+    assert outcome.cause.reason is Reason.PLATFORM_MISSING
+    assert shop.containers()[0].id == identity
+    assert shop.cycle().outcomes == ()

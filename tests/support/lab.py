@@ -1,0 +1,239 @@
+"""A small shop on a real engine: a compose project in a folder, releases in a registry, and the updater beside it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from docker_updater import SystemClock, wire
+from tests.support.fake_registry import Build, FakeRegistry, Pushed
+from updater_core import config_utils, cycle
+from updater_core.cycle import Report, World
+
+ROOT = Path(__file__).resolve().parents[2]
+_BUSYBOX = Path("/bin/busybox").read_bytes()
+_FOREVER = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
+_APPLETS = ("sh", "sleep", "test", "cat", "echo", "httpd", "nc")
+
+
+def build(name: str, script: str = _FOREVER, healthcheck: str | None = None, **options: Any) -> Build:
+    """An image that runs `script` and carries its name as a label; `healthcheck` is a shell command."""
+    config: dict[str, Any] = {"Cmd": ["/bin/sh", "-c", script], "Labels": {"release": name}, "Env": ["PATH=/bin"]}
+    if healthcheck:
+        second = 1_000_000_000
+        config["Healthcheck"] = {
+            "Test": ["CMD-SHELL", healthcheck], "Interval": second // 2, "Timeout": second, "Retries": 2,
+        }  # fmt: skip
+    if "cmd" in options:
+        config["Cmd"] = options.pop("cmd")
+    files = {"bin/busybox": _BUSYBOX, **{f"bin/{applet}": b"#!/bin/busybox sh\nexec /bin/busybox " + applet.encode() + b' "$@"\n' for applet in _APPLETS}, "release": name.encode()}  # fmt: skip
+    files["bin/sh"] = _BUSYBOX
+    return Build(files=files, config=config, docker=True, **options)
+
+
+def good(name: str) -> Build:
+    return build(name)
+
+
+def healthy(name: str) -> Build:
+    return build(name, healthcheck="test -f /release")
+
+
+def unhealthy(name: str) -> Build:
+    return build(name, healthcheck="echo the database is not there; exit 1")
+
+
+def exits(name: str) -> Build:
+    return build(name, "echo no config; exit 3")
+
+
+def dies_later(name: str) -> Build:
+    return build(name, "sleep 1.2; exit 7")
+
+
+def no_entry(name: str) -> Build:
+    return build(name, cmd=["/bin/not-there"])
+
+
+def wrong_platform(name: str) -> Build:
+    return build(name, platforms=("linux/s390x",))
+
+
+@dataclass
+class Shop:
+    """One project with service `web`; `settings` go into the updater's configuration, `policy` into its service entry."""
+
+    folder: Path
+    registry: FakeRegistry
+    name: str = field(default_factory=lambda: f"dau-test-{uuid.uuid4().hex[:8]}")
+    policy: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    compose_service: str | list[str] = "web"
+    engine_host: str | None = None
+
+    @property
+    def compose_file(self) -> Path:
+        return self.folder / "docker-compose.yml"
+
+    @property
+    def repository(self) -> str:
+        return f"{self.registry.host}/team/app"
+
+    @property
+    def client(self) -> docker.DockerClient:
+        return docker.DockerClient(base_url=self.engine_host) if self.engine_host else docker.from_env()
+
+    def push(self, tag: str, image: Build) -> Pushed:
+        return self.registry.push("team/app", tag, image)
+
+    def write(self, tag: str = "latest", text: str | None = None) -> None:
+        """The compose file; by default one service with the lab's image under `tag`."""
+        self.compose_file.write_bytes((text or _COMPOSE).format(image=f"{self.repository}:{tag}").encode())
+
+    def up(self, *words: str) -> None:
+        self.compose("up", "-d", *words)
+
+    def compose(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        argv = ["docker", "compose", "-p", self.name, *words]
+        environment = {**os.environ, **({"DOCKER_HOST": self.engine_host} if self.engine_host else {})}
+        return subprocess.run(argv, cwd=self.folder, check=check, capture_output=True, text=True, env=environment)  # noqa: S603
+
+    def down(self) -> None:
+        """Take everything of this shop off the engine again."""
+        self.compose("down", "--timeout", "0", "--volumes", "--remove-orphans", check=False)
+        client = self.client
+        for container in client.containers.list(all=True, filters={"label": f"com.docker.compose.project={self.name}"}):
+            container.remove(force=True)
+        for image in client.images.list():
+            held = [tag for tag in image.tags if tag.startswith((self.repository, "docker-updater.invalid/hold/" + self.name))]
+            digests = [d for d in image.attrs.get("RepoDigests") or [] if d.startswith(self.repository)]
+            for reference in [*held, *digests]:
+                with _ignored():
+                    client.api.remove_image(reference)
+        client.close()
+
+    # ------------------------------------------------------------------------------------------------- the updater
+
+    def config(self) -> dict[str, Any]:
+        service = {
+            "name": self.name,
+            "image": f"{self.repository}:latest",
+            "compose_file": str(self.compose_file),
+            "compose_service": self.compose_service,
+            "health_timeout": 20,
+            "health_stable": 2,
+            **self.policy,
+        }
+        return {
+            "check_interval": 3600,
+            "compose_timeout": 60,
+            "state_file": str(self.folder / "state" / "state.json"),
+            "log_file": str(self.folder / "updater.log"),
+            "services": [service],
+            **self.settings,
+        }
+
+    def world(self) -> World:
+        if self.engine_host:
+            os.environ["DOCKER_HOST"] = self.engine_host
+        logging.getLogger("updater").setLevel(logging.INFO)
+        config = config_utils.parse(self.config(), {}, str(self.folder / "config.json"))
+        return wire(config, SystemClock())
+
+    def cycle(self) -> Report:
+        """One cycle of the real updater, in this process."""
+        return cycle.run(self.world())
+
+    def updater(self, *words: str) -> subprocess.Popen[str]:
+        """The real updater as a process of its own."""
+        path = self.folder / "config.json"
+        path.write_text(json.dumps(self.config()))
+        environment = {**os.environ, "CONFIG_FILE": str(path), "PYTHONPATH": str(ROOT)}
+        if self.engine_host:
+            environment["DOCKER_HOST"] = self.engine_host
+        argv = [sys.executable, str(ROOT / "docker_updater.py"), *words]
+        return subprocess.Popen(  # noqa: S603
+            argv, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def run(self, *words: str) -> tuple[int, str]:
+        """Run the updater to its end; its exit status and what it printed."""
+        child = self.updater(*words)
+        out, _ = child.communicate(timeout=150)
+        return child.returncode, out
+
+    # --------------------------------------------------------------------------------------------- what there is now
+
+    def containers(self, service: str = "web") -> list[Any]:
+        labels = [f"com.docker.compose.project={self.name}", f"com.docker.compose.service={service}"]
+        client = self.client
+        try:
+            return list(client.containers.list(all=True, filters={"label": labels}))
+        finally:
+            client.close()
+
+    def releases(self, service: str = "web") -> list[tuple[str, str]]:
+        """The release label and the status of each container of a service."""
+        return [(c.labels.get("release", "?"), c.status) for c in self.containers(service)]
+
+    def names(self, service: str = "web") -> list[str]:
+        return [container.name for container in self.containers(service)]
+
+    def owner_up_changes(self) -> list[str]:
+        """What the owner's own `up -d` would do now: the lines of a dry run that are not `Running`."""
+        done = self.compose("--dry-run", "up", "-d", "--pull", "never", "--no-build")
+        lines = [line.split("Container", 1)[1].strip() for line in done.stderr.splitlines() if "Container" in line]
+        return [line for line in lines if not line.endswith(("Running", "Waiting", "Healthy"))]
+
+    def state(self) -> Mapping[str, Any]:
+        path = self.folder / "state" / "state.json"
+        record: Mapping[str, Any] = json.loads(path.read_text())["services"][self.name]
+        return record
+
+    def strays(self) -> list[str]:
+        """Files of ours that nobody needs any more: staged edits, open journals."""
+        found = [*self.folder.glob(".*.dau-*"), *(self.folder / "state" / "journal").glob("*.json")]
+        return [path.name for path in found]
+
+
+_COMPOSE = """\
+# the shop
+services:
+  web:
+    image: {image}  # kept
+    restart: unless-stopped
+    stop_grace_period: 1s
+    network_mode: none
+"""
+
+
+@contextmanager
+def _ignored() -> Iterator[None]:
+    try:
+        yield
+    except docker.errors.APIError:
+        pass
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0, what: str = "") -> Any:
+    """Poll until `condition` gives something true, and return that; fail loudly after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or condition}")
+        time.sleep(0.05)

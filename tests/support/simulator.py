@@ -1,0 +1,364 @@
+"""A host in memory: engine, Compose and killer. It satisfies the same protocols as the real parts, and the contract
+tests hold both to the same behaviour.
+
+`Killer` ends the updater (with `Killed`, which no `except Exception` catches) before or after its n-th effect; a Compose
+killed in its middle leaves the same wrecks as the real one, for its recreate is the same five calls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from updater_core import compose_edit, files, reference
+from updater_core.compose_edit import Located, SourceFile
+from updater_core.errors import ComposeError, EngineError, EngineUnavailable
+from updater_core.journal import JournalFolder
+from updater_core.models import Container, Credential, Image, ImageRef, Project, Snapshot
+from updater_core.protocols import Preview, Progress
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@dataclass
+class Killer:
+    """Counts effects, and kills at one of them. `log` names each effect in its order."""
+
+    at: int | None = None
+    after: bool = False
+    log: list[str] = field(default_factory=list)
+
+    def effect(self, name: str, act: Callable[[], Any]) -> Any:
+        self.log.append(name)
+        mine = self.at == len(self.log)
+        if mine and not self.after:
+            raise Killed(name)
+        result = act()
+        if mine:
+            raise Killed(name)
+        return result
+
+
+def image_id(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass
+class SimRelease:
+    """How containers of an image behave. `fate`: well | unhealthy | exits | loops | cannot_start."""
+
+    digest: str
+    fate: str = "well"
+    platform: str = "linux/amd64"
+    has_healthcheck: bool = False
+
+    @property
+    def id(self) -> str:
+        return image_id("config of " + self.digest)
+
+
+@dataclass
+class SimContainer:
+    id: str
+    name: str
+    service: str
+    image_id: str
+    reference: str
+    status: str = "created"
+    starts: int = 0
+    restart_count: int = 0
+    exit_code: int = 0
+    error: str = ""
+
+
+@dataclass
+class SimHost:
+    """The engine's memory: images by id, tags, containers; and the registry's releases by digest."""
+
+    project: str = "shop"
+    releases: dict[str, SimRelease] = field(default_factory=dict)
+    images: dict[str, set[str]] = field(default_factory=dict)  # id -> repository@digest names
+    tags: dict[str, str] = field(default_factory=dict)
+    containers: dict[str, SimContainer] = field(default_factory=dict)
+    killer: Killer = field(default_factory=Killer)
+    is_down: bool = False
+    pull_error: str | None = None
+    made: int = 0
+
+    def release_of(self, image: str) -> SimRelease:
+        return next(release for release in self.releases.values() if release.id == image)
+
+    def load(self, release: SimRelease, name: str, tag: str | None) -> None:
+        self.releases[release.digest] = release
+        self.images.setdefault(release.id, set()).add(f"{name}@{release.digest}")
+        if tag:
+            self.tags[f"{name}:{tag}"] = release.id
+
+    def create(self, name: str, service: str, reference_text: str, image: str) -> SimContainer:
+        self.made += 1
+        made = SimContainer(image_id(f"container {self.made}")[7:], name, service, image, reference_text)
+        self.containers[made.id] = made
+        return made
+
+    def start(self, container: SimContainer) -> None:
+        fate = self.release_of(container.image_id).fate
+        if fate == "cannot_start":
+            container.error = "exec: no such file"
+            raise ComposeError("cannot start: exec: no such file")
+        container.starts += 1
+        container.status, container.exit_code = ("exited", 3) if fate == "exits" else ("running", 0)
+        container.restart_count = 2 if fate == "loops" else 0
+
+    def running(self, service: str) -> list[str]:
+        """The image ids that run for a service."""
+        return [c.image_id for c in self.containers.values() if c.service == service and c.status == "running"]
+
+
+class SimEngine:
+    """`protocols.Engine` over a SimHost."""
+
+    def __init__(self, host: SimHost) -> None:
+        self._host = host
+
+    def _up(self) -> SimHost:
+        if self._host.is_down:
+            raise EngineUnavailable("the engine did not answer")
+        return self._host
+
+    def version(self) -> str:
+        self._up()
+        return "sim"
+
+    def platform(self) -> str:
+        self._up()
+        return "linux/amd64"
+
+    def compose_containers(self) -> tuple[Container, ...]:
+        return tuple(self._seen(c) for c in self._up().containers.values())
+
+    def containers(self, project: str, service: str) -> tuple[Container, ...]:
+        host = self._up()
+        return tuple(self._seen(c) for c in host.containers.values() if c.service == service and host.project == project)
+
+    def container(self, container_id: str) -> Container | None:
+        found = [c for c in self._up().containers.values() if c.id.startswith(container_id)]
+        return self._seen(found[0]) if found else None
+
+    def image(self, reference: str) -> Image | None:
+        found = self._find(reference)
+        if found is None:
+            return None
+        host = self._host
+        tags = tuple(sorted(tag for tag, named in host.tags.items() if named == found))
+        return Image(found, tuple(sorted(host.images[found])), tags, host.release_of(found).platform)
+
+    def known_image(self, image_id: str) -> Image | None:
+        return self.image(image_id)
+
+    def pull(
+        self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
+    ) -> None:
+        host = self._up()
+        name = reference.name or reference.key
+
+        def act() -> None:
+            if host.pull_error or reference.digest not in host.releases:
+                raise EngineError(f"the engine could not pull {name}: {host.pull_error or 'manifest unknown'}")
+            host.load(host.releases[reference.digest], name, None)
+
+        host.killer.effect("pull", act)
+
+    def tag(self, image_id: str, reference: str) -> None:
+        host = self._up()
+
+        def act() -> None:
+            if image_id not in host.images:
+                raise EngineError(f"the engine could not tag {image_id}: no such image")
+            host.tags[reference] = image_id
+
+        host.killer.effect(f"tag {reference.split('/')[-1]}", act)
+
+    def untag(self, reference: str) -> None:
+        host = self._up()
+        host.killer.effect("untag", lambda: host.tags.pop(reference, None))
+
+    def held(self, prefix: str) -> Mapping[str, str]:
+        return {tag: image for tag, image in self._up().tags.items() if tag.startswith(prefix)}
+
+    def stop_container(self, container_id: str) -> None:
+        self._change(container_id, "stop", lambda c: setattr(c, "status", "exited"))
+
+    def start_container(self, container_id: str) -> None:
+        self._change(container_id, "start", self._up().start)
+
+    def remove_container(self, container_id: str) -> None:
+        self._change(container_id, "remove", lambda c: self._host.containers.pop(c.id))
+
+    def rename_container(self, container_id: str, name: str) -> None:
+        self._change(container_id, "rename", lambda c: setattr(c, "name", name))
+
+    def remove_image(self, image_id: str) -> None:
+        host = self._up()
+        in_use = {c.image_id for c in host.containers.values()} | set(host.tags.values())
+        if image_id not in in_use:
+            host.killer.effect("remove image", lambda: host.images.pop(image_id, None))
+
+    def _change(self, container_id: str, name: str, act: Callable[[SimContainer], Any]) -> None:
+        host = self._up()
+        host.killer.effect(f"{name} container", lambda: act(host.containers[container_id]))
+
+    def _find(self, text: str) -> str | None:
+        host = self._up()
+        if text in host.images:
+            return text
+        parsed = reference.with_default_tag(reference.parse(text))
+        if parsed.digest:
+            return next((i for i, names in host.images.items() if f"{parsed.name}@{parsed.digest}" in names), None)
+        return host.tags.get(parsed.text)
+
+    def _seen(self, c: SimContainer) -> Container:
+        release = self._host.release_of(c.image_id)
+        health = {"well": "healthy", "unhealthy": "unhealthy"}.get(release.fate) if release.has_healthcheck else None
+        return Container(
+            id=c.id,
+            name=c.name,
+            project=self._host.project,
+            service=c.service,
+            image_id=c.image_id,
+            reference=c.reference,
+            status=c.status,
+            started_at=f"start {c.starts}",
+            restart_count=c.restart_count,
+            exit_code=c.exit_code,
+            error=c.error,
+            health=health if c.status == "running" else None,
+            restart_policy="unless-stopped",
+            stop_grace_seconds=0.5,
+        )
+
+
+class SimCompose:
+    """`protocols.Compose` over a SimHost: reads the project's real files, and recreates as Compose v2 does."""
+
+    version = "2.26.1"
+    is_v1 = False
+
+    def __init__(self, host: SimHost) -> None:
+        self._host = host
+
+    def config(self, project: Project, replaced: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        sources = self._sources(project, replaced or {})
+        names = ("web", "worker")
+        found = {name: compose_edit.locate(sources, (), name) for name in names}
+        return {"services": {n: {"image": one.reference} for n, one in found.items() if isinstance(one, Located)}}
+
+    def preview(self, project: Project, replicas: Mapping[str, int]) -> Preview | None:
+        return None
+
+    def up(
+        self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool, force: bool, grace_seconds: float
+    ) -> None:
+        if self._host.is_down:
+            raise ComposeError("Cannot connect to the Docker daemon")
+        for service in replicas:
+            self._up_one(project, service)
+
+    def _up_one(self, project: Project, service: str) -> None:
+        text = self.config(project)["services"][service]["image"]
+        image = SimEngine(self._host).image(text)
+        if image is None:
+            raise ComposeError(f"No such image: {text}")
+        wanted = f"{self._host.project}-{service}-1"
+        mine = [c for c in self._host.containers.values() if c.service == service]
+        if any(c.name != wanted for c in mine) and len(mine) > 1:
+            raise ComposeError(f"Conflict: the container name {wanted} is in use")
+        old = mine[0] if mine else None
+        if old is not None and old.image_id == image.id:
+            if old.status != "running":
+                self._effect("start", lambda: self._host.start(old))
+            return
+        self._recreate(service, text, image.id, old)
+
+    def _recreate(self, service: str, text: str, image: str, old: SimContainer | None) -> None:
+        wanted = f"{self._host.project}-{service}-1"
+        first = wanted if old is None else f"{old.id[:12]}_{wanted}"
+        new: SimContainer = self._effect("create", lambda: self._host.create(first, service, text, image))
+        if old is not None:
+            self._effect("stop", lambda: setattr(old, "status", "exited"))
+            self._effect("remove", lambda: self._host.containers.pop(old.id))
+            self._effect("rename", lambda: setattr(new, "name", wanted))
+        self._effect("start", lambda: self._host.start(new))
+
+    def _effect(self, name: str, act: Callable[[], Any]) -> Any:
+        return self._host.killer.effect(f"compose {name}", act)
+
+    def _sources(self, project: Project, replaced: Mapping[str, str]) -> Sequence[SourceFile]:
+        paths = [replaced.get(path, path) for path in project.files]
+        return [SourceFile(path, compose_edit.decode(Path(path).read_bytes())) for path in paths]
+
+
+class KillableFiles:
+    """`protocols.Files`: the real hand, seen by the killer."""
+
+    def __init__(self, killer: Killer) -> None:
+        self._killer = killer
+
+    def snapshot(self, path: Path) -> Snapshot:
+        return files.snapshot(path)
+
+    def stage(self, taken: Snapshot, data: bytes, tag: str) -> Path:
+        staged: Path = self._killer.effect("stage", lambda: files.stage(taken, data, tag))
+        return staged
+
+    def commit(self, taken: Snapshot, staged: Path) -> None:
+        self._killer.effect("replace file", lambda: files.commit(taken, staged))
+
+    def discard(self, staged: Path) -> None:
+        self._killer.effect("discard", lambda: files.discard(staged))
+
+    def remove_strays(self, directory: Path, tag: str) -> None:
+        self._killer.effect("remove strays", lambda: files.remove_strays(directory, tag))
+
+
+class KillableJournal:
+    """`protocols.Journal`: the real folder, seen by the killer."""
+
+    def __init__(self, directory: Path, killer: Killer) -> None:
+        self._folder, self._killer = JournalFolder(directory), killer
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        self._killer.effect(f"journal {record['phase']}", lambda: self._folder.write(record))
+
+    def read_all(self) -> Sequence[Mapping[str, Any]]:
+        return self._folder.read_all()
+
+    def close(self, plan_id: str) -> None:
+        self._killer.effect("journal close", lambda: self._folder.close(plan_id))
+
+
+@dataclass
+class SimClock:
+    """Time that passes only when somebody sleeps."""
+
+    seconds: float = 0.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def wait(self, seconds: float) -> bool:
+        self.seconds += seconds
+        return False
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+

@@ -1,0 +1,144 @@
+"""The choice for one service: ask its registry as much as the policy needs and no more, and let `selection` decide.
+
+Nothing is written here: what was learned comes back with the decision and is put into the state by `noted`, so that
+many services can be asked about side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from updater_core import reference, selection, state_records
+from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
+from updater_core.models import Ask, Clock, Decision, Hold, Observation, Reason, ServiceConfig, Tag
+from updater_core.observe import Standing
+from updater_core.protocols import Registry
+from updater_core.state_records import State
+from updater_core.tag_filter import Order, selector_of
+
+_WAIT = "nothing to do: it is asked again in the next cycle"
+
+
+@dataclass(slots=True)
+class Answers:
+    """What a registry said about one service. `listed`: the tags were noted as a complete listing."""
+
+    digests: dict[str, str] = field(default_factory=dict)
+    created: dict[str, datetime | None] = field(default_factory=dict)
+    tags: tuple[Tag, ...] | None = None
+    clock: Clock = Clock.REGISTRY
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The decision for a service, with what was learned on the way."""
+
+    decision: Decision
+    answers: Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything a choice looks at besides the registry. `platform` is the one whose build times count."""
+
+    service: ServiceConfig
+    standing: Standing
+    state: State
+    platform: Callable[[], str]
+    now: datetime
+
+
+def choose(question: Question, registry: Registry, known: Answers | None = None) -> Choice:
+    """Decide for one service. A registry that gives no usable answer makes a Hold that says so: unknown, not up to
+    date. `known` are answers of this cycle, not asked for again."""
+    answers = known or Answers()
+    try:
+        if answers.tags is None:
+            _list_tags(question, registry, answers)
+    except RegistryError as error:
+        return Choice(unknown(error, otherwise=Reason.LISTING_INCOMPLETE), answers)
+    try:
+        return Choice(_decide(question, registry, answers), answers)
+    except RegistryError as error:
+        return Choice(unknown(error), answers)
+
+
+def noted(state: State, question: Question, answers: Answers) -> State:
+    """The state with what a registry said."""
+    service, key = question.service, question.standing.current.key
+    if answers.tags is not None and answers.clock is Clock.FIRST_SEEN:
+        listed = [tag.name for tag in answers.tags]
+        state = state_records.note_tags(state, key, listed, answers.digests, question.now)
+        state = state_records.note_created(state, key, answers.created)
+    for digest in answers.digests.values():
+        state = state_records.note_digest(state, service.name, digest, question.now)
+    return state
+
+
+def unknown(error: RegistryError, otherwise: Reason = Reason.REGISTRY_ERROR) -> Hold:
+    """The hold for a registry that did not answer usably.
+
+    >>> unknown(RegistryError("r.example", "answered 500")).reason.value
+    'registry_error'
+    """
+    match error:
+        case RateLimited(retry_at=retry_at):
+            return Hold(Reason.RATE_LIMITED, str(error), error.remedy or _WAIT, until=retry_at)
+        case AuthFailed():
+            return Hold(Reason.AUTH_ERROR, str(error), error.remedy)
+        case NotFound():
+            return Hold(Reason.NOT_FOUND, str(error), error.remedy)
+        case _:
+            return Hold(otherwise, str(error), error.remedy or _WAIT)
+
+
+def _list_tags(question: Question, registry: Registry, answers: Answers) -> None:
+    current, selector = question.standing.current, selector_of(question.service.policy)
+    if selector is None:
+        return
+    if selector.order is Order.PUSH:
+        pushed = registry.pushed_tags(current, lambda name: selector.extract(name) is not None)
+        if pushed is not None:
+            answers.tags, answers.clock = pushed, Clock.REGISTRY
+            answers.digests.update({tag.name: tag.digest for tag in pushed if tag.digest})
+            return
+        answers.clock = Clock.FIRST_SEEN
+    answers.tags = registry.tags(current)
+
+
+def _decide(question: Question, registry: Registry, answers: Answers) -> Decision:
+    """`selection` says what it still needs; each question is one request, and the last answer is always a decision."""
+    service, current = question.service, question.standing.current
+    while True:
+        state = noted(question.state, question, answers)
+        history = state_records.history_of(state, service.name, current.key)
+        decision = selection.decide(_observation(question, answers), service.policy, history, question.now)
+        if not isinstance(decision, Ask):
+            return decision
+        for tag in decision.digests:
+            answers.digests[tag] = registry.digest(replace(current, tag=tag, digest=None))
+        for tag in decision.created:
+            answers.created[tag] = registry.created(replace(current, tag=tag, digest=None), question.platform())
+
+
+def _observation(question: Question, answers: Answers) -> Observation:
+    standing = question.standing
+    return Observation(
+        current=standing.current,
+        running_digests=standing.running_digests,
+        digests=answers.digests,
+        created=answers.created,
+        tags=answers.tags,
+        clock=answers.clock,
+    )
+
+
+def running_digest(standing: Standing, answers: Mapping[str, str]) -> str | None:
+    """The digest to show for what runs: the one behind the current tag if that is it, else any the registry knows."""
+    behind = answers.get(standing.current.tag or "")
+    if behind in standing.running_digests:
+        return behind
+    own = {container.image_id for container in standing.containers}
+    return min((d for d in standing.running_digests - own if reference.is_digest(d)), default=None)

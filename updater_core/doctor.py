@@ -1,0 +1,121 @@
+"""The environment check behind `--test`: one line for everything an update needs, with what to do about it.
+
+Reads and asks only; the one thing it writes is a probe file beside the state, which it removes again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from updater_core import files, observe
+from updater_core.cycle import World
+from updater_core.errors import UpdaterError
+from updater_core.models import Hold, Reason, ServiceConfig
+
+_LEAST_FREE_BYTES = 1_000_000_000
+_GRANT = "let the updater's user read and write it: chown, a group, or setfacl -m u:NAME:rw"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    is_good: bool
+    subject: str
+    text: str
+    remedy: str = ""
+
+    def line(self) -> str:
+        """
+        >>> Finding(False, "engine", "no answer", "start it").line()
+        'FAIL  engine: no answer -> start it'
+        """
+        head = f"{'ok  ' if self.is_good else 'FAIL'}  {self.subject}: {self.text}"
+        return f"{head} -> {self.remedy}" if self.remedy and not self.is_good else head
+
+
+def examine(world: World, only: str | None = None) -> Iterator[Finding]:
+    """Every finding, as soon as it is known."""
+    services = [service for service in world.config.services if service.enabled and only in (None, service.name)]
+    yield Finding(True, "config", f"{world.config.path}: {len(services)} of {len(world.config.services)} services looked at")
+    yield _found("engine", lambda: f"Docker Engine {world.engine.version()} on {world.engine.platform()}")
+    yield _found("compose", lambda: f"Docker Compose {world.compose.version}")
+    for service in services:
+        yield from _compose_findings(world, service)
+    yield from _registry_findings(world, services)
+    yield from _place_findings(world)
+
+
+def _found(subject: str, ask: Callable[[], str]) -> Finding:
+    try:
+        return Finding(True, subject, ask())
+    except UpdaterError as error:
+        return Finding(False, subject, str(error), error.remedy)
+
+
+def _compose_findings(world: World, service: ServiceConfig) -> Iterator[Finding]:
+    for path in service.compose_files:
+        problem = _file_problem(Path(path))
+        if problem:
+            yield Finding(False, service.name, problem, _GRANT)
+            return
+    try:
+        standing = observe.look(service, world.engine.compose_containers(), world.engine.image, world.memory)
+    except UpdaterError as error:
+        yield Finding(False, service.name, str(error), error.remedy)
+        return
+    if isinstance(standing, Hold):
+        is_choice = standing.reason in (Reason.NOT_RUNNING, Reason.LOCALLY_BUILT)
+        text = f"held, {standing.reason}: {standing.detail}" + (f" ({standing.remedy})" if is_choice else "")
+        yield Finding(is_choice, service.name, text, standing.remedy)
+        return
+    where = ", ".join(standing.project.files)
+    yield Finding(True, service.name, f"runs {standing.current.text} as project {standing.project.name} of {where}")
+    for located in standing.located:
+        if located.obstacle is not None and _needs_edit(service):
+            yield Finding(False, service.name, located.obstacle.detail, located.obstacle.remedy)
+
+
+def _needs_edit(service: ServiceConfig) -> bool:
+    policy = service.policy
+    return bool(policy.tag_pattern or policy.tag_regex or policy.semver_pattern or policy.pin_digest)
+
+
+def _file_problem(path: Path) -> str | None:
+    if not path.is_file():
+        return f"{path} is not there, or its folder may not be entered"
+    if not os.access(path, os.R_OK | os.W_OK):
+        return f"{path} may not be read and written"
+    if not os.access(path.resolve().parent, os.W_OK):
+        return f"the folder of {path.resolve()} may not be written (an edit is put beside the file, then takes its place)"
+    return None
+
+
+def _registry_findings(world: World, services: list[ServiceConfig]) -> Iterator[Finding]:
+    """Each repository once for each set of credentials."""
+    asked: set[object] = set()
+    for service in services:
+        question = (service.image.key, service.registry)
+        if question in asked:
+            continue
+        asked.add(question)
+        subject = f"registry {service.image.key}"
+        yield _found(subject, lambda s=service: world.registries.for_service(s.image, s.registry).check(s.image))  # type: ignore[misc]
+
+
+def _place_findings(world: World) -> Iterator[Finding]:
+    settings = world.config.settings
+    yield _writable("state", world.state_path, "fix its permissions, or set STATE_FILE")
+    yield _writable("log", Path(settings.log_file), "fix its permissions, or set LOG_FILE; until then only stderr has it")
+    yield _found("disk", lambda: f"{files.free_bytes(world.state_path) // 1_000_000} MB free at {world.folder}")
+    if files.free_bytes(world.state_path) < _LEAST_FREE_BYTES:
+        yield Finding(False, "disk", "less than 1 GB is free, an image may not fit", "make room, e.g. `docker image prune`")
+
+
+def _writable(subject: str, path: Path, remedy: str) -> Finding:
+    if files.is_writable(path):
+        return Finding(True, subject, f"{path} can be written")
+    return Finding(False, subject, f"{path} cannot be written", remedy)

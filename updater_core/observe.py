@@ -1,0 +1,240 @@
+"""What stands on the host for one service: its project, its containers, what its file says, what really runs.
+
+The containers' own Compose labels say how the project was started; the configuration only says which one is meant.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from updater_core import compose_edit, reference
+from updater_core.compose_edit import Located, NotEditable, SourceFile
+from updater_core.models import Container, Hold, Image, ImageRef, Project, Reason, ServiceConfig
+
+_PREFIX = "com.docker.compose.project."
+_STOPPED_BY_HAND = {0, 130, 137, 143}  # ended well, or by SIGINT, SIGKILL, SIGTERM: nobody's crash
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One unit as it stands. `running_digests`: by which the image that runs everywhere in the unit is known."""
+
+    project: Project
+    files: tuple[SourceFile, ...]
+    env_files: tuple[SourceFile, ...]
+    located: tuple[Located, ...]  # one a Compose service, in the configuration's order
+    current: ImageRef
+    containers: tuple[Container, ...]
+    running_digests: frozenset[str]
+
+
+@dataclass(slots=True)
+class FileMemory:
+    """Text of files, read again only when a file's identity, size or time changed."""
+
+    _kept: dict[str, tuple[tuple[int, ...], SourceFile]] = field(default_factory=dict)
+
+    def read(self, path: str) -> SourceFile:
+        """The file as text; OSError where it cannot be read, ValueError where it is not UTF-8."""
+        facts = os.stat(path)  # noqa: PTH116 - one call, links followed
+        identity = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        kept = self._kept.get(path)
+        if kept is None or kept[0] != identity:
+            kept = (identity, SourceFile(path, compose_edit.decode(Path(path).read_bytes())))
+            self._kept[path] = kept
+        return kept[1]
+
+
+def look(
+    service: ServiceConfig, containers: Sequence[Container], image: Callable[[str], Image | None], memory: FileMemory
+) -> Standing | Hold:
+    """What stands for `service`, given every Compose container of the host and a way to look at local images."""
+    mine = _own_containers(service, containers)
+    if isinstance(mine, Hold):
+        return mine
+    project = project_of(service, mine)
+    if isinstance(project, Hold):
+        return project
+    read = _read_sources(project, memory)
+    if isinstance(read, Hold):
+        return read
+    files, env_files = read
+    located = _locate_all(service, files, env_files)
+    if isinstance(located, Hold):
+        return located
+    current = _current(service, located, mine)
+    if isinstance(current, Hold):
+        return current
+    digests = running_digests(mine, current.key, image)
+    return Standing(project, files, env_files, located, current, mine, digests)
+
+
+def running_digests(
+    containers: Sequence[Container], repository_key: str, image: Callable[[str], Image | None]
+) -> frozenset[str]:
+    """The digests that every running image of the unit answers to: the registry's for this repository, and its id."""
+    known = [_names_of(container.image_id, repository_key, image) for container in containers]
+    return frozenset.intersection(*known) if known else frozenset()
+
+
+def _names_of(image_id: str, repository_key: str, image: Callable[[str], Image | None]) -> frozenset[str]:
+    found = image(image_id)
+    if found is None:
+        return frozenset({image_id})
+    own = {found.id, found.descriptor_digest or found.id}
+    return reference.digests_of(found.repo_digests, repository_key) | own
+
+
+def _own_containers(service: ServiceConfig, containers: Sequence[Container]) -> tuple[Container, ...] | Hold:
+    wanted = {os.path.realpath(path) for path in service.compose_files}
+    mine = tuple(
+        container
+        for container in containers
+        if container.service in service.compose_services
+        and (service.compose_project is None or container.project == service.compose_project)
+        and wanted & {os.path.realpath(path) for path in _listed_files(container) or ()}
+    )
+    projects = sorted({container.project for container in mine})
+    if len(projects) > 1:
+        return Hold(
+            Reason.AMBIGUOUS_PROJECT,
+            f"{service.compose_files[0]} runs as more than one project: {', '.join(projects)}",
+            'name the one that is meant with "compose_project"',
+        )
+    return _unless_stopped(service, mine)
+
+
+def _unless_stopped(service: ServiceConfig, mine: tuple[Container, ...]) -> tuple[Container, ...] | Hold:
+    if service.start_stopped:
+        return mine
+    for name in service.compose_services:
+        states = [container for container in mine if container.service == name]
+        if not states:
+            return _not_running(service, f"{name} has no container")
+        if all(_is_stopped_by_owner(container) for container in states):
+            return _not_running(service, f"{name} is {states[0].status}")
+    return mine
+
+
+def _is_stopped_by_owner(container: Container) -> bool:
+    """A crash that has ended may get its fix; an end by hand, a pause and a start that never was are the owner's wish."""
+    if container.status == "exited":
+        return container.exit_code in _STOPPED_BY_HAND
+    return container.status in ("created", "paused")
+
+
+def _not_running(service: ServiceConfig, what: str) -> Hold:
+    return Hold(Reason.NOT_RUNNING, what, f'start it with Compose, or set "start_stopped" for {service.name}')
+
+
+def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | Hold:
+    """The project as its newest container's labels tell it, or as a first `up` would make it."""
+    if not mine:
+        return _fresh_project(service)
+    labels = mine[0].labels
+    files = _listed_files(mine[0])
+    if files is None:
+        return Hold(
+            Reason.FILE_UNREADABLE,
+            f"{mine[0].name} was started from files that are not there: {labels.get(f'{_PREFIX}config_files')}",
+            "start it once with `docker compose up -d` from files that stay",
+        )
+    absent = [path for path in service.compose_files if os.path.realpath(path) not in map(os.path.realpath, files)]
+    if absent:
+        return Hold(
+            Reason.FILE_UNREADABLE,
+            f"{mine[0].name} was not started from {', '.join(absent)}",
+            f"it was started from {', '.join(files)}: write those as compose_file",
+        )
+    directory = labels.get(f"{_PREFIX}working_dir") or str(Path(files[0]).parent)
+    env_files = tuple(path for path in labels.get(f"{_PREFIX}environment_file", "").split(",") if path)
+    return Project(mine[0].project, directory, files, env_files)
+
+
+def _fresh_project(service: ServiceConfig) -> Project:
+    directory = str(Path(service.compose_files[0]).parent)
+    return Project(service.compose_project or default_project_name(service.compose_files[0]), directory, service.compose_files)
+
+
+def default_project_name(compose_file: str) -> str:
+    """What Compose calls a project that nobody named: its `name:` key, else its directory's name, simplified
+    (https://docs.docker.com/compose/how-tos/project-name/)."""
+    name = None
+    try:
+        document = yaml.safe_load(Path(compose_file).read_bytes())
+        name = document.get("name") if isinstance(document, dict) else None
+    except (OSError, yaml.YAMLError):
+        pass
+    return re.sub(r"[^a-z0-9_-]", "", str(name or Path(compose_file).parent.name).lower()).lstrip("_-")
+
+
+def _listed_files(container: Container) -> tuple[str, ...] | None:
+    """The config files of a container's label, absolute; None where they are not all there. A comma both separates them
+    and may be part of a name, so pieces are joined until each is a file."""
+    text = container.labels.get(f"{_PREFIX}config_files", "")
+    directory = container.labels.get(f"{_PREFIX}working_dir", "/")
+    files: list[str] = []
+    piece = ""
+    for part in text.split(",") if text else []:
+        piece = f"{piece},{part}" if piece else part
+        path = str(Path(directory) / piece)  # Compose v1 writes them relative
+        if Path(path).is_file():
+            files.append(path)
+            piece = ""
+    return tuple(files) if files and not piece else None
+
+
+def _read_sources(project: Project, memory: FileMemory) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]] | Hold:
+    default_env = Path(project.directory) / ".env"
+    env_paths = project.env_files or ((str(default_env),) if default_env.is_file() else ())
+    try:
+        return tuple(map(memory.read, project.files)), tuple(map(memory.read, env_paths))
+    except OSError as error:
+        remedy = "give the updater's user read and write access to the file and its folder"
+        return Hold(Reason.FILE_UNREADABLE, f"{error.filename} cannot be read: {error.strerror}", remedy)
+    except ValueError as error:
+        return Hold(Reason.FILE_UNREADABLE, f"{', '.join(project.files)}: {error}", "save it as UTF-8")
+
+
+def _locate_all(
+    service: ServiceConfig, files: Sequence[SourceFile], env_files: Sequence[SourceFile]
+) -> tuple[Located, ...] | Hold:
+    found: list[Located] = []
+    for name in service.compose_services:
+        located = compose_edit.locate(files, env_files, name)
+        problem = located if isinstance(located, NotEditable) else _built(located)
+        if problem is not None:
+            return Hold(problem.reason, problem.detail, problem.remedy)
+        if isinstance(located, Located):
+            found.append(located)
+    return tuple(found)
+
+
+def _built(located: Located) -> NotEditable | None:
+    obstacle = located.obstacle
+    return obstacle if obstacle is not None and obstacle.reason is Reason.LOCALLY_BUILT else None
+
+
+def _current(service: ServiceConfig, located: Sequence[Located], mine: Sequence[Container]) -> ImageRef | Hold:
+    created_from: Mapping[str, str] = {container.service: container.reference for container in mine}
+    found: list[ImageRef] = []
+    for one in located:
+        text = one.reference or created_from.get(one.service, "")
+        try:
+            found.append(reference.with_default_tag(reference.parse(text)))
+        except ValueError as error:
+            return Hold(Reason.NOT_EDITABLE, f"{one.service}: {error}", "write the image of this service as plain text")
+    foreign = [ref for ref in found if ref.key != service.image.key]
+    if foreign:
+        return Hold(
+            Reason.IMAGE_MISMATCH,
+            f"the file runs {foreign[0].key}, the configuration says {service.image.key}",
+            f'write "image": "{foreign[0].text}" for {service.name}, or mend the file',
+        )
+    return found[0]

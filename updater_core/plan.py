@@ -1,0 +1,240 @@
+"""From a decision to a plan: everything that going forward needs, and everything that going back needs.
+
+Nothing is changed here. A plan that cannot be made is a Hold with its reason and remedy.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from updater_core import compose_edit, health, reference
+from updater_core.compose_edit import NotEditable, SourceFile
+from updater_core.models import Container, Edit, Hold, ImageRef, Move, Plan, Project, Reason, ServiceConfig
+from updater_core.observe import Standing
+from updater_core.protocols import Compose, Engine, Preview
+from updater_core.steps import is_wreck
+
+_NAMESPACES = ("network_mode", "ipc", "pid")
+_QUIET = {"Running", "Waiting", "Healthy", "Exited"}
+_IMAGE_LABEL, _VERSION_LABEL = "com.docker.compose.image", "com.docker.compose.version"
+_DRIFT_REMEDY = (
+    "run `docker compose up -d {services}` yourself to take your edits over, or set \"allow_drift\" for {name}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a plan is made for: the image to run, the words why, and what is remembered that a rollback wants."""
+
+    target: ImageRef
+    reason: str
+    kept_image_ids: tuple[str, ...] = ()
+    image_id: str | None = None
+    kind: str = "update"
+
+
+def make(service: ServiceConfig, standing: Standing, wish: Wish, engine: Engine, compose: Compose) -> Plan | Hold:
+    """The plan that takes `service` from how it stands to what is wished."""
+    edits = file_edits(service, standing, wish.target)
+    if isinstance(edits, NotEditable):
+        return _hold(edits, wish.target)
+    moves = _moves(service, standing, edits, engine)
+    if isinstance(moves, NotEditable):
+        return _hold(moves, wish.target)
+    companions = _companions(standing.project, moves, engine, compose)
+    preview = compose.preview(standing.project, {move.service: move.replicas for move in (*moves, *companions)})
+    drift = None if service.allow_drift else _drift(service, standing, moves, preview, engine, compose)
+    if drift is not None:
+        return replace(drift, available=wish.target)
+    return Plan(
+        id=uuid.uuid4().hex,
+        name=service.name,
+        project=standing.project,
+        moves=moves,
+        target=wish.target,
+        old_digest=_old_digest(standing, moves[0], engine),
+        edits=edits,
+        gate=service.gate,
+        reason=wish.reason,
+        companions=companions,
+        platform=service.platform,
+        with_dependencies=is_quiet(preview, [*moves, *companions], engine, standing.project),
+        image_id=wish.image_id,
+        kept_image_ids=wish.kept_image_ids,
+        kind=wish.kind,
+    )
+
+
+def file_edits(service: ServiceConfig, standing: Standing, target: ImageRef) -> tuple[Edit, ...] | NotEditable:
+    """The edits that make the files say `target`; none where only the image behind the tag is another.
+
+    A digest is written where the service asks for one, or where the owner wrote one before: a pin stays a pin.
+    """
+    is_pinned = service.policy.pin_digest or any(_digest_of(one.reference) for one in standing.located)
+    if not is_pinned and all(_tag_of(one.reference) == target.tag for one in standing.located):
+        return ()
+    written = target if is_pinned else replace(target, digest=None)
+    return compose_edit.set_image(standing.files, standing.env_files, service.compose_services, written)
+
+
+def is_quiet(
+    preview: Preview | None, moves: Sequence[Move], engine: Engine, project: Project
+) -> bool:
+    """Whether `up` may be let see the dependencies: each is running and would be left alone.
+
+    `--no-deps` gives a service with `depends_on` another configuration hash up to Compose 2.29.2, so that the owner's
+    next `up` would recreate it once more.
+    """
+    if preview is None:
+        return False
+    own = {c.name for move in moves for c in engine.containers(project.name, move.service)}
+    others = {name: states for name, states in preview.said.items() if not _is_one_of(name, own)}
+    return all(states <= _QUIET for states in others.values())
+
+
+def _is_one_of(name: str, own: set[str]) -> bool:
+    """A dry run also names the temporary containers `<id>_<name>` of a recreate."""
+    return name in own or name.partition("_")[2] in own
+
+
+def _hold(obstacle: NotEditable, target: ImageRef) -> Hold:
+    return Hold(obstacle.reason, obstacle.detail, obstacle.remedy, available=target)
+
+
+def _moves(
+    service: ServiceConfig, standing: Standing, edits: Sequence[Edit], engine: Engine
+) -> tuple[Move, ...] | NotEditable:
+    files, env_files = edited(standing.files, edits), edited(standing.env_files, edits)
+    moves: list[Move] = []
+    for located in standing.located:
+        after = compose_edit.locate(files, env_files, located.service)
+        if isinstance(after, NotEditable):
+            return after
+        containers = [c for c in engine.containers(standing.project.name, located.service) if not is_wreck(c)]
+        old = located.reference or standing.current.text
+        moves.append(_move(located.service, old, after.reference or old, containers))
+    first = next((move.old_image_id for move in moves if move.old_image_id), None)
+    if first is None:
+        return _never_ran(service, standing, moves, engine)
+    return tuple(replace(move, old_image_id=move.old_image_id or first) for move in moves)
+
+
+def _never_ran(
+    service: ServiceConfig, standing: Standing, moves: Sequence[Move], engine: Engine
+) -> tuple[Move, ...] | NotEditable:
+    """A unit without any container (`start_stopped`): the way back is the image its file names, if it is here."""
+    image = engine.image(standing.current.text)
+    if image is None:
+        detail = f"{service.name} was never started and its image {standing.current.text} is not on this host"
+        return NotEditable(Reason.NOT_RUNNING, detail, "start it once with `docker compose up -d`")
+    return tuple(replace(move, old_image_id=image.id) for move in moves)
+
+
+def edited(files: Sequence[SourceFile], edits: Sequence[Edit]) -> tuple[SourceFile, ...]:
+    """The files as they will be."""
+    after = {edit.path: edit.after for edit in edits}
+    return tuple(SourceFile(file.path, after.get(file.path, file.text)) for file in files)
+
+
+def _move(name: str, old: str, new: str, containers: Sequence[Container]) -> Move:
+    newest = containers[0] if containers else None
+    has_ended_well = bool(containers) and all(c.status == "exited" and c.exit_code == 0 for c in containers)
+    return Move(
+        service=name,
+        old_reference=old,
+        new_reference=new,
+        old_image_id=newest.image_id if newest else "",
+        replicas=max(len(containers), 1),
+        container_ids=tuple(c.id for c in containers),
+        was_well=bool(containers) and all(health.is_well(c) for c in containers),
+        is_one_shot=has_ended_well and all(c.restart_policy in ("no", "on-failure") for c in containers),
+        stop_grace_seconds=max((c.stop_grace_seconds for c in containers), default=10.0),
+    )
+
+
+def _companions(project: Project, moves: Sequence[Move], engine: Engine, compose: Compose) -> tuple[Move, ...]:
+    """The services that live in a namespace of the unit's: a recreate of the unit leaves them without it."""
+    model = compose.config(project).get("services", {})
+    unit = {move.service for move in moves}
+    found: list[Move] = []
+    for name, facts in model.items():
+        if name in unit or not unit & _owners_of_namespaces(facts):
+            continue
+        containers = engine.containers(project.name, name)
+        if containers:
+            text = str(facts.get("image") or containers[0].reference)
+            found.append(_move(name, text, text, containers))
+    return tuple(found)
+
+
+def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:
+    """The services whose namespaces or volumes a service of the model borrows.
+
+    >>> sorted(_owners_of_namespaces({"network_mode": "service:vpn", "volumes_from": ["data:ro"]}))
+    ['data', 'vpn']
+    """
+    modes = (str(facts.get(key) or "") for key in _NAMESPACES)
+    owners = {mode.removeprefix("service:") for mode in modes if mode.startswith("service:")}
+    return owners | {str(one).partition(":")[0] for one in facts.get("volumes_from") or ()}
+
+
+def _drift(
+    service: ServiceConfig,
+    standing: Standing,
+    moves: Sequence[Move],
+    preview: Preview | None,
+    engine: Engine,
+    compose: Compose,
+) -> Hold | None:
+    """Whether `up` would change more than the image, as a dry run on the file as it stands tells.
+
+    Not to be told where the tag was moved by a pull already, or where another Compose made the container: each alone
+    makes a recreate.
+    """
+    if preview is None:
+        return None
+    for move in moves:
+        for container in engine.containers(standing.project.name, move.service):
+            would = preview.said.get(container.name, frozenset())
+            if "Recreate" in would and _must_be_drift(container, move, engine, compose):
+                return Hold(
+                    Reason.DRIFT,
+                    f"{move.service} differs from its file by more than the image (edited since its last `up`?)",
+                    _DRIFT_REMEDY.format(services=" ".join(service.compose_services), name=service.name),
+                )
+    return None
+
+
+def _must_be_drift(container: Container, move: Move, engine: Engine, compose: Compose) -> bool:
+    made_from = container.labels.get(_IMAGE_LABEL)
+    if made_from is None or container.labels.get(_VERSION_LABEL) != compose.version:
+        return False
+    named = engine.image(move.old_reference)
+    return named is not None and named.id == made_from
+
+
+def _old_digest(standing: Standing, move: Move, engine: Engine) -> str | None:
+    """A digest under which the registry knows the image that runs, for a pull should it be gone."""
+    image = engine.image(move.old_image_id)
+    known = reference.digests_of(image.repo_digests, standing.current.key) if image else frozenset()
+    pinned = _digest_of(move.old_reference)
+    return pinned if pinned in known else min(known, default=None)
+
+
+def _tag_of(text: str | None) -> str | None:
+    return reference.with_default_tag(reference.parse(text)).tag if text else None
+
+
+def _digest_of(text: str | None) -> str | None:
+    return reference.parse(text).digest if text else None
+
+
+def describe(plan: Plan) -> str:
+    """One sentence on what a plan would do."""
+    services = ", ".join(move.service for move in (*plan.moves, *plan.companions))
+    return f"{plan.moves[0].old_reference} -> {plan.target.text}; restarts {services}"
+
+
