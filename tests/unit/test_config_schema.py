@@ -1,0 +1,213 @@
+"""The JSON Schema for editors agrees with the parser: the same options, the same defaults, the same verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from updater_core import config_utils
+from updater_core.config_fields import FIELDS, REGISTRY, REGISTRY_SPELLINGS, SERVICE, TOP, Field
+from updater_core.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA: dict[str, Any] = json.loads((ROOT / "updater_config.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+PLACES: Mapping[str, dict[str, Any]] = {
+    TOP: SCHEMA,
+    SERVICE: SCHEMA["$defs"]["service"],
+    REGISTRY: SCHEMA["$defs"][REGISTRY],
+}
+ECR_IMAGE = "111111111111.dkr.ecr.us-east-1.amazonaws.com/api:1"
+GOOGLE_IMAGE = "gcr.io/project/api:1"
+VARIABLES = {
+    "X": "1", "HUB_TOKEN": "t", "WEBHOOK": "https://example.com/hook", "WEBHOOK_KEY": "k", "REGISTRY_PASSWORD": "p",
+    "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t",
+}  # fmt: skip
+
+
+def entry(**more: Any) -> dict[str, Any]:
+    whole = {"name": "web", "image": "acme/web:1", "compose_file": "/srv/compose.yml", "compose_service": "web", **more}
+    return {key: value for key, value in whole.items() if value is not ...}
+
+
+def document(*entries: Any, **top: Any) -> dict[str, Any]:
+    return {"services": list(entries), **top}
+
+
+def parser_accepts(raw: Any) -> bool:
+    try:
+        config_utils.parse(raw, VARIABLES)
+    except ConfigError:
+        return False
+    return True
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_the_schema_knows_the_keys_of_the_table_in_its_order(where: str) -> None:
+    keys = [key for key in PLACES[where]["properties"] if key != "$schema"]
+    assert keys == [field.key for field in FIELDS if field.where == where]
+    assert PLACES[where]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_the_schema_asks_for_what_the_table_asks_for(where: str) -> None:
+    required = [field.key for field in FIELDS if field.where == where and field.required]
+    assert PLACES[where].get("required", []) == required
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: f"{field.where}.{field.key}")
+def test_an_option_has_the_tables_default_and_description(field: Field) -> None:
+    shown = PLACES[field.where]["properties"][field.key]
+    assert shown.get("default") == field.default
+    assert shown["description"] == field.description
+    assert (f"{field.variable} in the environment" in shown.get("$comment", "")) is (field.variable is not None)
+
+
+# What an option needs beside it to be of use.
+BESIDE: Mapping[str, dict[str, Any]] = {
+    "semver_range": {"semver_pattern": "v*"},
+    "max_bump": {"semver_pattern": "v*"},
+    "allow_prerelease": {"semver_pattern": "v*"},
+    "tag_exclude": {"tag_pattern": "a*"},
+    "allow_downgrade": {"tag_pattern": "a*"},
+}
+REGISTRY_BESIDE: Mapping[str, dict[str, Any]] = {
+    "username": {"password": "p"},
+    "password": {"username": "u"},
+    "aws_access_key_id": {"aws_secret_access_key": "s"},
+    "aws_secret_access_key": {"aws_access_key_id": "a"},
+    "aws_session_token": {"aws_access_key_id": "a", "aws_secret_access_key": "s"},
+    "docker_hub_username": {"docker_hub_password": "p"},
+    "docker_hub_password": {"docker_hub_username": "u"},
+}
+
+
+def image_for(key: str) -> dict[str, str]:
+    if key in ("project_id", "service_account_path"):
+        return {"image": GOOGLE_IMAGE}
+    return {"image": ECR_IMAGE} if key == "region" or key.startswith("aws_") else {}
+
+
+def with_value(field: Field, value: Any) -> dict[str, Any]:
+    """A document that is good but for `value` at the place of `field`."""
+    if field.where == TOP:
+        return {**document(entry()), **REGISTRY_BESIDE.get(field.key, {}), field.key: value}
+    if field.where == SERVICE and field.key == REGISTRY:
+        return document(entry(**image_for("region" if "region" in value else ""), registry_config=value))
+    if field.where == SERVICE:
+        return document(entry(**{**BESIDE.get(field.key, {}), field.key: value}))
+    settings = {**REGISTRY_BESIDE.get(field.key, {}), field.key: value}
+    return document(entry(**image_for(field.key), registry_config=settings))
+
+
+def examples() -> Iterator[Any]:
+    for field in FIELDS:
+        for number, example in enumerate(PLACES[field.where]["properties"][field.key]["examples"]):
+            yield pytest.param(field, example, id=f"{field.where}.{field.key}-{number}")
+
+
+@pytest.mark.parametrize(("field", "example"), list(examples()))
+def test_every_example_of_the_schema_is_good_by_both(field: Field, example: Any) -> None:
+    raw = with_value(field, example)
+    assert list(VALIDATOR.iter_errors(raw)) == []
+    config_utils.parse(raw, VARIABLES)
+
+
+@pytest.mark.parametrize("value", [None, [[]], 10**12, "\n", ""], ids=["null", "lists", "huge", "line break", "empty"])
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: f"{field.where}.{field.key}")
+def test_nonsense_is_turned_down_by_both(field: Field, value: Any) -> None:
+    raw = with_value(field, value) if field.key != REGISTRY else document(entry(registry_config=value))
+    assert not VALIDATOR.is_valid(raw)
+    assert not parser_accepts(raw)
+
+
+GOOD: list[Any] = [
+    document(),
+    {"$schema": "./updater_config.schema.json", **document(entry())},
+    document(entry(enabled="no", pause_updates="${X}"), check_interval="${X}"),
+    document(entry(name="${X}", image="acme/web:${X}")),
+    document(entry(compose_file=["/a", "/b"], compose_service=["web", "worker"])),
+    document(entry(tag_exclude=[], tag_regex="^a$$")),
+    document(entry(tag_regex="(?P<version>.+)", semver_range="^1")),
+    document(entry(min_age=0, health_stable=0, health_timeout=0.5)),
+    document(entry(registry_config={})),
+    document(entry(registry_config={"token_realm_hosts": []})),
+    document(state_backups=5.0, metrics_port="9100", metrics_host="::1"),
+    *(document(entry(image="localhost:5000/a:1", registry_type=spelling)) for spelling in REGISTRY_SPELLINGS),
+    *(document(log_level=level) for level in ("DEBUG", "INFO", "WARN", "WARNING", "ERROR")),
+]
+BAD: list[Any] = [
+    [],
+    {},
+    document("web"),
+    document(entry(name=...)),
+    document(entry(image=...)),
+    document(entry(compose_file=...)),
+    document(entry(compose_service=...)),
+    document(unknown=1),
+    document(entry(unknown=1)),
+    document(entry(registry_config={"unknown": 1})),
+    document(entry(name="a b")),
+    document(entry(name="a" * 64)),
+    document(entry(compose_file=[])),
+    document(entry(compose_file=["/a", "/a"])),
+    document(entry(compose_service=["web", 1])),
+    document(entry(compose_project="Blue")),
+    document(entry(platform="amd64")),
+    document(entry(mode="manual")),
+    document(entry(registry_type="artifactory")),
+    document(entry(enabled=1)),
+    document(entry(enabled="maybe")),
+    document(entry(min_age=-1)),
+    document(entry(min_age="3 days")),
+    document(entry(min_age=True)),
+    document(entry(health_timeout=0)),
+    document(entry(semver_pattern="v")),
+    document(entry(semver_pattern="*.*")),
+    document(entry(semver_range="^1")),
+    document(entry(tag_pattern="a*", semver_pattern="v*")),
+    document(entry(tag_pattern="a*", tag_regex="a")),
+    document(entry(tag_regex="a", semver_pattern="v*")),
+    document(entry(semver_pattern="v*", max_bump="huge")),
+    document(entry(maintenance_window="nights")),
+    document(entry(registry_config={"username": "u"})),
+    document(entry(registry_config={"password": "p"})),
+    document(entry(image=ECR_IMAGE, registry_config={"aws_access_key_id": "a"})),
+    document(entry(image=ECR_IMAGE, registry_config={"aws_session_token": "t"})),
+    document(entry(registry_config={"token_realm_hosts": "https://a"})),
+    document(check_interval=0),
+    document(check_interval=31 * 86400),
+    document(state_backups=-1),
+    document(state_backups=1.5),
+    document(metrics_port=0),
+    document(metrics_port=65536),
+    document(metrics_host="a b"),
+    document(log_level="LOUD"),
+    document(log_format="xml"),
+    document(webhook_url="ftp://example.com"),
+]
+
+
+@pytest.mark.parametrize("raw", GOOD)
+def test_a_good_document_is_good_by_both(raw: Any) -> None:
+    assert list(VALIDATOR.iter_errors(raw)) == []
+    assert parser_accepts(raw)
+
+
+@pytest.mark.parametrize("raw", BAD)
+def test_a_bad_document_is_bad_by_both(raw: Any) -> None:
+    assert not VALIDATOR.is_valid(raw)
+    assert not parser_accepts(raw)
+
+
+def test_the_shipped_example_is_good_by_the_schema() -> None:
+    VALIDATOR.validate(json.loads((ROOT / "updater_config.json").read_text(encoding="utf-8")))

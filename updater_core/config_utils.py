@@ -1,0 +1,390 @@
+"""The configuration: from a file, a `.env` and the environment to one `Config`, or to every problem at once.
+
+The environment beats `.env`, `.env` beats the file, the file beats the defaults; an empty variable counts as not set.
+The options themselves stand in `config_fields`. Only `load`, `read_environment` and `default_dotenv_path` touch the
+disk.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dotenv.parser import Binding, parse_stream
+
+from updater_core.config_fields import BY_PLACE, REGISTRY, SERVICE, TOP, Field, host_type, is_loopback
+from updater_core.errors import ConfigError
+from updater_core.models import Config, GatePolicy, Hours, Policy, RegistrySettings, ServiceConfig, Settings
+
+DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
+_TWICE = object()  # under this key, which no JSON can hold, `load` tells `parse` which keys an object repeats
+_VENDOR = re.compile(
+    r"(?:AWS|GOOGLE)_\w+|(?:HTTPS?|NO)_PROXY|(?:https?|no)_proxy|SSL_CERT_FILE|REQUESTS_CA_BUNDLE"
+    r"|DOCKER_(?:HOST|CONFIG|TLS_VERIFY|CERT_PATH)"
+)
+
+# ------------------------------------------------------------------------------------------------ files and variables
+
+
+def default_config_path(environment: Mapping[str, str]) -> Path:
+    """`CONFIG_FILE`, or the place where the installer puts the file."""
+    return Path(environment.get("CONFIG_FILE") or DEFAULT_PATH)
+
+
+def default_dotenv_path(config_path: Path, environment: Mapping[str, str]) -> Path | None:
+    """The `.env` beside the configuration file, or, where `CONFIG_FILE` is not set, the working directory's.
+
+    None where there is none.
+    """
+    folders = [config_path.parent] if environment.get("CONFIG_FILE") else [config_path.parent, Path()]
+    return next((folder / ".env" for folder in folders if _is_there(folder / ".env")), None)
+
+
+def read_environment(environment: Mapping[str, str], dotenv: Path | None) -> dict[str, str]:
+    """The variables of `dotenv` (nothing in it is interpolated) under those of the environment.
+
+    A file that is not there counts as empty. Raises ConfigError with every line that is no assignment.
+    """
+    if dotenv is None or not _is_there(dotenv):
+        return dict(environment)
+    text = _file_text(dotenv, "let the updater's user read it, or take it away")
+    bindings = list(parse_stream(io.StringIO(text)))
+    wrong = [b for b in bindings if b.error or (b.key is not None and b.value is None)]
+    if wrong:
+        raise ConfigError([f"{dotenv}: line {_line(b)} sets nothing; write NAME=value, quotes closed" for b in wrong])
+    return {b.key: b.value for b in bindings if b.key is not None and b.value is not None} | dict(environment)
+
+
+def vendor_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that libraries, not we, read from the process: AWS, Google, proxies, certificates, the engine."""
+    return {name: value for name, value in environment.items() if value and _VENDOR.fullmatch(name)}
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Config:
+    """The configuration in the file `path`. Raises ConfigError, also where the file cannot be read or is no JSON."""
+    place = path.absolute()  # not resolved: the file's paths start where its owner sees it, not where a link leads
+    text = _file_text(place, "copy updater_config.json there, or name your file with CONFIG_FILE")
+    try:
+        raw = json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        at = f"{place}: line {error.lineno}, column {error.colno}"
+        raise ConfigError([f"{at}: not JSON ({error.msg}); mend it there or just before"]) from None
+    except (ValueError, RecursionError):
+        raise ConfigError([f"{place}: a number or a nesting beyond all bounds; write a plain configuration"]) from None
+    return parse(raw, environment, str(place))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
+    keys = [key for key, _ in pairs]
+    repeated = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
+    return {**dict(pairs), **({_TWICE: repeated} if repeated else {})}
+
+
+def _file_text(path: Path, remedy: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path}: not UTF-8 text; save it as UTF-8"]) from None
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror or error}; {remedy}"]) from error
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - a folder we may not enter means no, where Path.exists would raise
+
+
+def _line(binding: Binding) -> int:
+    """The line of the text itself: python-dotenv counts from the blank lines before it."""
+    blank = re.match(r"\s*", binding.original.string)
+    return binding.original.line + len(re.findall(r"\r\n|\n|\r", blank[0] if blank else ""))
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """One object of the document, read: `at` is its path, `given` the keys that were set, right or wrong."""
+
+    at: str
+    values: Mapping[str, Any]
+    given: frozenset[str] = frozenset()
+
+    def path(self, key: str) -> str:
+        return f"{self.at}.{key}" if self.at else key
+
+
+def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
+    """The configuration in the JSON value `raw`; `path` is its file's, absolute: relative paths start beside it.
+
+    Raises ConfigError with every problem: `services[2].tag_regex: what is wrong; what to write instead`, or
+    `CHECK_INTERVAL: …` where the value comes from a variable.
+    """
+    reading = _Reading(environment, Path(path).parent)
+    top = reading.object(raw, TOP, "")
+    entries = [reading.entry(item, f"services[{index}]") for index, item in enumerate(top.values["services"] or ())]
+    reading.problems += [*_pair_problems(top, "docker_hub_username", "docker_hub_password")]
+    for service, registry in entries:
+        reading.problems += [*_selection_problems(service), *_registry_problems(service, registry)]
+    reading.problems += [*_twin_names(entries), *_twin_units(entries)]
+    if reading.problems:
+        raise ConfigError(reading.problems)
+    services = tuple(_service(service.values, registry.values, top.values) for service, registry in entries)
+    return Config(_settings(top.values), services, path)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One pass over a document: what it is read with, and the problems met so far."""
+
+    environment: Mapping[str, str]
+    folder: Path
+    problems: list[str] = field(default_factory=list)
+
+    def entry(self, raw: Any, at: str) -> tuple[_Object, _Object]:
+        """One of `services`, and its `registry_config`."""
+        service = self.object(raw, SERVICE, at)
+        return service, self.object(service.values["registry_config"] or {}, REGISTRY, service.path("registry_config"))
+
+    def object(self, raw: Any, where: str, at: str) -> _Object:
+        """Every value of one object: the default where it says nothing, None where it is wrong."""
+        options = BY_PLACE[where]
+        if not isinstance(raw, dict):
+            self.problems.append(f"{at or 'the configuration'}: {_shown(raw)} is not an object; write {{…}}")
+            return _Object(at, dict.fromkeys(options))
+        values: dict[str, Any] = {}
+        read = _Object(at, values, frozenset(raw) | {o.key for o in options.values() if self._variable(o)})
+        self.problems += [f"{read.path(_shown_key(k))}: it stands here twice; keep one" for k in raw.get(_TWICE, ())]
+        self.problems += [
+            f"{read.path(_shown_key(key))}: unknown key; {_instead(key, where)}"
+            for key in raw
+            if isinstance(key, str) and key not in options and (where, key) != (TOP, "$schema")
+        ]
+        values.update({option.key: self._option(option, raw, read) for option in options.values()})
+        return read
+
+    def _variable(self, option: Field) -> str:
+        return self.environment.get(option.variable, "") if option.variable else ""
+
+    def _option(self, option: Field, raw: Mapping[str, Any], read: _Object) -> Any:
+        text = self._variable(option)
+        if text:  # a path in a variable starts, as in a shell, at the working directory
+            return self._value(option, option.variable or "", text, Path())
+        if option.key in raw:
+            return self._value(option, read.path(option.key), raw[option.key], self.folder)
+        if option.required:
+            self.problems.append(f"{read.path(option.key)}: missing; write {option.kind.remedy}")
+        return None if option.default is None else option.kind.read(option.default)
+
+    def _value(self, option: Field, at: str, raw: Any, folder: Path) -> Any:
+        """What `raw` stands for; None, and a problem noted, where it is wrong."""
+        kind, is_variable = option.kind, at == option.variable
+        try:
+            given = raw if is_variable else _mapped(raw, self._substituted)
+        except ValueError as error:
+            self.problems.append(f"{at}: {error}")
+            return None
+        try:
+            value = kind.read(given)
+            return _mapped(value, lambda path: self._absolute(path, folder)) if kind.is_path else value
+        except ValueError as error:
+            self.problems.append(f"{at}: {_problem(option, raw, str(error) if given == raw else '')}")
+            return None
+
+    def _substituted(self, text: str) -> str:
+        """`text` with `${NAME}` replaced by the variable and `$$` by `$`. Raises ValueError naming what is not set."""
+        found = [match[1] for match in _REFERENCE.finditer(text) if match[1] is not None]
+        if not all(_CLOSED_NAME.fullmatch(name) for name in found):  # not shown: it may be a piece of a password
+            raise ValueError("a ${ in it names no variable; write ${NAME}, or $${ for these two characters")
+        unset = sorted({name[:-1] for name in found} - set(self.environment))
+        if unset:
+            raise ValueError(f"${{{unset[0]}}} is not set; set {', '.join(unset)} in the environment or in .env")
+        return _REFERENCE.sub(lambda match: "$" if match[1] is None else self.environment[match[1][:-1]], text)
+
+    def _absolute(self, path: str, folder: Path) -> str:
+        if path.startswith("~"):
+            user, _, rest = path.partition("/")
+            home = self.environment.get("HOME")
+            if user != "~" or not home:
+                raise ValueError(f"{user} leads nowhere here")
+            return os.path.normpath(Path(home) / rest)
+        return os.path.normpath(folder / path)
+
+
+_REFERENCE = re.compile(r"\$\$|\$\{([^}]*\}?)")
+_CLOSED_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(change(item) if isinstance(item, str) else item for item in value)
+    return value
+
+
+def _problem(option: Field, raw: Any, detail: str) -> str:
+    """What is wrong, and what to write. A secret, or what a variable of the owner's stands for, is not shown."""
+    shown = "it" if option.kind.secret else _shown(raw)
+    wrong = detail or f"{shown} is not {option.kind.noun}"
+    return wrong if "; " in detail else f"{wrong}; write {option.kind.remedy}"  # some details say what to write
+
+
+def _shown(raw: Any) -> str:
+    """A value for a message, as JSON would write it, cut short."""
+    if isinstance(raw, (list, dict)):
+        return "a list" if isinstance(raw, list) else "an object"
+    text = json.dumps(raw, ensure_ascii=False, default=repr)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _shown_key(key: str) -> str:
+    return key if key.isidentifier() and len(key) <= 60 else _shown(key)
+
+
+def _instead(key: str, where: str) -> str:
+    options = BY_PLACE[where]
+    near = difflib.get_close_matches(key.lower().replace("-", "_"), options, 1, 0.7)
+    elsewhere = [place for place, others in BY_PLACE.items() if key in others and place != where]
+    if elsewhere:
+        return f"write it {_PLACES[elsewhere[0]]}"
+    return f"write {near[0]}" if near else f"take it out, or write one of {', '.join(sorted(options))}"
+
+
+_PLACES = {TOP: "at the top of the file", SERVICE: "in the service", REGISTRY: "in the service's registry_config"}
+
+# ------------------------------------------------------------------------------------------------ what fits together
+
+_Entries = Sequence[tuple[_Object, _Object]]
+_SELECTORS = ("tag_pattern", "tag_regex", "semver_pattern")
+_SELECT = "write tag_pattern, tag_regex or semver_pattern too"
+_ORDER = "write semver_pattern too, or a tag_regex with a group (?P<version>…)"
+_AWS_KEYS = ("region", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile")
+_VENDOR_KEYS = {**dict.fromkeys(_AWS_KEYS, "ecr"), "project_id": "gcr", "service_account_path": "gcr"}
+
+
+def _has(read: _Object, key: str) -> bool:
+    """Whether a key was set to something else than its default (or to something wrong)."""
+    option = BY_PLACE[SERVICE][key]
+    return key in read.given and (option.default is None or read.values[key] != option.kind.read(option.default))
+
+
+def _selection_problems(service: _Object) -> Iterator[str]:
+    chosen = [key for key in _SELECTORS if key in service.given]
+    if len(chosen) > 1:
+        yield f"{service.path(chosen[1])}: {' and '.join(chosen)} exclude each other; keep one of them"
+    if not chosen:
+        for key in ("tag_exclude", "allow_downgrade"):
+            if _has(service, key):
+                yield f"{service.path(key)}: nothing selects tags here; {_SELECT}, or take it out"
+    if not _by_version(service):
+        for key in ("semver_range", "max_bump", "allow_prerelease"):
+            if _has(service, key):
+                yield f"{service.path(key)}: nothing orders versions here; {_ORDER}, or take it out"
+
+
+def _by_version(service: _Object) -> bool:
+    expression = service.values["tag_regex"]
+    if "tag_regex" in service.given:  # a wrong expression is reported already, so it is given the benefit of the doubt
+        return expression is None or "version" in re.compile(expression).groupindex
+    return "semver_pattern" in service.given
+
+
+def _registry_problems(service: _Object, registry: _Object) -> Iterator[str]:
+    image, written = service.values["image"], service.values["registry_type"]
+    yield from _pair_problems(registry, "username", "password")
+    yield from _pair_problems(registry, "aws_access_key_id", "aws_secret_access_key")
+    if "aws_session_token" in registry.given and "aws_access_key_id" not in registry.given:
+        yield f"{registry.path('aws_session_token')}: it belongs to keys; write aws_access_key_id and its secret too"
+    if image is None or (written is None and "registry_type" in service.given):
+        return
+    by_host = host_type(image.domain)
+    if written not in (None, "generic", by_host) and not is_loopback(image.domain):
+        wrong = f"{written} does not serve {image.domain}"
+        yield f"{service.path('registry_type')}: {wrong}; write {by_host}, or leave it out"
+    for key, needed in _VENDOR_KEYS.items():
+        if key in registry.given and (written or by_host) != needed:
+            yield f"{registry.path(key)}: it is for {needed}, and this registry is {written or by_host}; take it out"
+
+
+def _pair_problems(read: _Object, first: str, second: str) -> Iterator[str]:
+    for key, other in ((first, second), (second, first)):
+        if key in read.given and other not in read.given:
+            yield f"{read.path(key)}: {other} is missing; write both or neither"
+
+
+def _twin_names(entries: _Entries) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for service, _ in entries:
+        name = service.values["name"]
+        if name in first:
+            yield f"{service.path('name')}: {first[name]} is called {name} too; write another name"
+        elif name:
+            first[name] = service.at
+
+
+def _twin_units(entries: _Entries) -> Iterator[str]:
+    """Two live entries that would edit and restart the same Compose service."""
+    taken: list[tuple[_Object, str, str, str | None]] = []
+    for service, _ in entries:
+        values = service.values
+        if not (values["enabled"] and values["compose_file"] and values["compose_service"]):
+            continue
+        file, project = values["compose_file"][0], values["compose_project"]  # the first file is the project's own
+        for name in values["compose_service"]:
+            for other, *unit, other_project in taken:
+                if unit == [file, name] and (None in (project, other_project) or project == other_project):
+                    taken_by = f"{name} of {file} belongs to {other.at} already"
+                    yield f"{service.path('compose_service')}: {taken_by}; keep it in one of them"
+        taken += [(service, file, name, project) for name in values["compose_service"]]
+
+
+# --------------------------------------------------------------------------------------------------------- the result
+
+
+def _settings(top: Mapping[str, Any]) -> Settings:
+    same = ("log_level", "log_format", "log_file", "state_file", "state_backups", "state_backup_dir", "metrics_host",
+            "metrics_port", "webhook_url", "webhook_secret", "docker_hub_username", "docker_hub_password")  # fmt: skip
+    return Settings(
+        check_interval_seconds=top["check_interval"],
+        compose_timeout_seconds=top["compose_timeout"],
+        hours=Hours(top["maintenance_window"] or (), top["timezone"] or "", top["pause_updates"]),
+        **{key: top[key] for key in same},
+    )
+
+
+def _service(values: Mapping[str, Any], registry: Mapping[str, Any], top: Mapping[str, Any]) -> ServiceConfig:
+    same = ("name", "image", "compose_project", "enabled", "start_stopped", "allow_drift", "platform")
+    return ServiceConfig(
+        compose_files=values["compose_file"],
+        compose_services=values["compose_service"],
+        policy=_policy(values),
+        gate=GatePolicy(*(_own(values, top, key) for key in ("health_timeout", "health_stable"))),
+        hours=_hours(values, top),
+        registry=RegistrySettings(type=values["registry_type"], **registry),
+        **{key: values[key] for key in same},
+    )
+
+
+def _own(values: Mapping[str, Any], top: Mapping[str, Any], key: str) -> Any:
+    return top[key] if values[key] is None else values[key]
+
+
+def _policy(values: Mapping[str, Any]) -> Policy:
+    same = (*_SELECTORS, "semver_range", "max_bump", "allow_prerelease", "tag_exclude", "allow_downgrade", "pin_digest")
+    return Policy(min_age_seconds=values["min_age"], mode=values["mode"], **{key: values[key] for key in same})
+
+
+def _hours(values: Mapping[str, Any], top: Mapping[str, Any]) -> Hours:
+    """The service's own window, in its own zone or the global one; a zone alone moves the global window into it."""
+    if values["maintenance_window"] is None and values["timezone"] is None:
+        return Hours(paused=values["pause_updates"])
+    windows, zone = _own(values, top, "maintenance_window"), _own(values, top, "timezone")
+    return Hours(windows or (), zone or "", values["pause_updates"])
