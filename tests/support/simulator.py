@@ -39,10 +39,11 @@ class Killer:
         mine = self.at == len(self.log)
         if mine and not self.after:
             raise Killed(name)
-        result = act()
-        if mine:
-            raise Killed(name)
-        return result
+        try:
+            return act()
+        finally:
+            if mine:
+                raise Killed(name)
 
 
 def image_id(text: str) -> str:

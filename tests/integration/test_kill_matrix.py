@@ -1,0 +1,227 @@
+"""The updater is killed before and after every effect of an update, on the way forward and on the way back; the next
+start ends on the old release or on the new one, whole, in every case.
+
+On a simulated host (real files, real journal), so that every point can be met; `tests/e2e/test_kills.py` meets each
+step once on the real engine.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.simulator import (
+    KillableFiles,
+    KillableJournal,
+    Killed,
+    Killer,
+    SimClock,
+    SimCompose,
+    SimEngine,
+    SimHost,
+    SimRelease,
+)
+from updater_core import compose_edit, reference, update
+from updater_core.compose_edit import SourceFile
+from updater_core.models import (
+    Committed,
+    GatePolicy,
+    Move,
+    NotStarted,
+    Outcome,
+    Plan,
+    Project,
+    RollbackFailed,
+    RolledBack,
+)
+from updater_core.steps import HOLD_PREFIX, Tools
+
+NAME = "registry.example/team/app"
+OLD, NEW = SimRelease("sha256:" + "a" * 64), SimRelease("sha256:" + "b" * 64)
+BAD = SimRelease("sha256:" + "c" * 64, fate="unhealthy", has_healthcheck=True)
+BROKEN = SimRelease("sha256:" + "d" * 64, fate="cannot_start")
+CRASHING = SimRelease("sha256:" + "e" * 64, fate="exits")
+TEXT = "services:\n  web:\n    image: registry.example/team/app:{web}  # kept\n  worker:\n    image: registry.example/team/app:{worker}\n"
+
+
+class Stage:
+    """A host in its state before the update, and the plan for it."""
+
+    def __init__(self, folder: Path, target: SimRelease, *, new_tag: str, services: tuple[str, ...] = ("web",)) -> None:
+        self.file = folder / "compose.yml"
+        self.journal_folder = folder / "journal"
+        self.file.write_text(TEXT.format(web="1.0", worker="1.0"))
+        self.host = SimHost(releases={target.digest: target})
+        self.host.load(OLD, NAME, "1.0")
+        for service in services:
+            self.host.start(self.host.create(f"shop-{service}-1", service, f"{NAME}:1.0", OLD.id))
+        self.target, self.services = target, services
+        self.plan = self._plan(new_tag)
+        self.before = self.file.read_bytes()
+
+    def _plan(self, new_tag: str) -> Plan:
+        target = reference.parse(f"{NAME}:{new_tag}@{self.target.digest}")
+        source = SourceFile(str(self.file), self.file.read_text())
+        edits = compose_edit.set_image([source], [], self.services, reference.parse(f"{NAME}:{new_tag}"))
+        assert isinstance(edits, tuple)
+        moves = tuple(
+            Move(service, f"{NAME}:1.0", f"{NAME}:{new_tag}", OLD.id, 1, stop_grace_seconds=0.5) for service in self.services
+        )
+        project = Project("shop", str(self.file.parent), (str(self.file),))
+        gate = GatePolicy(timeout_seconds=3, stable_seconds=1)
+        return Plan("p1", "shop", project, moves, target, OLD.digest, edits, gate, "newer")
+
+    def tools(self, killer: Killer) -> Tools:
+        self.host.killer = killer
+        return Tools(
+            engine=SimEngine(self.host),
+            compose=SimCompose(self.host),
+            files=KillableFiles(killer),
+            journal=KillableJournal(self.journal_folder, killer),
+            clock=SimClock(),
+            credential=lambda _: None,
+            tell=lambda step, text: None,
+        )
+
+    def apply(self, killer: Killer | None = None) -> Outcome:
+        return update.apply(self.plan, self.tools(killer or Killer()))
+
+    def recover(self, killer: Killer | None = None) -> Outcome | None:
+        """What the next start does."""
+        tools = self.tools(killer or Killer())
+        records = tools.journal.read_all()
+        if not records:
+            return None
+        outcome = update.recover(records[0], tools)
+        tools.journal.close(self.plan.id)
+        return outcome
+
+    def assert_whole(self, release: SimRelease) -> None:
+        """Exactly this release runs, its file and tag agree, and nothing of ours is left over but the held images."""
+        host = self.host
+        for service in self.services:
+            mine = [c for c in host.containers.values() if c.service == service]
+            assert [(c.name, c.status, c.image_id) for c in mine] == [(f"shop-{service}-1", "running", release.id)]
+        for move in self.plan.moves:
+            says = move.new_reference if release is self.target else move.old_reference
+            assert says in self.file.read_text()
+            assert host.tags[says] == release.id
+        if release is OLD:
+            assert self.file.read_bytes() == self.before
+        assert not list(self.file.parent.glob(".*.dau-*"))
+        held = {image for tag, image in host.tags.items() if tag.startswith(HOLD_PREFIX)}
+        assert release.id in held or not held
+
+    def effects(self) -> int:
+        """How many effects an undisturbed run has."""
+        killer = Killer()
+        self.apply(killer)
+        return len(killer.log)
+
+
+CASES = {
+    "new tag": (NEW, "1.1", ("web",)),
+    "same tag": (NEW, "1.0", ("web",)),
+    "unhealthy": (BAD, "1.1", ("web",)),
+    "unhealthy, same tag": (BAD, "1.0", ("web",)),
+    "cannot start": (BROKEN, "1.1", ("web",)),
+    "crashing": (CRASHING, "1.0", ("web",)),
+    "unit of two": (NEW, "1.1", ("web", "worker")),
+    "bad unit of two": (BAD, "1.1", ("web", "worker")),
+}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Iterator[Path]:
+    """A fresh folder for each of many runs in one test."""
+
+    def fresh() -> Iterator[Path]:
+        for number in itertools.count():
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            yield folder
+
+    return fresh()  # type: ignore[return-value]
+
+
+def stage(folders: Iterator[Path], case: str) -> Stage:
+    target, tag, services = CASES[case]
+    return Stage(next(folders), target, new_tag=tag, services=services)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_undisturbed_update_ends_as_its_release_deserves(folders: Iterator[Path], case: str) -> None:
+    made = stage(folders, case)
+    outcome = made.apply()
+    if made.target.fate == "well":
+        assert isinstance(outcome, Committed)
+        made.assert_whole(made.target)
+    else:
+        assert isinstance(outcome, RolledBack)
+        assert outcome.quarantine
+        made.assert_whole(OLD)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_anywhere_the_next_start_ends_on_old_or_new_whole(folders: Iterator[Path], case: str) -> None:
+    count = stage(folders, case).effects()
+    assert count > 10
+    for at, after in itertools.product(range(1, count + 1), (False, True)):
+        made = stage(folders, case)
+        with pytest.raises(Killed):
+            made.apply(Killer(at, after))
+        outcome = made.recover()
+        committed = isinstance(outcome, Committed) or (outcome is None and made.host.running("web") == [made.target.id])
+        assert outcome is None or isinstance(outcome, (Committed, RolledBack, NotStarted)), (at, after, outcome)
+        made.assert_whole(made.target if committed else OLD)
+
+
+@pytest.mark.parametrize("case", ["new tag", "same tag", "unhealthy", "bad unit of two"])
+def test_killed_again_during_the_recovery_it_still_ends_whole(folders: Iterator[Path], case: str) -> None:
+    count = stage(folders, case).effects()
+    for at in range(1, count + 1):
+        first = stage(folders, case)
+        with pytest.raises(Killed):
+            first.apply(Killer(at))
+        rehearsal = Killer()
+        first.recover(rehearsal)
+        for again in range(1, len(rehearsal.log) + 1):
+            made = stage(folders, case)
+            with pytest.raises(Killed):
+                made.apply(Killer(at))
+            with pytest.raises(Killed):
+                made.recover(Killer(again, after=True))
+            made.recover()
+            made.assert_whole(made.target if made.host.running("web") == [made.target.id] else OLD)
+
+
+def test_a_rollback_whose_old_release_is_sick_too_is_said_and_left_alone(tmp_path: Path) -> None:
+    made = Stage(tmp_path, BAD, new_tag="1.1")
+    made.host.releases[OLD.digest].fate = "exits"
+    try:
+        outcome = made.apply()
+    finally:
+        made.host.releases[OLD.digest].fate = "well"
+    assert isinstance(outcome, RollbackFailed)
+    assert "1.0" in update.describe(outcome)
+    assert isinstance(made.recover(), RollbackFailed)
+
+
+def test_a_release_that_vanished_between_check_and_pull_changes_nothing(tmp_path: Path) -> None:
+    made = Stage(tmp_path, NEW, new_tag="1.1")
+    del made.host.releases[NEW.digest]
+    outcome = made.apply()
+    assert isinstance(outcome, NotStarted)
+    assert not outcome.quarantine
+    made.assert_whole(OLD)
+
+
+def test_the_owners_edit_between_look_and_change_wins(tmp_path: Path) -> None:
+    made = Stage(tmp_path, NEW, new_tag="1.1")
+    made.file.write_text(made.file.read_text() + "# mine\n")
+    made.before = made.file.read_bytes()
+    assert isinstance(made.apply(), NotStarted)
+    made.assert_whole(OLD)
