@@ -1,0 +1,276 @@
+"""The webhook and its outbox against a real HTTP listener: at least once, in order per service, signed, discreet."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support.listener import Listener, listening
+from updater_core.errors import UpdaterError
+from updater_core.models import Event, Secret, Settings
+from updater_core.notifiers import active, webhook
+from updater_core.notifiers.outbox import Delivery, Outbox
+
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+TOKEN = "T0K3N"
+
+
+def event(number: int, service: str = "web", time: datetime = NOW) -> Event:
+    return Event(
+        id=f"e{number}",
+        kind="update",
+        service=service,
+        time=time,
+        host="box",
+        from_reference="app:1",
+        from_digest=None,
+        to_reference="app:2",
+        to_digest="sha256:" + "2" * 64,
+        reason="newer",
+        detail="ü",
+        duration_seconds=1.5,
+    )
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with listening() as found:
+        yield found
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox(tmp_path / "outbox")
+
+
+def url_of(listener: Listener) -> Secret:
+    return Secret(f"{listener.url}/hook/{TOKEN}?key={TOKEN}")
+
+
+def deliver(outbox: Outbox, listener: Listener, seconds: float = 0) -> Delivery:
+    return outbox.deliver(lambda each: webhook.send(each, url_of(listener)), NOW + timedelta(seconds=seconds))
+
+
+def received(listener: Listener) -> list[str]:
+    return [json.loads(each.body)["id"] for each in listener.requests]
+
+
+# --------------------------------------------------------------------------------------------------------- webhook
+
+
+def test_an_event_is_posted_as_json_with_all_it_says(listener: Listener) -> None:
+    webhook.send(event(1), url_of(listener))
+    (request,) = listener.requests
+    assert (request.method, request.path) == ("POST", f"/hook/{TOKEN}?key={TOKEN}")
+    assert request.headers["Content-Type"] == "application/json"
+    assert webhook.SIGNATURE not in request.headers
+    assert json.loads(request.body) == {
+        "id": "e1",
+        "event": "update",
+        "service": "web",
+        "time": "2026-11-23T08:00:00Z",
+        "host": "box",
+        "from": {"reference": "app:1", "digest": None},
+        "to": {"reference": "app:2", "digest": "sha256:" + "2" * 64},
+        "reason": "newer",
+        "detail": "ü",
+        "duration_seconds": 1.5,
+    }
+
+
+def test_the_signature_is_the_hmac_of_the_body(listener: Listener) -> None:
+    webhook.send(event(1), url_of(listener), Secret("key"))
+    (request,) = listener.requests
+    expected = hmac.new(b"key", request.body, hashlib.sha256).hexdigest()
+    assert request.headers[webhook.SIGNATURE] == f"sha256={expected}"
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_any_2xx_is_success(listener: Listener, status: int) -> None:
+    listener.fail(1, status)
+    webhook.send(event(1), url_of(listener))
+    assert received(listener) == ["e1"]
+
+
+@pytest.mark.parametrize("status", [304, 400, 401, 404, 410, 429, 500, 503])
+def test_everything_else_is_an_error_that_keeps_the_address_to_itself(listener: Listener, status: int) -> None:
+    listener.fail(1, status)
+    with pytest.raises(UpdaterError, match=str(status)) as caught:
+        webhook.send(event(1), url_of(listener))
+    assert caught.value.remedy
+    assert TOKEN not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [f"http://127.0.0.1:1/{TOKEN}", f"http://{TOKEN}.invalid/", f"{TOKEN}", f"http://[{TOKEN}/", f"http://.{TOKEN}/"],
+    ids=["nobody listens", "no such host", "no scheme", "bad brackets", "bad label"],
+)
+def test_an_address_that_cannot_be_reached_is_not_told(url: str) -> None:
+    with pytest.raises(UpdaterError) as caught:
+        webhook.send(event(1), Secret(url))
+    assert TOKEN.lower() not in "".join(traceback.format_exception(caught.value)).lower()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_on_the_same_host_gets_the_event_itself(listener: Listener, status: int) -> None:
+    listener.redirect("/moved", status)
+    webhook.send(event(1), url_of(listener), Secret("key"))
+    first, second = listener.requests
+    assert (second.method, second.path, second.body) == ("POST", "/moved", first.body)
+    assert second.headers[webhook.SIGNATURE] == first.headers[webhook.SIGNATURE]
+
+
+@pytest.mark.parametrize("location", ["http://localhost:{port}/", "//localhost:{port}/", "ftp://127.0.0.1/"])
+def test_a_redirect_to_another_host_is_not_followed(listener: Listener, location: str) -> None:
+    listener.redirect(location.format(port=listener.url.rpartition(":")[2]))
+    with pytest.raises(UpdaterError, match="another host"):
+        webhook.send(event(1), url_of(listener))
+    assert len(listener.requests) == 1
+
+
+def test_a_redirect_without_end_is_an_error(listener: Listener) -> None:
+    for _ in range(20):
+        listener.redirect("/again")
+    with pytest.raises(UpdaterError, match="without end"):
+        webhook.send(event(1), url_of(listener))
+
+
+def test_only_a_webhook_that_is_configured_is_active(listener: Listener) -> None:
+    assert active(Settings()) == ()
+    (notifier,) = active(Settings(webhook_url=url_of(listener), webhook_secret=Secret("key")))
+    notifier.send(event(1))
+    assert notifier.name == "webhook"
+    assert webhook.SIGNATURE in listener.requests[0].headers
+
+
+# ---------------------------------------------------------------------------------------------------------- outbox
+
+
+def test_events_are_delivered_in_their_order_and_then_gone(outbox: Outbox, listener: Listener) -> None:
+    for number in (3, 1, 2):
+        outbox.put(event(number))
+    assert deliver(outbox, listener).delivered == ("e3", "e1", "e2")
+    assert received(listener) == ["e3", "e1", "e2"]
+    assert outbox.pending() == 0
+    assert outbox.next_try() is None
+
+
+def test_the_same_event_is_queued_once(outbox: Outbox, listener: Listener) -> None:
+    for _ in range(3):
+        outbox.put(event(1))
+    assert outbox.pending() == 1
+
+
+def test_an_event_survives_a_restart_word_for_word(tmp_path: Path) -> None:
+    Outbox(tmp_path).put(event(1))
+    told: list[Event] = []
+    Outbox(tmp_path).deliver(told.append, NOW)
+    assert told == [event(1)]
+
+
+def test_a_failing_service_waits_in_order_and_others_go_on(outbox: Outbox, listener: Listener) -> None:
+    for number, service in enumerate(["web", "web", "db", "web"], start=1):
+        outbox.put(event(number, service))
+    listener.fail(1)
+    assert deliver(outbox, listener) == Delivery(delivered=("e3",), failed=("e1",))
+    assert deliver(outbox, listener, 4.9) == Delivery()
+    assert deliver(outbox, listener, 5).delivered == ("e1", "e2", "e4")
+    assert received(listener) == ["e1", "e3", "e1", "e2", "e4"]
+
+
+def test_an_event_comes_again_where_the_answer_was_lost(outbox: Outbox, listener: Listener) -> None:
+    def send_and_die(each: Event) -> None:
+        webhook.send(each, url_of(listener))
+        raise KeyboardInterrupt
+
+    outbox.put(event(1))
+    with pytest.raises(KeyboardInterrupt):
+        outbox.deliver(send_and_die, NOW)
+    deliver(outbox, listener)
+    assert received(listener) == ["e1", "e1"]
+
+
+def test_the_pause_doubles_from_five_seconds_to_a_quarter_of_an_hour(outbox: Outbox, listener: Listener) -> None:
+    outbox.put(event(1))
+    listener.fail(99)
+    seconds, pauses = 0.0, []
+    for _ in range(11):
+        assert deliver(outbox, listener, seconds).failed
+        due = outbox.next_try()
+        assert due
+        pauses.append((due - NOW).total_seconds() - seconds)
+        seconds += pauses[-1]
+    assert pauses == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900, 900]
+
+
+def test_an_event_is_given_up_after_a_day_and_said_so(
+    outbox: Outbox, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox.put(event(1))
+    outbox.put(event(2, time=NOW + timedelta(hours=23)))
+    listener.fail(2)
+    assert deliver(outbox, listener, 3600).failed == ("e1",)
+    delivery = deliver(outbox, listener, 24 * 3600)
+    assert delivery == Delivery(delivered=("e2",), given_up=("e1",))
+    (warning,) = caplog.records
+    assert "e1" in warning.getMessage()
+    assert TOKEN not in warning.getMessage()
+
+
+def test_an_old_event_has_one_more_chance_after_a_long_stop(outbox: Outbox, listener: Listener) -> None:
+    outbox.put(event(1, time=NOW - timedelta(days=9)))
+    assert deliver(outbox, listener).delivered == ("e1",)
+
+
+def test_a_bug_in_a_notifier_is_only_a_failure(outbox: Outbox) -> None:
+    def buggy(each: Event) -> None:
+        raise ZeroDivisionError
+
+    outbox.put(event(1))
+    assert outbox.deliver(buggy, NOW).failed == ("e1",)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 50, b"{}", b'{"event": {"id": 1}}', b"[" * 100_000])
+def test_a_damaged_file_is_moved_aside_and_the_rest_delivered(
+    outbox: Outbox, listener: Listener, tmp_path: Path, data: bytes
+) -> None:
+    outbox.put(event(1))
+    outbox.put(event(2))
+    (tmp_path / "outbox" / "0000000001-e1.json").write_bytes(data)
+    assert deliver(outbox, listener).delivered == ("e2",)
+    assert [each.name for each in (tmp_path / "outbox").iterdir()] == ["0000000001-e1.json.damaged"]
+
+
+def test_when_to_come_again_is_told_by_the_first_event_of_each_service(outbox: Outbox, listener: Listener) -> None:
+    for number in (1, 2):
+        outbox.put(event(number))
+    listener.fail(1)
+    deliver(outbox, listener)
+    assert outbox.next_try() == NOW + timedelta(seconds=5)
+    outbox.put(event(3, "db"))
+    assert outbox.next_try() == NOW
+
+
+@pytest.mark.parametrize("event_id", ["../../etc/passwd", "a b", "ü", "x" * 300])
+def test_an_odd_id_stays_in_the_folder(outbox: Outbox, tmp_path: Path, event_id: str) -> None:
+    odd = Event(event_id, "update", "web", NOW, "h", "a", None, "b", None, "r")
+    outbox.put(odd)
+    outbox.put(odd)
+    told: list[Event] = []
+    assert outbox.deliver(told.append, NOW).delivered == (event_id,)
+    assert told == [odd]
+
+
+def test_files_are_for_their_owner_only(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.put(event(1))
+    (path,) = (tmp_path / "outbox").iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert b"WEBHOOK" not in path.read_bytes()

@@ -1,0 +1,156 @@
+"""`journal` and `codec`: what is in the middle of happening comes back exactly, or is called damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from updater_core import codec, journal
+from updater_core.errors import StateError
+from updater_core.journal import JournalFolder
+from updater_core.models import Cause, Edit, GatePolicy, ImageRef, Mark, Move, Plan, Project, Reason, Secret, Step
+from updater_core.protocols import Journal
+
+PLAN = Plan(
+    id="20261123T080000-web-1a2b",
+    name="web",
+    project=Project("shop", "/opt/shop", ("/opt/shop/compose.yml", "/opt/shop/more.yml"), ("/opt/shop/.env",)),
+    moves=(
+        Move("web", "app:1", "app:2", "sha256:" + "1" * 64, 2, ("c1", "c2")),
+        Move("worker", "app:1", "app:2", "sha256:" + "1" * 64, 0),
+    ),
+    target=ImageRef("docker.io", "library/app", "2", "sha256:" + "2" * 64, "app"),
+    old_digest=None,
+    edits=(
+        Edit("/opt/shop/compose.yml", "\ufeffa: ü\r\nb: 1", "\ufeffa: ü\r\nb: 2", (Mark("service", "web", "1", "2"),)),
+    ),
+    gate=GatePolicy(90, 5.5),
+    reason="2 is newer than 1",
+    companions=(Move("sidecar", "s:1", "s:1", "id", 1),),
+    platform="linux/arm64/v8",
+    with_dependencies=True,
+    image_id="sha256:" + "3" * 64,
+    prior_image_id="sha256:" + "4" * 64,
+    kept_image_ids=("a", "b"),
+    kind="owner_rollback",
+)
+CAUSE = Cause(Step.GATE, Reason.UNHEALTHY, "it said no", "look at it")
+
+
+def record(plan_id: str, phase: str = "prepared") -> dict[str, Any]:
+    return {"id": plan_id, "phase": phase, "plan": journal.plan_to_dict(replace(PLAN, id=plan_id))}
+
+
+@pytest.mark.parametrize(
+    "plan", [PLAN, Plan("a", "b", Project("p", "/", ()), (), PLAN.target, "d", (), GatePolicy(), "r")]
+)
+def test_a_plan_comes_back_exactly(plan: Plan) -> None:
+    back = journal.plan_from_dict(json.loads(json.dumps(journal.plan_to_dict(plan))))
+    assert back == plan
+    assert back.target.name == plan.target.name  # not part of the comparison
+
+
+def test_a_cause_comes_back_exactly() -> None:
+    assert journal.cause_from_dict(json.loads(json.dumps(journal.cause_to_dict(CAUSE)))) == CAUSE
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "place"),
+    [
+        ("moves", None, ".moves"),
+        ("edits", [1], ".edits[0]"),
+        ("gate", {"timeout_seconds": True}, ".gate.timeout_seconds"),
+    ],
+)
+def test_a_plan_with_a_wrong_part_is_refused_by_its_place(key: str, value: object, place: str) -> None:
+    with pytest.raises(ValueError, match="not") as caught:
+        journal.plan_from_dict({**journal.plan_to_dict(PLAN), key: value})
+    assert str(caught.value).startswith(place)
+
+
+def test_a_plan_without_a_part_is_refused() -> None:
+    with pytest.raises(ValueError, match="moves: missing"):
+        journal.plan_from_dict({key: value for key, value in journal.plan_to_dict(PLAN).items() if key != "moves"})
+
+
+def test_a_secret_is_never_encoded() -> None:
+    @dataclass(frozen=True)
+    class Careless:
+        password: Secret
+
+    with pytest.raises(TypeError):
+        codec.encode(Careless(Secret("hunter2")))
+
+
+def test_records_come_back_sorted_and_the_newest_phase_wins(tmp_path: Path) -> None:
+    folder: Journal = JournalFolder(tmp_path / "journal")
+    folder.write(record("b"))
+    folder.write(record("a"))
+    folder.write(record("b", "applying"))
+    assert [(each["id"], each["phase"]) for each in folder.read_all()] == [("a", "prepared"), ("b", "applying")]
+    assert journal.plan_from_dict(folder.read_all()[1]["plan"]) == replace(PLAN, id="b")
+
+
+def test_a_record_is_for_its_owner_only(tmp_path: Path) -> None:
+    JournalFolder(tmp_path / "journal").write(record("a"))
+    assert (tmp_path / "journal" / "a.json").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_journal_that_never_was_is_empty(tmp_path: Path) -> None:
+    assert JournalFolder(tmp_path / "journal").read_all() == ()
+    JournalFolder(tmp_path / "journal").close("a")
+
+
+def test_a_closed_record_is_gone_and_the_others_stay(tmp_path: Path) -> None:
+    folder = JournalFolder(tmp_path)
+    folder.write(record("a"))
+    folder.write(record("b"))
+    folder.close("a")
+    folder.close("a")
+    assert [each["id"] for each in folder.read_all()] == ["b"]
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 90, b'{"id": "bad"', b"[]", b'{"id": "other"}', b"\xff"])
+def test_a_damaged_record_is_told_apart_and_can_be_closed(tmp_path: Path, data: bytes) -> None:
+    folder = JournalFolder(tmp_path)
+    folder.write(record("good"))
+    (tmp_path / "bad.json").write_bytes(data)
+    bad, good = folder.read_all()
+    assert bad == {"damaged": str(tmp_path / "bad.json"), "id": "bad"}
+    assert good["id"] == "good"
+    folder.close("bad")
+    assert len(folder.read_all()) == 1
+
+
+def test_half_written_files_are_no_records_and_are_cleared(tmp_path: Path) -> None:
+    folder = JournalFolder(tmp_path)
+    (tmp_path / ".a.json.dau-new").write_bytes(b"{")
+    assert folder.read_all() == ()
+    folder.clear_strays()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("plan_id", ["", "../a", "a/b", ".hidden", "a" * 200])
+def test_a_plan_id_never_leads_out_of_the_folder(tmp_path: Path, plan_id: str) -> None:
+    with pytest.raises(ValueError, match="cannot name"):
+        JournalFolder(tmp_path).write({"id": plan_id})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_full_disk_keeps_the_former_record(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], check=True)
+    try:
+        folder = JournalFolder(tmp_path)
+        folder.write(record("a"))
+        with pytest.raises(StateError, match="disk full"):
+            folder.write({**record("a", "applying"), "ballast": "x" * 70_000})
+        assert [each["phase"] for each in folder.read_all()] == ["prepared"]
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

@@ -1,0 +1,137 @@
+"""`metrics_utils`: what Prometheus reads over HTTP, and that nothing is loaded where nobody reads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from updater_core import __version__
+from updater_core.errors import UpdaterError
+from updater_core.metrics_utils import COUNTERS, GAUGES, Metrics
+from updater_core.models import Quarantined, Reason
+from updater_core.state_records import ServiceState, Status
+
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(enabled=True)
+
+
+def scrape(metrics: Metrics) -> dict[str, float]:
+    """The series with their labels, as they come over the wire."""
+    server = metrics.serve("127.0.0.1", 0)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics") as reply:
+            lines = reply.read().decode().splitlines()
+    finally:
+        server.close()
+    pairs = (line.rsplit(" ", 1) for line in lines if line.startswith("docker_updater_"))
+    return {name.removeprefix("docker_updater_"): float(value) for name, value in pairs}
+
+
+def do_all(metrics: Metrics) -> None:
+    metrics.updated("web")
+    metrics.rolled_back("web", "unhealthy")
+    metrics.failed("web", "pull")
+    metrics.checked("same_digest")
+    metrics.state_restored()
+    metrics.requested("docker.io", "digest", "2xx")
+    metrics.delivered("failed", 2)
+    metrics.delivered("given_up", 0)
+    metrics.cycle_ended(NOW, 2.5)
+    metrics.open_journal(1)
+    metrics.outbox_pending(3)
+    metrics.show({"web": ServiceState(status=Status.HELD, last_check=NOW, last_success=NOW, last_change=NOW)})
+
+
+def test_every_series_is_there_with_its_value(metrics: Metrics) -> None:
+    do_all(metrics)
+    found = scrape(metrics)
+    expected = {
+        'updates_total{service="web"}': 1,
+        'rollbacks_total{reason="unhealthy",service="web"}': 1,
+        'failures_total{service="web",stage="pull"}': 1,
+        'checks_total{result="same_digest"}': 1,
+        "state_restores_total": 1,
+        'registry_requests_total{kind="digest",registry="docker.io",result="2xx"}': 1,
+        'webhook_deliveries_total{result="failed"}': 2,
+        f'build_info{{version="{__version__}"}}': 1,
+        "last_cycle_timestamp_seconds": NOW.timestamp(),
+        "last_cycle_duration_seconds": 2.5,
+        "open_journal": 1,
+        "outbox_pending": 3,
+        'update_available{service="web"}': 0,
+        'quarantined_digests{service="web"}': 0,
+        'last_check_timestamp_seconds{service="web"}': NOW.timestamp(),
+        'last_success_timestamp_seconds{service="web"}': NOW.timestamp(),
+        'last_change_timestamp_seconds{service="web"}': NOW.timestamp(),
+        **{f'service_state{{service="web",state="{each}"}}': float(each is Status.HELD) for each in Status},
+    }
+    assert found == expected
+    assert {name.partition("{")[0] for name in found} == {*COUNTERS, *GAUGES}
+
+
+def test_a_services_state_is_one_of_all(metrics: Metrics) -> None:
+    quarantine = (Quarantined("sha256:1", "app:1", Reason.UNHEALTHY, NOW),)
+    metrics.show({"web": ServiceState(status=Status.HELD)})
+    metrics.show({"web": ServiceState(status=Status.ROLLED_BACK, available="app:2", quarantine=quarantine)})
+    found = scrape(metrics)
+    states = {name: value for name, value in found.items() if name.startswith("service_state")}
+    assert [name for name, value in states.items() if value] == ['service_state{service="web",state="rolled_back"}']
+    assert found['update_available{service="web"}'] == found['quarantined_digests{service="web"}'] == 1
+
+
+def test_a_service_that_was_removed_is_no_longer_shown(metrics: Metrics) -> None:
+    do_all(metrics)
+    metrics.show({"db": ServiceState()})
+    found = scrape(metrics)
+    assert [name for name in found if "web" in name and "webhook" not in name] == []
+    assert 'service_state{service="db",state="unknown"}' in found
+
+
+def test_counters_go_on_after_a_restart(metrics: Metrics) -> None:
+    metrics.start_from({"updates:a:b": 4, "rollbacks:unhealthy:web": 2, "state_restores": 1, "other": 5})
+    metrics.updated("a:b")
+    found = scrape(metrics)
+    assert found['updates_total{service="a:b"}'] == 5
+    assert found['rollbacks_total{reason="unhealthy",service="web"}'] == 2
+    assert found["state_restores_total"] == 1
+
+
+@pytest.fixture
+def taken_port(metrics: Metrics) -> Iterator[int]:
+    server = metrics.serve("127.0.0.1", 0)
+    yield server.port
+    server.close()
+
+
+def test_a_port_that_is_taken_is_an_error_with_a_remedy(metrics: Metrics, taken_port: int) -> None:
+    with pytest.raises(UpdaterError, match="METRICS_PORT") as caught:
+        metrics.serve("127.0.0.1", taken_port)
+    assert "another METRICS_PORT" in caught.value.remedy
+
+
+def test_a_closed_server_gives_its_port_back(metrics: Metrics) -> None:
+    first = metrics.serve("127.0.0.1", 0)
+    first.close()
+    second = metrics.serve("127.0.0.1", first.port)
+    second.close()
+    assert second.port == first.port
+
+
+def test_without_a_port_nothing_is_loaded() -> None:
+    program = (
+        "import sys; from tests.unit.test_metrics import do_all; from updater_core.metrics_utils import Metrics\n"
+        "sys.modules.pop('prometheus_client', None); do_all(Metrics(False))\n"
+        "Metrics(False).start_from({'updates:a': 1})\n"
+        "print('prometheus_client' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"

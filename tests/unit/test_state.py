@@ -1,0 +1,542 @@
+"""`state_records` and `state_utils`: what news changes, that nothing grows, and that no damage is fatal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from updater_core import state_records, state_utils
+from updater_core.codec import decode, encode
+from updater_core.errors import StateError
+from updater_core.models import (
+    Cause,
+    Committed,
+    Decision,
+    GatePolicy,
+    Hold,
+    ImageRef,
+    Move,
+    NotStarted,
+    Outcome,
+    Plan,
+    Project,
+    Quarantined,
+    Reason,
+    RollbackFailed,
+    RolledBack,
+    Seen,
+    Step,
+    Update,
+)
+from updater_core.state_records import ServiceState, State, Status, record_check, record_outcome, service_of
+
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+HUB = "docker.io/library/app"
+D1, D2, D3, D4 = ("sha256:" + digit * 64 for digit in "1234")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+
+
+def image(tag: str = "latest", digest: str | None = None) -> ImageRef:
+    return ImageRef("docker.io", "library/app", tag, digest, "app")
+
+
+def plan(number: int, old: str = D1, new: str = D2, tag: str = "latest", kind: str = "update") -> Plan:
+    move = Move("web", "app:latest", f"app:{tag}", f"id-{old[-1]}", 1)
+    return Plan(
+        id=f"plan-{number}",
+        name="web",
+        project=Project("p", "/p", ("/p/compose.yml",)),
+        moves=(move,),
+        target=image(tag, new),
+        old_digest=old,
+        edits=(),
+        gate=GatePolicy(),
+        reason="a new digest",
+        image_id=f"id-{new[-1]}",
+        kind=kind,
+    )
+
+
+def cause(reason: Reason = Reason.UNHEALTHY) -> Cause:
+    return Cause(Step.GATE, reason, "it said no", "look at it")
+
+
+def after(*outcomes: Outcome, start: State | None = None) -> State:
+    state = start or State()
+    for minute, outcome in enumerate(outcomes):
+        now = NOW + timedelta(minutes=minute)
+        state = record_outcome(state, outcome, now - timedelta(seconds=7), now)
+    return state
+
+
+def quarantined(state: State) -> list[str]:
+    return [entry.digest for entry in service_of(state, "web").quarantine]
+
+
+# --------------------------------------------------------------------------------------------------------- checks
+
+
+@pytest.mark.parametrize(
+    ("decision", "status"),
+    [
+        (Hold(Reason.SAME_DIGEST), Status.UP_TO_DATE),
+        (Hold(Reason.NO_CANDIDATE), Status.HELD),
+        (Hold(Reason.NOT_RUNNING), Status.HELD),
+        (Hold(Reason.WINDOW_CLOSED, available=image(digest=D2)), Status.WAITING),
+        (Hold(Reason.NOTIFY_ONLY, available=image(digest=D2)), Status.WAITING),
+        (Hold(Reason.QUARANTINED, available=image(digest=D2)), Status.WAITING),
+        (Update(image(digest=D2)), Status.WAITING),
+        (Hold(Reason.REGISTRY_ERROR), Status.UNKNOWN),
+        (Hold(Reason.RATE_LIMITED), Status.UNKNOWN),
+        (Hold(Reason.AUTH_ERROR), Status.UNKNOWN),
+        (Hold(Reason.NOT_FOUND), Status.UNKNOWN),
+        (Hold(Reason.ENGINE_ERROR), Status.UNKNOWN),
+    ],
+)
+def test_a_check_gives_the_status_of_its_decision(decision: Decision, status: Status) -> None:
+    assert service_of(record_check(State(), "web", "app:latest", D1, decision, now=NOW), "web").status is status
+
+
+def test_a_check_that_could_not_know_keeps_what_waits_and_the_last_success() -> None:
+    state = record_check(State(), "web", "app:latest", D1, Update(image(digest=D2)), now=NOW)
+    state = record_check(state, "web", "", None, Hold(Reason.REGISTRY_ERROR), now=NOW + timedelta(hours=1))
+    service = service_of(state, "web")
+    assert (service.available, service.reference, service.digest) == (image(digest=D2).text, "app:latest", D1)
+    assert (service.last_success, service.last_check) == (NOW, NOW + timedelta(hours=1))
+
+
+def test_what_waits_is_announced_once_until_it_is_another() -> None:
+    waits = Hold(Reason.NOTIFY_ONLY, available=image(digest=D2))
+    state = state_records.announce(record_check(State(), "web", "app", D1, waits, now=NOW), "web")
+    assert service_of(record_check(state, "web", "app", D1, waits, now=NOW), "web").announced == image(digest=D2).text
+    state = record_check(state, "web", "app", D1, Hold(Reason.SAME_DIGEST), now=NOW)
+    assert service_of(state, "web").announced is None
+
+
+@pytest.mark.parametrize("outcome", [RolledBack(plan(1), cause()), NotStarted(plan(1), cause(), quarantine=True)])
+@pytest.mark.parametrize("reason", [Reason.QUARANTINED, Reason.BACKING_OFF])
+def test_a_service_whose_failed_release_is_all_there_is_keeps_saying_so(outcome: Outcome, reason: Reason) -> None:
+    state = after(outcome)
+    before = service_of(state, "web")
+    later = service_of(record_check(state, "web", "app", D1, Hold(reason), now=NOW), "web")
+    assert (later.status, later.reason, later.detail) == (before.status, before.reason, "it said no")
+
+
+def test_a_frozen_service_stays_frozen_whatever_a_check_finds() -> None:
+    state = after(RollbackFailed(plan(1), cause(), cause(Reason.EXITED)))
+    state = record_check(state, "web", "app", D1, Hold(Reason.SAME_DIGEST), now=NOW)
+    assert service_of(state, "web").is_frozen
+    assert not service_of(state_records.lift_quarantine(state, "web"), "web").is_frozen
+
+
+# -------------------------------------------------------------------------------------------------------- outcomes
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Committed(plan(1)),
+        RolledBack(plan(1), cause()),
+        RolledBack(plan(1), cause(), quarantine=False),
+        NotStarted(plan(1), cause()),
+        RollbackFailed(plan(1), cause(), cause()),
+    ],
+    ids=["committed", "rolled back", "host at fault", "not started", "rollback failed"],
+)
+def test_an_outcome_is_recorded_once(outcome: Outcome) -> None:
+    once = after(outcome)
+    assert once != State()
+    assert record_outcome(once, outcome, NOW, NOW + timedelta(hours=9)) is once
+
+
+def test_a_commit_moves_the_generations_on_and_keeps_two() -> None:
+    state = after(Committed(plan(1, D1, D2)), Committed(plan(2, D2, D3)), Committed(plan(3, D3, D4)))
+    generations = service_of(state, "web").generations
+    assert [(each.image_id, each.digest, each.plan_id) for each in generations] == [
+        ("id-4", D4, "plan-3"),
+        ("id-3", D3, "plan-2"),
+    ]
+
+
+def test_the_first_commit_knows_what_was_there_before() -> None:
+    current, previous = service_of(after(Committed(plan(1))), "web").generations
+    assert (current.digest, previous.digest, previous.image_id, previous.reference) == (D2, D1, "id-1", "app:latest")
+
+
+def test_a_commit_forgets_failures_and_what_waited() -> None:
+    state = record_check(State(), "web", "app:latest", D1, Update(image(digest=D2)), now=NOW)
+    state = after(NotStarted(plan(1), cause(Reason.PULL_FAILED)), Committed(plan(2)), start=state)
+    service = service_of(state, "web")
+    assert (service.failures, service.retry_at, service.available, service.status) == (0, None, None, Status.UPDATED)
+    assert (service.digest, service.last_change) == (D2, NOW + timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (RolledBack(plan(1), cause()), [D2]),
+        (NotStarted(plan(1), cause(Reason.PLATFORM_MISSING), quarantine=True), [D2]),
+        (RolledBack(plan(1), cause(Reason.INTERRUPTED), quarantine=False), []),
+        (NotStarted(plan(1), cause(Reason.PULL_FAILED)), []),
+    ],
+)
+def test_only_a_release_at_fault_is_quarantined(outcome: Outcome, expected: list[str]) -> None:
+    state = after(outcome)
+    service = service_of(state, "web")
+    assert quarantined(state) == expected
+    assert (service.failures, service.retry_at is None) == ((0, True) if expected else (1, False))
+
+
+def test_a_quarantine_says_why_and_since_when() -> None:
+    history = state_records.history_of(after(RolledBack(plan(1), cause())), "web", HUB)
+    assert history.quarantine[D2] == Quarantined(D2, image(digest=D2).text, Reason.UNHEALTHY, NOW, "it said no")
+
+
+def test_a_newer_digest_of_the_same_tag_clears_the_quarantine() -> None:
+    assert quarantined(after(RolledBack(plan(1, new=D2), cause()), Committed(plan(2, new=D3)))) == []
+
+
+def test_a_commit_of_another_tag_keeps_the_quarantine() -> None:
+    """1.4.0 failed, then 1.3.5 is taken: 1.4.0 is still the one that just failed."""
+    state = after(RolledBack(plan(1, new=D2, tag="1.4.0"), cause()), Committed(plan(2, new=D3, tag="1.3.5")))
+    assert quarantined(state) == [D2]
+
+
+def test_an_owners_rollback_quarantines_what_was_left_and_has_nothing_to_go_back_to() -> None:
+    state = after(Committed(plan(1, D1, D2)), Committed(plan(2, D2, D1, kind="owner_rollback")))
+    service = service_of(state, "web")
+    assert [(entry.digest, entry.reason) for entry in service.quarantine] == [(D2, Reason.OWNER_ROLLBACK)]
+    assert [each.digest for each in service.generations] == [D1]
+
+
+def test_an_owners_rollback_to_a_quarantined_digest_frees_it() -> None:
+    state = after(RolledBack(plan(1, new=D2, tag="2"), cause()), Committed(plan(2, D3, D2, kind="owner_rollback")))
+    assert quarantined(state) == [D3]
+
+
+def test_the_pause_after_failures_doubles_from_a_minute_to_six_hours() -> None:
+    state, pauses = State(), []
+    for number in range(12):
+        state = record_outcome(state, NotStarted(plan(number), cause(Reason.PULL_FAILED)), NOW, NOW)
+        retry_at = service_of(state, "web").retry_at
+        assert retry_at
+        pauses.append((retry_at - NOW).total_seconds() / 60)
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360, 360]
+
+
+@pytest.mark.parametrize("reason", [Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK])
+def test_what_is_nobodys_fault_is_no_failure(reason: Reason) -> None:
+    service = service_of(after(NotStarted(plan(1), cause(reason))), "web")
+    assert (service.status, service.failures, service.retry_at) == (Status.HELD, 0, None)
+
+
+def test_a_failed_rollback_says_both_causes() -> None:
+    service = service_of(after(RollbackFailed(plan(1), cause(), replace(cause(), message="gone"))), "web")
+    assert service.status is Status.ROLLBACK_FAILED
+    assert "it said no" in service.detail
+    assert "gone" in service.detail
+
+
+def test_a_retry_lifts_quarantine_freeze_and_pause() -> None:
+    state = after(RolledBack(plan(1), cause()), NotStarted(plan(2, new=D3), cause(Reason.PULL_FAILED)))
+    service = service_of(state_records.lift_quarantine(state, "web"), "web")
+    assert (service.quarantine, service.failures, service.retry_at, service.status) == ((), 0, None, Status.UNKNOWN)
+
+
+def test_a_change_tells_from_where_to_where_and_how_long() -> None:
+    change = service_of(after(RolledBack(plan(1), cause())), "web").changes[0]
+    assert (change.from_reference, change.from_digest, change.to_digest) == ("app:latest", D1, D2)
+    assert (change.outcome, change.reason, change.duration_seconds) == ("rolled_back", "unhealthy", 7.0)
+
+
+def test_outcomes_are_counted_for_the_metrics() -> None:
+    state = after(
+        Committed(plan(1)),
+        RolledBack(plan(2), cause()),
+        RolledBack(plan(3), cause()),
+        NotStarted(plan(4), cause()),
+        RollbackFailed(plan(5), cause(), cause()),
+    )
+    assert state.counters == {"updates:web": 1, "rollbacks:unhealthy:web": 2, "failures:gate:web": 2}
+
+
+def test_nothing_grows_with_time() -> None:
+    state = State()
+    for number in range(100):
+        digest = f"sha256:{number:064}"
+        found = plan(number, new=digest, tag=str(number))
+        state = record_outcome(state, RolledBack(found, cause()), NOW, NOW)
+        state = state_records.note_digest(state, "web", digest, NOW)
+        state = state_records.note_tags(state, HUB, [str(number)], {str(number): digest}, NOW)
+    service = service_of(state, "web")
+    assert (len(service.changes), len(service.quarantine), len(service.digest_seen)) == (20, 10, 10)
+    assert service.quarantine[0].digest == f"sha256:{99:064}"
+    assert list(state.seen[HUB]) == ["99"]
+
+
+# ----------------------------------------------------------------------------------------------- tags and digests
+
+
+def test_the_first_listing_is_the_baseline_and_later_tags_are_newer() -> None:
+    state = state_records.note_tags(State(), HUB, ["1", "2"], {"1": D1}, NOW)
+    later = NOW + timedelta(days=1)
+    seen = state_records.note_tags(state, HUB, ["1", "2", "3"], {"1": D1, "2": D2, "3": D3}, later).seen[HUB]
+    assert seen == {
+        "1": Seen(D1, NOW, baseline=True),
+        "2": Seen(D2, NOW, baseline=True),
+        "3": Seen(D3, later),
+    }
+
+
+def test_an_empty_first_listing_is_a_baseline_too() -> None:
+    state = state_records.note_tags(State(), HUB, [], {}, NOW)
+    assert not state_records.note_tags(state, HUB, ["1"], {}, NOW).seen[HUB]["1"].baseline
+
+
+def test_a_tag_that_was_pushed_again_is_new() -> None:
+    state = state_records.note_tags(State(), HUB, ["1"], {"1": D1}, NOW)
+    later = NOW + timedelta(days=1)
+    assert state_records.note_tags(state, HUB, ["1"], {"1": D2}, later).seen[HUB]["1"] == Seen(D2, later)
+
+
+def test_a_tag_that_vanished_is_forgotten() -> None:
+    state = state_records.note_tags(State(), HUB, ["1", "2"], {}, NOW)
+    assert list(state_records.note_tags(state, HUB, ["2"], {}, NOW).seen[HUB]) == ["2"]
+
+
+def test_build_times_are_kept_for_known_tags_only() -> None:
+    state = state_records.note_tags(State(), HUB, ["1", "2"], {}, NOW)
+    seen = state_records.note_created(state, HUB, {"1": NOW, "2": None, "9": NOW}).seen[HUB]
+    assert (seen["1"].created_at, seen["2"].created_at, "9" in seen) == (NOW, None, False)
+
+
+def test_a_digest_keeps_its_first_time_and_the_ones_not_met_go_first() -> None:
+    state = state_records.note_digest(State(), "web", D1, NOW)
+    for number in range(20):
+        later = NOW + timedelta(hours=number + 1)
+        state = state_records.note_digest(state, "web", f"sha256:{number:064}", later)
+        state = state_records.note_digest(state, "web", D1, later)
+    assert service_of(state, "web").digest_seen[D1] == NOW
+    assert f"sha256:{0:064}" not in service_of(state, "web").digest_seen
+
+
+def test_a_registry_rests_until_the_latest_time_it_asked_for() -> None:
+    state = state_records.note_rest(State(), "docker.io", NOW + timedelta(hours=2))
+    state = state_records.note_rest(state, "docker.io", NOW + timedelta(hours=1))
+    assert state_records.resting_until(state, "docker.io", NOW) == NOW + timedelta(hours=2)
+    assert state_records.resting_until(state, "docker.io", NOW + timedelta(hours=2)) is None
+    assert state_records.resting_until(state, "ghcr.io", NOW) is None
+
+
+def test_what_left_the_configuration_is_forgotten() -> None:
+    state = state_records.note_tags(after(Committed(plan(1))), HUB, ["1"], {}, NOW)
+    state = state_records.note_rest(state_records.count(state, "state_restores"), "docker.io", NOW)
+    state = record_check(state, "db", "db:1", D1, Hold(Reason.SAME_DIGEST), now=NOW)
+    kept = state_records.forget_unknown(state, ["db"], [], NOW)
+    assert (list(kept.services), kept.seen, kept.rests, kept.counters) == (["db"], {}, {}, {"state_restores": 1})
+
+
+# -------------------------------------------------------------------------------------------------------- the file
+
+
+def full_state() -> State:
+    """A state with a value in every field."""
+    state = after(Committed(plan(1)), RolledBack(plan(2, D2, D3), cause()), NotStarted(plan(3, D2, D4), cause()))
+    state = record_check(
+        state, "web", "app:latest", D2, Hold(Reason.WINDOW_CLOSED, "d", "r", image(digest=D4), until=NOW), now=NOW
+    )
+    state = state_records.announce(state_records.note_digest(state, "web", D4, NOW), "web")
+    state = state_records.note_created(state_records.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
+    return state_records.note_rest(state, "docker.io", NOW)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "updater_state.json"
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_full_state_has_every_field_set() -> None:
+    """Guards the round trip below: a field that is not set there is not tested there."""
+    state = replace(full_state(), saved_at=NOW)
+    empty = ServiceState()
+    unset = [name for name in ServiceState.__slots__ if getattr(service_of(state, "web"), name) == getattr(empty, name)]
+    assert unset == []
+    assert all(getattr(state, name) for name in State.__slots__)
+
+
+def test_a_state_comes_back_as_it_was_saved(path: Path) -> None:
+    state_utils.save(full_state(), path, 5, None, NOW)
+    loaded = state_utils.load(path, None, NOW)
+    assert loaded == state_utils.Loaded(replace(full_state(), saved_at=NOW))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_first_start_has_an_empty_state_and_no_problem(path: Path) -> None:
+    assert state_utils.load(path, None, NOW) == state_utils.Loaded(State())
+
+
+def damaged(change: Callable[[dict[str, object]], object]) -> Callable[[bytes], bytes]:
+    def apply(data: bytes) -> bytes:
+        record = json.loads(data)
+        change(record)
+        return json.dumps(record).encode()
+
+    return apply
+
+
+DAMAGES = {
+    "truncated": lambda data: data[: len(data) // 2],
+    "zeroed": lambda data: b"\0" * len(data),
+    "empty": lambda data: b"",
+    "no UTF-8": lambda data: b"\xff" + data,
+    "another format": lambda data: b"[1, 2]",
+    "too deep": lambda data: b"[" * 100_000,
+    "no version": damaged(lambda record: record.pop("version")),
+    "a newer version": damaged(lambda record: record.update(version=2)),
+    "version zero": damaged(lambda record: record.update(version=0)),
+    "a wrong type": damaged(lambda record: record.update(services=[])),
+    "a wrong number": damaged(lambda record: record["services"]["web"].update(failures="many")),  # type: ignore[index]
+    "a wrong time": damaged(lambda record: record.update(saved_at="yesterday")),
+    "a naive time": damaged(lambda record: record.update(saved_at="2026-11-23T08:00:00")),
+    "a wrong status": damaged(lambda record: record["services"]["web"].update(status="fine")),  # type: ignore[index]
+    "a missing part": damaged(lambda record: record["services"]["web"]["quarantine"][0].pop("digest")),  # type: ignore[index]
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_state_is_replaced_by_its_newest_backup(path: Path, damage: Callable[[bytes], bytes]) -> None:
+    state_utils.save(State(), path, 5, None, NOW - timedelta(hours=1))
+    state_utils.save(full_state(), path, 5, None, NOW)
+    path.write_bytes(damage(path.read_bytes()))
+    loaded = state_utils.load(path, None, NOW)
+    assert loaded.restored_from == path.with_name("updater_state.json.20261123T080000000000Z.bak")
+    assert str(path) in (loaded.problem or "")
+    assert loaded.state.services == full_state().services
+    assert loaded.state.counters["state_restores"] == 1
+    assert not path.exists()
+    assert path.with_name("updater_state.json.corrupt-20261123T080000000000Z").exists()
+
+
+def test_a_damaged_backup_is_passed_over(path: Path) -> None:
+    for hours in (2, 1):
+        state_utils.save(state_records.count(State(), "n", hours), path, 5, None, NOW - timedelta(hours=hours))
+    newest = max(path.parent.glob("*.bak"))
+    newest.write_bytes(b"")
+    path.write_bytes(b"")
+    assert state_utils.load(path, None, NOW).state.counters["n"] == 2
+
+
+def test_without_a_good_backup_the_memory_starts_afresh_and_says_so(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"\0\0")
+    loaded = state_utils.load(path, None, NOW)
+    assert loaded.state == state_records.count(State(), "state_restores")
+    assert "afresh" in (loaded.problem or "")
+
+
+def test_a_state_that_is_missing_beside_its_backups_is_restored(path: Path) -> None:
+    state_utils.save(full_state(), path, 5, None, NOW)
+    path.unlink()
+    assert state_utils.load(path, None, NOW).state.services == full_state().services
+
+
+def test_looking_only_leaves_the_damaged_file_where_it_is(path: Path) -> None:
+    state_utils.save(full_state(), path, 5, None, NOW)
+    path.write_bytes(b"")
+    before = names(path.parent)
+    assert state_utils.peek(path, None).restored_from
+    assert names(path.parent) == before
+
+
+def test_at_most_three_damaged_files_are_kept(path: Path) -> None:
+    path.parent.mkdir()
+    for hour in range(6):
+        path.write_bytes(b"")
+        state_utils.load(path, None, NOW + timedelta(hours=hour))
+    kept = names(path.parent)
+    assert len(kept) == 3
+    assert kept[0].endswith("corrupt-20261123T110000000000Z")
+
+
+def test_backups_rotate_and_strangers_files_stay(path: Path, tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    (backups / "updater_state.json.mine.bak").write_bytes(b"")
+    for number in range(9):
+        now = NOW + timedelta(hours=number)
+        assert state_utils.save(state_records.count(State(), "n", number), path, 3, backups, now) is None
+    kept = [name for name in names(backups) if "mine" not in name]
+    assert [name.split(".")[2][:11] for name in kept] == ["20261123T14", "20261123T15", "20261123T16"]
+    assert (backups / "updater_state.json.mine.bak").exists()
+    assert all((backups / name).stat().st_mode & 0o777 == 0o600 for name in kept)
+    assert names(path.parent) == ["updater_state.json"]
+
+
+def test_the_times_of_checks_alone_are_saved_and_make_no_backup(path: Path) -> None:
+    state = record_check(State(), "web", "app", D1, Hold(Reason.SAME_DIGEST), now=NOW)
+    state_utils.save(state, path, 5, None, NOW)
+    later = NOW + timedelta(hours=1)
+    state = record_check(state, "web", "app", D1, Hold(Reason.SAME_DIGEST), now=later)
+    state_utils.save(state, path, 5, None, later)
+    assert len(list(path.parent.glob("*.bak"))) == 1
+    assert service_of(state_utils.load(path, None, NOW).state, "web").last_check == later
+
+
+def test_no_backups_are_kept_where_none_are_wanted(path: Path) -> None:
+    state_utils.save(State(), path, 2, None, NOW)
+    state_utils.save(full_state(), path, 0, None, NOW)
+    assert names(path.parent) == ["updater_state.json"]
+
+
+def test_a_backup_that_cannot_be_written_is_said_and_the_state_is_saved(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_bytes(b"")
+    note = state_utils.save(full_state(), path, 5, tmp_path / "in the way", NOW)
+    assert "backup is not" in (note or "")
+    assert state_utils.load(path, None, NOW).state.services == full_state().services
+
+
+@needs_root
+def test_a_full_disk_keeps_the_old_state_whole(tiny_disk: Path) -> None:
+    path = tiny_disk / "updater_state.json"
+    state_utils.save(full_state(), path, 0, None, NOW)
+    large = state_records.note_tags(full_state(), HUB, map(str, range(2000)), {}, NOW)
+    with pytest.raises(StateError, match="disk full") as caught:
+        state_utils.save(large, path, 0, None, NOW)
+    assert caught.value.remedy
+    assert state_utils.load(path, None, NOW) == state_utils.Loaded(replace(full_state(), saved_at=NOW))
+
+
+def test_the_state_is_kept_here_where_its_place_is_not_writable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    place, note = state_utils.resolve_state_path(tmp_path / "file" / "state.json")
+    assert place == tmp_path / "updater_state.json"
+    assert "STATE_FILE" in (note or "")
+    assert state_utils.resolve_state_path(tmp_path / "new" / "state.json") == (tmp_path / "new" / "state.json", None)
+
+
+def test_codec_round_trips_the_whole_state() -> None:
+    state = replace(full_state(), saved_at=NOW)
+    assert decode(State, json.loads(json.dumps(encode(state)))) == state

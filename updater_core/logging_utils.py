@@ -1,0 +1,200 @@
+"""Logging: one line for each piece of news, for people or for machines, and never a secret in it.
+
+Secrets are taken out of the finished text, so that arguments, exceptions and tracebacks are covered alike.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import quote, urlsplit
+
+from updater_core.models import Secret, Settings
+
+_FILE_BYTES = 10_000_000
+_FILES_KEPT = 5
+_SHORTEST_SECRET = 4  # anything shorter would blank out half of every line, and protect nothing
+_TALKATIVE = ("urllib3", "requests", "docker", "botocore", "boto3", "google")  # their DEBUG lines hold addresses
+_LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+
+_secrets: set[str] = set()
+
+
+class LogEvent(StrEnum):
+    """What a line is about: the `event` of JSON lines. Names are stable."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    CONFIG_LOADED = "config_loaded"
+    CONFIG_REFUSED = "config_refused"
+    CYCLE_STARTED = "cycle_started"
+    CYCLE_ENDED = "cycle_ended"
+    CHECKED = "checked"
+    AVAILABLE = "available"
+    HELD = "held"
+    CHECK_FAILED = "check_failed"
+    UPDATE_STARTED = "update_started"
+    UPDATE_STEP = "update_step"
+    UPDATED = "updated"
+    NOT_STARTED = "not_started"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
+    RECOVERED = "recovered"
+    QUARANTINE_LIFTED = "quarantine_lifted"
+    STATE_RESTORED = "state_restored"
+    STATE_NOT_SAVED = "state_not_saved"
+    NOTIFIED = "notified"
+    NOTIFY_FAILED = "notify_failed"
+    NOTIFY_GIVEN_UP = "notify_given_up"
+    ENGINE_UNAVAILABLE = "engine_unavailable"
+    ENGINE_BACK = "engine_back"
+    INTERNAL_ERROR = "internal_error"
+
+
+def log_event(
+    logger: logging.Logger, level: int, event: LogEvent, message: str, /, *, service: str = "", **fields: object
+) -> None:
+    """Log a message (no % in it is read as a place for an argument) with its event, its service and further fields,
+    which only JSON lines show."""
+    logger.log(level, "%s", message, extra={"news": event.value, "service": service, "fields": fields})
+
+
+def protect(*secrets: Secret | None) -> None:
+    """From now on these texts, also where they are quoted for a URL, leave the program's log as `***`."""
+    for secret in filter(None, secrets):
+        text = secret.reveal()
+        _secrets.update(each for each in (text, quote(text, safe="")) if len(each) >= _SHORTEST_SECRET)
+
+
+def redact(text: str) -> str:
+    """The text without protected secrets. Longest first: one secret may be a part of another."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+class PlainFormatter(logging.Formatter):
+    """`2026-11-23 08:00:00 INFO  web: message`, local time; further lines are indented, control characters escaped.
+
+    Derived because the handlers of `logging` take nothing else.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        level = _LEVELS.get(record.levelname, record.levelname)
+        service = redact(getattr(record, "service", ""))
+        text = "\n".join(filter(None, (record.getMessage(), _traceback(self, record))))
+        lines = redact(text).splitlines()
+        return f"{moment} {level:<5} {service + ': ' if service else ''}" + "\n    ".join(map(_visible, lines))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object on one line: ts, level, event, service, message, further fields, and the traceback if any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname,
+            "event": getattr(record, "news", "log"),
+            "service": getattr(record, "service", "") or None,
+            "message": record.getMessage(),
+        }
+        traceback = _traceback(self, record)
+        further = {**getattr(record, "fields", {}), **({"traceback": traceback} if traceback else {})}
+        line.update((key, value) for key, value in further.items() if key not in line)
+        return json.dumps(_redacted(line))
+
+
+def set_up(settings: Settings, stream: TextIO) -> tuple[str, ...]:
+    """Send the log to `stream` and to LOG_FILE, in place of where it went before; may be called again on reload.
+
+    Out: a sentence where the file cannot be written; the stream has everything then.
+    """
+    protect(settings.webhook_url, settings.webhook_secret, settings.docker_hub_password, _path_of(settings.webhook_url))
+    handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
+    warnings: tuple[str, ...] = ()
+    if settings.log_file:
+        try:
+            handlers.append(_file_handler(Path(settings.log_file)))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            warnings = (f"LOG_FILE {settings.log_file} cannot be written ({reason}); the log goes to stderr only",)
+    _install(handlers, JsonFormatter() if settings.log_format == "json" else PlainFormatter(), settings.log_level)
+    return warnings
+
+
+def _install(handlers: Iterable[logging.Handler], formatter: logging.Formatter, level: str) -> None:
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        root.addHandler(handler)
+    root.setLevel(level)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.raiseExceptions = False  # a full disk under the log file is no news for stderr, least of all unredacted
+
+
+def _file_handler(path: Path) -> RotatingFileHandler:
+    """A file that rotates itself. Every file of it is for its owner's eyes only, whatever the umask."""
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    _create(path)
+    handler = RotatingFileHandler(
+        path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8", errors="replace"
+    )
+    handler.rotator = _rotate
+    return handler
+
+
+def _rotate(source: str, target: str) -> None:
+    Path(source).replace(target)
+    _create(Path(source))
+
+
+def _create(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _path_of(url: Secret | None) -> Secret | None:
+    """The part of a webhook's address where its token is; libraries name it without the host."""
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url.reveal())
+    except ValueError:
+        return None
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return Secret(path) if len(path) >= 12 else None  # `/webhook` is no secret
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    if record.exc_info and record.exc_info[0]:
+        return formatter.formatException(record.exc_info)
+    return record.exc_text or ""
+
+
+def _visible(line: str) -> str:
+    """Control characters (an answer of a registry may hold them) as escapes, tabs as they are."""
+    return "".join(
+        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode() for char in line
+    )
+
+
+def _redacted(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {redact(str(key)): _redacted(item) for key, item in value.items()}
+    if isinstance(value, tuple | list | set | frozenset):
+        return [_redacted(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(str(value))

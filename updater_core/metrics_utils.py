@@ -1,0 +1,169 @@
+"""Metrics for Prometheus. Without METRICS_PORT nothing is imported, counted or kept.
+
+Labels are few and bounded (service, registry, kind, result, reason, stage); no tag and no digest is ever one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from updater_core import __version__
+from updater_core.errors import UpdaterError
+from updater_core.state_records import ServiceState, Status, split_counter
+
+_PREFIX = "docker_updater_"
+COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "updates_total": ("Updates that were committed.", ("service",)),
+    "rollbacks_total": ("Updates that were rolled back.", ("service", "reason")),
+    "failures_total": ("Updates that failed without a rollback, or in it.", ("service", "stage")),
+    "checks_total": ("Checks of a service.", ("result",)),
+    "state_restores_total": ("Times the state was damaged or missing and was replaced.", ()),
+    "registry_requests_total": ("Requests to registries.", ("registry", "kind", "result")),
+    "webhook_deliveries_total": ("Attempts to deliver an event.", ("result",)),
+}
+GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "build_info": ("The running version; always 1.", ("version",)),
+    "service_state": ("1 for the state that a service is in, 0 for the others.", ("service", "state")),
+    "update_available": ("1 where an image waits for a service.", ("service",)),
+    "quarantined_digests": ("Digests that are not tried again for a service.", ("service",)),
+    "last_check_timestamp_seconds": ("When a service was last looked at.", ("service",)),
+    "last_success_timestamp_seconds": ("When a look at a service last found out how it stands.", ("service",)),
+    "last_change_timestamp_seconds": ("When a service was last updated or rolled back.", ("service",)),
+    "last_cycle_timestamp_seconds": ("When the last cycle over all services ended.", ()),
+    "last_cycle_duration_seconds": ("How long the last cycle took.", ()),
+    "open_journal": ("Updates that are in the middle of happening.", ()),
+    "outbox_pending": ("Events that wait for delivery.", ()),
+}
+_TIMES: Mapping[str, Callable[[ServiceState], datetime | None]] = {
+    "last_check_timestamp_seconds": lambda service: service.last_check,
+    "last_success_timestamp_seconds": lambda service: service.last_success,
+    "last_change_timestamp_seconds": lambda service: service.last_change,
+}
+
+
+class MetricsServer:
+    """The HTTP server of `Metrics.serve`. `port` is the one it really listens on."""
+
+    def __init__(self, server: Any, thread: threading.Thread) -> None:
+        self._server = server
+        self._thread = thread
+        self.port: int = server.server_port
+
+    def close(self) -> None:
+        """Stop listening and give the port back."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class Metrics:
+    """The counters and gauges of one process, in a registry of their own. Not `enabled`, its methods do nothing."""
+
+    def __init__(self, enabled: bool) -> None:
+        self._registry: Any = None
+        self._families: dict[str, Any] = {}
+        self._shown: set[str] = set()
+        if enabled:
+            self._create()
+
+    def serve(self, host: str, port: int) -> MetricsServer:
+        """Answer Prometheus on this address; UpdaterError where it cannot be taken."""
+        from prometheus_client import start_http_server
+
+        try:
+            server, thread = start_http_server(port, host, self._registry)
+        except OSError as error:
+            message = f"METRICS_PORT: {host}:{port} cannot be listened on: {error.strerror or error}"
+            raise UpdaterError(message, "Choose another METRICS_PORT or METRICS_HOST, or free this one.") from error
+        return MetricsServer(server, thread)
+
+    def updated(self, service: str) -> None:
+        self._count("updates_total", service)
+
+    def rolled_back(self, service: str, reason: str) -> None:
+        self._count("rollbacks_total", service, reason)
+
+    def failed(self, service: str, stage: str) -> None:
+        self._count("failures_total", service, stage)
+
+    def checked(self, result: str) -> None:
+        self._count("checks_total", result)
+
+    def state_restored(self) -> None:
+        self._count("state_restores_total")
+
+    def requested(self, registry: str, kind: str, result: str) -> None:
+        """One request to a registry host; `result` is a status class (`2xx`) or `error`."""
+        self._count("registry_requests_total", registry, kind, result)
+
+    def delivered(self, result: str, times: int = 1) -> None:
+        """Attempts to deliver events: delivered, failed or given_up."""
+        self._count("webhook_deliveries_total", result, by=times)
+
+    def cycle_ended(self, now: datetime, duration_seconds: float) -> None:
+        self._set("last_cycle_timestamp_seconds", now.timestamp())
+        self._set("last_cycle_duration_seconds", duration_seconds)
+
+    def open_journal(self, updates: int) -> None:
+        self._set("open_journal", updates)
+
+    def outbox_pending(self, events: int) -> None:
+        self._set("outbox_pending", events)
+
+    def start_from(self, counters: Mapping[str, int]) -> None:
+        """Go on from the counters that the state kept (`state_records.count`), so that a restart loses nothing."""
+        for name, number in counters.items():
+            kind, *labels = split_counter(name)
+            if f"{kind}_total" in COUNTERS:
+                self._count(f"{kind}_total", *labels, by=number)
+
+    def show(self, services: Mapping[str, ServiceState]) -> None:
+        """Show how the services stand, and no longer those that are not among them."""
+        if not self._families:
+            return
+        for name in self._shown - set(services):
+            self._forget(name)
+        self._shown = set(services)
+        for name, service in services.items():
+            self._show(name, service)
+
+    def _show(self, name: str, service: ServiceState) -> None:
+        for status in Status:
+            self._set("service_state", float(service.status is status), name, status.value)
+        self._set("update_available", float(service.available is not None), name)
+        self._set("quarantined_digests", len(service.quarantine), name)
+        for family, time_of in _TIMES.items():
+            time = time_of(service)
+            if time:
+                self._set(family, time.timestamp(), name)
+
+    def _forget(self, service: str) -> None:
+        for family, (_, labels) in {**COUNTERS, **GAUGES}.items():
+            if "service" in labels:
+                self._families[family].remove_by_labels({"service": service})
+
+    def _create(self) -> None:
+        import prometheus_client
+
+        # A `_created` series for each counter is read by nobody.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = prometheus_client.CollectorRegistry()
+        for table, kind in ((COUNTERS, prometheus_client.Counter), (GAUGES, prometheus_client.Gauge)):
+            for name, (text, labels) in table.items():
+                self._families[name] = kind(_PREFIX + name, text, labels, registry=self._registry)
+        self._set("build_info", 1, __version__)
+
+    def _count(self, family: str, *labels: str, by: float = 1) -> None:
+        if self._families and by:
+            self._of(family, labels).inc(by)
+
+    def _set(self, family: str, value: float, *labels: str) -> None:
+        if self._families:
+            self._of(family, labels).set(value)
+
+    def _of(self, family: str, labels: tuple[str, ...]) -> Any:
+        found = self._families[family]
+        return found.labels(*labels) if labels else found

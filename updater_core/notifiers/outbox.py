@@ -1,0 +1,162 @@
+"""The outbox: events that wait on the disk until they are delivered, so that no restart and no outage loses one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+from updater_core import files
+from updater_core.codec import decode, encode
+from updater_core.errors import StateError
+from updater_core.logging_utils import LogEvent, log_event
+from updater_core.models import Event
+
+_FIRST_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 900.0
+_GIVEN_UP_AFTER = timedelta(hours=24)
+_DAMAGED_KEPT = 10
+_NAME = re.compile(r"(\d{10})-([A-Za-z0-9._-]+)\.json")
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one pass did, as ids of events. A failed one is tried again, one that was given up is not."""
+
+    delivered: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    given_up: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """A file of the outbox."""
+
+    event: Event
+    attempts: int = 0
+    next_try: datetime | None = None
+
+
+class Outbox:
+    """A folder with one file for each event, numbered in the order of their coming.
+
+    `put` may be called from any thread, `deliver` from one at a time.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+
+    def put(self, event: Event) -> None:
+        """Queue an event; nothing happens where its id is queued already. StateError where the disk refuses."""
+        with self._lock:
+            names = self._names()
+            if any(_id_in(name) == _plain_id(event.id) for name in names):
+                return
+            number = int(names[-1][:10]) + 1 if names else 1
+            self._write(f"{number:010d}-{_plain_id(event.id)}.json", _Queued(event))
+
+    def deliver(self, send: Callable[[Event], None], now: datetime) -> Delivery:
+        """Hand every event that is due to `send`, those of one service strictly in their order.
+
+        An event whose `send` raises waits 5 seconds, twice as long after each further failure, 15 minutes at most; the
+        later ones of its service wait behind it. After a day of failures it is given up, with a warning in the log.
+        StateError where the folder cannot be read or written.
+        """
+        results: dict[str, list[str]] = {"delivered": [], "failed": [], "given_up": []}
+        waiting: set[str] = set()
+        for name in self._names():
+            queued = self._read(name)
+            if queued is None or queued.event.service in waiting:
+                continue
+            result = "waiting" if queued.next_try and queued.next_try > now else self._try(name, queued, send, now)
+            if result in results:
+                results[result].append(queued.event.id)
+            if result in ("waiting", "failed"):
+                waiting.add(queued.event.service)
+        return Delivery(**{result: tuple(ids) for result, ids in results.items()})
+
+    def pending(self) -> int:
+        """How many events wait."""
+        return len(self._names())
+
+    def next_try(self) -> datetime | None:
+        """When `deliver` has something to do again; None where nothing waits. A time that is past means: now."""
+        first: dict[str, datetime] = {}
+        for name in self._names():
+            queued = self._read(name)
+            if queued:
+                first.setdefault(queued.event.service, queued.next_try or queued.event.time)
+        return min(first.values(), default=None)
+
+    def clear_strays(self) -> None:
+        """Remove half-written files of a killed process. Only for the one who holds the lock."""
+        files.clear_own_strays(self._directory)
+
+    def _try(self, name: str, queued: _Queued, send: Callable[[Event], None], now: datetime) -> str:
+        try:
+            send(queued.event)
+        except Exception as error:  # whatever a notifier does wrong must not stop the updater
+            return self._failed(name, queued, error, now)
+        files.remove(self._directory / name)
+        return "delivered"
+
+    def _failed(self, name: str, queued: _Queued, error: Exception, now: datetime) -> str:
+        event = queued.event
+        if now - event.time >= _GIVEN_UP_AFTER:
+            text = f"event {event.id} is given up after a day: {error}"
+            log_event(_log, logging.WARNING, LogEvent.NOTIFY_GIVEN_UP, text, service=event.service, id=event.id)
+            files.remove(self._directory / name)
+            return "given_up"
+        pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(queued.attempts, 20), _LONGEST_PAUSE_SECONDS)
+        later = replace(queued, attempts=queued.attempts + 1, next_try=now + timedelta(seconds=pause))
+        self._write(name, later)
+        return "failed"
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(entry.name for entry in self._directory.iterdir() if _NAME.fullmatch(entry.name))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StateError(f"the outbox {self._directory} cannot be read: {error.strerror}") from error
+
+    def _read(self, name: str) -> _Queued | None:
+        path = self._directory / name
+        try:
+            return decode(_Queued, json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            text = f"the outbox file {path} is damaged and moved aside: {error}"
+            log_event(_log, logging.WARNING, LogEvent.NOTIFY_FAILED, text)
+            self._move_aside(path)
+            return None
+
+    def _write(self, name: str, queued: _Queued) -> None:
+        files.write_atomically(self._directory / name, json.dumps(encode(queued), indent=1).encode("ascii"))
+
+    def _move_aside(self, path: Path) -> None:
+        with contextlib.suppress(StateError):
+            files.move(path, path.with_name(f"{path.name}.damaged"))
+            for old in sorted(self._directory.glob("*.json.damaged"))[:-_DAMAGED_KEPT]:
+                files.remove(old)
+
+
+def _plain_id(event_id: str) -> str:
+    """An event's id as a part of a file name."""
+    return event_id if _PLAIN_ID.fullmatch(event_id) else sha256(event_id.encode()).hexdigest()
+
+
+def _id_in(name: str) -> str | None:
+    match = _NAME.fullmatch(name)
+    return match[2] if match else None

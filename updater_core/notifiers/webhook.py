@@ -1,0 +1,92 @@
+"""The webhook: one event as a signed JSON POST to an address of the owner's."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable
+from datetime import UTC
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from updater_core import __version__
+from updater_core.errors import UpdaterError
+from updater_core.models import Event, Secret, Settings
+
+TIMEOUT_SECONDS = 10.0
+SIGNATURE = "X-Updater-Signature"
+_REDIRECTS_FOLLOWED = 3
+_REMEDY = "Check WEBHOOK_URL and its receiver; the event stays queued and is tried again."
+
+
+def sender(settings: Settings) -> Callable[[Event], None] | None:
+    """What sends an event under these settings; None where no WEBHOOK_URL is set."""
+    url, secret = settings.webhook_url, settings.webhook_secret
+    return (lambda event: send(event, url, secret)) if url else None
+
+
+def send(event: Event, url: Secret, secret: Secret | None = None) -> None:
+    """POST the event; any 2xx is success, everything else an UpdaterError.
+
+    With `secret` the header X-Updater-Signature holds `sha256=` and the hexadecimal HMAC-SHA256 (RFC 2104) of the body.
+    The URL may hold a token: it is in no message, and a redirect that leaves its host (or its TLS) is not followed.
+    """
+    body = json.dumps(body_of(event)).encode("ascii")
+    address = url.reveal()
+    for _ in range(_REDIRECTS_FOLLOWED + 1):
+        status, location = _post(address, body, _headers(body, secret))
+        if 200 <= status < 300:
+            return
+        if location is None:
+            raise UpdaterError(f"the webhook answered with HTTP status {status}", _REMEDY)
+        address = _next_address(address, location)
+    raise UpdaterError("the webhook redirects without end", _REMEDY)
+
+
+def body_of(event: Event) -> dict[str, Any]:
+    """What is posted, as JSON values.
+
+    A receiver may get an event more than once (`id` tells), and gets the events of a service in their order.
+    """
+    return {
+        "id": event.id,
+        "event": event.kind,
+        "service": event.service,
+        "time": event.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "host": event.host,
+        "from": {"reference": event.from_reference, "digest": event.from_digest},
+        "to": {"reference": event.to_reference, "digest": event.to_digest},
+        "reason": event.reason,
+        "detail": event.detail,
+        "duration_seconds": event.duration_seconds,
+    }
+
+
+def _headers(body: bytes, secret: Secret | None) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "User-Agent": f"docker-auto-updater/{__version__}"}
+    if secret:
+        headers[SIGNATURE] = "sha256=" + hmac.new(secret.reveal().encode(), body, "sha256").hexdigest()
+    return headers
+
+
+def _post(address: str, body: bytes, headers: dict[str, str]) -> tuple[int, str | None]:
+    """Status, and where a redirect leads to. `from None`: the library's own messages and chains hold the address."""
+    import requests  # when first used: most installations have no webhook
+
+    try:
+        reply = requests.post(
+            address, data=body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
+        )
+    except (requests.RequestException, ValueError) as error:  # ValueError: a host name that cannot be encoded
+        raise UpdaterError(f"the webhook cannot be reached ({type(error).__name__})", _REMEDY) from None
+    with reply:
+        return reply.status_code, reply.headers.get("Location") if reply.is_redirect else None
+
+
+def _next_address(address: str, location: str) -> str:
+    """Where a redirect leads, where it may: the same host, and no way down from https. The event is posted there."""
+    following = urljoin(address, location)
+    old, new = urlsplit(address), urlsplit(following)
+    if new.hostname != old.hostname or new.scheme not in (old.scheme, "https"):
+        raise UpdaterError("the webhook redirects to another host, which is not followed", _REMEDY)
+    return following

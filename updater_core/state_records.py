@@ -1,0 +1,465 @@
+"""What is remembered between cycles, and how each piece of news changes it. Pure.
+
+Nothing here grows with time: every list has a bound, and what left the configuration or the registry is forgotten.
+The state is memory, never the baseline: what runs is read from the engine, what is wanted from the owner's file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from updater_core.models import (
+    Cause,
+    Committed,
+    Decision,
+    History,
+    Hold,
+    NotStarted,
+    Outcome,
+    Plan,
+    Quarantined,
+    Reason,
+    RollbackFailed,
+    RolledBack,
+    Seen,
+    Update,
+)
+from updater_core.reference import parse
+
+GENERATIONS_KEPT = 2
+CHANGES_KEPT = 20
+QUARANTINE_KEPT = 10
+DIGESTS_KEPT = 10
+OWNER_ROLLBACK = "owner_rollback"  # a plan's kind
+_FIRST_PAUSE_SECONDS = 60.0
+_LONGEST_PAUSE_SECONDS = 6 * 3600.0
+
+
+class Status(StrEnum):
+    """How a service stands, as `--status` and the metrics show it."""
+
+    UP_TO_DATE = "up_to_date"
+    HELD = "held"
+    WAITING = "waiting"  # an image is available and waits
+    UPDATED = "updated"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An image that a service ran, or runs; held locally so that `--rollback` can go there."""
+
+    reference: str
+    image_id: str
+    digest: str | None
+    at: datetime
+    plan_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One update or rollback that was tried, and how it ended."""
+
+    plan_id: str
+    at: datetime
+    kind: str
+    from_reference: str
+    from_digest: str | None
+    to_reference: str
+    to_digest: str | None
+    outcome: str  # committed | not_started | rolled_back | rollback_failed
+    reason: str
+    detail: str = ""
+    duration_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """The memory of one service.
+
+    `reference` and `digest`: what ran at the last look. `available`: the image that waits, `announced`: the one that
+    was last told about. `generations` are newest first, current and previous. `failures` counts the transient ones in
+    a row, no update is tried before `retry_at`.
+    """
+
+    reference: str = ""
+    digest: str | None = None
+    status: Status = Status.UNKNOWN
+    reason: Reason | None = None
+    detail: str = ""
+    remedy: str = ""
+    available: str | None = None
+    announced: str | None = None
+    last_check: datetime | None = None
+    last_success: datetime | None = None
+    last_change: datetime | None = None
+    quarantine: tuple[Quarantined, ...] = ()
+    generations: tuple[Generation, ...] = ()
+    failures: int = 0
+    retry_at: datetime | None = None
+    opens_at: datetime | None = None  # when the window opens that an available image waits for
+    changes: tuple[Change, ...] = ()
+    digest_seen: Mapping[str, datetime] = field(default_factory=dict)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Neither release could be proven: nothing is done until a person says `--retry`."""
+        return self.status is Status.ROLLBACK_FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The memory of all. `seen`: repository key, then tag; a repository that is there has had its first listing.
+
+    `rests`: registry host, and until when nothing is asked of it. `counters`: see `count`.
+    """
+
+    services: Mapping[str, ServiceState] = field(default_factory=dict)
+    seen: Mapping[str, Mapping[str, Seen]] = field(default_factory=dict)
+    rests: Mapping[str, datetime] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+    saved_at: datetime | None = None
+
+
+def service_of(state: State, name: str) -> ServiceState:
+    """The memory of a service, empty where there is none."""
+    return state.services.get(name, ServiceState())
+
+
+def history_of(state: State, name: str, repository_key: str) -> History:
+    """What matters to a choice for this service in this repository (`ImageRef.key`)."""
+    service = service_of(state, name)
+    quarantine = {entry.digest: entry for entry in service.quarantine}
+    return History(quarantine, state.seen.get(repository_key, {}), service.digest_seen)
+
+
+# ------------------------------------------------------------------------------------------------------ a check
+
+_NOT_KNOWN = {
+    Reason.REGISTRY_ERROR,
+    Reason.RATE_LIMITED,
+    Reason.AUTH_ERROR,
+    Reason.NOT_FOUND,
+    Reason.LISTING_INCOMPLETE,
+    Reason.ENGINE_ERROR,
+    Reason.COMPOSE_ERROR,
+    Reason.STATE_ERROR,
+    Reason.FILE_UNREADABLE,
+    Reason.INTERNAL_ERROR,
+}
+_AFTERMATH = {Reason.QUARANTINED, Reason.BACKING_OFF}
+_TROUBLED = {Status.ROLLED_BACK, Status.FAILED}
+
+
+def is_unknown(reason: Reason) -> bool:
+    """Whether a hold for this reason means that nobody knows if there is an update."""
+    return reason in _NOT_KNOWN
+
+
+def record_check(  # noqa: PLR0913 - what was seen, and what was decided of it, belong together
+    state: State, name: str, reference: str, digest: str | None, decision: Decision, *, now: datetime
+) -> State:
+    """The state after a look at a service: what it runs, and what was decided.
+
+    A check that could not know leaves what waits as it was, and what runs where `reference` is empty. A service that
+    is frozen, or whose failed release is all there is, keeps saying so.
+    """
+    old = service_of(state, name)
+    seen = replace(old, reference=reference, digest=digest) if reference else old
+    return _with(state, name, _decided(replace(seen, last_check=now), decision, now))
+
+
+def _decided(service: ServiceState, decision: Decision, now: datetime) -> ServiceState:
+    if isinstance(decision, Update):
+        waiting = replace(service, last_success=now, available=decision.target.text)
+        return _told(waiting, Status.WAITING, None, decision.detail)
+    if decision.reason in _NOT_KNOWN:
+        return _told(service, Status.UNKNOWN, decision.reason, decision.detail, decision.remedy)
+    return _held(replace(service, last_success=now), decision)
+
+
+def _held(service: ServiceState, hold: Hold) -> ServiceState:
+    available = hold.available.text if hold.available else None
+    opens_at = hold.until if hold.reason is Reason.WINDOW_CLOSED else None
+    service = replace(
+        service, available=available, announced=service.announced if available else None, opens_at=opens_at
+    )
+    if hold.reason is Reason.SAME_DIGEST:
+        service = _rested(service)
+        return _told(service, Status.UP_TO_DATE, hold.reason, hold.detail, hold.remedy)
+    if hold.reason in _AFTERMATH and service.status in _TROUBLED:
+        return service
+    return _told(service, Status.WAITING if available else Status.HELD, hold.reason, hold.detail, hold.remedy)
+
+
+def _told(
+    service: ServiceState, status: Status, reason: Reason | None, detail: str = "", remedy: str = ""
+) -> ServiceState:
+    if service.is_frozen:
+        return service
+    return replace(service, status=status, reason=reason, detail=detail, remedy=remedy)
+
+
+def announce(state: State, name: str) -> State:
+    """Remember that what waits for this service was told about, so that it is told once."""
+    service = service_of(state, name)
+    return _with(state, name, replace(service, announced=service.available))
+
+
+# ---------------------------------------------------------------------------------------------------- an outcome
+
+_NOBODYS_FAULT = {Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK}
+
+
+def record_outcome(state: State, outcome: Outcome, started: datetime, now: datetime) -> State:
+    """The state after an update that was tried; the same state where this plan's outcome is recorded already.
+
+    Committed: the generations move on, failures are forgotten, and so is the quarantine of older digests under the
+    same tag. An owner's rollback quarantines the digest that was left. A release at fault is quarantined; a host at
+    fault makes the service wait, longer each time. A failed rollback freezes it.
+    """
+    plan = outcome.plan
+    service = service_of(state, plan.name)
+    if any(change.plan_id == plan.id for change in service.changes):
+        return state
+    service = _settled(service, outcome, now)
+    change = _change(outcome, started, now)
+    service = replace(service, changes=(change, *service.changes)[:CHANGES_KEPT])
+    return count(_with(state, plan.name, service), _counter(outcome))
+
+
+def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceState:
+    if isinstance(outcome, Committed):
+        return _committed(service, outcome.plan, now)
+    cause = outcome.cause
+    if isinstance(outcome, RollbackFailed):
+        detail = f"{cause.message}; the rollback failed too: {outcome.rollback.message}"
+        frozen = _told(service, Status.ROLLBACK_FAILED, cause.reason, detail, outcome.rollback.remedy or cause.remedy)
+        return replace(frozen, last_change=now)
+    if isinstance(outcome, RolledBack):
+        service = replace(_told(service, Status.ROLLED_BACK, *_words(cause)), last_change=now)
+    elif cause.reason in _NOBODYS_FAULT:
+        return _told(service, Status.HELD, *_words(cause))
+    else:
+        service = _told(service, Status.FAILED, *_words(cause))
+    return _blamed(service, outcome, now) if outcome.quarantine else _paused(service, now)
+
+
+def _committed(service: ServiceState, plan: Plan, now: datetime) -> ServiceState:
+    service = replace(
+        _rested(service),
+        status=Status.UPDATED,
+        reason=None,
+        detail=plan.reason,
+        remedy="",
+        reference=plan.target.text,
+        digest=plan.target.digest,
+        available=None,
+        announced=None,
+        opens_at=None,
+        last_change=now,
+        generations=_generations(service, plan, now),
+    )
+    return replace(service, quarantine=_quarantine_after(service, plan, now))
+
+
+def _generations(service: ServiceState, plan: Plan, now: datetime) -> tuple[Generation, ...]:
+    """After an owner's rollback there is no previous one: going back once more would go forward again."""
+    reference = plan.moves[0].new_reference if plan.moves else plan.target.text
+    current = Generation(reference, plan.image_id or "", plan.target.digest, now, plan.id)
+    if plan.kind == OWNER_ROLLBACK or not plan.moves:
+        return (current,)
+    move = plan.moves[0]
+    known = next((each for each in service.generations if each.image_id == move.old_image_id), None)
+    at, plan_id = (known.at, known.plan_id) if known else (now, plan.id)
+    return (current, Generation(move.old_reference, move.old_image_id, plan.old_digest, at, plan_id))
+
+
+def _quarantine_after(service: ServiceState, plan: Plan, now: datetime) -> tuple[Quarantined, ...]:
+    """A newer digest under the same tag clears the older ones. Another tag's stay: a commit of 1.3.5 says nothing
+    about the 1.4.0 that failed, and forgetting it would try it again at once."""
+    kept = tuple(entry for entry in service.quarantine if entry.digest != plan.target.digest)
+    if plan.kind != OWNER_ROLLBACK:
+        return tuple(entry for entry in kept if _tag(entry.reference) != plan.target.tag)
+    if plan.old_digest is None or plan.old_digest == plan.target.digest:
+        return kept
+    left = plan.moves[0].old_reference if plan.moves else ""
+    entry = Quarantined(plan.old_digest, left, Reason.OWNER_ROLLBACK, now, "left by the owner's rollback")
+    return _add(kept, entry)
+
+
+def _blamed(service: ServiceState, outcome: RolledBack | NotStarted, now: datetime) -> ServiceState:
+    target, cause = outcome.plan.target, outcome.cause
+    if target.digest is None:
+        return service
+    entry = Quarantined(target.digest, target.text, cause.reason, now, cause.message)
+    return replace(_rested(service), quarantine=_add(service.quarantine, entry))
+
+
+def _add(quarantine: tuple[Quarantined, ...], entry: Quarantined) -> tuple[Quarantined, ...]:
+    others = tuple(each for each in quarantine if each.digest != entry.digest)
+    return (entry, *others)[:QUARANTINE_KEPT]
+
+
+def _paused(service: ServiceState, now: datetime) -> ServiceState:
+    """One minute after the first failure, twice as long after each further one, six hours at most."""
+    failures = service.failures + 1
+    seconds = min(_FIRST_PAUSE_SECONDS * 2 ** min(failures - 1, 20), _LONGEST_PAUSE_SECONDS)
+    return replace(service, failures=failures, retry_at=now + timedelta(seconds=seconds))
+
+
+def _rested(service: ServiceState) -> ServiceState:
+    return replace(service, failures=0, retry_at=None)
+
+
+def _words(cause: Cause) -> tuple[Reason, str, str]:
+    return cause.reason, cause.message, cause.remedy
+
+
+def _tag(text: str) -> str | None:
+    try:
+        return parse(text).tag
+    except ValueError:
+        return None
+
+
+def _change(outcome: Outcome, started: datetime, now: datetime) -> Change:
+    plan = outcome.plan
+    cause = None if isinstance(outcome, Committed) else outcome.cause
+    return Change(
+        plan_id=plan.id,
+        at=now,
+        kind=plan.kind,
+        from_reference=plan.moves[0].old_reference if plan.moves else "",
+        from_digest=plan.old_digest,
+        to_reference=plan.target.text,
+        to_digest=plan.target.digest,
+        outcome=_OUTCOMES[type(outcome)],
+        reason=cause.reason.value if cause else plan.kind,
+        detail=cause.message if cause else plan.reason,
+        duration_seconds=max((now - started).total_seconds(), 0.0),
+    )
+
+
+_OUTCOMES: Mapping[type, str] = {
+    Committed: "committed",
+    NotStarted: "not_started",
+    RolledBack: "rolled_back",
+    RollbackFailed: "rollback_failed",
+}
+
+
+def lift_quarantine(state: State, name: str) -> State:
+    """What `--retry` does: nothing is quarantined, frozen or waiting for this service any more."""
+    service = _rested(replace(service_of(state, name), quarantine=()))
+    if service.status in (Status.ROLLBACK_FAILED, Status.ROLLED_BACK, Status.FAILED):
+        service = replace(service, status=Status.UNKNOWN, reason=None, detail="", remedy="")
+    return _with(state, name, service)
+
+
+# ---------------------------------------------------------------------------------------- what registries have shown
+
+
+def note_tags(
+    state: State, repository_key: str, tags: Iterable[str], digests: Mapping[str, str], now: datetime
+) -> State:
+    """The state after a complete listing. The first one is the baseline; tags that vanished are forgotten; a tag that
+    was pushed again (its digest is another) is new."""
+    known = state.seen.get(repository_key)
+    listed = {tag: _seen(known, tag, digests.get(tag), now) for tag in tags}
+    return replace(state, seen={**state.seen, repository_key: listed})
+
+
+def _seen(known: Mapping[str, Seen] | None, tag: str, digest: str | None, now: datetime) -> Seen:
+    if known is None:
+        return Seen(digest, now, baseline=True)
+    old = known.get(tag)
+    if old is None or (digest and old.digest and digest != old.digest):
+        return Seen(digest, now)
+    return replace(old, digest=digest) if digest and old.digest is None else old
+
+
+def note_created(state: State, repository_key: str, created: Mapping[str, datetime | None]) -> State:
+    """Remember the build times that images gave for these tags; unknown tags and times are left out."""
+    known = state.seen.get(repository_key, {})
+    times = {tag: replace(known[tag], created_at=time) for tag, time in created.items() if time and tag in known}
+    return replace(state, seen={**state.seen, repository_key: {**known, **times}}) if times else state
+
+
+def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
+    """Remember when a digest was first seen for a service. The ones not met for longest are forgotten."""
+    service = service_of(state, name)
+    others = {key: time for key, time in service.digest_seen.items() if key != digest}
+    recent = [*others.items(), (digest, service.digest_seen.get(digest, now))][-DIGESTS_KEPT:]
+    return _with(state, name, replace(service, digest_seen=dict(recent)))
+
+
+def note_rest(state: State, host: str, until: datetime) -> State:
+    """Remember that a registry asked for a rest. A shorter rest does not shorten a longer one."""
+    later = max(until, state.rests.get(host, until))
+    return replace(state, rests={**state.rests, host: later})
+
+
+def resting_until(state: State, host: str, now: datetime) -> datetime | None:
+    """Until when a registry rests, None where it does not."""
+    until = state.rests.get(host)
+    return until if until and until > now else None
+
+
+# --------------------------------------------------------------------------------------------------------- keeping
+
+
+def forget_unknown(state: State, names: Iterable[str], repository_keys: Iterable[str], now: datetime) -> State:
+    """Drop what the configuration no longer speaks of (services, repositories, counters), and rests that are over."""
+    named, wanted = set(names), set(repository_keys)
+    return replace(
+        state,
+        services={name: each for name, each in state.services.items() if name in named},
+        seen={key: each for key, each in state.seen.items() if key in wanted},
+        rests={host: until for host, until in state.rests.items() if until > now},
+        counters={key: number for key, number in state.counters.items() if _is_wanted(key, named)},
+    )
+
+
+def _is_wanted(counter: str, names: set[str]) -> bool:
+    labels = split_counter(counter)[1:]
+    return not labels or labels[0] in names
+
+
+def count(state: State, counter: str, by: int = 1) -> State:
+    """Raise a counter that outlives restarts: `state_restores`, `updates:NAME`, `rollbacks:REASON:NAME`,
+    `failures:STAGE:NAME`. `split_counter` takes the names apart."""
+    return replace(state, counters={**state.counters, counter: state.counters.get(counter, 0) + by})
+
+
+def split_counter(counter: str) -> tuple[str, ...]:
+    """Kind, then the labels with the service first; a service's name may hold colons.
+
+    >>> split_counter("rollbacks:unhealthy:web")
+    ('rollbacks', 'web', 'unhealthy')
+    >>> split_counter("updates:a:b")
+    ('updates', 'a:b')
+    """
+    kind, _, rest = counter.partition(":")
+    if kind in ("rollbacks", "failures"):
+        label, _, service = rest.partition(":")
+        return kind, service, label
+    return (kind, rest) if rest else (kind,)
+
+
+def _counter(outcome: Outcome) -> str:
+    if isinstance(outcome, Committed):
+        return f"updates:{outcome.plan.name}"
+    if isinstance(outcome, RolledBack):
+        return f"rollbacks:{outcome.cause.reason}:{outcome.plan.name}"
+    return f"failures:{outcome.cause.step}:{outcome.plan.name}"
+
+
+def _with(state: State, name: str, service: ServiceState) -> State:
+    return replace(state, services={**state.services, name: service})

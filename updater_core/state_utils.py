@@ -1,0 +1,181 @@
+"""The state file: load with recovery, save with backups. What it holds and how it changes is in `state_records`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from updater_core import files
+from updater_core.codec import decode, encode
+from updater_core.errors import StateError
+from updater_core.state_records import State, count
+
+VERSION = 1
+CORRUPT_KEPT = 3
+_STAMP = "%Y%m%dT%H%M%S%fZ"  # sorts by name as by time
+_TIMES_OF_CHECKS = ("last_check", "last_success")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A state that can be worked with. `problem` is a sentence where the file could not be used, `restored_from` the
+    backup that was taken in its place."""
+
+    state: State
+    restored_from: Path | None = None
+    problem: str | None = None
+
+
+def load(path: Path, backup_dir: Path | None, now: datetime) -> Loaded:
+    """The remembered state: from the file; from the newest good backup where the file is damaged, missing or of a
+    newer version; a fresh one where there is none. A damaged file is moved aside as `NAME.corrupt-<time>`."""
+    found = peek(path, backup_dir)
+    if found.problem and path.is_file():
+        _move_aside(path, now)
+    return found
+
+
+def peek(path: Path, backup_dir: Path | None) -> Loaded:
+    """As `load`, with no hand on the disk: for `--plan` and `--status`."""
+    backups = _backups(path, backup_dir)
+    if not path.exists() and not backups:
+        return Loaded(State())
+    try:
+        return Loaded(_read(path))
+    except StateError as error:
+        return _restored(str(error), backups)
+
+
+def save(state: State, path: Path, backups: int, backup_dir: Path | None, now: datetime) -> str | None:
+    """Write the state, and a backup of it where more has changed than the times of checks.
+
+    Out: None, or a sentence on a backup that could not be written. StateError where the state itself could not; the
+    old file is whole then.
+    """
+    record = {"version": VERSION, **encode(replace(state, saved_at=now))}
+    data = json.dumps(record, indent=1, allow_nan=False).encode("ascii")
+    is_news = _without_times(record) != _without_times(_raw(path))
+    files.write_atomically(path, data)
+    if not is_news:
+        return None
+    try:
+        _back_up(data, path, backups, backup_dir, now)
+    except StateError as error:
+        return f"the state is saved, its backup is not: {error}"
+    return None
+
+
+def resolve_state_path(configured: Path) -> tuple[Path, str | None]:
+    """Where the state is kept, and a sentence where that is not the place configured: `./updater_state.json` is taken
+    where the other is not writable."""
+    if files.is_writable(configured):
+        return configured, None
+    fallback = Path.cwd() / "updater_state.json"
+    return fallback, f"{configured} is not writable, the state is kept in {fallback}; fix its permissions or STATE_FILE"
+
+
+# ---------------------------------------------------------------------------------------------------------- details
+
+
+def _read(path: Path) -> State:
+    """The state in a file; StateError with the reason where it is not one."""
+    try:
+        record = json.loads(path.read_bytes())
+        return _parse(record)
+    except OSError as error:
+        raise StateError(f"the state {path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise StateError(f"the state {path} is damaged: {error}") from error
+
+
+def _parse(record: Any) -> State:
+    if not isinstance(record, dict) or not isinstance(record.get("version"), int):
+        raise ValueError("it is no state file")
+    if record["version"] > VERSION:
+        raise ValueError(f"it was written by a newer program (version {record['version']}, known is {VERSION})")
+    if record["version"] < 1:
+        raise ValueError(f"version {record['version']} never was")
+    return decode(State, record)
+
+
+def _restored(problem: str, backups: list[Path]) -> Loaded:
+    for backup in backups:
+        try:
+            state = _read(backup)
+        except StateError:
+            continue
+        sentence = f"{problem}; the backup {backup} is used instead"
+        return Loaded(count(state, "state_restores"), backup, sentence)
+    sentence = f"{problem}; there is no good backup, the memory starts afresh from what runs"
+    return Loaded(count(State(), "state_restores"), None, sentence)
+
+
+def _raw(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _without_times(record: Any) -> Any:
+    """What makes a backup worth writing: all but the times of checks."""
+    if not isinstance(record, dict):
+        return record
+    services = record.get("services")
+    plain = {key: value for key, value in record.items() if key not in ("saved_at", "services")}
+    if not isinstance(services, dict):
+        return plain
+    return plain, {name: _without(each, _TIMES_OF_CHECKS) for name, each in services.items()}
+
+
+def _without(record: Any, keys: tuple[str, ...]) -> Any:
+    return {key: value for key, value in record.items() if key not in keys} if isinstance(record, dict) else record
+
+
+def _back_up(data: bytes, path: Path, kept: int, backup_dir: Path | None, now: datetime) -> None:
+    if kept > 0:
+        files.write_atomically((backup_dir or path.parent) / f"{path.name}.{_stamp(now)}.bak", data)
+    for old in _backups(path, backup_dir)[max(kept, 0) :]:
+        files.remove(old)
+
+
+def _backups(path: Path, backup_dir: Path | None) -> list[Path]:
+    """The backups of a state file, newest first."""
+    return _matching(backup_dir or path.parent, f"{path.name}.", ".bak")
+
+
+def _move_aside(path: Path, now: datetime) -> None:
+    """Keep a damaged file for whoever wants to look; where it cannot be moved, the next save replaces it."""
+    try:
+        files.move(path, path.with_name(f"{path.name}.corrupt-{_stamp(now)}"))
+        for old in _matching(path.parent, f"{path.name}.corrupt-", "")[CORRUPT_KEPT:]:
+            files.remove(old)
+    except StateError:
+        return
+
+
+def _matching(folder: Path, head: str, tail: str) -> list[Path]:
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []
+    ours = sorted((name for name in names if _is_stamped(name, head, tail)), reverse=True)
+    return [folder / name for name in ours]
+
+
+def _is_stamped(name: str, head: str, tail: str) -> bool:
+    """Whether a name is exactly ours, so that nothing of another's is ever rotated away."""
+    if not (name.startswith(head) and name.endswith(tail)):
+        return False
+    try:
+        datetime.strptime(name.removeprefix(head).removesuffix(tail), _STAMP)
+    except ValueError:
+        return False
+    return True
+
+
+def _stamp(now: datetime) -> str:
+    return now.astimezone(UTC).strftime(_STAMP)
