@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The door of the Docker Auto-Updater: arguments, signals, environment, wiring, exit status. Nothing else knows those."""
+"""The door of the Docker Auto-Updater: arguments, signals, environment, wiring, exit status."""
 
 from __future__ import annotations
 
@@ -17,10 +17,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from updater_core import __version__, config_utils, cycle, doctor, files, logging_utils, mailbox, progress, report
-from updater_core import state_records, state_utils
+from updater_core import (
+    __version__,
+    config_utils,
+    cycle,
+    doctor,
+    files,
+    logging_utils,
+    mailbox,
+    progress,
+    report,
+    state_records,
+    state_utils,
+)
+from updater_core.check import check_all
 from updater_core.compose_utils import DockerCompose
-from updater_core.cycle import World
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import ConfigError, EngineError, LockHeld, UpdaterError
 from updater_core.journal import JournalFolder
@@ -30,6 +41,7 @@ from updater_core.models import Committed, Config, Credential, Hold, Outcome, Re
 from updater_core.notifiers import active
 from updater_core.notifiers.outbox import Outbox
 from updater_core.registries import Registries
+from updater_core.world import World, deliver, save
 
 ALL_WELL, TROUBLE, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
 _JITTER = 0.1  # of the interval, either way: many hosts must not ask a registry in the same second
@@ -118,8 +130,12 @@ def parser() -> argparse.ArgumentParser:
     )
     what = made.add_mutually_exclusive_group()
     what.add_argument("--once", action="store_true", help="one cycle, then end")
-    what.add_argument("--test", action="store_true", help="check everything an update needs, a line each; change nothing")
-    what.add_argument("--plan", action="store_true", help="say what would happen and why, with the exact diff; change nothing")
+    what.add_argument(
+        "--test", action="store_true", help="check everything an update needs, a line each; change nothing"
+    )
+    what.add_argument(
+        "--plan", action="store_true", help="say what would happen and why, with the exact diff; change nothing"
+    )
     what.add_argument("--status", action="store_true", help="a table of the services, from the state")
     what.add_argument("--retry", metavar="NAME", help="lift the quarantine of a service and let it be updated again")
     what.add_argument("--rollback", metavar="NAME", help="go back to the image before, until a newer one appears")
@@ -174,22 +190,31 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> Wor
     for text in (note, loaded.problem):
         if text:
             log_event(_log, logging.WARNING, LogEvent.STATE_RESTORED, text)
-    state = state_records.count(loaded.state, "state_restores") if loaded.problem else loaded.state
     metrics = Metrics(enabled=settings.metrics_port is not None and not is_reading)
-    metrics.start_from(state.counters)
+    metrics.start_from(loaded.state.counters)
+    outboxes = _outboxes(settings, path.parent)
+    journal = JournalFolder(path.parent / "journal")
+    if not is_reading:
+        journal.clear_strays()
+        for outbox in outboxes.values():
+            outbox.clear_strays()
     return World(
         config=config,
-        state=state,
+        state=loaded.state,
         state_path=path,
         engine=DockerEngine(os.environ.get("DOCKER_HOST")),
         compose=DockerCompose(os.environ, settings.compose_timeout_seconds),
-        registries=_registries(settings, clock, metrics, state.rests),
-        journal=JournalFolder(path.parent / "journal"),
-        outboxes={name: Outbox(path.parent / "outbox" / name) for name, _ in active(settings)},
+        registries=_registries(settings, clock, metrics, loaded.state.rests),
+        journal=journal,
+        outboxes=outboxes,
         metrics=metrics,
         clock=clock,
         progress=None if is_reading else progress.for_stream(sys.stderr),
     )
+
+
+def _outboxes(settings: Settings, folder: Path) -> dict[str, Outbox]:
+    return {name: Outbox(folder / "outbox" / name) for name, _ in active(settings)}
 
 
 def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, rests: Mapping[str, datetime]) -> Registries:
@@ -228,7 +253,7 @@ def _test(world: World, only: str | None) -> int:
 
 def _plan(world: World, only: str | None) -> int:
     world.engine.version()
-    for one in cycle.check_all(world, only):
+    for one in check_all(world, only):
         found = cycle.planned(world, one)
         print(report.plan_text(one.service, found, one.decision.rejected), end="\n\n")
     return ALL_WELL
@@ -252,7 +277,9 @@ def _serve(config: Config, clock: SystemClock, only: str | None) -> int:
         clock.handle_signals()
         world = wire(config, clock)
         server = _serve_metrics(world)
-        log_event(_log, logging.INFO, LogEvent.STARTED, f"docker-updater {__version__}: {len(config.services)} services")
+        log_event(
+            _log, logging.INFO, LogEvent.STARTED, f"docker-updater {__version__}: {len(config.services)} services"
+        )
         while not clock.stop.is_set():
             result = _cycle(world, only)
             clock.idle(_pause_seconds(world, result))
@@ -273,7 +300,9 @@ def _cycle(world: World, only: str | None) -> cycle.Report:
     counts = f"{len(result.checked)} checked, {sum(isinstance(o, Committed) for o in result.outcomes)} updated"
     trouble = f", needs a look: {', '.join(sorted(result.troubled))}" if result.troubled else ", all well"
     text = f"{counts}{trouble} ({seconds:.1f} s)"
-    log_event(_log, logging.INFO, LogEvent.CYCLE_ENDED, text, checked=len(result.checked), duration_seconds=round(seconds, 2))
+    log_event(
+        _log, logging.INFO, LogEvent.CYCLE_ENDED, text, checked=len(result.checked), duration_seconds=round(seconds, 2)
+    )
     return result
 
 
@@ -316,14 +345,20 @@ def _ask(config: Config, clock: SystemClock, request: mailbox.Request) -> int:
 def _carry_out(world: World, service: ServiceConfig, kind: str) -> int:
     if kind == "retry":
         world.state = state_records.lift_quarantine(world.state, service.name)
-        cycle.save(world)
+        save(world)
         text = "nothing is quarantined any more, the next cycle tries again"
         log_event(_log, logging.INFO, LogEvent.QUARANTINE_LIFTED, text, service=service.name)
         return ALL_WELL
     outcome: Outcome | Hold = cycle.roll_back_by_owner(world, service)
-    cycle.deliver(world)
+    deliver(world)
     if isinstance(outcome, Hold):
-        log_event(_log, logging.WARNING, LogEvent.HELD, f"{outcome.reason}: {outcome.detail} ({outcome.remedy})", service=service.name)
+        log_event(
+            _log,
+            logging.WARNING,
+            LogEvent.HELD,
+            f"{outcome.reason}: {outcome.detail} ({outcome.remedy})",
+            service=service.name,
+        )
         return TROUBLE
     return ALL_WELL if isinstance(outcome, Committed) else TROUBLE
 
@@ -331,7 +366,7 @@ def _carry_out(world: World, service: ServiceConfig, kind: str) -> int:
 def _reload(world: World, server: MetricsServer | None) -> MetricsServer | None:
     """Take a changed configuration over; a bad one is reported and the old one kept. The state's place stays."""
     clock = world.clock
-    assert isinstance(clock, SystemClock)  # noqa: S101 - wired above
+    assert isinstance(clock, SystemClock)
     clock.reload = False
     try:
         config = load_config()
@@ -340,19 +375,24 @@ def _reload(world: World, server: MetricsServer | None) -> MetricsServer | None:
         log_event(_log, logging.ERROR, LogEvent.CONFIG_REFUSED, text)
         return server
     logging_utils.set_up(config.settings, sys.stderr)
-    fresh = wire(config, clock)
-    if fresh.state_path != world.state_path:
-        text = f"STATE_FILE changed: restart the updater to move from {world.state_path} to {fresh.state_path}"
+    if config.settings.state_file != world.config.settings.state_file:
+        text = (
+            f"STATE_FILE changed: restart the updater to move from {world.state_path} to {config.settings.state_file}"
+        )
         log_event(_log, logging.WARNING, LogEvent.CONFIG_LOADED, text)
     is_same_address = _metrics_address(config) == _metrics_address(world.config)
-    world.config, world.compose, world.registries = config, fresh.compose, fresh.registries
-    world.outboxes = {name: Outbox(world.folder / "outbox" / name) for name, _ in active(config.settings)}
+    if not is_same_address:
+        world.metrics = Metrics(enabled=config.settings.metrics_port is not None)
+        world.metrics.start_from(world.state.counters)
+    world.config = config
+    world.compose = DockerCompose(os.environ, config.settings.compose_timeout_seconds)
+    world.registries = _registries(config.settings, clock, world.metrics, world.registries.rests())
+    world.outboxes = _outboxes(config.settings, world.folder)
     log_event(_log, logging.INFO, LogEvent.CONFIG_LOADED, f"{config.path}: {len(config.services)} services")
     if is_same_address:
         return server
     if server:
         server.close()
-    world.metrics = fresh.metrics
     return _serve_metrics(world)
 
 

@@ -1,6 +1,6 @@
 """Docker Compose as a command: find it, build its argument list, run it, read what it says.
 
-Compose is called only to act, never to check. The child gets a scrubbed environment (its own process environment beats
+Compose is called only to act, never to check. The child gets a scrubbed environment (what it inherits beats
 `.env` in `${…}`, so our settings must not leak into the owner's file), an own session (a Ctrl-C at our terminal does not
 tear it), and the project's lock (a Compose that outlives us still holds it).
 """
@@ -146,7 +146,9 @@ class DockerCompose:
         words = ["config"] if self.is_v1 else ["config", "--format", "json"]
         result = self._project(project, words, replaced or {})
         if result.code != 0:
-            raise ComposeError(f"Compose cannot read project {project.name}: {_quote(result)}", "mend the file it names")
+            raise ComposeError(
+                f"Compose cannot read project {project.name}: {_quote(result)}", "mend the file it names"
+            )
         try:
             model = yaml.safe_load(result.out) if self.is_v1 else json.loads(result.out)
         except (ValueError, yaml.YAMLError) as error:
@@ -165,7 +167,13 @@ class DockerCompose:
         return Preview(read_preview(result.out + "\n" + result.err))
 
     def up(
-        self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool, force: bool, grace_seconds: float
+        self,
+        project: Project,
+        replicas: Mapping[str, int],
+        *,
+        with_dependencies: bool,
+        force: bool,
+        grace_seconds: float,
     ) -> None:
         words = up_words(replicas, is_v1=self.is_v1, with_dependencies=with_dependencies, force=force)
         result = self._project(project, words, {}, grace_seconds=grace_seconds)
@@ -206,7 +214,7 @@ def _run(
     lock_fd: int | None = None,
 ) -> Result:
     try:
-        child = subprocess.Popen(  # noqa: S603 - a list of words, no shell
+        child = subprocess.Popen(
             list(argv),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -225,7 +233,8 @@ def _run(
     except subprocess.TimeoutExpired:
         _kill(child)
         raise ComposeError(
-            f"Compose did not end within {timeout_seconds:.0f} s and was stopped", "raise COMPOSE_TIMEOUT if the host is slow"
+            f"Compose did not end within {timeout_seconds:.0f} s and was stopped",
+            "raise COMPOSE_TIMEOUT if the host is slow",
         ) from None
     except BaseException:
         _kill(child)

@@ -57,7 +57,9 @@ class DockerEngine:
         return tuple(container for container in inspected if container is not None)
 
     def container(self, container_id: str) -> Container | None:
-        raw = self._call(f"inspect container {container_id[:12]}", lambda api: _or_none(api.inspect_container, container_id))
+        raw = self._call(
+            f"inspect container {container_id[:12]}", lambda api: _or_none(api.inspect_container, container_id)
+        )
         return None if raw is None else _from_inspect(raw)
 
     def image(self, reference: str) -> Image | None:

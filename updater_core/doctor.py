@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from updater_core import files, observe
-from updater_core.cycle import World
+from updater_core.world import World
 from updater_core.errors import UpdaterError
 from updater_core.models import Hold, Reason, ServiceConfig
 
@@ -40,7 +40,9 @@ class Finding:
 def examine(world: World, only: str | None = None) -> Iterator[Finding]:
     """Every finding, as soon as it is known."""
     services = [service for service in world.config.services if service.enabled and only in (None, service.name)]
-    yield Finding(True, "config", f"{world.config.path}: {len(services)} of {len(world.config.services)} services looked at")
+    yield Finding(
+        True, "config", f"{world.config.path}: {len(services)} of {len(world.config.services)} services looked at"
+    )
     yield _found("engine", lambda: f"Docker Engine {world.engine.version()} on {world.engine.platform()}")
     yield _found("compose", lambda: f"Docker Compose {world.compose.version}")
     for service in services:
@@ -90,7 +92,9 @@ def _file_problem(path: Path) -> str | None:
     if not os.access(path, os.R_OK | os.W_OK):
         return f"{path} may not be read and written"
     if not os.access(path.resolve().parent, os.W_OK):
-        return f"the folder of {path.resolve()} may not be written (an edit is put beside the file, then takes its place)"
+        return (
+            f"the folder of {path.resolve()} may not be written (an edit is put beside the file, then takes its place)"
+        )
     return None
 
 
@@ -109,10 +113,14 @@ def _registry_findings(world: World, services: list[ServiceConfig]) -> Iterator[
 def _place_findings(world: World) -> Iterator[Finding]:
     settings = world.config.settings
     yield _writable("state", world.state_path, "fix its permissions, or set STATE_FILE")
-    yield _writable("log", Path(settings.log_file), "fix its permissions, or set LOG_FILE; until then only stderr has it")
+    yield _writable(
+        "log", Path(settings.log_file), "fix its permissions, or set LOG_FILE; until then only stderr has it"
+    )
     yield _found("disk", lambda: f"{files.free_bytes(world.state_path) // 1_000_000} MB free at {world.folder}")
     if files.free_bytes(world.state_path) < _LEAST_FREE_BYTES:
-        yield Finding(False, "disk", "less than 1 GB is free, an image may not fit", "make room, e.g. `docker image prune`")
+        yield Finding(
+            False, "disk", "less than 1 GB is free, an image may not fit", "make room, e.g. `docker image prune`"
+        )
 
 
 def _writable(subject: str, path: Path, remedy: str) -> Finding:

@@ -1,4 +1,4 @@
-"""What an owner asks of an updater that is already running: `--retry` and `--rollback` leave a note, the daemon takes it."""
+"""What an owner asks of an updater that already runs: `--retry` and `--rollback` leave a note, the daemon takes it."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """`timeout_seconds`: how long a container may take to become healthy; `stable_seconds`: how long it must stay so."""
+    """`timeout_seconds`: how long a container may take to become good; `stable_seconds`: how long it must stay so."""
 
     timeout_seconds: float = 180.0
     stable_seconds: float = 10.0
@@ -385,7 +385,8 @@ class Observation:
 
     `current`: what the owner's file says now. `running_digests`: every digest, in the file's repository, by which the
     running image is known (also its id); empty = it never came from a registry. `digests`: tag to digest, as the
-    registry answered so far. `tags`: the complete list, None where the policy needs none. `clock`: whose times the tags carry.
+    registry answered so far. `tags`: the complete list, None where the policy needs none. `clock`: whose times they
+    carry.
     """
 
     current: ImageRef

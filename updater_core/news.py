@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from updater_core.models import Committed, Event, ImageRef, NotStarted, Outcome, RollbackFailed, RolledBack
+from updater_core.state_records import ServiceState
 
 
 def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> Event | None:
-    """The `update` or `rollback` event of an outcome; None where nothing has changed. Its id comes from the plan, so that
-    an outcome told once more after a crash is the same news."""
+    """The `update` or `rollback` event of an outcome; None where nothing has changed. Its id comes from the plan, so
+    that an outcome told once more after a crash is the same news."""
     plan = outcome.plan
     match outcome:
         case Committed():
@@ -38,16 +39,16 @@ def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> E
     )
 
 
-def available_event(service: str, current: str, digest: str | None, target: ImageRef, host: str, now: datetime) -> Event:
-    """The news that an image waits for a person (`mode` notify)."""
+def available_event(service: str, known: ServiceState, target: ImageRef, host: str, now: datetime) -> Event:
+    """The news that an image waits for a person (`mode` notify); the same for the same image."""
     return Event(
         id=f"{service}-available-{(target.digest or target.text)[-32:]}",
         kind="available",
         service=service,
         time=now,
         host=host,
-        from_reference=current,
-        from_digest=digest,
+        from_reference=known.reference,
+        from_digest=known.digest,
         to_reference=target.text,
         to_digest=target.digest,
         reason="notify_only",

@@ -123,7 +123,7 @@ def _unless_stopped(service: ServiceConfig, mine: tuple[Container, ...]) -> tupl
 
 
 def _is_stopped_by_owner(container: Container) -> bool:
-    """A crash that has ended may get its fix; an end by hand, a pause and a start that never was are the owner's wish."""
+    """A crash that has ended may get its fix; an end by hand, a pause, a start that never was are the owner's wish."""
     if container.status == "exited":
         return container.exit_code in _STOPPED_BY_HAND
     return container.status in ("created", "paused")
@@ -159,7 +159,9 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
 
 def _fresh_project(service: ServiceConfig) -> Project:
     directory = str(Path(service.compose_files[0]).parent)
-    return Project(service.compose_project or default_project_name(service.compose_files[0]), directory, service.compose_files)
+    return Project(
+        service.compose_project or default_project_name(service.compose_files[0]), directory, service.compose_files
+    )
 
 
 def default_project_name(compose_file: str) -> str:

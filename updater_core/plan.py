@@ -15,13 +15,13 @@ from updater_core.compose_edit import NotEditable, SourceFile
 from updater_core.models import Container, Edit, Hold, ImageRef, Move, Plan, Project, Reason, ServiceConfig
 from updater_core.observe import Standing
 from updater_core.protocols import Compose, Engine, Preview
-from updater_core.steps import is_wreck
+from updater_core.restart import is_wreck
 
 _NAMESPACES = ("network_mode", "ipc", "pid")
 _QUIET = {"Running", "Waiting", "Healthy", "Exited"}
 _IMAGE_LABEL, _VERSION_LABEL = "com.docker.compose.image", "com.docker.compose.version"
 _DRIFT_REMEDY = (
-    "run `docker compose up -d {services}` yourself to take your edits over, or set \"allow_drift\" for {name}"
+    'run `docker compose up -d {services}` yourself to take your edits over, or set "allow_drift" for {name}'
 )
 
 
@@ -46,9 +46,9 @@ def make(service: ServiceConfig, standing: Standing, wish: Wish, engine: Engine,
         return _hold(moves, wish.target)
     companions = _companions(standing.project, moves, engine, compose)
     preview = compose.preview(standing.project, {move.service: move.replicas for move in (*moves, *companions)})
-    drift = None if service.allow_drift else _drift(service, standing, moves, preview, engine, compose)
-    if drift is not None:
-        return replace(drift, available=wish.target)
+    drifted = None if service.allow_drift else _drifted(standing.project, moves, preview, engine, compose)
+    if drifted is not None:
+        return _drift_hold(service, drifted, wish.target)
     return Plan(
         id=uuid.uuid4().hex,
         name=service.name,
@@ -80,9 +80,7 @@ def file_edits(service: ServiceConfig, standing: Standing, target: ImageRef) -> 
     return compose_edit.set_image(standing.files, standing.env_files, service.compose_services, written)
 
 
-def is_quiet(
-    preview: Preview | None, moves: Sequence[Move], engine: Engine, project: Project
-) -> bool:
+def is_quiet(preview: Preview | None, moves: Sequence[Move], engine: Engine, project: Project) -> bool:
     """Whether `up` may be let see the dependencies: each is running and would be left alone.
 
     `--no-deps` gives a service with `depends_on` another configuration hash up to Compose 2.29.2, so that the owner's
@@ -181,15 +179,16 @@ def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:
     return owners | {str(one).partition(":")[0] for one in facts.get("volumes_from") or ()}
 
 
-def _drift(
-    service: ServiceConfig,
-    standing: Standing,
-    moves: Sequence[Move],
-    preview: Preview | None,
-    engine: Engine,
-    compose: Compose,
-) -> Hold | None:
-    """Whether `up` would change more than the image, as a dry run on the file as it stands tells.
+def _drift_hold(service: ServiceConfig, drifted: str, target: ImageRef) -> Hold:
+    detail = f"{drifted} differs from its file by more than the image (edited since its last `up`?)"
+    remedy = _DRIFT_REMEDY.format(services=" ".join(service.compose_services), name=service.name)
+    return Hold(Reason.DRIFT, detail, remedy, available=target)
+
+
+def _drifted(
+    project: Project, moves: Sequence[Move], preview: Preview | None, engine: Engine, compose: Compose
+) -> str | None:
+    """The service of which `up` would change more than the image, as a dry run on the file as it stands tells.
 
     Not to be told where the tag was moved by a pull already, or where another Compose made the container: each alone
     makes a recreate.
@@ -197,14 +196,10 @@ def _drift(
     if preview is None:
         return None
     for move in moves:
-        for container in engine.containers(standing.project.name, move.service):
+        for container in engine.containers(project.name, move.service):
             would = preview.said.get(container.name, frozenset())
             if "Recreate" in would and _must_be_drift(container, move, engine, compose):
-                return Hold(
-                    Reason.DRIFT,
-                    f"{move.service} differs from its file by more than the image (edited since its last `up`?)",
-                    _DRIFT_REMEDY.format(services=" ".join(service.compose_services), name=service.name),
-                )
+                return move.service
     return None
 
 
@@ -236,5 +231,3 @@ def describe(plan: Plan) -> str:
     """One sentence on what a plan would do."""
     services = ", ".join(move.service for move in (*plan.moves, *plan.companions))
     return f"{plan.moves[0].old_reference} -> {plan.target.text}; restarts {services}"
-
-

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from updater_core.models import Container, Credential, Image, ImageRef, Project, Snapshot, Tag
+from updater_core.models import Container, Credential, Image, ImageRef, Plan, Project, Snapshot, Step, Tag
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -87,7 +87,13 @@ class Compose(Protocol):
         """What `up` would do now, without doing it; None where this Compose cannot tell."""
 
     def up(
-        self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool, force: bool, grace_seconds: float
+        self,
+        project: Project,
+        replicas: Mapping[str, int],
+        *,
+        with_dependencies: bool,
+        force: bool,
+        grace_seconds: float,
     ) -> None:
         """Bring the named services to what the files say, with that many containers each. Never builds or pulls.
         `grace_seconds` is what the containers may take to stop, on top of the usual time-out."""
@@ -131,3 +137,17 @@ class Journal(Protocol):
     def write(self, record: Mapping[str, Any]) -> None: ...
     def read_all(self) -> Sequence[Mapping[str, Any]]: ...
     def close(self, plan_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The world as the story sees it. `credential` finds what a pull for a plan needs; `tell` is for people."""
+
+    engine: Engine
+    compose: Compose
+    files: Files
+    journal: Journal
+    clock: Clock
+    credential: Callable[[Plan], Credential | None]
+    tell: Callable[[Step, str], None]
+    progress: Progress | None = None

@@ -70,9 +70,13 @@ def _rejected_lines(rejected: Sequence[Rejected]) -> list[str]:
         return []
     counts = Counter(one.reason.value for one in rejected)
     summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-    shown = [f"    {one.tag}: {one.reason}{f' - {one.detail}' if one.detail else ''}" for one in rejected[:_REJECTED_SHOWN]]
+    shown = [f"    {one.tag}: {one.reason}{_after_dash(one.detail)}" for one in rejected[:_REJECTED_SHOWN]]
     more = len(rejected) - len(shown)
     return [f"  turned down: {summary}", *shown, *([f"    and {more} more"] if more > 0 else [])]
+
+
+def _after_dash(text: str) -> str:
+    return f" - {text}" if text else ""
 
 
 def _row(name: str, service: ServiceState) -> tuple[str, ...]:

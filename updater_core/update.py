@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, assert_never
 
-from updater_core import journal, steps
+from updater_core import causes, edits, gate, images, journal
+from updater_core.edits import Staged
 from updater_core.errors import EngineUnavailable, StateError, UpdaterError
 from updater_core.models import (
     Cause,
@@ -28,7 +29,8 @@ from updater_core.models import (
     RolledBack,
     Step,
 )
-from updater_core.steps import Staged, Tools
+from updater_core.protocols import Tools
+from updater_core.restart import restart
 
 PREPARED, APPLYING, COMMITTED = "prepared", "applying", "committed"
 ROLLING_BACK, ROLLED_BACK, ROLLBACK_FAILED = "rolling_back", "rolled_back", "rollback_failed"
@@ -42,15 +44,15 @@ def apply(plan: Plan, tools: Tools) -> Outcome:
     step = Step.HOLD
     try:
         tools.tell(step, f"keeping {plan.moves[0].old_reference} at hand")
-        steps.hold_old_images(plan, tools)
+        images.hold_old_images(plan, tools)
         step = Step.PULL
         tools.tell(step, f"pulling {plan.target.text}")
-        plan = steps.fetch(plan, tools)
+        plan = images.fetch(plan, tools)
         step = Step.PROVE
         _write(PREPARED, plan, None, tools)
-        staged = steps.prove(plan, tools)
+        staged = edits.prove(plan, tools)
     except UpdaterError as error:
-        return _not_started(plan, steps.cause_of(error, step), tools)
+        return _not_started(plan, causes.cause_of(error, step), tools)
     return _go_forward(plan, staged, tools)
 
 
@@ -59,20 +61,20 @@ def _go_forward(plan: Plan, staged: Sequence[Staged], tools: Tools) -> Outcome:
     try:
         _write(APPLYING, plan, None, tools)
         step = Step.EDIT
-        steps.replace_files(staged, tools)
-        steps.tag_new(plan, tools)
+        edits.replace_files(staged, tools)
+        images.tag_new(plan, tools)
         step = Step.RESTART
         tools.tell(step, f"restarting {_services(plan)}")
-        steps.restart(plan, tools)
+        restart(plan, tools)
         step = Step.GATE
-        steps.gate_new(plan, tools)
+        gate.gate_new(plan, tools)
         step = Step.VERIFY
-        notes = steps.verify_new(plan, tools)
+        notes = gate.verify_new(plan, tools)
         step = Step.COMMIT
         _write(COMMITTED, plan, None, tools)
     except UpdaterError as error:
-        steps.discard(staged, tools)
-        return _roll_back_when_possible(plan, steps.cause_of(error, step), tools)
+        edits.discard(staged, tools)
+        return _roll_back_when_possible(plan, causes.cause_of(error, step), tools)
     tools.tell(step, "; ".join((f"{plan.target.text} runs and is proven", *notes)))
     return _finish(Committed(plan), tools)
 
@@ -83,21 +85,21 @@ def roll_back(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
     _write_if_possible(ROLLING_BACK, plan, cause, tools)
     step = Step.EDIT
     try:
-        for path in steps.put_files_back(plan, tools):
+        for path in edits.put_files_back(plan, tools):
             tools.tell(step, f"{path} was changed by its owner meanwhile; left as it is")
-        steps.tag_old(plan, tools)
+        images.tag_old(plan, tools)
         step = Step.RESTART
         _restart_old_and_gate(plan, cause, tools)
         step = Step.VERIFY
-        steps.verify_old(plan, tools)
+        gate.verify_old(plan, tools)
     except EngineUnavailable:
         raise
     except UpdaterError as error:
-        failed = RollbackFailed(plan, cause, steps.cause_of(error, step))
+        failed = RollbackFailed(plan, cause, causes.cause_of(error, step))
         _write_if_possible(ROLLBACK_FAILED, plan, cause, tools, failed.rollback)
         return failed
     _write_if_possible(ROLLED_BACK, plan, cause, tools)
-    return _finish(RolledBack(plan, cause, steps.is_release_at_fault(cause)), tools)
+    return _finish(RolledBack(plan, cause, causes.is_release_at_fault(cause)), tools)
 
 
 def recover(record: Mapping[str, Any], tools: Tools) -> Outcome:
@@ -105,12 +107,12 @@ def recover(record: Mapping[str, Any], tools: Tools) -> Outcome:
     that was stopped for a recreate."""
     plan = journal.plan_from_dict(record["plan"])
     cause = journal.cause_from_dict(record["cause"]) if record.get("cause") else _INTERRUPTED
-    steps.remove_strays(plan, tools)
+    edits.remove_strays(plan, tools)
     match record["phase"]:
         case "committed":
             return _finish(Committed(plan), tools)
         case "rolled_back":
-            return _finish(RolledBack(plan, cause, steps.is_release_at_fault(cause)), tools)
+            return _finish(RolledBack(plan, cause, causes.is_release_at_fault(cause)), tools)
         case "rollback_failed":
             return RollbackFailed(plan, cause, journal.cause_from_dict(record["rollback"]))
         case "prepared":
@@ -142,12 +144,12 @@ def _restart_old_and_gate(plan: Plan, cause: Cause, tools: Tools) -> None:
     may_be_stopping = cause.step in (Step.JOURNAL, Step.RESTART)
     for is_last in (False, False, True):
         try:
-            steps.restart(plan, tools)
-            steps.gate_old(plan, tools, may_be_stopping=may_be_stopping)
+            restart(plan, tools)
+            gate.gate_old(plan, tools, may_be_stopping=may_be_stopping)
         except EngineUnavailable:
             raise
         except UpdaterError as error:
-            if is_last or steps.cause_of(error, Step.GATE).reason not in _WORTH_ANOTHER_TRY:
+            if is_last or causes.cause_of(error, Step.GATE).reason not in _WORTH_ANOTHER_TRY:
                 raise
             tools.clock.sleep(1.0)
         else:
@@ -156,7 +158,7 @@ def _restart_old_and_gate(plan: Plan, cause: Cause, tools: Tools) -> None:
 
 def _roll_back_when_possible(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
     for _ in range(3):
-        steps.await_engine(tools)
+        gate.await_engine(tools)
         with suppress(EngineUnavailable):
             return roll_back(plan, cause, tools)
     raise EngineUnavailable("the engine keeps going away", "see the engine's own log")
@@ -164,9 +166,9 @@ def _roll_back_when_possible(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
 
 def _not_started(plan: Plan, cause: Cause, tools: Tools) -> NotStarted:
     """The images stay held where the release is fine: the next try needs them; a bad one is let go."""
-    outcome = NotStarted(plan, cause, steps.is_release_at_fault(cause))
+    outcome = NotStarted(plan, cause, causes.is_release_at_fault(cause))
     with suppress(UpdaterError):
-        steps.remove_strays(plan, tools)
+        edits.remove_strays(plan, tools)
     _finish(outcome, tools)
     return outcome
 
@@ -180,7 +182,7 @@ def _finish(outcome: Outcome, tools: Tools) -> Outcome:
     else:
         keep |= set(plan.kept_image_ids)
     with suppress(UpdaterError):
-        steps.release_holds(plan, frozenset(keep), tools)
+        images.release_holds(plan, frozenset(keep), tools)
     return outcome
 
 

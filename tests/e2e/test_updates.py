@@ -63,7 +63,10 @@ def test_the_highest_version_is_taken_and_only_the_tag_in_the_file_changes(shop:
         (lab.no_entry, Reason.UP_FAILED),
     ],
 )
-def test_a_bad_release_is_rolled_back_quarantined_and_not_tried_again(shop: Shop, release: object, reason: Reason) -> None:
+def test_a_bad_release_is_rolled_back_quarantined_and_not_tried_again(
+    shop: Shop, release: object, reason: Reason
+) -> None:
+    shop.policy = {"health_stable": 2}
     shop.push("latest", lab.healthy("one"))
     shop.write()
     shop.up()

@@ -26,6 +26,7 @@ from tests.support.simulator import (
 )
 from updater_core import compose_edit, reference, update
 from updater_core.compose_edit import SourceFile
+from updater_core.images import HOLD_PREFIX
 from updater_core.models import (
     Committed,
     GatePolicy,
@@ -37,14 +38,20 @@ from updater_core.models import (
     RollbackFailed,
     RolledBack,
 )
-from updater_core.steps import HOLD_PREFIX, Tools
+from updater_core.protocols import Tools
 
 NAME = "registry.example/team/app"
 OLD, NEW = SimRelease("sha256:" + "a" * 64), SimRelease("sha256:" + "b" * 64)
 BAD = SimRelease("sha256:" + "c" * 64, fate="unhealthy", has_healthcheck=True)
 BROKEN = SimRelease("sha256:" + "d" * 64, fate="cannot_start")
 CRASHING = SimRelease("sha256:" + "e" * 64, fate="exits")
-TEXT = "services:\n  web:\n    image: registry.example/team/app:{web}  # kept\n  worker:\n    image: registry.example/team/app:{worker}\n"
+TEXT = """\
+services:
+  web:
+    image: registry.example/team/app:{web}  # kept
+  worker:
+    image: registry.example/team/app:{worker}
+"""
 
 
 class Stage:
@@ -68,7 +75,8 @@ class Stage:
         edits = compose_edit.set_image([source], [], self.services, reference.parse(f"{NAME}:{new_tag}"))
         assert isinstance(edits, tuple)
         moves = tuple(
-            Move(service, f"{NAME}:1.0", f"{NAME}:{new_tag}", OLD.id, 1, stop_grace_seconds=0.5) for service in self.services
+            Move(service, f"{NAME}:1.0", f"{NAME}:{new_tag}", OLD.id, 1, stop_grace_seconds=0.5)
+            for service in self.services
         )
         project = Project("shop", str(self.file.parent), (str(self.file),))
         gate = GatePolicy(timeout_seconds=3, stable_seconds=1)

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ import docker
 from docker_updater import SystemClock, wire
 from tests.support.fake_registry import Build, FakeRegistry, Pushed
 from updater_core import config_utils, cycle
-from updater_core.cycle import Report, World
+from updater_core.cycle import Report
+from updater_core.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 _BUSYBOX = Path("/bin/busybox").read_bytes()
 _FOREVER = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
+_CALL = '#!/bin/busybox sh\nexec /bin/busybox {} "$@"\n'
 _APPLETS = ("sh", "sleep", "test", "cat", "echo", "httpd", "nc")
 
 
@@ -38,7 +40,8 @@ def build(name: str, script: str = _FOREVER, healthcheck: str | None = None, **o
         }  # fmt: skip
     if "cmd" in options:
         config["Cmd"] = options.pop("cmd")
-    files = {"bin/busybox": _BUSYBOX, **{f"bin/{applet}": b"#!/bin/busybox sh\nexec /bin/busybox " + applet.encode() + b' "$@"\n' for applet in _APPLETS}, "release": name.encode()}  # fmt: skip
+    files = {"bin/busybox": _BUSYBOX, "release": name.encode()}
+    files |= {f"bin/{applet}": _CALL.format(applet).encode() for applet in _APPLETS}
     files["bin/sh"] = _BUSYBOX
     return Build(files=files, config=config, docker=True, **options)
 
@@ -73,7 +76,7 @@ def wrong_platform(name: str) -> Build:
 
 @dataclass
 class Shop:
-    """One project with service `web`; `settings` go into the updater's configuration, `policy` into its service entry."""
+    """One project with service `web`; `settings` go into the updater's configuration, `policy` into the service's."""
 
     folder: Path
     registry: FakeRegistry
@@ -108,7 +111,7 @@ class Shop:
     def compose(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         argv = ["docker", "compose", "-p", self.name, *words]
         environment = {**os.environ, **({"DOCKER_HOST": self.engine_host} if self.engine_host else {})}
-        return subprocess.run(argv, cwd=self.folder, check=check, capture_output=True, text=True, env=environment)  # noqa: S603
+        return subprocess.run(argv, cwd=self.folder, check=check, capture_output=True, text=True, env=environment)
 
     def down(self) -> None:
         """Take everything of this shop off the engine again."""
@@ -117,11 +120,26 @@ class Shop:
         for container in client.containers.list(all=True, filters={"label": f"com.docker.compose.project={self.name}"}):
             container.remove(force=True)
         for image in client.images.list():
-            held = [tag for tag in image.tags if tag.startswith((self.repository, "docker-updater.invalid/hold/" + self.name))]
+            held = [
+                tag
+                for tag in image.tags
+                if tag.startswith((self.repository, "docker-updater.invalid/hold/" + self.name))
+            ]
             digests = [d for d in image.attrs.get("RepoDigests") or [] if d.startswith(self.repository)]
             for reference in [*held, *digests]:
-                with _ignored():
+                with suppress(docker.errors.APIError):
                     client.api.remove_image(reference)
+        client.close()
+
+    def forget_image(self, release: str) -> None:
+        """Remove every name of a release's image from the engine."""
+        client = self.client
+        for image in client.images.list(filters={"label": f"release={release}"}):
+            names = [*image.tags, *(image.attrs.get("RepoDigests") or [])]
+            if any(name.startswith((self.repository, "docker-updater.invalid/hold/" + self.name)) for name in names):
+                for name in names:
+                    with suppress(docker.errors.APIError):
+                        client.api.remove_image(name)
         client.close()
 
     # ------------------------------------------------------------------------------------------------- the updater
@@ -133,7 +151,7 @@ class Shop:
             "compose_file": str(self.compose_file),
             "compose_service": self.compose_service,
             "health_timeout": 20,
-            "health_stable": 2,
+            "health_stable": 1,
             **self.policy,
         }
         return {
@@ -164,7 +182,7 @@ class Shop:
         if self.engine_host:
             environment["DOCKER_HOST"] = self.engine_host
         argv = [sys.executable, str(ROOT / "docker_updater.py"), *words]
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(
             argv, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
@@ -217,14 +235,6 @@ services:
     stop_grace_period: 1s
     network_mode: none
 """
-
-
-@contextmanager
-def _ignored() -> Iterator[None]:
-    try:
-        yield
-    except docker.errors.APIError:
-        pass
 
 
 def until(condition: Callable[[], Any], seconds: float = 30.0, what: str = "") -> Any:

@@ -1,0 +1,45 @@
+"""Why an update failed, as a value: from an error and the step it met to a stable reason. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from updater_core.errors import ChangedOnDisk, ComposeError, EngineError, GateFailed, UpdaterError
+from updater_core.models import Cause, Reason, Step
+
+_HOSTS_FAULT = re.compile(
+    r"port is already allocated|address already in use|no space left|cannot connect to the docker daemon"
+    r"|did not end within|is the docker daemon running|pool overlaps|no such network|network .* not found",
+    re.IGNORECASE,
+)
+_RELEASE_AT_FAULT = {
+    Reason.PLATFORM_MISSING,
+    Reason.UP_FAILED,
+    Reason.UNHEALTHY,
+    Reason.EXITED,
+    Reason.RESTARTING,
+    Reason.GATE_TIMEOUT,
+}
+
+
+def cause_of(error: UpdaterError, step: Step) -> Cause:
+    """The error as a value: its step, a stable reason, its words and its remedy."""
+    return Cause(step, _reason(error, step), str(error), error.remedy)
+
+
+def is_release_at_fault(cause: Cause) -> bool:
+    """Whether the release itself failed, so that trying it again would fail again."""
+    return cause.reason in _RELEASE_AT_FAULT
+
+
+def _reason(error: UpdaterError, step: Step) -> Reason:
+    if isinstance(error, GateFailed):
+        return Reason(error.reason)
+    if isinstance(error, ChangedOnDisk):
+        return Reason.CHANGED_ON_DISK
+    if isinstance(error, ComposeError):
+        is_hosts_fault = _HOSTS_FAULT.search(str(error)) or step is not Step.RESTART
+        return Reason.COMPOSE_ERROR if is_hosts_fault else Reason.UP_FAILED
+    if isinstance(error, EngineError):
+        return Reason.PULL_FAILED if step is Step.PULL else Reason.ENGINE_ERROR
+    return Reason.STATE_ERROR

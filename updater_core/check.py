@@ -1,0 +1,153 @@
+"""Look at every service and choose for it, all of them at once, registries side by side; nothing on disk changes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from updater_core import choose, observe, schedule, state_records
+from updater_core.choose import Answers, Choice, Question
+from updater_core.errors import RegistryError, UpdaterError
+from updater_core.logging_utils import LogEvent, log_event
+from updater_core.models import Container, Decision, Hold, Reason, ServiceConfig, Update
+from updater_core.observe import Standing
+from updater_core.world import LOG, World, bug
+
+_SIDE_BY_SIDE = 32  # in all; each registry host has its own, lower limit
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A service after its check: how it stands (None where that could not be seen), the decision, what was learned."""
+
+    service: ServiceConfig
+    standing: Standing | None
+    decision: Decision
+    answers: Answers = field(default_factory=Answers)
+
+
+def check_all(world: World, only: str | None = None) -> tuple[Checked, ...]:
+    """Look at every enabled service and choose for it; record the checks in the state (not yet on disk)."""
+    world.registries.new_cycle()
+    services = [s for s in world.config.services if s.enabled and only in (None, s.name)]
+    chosen = _choose_all(world, look_all(world, services))
+    checked = tuple(replace(one, decision=permitted(world, one)) for one in chosen)
+    for one in checked:
+        record_check(world, one)
+    names = [service.name for service in world.config.services]
+    keys = {service.image.key for service in world.config.services}
+    state = replace(world.state, rests={**world.state.rests, **world.registries.rests()})
+    world.state = state_records.forget_unknown(state, names, keys, world.clock.now())
+    return checked
+
+
+def look_all(world: World, services: Sequence[ServiceConfig]) -> list[tuple[ServiceConfig, Standing | Hold]]:
+    try:
+        containers = world.engine.compose_containers()
+    except UpdaterError as error:
+        hold = Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
+        return [(service, hold) for service in services]
+    world.engine.forget_images(frozenset(container.image_id for container in containers))
+    return [(service, _look(world, service, containers)) for service in services]
+
+
+def _look(world: World, service: ServiceConfig, containers: Sequence[Container]) -> Standing | Hold:
+    try:
+        return observe.look(service, containers, world.engine.known_image, world.memory)
+    except UpdaterError as error:
+        return Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
+    except Exception as error:  # a bug of ours is one service's trouble too
+        return bug(service.name, error)
+
+
+def _choose_all(world: World, looked: Sequence[tuple[ServiceConfig, Standing | Hold]]) -> tuple[Checked, ...]:
+    """Ask all registries side by side; the answers come back in the configuration's order."""
+    with ThreadPoolExecutor(max_workers=min(_SIDE_BY_SIDE, max(len(looked), 1))) as pool:
+        return tuple(pool.map(lambda pair: _choose(world, *pair), looked))
+
+
+def _choose(world: World, service: ServiceConfig, standing: Standing | Hold) -> Checked:
+    if isinstance(standing, Hold):
+        return Checked(service, None, standing)
+    try:
+        question = _question(world, service, standing)
+        registry = world.registries.for_service(standing.current, service.registry)
+        choice = choose.choose(question, registry)
+        if isinstance(choice.decision, Update):
+            question, choice = _choose_afresh(world, question, choice)
+        return Checked(service, question.standing, choice.decision, choice.answers)
+    except RegistryError as error:
+        return Checked(service, standing, choose.unknown(error))
+    except UpdaterError as error:
+        return Checked(service, standing, Hold(Reason.ENGINE_ERROR, str(error), error.remedy))
+    except Exception as error:
+        return Checked(service, standing, bug(service.name, error))
+
+
+def _choose_afresh(world: World, question: Question, choice: Choice) -> tuple[Question, Choice]:
+    """Before an update, the image's names are looked at anew: a pull by somebody else adds names to a known image."""
+    standing = question.standing
+    digests = observe.running_digests(standing.containers, standing.current.key, world.engine.image)
+    if digests == standing.running_digests:
+        return question, choice
+    question = replace(question, standing=replace(standing, running_digests=digests))
+    registry = world.registries.for_service(standing.current, question.service.registry)
+    return question, choose.choose(question, registry, choice.answers)
+
+
+def _question(world: World, service: ServiceConfig, standing: Standing) -> Question:
+    return Question(
+        service, standing, world.state, lambda: service.platform or world.engine.platform(), world.clock.now()
+    )
+
+
+def record_check(world: World, one: Checked) -> None:
+    now = world.clock.now()
+    current, digest = "", None
+    if one.standing is not None:
+        current, digest = one.standing.current.text, choose.running_digest(one.standing, one.answers.digests)
+        world.state = choose.noted(world.state, _question(world, one.service, one.standing), one.answers)
+    before = state_records.service_of(world.state, one.service.name)
+    world.state = state_records.record_check(world.state, one.service.name, current, digest, one.decision, now=now)
+    after = state_records.service_of(world.state, one.service.name)
+    world.metrics.checked("update" if isinstance(one.decision, Update) else one.decision.reason.value)
+    _log_check(one, is_news=(before.status, before.reason) != (after.status, after.reason))
+
+
+def _log_check(one: Checked, *, is_news: bool) -> None:
+    """The same answer as last time is no news: it is said at DEBUG only."""
+    name, decision = one.service.name, one.decision
+    if isinstance(decision, Update):
+        fields = {"to": decision.target.text}
+        log_event(
+            LOG, logging.INFO, LogEvent.AVAILABLE, f"{decision.target.text}: {decision.detail}", service=name, **fields
+        )
+        return
+    is_unknown = state_records.is_unknown(decision.reason)
+    level = logging.WARNING if is_unknown else logging.INFO
+    event = LogEvent.CHECK_FAILED if is_unknown else LogEvent.CHECKED
+    text = " ".join(part for part in (f"{decision.reason}: {decision.detail}", _sentence(decision.remedy)) if part)
+    log_event(LOG, level if is_news else logging.DEBUG, event, text, service=name, reason=decision.reason.value)
+
+
+def _sentence(remedy: str) -> str:
+    return f"({remedy})" if remedy else ""
+
+
+def permitted(world: World, one: Checked) -> Update | Hold:
+    """The decision after everything that may make an update wait: freeze, back-off, pause, window, mode."""
+    if isinstance(one.decision, Hold):
+        return one.decision
+    now = world.clock.now()
+    remembered = state_records.service_of(world.state, one.service.name)
+    target = one.decision.target
+    if remembered.is_frozen:
+        remedy = f"see to the service by hand, then run with --retry {one.service.name}"
+        return Hold(Reason.FROZEN, remembered.detail, remedy, available=target)
+    if remembered.retry_at is not None and remembered.retry_at > now:
+        detail = f"{remembered.detail}; tried again after {remembered.retry_at:%Y-%m-%d %H:%M} UTC"
+        return Hold(Reason.BACKING_OFF, detail, remembered.remedy, available=target, until=remembered.retry_at)
+    hours, shared = one.service.hours, world.config.settings.hours
+    return schedule.gate_update(one.decision, one.service.policy, hours, shared, now)

@@ -1,0 +1,168 @@
+"""The images of an update: hold the old, pull the new by digest, tag, and let go of what no way back needs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+
+from updater_core import reference
+from updater_core.errors import EngineError, EngineUnavailable, GateFailed
+from updater_core.models import Image, Move, Plan, Reason
+from updater_core.protocols import Tools
+
+HOLD_PREFIX = "docker-updater.invalid/hold/"  # `.invalid` never resolves (RFC 2606): nobody can pull or push it
+FOUND, BROUGHT = "found-", "brought-"  # an image that was the owner's before us, and one that we pulled
+
+
+def hold_old_images(plan: Plan, tools: Tools) -> None:
+    """Give every old image a local name of ours, so that no prune takes it while it is needed."""
+    held = tools.engine.held(_hold_prefix(plan.name)).values()
+    for move in plan.moves:
+        if move.old_image_id not in held:
+            tools.engine.tag(move.old_image_id, hold_name(plan.name, move.old_image_id, FOUND))
+
+
+def fetch(plan: Plan, tools: Tools) -> Plan:
+    """Pull the target by digest (no tag moves), check its platform, hold it; return the plan with the image's id."""
+    image = _local_target(plan, tools) or _pulled_target(plan, tools)
+    problem = platform_problem(image, plan.platform, _old_platform(plan, tools), tools.engine.platform())
+    if problem:
+        raise GateFailed(Reason.PLATFORM_MISSING, problem, "publish the image for this platform, or set `platform`")
+    tools.engine.tag(image.id, hold_name(plan.name, image.id, BROUGHT))
+    prior = tools.engine.image(plan.moves[0].new_reference)
+    return replace(plan, image_id=image.id, prior_image_id=prior.id if prior else None)
+
+
+def tag_new(plan: Plan, tools: Tools) -> None:
+    """Let the new references name the new image locally, as a pull of them would."""
+    for name in {local_name(move.new_reference) for move in plan.moves} - {None}:
+        tools.engine.tag(known_id(plan.image_id), str(name))
+
+
+def tag_old(plan: Plan, tools: Tools) -> None:
+    """Let the old references name the old images again, fetching one that is gone; put back what the new one named."""
+    for move in plan.moves:
+        _ensure_old_image(plan, move, tools)
+    for name in {local_name(move.new_reference) for move in plan.moves} - {None}:
+        if plan.prior_image_id and tools.engine.image(plan.prior_image_id):
+            tools.engine.tag(plan.prior_image_id, str(name))
+        else:
+            tools.engine.untag(str(name))
+    for move in plan.moves:
+        name = local_name(move.old_reference)
+        if name:
+            tools.engine.tag(move.old_image_id, name)
+
+
+def release_holds(plan: Plan, keep: frozenset[str], tools: Tools) -> None:
+    """Let go of this service's images that are not to be kept. One that we brought, and that no container uses, is
+    removed with its names in the target's repository; one that was there before us only loses our name."""
+    for name, image_id in tools.engine.held(_hold_prefix(plan.name)).items():
+        if image_id in keep:
+            continue
+        tools.engine.untag(name)
+        if BROUGHT in name and image_id not in {container.image_id for container in tools.engine.compose_containers()}:
+            _remove_brought(image_id, plan, tools)
+
+
+def _remove_brought(image_id: str, plan: Plan, tools: Tools) -> None:
+    image = tools.engine.image(image_id)
+    if image is None:
+        return
+    for tag in image.repo_tags:
+        if reference.same_repository(tag, plan.target.text):
+            tools.engine.untag(tag)
+    left = tools.engine.image(image_id)
+    if left is not None and not left.repo_tags:
+        tools.engine.remove_image(image_id)
+
+
+def hold_name(service: str, image_id: str, origin: str) -> str:
+    """The local name under which an image of a service is held.
+
+    >>> hold_name("web", "sha256:0123456789abcdef", BROUGHT)
+    'docker-updater.invalid/hold/web-4b5e57f6:brought-0123456789ab'
+    """
+    return f"{_hold_prefix(service)}{origin}{image_id.removeprefix('sha256:')[:12]}"
+
+
+def _hold_prefix(service: str) -> str:
+    """Names of services may differ in case only, names of repositories may not: a short hash tells them apart."""
+    plain = re.sub(r"[^a-z0-9]+", "-", service.lower()).strip("-")
+    mark = hashlib.sha256(service.encode()).hexdigest()[:8]
+    return f"{HOLD_PREFIX}{plain}-{mark}:"
+
+
+def local_name(text: str) -> str | None:
+    """The tag that a reference means locally; None where a digest pins it (no tag takes part then).
+
+    >>> local_name("nginx"), local_name("nginx:1@sha256:" + "0" * 64)
+    ('nginx:latest', None)
+    """
+    parsed = reference.with_default_tag(reference.parse(text))
+    return None if parsed.digest else parsed.text
+
+
+def platform_problem(image: Image, wanted: str | None, old: str, own: str) -> str | None:
+    """Why an image is for the wrong platform; None where it fits.
+
+    >>> platform_problem(Image("i", platform="linux/arm64/v8"), None, "linux/amd64", "linux/amd64")
+    'the image is for linux/arm64/v8, this service runs linux/amd64'
+    """
+    fitting = [wanted] if wanted else [own, old]
+    if not image.platform or any(_same_platform(image.platform, one) for one in fitting if one):
+        return None
+    return f"the image is for {image.platform}, this service runs {wanted or old or own}"
+
+
+def _same_platform(left: str, right: str) -> bool:
+    """arm64 without a variant means v8 (containerd's platform rules)."""
+    one, other = left.removesuffix("/v8"), right.removesuffix("/v8")
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
+
+
+def known_id(image_id: str | None) -> str:
+    if image_id is None:
+        raise RuntimeError("a plan goes forward only after its image was fetched")
+    return image_id
+
+
+def _local_target(plan: Plan, tools: Tools) -> Image | None:
+    if plan.image_id:
+        held = tools.engine.image(plan.image_id)
+        if held:
+            return held
+    if plan.target.digest is None:
+        raise EngineError(f"the image of {plan.target.text} is no longer on this host, and no registry ever knew it")
+    return tools.engine.image(_pull_name(plan))
+
+
+def _pulled_target(plan: Plan, tools: Tools) -> Image:
+    try:
+        tools.engine.pull(plan.target, tools.credential(plan), plan.platform, tools.progress)
+    except EngineUnavailable:
+        raise
+    except EngineError as error:
+        if re.search(r"no matching manifest|does not match the specified platform", str(error)):
+            raise GateFailed(Reason.PLATFORM_MISSING, str(error), "publish the image for this platform") from error
+        raise
+    image = tools.engine.image(_pull_name(plan))
+    if image is None:
+        raise EngineError(f"the pull did not bring {_pull_name(plan)}", "is a stale mirror in between?")
+    return image
+
+
+def _pull_name(plan: Plan) -> str:
+    return f"{plan.target.name or plan.target.key}@{plan.target.digest}"
+
+
+def _old_platform(plan: Plan, tools: Tools) -> str:
+    old = tools.engine.image(plan.moves[0].old_image_id)
+    return old.platform if old else ""
+
+
+def _ensure_old_image(plan: Plan, move: Move, tools: Tools) -> None:
+    if tools.engine.image(move.old_image_id) is None and plan.old_digest:
+        old = replace(plan.target, digest=plan.old_digest)
+        tools.engine.pull(old, tools.credential(plan), plan.platform, tools.progress)

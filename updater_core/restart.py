@@ -1,0 +1,61 @@
+"""Let Compose restart a unit, after clearing up what a killed Compose has left. Can be repeated without harm."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from updater_core.errors import ComposeError
+from updater_core.models import Container, Plan, Project
+from updater_core.protocols import Tools
+
+_WRECK = re.compile(r"([0-9a-f]{12})_(.+)")
+
+
+def restart(plan: Plan, tools: Tools) -> None:
+    """Let Compose bring the unit and its companions to what files and tags say now. One retry, after tidying again."""
+    everyone = (*plan.moves, *plan.companions)
+    replicas = {move.service: move.replicas for move in everyone}
+    grace_seconds = max(move.stop_grace_seconds for move in everyone) * 2
+
+    def up(services: Mapping[str, int], *, with_dependencies: bool, force: bool = False) -> None:
+        tidy(plan.project, [move.service for move in everyone], tools)
+        tools.compose.up(
+            plan.project, services, with_dependencies=with_dependencies, force=force, grace_seconds=grace_seconds
+        )
+
+    try:
+        up(replicas, with_dependencies=plan.with_dependencies)
+    except ComposeError:
+        tools.engine.version()  # an engine that is gone is not Compose's fault, and not the release's
+        up(replicas, with_dependencies=False)
+    if tools.compose.is_v1 and plan.companions:  # v1 does not see that the namespace's owner was replaced
+        up({move.service: move.replicas for move in plan.companions}, with_dependencies=False, force=True)
+
+
+def tidy(project: Project, services: Sequence[str], tools: Tools) -> None:
+    """Clear up what a Compose that was killed in the middle of a recreate left: a container `<id>_<name>`.
+
+    v1 renames the old container so, and gives its own id; v2 the new one, and gives the id of the old. An aborted
+    replacement goes, a lone survivor gets its name back.
+    """
+    for service in services:
+        containers = tools.engine.containers(project.name, service)
+        for container in containers:
+            match = _WRECK.fullmatch(container.name)
+            if match:
+                _tidy_one(container, match[1], match[2], tools)
+
+
+def is_wreck(container: Container) -> bool:
+    """Whether a container is what a killed recreate left (see `tidy`)."""
+    return _WRECK.fullmatch(container.name) is not None
+
+
+def _tidy_one(container: Container, prefix: str, name: str, tools: Tools) -> None:
+    if container.id.startswith(prefix):
+        tools.engine.rename_container(container.id, name)
+    elif tools.engine.container(prefix) is not None:
+        tools.engine.remove_container(container.id)
+    else:
+        tools.engine.rename_container(container.id, name)

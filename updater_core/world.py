@@ -1,0 +1,124 @@
+"""Everything a cycle works with, and the few things every part of it does: remember, queue news, lock a project."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from updater_core import files, state_utils
+from updater_core.compose_utils import DockerCompose
+from updater_core.docker_utils import DockerEngine
+from updater_core.errors import StateError
+from updater_core.journal import JournalFolder
+from updater_core.logging_utils import LogEvent, log_event
+from updater_core.metrics_utils import Metrics
+from updater_core.models import Config, Credential, Event, Hold, Plan, Project, Reason, Step
+from updater_core.notifiers import active
+from updater_core.notifiers.outbox import Outbox
+from updater_core.observe import FileMemory
+from updater_core.protocols import Clock, Files, Progress, Tools
+from updater_core.registries import Registries
+from updater_core.state_records import State
+
+LOG = logging.getLogger("updater")
+
+
+@dataclass(slots=True)
+class World:
+    """Everything a cycle works with. `folder` holds state, journal, outbox, locks; `state` is replaced as a whole."""
+
+    config: Config
+    state: State
+    state_path: Path
+    engine: DockerEngine
+    compose: DockerCompose
+    registries: Registries
+    journal: JournalFolder
+    outboxes: Mapping[str, Outbox]
+    metrics: Metrics
+    clock: Clock
+    progress: Progress | None = None
+    memory: FileMemory = field(default_factory=FileMemory)
+    hand: Files = files
+
+    @property
+    def folder(self) -> Path:
+        return self.state_path.parent
+
+
+def tools(world: World, name: str) -> Tools:
+    """The world as one update of service `name` sees it."""
+
+    def credential(found: Plan) -> Credential | None:
+        settings = next((s.registry for s in world.config.services if s.name == found.name), None)
+        return world.registries.for_service(found.target, settings).credential() if settings else None
+
+    def tell(step: Step, text: str) -> None:
+        log_event(LOG, logging.INFO, LogEvent.UPDATE_STEP, f"{step}: {text}", service=name, step=step.value)
+
+    return Tools(world.engine, world.compose, world.hand, world.journal, world.clock, credential, tell, world.progress)
+
+
+@contextlib.contextmanager
+def project_lock(world: World, project: Project) -> Iterator[None]:
+    """Hold a project's lock. A Compose child inherits it: one that outlives us still holds it, and is waited for."""
+    path = world.folder / "locks" / f"{project.name}.lock"
+    wait_seconds = world.config.settings.compose_timeout_seconds + 30
+    descriptor = files.acquire_lock(path, clock=world.clock, wait_seconds=wait_seconds, inheritable=True)
+    world.compose.lock_fd = descriptor
+    try:
+        yield
+    finally:
+        world.compose.lock_fd = None
+        files.release_lock(descriptor)
+
+
+def save(world: World) -> bool:
+    """Put the state on the disk; say it where that fails, and go on: the next save has it all."""
+    settings = world.config.settings
+    try:
+        note = state_utils.save(
+            world.state, world.state_path, settings.state_backups, backup_dir(world), world.clock.now()
+        )
+    except StateError as error:
+        log_event(LOG, logging.ERROR, LogEvent.STATE_NOT_SAVED, f"the state was not saved: {error} ({error.remedy})")
+        return False
+    if note:
+        log_event(LOG, logging.WARNING, LogEvent.STATE_NOT_SAVED, note)
+    return True
+
+
+def deliver(world: World) -> None:
+    """Send what waits in the outboxes; what cannot be sent waits there for the next time."""
+    for notifier in active(world.config.settings):
+        box = world.outboxes.get(notifier.name)
+        if box is None:
+            continue
+        delivery = box.deliver(notifier.send, world.clock.now())
+        for result, ids in (
+            ("delivered", delivery.delivered),
+            ("failed", delivery.failed),
+            ("given_up", delivery.given_up),
+        ):
+            world.metrics.delivered(result, len(ids))
+
+
+def queue(world: World, event: Event) -> None:
+    for notifier in active(world.config.settings):
+        if notifier.name in world.outboxes:
+            world.outboxes[notifier.name].put(event)
+
+
+def backup_dir(world: World) -> Path | None:
+    directory = world.config.settings.state_backup_dir
+    return Path(directory) if directory else None
+
+
+def bug(name: str, error: Exception) -> Hold:
+    LOG.error(
+        "internal error", exc_info=error, extra={"service": name, "news": LogEvent.INTERNAL_ERROR.value, "fields": {}}
+    )
+    return Hold(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "please report it with the log's traceback")
