@@ -1,8 +1,8 @@
 """A host in memory: engine, Compose and killer. It satisfies the same protocols as the real parts, and the contract
 tests hold both to the same behaviour.
 
-`Killer` ends the updater (with `Killed`, which no `except Exception` catches) before or after its n-th effect; a Compose
-killed in its middle leaves the same wrecks as the real one, for its recreate is the same five calls.
+`Killer` ends the updater (with `Killed`, which no `except Exception` catches) before or after its n-th effect; a
+Compose killed in its middle leaves the same wrecks as the real one, for its recreate is the same five calls.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ class SimEngine:
 
     def containers(self, project: str, service: str) -> tuple[Container, ...]:
         host = self._up()
-        return tuple(self._seen(c) for c in host.containers.values() if c.service == service and host.project == project)
+        return tuple(
+            self._seen(c) for c in host.containers.values() if c.service == service and host.project == project
+        )
 
     def container(self, container_id: str) -> Container | None:
         found = [c for c in self._up().containers.values() if c.id.startswith(container_id)]
@@ -263,7 +265,13 @@ class SimCompose:
         return None
 
     def up(
-        self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool, force: bool, grace_seconds: float
+        self,
+        project: Project,
+        replicas: Mapping[str, int],
+        *,
+        with_dependencies: bool,
+        force: bool,
+        grace_seconds: float,
     ) -> None:
         if self._host.is_down:
             raise ComposeError("Cannot connect to the Docker daemon")
@@ -361,5 +369,3 @@ class SimClock:
 
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
-
-

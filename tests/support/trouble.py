@@ -1,0 +1,123 @@
+"""What every test of a failure asks: was it said once and clearly, and does all go on once its cause is gone?"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from docker_updater import SystemClock, wire
+from tests.support import lab
+from tests.support.fake_registry import Build
+from tests.support.lab import Shop, until
+from updater_core import config_utils, cycle
+from updater_core.cycle import Report
+from updater_core.logging_utils import LogEvent
+from updater_core.models import Reason
+
+_TROUBLE = {
+    LogEvent.CHECKED,
+    LogEvent.CHECK_FAILED,
+    LogEvent.HELD,
+    LogEvent.NOT_STARTED,
+    LogEvent.ROLLED_BACK,
+    LogEvent.ROLLBACK_FAILED,
+    LogEvent.INTERNAL_ERROR,
+}
+
+
+@dataclass
+class Later(SystemClock):
+    """The system's clock, so much ahead: back-offs and rests are over."""
+
+    ahead: timedelta = timedelta(hours=2)
+
+    def now(self) -> datetime:
+        return SystemClock.now(self) + self.ahead
+
+
+def opened(shop: Shop, image: Build | None = None, tag: str = "latest", text: str | None = None) -> str:
+    """The shop with its first release running; returns its container's id."""
+    shop.policy = {"health_stable": 1, **shop.policy}
+    shop.push(tag, image or lab.good("one"))
+    shop.write(tag, text)
+    shop.up()
+    return str(shop.containers()[0].id)
+
+
+def later(shop: Shop) -> Report:
+    """A cycle two hours from now."""
+    config = config_utils.parse(shop.config(), {}, str(shop.folder / "config.json"))
+    return cycle.run(wire(config, Later()))
+
+
+def said(caplog: pytest.LogCaptureFixture, shop: Shop) -> list[str]:
+    """The messages so far in which this shop's service is held, failed or went back; the next call starts anew."""
+    lines = [
+        record.getMessage()
+        for record in caplog.records
+        if getattr(record, "service", "") == shop.name
+        and record.levelno >= logging.INFO
+        and getattr(record, "news", "") in _TROUBLE
+    ]
+    caplog.clear()
+    return lines
+
+
+def assert_told(caplog: pytest.LogCaptureFixture, shop: Shop, status: str, reason: Reason) -> str:
+    """The state names status, reason, detail and remedy, and the log has said it once. Returns the detail."""
+    state = shop.state()
+    assert (state["status"], state["reason"]) == (status, reason.value), state
+    assert state["detail"], state
+    assert state["remedy"], state
+    lines = said(caplog, shop)
+    assert len(lines) == 1, lines
+    assert state["detail"] in lines[0]
+    return str(state["detail"])
+
+
+@dataclass
+class Held:
+    """A cycle that is under way in a thread. `report` waits for its end."""
+
+    thread: threading.Thread
+    box: list[Any] = field(default_factory=list)
+
+    def report(self) -> Report:
+        self.thread.join(60)
+        assert not self.thread.is_alive(), "the cycle does not end"
+        found = self.box[0]
+        if isinstance(found, BaseException):
+            raise found
+        assert isinstance(found, Report)
+        return found
+
+
+@contextmanager
+def under_way(act: Callable[[], Report]) -> Iterator[Held]:
+    """Run a cycle in a thread beside the test."""
+    held = Held(threading.Thread())
+
+    def run() -> None:
+        try:
+            held.box.append(act())
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            held.box.append(error)
+
+    held.thread = threading.Thread(target=run)
+    held.thread.start()
+    try:
+        yield held
+    finally:
+        held.thread.join(60)
+
+
+def asked_for(shop: Shop, kind: str) -> None:
+    """Wait until a request of this kind has reached the shop's registry."""
+    until(lambda: shop.registry.counts().get(kind), what=f"a {kind} request")

@@ -1,0 +1,107 @@
+"""What a manifest says: is it one at all, which digest has it, which image is for a platform, when was it built. Pure.
+
+Media types and the index are those of https://github.com/opencontainers/image-spec and of Docker's schema 2
+(https://distribution.github.io/distribution/spec/manifest-v2-2/).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+IMAGES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+# Without the index types a registry answers with one platform's manifest, which is another digest.
+ACCEPT = ", ".join(INDEXES + IMAGES)
+
+_BEFORE_DOCKER = datetime(2013, 1, 1, tzinfo=UTC)
+_FUTURE = timedelta(days=1)
+_DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7"}
+
+
+def is_manifest(media_type: str) -> bool:
+    """Whether a Content-Type is one of the four that we asked for; its parameters do not matter.
+
+    >>> is_manifest("application/vnd.oci.image.index.v1+json; charset=utf-8"), is_manifest("text/html")
+    (True, False)
+    """
+    return media_type.partition(";")[0].strip().lower() in INDEXES + IMAGES
+
+
+def read(body: bytes, media_type: str) -> Mapping[str, Any]:
+    """The manifest in a body; raise ValueError with the reason where it is none: no login page gets a digest."""
+    try:
+        manifest = json.loads(body)
+    except ValueError:
+        raise ValueError(f"it is not JSON but {_shown(media_type)}") from None
+    if not isinstance(manifest, dict) or not (
+        is_manifest(media_type) or is_manifest(str(manifest.get("mediaType", "")))
+    ):
+        raise ValueError(f"its media type is {_shown(media_type)}")
+    if not isinstance(manifest.get("manifests"), list) and not isinstance(manifest.get("config"), dict):
+        raise ValueError("it has neither manifests nor a config")
+    return manifest
+
+
+def digest_of(body: bytes, like: str | None = None) -> str:
+    """The digest of a body's bytes, by the algorithm of `like` where one is given.
+
+    >>> digest_of(b"")[:20]
+    'sha256:e3b0c44298fc1'
+    """
+    algorithm = (like or "sha256:").partition(":")[0]
+    return f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}"
+
+
+def child_for(index: Mapping[str, Any], platform: str) -> str | None:
+    """The digest of the index's image for `os/arch[/variant]`; attestations (`unknown/unknown`) are no images."""
+    wanted = _normalised(*[*platform.split("/"), "", ""][:3])
+    fitting: list[tuple[bool, str]] = []
+    entries: Sequence[Any] = index.get("manifests") or ()
+    for entry in entries:
+        found = entry.get("platform") if isinstance(entry, dict) else None
+        if not isinstance(found, dict) or not isinstance(entry.get("digest"), str):
+            continue
+        offered = _normalised(*(str(found.get(key) or "") for key in ("os", "architecture", "variant")))
+        if offered[:2] == wanted[:2]:
+            fitting.append((offered[2] != wanted[2], entry["digest"]))
+    return min(fitting, key=lambda each: each[0])[1] if fitting else None
+
+
+def config_digest(manifest: Mapping[str, Any]) -> str | None:
+    """The digest of the image's configuration; None where the manifest is of something else than an image."""
+    config = manifest.get("config")
+    if (
+        not isinstance(config, dict)
+        or config.get("mediaType") not in CONFIGS
+        or not isinstance(config.get("digest"), str)
+    ):
+        return None
+    return str(config["digest"])
+
+
+def believable(text: object, now: datetime) -> datetime | None:
+    """A build time in UTC; None for what reproducible builds and wrong clocks write: before Docker, or to come.
+
+    >>> believable("1980-01-01T00:00:01Z", datetime(2025, 1, 1, tzinfo=UTC))
+    >>> believable("2024-05-01T10:00:00.123456789Z", datetime(2025, 1, 1, tzinfo=UTC)).hour
+    10
+    """
+    try:
+        moment = datetime.fromisoformat(str(text))
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return moment if _BEFORE_DOCKER <= moment <= now + _FUTURE else None
+
+
+def _normalised(system: str, architecture: str, variant: str) -> tuple[str, str, str]:
+    return system.lower(), architecture.lower(), variant or _DEFAULT_VARIANTS.get(architecture.lower(), "")
+
+
+def _shown(media_type: str) -> str:
+    return "".join(c for c in media_type if c.isprintable())[:100] or "without a media type"

@@ -1,0 +1,261 @@
+"""Any registry that speaks the OCI distribution protocol.
+
+The protocol is https://github.com/opencontainers/distribution-spec/blob/main/spec.md. A check is one HEAD, which Docker
+Hub does not count as a pull; a GET follows only where the HEAD leaves the question open.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from updater_core.errors import NotFound, RateLimited, RegistryError
+from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
+from updater_core.reference import is_digest, is_tag, with_default_tag
+from updater_core.registries import manifest as manifests
+from updater_core.registries.auth import Access
+from updater_core.registries.challenge import same_origin
+from updater_core.registries.session import Session, Site, site_of
+from updater_core.registries.transport import Answer, Request
+
+PAGE_SIZE = 1000  # Amazon answers 405 to more
+MOST_PAGES = 1000
+LONGEST_PAGE_BYTES = 32 << 20  # Google lists everything on one page
+_GENERATED = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.(sig|att|sbom))?")
+_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)')
+_NEXT = re.compile(r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?=[\s;]|$))', re.IGNORECASE)
+_CREDENTIALS = re.compile(r"\b(bearer|basic)\s+\S+", re.IGNORECASE)
+
+
+def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> OciRegistry:
+    """The registry that serves `reference`, as a service with these settings may use it."""
+    return OciRegistry(site_of(reference, settings, session.hub), session)
+
+
+@dataclass(frozen=True, slots=True)
+class OciRegistry:
+    """A `protocols.Registry` over the distribution protocol alone. Safe to use from many threads."""
+
+    site: Site
+    session: Session
+
+    def digest(self, reference: ImageRef) -> str:
+        """The digest behind the tag now; raise NotFound, AuthFailed, RateLimited, RegistryError."""
+        access, name = self._access(reference), _manifest_name(reference)
+        return self.session.once.get(("digest", access, name), lambda: self._digest(access, name))
+
+    def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
+        """Every tag, without those that tools generate; raise the same errors, also where a single page is missing."""
+        access = self._access(reference)
+        return self.session.once.get(("tags", access), lambda: self._tags(access))
+
+    def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:  # noqa: ARG002
+        """None: the protocol knows no time of a push."""
+        return None
+
+    def created(self, reference: ImageRef, platform: str) -> datetime | None:
+        """The build time of the image for `platform`; None where there is no such image or no believable time."""
+        access, digest = self._access(reference), self.digest(reference)
+        key = (access.base, access.repository, digest, platform)
+        text = self.session.once.get(
+            ("created", access, digest, platform),
+            lambda: self.session.kept.get(key, lambda: self._created(access, digest, platform)),
+        )
+        return manifests.believable(text, self.session.clock.now())
+
+    def credential(self) -> Credential | None:
+        """What we have for this registry, from the service's settings or Docker's configuration."""
+        return self.session.login(self.site).credential
+
+    def check(self, reference: ImageRef) -> str:
+        """Ask for the reference's digest; return who the registry took us for."""
+        access = self._access(reference)
+        self.digest(reference)
+        if self.session.tokens.uses_credential(access):
+            return f"{access.host}: {access.repository} reached as {self.session.login(self.site).name}"
+        unused = "; the registry asked for no login" if access.credential else ""
+        broken = f"; {access.problem}" if access.problem else ""
+        return f"{access.host}: {access.repository} reached, anonymous{unused}{broken}"
+
+    def _access(self, reference: ImageRef) -> Access:
+        return self.session.access(self.site, reference.repository)
+
+    # ------------------------------------------------------------------------------------------------------ manifests
+
+    def _digest(self, access: Access, name: str) -> str:
+        today = self.session.clock.now().date()
+        deaf = ("no HEAD", access.base, access.repository, today)  # tried again tomorrow: a GET counts as a pull
+        if self.session.kept.knows(deaf):
+            return self._digest_by_get(access, name)
+        head = self._manifest(access, name, "HEAD")
+        digest = head.headers.get("docker-content-digest", "").strip()
+        media_type = head.headers.get("content-type", "")
+        if head.status == 200 and media_type and not manifests.is_manifest(media_type):
+            raise _not_a_manifest(access, name, f"its media type is {media_type[:100]!r}")
+        if head.status == 200 and media_type and is_digest(digest):
+            if is_digest(name) and name != digest:
+                raise RegistryError(access.host, f"{access.repository}: asked for {name}, it answers for {digest}")
+            return digest
+        if head.status not in (200, 403, 404, 405):
+            raise problem(access, head, f"manifest {name}")
+        found = self._digest_by_get(access, name)
+        if head.status != 404:  # a tag may have come between the two
+            self.session.kept.get(deaf, lambda: "GET")
+        return found
+
+    def _digest_by_get(self, access: Access, name: str) -> str:
+        answer, _ = self._get_manifest(access, name)
+        return manifests.digest_of(answer.body, name if is_digest(name) else None)
+
+    def _get_manifest(self, access: Access, name: str) -> tuple[Answer, Mapping[str, Any]]:
+        answer = self._manifest(access, name, "GET")
+        if answer.status != 200:
+            raise problem(access, answer, f"manifest {name}")
+        try:
+            manifest = manifests.read(answer.body, answer.headers.get("content-type", ""))
+        except ValueError as error:
+            raise _not_a_manifest(access, name, str(error)) from None
+        _verify(access, answer.body, name)
+        return answer, manifest
+
+    def _manifest(self, access: Access, name: str, method: str) -> Answer:
+        url = f"{access.base}/v2/{access.repository}/manifests/{name}"
+        what = f"{access.repository}: manifest {name}"
+        request = Request(url, f"manifest_{method.lower()}", what, method, {"Accept": manifests.ACCEPT})
+        return self.session.ask(access, request)
+
+    def _created(self, access: Access, digest: str, platform: str) -> str:
+        _, manifest = self._get_manifest(access, digest)
+        if isinstance(manifest.get("manifests"), list):
+            child = manifests.child_for(manifest, platform)
+            if child is None or not is_digest(child):
+                return ""
+            _, manifest = self._get_manifest(access, child)
+        config = manifests.config_digest(manifest)
+        if config is None or not is_digest(config):
+            return ""
+        return self._created_in(access, config)
+
+    def _created_in(self, access: Access, digest: str) -> str:
+        url = f"{access.base}/v2/{access.repository}/blobs/{digest}"
+        answer = self.session.ask(access, Request(url, "blob", f"{access.repository}: configuration {digest}"))
+        if answer.status != 200:
+            raise problem(access, answer, f"configuration {digest}")
+        _verify(access, answer.body, digest)
+        try:
+            config = json.loads(answer.body)
+        except ValueError:
+            config = None
+        created = config.get("created") if isinstance(config, dict) else None
+        return created if isinstance(created, str) else ""
+
+    # ----------------------------------------------------------------------------------------------------------- tags
+
+    def _tags(self, access: Access) -> tuple[Tag, ...]:
+        names: dict[str, None] = {}
+        path = f"{access.base}/v2/{access.repository}/tags/list"
+        url: str | None = f"{path}?n={PAGE_SIZE}"
+        seen: set[str] = set()
+        while url:
+            if url in seen or len(seen) >= MOST_PAGES:
+                raise _incomplete(access, len(seen) + 1, "the pages do not come to an end")
+            seen.add(url)
+            try:
+                page, url = self._page(access, url)
+            except RegistryError as error:
+                if len(seen) == 1 or isinstance(error, RateLimited):
+                    raise
+                raise _incomplete(access, len(seen), str(error)) from error
+            names.update(dict.fromkeys(page))
+        return tuple(Tag(name) for name in names if is_tag(name) and not _GENERATED.fullmatch(name))
+
+    def _page(self, access: Access, url: str) -> tuple[list[str], str | None]:
+        request = Request(url, "tags", f"{access.repository}: tags", longest_bytes=LONGEST_PAGE_BYTES)
+        answer = self.session.ask(access, request)
+        if answer.status != 200:
+            raise problem(access, answer, "tags")
+        try:
+            listed = json.loads(answer.body)["tags"]
+        except (ValueError, KeyError, TypeError):
+            listed = False
+        if listed is not None and not isinstance(listed, list):
+            raise RegistryError(access.host, f"{access.repository}: it answered with something that is no list of tags")
+        return [name for name in listed or () if isinstance(name, str)], self._next_page(access, url, answer)
+
+    def _next_page(self, access: Access, url: str, answer: Answer) -> str | None:
+        """The next page's address. Only its query is taken over: virtual registries get their own path wrong."""
+        target = next_link(answer.headers.get("link", ""))
+        if target is None:
+            return None
+        following = urljoin(url, target)
+        if not same_origin(following, access.base):
+            host = urlsplit(following).netloc
+            raise RegistryError(
+                access.host, f"{access.repository}: the list of tags is incomplete: it goes on at {host}"
+            )
+        return f"{url.partition('?')[0]}?{urlsplit(following).query}"
+
+
+def next_link(header: str) -> str | None:
+    """The target of `rel="next"` in a Link header (RFC 8288).
+
+    >>> next_link('</v2/a/tags/list?last=x>; rel="next", </b>; rel=prev')
+    '/v2/a/tags/list?last=x'
+    >>> next_link('</b>; rel=prev') is None
+    True
+    """
+    return next((found[1] for found in _LINK.finditer(header) if _NEXT.search(found[2])), None)
+
+
+def problem(access: Access, answer: Answer, what: str) -> RegistryError:
+    """The error that an answer without success means."""
+    codes, said = _errors(answer)
+    told = f" ({_scrubbed(said, access)})" if said else ""
+    if answer.status == 404 or codes & {"MANIFEST_UNKNOWN", "NAME_UNKNOWN"}:
+        missing = "the registry knows no such repository" if "NAME_UNKNOWN" in codes else f"{what} is not there"
+        remedy = "check the name and the tag; what runs now is left as it is"
+        return NotFound(access.host, f"{access.repository}: {missing}{told}", remedy)
+    if answer.status in (401, 403):
+        return access.refusal(f"{what}: unauthorised, or it does not exist (status {answer.status}){told}")
+    return RegistryError(access.host, f"{access.repository}: {what}: status {answer.status}{told}")
+
+
+def _errors(answer: Answer) -> tuple[set[str], str]:
+    """The codes and the words of an error, in the protocol's form or any other."""
+    try:
+        errors = [e for e in json.loads(answer.body)["errors"] if isinstance(e, dict)]
+    except (ValueError, KeyError, TypeError):
+        return set(), answer.quoted()
+    words = " ".join(f"{e.get('code', '')} {e.get('message', '')}".strip() for e in errors)
+    return {str(e.get("code")) for e in errors}, Answer(answer.status, {}, words.encode(), "").quoted()
+
+
+def _scrubbed(text: str, access: Access) -> str:
+    """A registry's words without what we sent it, should it repeat that."""
+    text = _CREDENTIALS.sub(r"\1 ***", text)
+    return text.replace(access.credential.secret.reveal(), "***") if access.credential else text
+
+
+def _manifest_name(reference: ImageRef) -> str:
+    full = with_default_tag(reference)
+    return full.tag or full.digest or ""
+
+
+def _verify(access: Access, body: bytes, name: str) -> None:
+    if is_digest(name) and manifests.digest_of(body, name) != name:
+        raise RegistryError(access.host, f"{access.repository}: what it sends for {name} has another digest")
+
+
+def _not_a_manifest(access: Access, name: str, why: str) -> RegistryError:
+    remedy = "is there a login page or a proxy in the way?"
+    return RegistryError(access.host, f"{access.repository}: the answer for {name} is no manifest: {why}", remedy)
+
+
+def _incomplete(access: Access, page: int, why: str) -> RegistryError:
+    message = f"{access.repository}: the list of tags is incomplete: page {page}: {why}"
+    return RegistryError(access.host, message, "nothing is decided on a part of the tags; it is asked again next time")

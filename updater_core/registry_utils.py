@@ -1,0 +1,258 @@
+"""Which registry serves a reference, and which credentials are ours there.
+
+Credentials come, in this order, from the service's `registry_config`, from `DOCKER_HUB_USERNAME` and
+`DOCKER_HUB_PASSWORD` for Docker Hub, and from Docker's own `config.json` (`credHelpers`, `credsStore`, `auths`:
+https://docs.docker.com/reference/cli/docker/login/). A helper that is missing, hangs or fails harms nobody but
+itself: the registry is asked without credentials, and the problem is named where that turns out not to be enough.
+How they are presented is `registries.auth`'s.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from updater_core import protocols
+from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
+from updater_core.reference import HUB
+
+HUB_TYPE, GENERIC_TYPE = "docker_hub", "generic"
+HELPER_TIMEOUT_SECONDS = 10.0
+HELPER_REMEMBERED_SECONDS = 300.0
+LONGEST_CONFIG_BYTES = 1 << 20
+_HUB_KEY = "https://index.docker.io/v1/"
+_HUB_NAMES = ("index.docker.io", HUB, "registry-1.docker.io")
+_HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_OUR_OWN = re.compile(r"DOCKER_HUB_|WEBHOOK_")
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What we have for a registry: the credential, where it comes from, and what was broken on the way there."""
+
+    credential: Credential | None = None
+    source: str = ""
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """Who we are there, in words."""
+        return self.credential.username if self.credential else "anonymous"
+
+
+def registry_type(reference: ImageRef, settings: RegistrySettings) -> str:
+    """The key of the registry table for a reference: what the settings say, or else what the host says."""
+    return settings.type or (HUB_TYPE if reference.domain == HUB else GENERIC_TYPE)
+
+
+class Logins:
+    """Finds credentials. Keeps what `config.json` says until it changes, and a helper's answer for some minutes."""
+
+    def __init__(self, hub: Credential | None, config_dir: Path | None, clock: protocols.Clock) -> None:
+        self._hub = hub
+        self._path = _config_path(config_dir)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, int] | None = None
+        self._config: Mapping[str, Any] = {}
+        self._problem = ""
+        self._helped: dict[tuple[str, str], tuple[float, Login]] = {}
+
+    def find(self, domain: str, settings: RegistrySettings) -> Login:
+        """The login for a registry's domain; never raises: what is broken is said in `Login.problem`."""
+        if settings.username is not None and settings.password is not None:
+            return Login(Credential(settings.username, settings.password), "registry_config")
+        if domain == HUB and self._hub is not None:
+            return Login(self._hub, "DOCKER_HUB_USERNAME")
+        with self._lock:
+            self._refresh()
+            return self._from_config(domain)
+
+    def _refresh(self) -> None:
+        stamp = _stamp(self._path)
+        if stamp == self._stamp:
+            return
+        self._stamp, self._config, self._problem = stamp, {}, ""
+        self._helped.clear()
+        if stamp is not None and self._path is not None:
+            try:
+                self._config = _read_config(self._path)
+            except (OSError, ValueError) as error:
+                self._problem = f"{self._path} cannot be used: {_why(error)}"
+
+    def _from_config(self, domain: str) -> Login:
+        login = Login(problem=self._problem)
+        helper = self._helper_for(domain)
+        if helper:
+            login = self._ask_helper(helper, _HUB_KEY if domain == HUB else domain)
+        return login if login.credential else self._from_auths(domain, login.problem)
+
+    def _helper_for(self, domain: str) -> str | None:
+        helpers = self._config.get("credHelpers")
+        chosen = helpers if isinstance(helpers, dict) else {}
+        for name in (*_HUB_NAMES, _HUB_KEY) if domain == HUB else (domain,):
+            if isinstance(chosen.get(name), str):
+                return str(chosen[name])
+        store = self._config.get("credsStore")
+        return store if isinstance(store, str) and store else None
+
+    def _from_auths(self, domain: str, problem: str) -> Login:
+        auths = self._config.get("auths")
+        names = _HUB_NAMES if domain == HUB else (domain,)
+        for key, entry in auths.items() if isinstance(auths, dict) else ():
+            if not isinstance(entry, dict) or _host_key(key) not in names:
+                continue
+            try:
+                credential = _credential_of(entry)
+            except ValueError as error:
+                problem = f"the entry {key!r} in {self._path} cannot be used: {error}"
+                continue
+            if credential:
+                return Login(credential, str(self._path))
+        return Login(problem=problem)
+
+    def _ask_helper(self, helper: str, server: str) -> Login:
+        now = self._clock.monotonic()
+        for key in ((helper, server), (helper, "")):
+            known = self._helped.get(key)
+            if known and now < known[0]:
+                return known[1]
+        login, everywhere = _run_helper(helper, server)
+        key = (helper, "" if everywhere else server)
+        self._helped[key] = (self._clock.monotonic() + HELPER_REMEMBERED_SECONDS, login)
+        return login
+
+
+def _run_helper(helper: str, server: str) -> tuple[Login, bool]:
+    """Ask `docker-credential-<helper> get`; return the login, and whether its problem concerns every server.
+
+    The protocol is https://github.com/docker/docker-credential-helpers: the server's name on stdin, JSON on stdout.
+    What a failing helper prints is not repeated: it may hold anything.
+    """
+    program = f"docker-credential-{helper}"
+    path = shutil.which(program) if _HELPER_NAME.fullmatch(helper) else None
+    if path is None:
+        return Login(problem=f"the credential helper {program} of config.json is not installed"), True
+    try:
+        done = subprocess.run(
+            [path, "get"],
+            input=server.encode(),
+            capture_output=True,
+            timeout=HELPER_TIMEOUT_SECONDS,
+            env={k: v for k, v in os.environ.items() if not _OUR_OWN.match(k)},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Login(problem=f"{program} did not answer within {HELPER_TIMEOUT_SECONDS:.0f} s"), True
+    except OSError as error:
+        return Login(problem=f"{program} cannot be run: {_why(error)}"), True
+    return _helper_answer(program, done.returncode, done.stdout), False
+
+
+def _helper_answer(program: str, code: int, output: bytes) -> Login:
+    if code != 0:
+        missing = b"credentials not found" in output.lower()
+        return Login(problem="" if missing else f"{program} failed with exit status {code}")
+    try:
+        answer = json.loads(output)
+        username, secret = answer["Username"], answer["Secret"]
+    except (ValueError, KeyError, TypeError):
+        return Login(problem=f"{program} printed something that is not its protocol's JSON")
+    if not isinstance(username, str) or not isinstance(secret, str) or not secret:
+        return Login()
+    return Login(Credential(username, Secret(secret), is_identity_token=username == "<token>"), program)
+
+
+def _read_config(path: Path) -> Mapping[str, Any]:
+    with path.open("rb") as file:
+        text = file.read(LONGEST_CONFIG_BYTES + 1)
+    if len(text) > LONGEST_CONFIG_BYTES:
+        raise ValueError("it is too long")
+    try:
+        config = json.loads(text)
+    except ValueError:  # the error itself would quote the file
+        raise ValueError("it is not JSON") from None
+    if not isinstance(config, dict):
+        raise ValueError("it is not a JSON object")
+    return config
+
+
+def _credential_of(entry: Mapping[str, Any]) -> Credential | None:
+    """A credential from one entry of `auths`: an identity token, `auth`, or plain user name and password."""
+    username, password = _text(entry, "username"), _text(entry, "password")
+    encoded = _text(entry, "auth")
+    if encoded:
+        username, password = _decoded(encoded)
+    token = _text(entry, "identitytoken")
+    if token:
+        return Credential(username or "<token>", Secret(token), is_identity_token=True)
+    return Credential(username, Secret(password)) if username and password else None
+
+
+def _decoded(encoded: str) -> tuple[str, str]:
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise ValueError("its auth is not base64") from None
+    username, colon, password = text.partition(":")
+    if not colon:
+        raise ValueError("its auth holds no ':'")
+    return username, password.rstrip("\0")  # as Docker's own decoder does
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str:
+    value = entry.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _host_key(key: str) -> str:
+    """The host that a key of `auths` means; keys for a part of a registry (`host/team`) mean no host.
+
+    >>> _host_key("https://index.docker.io/v1/"), _host_key("ghcr.io"), _host_key("ghcr.io/team")
+    ('index.docker.io', 'ghcr.io', '')
+    """
+    host, _, path = re.sub(r"^https?://", "", key).partition("/")
+    return host if path.strip("/") in ("", "v1", "v2") else ""
+
+
+def _config_path(directory: Path | None) -> Path | None:
+    """Docker's `config.json`: in the directory given, in `$DOCKER_CONFIG`, or in `~/.docker`."""
+    named = os.environ.get("DOCKER_CONFIG")
+    if directory is None and named:
+        directory = Path(named)
+    if directory is None:
+        directory = _or_none(lambda: Path.home() / ".docker")
+    return directory / "config.json" if directory else None
+
+
+def _or_none(path: Callable[[], Path]) -> Path | None:
+    try:
+        return path()
+    except RuntimeError:  # a service without a home
+        return None
+
+
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return (-1, -1)  # there, but not ours to see: reading it says why
+    return found.st_mtime_ns, found.st_size
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
