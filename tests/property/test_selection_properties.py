@@ -1,0 +1,218 @@
+"""The choice never depends on the list's order and never goes down; windows are what the clock face says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from updater_core.models import (
+    Ask,
+    Bump,
+    Clock,
+    Decision,
+    History,
+    Hold,
+    Hours,
+    ImageRef,
+    Observation,
+    Policy,
+    Quarantined,
+    Reason,
+    Seen,
+    Tag,
+    Update,
+)
+from updater_core.schedule import is_open, next_close, next_open, parse_windows
+from updater_core.selection import decide
+from updater_core.semver_utils import parse_tag, precedence
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+
+small = st.integers(0, 3)
+tails = st.sampled_from(["", "", "", "-rc.1", "-rc.2", "-alpine", "-r9", "-r10"])
+semver_names = st.builds("{}{}.{}.{}{}".format, st.sampled_from(["", "v"]), small, small, small, tails)
+names = semver_names | st.sampled_from(["latest", "1.2", "20241001", "5a81b1e6", "s-a", "s-b", "s-c", "sha256-aa.sig"])
+moments = st.none() | st.integers(0, 5).map(lambda days: NOW - timedelta(days=days))
+digests = st.integers(0, 5).map(lambda n: f"sha256:{n:064x}")
+tag_lists = st.lists(st.builds(Tag, names, st.none() | digests, moments), max_size=12, unique_by=lambda tag: tag.name)
+memories = st.dictionaries(
+    names, st.builds(Seen, st.none() | digests, moments.map(lambda m: m or NOW), st.booleans(), moments), max_size=8
+)
+faults = st.frozensets(digests, max_size=2)
+policies = st.builds(
+    Policy,
+    semver_range=st.none() | st.sampled_from([">=1 <3", "^1.2.0-rc.1", "~1.1 || 3.x"]),
+    max_bump=st.sampled_from(Bump),
+    allow_prerelease=st.booleans(),
+    tag_exclude=st.sampled_from([(), ("1.*",), ("regexp:v.*",)]),
+    min_age_seconds=st.sampled_from([0.0, 86400.0 * 2]),
+)
+SELECTORS: list[dict[str, Any]] = (
+    [{"semver_pattern": p} for p in ("*", "v*", "*-alpine", "v1.*")]
+    + [{"tag_pattern": p} for p in ("*", "s-*", "[0-9]*")]
+    + [{"tag_regex": r} for r in (".*", r"(?P<version>.*)", r"[^0-9]*(?P<compare>[0-9]+)")]
+)
+
+
+def settle(observation: Observation, policy: Policy, history: History, answers: dict[str, str]) -> Decision:
+    for _ in range(50):
+        outcome = decide(observation, policy, history, NOW)
+        if not isinstance(outcome, Ask):
+            return outcome
+        asked = {name: answers.get(name, f"sha256:{hash_of(name)}") for name in outcome.digests}
+        created = {name: NOW - timedelta(days=len(name)) for name in outcome.created}
+        observation = replace(
+            observation, digests={**observation.digests, **asked}, created={**observation.created, **created}
+        )
+    raise AssertionError("it never stops asking")
+
+
+def hash_of(name: str) -> str:
+    return name.encode().hex().ljust(64, "0")[:64]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Observation, Policy, History, dict[str, str]]:
+    policy = replace(draw(policies), **draw(st.sampled_from(SELECTORS)))
+    listed = draw(tag_lists)
+    current = draw(st.sampled_from([tag.name for tag in listed]) | names) if listed else draw(names)
+    answers = draw(st.dictionaries(names, digests, max_size=6))
+    quarantine = {d: Quarantined(d, "web", Reason.UNHEALTHY, NOW) for d in draw(faults)}
+    history = History(quarantine, draw(memories), draw(st.dictionaries(digests, moments.map(lambda m: m or NOW))))
+    reference = ImageRef("docker.io", "acme/web", current)
+    running = draw(st.frozensets(digests, max_size=2))
+    observation = Observation(reference, running, tags=tuple(listed), clock=draw(st.sampled_from(Clock)))
+    return observation, policy, history, answers
+
+
+@given(cases(), st.randoms(), st.booleans())
+def test_the_order_of_the_list_changes_nothing(case: tuple, chance: object, down: bool) -> None:  # type: ignore[type-arg]
+    observation, policy, history, answers = case
+    policy = replace(policy, allow_downgrade=down)
+    shuffled = list(observation.tags)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert settle(observation, policy, history, answers) == settle(
+        replace(observation, tags=tuple(shuffled)), policy, history, answers
+    )
+
+
+@given(cases())
+def test_an_update_is_a_listed_tag_with_its_digest_and_every_other_tag_has_one_reason(case: tuple) -> None:  # type: ignore[type-arg]
+    observation, policy, history, answers = case
+    outcome = settle(observation, policy, history, answers)
+    listed = {tag.name for tag in observation.tags}
+    turned_down = [rejected.tag for rejected in outcome.rejected]
+    assert len(turned_down) == len(set(turned_down))
+    if isinstance(outcome, Update):
+        assert outcome.target.tag in listed
+        assert outcome.target.digest not in observation.running_digests | history.quarantine.keys()
+        assert {*turned_down, outcome.target.tag} == listed
+    else:
+        assert isinstance(outcome, Hold)
+        assert set(turned_down) <= listed
+        assert outcome.detail
+
+
+@given(cases())
+def test_a_version_never_goes_down(case: tuple) -> None:  # type: ignore[type-arg]
+    observation, policy, history, answers = case
+    policy = replace(policy, semver_pattern="*", tag_pattern=None, tag_regex=None)
+    outcome = settle(observation, policy, history, answers)
+    current = parse_tag(observation.current.tag)
+    if current is None or not isinstance(outcome, Update):
+        return
+    chosen = parse_tag(outcome.target.tag or "")
+    assert chosen is not None
+    assert precedence(chosen) >= precedence(current)
+    assert chosen.variant == current.variant
+
+
+@given(cases())
+def test_a_push_never_goes_back_in_time(case: tuple) -> None:  # type: ignore[type-arg]
+    observation, policy, history, answers = case
+    policy = replace(policy, semver_pattern=None, tag_pattern="*", tag_regex=None, tag_exclude=())
+    observation = replace(observation, clock=Clock.REGISTRY)
+    outcome = settle(observation, policy, history, answers)
+    times = {tag.name: tag.pushed_at for tag in observation.tags}
+    current = times.get(observation.current.tag)
+    if current is None or not isinstance(outcome, Update):
+        return
+    assert times[outcome.target.tag] >= current
+
+
+# ------------------------------------------------------------------------------------------------------------- windows
+
+WINDOWS = [
+    "sat 23:00-02:30",
+    "sun 01:30-03:30",
+    "02:00-03:00",
+    "02:15-02:45,23:30-00:15",
+    "mon-fri 22:00-01:00,sun 00:00-24:00",
+    "sat+sun 00:00-00:30,00:45-01:15",
+]
+# Around both changes of the clock in zones of three kinds: an hour at night, an hour at midnight, half an hour.
+CHANGES = [
+    ("Europe/Berlin", "2026-03-28"),
+    ("Europe/Berlin", "2026-10-24"),
+    ("America/Sao_Paulo", "2018-02-17"),
+    ("America/Sao_Paulo", "2018-11-03"),
+    ("Australia/Lord_Howe", "2026-04-04"),
+    ("Australia/Lord_Howe", "2026-10-03"),
+]
+
+
+def face(moment: datetime, zone: str) -> tuple[int, str]:
+    """Weekday and clock face, as a person in that zone reads them."""
+    local = moment.astimezone(ZoneInfo(zone))
+    return local.weekday(), f"{local:%H:%M}"
+
+
+def oracle(text: str, moment: datetime, zone: str) -> bool:
+    """Written from the meaning, on the text: does any window hold what the clock shows?"""
+    today, clock = face(moment, zone)
+    days = {"mon-fri": {0, 1, 2, 3, 4}, "sat+sun": {5, 6}, "sat": {5}, "sun": {6}}
+    for part in text.split(","):
+        *named, span = part.split()
+        on = days[named[0]] if named else set(range(7))
+        start, end = span.split("-")
+        if start < end:
+            inside = today in on and start <= clock < end
+        else:
+            inside = (today in on and clock >= start) or ((today + 6) % 7 in on and clock < end)
+        if inside:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("text", WINDOWS)
+@pytest.mark.parametrize(("zone", "day"), CHANGES)
+def test_windows_open_and_close_as_the_clock_face_says_minute_by_minute(text: str, zone: str, day: str) -> None:
+    hours = Hours(parse_windows(text), zone)
+    start = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    moments = [start + timedelta(minutes=n) for n in range(3 * 24 * 60)]
+    truth = [oracle(text, moment, zone) for moment in moments]
+    assert [is_open(hours, moment) for moment in moments] == truth
+    following: dict[bool, datetime | None] = {True: None, False: None}
+    for moment, is_so in reversed(list(zip(moments, truth, strict=True))):
+        following[is_so] = moment
+        if moment.minute % 10 == 5:
+            for wanted, function in ((True, next_open), (False, next_close)):
+                if following[wanted] is not None:
+                    assert function(hours, moment) == following[wanted]
+
+
+@given(st.sampled_from(WINDOWS), st.sampled_from(["Pacific/Apia", "Africa/Casablanca", "UTC"]), st.integers(0, 10**8))
+def test_the_next_opening_is_open_and_nothing_before_it_is(text: str, zone: str, seconds: int) -> None:
+    hours, now = Hours(parse_windows(text), zone), datetime(2010, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    opening = next_open(hours, now)
+    assert opening is not None
+    assert is_open(hours, opening)
+    assert opening == now or not is_open(hours, opening - timedelta(seconds=1))
+    step = (opening - now) / 50
+    assert opening == now or not any(is_open(hours, now + step * n) for n in range(50))

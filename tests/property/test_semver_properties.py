@@ -1,0 +1,65 @@
+"""Version order holds for any versions, and is SemVer's own where these are SemVer."""
+
+from __future__ import annotations
+
+import semver
+from hypothesis import given
+from hypothesis import strategies as st
+
+from updater_core.semver_range import parse_range, satisfies
+from updater_core.semver_utils import TagVersion, compare, parse_tag, precedence, version_text
+
+numbers = st.tuples(*[st.integers(0, 3) | st.integers(0, 10**30)] * 3)
+numeric = (st.integers(0, 20) | st.integers(0, 10**30)).map(str)
+words = st.from_regex(r"[0-9A-Za-z-]*[A-Za-z-][0-9A-Za-z-]*", fullmatch=True).filter(lambda text: len(text) < 8)
+prereleases = st.lists(numeric | words, max_size=4).map(tuple)
+versions = st.builds(
+    TagVersion, numbers, prereleases, st.sampled_from(["", "alpine", "r10"]), st.sampled_from(["", "v"])
+)
+close_versions = st.builds(TagVersion, st.tuples(*[st.integers(0, 1)] * 3), prereleases)
+tag_like = st.from_regex(r"v?[0-9]{1,3}(\.[0-9]{1,3}){0,3}(-[0-9A-Za-z_.-]{0,12})?", fullmatch=True) | st.text(
+    max_size=20
+)
+
+
+@given(close_versions, close_versions)
+def test_precedence_is_that_of_the_semver_library(left: TagVersion, right: TagVersion) -> None:
+    theirs = semver.Version.parse(version_text(left)).compare(version_text(right))
+    assert compare(left, right) == theirs
+
+
+@given(versions, versions, versions)
+def test_the_order_is_total(a: TagVersion, b: TagVersion, c: TagVersion) -> None:
+    assert compare(a, b) == -compare(b, a)
+    assert (compare(a, b) == 0) == ((a.numbers, a.prerelease) == (b.numbers, b.prerelease))
+    low, middle, high = sorted((a, b, c), key=precedence)
+    assert compare(low, middle) <= 0
+    assert compare(middle, high) <= 0
+    assert compare(low, high) <= 0
+
+
+@given(numbers, st.lists(numeric, max_size=2), st.sampled_from(["alpha", "beta", "rc", "dev"]))
+def test_a_strict_version_is_read_as_the_library_reads_it(
+    three: tuple[int, int, int], more: list[str], word: str
+) -> None:
+    text = f"{'.'.join(map(str, three))}-{'.'.join([word, *more])}"
+    theirs, ours = semver.Version.parse(text), parse_tag(text)
+    assert ours is not None
+    assert (ours.numbers, ".".join(ours.prerelease)) == ((theirs.major, theirs.minor, theirs.patch), theirs.prerelease)
+
+
+@given(tag_like)
+def test_nothing_that_is_a_tag_breaks_the_reader_and_what_is_read_is_all_there(text: str) -> None:
+    version = parse_tag(text)
+    if version is None:
+        return
+    tail = text.partition("-")[2]
+    assert "-".join(part for part in (".".join(version.prerelease), version.variant) if part) == tail
+    assert text.startswith(version.prefix)
+
+
+@given(close_versions, close_versions)
+def test_a_comparator_agrees_with_the_order(left: TagVersion, right: TagVersion) -> None:
+    left, right = TagVersion(left.numbers), TagVersion(right.numbers)
+    for operator, holds in ((">", compare(left, right) > 0), ("<=", compare(left, right) <= 0)):
+        assert satisfies(parse_range(operator + version_text(right)), left) is holds

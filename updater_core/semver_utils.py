@@ -1,0 +1,102 @@
+"""Versions in tags: take one apart, and which of two is higher. Pure.
+
+Precedence is SemVer 2.0.0 §11 (https://semver.org/#spec-item-11). Reading is wider and narrower than the standard, on
+purpose, because tags are not SemVer strings:
+
+- wider: one `v` in front, and leading zeros (`2024.10.01`), are understood;
+- narrower than §9: a hyphen tail is a prerelease only where it says so (`-rc.1`, `-beta2`, `-4`); every other tail
+  (`-alpine3.19`, `-slim`, `-r10`, `-ls132`) is a variant of the image, and variants have no order among each other.
+
+Three numbers are required. Nothing is coerced: `1.2`, `1.2.3.4`, `20241001`, `5a81b1e6` and `1.2.3rc1` are no versions.
+Build metadata cannot occur, as `+` is outside the tag grammar.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+Precedence = tuple[tuple[int, int, int], bool, tuple[tuple[int, int, str], ...]]
+
+_PRERELEASE_WORDS = frozenset(
+    {"alpha", "beta", "a", "b", "c", "rc", "pre", "preview", "dev", "ea", "m", "milestone", "next"}
+    | {"nightly", "snapshot", "canary", "unstable"}
+)
+_VERSION = re.compile(r"(v?)([0-9]+)\.([0-9]+)\.([0-9]+)(?:-([0-9A-Za-z_.-]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class TagVersion:
+    """A tag read as a version: `prefix` is `v` or empty, `prerelease` its identifiers, `variant` the rest."""
+
+    numbers: tuple[int, int, int]
+    prerelease: tuple[str, ...] = ()
+    variant: str = ""
+    prefix: str = ""
+
+
+def parse_tag(text: str) -> TagVersion | None:
+    """Read `text` as a version, or return None where it is none.
+
+    >>> parse_tag("v1.2.3-rc.1-alpine")
+    TagVersion(numbers=(1, 2, 3), prerelease=('rc', '1'), variant='alpine', prefix='v')
+    >>> parse_tag("1.2") is None
+    True
+    """
+    found = _VERSION.fullmatch(text)
+    if found is None:
+        return None
+    prefix, major, minor, patch, tail = found.groups()
+    numbers = (int(major), int(minor), int(patch))
+    if tail is None:
+        return TagVersion(numbers, (), "", prefix)
+    prerelease, variant = split_tail(tail)
+    identifiers = tuple(prerelease.split(".")) if prerelease else ()
+    return None if "" in identifiers else TagVersion(numbers, identifiers, variant, prefix)
+
+
+@functools.lru_cache(maxsize=1024)  # the tags of a repository share a few tails
+def split_tail(tail: str) -> tuple[str, str]:
+    """Part what follows the numbers and their hyphen into prerelease and variant, either of them empty.
+
+    >>> split_tail("rc.1-alpine"), split_tail("alpine3.19"), split_tail("beta2"), split_tail("r10")
+    (('rc.1', 'alpine'), ('', 'alpine3.19'), ('beta2', ''), ('', 'r10'))
+    """
+    parts = tail.split("-")
+    count = 0
+    while count < len(parts) and _is_prerelease(parts[count]):
+        count += 1
+    return "-".join(parts[:count]), "-".join(parts[count:])
+
+
+def precedence(version: TagVersion) -> Precedence:
+    """A key that sorts versions by SemVer 2.0.0 §11, lowest first. Prefix and variant have no say in it."""
+    return version.numbers, not version.prerelease, tuple(_identifier_key(i) for i in version.prerelease)
+
+
+def compare(left: TagVersion, right: TagVersion) -> int:
+    """-1, 0 or 1 as `left` is lower than, equal to or higher than `right`."""
+    ours, theirs = precedence(left), precedence(right)
+    return (ours > theirs) - (ours < theirs)
+
+
+def version_text(version: TagVersion) -> str:
+    """`1.2.3-rc.1`: the version alone, without the tag's prefix and variant."""
+    dotted = ".".join(map(str, version.numbers))
+    return f"{dotted}-{'.'.join(version.prerelease)}" if version.prerelease else dotted
+
+
+def _is_prerelease(part: str) -> bool:
+    """Whether the first identifier that is not a number, its trailing digits aside, is one of the words."""
+    for identifier in part.split("."):
+        word = identifier.rstrip("0123456789")
+        if word:
+            return word.lower() in _PRERELEASE_WORDS
+    return part != ""
+
+
+def _identifier_key(identifier: str) -> tuple[int, int, str]:
+    if identifier.isascii() and identifier.isdigit():  # numbers are lower than words, and compared as numbers
+        return 0, int(identifier), ""
+    return 1, 0, identifier

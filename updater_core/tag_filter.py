@@ -1,0 +1,177 @@
+"""Tag names: which of them a policy means, what part of a name is compared, and the natural order of names. Pure.
+
+A selector takes a tag's name and gives the text to compare, or None where the tag is not meant:
+
+- `semver_pattern`: literal text around one `*`; the text is what the `*` stands for;
+- `tag_regex` with a group `version` or `compare`: what the group caught;
+- `tag_pattern`, and `tag_regex` without such a group: the whole name (it is the time of the push that is compared).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from updater_core.models import Policy
+
+Matcher = Callable[[str], bool]
+Extract = Callable[[str], str | None]
+NaturalKey = tuple[tuple[int, int, str], ...]
+
+_REGEX_ENTRY = "regexp:"
+# What signing and scanning tools store beside an image in the same repository, under tags of their own.
+_ARTEFACT_PREFIX = "sha256-"
+_ARTEFACT_SUFFIXES = (".sig", ".att", ".sbom")
+
+_TAG_CHARACTERS = re.compile(r"[0-9A-Za-z_.-]*")
+_GLOB_CHARACTERS = re.compile(r"(?:[0-9A-Za-z_.*?-]|\[[!]?\]?[^\]]*\])+")
+_RUNS = re.compile(r"[0-9]+|[^0-9]+")
+
+
+class Order(Enum):
+    """What makes one tag newer than another."""
+
+    VERSION = "version"
+    KEY = "key"
+    PUSH = "push"
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Which tags are meant, and how they are compared. `keeps_variant`: tags stay with the current tag's variant even
+    where the current tag itself is not meant."""
+
+    extract: Extract
+    order: Order
+    keeps_variant: bool = False
+
+
+def selector_of(policy: Policy) -> Selector | None:
+    """The policy's selector; None where it has none and the digest of the current tag is watched."""
+    if policy.semver_pattern is not None:
+        return _semver_selector(policy.semver_pattern)
+    if policy.tag_regex is not None:
+        return _regex_selector(policy.tag_regex)
+    if policy.tag_pattern is not None:
+        return _glob_selector(policy.tag_pattern)
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def excluder(entries: tuple[str, ...]) -> Matcher:
+    """A test for tags that are never chosen: artefacts of signing tools, and what the entries name."""
+    own = tuple(_entry_matcher(entry) for entry in entries)
+
+    def excluded(tag: str) -> bool:
+        if tag.startswith(_ARTEFACT_PREFIX) or tag.endswith(_ARTEFACT_SUFFIXES):
+            return True
+        return bool(own) and any(matches(tag) for matches in own)
+
+    return excluded
+
+
+def natural_key(text: str) -> NaturalKey:
+    """A key that sorts runs of digits as numbers of any size, and everything else as text.
+
+    >>> sorted(["build-10", "build-9", "build-9b"], key=natural_key)
+    ['build-9', 'build-9b', 'build-10']
+    """
+    return tuple((0, int(run), "") if "0" <= run[0] <= "9" else (1, 0, run) for run in _RUNS.findall(text))
+
+
+# ----------------------------------------------------------------------------------------------- the parser's checks
+
+
+def check_semver_pattern(text: str) -> str | None:
+    """A sentence on what is wrong with a `semver_pattern`, or None."""
+    if text.count("*") != 1:
+        return f"{text!r} holds {text.count('*')} '*'; write literal text around exactly one, such as v* or v*-alpine"
+    if not _TAG_CHARACTERS.fullmatch(text.replace("*", "")):
+        return f"{text!r} matches no tag; beside the '*' only letters, digits, '_', '.' and '-' may stand"
+    return None
+
+
+def check_tag_pattern(text: str) -> str | None:
+    """A sentence on what is wrong with a `tag_pattern`, or None."""
+    if not text:
+        return "an empty pattern matches no tag; write a glob such as staging-*"
+    if not _GLOB_CHARACTERS.fullmatch(text):
+        return f"{text!r} matches no tag; write a glob on the tag alone, such as staging-* or build-[0-9]*"
+    return None
+
+
+def check_tag_regex(text: str) -> str | None:
+    """A sentence on what is wrong with a `tag_regex`, or None."""
+    try:
+        groups = re.compile(text).groupindex
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"{text!r} is not a regular expression: {error}"
+    if not text:
+        return "an empty expression matches no tag; write one such as ^staging-[a-f0-9]{7}$"
+    if "version" in groups and "compare" in groups:
+        return f"{text!r} has both groups, 'version' and 'compare'; keep the one that orders the tags"
+    return None
+
+
+def check_exclude(text: str) -> str | None:
+    """A sentence on what is wrong with one entry of `tag_exclude`, or None."""
+    if text.startswith(_REGEX_ENTRY):
+        return check_tag_regex(text.removeprefix(_REGEX_ENTRY))
+    return check_tag_pattern(text)
+
+
+# ------------------------------------------------------------------------------------------------------- the matchers
+
+
+@functools.lru_cache(maxsize=256)
+def _semver_selector(pattern: str) -> Selector:
+    """Digits and dots next to the `*` (`v1.*`) are asked for, and still part of the version."""
+    prefix, _, suffix = pattern.partition("*")
+    start = len(prefix.rstrip("0123456789."))
+    end = len(suffix.lstrip("0123456789."))
+    shortest = len(prefix) + len(suffix)
+
+    def extract(tag: str) -> str | None:
+        if len(tag) < shortest or not tag.startswith(prefix) or not tag.endswith(suffix):
+            return None
+        return tag[start : len(tag) - end]
+
+    return Selector(extract, Order.VERSION, keeps_variant=end == 0)
+
+
+@functools.lru_cache(maxsize=256)
+def _regex_selector(expression: str) -> Selector:
+    compiled = re.compile(expression)
+    group = next((name for name in ("version", "compare") if name in compiled.groupindex), None)
+
+    def extract(tag: str) -> str | None:
+        found = compiled.fullmatch(tag)
+        return found[group or 0] if found else None
+
+    order = {"version": Order.VERSION, "compare": Order.KEY, None: Order.PUSH}[group]
+    return Selector(extract, order)
+
+
+@functools.lru_cache(maxsize=256)
+def _glob_selector(pattern: str) -> Selector:
+    matches = _glob_matcher(pattern)
+    return Selector(lambda tag: tag if matches(tag) else None, Order.PUSH)
+
+
+def _entry_matcher(entry: str) -> Matcher:
+    if not entry.startswith(_REGEX_ENTRY):
+        return _glob_matcher(entry)
+    compiled = re.compile(entry.removeprefix(_REGEX_ENTRY))
+    return lambda tag: compiled.fullmatch(tag) is not None
+
+
+def _glob_matcher(pattern: str) -> Matcher:
+    literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    if pattern == literal + "*":
+        return lambda tag: tag.startswith(literal)
+    compiled = re.compile(fnmatch.translate(pattern))
+    return lambda tag: tag.startswith(literal) and compiled.match(tag) is not None
