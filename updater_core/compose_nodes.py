@@ -1,0 +1,241 @@
+"""YAML nodes of compose text: parse, look up, find a scalar's exact span, compare two texts. Pure.
+
+libyaml only reads; nothing is ever dumped. Marks count code points of the text given to it without byte-order mark.
+Merge keys: https://docs.docker.com/reference/compose-file/fragments/ (explicit key first, then sources left to right).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from updater_core.errors import UpdaterError
+from updater_core.models import Reason
+
+BOM = "\ufeff"
+MERGE = "<<"
+
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+_NULL_TAG = "tag:yaml.org,2002:null"
+_PROPERTIES = re.compile(r"(?:(?:&[^\s,\[\]{}]+|!<[^>]*>|![^\s,\[\]{}]*)(?:[ \t]+#[^\r\n]*|\s)+)*")
+
+
+class Refused(UpdaterError):
+    """Text that cannot be read or edited. Inner to the compose modules: their doors hand it out as a value."""
+
+    def __init__(self, detail: str, remedy: str = "Change it by hand.", reason: Reason = Reason.NOT_EDITABLE) -> None:
+        super().__init__(detail, remedy)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """One YAML document of a file. `text`: the whole file's without byte-order mark; `offset`: that mark's length."""
+
+    path: str
+    text: str
+    offset: int
+    root: MappingNode
+
+
+def documents(path: str, text: str) -> tuple[Document, ...]:
+    """The documents of a file, empty ones left out; Refused (file_unreadable, with the line) where it is no YAML."""
+    loader: Any = getattr(yaml, "CSafeLoader", None)
+    if loader is None:
+        raise _unreadable(
+            "PyYAML was built without libyaml, so compose files cannot be read exactly",
+            "Install a PyYAML wheel for this platform, or libyaml and its headers before PyYAML.",
+        )
+    body = text.removeprefix(BOM)
+    try:
+        roots = [root for root in yaml.compose_all(body, Loader=loader) if not is_null(root)]
+    except (yaml.YAMLError, RecursionError) as error:
+        raise _unreadable(
+            f"{path}: {_problem(body, error)}", f"`docker compose -f {path} config` shows the same."
+        ) from None
+    if not all(isinstance(root, MappingNode) for root in roots):
+        raise _unreadable(f"{path} is not a compose file: it holds no mapping", "Check `compose_file`.")
+    return tuple(Document(path, body, len(text) - len(body), root) for root in roots if isinstance(root, MappingNode))
+
+
+def is_null(node: Node) -> bool:
+    """Whether a node is empty, `~` or `null`."""
+    return isinstance(node, ScalarNode) and node.tag == _NULL_TAG
+
+
+def line(node: Node) -> int:
+    """The line a node starts on, from one."""
+    return int(node.start_mark.line) + 1
+
+
+def lookup(mapping: MappingNode, key: str) -> Node | None:
+    """The value of `key`, its own or from merge keys; Refused where a mapping that counts has the key twice."""
+    for layer in layers(mapping):
+        values = [value for name, value in _pairs(layer) if name == key]
+        if len(values) > 1:
+            raise Refused(
+                f"line {line(values[1])}: {key!r} is there twice (first on line {line(values[0])}), "
+                "which Compose does not accept",
+                "Remove one of the two.",
+            )
+        if values:
+            return values[0]
+    return None
+
+
+def keys(mapping: MappingNode) -> tuple[str, ...]:
+    """Every key of a mapping, those from merge keys included, each once."""
+    return tuple(
+        dict.fromkeys(name for layer in layers(mapping) for name, _ in _pairs(layer) if name and name != MERGE)
+    )
+
+
+def layers(mapping: MappingNode) -> tuple[MappingNode, ...]:
+    """The mapping and what it merges in, the one that wins first. A loop is walked once."""
+    found: list[MappingNode] = []
+    ahead = [mapping]
+    while ahead:
+        layer = ahead.pop()
+        if any(layer is other for other in found):
+            continue
+        found.append(layer)
+        sources = [value for name, value in _pairs(layer) if name == MERGE]
+        if len(sources) > 1:
+            raise Refused(f"line {line(sources[1])}: two '<<' in one mapping", "Write one '<<: [*first, *second]'.")
+        ahead += [source for value in sources for source in reversed(_merged(value))]
+    return tuple(found)
+
+
+def edges(root: Node) -> Iterator[tuple[Node, str, Node]]:
+    """Every (parent, key, child) of a document once; the key is empty for list items and for keys themselves."""
+    seen: set[int] = set()
+    ahead = [root]
+    while ahead:
+        node = ahead.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        for key, child in _children(node):
+            yield node, key, child
+            ahead.append(child)
+
+
+def span(document: Document, node: ScalarNode) -> tuple[int, int]:
+    """Where the value of a scalar stands in `document.text`, without anchor, tag, quotes or block header.
+
+    Refused where the text there is not the value itself (escapes, folded lines).
+    """
+    start, end = node.start_mark.index, node.end_mark.index
+    properties = _PROPERTIES.match(document.text, start, end)
+    start = properties.end() if properties else start
+    if node.style in ("'", '"'):
+        start, end = start + 1, end - 1
+    elif node.style in ("|", ">"):
+        body = re.compile(r"[^\r\n]*").match(document.text, start, end)
+        start = body.end() if body else start
+        inside = document.text[start:end]
+        start, end = start + len(inside) - len(inside.lstrip()), start + len(inside.rstrip())
+    if document.text[start:end] != node.value:
+        raise Refused(
+            f"line {line(node)}: the value is written with escapes or over several lines",
+            "Write it plainly on one line.",
+        )
+    return start, end
+
+
+def is_same_but(before: Sequence[Document], after: Sequence[Document], changed: Mapping[int, str]) -> bool:
+    """Whether `after` is `before` node by node, but for scalars: `changed` maps their start to the new value."""
+    ahead: list[tuple[Node, Node]] = [(old.root, new.root) for old, new in zip(before, after, strict=False)]
+    seen: set[tuple[int, int]] = set()
+    while ahead:
+        old, new = ahead.pop()
+        if (id(old), id(new)) in seen:
+            continue
+        seen.add((id(old), id(new)))
+        if not _is_alike(old, new, changed):
+            return False
+        children = zip(_children(old), _children(new), strict=True)
+        ahead += [(old_child, new_child) for (_, old_child), (_, new_child) in children]
+    return len(before) == len(after)
+
+
+def is_aliased_elsewhere(root: Node, scalar: ScalarNode, tables: frozenset[int]) -> bool:
+    """Whether aliases carry an image's text to anywhere but images of services (`tables`: ids of mappings that list
+    them) and `x-` templates: then a change of it would change more than images.
+    """
+    parents: dict[int, list[tuple[Node, str]]] = {}
+    for parent, key, child in edges(root):
+        parents.setdefault(id(child), []).append((parent, key))
+    ahead: list[tuple[Node, str]] = [(scalar, "image")]
+    seen: set[tuple[int, str]] = set()
+    while ahead:
+        node, role = ahead.pop()
+        for parent, key in parents.get(id(node), []):
+            step = (parent, _role(parent, key, role))
+            if (parent is root and key.startswith("x-")) or (id(parent) in tables and role == "service"):
+                continue
+            if parent is root:
+                return True
+            if (id(parent), step[1]) not in seen:
+                seen.add((id(parent), step[1]))
+                ahead.append(step)
+    return False
+
+
+def _role(parent: Node, key: str, role: str) -> str:
+    """What `parent` is, one step up from an image's text: a mapping like a service's, or anything else."""
+    if role == "image":
+        return "service" if key == "image" else "other"
+    is_merge = key == MERGE or isinstance(parent, SequenceNode)
+    return "service" if role == "service" and is_merge else "other"
+
+
+def _is_alike(old: Node, new: Node, changed: Mapping[int, str]) -> bool:
+    if type(old) is not type(new):
+        return False
+    if isinstance(old, ScalarNode) and isinstance(new, ScalarNode):
+        start = old.start_mark.index
+        is_tag_kept = old.tag == new.tag or start in changed
+        return bool(is_tag_kept and old.style == new.style and new.value == changed.get(start, old.value))
+    return bool(old.tag == new.tag and len(old.value) == len(new.value))
+
+
+def _pairs(mapping: MappingNode) -> list[tuple[str, Node]]:
+    """Key texts with values; the key `<<` only where it merges, and no text for what is no plain key."""
+    return [(_key_text(key), value) for key, value in mapping.value]
+
+
+def _key_text(key: Node) -> str:
+    if not isinstance(key, ScalarNode):
+        return ""
+    return "" if key.value == MERGE and key.tag != _MERGE_TAG else str(key.value)
+
+
+def _merged(node: Node) -> list[MappingNode]:
+    sources = node.value if isinstance(node, SequenceNode) else [node]
+    return [source for source in sources if isinstance(source, MappingNode)]
+
+
+def _children(node: Node) -> list[tuple[str, Node]]:
+    if isinstance(node, MappingNode):
+        return [("", key) for key, _ in node.value] + _pairs(node)
+    return [("", child) for child in node.value] if isinstance(node, SequenceNode) else []
+
+
+def _problem(text: str, error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    position = getattr(error, "position", None)
+    if mark is not None:
+        return f"line {mark.line + 1}: {getattr(error, 'problem', None) or 'is not YAML'}"
+    if isinstance(position, int):
+        return f"line {text.count(chr(10), 0, position) + 1}: {getattr(error, 'reason', 'is not YAML')}"
+    return "is nested too deeply" if isinstance(error, RecursionError) else "is not YAML"
+
+
+def _unreadable(detail: str, remedy: str) -> Refused:
+    return Refused(detail, remedy, Reason.FILE_UNREADABLE)
