@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -38,8 +39,11 @@ class DockerEngine:
         self._host = host
         self._client: docker.APIClient | None = None
         self._images: dict[str, Image] = {}
+        self._lock = threading.Lock()  # a requests session is for one thread at a time
 
     def version(self) -> str:
+        """Asked over a new connection: an engine that is going down still answers on an old one."""
+        self.close()
         return str(self._call("ask its version", lambda api: api.version()["Version"]))
 
     def platform(self) -> str:
@@ -140,8 +144,10 @@ class DockerEngine:
             self._call(f"remove image {image_id[:19]}", lambda api: _or_none(api.remove_image, image_id))
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        """Give the connection back; the next call makes a new one."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
             self._client = None
 
     def _list(self, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -149,7 +155,7 @@ class DockerEngine:
         return list(found)
 
     def _call(self, what: str, ask: Any) -> Any:
-        with _seam(what):
+        with _seam(what), self._lock:
             if self._client is None:
                 self._client = self._connect(_CALL_TIMEOUT_SECONDS)
             return ask(self._client)

@@ -16,7 +16,7 @@ from updater_core.restart import restart
 
 _LOOK_EVERY_SECONDS = 0.25
 _ENGINE_PATIENCE_SECONDS = 300.0
-_MOST_OUTAGES = 3
+MOST_OUTAGES = 10
 
 
 def gate_new(plan: Plan, tools: Tools) -> None:
@@ -64,7 +64,7 @@ def _expectation(move: Move, policy: GatePolicy, old_ids: frozenset[str]) -> hea
 def _gate(plan: Plan, wanted: Sequence[health.Expectation], tools: Tools) -> None:
     """Look until every expectation is proven. An engine that goes away proves nothing: wait for it, bring the unit up
     again (an outage stops containers without asking), begin anew."""
-    for _ in range(_MOST_OUTAGES):
+    for _ in range(MOST_OUTAGES):
         try:
             _watch(plan.project.name, wanted, tools)
         except EngineUnavailable:
@@ -109,17 +109,20 @@ def _tell_once(text: str, said: str, tools: Tools) -> str:
 
 
 def await_engine(tools: Tools) -> None:
-    """Return when the engine answers; EngineUnavailable when it does not within five minutes."""
+    """Return when the engine has answered twice, a second apart (one that goes down or comes up may answer once);
+    EngineUnavailable when it does not within five minutes."""
     deadline = tools.clock.monotonic() + _ENGINE_PATIENCE_SECONDS
-    while True:
+    answers = 0
+    while answers < 2:
+        tools.clock.sleep(1.0)
         try:
             tools.engine.version()
+            tools.engine.compose_containers()
+            answers += 1
         except EngineUnavailable:
+            answers = 0
             if tools.clock.monotonic() > deadline:
                 raise
-            tools.clock.sleep(1.0)
-        else:
-            return
 
 
 def _restart_after_outage(plan: Plan, tools: Tools) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from updater_core.models import (
@@ -34,6 +34,7 @@ CHANGES_KEPT = 20
 QUARANTINE_KEPT = 10
 DIGESTS_KEPT = 10
 OWNER_ROLLBACK = "owner_rollback"  # a plan's kind
+NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # stands for a build time that was asked for and not to be believed
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 6 * 3600.0
 
@@ -136,7 +137,12 @@ def history_of(state: State, name: str, repository_key: str) -> History:
     """What matters to a choice for this service in this repository (`ImageRef.key`)."""
     service = service_of(state, name)
     quarantine = {entry.digest: entry for entry in service.quarantine}
-    return History(quarantine, state.seen.get(repository_key, {}), service.digest_seen)
+    seen = {tag: _believable(each) for tag, each in state.seen.get(repository_key, {}).items()}
+    return History(quarantine, seen, service.digest_seen)
+
+
+def _believable(seen: Seen) -> Seen:
+    return replace(seen, created_at=None) if seen.created_at == NO_TIME else seen
 
 
 # ------------------------------------------------------------------------------------------------------ a check
@@ -386,9 +392,10 @@ def _seen(known: Mapping[str, Seen] | None, tag: str, digest: str | None, now: d
 
 
 def note_created(state: State, repository_key: str, created: Mapping[str, datetime | None]) -> State:
-    """Remember the build times that images gave for these tags; unknown tags and times are left out."""
+    """Remember the build times that images gave for these tags; a time that none could give is remembered as such, so
+    that it is not asked for again."""
     known = state.seen.get(repository_key, {})
-    times = {tag: replace(known[tag], created_at=time) for tag, time in created.items() if time and tag in known}
+    times = {tag: replace(known[tag], created_at=time or NO_TIME) for tag, time in created.items() if tag in known}
     return replace(state, seen={**state.seen, repository_key: {**known, **times}}) if times else state
 
 
@@ -398,6 +405,11 @@ def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
     others = {key: time for key, time in service.digest_seen.items() if key != digest}
     recent = [*others.items(), (digest, service.digest_seen.get(digest, now))][-DIGESTS_KEPT:]
     return _with(state, name, replace(service, digest_seen=dict(recent)))
+
+
+def without_time(state: State, repository_key: str) -> tuple[str, ...]:
+    """The tags whose images were asked for their build time, and had none to be believed."""
+    return tuple(tag for tag, seen in state.seen.get(repository_key, {}).items() if seen.created_at == NO_TIME)
 
 
 def note_rest(state: State, host: str, until: datetime) -> State:

@@ -157,10 +157,10 @@ def _restart_old_and_gate(plan: Plan, cause: Cause, tools: Tools) -> None:
 
 
 def _roll_back_when_possible(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
-    for _ in range(3):
-        gate.await_engine(tools)
+    for _ in range(gate.MOST_OUTAGES):
         with suppress(EngineUnavailable):
             return roll_back(plan, cause, tools)
+        gate.await_engine(tools)
     raise EngineUnavailable("the engine keeps going away", "see the engine's own log")
 
 

@@ -142,6 +142,15 @@ class Shop:
                         client.api.remove_image(name)
         client.close()
 
+    def forget_holds(self) -> None:
+        """Remove the names under which the updater holds images of this shop."""
+        client = self.client
+        for image in client.images.list():
+            for tag in image.tags:
+                if tag.startswith("docker-updater.invalid/hold/" + self.name):
+                    client.api.remove_image(tag)
+        client.close()
+
     # ------------------------------------------------------------------------------------------------- the updater
 
     def config(self) -> dict[str, Any]:
@@ -165,7 +174,7 @@ class Shop:
 
     def world(self) -> World:
         if self.engine_host:
-            os.environ["DOCKER_HOST"] = self.engine_host
+            raise AssertionError("an engine of its own is reached through `run` and `updater` only")
         logging.getLogger("updater").setLevel(logging.INFO)
         config = config_utils.parse(self.config(), {}, str(self.folder / "config.json"))
         return wire(config, SystemClock())
@@ -198,7 +207,7 @@ class Shop:
         labels = [f"com.docker.compose.project={self.name}", f"com.docker.compose.service={service}"]
         client = self.client
         try:
-            return list(client.containers.list(all=True, filters={"label": labels}))
+            return list(client.containers.list(all=True, ignore_removed=True, filters={"label": labels}))
         finally:
             client.close()
 

@@ -1,0 +1,97 @@
+"""The engine stops, or is killed, in the middle of an update: the service ends on old or new, whole, and no release is
+blamed for what the engine did. On an engine of the tests' own."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import lab
+from tests.support.fake_registry import FakeRegistry
+from tests.support.lab import Shop, until
+from tests.support.private_engine import PrivateEngine
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def private() -> Iterator[PrivateEngine]:
+    made = PrivateEngine()
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path, registry: FakeRegistry, private: PrivateEngine) -> Iterator[Shop]:
+    if not private.answers():
+        private.start()
+    made = Shop(tmp_path, registry, engine_host=private.host, policy={"health_stable": 4})
+    made.push("latest", lab.good("one"))
+    made.write()
+    made.up()
+    yield made
+    made.down()
+
+
+def journal_says(shop: Shop, word: str) -> bool:
+    found = (shop.folder / "state" / "journal").glob("*.json")
+    with contextlib.suppress(OSError):
+        return any(word in path.read_text() for path in found)
+    return False
+
+
+def runs(shop: Shop, release: str) -> bool:
+    return (release, "running") in shop.releases()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_an_engine_that_goes_and_comes_back_during_the_gate_costs_no_release_its_good_name(
+    shop: Shop, private: PrivateEngine, how: signal.Signals
+) -> None:
+    shop.push("latest", lab.good("two"))
+    child = shop.updater("--once")
+    until(lambda: journal_says(shop, '"applying"') and runs(shop, "two"), 60, "the new release is at the gate")
+    private.end(how)
+    private.start()
+    out, _ = child.communicate(timeout=200)
+    assert child.returncode == 0, out
+    assert shop.releases() == [("two", "running")]
+    assert shop.state()["quarantine"] == []
+    assert shop.strays() == []
+
+
+def test_updater_and_engine_killed_together_the_next_start_brings_the_service_back(
+    shop: Shop, private: PrivateEngine
+) -> None:
+    shop.push("latest", lab.good("two"))
+    child = shop.updater("--once")
+    until(lambda: journal_says(shop, '"applying"'), 60, "the update is under way")
+    child.kill()
+    private.end(signal.SIGKILL)
+    child.communicate()
+    private.start()
+    code, out = shop.run("--once")
+    assert code in (0, 1), out
+    [(release, status)] = shop.releases()
+    assert status == "running", out
+    assert release in ("one", "two")
+    assert shop.strays() == []
+
+
+def test_without_an_engine_the_status_is_unknown_and_the_exit_status_says_so(
+    shop: Shop, private: PrivateEngine
+) -> None:
+    private.end(signal.SIGTERM)
+    code, out = shop.run("--once")
+    assert code == 3, out
+    assert shop.state()["status"] == "unknown"
+    assert shop.state()["reason"] == "engine_error"
+    private.start()
+    shop.up()
+    assert shop.run("--once")[0] == 0
+    assert shop.state()["status"] == "up_to_date"

@@ -1,0 +1,71 @@
+"""A second dockerd for tests that stop or kill it: own data, own socket, no network of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import docker
+
+from tests.support.lab import until
+
+
+class PrivateEngine:
+    """Start it, kill it, start it again. Its containers need `network_mode: none`."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="dau-"))  # short: socket paths may have 108 characters
+        (self.folder / "daemon.json").write_text("{}")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.folder}/docker.sock"
+
+    def start(self) -> None:
+        """Start the engine, and return when it answers."""
+        for stale in ("pid", "exec/containerd/containerd.pid"):
+            (self.folder / stale).unlink(missing_ok=True)
+        log = (self.folder / "log").open("ab")
+        argv = [
+            "dockerd", "--config-file", str(self.folder / "daemon.json"), "--data-root", str(self.folder / "data"),
+            "--exec-root", str(self.folder / "exec"), "--pidfile", str(self.folder / "pid"), "-H", self.host,
+            "--bridge", "none", "--iptables=false", "--ip6tables=false",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+        self._starts += 1
+        until(self.answers, 60, "the private engine answers")
+
+    def answers(self) -> bool:
+        try:
+            client = docker.DockerClient(base_url=self.host, timeout=5)
+            client.ping()
+            client.close()
+        except (docker.errors.DockerException, OSError):
+            return False
+        return True
+
+    def end(self, number: signal.Signals) -> None:
+        """Send a signal to dockerd and wait until it is gone."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(60)
+            self._process = None
+
+    def close(self) -> None:
+        """Stop it and remove all that it had."""
+        if self.answers():
+            client = docker.DockerClient(base_url=self.host)
+            for container in client.containers.list(all=True):
+                with contextlib.suppress(docker.errors.APIError):
+                    container.remove(force=True)
+            client.close()
+        self.end(signal.SIGTERM)
+        for _ in range(self._starts + 1):  # dockerd binds its data folder onto itself at each start
+            subprocess.run(["umount", str(self.folder / "data")], check=False, capture_output=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
