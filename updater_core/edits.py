@@ -56,9 +56,7 @@ def remove_strays(plan: Plan, tools: Tools) -> None:
 def proof_problem(before: Mapping[str, Any], after: Mapping[str, Any], moves: Sequence[Move]) -> str | None:
     """What differs between two models of a project besides the images of `moves`; None where nothing does."""
     wanted = {move.service: move for move in moves}
-    rest_before = {key: value for key, value in before.items() if key != "services"}
-    rest_after = {key: value for key, value in after.items() if key != "services"}
-    if rest_before != rest_after or before["services"].keys() != after["services"].keys():
+    if _around(before) != _around(after) or before["services"].keys() != after["services"].keys():
         return "something outside the services differs"
     for service, old in before["services"].items():
         new = after["services"][service]
@@ -67,6 +65,11 @@ def proof_problem(before: Mapping[str, Any], after: Mapping[str, Any], moves: Se
         if {**old, "image": None} != {**new, "image": None} or (service not in wanted and old != new):
             return f"service {service} differs"
     return None
+
+
+def _around(model: Mapping[str, Any]) -> dict[str, Any]:
+    """All of a model that deploys something, but the services: `x-…` are templates that services were made from."""
+    return {key: value for key, value in model.items() if key != "services" and not key.startswith("x-")}
 
 
 def replace_files(staged: Sequence[Staged], tools: Tools) -> None:

@@ -18,6 +18,7 @@ from updater_core.compose_edit import (
     put_back,
     set_image,
 )
+from updater_core.compose_nodes import documents, is_same_but
 from updater_core.models import Edit, Mark, Reason
 
 OLD_DIGEST = "sha256:" + "0" * 63 + "1"
@@ -556,3 +557,31 @@ def test_decoded_bytes_come_back_exactly(data: bytes) -> None:
 def test_bytes_that_are_not_utf8_are_refused_with_a_sentence(data: bytes, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         decode(data)
+
+
+# ------------------------------------------------------------------------------------------------------------ proofs
+
+
+@pytest.mark.parametrize(
+    ("image", "env", "target"),
+    [("nginx:${A}.${B}", "A=1\nB=2", "nginx:3.2"), ("nginx${TAIL:-}", "", "nginx:1.3")],
+)
+def test_parts_of_a_tag_are_not_guessed_even_where_one_would_fit(image: str, env: str, target: str) -> None:
+    assert "variable" in refusal(in_service(image), target, env=env).remedy
+
+
+@pytest.mark.parametrize(
+    ("after", "is_proven"),
+    [
+        ("a: {image: new, b: 1}\nc: [x]\n", True),
+        ("a: {image: new, b: 2}\nc: [x]\n", False),
+        ("a: {image: new, b: 1}\nc: [x, y]\n", False),
+        ("a: {image: new, b: '1'}\nc: [x]\n", False),
+        ("a: {image: newer, b: 1}\nc: [x]\n", False),
+        ("a: {image: old, b: 1}\nc: [x]\n", False),
+        ("a: {image: new, b: 1}\nc: [x]\n---\nd: e\n", False),
+    ],
+)
+def test_the_proof_lets_through_nothing_but_the_one_scalar(after: str, is_proven: bool) -> None:
+    before = documents("a.yml", "a: {image: old, b: 1}\nc: [x]\n")
+    assert is_same_but(before, documents("a.yml", after), {11: "new"}) is is_proven
