@@ -1,13 +1,16 @@
-"""The core of the Docker Auto-Updater; `docker_updater.py` is its door.
+"""The core of the Docker Auto-Updater; `docker_updater` is its door.
 
-Floors, imports point down only (`tests/unit/test_house.py` reads them and fails on an upward edge or a circle):
+Five floors. Imports point down, or sideways without a circle, never up; a package counts with all that is in it. The
+list is the truth: `tests/unit/test_house.py` reads it, and every import, and fails on a module that is on no floor.
 
-1. words      `models`, `errors`, `protocols`
-2. pure       `reference`, `semver_utils`, `selection`, `compose_edit`, `health`, `schedule`
-3. effects    `config_utils`, `files`, `registry_utils`, `registries`, `docker_utils`, `compose_utils`, `state_utils`,
-              `journal`, `notifiers`, `metrics_utils`, `logging_utils`
-4. story      `steps`, `update`, `observe`, `cycle`
-5. door       `docker_updater.py` with `doctor` (`--test`) and `report` (`--plan`, `--status`)
+1. words: `models`, `errors`, `protocols`
+2. pure (no I/O, no clock): `reference`, `semver_utils`, `semver_range`, `tag_filter`, `tag_order`, `selection`,
+   `compose_nodes`, `compose_variables`, `compose_locate`, `compose_edit`, `health`, `schedule`, `codec`,
+   `config_fields`, `state_records`, `causes`, `news`
+3. effects: `files`, `config_utils`, `registry_utils`, `registries`, `docker_utils`, `compose_utils`, `state_utils`,
+   `journal`, `notifiers`, `metrics_utils`, `logging_utils`, `mailbox`, `progress`
+4. story: `observe`, `choose`, `plan`; `images`, `edits`, `restart`, `gate`, `update`; `world`, `check`, `cycle`
+5. door: `doctor`, `report`, `docker_updater`
 """
 
 __version__ = "0.1.0"

@@ -1,0 +1,126 @@
+"""The house keeps its plan: who imports whom, what is pure, what is loaded when, how large things are."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import updater_core
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE, DOOR = ROOT / "updater_core", ROOT / "docker_updater.py"
+SOURCES = {
+    **{".".join(p.relative_to(CORE).with_suffix("").parts).removesuffix(".__init__"): p for p in CORE.rglob("*.py")},
+    "docker_updater": DOOR,
+}
+del SOURCES["__init__"]  # the docstring with the floors, and the version
+MODULES = sorted(SOURCES)
+IMPURE = {"os", "sys", "time", "io", "random", "requests", "docker", "subprocess", "socket", "shutil", "logging"}
+LAZY = ("boto3", "botocore", "google.auth", "rich", "prometheus_client")
+MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_A_FILE = 40, 400
+
+
+def floors() -> list[set[str]]:
+    """The rooms of each floor, lowest first, as the package's docstring has them."""
+    numbered = re.split(r"\n\d\. ", updater_core.__doc__ or "")[1:]
+    return [set(re.findall(r"`(\w+)`", text.partition(":")[2])) for text in numbered]
+
+
+def floor_of(module: str) -> int:
+    room = module.partition(".")[0]
+    return next((number for number, rooms in enumerate(floors()) if room in rooms), len(floors()))
+
+
+def tree(module: str) -> ast.Module:
+    return ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+
+
+def imported(module: str) -> Iterator[str]:
+    """Every name that a module imports anywhere in it, also inside functions: `os.path`, `updater_core.files`."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_modules(module: str) -> set[str]:
+    """The modules of ours that a module imports: the longest name that is one, so no package for a module in it."""
+    found = set()
+    for name in imported(module):
+        if name.partition(".")[0] in ("updater_core", "docker_updater"):
+            parts = name.removeprefix("updater_core.").split(".")
+            tails = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+            found |= set(itertools.islice((tail for tail in tails if tail in SOURCES), 1))
+    return found - {module}
+
+
+def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    yield from (n for n in ast.walk(tree(module)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_every_module_is_on_exactly_one_floor_and_every_floor_names_modules() -> None:
+    listed = [room for rooms in floors() for room in rooms]
+    assert len(floors()) == 5
+    assert sorted(listed) == sorted({module.partition(".")[0] for module in MODULES})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    upward = {other for other in own_modules(module) if floor_of(other) > floor_of(module)}
+    assert not upward, f"{module} is below what it imports"
+
+
+def test_imports_run_in_no_circle() -> None:
+    try:
+        TopologicalSorter({module: own_modules(module) for module in MODULES}).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports go round: {' -> '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if floor_of(m) <= 1 and m != "protocols"])
+def test_words_and_pure_modules_import_nothing_that_acts(module: str) -> None:
+    assert not IMPURE & {name.partition(".")[0] for name in imported(module)}
+
+
+@pytest.mark.parametrize("module", ["update", "images", "edits", "restart", "gate"])
+def test_the_story_of_one_update_knows_no_vendor(module: str) -> None:
+    vendors = {"docker_utils", "compose_utils", "registry_utils", "registries", "notifiers", "metrics_utils", "files"}
+    assert not vendors & {other.partition(".")[0] for other in own_modules(module)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_has_a_name_that_says_nothing(module: str) -> None:
+    assert not re.search(r"helper|common|manager|misc|utilities", module)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_function_is_longer_than_a_screen(module: str) -> None:
+    sizes = {f.name: (f.end_lineno or f.lineno) - f.lineno + 1 for f in functions(module)}
+    assert not {name: lines for name, lines in sizes.items() if lines > MOST_LINES_OF_A_FUNCTION}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if SOURCES[m] != DOOR])
+def test_no_file_has_grown_too_long(module: str) -> None:
+    lines = len(SOURCES[module].read_text(encoding="utf-8").splitlines())
+    assert lines <= MOST_LINES_OF_A_FILE, f"{module} has {lines} lines: take a room out of it"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_what_it_is(module: str) -> None:
+    assert ast.get_docstring(tree(module))
+
+
+def test_what_is_rarely_needed_is_imported_when_it_is_needed() -> None:
+    code = f"import docker_updater, sys; print([name for name in {LAZY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
