@@ -46,6 +46,7 @@ from updater_core.world import World, deliver, save
 ALL_WELL, TROUBLE, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
 _JITTER = 0.1  # of the interval, either way: many hosts must not ask a registry in the same second
 _SOON_SECONDS = 30.0  # after an engine that does not answer, or an update that could not be ended
+_BORN_WITH = dict(os.environ)
 _log = logging.getLogger("updater")
 
 _DESCRIPTION = """\
@@ -168,12 +169,18 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def load_config() -> Config:
-    """The configuration that CONFIG_FILE names, under the environment and the `.env` beside it."""
-    path = config_utils.default_config_path(os.environ)
-    environment = config_utils.read_environment(os.environ, config_utils.default_dotenv_path(path, os.environ))
+    """The configuration that CONFIG_FILE names, under the environment and the `.env` beside it.
+
+    What libraries read from the process (AWS, Google, proxies, the engine) is put there; `_BORN_WITH` is the
+    environment without such additions, so that a reload sees a changed `.env`.
+    """
+    path = config_utils.default_config_path(_BORN_WITH)
+    environment = config_utils.read_environment(_BORN_WITH, config_utils.default_dotenv_path(path, _BORN_WITH))
     path = config_utils.default_config_path(environment)
-    for name, value in config_utils.vendor_environment(environment).items():
-        os.environ.setdefault(name, value)
+    wanted = config_utils.vendor_environment(environment)
+    for name in config_utils.vendor_environment(os.environ).keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update(wanted)
     config = config_utils.load(path, environment)
     for service in config.services:
         registry = service.registry

@@ -19,6 +19,7 @@ _RELEASE_AT_FAULT = {
     Reason.EXITED,
     Reason.RESTARTING,
     Reason.GATE_TIMEOUT,
+    Reason.DIGEST_MISMATCH,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from updater_core import choose, observe, schedule, state_records
+from updater_core import choose, observe, schedule, state_notes, state_records
 from updater_core.choose import Answers, Choice, Question
 from updater_core.errors import RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
@@ -33,13 +33,14 @@ def check_all(world: World, only: str | None = None) -> tuple[Checked, ...]:
     world.registries.new_cycle()
     services = [s for s in world.config.services if s.enabled and only in (None, s.name)]
     chosen = _choose_all(world, look_all(world, services))
-    checked = tuple(replace(one, decision=permitted(world, one)) for one in chosen)
+    checked = tuple(replace(one, decision=permitted(world, one)) for one in chosen if not _was_cut_short(one))
     for one in checked:
         record_check(world, one)
     names = [service.name for service in world.config.services]
     keys = {service.image.key for service in world.config.services}
-    state = replace(world.state, rests={**world.state.rests, **world.registries.rests()})
-    world.state = state_records.forget_unknown(state, names, keys, world.clock.now())
+    for host, until in world.registries.rests().items():
+        world.state = state_notes.note_rest(world.state, host, until)
+    world.state = state_notes.forget_unknown(world.state, names, keys, world.clock.now())
     return checked
 
 
@@ -71,6 +72,8 @@ def _choose_all(world: World, looked: Sequence[tuple[ServiceConfig, Standing | H
 def _choose(world: World, service: ServiceConfig, standing: Standing | Hold) -> Checked:
     if isinstance(standing, Hold):
         return Checked(service, None, standing)
+    if world.clock.wait(0):
+        return Checked(service, standing, Hold(Reason.STOPPING, "the updater is stopping"))
     try:
         question = _question(world, service, standing)
         registry = world.registries.for_service(standing.current, service.registry)
@@ -84,6 +87,11 @@ def _choose(world: World, service: ServiceConfig, standing: Standing | Hold) -> 
         return Checked(service, standing, Hold(Reason.ENGINE_ERROR, str(error), error.remedy))
     except Exception as error:
         return Checked(service, standing, bug(service.name, error))
+
+
+def _was_cut_short(one: Checked) -> bool:
+    """A service that was not asked about any more leaves no trace: what was known of it stays known."""
+    return isinstance(one.decision, Hold) and one.decision.reason is Reason.STOPPING
 
 
 def _choose_afresh(world: World, question: Question, choice: Choice) -> tuple[Question, Choice]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from updater_core import reference, selection, state_records
+from updater_core import reference, selection, state_notes, state_records
 from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
 from updater_core.models import Ask, Clock, Decision, Hold, Observation, Reason, ServiceConfig, Tag
 from updater_core.observe import Standing
@@ -70,10 +70,10 @@ def noted(state: State, question: Question, answers: Answers) -> State:
     service, key = question.service, question.standing.current.key
     if answers.tags is not None and answers.clock is Clock.FIRST_SEEN:
         listed = [tag.name for tag in answers.tags]
-        state = state_records.note_tags(state, key, listed, answers.digests, question.now)
-        state = state_records.note_created(state, key, answers.created)
+        state = state_notes.note_tags(state, key, listed, answers.digests, question.now)
+        state = state_notes.note_created(state, key, answers.created)
     for digest in answers.digests.values():
-        state = state_records.note_digest(state, service.name, digest, question.now)
+        state = state_notes.note_digest(state, service.name, digest, question.now)
     return state
 
 
@@ -106,7 +106,7 @@ def _list_tags(question: Question, registry: Registry, answers: Answers) -> None
             return
         answers.clock = Clock.FIRST_SEEN
     answers.tags = registry.tags(current)
-    answers.created = dict.fromkeys(state_records.without_time(question.state, current.key))
+    answers.created = dict.fromkeys(state_notes.without_time(question.state, current.key))
 
 
 def _decide(question: Question, registry: Registry, answers: Answers) -> Decision:

@@ -1,8 +1,8 @@
 """Docker Compose as a command: find it, build its argument list, run it, read what it says.
 
-Compose is called only to act, never to check. The child gets a scrubbed environment (what it inherits beats
-`.env` in `${…}`, so our settings must not leak into the owner's file), an own session (a Ctrl-C at our terminal does not
-tear it), and the project's lock (a Compose that outlives us still holds it).
+Compose is called only to act, never to check. The child gets a scrubbed environment (what it inherits beats `.env` in
+`${…}`, so our settings must not leak into the owner's file), an own session (a Ctrl-C at our terminal does not tear
+it), and the project's lock (a Compose that outlives us still holds it).
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from updater_core.models import Project
 from updater_core.protocols import Preview
 
 _KEPT_VARIABLES = (
-    "PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH",
-    "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR",
+    "PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "SSH_AUTH_SOCK",
+    "XDG_RUNTIME_DIR",
 )  # fmt: skip
+_DEFAULT_HOST = "unix:///var/run/docker.sock"
 _DRY_RUN_SINCE = (2, 17)
 _MISSING_REMEDY = "install the Docker Compose plugin (`docker compose version` must answer), or `docker-compose`"
 _STATUS_LINE = re.compile(r"DRY-RUN MODE -\s+Container (\S+)\s+(\S.*?)\s*$")
@@ -72,8 +73,14 @@ def detect(environment: Mapping[str, str]) -> Command:
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of our environment that a Compose child may see."""
-    return {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
+    """The part of our environment that a Compose child may see.
+
+    The engine is always named: a docker context of the user's could mean another one than we look at.
+
+    >>> scrubbed({"PATH": "/bin", "HEALTH_TIMEOUT": "3"})
+    {'DOCKER_HOST': 'unix:///var/run/docker.sock', 'PATH': '/bin'}
+    """
+    return {"DOCKER_HOST": _DEFAULT_HOST} | {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
 
 
 def project_words(project: Project, *, is_v1: bool, replaced: Mapping[str, str]) -> list[str]:

@@ -5,18 +5,16 @@ Reads and asks only; the one thing it writes is a probe file beside the state, w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from updater_core import files, observe
-from updater_core.world import World
 from updater_core.errors import UpdaterError
 from updater_core.models import Hold, Reason, ServiceConfig
+from updater_core.world import World
 
 _LEAST_FREE_BYTES = 1_000_000_000
-_GRANT = "let the updater's user read and write it: chown, a group, or setfacl -m u:NAME:rw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +57,10 @@ def _found(subject: str, ask: Callable[[], str]) -> Finding:
 
 
 def _compose_findings(world: World, service: ServiceConfig) -> Iterator[Finding]:
-    for path in service.compose_files:
-        problem = _file_problem(Path(path))
+    for path in service.compose_files if _needs_edit(service) else ():
+        problem = files.objection(Path(path))
         if problem:
-            yield Finding(False, service.name, problem, _GRANT)
+            yield Finding(False, service.name, *problem)
             return
     try:
         standing = observe.look(service, world.engine.compose_containers(), world.engine.image, world.memory)
@@ -84,18 +82,6 @@ def _compose_findings(world: World, service: ServiceConfig) -> Iterator[Finding]
 def _needs_edit(service: ServiceConfig) -> bool:
     policy = service.policy
     return bool(policy.tag_pattern or policy.tag_regex or policy.semver_pattern or policy.pin_digest)
-
-
-def _file_problem(path: Path) -> str | None:
-    if not path.is_file():
-        return f"{path} is not there, or its folder may not be entered"
-    if not os.access(path, os.R_OK | os.W_OK):
-        return f"{path} may not be read and written"
-    if not os.access(path.resolve().parent, os.W_OK):
-        return (
-            f"the folder of {path.resolve()} may not be written (an edit is put beside the file, then takes its place)"
-        )
-    return None
 
 
 def _registry_findings(world: World, services: list[ServiceConfig]) -> Iterator[Finding]:

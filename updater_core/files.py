@@ -59,6 +59,15 @@ def snapshot(path: Path) -> Snapshot:
     return Snapshot(path, real, data, identity)
 
 
+def objection(path: Path) -> tuple[str, str] | None:
+    """Why a file could not be replaced, with what to do about it; None where it could. For `--test`."""
+    real = Path(os.path.realpath(path))
+    try:
+        return _objection(real, os.lstat(real))
+    except OSError as error:
+        return f"{path} cannot be looked at: {error.strerror}", "Check the path and its permissions."
+
+
 def stage(snapshot: Snapshot, data: bytes, tag: str) -> Path:
     """Write `data` beside the target, synced and with the target's mode, owner, group and extended attributes.
 

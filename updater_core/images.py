@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from updater_core import reference
 from updater_core.errors import EngineError, EngineUnavailable, GateFailed
@@ -16,11 +18,18 @@ FOUND, BROUGHT = "found-", "brought-"  # an image that was the owner's before us
 
 
 def hold_old_images(plan: Plan, tools: Tools) -> None:
-    """Give every old image a local name of ours, so that no prune takes it while it is needed."""
+    """Give every old image a local name of ours, so that it does not dangle: `docker image prune` leaves it alone
+    (`prune -a` does not; the way back then pulls it once more)."""
     held = tools.engine.held(_hold_prefix(plan.name)).values()
     for move in plan.moves:
         if move.old_image_id not in held:
             tools.engine.tag(move.old_image_id, hold_name(plan.name, move.old_image_id, FOUND))
+
+
+def heed_stop(tools: Tools) -> None:
+    """End here where a stop was asked for: nothing visible has changed yet, and the next start looks again."""
+    if tools.clock.wait(0):
+        raise GateFailed(Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again")
 
 
 def fetch(plan: Plan, tools: Tools) -> Plan:
@@ -139,8 +148,15 @@ def _local_target(plan: Plan, tools: Tools) -> Image | None:
 
 
 def _pulled_target(plan: Plan, tools: Tools) -> Image:
+
+    def heed(message: Mapping[str, Any]) -> None:
+        if not message.get("end"):
+            heed_stop(tools)
+        if tools.progress is not None:
+            tools.progress(message)
+
     try:
-        tools.engine.pull(plan.target, tools.credential(plan), plan.platform, tools.progress)
+        tools.engine.pull(plan.target, tools.credential(plan), plan.platform, heed)
     except EngineUnavailable:
         raise
     except EngineError as error:

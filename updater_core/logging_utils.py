@@ -35,7 +35,6 @@ class LogEvent(StrEnum):
     STOPPED = "stopped"
     CONFIG_LOADED = "config_loaded"
     CONFIG_REFUSED = "config_refused"
-    CYCLE_STARTED = "cycle_started"
     CYCLE_ENDED = "cycle_ended"
     CHECKED = "checked"
     AVAILABLE = "available"
@@ -51,11 +50,9 @@ class LogEvent(StrEnum):
     QUARANTINE_LIFTED = "quarantine_lifted"
     STATE_RESTORED = "state_restored"
     STATE_NOT_SAVED = "state_not_saved"
-    NOTIFIED = "notified"
     NOTIFY_FAILED = "notify_failed"
     NOTIFY_GIVEN_UP = "notify_given_up"
     ENGINE_UNAVAILABLE = "engine_unavailable"
-    ENGINE_BACK = "engine_back"
     INTERNAL_ERROR = "internal_error"
 
 

@@ -96,7 +96,7 @@ class Metrics:
         self._count("state_restores_total")
 
     def requested(self, registry: str, kind: str, result: str) -> None:
-        """One request to a registry host; `result` is a status class (`2xx`) or `error`."""
+        """One request to a registry host, as `Registries` reports it."""
         self._count("registry_requests_total", registry, kind, result)
 
     def delivered(self, result: str, times: int = 1) -> None:

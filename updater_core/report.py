@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from updater_core.codec import encode
@@ -36,7 +36,7 @@ def plan_text(service: ServiceConfig, found: Plan | Hold, rejected: Sequence[Rej
     lines = [service.name]
     if isinstance(found, Hold):
         lines += [f"  no update: {found.reason} - {found.detail}"]
-        lines += [f"  waiting:   {found.available.text}@{found.available.digest}"] if found.available else []
+        lines += [f"  waiting:   {found.available.text}"] if found.available else []
         lines += [f"  until:     {_time(found.until)}"] if found.until else []
         lines += [f"  to do:     {found.remedy}"] if found.remedy else []
     else:
@@ -93,12 +93,3 @@ def _note(name: str, service: ServiceState) -> str:
 
 def _time(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M}Z" if moment else "never"
-
-
-def ending(troubled: Mapping[str, str]) -> str:
-    """The last line of a run at a terminal.
-
-    >>> ending({})
-    'all well'
-    """
-    return f"needs a look: {', '.join(sorted(troubled))}" if troubled else "all well"

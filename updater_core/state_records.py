@@ -6,7 +6,7 @@ The state is memory, never the baseline: what runs is read from the engine, what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -178,7 +178,7 @@ def record_check(  # noqa: PLR0913 - what was seen, and what was decided of it, 
     """
     old = service_of(state, name)
     seen = replace(old, reference=reference, digest=digest) if reference else old
-    return _with(state, name, _decided(replace(seen, last_check=now), decision, now))
+    return with_service(state, name, _decided(replace(seen, last_check=now), decision, now))
 
 
 def _decided(service: ServiceState, decision: Decision, now: datetime) -> ServiceState:
@@ -215,7 +215,7 @@ def _told(
 def announce(state: State, name: str) -> State:
     """Remember that what waits for this service was told about, so that it is told once."""
     service = service_of(state, name)
-    return _with(state, name, replace(service, announced=service.available))
+    return with_service(state, name, replace(service, announced=service.available))
 
 
 # ---------------------------------------------------------------------------------------------------- an outcome
@@ -237,7 +237,7 @@ def record_outcome(state: State, outcome: Outcome, started: datetime, now: datet
     service = _settled(service, outcome, now)
     change = _change(outcome, started, now)
     service = replace(service, changes=(change, *service.changes)[:CHANGES_KEPT])
-    return count(_with(state, plan.name, service), _counter(outcome))
+    return count(with_service(state, plan.name, service), _counter(outcome))
 
 
 def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceState:
@@ -366,82 +366,10 @@ def lift_quarantine(state: State, name: str) -> State:
     service = _rested(replace(service_of(state, name), quarantine=()))
     if service.status in (Status.ROLLBACK_FAILED, Status.ROLLED_BACK, Status.FAILED):
         service = replace(service, status=Status.UNKNOWN, reason=None, detail="", remedy="")
-    return _with(state, name, service)
-
-
-# ---------------------------------------------------------------------------------------- what registries have shown
-
-
-def note_tags(
-    state: State, repository_key: str, tags: Iterable[str], digests: Mapping[str, str], now: datetime
-) -> State:
-    """The state after a complete listing. The first one is the baseline; tags that vanished are forgotten; a tag that
-    was pushed again (its digest is another) is new."""
-    known = state.seen.get(repository_key)
-    listed = {tag: _seen(known, tag, digests.get(tag), now) for tag in tags}
-    return replace(state, seen={**state.seen, repository_key: listed})
-
-
-def _seen(known: Mapping[str, Seen] | None, tag: str, digest: str | None, now: datetime) -> Seen:
-    if known is None:
-        return Seen(digest, now, baseline=True)
-    old = known.get(tag)
-    if old is None or (digest and old.digest and digest != old.digest):
-        return Seen(digest, now)
-    return replace(old, digest=digest) if digest and old.digest is None else old
-
-
-def note_created(state: State, repository_key: str, created: Mapping[str, datetime | None]) -> State:
-    """Remember the build times that images gave for these tags; a time that none could give is remembered as such, so
-    that it is not asked for again."""
-    known = state.seen.get(repository_key, {})
-    times = {tag: replace(known[tag], created_at=time or NO_TIME) for tag, time in created.items() if tag in known}
-    return replace(state, seen={**state.seen, repository_key: {**known, **times}}) if times else state
-
-
-def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
-    """Remember when a digest was first seen for a service. The ones not met for longest are forgotten."""
-    service = service_of(state, name)
-    others = {key: time for key, time in service.digest_seen.items() if key != digest}
-    recent = [*others.items(), (digest, service.digest_seen.get(digest, now))][-DIGESTS_KEPT:]
-    return _with(state, name, replace(service, digest_seen=dict(recent)))
-
-
-def without_time(state: State, repository_key: str) -> tuple[str, ...]:
-    """The tags whose images were asked for their build time, and had none to be believed."""
-    return tuple(tag for tag, seen in state.seen.get(repository_key, {}).items() if seen.created_at == NO_TIME)
-
-
-def note_rest(state: State, host: str, until: datetime) -> State:
-    """Remember that a registry asked for a rest. A shorter rest does not shorten a longer one."""
-    later = max(until, state.rests.get(host, until))
-    return replace(state, rests={**state.rests, host: later})
-
-
-def resting_until(state: State, host: str, now: datetime) -> datetime | None:
-    """Until when a registry rests, None where it does not."""
-    until = state.rests.get(host)
-    return until if until and until > now else None
+    return with_service(state, name, service)
 
 
 # --------------------------------------------------------------------------------------------------------- keeping
-
-
-def forget_unknown(state: State, names: Iterable[str], repository_keys: Iterable[str], now: datetime) -> State:
-    """Drop what the configuration no longer speaks of (services, repositories, counters), and rests that are over."""
-    named, wanted = set(names), set(repository_keys)
-    return replace(
-        state,
-        services={name: each for name, each in state.services.items() if name in named},
-        seen={key: each for key, each in state.seen.items() if key in wanted},
-        rests={host: until for host, until in state.rests.items() if until > now},
-        counters={key: number for key, number in state.counters.items() if _is_wanted(key, named)},
-    )
-
-
-def _is_wanted(counter: str, names: set[str]) -> bool:
-    labels = split_counter(counter)[1:]
-    return not labels or labels[0] in names
 
 
 def count(state: State, counter: str, by: int = 1) -> State:
@@ -473,5 +401,6 @@ def _counter(outcome: Outcome) -> str:
     return f"failures:{outcome.cause.step}:{outcome.plan.name}"
 
 
-def _with(state: State, name: str, service: ServiceState) -> State:
+def with_service(state: State, name: str, service: ServiceState) -> State:
+    """The state with this memory of a service."""
     return replace(state, services={**state.services, name: service})

@@ -2,11 +2,11 @@
 
     hold -> pull -> prove -> journal -> edit -> restart -> gate -> verify -> commit
 
-Until the journal says `applying`, nothing visible has changed and an error is just `NotStarted`. From then on there are
-two ends: the new release, proven, or the old one, proven; a rollback that cannot be proven is `RollbackFailed`, said
-loudly and left alone. What is in the middle is in the journal first, so a process that dies anywhere is followed by
-`recover`, which ends the same way. An engine that stops answering is waited for; when it does not come back,
-EngineUnavailable leaves the journal open for the next `recover`.
+Until the journal says `applying`, nothing visible has changed, and an error, or a wish to stop, is just `NotStarted`.
+From then on there are two ends: the new release, proven, or the old one, proven; a rollback that cannot be proven is
+`RollbackFailed`, said loudly and left alone. What is in the middle is in the journal first, so a process that dies
+anywhere is followed by `recover`, which ends the same way. An engine that stops answering is waited for; when it does
+not come back, EngineUnavailable leaves the journal open for the next `recover`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def apply(plan: Plan, tools: Tools) -> Outcome:
         step = Step.PULL
         tools.tell(step, f"pulling {plan.target.text}")
         plan = images.fetch(plan, tools)
+        images.heed_stop(tools)
         step = Step.PROVE
         _write(PREPARED, plan, None, tools)
         staged = edits.prove(plan, tools)

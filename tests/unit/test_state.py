@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from updater_core import state_records, state_utils
+from updater_core import state_notes, state_records, state_utils
 from updater_core.codec import decode, encode
 from updater_core.errors import StateError
 from updater_core.models import (
@@ -273,8 +273,8 @@ def test_nothing_grows_with_time() -> None:
         digest = f"sha256:{number:064}"
         found = plan(number, new=digest, tag=str(number))
         state = record_outcome(state, RolledBack(found, cause()), NOW, NOW)
-        state = state_records.note_digest(state, "web", digest, NOW)
-        state = state_records.note_tags(state, HUB, [str(number)], {str(number): digest}, NOW)
+        state = state_notes.note_digest(state, "web", digest, NOW)
+        state = state_notes.note_tags(state, HUB, [str(number)], {str(number): digest}, NOW)
     service = service_of(state, "web")
     assert (len(service.changes), len(service.quarantine), len(service.digest_seen)) == (20, 10, 10)
     assert service.quarantine[0].digest == f"sha256:{99:064}"
@@ -285,9 +285,9 @@ def test_nothing_grows_with_time() -> None:
 
 
 def test_the_first_listing_is_the_baseline_and_later_tags_are_newer() -> None:
-    state = state_records.note_tags(State(), HUB, ["1", "2"], {"1": D1}, NOW)
+    state = state_notes.note_tags(State(), HUB, ["1", "2"], {"1": D1}, NOW)
     later = NOW + timedelta(days=1)
-    seen = state_records.note_tags(state, HUB, ["1", "2", "3"], {"1": D1, "2": D2, "3": D3}, later).seen[HUB]
+    seen = state_notes.note_tags(state, HUB, ["1", "2", "3"], {"1": D1, "2": D2, "3": D3}, later).seen[HUB]
     assert seen == {
         "1": Seen(D1, NOW, baseline=True),
         "2": Seen(D2, NOW, baseline=True),
@@ -296,52 +296,50 @@ def test_the_first_listing_is_the_baseline_and_later_tags_are_newer() -> None:
 
 
 def test_an_empty_first_listing_is_a_baseline_too() -> None:
-    state = state_records.note_tags(State(), HUB, [], {}, NOW)
-    assert not state_records.note_tags(state, HUB, ["1"], {}, NOW).seen[HUB]["1"].baseline
+    state = state_notes.note_tags(State(), HUB, [], {}, NOW)
+    assert not state_notes.note_tags(state, HUB, ["1"], {}, NOW).seen[HUB]["1"].baseline
 
 
 def test_a_tag_that_was_pushed_again_is_new() -> None:
-    state = state_records.note_tags(State(), HUB, ["1"], {"1": D1}, NOW)
+    state = state_notes.note_tags(State(), HUB, ["1"], {"1": D1}, NOW)
     later = NOW + timedelta(days=1)
-    assert state_records.note_tags(state, HUB, ["1"], {"1": D2}, later).seen[HUB]["1"] == Seen(D2, later)
+    assert state_notes.note_tags(state, HUB, ["1"], {"1": D2}, later).seen[HUB]["1"] == Seen(D2, later)
 
 
 def test_a_tag_that_vanished_is_forgotten() -> None:
-    state = state_records.note_tags(State(), HUB, ["1", "2"], {}, NOW)
-    assert list(state_records.note_tags(state, HUB, ["2"], {}, NOW).seen[HUB]) == ["2"]
+    state = state_notes.note_tags(State(), HUB, ["1", "2"], {}, NOW)
+    assert list(state_notes.note_tags(state, HUB, ["2"], {}, NOW).seen[HUB]) == ["2"]
 
 
 def test_build_times_are_kept_for_known_tags_only() -> None:
-    state = state_records.note_tags(State(), HUB, ["1", "2"], {}, NOW)
-    state = state_records.note_created(state, HUB, {"1": NOW, "2": None, "9": NOW})
+    state = state_notes.note_tags(State(), HUB, ["1", "2"], {}, NOW)
+    state = state_notes.note_created(state, HUB, {"1": NOW, "2": None, "9": NOW})
     seen = state_records.history_of(state, "web", HUB).seen
     assert (seen["1"].created_at, seen["2"].created_at, "9" in seen) == (NOW, None, False)
-    assert state_records.without_time(state, HUB) == ("2",)
+    assert state_notes.without_time(state, HUB) == ("2",)
 
 
 def test_a_digest_keeps_its_first_time_and_the_ones_not_met_go_first() -> None:
-    state = state_records.note_digest(State(), "web", D1, NOW)
+    state = state_notes.note_digest(State(), "web", D1, NOW)
     for number in range(20):
         later = NOW + timedelta(hours=number + 1)
-        state = state_records.note_digest(state, "web", f"sha256:{number:064}", later)
-        state = state_records.note_digest(state, "web", D1, later)
+        state = state_notes.note_digest(state, "web", f"sha256:{number:064}", later)
+        state = state_notes.note_digest(state, "web", D1, later)
     assert service_of(state, "web").digest_seen[D1] == NOW
     assert f"sha256:{0:064}" not in service_of(state, "web").digest_seen
 
 
 def test_a_registry_rests_until_the_latest_time_it_asked_for() -> None:
-    state = state_records.note_rest(State(), "docker.io", NOW + timedelta(hours=2))
-    state = state_records.note_rest(state, "docker.io", NOW + timedelta(hours=1))
-    assert state_records.resting_until(state, "docker.io", NOW) == NOW + timedelta(hours=2)
-    assert state_records.resting_until(state, "docker.io", NOW + timedelta(hours=2)) is None
-    assert state_records.resting_until(state, "ghcr.io", NOW) is None
+    state = state_notes.note_rest(State(), "docker.io", NOW + timedelta(hours=2))
+    state = state_notes.note_rest(state, "docker.io", NOW + timedelta(hours=1))
+    assert state.rests == {"docker.io": NOW + timedelta(hours=2)}
 
 
 def test_what_left_the_configuration_is_forgotten() -> None:
-    state = state_records.note_tags(after(Committed(plan(1))), HUB, ["1"], {}, NOW)
-    state = state_records.note_rest(state_records.count(state, "state_restores"), "docker.io", NOW)
+    state = state_notes.note_tags(after(Committed(plan(1))), HUB, ["1"], {}, NOW)
+    state = state_notes.note_rest(state_records.count(state, "state_restores"), "docker.io", NOW)
     state = record_check(state, "db", "db:1", D1, Hold(Reason.SAME_DIGEST), now=NOW)
-    kept = state_records.forget_unknown(state, ["db"], [], NOW)
+    kept = state_notes.forget_unknown(state, ["db"], [], NOW)
     assert (list(kept.services), kept.seen, kept.rests, kept.counters) == (["db"], {}, {}, {"state_restores": 1})
 
 
@@ -354,9 +352,9 @@ def full_state() -> State:
     state = record_check(
         state, "web", "app:latest", D2, Hold(Reason.WINDOW_CLOSED, "d", "r", image(digest=D4), until=NOW), now=NOW
     )
-    state = state_records.announce(state_records.note_digest(state, "web", D4, NOW), "web")
-    state = state_records.note_created(state_records.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
-    return state_records.note_rest(state, "docker.io", NOW)
+    state = state_records.announce(state_notes.note_digest(state, "web", D4, NOW), "web")
+    state = state_notes.note_created(state_notes.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
+    return state_notes.note_rest(state, "docker.io", NOW)
 
 
 @pytest.fixture
@@ -521,7 +519,7 @@ def test_a_backup_that_cannot_be_written_is_said_and_the_state_is_saved(path: Pa
 def test_a_full_disk_keeps_the_old_state_whole(tiny_disk: Path) -> None:
     path = tiny_disk / "updater_state.json"
     state_utils.save(full_state(), path, 0, None, NOW)
-    large = state_records.note_tags(full_state(), HUB, map(str, range(2000)), {}, NOW)
+    large = state_notes.note_tags(full_state(), HUB, map(str, range(2000)), {}, NOW)
     with pytest.raises(StateError, match="disk full") as caught:
         state_utils.save(large, path, 0, None, NOW)
     assert caught.value.remedy

@@ -1,0 +1,73 @@
+"""What registries have shown, put into the state, and what is no longer needed, taken out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from updater_core.models import Seen
+from updater_core.state_records import DIGESTS_KEPT, NO_TIME, State, service_of, split_counter, with_service
+
+
+def note_tags(
+    state: State, repository_key: str, tags: Iterable[str], digests: Mapping[str, str], now: datetime
+) -> State:
+    """The state after a complete listing. The first one is the baseline; tags that vanished are forgotten; a tag that
+    was pushed again (its digest is another) is new."""
+    known = state.seen.get(repository_key)
+    listed = {tag: _seen(known, tag, digests.get(tag), now) for tag in tags}
+    return replace(state, seen={**state.seen, repository_key: listed})
+
+
+def _seen(known: Mapping[str, Seen] | None, tag: str, digest: str | None, now: datetime) -> Seen:
+    if known is None:
+        return Seen(digest, now, baseline=True)
+    old = known.get(tag)
+    if old is None or (digest and old.digest and digest != old.digest):
+        return Seen(digest, now)
+    return replace(old, digest=digest) if digest and old.digest is None else old
+
+
+def note_created(state: State, repository_key: str, created: Mapping[str, datetime | None]) -> State:
+    """Remember the build times that images gave for these tags; a time that none could give is remembered as such, so
+    that it is not asked for again."""
+    known = state.seen.get(repository_key, {})
+    times = {tag: replace(known[tag], created_at=time or NO_TIME) for tag, time in created.items() if tag in known}
+    return replace(state, seen={**state.seen, repository_key: {**known, **times}}) if times else state
+
+
+def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
+    """Remember when a digest was first seen for a service. The ones not met for longest are forgotten."""
+    service = service_of(state, name)
+    others = {key: time for key, time in service.digest_seen.items() if key != digest}
+    recent = [*others.items(), (digest, service.digest_seen.get(digest, now))][-DIGESTS_KEPT:]
+    return with_service(state, name, replace(service, digest_seen=dict(recent)))
+
+
+def without_time(state: State, repository_key: str) -> tuple[str, ...]:
+    """The tags whose images were asked for their build time, and had none to be believed."""
+    return tuple(tag for tag, seen in state.seen.get(repository_key, {}).items() if seen.created_at == NO_TIME)
+
+
+def note_rest(state: State, host: str, until: datetime) -> State:
+    """Remember that a registry asked for a rest. A shorter rest does not shorten a longer one."""
+    later = max(until, state.rests.get(host, until))
+    return replace(state, rests={**state.rests, host: later})
+
+
+def forget_unknown(state: State, names: Iterable[str], repository_keys: Iterable[str], now: datetime) -> State:
+    """Drop what the configuration no longer speaks of (services, repositories, counters), and rests that are over."""
+    named, wanted = set(names), set(repository_keys)
+    return replace(
+        state,
+        services={name: each for name, each in state.services.items() if name in named},
+        seen={key: each for key, each in state.seen.items() if key in wanted},
+        rests={host: until for host, until in state.rests.items() if until > now},
+        counters={key: number for key, number in state.counters.items() if _is_wanted(key, named)},
+    )
+
+
+def _is_wanted(counter: str, names: set[str]) -> bool:
+    labels = split_counter(counter)[1:]
+    return not labels or labels[0] in names
