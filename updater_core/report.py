@@ -82,7 +82,18 @@ def _after_dash(text: str) -> str:
 def _row(name: str, service: ServiceState) -> tuple[str, ...]:
     reason = service.reason.value if service.reason else ""
     times = (_time(service.last_check), _time(service.last_change))
-    return (name, service.status.value, service.reference or "-", service.available or "-", reason or "-", *times)
+    images = (_short(service.reference), _short(service.available))
+    return (name, service.status.value, *images, reason or "-", *times)
+
+
+def _short(text: str | None) -> str:
+    """A reference that fits a table: twelve characters of a digest tell enough.
+
+    >>> _short("app:1@sha256:" + "0123456789abcdef" * 4)
+    'app:1@sha256:0123456789ab'
+    """
+    name, at, digest = (text or "-").partition("@")
+    return f"{name}{at}{digest[:19]}"
 
 
 def _note(name: str, service: ServiceState) -> str:

@@ -200,7 +200,7 @@ def _held(service: ServiceState, hold: Hold) -> ServiceState:
         service = _rested(service)
         return _told(service, Status.UP_TO_DATE, hold.reason, hold.detail, hold.remedy)
     if hold.reason in _AFTERMATH and service.status in _TROUBLED:
-        return service
+        return replace(service, remedy=hold.remedy or service.remedy)
     return _told(service, Status.WAITING if available else Status.HELD, hold.reason, hold.detail, hold.remedy)
 
 
@@ -264,7 +264,7 @@ def _committed(service: ServiceState, plan: Plan, now: datetime) -> ServiceState
         reason=None,
         detail=plan.reason,
         remedy="",
-        reference=plan.target.text,
+        reference=plan.moves[0].new_reference if plan.moves else plan.target.text,
         digest=plan.target.digest,
         available=None,
         announced=None,

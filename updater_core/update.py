@@ -76,7 +76,7 @@ def _go_forward(plan: Plan, staged: Sequence[Staged], tools: Tools) -> Outcome:
     except UpdaterError as error:
         edits.discard(staged, tools)
         return _roll_back_when_possible(plan, causes.cause_of(error, step), tools)
-    tools.tell(step, "; ".join((f"{plan.target.text} runs and is proven", *notes)))
+    tools.tell(step, "; ".join(("the new release is proven", *notes)))
     return _finish(Committed(plan), tools)
 
 

@@ -1,0 +1,219 @@
+"""What `--plan` and `--status` print, as a person reads it and as a machine does."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from updater_core import report
+from updater_core.codec import decode
+from updater_core.models import (
+    Edit,
+    GatePolicy,
+    Hold,
+    Mark,
+    Move,
+    Plan,
+    Project,
+    Quarantined,
+    Reason,
+    Rejected,
+    Secret,
+    ServiceConfig,
+)
+from updater_core.models import RegistrySettings as Registry
+from updater_core.reference import parse
+from updater_core.state_records import ServiceState, State, Status
+
+NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+OLD_DIGEST, NEW_DIGEST = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+def service(name: str = "web", **changes: Any) -> ServiceConfig:
+    return ServiceConfig(name, parse("app:1.0"), ("/srv/compose.yml",), ("web",), **changes)
+
+
+BEFORE = "services:\n  db:\n    image: db:1\n  web:\n    image: app:1.0  # kept\n    restart: always\n"
+MARK = Mark("service", "web", "app:1.0", "app:1.1")
+EDIT = Edit("/srv/compose.yml", BEFORE, BEFORE.replace("app:1.0", "app:1.1"), (MARK,))
+PLAN = Plan(
+    id="p1",
+    name="web",
+    project=Project("shop", "/srv", ("/srv/compose.yml",)),
+    moves=(Move("web", "app:1.0", "app:1.1", "sha256:1", 1),),
+    target=parse(f"app:1.1@{NEW_DIGEST}"),
+    old_digest=OLD_DIGEST,
+    edits=(EDIT,),
+    gate=GatePolicy(timeout_seconds=180, stable_seconds=10),
+    reason="1.1 is the highest of 3 matching tags",
+)
+
+
+# -------------------------------------------------------------------------------------------------------------- plan
+
+
+def test_a_plan_is_printed_with_its_reason_its_gate_and_the_exact_diff() -> None:
+    assert report.plan_text(service(), PLAN, ()).splitlines() == [
+        "web",
+        f"  update:    app:1.0 -> app:1.1@{NEW_DIGEST}",
+        f"  digest:    {OLD_DIGEST} -> {NEW_DIGEST}",
+        "  because:   1.1 is the highest of 3 matching tags",
+        "  restarts:  web",
+        "  gate:      healthy within 180 s, stable for 10 s",
+        "  --- /srv/compose.yml",
+        "  +++ /srv/compose.yml",
+        "  @@ -4,3 +4,3 @@",
+        "     web:",
+        "  -    image: app:1.0  # kept",
+        "  +    image: app:1.1  # kept",
+        "       restart: always",
+    ]
+
+
+def test_a_plan_without_an_edit_says_that_the_file_stays() -> None:
+    text = report.plan_text(service(), replace(PLAN, edits=()), ())
+    assert "file:      unchanged" in text
+    assert "---" not in text
+
+
+def test_a_plan_names_what_is_restarted_with_it() -> None:
+    companion = Move("agent", "agent:1", "agent:1", "sha256:9", 1)
+    worker = replace(PLAN.moves[0], service="worker")
+    text = report.plan_text(service(), replace(PLAN, moves=(*PLAN.moves, worker), companions=(companion,)), ())
+    assert "restarts:  web, worker, and with it agent" in text
+
+
+def test_a_plan_from_an_unknown_digest_says_so() -> None:
+    text = report.plan_text(service(), replace(PLAN, old_digest=None), ())
+    assert f"digest:    unknown -> {NEW_DIGEST}" in text
+
+
+def test_a_file_with_other_line_ends_differs_only_where_it_is_edited() -> None:
+    before = BEFORE.replace("\n", "\r\n")
+    edit = replace(EDIT, before=before, after=before.replace("app:1.0", "app:1.1"))
+    changed = [line for line in report.diff(edit) if re.match(r"[-+] ", line)]
+    assert changed == ["-    image: app:1.0  # kept", "+    image: app:1.1  # kept"]
+
+
+HOLD = Hold(
+    Reason.WINDOW_CLOSED,
+    "the window is closed",
+    "wait for the window",
+    available=parse(f"app:1.1@{NEW_DIGEST}"),
+    until=NOW,
+)
+
+
+def test_a_hold_says_why_what_waits_until_when_and_what_to_do() -> None:
+    assert report.plan_text(service(), HOLD, ()).splitlines() == [
+        "web",
+        "  no update: window_closed - the window is closed",
+        f"  waiting:   app:1.1@{NEW_DIGEST}",
+        "  until:     2026-11-23 08:30Z",
+        "  to do:     wait for the window",
+    ]
+
+
+def test_what_a_hold_does_not_know_is_left_out() -> None:
+    text = report.plan_text(service(), Hold(Reason.SAME_DIGEST, "app:1.0 is up to date"), ())
+    assert text.splitlines() == ["web", "  no update: same_digest - app:1.0 is up to date"]
+
+
+def test_an_image_that_waits_without_a_known_digest_is_named_by_its_tag_alone() -> None:
+    text = report.plan_text(service(), replace(HOLD, available=parse("app:1.1")), ())
+    assert "  waiting:   app:1.1\n" in text
+    assert "None" not in text
+
+
+def test_every_tag_turned_down_has_its_reason() -> None:
+    rejected = (
+        Rejected("0.9", Reason.DOWNGRADE, "lower than the current 1.0"),
+        Rejected("nightly", Reason.NOT_SEMVER),
+        Rejected("latest", Reason.NOT_SEMVER),
+    )
+    lines = report.plan_text(service(), PLAN, rejected).splitlines()
+    assert lines[-4:] == [
+        "  turned down: 2 not_semver, 1 downgrade",
+        "    0.9: downgrade - lower than the current 1.0",
+        "    nightly: not_semver",
+        "    latest: not_semver",
+    ]
+
+
+def test_a_long_list_of_tags_is_summed_up() -> None:
+    rejected = [Rejected(f"0.{number}", Reason.OLDER) for number in range(500)]
+    lines = report.plan_text(service(), PLAN, rejected).splitlines()
+    assert "  turned down: 500 older" in lines
+    assert len(lines) < 100
+    shown = sum(re.match(r"    0\.\d+: older", line) is not None for line in lines)
+    assert lines[-1] == f"    and {500 - shown} more"
+
+
+# ------------------------------------------------------------------------------------------------------------ status
+
+WAITING = ServiceState(
+    reference="app:1.0",
+    digest=OLD_DIGEST,
+    status=Status.WAITING,
+    reason=Reason.PAUSED,
+    detail="updates are paused",
+    remedy="set pause_updates to false",
+    available=f"app:1.1@{NEW_DIGEST}",
+    last_check=NOW,
+    quarantine=(Quarantined(NEW_DIGEST, "app:1.1", Reason.UNHEALTHY, NOW, "it was sick"),),
+)
+STATE = State(services={"web": WAITING, "gone": WAITING})
+
+
+def test_status_is_an_aligned_table_with_a_line_for_each_service() -> None:
+    lines = report.status_table([service("web"), service("a-service-never-met")], STATE).splitlines()
+    head, web, never = lines[:3]
+    columns = ["SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "LAST CHECK", "LAST CHANGE"]
+    assert re.split(r"\s{2,}", head) == columns
+    assert re.split(r"\s{2,}", web) == [
+        "web",
+        "waiting",
+        "app:1.0",
+        f"app:1.1@{NEW_DIGEST}",
+        "paused",
+        "2026-11-23 08:30Z",
+        "never",
+    ]
+    assert re.split(r"\s{2,}", never) == ["a-service-never-met", "unknown", "-", "-", "-", "never", "never"]
+    starts = [[line.index(cell) for cell in re.split(r"\s{2,}", line)[:2]] for line in (head, web, never)]
+    assert starts[0] == starts[1] == starts[2]
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_what_needs_a_person_stands_below_with_what_to_do() -> None:
+    text = report.status_table([service("web")], STATE)
+    assert text.endswith("\nweb: updates are paused\n  to do: set pause_updates to false")
+    assert "to do" not in report.status_table([service("another")], STATE)
+
+
+def test_a_service_that_left_the_configuration_is_not_shown() -> None:
+    assert "gone" not in report.status_table([service("web")], STATE)
+    assert list(json.loads(report.status_json([service("web")], STATE))) == ["web"]
+
+
+def test_no_services_are_a_table_with_a_head_alone() -> None:
+    assert len(report.status_table([], State()).splitlines()) == 1
+    assert json.loads(report.status_json([], State())) == {}
+
+
+def test_status_for_machines_is_the_whole_state_of_each_service() -> None:
+    found = json.loads(report.status_json([service("web"), service("never")], STATE))
+    assert decode(ServiceState, found["web"]) == WAITING
+    assert found["web"]["status"] == "waiting"
+    assert found["never"]["status"] == "unknown"
+
+
+@pytest.mark.parametrize("show", [report.status_table, report.status_json])
+def test_no_secret_is_in_a_status(show: Any) -> None:
+    secret = service("web", registry=Registry(username="jane", password=Secret("hunter2")))
+    assert "hunter2" not in show([secret], STATE)
