@@ -46,15 +46,26 @@ class FileMemory:
         identity = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
         kept = self._kept.get(path)
         if kept is None or kept[0] != identity:
-            kept = (identity, SourceFile(path, compose_edit.decode(Path(path).read_bytes())))
+            kept = (identity, SourceFile(path, compose_edit.decode(_bytes_of(path))))
             self._kept[path] = kept
         return kept[1]
+
+
+def _bytes_of(path: str) -> bytes:
+    """The error of a failing disk names no file of its own accord."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 def look(
     service: ServiceConfig, containers: Sequence[Container], image: Callable[[str], Image | None], memory: FileMemory
 ) -> Standing | Hold:
     """What stands for `service`, given every Compose container of the host and a way to look at local images."""
+    absent = _absent(service)
+    if absent is not None:
+        return absent
     mine = _own_containers(service, containers)
     if isinstance(mine, Hold):
         return mine
@@ -89,6 +100,15 @@ def _names_of(image_id: str, repository_key: str, image: Callable[[str], Image |
         return frozenset({image_id})
     own = {found.id, found.descriptor_digest or found.id}
     return reference.digests_of(found.repo_digests, repository_key) | own
+
+
+def _absent(service: ServiceConfig) -> Hold | None:
+    """Said first: containers are found by their files, so a missing file would look like a service that never ran."""
+    for path in service.compose_files:
+        if not Path(path).is_file():
+            what = "is not a file" if Path(path).exists() else "is not there, or its folder may not be entered"
+            return Hold(Reason.FILE_UNREADABLE, f"{path} {what}", "put it back, or correct compose_file")
+    return None
 
 
 def _own_containers(service: ServiceConfig, containers: Sequence[Container]) -> tuple[Container, ...] | Hold:

@@ -5,13 +5,17 @@ Nothing is changed here. A plan that cannot be made is a Hold with its reason an
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from updater_core import compose_edit, health, reference
 from updater_core.compose_edit import NotEditable, SourceFile
+from updater_core.errors import UpdaterError
+from updater_core.files import snapshot
 from updater_core.models import Container, Edit, Hold, ImageRef, Move, Plan, Project, Reason, ServiceConfig
 from updater_core.observe import Standing
 from updater_core.protocols import Compose, Engine, Preview
@@ -41,6 +45,9 @@ def make(service: ServiceConfig, standing: Standing, wish: Wish, engine: Engine,
     edits = file_edits(service, standing, wish.target)
     if isinstance(edits, NotEditable):
         return _hold(edits, wish.target)
+    obstacle = _obstacle(edits)
+    if obstacle is not None:
+        return _hold(obstacle, wish.target)
     moves = _moves(service, standing, edits, engine)
     if isinstance(moves, NotEditable):
         return _hold(moves, wish.target)
@@ -78,6 +85,16 @@ def file_edits(service: ServiceConfig, standing: Standing, target: ImageRef) -> 
         return ()
     written = target if is_pinned else replace(target, digest=None)
     return compose_edit.set_image(standing.files, standing.env_files, service.compose_services, written)
+
+
+def _obstacle(edits: Sequence[Edit]) -> NotEditable | None:
+    """Why a file cannot be replaced (a hard link, a read-only mode or mount): seen before anything is pulled for it."""
+    for edit in edits:
+        try:
+            snapshot(Path(edit.path))
+        except UpdaterError as error:
+            return NotEditable(Reason.NOT_EDITABLE, str(error), error.remedy)
+    return None
 
 
 def is_quiet(preview: Preview | None, moves: Sequence[Move], engine: Engine, project: Project) -> bool:
@@ -205,10 +222,20 @@ def _drifted(
 
 def _must_be_drift(container: Container, move: Move, engine: Engine, compose: Compose) -> bool:
     made_from = container.labels.get(_IMAGE_LABEL)
-    if made_from is None or container.labels.get(_VERSION_LABEL) != compose.version:
+    made_by = container.labels.get(_VERSION_LABEL)
+    if made_from is None or made_by is None or _release(made_by) != _release(compose.version):
         return False
     named = engine.image(move.old_reference)
     return named is not None and named.id == made_from
+
+
+def _release(version: str) -> tuple[str, ...]:
+    """The three numbers that Compose puts on its containers, of a version that a distribution adds its own to.
+
+    >>> _release("2.26.1-4"), _release("2.24.6+ds1-0ubuntu1~22.04.1")
+    (('2', '26', '1'), ('2', '24', '6'))
+    """
+    return tuple(re.findall(r"\d+", version)[:3])
 
 
 def _old_digest(standing: Standing, move: Move, engine: Engine) -> str | None:

@@ -179,7 +179,7 @@ def test_status_is_an_aligned_table_with_a_line_for_each_service() -> None:
         "web",
         "waiting",
         "app:1.0",
-        f"app:1.1@{NEW_DIGEST}",
+        f"app:1.1@{NEW_DIGEST[:19]}",
         "paused",
         "2026-11-23 08:30Z",
         "never",
