@@ -32,7 +32,10 @@ def check_all(world: World, only: str | None = None) -> tuple[Checked, ...]:
     """Look at every enabled service and choose for it; record the checks in the state (not yet on disk)."""
     world.registries.new_cycle()
     services = [s for s in world.config.services if s.enabled and only in (None, s.name)]
-    chosen = _choose_all(world, look_all(world, services))
+    looked = look_all(world, services)
+    chosen = _choose_all(world, looked)
+    in_use = (standing.containers for _, standing in looked if isinstance(standing, Standing))
+    world.engine.forget_images(frozenset(container.image_id for some in in_use for container in some))
     checked = tuple(replace(one, decision=permitted(world, one)) for one in chosen if not _was_cut_short(one))
     for one in checked:
         record_check(world, one)
@@ -50,7 +53,6 @@ def look_all(world: World, services: Sequence[ServiceConfig]) -> list[tuple[Serv
     except UpdaterError as error:
         hold = Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
         return [(service, hold) for service in services]
-    world.engine.forget_images(frozenset(container.image_id for container in containers))
     return [(service, _look(world, service, containers)) for service in services]
 
 

@@ -95,11 +95,14 @@ def unknown(error: RegistryError, otherwise: Reason = Reason.REGISTRY_ERROR) -> 
 
 
 def _list_tags(question: Question, registry: Registry, answers: Answers) -> None:
-    current, selector = question.standing.current, selector_of(question.service.policy)
+    current, policy = question.standing.current, question.service.policy
+    selector = selector_of(policy)
     if selector is None:
         return
     if selector.order is Order.PUSH:
-        pushed = registry.pushed_tags(current, lambda name: selector.extract(name) is not None)
+        # without a tag a registry gives the whole list, with one it may leave out what was pushed before that tag
+        asked = replace(current, tag=None, digest=None) if policy.allow_downgrade else current
+        pushed = registry.pushed_tags(asked, lambda name: selector.extract(name) is not None)
         if pushed is not None:
             answers.tags, answers.clock = pushed, Clock.REGISTRY
             answers.digests.update({tag.name: tag.digest for tag in pushed if tag.digest})

@@ -14,20 +14,19 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 from updater_core import compose_nodes as nodes
 from updater_core import compose_variables as variables
 from updater_core import reference
+from updater_core.compose_definition import SourceFile, services_of
 from updater_core.compose_locate import (
     VARIABLE,
     Located,
     NotEditable,
     Place,
     Site,
-    SourceFile,
     Survey,
     answer,
     assigned,
     image_place,
     located,
     reference_of,
-    services_of,
     survey,
 )
 from updater_core.compose_nodes import Refused

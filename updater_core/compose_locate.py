@@ -11,26 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from yaml.nodes import MappingNode, Node, ScalarNode
+from yaml.nodes import Node, ScalarNode
 
+from updater_core import compose_definition as definition
 from updater_core import compose_nodes as nodes
 from updater_core import compose_variables as variables
 from updater_core import reference
+from updater_core.compose_definition import Found, Project, SourceFile
 from updater_core.compose_nodes import Document, Refused
 from updater_core.compose_variables import Piece, Source
 from updater_core.models import ImageRef, Reason
 
 SERVICE = "service"
 VARIABLE = "variable"
-_REPLACING_TAGS = ("!reset", "!override")
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A file as decoded text, byte-order mark and line ends as they are."""
-
-    path: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +69,6 @@ class Located:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Project:
-    """The parsed files, the names of their services, and what the env files set."""
-
-    documents: tuple[Document, ...]
-    names: tuple[str, ...]
-    env_files: tuple[SourceFile, ...]
-    values: Mapping[str, str | None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Found:
-    """A value, and the service in whose own mapping (merge keys included) it stands."""
-
-    document: Document
-    service: str
-    node: Node
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Site:
     """An image that could be taken apart: its scalar, its pieces, the piece that holds the tag, and where that is."""
 
@@ -114,126 +88,24 @@ class Survey:
     sites: Mapping[str, Site]
 
 
-# ------------------------------------------------------------------------------------------ where an image is defined
+# --------------------------------------------------------------------------------------------- the place of an image
 
 
 @lru_cache(maxsize=2)
 def survey(files: tuple[SourceFile, ...], env_files: tuple[SourceFile, ...]) -> Survey:
     """Read a project; Refused where a file cannot be read. Remembered: a cycle asks for one service after another."""
     documents = tuple(document for file in files for document in nodes.documents(file.path, file.text))
-    tables = [services_of(document) for document in documents]
+    tables = [definition.services_of(document) for document in documents]
     names = tuple(dict.fromkeys(name for table in tables if table for name in nodes.keys(table)))
     project = Project(documents, names, env_files, variables.environment(file.text for file in env_files))
     return Survey(project, _sites(project))
-
-
-def services_of(document: Document) -> MappingNode | None:
-    node = nodes.lookup(document.root, "services")
-    if node is not None and node.tag in _REPLACING_TAGS:
-        raise Refused(f"{document.path} line {nodes.line(node)}: 'services' as a whole is tagged {node.tag}")
-    return node if isinstance(node, MappingNode) else None
-
-
-def _image(project: Project, service: str) -> _Found:
-    """What Compose takes the image of `service` from: the last that defines it."""
-    if service not in project.names:
-        raise _absent(project, service)
-    found = _defined(project, project.documents, service, "image", frozenset())
-    if found is None and _is_built(project, service):
-        raise Refused(
-            f"service {service!r} has no image: it is built here",
-            "Give it an `image:` from a registry, or take it out of the configuration.",
-            Reason.LOCALLY_BUILT,
-        )
-    if found is None:
-        raise Refused(f"service {service!r} has no image in these files", _include_remedy(project), Reason.NOT_IN_FILE)
-    return found
-
-
-def _absent(project: Project, service: str) -> Refused:
-    known = ", ".join(sorted(project.names)) or "none"
-    return Refused(
-        f"no service {service!r} in these files (services: {known})", _include_remedy(project), Reason.NOT_IN_FILE
-    )
-
-
-def _include_remedy(project: Project) -> str:
-    if _has_include(project):
-        return (
-            "`include` is not followed: write the image in the top file, or list the included file as `compose_file`."
-        )
-    return "Check `compose_file` and `compose_service`."
-
-
-def _is_built(project: Project, service: str) -> bool:
-    try:
-        found = _defined(project, project.documents, service, "build", frozenset())
-    except Refused:  # an `extends` into a file we do not see: what we do see has no build
-        return False
-    return found is not None and found.node.tag != "!reset"
-
-
-_Trail = frozenset[tuple[int, str]]
-
-
-def _defined(project: Project, documents: Sequence[Document], service: str, key: str, trail: _Trail) -> _Found | None:
-    """The value of `key` in a service, the last document that has it, `extends` followed; an empty value is none."""
-    for document in reversed(documents):
-        services = services_of(document)
-        node = nodes.lookup(services, service) if services else None
-        if not isinstance(node, MappingNode):
-            continue
-        value = nodes.lookup(node, key)
-        if value is not None and not nodes.is_null(value):
-            return _Found(document, service, value)
-        base = _base(project, document, node)
-        if base and (found := _defined(project, base[0], base[1], key, _longer(trail, base))):
-            return found
-        if node.tag in _REPLACING_TAGS:
-            raise Refused(f"{document.path} line {nodes.line(node)}: {service!r} as a whole is tagged {node.tag}")
-    return None
-
-
-def _longer(trail: _Trail, base: tuple[tuple[Document, ...], str]) -> _Trail:
-    step = (id(base[0][0]), base[1])
-    if step in trail:
-        raise Refused(f"`extends` goes round in a circle at service {base[1]!r}")
-    return trail | {step}
-
-
-def _base(project: Project, document: Document, service: MappingNode) -> tuple[tuple[Document, ...], str] | None:
-    """The documents and the service that `extends` points to: of the same document, or of a file we were given."""
-    extends = nodes.lookup(service, "extends")
-    if extends is None or nodes.is_null(extends):
-        return None
-    name = nodes.lookup(extends, "service") if isinstance(extends, MappingNode) else extends
-    file = nodes.lookup(extends, "file") if isinstance(extends, MappingNode) else None
-    documents = (document,) if file is None else _documents_of(project, document, str(file.value))
-    if not documents:
-        raise Refused(
-            f"{document.path} line {nodes.line(extends)}: `extends` reaches into a file that is not the project's own",
-            "Write the image in this service itself.",
-        )
-    return documents, str(name.value) if isinstance(name, ScalarNode) else ""
-
-
-def _documents_of(project: Project, document: Document, path: str) -> tuple[Document, ...]:
-    wanted = {_joined(base, path) for base in (document.path, project.documents[0].path)}
-    return tuple(other for other in project.documents if posixpath.normpath(other.path) in wanted)
-
-
-def _joined(file: str, path: str) -> str:
-    return posixpath.normpath(posixpath.join(posixpath.dirname(file), path))
-
-
-# --------------------------------------------------------------------------------------------- the place of an image
 
 
 def located(seen: Survey, service: str) -> Located:
     """The image of `service`; Refused where the service is not there or has no image."""
     project, sites = seen.project, seen.sites
     try:
-        found = _image(project, service)
+        found = definition.image(project, service)
     except Refused as refused:
         if refused.reason is not Reason.NOT_EDITABLE:
             raise
@@ -241,7 +113,7 @@ def located(seen: Survey, service: str) -> Located:
     text = _text(project, found)
     takers = _takers(sites, service)
     try:
-        if _is_built(project, service):
+        if definition.is_built(project, service):
             raise Refused(
                 f"service {service!r} is built here; its image is only the name of what is built",
                 "Take `build:` out, or take the service out of the configuration.",
@@ -254,7 +126,7 @@ def located(seen: Survey, service: str) -> Located:
         return Located(service, text, None, answer(refused), takers)
 
 
-def _text(project: Project, found: _Found) -> str | None:
+def _text(project: Project, found: Found) -> str | None:
     is_text = isinstance(found.node, ScalarNode) and found.node.tag != "!reset"
     return variables.resolve(str(found.node.value), project.values) if is_text else None
 
@@ -271,7 +143,7 @@ def _sites(project: Project) -> dict[str, Site]:
 
 
 def _site(project: Project, service: str) -> Site:
-    found = _image(project, service)
+    found = definition.image(project, service)
     node, where = found.node, f"{found.document.path} line {nodes.line(found.node)}"
     if not isinstance(node, ScalarNode) or node.tag == "!reset":
         raise Refused(f"{where}: the image is not a text", "Write the image as plain text.")
@@ -341,18 +213,18 @@ def _shadowed(project: Project, variable: str) -> set[int]:
     found: set[int] = set()
     try:
         for document, name in ((document, name) for document in project.documents for name in project.names):
-            own = _defined(project, (document,), name, "image", frozenset())
+            own = definition.defined(project, (document,), name, "image")
             if own and isinstance(own.node, ScalarNode) and variables.uses(own.node.value, variable):
                 is_more = nodes.is_aliased_elsewhere(own.document.root, own.node, _tables(own.document))
                 found |= set() if is_more else {id(own.node)}
-        last = [_defined(project, project.documents, name, "image", frozenset()) for name in project.names]
+        last = [definition.defined(project, project.documents, name, "image") for name in project.names]
     except Refused:  # who takes what is not known: count every use
         return set()
     return found - {id(image.node) for image in last if image}
 
 
 def _tables(document: Document) -> frozenset[int]:
-    services = services_of(document)
+    services = definition.services_of(document)
     return frozenset(id(table) for table in nodes.layers(services)) if services else frozenset()
 
 
@@ -370,7 +242,7 @@ def _check_variable(project: Project, place: Place, images: set[int]) -> None:
     for file in project.env_files:
         if any(variables.uses(file.text[a.start : a.end], name) for a in variables.assignments(file.text)):
             raise Refused(f"{name} is also used in {file.path}", remedy)
-    if _has_include(project) or _has_foreign_base(project):
+    if definition.has_include(project) or definition.has_foreign_base(project):
         raise Refused(f"{name} may also be used in files reached by `include` or `extends`", remedy)
 
 
@@ -385,22 +257,8 @@ def _lists(project: Project, entry: Node, path: str) -> bool:
     bases = {path, *(document.path for document in project.documents)}
     for scalar in (node for node in texts if isinstance(node, ScalarNode)):
         listed = variables.resolve(scalar.value, project.values)
-        if listed is None or any(_joined(base, listed) == posixpath.normpath(path) for base in bases):
+        if listed is None or any(definition.joined(base, listed) == posixpath.normpath(path) for base in bases):
             return True
-    return False
-
-
-def _has_include(project: Project) -> bool:
-    found = [nodes.lookup(document.root, "include") for document in project.documents]
-    return any(node is not None and not nodes.is_null(node) for node in found)
-
-
-def _has_foreign_base(project: Project) -> bool:
-    try:
-        for service in project.names:
-            _defined(project, project.documents, service, "\0", frozenset())  # no such key: every base is visited
-    except Refused:
-        return True
     return False
 
 
@@ -411,7 +269,7 @@ def image_place(document: Document, service: str, node: ScalarNode) -> Place:
 
 def reference_of(project: Project, service: str) -> str | None:
     try:
-        return _text(project, _image(project, service))
+        return _text(project, definition.image(project, service))
     except Refused:
         return None
 

@@ -22,6 +22,7 @@ from dotenv.parser import Binding, parse_stream
 from updater_core.config_fields import BY_PLACE, REGISTRY, SERVICE, TOP, Field, host_type, is_loopback
 from updater_core.errors import ConfigError
 from updater_core.models import Config, GatePolicy, Hours, Policy, RegistrySettings, ServiceConfig, Settings
+from updater_core.reference import HUB
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _TWICE = object()  # under this key, which no JSON can hold, `load` tells `parse` which keys an object repeats
@@ -303,6 +304,8 @@ def _registry_problems(service: _Object, registry: _Object) -> Iterator[str]:
     yield from _pair_problems(registry, "aws_access_key_id", "aws_secret_access_key")
     if "aws_session_token" in registry.given and "aws_access_key_id" not in registry.given:
         yield f"{registry.path('aws_session_token')}: it belongs to keys; write aws_access_key_id and its secret too"
+    if image is not None and image.domain == HUB and registry.values["insecure_http"]:
+        yield f"{registry.path('insecure_http')}: Docker Hub is asked over https only; take it out"
     if image is None or (written is None and "registry_type" in service.given):
         return
     by_host = host_type(image.domain)

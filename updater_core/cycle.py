@@ -103,8 +103,20 @@ def _acted(world: World, project: Project, one: Checked) -> Outcome | Hold:
     if world.clock.wait(0):
         return Hold(Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again")
     with project_lock(world, project):
-        found = planned(world, one)
+        standing = _standing_now(world, one)
+        if isinstance(standing, Hold):
+            return standing
+        found = planned(world, replace(one, standing=standing))
         return found if isinstance(found, Hold) else carry_out(world, found)
+
+
+def _standing_now(world: World, one: Checked) -> Standing | Hold:
+    """The service once more, now that it is its turn: an update before it may have changed the same file. Where the
+    file names another image by now, the owner was at work, and the choice is made anew in the next cycle."""
+    _, standing = look_all(world, [one.service])[0]
+    if isinstance(standing, Hold) or one.standing is None or standing.current == one.standing.current:
+        return standing
+    return Hold(Reason.CHANGED_ON_DISK, f"the file names {standing.current.text} by now", "nothing to do")
 
 
 def _reason_not_begun(error: UpdaterError) -> Reason:

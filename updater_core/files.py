@@ -52,7 +52,9 @@ def snapshot(path: Path) -> Snapshot:
     real = Path(os.path.realpath(path))
     try:
         found = os.lstat(real)
-        _refuse(_objection(real, found))
+        refusal = _objection(real, found)
+        if refusal:
+            raise UpdaterError(*refusal)
         data, identity = _look(real)
     except OSError as error:
         raise UpdaterError(f"{path} cannot be read: {error.strerror}", "Check the path and its permissions.") from error
@@ -253,11 +255,6 @@ def _objection(path: Path, found: os.stat_result) -> tuple[str, str] | None:
     if not os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
         return f"the folder {path.parent} cannot be written", "Make it writable; the file is replaced by renaming."
     return None
-
-
-def _refuse(objection: tuple[str, str] | None) -> None:
-    if objection:
-        raise UpdaterError(*objection)
 
 
 def _look(path: Path) -> tuple[bytes, Identity]:

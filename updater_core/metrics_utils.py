@@ -12,7 +12,8 @@ from typing import Any
 
 from updater_core import __version__
 from updater_core.errors import UpdaterError
-from updater_core.state_records import ServiceState, Status, split_counter
+from updater_core.state_notes import split_counter
+from updater_core.state_records import ServiceState, Status
 
 _PREFIX = "docker_updater_"
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {

@@ -14,8 +14,7 @@ from typing import Any
 
 from updater_core import compose_edit, health, reference
 from updater_core.compose_edit import NotEditable, SourceFile
-from updater_core.errors import UpdaterError
-from updater_core.files import snapshot
+from updater_core.files import objection
 from updater_core.models import Container, Edit, Hold, ImageRef, Move, Plan, Project, Reason, ServiceConfig
 from updater_core.observe import Standing
 from updater_core.protocols import Compose, Engine, Preview
@@ -89,12 +88,8 @@ def file_edits(service: ServiceConfig, standing: Standing, target: ImageRef) -> 
 
 def _obstacle(edits: Sequence[Edit]) -> NotEditable | None:
     """Why a file cannot be replaced (a hard link, a read-only mode or mount): seen before anything is pulled for it."""
-    for edit in edits:
-        try:
-            snapshot(Path(edit.path))
-        except UpdaterError as error:
-            return NotEditable(Reason.NOT_EDITABLE, str(error), error.remedy)
-    return None
+    objections = (objection(Path(edit.path)) for edit in edits)
+    return next((NotEditable(Reason.NOT_EDITABLE, *found) for found in objections if found), None)
 
 
 def is_quiet(preview: Preview | None, moves: Sequence[Move], engine: Engine, project: Project) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from updater_core.models import Seen
-from updater_core.state_records import DIGESTS_KEPT, NO_TIME, State, service_of, split_counter, with_service
+from updater_core.state_records import DIGESTS_KEPT, NO_TIME, State, service_of, with_service
 
 
 def note_tags(
@@ -71,3 +71,18 @@ def forget_unknown(state: State, names: Iterable[str], repository_keys: Iterable
 def _is_wanted(counter: str, names: set[str]) -> bool:
     labels = split_counter(counter)[1:]
     return not labels or labels[0] in names
+
+
+def split_counter(counter: str) -> tuple[str, ...]:
+    """Kind, then the labels with the service first; a service's name may hold colons.
+
+    >>> split_counter("rollbacks:unhealthy:web")
+    ('rollbacks', 'web', 'unhealthy')
+    >>> split_counter("updates:a:b")
+    ('updates', 'a:b')
+    """
+    kind, _, rest = counter.partition(":")
+    if kind in ("rollbacks", "failures"):
+        label, _, service = rest.partition(":")
+        return kind, service, label
+    return (kind, rest) if rest else (kind,)

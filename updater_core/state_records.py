@@ -378,21 +378,6 @@ def count(state: State, counter: str, by: int = 1) -> State:
     return replace(state, counters={**state.counters, counter: state.counters.get(counter, 0) + by})
 
 
-def split_counter(counter: str) -> tuple[str, ...]:
-    """Kind, then the labels with the service first; a service's name may hold colons.
-
-    >>> split_counter("rollbacks:unhealthy:web")
-    ('rollbacks', 'web', 'unhealthy')
-    >>> split_counter("updates:a:b")
-    ('updates', 'a:b')
-    """
-    kind, _, rest = counter.partition(":")
-    if kind in ("rollbacks", "failures"):
-        label, _, service = rest.partition(":")
-        return kind, service, label
-    return (kind, rest) if rest else (kind,)
-
-
 def _counter(outcome: Outcome) -> str:
     if isinstance(outcome, Committed):
         return f"updates:{outcome.plan.name}"

@@ -95,3 +95,18 @@ def test_a_release_for_another_platform_never_reaches_the_service(shop: Shop) ->
     assert outcome.cause.reason is Reason.PLATFORM_MISSING
     assert shop.containers()[0].id == identity
     assert shop.cycle().outcomes == ()
+
+
+def test_two_services_of_one_file_are_both_updated_in_one_cycle(shop: Shop) -> None:
+    for tag in ("1.0.0", "1.1.0"):
+        shop.push(tag, lab.good(tag))
+    text = "services:\n  web:\n    image: {image}\n    network_mode: none\n    stop_grace_period: 1s\n"
+    shop.write("1.0.0", text + "  worker:\n    image: {image}\n    network_mode: none\n    stop_grace_period: 1s\n")
+    shop.up()
+    shop.policy = {"semver_pattern": "*"}
+    web = shop.config()["services"][0]
+    shop.settings = {"services": [web, {**web, "name": f"{shop.name}-worker", "compose_service": "worker"}]}
+    assert [type(outcome) for outcome in shop.cycle().outcomes] == [Committed, Committed]
+    assert shop.releases("web") == shop.releases("worker") == [("1.1.0", "running")]
+    assert shop.compose_file.read_text().count(":1.1.0") == 2
+    assert shop.owner_up_changes() == []

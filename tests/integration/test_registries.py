@@ -1042,6 +1042,17 @@ def test_all_pages_are_read_where_the_own_tag_is_not_among_the_wanted(
     assert names(found) == ["1.2", "1.1"]
 
 
+def test_a_reference_without_a_tag_means_the_whole_list(fake: FakeRegistry, registries: Registries) -> None:
+    """What a service that may go back has to ask for: its own tag is no end."""
+    push_days(fake, 10)
+    fake.page_size = 2
+    own, whole = parse("app:1.9"), parse("app")
+    assert names(registries.for_service(own, ANYONE).pushed_tags(own, lambda name: True)) == ["1.10", "1.9"]
+    found = registries.for_service(whole, ANYONE).pushed_tags(whole, lambda name: True)
+    assert names(found) == [f"1.{day}" for day in range(10, 0, -1)]
+    assert fake.counts() == {"hub_tags": 5}
+
+
 def test_hub_is_asked_for_a_page_once_in_a_cycle(fake: FakeRegistry, registries: Registries) -> None:
     push_days(fake, 3)
     for settings in (ANYONE, RegistrySettings(type="docker_hub")):

@@ -92,6 +92,18 @@ def test_the_signature_is_the_hmac_of_the_body(listener: Listener) -> None:
     assert request.headers[webhook.SIGNATURE] == f"sha256={expected}"
 
 
+def test_a_name_and_a_password_in_the_address_are_sent_as_basic_and_a_netrc_is_not(
+    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login thief password wrong\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    webhook.send(event(1), Secret(listener.url.replace("//", "//me:secret@")))
+    webhook.send(event(2), url_of(listener))
+    first, second = listener.requests
+    assert first.headers["Authorization"] == "Basic bWU6c2VjcmV0"
+    assert "Authorization" not in second.headers
+
+
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_any_2xx_is_success(listener: Listener, status: int) -> None:
     listener.fail(1, status)

@@ -34,10 +34,11 @@ from updater_core.semver_utils import parse_tag, precedence
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
+ARTEFACT = "sha256-aa.sig"
 small = st.integers(0, 3)
 tails = st.sampled_from(["", "", "", "-rc.1", "-rc.2", "-alpine", "-r9", "-r10"])
 semver_names = st.builds("{}{}.{}.{}{}".format, st.sampled_from(["", "v"]), small, small, small, tails)
-names = semver_names | st.sampled_from(["latest", "1.2", "20241001", "5a81b1e6", "s-a", "s-b", "s-c", "sha256-aa.sig"])
+names = semver_names | st.sampled_from(["latest", "1.2", "20241001", "5a81b1e6", "s-a", "s-b", "s-c", ARTEFACT])
 moments = st.none() | st.integers(0, 5).map(lambda days: NOW - timedelta(days=days))
 digests = st.integers(0, 5).map(lambda n: f"sha256:{n:064x}")
 tag_lists = st.lists(st.builds(Tag, names, st.none() | digests, moments), max_size=12, unique_by=lambda tag: tag.name)
@@ -141,8 +142,8 @@ def test_a_push_never_goes_back_in_time(case: tuple) -> None:  # type: ignore[ty
     outcome = settle(observation, policy, history, answers)
     times = {tag.name: tag.pushed_at for tag in observation.tags}
     current = times.get(observation.current.tag)
-    if current is None or not isinstance(outcome, Update):
-        return
+    if current is None or not isinstance(outcome, Update) or observation.current.tag == ARTEFACT:
+        return  # an artefact's tag is excluded, so that nothing is measured against it
     assert times[outcome.target.tag] >= current
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from docker.errors import NotFound
 
 from docker_updater import SystemClock, wire
 from tests.support import lab
-from tests.support.fake_registry import Build
+from tests.support.fake_registry import Behaviour, Build
 from tests.support.lab import Shop, until
 from updater_core import config_utils, cycle
 from updater_core.cycle import Report
@@ -107,7 +109,7 @@ def under_way(act: Callable[[], Report]) -> Iterator[Held]:
     def run() -> None:
         try:
             held.box.append(act())
-        except BaseException as error:  # noqa: BLE001 - handed to the test
+        except BaseException as error:
             held.box.append(error)
 
     held.thread = threading.Thread(target=run)
@@ -118,6 +120,41 @@ def under_way(act: Callable[[], Report]) -> Iterator[Held]:
         held.thread.join(60)
 
 
-def asked_for(shop: Shop, kind: str) -> None:
-    """Wait until a request of this kind has reached the shop's registry."""
-    until(lambda: shop.registry.counts().get(kind), what=f"a {kind} request")
+def fresh(name: str) -> Build:
+    """A good release whose layer no engine has yet, so that a pull really fetches it."""
+    made = lab.good(name)
+    return replace(made, files={**made.files, "salt": uuid.uuid4().bytes * 1000})
+
+
+def slow(name: str, then: str) -> Build:
+    """A release that is `starting` for two seconds; then its healthcheck does `then`."""
+    second = 1_000_000_000
+    made = lab.build(name, f"sleep 2; echo 1 > /ready; {lab._FOREVER}")
+    check = {
+        "Test": ["CMD-SHELL", f"[ -f /ready ] && {then}"],
+        "Interval": second // 2,
+        "Timeout": second,
+        "StartPeriod": 3 * second,
+        "Retries": 2,
+    }
+    return replace(made, config={**made.config, "Healthcheck": check})
+
+
+def runs(shop: Shop, release: str) -> bool:
+    """Whether the shop's one container runs this release now."""
+    try:
+        return shop.releases() == [(release, "running")]
+    except NotFound:  # one that went away while it was looked at
+        return False
+
+
+@contextmanager
+def pull_held_up(shop: Shop) -> Iterator[Callable[[], object]]:
+    """The next pull waits at its first request until this context ends; call what it gives to wait for that request."""
+    released = threading.Event()
+    shop.registry.behave("manifest_get", Behaviour(hang=released), times=1)
+    shop.registry.clear_log()
+    try:
+        yield lambda: until(lambda: shop.registry.counts().get("manifest_get"), what="a pull")
+    finally:
+        released.set()

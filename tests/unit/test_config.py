@@ -72,7 +72,7 @@ def test_the_options_of_a_service_reach_the_model() -> None:
         compose_file=["a.yml", "/b/../c.yml"], compose_service=["web", "worker"], compose_project="blue", enabled=False,
         semver_pattern="v*", semver_range=">=1.4 <3", max_bump="minor", allow_prerelease=True, tag_exclude="*-debug",
         min_age="72h", allow_downgrade=True, pin_digest=True, mode="notify", health_timeout="2m", health_stable=0,
-        start_stopped=True, allow_drift=True, platform="linux/arm64/v8", pause_updates=True,
+        start_stopped=True, allow_drift=True, platform="linux/arm64/v8", pause_updates=True, image="ghcr.io/acme/web:1",
         registry_type="ghcr", registry_config={"username": "robot", "password": "s3cret", "insecure_http": True,
                                                "token_realm_hosts": "sso.example.com:8443"},
     )  # fmt: skip
@@ -368,6 +368,11 @@ def test_a_key_like_none_is_told_with_all_there_are() -> None:
     assert found.startswith("zzz: unknown key; take it out, or write one of check_interval, compose_timeout")
 
 
+@pytest.mark.parametrize(("image", "plain"), [("acme/b:1", False), ("registry.example:5000/b:1", True)])
+def test_http_is_for_those_who_want_it_and_are_not_docker_hub(image: str, plain: bool) -> None:
+    assert problems(document(entry(image=image, registry_config={"insecure_http": plain}))) == []
+
+
 def test_an_editors_schema_key_is_let_be() -> None:
     assert problems({"$schema": "./updater_config.schema.json", **document(entry())}) == []
 
@@ -384,6 +389,9 @@ def test_an_editors_schema_key_is_let_be() -> None:
         ({"allow_downgrade": True}, "allow_downgrade", "write tag_pattern"),
         ({"registry_config": {"username": "u"}}, "registry_config.username", "password is missing"),
         ({"registry_config": {"password": "p"}}, "registry_config.password", "username is missing"),
+        ({"registry_config": {"insecure_http": True}}, "registry_config.insecure_http", "over https only"),
+        ({"image": "docker.io/acme/b:1", "registry_config": {"insecure_http": True}}, "registry_config.insecure_http",
+         "take it out"),
         ({"registry_config": {"region": "r"}}, "registry_config.region", "it is for ecr"),
         ({"registry_config": {"project_id": "p"}}, "registry_config.project_id", "it is for gcr"),
         ({"image": ECR_IMAGE, "registry_config": {"aws_session_token": "t"}}, "registry_config.aws_session_token",

@@ -94,6 +94,8 @@ REGISTRY_BESIDE: Mapping[str, dict[str, Any]] = {
 def image_for(key: str) -> dict[str, str]:
     if key in ("project_id", "service_account_path"):
         return {"image": GOOGLE_IMAGE}
+    if key == "insecure_http":
+        return {"image": "ghcr.io/acme/web:1"}
     return {"image": ECR_IMAGE} if key == "region" or key.startswith("aws_") else {}
 
 

@@ -26,6 +26,7 @@ MODULES = sorted(SOURCES)
 IMPURE = {"os", "sys", "time", "io", "random", "requests", "docker", "subprocess", "socket", "shutil", "logging"}
 LAZY = ("boto3", "botocore", "google.auth", "rich", "prometheus_client")
 MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_A_FILE = 40, 400
+LONGER = {"models": 650}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
 
 
 def floors() -> list[set[str]]:
@@ -112,7 +113,7 @@ def test_no_function_is_longer_than_a_screen(module: str) -> None:
 @pytest.mark.parametrize("module", [m for m in MODULES if SOURCES[m] != DOOR])
 def test_no_file_has_grown_too_long(module: str) -> None:
     lines = len(SOURCES[module].read_text(encoding="utf-8").splitlines())
-    assert lines <= MOST_LINES_OF_A_FILE, f"{module} has {lines} lines: take a room out of it"
+    assert lines <= LONGER.get(module, MOST_LINES_OF_A_FILE), f"{module} has {lines} lines: take a room out of it"
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -12,8 +13,9 @@ from urllib.parse import urljoin, urlsplit
 from updater_core import __version__
 from updater_core.errors import UpdaterError
 from updater_core.models import Event, Secret, Settings
+from updater_core.registries.http import REDIRECTS, Broken, Connections, Limits, Request
 
-TIMEOUT_SECONDS = 10.0
+LIMITS = Limits(connect_seconds=10.0, read_seconds=10.0)
 SIGNATURE = "X-Updater-Signature"
 _REDIRECTS_FOLLOWED = 3
 _REMEDY = "Check WEBHOOK_URL and its receiver; the event stays queued and is tried again."
@@ -70,17 +72,15 @@ def _headers(body: bytes, secret: Secret | None) -> dict[str, str]:
 
 
 def _post(address: str, body: bytes, headers: dict[str, str]) -> tuple[int, str | None]:
-    """Status, and where a redirect leads to. `from None`: the library's own messages and chains hold the address."""
-    import requests  # when first used: most installations have no webhook
-
+    """Status, and where a redirect leads to. Only the beginning of why it failed is told: the address is not in it, but
+    what a library puts in brackets may hold the host."""
+    request = Request(address, "webhook", "webhook", "POST", headers, body=body, longest_bytes=0)
     try:
-        reply = requests.post(
-            address, data=body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
-        )
-    except (requests.RequestException, ValueError) as error:  # ValueError: a host name that cannot be encoded
-        raise UpdaterError(f"the webhook cannot be reached ({type(error).__name__})", _REMEDY) from None
-    with reply:
-        return reply.status_code, reply.headers.get("Location") if reply.is_redirect else None
+        with closing(Connections(LIMITS)) as connections:
+            answer = connections.exchange(request)
+    except Broken as broken:
+        raise UpdaterError(f"the webhook cannot be reached: {str(broken).partition(' (')[0]}", _REMEDY) from None
+    return answer.status, answer.headers.get("location") if answer.status in REDIRECTS else None
 
 
 def _next_address(address: str, location: str) -> str:

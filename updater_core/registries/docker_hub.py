@@ -66,13 +66,14 @@ class HubRegistry:
         """The tags that `wanted` accepts, newest push first, with their digests where the API tells them.
 
         Reading ends early only where nothing newer than the reference's own tag can follow: every page so far came
-        newest first, and that tag, accepted too, has been among them. Raise RegistryError or one of its kinds where
-        a page is missing.
+        newest first, and that tag, accepted too, has been among them. Without a tag in the reference there is no such
+        end: who wants older tags as well asks for the repository. Raise RegistryError or one of its kinds where a page
+        is missing.
         """
         found: dict[str, Tag] = {}
         for page in self._pages(reference):
             _merge(found, page.tags)
-            own = found.get(reference.tag or "")
+            own = found.get(reference.tag) if reference.tag else None
             if own and own.pushed_at and wanted(own.name) and page.is_newest_first:
                 break
         chosen = [tag for tag in found.values() if wanted(tag.name)]

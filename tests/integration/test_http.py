@@ -1,0 +1,314 @@
+"""One exchange against servers of the worst kind: what it believes, how long it listens, and what it sends to whom."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_registry import Behaviour, FakeRegistry
+from updater_core.registries.http import MOST_AT_ONCE, USUAL_LIMITS, Broken, Connections, Limits, Request
+
+SHORT = Limits(connect_seconds=1.0, read_seconds=0.3, whole_seconds=0.6)
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@dataclass
+class Server:
+    """A listener that hands each connection to a function; `heads` are the requests' heads that it read."""
+
+    talk: Callable[[Server, socket.socket], None]
+    listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+    heads: list[bytes] = field(default_factory=list)
+    connections: int = 0
+    sent_bytes: int = 0
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def request(self) -> Request:
+        return Request(f"http://{self.host}/v2/", "ping", "a question")
+
+    def head(self, connected: socket.socket) -> bytes:
+        """The next request's head; empty at the end."""
+        data = b""
+        while not data.endswith(b"\r\n\r\n") and (more := connected.recv(1)):
+            data += more
+        if data:
+            self.heads.append(data)
+        return data
+
+    def accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connected, _ = self.listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(connected,), daemon=True).start()
+
+    def _serve(self, connected: socket.socket) -> None:
+        with suppress(OSError), connected:
+            self.talk(self, connected)
+
+
+@contextmanager
+def serving(talk: Callable[[Server, socket.socket], None]) -> Iterator[Server]:
+    server = Server(talk)
+    threading.Thread(target=server.accept, daemon=True).start()
+    try:
+        yield server
+    finally:
+        with suppress(OSError):
+            server.listener.shutdown(socket.SHUT_RDWR)
+        server.listener.close()
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+# ------------------------------------------------------------------------------------------------------ time and size
+
+
+def _trickle_a_head(server: Server, connected: socket.socket) -> None:
+    server.head(connected)
+    connected.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        connected.sendall(b"x")
+        time.sleep(0.02)
+
+
+def test_a_head_that_trickles_in_is_cut_off_too() -> None:
+    with serving(_trickle_a_head) as server:
+        began = time.monotonic()
+        with pytest.raises(Broken, match="did not answer in time"):
+            Connections(SHORT).exchange(server.request())
+        assert 0.5 < time.monotonic() - began < 3
+
+
+def _redirect_without_end(server: Server, connected: socket.socket) -> None:
+    server.head(connected)
+    connected.sendall(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n")
+    while True:
+        server.sent_bytes += connected.send(b"x" * 65536)
+
+
+def test_the_body_of_a_redirect_has_a_bound_as_well() -> None:
+    with serving(_redirect_without_end) as server:
+        with pytest.raises(Broken, match="longer than 8 MiB") as broken:
+            Connections(USUAL_LIMITS).exchange(server.request())
+        assert broken.value.lasting
+        assert server.sent_bytes < 64 << 20
+
+
+def test_what_is_small_only_while_it_is_packed_is_too_long() -> None:
+    with FakeRegistry() as fake:
+        packed = gzip.compress(b"x" * (64 << 20))
+        fake.behave("ping", Behaviour(headers={"Content-Encoding": "gzip"}, body=packed))
+        with pytest.raises(Broken, match="longer than 8 MiB"):
+            Connections(USUAL_LIMITS).exchange(Request(f"{fake.url}/v2/", "ping", "a question"))
+
+
+def test_a_body_that_does_not_matter_is_not_read() -> None:
+    with serving(_redirect_without_end) as server:
+        asked = Request(f"http://{server.host}/", "webhook", "webhook", "POST", body=b"", longest_bytes=0)
+        answer = Connections(USUAL_LIMITS).exchange(asked)
+        assert (answer.status, answer.headers["location"], answer.body) == (302, "/elsewhere", b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"220 mail.example ESMTP\r\n", "not HTTP"),
+        (b"", "broke off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", "broke off before its end"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok", "broke off before its end"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok", "not HTTP"),
+    ],
+)
+def test_what_is_no_answer_is_said_in_words(text: bytes, words: str) -> None:
+    def talk(server: Server, connected: socket.socket) -> None:
+        server.head(connected)
+        connected.sendall(text)
+
+    with serving(talk) as server:
+        with pytest.raises(Broken, match=words) as broken:
+            Connections(SHORT).exchange(server.request())
+        assert server.host not in str(broken.value)
+    assert not broken.value.__cause__
+    assert not broken.value.__context__
+
+
+@pytest.mark.parametrize("url", ["http://[::1/v2/", "http://.example/v2/", "v2", "gopher://127.0.0.1/"])
+def test_an_address_that_is_none_breaks_for_good_and_stays_unsaid(url: str) -> None:
+    with pytest.raises(Broken, match="no request can be made") as broken:
+        Connections(SHORT).exchange(Request(url, "ping", "a question"))
+    assert broken.value.lasting
+    assert url not in str(broken.value)
+
+
+# ------------------------------------------------------------------------------------------------------- connections
+
+
+def _talk_on(server: Server, connected: socket.socket) -> None:
+    while server.head(connected):
+        connected.sendall(OK)
+
+
+def test_a_connection_is_kept_for_the_next_exchange() -> None:
+    with serving(_talk_on) as server:
+        connections = Connections(USUAL_LIMITS)
+        assert [connections.exchange(server.request()).body for _ in range(20)] == [b"ok"] * 20
+        assert server.connections == 1
+        connections.close()
+
+
+def _hang_up_in_the_second_request(server: Server, connected: socket.socket) -> None:
+    server.head(connected)
+    connected.sendall(OK)
+    server.head(connected)
+
+
+def test_every_kept_connection_that_was_closed_meanwhile_is_replaced() -> None:
+    """Each answer comes over a new connection, after the kept one failed; none of it is a failure."""
+    with serving(_hang_up_in_the_second_request) as server:
+        connections = Connections(USUAL_LIMITS)
+        assert [connections.exchange(server.request()).status for _ in range(MOST_AT_ONCE)] == [200] * MOST_AT_ONCE
+        assert server.connections == MOST_AT_ONCE
+
+
+# ------------------------------------------------------------------------------------------------- what is sent along
+
+
+def test_no_cookie_is_kept() -> None:
+    with FakeRegistry() as fake:
+        fake.behave("ping", Behaviour(headers={"Set-Cookie": "who=we; Path=/"}))
+        connections = Connections(USUAL_LIMITS)
+        for _ in range(2):
+            connections.exchange(Request(f"{fake.url}/v2/", "ping", "a question"))
+        assert "cookie" not in fake.log[1].headers
+
+
+def test_a_name_in_the_address_does_not_replace_the_authorization() -> None:
+    with FakeRegistry() as fake:
+        url = f"http://thief:secret@{fake.host}/v2/"
+        Connections(USUAL_LIMITS).exchange(Request(url, "ping", "a question", authorization="Bearer ours"))
+        assert fake.log[0].headers["authorization"] == "Bearer ours"
+
+
+# ------------------------------------------------------------------------------------------------------ trust, proxies
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as under certs.d, with a certificate for registry.example and 127.0.0.1; its key is in key.pem."""
+    folder = tmp_path_factory.mktemp("certs") / "registry.example"
+    folder.mkdir()
+    names = ("-subj", "/CN=fake", "-addext", "subjectAltName=DNS:registry.example,IP:127.0.0.1")
+    files = ("-out", str(folder / "ca.crt"), "-keyout", str(folder / "key.pem"))
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *files, *names]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def secure(identity: Path) -> Iterator[FakeRegistry]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity / "ca.crt", identity / "key.pem")
+    with FakeRegistry(context) as fake:
+        yield fake
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_no_empty_variable_switches_verification_off(
+    name: str, secure: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "")
+    with pytest.raises(Broken, match="certificate is not trusted"):
+        Connections(Limits(certificates=tmp_path)).exchange(Request(f"{secure.url}/v2/", "ping", "a question"))
+
+
+def _tunnel_to(target: str) -> Callable[[Server, socket.socket], None]:
+    """A proxy that connects whoever asks to `target`, whatever they ask for."""
+
+    def talk(server: Server, connected: socket.socket) -> None:
+        server.head(connected)
+        host, _, port = target.partition(":")
+        with socket.create_connection((host, int(port))) as other:
+            connected.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            threading.Thread(target=_pump, args=(other, connected), daemon=True).start()
+            _pump(connected, other)
+
+    return talk
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+
+
+PING = Request("https://registry.example/v2/", "ping", "a question", authorization="Bearer ours")
+
+
+def test_tls_goes_through_a_proxy_that_sees_nothing_of_it(
+    secure: FakeRegistry, identity: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(_tunnel_to(secure.host)) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://me:pa%3Ass@{proxy.host}")
+        connections = Connections(Limits(certificates=identity.parent))
+        assert [connections.exchange(PING).status for _ in range(2)] == [200, 200]
+        (head,) = proxy.heads
+        assert head.startswith(b"CONNECT registry.example:443 HTTP/1.")
+        assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:pa:ss") in head
+        assert b"ours" not in head
+    for asked in secure.log:
+        assert asked.headers["authorization"] == "Bearer ours"
+        assert "proxy-authorization" not in asked.headers
+
+
+def test_behind_a_proxy_the_registrys_own_certificate_counts(
+    secure: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(_tunnel_to(secure.host)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.host}")
+        with pytest.raises(Broken, match="certificate is not trusted"):
+            Connections(Limits(certificates=tmp_path)).exchange(PING)
+    assert secure.log == []
+
+
+def _refuse(server: Server, connected: socket.socket) -> None:
+    server.head(connected)
+    connected.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_a_proxy_that_refuses_is_to_blame_and_not_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(_refuse) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://me:secret@{proxy.host}")
+        with pytest.raises(Broken, match="the proxy of the environment") as broken:
+            Connections(SHORT).exchange(PING)
+    assert "HTTPS_PROXY" in broken.value.remedy
+    assert "secret" not in str(broken.value)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://"])
+def test_a_proxy_of_another_kind_is_named_by_its_variable(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(Broken, match="HTTPS_PROXY of the environment is not a http:// proxy") as broken:
+        Connections(SHORT).exchange(PING)
+    assert broken.value.lasting
