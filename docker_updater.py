@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,7 @@ from updater_core import (
 from updater_core.check import check_all
 from updater_core.compose_utils import DockerCompose
 from updater_core.docker_utils import DockerEngine
-from updater_core.errors import ConfigError, EngineError, LockHeld, UpdaterError
+from updater_core.errors import ConfigError, EngineError, LockHeld, StateError, UpdaterError
 from updater_core.journal import JournalFolder
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics, MetricsServer
@@ -45,6 +46,7 @@ from updater_core.world import World, deliver, save
 
 ALL_WELL, TROUBLE, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
 _JITTER = 0.1  # of the interval, either way: many hosts must not ask a registry in the same second
+_LONGEST_IDLE_SECONDS = 3600
 _SOON_SECONDS = 30.0  # after an engine that does not answer, or an update that could not be ended
 _BORN_WITH = dict(os.environ)
 _log = logging.getLogger("updater")
@@ -81,10 +83,11 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def idle(self, seconds: float) -> None:
-        """Wait for the next cycle, or for a signal."""
-        self.wake.wait(seconds)
+    def idle(self, seconds: float) -> bool:
+        """Wait; True, and then at once, when a signal ends the wait."""
+        is_woken = self.wake.wait(seconds)
         self.wake.clear()
+        return is_woken
 
     def handle_signals(self) -> None:
         """From now on TERM and INT stop, HUP reloads, USR1 checks now."""
@@ -289,7 +292,7 @@ def _serve(config: Config, clock: SystemClock, only: str | None) -> int:
         )
         while not clock.stop.is_set():
             result = _cycle(world, only)
-            clock.idle(_pause_seconds(world, result))
+            _rest(world, clock, _pause_seconds(world, result))
             if clock.reload:
                 server = _reload(world, server)
             _take_requests(world)
@@ -314,8 +317,7 @@ def _cycle(world: World, only: str | None) -> cycle.Report:
 
 
 def _pause_seconds(world: World, result: cycle.Report) -> float:
-    """Until the next cycle: the interval with some jitter, sooner where something must be ended, a window opens or an
-    event is due."""
+    """Until the next cycle: the interval with some jitter, sooner where something must be ended or a window opens."""
     interval = world.config.settings.check_interval_seconds
     pauses = [interval * random.uniform(1 - _JITTER, 1 + _JITTER)]  # noqa: S311 - not a secret
     if result.is_engine_down or world.journal.read_all():
@@ -323,15 +325,34 @@ def _pause_seconds(world: World, result: cycle.Report) -> float:
     now = world.clock.now()
     waiting = [world.state.services.get(s.name) for s in world.config.services if s.enabled]
     pauses += [(s.opens_at - now).total_seconds() for s in waiting if s and s.opens_at]
-    pauses += [(due - now).total_seconds() for box in world.outboxes.values() if (due := box.next_try())]
     return max(min(pauses), 1.0)
+
+
+def _rest(world: World, clock: SystemClock, seconds: float) -> None:
+    """Until the next cycle or a signal; only news that could not be delivered is tried again meanwhile."""
+    end = clock.monotonic() + seconds
+    while (left := end - clock.monotonic()) > 0 and not clock.idle(min(left, _until_delivery_seconds(world))):
+        if left > 1.0:
+            deliver(world)
+
+
+def _until_delivery_seconds(world: World) -> float:
+    with suppress(StateError):  # said by `deliver` already
+        waits = [(due - world.clock.now()).total_seconds() for b in world.outboxes.values() if (due := b.next_try())]
+        return max(min(waits, default=float(_LONGEST_IDLE_SECONDS)), 1.0)
+    return float(_LONGEST_IDLE_SECONDS)
 
 
 def _take_requests(world: World) -> None:
     for request in mailbox.take(world.folder / "requests"):
         service = next((s for s in world.config.services if s.name == request.service), None)
-        if service is not None:
+        if service is None:
+            continue
+        try:
             _carry_out(world, service, request.kind)
+        except UpdaterError as error:
+            text = f"{request.kind} could not be carried out: {error} ({error.remedy})"
+            log_event(_log, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=service.name)
 
 
 def _ask(config: Config, clock: SystemClock, request: mailbox.Request) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,7 @@ from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
 from updater_core.models import (
     Committed,
+    Event,
     Hold,
     NotStarted,
     Outcome,
@@ -152,14 +154,25 @@ def record(world: World, outcome: Outcome, started: datetime) -> None:
     """Remember an outcome, queue its news, close its journal: in this order, so that a crash between two of them
     repeats the later ones and loses nothing."""
     now = world.clock.now()
-    world.state = state_records.record_outcome(world.state, outcome, started, now)
-    _log_outcome(outcome, (now - started).total_seconds())
-    _count(world.metrics, outcome)
+    before = world.state
+    world.state = state_records.record_outcome(before, outcome, started, now)
+    if world.state is not before:
+        _log_outcome(outcome, (now - started).total_seconds())
+        _count(world.metrics, outcome)
     event = news.event_of(outcome, socket.gethostname(), started, now)
-    if save(world):
+    if save(world) and _queued(world, event):
+        world.journal.close(outcome.plan.id)
+
+
+def _queued(world: World, event: Event | None) -> bool:
+    """Whether the news is in every outbox; where it is not, the journal stays open and the next cycle tries again."""
+    try:
         if event is not None:
             queue(world, event)
-        world.journal.close(outcome.plan.id)
+    except StateError as error:
+        log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"an event waits in the journal: {error}")
+        return False
+    return True
 
 
 def recover_open(world: World) -> tuple[Outcome, ...]:
@@ -256,7 +269,8 @@ def _report(world: World, checked: Sequence[Checked], outcomes: Sequence[Outcome
     is_down = any(isinstance(o.decision, Hold) and o.decision.reason is Reason.ENGINE_ERROR for o in checked)
     world.metrics.show(world.state.services)
     world.metrics.open_journal(len(world.journal.read_all()))
-    world.metrics.outbox_pending(sum(box.pending() for box in world.outboxes.values()))
+    with suppress(StateError):  # said by `deliver` already
+        world.metrics.outbox_pending(sum(box.pending() for box in world.outboxes.values()))
     return Report(tuple(checked), tuple(outcomes), frozenset(failed | lost), is_down and not _answers(world))
 
 

@@ -1,6 +1,6 @@
 """The environment check behind `--test`: one line for everything an update needs, with what to do about it.
 
-Reads and asks only; the one thing it writes is a probe file beside the state, which it removes again.
+Reads and asks only; it writes nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from updater_core import files, observe
 from updater_core.errors import UpdaterError
-from updater_core.models import Hold, Reason, ServiceConfig
+from updater_core.models import Hold, ImageRef, Reason, ServiceConfig
 from updater_core.world import World
 
 _LEAST_FREE_BYTES = 1_000_000_000
@@ -93,7 +93,20 @@ def _registry_findings(world: World, services: list[ServiceConfig]) -> Iterator[
             continue
         asked.add(question)
         subject = f"registry {service.image.key}"
-        yield _found(subject, lambda s=service: world.registries.for_service(s.image, s.registry).check(s.image))  # type: ignore[misc]
+        yield _found(subject, lambda s=service: _reached(world, s))  # type: ignore[misc]
+
+
+def _reached(world: World, service: ServiceConfig) -> str:
+    return world.registries.for_service(service.image, service.registry).check(_reference(world, service))
+
+
+def _reference(world: World, service: ServiceConfig) -> ImageRef:
+    """What the service's file says now: the tag in the configuration may be of long ago, and gone from the registry."""
+    try:
+        standing = observe.look(service, world.engine.compose_containers(), world.engine.known_image, world.memory)
+    except UpdaterError:
+        return service.image
+    return service.image if isinstance(standing, Hold) else standing.current
 
 
 def _place_findings(world: World) -> Iterator[Finding]:

@@ -44,7 +44,7 @@ def tidy(project: Project, services: Sequence[str], tools: Tools) -> None:
         for container in containers:
             match = _WRECK.fullmatch(container.name)
             if match:
-                _tidy_one(container, match[1], match[2], tools)
+                _tidy_one(container, match[1], match[2], containers, tools)
 
 
 def is_wreck(container: Container) -> bool:
@@ -52,8 +52,12 @@ def is_wreck(container: Container) -> bool:
     return _WRECK.fullmatch(container.name) is not None
 
 
-def _tidy_one(container: Container, prefix: str, name: str, tools: Tools) -> None:
+def _tidy_one(container: Container, prefix: str, name: str, others: Sequence[Container], tools: Tools) -> None:
     if container.id.startswith(prefix):
+        for other in others:
+            if other.name == name:  # v1's replacement, made and not finished: the next `up` makes it anew
+                tools.engine.stop_container(other.id)
+                tools.engine.remove_container(other.id)
         tools.engine.rename_container(container.id, name)
     elif tools.engine.container(prefix) is not None:
         tools.engine.remove_container(container.id)

@@ -92,12 +92,17 @@ def save(world: World) -> bool:
 
 
 def deliver(world: World) -> None:
-    """Send what waits in the outboxes; what cannot be sent waits there for the next time."""
+    """Send what waits in the outboxes; what cannot be sent waits there for the next time. An outbox on a disk that
+    refuses is said, and harms nobody."""
     for notifier in active(world.config.settings):
         box = world.outboxes.get(notifier.name)
         if box is None:
             continue
-        delivery = box.deliver(notifier.send, world.clock.now())
+        try:
+            delivery = box.deliver(notifier.send, world.clock.now())
+        except StateError as error:
+            log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"nothing is delivered: {error}")
+            continue
         for result, ids in (
             ("delivered", delivery.delivered),
             ("failed", delivery.failed),

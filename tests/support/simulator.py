@@ -201,9 +201,12 @@ class SimEngine:
         self._change(container_id, "start", self._up().start)
 
     def remove_container(self, container_id: str) -> None:
-        self._change(container_id, "remove", lambda c: self._host.containers.pop(c.id))
+        if container_id in self._host.containers:
+            self._change(container_id, "remove", lambda c: self._host.containers.pop(c.id))
 
     def rename_container(self, container_id: str, name: str) -> None:
+        if any(c.name == name for c in self._up().containers.values()):
+            raise EngineError(f"the engine could not rename container {container_id[:12]}: {name} is in use")
         self._change(container_id, "rename", lambda c: setattr(c, "name", name))
 
     def remove_image(self, image_id: str) -> None:

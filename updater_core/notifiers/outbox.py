@@ -118,6 +118,9 @@ class Outbox:
             files.remove(self._directory / name)
             return "given_up"
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(queued.attempts, 20), _LONGEST_PAUSE_SECONDS)
+        text = f"event {event.id} could not be delivered, tried again in {pause:.0f} s: {error}"
+        level = logging.DEBUG if queued.attempts else logging.WARNING
+        log_event(_log, level, LogEvent.NOTIFY_FAILED, text, service=event.service, id=event.id)
         later = replace(queued, attempts=queued.attempts + 1, next_try=now + timedelta(seconds=pause))
         self._write(name, later)
         return "failed"

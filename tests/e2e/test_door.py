@@ -1,0 +1,333 @@
+"""The command line as a person meets it: what each flag says, what it leaves alone, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docker_updater import parser
+from tests.support import lab
+from tests.support.fake_registry import Basic, Behaviour
+from tests.support.lab import ROOT, Shop
+from tests.support.listener import listening
+from updater_core import __version__
+
+engine = pytest.mark.engine
+
+WEB = """\
+# the shop
+services:
+  web:
+    image: {image}  # kept
+    restart: unless-stopped
+    stop_grace_period: 1s
+    network_mode: none
+"""
+
+
+@pytest.fixture
+def open_shop(shop: Shop) -> Shop:
+    """A shop whose service runs v1.0.0 and follows its versions."""
+    shop.policy = {"health_stable": 1, "semver_pattern": "v*"}
+    shop.push("v1.0.0", lab.good("one"))
+    shop.write("v1.0.0", WEB)
+    shop.up()
+    return shop
+
+
+def call(*words: str, **environment: str) -> tuple[int, str, str]:
+    """Run the updater without a shop; exit status, and what it said on both channels."""
+    argv = [sys.executable, str(ROOT / "docker_updater.py"), *words]
+    known = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
+    done = subprocess.run(argv, env={**known, **environment}, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def configured(folder: Path, **changes: Any) -> str:
+    """A configuration for which nothing has to run; its path."""
+    (folder / "compose.yml").write_text("services: {web: {image: 'app:1'}}\n")
+    service = {
+        "name": "web",
+        "image": "app:1",
+        "compose_file": str(folder / "compose.yml"),
+        "compose_service": "web",
+    }
+    raw = {
+        "state_file": str(folder / "state.json"),
+        "log_file": str(folder / "log"),
+        "services": [service],
+        **changes,
+    }
+    path = folder / "config.json"
+    path.write_text(json.dumps(raw))
+    return str(path)
+
+
+def footprint(shop: Shop) -> tuple[dict[str, tuple[bytes, int]], list[tuple[str, str]], dict[str, list[str]]]:
+    """All that a command which only reads must leave alone: files with their times, containers, local tags."""
+    found = [path for path in shop.folder.rglob("*") if path.is_file() and path.name != "config.json"]
+    files = {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in found}
+    containers = [(c.id, c.attrs["State"]["StartedAt"]) for c in shop.containers()]
+    client = shop.client
+    mine = (shop.repository, "docker-updater.invalid/hold/" + shop.name)
+    listed = {image["Id"]: image["RepoTags"] or [] for image in client.api.images(all=True)}
+    client.close()
+    tags = {image: sorted(name for name in names if name.startswith(mine)) for image, names in listed.items()}
+    return files, containers, {image: names for image, names in tags.items() if names}
+
+
+# ------------------------------------------------------------------------------------------------ help and version
+
+
+def test_help_names_every_flag_the_exit_statuses_and_the_signals() -> None:
+    status, said, _ = call("--help")
+    assert status == 0
+    flags = {flag for action in parser()._actions for flag in action.option_strings}
+    assert {"--once", "--test", "--plan", "--status", "--retry", "--rollback", "--service", "--json"} <= flags
+    assert not {flag for flag in flags if flag not in said}
+    for action in parser()._actions:
+        assert action.help, f"{action.option_strings} has no words"
+    for word in ("CONFIG_FILE", "TERM", "HUP", "USR1", "exit status"):
+        assert word in said
+
+
+def test_version_is_one_line() -> None:
+    assert call("--version") == (0, f"docker-updater {__version__}\n", "")
+
+
+def test_two_commands_at_once_are_refused() -> None:
+    status, _, said = call("--plan", "--status")
+    assert status == 2
+    assert "not allowed with" in said
+
+
+# ---------------------------------------------------------------------------------------------- configuration errors
+
+
+@pytest.mark.parametrize("words", [("--once",), ("--test",), ("--plan",), ("--status",), ("--retry", "web"), ()])
+def test_every_problem_of_a_configuration_is_said_at_once(tmp_path: Path, words: tuple[str, ...]) -> None:
+    path = configured(tmp_path, check_interval="often", timezone="Europe/Berln", colour="blue")
+    status, said, problems = call(*words, CONFIG_FILE=path)
+    assert status == 2
+    assert said == ""
+    for word in ("check_interval", "Europe/Berlin", "colour"):
+        assert word in problems
+    assert "Traceback" not in problems
+
+
+def test_a_configuration_that_is_not_there_is_said_with_its_path(tmp_path: Path) -> None:
+    status, _, problems = call("--once", CONFIG_FILE=str(tmp_path / "none.json"))
+    assert status == 2
+    assert str(tmp_path / "none.json") in problems
+
+
+@pytest.mark.parametrize("words", [("--service", "wbe", "--plan"), ("--retry", "wbe"), ("--rollback", "wbe")])
+def test_an_unknown_service_is_refused_with_the_names_that_there_are(tmp_path: Path, words: tuple[str, ...]) -> None:
+    status, _, problems = call(*words, CONFIG_FILE=configured(tmp_path))
+    assert status == 2
+    assert "'wbe'" in problems
+    assert "web" in problems.replace("'wbe'", "")
+
+
+# ------------------------------------------------------------------------------------------------------- exit status
+
+
+@pytest.mark.parametrize("word", ["--once", "--test", "--plan"])
+def test_an_engine_that_is_not_there_is_exit_status_3_with_a_remedy(tmp_path: Path, word: str) -> None:
+    nowhere = f"unix://{tmp_path}/none.sock"
+    status, said, more = call(word, CONFIG_FILE=configured(tmp_path), DOCKER_HOST=nowhere)
+    assert status == 3
+    assert "DOCKER_HOST" in said + more
+    assert "Traceback" not in said + more
+
+
+def test_status_needs_no_engine(tmp_path: Path) -> None:
+    status, said, _ = call("--status", CONFIG_FILE=configured(tmp_path), DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    assert status == 0
+    assert re.search(r"^web\s+unknown", said, re.MULTILINE)
+
+
+@engine
+def test_a_rollback_is_exit_status_1_and_an_update_0(open_shop: Shop) -> None:
+    shop = open_shop
+    shop.push("v1.1.0", lab.exits("bad"))
+    status, said = shop.run("--once")
+    assert status == 1
+    assert "v1.0.0 runs again" in said
+    assert shop.name in said.splitlines()[-1]
+    status, said = shop.run("--once")
+    assert status == 0, said
+    shop.push("v1.2.0", lab.good("two"))
+    status, said = shop.run("--once", "--service", shop.name)
+    assert status == 0, said
+    assert shop.releases() == [("two", "running")]
+
+
+@engine
+def test_a_service_that_cannot_be_judged_is_exit_status_1_and_never_up_to_date(open_shop: Shop) -> None:
+    shop = open_shop
+    shop.registry.behave("*", Behaviour(status=500))
+    status, said = shop.run("--once")
+    assert status == 1
+    assert shop.name in said
+    assert "up to date" not in said
+    assert shop.state()["status"] == "unknown"
+
+
+# ------------------------------------------------------------------------------------------------------------ status
+
+
+@engine
+def test_status_shows_each_service_and_json_the_same_for_machines(open_shop: Shop) -> None:
+    shop = open_shop
+    shop.push("v1.1.0", lab.exits("bad"))
+    shop.run("--once")
+    shop.push("v1.2.0", lab.good("two"))
+    shop.settings["pause_updates"] = True
+    shop.run("--once")
+    before = footprint(shop)
+    status, said = shop.run("--status")
+    assert status == 0
+    head, row = said.splitlines()[:2]
+    for word in ("SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "LAST CHECK", "LAST CHANGE"):
+        assert word in head
+    for word in (shop.name, "waiting", f"{shop.repository}:v1.0.0", f"{shop.repository}:v1.2.0", "paused"):
+        assert word in row
+    status, said = shop.run("--status", "--json")
+    assert status == 0
+    record = json.loads(said)[shop.name]
+    assert record["status"] == "waiting"
+    assert record["reason"] == "paused"
+    assert record["reference"] == f"{shop.repository}:v1.0.0"
+    assert record["changes"][0]["outcome"] == "rolled_back"
+    assert footprint(shop) == before
+
+
+# -------------------------------------------------------------------------------------------------------------- plan
+
+
+@engine
+def test_a_plan_says_what_would_happen_and_why_and_changes_nothing(open_shop: Shop) -> None:
+    shop = open_shop
+    one = shop.registry.contents("team/app")[2]["v1.0.0"]
+    two = shop.push("v1.1.0", lab.good("two"))
+    shop.push("v0.9.0", lab.good("older"))
+    shop.push("v2.0.0-rc.1", lab.good("candidate"))
+    shop.push("nightly", lab.good("nightly"))
+    before = footprint(shop)
+    status, said = shop.run("--plan")
+    assert status == 0, said
+    assert f"update:    {shop.repository}:v1.0.0 -> {shop.repository}:v1.1.0@{two.digest}" in said
+    assert f"digest:    {one} -> {two.digest}" in said
+    assert "restarts:  web" in said
+    assert f"  -    image: {shop.repository}:v1.0.0  # kept\n  +    image: {shop.repository}:v1.1.0  # kept\n" in said
+    for tag, reason in (("v0.9.0", "downgrade"), ("v2.0.0-rc.1", "prerelease"), ("nightly", "not_matching")):
+        assert re.search(rf"^    {re.escape(tag)}: {reason}", said, re.MULTILINE), said
+    assert footprint(shop) == before
+    assert not (shop.folder / "state").exists()
+    assert not (shop.folder / "updater.log").exists()
+
+
+@engine
+def test_a_plan_of_a_service_that_waits_says_why_and_what_to_do(open_shop: Shop) -> None:
+    shop = open_shop
+    shop.cycle()
+    two = shop.push("v1.1.0", lab.good("two"))
+    shop.settings["pause_updates"] = True
+    before = footprint(shop)
+    status, said = shop.run("--plan")
+    assert status == 0
+    assert "no update: paused" in said
+    assert two.digest in said
+    assert "to do:" in said
+    assert footprint(shop) == before
+
+
+@engine
+def test_the_diff_of_a_plan_is_what_the_update_then_does(open_shop: Shop) -> None:
+    shop = open_shop
+    before = shop.compose_file.read_text().splitlines()
+    shop.push("v1.1.0", lab.good("two"))
+    _, said = shop.run("--plan")
+    removed, added = ([line[3:] for line in said.splitlines() if re.match(rf"  \{sign} ", line)] for sign in "-+")
+    shop.cycle()
+    after = shop.compose_file.read_text().splitlines()
+    assert removed == [line for line in before if line not in after] != []
+    assert added == [line for line in after if line not in before] != []
+
+
+# -------------------------------------------------------------------------------------------------------------- test
+
+
+@engine
+def test_the_check_has_a_line_for_everything_an_update_needs(open_shop: Shop) -> None:
+    shop = open_shop
+    before = footprint(shop)
+    status, said = shop.run("--test")
+    assert status == 0, said
+    lines = said.splitlines()
+    assert all(line.startswith("ok ") for line in lines), said
+    subjects = ("config", "engine", "compose", shop.name, "registry", "state", "log", "disk")
+    assert [next((line for line in lines if line.startswith(f"ok    {subject}")), subject) for subject in subjects] == [
+        line for line in lines if line.startswith("ok")
+    ]
+    assert re.search(r"Docker Engine \d+\.\d+", said)
+    assert re.search(r"Docker Compose \d+\.\d+", said)
+    assert footprint(shop) == before
+
+
+@engine
+def test_the_check_names_every_broken_piece_with_a_remedy(open_shop: Shop) -> None:
+    shop = open_shop
+    shop.registry.auth = Basic("jane", "hunter2")
+    (shop.folder / "a-file").touch()
+    shop.settings |= {"log_file": str(shop.folder / "a-file" / "updater.log")}
+    shop.compose_file.write_text("services: [\n")
+    status, said = shop.run("--test")
+    assert status == 3, said
+    for subject in (shop.name, f"registry {shop.repository}", "log"):
+        failed = [line for line in said.splitlines() if line.startswith(f"FAIL  {subject}")]
+        assert failed, f"{subject}: {said}"
+        assert all(" -> " in line for line in failed), said
+    assert re.search("^ok    engine", said, re.MULTILINE)
+
+
+# ----------------------------------------------------------------------------------------------------------- secrets
+
+PASSWORD, TOKEN, KEY = "p4ss-Word/that+shows", "T0ken-in-the-path", "signing-key-9"
+
+
+@engine
+def test_no_secret_shows_in_output_log_or_state(shop: Shop) -> None:
+    shop.push("latest", lab.good("one"))
+    shop.write("latest", WEB)
+    shop.up()
+    shop.policy = {"health_stable": 1, "registry_config": {"username": "jane", "password": PASSWORD}}
+    shop.settings = {"log_level": "DEBUG", "log_format": "json"}
+    shop.registry.auth = Basic("jane", PASSWORD)
+    said = ""
+    with listening() as listener:
+        shop.settings |= {"webhook_url": f"{listener.url}/{TOKEN}/hook", "webhook_secret": KEY}
+        shop.push("latest", lab.good("two"))
+        listener.fail(1)
+        for words, wanted in ((("--once",), 0), (("--test",), 0), (("--plan",), 0), (("--status", "--json"), 0)):
+            status, out = shop.run(*words)
+            assert status == wanted, out
+            said += out
+        assert listener.requests, "the webhook was told"
+    assert shop.releases() == [("two", "running")], "the password was used"
+    shop.registry.auth = Basic("jane", "another one")
+    for words in (("--once",), ("--test",)):
+        said += shop.run(*words)[1]
+    (shop.folder / "config.json").unlink()
+    written = b"".join(path.read_bytes() for path in shop.folder.rglob("*") if path.is_file())
+    for secret in (PASSWORD, TOKEN, KEY):
+        assert secret not in said
+        assert secret.encode() not in written

@@ -1,0 +1,275 @@
+"""The gate's judgement, rule by rule: one look at a time, and looks that follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from updater_core import health
+from updater_core.health import Expectation, Failed, Proven, Track, Verdict, Waiting, judge
+from updater_core.models import Container, GatePolicy, Healthcheck, Reason
+
+POLICY = GatePolicy(timeout_seconds=60, stable_seconds=10)
+WANTED = Expectation("web", 1, POLICY)
+ONE_SHOT = replace(WANTED, is_one_shot=True)
+PLAIN = Container(
+    id="c1",
+    name="shop-web-1",
+    project="shop",
+    service="web",
+    image_id="sha256:1",
+    reference="app:1",
+    status="running",
+    started_at="t1",
+    restart_count=0,
+)
+CHECKED = replace(PLAIN, health="healthy", healthcheck=Healthcheck(interval_seconds=5, timeout_seconds=1, retries=3))
+STARTING = replace(CHECKED, health="starting")
+
+Look = tuple[float, Container | Sequence[Container]]
+
+
+def watch(*looks: Look, wanted: Expectation = WANTED) -> list[Verdict]:
+    """The verdict of each look, each a time in seconds and what was seen then; it ends with the first that decides."""
+    track, verdicts = Track(begun_seconds=0.0), list[Verdict]()
+    for seconds, seen in looks:
+        containers = (seen,) if isinstance(seen, Container) else tuple(seen)
+        track, verdict = judge(track, containers, wanted, seconds)
+        verdicts.append(verdict)
+        if not isinstance(verdict, Waiting):
+            break
+    return verdicts
+
+
+def last(*looks: Look, wanted: Expectation = WANTED) -> Verdict:
+    verdicts = watch(*looks, wanted=wanted)
+    assert len(verdicts) == len(looks), f"decided too early: {verdicts}"
+    return verdicts[-1]
+
+
+def reason(verdict: Verdict) -> Reason:
+    assert isinstance(verdict, Failed), verdict
+    return verdict.reason
+
+
+# ------------------------------------------------------------------------------------- 1: as many as the plan says
+
+
+@pytest.mark.parametrize(("count", "seen"), [(1, 0), (3, 2)])
+def test_a_container_that_is_missing_fails_at_once(count: int, seen: int) -> None:
+    containers = [replace(PLAIN, id=f"c{number}") for number in range(seen)]
+    verdict = last((0, containers), wanted=replace(WANTED, count=count))
+    assert reason(verdict) is Reason.EXITED
+    assert isinstance(verdict, Failed)
+    assert f"{seen} of {count}" in verdict.message
+
+
+def test_every_replica_counts() -> None:
+    good, bad = PLAIN, replace(PLAIN, id="c2", name="shop-web-2", status="exited", exit_code=1)
+    wanted = replace(WANTED, count=2)
+    verdict = last((0, [good, bad]), wanted=wanted)
+    assert isinstance(verdict, Failed)
+    assert "shop-web-2" in verdict.message
+    slow = replace(STARTING, id="c2")
+    assert isinstance(last((0, [good, slow]), (50, [good, slow]), wanted=wanted), Waiting)
+
+
+# ------------------------------------------------------------------------------------------- 2: what fails at once
+
+
+@pytest.mark.parametrize(
+    ("seen", "wanted_reason", "words"),
+    [
+        (replace(PLAIN, status="exited", exit_code=3), Reason.EXITED, ["shop-web-1", "exited with 3"]),
+        (replace(PLAIN, status="exited", exit_code=0), Reason.EXITED, ["exited with 0"]),
+        (replace(PLAIN, status="exited", exit_code=137, oom_killed=True), Reason.EXITED, ["137", "out of memory"]),
+        (replace(PLAIN, status="dead", exit_code=1, error="device busy"), Reason.EXITED, ["device busy"]),
+        (replace(PLAIN, status="removing"), Reason.EXITED, []),
+        (replace(PLAIN, status="restarting", exit_code=7), Reason.RESTARTING, ["exited with 7"]),
+        (replace(PLAIN, restart_count=1, exit_code=7), Reason.RESTARTING, ["exited with 7"]),
+        (replace(CHECKED, health="unhealthy"), Reason.UNHEALTHY, ["unhealthy"]),
+        (replace(CHECKED, health="unhealthy", health_log="no database"), Reason.UNHEALTHY, ["no database"]),
+        (replace(PLAIN, status="created", error="port taken"), Reason.UP_FAILED, ["port taken"]),
+        (replace(STARTING, status="exited", exit_code=1), Reason.EXITED, []),
+    ],
+)
+def test_what_cannot_become_good_any_more_fails_at_the_first_look(
+    seen: Container, wanted_reason: Reason, words: list[str]
+) -> None:
+    verdict = last((0, seen))
+    assert reason(verdict) is wanted_reason
+    assert isinstance(verdict, Failed)
+    assert all(word in verdict.message for word in words), verdict.message
+
+
+def test_a_crash_loop_is_seen_though_it_runs_at_every_look() -> None:
+    again = replace(PLAIN, started_at="t2", restart_count=1, exit_code=7)
+    assert reason(last((0, PLAIN), (2, again))) is Reason.RESTARTING
+
+
+def test_a_death_inside_the_stability_window_fails() -> None:
+    assert reason(last((0, PLAIN), (9.9, replace(PLAIN, status="exited", exit_code=1)))) is Reason.EXITED
+
+
+def test_an_unhealthy_turn_inside_the_stability_window_fails() -> None:
+    assert reason(last((0, CHECKED), (5, replace(CHECKED, health="unhealthy")))) is Reason.UNHEALTHY
+
+
+def test_restarts_of_a_container_that_was_there_before_are_history() -> None:
+    old = replace(PLAIN, restart_count=4)
+    known = replace(WANTED, old_ids=frozenset({"c1"}))
+    assert isinstance(last((0, old), (10, old), wanted=known), Proven)
+    once_more = replace(old, restart_count=5, started_at="t2")
+    assert reason(last((0, old), (5, once_more), wanted=known)) is Reason.RESTARTING
+    assert reason(last((0, old))) is Reason.RESTARTING, "on a new container every restart counts"
+
+
+# --------------------------------------------------------------------------------------- 3: the healthcheck's time
+
+
+def test_a_healthcheck_has_to_become_healthy_first() -> None:
+    verdicts = watch((0, STARTING), (5, STARTING), (6, CHECKED), (15.9, CHECKED), (16, CHECKED))
+    assert [type(verdict) for verdict in verdicts] == [Waiting] * 4 + [Proven]
+
+
+@pytest.mark.parametrize(
+    ("check", "seconds"),
+    [
+        (Healthcheck(interval_seconds=5, timeout_seconds=1, retries=3), 60),  # 3 * 6 + 5 = 23: the policy is longer
+        (Healthcheck(interval_seconds=30, timeout_seconds=30, retries=3), 210),
+        (Healthcheck(interval_seconds=10, timeout_seconds=5, start_period_seconds=300, retries=2), 340),
+    ],
+)
+def test_a_container_still_allowed_to_be_starting_is_never_failed(check: Healthcheck, seconds: float) -> None:
+    slow = replace(STARTING, healthcheck=check)
+    assert health.deadline_seconds([slow], POLICY) == seconds
+    verdict = last((0, slow), (seconds, slow))
+    assert isinstance(verdict, Waiting)
+    assert "starting" in verdict.what
+    late = last((0, slow), (seconds + 0.1, slow))
+    assert reason(late) is Reason.GATE_TIMEOUT
+    assert isinstance(late, Failed)
+    assert "starting" in late.message
+    assert f"{seconds:.0f} s" in late.message
+
+
+def test_the_slowest_replica_sets_the_deadline() -> None:
+    quick = STARTING
+    slow = replace(STARTING, id="c2", healthcheck=Healthcheck())
+    assert health.deadline_seconds([quick, slow], POLICY) == health.deadline_seconds([slow], POLICY) > 60
+
+
+def test_a_healthcheck_that_is_switched_off_asks_for_no_time() -> None:
+    assert health.deadline_seconds([replace(PLAIN, health=None, healthcheck=Healthcheck())], POLICY) == 60
+
+
+def test_a_container_that_is_created_and_never_starts_runs_out_of_time() -> None:
+    created = replace(PLAIN, status="created", started_at="")
+    assert isinstance(last((0, created), (60, created)), Waiting)
+    assert reason(last((0, created), (60.1, created))) is Reason.GATE_TIMEOUT
+
+
+# -------------------------------------------------------------------------------------------------- 4: and stays so
+
+
+def test_without_a_healthcheck_running_is_good_and_has_to_last() -> None:
+    verdicts = watch((0, PLAIN), (9.9, PLAIN), (10, PLAIN))
+    assert [type(verdict) for verdict in verdicts] == [Waiting, Waiting, Proven]
+    assert isinstance(verdicts[0], Waiting)
+    assert "10 s more" in verdicts[0].what
+
+
+def test_stability_counts_from_when_it_became_good_even_past_the_deadline() -> None:
+    verdicts = watch((0, STARTING), (59, CHECKED), (68, CHECKED), (69, CHECKED))
+    assert [type(verdict) for verdict in verdicts] == [Waiting, Waiting, Waiting, Proven]
+
+
+def test_no_stability_asked_for_means_the_first_good_look_proves() -> None:
+    at_once = replace(WANTED, policy=replace(POLICY, stable_seconds=0))
+    assert isinstance(last((0, STARTING), (1, CHECKED), wanted=at_once), Proven)
+
+
+# -------------------------------------------------------------------------------- 5: what proves nothing either way
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"started_at": "t2"},  # the engine came back, or a person restarted it
+        {"id": "c9", "started_at": "t2"},  # a person recreated it
+        {"id": "c9"},
+    ],
+)
+def test_another_start_begins_the_stability_window_anew(change: dict[str, str]) -> None:
+    other = replace(PLAIN, **change)  # type: ignore[arg-type]
+    verdicts = watch((0, PLAIN), (9, other), (10, other), (18.9, other), (19, other))
+    assert [type(verdict) for verdict in verdicts] == [Waiting] * 4 + [Proven]
+
+
+def test_a_pause_by_hand_proves_nothing_and_begins_the_window_anew() -> None:
+    paused = replace(PLAIN, status="paused")
+    verdicts = watch((0, PLAIN), (5, paused), (12, paused), (13, PLAIN), (22.9, PLAIN), (23, PLAIN))
+    assert [type(verdict) for verdict in verdicts] == [Waiting] * 5 + [Proven]
+
+
+def test_a_pause_that_never_ends_runs_out_of_time() -> None:
+    paused = replace(PLAIN, status="paused")
+    assert reason(last((0, PLAIN), (5, paused), (60.1, paused))) is Reason.GATE_TIMEOUT
+
+
+def test_health_that_wavers_begins_the_window_anew() -> None:
+    verdicts = watch((0, CHECKED), (5, STARTING), (6, CHECKED), (10, CHECKED), (15.9, CHECKED), (16, CHECKED))
+    assert [type(verdict) for verdict in verdicts] == [Waiting] * 5 + [Proven]
+
+
+# ------------------------------------------------------------------------------------------------------ 6: one-shots
+
+
+def test_a_one_shot_is_proven_by_an_exit_with_0() -> None:
+    done = replace(PLAIN, status="exited", exit_code=0)
+    verdicts = watch((0, PLAIN), (30, PLAIN), (31, done), wanted=ONE_SHOT)
+    assert [type(verdict) for verdict in verdicts] == [Waiting, Waiting, Proven]
+
+
+def test_a_one_shot_that_fails_is_no_proof() -> None:
+    failed = replace(PLAIN, status="exited", exit_code=2)
+    assert reason(last((0, PLAIN), (1, failed), wanted=ONE_SHOT)) is Reason.EXITED
+
+
+def test_a_one_shot_that_does_not_end_runs_out_of_time() -> None:
+    assert reason(last((0, PLAIN), (60.1, PLAIN), wanted=ONE_SHOT)) is Reason.GATE_TIMEOUT
+
+
+def test_every_replica_of_a_one_shot_has_to_end() -> None:
+    done = replace(PLAIN, status="exited", exit_code=0)
+    wanted = replace(ONE_SHOT, count=2)
+    assert isinstance(last((0, [done, replace(PLAIN, id="c2")]), wanted=wanted), Waiting)
+    assert isinstance(last((0, [done, replace(done, id="c2")]), wanted=wanted), Proven)
+
+
+# ------------------------------------------------------------------------------------------------------- small matters
+
+
+@pytest.mark.parametrize(
+    ("container", "well"),
+    [
+        (PLAIN, True),
+        (CHECKED, True),
+        (STARTING, False),
+        (replace(CHECKED, health="unhealthy"), False),
+        (replace(PLAIN, status="restarting"), False),
+        (replace(PLAIN, status="paused"), False),
+        (replace(PLAIN, status="exited"), False),
+    ],
+)
+def test_well_is_running_and_not_known_to_be_sick(container: Container, well: bool) -> None:
+    assert health.is_well(container) is well
+
+
+def test_a_look_is_a_value_and_changes_nothing_it_was_given() -> None:
+    track = Track(begun_seconds=0.0)
+    after, _ = judge(track, [PLAIN], WANTED, 0)
+    assert track == Track(begun_seconds=0.0) != after
+    assert judge(track, [PLAIN], WANTED, 0) == judge(track, [PLAIN], WANTED, 0)
