@@ -15,7 +15,7 @@ from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import Shop, until
 from tests.support.private_engine import PrivateEngine
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(400), pytest.mark.xdist_group("private engine")]
 
 
 @pytest.fixture(scope="module")

@@ -81,8 +81,8 @@ class RealHost:
         mine: dict[str, Any] = {"label": f"com.docker.compose.project={self.project}"}
         for container in self.client.containers.list(all=True, filters=mine):
             container.remove(force=True)
-        for image in self.client.images.list():
-            for text in [*image.tags, *(image.attrs.get("RepoDigests") or [])]:
+        for raw in self.client.api.images(all=True):
+            for text in [*(raw["RepoTags"] or ()), *(raw["RepoDigests"] or ())]:
                 if self.project in text:
                     with suppress(docker.errors.ImageNotFound):  # the last tag takes the digests with it
                         self.client.api.remove_image(text)

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from docker_updater import SystemClock, wire
 from tests.support.fake_registry import Build, FakeRegistry, Pushed
 from updater_core import config_utils, cycle
 from updater_core.cycle import Report
+from updater_core.images import HOLD_PREFIX
 from updater_core.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +100,9 @@ class Shop:
         return docker.DockerClient(base_url=self.engine_host) if self.engine_host else docker.from_env()
 
     def push(self, tag: str, image: Build) -> Pushed:
-        return self.registry.push("team/app", tag, image)
+        """Push a release; its image is this shop's alone, so that shops side by side do not share ids."""
+        own = replace(image, files={**image.files, "shop": self.name.encode()})
+        return self.registry.push("team/app", tag, own)
 
     def write(self, tag: str = "latest", text: str | None = None) -> None:
         """The compose file; by default one service with the lab's image under `tag`."""
@@ -119,37 +122,33 @@ class Shop:
         client = self.client
         for container in client.containers.list(all=True, filters={"label": f"com.docker.compose.project={self.name}"}):
             container.remove(force=True)
-        for image in client.images.list():
-            held = [
-                tag
-                for tag in image.tags
-                if tag.startswith((self.repository, "docker-updater.invalid/hold/" + self.name))
-            ]
-            digests = [d for d in image.attrs.get("RepoDigests") or [] if d.startswith(self.repository)]
-            for reference in [*held, *digests]:
-                with suppress(docker.errors.APIError):
-                    client.api.remove_image(reference)
+        for name in self._image_names(client):
+            with suppress(docker.errors.APIError):
+                client.api.remove_image(name)
         client.close()
 
     def forget_image(self, release: str) -> None:
         """Remove every name of a release's image from the engine."""
         client = self.client
-        for image in client.images.list(filters={"label": f"release={release}"}):
-            names = [*image.tags, *(image.attrs.get("RepoDigests") or [])]
-            if any(name.startswith((self.repository, "docker-updater.invalid/hold/" + self.name)) for name in names):
-                for name in names:
-                    with suppress(docker.errors.APIError):
-                        client.api.remove_image(name)
+        for name in self._image_names(client, {"label": f"release={release}"}):
+            with suppress(docker.errors.APIError):
+                client.api.remove_image(name)
         client.close()
 
     def forget_holds(self) -> None:
         """Remove the names under which the updater holds images of this shop."""
         client = self.client
-        for image in client.images.list():
-            for tag in image.tags:
-                if tag.startswith("docker-updater.invalid/hold/" + self.name):
-                    client.api.remove_image(tag)
+        for name in self._image_names(client):
+            if name.startswith(HOLD_PREFIX):
+                client.api.remove_image(name)
         client.close()
+
+    def _image_names(self, client: docker.DockerClient, filters: Mapping[str, str] | None = None) -> list[str]:
+        """Tags and digests of this shop's images, and the names under which they are held. One list call: an image that
+        another test removes meanwhile harms nobody."""
+        listed = client.api.images(all=True, filters=dict(filters or {}))
+        names = [name for raw in listed for name in (*(raw["RepoTags"] or ()), *(raw["RepoDigests"] or ()))]
+        return [name for name in names if name.startswith((self.repository, HOLD_PREFIX + self.name))]
 
     # ------------------------------------------------------------------------------------------------- the updater
 
