@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import re
 
-from updater_core.errors import ChangedOnDisk, ComposeError, EngineError, GateFailed, UpdaterError
+from updater_core.errors import (
+    AuthFailed,
+    ChangedOnDisk,
+    ComposeError,
+    EngineError,
+    GateFailed,
+    NotFound,
+    RateLimited,
+    RegistryError,
+    UpdaterError,
+)
 from updater_core.models import Cause, Reason, Step
 
 _HOSTS_FAULT = re.compile(
@@ -43,4 +53,23 @@ def _reason(error: UpdaterError, step: Step) -> Reason:
         return Reason.COMPOSE_ERROR if is_hosts_fault else Reason.UP_FAILED
     if isinstance(error, EngineError):
         return Reason.PULL_FAILED if step is Step.PULL else Reason.ENGINE_ERROR
+    if isinstance(error, RegistryError):
+        return registry_reason(error)
     return Reason.STATE_ERROR
+
+
+def registry_reason(error: RegistryError) -> Reason:
+    """The stable reason behind a registry's refusal.
+
+    >>> registry_reason(RegistryError("r.example", "answered 500")).value
+    'registry_error'
+    """
+    match error:
+        case RateLimited():
+            return Reason.RATE_LIMITED
+        case AuthFailed():
+            return Reason.AUTH_ERROR
+        case NotFound():
+            return Reason.NOT_FOUND
+        case _:
+            return Reason.REGISTRY_ERROR

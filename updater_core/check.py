@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from updater_core import choose, observe, schedule, state_notes, state_records
@@ -66,7 +67,12 @@ def _look(world: World, service: ServiceConfig, containers: Sequence[Container])
 
 
 def _choose_all(world: World, looked: Sequence[tuple[ServiceConfig, Standing | Hold]]) -> tuple[Checked, ...]:
-    """Ask all registries side by side; the answers come back in the configuration's order."""
+    """Ask all registries side by side; the answers come back in the configuration's order. Every registry is opened
+    first, so that one which answers for many at once (ECR) knows all that will be asked."""
+    for service, standing in looked:
+        if isinstance(standing, Standing):
+            with suppress(UpdaterError):  # said when it is asked
+                world.registries.for_service(standing.current, service.registry)
     with ThreadPoolExecutor(max_workers=min(_SIDE_BY_SIDE, max(len(looked), 1))) as pool:
         return tuple(pool.map(lambda pair: _choose(world, *pair), looked))
 
@@ -129,17 +135,19 @@ def record_check(world: World, one: Checked) -> None:
 def _log_check(one: Checked, *, is_news: bool) -> None:
     """The same answer as last time is no news: it is said at DEBUG only."""
     name, decision = one.service.name, one.decision
+    runs = one.standing.current.text if one.standing else None
     if isinstance(decision, Update):
-        fields = {"to": decision.target.text}
-        log_event(
-            LOG, logging.INFO, LogEvent.AVAILABLE, f"{decision.target.text}: {decision.detail}", service=name, **fields
-        )
+        text, fields = f"{decision.target.text}: {decision.detail}", {"from": runs, "to": decision.target.text}
+        log_event(LOG, logging.INFO, LogEvent.AVAILABLE, text, service=name, **fields)
         return
     is_unknown = state_records.is_unknown(decision.reason)
     level = logging.WARNING if is_unknown else logging.INFO
     event = LogEvent.CHECK_FAILED if is_unknown else LogEvent.CHECKED
     text = " ".join(part for part in (f"{decision.reason}: {decision.detail}", _sentence(decision.remedy)) if part)
-    log_event(LOG, level if is_news else logging.DEBUG, event, text, service=name, reason=decision.reason.value)
+    level = level if is_news else logging.DEBUG
+    waits = decision.available.text if decision.available else None
+    fields = {"reason": decision.reason.value, "from": runs, "to": waits}
+    log_event(LOG, level, event, text, service=name, **fields)
 
 
 def _sentence(remedy: str) -> str:

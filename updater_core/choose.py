@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from updater_core import reference, selection, state_notes, state_records
-from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
+from updater_core.causes import registry_reason
+from updater_core.errors import RateLimited, RegistryError
 from updater_core.models import Ask, Clock, Decision, Hold, Observation, Reason, ServiceConfig, Tag
 from updater_core.observe import Standing
 from updater_core.protocols import Registry
@@ -83,15 +84,11 @@ def unknown(error: RegistryError, otherwise: Reason = Reason.REGISTRY_ERROR) -> 
     >>> unknown(RegistryError("r.example", "answered 500")).reason.value
     'registry_error'
     """
-    match error:
-        case RateLimited(retry_at=retry_at):
-            return Hold(Reason.RATE_LIMITED, str(error), error.remedy or _WAIT, until=retry_at)
-        case AuthFailed():
-            return Hold(Reason.AUTH_ERROR, str(error), error.remedy)
-        case NotFound():
-            return Hold(Reason.NOT_FOUND, str(error), error.remedy)
-        case _:
-            return Hold(otherwise, str(error), error.remedy or _WAIT)
+    reason = registry_reason(error)
+    until = error.retry_at if isinstance(error, RateLimited) else None
+    is_passing = reason in (Reason.RATE_LIMITED, Reason.REGISTRY_ERROR)
+    reason = otherwise if reason is Reason.REGISTRY_ERROR else reason
+    return Hold(reason, str(error), error.remedy or (_WAIT if is_passing else ""), until=until)
 
 
 def _list_tags(question: Question, registry: Registry, answers: Answers) -> None:

@@ -23,13 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from updater_core import protocols
+from updater_core.config_fields import host_type
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
 from updater_core.reference import HUB
 
-HUB_TYPE, GENERIC_TYPE = "docker_hub", "generic"
+GENERIC_TYPE = "generic"
 HELPER_TIMEOUT_SECONDS = 10.0
 HELPER_REMEMBERED_SECONDS = 300.0
 LONGEST_CONFIG_BYTES = 1 << 20
+_OWN_API = {"quay.io": "quay", "registry.gitlab.com": "gitlab"}
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = ("index.docker.io", HUB, "registry-1.docker.io")
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -51,8 +53,16 @@ class Login:
 
 
 def registry_type(reference: ImageRef, settings: RegistrySettings) -> str:
-    """The key of the registry table for a reference: what the settings say, or else what the host says."""
-    return settings.type or (HUB_TYPE if reference.domain == HUB else GENERIC_TYPE)
+    """The key of the registry table for a reference: what the settings say, or else what the host says; of the generic
+    ones those by name whose own API tells more.
+
+    >>> registry_type(ImageRef("gcr.io", "shop/web"), RegistrySettings())
+    'gcr'
+    >>> registry_type(ImageRef("quay.io", "shop/web"), RegistrySettings(type="generic"))
+    'quay'
+    """
+    kind = settings.type or host_type(reference.domain)
+    return _OWN_API.get(reference.domain, kind) if kind == GENERIC_TYPE else kind
 
 
 class Logins:

@@ -12,12 +12,14 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
 
+from tests.support import aws
 from tests.support.fake_registry import (
     DOCKER_LIST,
     OCI_IMAGE,
@@ -82,20 +84,45 @@ def names(tags: tuple[Tag, ...] | None) -> list[str]:
 def test_every_registry_of_the_table_keeps_the_contract(
     kind: str, fake: FakeRegistry, registries: Registries, clock: SetClock
 ) -> None:
-    """One image, one repository without anything, and what a registry says about them."""
-    pushed = fake.push("library/app", "1.0", Build(platforms=("linux/amd64", "linux/arm64")), "2025-05-01T00:00:00Z")
     here = parse("app:1.0") if kind == "docker_hub" else at(fake, "library/app:1.0")
     settings = RegistrySettings(type=kind, username="jane", password=Secret("hunter2"))
-    registry: protocols.Registry = registries.for_service(here, settings)
-    assert registry.digest(here) == pushed.digest
+    registry, digest = registries.for_service(here, settings), _push_for_the_contract(fake)
+    _check_the_contract(registry, here, digest, Credential("jane", Secret("hunter2")))
+
+
+def test_ecr_keeps_the_contract_over_the_aws_api_too(
+    fake: FakeRegistry, registries: Registries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = at(fake, "library/app:1.0")
+    settings = RegistrySettings(
+        type="ecr", region=aws.REGION, aws_access_key_id="AKID", aws_secret_access_key=Secret("hunter2")
+    )
+    digest = _push_for_the_contract(fake)
+    fake.auth = Basic("AWS", aws.PASSWORD)
+    with aws.Aws() as amazon:
+        for name, value in amazon.environment.items():
+            monkeypatch.setenv(name, value)
+        amazon.mirror(fake, "library/app")
+        registry = registries.for_service(here, settings)
+        _check_the_contract(registry, here, digest, Credential("AWS", Secret(aws.PASSWORD)))
+
+
+def _push_for_the_contract(fake: FakeRegistry) -> str:
+    pushed = fake.push("library/app", "1.0", Build(platforms=("linux/amd64", "linux/arm64")), "2025-05-01T00:00:00Z")
+    return pushed.digest
+
+
+def _check_the_contract(registry: protocols.Registry, here: ImageRef, digest: str, credential: Credential) -> None:
+    """One image, one repository without anything, and what a registry says about them."""
+    assert registry.digest(here) == digest
     assert names(registry.tags(here)) == ["1.0"]
     assert registry.created(here, "linux/arm64") == datetime(2024, 5, 1, 10, tzinfo=UTC)
-    assert registry.credential() == Credential("jane", Secret("hunter2"))
+    assert registry.credential() == credential
     assert "reached" in registry.check(here)
     pushed_tags = registry.pushed_tags(here, lambda name: name == "1.0")
     assert pushed_tags is None or names(pushed_tags) == ["1.0"]
     with pytest.raises(NotFound) as missing:
-        registry.digest(parse(here.key + ":no") if kind == "docker_hub" else at(fake, "library/app:no"))
+        registry.digest(replace(here, tag="no"))
     assert "no is not there" in str(missing.value)
     assert missing.value.remedy
 
@@ -103,8 +130,8 @@ def test_every_registry_of_the_table_keeps_the_contract(
 def test_a_type_that_cannot_serve_the_reference_is_refused_with_a_remedy(registries: Registries) -> None:
     with pytest.raises(RegistryError, match="does not live on Docker Hub"):
         registries.for_service(parse("ghcr.io/a/b"), RegistrySettings(type="docker_hub"))
-    with pytest.raises(RegistryError, match="no registry type 'quay'"):
-        registries.for_service(parse("quay.io/a/b"), RegistrySettings(type="quay"))
+    with pytest.raises(RegistryError, match="no registry type 'nexus'"):
+        registries.for_service(parse("quay.io/a/b"), RegistrySettings(type="nexus"))
 
 
 # -------------------------------------------------------------------------------------------------------------- digests

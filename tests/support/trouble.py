@@ -148,13 +148,44 @@ def runs(shop: Shop, release: str) -> bool:
         return False
 
 
+def during_the_pull(shop: Shop, act: Callable[[], object]) -> Report:
+    """One cycle, to its end; the act comes while the registry keeps the pull of a new release waiting."""
+    with pull_held_up(shop) as pull, under_way(shop.cycle) as held:
+        try:
+            pull.begun()
+            act()
+        finally:
+            pull.released.set()
+        return held.report()
+
+
+@dataclass
+class Pull:
+    """A pull that the registry keeps waiting for its first answer, until `released` is set."""
+
+    shop: Shop
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def begun(self) -> None:
+        """Wait until the engine has asked."""
+        until(lambda: self.shop.registry.counts().get("manifest_get"), what="a pull")
+
+
 @contextmanager
-def pull_held_up(shop: Shop) -> Iterator[Callable[[], object]]:
-    """The next pull waits at its first request until this context ends; call what it gives to wait for that request."""
-    released = threading.Event()
-    shop.registry.behave("manifest_get", Behaviour(hang=released), times=1)
+def pull_held_up(shop: Shop) -> Iterator[Pull]:
+    """The next pull waits until it is released, or this context ends. Of a `fresh` image: the engine keeps manifests."""
+    pull = Pull(shop)
+    shop.registry.behave("manifest_get", Behaviour(hang=pull.released), times=1)
     shop.registry.clear_log()
     try:
-        yield lambda: until(lambda: shop.registry.counts().get("manifest_get"), what="a pull")
+        yield pull
     finally:
-        released.set()
+        pull.released.set()
+
+
+def during_the_gate(shop: Shop, release: str, act: Callable[[], object]) -> Report:
+    """One cycle, to its end; the act comes while the new release (see `slow`) is still starting."""
+    with under_way(shop.cycle) as held:
+        until(lambda: runs(shop, release), what="the new release")
+        act()
+        return held.report()

@@ -9,19 +9,22 @@ from pathlib import Path
 from updater_core import protocols
 from updater_core.errors import RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings
-from updater_core.registries import docker_hub, oci
+from updater_core.registries import docker_hub, ecr, gitlab, google, harbor, quay
 from updater_core.registries.auth import Tokens
-from updater_core.registries.session import DOCKER_HUB, HubEndpoints, Session
+from updater_core.registries.pull_limits import PullLimit
+from updater_core.registries.session import DOCKER_HUB, HubEndpoints, Session, site_of
 from updater_core.registries.transport import OnRequest, Transport
 from updater_core.registry_utils import Logins, registry_type
 
-__all__ = ["TABLE", "HubEndpoints", "Registries"]
+__all__ = ["TABLE", "HubEndpoints", "PullLimit", "Registries"]
 
 TABLE: Mapping[str, Callable[[ImageRef, RegistrySettings, Session], protocols.Registry]] = {
     "docker_hub": docker_hub.open_registry,
-    "generic": oci.open_registry,
-    "ecr": oci.open_registry,
-    "gcr": oci.open_registry,
+    "generic": harbor.open_registry,
+    "ecr": ecr.open_registry,
+    "gcr": google.open_registry,
+    "quay": quay.open_registry,
+    "gitlab": gitlab.open_registry,
 }
 
 
@@ -33,8 +36,8 @@ class Registries:
     """Every registry of a process. Holds tokens, rests, connections and this cycle's answers; safe in many threads.
 
     `on_request` hears of each HTTP exchange: host, kind (`manifest_head`, `manifest_get`, `tags`, `blob`, `token`,
-    `hub_tags`, `hub_token`) and result (`ok`, `unauthorized`, `denied`, `not_found`, `rate_limited`, `error`,
-    `unreachable`). `rests` are what `rests()` said in an earlier life.
+    `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_token`) and result (`ok`, `unauthorized`, `denied`,
+    `not_found`, `rate_limited`, `error`, `unreachable`). `rests` are what `rests()` said in an earlier life.
     """
 
     def __init__(  # noqa: PLR0913 - the wiring, all by name
@@ -67,6 +70,19 @@ class Registries:
     def rests(self) -> Mapping[str, datetime]:
         """The hosts that asked for a rest which is not over, and until when; to be kept across restarts."""
         return self._transport.rests()
+
+    def limits(self) -> Mapping[str, PullLimit]:
+        """How many pulls each host that counts them still allows, as it said last; of several accounts the tightest."""
+        return self._session.limits.tightest()
+
+    def pull_rest(self, reference: ImageRef, settings: RegistrySettings | None = None) -> datetime | None:
+        """Until when a pull of `reference` waits at the latest, because too few are left; None where it may begin.
+
+        No request is made: every check of an image at Docker Hub brings the news, and is not counted itself."""
+        site = site_of(reference, settings or RegistrySettings(), self._session.hub)
+        access = self._session.access(site, reference.repository)
+        known = self._session.limits.of(access.host, access.credential)
+        return known.rest(self._session.clock.now()) if known else None
 
     def new_cycle(self) -> None:
         """Forget the last cycle's answers and its broken hosts; tokens, rests and build times stay."""

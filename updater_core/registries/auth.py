@@ -111,7 +111,7 @@ class Tokens:
     def rejected(self, access: Access, sent: str | None) -> AuthFailed:
         """The error for a registry that does not take what was granted a moment ago; a password is not sent again."""
         self._grants.pop(access, None)
-        if access.credential and sent == _basic_header(access.credential):
+        if access.credential and sent == basic_header(access.credential):
             self.refuse(access.host, access.credential)
             return access.refusal(f"it refuses the login as {access.credential.username}")
         return access.refusal("unauthorised, or it does not exist")
@@ -128,6 +128,11 @@ class Tokens:
     def uses_credential(self, access: Access) -> bool:
         """Whether the registry asked who we are and took the answer."""
         return access.credential is not None and access in self._grants
+
+    def service(self, access: Access) -> str | None:
+        """The service that the registry's challenge named; None where it asked for no token."""
+        grant = self._grants.get(access)
+        return grant.service if grant else None
 
     def refuse(self, host: str, credential: Credential) -> None:
         """Remember that a host does not take a credential."""
@@ -180,7 +185,7 @@ class Tokens:
     def _basic(self, access: Access, sent: str | None) -> _Grant:
         if access.credential is None:
             raise access.refusal("it asks for a user name and a password")
-        header = _basic_header(access.credential)
+        header = basic_header(access.credential)
         if header == sent:
             raise self.rejected(access, sent)
         return _Grant(Secret(header), None)
@@ -258,7 +263,7 @@ def _token_request(access: Access, grant: _Grant) -> Request:
     authorization = None
     if access.credential:
         query.append(("account", access.credential.username))
-        authorization = _basic_header(access.credential)
+        authorization = basic_header(access.credential)
     query.append(("client_id", CLIENT_ID))
     parts = urlsplit(grant.realm)
     own = parse_qsl(parts.query, keep_blank_values=True)
@@ -280,6 +285,7 @@ def _oauth_request(access: Access, grant: _Grant, credential: Credential) -> Req
     return Request(grant.realm, "token", what, "POST", headers, None, body, ERROR_BYTES)
 
 
-def _basic_header(credential: Credential) -> str:
+def basic_header(credential: Credential) -> str:
+    """The Authorization header of a user name with a password (RFC 7617)."""
     pair = f"{credential.username}:{credential.secret.reveal()}".encode()
     return "Basic " + base64.b64encode(pair).decode()

@@ -35,6 +35,7 @@ ERROR_BYTES, QUOTED_CHARACTERS = 64 << 10, 200
 CERTIFICATES = Path("/etc/docker/certs.d")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+_METADATA_SERVERS = {"169.254.169.254", "metadata.google.internal"}  # a cloud's own, on this machine's link only
 _HOSTS_KEPT = 32  # so many hosts' idle connections are kept
 _CHUNK_BYTES = 64 << 10
 _DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -214,7 +215,8 @@ def _proxies(url: str) -> dict[str, str]:
     """The proxy that the environment names for a URL, as requests wants it; never one for this machine itself, as in
     Docker, and none by ALL_PROXY, which Docker does not read either."""
     parts = urlsplit(url)
-    named = None if is_loopback(parts.hostname or "") else get_environ_proxies(url).get(parts.scheme)
+    is_here = is_loopback(parts.hostname or "") or parts.hostname in _METADATA_SERVERS
+    named = None if is_here else get_environ_proxies(url).get(parts.scheme)
     if not named:
         return {}
     proxy = urlsplit(named if "://" in named else f"http://{named}")

@@ -172,7 +172,7 @@ class OciRegistry:
                     raise
                 raise _incomplete(access, len(seen), str(error)) from error
             names.update(dict.fromkeys(page))
-        return tuple(Tag(name) for name in names if is_tag(name) and not _GENERATED.fullmatch(name))
+        return tuple(Tag(name) for name in names if is_tag(name) and not is_generated(name))
 
     def _page(self, access: Access, url: str) -> tuple[list[str], str | None]:
         request = Request(url, "tags", f"{access.repository}: tags", longest_bytes=LONGEST_PAGE_BYTES)
@@ -199,6 +199,15 @@ class OciRegistry:
                 access.host, f"{access.repository}: the list of tags is incomplete: it goes on at {host}"
             )
         return f"{url.partition('?')[0]}?{urlsplit(following).query}"
+
+
+def is_generated(name: str) -> bool:
+    """Whether a tag is one that tools generate beside an image: its signature, its attestation.
+
+    >>> is_generated("sha256-" + "0" * 64 + ".sig"), is_generated("v1.2.3")
+    (True, False)
+    """
+    return _GENERATED.fullmatch(name) is not None
 
 
 def next_link(header: str) -> str | None:

@@ -18,6 +18,7 @@ from updater_core.models import ImageRef, RegistrySettings
 from updater_core.reference import HUB
 from updater_core.registries.auth import Access, Tokens
 from updater_core.registries.challenge import is_loopback, same_origin
+from updater_core.registries.pull_limits import PullLimits
 from updater_core.registries.transport import Answer, Request, Transport
 from updater_core.registry_utils import Login, Logins
 
@@ -52,6 +53,12 @@ class Once:
         if known is None:
             _settle(mine, ask)
         return cast(T, mine.result())
+
+    def known(self, key: Hashable) -> object | None:
+        """The answer to `key` where it is there already and is no error; None otherwise."""
+        with self._lock:
+            answer = self._answers.get(key)
+        return answer.result() if answer and answer.done() and not answer.exception() else None
 
     def new_cycle(self) -> None:
         """Forget them all."""
@@ -106,6 +113,8 @@ class Session:
     hub: HubEndpoints = DOCKER_HUB
     once: Once = field(default_factory=Once)
     kept: Kept = field(default_factory=Kept)
+    lasting: Once = field(default_factory=Once)  # what is made once for the process: vendors' credentials, clients
+    limits: PullLimits = field(default_factory=PullLimits)
 
     def login(self, site: Site) -> Login:
         """Who we are at a site."""
@@ -120,6 +129,12 @@ class Session:
         """Send a request, answering a challenge once; raise AuthFailed where the answer to it is not taken.
 
         A status of 403 or 404 is left to the caller."""
+        answer = self._ask(access, request)
+        if access.base == self.hub.registry and answer.status == 200 and request.kind.startswith("manifest_"):
+            self.limits.note(access.host, access.credential, answer.headers, self.clock.now())
+        return answer
+
+    def _ask(self, access: Access, request: Request) -> Answer:
         sent = self.tokens.ready(access)
         answer = self.transport.send(replace(request, authorization=sent))
         if not _is_challenge(answer):

@@ -1,0 +1,77 @@
+"""How many pulls Docker Hub still allows, as it says itself with every manifest.
+
+`ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 20;w=21600` come with a manifest's HEAD, which is not counted,
+and do not come where there is no limit (https://docs.docker.com/docker-hub/usage/pulls/). What counts is each GET of a
+manifest, so the pull of an image with an index counts twice.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from updater_core.models import Credential
+
+ONE_PULL = 2  # the index and the platform's manifest
+LONGEST_WINDOW_SECONDS = 86400
+_VALUE = re.compile(r"(\d{1,9})\s*;\s*w=(\d{1,6})")
+
+
+@dataclass(frozen=True, slots=True)
+class PullLimit:
+    """What a host allows one account: so many of `limit` in `window_seconds` were left at `seen_at`."""
+
+    limit: int
+    remaining: int
+    window_seconds: int
+    seen_at: datetime
+
+    def rest(self, now: datetime) -> datetime | None:
+        """Until when a pull has to wait at the latest; None where one can begin. The window's start is not told, so
+        the end is a whole window away, unless the next check hears of more before.
+
+        >>> from datetime import UTC
+        >>> seen = datetime(2025, 1, 1, 12, tzinfo=UTC)
+        >>> PullLimit(100, 0, 3600, seen).rest(seen).hour, PullLimit(100, 2, 3600, seen).rest(seen)
+        (13, None)
+        """
+        end = self.seen_at + timedelta(seconds=self.window_seconds)
+        return end if self.remaining < ONE_PULL and now < end else None
+
+
+class PullLimits:
+    """The limits of a process, the latest of each host and account. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, str], PullLimit] = {}
+
+    def note(self, host: str, credential: Credential | None, headers: Mapping[str, str], now: datetime) -> None:
+        """Take over what a manifest's answer to `credential` says; one that says nothing means that nothing limits."""
+        limit, remaining = (_VALUE.match(headers.get(f"ratelimit-{name}", "")) for name in ("limit", "remaining"))
+        with self._lock:
+            self._known.pop((host, _name(credential)), None)
+            if limit and remaining:
+                window = min(int(remaining[2]), LONGEST_WINDOW_SECONDS)
+                self._known[host, _name(credential)] = PullLimit(int(limit[1]), int(remaining[1]), window, now)
+
+    def of(self, host: str, credential: Credential | None) -> PullLimit | None:
+        """What a host last said to an account; None where it named no limit."""
+        with self._lock:
+            return self._known.get((host, _name(credential)))
+
+    def tightest(self) -> Mapping[str, PullLimit]:
+        """For each host the limit of the account that has least left."""
+        found: dict[str, PullLimit] = {}
+        with self._lock:
+            for (host, _), limit in self._known.items():
+                known = found.get(host)
+                found[host] = limit if known is None or limit.remaining < known.remaining else known
+        return found
+
+
+def _name(credential: Credential | None) -> str:
+    return credential.username if credential else ""
