@@ -109,11 +109,11 @@ def shown_default(field: Field) -> str:
 
 
 def test_every_option_and_value_that_json_in_the_readme_uses_is_taken_by_the_parser() -> None:
-    environment = {"INTERN_TOKEN": "t"}
+    environment = {"INTERN_TOKEN": "t", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
     documents = [json.loads(block) for block in code_blocks("json")]
     entries = [d for d in documents if "compose_service" in d]
     whole = [d for d in documents if "services" in d]
-    assert (len(whole), len(entries)) == (2, 2)
+    assert (len(whole), len(entries)) == (2, 3)
     for document in (*whole, {"services": entries}):
         assert config_utils.parse(document, environment).services
 
