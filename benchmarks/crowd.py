@@ -1,0 +1,146 @@
+"""Many services for the bench: N Compose services on U references, all up to date, in files of their own.
+
+The containers are an engine's list in memory (what is measured is the updater, not the engine); everything else is the
+real updater: its configuration, files, registry client, selection and state.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.slow_registry import digest_of
+from docker_updater import SystemClock, wire
+from updater_core import config_utils
+from updater_core.models import Container, Image
+from updater_core.world import World
+
+
+@dataclass
+class BenchRegistry:
+    """The bench's registry, in a process of its own."""
+
+    host: str
+
+    def counts(self) -> Counter[str]:
+        """What was asked since the last time."""
+        with urllib.request.urlopen(f"http://{self.host}/counts") as answer:
+            return Counter(json.load(answer))
+
+
+@contextmanager
+def registry(delay_ms: float = 0, tags: int = 10, *, token: bool = False) -> Iterator[BenchRegistry]:
+    """Run the bench's registry for the length of a block."""
+    words = ["--delay-ms", str(delay_ms), "--tags", str(tags), *(["--token"] if token else [])]
+    argv = [sys.executable, "-m", "benchmarks.slow_registry", *words]
+    root = Path(__file__).resolve().parents[1]
+    with subprocess.Popen(argv, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        yield BenchRegistry(f"127.0.0.1:{int(child.stdout.readline())}")
+        child.stdin.close()
+
+
+@dataclass
+class ListedEngine:
+    """An engine whose answers are in memory; counts what it is asked."""
+
+    listed: tuple[Container, ...]
+    images: dict[str, Image]
+    counts: Counter[str] = field(default_factory=Counter)
+    _known: dict[str, Image] = field(default_factory=dict)
+
+    def version(self) -> str:
+        return "bench"
+
+    def platform(self) -> str:
+        self.counts["version"] += 1
+        return "linux/amd64"
+
+    def compose_containers(self) -> tuple[Container, ...]:
+        self.counts["list"] += 1
+        return self.listed
+
+    def image(self, reference: str) -> Image | None:
+        self.counts["inspect"] += 1
+        return self.images.get(reference)
+
+    def known_image(self, image_id: str) -> Image | None:
+        if image_id not in self._known:
+            found = self.image(image_id)
+            if found is None:
+                return None
+            self._known[image_id] = found
+        return self._known[image_id]
+
+    def forget_images(self, used: frozenset[str]) -> None:
+        self._known = {key: image for key, image in self._known.items() if key in used}
+
+
+class NoCompose:
+    """A Compose that must not be asked: a cycle without an update calls none."""
+
+    lock_fd: int | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"a cycle with nothing to do asked Compose for {name}")
+
+
+def world(folder: Path, host: str, services: int, references: int, **policy: Any) -> tuple[World, ListedEngine]:
+    """A World of `services` services on `references` repositories of the registry at `host`, all up to date."""
+    entries, containers, images = [], [], {}
+    for number in range(services):
+        repository = f"team/app{number % references}"
+        entry, container, image = _service(folder, host, repository, number)
+        entries.append({**entry, **policy})
+        containers.append(container)
+        images[image.id] = image
+    raw = {
+        "services": entries,
+        "state_file": str(folder / "state" / "state.json"),
+        "log_file": str(folder / "updater.log"),
+    }
+    made = wire(config_utils.parse(raw, {}, str(folder / "config.json")), SystemClock())
+    engine = ListedEngine(tuple(containers), images)
+    made.engine, made.compose = engine, NoCompose()  # type: ignore[assignment]
+    return made, engine
+
+
+def _service(folder: Path, host: str, repository: str, number: int) -> tuple[dict[str, Any], Container, Image]:
+    file = folder / f"project{number}" / "compose.yml"
+    file.parent.mkdir(parents=True)
+    text = f"services:\n  web:\n    image: {host}/{repository}:1.0.0  # number {number}\n    restart: unless-stopped\n"
+    file.write_text(text)
+    digest = digest_of(repository, "1.0.0")
+    image = Image(f"sha256:{number % 997:064x}{repository}"[:71], (f"{host}/{repository}@{digest}",))
+    labels = {
+        "com.docker.compose.project.config_files": str(file),
+        "com.docker.compose.project.working_dir": str(file.parent),
+    }
+    container = Container(
+        id=f"{number:064x}",
+        name=f"project{number}-web-1",
+        project=f"project{number}",
+        service="web",
+        image_id=image.id,
+        reference=f"{host}/{repository}:1.0.0",
+        status="running",
+        started_at="",
+        restart_count=0,
+        labels=labels,
+    )
+    entry = {
+        "name": f"service{number}",
+        "image": f"{host}/{repository}:1.0.0",
+        "compose_file": str(file),
+        "compose_service": "web",
+    }
+    return entry, container, image

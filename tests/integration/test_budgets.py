@@ -1,0 +1,49 @@
+"""What a cycle with nothing to do may ask for, as counts; a count that grows is a bug."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import crowd
+from updater_core import cycle
+from updater_core.models import Hold, Reason
+from updater_core.world import World
+
+
+def up_to_date(world: World) -> int:
+    """Run a cycle; how many services it found up to date."""
+    report = cycle.run(world)
+    assert report.troubled == frozenset()
+    decisions = [one.decision for one in report.checked]
+    return sum(isinstance(decision, Hold) and decision.reason is Reason.SAME_DIGEST for decision in decisions)
+
+
+def test_forty_services_on_ten_images_cost_ten_heads_and_nothing_else(tmp_path: Path) -> None:
+    with crowd.registry() as registry:
+        world, engine = crowd.world(tmp_path, registry.host, 40, 10)
+        for cycle_number in range(3):
+            assert up_to_date(world) == 40
+            assert registry.counts() == {"manifest_head": 10}
+            assert engine.counts["list"] == 1
+            assert engine.counts["inspect"] == (40 if cycle_number == 0 else 0)
+            engine.counts.clear()
+
+
+def test_a_cold_cycle_adds_a_challenge_for_the_host_and_a_token_for_each_repository(tmp_path: Path) -> None:
+    with crowd.registry(token=True) as registry:
+        world, _ = crowd.world(tmp_path, registry.host, 40, 10)
+        assert up_to_date(world) == 40
+        cold = registry.counts()
+        assert cold["manifest_head"] == 10
+        assert cold["manifest_get"] == 0
+        assert cold["token"] <= 10
+        assert up_to_date(world) == 40
+        assert registry.counts() == {"manifest_head": 10}
+
+
+def test_a_tag_policy_adds_one_tag_list_for_each_repository(tmp_path: Path) -> None:
+    with crowd.registry() as registry:
+        world, _ = crowd.world(tmp_path, registry.host, 40, 10, semver_pattern="*")
+        for _ in range(2):
+            assert up_to_date(world) == 40
+            assert registry.counts() == {"manifest_head": 10, "tags": 10}
