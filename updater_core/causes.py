@@ -33,9 +33,21 @@ _RELEASE_AT_FAULT = {
 }
 
 
+_NEXT_TIME = "nothing to do: it is tried again after a pause"
+_NEXT_RELEASE = "a newer release is taken by itself; see the log of this one, or try it again with --retry"
+_REMEDIES = {
+    Reason.PULL_FAILED: f"{_NEXT_TIME}; if it stays so, see what `docker pull` says on this host",
+    Reason.ENGINE_ERROR: f"{_NEXT_TIME}; if it stays so, see the engine's own log",
+    Reason.COMPOSE_ERROR: f"{_NEXT_TIME}; if it stays so, see what `docker compose up -d` says",
+    Reason.STATE_ERROR: f"{_NEXT_TIME}; see that the places it names can be written",
+    **dict.fromkeys(_RELEASE_AT_FAULT, _NEXT_RELEASE),
+}
+
+
 def cause_of(error: UpdaterError, step: Step) -> Cause:
     """The error as a value: its step, a stable reason, its words and its remedy."""
-    return Cause(step, _reason(error, step), str(error), error.remedy)
+    reason = _reason(error, step)
+    return Cause(step, reason, str(error), error.remedy or _REMEDIES.get(reason, ""))
 
 
 def is_release_at_fault(cause: Cause) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from updater_core import compose_edit
 from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
-from updater_core.models import Edit, Move, Plan, Snapshot
+from updater_core.models import Edit, Move, Plan, Project, Snapshot
 from updater_core.protocols import Tools
 
 
@@ -22,7 +24,14 @@ class Staged:
 
 
 def prove(plan: Plan, tools: Tools) -> tuple[Staged, ...]:
-    """Stage the edited files, and prove with Compose's own reading that only the unit's images differ."""
+    """Stage the edited files, and prove with Compose's own reading that only the unit's images differ.
+
+    ChangedOnDisk where any file of the project is not what the plan was made from: `up` reads them all, and what an
+    owner has in his hands is not ours to deploy.
+    """
+    for path, digest in plan.sources.items():
+        if sha256(tools.files.read(Path(path))).hexdigest() != digest:
+            raise _changed(path)
     if not plan.edits:
         return ()
     before = tools.compose.config(plan.project)
@@ -49,8 +58,9 @@ def discard(staged: Sequence[Staged], tools: Tools) -> None:
 
 def remove_strays(plan: Plan, tools: Tools) -> None:
     """Remove what an interrupted run of this plan left beside the owner's files; nobody else's."""
-    for edit in plan.edits:
-        tools.files.remove_strays(Path(edit.path).resolve().parent, plan.id)
+    paths = [Path(edit.path) for edit in plan.edits]
+    for folder in {path.parent for path in paths} | {path.resolve().parent for path in paths}:
+        tools.files.remove_strays(folder, plan.id)
 
 
 def proof_problem(before: Mapping[str, Any], after: Mapping[str, Any], moves: Sequence[Move]) -> str | None:
@@ -78,9 +88,42 @@ def replace_files(staged: Sequence[Staged], tools: Tools) -> None:
         tools.files.commit(one.snapshot, one.path)
 
 
-def put_files_back(plan: Plan, tools: Tools) -> tuple[str, ...]:
-    """Undo our edits, and only ours; return the files that are no longer ours to undo (the owner's edit wins)."""
-    return tuple(edit.path for edit in plan.edits if not _put_back(edit, plan.id, tools))
+def put_files_back(plan: Plan, tools: Tools) -> Mapping[str, str]:
+    """Undo our edits, and only ours; return the files that could not be undone, each with the reason: where a span is
+    no longer ours the owner's edit wins, and a file that he has in his hands does not keep the service down."""
+    left: dict[str, str] = {}
+    for edit in plan.edits:
+        try:
+            if not _put_back(edit, plan.id, tools):
+                left[edit.path] = "it was changed by its owner meanwhile"
+        except UpdaterError as error:
+            left[edit.path] = str(error)
+    return left
+
+
+@contextmanager
+def stand_in(plan: Plan, left: Mapping[str, str], tools: Tools) -> Iterator[Plan]:
+    """The plan with the old text, in copies beside the owner's files, in place of those that could not be put back."""
+    copies: dict[str, str] = {}
+    try:
+        for edit in plan.edits:
+            if edit.path in left:
+                data = compose_edit.encode(edit.before)
+                copies[edit.path] = str(tools.files.write_beside(Path(edit.path), data, plan.id))
+        yield replace(plan, project=_reading(plan.project, copies)) if copies else plan
+    finally:
+        for copy in copies.values():
+            tools.files.discard(Path(copy))
+
+
+def _reading(project: Project, copies: Mapping[str, str]) -> Project:
+    """The project with other files to read. A `.env` that Compose finds by itself has to be named then."""
+    env_files = project.env_files or tuple(path for path in copies if path not in project.files)
+    return replace(
+        project,
+        files=tuple(copies.get(path, path) for path in project.files),
+        env_files=tuple(copies.get(path, path) for path in env_files),
+    )
 
 
 def is_ours(edit: Edit, tools: Tools) -> bool:
@@ -91,10 +134,14 @@ def is_ours(edit: Edit, tools: Tools) -> bool:
     return text == edit.after or compose_edit.put_back(text, edit) not in (None, text)
 
 
+def _changed(path: str) -> ChangedOnDisk:
+    return ChangedOnDisk(f"{path} was changed since it was read", "nothing to do: the next cycle reads it anew")
+
+
 def _stage(edit: Edit, plan_id: str, tools: Tools) -> Staged:
     snapshot = tools.files.snapshot(Path(edit.path))
     if snapshot.data != compose_edit.encode(edit.before):
-        raise ChangedOnDisk(f"{edit.path} was changed since it was read", "nothing to do: the next cycle reads it anew")
+        raise _changed(edit.path)
     return Staged(snapshot, tools.files.stage(snapshot, compose_edit.encode(edit.after), plan_id))
 
 
@@ -108,6 +155,15 @@ def _put_back(edit: Edit, plan_id: str, tools: Tools) -> bool:
     if restored is None:
         return False
     if restored != text:
-        staged = tools.files.stage(snapshot, compose_edit.encode(restored), plan_id)
-        tools.files.commit(snapshot, staged)
+        _write_back(snapshot, compose_edit.encode(restored), plan_id, tools)
     return True
+
+
+def _write_back(snapshot: Snapshot, data: bytes, plan_id: str, tools: Tools) -> None:
+    """On a full disk the old text still fits where the new one is."""
+    try:
+        staged = tools.files.stage(snapshot, data, plan_id)
+    except UpdaterError:
+        tools.files.overwrite(snapshot, data)
+    else:
+        tools.files.commit(snapshot, staged)

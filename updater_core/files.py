@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from updater_core import in_place, rights
 from updater_core.errors import ChangedOnDisk, LockHeld, StateError, UpdaterError
 from updater_core.models import Identity, Snapshot
 from updater_core.protocols import Clock
@@ -40,24 +41,24 @@ def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UpdaterError(f"{path} cannot be read: {error.strerror}", "Check the path and its permissions.") from error
+        raise _unreadable(path, error) from error
 
 
 def snapshot(path: Path) -> Snapshot:
     """Read a file that is to be replaced; UpdaterError with a remedy where it is not ours to replace.
 
-    Refused: no regular file, several hard links, a mode without its owner's write bit (the owner said no), another
-    owner's file where we are not root (its ownership could not be kept), a folder or file system that takes no writes.
+    Refused: no regular file, several hard links, a mode without its owner's write bit (the owner said no), a file, a
+    folder or a file system that takes no writes from us.
     """
     real = Path(os.path.realpath(path))
     try:
         found = os.lstat(real)
-        refusal = _objection(real, found)
+        refusal = rights.objection(real, found)
         if refusal:
             raise UpdaterError(*refusal)
         data, identity = _look(real)
     except OSError as error:
-        raise UpdaterError(f"{path} cannot be read: {error.strerror}", "Check the path and its permissions.") from error
+        raise _unreadable(path, error) from error
     return Snapshot(path, real, data, identity)
 
 
@@ -65,21 +66,21 @@ def objection(path: Path) -> tuple[str, str] | None:
     """Why a file could not be replaced, with what to do about it; None where it could. For `--test`."""
     real = Path(os.path.realpath(path))
     try:
-        return _objection(real, os.lstat(real))
+        return rights.objection(real, os.lstat(real))
     except OSError as error:
-        return f"{path} cannot be looked at: {error.strerror}", "Check the path and its permissions."
+        return f"{path} cannot be looked at: {error.strerror}", rights.reading_remedy(real)
 
 
 def stage(snapshot: Snapshot, data: bytes, tag: str) -> Path:
     """Write `data` beside the target, synced and with the target's mode, owner, group and extended attributes.
 
     Out: the path of `.NAME.dau-<tag>`, a name that Compose does not look for. UpdaterError where the disk is full or
-    an attribute cannot be kept; nothing is left behind then.
+    an attribute cannot be kept; nothing is left behind then. Beside another user's file it is ours, and for us alone.
     """
     staged = staged_path(snapshot.path, tag)
     try:
         staged.unlink(missing_ok=True)  # by its name ours, of an attempt that was killed
-        _create(staged, data, like=snapshot.path)
+        _create(staged, data, like=None if rights.is_in_place(snapshot.path.stat()) else snapshot.path)
     except OSError as error:
         discard(staged)
         raise _unwritable(snapshot.path, error) from error
@@ -90,7 +91,8 @@ def commit(snapshot: Snapshot, staged: Path, exchange: Exchange | None = None) -
     """Put the staged file in the target's place, if the target is still what was read; ChangedOnDisk if it is not.
 
     `exchange` swaps two files in one step and returns False where the file system cannot; the real one by default.
-    A single file that is bind-mounted into our container cannot be renamed over (EBUSY): it is written in place.
+    Written in place: another user's file, so that owner, mode and ACL stay, and a single file that is bind-mounted
+    into our container, which cannot be renamed over (EBUSY).
     """
     try:
         if not _is_unchanged(snapshot, snapshot.path):
@@ -105,6 +107,29 @@ def commit(snapshot: Snapshot, staged: Path, exchange: Exchange | None = None) -
         discard(staged)
 
 
+def overwrite(snapshot: Snapshot, data: bytes) -> None:
+    """Write into the target as it lies there, taking no room on the disk besides its own: for the way back on a full
+    disk. ChangedOnDisk where the target is not what was read; what fails half-way is written back."""
+    if not _is_unchanged(snapshot, snapshot.path):
+        raise _changed(snapshot)
+    try:
+        in_place.overwrite(snapshot, data)
+    except OSError as error:
+        raise _unwritable(snapshot.path, error) from error
+
+
+def write_beside(path: Path, data: bytes, tag: str) -> Path:
+    """A copy beside an owner's file, for Compose to read in its place; UpdaterError where the folder takes none."""
+    copy = staged_path(path, tag)
+    try:
+        copy.unlink(missing_ok=True)
+        _create(copy, data)
+    except OSError as error:
+        discard(copy)
+        raise _unwritable(copy, error) from error
+    return copy
+
+
 def staged_path(path: Path, tag: str) -> Path:
     """Where `stage` writes."""
     return path.with_name(f".{path.name}.dau-{tag}")
@@ -117,8 +142,16 @@ def discard(staged: Path) -> None:
 
 
 def remove_strays(directory: Path, tag: str) -> None:
-    """Remove what a killed attempt with this tag left in a folder: `.NAME.dau-<tag>` and nothing else."""
+    """Remove what a killed attempt with this tag left in a folder: `.NAME.dau-<tag>` and what it was written over,
+    nothing else. A file that was torn in the middle of writing it in place is put back first."""
     for stray in list(directory.glob(f".*.dau-{glob.escape(tag)}")):
+        kept, name = in_place.kept_path(stray), stray.name.removeprefix(".").removesuffix(f".dau-{tag}")
+        try:
+            if kept.exists():
+                in_place.mend(directory / name, kept, stray)
+        except OSError as error:
+            raise _unwritable(directory / name, error) from error
+        discard(kept)
         discard(stray)
 
 
@@ -240,23 +273,6 @@ def _nearest(path: Path) -> Path:
 # ---------------------------------------------------------------------------------------------------------- details
 
 
-def _objection(path: Path, found: os.stat_result) -> tuple[str, str] | None:
-    """Why a file is not replaced, with a remedy. `os.access` says no on a read-only mount, after `chattr +i` too."""
-    if not stat.S_ISREG(found.st_mode):
-        return f"{path} is not a regular file", "Point compose_file at the file itself."
-    if found.st_nlink > 1:
-        return f"{path} has {found.st_nlink} hard links", "Replace the further links by symbolic ones, or by copies."
-    if not found.st_mode & stat.S_IWUSR:
-        return f"{path} is write-protected by its mode", f"Run `chmod u+w {path}` to let the updater edit it."
-    if os.geteuid() not in (0, found.st_uid):
-        return f"{path} belongs to another user", "Run the updater as that user or as root, so that the owner is kept."
-    if not os.access(path, os.W_OK, effective_ids=True):
-        return f"{path} cannot be written", "Check for a read-only mount, `chattr +i`, and permissions."
-    if not os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
-        return f"the folder {path.parent} cannot be written", "Make it writable; the file is replaced by renaming."
-    return None
-
-
 def _look(path: Path) -> tuple[bytes, Identity]:
     """Bytes and identity of one and the same file, read through one descriptor; never through a link, never a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -277,6 +293,9 @@ def _is_unchanged(snapshot: Snapshot, place: Path) -> bool:
 
 
 def _replace(snapshot: Snapshot, staged: Path, exchange: Exchange) -> None:
+    if rights.is_in_place(snapshot.path.stat()):
+        _overwrite(snapshot, staged)
+        return
     try:
         exchanged = exchange(staged, snapshot.path)
         if not exchanged:
@@ -284,11 +303,23 @@ def _replace(snapshot: Snapshot, staged: Path, exchange: Exchange) -> None:
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
-        _overwrite(snapshot, staged.read_bytes())
+        _overwrite(snapshot, staged)
         return
     if exchanged and not _is_unchanged(snapshot, staged):
         staged.replace(snapshot.path)  # an editor was faster than the check: its file goes back over ours
         raise _changed(snapshot)
+
+
+def _overwrite(snapshot: Snapshot, staged: Path) -> None:
+    """The old bytes are on the disk beside the file for as long as it is being written (see `remove_strays`)."""
+    kept = in_place.kept_path(staged)
+    discard(kept)
+    try:
+        _create(kept, snapshot.data)
+        _sync_folder(kept.parent)
+        in_place.overwrite(snapshot, staged.read_bytes())
+    finally:
+        discard(kept)
 
 
 def _exchange(left: Path, right: Path) -> bool:
@@ -305,40 +336,11 @@ def _exchange(left: Path, right: Path) -> bool:
     raise OSError(code, os.strerror(code), str(right))
 
 
-def _overwrite(snapshot: Snapshot, data: bytes) -> None:
-    """The last resort: same inode, new bytes. Space is reserved first; what fails half-way is written back."""
-    descriptor = os.open(snapshot.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if data:
-            _reserve(descriptor, len(data))
-        _fill(descriptor, data)
-    except OSError:
-        _fill(descriptor, snapshot.data)
-        raise
-    finally:
-        os.close(descriptor)
-
-
-def _reserve(descriptor: int, size: int) -> None:
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except OSError as error:
-        if error.errno not in _CANNOT_EXCHANGE:  # the same three codes say that a file system has no such call
-            raise
-
-
-def _fill(descriptor: int, data: bytes) -> None:
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    _write_all(descriptor, data)
-    os.ftruncate(descriptor, len(data))
-    os.fsync(descriptor)
-
-
 def _create(path: Path, data: bytes, like: Path | None = None, mode: int = 0o600) -> None:
     """A new, synced file; with everything of `like` but its bytes and times. Attributes last: writing drops some."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        _write_all(descriptor, data)
+        in_place.write_all(descriptor, data)
         if like is None:
             os.fchmod(descriptor, mode)
         else:
@@ -346,12 +348,6 @@ def _create(path: Path, data: bytes, like: Path | None = None, mode: int = 0o600
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def _copy_attributes(source: Path, descriptor: int) -> None:
@@ -392,6 +388,10 @@ def _sync_folder(folder: Path) -> None:
 def _changed(snapshot: Snapshot) -> ChangedOnDisk:
     message = f"{snapshot.asked} was changed by someone else in the meantime"
     return ChangedOnDisk(message, "Nothing to do: the next cycle reads it anew.")
+
+
+def _unreadable(path: Path, error: OSError) -> UpdaterError:
+    return UpdaterError(f"{path} cannot be read: {error.strerror}", rights.reading_remedy(path))
 
 
 def _unwritable(path: Path, error: OSError) -> UpdaterError:

@@ -173,7 +173,7 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
             f"it was started from {', '.join(files)}: write those as compose_file",
         )
     directory = labels.get(f"{_PREFIX}working_dir") or str(Path(files[0]).parent)
-    env_files = tuple(path for path in labels.get(f"{_PREFIX}environment_file", "").split(",") if path)
+    env_files = tuple(_owners_path(path) for path in labels.get(f"{_PREFIX}environment_file", "").split(",") if path)
     return Project(mine[0].project, directory, files, env_files)
 
 
@@ -205,11 +205,20 @@ def _listed_files(container: Container) -> tuple[str, ...] | None:
     piece = ""
     for part in text.split(",") if text else []:
         piece = f"{piece},{part}" if piece else part
-        path = str(Path(directory) / piece)  # Compose v1 writes them relative
+        path = _owners_path(str(Path(directory) / piece))  # Compose v1 writes them relative
         if Path(path).is_file():
             files.append(path)
             piece = ""
     return tuple(files) if files and not piece else None
+
+
+def _owners_path(path: str) -> str:
+    """The owner's file that a path means: itself, or the file that a copy of ours stood in for (`files.write_beside`).
+
+    >>> _owners_path("/srv/.compose.yml.dau-" + "0" * 32)
+    '/srv/compose.yml'
+    """
+    return re.sub(r"/\.([^/]+)\.dau-[0-9a-f]{32}$", r"/\1", path)
 
 
 def _read_sources(project: Project, memory: FileMemory) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]] | Hold:

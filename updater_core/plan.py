@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,14 @@ def make(service: ServiceConfig, standing: Standing, wish: Wish, engine: Engine,
         image_id=wish.image_id,
         kept_image_ids=wish.kept_image_ids,
         kind=wish.kind,
+        sources=_sources(standing),
     )
+
+
+def _sources(standing: Standing) -> dict[str, str]:
+    """What the decision was made from, to be known again after the pull."""
+    read = (*standing.files, *standing.env_files)
+    return {file.path: sha256(compose_edit.encode(file.text)).hexdigest() for file in read}
 
 
 def file_edits(service: ServiceConfig, standing: Standing, target: ImageRef) -> tuple[Edit, ...] | NotEditable:

@@ -86,11 +86,13 @@ def roll_back(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
     _write_if_possible(ROLLING_BACK, plan, cause, tools)
     step = Step.EDIT
     try:
-        for path in edits.put_files_back(plan, tools):
-            tools.tell(step, f"{path} was changed by its owner meanwhile; left as it is")
+        left = edits.put_files_back(plan, tools)
+        for path, why in left.items():
+            tools.tell(step, f"{path} is left as it is: {why}")
         images.tag_old(plan, tools)
         step = Step.RESTART
-        _restart_old_and_gate(plan, cause, tools)
+        with edits.stand_in(plan, left, tools) as standing:
+            _restart_old_and_gate(standing, cause, tools)
         step = Step.VERIFY
         gate.verify_old(plan, tools)
     except EngineUnavailable:

@@ -321,6 +321,16 @@ class KillableFiles:
     def __init__(self, killer: Killer) -> None:
         self._killer = killer
 
+    def read(self, path: Path) -> bytes:
+        return files.read(path)
+
+    def overwrite(self, taken: Snapshot, data: bytes) -> None:
+        self._killer.effect("overwrite file", lambda: files.overwrite(taken, data))
+
+    def write_beside(self, path: Path, data: bytes, tag: str) -> Path:
+        written: Path = self._killer.effect("write beside", lambda: files.write_beside(path, data, tag))
+        return written
+
     def snapshot(self, path: Path) -> Snapshot:
         return files.snapshot(path)
 

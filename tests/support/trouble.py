@@ -173,7 +173,7 @@ class Pull:
 
 @contextmanager
 def pull_held_up(shop: Shop) -> Iterator[Pull]:
-    """The next pull waits until it is released, or this context ends. Of a `fresh` image: the engine keeps manifests."""
+    """The next pull of a `fresh` image (the engine keeps manifests) waits until it is released, or this ends."""
     pull = Pull(shop)
     shop.registry.behave("manifest_get", Behaviour(hang=pull.released), times=1)
     shop.registry.clear_log()

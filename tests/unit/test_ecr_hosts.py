@@ -48,7 +48,7 @@ def test_a_host_that_only_looks_like_amazons_is_nobodys(domain: str) -> None:
     assert parse_host(domain) is None
 
 
-@pytest.mark.parametrize("domain", [*(domain for domain, _ in OURS), *NOT_OURS, *PUBLIC_HOSTS])
+@pytest.mark.parametrize("domain", [*(domain for domain, _ in OURS), *NOT_OURS, *sorted(PUBLIC_HOSTS)])
 def test_the_configuration_takes_the_same_hosts_for_amazons(domain: str) -> None:
     is_ours = parse_host(domain) is not None or domain in PUBLIC_HOSTS
     assert (host_type(domain) == "ecr") == is_ours

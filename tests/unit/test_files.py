@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from updater_core import files
+from updater_core import files, in_place
 from updater_core.errors import ChangedOnDisk, LockHeld, StateError, UpdaterError
 
+ROOT = Path(__file__).resolve().parents[2]
 OLD = b"services:\n  web:\n    image: app:1\n"
 NEW = b"services:\n  web:\n    image: app:2\n"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and changes of owner need root")
@@ -159,18 +162,149 @@ def test_a_read_only_mount_is_noticed_before_anything_is_written(tiny_disk: Path
         files.snapshot(path)
 
 
+# ------------------------------------------------------------------------------------------------- another user's file
+
+STRANGER, TEAM = 65534, 54321
+_AS_STRANGER = """
+import os, sys
+from pathlib import Path
+from updater_core import files
+os.setgroups([54321]); os.setgid(65534); os.setuid(65534)
+path = Path(sys.argv[1])
+try:
+    files.objection(path) and print("objection:", *files.objection(path))
+    snapshot = files.snapshot(path)
+    files.commit(snapshot, files.stage(snapshot, path.read_bytes().replace(b"app:1", b"app:2.0.1"), "t1"))
+except files.UpdaterError as error:
+    print("refused:", error, error.remedy)
+"""
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A compose file in a folder that others than we can reach, which pytest's own folders are not."""
+    with tempfile.TemporaryDirectory(prefix="dau-test-") as place:
+        Path(place).chmod(0o755)
+        path = Path(place) / "project" / "compose.yml"
+        path.parent.mkdir()
+        path.write_bytes(OLD)
+        yield path
+
+
+def by_stranger(path: Path, program: str = _AS_STRANGER) -> str:
+    """What happens when a user that belongs to TEAM edits `path`."""
+    argv = [sys.executable, "-c", program, str(path)]
+    return subprocess.run(argv, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+def grant_to_group(path: Path) -> None:
+    for each, mode in ((path, 0o664), (path.parent, 0o775)):
+        os.chown(each, 1234, TEAM)
+        each.chmod(mode)
+
+
+def acl(bits: int) -> bytes:
+    """An access ACL as the kernel keeps it (linux/posix_acl_xattr.h): rwx for the owner, `bits` for STRANGER."""
+    entries = [(0x01, 7, -1), (0x02, bits, STRANGER), (0x04, 0, -1), (0x10, bits, -1), (0x20, 0, -1)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+
+
+def grant_by_acl(path: Path) -> None:
+    for each, bits in ((path, 6), (path.parent, 7)):
+        os.chown(each, 1234, 1234)
+        os.setxattr(each, "system.posix_acl_access", acl(bits))
+
+
 @needs_root
-def test_another_users_file_is_refused_where_its_owner_could_not_be_kept(target: Path) -> None:
-    target.chmod(0o666)
-    for folder in [target.parent, *target.parents][:4]:
-        folder.chmod(0o777)
-    program = (
-        "import os, sys; from pathlib import Path; from updater_core import files; os.setuid(65534)\n"
-        "try: files.snapshot(Path(sys.argv[1]))\n"
-        "except files.UpdaterError as error: print(error)"
-    )
-    run = subprocess.run([sys.executable, "-c", program, str(target)], capture_output=True, text=True, check=True)
-    assert "belongs to another user" in run.stdout
+@pytest.mark.parametrize("grant", [grant_to_group, grant_by_acl])
+def test_another_users_file_is_written_in_place_where_its_owner_granted_that(shared: Path, grant: object) -> None:
+    assert callable(grant)
+    grant(shared)
+    before, attributes = shared.stat(), {name: os.getxattr(shared, name) for name in os.listxattr(shared)}
+    assert by_stranger(shared) == ""
+    after = shared.stat()
+    assert shared.read_bytes() == OLD.replace(b"app:1", b"app:2.0.1")
+    assert (after.st_ino, after.st_uid, after.st_gid, after.st_mode) == (
+        before.st_ino, before.st_uid, before.st_gid, before.st_mode,
+    )  # fmt: skip
+    assert {name: os.getxattr(shared, name) for name in os.listxattr(shared)} == attributes
+    assert list(shared.parent.iterdir()) == [shared]
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("file_mode", "folder_mode", "words"),
+    [
+        (0o644, 0o775, "belongs to root, and nobody may not edit it"),
+        (0o664, 0o755, "the folder"),
+        (0o600, 0o775, "may not edit it"),
+        (0o600, 0o700, "cannot be looked at"),
+    ],
+    ids=["readable only", "folder closed to writing", "not readable", "folder closed"],
+)
+def test_another_users_file_is_refused_with_the_command_that_grants_it(
+    shared: Path, file_mode: int, folder_mode: int, words: str
+) -> None:
+    for each, mode in ((shared, file_mode), (shared.parent, folder_mode)):
+        os.chown(each, 0, TEAM if mode & 0o070 else 0)
+        each.chmod(mode)
+    said = by_stranger(shared)
+    assert words in said
+    assert "sudo setfacl -m u:nobody:" in said
+    assert str(shared.parent) in said
+    assert shared.read_bytes() == OLD
+
+
+@needs_root
+def test_another_users_file_with_an_owners_edit_in_between_stays_the_owners(shared: Path) -> None:
+    grant_to_group(shared)
+    os.chown(shared, STRANGER + 1, TEAM)
+    said = by_stranger(shared, _AS_STRANGER.replace("files.commit(", "os.utime(path); files.commit("))
+    assert "was changed by someone else" in said
+    assert shared.read_bytes() == OLD
+    assert list(shared.parent.iterdir()) == [shared]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (NEW[:20] + OLD[20:], OLD),
+        (NEW[:-4] + bytes(len(NEW) - len(OLD)) + NEW[-4:], None),
+        (NEW, NEW),
+        (OLD, OLD),
+        (b"the owner's own\n", b"the owner's own\n"),
+    ],
+    ids=["torn", "longer by an owner", "written", "not begun", "an owner's edit"],
+)
+def test_a_write_in_place_that_was_cut_in_two_is_put_back(target: Path, found: bytes, expected: bytes | None) -> None:
+    """What a machine leaves that lost its power: the staged file and the old bytes lie beside a torn one."""
+    staged = files.stage(files.snapshot(target), NEW, "t1")
+    in_place.kept_path(staged).write_bytes(OLD)
+    target.write_bytes(found)
+    files.remove_strays(target.parent, "t1")
+    assert target.read_bytes() == (found if expected is None else expected)
+    assert list(target.parent.iterdir()) == [target]
+
+
+@needs_root
+def test_a_process_that_dies_while_it_writes_in_place_leaves_what_puts_the_file_back(target: Path) -> None:
+    subprocess.run(["mount", "--bind", str(target), str(target)], check=True)
+    try:
+        snapshot = files.snapshot(target)
+        staged = files.stage(snapshot, OLD.replace(b"app:1", b"app:2.0.1"), "t1")
+        dying = (
+            "import os, sys; from pathlib import Path; from updater_core import files, in_place\n"
+            "in_place._fill = lambda descriptor, data: (os.write(descriptor, data[:33]), os._exit(9))\n"
+            "files.commit(files.snapshot(Path(sys.argv[1])), Path(sys.argv[2]))"
+        )
+        done = subprocess.run([sys.executable, "-c", dying, str(target), str(staged)], cwd=ROOT, check=False)
+        assert done.returncode == 9
+        assert target.read_bytes() not in (OLD, staged.read_bytes())
+        files.remove_strays(target.parent, "t1")
+        assert target.read_bytes() == OLD
+        assert list(target.parent.iterdir()) == [target]
+    finally:
+        subprocess.run(["umount", str(target)], check=True)
 
 
 @pytest.mark.parametrize("exchange", [None, cannot_exchange], ids=["exchange", "plain rename"])
