@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
 import os
 import random
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from updater_core import (
     __version__,
@@ -26,6 +29,8 @@ from updater_core import (
     files,
     logging_utils,
     mailbox,
+    news,
+    notifiers,
     progress,
     report,
     state_records,
@@ -37,11 +42,13 @@ from updater_core.docker_utils import DockerEngine
 from updater_core.errors import ConfigError, EngineError, LockHeld, StateError, UpdaterError
 from updater_core.journal import JournalFolder
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.metrics_utils import Metrics, MetricsServer
+from updater_core.metrics_utils import Metrics
 from updater_core.models import Committed, Config, Credential, Hold, Outcome, Reason, ServiceConfig, Settings
-from updater_core.notifiers import active
 from updater_core.notifiers.outbox import Outbox
+from updater_core.protocols import Progress
 from updater_core.registries import Registries
+from updater_core.systemd import Manager, is_main_thread
+from updater_core.watch import Watch, address_of
 from updater_core.world import World, deliver, save
 
 ALL_WELL, TROUBLE, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
@@ -65,11 +72,12 @@ signals of the daemon:  TERM finishes the step at hand and ends   HUP reads the 
 
 @dataclass(slots=True)
 class SystemClock:
-    """The one clock of the program; signals end its waits."""
+    """The one clock of the program; signals end its waits, and each wait is a sign of life to the service manager."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     wake: threading.Event = field(default_factory=threading.Event)
     reload: bool = False
+    manager: Manager = field(default_factory=lambda: Manager({}))
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -78,14 +86,27 @@ class SystemClock:
         return time.monotonic()
 
     def wait(self, seconds: float) -> bool:
+        if is_main_thread():
+            self.beat()
         return self.stop.wait(seconds)
 
     def sleep(self, seconds: float) -> None:
+        self.beat()
         time.sleep(seconds)
+
+    def beat(self) -> None:
+        """The work moves: the main thread waits, or what it waits for has answered."""
+        self.manager.beat(time.monotonic())
 
     def idle(self, seconds: float) -> bool:
         """Wait; True, and then at once, when a signal ends the wait."""
-        is_woken = self.wake.wait(seconds)
+        end, left, is_woken = time.monotonic() + seconds, seconds, False
+        while not is_woken:
+            self.beat()
+            is_woken = self.wake.wait(self.manager.wait_slice(max(left, 0.0)))
+            left = end - time.monotonic()
+            if left <= 0:
+                break
         self.wake.clear()
         return is_woken
 
@@ -99,6 +120,7 @@ class SystemClock:
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stop.set()
         self.wake.set()
+        self.manager.stopping()
 
     def _reload(self, _number: int, _frame: FrameType | None) -> None:
         self.reload = True
@@ -141,6 +163,7 @@ def parser() -> argparse.ArgumentParser:
         "--plan", action="store_true", help="say what would happen and why, with the exact diff; change nothing"
     )
     what.add_argument("--status", action="store_true", help="a table of the services, from the state")
+    what.add_argument("--notify-test", action="store_true", help="send one message of each kind, marked as a test")
     what.add_argument("--retry", metavar="NAME", help="lift the quarantine of a service and let it be updated again")
     what.add_argument("--rollback", metavar="NAME", help="go back to the image before, until a newer one appears")
     made.add_argument("--service", metavar="NAME", help="only this service")
@@ -155,6 +178,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.status:
         return _status(config, options)
     clock = SystemClock()
+    if options.notify_test:
+        return _notify_test(config, clock.now())
     if options.test or options.plan:
         logging.basicConfig(level=logging.ERROR, format="%(message)s")
         world = wire(config, clock, is_reading=True)
@@ -188,6 +213,9 @@ def load_config() -> Config:
     for service in config.services:
         registry = service.registry
         logging_utils.protect(registry.password, registry.aws_secret_access_key, registry.aws_session_token)
+    logging_utils.protect(*config.settings.notify_urls)
+    if problems := notifiers.problems(config.settings):
+        raise ConfigError(problems)
     return config
 
 
@@ -219,12 +247,24 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> Wor
         outboxes=outboxes,
         metrics=metrics,
         clock=clock,
-        progress=None if is_reading else progress.for_stream(sys.stderr),
+        progress=None if is_reading else _progress(clock),
     )
 
 
+def _progress(clock: SystemClock) -> Progress:
+    """What hears each progress message of a pull: the service manager, and the terminal where there is one."""
+    shown = progress.for_stream(sys.stderr)
+
+    def hear(message: Mapping[str, Any]) -> None:
+        clock.beat()
+        if shown is not None:
+            shown(message)
+
+    return hear
+
+
 def _outboxes(settings: Settings, folder: Path) -> dict[str, Outbox]:
-    return {name: Outbox(folder / "outbox" / name) for name, _ in active(settings)}
+    return {name: Outbox(folder / "outbox" / name) for name, _ in notifiers.active(settings)}
 
 
 def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, rests: Mapping[str, datetime]) -> Registries:
@@ -232,11 +272,16 @@ def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, rests:
     if settings.docker_hub_username and settings.docker_hub_password:
         hub = Credential(settings.docker_hub_username, settings.docker_hub_password)
     folder = os.environ.get("DOCKER_CONFIG")
+
+    def requested(registry: str, kind: str, result: str) -> None:
+        clock.beat()
+        metrics.requested(registry, kind, result)
+
     return Registries(
         hub_credential=hub,
         docker_config_dir=Path(folder) if folder else None,
         clock=clock,
-        on_request=metrics.requested,
+        on_request=requested,
         rests=rests,
     )
 
@@ -269,6 +314,25 @@ def _plan(world: World, only: str | None) -> int:
     return ALL_WELL
 
 
+def _notify_test(config: Config, now: datetime) -> int:
+    """Send one event of each kind to everyone who is told, past the outbox; a line each."""
+    told = notifiers.active(config.settings)
+    if not told:
+        print("nobody is told: set WEBHOOK_URL or NOTIFY_URLS", file=sys.stderr)
+        return TROUBLE
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    is_good = True
+    for notifier in told:
+        for event in news.samples(news.Moment(socket.gethostname(), now)):
+            found = doctor.Finding(True, notifier.name, event.kind)
+            try:
+                notifier.send(event)
+            except UpdaterError as error:
+                is_good, found = False, doctor.Finding(False, notifier.name, f"{event.kind}: {error}", error.remedy)
+            print(found.line(), flush=True)
+    return ALL_WELL if is_good else TROUBLE
+
+
 # ---------------------------------------------------------------------------------------------- commands that change
 
 
@@ -283,21 +347,34 @@ def _once(config: Config, clock: SystemClock, only: str | None) -> int:
 
 
 def _serve(config: Config, clock: SystemClock, only: str | None) -> int:
+    clock.manager = manager = Manager(_BORN_WITH)
+    faulthandler.enable()  # where it hung, when the service manager's watchdog ends it (SIGABRT)
     with _Instance(config, clock):
         clock.handle_signals()
         world = wire(config, clock)
-        server = _serve_metrics(world)
+        watch = Watch(world)
+        watch.open()
+        manager.allow(_further_silence_seconds(config))
+        manager.ready()
         log_event(
             _log, logging.INFO, LogEvent.STARTED, f"docker-updater {__version__}: {len(config.services)} services"
         )
         while not clock.stop.is_set():
+            manager.status(f"checking {sum(s.enabled for s in world.config.services)} services")
+            watch.cycle_begins()
             result = _cycle(world, only)
-            _rest(world, clock, _pause_seconds(world, result))
+            watch.cycle_ended(is_engine_down=result.is_engine_down)
+            pause_seconds = _pause_seconds(world, result)
+            watch.rests(pause_seconds)
+            manager.status(_standing(world, result, pause_seconds))
+            _rest(world, clock, pause_seconds)
             if clock.reload:
-                server = _reload(world, server)
+                manager.reloading(clock.monotonic())
+                _reload(world, watch)
+                manager.allow(_further_silence_seconds(world.config))
+                manager.ready()
             _take_requests(world)
-        if server:
-            server.close()
+        watch.close()
     log_event(_log, logging.INFO, LogEvent.STOPPED, "stopped as asked")
     return ALL_WELL
 
@@ -314,6 +391,19 @@ def _cycle(world: World, only: str | None) -> cycle.Report:
         _log, logging.INFO, LogEvent.CYCLE_ENDED, text, checked=len(result.checked), duration_seconds=round(seconds, 2)
     )
     return result
+
+
+def _standing(world: World, result: cycle.Report, pause_seconds: float) -> str:
+    """One line for `systemctl status`."""
+    trouble = f"needs a look: {', '.join(sorted(result.troubled))}" if result.troubled else "all well"
+    following = (world.clock.now() + timedelta(seconds=pause_seconds)).astimezone()
+    return f"{len(result.checked)} services checked, {trouble}; next check {following:%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _further_silence_seconds(config: Config) -> float:
+    """How much longer than usual the longest silent step may take: a Compose command. The unit's WatchdogSec covers
+    what is usual; a container that takes minutes to stop needs a higher one there."""
+    return max(config.settings.compose_timeout_seconds - Settings().compose_timeout_seconds, 0.0)
 
 
 def _pause_seconds(world: World, result: cycle.Report) -> float:
@@ -391,7 +481,7 @@ def _carry_out(world: World, service: ServiceConfig, kind: str) -> int:
     return ALL_WELL if isinstance(outcome, Committed) else TROUBLE
 
 
-def _reload(world: World, server: MetricsServer | None) -> MetricsServer | None:
+def _reload(world: World, watch: Watch) -> None:
     """Take a changed configuration over; a bad one is reported and the old one kept. The state's place stays."""
     clock = world.clock
     assert isinstance(clock, SystemClock)
@@ -401,15 +491,14 @@ def _reload(world: World, server: MetricsServer | None) -> MetricsServer | None:
     except ConfigError as error:
         text = "the changed configuration is not taken over, the old one stays: " + "; ".join(error.problems)
         log_event(_log, logging.ERROR, LogEvent.CONFIG_REFUSED, text)
-        return server
+        return
     logging_utils.set_up(config.settings, sys.stderr)
     if config.settings.state_file != world.config.settings.state_file:
         text = (
             f"STATE_FILE changed: restart the updater to move from {world.state_path} to {config.settings.state_file}"
         )
         log_event(_log, logging.WARNING, LogEvent.CONFIG_LOADED, text)
-    is_same_address = _metrics_address(config) == _metrics_address(world.config)
-    if not is_same_address:
+    if address_of(config) != address_of(world.config):
         world.metrics = Metrics(enabled=config.settings.metrics_port is not None)
         world.metrics.start_from(world.state.counters)
     world.config = config
@@ -417,22 +506,7 @@ def _reload(world: World, server: MetricsServer | None) -> MetricsServer | None:
     world.registries = _registries(config.settings, clock, world.metrics, world.registries.rests())
     world.outboxes = _outboxes(config.settings, world.folder)
     log_event(_log, logging.INFO, LogEvent.CONFIG_LOADED, f"{config.path}: {len(config.services)} services")
-    if is_same_address:
-        return server
-    if server:
-        server.close()
-    return _serve_metrics(world)
-
-
-def _serve_metrics(world: World) -> MetricsServer | None:
-    host, port = _metrics_address(world.config)
-    if port is None:
-        return None
-    try:
-        return world.metrics.serve(host, port)
-    except UpdaterError as error:
-        log_event(_log, logging.ERROR, LogEvent.INTERNAL_ERROR, f"{error} ({error.remedy})")
-        return None
+    watch.open()
 
 
 # ---------------------------------------------------------------------------------------------------- small matters
@@ -455,10 +529,6 @@ class _Instance:
 
 def _lock_path(state_path: Path) -> Path:
     return state_path.with_name(f"{state_path.name}.lock")
-
-
-def _metrics_address(config: Config) -> tuple[str, int | None]:
-    return config.settings.metrics_host, config.settings.metrics_port
 
 
 def _chosen(config: Config, only: str | None) -> list[ServiceConfig]:

@@ -14,6 +14,7 @@ from updater_core.errors import RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Container, Decision, Hold, Reason, ServiceConfig, Update
 from updater_core.observe import Standing
+from updater_core.state_records import ServiceState
 from updater_core.world import LOG, World, bug
 
 _SIDE_BY_SIDE = 32  # in all; each registry host has its own, lower limit
@@ -21,12 +22,14 @@ _SIDE_BY_SIDE = 32  # in all; each registry host has its own, lower limit
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A service after its check: how it stands (None where that could not be seen), the decision, what was learned."""
+    """A service after its check: how it stands (None where that could not be seen), the decision, what was learned;
+    `before`: what was remembered of it when the cycle began."""
 
     service: ServiceConfig
     standing: Standing | None
     decision: Decision
     answers: Answers = field(default_factory=Answers)
+    before: ServiceState = field(default_factory=ServiceState)
 
 
 def check_all(world: World, only: str | None = None) -> tuple[Checked, ...]:
@@ -37,7 +40,7 @@ def check_all(world: World, only: str | None = None) -> tuple[Checked, ...]:
     chosen = _choose_all(world, looked)
     in_use = (standing.containers for _, standing in looked if isinstance(standing, Standing))
     world.engine.forget_images(frozenset(container.image_id for some in in_use for container in some))
-    checked = tuple(replace(one, decision=permitted(world, one)) for one in chosen if not _was_cut_short(one))
+    checked = tuple(_remembering(world, one) for one in chosen if not _was_cut_short(one))
     for one in checked:
         record_check(world, one)
     names = [service.name for service in world.config.services]
@@ -46,6 +49,11 @@ def check_all(world: World, only: str | None = None) -> tuple[Checked, ...]:
         world.state = state_notes.note_rest(world.state, host, until)
     world.state = state_notes.forget_unknown(world.state, names, keys, world.clock.now())
     return checked
+
+
+def _remembering(world: World, one: Checked) -> Checked:
+    before = state_records.service_of(world.state, one.service.name)
+    return replace(one, decision=permitted(world, one), before=before)
 
 
 def look_all(world: World, services: Sequence[ServiceConfig]) -> list[tuple[ServiceConfig, Standing | Hold]]:
@@ -125,29 +133,29 @@ def record_check(world: World, one: Checked) -> None:
     if one.standing is not None:
         current, digest = one.standing.current.text, choose.running_digest(one.standing, one.answers.digests)
         world.state = choose.noted(world.state, _question(world, one.service, one.standing), one.answers)
-    before = state_records.service_of(world.state, one.service.name)
     world.state = state_records.record_check(world.state, one.service.name, current, digest, one.decision, now=now)
     after = state_records.service_of(world.state, one.service.name)
     world.metrics.checked("update" if isinstance(one.decision, Update) else one.decision.reason.value)
-    _log_check(one, is_news=(before.status, before.reason) != (after.status, after.reason))
+    _log_check(one, after)
 
 
-def _log_check(one: Checked, *, is_news: bool) -> None:
-    """The same answer as last time is no news: it is said at DEBUG only."""
+def _log_check(one: Checked, after: ServiceState) -> None:
+    """The same answer as in the last cycle is no news: it is said at DEBUG only."""
     name, decision = one.service.name, one.decision
     runs = one.standing.current.text if one.standing else None
     if isinstance(decision, Update):
         text, fields = f"{decision.target.text}: {decision.detail}", {"from": runs, "to": decision.target.text}
-        log_event(LOG, logging.INFO, LogEvent.AVAILABLE, text, service=name, **fields)
+        level = logging.INFO if one.before.available != decision.target.text else logging.DEBUG
+        log_event(LOG, level, LogEvent.AVAILABLE, text, service=name, **fields)
         return
     is_unknown = state_records.is_unknown(decision.reason)
     level = logging.WARNING if is_unknown else logging.INFO
     event = LogEvent.CHECK_FAILED if is_unknown else LogEvent.CHECKED
     text = " ".join(part for part in (f"{decision.reason}: {decision.detail}", _sentence(decision.remedy)) if part)
+    is_news = (one.before.status, one.before.reason) != (after.status, after.reason)
+    fields = {"from": runs, "to": decision.available.text if decision.available else None}
     level = level if is_news else logging.DEBUG
-    waits = decision.available.text if decision.available else None
-    fields = {"reason": decision.reason.value, "from": runs, "to": waits}
-    log_event(LOG, level, event, text, service=name, **fields)
+    log_event(LOG, level, event, text, service=name, reason=decision.reason.value, **fields)
 
 
 def _sentence(remedy: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from updater_core import reference, schedule, selection
+from updater_core import news, reference, schedule, selection
 from updater_core.models import Bump, Mode, Secret
 
 Read = Callable[[Any], Any]
@@ -160,9 +160,9 @@ def _checked(check: Callable[[str], str | None]) -> Read:
     return checked
 
 
-def _many(read: Read, *, fewest: int = 1) -> Read:
-    def many(value: Any) -> tuple[Any, ...]:
-        items = [value] if isinstance(value, str) else value
+def _many(read: Read, *, fewest: int = 1, between: str = "") -> Read:
+    def many(value: Any) -> tuple[Any, ...]:  # `between` parts one text, as it must in a variable
+        items = (re.split(between, value.strip()) if between else [value]) if isinstance(value, str) else value
         if not isinstance(items, list):
             raise ValueError
         if len(items) < fewest:
@@ -203,6 +203,7 @@ def _instance(kind: type) -> Read:
 
 _DAY, _YEAR = 86400, 366 * 86400
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
+_ADDRESS = _matching(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 REGISTRY_TYPES = ("docker_hub", "ecr", "gcr", "generic")
 REGISTRY_SPELLINGS: Mapping[str, str] = {
     **{name: name for name in REGISTRY_TYPES},
@@ -229,6 +230,10 @@ FLAG = Kind("a yes or no", "true or false", _flag)
 TEXT = Kind("a text", "a text that is not empty, or leave the key out", _text)
 SECRET = Kind("a text", "a text that is not empty, best as ${VARIABLE}, or leave the key out", _secret, secret=True)
 URL = Kind("a web address", "one such as https://example.com/hook", _hidden(_url), secret=True)
+ADDRESSES = Kind("a notification address or a list of them", "slack://…, mailto://… or another that Apprise knows",
+                 _many(_hidden(lambda value: Secret(_ADDRESS(value))), between=r"\s+"), secret=True)  # fmt: skip
+EVENTS = Kind("a kind of event or a list of them", f"one or more of {', '.join(news.KINDS)}",
+              _many(_one_of({kind: kind for kind in news.KINDS}), between=r"[\s,]+"))  # fmt: skip
 PATH = Kind("a path", "the path of a file or folder", _text, is_path=True)
 PATHS = Kind("a path or a list of paths", "a path, or a list of different paths", _many(_text), is_path=True)
 LEVEL = Kind("a log level", "DEBUG, INFO, WARN or ERROR", _one_of(LEVEL_SPELLINGS))
@@ -297,6 +302,9 @@ FIELDS: tuple[Field, ...] = (
     _top("metrics_host", HOST, "127.0.0.1", "The address on which the metrics port listens."),
     _top("webhook_url", URL, None, "The address that is told of every update and rollback."),
     _top("webhook_secret", SECRET, None, "The key that signs those messages, so that the receiver can trust them."),
+    _top("notify_urls", ADDRESSES, None, "Chats, mailboxes and phones that are told too, as addresses of Apprise."),
+    _top("notify_events", EVENTS, "update,rollback",
+         "What is told of; available, failed and recovered are told on request."),
     _top("maintenance_window", WINDOWS, None, "When updates may happen; left out, at any time. Checks never stop."),
     _top("timezone", ZONE, None, "The time zone of the maintenance windows; left out, the machine's own."),
     _top("pause_updates", FLAG, False, "Checks go on, but no update is made."),

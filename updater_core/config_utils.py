@@ -354,11 +354,13 @@ def _twin_units(entries: _Entries) -> Iterator[str]:
 
 def _settings(top: Mapping[str, Any]) -> Settings:
     same = ("log_level", "log_format", "log_file", "state_file", "state_backups", "state_backup_dir", "metrics_host",
-            "metrics_port", "webhook_url", "webhook_secret", "docker_hub_username", "docker_hub_password")  # fmt: skip
+            "metrics_port", "webhook_url", "webhook_secret", "notify_events", "docker_hub_username",
+            "docker_hub_password")  # fmt: skip
     return Settings(
         check_interval_seconds=top["check_interval"],
         compose_timeout_seconds=top["compose_timeout"],
         hours=Hours(top["maintenance_window"] or (), top["timezone"] or "", top["pause_updates"]),
+        notify_urls=top["notify_urls"] or (),
         **{key: top[key] for key in same},
     )
 

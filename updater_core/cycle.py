@@ -30,6 +30,7 @@ from updater_core.models import (
     RollbackFailed,
     RolledBack,
     ServiceConfig,
+    Step,
 )
 from updater_core.observe import Standing
 from updater_core.plan import Wish
@@ -58,6 +59,7 @@ def run(world: World, only: str | None = None) -> Report:
         outcome = _act(world, one)
         if outcome is not None:
             outcomes.append(outcome)
+        _tell_turn(world, one.service.name)
     save(world)
     deliver(world)
     return _report(world, checked, outcomes)
@@ -71,6 +73,10 @@ def planned(world: World, one: Checked) -> Plan | Hold:
     decision = permitted(world, one)
     if isinstance(decision, Hold) or one.standing is None:
         return decision if isinstance(decision, Hold) else Hold(Reason.INTERNAL_ERROR, "nothing was observed")
+    rest = world.registries.pull_rest(one.standing.current, one.service.registry)
+    if rest is not None and rest > world.clock.now():
+        detail = f"the pull limit of {one.standing.current.domain} is used up until {rest:%Y-%m-%d %H:%M} UTC"
+        return Hold(Reason.PULL_LIMIT, detail, "log in for a higher limit, or wait", decision.target, until=rest)
     wish = Wish(decision.target, decision.detail, _kept_images(world.state, one.service.name))
     return _made(world, one.service, one.standing, wish)
 
@@ -96,7 +102,9 @@ def _act(world: World, one: Checked) -> Outcome | None:
     except Exception as error:
         found = bug(one.service.name, error)
     if isinstance(found, Hold):
-        record_check(world, replace(one, decision=found))
+        one = replace(one, decision=found)
+        record_check(world, one)
+        _announce(world, one)
         return None
     return found
 
@@ -128,15 +136,29 @@ def _reason_not_begun(error: UpdaterError) -> Reason:
 
 
 def _announce(world: World, one: Checked) -> None:
-    """`mode` notify tells of each image once."""
-    known = state_records.service_of(world.state, one.service.name)
-    hold = one.decision
-    if not isinstance(hold, Hold) or hold.reason is not Reason.NOTIFY_ONLY or hold.available is None:
+    """Tell of each image that waits, once."""
+    name, hold = one.service.name, one.decision
+    known = state_records.service_of(world.state, name)
+    if not isinstance(hold, Hold) or hold.available is None or known.announced == hold.available.text:
         return
-    if known.announced != hold.available.text:
-        now = world.clock.now()
-        queue(world, news.available_event(one.service.name, known, hold.available, socket.gethostname(), now))
-        world.state = state_records.announce(world.state, one.service.name)
+    event = news.available_event(name, known, hold, _moment(world))
+    if event and news.is_wanted(event, world.config.settings.notify_events) and _queued(world, event):
+        world.state = state_records.announce(world.state, name)
+
+
+def _tell_turn(world: World, name: str) -> bool:
+    """Tell of a trouble that has begun, or of the end of all; whether there is something to save: what was told."""
+    known = state_records.service_of(world.state, name)
+    turn = news.turn_of(known, world.clock.now())
+    is_news = turn.standing != known.troubles
+    if is_news and _queued(world, news.turn_event(name, known, turn, _moment(world))):
+        world.state = state_records.with_service(world.state, name, replace(known, troubles=turn.standing))
+        return True
+    return False
+
+
+def _moment(world: World) -> news.Moment:
+    return news.Moment(socket.gethostname(), world.clock.now())
 
 
 def carry_out(world: World, found: Plan) -> Outcome:
@@ -144,9 +166,10 @@ def carry_out(world: World, found: Plan) -> Outcome:
     begun, for what cannot be remembered must not be done."""
     started = world.clock.now()
     state_utils.save(world.state, world.state_path, world.config.settings.state_backups, backup_dir(world), started)
-    log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, plan.describe(found), service=found.name)
+    log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, plan.describe(found), service=found.name, **_way(found))
     outcome = update.apply(found, tools(world, found.name))
     record(world, outcome, started)
+    _measure(world, outcome)
     return outcome
 
 
@@ -160,17 +183,21 @@ def record(world: World, outcome: Outcome, started: datetime) -> None:
         _log_outcome(outcome, (now - started).total_seconds())
         _count(world.metrics, outcome)
     event = news.event_of(outcome, socket.gethostname(), started, now)
-    if save(world) and _queued(world, event):
-        world.journal.close(outcome.plan.id)
+    if not (save(world) and _queued(world, event)):
+        return
+    if _tell_turn(world, outcome.plan.name):
+        save(world)
+    world.journal.close(outcome.plan.id)
 
 
 def _queued(world: World, event: Event | None) -> bool:
-    """Whether the news is in every outbox; where it is not, the journal stays open and the next cycle tries again."""
+    """Whether the news is in every outbox; where it is not, it is not remembered as told, a journal stays open, and
+    the next cycle tries again."""
     try:
         if event is not None:
             queue(world, event)
     except StateError as error:
-        log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"an event waits in the journal: {error}")
+        log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"an event is to be told later: {error}")
         return False
     return True
 
@@ -193,7 +220,7 @@ def _recover_one(world: World, entry: Mapping[str, Any]) -> Outcome | None:
     interrupted = journal.plan_from_dict(entry["plan"])
     started = world.clock.now()
     text = f"an update was interrupted ({entry['phase']}): {plan.describe(interrupted)}"
-    log_event(LOG, logging.WARNING, LogEvent.RECOVERED, text, service=interrupted.name)
+    log_event(LOG, logging.WARNING, LogEvent.RECOVERED, text, service=interrupted.name, **_way(interrupted))
     try:
         with project_lock(world, interrupted.project):
             outcome = update.recover(entry, tools(world, interrupted.name))
@@ -237,9 +264,14 @@ def _kept_images(state: State, name: str) -> tuple[str, ...]:
 
 def _log_outcome(outcome: Outcome, seconds: float) -> None:
     event, level = _NEWS[type(outcome)]
-    found = outcome.plan
-    fields = {"from": found.moves[0].old_reference, "to": found.target.text, "duration_seconds": round(seconds, 1)}
-    log_event(LOG, level, event, update.describe(outcome), service=found.name, **fields)
+    fields: dict[str, object] = {**_way(outcome.plan), "duration_seconds": round(seconds, 1)}
+    if not isinstance(outcome, Committed):
+        fields["reason"] = outcome.cause.reason.value
+    log_event(LOG, level, event, update.describe(outcome), service=outcome.plan.name, **fields)
+
+
+def _way(found: Plan) -> Mapping[str, str]:
+    return {"from": found.moves[0].old_reference, "to": found.target.text}
 
 
 _NEWS: Mapping[type, tuple[LogEvent, int]] = {
@@ -259,6 +291,15 @@ def _count(metrics: Metrics, outcome: Outcome) -> None:
             metrics.rolled_back(name, cause.reason.value)
         case NotStarted(cause=cause) | RollbackFailed(cause=cause):
             metrics.failed(name, cause.step.value)
+
+
+def _measure(world: World, outcome: Outcome) -> None:
+    """How long the update took, and its gate where it came to one. What a former run began is not measured."""
+    change = state_records.service_of(world.state, outcome.plan.name).changes[0]
+    world.metrics.update_ended(change.outcome, change.duration_seconds)
+    step = Step.COMMIT if isinstance(outcome, Committed) else outcome.cause.step
+    if step in (Step.GATE, Step.VERIFY, Step.COMMIT):
+        world.metrics.gate_ended("failed" if step is Step.GATE else "proven", world.steps.gate_seconds(change.at))
 
 
 def _report(world: World, checked: Sequence[Checked], outcomes: Sequence[Outcome]) -> Report:

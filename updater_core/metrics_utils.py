@@ -1,17 +1,16 @@
 """Metrics for Prometheus. Without METRICS_PORT nothing is imported, counted or kept.
 
-Labels are few and bounded (service, registry, kind, result, reason, stage); no tag and no digest is ever one.
+Labels are few and bounded (service, registry, kind, result, reason, stage, outcome); no tag and no digest is ever
+one. `status_server` hands out what is counted here.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from updater_core import __version__
-from updater_core.errors import UpdaterError
 from updater_core.state_notes import split_counter
 from updater_core.state_records import ServiceState, Status
 
@@ -33,10 +32,23 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "last_check_timestamp_seconds": ("When a service was last looked at.", ("service",)),
     "last_success_timestamp_seconds": ("When a look at a service last found out how it stands.", ("service",)),
     "last_change_timestamp_seconds": ("When a service was last updated or rolled back.", ("service",)),
+    "check_interval_seconds": ("How long it is from one cycle to the next, as configured.", ()),
     "last_cycle_timestamp_seconds": ("When the last cycle over all services ended.", ()),
     "last_cycle_duration_seconds": ("How long the last cycle took.", ()),
     "open_journal": ("Updates that are in the middle of happening.", ()),
     "outbox_pending": ("Events that wait for delivery.", ()),
+    "registry_rate_limit_remaining": ("Pulls that a registry still allows, as it said last.", ("registry",)),
+    "registry_rate_limit": ("Pulls that a registry allows in its window.", ("registry",)),
+}
+_SECONDS, _MINUTES = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30), (60, 120, 300, 600, 1800, 3600)
+HISTOGRAMS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
+    "cycle_duration_seconds": ("How long cycles over all services took.", (), (*_SECONDS, *_MINUTES)),
+    "update_duration_seconds": ("How long updates took, by how they ended.", ("outcome",), (1, 5, 10, 30, *_MINUTES)),
+    "gate_duration_seconds": (
+        "How long new releases took to prove themselves, or to fail.",
+        ("result",),
+        (1, 5, 10, 15, 30, *_MINUTES),
+    ),
 }
 _TIMES: Mapping[str, Callable[[ServiceState], datetime | None]] = {
     "last_check_timestamp_seconds": lambda service: service.last_check,
@@ -45,41 +57,26 @@ _TIMES: Mapping[str, Callable[[ServiceState], datetime | None]] = {
 }
 
 
-class MetricsServer:
-    """The HTTP server of `Metrics.serve`. `port` is the one it really listens on."""
-
-    def __init__(self, server: Any, thread: threading.Thread) -> None:
-        self._server = server
-        self._thread = thread
-        self.port: int = server.server_port
-
-    def close(self) -> None:
-        """Stop listening and give the port back."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 class Metrics:
-    """The counters and gauges of one process, in a registry of their own. Not `enabled`, its methods do nothing."""
+    """The numbers of one process, in a registry of their own. Not `enabled`, its methods do nothing."""
 
     def __init__(self, enabled: bool) -> None:
         self._registry: Any = None
         self._families: dict[str, Any] = {}
         self._shown: set[str] = set()
+        self._limited: set[str] = set()
         if enabled:
             self._create()
 
-    def serve(self, host: str, port: int) -> MetricsServer:
-        """Answer Prometheus on this address; UpdaterError where it cannot be taken."""
-        from prometheus_client import start_http_server
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Everything in the format that `accept`, the reader's header of that name, asks for, and its content type.
+        From any thread. Empty where not enabled."""
+        if not self._families:
+            return b"", "text/plain"
+        from prometheus_client.exposition import choose_encoder
 
-        try:
-            server, thread = start_http_server(port, host, self._registry)
-        except OSError as error:
-            message = f"METRICS_PORT: {host}:{port} cannot be listened on: {error.strerror or error}"
-            raise UpdaterError(message, "Choose another METRICS_PORT or METRICS_HOST, or free this one.") from error
-        return MetricsServer(server, thread)
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
 
     def updated(self, service: str) -> None:
         self._count("updates_total", service)
@@ -104,9 +101,34 @@ class Metrics:
         """Attempts to deliver events: delivered, failed or given_up."""
         self._count("webhook_deliveries_total", result, by=times)
 
+    def interval(self, seconds: float) -> None:
+        """The configuration says how often to look; alerts on a last cycle that is long ago measure by it."""
+        self._set("check_interval_seconds", seconds)
+
     def cycle_ended(self, now: datetime, duration_seconds: float) -> None:
         self._set("last_cycle_timestamp_seconds", now.timestamp())
         self._set("last_cycle_duration_seconds", duration_seconds)
+        self._observe("cycle_duration_seconds", duration_seconds)
+
+    def update_ended(self, outcome: str, duration_seconds: float) -> None:
+        """An update took so long: committed, not_started, rolled_back or rollback_failed."""
+        self._observe("update_duration_seconds", duration_seconds, outcome)
+
+    def gate_ended(self, result: str, duration_seconds: float) -> None:
+        """A new release took so long to be proven, or to have failed."""
+        self._observe("gate_duration_seconds", duration_seconds, result)
+
+    def show_limits(self, limits: Mapping[str, tuple[int, int]]) -> None:
+        """Show what is left of how many pulls at each registry that says so, and no longer at any other."""
+        if not self._families:
+            return
+        for host in self._limited - set(limits):
+            self._families["registry_rate_limit_remaining"].remove(host)
+            self._families["registry_rate_limit"].remove(host)
+        self._limited = set(limits)
+        for host, (remaining, limit) in limits.items():
+            self._set("registry_rate_limit_remaining", remaining, host)
+            self._set("registry_rate_limit", limit, host)
 
     def open_journal(self, updates: int) -> None:
         self._set("open_journal", updates)
@@ -155,6 +177,10 @@ class Metrics:
         for table, kind in ((COUNTERS, prometheus_client.Counter), (GAUGES, prometheus_client.Gauge)):
             for name, (text, labels) in table.items():
                 self._families[name] = kind(_PREFIX + name, text, labels, registry=self._registry)
+        for name, (text, labels, buckets) in HISTOGRAMS.items():
+            self._families[name] = prometheus_client.Histogram(
+                _PREFIX + name, text, labels, registry=self._registry, buckets=buckets
+            )
         self._set("build_info", 1, __version__)
 
     def _count(self, family: str, *labels: str, by: float = 1) -> None:
@@ -164,6 +190,10 @@ class Metrics:
     def _set(self, family: str, value: float, *labels: str) -> None:
         if self._families:
             self._of(family, labels).set(value)
+
+    def _observe(self, family: str, value: float, *labels: str) -> None:
+        if self._families:
+            self._of(family, labels).observe(value)
 
     def _of(self, family: str, labels: tuple[str, ...]) -> Any:
         found = self._families[family]

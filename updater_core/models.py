@@ -102,6 +102,7 @@ class Reason(StrEnum):
     PAUSED = "paused"
     WINDOW_CLOSED = "window_closed"
     NOTIFY_ONLY = "notify_only"
+    PULL_LIMIT = "pull_limit"
     # held because of what stands on the host
     NOT_RUNNING = "not_running"
     NOT_EDITABLE = "not_editable"
@@ -247,6 +248,8 @@ class Settings:
     docker_hub_username: str | None = None
     docker_hub_password: Secret | None = None
     hours: Hours = Hours()
+    notify_urls: tuple[Secret, ...] = ()  # addresses of the Apprise library; most hold a password or a token
+    notify_events: tuple[str, ...] = ("update", "rollback")  # kinds of `Event`; these two are always told
 
 
 @dataclass(frozen=True, slots=True)
@@ -520,6 +523,7 @@ class Plan:
     prior_image_id: str | None = None  # what the new reference named locally before us, to be put back
     kept_image_ids: tuple[str, ...] = ()  # of earlier generations, held for a rollback by the owner
     kind: str = "update"  # update | owner_rollback
+    sources: Mapping[str, str] = field(default_factory=dict)  # sha256 of each of the project's files, as it was read
 
 
 class Step(StrEnum):
@@ -588,7 +592,7 @@ class Event:
     """News for the outside. `id` stays the same however often it is delivered."""
 
     id: str
-    kind: str  # update | rollback | ...
+    kind: str  # update | rollback | available | failed | recovered
     service: str
     time: datetime
     host: str
@@ -599,3 +603,5 @@ class Event:
     reason: str
     detail: str = ""
     duration_seconds: float | None = None
+    remedy: str = ""
+    is_test: bool = False  # made by `--notify-test`: nothing has happened

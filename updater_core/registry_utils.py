@@ -35,7 +35,7 @@ _OWN_API = {"quay.io": "quay", "registry.gitlab.com": "gitlab"}
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = ("index.docker.io", HUB, "registry-1.docker.io")
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_OUR_OWN = re.compile(r"DOCKER_HUB_|WEBHOOK_")
+_OUR_OWN = re.compile(r"DOCKER_HUB_|WEBHOOK_|NOTIFY_")
 
 
 @dataclass(frozen=True, slots=True)

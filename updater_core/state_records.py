@@ -107,6 +107,7 @@ class ServiceState:
     opens_at: datetime | None = None  # when the window opens that an available image waits for
     changes: tuple[Change, ...] = ()
     digest_seen: Mapping[str, datetime] = field(default_factory=dict)
+    troubles: Mapping[str, datetime] = field(default_factory=dict)  # those told about, and when; see `news.turn_of`
 
     @property
     def is_frozen(self) -> bool:
@@ -193,11 +194,9 @@ def _decided(service: ServiceState, decision: Decision, now: datetime) -> Servic
 def _held(service: ServiceState, hold: Hold) -> ServiceState:
     available = hold.available.text if hold.available else None
     opens_at = hold.until if hold.reason is Reason.WINDOW_CLOSED else None
-    service = replace(
-        service, available=available, announced=service.announced if available else None, opens_at=opens_at
-    )
+    service = replace(service, available=available, opens_at=opens_at)
     if hold.reason is Reason.SAME_DIGEST:
-        service = _rested(service)
+        service = replace(_rested(service), announced=None)
         return _told(service, Status.UP_TO_DATE, hold.reason, hold.detail, hold.remedy)
     if hold.reason in _AFTERMATH and service.status in _TROUBLED:
         return replace(service, remedy=hold.remedy or service.remedy)
@@ -246,7 +245,8 @@ def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceS
     cause = outcome.cause
     if isinstance(outcome, RollbackFailed):
         detail = f"{cause.message}; the rollback failed too: {outcome.rollback.message}"
-        frozen = _told(service, Status.ROLLBACK_FAILED, cause.reason, detail, outcome.rollback.remedy or cause.remedy)
+        remedy = f"see to the service by hand, then run with --retry {outcome.plan.name}"
+        frozen = _told(service, Status.ROLLBACK_FAILED, cause.reason, detail, remedy)
         return replace(frozen, last_change=now)
     if isinstance(outcome, RolledBack):
         service = replace(_told(service, Status.ROLLED_BACK, *_words(cause)), last_change=now)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from updater_core import files, state_utils
+from updater_core import files, news, state_utils
 from updater_core.compose_utils import DockerCompose
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import StateError
@@ -17,13 +19,15 @@ from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
 from updater_core.models import Config, Credential, Event, Hold, Plan, Project, Reason, Step
 from updater_core.notifiers import active
-from updater_core.notifiers.outbox import Outbox
+from updater_core.notifiers.outbox import Delivery, Outbox
 from updater_core.observe import FileMemory
 from updater_core.protocols import Clock, Files, Progress, Tools
 from updater_core.registries import Registries
 from updater_core.state_records import State
+from updater_core.step_times import StepTimes
 
 LOG = logging.getLogger("updater")
+_SIGN_OF_LIFE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -42,6 +46,7 @@ class World:
     clock: Clock
     progress: Progress | None = None
     memory: FileMemory = field(default_factory=FileMemory)
+    steps: StepTimes = field(default_factory=StepTimes)
     hand: Files = files
 
     @property
@@ -57,6 +62,7 @@ def tools(world: World, name: str) -> Tools:
         return world.registries.for_service(found.target, settings).credential() if settings else None
 
     def tell(step: Step, text: str) -> None:
+        world.steps.heard(name, step, text, world.clock.now())
         log_event(LOG, logging.INFO, LogEvent.UPDATE_STEP, f"{step}: {text}", service=name, step=step.value)
 
     return Tools(world.engine, world.compose, world.hand, world.journal, world.clock, credential, tell, world.progress)
@@ -73,6 +79,7 @@ def project_lock(world: World, project: Project) -> Iterator[None]:
         yield
     finally:
         world.compose.lock_fd = None
+        world.steps.end()
         files.release_lock(descriptor)
 
 
@@ -92,26 +99,35 @@ def save(world: World) -> bool:
 
 
 def deliver(world: World) -> None:
-    """Send what waits in the outboxes; what cannot be sent waits there for the next time. An outbox on a disk that
-    refuses is said, and harms nobody."""
-    for notifier in active(world.config.settings):
-        box = world.outboxes.get(notifier.name)
-        if box is None:
-            continue
-        try:
-            delivery = box.deliver(notifier.send, world.clock.now())
-        except StateError as error:
-            log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"nothing is delivered: {error}")
-            continue
-        for result, ids in (
-            ("delivered", delivery.delivered),
-            ("failed", delivery.failed),
-            ("given_up", delivery.given_up),
-        ):
-            world.metrics.delivered(result, len(ids))
+    """Send what waits in the outboxes, all side by side, so that one who is dead delays no other; what cannot be sent
+    waits there for the next time. An outbox on a disk that refuses is said, and harms nobody."""
+    waiting = [n for n in active(world.config.settings) if n.name in world.outboxes and world.outboxes[n.name].is_due()]
+    if not waiting:
+        return
+    now = world.clock.now()
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        passes = [pool.submit(world.outboxes[notifier.name].deliver, notifier.send, now) for notifier in waiting]
+        while futures.wait(passes, timeout=_SIGN_OF_LIFE_SECONDS).not_done:
+            world.clock.wait(0)
+    for one in passes:
+        _count_deliveries(world, one)
+
+
+def _count_deliveries(world: World, one: Future[Delivery]) -> None:
+    try:
+        delivery = one.result()
+    except StateError as error:
+        log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"nothing is delivered: {error}")
+        return
+    world.metrics.delivered("delivered", len(delivery.delivered))
+    world.metrics.delivered("failed", len(delivery.failed))
+    world.metrics.delivered("given_up", len(delivery.given_up))
 
 
 def queue(world: World, event: Event) -> None:
+    """Put an event, where it is wanted, into the outbox of everyone who is told. StateError where the disk refuses."""
+    if not news.is_wanted(event, world.config.settings.notify_events):
+        return
     for notifier in active(world.config.settings):
         if notifier.name in world.outboxes:
             world.outboxes[notifier.name].put(event)

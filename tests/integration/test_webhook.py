@@ -5,21 +5,36 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
+import os
+import re
+import subprocess
+import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
+import docker_updater
+from docker_updater import SystemClock, wire
 from tests.support.listener import Listener, listening
-from updater_core.errors import UpdaterError
-from updater_core.models import Event, Secret, Settings
+from updater_core import config_utils, cycle, news
+from updater_core.errors import StateError, UpdaterError
+from updater_core.models import Container, Event, Secret, Settings
 from updater_core.notifiers import active, webhook
 from updater_core.notifiers.outbox import Delivery, Outbox
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TOKEN = "T0K3N"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+GUIDE = (DOCS / "webhook.md").read_text(encoding="utf-8")
+SCHEMA = json.loads((DOCS / "webhook.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
 def event(number: int, service: str = "web", time: datetime = NOW) -> Event:
@@ -81,7 +96,9 @@ def test_an_event_is_posted_as_json_with_all_it_says(listener: Listener) -> None
         "to": {"reference": "app:2", "digest": "sha256:" + "2" * 64},
         "reason": "newer",
         "detail": "ü",
+        "remedy": "",
         "duration_seconds": 1.5,
+        "test": False,
     }
 
 
@@ -157,10 +174,218 @@ def test_a_redirect_without_end_is_an_error(listener: Listener) -> None:
 
 def test_only_a_webhook_that_is_configured_is_active(listener: Listener) -> None:
     assert active(Settings()) == ()
+    assert active(Settings(webhook_secret=Secret("key"))) == ()
     (notifier,) = active(Settings(webhook_url=url_of(listener), webhook_secret=Secret("key")))
     notifier.send(event(1))
     assert notifier.name == "webhook"
     assert webhook.SIGNATURE in listener.requests[0].headers
+
+
+# --------------------------------------------------------------------------------------------- what docs/ promises
+
+
+def examples() -> list[dict[str, Any]]:
+    return [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", GUIDE, flags=re.MULTILINE | re.DOTALL)]
+
+
+def test_the_schema_is_one_and_every_example_of_the_guide_keeps_it() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert [example["event"] for example in examples()] == list(news.KINDS)
+    for example in examples():
+        VALIDATOR.validate(example)
+        assert list(example) == list(webhook.body_of(event(1))), "the guide shows every key in its order"
+
+
+def test_a_message_that_is_not_as_promised_is_turned_down_by_the_schema() -> None:
+    good = examples()[0]
+    wrong: list[dict[str, Any]] = [
+        {"event": "other"},
+        {"from": {}},
+        {"id": ""},
+        {"time": "yesterday"},
+        {"test": 1},
+        {"duration_seconds": -1},
+    ]
+    wrong += [{"to": {"reference": None, "digest": None}}, {"reason": "Bad news"}, {"duration_seconds": None}]
+    assert [each for each in wrong if VALIDATOR.is_valid({**good, **each})] == []
+    assert [key for key in good if VALIDATOR.is_valid({k: v for k, v in good.items() if k != key})] == []
+
+
+@pytest.mark.parametrize("kind", news.KINDS)
+def test_what_is_delivered_keeps_the_schema(listener: Listener, kind: str) -> None:
+    (sample,) = [each for each in news.samples(news.Moment("box", NOW)) if each.kind == kind]
+    for each in (sample, replace(sample, is_test=False)):
+        webhook.send(each, url_of(listener))
+        body = json.loads(listener.requests[-1].body)
+        VALIDATOR.validate(body)
+        assert (body["event"], body["test"]) == (kind, each.is_test)
+
+
+def test_the_guide_tells_how_to_check_the_signature(listener: Listener, tmp_path: Path) -> None:
+    webhook.send(event(1), url_of(listener), Secret("key"))
+    (request,) = listener.requests
+    (python,) = re.findall(r"^```python\n(.*?)^```$", GUIDE, flags=re.MULTILINE | re.DOTALL)
+    place: dict[str, Any] = {}
+    exec(python, place)  # noqa: S102 - the guide's own words, to be copied by people
+    header = request.headers[webhook.SIGNATURE]
+    assert place["is_ours"](b"key", request.body, header)
+    assert not place["is_ours"](b"another", request.body, header)
+    assert not place["is_ours"](b"key", request.body + b" ", header)
+    (shell,) = re.findall(r"^printf .*openssl.*$", GUIDE, flags=re.MULTILINE)
+    (tmp_path / "body.json").write_bytes(request.body)
+    environment = {**os.environ, "WEBHOOK_SECRET": "key"}
+    said = subprocess.run(["bash", "-c", shell], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert said.stdout.strip() == header
+
+
+# ------------------------------------------------------------------------------------------------------ whole cycles
+
+
+class NoContainers:
+    """An engine that answers, and runs nothing."""
+
+    def version(self) -> str:
+        return "1"
+
+    def compose_containers(self) -> tuple[Container, ...]:
+        return ()
+
+    def known_image(self, image_id: str) -> None:
+        return None
+
+    def forget_images(self, keep: frozenset[str]) -> None:
+        return
+
+
+@dataclass
+class Host:
+    """Cycles over one service, each by an updater that has just been started."""
+
+    folder: Path
+    url: str
+    settings: dict[str, Any]
+
+    def cycle(self, *, engine_is_down: bool) -> None:
+        raw = {
+            "services": [{"name": "web", "image": "acme/web:1", "compose_file": "c.yml", "compose_service": "web"}],
+            "state_file": str(self.folder / "state.json"), "webhook_url": self.url, **self.settings,
+        }  # fmt: skip
+        world = wire(config_utils.parse(raw, {}, str(self.folder / "config.json")), SystemClock())
+        if not engine_is_down:
+            world.engine = NoContainers()  # type: ignore[assignment]
+        cycle.run(world)
+
+
+@pytest.fixture
+def host(tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    (tmp_path / "c.yml").write_text("services: {web: {image: acme/web:1}}\n")
+    return Host(tmp_path, listener.url, {"notify_events": "failed,recovered"})
+
+
+def told(listener: Listener) -> list[tuple[str, str]]:
+    bodies = [json.loads(request.body) for request in listener.requests]
+    for body in bodies:
+        VALIDATOR.validate(body)
+    return [(body["event"], body["reason"]) for body in bodies]
+
+
+def test_a_trouble_and_its_end_are_told_once_across_restarts(host: Host, listener: Listener) -> None:
+    for engine_is_down in (True, True, True, False, False):
+        host.cycle(engine_is_down=engine_is_down)
+    assert told(listener) == [("failed", "engine_error"), ("recovered", "engine_error")]
+    host.cycle(engine_is_down=True)
+    assert len(set(received(listener))) == 3
+
+
+def test_troubles_are_not_told_unasked(host: Host, listener: Listener) -> None:
+    host.settings.clear()
+    for engine_is_down in (True, False):
+        host.cycle(engine_is_down=engine_is_down)
+    assert told(listener) == []
+
+
+def test_an_outbox_that_refuses_puts_a_trouble_off(host: Host, listener: Listener) -> None:
+    host.cycle(engine_is_down=False)
+    (host.folder / "outbox").write_text("not a folder")
+    host.cycle(engine_is_down=True)
+    (host.folder / "outbox").unlink()
+    assert told(listener) == []
+    host.cycle(engine_is_down=True)
+    assert told(listener) == [("failed", "engine_error")]
+
+
+def test_a_cycle_in_which_nothing_happens_says_nothing_above_debug(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The door adds its one line: the cycle has ended."""
+    for engine_is_down in (False, True):
+        host.cycle(engine_is_down=engine_is_down)
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            host.cycle(engine_is_down=engine_is_down)
+        assert caplog.records == []
+
+
+# ---------------------------------------------------------------------------------------------------- --notify-test
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """`docker-updater --notify-test` with these settings."""
+
+    def run(**settings: Any) -> int:
+        (tmp_path / "config.json").write_text(json.dumps({"services": [], **settings}))
+        environment = {"CONFIG_FILE": str(tmp_path / "config.json"), "STATE_FILE": str(tmp_path / "state.json")}
+        monkeypatch.setattr(docker_updater, "_BORN_WITH", environment)
+        return docker_updater.main(["--notify-test"])
+
+    return run
+
+
+def test_the_test_sends_one_of_each_kind_to_everyone_and_says_so(
+    door: Callable[..., int], listener: Listener, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    chat = listener.url.replace("http", "json")
+    assert door(webhook_url=listener.url, webhook_secret="key", notify_urls=[chat]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"ok    {name}: {kind}" for name in ("webhook", "apprise") for kind in news.KINDS
+    ]
+    bodies = [json.loads(request.body) for request in listener.requests]
+    assert [body["event"] for body in bodies[:5]] == list(news.KINDS)
+    assert all(body["test"] is True for body in bodies[:5])
+    assert all(body["title"].startswith("[TEST]") for body in bodies[5:])
+    assert all(webhook.SIGNATURE in request.headers for request in listener.requests[:5])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json"], "nothing is queued or remembered"
+
+
+def test_the_test_ends_with_1_where_one_was_not_told(
+    door: Callable[..., int], listener: Listener, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listener.fail(1)
+    assert door(webhook_url=f"{listener.url}/{TOKEN}") == 1
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.startswith("FAIL  webhook: update: the webhook answered with HTTP status 500 -> Check WEBHOOK_URL")
+    assert [line[:4] for line in others] == ["ok  "] * 4
+
+
+def test_the_test_without_anyone_to_tell_says_what_to_set(
+    door: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert door() == 1
+    assert "WEBHOOK_URL or NOTIFY_URLS" in capsys.readouterr().err
+
+
+def test_an_address_that_cannot_work_is_a_problem_of_the_configuration(
+    door: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert door(notify_urls=f"nosuchscheme://{TOKEN}") == 2
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    assert door(notify_urls="json://a") == 2
+    unknown, missing = capsys.readouterr().err.splitlines()
+    assert "Apprise cannot use address 1" in unknown
+    assert TOKEN not in unknown
+    assert "-m pip install -r" in missing
 
 
 # ---------------------------------------------------------------------------------------------------------- outbox
@@ -236,6 +461,27 @@ def test_an_event_is_given_up_after_a_day_and_said_so(
     assert "given up" in warning.getMessage()
     assert "e1" in warning.getMessage()
     assert TOKEN not in caplog.text
+
+
+def test_an_event_that_cannot_be_delivered_is_a_warning_once(
+    outbox: Outbox, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox.put(event(1))
+    listener.fail(9)
+    with caplog.at_level(logging.DEBUG, "updater_core"):
+        for seconds in (0, 60, 600):
+            assert deliver(outbox, listener, seconds).failed
+    ours = [record for record in caplog.records if record.name.startswith("updater_core")]
+    assert [record.levelname for record in ours] == ["WARNING", "DEBUG", "DEBUG"]
+    assert "HTTP status 500" in ours[0].getMessage()
+
+
+def test_a_folder_that_cannot_be_read_holds_nothing_and_is_told_by_the_delivery(tmp_path: Path) -> None:
+    (tmp_path / "outbox").write_text("not a folder")
+    outbox = Outbox(tmp_path / "outbox")
+    assert (outbox.pending(), outbox.next_try(), outbox.is_due()) == (0, None, True)
+    with pytest.raises(StateError):
+        outbox.deliver(lambda each: None, NOW)
 
 
 def test_an_old_event_has_one_more_chance_after_a_long_stop(outbox: Outbox, listener: Listener) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,11 +22,13 @@ class Request:
 
 @dataclass(slots=True)
 class Listener:
-    """`answers` are used up one by one, each a status with its headers; after them every answer is 204."""
+    """`answers` are used up one by one, each a status with its headers; after them every answer is 204. `before` is
+    called before each answer."""
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    before: Callable[[], object] = bool
 
     def fail(self, times: int, status: int = 500) -> None:
         """Answer the next requests with an error."""
@@ -58,6 +60,7 @@ def _handler(listener: Listener) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             listener.requests.append(Request(self.command, self.path, dict(self.headers), body))
+            listener.before()
             status, headers = listener.answers.pop(0) if listener.answers else (204, {})
             self.send_response(status)
             for name, value in {"Content-Length": "0", **headers}.items():

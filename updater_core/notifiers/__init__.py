@@ -1,12 +1,12 @@
-"""Notifiers: who is told of an update or a rollback. A further one is one file here and one line in the table."""
+"""Notifiers: who is told of news. A further one is one file here and one line in the table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from updater_core.models import Event, Settings
-from updater_core.notifiers import webhook
+from updater_core.notifiers import apprise, webhook
 
 Send = Callable[[Event], None]
 
@@ -18,13 +18,25 @@ class Notifier(NamedTuple):
     send: Send
 
 
-# Each gives what delivers an event under these settings, or None where they do not ask for it.
-NOTIFIERS: Mapping[str, Callable[[Settings], Send | None]] = {
-    "webhook": webhook.sender,
+# Each gives what delivers an event, one for each address that the settings hold.
+NOTIFIERS: Mapping[str, Callable[[Settings], Sequence[Send]]] = {
+    "webhook": webhook.senders,
+    "apprise": apprise.senders,
 }
 
 
 def active(settings: Settings) -> tuple[Notifier, ...]:
-    """The notifiers that the settings ask for."""
-    found = ((name, sender(settings)) for name, sender in NOTIFIERS.items())
-    return tuple(Notifier(name, send) for name, send in found if send)
+    """The notifiers that the settings ask for, one for each address: a chat that is dead delays nobody else, and who
+    was told already is not told again."""
+    return tuple(_named(settings))
+
+
+def problems(settings: Settings) -> tuple[str, ...]:
+    """Why notifiers that the settings ask for cannot work here, each with what to do; no address is in it."""
+    return tuple(apprise.problems(settings))
+
+
+def _named(settings: Settings) -> Iterator[Notifier]:
+    for kind, senders in NOTIFIERS.items():
+        for number, send in enumerate(senders(settings), start=1):
+            yield Notifier(kind if number == 1 else f"{kind}-{number}", send)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from updater_core import files
 from updater_core.codec import decode, encode
-from updater_core.errors import StateError
+from updater_core.errors import StateError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Event
 
@@ -85,17 +85,27 @@ class Outbox:
                 waiting.add(queued.event.service)
         return Delivery(**{result: tuple(ids) for result, ids in results.items()})
 
+    def is_due(self) -> bool:
+        """Whether there is something to `deliver`, or to tell of a folder that cannot be read."""
+        try:
+            return bool(self._names())
+        except StateError:
+            return True
+
     def pending(self) -> int:
-        """How many events wait."""
-        return len(self._names())
+        """How many events wait; none are known of where the folder cannot be read, which `deliver` tells of."""
+        with contextlib.suppress(StateError):
+            return len(self._names())
+        return 0
 
     def next_try(self) -> datetime | None:
         """When `deliver` has something to do again; None where nothing waits. A time that is past means: now."""
         first: dict[str, datetime] = {}
-        for name in self._names():
-            queued = self._read(name)
-            if queued:
-                first.setdefault(queued.event.service, queued.next_try or queued.event.time)
+        with contextlib.suppress(StateError):  # `deliver` tells of it
+            for name in self._names():
+                queued = self._read(name)
+                if queued:
+                    first.setdefault(queued.event.service, queued.next_try or queued.event.time)
         return min(first.values(), default=None)
 
     def clear_strays(self) -> None:
@@ -113,15 +123,15 @@ class Outbox:
     def _failed(self, name: str, queued: _Queued, error: Exception, now: datetime) -> str:
         event = queued.event
         if now - event.time >= _GIVEN_UP_AFTER:
-            text = f"event {event.id} is given up after a day: {error}"
+            text = f"{event.kind} ({event.id}) is given up for {self._directory.name} after a day: {_told(error)}"
             log_event(_log, logging.WARNING, LogEvent.NOTIFY_GIVEN_UP, text, service=event.service, id=event.id)
             files.remove(self._directory / name)
             return "given_up"
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(queued.attempts, 20), _LONGEST_PAUSE_SECONDS)
-        text = f"event {event.id} could not be delivered, tried again in {pause:.0f} s: {error}"
-        level = logging.DEBUG if queued.attempts else logging.WARNING
-        log_event(_log, level, LogEvent.NOTIFY_FAILED, text, service=event.service, id=event.id)
         later = replace(queued, attempts=queued.attempts + 1, next_try=now + timedelta(seconds=pause))
+        level = logging.DEBUG if queued.attempts else logging.WARNING  # said once; when it is given up, once more
+        text = f"{event.kind} was not told to {self._directory.name}: {_told(error)}; tried again in {pause:.0f} s"
+        log_event(_log, level, LogEvent.NOTIFY_FAILED, text, service=event.service, id=event.id)
         self._write(name, later)
         return "failed"
 
@@ -153,6 +163,11 @@ class Outbox:
             files.move(path, path.with_name(f"{path.name}.damaged"))
             for old in sorted(self._directory.glob("*.json.damaged"))[:-_DAMAGED_KEPT]:
                 files.remove(old)
+
+
+def _told(error: Exception) -> str:
+    """An error of ours in its own words; of any other only the kind, for its text may hold an address."""
+    return str(error) if isinstance(error, UpdaterError) else f"internal error {type(error).__name__}"
 
 
 def _plain_id(event_id: str) -> str:

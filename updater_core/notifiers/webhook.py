@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC
 from typing import Any
@@ -21,10 +21,10 @@ _REDIRECTS_FOLLOWED = 3
 _REMEDY = "Check WEBHOOK_URL and its receiver; the event stays queued and is tried again."
 
 
-def sender(settings: Settings) -> Callable[[Event], None] | None:
-    """What sends an event under these settings; None where no WEBHOOK_URL is set."""
+def senders(settings: Settings) -> Sequence[Callable[[Event], None]]:
+    """What sends an event under these settings; none where no WEBHOOK_URL is set."""
     url, secret = settings.webhook_url, settings.webhook_secret
-    return (lambda event: send(event, url, secret)) if url else None
+    return [lambda event: send(event, url, secret)] if url else []
 
 
 def send(event: Event, url: Secret, secret: Secret | None = None) -> None:
@@ -46,7 +46,7 @@ def send(event: Event, url: Secret, secret: Secret | None = None) -> None:
 
 
 def body_of(event: Event) -> dict[str, Any]:
-    """What is posted, as JSON values.
+    """What is posted, as JSON values; docs/webhook.schema.json is its shape.
 
     A receiver may get an event more than once (`id` tells), and gets the events of a service in their order.
     """
@@ -56,11 +56,13 @@ def body_of(event: Event) -> dict[str, Any]:
         "service": event.service,
         "time": event.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "host": event.host,
-        "from": {"reference": event.from_reference, "digest": event.from_digest},
-        "to": {"reference": event.to_reference, "digest": event.to_digest},
+        "from": {"reference": event.from_reference or None, "digest": event.from_digest},
+        "to": {"reference": event.to_reference or None, "digest": event.to_digest},
         "reason": event.reason,
         "detail": event.detail,
+        "remedy": event.remedy,
         "duration_seconds": event.duration_seconds,
+        "test": event.is_test,
     }
 
 

@@ -1,0 +1,96 @@
+"""What the outside is told of real updates on the real engine: each kind when it happens, once, as the schema says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.support import lab
+from tests.support.fake_registry import Basic
+from tests.support.lab import Shop
+from tests.support.listener import Listener, listening
+
+pytestmark = pytest.mark.engine
+
+SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "webhook.schema.json"
+VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+
+
+def begin(shop: Shop, **settings: Any) -> None:
+    shop.push("latest", lab.good("one"))
+    shop.write()
+    shop.up()
+    shop.settings |= settings
+
+
+def news_of(shop: Shop, listener: Listener, cycles: int = 1) -> list[tuple[str, str]]:
+    """What some cycles told, each message checked against the schema."""
+    listener.requests.clear()
+    for _ in range(cycles):
+        shop.cycle()
+    bodies = [json.loads(request.body) for request in listener.requests]
+    for body in bodies:
+        VALIDATOR.validate(body)
+        assert body["service"] == shop.name
+    return [(body["event"], body["reason"]) for body in bodies]
+
+
+def test_each_kind_of_news_is_told_once_when_it_happens(shop: Shop) -> None:
+    with listening() as listener:
+        begin(shop, webhook_url=listener.url, notify_events="available,failed,recovered")
+        assert news_of(shop, listener, 2) == []
+
+        shop.policy["pause_updates"] = True
+        two = shop.push("latest", lab.good("two"))
+        assert news_of(shop, listener, 2) == [("available", "paused")]
+        assert json.loads(listener.requests[0].body)["to"]["digest"] == two.digest
+        del shop.policy["pause_updates"]
+        assert news_of(shop, listener, 2) == [("update", "update")]
+
+        shop.registry.auth = Basic("jane", "a password that nobody gave us")
+        assert news_of(shop, listener, 2) == [("failed", "auth_error")]
+        shop.registry.auth = None
+        assert news_of(shop, listener, 2) == [("recovered", "auth_error")]
+
+        shop.push("latest", lab.wrong_platform("three"))
+        assert news_of(shop, listener, 2) == [("failed", "platform_missing")]
+        shop.push("latest", lab.exits("four"))
+        assert news_of(shop, listener, 2) == [("rollback", "restarting")]
+        assert shop.releases() == [("two", "running")]
+        shop.push("latest", lab.good("five"))
+        assert news_of(shop, listener, 2) == [("update", "update"), ("recovered", "restarting")]
+
+
+def lines(shop: Shop) -> list[dict[str, Any]]:
+    """What one `--once` logged."""
+    log = shop.folder / "updater.log"
+    before = len(log.read_text().splitlines()) if log.exists() else 0
+    shop.run("--once")
+    return [json.loads(line) for line in log.read_text().splitlines()[before:]]
+
+
+def test_an_event_is_one_line_with_service_from_to_and_duration(shop: Shop) -> None:
+    begin(shop, log_format="json")
+    lines(shop)
+    (only,) = lines(shop)
+    assert only["event"] == "cycle_ended", "a cycle in which nothing happens is one line"
+    assert only["duration_seconds"] >= 0
+
+    two = shop.push("latest", lab.good("two"))
+    (done,) = [line for line in lines(shop) if line["event"] == "updated"]
+    assert (done["service"], done["from"]) == (shop.name, f"{shop.repository}:latest")
+    assert two.digest in done["to"]
+    assert done["duration_seconds"] > 0
+
+    shop.push("latest", lab.exits("three"))
+    said = lines(shop)
+    (back,) = [line for line in said if line["event"] == "rolled_back"]
+    assert (back["service"], back["reason"], back["level"]) == (shop.name, "restarting", "WARNING")
+    assert {"from", "to", "duration_seconds"} <= set(back)
+    for event in ("available", "update_started"):
+        (line,) = [line for line in said if line["event"] == event]
+        assert {"service", "from", "to"} <= set(line)

@@ -1,0 +1,270 @@
+"""Chat, mail and push by the real Apprise library, whose json:// scheme speaks to a real HTTP listener."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docker_updater import SystemClock, wire
+from tests.support.listener import Listener, listening
+from updater_core import config_utils, news
+from updater_core.errors import ConfigError, UpdaterError
+from updater_core.models import Config, Event, Secret, Settings
+from updater_core.notifiers import active, apprise, problems
+from updater_core.notifiers.message import Message, message_of
+from updater_core.world import deliver, queue
+
+ROOT = Path(__file__).resolve().parents[2]
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+TOKEN = "T0K3N-in-the-path"
+SAMPLES = {event.kind: event for event in news.samples(news.Moment("box", NOW))}
+
+
+def real(kind: str, **changes: Any) -> Event:
+    """An event that is no test."""
+    return replace(SAMPLES[kind], is_test=False, detail="because", remedy="", **changes)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with listening() as found:
+        yield found
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What the log's own handler gets, under the names of the loggers."""
+    stream, root = io.StringIO(), logging.getLogger()
+    handler, before = logging.StreamHandler(stream), root.level
+    handler.setFormatter(logging.Formatter("%(name)s %(message)s"))
+    root.addHandler(handler)
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(before)
+
+
+def chat(listener: Listener) -> Secret:
+    return Secret(f"{listener.url.replace('http', 'json')}/{TOKEN}")
+
+
+def said(listener: Listener) -> list[dict[str, str]]:
+    return [json.loads(request.body) for request in listener.requests]
+
+
+# --------------------------------------------------------------------------------------------------------- the words
+
+
+@pytest.mark.parametrize("kind", news.KINDS)
+def test_people_are_told_what_why_what_was_done_and_what_to_do(kind: str, listener: Listener) -> None:
+    apprise.send(real(kind), chat(listener))
+    (told,) = said(listener)
+    assert told["title"].startswith("example: ")
+    assert told["title"].endswith(" on box")
+    names = [line.partition(": ")[0] for line in told["message"].splitlines()]
+    assert {"Why", "Done", "To do", "When"} <= set(names)
+    assert {"From", "To"} <= set(names) or "Runs" in names
+    assert "because" in told["message"]
+
+
+@pytest.mark.parametrize(
+    ("event", "title", "mood"),
+    [
+        (real("update"), "example: updated to api:v1.5.0 on box", "success"),
+        (real("update", reason="owner_rollback"), "example: back to api:v1.5.0 as asked on box", "success"),
+        (real("rollback"), "example: rolled back to api:v1.4.2 on box", "warning"),
+        (real("rollback", reason="rollback_failed"), "example: update AND rollback failed on box", "failure"),
+        (real("available"), "example: api:v1.5.0 is available on box", "info"),
+        (real("failed"), "example: check failed (registry_error) on box", "failure"),
+        (real("failed", to_reference="a/api:v2"), "example: update to api:v2 failed on box", "failure"),
+        (real("recovered"), "example: well again on box", "success"),
+    ],
+)
+def test_the_title_alone_says_what_has_happened_and_whether_to_worry(
+    event: Event, title: str, mood: str, listener: Listener
+) -> None:
+    apprise.send(event, chat(listener))
+    (told,) = said(listener)
+    assert (told["title"], told["type"]) == (title, mood)
+
+
+def test_the_whole_message_of_a_rollback() -> None:
+    event = real("rollback", duration_seconds=31.44)
+    assert message_of(replace(event, remedy="look at it")) == Message(
+        "example: rolled back to api:v1.4.2 on box",
+        "From: registry.example.com/shop/api:v1.5.0 (sha256:555555555555…)\n"
+        "To: registry.example.com/shop/api:v1.4.2 (sha256:444444444444…)\n"
+        "Why: unhealthy: because\n"
+        "Done: registry.example.com/shop/api:v1.5.0 was taken down; registry.example.com/shop/api:v1.4.2 runs again, "
+        "seen well\n"
+        "To do: look at it\n"
+        "Took: 31.4 s\n"
+        "When: 2026-11-23 08:00:00 UTC on box",
+        "warning",
+    )
+
+
+def test_a_test_says_first_that_it_is_one() -> None:
+    message = message_of(SAMPLES["rollback"])
+    assert message.title.startswith("[TEST] ")
+    assert message.body.startswith("This is a test: nothing has happened.\n")
+
+
+def test_nothing_in_a_text_is_read_as_a_template_or_markup(listener: Listener) -> None:
+    odd = "{{ x }} ${HOME} <b>&amp; \\n *ü*"
+    apprise.send(replace(real("update"), detail=odd), chat(listener))
+    assert odd in said(listener)[0]["message"]
+
+
+# ---------------------------------------------------------------------------------------------------------- failures
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 500, 503])
+def test_what_was_not_told_is_an_error_that_keeps_the_address_to_itself(listener: Listener, status: int) -> None:
+    listener.fail(1, status)
+    with pytest.raises(UpdaterError, match=f"json was not told: .*{status}") as caught:
+        apprise.send(real("update"), chat(listener))
+    assert caught.value.remedy
+    assert TOKEN not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.ERROR])
+def test_apprise_says_nothing_in_our_log_and_the_reason_is_known_at_every_level(
+    listener: Listener, level: int, log: io.StringIO
+) -> None:
+    logging.getLogger().setLevel(level)
+    listener.fail(1)
+    with pytest.raises(UpdaterError, match="500"):
+        apprise.send(real("update"), chat(listener))
+    assert "apprise" not in log.getvalue()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"json://user:{TOKEN}@127.0.0.1:1/path",
+        f"json://127.0.0.1:1/{TOKEN}?key={TOKEN}",
+        f"json://{TOKEN}.invalid/",
+        "json://127.0.0.1:1/",
+    ],
+)
+def test_nobody_listening_is_an_error_without_the_address(url: str) -> None:
+    with pytest.raises(UpdaterError, match="onnection error") as caught:
+        apprise.send(real("update"), Secret(url))
+    words = "".join(traceback.format_exception(caught.value)).lower()
+    assert TOKEN.lower() not in words
+    assert "127.0.0.1" not in words
+
+
+# ----------------------------------------------------------------------------------------------------- the settings
+
+
+def test_each_address_is_a_notifier_of_its_own_after_the_webhook(listener: Listener) -> None:
+    settings = Settings(webhook_url=Secret(listener.url), notify_urls=(chat(listener), Secret("json://b")))
+    assert [name for name, _ in active(settings)] == ["webhook", "apprise", "apprise-2"]
+
+
+def test_a_good_address_is_no_problem_and_one_that_apprise_does_not_know_is(listener: Listener) -> None:
+    assert problems(Settings()) == ()
+    assert problems(Settings(notify_urls=(chat(listener),))) == ()
+    urls = (chat(listener), Secret(f"nosuchscheme://{TOKEN}"), Secret(f"slack://{TOKEN}"))
+    second, third = problems(Settings(notify_urls=urls))
+    assert "address 2 (nosuchscheme://…)" in second
+    assert "address 3 (slack://…)" in third
+    assert TOKEN not in second + third
+
+
+def test_a_missing_library_is_said_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    (problem,) = problems(Settings(notify_urls=(Secret("json://a"),)))
+    assert f"{sys.executable} -m pip install -r {ROOT / 'requirements-apprise.txt'}" in problem
+    assert (ROOT / "requirements-apprise.txt").exists()
+    with pytest.raises(UpdaterError, match="not installed"):
+        apprise.send(real("update"), Secret("json://a"))
+
+
+def test_the_library_is_imported_only_for_an_address() -> None:
+    code = "import docker_updater, sys; from updater_core import notifiers, models; "
+    code += "notifiers.problems(models.Settings()); print('apprise' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("variable", "addresses"),
+    [
+        ("slack://a/b/c", ["slack://a/b/c"]),
+        ("  slack://a/b/c  mailto://u:p@x.org?to=a@x.org,b@x.org\n", ["slack://a/b/c",
+                                                                       "mailto://u:p@x.org?to=a@x.org,b@x.org"]),
+    ],
+)  # fmt: skip
+def test_a_variable_holds_several_addresses_with_blanks_between(variable: str, addresses: list[str]) -> None:
+    found = config_utils.parse({"services": []}, {"NOTIFY_URLS": variable.strip("\n")}).settings
+    assert [each.reveal() for each in found.notify_urls] == addresses
+
+
+@pytest.mark.parametrize("wrong", ["chat", "slack:/a", "a://b c", ["slack://a", "slack://a"], ["://a"]])
+def test_what_is_no_address_is_refused_unseen(wrong: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config_utils.parse({"services": [], "notify_urls": wrong}, {})
+    (problem,) = caught.value.problems
+    assert problem.startswith("notify_urls: ")
+    assert "slack://a" not in problem
+
+
+@pytest.mark.parametrize("written", ["failed, recovered", "failed recovered", ["failed", "recovered"]])
+def test_the_kinds_of_events_are_a_text_or_a_list(written: Any) -> None:
+    settings = config_utils.parse({"services": [], "notify_events": written}, {}).settings
+    assert settings.notify_events == ("failed", "recovered")
+    assert config_utils.parse({"services": []}, {}).settings.notify_events == news.ALWAYS_TOLD
+
+
+@pytest.mark.parametrize("wrong", ["everything", "failed,failed", [], 1])
+def test_an_unknown_kind_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="notify_events: "):
+        config_utils.parse({"services": [], "notify_events": wrong}, {})
+
+
+# -------------------------------------------------------------------------------------------------------- side by side
+
+
+def test_a_dead_chat_delays_neither_the_webhook_nor_the_chat_beside_it(tmp_path: Path) -> None:
+    with listening() as dead, listening() as alive, listening() as hook:
+        urls = (chat(dead), chat(alive))
+        settings = Settings(state_file=str(tmp_path / "s.json"), webhook_url=Secret(hook.url), notify_urls=urls)
+        world = wire(Config(settings, ()), SystemClock())
+        dead.fail(9)
+        for number in (1, 2):
+            queue(world, real("update", id=f"e{number}", time=world.clock.now()))
+        deliver(world)
+        deliver(world)
+        assert [json.loads(each.body)["id"] for each in hook.requests] == ["e1", "e2"]
+        assert len(alive.requests) == 2
+        assert len(dead.requests) == 1, "it waits for its time"
+        assert {name: box.pending() for name, box in world.outboxes.items()} == {
+            "webhook": 0, "apprise": 2, "apprise-2": 0,
+        }  # fmt: skip
+
+
+def test_everyone_is_told_at_the_same_time(tmp_path: Path) -> None:
+    """Each of two listeners answers only when both were asked."""
+    with listening() as hook, listening() as talk:
+        hook.before = talk.before = threading.Barrier(2, timeout=20).wait
+        settings = Settings(
+            state_file=str(tmp_path / "s.json"), webhook_url=Secret(hook.url), notify_urls=(chat(talk),)
+        )
+        world = wire(Config(settings, ()), SystemClock())
+        queue(world, real("update", time=world.clock.now()))
+        deliver(world)
+        assert [box.pending() for box in world.outboxes.values()] == [0, 0]

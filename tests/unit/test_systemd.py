@@ -1,0 +1,170 @@
+"""`systemd` against a real notify socket: what is said, when a beat is sent, and that nobody need listen."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from docker_updater import SystemClock
+from updater_core.systemd import Manager
+
+ME = 4711
+
+
+class Ear:
+    """The manager's end of the socket."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address.replace("@", "\0", 1) if address.startswith("@") else address)
+        self.socket.settimeout(0)
+
+    def heard(self) -> list[str]:
+        """Every message since the last time."""
+        found = []
+        try:
+            while True:
+                found.append(self.socket.recv(4096).decode())
+        except BlockingIOError:
+            return found
+
+
+@pytest.fixture(params=["path", "abstract"])
+def ear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ear]:
+    made = Ear(str(tmp_path / "notify") if request.param == "path" else f"@dau-test-{tmp_path.name}-{id(tmp_path)}")
+    yield made
+    made.socket.close()
+
+
+def manager(ear: Ear, **environment: str) -> Manager:
+    return Manager({"NOTIFY_SOCKET": ear.address, **environment}, ME)
+
+
+def test_each_turn_of_its_life_is_one_message(ear: Ear) -> None:
+    told = manager(ear)
+    told.ready()
+    told.status("checking\n2 services")
+    told.reloading(12.5)
+    told.ready()
+    told.stopping()
+    assert ear.heard() == [
+        "READY=1",
+        "STATUS=checking 2 services",
+        "RELOADING=1\nMONOTONIC_USEC=12500000",
+        "READY=1",
+        "STOPPING=1",
+    ]
+
+
+def test_it_beats_at_once_and_then_no_more_often_than_is_of_use(ear: Ear) -> None:
+    told = manager(ear, WATCHDOG_USEC="8000000", WATCHDOG_PID=str(ME))
+    for now in (100.0, 100.5, 101.9, 102.0, 103.9, 104.0):
+        told.beat(now)
+    assert ear.heard() == ["WATCHDOG=1"] * 3
+
+
+def test_the_beats_of_a_slow_watchdog_still_come_every_few_seconds(ear: Ear) -> None:
+    told = manager(ear, WATCHDOG_USEC="1200000000")
+    for second in range(31):
+        told.beat(100.0 + second)
+    assert ear.heard() == ["WATCHDOG=1"] * 4
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "soon"},
+        {"WATCHDOG_USEC": "8000000", "WATCHDOG_PID": "1"},
+        {"WATCHDOG_USEC": "8000000", "WATCHDOG_PID": "me"},
+    ],
+    ids=["none", "off", "no number", "another process", "no process"],
+)
+def test_without_a_watchdog_for_this_process_it_does_not_beat(ear: Ear, environment: Mapping[str, str]) -> None:
+    told = manager(ear, **environment)
+    told.beat(100.0)
+    told.allow(60.0)
+    assert ear.heard() == []
+    assert told.beat_seconds is None
+    assert told.wait_slice(3600.0) == 3600.0
+
+
+def test_a_long_wait_is_cut_so_that_beats_come_in_time(ear: Ear) -> None:
+    told = manager(ear, WATCHDOG_USEC="8000000")
+    assert told.wait_slice(3600.0) == 2.0
+    assert told.wait_slice(0.5) == 0.5
+
+
+def test_a_longer_silence_is_allowed_on_top_of_the_units_and_taken_back(ear: Ear) -> None:
+    told = manager(ear, WATCHDOG_USEC="8000000")
+    told.allow(60.0)
+    told.allow(0.0)
+    assert ear.heard() == ["WATCHDOG_USEC=68000000", "WATCHDOG_USEC=8000000"]
+
+
+def test_while_stopping_each_beat_asks_for_more_time(ear: Ear) -> None:
+    told = manager(ear, WATCHDOG_USEC="8000000")
+    told.beat(100.0)
+    told.stopping()
+    told.beat(100.1)
+    assert ear.heard() == ["WATCHDOG=1", "STOPPING=1", "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=8000000"]
+
+
+def test_time_to_stop_is_asked_for_without_a_watchdog_too(ear: Ear) -> None:
+    told = manager(ear)
+    told.stopping()
+    told.beat(100.0)
+    assert ear.heard() == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=20000000"]
+
+
+def test_a_manager_that_does_not_listen_is_no_trouble(tmp_path: Path) -> None:
+    told = Manager({"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": "8000000"}, ME)
+    told.ready()
+    told.beat(100.0)
+
+
+# ------------------------------------------------------------------------------------------------- the program's clock
+
+
+@pytest.fixture
+def clock(ear: Ear) -> SystemClock:
+    """A clock whose watchdog is so short that each sign of life is sent."""
+    made = SystemClock()
+    made.manager = manager(ear, WATCHDOG_USEC="4000")
+    return made
+
+
+def test_the_main_threads_waits_are_signs_of_life(clock: SystemClock, ear: Ear) -> None:
+    clock.sleep(0.002)
+    clock.wait(0.002)
+    clock.idle(0.002)
+    assert len(ear.heard()) >= 3
+
+
+def test_a_long_idle_time_beats_all_along(clock: SystemClock, ear: Ear) -> None:
+    assert clock.idle(0.05) is False
+    assert len(ear.heard()) >= 5
+
+
+def test_waits_of_another_thread_are_none(clock: SystemClock, ear: Ear) -> None:
+    other = threading.Thread(target=clock.wait, args=(0.01,))
+    other.start()
+    other.join()
+    assert ear.heard() == []
+
+
+def test_idling_ends_at_once_when_it_was_woken_before(clock: SystemClock) -> None:
+    clock.wake.set()
+    assert clock.idle(3600.0) is True
+    assert clock.idle(0.0) is False
+
+
+def test_a_wake_up_that_came_during_the_work_is_heard_even_without_time_to_wait(clock: SystemClock) -> None:
+    clock.wake.set()
+    assert clock.idle(0.0) is True

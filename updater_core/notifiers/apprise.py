@@ -1,0 +1,115 @@
+"""Chat, mail and push, by the Apprise library, which is installed only on wish (requirements-apprise.txt).
+
+https://github.com/caronc/apprise: its addresses (`slack://…`, `mailto://…`) are passwords, so none of them, nor a
+piece of one, reaches a message or a log. It is imported when the first address is used, for it is large.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import re
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from updater_core.errors import UpdaterError
+from updater_core.models import Event, Secret, Settings
+from updater_core.notifiers.message import message_of
+
+REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements-apprise.txt"
+_INSTALL = f"install it: {sys.executable} -m pip install -r {REQUIREMENTS}"
+_REMEDY = "Check this address of NOTIFY_URLS and its service; the event stays queued and is tried again."
+_SHORTEST_PIECE = 4  # of an address, that is hidden: `to` or `443` would blank out half of every sentence
+_LONGEST_WORDS = 200
+_LONGEST_SECONDS = 30.0
+_WORSE = {"WARNING", "ERROR", "CRITICAL"}
+
+
+def senders(settings: Settings) -> Sequence[Callable[[Event], None]]:
+    """What sends an event, one for each of NOTIFY_URLS."""
+    return [partial(send, url=url) for url in settings.notify_urls]
+
+
+def problems(settings: Settings) -> Sequence[str]:
+    """Whether Apprise is here, and knows each address."""
+    if not settings.notify_urls:
+        return ()
+    if not _is_installed():
+        return (f"NOTIFY_URLS: the Apprise library is not installed; {_INSTALL}",)
+    remedy = "see its address on https://github.com/caronc/apprise/wiki"
+    return [
+        f"NOTIFY_URLS: Apprise cannot use address {number} ({_scheme(url)}://…); {remedy}"
+        for number, url in enumerate(settings.notify_urls, start=1)
+        if _service(url) is None
+    ]
+
+
+def send(event: Event, url: Secret) -> None:
+    """Tell one address; UpdaterError where it was not told, or nobody can say that it was."""
+    if not _is_installed():
+        raise UpdaterError("the Apprise library is not installed", _INSTALL)
+    message = message_of(event)
+    library = _library()
+    target = library.Apprise()
+    target.add(_service(url))
+    try:
+        result = target.notify(
+            title=message.title,
+            body=message.body,
+            body_format="text",
+            notify_type=library.NotifyType(message.mood),
+            timeout=_LONGEST_SECONDS,
+        )
+    except Exception as error:  # a plugin may raise anything, and its text may hold the address
+        raise UpdaterError(f"{_scheme(url)} failed in Apprise: {type(error).__name__}", _REMEDY) from None
+    if not result:
+        why = [entry.message for entry in result.logs() if entry.level in _WORSE] or ["no reason given"]
+        raise UpdaterError(f"{_scheme(url)} was not told: {_discreet(why[-1], url)}", _REMEDY)
+
+
+def _service(url: Secret) -> Any:
+    """Apprise's own object for an address; None where it cannot read it."""
+    return _library().Apprise.instantiate(url.reveal(), suppress_exceptions=True)
+
+
+def _is_installed() -> bool:
+    try:
+        return importlib.util.find_spec("apprise") is not None
+    except ValueError:  # how Python says that somebody has put None in its place
+        return False
+
+
+def _library() -> Any:
+    """The library, its talk kept out of our log: it names hosts and paths, at DEBUG whole addresses. Its warnings are
+    in its results, whatever LOG_LEVEL says."""
+    talk = logging.getLogger("apprise")
+    talk.propagate = False
+    talk.setLevel(logging.WARNING)
+    return importlib.import_module("apprise")
+
+
+def _scheme(url: Secret) -> str:
+    return url.reveal().partition("://")[0].lower()
+
+
+def _discreet(text: str, url: Secret) -> str:
+    """The text without any piece of the address, its host too: in many addresses that is a token."""
+    address = url.reveal()
+    pieces = re.split(r"[^\w.~%+-]+", address.partition("://")[2]) + re.split(r"\W+", unquote(address))
+    with_host = {*pieces, *map(unquote, pieces), _host(address)} - {_scheme(url), ""}
+    for piece in sorted(with_host, key=len, reverse=True):
+        if len(piece) >= _SHORTEST_PIECE:
+            text = re.sub(re.escape(piece), "***", text, flags=re.IGNORECASE)
+    return " ".join(text.split())[:_LONGEST_WORDS]
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,113 @@
+"""An event in words for people, who read it on a phone: a title and a few lines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC
+from typing import NamedTuple
+
+from updater_core.models import Event, Reason
+
+_DIGEST_SHOWN = len("sha256:") + 12
+_NOTHING = "nothing"
+_CALM = {"update", "recovered"}
+
+
+class Message(NamedTuple):
+    """`mood` is success, info, warning or failure."""
+
+    title: str
+    body: str
+    mood: str
+
+
+def message_of(event: Event) -> Message:
+    """What has happened, from what to what, why, what was done about it, and what is to be done.
+
+    The title alone tells which service of which host, and whether to worry.
+    """
+    title, done = _words(event)
+    old, new = _image(event.from_reference, event.from_digest), _image(event.to_reference, event.to_digest)
+    facts = {
+        "From": old if new and old != new else "",
+        "To": new if old != new else "",
+        "Runs": old if not new or old == new else "",
+        "Why": f"{event.reason}: {event.detail}" if event.detail else event.reason,
+        "Done": done,
+        "To do": event.remedy or _TO_DO[event.kind],
+        "Took": _duration(event.duration_seconds),
+        "When": f"{event.time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC on {event.host}",
+    }
+    lines = [f"{name}: {text}" for name, text in facts.items() if text]
+    if event.is_test:
+        title, lines = f"[TEST] {title}", ["This is a test: nothing has happened.", *lines]
+    return Message(f"{title} on {event.host}", "\n".join(lines), _mood(event))
+
+
+def _words(event: Event) -> tuple[str, str]:
+    """The title, and what the updater did."""
+    name, old, new = event.service, event.from_reference, event.to_reference
+    if event.kind == "rollback" and event.reason == Reason.FROZEN:
+        return f"{name}: update AND rollback failed", f"{old} failed, {new} could not be proven; left alone from now on"
+    if event.kind == "update" and event.reason == Reason.OWNER_ROLLBACK:
+        return f"{name}: back to {_tag(new)} as asked", f"{new} was started and has proven itself"
+    titles = {
+        "update": (f"{name}: updated to {_tag(new)}", f"{new} was started and has proven itself"),
+        "rollback": (f"{name}: rolled back to {_tag(new)}", f"{old} was taken down; {new} runs again, seen well"),
+        "available": (f"{name}: {_tag(new)} is available", "nothing was changed"),
+        "failed": (f"{name}: {_failure(event)}", "nothing was changed"),
+        "recovered": (f"{name}: well again", "nothing more is wrong"),
+    }
+    return titles[event.kind]
+
+
+def _failure(event: Event) -> str:
+    return f"update to {_tag(event.to_reference)} failed" if event.to_reference else f"check failed ({event.reason})"
+
+
+_TO_DO: Mapping[str, str] = {
+    "update": _NOTHING,
+    "rollback": "see what the release needs; the next one is tried by itself",
+    "available": "update by hand, or wait for what holds it back",
+    "failed": "see docker-updater --status; it is tried again by itself",
+    "recovered": _NOTHING,
+}
+
+
+def _mood(event: Event) -> str:
+    if event.kind in _CALM:
+        return "success"
+    if event.kind == "available":
+        return "info"
+    return "failure" if event.kind == "failed" or event.reason == Reason.FROZEN else "warning"
+
+
+def _image(reference: str, digest: str | None) -> str:
+    """A reference with the beginning of its digest, enough to tell two apart."""
+    name = reference.partition("@")[0]
+    return f"{name} ({digest[:_DIGEST_SHOWN]}…)" if name and digest else name
+
+
+def _tag(reference: str) -> str:
+    """What follows the last slash, without the digest.
+
+    >>> _tag("ghcr.io:443/acme/api:v1.5.0@sha256:9f3c")
+    'api:v1.5.0'
+    """
+    return reference.partition("@")[0].rpartition("/")[2]
+
+
+def _duration(seconds: float | None) -> str:
+    """
+    >>> [_duration(seconds) for seconds in (None, 31.44, 600, 90061)]
+    ['', '31.4 s', '10 min', '1 d 1 h']
+    """
+    if seconds is None:
+        return ""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
