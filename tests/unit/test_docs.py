@@ -18,7 +18,7 @@ import pytest
 import docker_updater
 from updater_core import config_utils, models, tag_filter
 from updater_core.config_fields import FIELDS, REGISTRY, SERVICE, TOP, Field
-from updater_core.metrics_utils import COUNTERS, GAUGES
+from updater_core.metrics_utils import COUNTERS, GAUGES, HISTOGRAMS
 from updater_core.models import Event, Reason, Step
 from updater_core.notifiers import webhook
 from updater_core.schedule import parse_windows
@@ -206,13 +206,14 @@ def test_the_states_are_those_of_a_service() -> None:
 
 def test_the_metrics_have_their_names_and_labels() -> None:
     documented = {code_words(row[0])[0]: tuple(code_words(row[1])) for row in table("Metrics")}
-    real = {f"docker_updater_{name}": labels for name, (_, labels) in {**COUNTERS, **GAUGES}.items()}
+    families = {**COUNTERS, **GAUGES, **HISTOGRAMS}
+    real = {f"docker_updater_{name}": family[1] for name, family in families.items()}
     assert documented == real
 
 
 def test_every_metric_that_the_text_names_exists() -> None:
     named = set(re.findall(r"docker_updater_[a-z_]+", README))
-    assert named == {f"docker_updater_{name}" for name in {**COUNTERS, **GAUGES}}
+    assert named == {f"docker_updater_{name}" for name in {**COUNTERS, **GAUGES, **HISTOGRAMS}}
 
 
 def test_the_webhook_example_has_the_shape_of_a_message() -> None:

@@ -1,0 +1,248 @@
+"""The status page in a real browser, and of a real daemon in the middle of a real update.
+
+Chromium comes from the Debian package chromium (`scripts/setup --with-chromium`). With DAU_REQUIRE_ENGINE=1, as
+`scripts/test` sets it, a missing one is a failure. Pictures for people are left in the folder that DAU_SCREENSHOTS
+names; the tests look at small ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import urllib.error
+import urllib.request
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import lab
+from tests.support.lab import Shop
+from tests.support.sample_status import mixed, well
+from updater_core.status_facts import view_of
+from updater_core.status_page import status_html, status_json
+from updater_core.status_server import Page, Pages, StatusServer
+from updater_core.status_view import Facts
+
+Colour = tuple[int, int, int]
+LIGHT, DARK = (0xF6, 0xF7, 0xF9), (0x12, 0x16, 0x1C)
+RED, RED_IN_THE_DARK, GREEN = (0xFD, 0xE7, 0xEA), (0x47, 0x14, 0x20), (0xE3, 0xF5, 0xEA)
+IN_THE_DARK = ("--force-dark-mode", "--blink-settings=preferredColorScheme=0")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    found = shutil.which("chromium")
+    if found:
+        return found
+    if os.environ.get("DAU_REQUIRE_ENGINE") == "1":
+        pytest.fail("Chromium is not there; run scripts/setup --with-chromium")
+    pytest.skip("Chromium is not there; scripts/setup --with-chromium brings it")
+
+
+class Browser:
+    """Chromium without a window, a new profile for each look."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._program, self._folder, self._looks = program, folder, 0
+
+    def _run(self, *words: str) -> str:
+        self._looks += 1
+        argv = [
+            self._program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+            f"--user-data-dir={self._folder / f'profile-{self._looks}'}", *words,
+        ]  # fmt: skip
+        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120, cwd=self._folder).stdout
+
+    def dom(self, url: str) -> str:
+        """The document as the browser has it."""
+        return self._run("--dump-dom", url)
+
+    def picture(self, name: str, url: str, size: tuple[int, int], *words: str) -> list[list[Colour]]:
+        """A screenshot as rows of pixels, half the size each way."""
+        words = (*words, f"--window-size={size[0]},{size[1]}", url)
+        if "DAU_SCREENSHOTS" in os.environ:
+            self._run(f"--screenshot={os.environ['DAU_SCREENSHOTS']}/{name}.png", *words)
+        path = self._folder / "small.png"
+        self._run("--force-device-scale-factor=0.5", f"--screenshot={path}", *words)
+        return pixels(path.read_bytes())
+
+
+def pixels(png: bytes) -> list[list[Colour]]:
+    """The rows of an 8-bit RGB or RGBA picture that is not interlaced (https://www.w3.org/TR/png-3/#9Filters)."""
+    width, height, depth, kind = struct.unpack(">IIBB", png[16:26])
+    assert depth == 8
+    step = {2: 3, 6: 4}[kind]
+    data, place = b"", 8
+    while place < len(png):
+        (size,) = struct.unpack(">I", png[place : place + 4])
+        data += png[place + 8 : place + 8 + size] if png[place + 4 : place + 8] == b"IDAT" else b""
+        place += size + 12
+    raw, stride = zlib.decompress(data), width * step + 1
+    rows, above = [], bytearray(stride - 1)
+    for number in range(height):
+        line = bytearray(raw[number * stride + 1 : (number + 1) * stride])
+        above = unfiltered(raw[number * stride], line, above, step)
+        rows.append([(above[i], above[i + 1], above[i + 2]) for i in range(0, len(above), step)])
+    return rows
+
+
+def unfiltered(kind: int, line: bytearray, above: bytearray, step: int) -> bytearray:
+    if kind == 2:
+        return bytearray((one + up) & 255 for one, up in zip(line, above, strict=True))
+    for i in range(len(line)):
+        left, up, corner = (line[i - step], above[i], above[i - step]) if i >= step else (0, above[i], 0)
+        line[i] = (line[i] + (0, left, up, (left + up) // 2, paeth(left, up, corner))[kind]) & 255
+    return line
+
+
+def paeth(left: int, up: int, corner: int) -> int:
+    guess = left + up - corner
+    return min((left, up, corner), key=lambda each: abs(guess - each))
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    return Browser(chromium, tmp_path_factory.mktemp("chromium"))
+
+
+def served(facts: Facts) -> StatusServer:
+    view = view_of(facts)
+    return StatusServer(
+        "127.0.0.1",
+        0,
+        Pages(
+            metrics=lambda _accept: Page(""),
+            html=lambda is_refreshing: Page(status_html(view, is_refreshing=is_refreshing), "text/html; charset=utf-8"),
+            json=lambda: Page(status_json(view), "application/json"),
+            health=lambda: Page("well\n"),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def troubled() -> Iterator[str]:
+    server = served(mixed())
+    yield f"http://127.0.0.1:{server.port}/"
+    server.close()
+
+
+# --------------------------------------------------------------------------------------------------- what is to be seen
+
+
+def words(dom: str) -> str:
+    """The text of a document."""
+    body = re.sub(r"<(style|title)>.*?</\1>", "", dom, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", body)))
+
+
+def colours(picture: list[list[Colour]]) -> Counter[Colour]:
+    return Counter(pixel for row in picture for pixel in row)
+
+
+def test_the_browser_has_the_whole_page(browser: Browser, troubled: str) -> None:
+    dom = browser.dom(troubled)
+    shown = words(dom)
+    for text in ("Something failed", "see to the service by hand, then run with --retry db", "16 of 100", "3 min ago"):
+        assert text in shown, text
+    assert dom.count('<tr role="row">') == 3 + 8 + 3 + 3
+    assert re.findall(r"<h2[^>]*>(?:<span.*?</span>)? ?(.*?)</h2>", dom) == [
+        "Something failed", "What to do", "What waits", "Services", "History", "Registries",
+    ]  # fmt: skip
+
+
+def test_the_style_is_let_in_by_its_hash_and_follows_light_and_dark(browser: Browser, troubled: str) -> None:
+    light = colours(browser.picture("light", troubled, (1280, 1200)))
+    assert light.most_common(1)[0][0] in (LIGHT, (255, 255, 255))
+    assert light[LIGHT] > 20_000
+    assert light[RED] > 1_000, "the verdict has its colour: the policy let the style in"
+    dark = colours(browser.picture("dark", troubled, (1280, 1200), *IN_THE_DARK))
+    assert dark[DARK] > 20_000
+    assert dark[RED_IN_THE_DARK] > 1_000
+    assert dark[LIGHT] == 0
+
+
+@pytest.mark.parametrize("width", [360, 500, 736])
+def test_nothing_sticks_out_on_a_narrow_screen(browser: Browser, tmp_path: Path, width: int) -> None:
+    """A window is never narrower than 500 pixels, so the page stands in a frame."""
+    (tmp_path / "page.html").write_text(status_html(view_of(mixed())), encoding="utf-8")
+    frame = f'<body style="margin:0"><iframe src="page.html" style="border:0" width="{width}" height="2600"></iframe>'
+    (tmp_path / "frame.html").write_text(frame, encoding="utf-8")
+    picture = browser.picture(f"phone-{width}", f"file://{tmp_path}/frame.html", (max(width, 500), 2600))
+    margin = {row[x] for row in picture for x in (*range(4), *range(width // 2 - 4, width // 2))}
+    assert margin == {LIGHT}
+    assert colours(picture)[RED] > 100
+
+
+def test_where_all_is_well_it_is_green_and_where_it_is_not_there_is_no_green_verdict(
+    browser: Browser, troubled: str
+) -> None:
+    server = served(well(3))
+    try:
+        calm = colours(browser.picture("well", f"http://127.0.0.1:{server.port}/", (1280, 900)))
+    finally:
+        server.close()
+    assert calm[GREEN] > 1_000
+    assert colours(browser.picture("top", troubled, (1280, 700)))[GREEN] == 0
+
+
+# ------------------------------------------------------------------------------------------------- of a real daemon
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as reply:
+        text: str = reply.read().decode()
+        return text
+
+
+def status(url: str) -> dict[str, Any]:
+    try:
+        read: dict[str, Any] = json.loads(get(url + "status.json"))
+        return read
+    except (urllib.error.URLError, ConnectionError):
+        return {}
+
+
+@pytest.mark.engine
+def test_it_shows_an_update_while_it_happens_and_after(shop: Shop, browser: Browser) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    shop.policy["health_stable"] = 5
+    shop.settings["metrics_port"] = port
+    shop.push("latest", lab.good("one"))
+    shop.write()
+    shop.up()
+    shop.push("latest", lab.good("two"))
+    daemon = shop.updater()
+    try:
+        hand = lab.until(lambda: (status(url).get("at_hand") or {}).get("step") == "gate", what="the gate is shown")
+        assert hand
+        assert shop.name in get(url)
+        after = lab.until(lambda: status(url)["pulse"]["cycle_ended"] and status(url), what="the cycle is over")
+        assert (after["verdict"]["level"], after["at_hand"]) == ("ok", None)
+        (change,) = after["changes"]
+        assert (change["outcome"], change["service"], change["change"]) == ("committed", shop.name, "rebuild")
+        shown = words(browser.dom(url))
+        assert "All is well" in shown
+        assert f"{shop.name} ✓ updated" in shown
+        metrics = get(url + "metrics")
+        assert 'docker_updater_update_duration_seconds_count{outcome="committed"} 1.0' in metrics
+        gate = re.search(r'docker_updater_gate_duration_seconds_sum\{result="proven"\} ([\d.]+)', metrics)
+        assert gate
+        assert 4.5 < float(gate[1]) < change["duration_seconds"]
+        assert get(url + "healthz").startswith("the last cycle ended at ")
+    finally:
+        daemon.terminate()
+        daemon.communicate(timeout=60)
