@@ -120,7 +120,7 @@ def _service(folder: Path, host: str, repository: str, number: int) -> tuple[dic
     text = f"services:\n  web:\n    image: {host}/{repository}:1.0.0  # number {number}\n    restart: unless-stopped\n"
     file.write_text(text)
     digest = digest_of(repository, "1.0.0")
-    image = Image(f"sha256:{number % 997:064x}{repository}"[:71], (f"{host}/{repository}@{digest}",))
+    image = Image(f"sha256:{number:064x}", (f"{host}/{repository}@{digest}",))
     labels = {
         "com.docker.compose.project.config_files": str(file),
         "com.docker.compose.project.working_dir": str(file.parent),

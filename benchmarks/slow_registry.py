@@ -40,7 +40,7 @@ class Bench:
                 method, path, _ = line.decode().split(" ", 2)
                 writer.write(await self._answer(method, path, headers))
                 await writer.drain()
-        except (ConnectionError, ValueError):
+        except (ConnectionError, ValueError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

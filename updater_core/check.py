@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,9 +12,9 @@ from updater_core import choose, observe, schedule, state_notes, state_records
 from updater_core.choose import Answers, Choice, Question
 from updater_core.errors import RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Container, Decision, Hold, Reason, ServiceConfig, Update
-from updater_core.observe import Standing
-from updater_core.state_records import ServiceState
+from updater_core.models import Decision, Hold, Reason, Seen, ServiceConfig, Update
+from updater_core.observe import Roster, Standing
+from updater_core.state_records import ServiceState, State
 from updater_core.world import LOG, World, bug
 
 _SIDE_BY_SIDE = 32  # in all; each registry host has its own, lower limit
@@ -41,8 +41,7 @@ def check_all(world: World, only: str | None = None) -> tuple[Checked, ...]:
     in_use = (standing.containers for _, standing in looked if isinstance(standing, Standing))
     world.engine.forget_images(frozenset(container.image_id for some in in_use for container in some))
     checked = tuple(_remembering(world, one) for one in chosen if not _was_cut_short(one))
-    for one in checked:
-        record_check(world, one)
+    _record_all(world, checked)
     names = [service.name for service in world.config.services]
     keys = {service.image.key for service in world.config.services}
     for host, until in world.registries.rests().items():
@@ -62,12 +61,13 @@ def look_all(world: World, services: Sequence[ServiceConfig]) -> list[tuple[Serv
     except UpdaterError as error:
         hold = Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
         return [(service, hold) for service in services]
-    return [(service, _look(world, service, containers)) for service in services]
+    known = observe.roster(containers)
+    return [(service, _look(world, service, known)) for service in services]
 
 
-def _look(world: World, service: ServiceConfig, containers: Sequence[Container]) -> Standing | Hold:
+def _look(world: World, service: ServiceConfig, known: Roster) -> Standing | Hold:
     try:
-        return observe.look(service, containers, world.engine.known_image, world.memory)
+        return observe.look(service, known, world.engine.known_image, world.memory)
     except UpdaterError as error:
         return Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
     except Exception as error:  # a bug of ours is one service's trouble too
@@ -122,21 +122,46 @@ def _choose_afresh(world: World, question: Question, choice: Choice) -> tuple[Qu
 
 
 def _question(world: World, service: ServiceConfig, standing: Standing) -> Question:
-    return Question(
-        service, standing, world.state, lambda: service.platform or world.engine.platform(), world.clock.now()
-    )
+    """The question, with the part of the state that belongs to it."""
+    name, key, state = service.name, standing.current.key, world.state
+    services = {name: state.services[name]} if name in state.services else {}
+    part = State(services, {key: state.seen[key]} if key in state.seen else {})
+    return Question(service, standing, part, lambda: service.platform or world.engine.platform(), world.clock.now())
 
 
 def record_check(world: World, one: Checked) -> None:
-    now = world.clock.now()
+    """Put one check into the state."""
+    _record_all(world, [one])
+
+
+def _record_all(world: World, checked: Sequence[Checked]) -> None:
+    """Put checks into the state: each on the small part that is its own, so that many cost no more than their number."""
+    services, seen = dict(world.state.services), dict(world.state.seen)
+    for one in checked:
+        name = one.service.name
+        part = State({name: services[name]} if name in services else {}, _seen_of(one, seen))
+        part = _recorded(world, part, one)
+        services.update(part.services)
+        seen.update(part.seen)
+    world.state = replace(world.state, services=services, seen=seen)
+
+
+def _seen_of(one: Checked, seen: Mapping[str, Mapping[str, Seen]]) -> Mapping[str, Mapping[str, Seen]]:
+    key = one.standing.current.key if one.standing else ""
+    return {key: seen[key]} if key in seen else {}
+
+
+def _recorded(world: World, part: State, one: Checked) -> State:
     current, digest = "", None
     if one.standing is not None:
         current, digest = one.standing.current.text, choose.running_digest(one.standing, one.answers.digests)
-        world.state = choose.noted(world.state, _question(world, one.service, one.standing), one.answers)
-    world.state = state_records.record_check(world.state, one.service.name, current, digest, one.decision, now=now)
-    after = state_records.service_of(world.state, one.service.name)
+        part = choose.noted(part, _question(world, one.service, one.standing), one.answers)
+    now = world.clock.now()
+    part = state_records.record_check(part, one.service.name, current, digest, one.decision, now=now)
+    after = state_records.service_of(part, one.service.name)
     world.metrics.checked("update" if isinstance(one.decision, Update) else one.decision.reason.value)
     _log_check(one, after)
+    return part
 
 
 def _log_check(one: Checked, after: ServiceState) -> None:

@@ -24,9 +24,10 @@ _WAIT = "nothing to do: it is asked again in the next cycle"
 
 @dataclass(slots=True)
 class Answers:
-    """What a registry said about one service. `listed`: the tags were noted as a complete listing."""
+    """What a registry said about one service. `asked`: the tags whose digests were asked for one by one."""
 
     digests: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
     created: dict[str, datetime | None] = field(default_factory=dict)
     tags: tuple[Tag, ...] | None = None
     clock: Clock = Clock.REGISTRY
@@ -73,7 +74,8 @@ def noted(state: State, question: Question, answers: Answers) -> State:
         listed = [tag.name for tag in answers.tags]
         state = state_notes.note_tags(state, key, listed, answers.digests, question.now)
         state = state_notes.note_created(state, key, answers.created)
-    for digest in answers.digests.values():
+    behind = (answers.digests.get(tag) for tag in {*answers.asked, question.standing.current.tag or ""})
+    for digest in filter(None, behind):
         state = state_notes.note_digest(state, service.name, digest, question.now)
     return state
 
@@ -118,6 +120,7 @@ def _decide(question: Question, registry: Registry, answers: Answers) -> Decisio
         decision = selection.decide(_observation(question, answers), service.policy, history, question.now)
         if not isinstance(decision, Ask):
             return decision
+        answers.asked += decision.digests
         for tag in decision.digests:
             answers.digests[tag] = registry.digest(replace(current, tag=tag, digest=None))
         for tag in decision.created:

@@ -63,7 +63,7 @@ def _compose_findings(world: World, service: ServiceConfig) -> Iterator[Finding]
             yield Finding(False, service.name, *problem)
             return
     try:
-        standing = observe.look(service, world.engine.compose_containers(), world.engine.image, world.memory)
+        standing = observe.look(service, _roster(world), world.engine.image, world.memory)
     except UpdaterError as error:
         yield Finding(False, service.name, str(error), error.remedy)
         return
@@ -77,6 +77,10 @@ def _compose_findings(world: World, service: ServiceConfig) -> Iterator[Finding]
     for located in standing.located:
         if located.obstacle is not None and _needs_edit(service):
             yield Finding(False, service.name, located.obstacle.detail, located.obstacle.remedy)
+
+
+def _roster(world: World) -> observe.Roster:
+    return observe.roster(world.engine.compose_containers())
 
 
 def _needs_edit(service: ServiceConfig) -> bool:
@@ -103,7 +107,7 @@ def _reached(world: World, service: ServiceConfig) -> str:
 def _reference(world: World, service: ServiceConfig) -> ImageRef:
     """What the service's file says now: the tag in the configuration may be of long ago, and gone from the registry."""
     try:
-        standing = observe.look(service, world.engine.compose_containers(), world.engine.known_image, world.memory)
+        standing = observe.look(service, _roster(world), world.engine.known_image, world.memory)
     except UpdaterError:
         return service.image
     return service.image if isinstance(standing, Hold) else standing.current

@@ -5,6 +5,7 @@ The containers' own Compose labels say how the project was started; the configur
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from updater_core.compose_edit import Located, NotEditable, SourceFile
 from updater_core.models import Container, Hold, Image, ImageRef, Project, Reason, ServiceConfig
 
 _PREFIX = "com.docker.compose.project."
+Roster = Mapping[tuple[str, str], tuple[Container, ...]]
 _STOPPED_BY_HAND = {0, 130, 137, 143}  # ended well, or by SIGINT, SIGKILL, SIGTERM: nobody's crash
 
 
@@ -36,9 +38,10 @@ class Standing:
 
 @dataclass(slots=True)
 class FileMemory:
-    """Text of files, read again only when a file's identity, size or time changed."""
+    """Text of files, and what stands where in it: read again only when a file's identity, size or time changed."""
 
     _kept: dict[str, tuple[tuple[int, ...], SourceFile]] = field(default_factory=dict)
+    _places: dict[tuple[object, ...], tuple[object, Located | NotEditable]] = field(default_factory=dict)
 
     def read(self, path: str) -> SourceFile:
         """The file as text; OSError where it cannot be read, ValueError where it is not UTF-8."""
@@ -50,6 +53,17 @@ class FileMemory:
             self._kept[path] = kept
         return kept[1]
 
+    def locate(
+        self, files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str
+    ) -> Located | NotEditable:
+        """Where a service has its image; worked out again only when one of the files changed."""
+        key = (service, *(file.path for file in (*files, *env_files)))
+        kept = self._places.get(key)
+        if kept is None or kept[0] != (files, env_files):
+            kept = ((files, env_files), compose_edit.locate(files, env_files, service))
+            self._places[key] = kept
+        return kept[1]
+
 
 def _bytes_of(path: str) -> bytes:
     """The error of a failing disk names no file of its own accord."""
@@ -59,14 +73,23 @@ def _bytes_of(path: str) -> bytes:
         raise OSError(error.errno, error.strerror, path) from error
 
 
+def roster(containers: Sequence[Container]) -> Roster:
+    """Every Compose container of the host, by the files it was started from and its service."""
+    found: dict[tuple[str, str], tuple[Container, ...]] = {}
+    for container in containers:
+        for path in {os.path.realpath(path) for path in _listed_files(container) or ()}:
+            found[path, container.service] = (*found.get((path, container.service), ()), container)
+    return found
+
+
 def look(
-    service: ServiceConfig, containers: Sequence[Container], image: Callable[[str], Image | None], memory: FileMemory
+    service: ServiceConfig, known: Roster, image: Callable[[str], Image | None], memory: FileMemory
 ) -> Standing | Hold:
     """What stands for `service`, given every Compose container of the host and a way to look at local images."""
     absent = _absent(service)
     if absent is not None:
         return absent
-    mine = _own_containers(service, containers)
+    mine = _own_containers(service, known)
     if isinstance(mine, Hold):
         return mine
     project = project_of(service, mine)
@@ -76,7 +99,7 @@ def look(
     if isinstance(read, Hold):
         return read
     files, env_files = read
-    located = _locate_all(service, files, env_files)
+    located = _locate_all(service, files, env_files, memory)
     if isinstance(located, Hold):
         return located
     current = _current(service, located, mine)
@@ -111,15 +134,11 @@ def _absent(service: ServiceConfig) -> Hold | None:
     return None
 
 
-def _own_containers(service: ServiceConfig, containers: Sequence[Container]) -> tuple[Container, ...] | Hold:
-    wanted = {os.path.realpath(path) for path in service.compose_files}
-    mine = tuple(
-        container
-        for container in containers
-        if container.service in service.compose_services
-        and (service.compose_project is None or container.project == service.compose_project)
-        and wanted & {os.path.realpath(path) for path in _listed_files(container) or ()}
-    )
+def _own_containers(service: ServiceConfig, known: Roster) -> tuple[Container, ...] | Hold:
+    places = itertools.product(map(os.path.realpath, service.compose_files), service.compose_services)
+    found = {container.id: container for place in places for container in known.get(place, ())}
+    project = service.compose_project
+    mine = tuple(container for container in found.values() if project in (None, container.project))
     projects = sorted({container.project for container in mine})
     if len(projects) > 1:
         return Hold(
@@ -234,11 +253,11 @@ def _read_sources(project: Project, memory: FileMemory) -> tuple[tuple[SourceFil
 
 
 def _locate_all(
-    service: ServiceConfig, files: Sequence[SourceFile], env_files: Sequence[SourceFile]
+    service: ServiceConfig, files: Sequence[SourceFile], env_files: Sequence[SourceFile], memory: FileMemory
 ) -> tuple[Located, ...] | Hold:
     found: list[Located] = []
     for name in service.compose_services:
-        located = compose_edit.locate(files, env_files, name)
+        located = memory.locate(files, env_files, name)
         problem = located if isinstance(located, NotEditable) else _built(located)
         if problem is not None:
             return Hold(problem.reason, problem.detail, problem.remedy)
