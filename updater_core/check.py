@@ -135,7 +135,7 @@ def record_check(world: World, one: Checked) -> None:
 
 
 def _record_all(world: World, checked: Sequence[Checked]) -> None:
-    """Put checks into the state: each on the small part that is its own, so that many cost no more than their number."""
+    """Put checks into the state, each on the small part that is its own: many cost no more than their number."""
     services, seen = dict(world.state.services), dict(world.state.seen)
     for one in checked:
         name = one.service.name

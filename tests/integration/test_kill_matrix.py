@@ -152,7 +152,7 @@ def folders(tmp_path: Path) -> Iterator[Path]:
             folder.mkdir()
             yield folder
 
-    return fresh()  # type: ignore[return-value]
+    return fresh()
 
 
 def stage(folders: Iterator[Path], case: str) -> Stage:

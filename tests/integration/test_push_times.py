@@ -22,7 +22,6 @@ DAY = datetime(2025, 5, 1, tzinfo=UTC)
 ANYONE = RegistrySettings()
 
 
-
 @pytest.fixture
 def fake() -> Iterator[FakeRegistry]:
     with FakeRegistry() as registry:
