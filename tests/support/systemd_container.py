@@ -1,0 +1,241 @@
+"""A Debian machine with systemd as process 1, in a container: what install.sh and the unit are tried on.
+
+It has the host's engine inside, by its socket; its image is made once (debootstrap, from the machine's own mirror, with
+the wheels that install.sh needs) and found again by its tag. Two capabilities are enough, with cgroup v1 and v2 alike.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.lab import ROOT, until
+
+_IMAGE = "dau-test-systemd"
+_LABEL = "docker-auto-updater.test=systemd"
+_PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,ca-certificates,acl,bash-completion"
+_RECIPE = 2  # raise it when the steps below change
+_SOCKET = Path("/var/run/docker.sock")
+_HIDDEN = (  # no consoles; no first-boot wizard; nothing that fetches anything
+    "getty.target", "console-getty.service", "apt-daily.timer", "apt-daily-upgrade.timer", "systemd-firstboot.service",
+    "systemd-networkd.service", "systemd-resolved.service", "systemd-timesyncd.service", "e2scrub_all.timer",
+)  # fmt: skip
+
+
+class Machine:
+    """A running machine. Its folder `shared` is the same path on the host, for Compose projects."""
+
+    def __init__(self, name: str, shared: Path) -> None:
+        self.name = name
+        self.shared = shared
+
+    def run(self, *argv: str, check: bool = True, seconds: float = 170) -> subprocess.CompletedProcess[str]:
+        """Run a command as root; both its channels come back as one text."""
+        words = ["docker", "exec", self.name, *argv]
+        done = subprocess.run(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds, check=False
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}")
+        return done
+
+    def shell(self, script: str, *, check: bool = True) -> str:
+        return self.run("bash", "-euc", script, check=check).stdout.strip()
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file as its owner and mode are; a new one belongs to root."""
+        words = ["docker", "exec", "-i", self.name, "sh", "-c", 'cat >"$1"', "sh", path]
+        subprocess.run(words, input=text, text=True, check=True)
+
+    def read(self, path: str) -> str:
+        return self.run("cat", path).stdout
+
+    def exists(self, path: str) -> bool:
+        return self.run("test", "-e", path, check=False).returncode == 0
+
+    def show(self, name: str) -> str:
+        """A property of the service, as systemd has it now."""
+        return self.run("systemctl", "show", "-P", name, "docker-updater").stdout.strip()
+
+    def journal(self) -> str:
+        return self.run("journalctl", "-u", "docker-updater", "--no-pager", "-o", "cat").stdout
+
+
+@contextmanager
+def machine() -> Iterator[Machine]:
+    """A fresh machine, and none when it is over."""
+    image = _image()
+    name = f"dau-test-systemd-{uuid.uuid4().hex[:8]}"
+    shared = Path(tempfile.mkdtemp(prefix="dau-test-", dir="/srv"))
+    shared.chmod(0o755)
+    try:
+        subprocess.run(_start_words(name, image, shared), check=True, capture_output=True)
+        made = Machine(name, shared)
+        until(lambda: _is_up(made), 60, "systemd is up")
+        made.run("groupadd", "--non-unique", "--gid", str(_SOCKET.stat().st_gid), "docker")
+        yield made
+    finally:
+        subprocess.run(["docker", "rm", "--force", "--volumes", name], check=False, capture_output=True)
+        shutil.rmtree(shared, ignore_errors=True)
+
+
+def _start_words(name: str, image: str, shared: Path) -> list[str]:
+    """systemd needs the cgroup tree and file systems of its own for /run; SYS_ADMIN is for what units are confined by.
+    The host's network, because the engine takes a registry without TLS only on its own loopback."""
+    words = ["docker", "run", "--detach", "--name", name, "--hostname", "machine", "--network", "host"]
+    words += ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cgroupns", "host"]
+    words += ["--security-opt", "apparmor=unconfined", "--stop-signal", "SIGRTMIN+3"]
+    words += ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec", "--env", "container=docker"]
+    words += _cgroup_words()
+    for source, target in (
+        (_SOCKET, "/run/docker.sock"),
+        (_docker_binary(), "/usr/bin/docker:ro"),
+        (_compose_plugin(), "/usr/libexec/docker/cli-plugins/docker-compose:ro"),
+        (ROOT, "/src:ro"),
+        (shared, str(shared)),
+    ):
+        words += ["--volume", f"{source}:{target}"]
+    return [*words, image, "/sbin/init"]
+
+
+def _cgroup_words() -> list[str]:
+    """cgroup v2 is one tree. With v1 there is one a controller, in a tmpfs which systemd would change for the host too:
+    it gets a tmpfs of its own, with the host's trees in it."""
+    tree = Path("/sys/fs/cgroup")
+    if (tree / "cgroup.controllers").exists():
+        return ["--volume", f"{tree}:{tree}:rw"]
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    trees = [place for place, kind in mounts if kind in ("cgroup", "cgroup2") and place.startswith(f"{tree}/")]
+    return ["--tmpfs", str(tree), *(word for place in trees for word in ("--volume", f"{place}:{place}:rw"))]
+
+
+def _is_up(made: Machine) -> bool:
+    return made.run("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded")
+
+
+def _docker_binary() -> Path:
+    found = shutil.which("docker")
+    assert found is not None, "no docker command"
+    return Path(found).resolve()
+
+
+def _compose_plugin() -> Path:
+    said = subprocess.run(
+        ["docker", "info", "--format", "{{json .ClientInfo}}"], capture_output=True, check=True
+    ).stdout
+    plugins = json.loads(said).get("Plugins") or []
+    return Path(next(each["Path"] for each in plugins if each["Name"] == "compose")).resolve()
+
+
+# ------------------------------------------------------------------------------------------------------------ image
+
+
+def _image() -> str:
+    """The name of the image, which is made where it is not there. One process at a time makes it."""
+    suite = _release()["VERSION_CODENAME"]
+    base = f"{_IMAGE}:base-{_mark(suite, _PACKAGES, str(_RECIPE))}"
+    whole = f"{_IMAGE}:{_mark(base, (ROOT / 'requirements.txt').read_text())}"
+    with (Path(tempfile.gettempdir()) / f"{_IMAGE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_there(whole):
+            if not _is_there(base):
+                _make_base(base, suite)
+            _add_wheels(base, whole)
+            _remove_others(base, whole)
+    return whole
+
+
+def _make_base(name: str, suite: str) -> None:
+    if shutil.which("debootstrap") is None:
+        message = "no debootstrap to make the test machine with; install the package debootstrap"
+        pytest.fail(message) if os.environ.get("DAU_REQUIRE_ENGINE") == "1" else pytest.skip(message)
+    with tempfile.TemporaryDirectory(prefix="dau-test-", dir="/var/tmp") as folder:
+        root = Path(folder) / "root"
+        argv = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", suite, str(root), _mirror(suite)]
+        done = subprocess.run(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=_with_proxy()
+        )
+        assert done.returncode == 0, done.stdout[-3000:]
+        for place in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
+            shutil.rmtree(root / place, ignore_errors=True)
+        for unit in _HIDDEN:
+            (root / "etc/systemd/system" / unit).unlink(missing_ok=True)
+            (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
+        pipe = f"tar --create --directory {root} . | docker import - {name}"
+        subprocess.run(["bash", "-o", "pipefail", "-c", pipe], check=True, capture_output=True)
+
+
+def _add_wheels(base: str, name: str) -> None:
+    """The wheels of requirements.txt for the machine's own Python, so that install.sh needs no network there."""
+    said = subprocess.run(
+        ["docker", "run", "--rm", "--network", "none", base, "python3", "--version"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    version = re.sub(r"Python (\d+\.\d+).*", r"\1", said.strip())
+    with tempfile.TemporaryDirectory(prefix="dau-test-", dir="/var/tmp") as folder:
+        argv = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", folder]
+        argv += ["--only-binary=:all:", "--python-version", version, "-r", str(ROOT / "requirements.txt")]
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+        made = f"dau-test-systemd-{uuid.uuid4().hex[:8]}"
+        subprocess.run(["docker", "create", "--name", made, base, "true"], check=True, capture_output=True)
+        try:
+            subprocess.run(["docker", "cp", f"{folder}/.", f"{made}:/wheels"], check=True, capture_output=True)
+            argv = ["docker", "commit", "--change", f"LABEL {_LABEL}", made, name]
+            subprocess.run(argv, check=True, capture_output=True)
+        finally:
+            subprocess.run(["docker", "rm", "--force", made], check=False, capture_output=True)
+
+
+def _remove_others(*kept: str) -> None:
+    """Images of former recipes and requirements."""
+    found = subprocess.run(["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", _IMAGE], capture_output=True)
+    for name in sorted(set(found.stdout.decode().split()) - set(kept), reverse=True):
+        subprocess.run(["docker", "rmi", name], check=False, capture_output=True)
+
+
+def _is_there(image: str) -> bool:
+    return subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0
+
+
+def _mark(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def _release() -> dict[str, str]:
+    lines = Path("/etc/os-release").read_text().splitlines()
+    return {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
+
+
+def _mirror(suite: str) -> str:
+    """Where this machine itself gets its packages."""
+    places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    texts = [place.read_text() for place in places if place.is_file()]
+    plain = [found[1] for text in texts for found in re.finditer(rf"^deb (?:\[.*?\] )?(\S+) {suite} ", text, re.M)]
+    stanzas = [
+        stanza for text in texts for stanza in text.split("\n\n") if re.search(rf"^Suites:.*\b{suite}\b", stanza, re.M)
+    ]
+    listed = [found[1] for stanza in stanzas if (found := re.search(r"^URIs:\s*(\S+)", stanza, re.M))]
+    found_here = [*plain, *listed]
+    if not found_here:
+        raise AssertionError(f"the apt sources of this machine name no mirror for {suite}")
+    return found_here[0]
+
+
+def _with_proxy() -> dict[str, str]:
+    """The environment, with apt's own proxy where it has one."""
+    words: Sequence[str] = ("apt-config", "dump", "--format", "%v%n", "Acquire::http::Proxy")
+    said = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    return {**os.environ, **({"http_proxy": said} if said and "http_proxy" not in os.environ else {})}
