@@ -175,8 +175,13 @@ class OciRegistry:
         return tuple(Tag(name) for name in names if is_tag(name) and not is_generated(name))
 
     def _page(self, access: Access, url: str) -> tuple[list[str], str | None]:
-        request = Request(url, "tags", f"{access.repository}: tags", longest_bytes=LONGEST_PAGE_BYTES)
+        key, what = (access, url), f"{access.repository}: tags"
+        only_news = self.session.pages.validator(key)
+        request = Request(url, "tags", what, headers=only_news, longest_bytes=LONGEST_PAGE_BYTES)
         answer = self.session.ask(access, request)
+        unchanged = self.session.pages.unchanged(key)
+        if answer.status == 304 and unchanged is not None:
+            return unchanged
         if answer.status != 200:
             raise problem(access, answer, "tags")
         try:
@@ -185,7 +190,9 @@ class OciRegistry:
             listed = False
         if listed is not None and not isinstance(listed, list):
             raise RegistryError(access.host, f"{access.repository}: it answered with something that is no list of tags")
-        return [name for name in listed or () if isinstance(name, str)], self._next_page(access, url, answer)
+        page = [name for name in listed or () if isinstance(name, str)], self._next_page(access, url, answer)
+        self.session.pages.keep(key, answer.headers.get("etag"), page)
+        return page
 
     def _next_page(self, access: Access, url: str, answer: Answer) -> str | None:
         """The next page's address. Only its query is taken over: virtual registries get their own path wrong."""

@@ -22,7 +22,9 @@ from updater_core.registries.pull_limits import PullLimits
 from updater_core.registries.transport import Answer, Request, Transport
 from updater_core.registry_utils import Login, Logins
 
-MOST_REMEMBERED = 8192
+MOST_REMEMBERED, MOST_PAGES_REMEMBERED = 8192, 256
+
+Page = tuple[list[str], str | None]  # names of tags, and where the next page is
 
 T = TypeVar("T")
 
@@ -64,6 +66,35 @@ class Once:
         """Forget them all."""
         with self._lock:
             self._answers = {}
+
+
+class Pages:
+    """Pages of tag lists with the validator that their registry gave them, so that one which has not changed is not
+    sent again (RFC 9110, sections 8.8.3 and 13.1.2); the oldest leave when there are too many."""
+
+    def __init__(self, most: int = MOST_PAGES_REMEMBERED) -> None:
+        self._lock = threading.Lock()
+        self._pages: dict[Hashable, tuple[str, Page]] = {}
+        self._most = most
+
+    def validator(self, key: Hashable) -> dict[str, str]:
+        """The header that asks only for what has changed."""
+        with self._lock:
+            return {"If-None-Match": self._pages[key][0]} if key in self._pages else {}
+
+    def unchanged(self, key: Hashable) -> Page | None:
+        """The page that the registry says has not changed."""
+        with self._lock:
+            return self._pages[key][1] if key in self._pages else None
+
+    def keep(self, key: Hashable, etag: str | None, page: Page) -> None:
+        """Remember a page, where its registry gave it a validator."""
+        with self._lock:
+            self._pages.pop(key, None)
+            if etag:
+                self._pages[key] = (etag, page)
+            while len(self._pages) > self._most:
+                del self._pages[next(iter(self._pages))]
 
 
 class Kept:
@@ -113,6 +144,7 @@ class Session:
     hub: HubEndpoints = DOCKER_HUB
     once: Once = field(default_factory=Once)
     kept: Kept = field(default_factory=Kept)
+    pages: Pages = field(default_factory=Pages)
     lasting: Once = field(default_factory=Once)  # what is made once for the process: vendors' credentials, clients
     limits: PullLimits = field(default_factory=PullLimits)
 
