@@ -60,9 +60,10 @@ def _update_lines(plan: Plan) -> list[str]:
 
 
 def diff(edit: Edit) -> list[str]:
-    """The change of one file as a unified diff."""
+    """The change of one file as a unified diff; of an env file without the lines around it, which may hold secrets."""
     before, after = edit.before.splitlines(), edit.after.splitlines()
-    return list(difflib.unified_diff(before, after, edit.path, edit.path, lineterm="", n=1))
+    around = 0 if any(mark.kind == "variable" for mark in edit.marks) else 1
+    return list(difflib.unified_diff(before, after, edit.path, edit.path, lineterm="", n=around))
 
 
 def _rejected_lines(rejected: Sequence[Rejected]) -> list[str]:

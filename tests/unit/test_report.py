@@ -217,3 +217,10 @@ def test_status_for_machines_is_the_whole_state_of_each_service() -> None:
 def test_no_secret_is_in_a_status(show: Any) -> None:
     secret = service("web", registry=Registry(username="jane", password=Secret("hunter2")))
     assert "hunter2" not in show([secret], STATE)
+
+
+def test_the_lines_around_an_edit_of_an_env_file_are_not_shown() -> None:
+    before, after = "PASSWORD=hunter2\nTAG=1.0\nTOKEN=t0k3n\n", "PASSWORD=hunter2\nTAG=1.1\nTOKEN=t0k3n\n"
+    shown = report.diff(Edit("/srv/shop/.env", before, after, (Mark("variable", "TAG", "1.0", "1.1"),)))
+    assert [line for line in shown if "TAG" in line] == ["-TAG=1.0", "+TAG=1.1"]
+    assert not any("hunter2" in line or "t0k3n" in line for line in shown)
