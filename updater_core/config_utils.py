@@ -304,6 +304,9 @@ def _registry_problems(service: _Object, registry: _Object) -> Iterator[str]:
     yield from _pair_problems(registry, "aws_access_key_id", "aws_secret_access_key")
     if "aws_session_token" in registry.given and "aws_access_key_id" not in registry.given:
         yield f"{registry.path('aws_session_token')}: it belongs to keys; write aws_access_key_id and its secret too"
+    for key in ("service_account_path", "aws_access_key_id", "aws_profile"):
+        if key in registry.given and "username" in registry.given:
+            yield f"{registry.path(key)}: a login besides username and password; write one of the two"
     if image is not None and image.domain == HUB and registry.values["insecure_http"]:
         yield f"{registry.path('insecure_http')}: Docker Hub is asked over https only; take it out"
     if image is None or (written is None and "registry_type" in service.given):

@@ -128,8 +128,8 @@ def _names_of(image_id: str, repository_key: str, image: Callable[[str], Image |
 def _absent(service: ServiceConfig) -> Hold | None:
     """Said first: containers are found by their files, so a missing file would look like a service that never ran."""
     for path in service.compose_files:
-        if not Path(path).is_file():
-            what = "is not a file" if Path(path).exists() else "is not there, or its folder may not be entered"
+        if not os.path.isfile(path):  # noqa: PTH113
+            what = "is not a file" if os.path.exists(path) else "is not there, or its folder may not be entered"  # noqa: PTH110
             return Hold(Reason.FILE_UNREADABLE, f"{path} {what}", "put it back, or correct compose_file")
     return None
 
@@ -225,7 +225,7 @@ def _listed_files(container: Container) -> tuple[str, ...] | None:
     for part in text.split(",") if text else []:
         piece = f"{piece},{part}" if piece else part
         path = _owners_path(str(Path(directory) / piece))  # Compose v1 writes them relative
-        if Path(path).is_file():
+        if os.path.isfile(path):  # noqa: PTH113 - Path's own raises for a folder that may not be entered
             files.append(path)
             piece = ""
     return tuple(files) if files and not piece else None
@@ -242,7 +242,7 @@ def _owners_path(path: str) -> str:
 
 def _read_sources(project: Project, memory: FileMemory) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]] | Hold:
     default_env = Path(project.directory) / ".env"
-    env_paths = project.env_files or ((str(default_env),) if default_env.is_file() else ())
+    env_paths = project.env_files or ((str(default_env),) if os.path.isfile(default_env) else ())  # noqa: PTH113
     try:
         return tuple(map(memory.read, project.files)), tuple(map(memory.read, env_paths))
     except OSError as error:

@@ -398,6 +398,10 @@ def test_an_editors_schema_key_is_let_be() -> None:
          "write aws_access_key_id"),
         ({"image": ECR_IMAGE, "registry_config": {"aws_access_key_id": "t"}}, "registry_config.aws_access_key_id",
          "aws_secret_access_key is missing"),
+        ({"image": ECR_IMAGE, "registry_config": {"aws_profile": "p", "username": "u", "password": "s"}},
+         "registry_config.aws_profile", "write one of the two"),
+        ({"image": "gcr.io/p/a:1", "registry_config": {"service_account_path": "k", "username": "u", "password": "s"}},
+         "registry_config.service_account_path", "write one of the two"),
         ({"image": "ghcr.io/a/b:1", "registry_type": "docker_hub"}, "registry_type", "write generic"),
         ({"image": "acme/b:1", "registry_type": "ecr"}, "registry_type", "write docker_hub"),
         ({"image": "example.com/b:1", "registry_type": "gcr"}, "registry_type", "write generic"),
@@ -485,8 +489,10 @@ def test_no_problem_shows_a_webhooks_address(url: str) -> None:
 def test_no_secret_shows_in_the_configuration() -> None:
     secrets = {field.key: "https://hunter2" for field in FIELDS if field.kind.secret and field.where == TOP}
     keys = {field.key: "hunter2" for field in FIELDS if field.kind.secret and field.where == REGISTRY}
+    login = {"username": "u", "password": keys.pop("password")}
     raw = document(
-        entry(image=ECR_IMAGE, registry_config={"username": "u", "aws_access_key_id": "k", **keys}),
+        entry(image=ECR_IMAGE, registry_config={"aws_access_key_id": "k", **keys}),
+        entry(name="other", compose_service="other", image=ECR_IMAGE, registry_config=login),
         docker_hub_username="u", **secrets,
     )  # fmt: skip
     assert "hunter2" not in repr(config_utils.parse(raw, {}))
