@@ -82,6 +82,10 @@ def planned(world: World, one: Checked) -> Plan | Hold:
 
 
 def _made(world: World, service: ServiceConfig, standing: Standing, wish: Wish) -> Plan | Hold:
+    """A plan, unless an earlier update of the service is not ended yet: its way back must not meet a newer one."""
+    if any(_name_in(entry) == service.name for entry in world.journal.read_all()):
+        detail = f"an interrupted update of {service.name} is not ended yet"
+        return Hold(Reason.BUSY, detail, "nothing to do: it is ended first, see the log", available=wish.target)
     try:
         return plan.make(service, standing, wish, world.engine, world.compose)
     except EngineUnavailable as error:
@@ -216,8 +220,18 @@ def recover_open(world: World) -> tuple[Outcome, ...]:
     return tuple(outcomes)
 
 
+def _name_in(entry: Mapping[str, Any]) -> object:
+    found = entry.get("plan")
+    return found.get("name") if isinstance(found, Mapping) else None
+
+
 def _recover_one(world: World, entry: Mapping[str, Any]) -> Outcome | None:
-    interrupted = journal.plan_from_dict(entry["plan"])
+    try:
+        interrupted = journal.plan_from_dict(entry["plan"])
+    except (UpdaterError, KeyError, TypeError, ValueError) as error:
+        text = f"the open journal {entry['id']} is not of this version ({error}); look at the service, then remove it"
+        log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=str(_name_in(entry) or ""))
+        return None
     started = world.clock.now()
     text = f"an update was interrupted ({entry['phase']}): {plan.describe(interrupted)}"
     log_event(LOG, logging.WARNING, LogEvent.RECOVERED, text, service=interrupted.name, **_way(interrupted))
