@@ -83,7 +83,7 @@ def planned(world: World, one: Checked) -> Plan | Hold:
 
 def _made(world: World, service: ServiceConfig, standing: Standing, wish: Wish) -> Plan | Hold:
     """A plan, unless an earlier update of the service is not ended yet: its way back must not meet a newer one."""
-    if any(_name_in(entry) == service.name for entry in world.journal.read_all()):
+    if any(_name_in(entry) == service.name and update.is_in_the_middle(entry) for entry in world.journal.read_all()):
         detail = f"an interrupted update of {service.name} is not ended yet"
         return Hold(Reason.BUSY, detail, "nothing to do: it is ended first, see the log", available=wish.target)
     try:

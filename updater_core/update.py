@@ -124,6 +124,16 @@ def recover(record: Mapping[str, Any], tools: Tools) -> Outcome:
             return _roll_back_when_possible(plan, cause, tools)
 
 
+def is_in_the_middle(record: Mapping[str, Any]) -> bool:
+    """Whether the update of a journal record is not ended: the record of an ended one stays open only until its news
+    is in the outbox, and nothing but that is left to do. A record that cannot be read counts as not ended.
+
+    >>> is_in_the_middle({"phase": APPLYING}), is_in_the_middle({"phase": COMMITTED}), is_in_the_middle({})
+    (True, False, True)
+    """
+    return record.get("phase") not in (COMMITTED, ROLLED_BACK, ROLLBACK_FAILED)
+
+
 def describe(outcome: Outcome) -> str:
     """The outcome as one sentence: what happened, what was done about it."""
     plan = outcome.plan
