@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.slow_registry import digest_of
-from docker_updater import SystemClock, wire
 from updater_core import config_utils
+from updater_core.clock import SystemClock
 from updater_core.models import Container, Image
+from updater_core.wiring import wire
 from updater_core.world import World
 
 

@@ -10,9 +10,10 @@ list is the truth: `tests/unit/test_house.py` reads it, and every import, and fa
    `status_facts`, `status_style`, `status_page`
 3. effects: `rights`, `in_place`, `files`, `config_utils`, `registry_utils`, `registries`, `docker_utils`,
    `compose_utils`, `state_utils`, `journal`, `notifiers`, `metrics_utils`, `logging_utils`, `mailbox`, `progress`,
-   `systemd`, `status_server`
-4. story: `observe`, `choose`, `plan`; `images`, `edits`, `restart`, `gate`, `update`; `world`, `check`, `cycle`
-5. door: `doctor`, `report`, `watch`, `docker_updater`
+   `systemd`, `clock`, `status_server`
+4. story: `observe`, `choose`, `plan`; `images`, `edits`, `restart`, `gate`, `update`; `world`, `check`, `cycle`,
+   `owner`
+5. door: `wiring`, `doctor`, `report`, `watch`, `daemon`, `docker_updater`
 """
 
 __version__ = "0.1.0"

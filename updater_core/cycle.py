@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from updater_core import journal, news, plan, reference, state_records, state_utils, update
+from updater_core import journal, news, plan, state_records, state_utils, update
 from updater_core.check import Checked, check_all, look_all, permitted, record_check
 from updater_core.errors import EngineUnavailable, LockHeld, StateError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
@@ -51,7 +51,21 @@ class Report:
 
 
 def run(world: World, only: str | None = None) -> Report:
-    """One cycle over every enabled service, or over the one that is named."""
+    """One cycle over every enabled service, or over the one that is named; a line in the log on what it came to."""
+    started = world.clock.monotonic()
+    result = _pass(world, only)
+    seconds = world.clock.monotonic() - started
+    world.metrics.cycle_ended(world.clock.now(), seconds)
+    counts = f"{len(result.checked)} checked, {sum(isinstance(o, Committed) for o in result.outcomes)} updated"
+    trouble = f", needs a look: {', '.join(sorted(result.troubled))}" if result.troubled else ", all well"
+    text = f"{counts}{trouble} ({seconds:.1f} s)"
+    log_event(
+        LOG, logging.INFO, LogEvent.CYCLE_ENDED, text, checked=len(result.checked), duration_seconds=round(seconds, 2)
+    )
+    return result
+
+
+def _pass(world: World, only: str | None) -> Report:
     recovered = recover_open(world)
     checked = check_all(world, only)
     outcomes: list[Outcome] = list(recovered)
@@ -78,10 +92,10 @@ def planned(world: World, one: Checked) -> Plan | Hold:
         detail = f"the pull limit of {one.standing.current.domain} is used up until {rest:%Y-%m-%d %H:%M} UTC"
         return Hold(Reason.PULL_LIMIT, detail, "log in for a higher limit, or wait", decision.target, until=rest)
     wish = Wish(decision.target, decision.detail, _kept_images(world.state, one.service.name))
-    return _made(world, one.service, one.standing, wish)
+    return plan_for(world, one.service, one.standing, wish)
 
 
-def _made(world: World, service: ServiceConfig, standing: Standing, wish: Wish) -> Plan | Hold:
+def plan_for(world: World, service: ServiceConfig, standing: Standing, wish: Wish) -> Plan | Hold:
     """A plan, unless an earlier update of the service is not ended yet: its way back must not meet a newer one."""
     if any(_name_in(entry) == service.name and update.is_in_the_middle(entry) for entry in world.journal.read_all()):
         detail = f"an interrupted update of {service.name} is not ended yet"
@@ -246,27 +260,6 @@ def _recover_one(world: World, entry: Mapping[str, Any]) -> Outcome | None:
     except Exception as error:
         bug(interrupted.name, error)
     return None
-
-
-# ------------------------------------------------------------------------------------------- what an owner asks for
-
-
-def roll_back_by_owner(world: World, service: ServiceConfig) -> Outcome | Hold:
-    """Go back to the image before the current one, and stay there until a newer one than the one left appears."""
-    recover_open(world)
-    generations = state_records.service_of(world.state, service.name).generations
-    if len(generations) < 2:
-        return Hold(Reason.NO_CANDIDATE, f"no earlier image of {service.name} is remembered", "set its tag in the file")
-    previous = generations[1]
-    _, standing = look_all(world, [service])[0]
-    if isinstance(standing, Hold):
-        return standing
-    earlier = reference.with_default_tag(reference.parse(previous.reference))
-    target = replace(earlier, name=standing.current.name, digest=previous.digest)
-    wish = Wish(target, "asked for by the owner", image_id=previous.image_id, kind=state_records.OWNER_ROLLBACK)
-    with project_lock(world, standing.project):
-        found = _made(world, service, standing, wish)
-        return found if isinstance(found, Hold) else carry_out(world, found)
 
 
 def _kept_images(state: State, name: str) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from updater_core import files
 
+FOLDER = "requests"  # beside the state
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -15,10 +15,10 @@ from http import HTTPStatus
 from updater_core import __version__, logging_utils, status_page
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Config
 from updater_core.status_facts import health_of, view_of
 from updater_core.status_server import Page, Pages, StatusServer
 from updater_core.status_view import Facts, Pulse, Quota, View
+from updater_core.wiring import address_of
 from updater_core.world import LOG, World
 
 
@@ -111,8 +111,3 @@ class Watch:
     def _health(self) -> Page:
         is_well, why = health_of(self.facts())
         return Page(f"{why}\n", status=HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-def address_of(config: Config) -> tuple[str, int | None]:
-    """Where to listen; no port: nowhere."""
-    return config.settings.metrics_host, config.settings.metrics_port

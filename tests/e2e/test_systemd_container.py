@@ -371,7 +371,7 @@ def test_what_failed_before_does_not_block_an_upgrade(box: Machine, shop: Shop) 
 def test_a_version_that_does_not_start_gives_way_to_the_one_before(box: Machine, running: Shop) -> None:
     before = version(box)
     folder = changed_source(
-        box, "docker_updater.py", "    clock.manager = manager =", '    raise OSError("broken")\n    x ='
+        box, "docker_updater.py", "    clock.manager = Manager(environment)", '    raise OSError("broken")'
     )
     done = box.run(f"{folder}/install.sh", "--wheels", "/wheels", check=False)
     assert done.returncode == 1

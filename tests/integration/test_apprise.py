@@ -17,13 +17,14 @@ from typing import Any
 
 import pytest
 
-from docker_updater import SystemClock, wire
 from tests.support.listener import Listener, listening
 from updater_core import config_utils, news
+from updater_core.clock import SystemClock
 from updater_core.errors import ConfigError, UpdaterError
 from updater_core.models import Config, Event, Secret, Settings
 from updater_core.notifiers import active, apprise, problems
 from updater_core.notifiers.message import Message, message_of
+from updater_core.wiring import wire
 from updater_core.world import deliver, queue
 
 ROOT = Path(__file__).resolve().parents[2]

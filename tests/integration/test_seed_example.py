@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from benchmarks.crowd import ListedEngine, NoCompose
-from docker_updater import SystemClock, wire
 from tests.support.aws import ACCOUNT, REGION, Aws
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import until
 from updater_core import config_utils
 from updater_core.check import check_all
+from updater_core.clock import SystemClock
 from updater_core.models import Container, Image, Update
 from updater_core.registries import HubEndpoints, Registries
+from updater_core.wiring import wire
 
 ECR = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 FOURTH = {  # the document's own, for a tag that changes its name

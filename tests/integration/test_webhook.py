@@ -21,13 +21,14 @@ import jsonschema
 import pytest
 
 import docker_updater
-from docker_updater import SystemClock, wire
 from tests.support.listener import Listener, listening
 from updater_core import config_utils, cycle, news
+from updater_core.clock import SystemClock
 from updater_core.errors import StateError, UpdaterError
 from updater_core.models import Container, Event, Secret, Settings
 from updater_core.notifiers import active, webhook
 from updater_core.notifiers.outbox import Delivery, Outbox
+from updater_core.wiring import wire
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TOKEN = "T0K3N"
@@ -318,27 +319,26 @@ def test_an_outbox_that_refuses_puts_a_trouble_off(host: Host, listener: Listene
 def test_a_cycle_in_which_nothing_happens_says_nothing_above_debug(
     host: Host, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The door adds its one line: the cycle has ended."""
+    """The one line says that the cycle has ended."""
     for engine_is_down in (False, True):
         host.cycle(engine_is_down=engine_is_down)
         caplog.clear()
         with caplog.at_level(logging.INFO):
             host.cycle(engine_is_down=engine_is_down)
-        assert caplog.records == []
+        assert [record.__dict__["news"] for record in caplog.records] == ["cycle_ended"]
 
 
 # ---------------------------------------------------------------------------------------------------- --notify-test
 
 
 @pytest.fixture
-def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def door(tmp_path: Path) -> Callable[..., int]:
     """`docker-updater --notify-test` with these settings."""
 
     def run(**settings: Any) -> int:
         (tmp_path / "config.json").write_text(json.dumps({"services": [], **settings}))
         environment = {"CONFIG_FILE": str(tmp_path / "config.json"), "STATE_FILE": str(tmp_path / "state.json")}
-        monkeypatch.setattr(docker_updater, "_BORN_WITH", environment)
-        return docker_updater.main(["--notify-test"])
+        return docker_updater.main(["--notify-test"], environment)
 
     return run
 

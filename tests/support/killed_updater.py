@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from docker_updater import SystemClock, wire
 from updater_core import config_utils, cycle, files
+from updater_core.clock import SystemClock
+from updater_core.wiring import wire
 
 _EFFECTS = {
     "engine": {"pull", "tag", "untag", "remove_container", "rename_container", "remove_image"},

@@ -17,11 +17,12 @@ from typing import Any
 
 import docker
 
-from docker_updater import SystemClock, wire
 from tests.support.fake_registry import Build, FakeRegistry, Pushed
 from updater_core import config_utils, cycle
+from updater_core.clock import SystemClock
 from updater_core.cycle import Report
 from updater_core.images import HOLD_PREFIX
+from updater_core.wiring import wire
 from updater_core.world import World
 
 ROOT = Path(__file__).resolve().parents[2]

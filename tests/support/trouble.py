@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
-from docker_updater import SystemClock, wire
 from tests.support import lab
 from tests.support.fake_registry import Behaviour, Build
 from tests.support.lab import Shop, until
 from updater_core import config_utils, cycle
+from updater_core.clock import SystemClock
 from updater_core.cycle import Report
 from updater_core.logging_utils import LogEvent
 from updater_core.models import Reason
+from updater_core.wiring import wire
 
 _TROUBLE = {
     LogEvent.CHECKED,

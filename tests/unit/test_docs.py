@@ -17,6 +17,7 @@ import pytest
 
 import docker_updater
 from updater_core import config_utils, models, tag_filter
+from updater_core.clock import SystemClock
 from updater_core.config_fields import FIELDS, REGISTRY, SERVICE, TOP, Field
 from updater_core.metrics_utils import COUNTERS, GAUGES, HISTOGRAMS
 from updater_core.models import Event, Reason, Step
@@ -178,7 +179,7 @@ def test_the_exit_statuses_are_those_of_the_door() -> None:
 
 
 def test_the_signals_are_those_that_the_daemon_handles() -> None:
-    handled = re.findall(r"signal\.signal\(signal\.(SIG\w+)", inspect.getsource(docker_updater.SystemClock))
+    handled = re.findall(r"signal\.signal\(signal\.(SIG\w+)", inspect.getsource(SystemClock))
     assert sorted(column("Signals")) == sorted(handled)
 
 

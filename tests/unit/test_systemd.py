@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from docker_updater import SystemClock
+from updater_core.clock import SystemClock
 from updater_core.systemd import Manager
 
 ME = 4711

@@ -1,0 +1,156 @@
+"""Everything put together: the configuration read, its libraries' environment set, the World made, the lock taken."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from updater_core import config_utils, files, logging_utils, notifiers, progress, state_utils
+from updater_core.clock import SystemClock
+from updater_core.compose_utils import DockerCompose
+from updater_core.docker_utils import DockerEngine
+from updater_core.errors import ConfigError
+from updater_core.journal import JournalFolder
+from updater_core.logging_utils import LogEvent, log_event
+from updater_core.metrics_utils import Metrics
+from updater_core.models import Config, Credential, Settings
+from updater_core.notifiers.outbox import Outbox
+from updater_core.protocols import Progress
+from updater_core.registries import Registries
+from updater_core.state_records import State
+from updater_core.world import LOG, World
+
+
+def load_config(environment: Mapping[str, str]) -> Config:
+    """The configuration that CONFIG_FILE names, under `environment` and the `.env` beside the file.
+
+    What libraries read from the process (AWS, Google, proxies, the engine) is put there; `environment` is what the
+    process was born with, without such additions, so that a reload sees a changed `.env`. ConfigError with every
+    problem.
+    """
+    path = config_utils.default_config_path(environment)
+    merged = config_utils.read_environment(environment, config_utils.default_dotenv_path(path, environment))
+    path = config_utils.default_config_path(merged)
+    wanted = config_utils.vendor_environment(merged)
+    for name in config_utils.vendor_environment(os.environ).keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update(wanted)
+    config = config_utils.load(path, merged)
+    for service in config.services:
+        registry = service.registry
+        logging_utils.protect(registry.password, registry.aws_secret_access_key, registry.aws_session_token)
+    logging_utils.protect(*config.settings.notify_urls)
+    if problems := notifiers.problems(config.settings):
+        raise ConfigError(problems)
+    return config
+
+
+def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> World:
+    """Everything put together. `is_reading`: nothing on the disk is touched, a damaged state stays where it is."""
+    settings = config.settings
+    path, state = _remembered(settings, clock, is_reading=is_reading)
+    metrics = Metrics(enabled=settings.metrics_port is not None and not is_reading)
+    metrics.start_from(state.counters)
+    world = World(
+        config=config,
+        state=state,
+        state_path=path,
+        engine=DockerEngine(os.environ.get("DOCKER_HOST")),
+        compose=DockerCompose(os.environ, settings.compose_timeout_seconds),
+        registries=_registries(settings, clock, metrics, state.rests),
+        journal=JournalFolder(path.parent / "journal"),
+        outboxes=_outboxes(settings, path.parent),
+        metrics=metrics,
+        clock=clock,
+        progress=None if is_reading else _progress(clock),
+    )
+    if not is_reading:
+        world.journal.clear_strays()
+        for outbox in world.outboxes.values():
+            outbox.clear_strays()
+    return world
+
+
+def rewire(world: World, config: Config, clock: SystemClock) -> None:
+    """Take a changed configuration into a world that goes on: state, journal and what registries asked for stay."""
+    settings = config.settings
+    if address_of(config) != address_of(world.config):
+        world.metrics = Metrics(enabled=settings.metrics_port is not None)
+        world.metrics.start_from(world.state.counters)
+    world.config = config
+    world.compose = DockerCompose(os.environ, settings.compose_timeout_seconds)
+    world.registries = _registries(settings, clock, world.metrics, world.registries.rests())
+    world.outboxes = _outboxes(settings, world.folder)
+
+
+def address_of(config: Config) -> tuple[str, int | None]:
+    """Where to listen; no port: nowhere."""
+    return config.settings.metrics_host, config.settings.metrics_port
+
+
+def _remembered(settings: Settings, clock: SystemClock, *, is_reading: bool) -> tuple[Path, State]:
+    """Where the state lies and what it says; what is wrong with either is said."""
+    path, note = state_utils.resolve_state_path(Path(settings.state_file))
+    folder = Path(settings.state_backup_dir) if settings.state_backup_dir else None
+    loaded = state_utils.peek(path, folder) if is_reading else state_utils.load(path, folder, clock.now())
+    for text in (note, loaded.problem):
+        if text:
+            log_event(LOG, logging.WARNING, LogEvent.STATE_RESTORED, text)
+    return path, loaded.state
+
+
+def _progress(clock: SystemClock) -> Progress:
+    """What hears each progress message of a pull: the service manager, and the terminal where there is one."""
+    shown = progress.for_stream(sys.stderr)
+
+    def hear(message: Mapping[str, Any]) -> None:
+        clock.beat()
+        if shown is not None:
+            shown(message)
+
+    return hear
+
+
+def _outboxes(settings: Settings, folder: Path) -> dict[str, Outbox]:
+    return {name: Outbox(folder / "outbox" / name) for name, _ in notifiers.active(settings)}
+
+
+def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, rests: Mapping[str, datetime]) -> Registries:
+    hub = None
+    if settings.docker_hub_username and settings.docker_hub_password:
+        hub = Credential(settings.docker_hub_username, settings.docker_hub_password)
+    folder = os.environ.get("DOCKER_CONFIG")
+
+    def requested(registry: str, kind: str, result: str) -> None:
+        clock.beat()
+        metrics.requested(registry, kind, result)
+
+    return Registries(
+        hub_credential=hub,
+        docker_config_dir=Path(folder) if folder else None,
+        clock=clock,
+        on_request=requested,
+        rests=rests,
+    )
+
+
+@contextlib.contextmanager
+def only_instance(config: Config, clock: SystemClock) -> Iterator[None]:
+    """Be the only updater of this state for the length of a block. LockHeld where another one is."""
+    descriptor = files.acquire_lock(lock_path(config), clock=clock)
+    try:
+        yield
+    finally:
+        files.release_lock(descriptor)
+
+
+def lock_path(config: Config) -> Path:
+    """The file that the updater of this state holds locked, with its process id in it."""
+    path, _ = state_utils.resolve_state_path(Path(config.settings.state_file))
+    return path.with_name(f"{path.name}.lock")
