@@ -66,13 +66,22 @@ def tag_old(plan: Plan, tools: Tools) -> None:
 
 def release_holds(plan: Plan, keep: frozenset[str], tools: Tools) -> None:
     """Let go of this service's images that are not to be kept. One that we brought, and that no container uses, is
-    removed with its names in the target's repository; one that was there before us only loses our name."""
+    removed with its names in the target's repository; one that was there before us only loses our name, and not even
+    that where it would go with it."""
     for name, image_id in tools.engine.held(_hold_prefix(plan.name)).items():
-        if image_id in keep:
+        if image_id in keep or (BROUGHT not in name and _lives_by(name, tools.engine.image(image_id))):
             continue
         tools.engine.untag(name)
         if BROUGHT in name and image_id not in {container.image_id for container in tools.engine.compose_containers()}:
             _remove_brought(image_id, plan, tools)
+
+
+def _lives_by(name: str, image: Image | None) -> bool:
+    """Whether an image would go with this name: the last one, where no digest keeps it. In containerd's store (an
+    image's id is the digest of its index there) a digest is no name of its own."""
+    if image is None or set(image.repo_tags) - {name}:
+        return False
+    return not image.repo_digests or any(digest.endswith(f"@{image.id}") for digest in image.repo_digests)
 
 
 def _remove_brought(image_id: str, plan: Plan, tools: Tools) -> None:

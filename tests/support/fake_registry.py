@@ -505,6 +505,7 @@ def kind_of(method: str, path: str) -> str:
 def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - a class in a closure
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        default_request_version = "HTTP/1.1"  # a TLS hello is answered with a status line, as engines expect of http
         disable_nagle_algorithm = True
 
         def _serve(self) -> None:

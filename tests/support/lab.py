@@ -141,7 +141,8 @@ class Shop:
         client = self.client
         for name in self._image_names(client):
             if name.startswith(HOLD_PREFIX):
-                client.api.remove_image(name)
+                with suppress(docker.errors.ImageNotFound):  # containerd's store lists a digest that goes with its tag
+                    client.api.remove_image(name)
         client.close()
 
     def _image_names(self, client: docker.DockerClient, filters: Mapping[str, str] | None = None) -> list[str]:

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import docker
 
 from tests.support.lab import until
 
+# With the folder $2 at the same place in the system $1, make that the root of this process alone, and become the rest.
+# (A chroot would not do: what is run in a container later starts from the real root of the mount namespace.)
+_ENTER = """
+mount --bind "$1" "$1"
+mkdir -p "$1$2" "$1/before"
+mount --bind "$2" "$1$2"
+for place in proc sys dev; do mount --rbind "/$place" "$1/$place"; done
+cd "$1"
+pivot_root . before
+umount --lazy /before
+shift 2
+exec "$@"
+"""
+
 
 class PrivateEngine:
-    """Start it, kill it, start it again. Its containers need `network_mode: none`."""
+    """Start it, kill it, start it again. Its containers need `network_mode: none`.
 
-    def __init__(self) -> None:
+    `root`: a folder with a system whose engine is to run, in place of this machine's; `settings`: its daemon.json.
+    """
+
+    def __init__(self, root: Path | None = None, settings: Mapping[str, Any] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="dau-"))  # short: socket paths may have 108 characters
-        (self.folder / "daemon.json").write_text("{}")
+        (self.folder / "daemon.json").write_text(json.dumps(settings or {}))
+        self._root = root
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
 
@@ -33,13 +54,21 @@ class PrivateEngine:
             (self.folder / stale).unlink(missing_ok=True)
         log = (self.folder / "log").open("ab")
         argv = [
-            "dockerd", "--config-file", str(self.folder / "daemon.json"), "--data-root", str(self.folder / "data"),
-            "--exec-root", str(self.folder / "exec"), "--pidfile", str(self.folder / "pid"), "-H", self.host,
+            *self._entry(), "dockerd", "--config-file", str(self.folder / "daemon.json"),
+            "--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec"),
+            "--pidfile", str(self.folder / "pid"), "-H", self.host,
             "--bridge", "none", "--iptables=false", "--ip6tables=false",
         ]  # fmt: skip
         self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
         self._starts += 1
         until(self.answers, 60, "the private engine answers")
+
+    def _entry(self) -> list[str]:
+        if self._root is None:
+            return []
+        path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        shell = ["unshare", "--mount", "--propagation", "private", "env", path, "sh", "-euc", _ENTER, "enter"]
+        return [*shell, str(self._root), str(self.folder)]
 
     def answers(self) -> bool:
         try:

@@ -9,19 +9,17 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from tests.support import debian
 from tests.support.lab import ROOT, until
 
 _IMAGE = "dau-test-systemd"
@@ -145,7 +143,7 @@ def _compose_plugin() -> Path:
 
 def _image() -> str:
     """The name of the image, which is made where it is not there. One process at a time makes it."""
-    suite = _release()["VERSION_CODENAME"]
+    suite = debian.codename()
     base = f"{_IMAGE}:base-{_mark(suite, _PACKAGES, str(_RECIPE))}"
     whole = f"{_IMAGE}:{_mark(base, (ROOT / 'requirements.txt').read_text())}"
     with (Path(tempfile.gettempdir()) / f"{_IMAGE}.lock").open("w") as lock:
@@ -159,18 +157,9 @@ def _image() -> str:
 
 
 def _make_base(name: str, suite: str) -> None:
-    if shutil.which("debootstrap") is None:
-        message = "no debootstrap to make the test machine with; install the package debootstrap"
-        pytest.fail(message) if os.environ.get("DAU_REQUIRE_ENGINE") == "1" else pytest.skip(message)
     with tempfile.TemporaryDirectory(prefix="dau-test-", dir="/var/tmp") as folder:
         root = Path(folder) / "root"
-        argv = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", suite, str(root), _mirror(suite)]
-        done = subprocess.run(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=_with_proxy()
-        )
-        assert done.returncode == 0, done.stdout[-3000:]
-        for place in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
-            shutil.rmtree(root / place, ignore_errors=True)
+        debian.make_root(root, suite, _PACKAGES)
         for unit in _HIDDEN:
             (root / "etc/systemd/system" / unit).unlink(missing_ok=True)
             (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
@@ -212,30 +201,3 @@ def _is_there(image: str) -> bool:
 
 def _mark(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
-
-
-def _release() -> dict[str, str]:
-    lines = Path("/etc/os-release").read_text().splitlines()
-    return {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
-
-
-def _mirror(suite: str) -> str:
-    """Where this machine itself gets its packages."""
-    places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    texts = [place.read_text() for place in places if place.is_file()]
-    plain = [found[1] for text in texts for found in re.finditer(rf"^deb (?:\[.*?\] )?(\S+) {suite} ", text, re.M)]
-    stanzas = [
-        stanza for text in texts for stanza in text.split("\n\n") if re.search(rf"^Suites:.*\b{suite}\b", stanza, re.M)
-    ]
-    listed = [found[1] for stanza in stanzas if (found := re.search(r"^URIs:\s*(\S+)", stanza, re.M))]
-    found_here = [*plain, *listed]
-    if not found_here:
-        raise AssertionError(f"the apt sources of this machine name no mirror for {suite}")
-    return found_here[0]
-
-
-def _with_proxy() -> dict[str, str]:
-    """The environment, with apt's own proxy where it has one."""
-    words: Sequence[str] = ("apt-config", "dump", "--format", "%v%n", "Acquire::http::Proxy")
-    said = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
-    return {**os.environ, **({"http_proxy": said} if said and "http_proxy" not in os.environ else {})}
