@@ -558,7 +558,7 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{\n  "services": [],\n}', "line 3, column 1: not JSON"),
+        ('{\n  "services": []\n  "log_level": "INFO"\n}', "line 3, column 3: not JSON"),
         ("", "line 1, column 1: not JSON"),
         (b'{"services": "\xff"}', "not UTF-8 text"),
         ("[" * 100_000, "nesting beyond all bounds"),
