@@ -207,7 +207,7 @@ def test_a_refusal_leaves_it_to_our_own_clock_for_the_day(
 
 
 @EACH
-@pytest.mark.parametrize("body", [b"<html>", b"5", b'{"tags": 5}', b'"text"'])
+@pytest.mark.parametrize("body", [b"<html>", b"5", b'{"tags": 5}', b'{"tags": {}}', b'"text"'])
 def test_what_is_no_list_is_an_error(
     body: bytes, settings: RegistrySettings, fake: FakeRegistry, registries: Registries
 ) -> None:

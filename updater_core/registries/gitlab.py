@@ -13,7 +13,7 @@ from typing import Any
 from updater_core.models import ImageRef, RegistrySettings
 from updater_core.registries.auth import Access
 from updater_core.registries.oci import OciRegistry, next_link
-from updater_core.registries.push_times import Page, TagApi, TimedRegistry, following, moment, tag_of
+from updater_core.registries.push_times import Page, TagApi, TimedRegistry, following, moment, rows_of, tag_of
 from updater_core.registries.session import Session, site_of
 from updater_core.registries.transport import Answer, Request
 
@@ -34,11 +34,8 @@ def _ask(session: Session, access: Access, request: Request) -> Answer:
 
 
 def _read(url: str, answer: Answer) -> Page:
-    rows = json.loads(answer.body)
-    if not isinstance(rows, list):
-        raise ValueError("it is no list")
-    found = [row for row in rows if isinstance(row, dict)]
-    tags = tuple(tag for row in found for tag in tag_of(row.get("name"), row.get("digest"), _published(row)))
+    rows = rows_of(json.loads(answer.body))
+    tags = tuple(tag for row in rows for tag in tag_of(row.get("name"), row.get("digest"), _published(row)))
     return Page(tags, following(url, next_link(answer.headers.get("link", ""))))
 
 
@@ -48,4 +45,4 @@ def _published(row: dict[str, Any]) -> datetime | None:
     return max((each for each in moments if each), default=None)
 
 
-_API = TagApi(_first_url, _ask, _read, lambda _oci, _reference: True)
+_API = TagApi(_first_url, _ask, _read)

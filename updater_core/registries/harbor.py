@@ -16,7 +16,7 @@ from urllib.parse import quote
 from updater_core.models import ImageRef, RegistrySettings, Tag
 from updater_core.registries.auth import Access, basic_header
 from updater_core.registries.oci import OciRegistry, next_link
-from updater_core.registries.push_times import Page, TagApi, TimedRegistry, following, moment, tag_of
+from updater_core.registries.push_times import Page, TagApi, TimedRegistry, following, moment, rows_of, tag_of
 from updater_core.registries.session import Session, site_of
 from updater_core.registries.transport import Answer, Request
 
@@ -56,10 +56,7 @@ def _ask(session: Session, access: Access, request: Request) -> Answer:
 
 
 def _read(url: str, answer: Answer) -> Page:
-    rows = json.loads(answer.body)
-    if not isinstance(rows, list):
-        raise ValueError("it is no list")
-    tags = tuple(tag for row in rows if isinstance(row, dict) for tag in _tags(row))
+    tags = tuple(tag for row in rows_of(json.loads(answer.body)) for tag in _tags(row))
     return Page(tags, following(url, next_link(answer.headers.get("link", ""))))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from updater_core.errors import AuthFailed, RateLimited, RegistryError
@@ -34,12 +35,17 @@ class TagApi:
     """A vendor's list of tags: where it begins, who asks for it, and how an answer reads.
 
     `applies`: whether the registry has it, by what is known of it without a further question. `read` takes the page's
-    address and its answer, and raises ValueError where that is no such list."""
+    address and its answer, and raises ValueError where that is no such list. `place`: where the API lives, if not
+    beside the registry. `may_refuse`: a refusal only means that our own clock counts. `kind` is for the metrics.
+    """
 
     first_url: Callable[[Access], str]
     ask: Callable[[Session, Access, Request], Answer]
     read: Callable[[str, Answer], Page]
-    applies: Callable[[OciRegistry, ImageRef], bool]
+    applies: Callable[[OciRegistry, ImageRef], bool] = lambda _oci, _reference: True
+    place: Callable[[Session, Access], Access] = lambda _session, access: access
+    may_refuse: bool = True
+    kind: str = "tags"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +77,15 @@ class TimedRegistry:
         return self.oci.check(reference)
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts with digests and push times, newest first; None where the API refuses.
+        """The tags that `wanted` accepts with digests and push times, newest first; None where the API may refuse, and
+        does.
 
-        As at Docker Hub, reading ends early only where pages come newest first and the reference's own tag was among
-        them. Raise RegistryError or one of its kinds where a page is missing."""
-        access = self.session.access(self.oci.site, reference.repository)
+        Reading ends early only where nothing newer than the reference's own tag can follow: every page so far came
+        newest first, and that tag, accepted too, has been among them. Without a tag in the reference there is no such
+        end: who wants older tags as well asks for the repository. Raise RegistryError or one of its kinds where a page
+        is missing.
+        """
+        access = self.api.place(self.session, self.session.access(self.oci.site, reference.repository))
         refused = ("no push times", access, self.session.clock.now().date())
         if self.session.kept.knows(refused) or not self.api.applies(self.oci, reference):
             return None
@@ -111,6 +121,8 @@ class TimedRegistry:
         try:
             page = self.session.once.get(("push times", access, url), lambda: self._ask_page(access, url))
         except AuthFailed:
+            if not self.api.may_refuse:
+                raise
             page = None
         except RegistryError as error:
             if number == 1 or isinstance(error, RateLimited):
@@ -121,9 +133,9 @@ class TimedRegistry:
         return page
 
     def _ask_page(self, access: Access, url: str) -> Page | None:
-        request = Request(url, "tags", f"{access.repository}: tags", longest_bytes=LONGEST_PAGE_BYTES)
+        request = Request(url, self.api.kind, f"{access.repository}: tags", longest_bytes=LONGEST_PAGE_BYTES)
         answer = self.api.ask(self.session, access, request)
-        if answer.status in (401, 403, 404):
+        if answer.status in (401, 403, 404) and self.api.may_refuse:
             return None
         if answer.status != 200:
             raise problem(access, answer, "tags")
@@ -134,6 +146,13 @@ class TimedRegistry:
         if page.next_url and not same_origin(page.next_url, access.base):
             raise _incomplete(access, f"it goes on at {urlsplit(page.next_url).netloc}")
         return page
+
+
+def rows_of(answer: object) -> list[dict[str, Any]]:
+    """The rows of a list that an API gave; ValueError for what is no list, so that it never passes for an empty one."""
+    if not isinstance(answer, list):
+        raise ValueError("it is no list")
+    return [row for row in answer if isinstance(row, dict)]
 
 
 def tag_of(name: object, digest: object, pushed_at: datetime | None) -> Iterator[Tag]:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from updater_core.models import ImageRef, RegistrySettings
 from updater_core.registries.auth import Access
 from updater_core.registries.oci import OciRegistry
-from updater_core.registries.push_times import Page, TagApi, TimedRegistry, tag_of
+from updater_core.registries.push_times import Page, TagApi, TimedRegistry, rows_of, tag_of
 from updater_core.registries.session import Session, site_of
 from updater_core.registries.transport import Answer, Request
 
@@ -36,7 +36,7 @@ def _ask(session: Session, _: Access, request: Request) -> Answer:
 
 def _read(url: str, answer: Answer) -> Page:
     body = json.loads(answer.body)
-    rows = [row for row in body["tags"] if isinstance(row, dict)]
+    rows = rows_of(body["tags"])
     tags = tuple(tag for row in rows for tag in tag_of(row.get("name"), row.get("manifest_digest"), _since(row)))
     page, number = url.rpartition("=")[::2]
     return Page(tags, f"{page}={int(number) + 1}" if body.get("has_additional") is True else None)
@@ -47,4 +47,4 @@ def _since(row: dict[str, Any]) -> datetime | None:
     return datetime.fromtimestamp(int(since), UTC) if re.fullmatch(r"[1-9]\d{0,10}", since) else None
 
 
-_API = TagApi(_first_url, _ask, _read, lambda _oci, _reference: True)
+_API = TagApi(_first_url, _ask, _read)
