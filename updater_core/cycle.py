@@ -196,7 +196,7 @@ def record(world: World, outcome: Outcome, started: datetime) -> None:
     repeats the later ones and loses nothing."""
     now = world.clock.now()
     before = world.state
-    world.state = state_records.record_outcome(before, outcome, started, now)
+    world.state = state_records.record_outcome(before, outcome, started, now, world.steps.taken(now))
     if world.state is not before:
         _log_outcome(outcome, (now - started).total_seconds())
         _count(world.metrics, outcome)

@@ -144,7 +144,8 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The world as the story sees it. `credential` finds what a pull for a plan needs; `tell` is for people."""
+    """The world as the story sees it. `credential` finds what a pull for a plan needs; `tell` is for people; `reached`
+    hears of each step as it begins, and whether it is one of the way back."""
 
     engine: Engine
     compose: Compose
@@ -153,4 +154,5 @@ class Tools:
     clock: Clock
     credential: Callable[[Plan], Credential | None]
     tell: Callable[[Step, str], None]
+    reached: Callable[[Step, bool], None]
     progress: Progress | None = None

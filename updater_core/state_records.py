@@ -28,9 +28,11 @@ from updater_core.models import (
     Update,
 )
 from updater_core.reference import parse
+from updater_core.step_times import StepTaken
 
 GENERATIONS_KEPT = 2
 CHANGES_KEPT = 20
+STEPS_KEPT_OF = 5  # a service's latest changes; of older ones the whole duration tells enough
 QUARANTINE_KEPT = 10
 DIGESTS_KEPT = 10
 OWNER_ROLLBACK = "owner_rollback"  # a plan's kind
@@ -78,6 +80,7 @@ class Change:
     reason: str
     detail: str = ""
     duration_seconds: float = 0.0
+    steps: tuple[StepTaken, ...] = ()  # of the run that ended it; none of a change that is old
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +225,9 @@ def announce(state: State, name: str) -> State:
 _NOBODYS_FAULT = {Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK}
 
 
-def record_outcome(state: State, outcome: Outcome, started: datetime, now: datetime) -> State:
+def record_outcome(
+    state: State, outcome: Outcome, started: datetime, now: datetime, steps: tuple[StepTaken, ...] = ()
+) -> State:
     """The state after an update that was tried; the same state where this plan's outcome is recorded already.
 
     Committed: the generations move on, failures are forgotten, and so is the quarantine of older digests under the
@@ -234,9 +239,13 @@ def record_outcome(state: State, outcome: Outcome, started: datetime, now: datet
     if any(change.plan_id == plan.id for change in service.changes):
         return state
     service = _settled(service, outcome, now)
-    change = _change(outcome, started, now)
-    service = replace(service, changes=(change, *service.changes)[:CHANGES_KEPT])
+    change = replace(_change(outcome, started, now), steps=steps)
+    service = replace(service, changes=_history((change, *service.changes)))
     return count(with_service(state, plan.name, service), _counter(outcome))
+
+
+def _history(newest: tuple[Change, ...]) -> tuple[Change, ...]:
+    return newest[:STEPS_KEPT_OF] + tuple(replace(each, steps=()) for each in newest[STEPS_KEPT_OF:CHANGES_KEPT])
 
 
 def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceState:

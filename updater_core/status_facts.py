@@ -251,6 +251,7 @@ def _change(facts: Facts, service: str, change: Change) -> ChangeView:
         reason=change.reason,
         detail=_cut(facts.clean(change.detail)),
         duration_seconds=change.duration_seconds,
+        steps=change.steps,
     )
 
 

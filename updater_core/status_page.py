@@ -14,6 +14,7 @@ from html import escape
 from updater_core.codec import encode
 from updater_core.status_style import STYLE
 from updater_core.status_view import ChangeView, Level, RegistryView, ServiceView, View, WindowView
+from updater_core.step_times import StepTaken
 
 REFRESH_SECONDS = 60
 _NAME = "Docker Auto-Updater"
@@ -218,8 +219,22 @@ def _change_row(change: ChangeView, now: datetime) -> tuple[str, ...]:
         f"<code>{_short(change.from_reference)}</code>",
         f"<code>{_short(change.to_reference)}</code>{kind}",
         f"<code>{escape(change.reason)}</code> {escape(change.detail)}",
-        _span(change.duration_seconds),
+        f"{_took(change.duration_seconds)}{_steps(change.steps)}",
     )
+
+
+def _steps(steps: Sequence[StepTaken]) -> str:
+    """Each step with its time, folded away; the way back in a list of its own. Nothing where none is known."""
+    if not steps:
+        return ""
+    ways = ("", [one for one in steps if not one.is_back]), ("Way back", [one for one in steps if one.is_back])
+    lists = "".join(_way(title, taken) for title, taken in ways if taken)
+    return f" <details><summary>{len(steps)} step{'s' if len(steps) > 1 else ''}</summary>{lists}</details>"
+
+
+def _way(title: str, taken: Sequence[StepTaken]) -> str:
+    items = "".join(f"<li><code>{one.step}</code> {_took(one.seconds)}</li>" for one in taken)
+    return f'{f"<p>{title}</p>" if title else ""}<ol class="steps">{items}</ol>'
 
 
 def _hosts(view: View) -> str:
@@ -362,6 +377,20 @@ def _span(seconds: float) -> str:
             count = int(seconds // size)
             return f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''}"
     return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
+
+
+def _took(seconds: float) -> str:
+    """How long something took, exact enough to compare.
+
+    >>> _took(0.04), _took(3.21), _took(12.3), _took(59.6), _took(150), _took(3700)
+    ('0.0 s', '3.2 s', '12 s', '1 min 0 s', '2 min 30 s', '1 h 1 min')
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _small(text: str) -> str:

@@ -36,7 +36,8 @@ h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; }
 h3 { font-size: 1rem; margin: 0; }
 p { margin: .2rem 0; }
 a { color: var(--link); }
-a:focus-visible, [tabindex]:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
+a:focus-visible, summary:focus-visible, [tabindex]:focus-visible { outline: 3px solid var(--link); }
+a:focus-visible, summary:focus-visible, [tabindex]:focus-visible { outline-offset: 2px; }
 small { color: var(--soft); font-size: .85rem; }
 .skip { position: absolute; left: -99rem; }
 .skip:focus { position: static; }
@@ -72,6 +73,11 @@ td.words { min-width: 14rem; }
 th small, td small { font-size: .8rem; font-weight: 400; }
 th small, td small, dd small { display: block; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .9em; overflow-wrap: anywhere; }
+summary { color: var(--link); font-size: .85rem; cursor: pointer; padding: .3rem 0; white-space: nowrap; }
+details p { color: var(--soft); font-size: .85rem; margin: .4rem 0 0; }
+.steps { list-style: none; margin: 0; padding: 0; font-size: .85rem; }
+.steps li { display: flex; justify-content: space-between; gap: .75rem; white-space: nowrap; }
+.steps li { width: 8.5rem; }
 footer { color: var(--soft); padding-top: 2rem; padding-bottom: 2rem; font-size: .9rem; }
 footer a, header a { display: inline-block; padding: .35rem 0; margin-right: 1rem; }
 @media (max-width: 46rem) {

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from updater_core.models import Config
 from updater_core.state_records import State
-from updater_core.step_times import StepAtHand
+from updater_core.step_times import StepAtHand, StepTaken
 
 
 class Level(StrEnum):
@@ -116,7 +116,7 @@ class ServiceView:
 
 @dataclass(frozen=True, slots=True)
 class ChangeView:
-    """One update or rollback that was tried; `outcome` as in the state."""
+    """One update or rollback that was tried; `outcome` and `steps` as in the state."""
 
     at: datetime
     service: str
@@ -129,6 +129,7 @@ class ChangeView:
     reason: str
     detail: str
     duration_seconds: float
+    steps: tuple[StepTaken, ...]
 
 
 @dataclass(frozen=True, slots=True)

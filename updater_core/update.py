@@ -41,15 +41,15 @@ _INTERRUPTED = Cause(Step.JOURNAL, Reason.INTERRUPTED, "the updater or the host 
 
 def apply(plan: Plan, tools: Tools) -> Outcome:
     """Carry out `plan`; end on the new release proven, or on the old one proven."""
-    step = Step.HOLD
+    step = _at(Step.HOLD, tools)
     try:
         tools.tell(step, f"keeping {plan.moves[0].old_reference} at hand")
         images.hold_old_images(plan, tools)
-        step = Step.PULL
+        step = _at(Step.PULL, tools)
         tools.tell(step, f"pulling {plan.target.text}")
         plan = images.fetch(plan, tools)
         images.heed_stop(tools)
-        step = Step.PROVE
+        step = _at(Step.PROVE, tools)
         _write(PREPARED, plan, None, tools)
         staged = edits.prove(plan, tools)
     except UpdaterError as error:
@@ -58,20 +58,20 @@ def apply(plan: Plan, tools: Tools) -> Outcome:
 
 
 def _go_forward(plan: Plan, staged: Sequence[Staged], tools: Tools) -> Outcome:
-    step = Step.JOURNAL
+    step = _at(Step.JOURNAL, tools)
     try:
         _write(APPLYING, plan, None, tools)
-        step = Step.EDIT
+        step = _at(Step.EDIT, tools)
         edits.replace_files(staged, tools)
         images.tag_new(plan, tools)
-        step = Step.RESTART
+        step = _at(Step.RESTART, tools)
         tools.tell(step, f"restarting {_services(plan)}")
         restart(plan, tools)
-        step = Step.GATE
+        step = _at(Step.GATE, tools)
         gate.gate_new(plan, tools)
-        step = Step.VERIFY
+        step = _at(Step.VERIFY, tools)
         notes = gate.verify_new(plan, tools)
-        step = Step.COMMIT
+        step = _at(Step.COMMIT, tools)
         _write(COMMITTED, plan, None, tools)
     except UpdaterError as error:
         edits.discard(staged, tools)
@@ -82,9 +82,9 @@ def _go_forward(plan: Plan, staged: Sequence[Staged], tools: Tools) -> Outcome:
 
 def roll_back(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
     """Put the old release back, whatever has been done of the new one. Repeatable: each step looks before it acts."""
-    tools.tell(Step.RESTART, f"going back to {plan.moves[0].old_reference}: {cause.message}")
+    step = _at(Step.EDIT, tools, is_back=True)
+    tools.tell(step, f"going back to {plan.moves[0].old_reference}: {cause.message}")
     _write_if_possible(ROLLING_BACK, plan, cause, tools)
-    step = Step.EDIT
     try:
         left = edits.put_files_back(plan, tools)
         for path, why in left.items():
@@ -93,7 +93,7 @@ def roll_back(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
         step = Step.RESTART
         with edits.stand_in(plan, left, tools) as standing:
             _restart_old_and_gate(standing, cause, tools)
-        step = Step.VERIFY
+        step = _at(Step.VERIFY, tools, is_back=True)
         gate.verify_old(plan, tools)
     except EngineUnavailable:
         raise
@@ -157,7 +157,9 @@ def _restart_old_and_gate(plan: Plan, cause: Cause, tools: Tools) -> None:
     may_be_stopping = cause.step in (Step.JOURNAL, Step.RESTART)
     for is_last in (False, False, True):
         try:
+            _at(Step.RESTART, tools, is_back=True)
             restart(plan, tools)
+            _at(Step.GATE, tools, is_back=True)
             gate.gate_old(plan, tools, may_be_stopping=may_be_stopping)
         except EngineUnavailable:
             raise
@@ -197,6 +199,12 @@ def _finish(outcome: Outcome, tools: Tools) -> Outcome:
     with suppress(UpdaterError):
         images.release_holds(plan, frozenset(keep), tools)
     return outcome
+
+
+def _at(step: Step, tools: Tools, *, is_back: bool = False) -> Step:
+    """The update comes to this step: say so, and return it."""
+    tools.reached(step, is_back)
+    return step
 
 
 def _write(phase: str, plan: Plan, cause: Cause | None, tools: Tools, rollback: Cause | None = None) -> None:

@@ -65,7 +65,11 @@ def tools(world: World, name: str) -> Tools:
         world.steps.heard(name, step, text, world.clock.now())
         log_event(LOG, logging.INFO, LogEvent.UPDATE_STEP, f"{step}: {text}", service=name, step=step.value)
 
-    return Tools(world.engine, world.compose, world.hand, world.journal, world.clock, credential, tell, world.progress)
+    def reached(step: Step, is_back: bool) -> None:
+        world.steps.reached(name, step, world.clock.now(), is_back=is_back)
+
+    host = world.engine, world.compose, world.hand, world.journal, world.clock
+    return Tools(*host, credential, tell, reached, world.progress)
 
 
 @contextlib.contextmanager

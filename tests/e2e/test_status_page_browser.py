@@ -174,14 +174,34 @@ def test_the_style_is_let_in_by_its_hash_and_follows_light_and_dark(browser: Bro
 
 @pytest.mark.parametrize("width", [360, 500, 736])
 def test_nothing_sticks_out_on_a_narrow_screen(browser: Browser, tmp_path: Path, width: int) -> None:
-    """A window is never narrower than 500 pixels, so the page stands in a frame."""
-    (tmp_path / "page.html").write_text(status_html(view_of(mixed())), encoding="utf-8")
-    frame = f'<body style="margin:0"><iframe src="page.html" style="border:0" width="{width}" height="2600"></iframe>'
+    """A window is never narrower than 500 pixels, so the page stands in a frame; with all steps unfolded."""
+    page = status_html(view_of(mixed())).replace("<details>", "<details open>")
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    frame = f'<body style="margin:0"><iframe src="page.html" style="border:0" width="{width}" height="6800"></iframe>'
     (tmp_path / "frame.html").write_text(frame, encoding="utf-8")
-    picture = browser.picture(f"phone-{width}", f"file://{tmp_path}/frame.html", (max(width, 500), 2600))
+    picture = browser.picture(f"phone-{width}", f"file://{tmp_path}/frame.html", (max(width, 500), 6800))
     margin = {row[x] for row in picture for x in (*range(4), *range(width // 2 - 4, width // 2))}
     assert margin == {LIGHT}
     assert colours(picture)[RED] > 100
+
+
+@pytest.mark.parametrize("look", [(), IN_THE_DARK], ids=["light", "dark"])
+def test_the_steps_of_an_update_unfold_without_a_script(
+    browser: Browser, tmp_path: Path, look: tuple[str, ...]
+) -> None:
+    """What is folded away is there for the browser, and takes room only when it is opened."""
+    text = status_html(view_of(mixed()))
+    heights = []
+    for name, page in (("closed", text), ("open", text.replace("<details>", "<details open>"))):
+        (tmp_path / "page.html").write_text(page, encoding="utf-8")
+        url = f"file://{tmp_path}/page.html"
+        ground = DARK if look else LIGHT
+        picture = browser.picture(f"steps-{name}-{'dark' if look else 'light'}", url, (1280, 3200), *look)
+        heights.append(sum(set(row) != {ground} for row in picture))
+    assert heights[0] + 50 < heights[1]
+    shown = words(browser.dom(f"file://{tmp_path}/page.html"))
+    assert "9 steps hold 0.0 s pull 3.2 s prove 0.8 s" in shown
+    assert "gate 16 s Way back edit 0.0 s restart 1.3 s gate 8.9 s verify 0.1 s" in shown
 
 
 def test_where_all_is_well_it_is_green_and_where_it_is_not_there_is_no_green_verdict(
@@ -237,11 +257,16 @@ def test_it_shows_an_update_while_it_happens_and_after(shop: Shop, browser: Brow
         shown = words(browser.dom(url))
         assert "All is well" in shown
         assert f"{shop.name} ✓ updated" in shown
+        assert "9 steps hold " in shown
+        took = {step["step"]: step["seconds"] for step in change["steps"]}
+        assert [*took] == ["hold", "pull", "prove", "journal", "edit", "restart", "gate", "verify", "commit"]
+        assert sum(took.values()) == pytest.approx(change["duration_seconds"], abs=0.5)
         metrics = get(url + "metrics")
         assert 'docker_updater_update_duration_seconds_count{outcome="committed"} 1.0' in metrics
         gate = re.search(r'docker_updater_gate_duration_seconds_sum\{result="proven"\} ([\d.]+)', metrics)
         assert gate
         assert 4.5 < float(gate[1]) < change["duration_seconds"]
+        assert float(gate[1]) == pytest.approx(took["gate"], abs=0.01)
         assert get(url + "healthz").startswith("the last cycle ended at ")
     finally:
         daemon.terminate()

@@ -39,6 +39,7 @@ from updater_core.models import (
     RolledBack,
 )
 from updater_core.protocols import Tools
+from updater_core.step_times import StepTimes
 
 NAME = "registry.example/team/app"
 OLD, NEW = SimRelease("sha256:" + "a" * 64), SimRelease("sha256:" + "b" * 64)
@@ -83,15 +84,18 @@ class Stage:
         return Plan("p1", "shop", project, moves, target, OLD.digest, edits, gate, "newer")
 
     def tools(self, killer: Killer) -> Tools:
+        """What one process works with: a process that is new knows of no step yet."""
         self.host.killer = killer
+        self.steps, clock = StepTimes(), SimClock()
         return Tools(
             engine=SimEngine(self.host),
             compose=SimCompose(self.host),
             files=KillableFiles(killer),
             journal=KillableJournal(self.journal_folder, killer),
-            clock=SimClock(),
+            clock=clock,
             credential=lambda _: None,
             tell=lambda step, text: None,
+            reached=lambda step, is_back: self.steps.reached("shop", step, clock.now(), is_back=is_back),
         )
 
     def apply(self, killer: Killer | None = None) -> Outcome:
@@ -122,6 +126,11 @@ class Stage:
         assert not list(self.file.parent.glob(".*.dau-*"))
         held = {image for tag, image in host.tags.items() if tag.startswith(HOLD_PREFIX)}
         assert release.id in held or not held
+
+    def way(self) -> list[str]:
+        """The steps of the last process, in their order; those of the way back begin with `<`."""
+        taken = self.steps.taken(SimClock().now())
+        return [f"{'<' if one.is_back else ''}{one.step}" for one in taken]
 
     def effects(self) -> int:
         """How many effects an undisturbed run has."""
@@ -171,6 +180,40 @@ def test_an_undisturbed_update_ends_as_its_release_deserves(folders: Iterator[Pa
         assert isinstance(outcome, RolledBack)
         assert outcome.quarantine
         made.assert_whole(OLD)
+
+
+FORWARD = ["hold", "pull", "prove", "journal", "edit", "restart"]
+BACK = ["<edit", "<restart", "<gate", "<verify"]
+
+
+@pytest.mark.parametrize(
+    ("case", "way"),
+    [
+        ("new tag", [*FORWARD, "gate", "verify", "commit"]),
+        ("unhealthy", [*FORWARD, "gate", *BACK]),
+        ("cannot start", [*FORWARD, *BACK]),
+    ],
+)
+def test_each_step_is_heard_of_as_it_begins(folders: Iterator[Path], case: str, way: list[str]) -> None:
+    made = stage(folders, case)
+    made.apply()
+    assert made.way() == way
+
+
+def test_of_an_update_that_another_run_began_only_its_end_is_heard_of(folders: Iterator[Path]) -> None:
+    made = stage(folders, "unhealthy")
+    with pytest.raises(Killed):
+        made.apply(Killer(made_at(folders, "unhealthy", "compose start")))
+    assert made.way() == FORWARD
+    assert isinstance(made.recover(), RolledBack)
+    assert made.way() == BACK
+
+
+def made_at(folders: Iterator[Path], case: str, effect: str) -> int:
+    """Which effect of an undisturbed run is the first whose name holds this word."""
+    killer = Killer()
+    stage(folders, case).apply(killer)
+    return 1 + next(number for number, name in enumerate(killer.log) if effect in name)
 
 
 @pytest.mark.parametrize("case", CASES)

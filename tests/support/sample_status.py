@@ -10,7 +10,7 @@ from updater_core.reference import parse
 from updater_core.schedule import parse_windows
 from updater_core.state_records import Change, ServiceState, State, Status
 from updater_core.status_view import Facts, Pulse, Quota
-from updater_core.step_times import StepAtHand
+from updater_core.step_times import StepAtHand, StepTaken
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -35,6 +35,20 @@ def seen(reference: str, status: Status, reason: Reason | None = None, **fields:
 def change(plan_id: str, at: datetime, old: str, new: str, outcome: str = "committed", **fields: object) -> Change:
     known = {"reason": "update", "detail": f"{new} is the newest", "duration_seconds": 21.4}
     return Change(plan_id, at, "update", old, DIGEST, new, DIGEST, outcome, **{**known, **fields})  # type: ignore[arg-type]
+
+
+def way(begun: datetime, *steps: tuple[Step, float], is_back: bool = False) -> tuple[StepTaken, ...]:
+    """Steps of an update that follow each other, each with its seconds."""
+    begins = (begun + timedelta(seconds=sum(seconds for _, seconds in steps[:number])) for number in range(len(steps)))
+    return tuple(
+        StepTaken(step, moment, seconds, is_back) for (step, seconds), moment in zip(steps, begins, strict=True)
+    )
+
+
+FORWARD = ((Step.HOLD, 0.0), (Step.PULL, 3.21), (Step.PROVE, 0.84), (Step.JOURNAL, 0.01), (Step.EDIT, 0.02),
+           (Step.RESTART, 1.13), (Step.GATE, 15.7))  # fmt: skip
+PROVEN = (*FORWARD, (Step.VERIFY, 0.05), (Step.COMMIT, 0.44))
+BACK = ((Step.EDIT, 0.02), (Step.RESTART, 1.3), (Step.GATE, 8.9), (Step.VERIFY, 0.05))
 
 
 def well(count: int = 1) -> Facts:
@@ -78,7 +92,8 @@ def _services() -> tuple[ServiceConfig, ...]:
 
 
 def _calm() -> dict[str, ServiceState]:
-    committed = change("1", ago(hours=2), "nginx:1.26", "nginx:1.27")
+    steps = way(ago(hours=2, seconds=21.4), *PROVEN)
+    committed = change("1", ago(hours=2), "nginx:1.26", "nginx:1.27", steps=steps)
     return {
         "web": seen("nginx:1.27", Status.UPDATED, last_change=ago(hours=2), changes=(committed,)),
         "cache": seen(
@@ -101,9 +116,11 @@ def _calm() -> dict[str, ServiceState]:
 
 
 def _troubled() -> dict[str, ServiceState]:
+    there = ago(minutes=50, seconds=31.2)
+    steps = (*way(there, *FORWARD), *way(there + timedelta(seconds=20.9), *BACK, is_back=True))
     bad = change(
         "2", ago(minutes=50), "ghcr.io/acme/api:v1.4.2", "ghcr.io/acme/api:v1.5.0", "rolled_back",
-        reason="unhealthy", detail="api-1 is unhealthy: connection refused", duration_seconds=31.2,
+        reason="unhealthy", detail="api-1 is unhealthy: connection refused", duration_seconds=31.2, steps=steps,
     )  # fmt: skip
     lost = change(
         "3", ago(days=1, hours=2), "postgres:16.3", "postgres:17.0", "rollback_failed",

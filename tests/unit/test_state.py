@@ -35,7 +35,16 @@ from updater_core.models import (
     Step,
     Update,
 )
-from updater_core.state_records import ServiceState, State, Status, record_check, record_outcome, service_of
+from updater_core.state_records import (
+    STEPS_KEPT_OF,
+    ServiceState,
+    State,
+    Status,
+    record_check,
+    record_outcome,
+    service_of,
+)
+from updater_core.step_times import StepTaken
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 HUB = "docker.io/library/app"
@@ -256,6 +265,18 @@ def test_a_change_tells_from_where_to_where_and_how_long() -> None:
     assert (change.outcome, change.reason, change.duration_seconds) == ("rolled_back", "unhealthy", 7.0)
 
 
+def test_the_latest_changes_keep_their_steps_and_older_ones_their_duration() -> None:
+    steps = (StepTaken(Step.PULL, NOW, 3.2), StepTaken(Step.GATE, NOW, 9.0, is_back=True))
+    state = State()
+    for number in range(7):
+        now = NOW + timedelta(minutes=number)
+        state = record_outcome(state, Committed(plan(number)), now - timedelta(seconds=13), now, steps)
+    changes = service_of(state, "web").changes
+    assert [change.plan_id for change in changes[:2]] == ["plan-6", "plan-5"]
+    assert [change.steps for change in changes] == [steps] * STEPS_KEPT_OF + [()] * 2
+    assert {change.duration_seconds for change in changes} == {13.0}
+
+
 def test_outcomes_are_counted_for_the_metrics() -> None:
     state = after(
         Committed(plan(1)),
@@ -348,7 +369,9 @@ def test_what_left_the_configuration_is_forgotten() -> None:
 
 def full_state() -> State:
     """A state with a value in every field."""
-    state = after(Committed(plan(1)), RolledBack(plan(2, D2, D3), cause()), NotStarted(plan(3, D2, D4), cause()))
+    state = after(Committed(plan(1)), RolledBack(plan(2, D2, D3), cause()))
+    steps = (StepTaken(Step.HOLD, NOW, 0.2), StepTaken(Step.PULL, NOW, 1.0, is_back=True))
+    state = record_outcome(state, NotStarted(plan(3, D2, D4), cause()), NOW, NOW + timedelta(minutes=2), steps)
     state = record_check(
         state, "web", "app:latest", D2, Hold(Reason.WINDOW_CLOSED, "d", "r", image(digest=D4), until=NOW), now=NOW
     )
@@ -390,6 +413,18 @@ def test_a_state_comes_back_as_it_was_saved(path: Path) -> None:
     loaded = state_utils.load(path, None, NOW)
     assert loaded == state_utils.Loaded(replace(full_state(), saved_at=NOW))
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_state_from_before_steps_were_kept_is_taken_as_it_is(path: Path) -> None:
+    record = encode(full_state())
+    for change in record["services"]["web"]["changes"]:
+        del change["steps"]
+    path.parent.mkdir()
+    path.write_text(json.dumps({"version": 1, **record}))
+    loaded = state_utils.load(path, None, NOW)
+    changes = service_of(full_state(), "web").changes
+    assert loaded.problem is None
+    assert service_of(loaded.state, "web").changes == tuple(replace(change, steps=()) for change in changes)
 
 
 def test_a_first_start_has_an_empty_state_and_no_problem(path: Path) -> None:

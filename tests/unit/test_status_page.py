@@ -11,9 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sample_status import DIGEST, NIGHT, NOW, QUICK_GATE, ago, change, facts, mixed, seen, service, well
+from tests.support.sample_status import (
+    DIGEST,
+    NIGHT,
+    NOW,
+    QUICK_GATE,
+    ago,
+    change,
+    facts,
+    mixed,
+    seen,
+    service,
+    way,
+    well,
+)
 from updater_core import status_page
-from updater_core.models import Hours, Reason, Secret
+from updater_core.models import Hours, Reason, Secret, Step
 from updater_core.schedule import parse_windows
 from updater_core.state_records import ServiceState, Status
 from updater_core.status_facts import CHANGES_SHOWN, health_of, kind_of_change, patience_seconds, view_of
@@ -29,7 +42,7 @@ from updater_core.status_view import (
     View,
     WindowView,
 )
-from updater_core.step_times import StepAtHand
+from updater_core.step_times import StepAtHand, StepTaken
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -231,6 +244,28 @@ def test_the_history_is_that_of_all_services_newest_first_and_bounded() -> None:
     assert times[0] == NOW
 
 
+def test_an_update_in_the_history_unfolds_to_its_steps_and_their_times() -> None:
+    text = status_page.status_html(view_of(mixed()))
+    history = text.partition('id="history"')[2].partition("</section>")[0]
+    back, forward, unknown = history.partition("<tbody")[2].split("</tr>")[:3]
+    assert "21 s <details><summary>9 steps</summary>" in forward
+    assert re.findall(r"<li><code>(\w+)</code> ([^<]*)</li>", forward)[:2] == [("hold", "0.0 s"), ("pull", "3.2 s")]
+    assert ("gate", "16 s") in re.findall(r"<li><code>(\w+)</code> ([^<]*)</li>", forward)
+    assert "Way back" not in forward
+    there, _, way_back = back.partition("<p>Way back</p>")
+    assert re.findall(r"<li><code>(\w+)</code>", there)[-1] == "gate"
+    assert re.findall(r"<li><code>(\w+)</code>", way_back) == ["edit", "restart", "gate", "verify"]
+    assert "details" not in unknown, "steps that nobody knows are not made up"
+    assert "3 min 24 s" in unknown
+
+
+def test_what_this_run_has_only_ended_shows_the_way_back_alone() -> None:
+    ended = change("9", NOW, "a:1", "a:2", "rolled_back", steps=way(ago(seconds=9), (Step.GATE, 9.0), is_back=True))
+    given = facts((service("web", "a:1"),), {"web": seen("a:1", Status.ROLLED_BACK, changes=(ended,))})
+    text = status_page.status_html(view_of(given))
+    assert "1 step</summary><p>Way back</p><ol" in text
+
+
 def test_registries_are_shown_with_quota_and_rest() -> None:
     found = {registry.host: registry for registry in view_of(mixed()).registries}
     assert sorted(found) == ["ghcr.io", "registry-1.docker.io", "registry.example.com:5000"]
@@ -367,6 +402,8 @@ def test_the_json_twin_holds_the_same_facts() -> None:
     assert twin["services"][2]["target"] == f"redis:7.4.1@{DIGEST}"
     assert twin["services"][2]["until"] == "2026-11-24T02:00:00+00:00"
     assert twin["at_hand"]["step"] == "gate"
+    pull = {"step": "pull", "begun": "2026-11-23T05:59:38.600000+00:00", "seconds": 3.21, "is_back": False}
+    assert twin["changes"][1]["steps"][1] == pull
 
 
 def test_no_setting_and_so_no_secret_is_in_either() -> None:
@@ -391,6 +428,7 @@ def test_the_documented_keys_are_those_of_the_twin() -> None:
         key: re.findall(r"`(\w+)`", text) for cell, text in rows.items() for key in re.findall(r"`(\w+)`", cell)
     }
     assert set(documented) == {field.name for field in fields(View)}
+    assert re.findall(r"`(\w+)`", rows["`changes.steps`"]) == [field.name for field in fields(StepTaken)]
     kinds = {
         "verdict": Verdict, "pulse": Pulse, "window": WindowView, "services": ServiceView, "changes": ChangeView,
         "registries": RegistryView, "at_hand": StepAtHand,

@@ -1,4 +1,4 @@
-"""`step_times`: what the update under way is doing, and how long its gate took."""
+"""`step_times`: what the update under way is doing, and how long each of its steps took."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from updater_core.models import Step
-from updater_core.step_times import StepTimes
+from updater_core.step_times import STEPS_KEPT, StepTaken, StepTimes
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
@@ -16,39 +16,67 @@ def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def heard(*steps: tuple[Step, float]) -> StepTimes:
+def reached(*steps: tuple[Step, float], back: tuple[tuple[Step, float], ...] = ()) -> StepTimes:
     times = StepTimes()
     for step, seconds in steps:
-        times.heard("web", step, f"{step} at {seconds}", at(seconds))
+        times.reached("web", step, at(seconds))
+    for step, seconds in back:
+        times.reached("web", step, at(seconds), is_back=True)
     return times
 
 
 def test_the_step_at_hand_keeps_its_beginning_and_says_its_last_words() -> None:
-    hand = heard((Step.PULL, 1), (Step.GATE, 5), (Step.GATE, 9)).at_hand
-    assert hand is not None
+    times = reached((Step.PULL, 1), (Step.GATE, 5))
+    assert times.at_hand is not None
+    assert (times.at_hand.step, times.at_hand.text) == (Step.GATE, "")
+    times.heard("web", Step.GATE, "starting", at(7))
+    times.heard("web", Step.GATE, "stable for 2 s", at(9))
+    hand = times.at_hand
     assert (hand.service, hand.step, hand.since, hand.heard_at, hand.text) == (
-        "web", Step.GATE, at(5), at(9), "gate at 9",
+        "web", Step.GATE, at(5), at(9), "stable for 2 s",
     )  # fmt: skip
 
 
+def test_each_step_lasts_until_the_next_and_the_last_one_until_now() -> None:
+    times = reached((Step.PULL, 1), (Step.RESTART, 3.5), (Step.GATE, 4), back=((Step.EDIT, 9), (Step.GATE, 9.0004)))
+    assert times.taken(at(20)) == (
+        StepTaken(Step.PULL, at(1), 2.5),
+        StepTaken(Step.RESTART, at(3.5), 0.5),
+        StepTaken(Step.GATE, at(4), 5.0),
+        StepTaken(Step.EDIT, at(9), 0.0, is_back=True),
+        StepTaken(Step.GATE, at(9.0004), 11.0, is_back=True),
+    )
+    assert reached().taken(at(20)) == ()
+    assert reached((Step.PULL, 5)).taken(at(3))[0].seconds == 0.0, "a clock that was set back"
+
+
+def test_an_engine_that_comes_and_goes_does_not_make_the_list_grow() -> None:
+    again = tuple((step, float(number)) for number in range(40) for step in (Step.RESTART, Step.GATE))
+    taken = reached((Step.PULL, 0), back=again).taken(at(99))
+    assert len(taken) == STEPS_KEPT
+    assert taken[0].step is Step.PULL
+
+
 @pytest.mark.parametrize(
-    ("steps", "seconds"),
+    ("steps", "back", "seconds"),
     [
-        ([(Step.RESTART, 3), (Step.GATE, 5), (Step.GATE, 9), (Step.COMMIT, 15)], 10),
-        ([(Step.RESTART, 3), (Step.GATE, 5)], 15),
-        ([(Step.GATE, 5), (Step.RESTART, 7), (Step.GATE, 8), (Step.COMMIT, 18)], 2),
-        ([(Step.RESTART, 3), (Step.COMMIT, 4)], 0),
-        ([], 0),
+        ([(Step.RESTART, 3), (Step.GATE, 5), (Step.COMMIT, 15)], (), 10),
+        ([(Step.RESTART, 3), (Step.GATE, 5)], (), 15),
+        ([(Step.GATE, 5)], ((Step.RESTART, 7), (Step.GATE, 8), (Step.VERIFY, 18)), 2),
+        ([(Step.RESTART, 3)], ((Step.GATE, 8), (Step.VERIFY, 18)), 0),
+        ([], (), 0),
     ],
-    ids=["until the next step", "so far", "the first of two", "a verdict at once", "nothing"],
+    ids=["until the next step", "so far", "the first of two", "only the old release's", "nothing"],
 )
-def test_the_gate_is_measured_once(steps: list[tuple[Step, float]], seconds: float) -> None:
-    assert heard(*steps).gate_seconds(at(20)) == seconds
+def test_the_gate_of_the_new_release_is_measured(
+    steps: list[tuple[Step, float]], back: tuple[tuple[Step, float], ...], seconds: float
+) -> None:
+    assert reached(*steps, back=back).gate_seconds(at(20)) == seconds
 
 
 def test_after_the_end_nothing_is_at_hand_and_the_next_update_begins_anew() -> None:
-    times = heard((Step.GATE, 5))
+    times = reached((Step.GATE, 5))
     times.end()
-    assert times.at_hand is None
-    times.heard("db", Step.GATE, "again", at(30))
+    assert (times.at_hand, times.taken(at(6))) == (None, ())
+    times.reached("db", Step.GATE, at(30))
     assert times.gate_seconds(at(31)) == 1
