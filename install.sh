@@ -17,6 +17,7 @@ readonly unit=/etc/systemd/system/$name.service
 readonly drop_ins=/etc/systemd/system/$name.service.d
 readonly command=/usr/local/bin/$name
 readonly completion=/usr/share/bash-completion/completions/$name
+readonly rotation=/etc/logrotate.d/$name
 readonly account_comment="Docker Auto-Updater"
 readonly test_seconds=600
 # root's rights that edit another user's file and keep its owner, group and mode; only for --user root.
@@ -56,7 +57,7 @@ Installs the Docker Auto-Updater as the systemd service $name, or upgrades the o
 
 Places: $home, $config_dir, $state_dir, $log_dir,
         $unit, $command,
-        $completion
+        $completion, $rotation
 
 Exit status: 0 done   1 not done, the installation is as it was   2 wrong usage
              3 installed, but \`$name --test\` finds something that is to be mended
@@ -279,11 +280,19 @@ put_in_place() {
     ln -s "releases/$(basename "$release")" "$next"
     mv -T "$next" "$home/current"
     install -D -m 644 "$release/ops/docker-updater.completion.bash" "$completion"
+    put_rotation "$release/ops/docker-updater.logrotate"
     write_command >"$scratch/command"
     install -D -m 755 "$scratch/command" "$command"
     write_unit "$release/docker-updater.service" >"$scratch/unit"
     install -D -m 644 "$scratch/unit" "$unit"
     ! has_systemd || systemctl daemon-reload
+}
+
+# For logrotate, where it is in use. Its numbers are the owner's from then on; only the user is put right.
+put_rotation() {
+    [[ -d ${rotation%/*} ]] || return 0
+    [[ -e $rotation ]] || install -m 644 "$1" "$rotation"
+    sed -i "s/^\( *su \).*/\1$user $group/" "$rotation"
 }
 
 write_unit() {
@@ -353,7 +362,7 @@ $(version_of "$source_dir"), as user $user, with $python"
     fi
     make_folders
     act "run \`$name --test\` with it" try_release "$old"
-    act "make $command, $unit and the shell completion lead to it" put_in_place "$staged"
+    act "make $command, $unit, $rotation and the shell completion lead to it" put_in_place "$staged"
     if [[ $was_active == yes ]]; then
         act "restart the service; an update that is under way comes to its end first" restart_or_go_back "$old"
     fi
@@ -421,7 +430,7 @@ uninstall() {
     fi
     : >"$scratch/images"
     [[ $purge == no ]] || list_images
-    act "remove $unit, $command and the shell completion" rm -f "$unit" "$command" "$completion"
+    act "remove $unit, $command, $rotation and the shell completion" rm -f "$unit" "$command" "$rotation" "$completion"
     act "remove $home" rm -rf "$home"
     if [[ $purge == yes ]]; then
         remove_traces

@@ -10,8 +10,10 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, TextIO
@@ -142,24 +144,44 @@ def _install(handlers: Iterable[logging.Handler], formatter: logging.Formatter, 
     logging.raiseExceptions = False  # a full disk under the log file is no news for stderr, least of all unredacted
 
 
-def _file_handler(path: Path) -> RotatingFileHandler:
-    """A file that rotates itself. Every file of it is for its owner's eyes only, whatever the umask."""
+class _LogFile(RotatingFileHandler):
+    """A file that rotates itself by size, and that logrotate or a hand may move away or remove meanwhile: before each
+    line it is seen whether the path still leads to the open file, and if not, it is opened anew. Every file of it is
+    for its owner's eyes only, whatever the umask.
+
+    Derived because the handlers of `logging` take nothing else.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = self.stream
+        if stream is not None and not _leads_to(self.baseFilename, stream.fileno()):
+            self.stream = None  # opened anew for this line
+            with suppress(OSError):
+                stream.close()
+        super().emit(record)
+
+    def rotate(self, source: str, dest: str) -> None:
+        """One that somebody else has just moved away is rotated already."""
+        with suppress(FileNotFoundError):
+            Path(source).replace(dest)
+
+    def _open(self) -> TextIOWrapper:
+        os.close(os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        return super()._open()
+
+
+def _leads_to(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))  # noqa: PTH116 - before each line: nothing slower
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # what cannot be seen is no reason to close a file that can be written
+
+
+def _file_handler(path: Path) -> logging.Handler:
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    _create(path)
-    handler = RotatingFileHandler(
-        path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8", errors="replace"
-    )
-    handler.rotator = _rotate
-    return handler
-
-
-def _rotate(source: str, target: str) -> None:
-    Path(source).replace(target)
-    _create(Path(source))
-
-
-def _create(path: Path) -> None:
-    os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    return _LogFile(path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8", errors="replace")
 
 
 def _path_of(url: Secret | None) -> Secret | None:

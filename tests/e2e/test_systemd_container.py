@@ -148,10 +148,12 @@ def test_another_user_is_taken_on_wish_and_told_what_it_lacks(box: Machine, runn
     assert box.run("stat", "-c", "%U", f"/proc/{box.show('MainPID')}").stdout.strip() == "jane"
     box.run(*INSTALL, check=False)
     assert box.run("stat", "-c", "%U", f"/proc/{box.show('MainPID')}").stdout.strip() == "jane", "the choice stays"
+    assert "    su jane jane\n" in box.read(ROTATION)
     box.run(*INSTALL, "--user", "docker-updater")
     box.run("userdel", "jane")
     assert box.run("stat", "-c", "%U", f"/proc/{box.show('MainPID')}").stdout.strip() == "docker-updater"
     assert box.run("stat", "-c", "%G", CONFIG).stdout.strip() == "docker-updater"
+    assert "    su docker-updater docker-updater\n" in box.read(ROTATION)
 
 
 def test_the_shell_completes_flags_and_the_names_of_services(box: Machine) -> None:
@@ -164,6 +166,27 @@ def test_the_shell_completes_flags_and_the_names_of_services(box: Machine) -> No
     box.write(CONFIG, '{"services": [{"name": "shop"}, {"name":"warehouse"}]}')
     assert box.shell(script.format("--retry wa")) == "warehouse"
     box.run("cp", "/src/updater_config.json", CONFIG)
+
+
+ROTATION = "/etc/logrotate.d/docker-updater"
+
+
+def test_logrotate_rotates_the_log_of_the_running_service_as_its_user(box: Machine, running: Shop) -> None:
+    """The folder is the service's own, so logrotate must not act there as root; numbers of the owner's stay."""
+    log = "/var/log/docker-auto-updater"
+    assert "su docker-updater docker-updater" in box.read(ROTATION)
+    box.shell(f"sed -i 's/rotate 26/rotate 99/' {ROTATION}")
+    box.run("logrotate", "--force", "--state", "/tmp/logrotate.status", ROTATION)
+    box.run("systemctl", "kill", "--kill-who=main", "-s", "USR1", "docker-updater")
+    await_line(box, "cycle_ended")
+    modes = box.shell(f"stat -c '%a %U %G' {log}/*").splitlines()
+    assert (len(modes), {*modes}) == (2, {"600 docker-updater docker-updater"})
+    assert re.search(r"docker_updater\.log-\d{8}-\d{6}$", box.shell(f"ls {log}"), re.MULTILINE)
+    box.run(*INSTALL)
+    assert "rotate 99" in box.read(ROTATION)
+    box.run("rm", ROTATION)
+    box.run(*INSTALL)
+    assert "rotate 26" in box.read(ROTATION)
 
 
 def test_others_than_root_are_told_how_to_call_it(box: Machine) -> None:
@@ -425,6 +448,7 @@ def test_an_uninstall_keeps_what_it_says_and_an_install_finds_it_again(box: Mach
         "/opt/docker-auto-updater",
         "/usr/local/bin/docker-updater",
         "/etc/systemd/system/docker-updater.service",
+        ROTATION,
     ):
         assert not box.exists(gone)
     assert running.name in box.read(CONFIG)

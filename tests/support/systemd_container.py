@@ -24,7 +24,7 @@ from tests.support.lab import ROOT, until
 
 _IMAGE = "dau-test-systemd"
 _LABEL = "docker-auto-updater.test=systemd"
-_PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,ca-certificates,acl,bash-completion"
+_PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,ca-certificates,acl,bash-completion,logrotate"
 _RECIPE = 2  # raise it when the steps below change
 _SOCKET = Path("/var/run/docker.sock")
 _HIDDEN = (  # no consoles; no first-boot wizard; nothing that fetches anything

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,60 @@ def test_the_log_file_rotates_itself_and_stays_private(tmp_path: Path, monkeypat
     assert [each.name for each in kept] == ["updater.log"] + [f"updater.log.{number}" for number in range(1, 6)]
     assert {each.stat().st_mode & 0o777 for each in kept} == {0o600}
     assert all(0 < each.stat().st_size <= 1000 for each in kept)
+
+
+@pytest.mark.parametrize("take_away", [lambda path: path.rename(path.with_name("moved")), Path.unlink])
+def test_a_log_file_that_was_taken_away_is_made_anew_and_stays_private(
+    tmp_path: Path, take_away: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "updater.log"
+
+    def write() -> None:
+        LOGGER.info("before")
+        take_away(path)
+        assert not path.exists()
+        LOGGER.info("after")
+
+    old = os.umask(0o022)
+    try:
+        text = written(Settings(log_file=str(path)), write)
+    finally:
+        os.umask(old)
+    assert [line.split()[-1] for line in text.splitlines()] == ["before", "after"]
+    assert path.read_text() == text.splitlines(keepends=True)[1]
+    assert path.stat().st_mode & 0o777 == 0o600
+    moved = tmp_path / "moved"
+    assert not moved.exists() or moved.read_text() == text.splitlines(keepends=True)[0]
+
+
+def test_a_log_file_that_was_moved_in_the_moment_of_its_own_rotation_loses_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "updater.log"
+
+    def write() -> None:
+        LOGGER.info("before")
+        handler = logging.getLogger().handlers[1]
+        assert isinstance(handler, RotatingFileHandler)
+        path.rename(tmp_path / "moved")
+        handler.doRollover()
+        LOGGER.info("after")
+
+    written(Settings(log_file=str(path)), write)
+    assert [(tmp_path / name).read_text().split()[-1] for name in ("moved", "updater.log")] == ["before", "after"]
+
+
+def test_a_log_folder_that_goes_and_comes_back_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "updater.log"
+
+    def write() -> None:
+        path.unlink()
+        path.parent.rmdir()
+        LOGGER.info("lost to the file")
+        path.parent.mkdir()
+        LOGGER.info("there again")
+
+    text = written(Settings(log_file=str(path)), write)
+    assert "lost to the file" in text, "the stream has every line"
+    assert path.read_text() == text.splitlines(keepends=True)[1]
 
 
 def test_a_log_file_that_cannot_be_written_is_a_warning_and_the_stream_has_all(tmp_path: Path) -> None:
