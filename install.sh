@@ -226,6 +226,8 @@ try_release() {
     failures_of "$staged" | sort -u >"$scratch/after"
     cp "$scratch/test" "$scratch/report"
     [[ -n $old ]] || return 0
+    # One that comes to no report itself (a configuration that it refuses) is not better than any.
+    ! grep -q '^it ends with status' "$scratch/before" || return 0
     comm -13 "$scratch/before" "$scratch/after" >"$scratch/worse"
     [[ -s $scratch/worse ]] || return 0
     cat "$scratch/report" >&2
@@ -391,15 +393,21 @@ go_back_to_user() {
 
 # The release before stays, for whoever still runs from it.
 prune() {
-    local old=$1 place used
+    local old=$1 place
     for place in "$home"/releases/*; do
         [[ $place == "$staged" || $place == "$old" ]] || rm -rf -- "$place"
     done
+    prune_venvs
+    staged=
+}
+
+# An environment that no release leads to, whole or half made.
+prune_venvs() {
+    local place used
     used=$(readlink -f "$home"/releases/*/venv)
     for place in "$home"/venvs/*; do
         grep -qxF "$place" <<<"$used" || rm -rf -- "$place"
     done
-    staged=
 }
 
 close_report() {
@@ -516,7 +524,7 @@ read_arguments() {
 clean_up() {
     if [[ -n $staged && $dry_run == no && $(current_release) != "$staged" ]]; then
         rm -rf -- "$staged"
-        [[ -n $(current_release) ]] || rm -rf -- "$home"
+        if [[ -n $(current_release) ]]; then prune_venvs; else rm -rf -- "$home"; fi
         go_back_to_user
         if [[ $was_active == yes ]] && ! is_active; then systemctl start "$name" || true; fi
     fi

@@ -14,7 +14,8 @@ import pytest
 
 from tests.support import lab
 from tests.support.fake_registry import FakeRegistry
-from tests.support.lab import Shop, until
+from tests.support.lab import ROOT, Shop, until
+from tests.support.listener import listening
 from tests.support.systemd_container import Machine, machine
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd"), pytest.mark.timeout(600)]
@@ -22,6 +23,9 @@ pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd"), pytest.mar
 CONFIG = "/etc/docker-auto-updater/updater_config.json"
 DOTENV = "/etc/docker-auto-updater/.env"
 STATE = "/var/lib/docker-auto-updater/updater_state.json"
+UNIT = "/etc/systemd/system/docker-updater.service"
+COMMAND = "/usr/local/bin/docker-updater"
+ROTATION = "/etc/logrotate.d/docker-updater"
 INSTALL = ("/src/install.sh", "--wheels", "/wheels")
 EVERY_FILE = (
     "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /src -o -path /srv"
@@ -156,6 +160,72 @@ def test_another_user_is_taken_on_wish_and_told_what_it_lacks(box: Machine, runn
     assert "    su docker-updater docker-updater\n" in box.read(ROTATION)
 
 
+VENV_PYTHON = "/opt/docker-auto-updater/current/venv/bin/python"
+
+
+def test_apprise_is_installed_on_wish_tells_people_and_stays(box: Machine, shop: Shop) -> None:
+    box.shell("rm -rf /tmp/few; mkdir /tmp/few; cp /wheels/* /tmp/few; rm /tmp/few/apprise-*")
+    before = version(box), box.shell("ls /opt/docker-auto-updater/releases /opt/docker-auto-updater/venvs")
+    refused = box.run("/src/install.sh", "--wheels", "/tmp/few", "--with-apprise", check=False)
+    assert refused.returncode == 1
+    assert "apprise" in refused.stdout
+    assert "pip could not install the packages" in refused.stdout
+    assert (version(box), box.shell("ls /opt/docker-auto-updater/releases /opt/docker-auto-updater/venvs")) == before
+    with listening() as chat:
+        box.write(DOTENV, f"NOTIFY_URLS={chat.url.replace('http', 'json')}/t0ken\n")
+        assert "the Apprise library is not installed" in box.run("docker-updater", "--status", check=False).stdout
+        said = box.run(*INSTALL, "--with-apprise", check=False)
+        assert said.returncode == 3, said.stdout  # it may not edit the shop's file yet
+        box.run("docker-updater", "--notify-test")
+        box.run(*INSTALL, check=False)  # a later one without the wish keeps it
+        box.run(VENV_PYTHON, "-c", "import apprise")
+        box.run("docker-updater", "--notify-test")
+    titles = [json.loads(request.body)["title"] for request in chat.requests]
+    assert len(titles) == 10
+    assert "example: rolled back to api:v1.4.2 on machine" in " ".join(titles), titles
+    box.run("cp", "/src/.env.example", DOTENV)
+
+
+def owners(box: Machine) -> list[str]:
+    """Whose everything is that belongs to the service or is read by it, and as whom it runs."""
+    places = (
+        CONFIG,
+        DOTENV,
+        "/etc/docker-auto-updater",
+        STATE,
+        "/var/lib/docker-auto-updater",
+        "/var/log/docker-auto-updater",
+    )
+    found = box.run("stat", "-c", "%U %G %a %n", *places, f"/proc/{box.show('MainPID')}").stdout.splitlines()
+    lines = box.shell(f"grep -hE '^(User|Group|CapabilityBounding.*)=|^ +su ' {UNIT} {ROTATION}; grep ^user= {COMMAND}")
+    return [*found[:-1], found[-1].partition(" /proc")[0], *lines.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("updater_core/doctor.py", '_found("compose", lambda:', '_found("compose", lambda: {}[0] or'),
+        ("docker_updater.py", "    clock.manager = manager =", '    raise OSError("broken")\n    x ='),
+    ],
+    ids=["its test fails", "it does not start"],
+)
+def test_a_change_of_user_is_taken_back_with_a_version_that_is_not_taken(
+    box: Machine, running: Shop, path: str, old: str, new: str
+) -> None:
+    until(lambda: box.exists(STATE), 10, "the state")
+    before, released = owners(box), version(box)
+    folder = changed_source(box, path, old, new)
+    done = box.run(f"{folder}/install.sh", "--wheels", "/wheels", "--user", "root", check=False)
+    assert done.returncode == 1, done.stdout
+    assert version(box) == released
+    assert box.show("ActiveState") == "active"
+    assert owners(box) == before
+    cycles = len(lines(box, "cycle_ended"))
+    box.run("systemctl", "kill", "--kill-who=main", "-s", "USR1", "docker-updater")
+    await_line(box, "cycle_ended", cycles)
+    assert box.shell("find /var/lib/docker-auto-updater /var/log/docker-auto-updater ! -user docker-updater") == ""
+
+
 def test_the_shell_completes_flags_and_the_names_of_services(box: Machine) -> None:
     script = (
         "set +eu; source /usr/share/bash-completion/bash_completion; _completion_loader docker-updater\n"
@@ -166,9 +236,6 @@ def test_the_shell_completes_flags_and_the_names_of_services(box: Machine) -> No
     box.write(CONFIG, '{"services": [{"name": "shop"}, {"name":"warehouse"}]}')
     assert box.shell(script.format("--retry wa")) == "warehouse"
     box.run("cp", "/src/updater_config.json", CONFIG)
-
-
-ROTATION = "/etc/logrotate.d/docker-updater"
 
 
 def test_logrotate_rotates_the_log_of_the_running_service_as_its_user(box: Machine, running: Shop) -> None:

@@ -25,6 +25,7 @@ from tests.support.lab import ROOT, until
 _IMAGE = "dau-test-systemd"
 _LABEL = "docker-auto-updater.test=systemd"
 _PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,ca-certificates,acl,bash-completion,logrotate"
+_REQUIREMENTS = (ROOT / "requirements.txt", ROOT / "requirements-apprise.txt")
 _RECIPE = 2  # raise it when the steps below change
 _SOCKET = Path("/var/run/docker.sock")
 _HIDDEN = (  # no consoles; no first-boot wizard; nothing that fetches anything
@@ -145,7 +146,7 @@ def _image() -> str:
     """The name of the image, which is made where it is not there. One process at a time makes it."""
     suite = debian.codename()
     base = f"{_IMAGE}:base-{_mark(suite, _PACKAGES, str(_RECIPE))}"
-    whole = f"{_IMAGE}:{_mark(base, (ROOT / 'requirements.txt').read_text())}"
+    whole = f"{_IMAGE}:{_mark(base, *(file.read_text() for file in _REQUIREMENTS))}"
     with (Path(tempfile.gettempdir()) / f"{_IMAGE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_there(whole):
@@ -168,7 +169,7 @@ def _make_base(name: str, suite: str) -> None:
 
 
 def _add_wheels(base: str, name: str) -> None:
-    """The wheels of requirements.txt for the machine's own Python, so that install.sh needs no network there."""
+    """The wheels of all requirements for the machine's own Python, so that install.sh needs no network there."""
     said = subprocess.run(
         ["docker", "run", "--rm", "--network", "none", base, "python3", "--version"],
         capture_output=True, text=True, check=True,
@@ -176,7 +177,8 @@ def _add_wheels(base: str, name: str) -> None:
     version = re.sub(r"Python (\d+\.\d+).*", r"\1", said.strip())
     with tempfile.TemporaryDirectory(prefix="dau-test-", dir="/var/tmp") as folder:
         argv = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", folder]
-        argv += ["--only-binary=:all:", "--python-version", version, "-r", str(ROOT / "requirements.txt")]
+        argv += ["--only-binary=:all:", "--python-version", version]
+        argv += [word for file in _REQUIREMENTS for word in ("-r", str(file))]
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
         made = f"dau-test-systemd-{uuid.uuid4().hex[:8]}"
         subprocess.run(["docker", "create", "--name", made, base, "true"], check=True, capture_output=True)
