@@ -108,9 +108,9 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         return _ask(config, clock, mailbox.Request(owner.RETRY, options.retry))
     if options.rollback:
         return _ask(config, clock, mailbox.Request(owner.ROLLBACK, options.rollback))
-    return (
-        _once(config, clock, options.service) if options.once else _serve(config, clock, environment, options.service)
-    )
+    if options.once:
+        return _once(config, clock, options.service)
+    return _serve(config, clock, environment, options.service)
 
 
 # ------------------------------------------------------------------------------------------- commands that only read

@@ -110,7 +110,8 @@ def _reload(world: World, clock: SystemClock, watch: Watch, environment: Mapping
 
 
 def _take_over(world: World, config: Config, clock: SystemClock) -> None:
-    logging_utils.set_up(config.settings, sys.stderr)
+    for note in logging_utils.set_up(config.settings, sys.stderr):
+        LOG.warning(note)
     wanted = config.settings.state_file
     if wanted != world.config.settings.state_file:
         text = f"STATE_FILE changed: restart the updater to move from {world.state_path} to {wanted}"

@@ -92,6 +92,17 @@ def test_it_checks_at_its_start_and_on_usr1_and_ends_at_once_when_it_is_idle(sho
     assert len(lines(shop, "cycle_ended")) == 2, "between checks it rests for the whole interval"
 
 
+def test_hup_says_when_the_log_can_no_longer_go_to_its_file(shop: Shop) -> None:
+    with daemon(shop) as child:
+        await_line(shop, "cycle_ended")
+        shop.settings["log_file"] = str(shop.compose_file / "updater.log")
+        reconfigure(shop)
+        child.send_signal(signal.SIGHUP)
+        assert child.stdout is not None
+        until_said = next(line for line in child.stdout if "LOG_FILE" in line)
+        assert "cannot be written" in json.loads(until_said)["message"]
+
+
 def test_term_during_the_gate_finishes_the_update(shop: Shop) -> None:
     shop.policy["health_stable"] = 3
     shop.push("latest", lab.good("two"))
