@@ -92,6 +92,18 @@ def test_it_checks_at_its_start_and_on_usr1_and_ends_at_once_when_it_is_idle(sho
     assert len(lines(shop, "cycle_ended")) == 2, "between checks it rests for the whole interval"
 
 
+def test_a_daemon_to_which_nothing_happens_says_one_line_a_cycle(shop: Shop) -> None:
+    shop.settings |= {"check_interval": 1, "pause_updates": True}
+    shop.push("latest", lab.good("two"))
+    with daemon(shop):
+        await_line(shop, "cycle_ended", 4)
+        text = (shop.folder / "updater.log").read_text()
+    events = [json.loads(line)["event"] for line in text.split("\n")[:-1]]
+    first = events.index("cycle_ended")
+    assert {"started", "checked"} <= set(events[:first])
+    assert set(events[first:]) == {"cycle_ended"}
+
+
 def test_hup_says_when_the_log_can_no_longer_go_to_its_file(shop: Shop) -> None:
     with daemon(shop) as child:
         await_line(shop, "cycle_ended")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,47 @@ def test_an_event_is_one_line_with_service_from_to_and_duration(shop: Shop) -> N
     for event in ("available", "update_started"):
         (line,) = [line for line in said if line["event"] == event]
         assert {"service", "from", "to"} <= set(line)
+
+
+def _paused(shop: Shop) -> None:
+    shop.policy["pause_updates"] = True
+    shop.push("latest", lab.good("two"))
+
+
+def _refused(shop: Shop) -> None:
+    shop.registry.auth = Basic("jane", "a password that nobody gave us")
+
+
+def _drifted(shop: Shop) -> None:
+    text = shop.compose_file.read_text()
+    shop.compose_file.write_text(text.replace("  web:\n", "  web:\n    environment: { COLOUR: blue }\n"))
+    shop.push("latest", lab.good("two"))
+
+
+@pytest.mark.parametrize(
+    ("begins", "reason"),
+    [
+        (lambda shop: shop.push("latest", lab.good("one")), "same_digest"),
+        (_paused, "paused"),
+        (_refused, "auth_error"),
+        (_drifted, "drift"),
+        (lambda shop: shop.push("latest", lab.exits("two")), "restarting"),
+        (lambda shop: shop.push("latest", lab.wrong_platform("two")), "platform_missing"),
+        (lambda shop: shop.compose("stop", "--timeout", "0"), "not_running"),
+    ],
+    ids=["all is well", "an image waits", "a login is refused", "held for its owner", "a release in quarantine",
+         "an image that cannot run", "stopped by its owner"],
+)  # fmt: skip
+def test_whatever_stands_still_a_cycle_is_one_line(shop: Shop, begins: Callable[[Shop], object], reason: str) -> None:
+    """What has begun is said once; from then on each cycle says that it ended, and nothing more."""
+    begin(shop, log_format="json")
+    lines(shop)
+    begins(shop)
+    said = {line["event"] for line in lines(shop)}
+    assert said - {"cycle_ended"} or reason == "same_digest", "the news itself is said"
+    assert shop.state()["reason"] == reason
+    lines(shop)
+    for _ in range(3):
+        found = lines(shop)
+        assert [(line["event"], line["level"]) for line in found] == [("cycle_ended", "INFO")], found
+    assert shop.state()["reason"] == reason

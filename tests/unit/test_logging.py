@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
@@ -93,6 +94,13 @@ def test_a_json_line_has_all_fields_and_is_one_line() -> None:
 def test_a_line_of_a_library_is_json_too() -> None:
     line = json.loads(written(JSON, lambda: logging.getLogger("other").warning("%d of %s", 3, "x")))
     assert (line["event"], line["service"], line["message"]) == ("log", None, "3 of x")
+
+
+def test_the_names_of_events_are_those_of_the_manual() -> None:
+    """Others filter by them: a name that changes, or goes, breaks what they have built."""
+    manual = (Path(__file__).resolve().parents[2] / "docs/observability.md").read_text(encoding="utf-8")
+    table = manual.partition("| `event` | Level |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == [*LogEvent, "log"]
 
 
 def test_a_field_never_takes_the_place_of_a_standard_one() -> None:
