@@ -102,17 +102,24 @@ is_python() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }
 
-find_python() {
+first_python() {
     local candidate
     for candidate in ${python:-python3 python3.14 python3.13 python3.12 python3.11}; do
         if have "$candidate" && is_python "$candidate"; then
-            python=$(command -v "$candidate")
-            "$python" -c 'import venv, ensurepip' 2>/dev/null ||
-                die "$python cannot make a virtual environment; install its venv package: apt-get install python3-venv"
+            command -v "$candidate"
             return 0
         fi
     done
-    die "no Python 3.11 or newer${python:+ at $python}; install one (Debian 12, Ubuntu 24.04 have it), or name it with --python"
+    return 1
+}
+
+find_python() {
+    local found
+    found=$(first_python) || die "no Python 3.11 or newer${python:+ at $python}; \
+install one (Debian 12, Ubuntu 24.04 have it), or name it with --python"
+    python=$found
+    "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+        die "$python cannot make a virtual environment; install its venv package: apt-get install python3-venv"
 }
 
 need_docker() {
@@ -463,11 +470,14 @@ remove_traces() {
     fi
 }
 
-# Only those of this installation's services: another updater may use the same engine.
+# Only those of this installation's services: another updater may use the same engine. After an --uninstall the program
+# is gone; the one beside this script knows the names too.
 list_images() {
-    local prefix
-    [[ -x $home/current/venv/bin/python ]] && have docker || return 0
-    PYTHONPATH=$home/current "$home/current/venv/bin/python" -B - \
+    local prefix code=$home/current with=$home/current/venv/bin/python
+    have docker || return 0
+    [[ -x $with ]] || code=$source_dir
+    [[ -x $with ]] || with=$(first_python) || return 0
+    PYTHONPATH=$code "$with" -B - \
         "$config_dir/updater_config.json" "$state_dir/updater_state.json" <<'END' >"$scratch/prefixes" || return 0
 import contextlib, json, sys
 from updater_core.images import hold_name

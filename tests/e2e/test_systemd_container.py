@@ -544,6 +544,20 @@ def test_an_uninstall_keeps_what_it_says_and_an_install_finds_it_again(box: Mach
     assert running.name in box.run("docker-updater", "--status").stdout
 
 
+def test_a_purge_after_an_uninstall_leaves_no_trace_either(bare: tuple[Machine, list[str]], running: Shop) -> None:
+    """The program that knows the names of the held images is gone by then."""
+    box, before = bare
+    running.push("v1.1.0", lab.good("two"))
+    updates = len(lines(box, "updated"))
+    box.run("systemctl", "kill", "--kill-who=main", "-s", "USR1", "docker-updater")
+    await_line(box, "updated", updates)
+    box.run("/src/install.sh", "--uninstall")
+    assert holds(running)
+    box.run("/src/install.sh", "--uninstall", "--purge")
+    assert holds(running) == []
+    assert box.shell(EVERY_FILE).splitlines() == before
+
+
 def test_a_purge_leaves_no_trace(bare: tuple[Machine, list[str]], running: Shop) -> None:
     box, before = bare
     running.push("v1.1.0", lab.good("two"))
