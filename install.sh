@@ -16,7 +16,10 @@ readonly log_dir=/var/log/$long_name
 readonly unit=/etc/systemd/system/$name.service
 readonly drop_ins=/etc/systemd/system/$name.service.d
 readonly command=/usr/local/bin/$name
-readonly completion=/usr/share/bash-completion/completions/$name
+readonly completions=(
+    "/usr/share/bash-completion/completions/$name" "/usr/share/zsh/vendor-completions/_$name"
+    "/usr/share/fish/vendor_completions.d/$name.fish"
+)
 readonly rotation=/etc/logrotate.d/$name
 readonly account_comment="Docker Auto-Updater"
 readonly test_seconds=600
@@ -56,8 +59,8 @@ Installs the Docker Auto-Updater as the systemd service $name, or upgrades the o
   --help         this text
 
 Places: $home, $config_dir, $state_dir, $log_dir,
-        $unit, $command,
-        $completion, $rotation
+        $unit, $command, $rotation,
+        ${completions[0]}, and those of zsh and fish
 
 Exit status: 0 done   1 not done, the installation is as it was   2 wrong usage
              3 installed, but \`$name --test\` finds something that is to be mended
@@ -288,13 +291,21 @@ put_in_place() {
     next=$(mktemp -u "$home/.current.XXXXXX")
     ln -s "releases/$(basename "$release")" "$next"
     mv -T "$next" "$home/current"
-    install -D -m 644 "$release/ops/docker-updater.completion.bash" "$completion"
+    put_completions "$release/ops/docker-updater.completion"
     put_rotation "$release/ops/docker-updater.logrotate"
     write_command >"$scratch/command"
     install -D -m 755 "$scratch/command" "$command"
     write_unit "$release/docker-updater.service" >"$scratch/unit"
     install -D -m 644 "$scratch/unit" "$unit"
     ! has_systemd || systemctl daemon-reload
+}
+
+# For each shell whose folder is there; one that we made would be left behind.
+put_completions() {
+    local place shells=(bash zsh fish)
+    for place in "${!completions[@]}"; do
+        [[ ! -d ${completions[place]%/*} ]] || install -m 644 "$1.${shells[place]}" "${completions[place]}"
+    done
 }
 
 # For logrotate, where it is in use. Its numbers are the owner's from then on; only the user is put right.
@@ -371,7 +382,7 @@ $(version_of "$source_dir"), as user $user, with $python"
     fi
     make_folders
     act "run \`$name --test\` with it" try_release "$old"
-    act "make $command, $unit, $rotation and the shell completion lead to it" put_in_place "$staged"
+    act "make $command, $unit, $rotation and the shell completions lead to it" put_in_place "$staged"
     if [[ $was_active == yes ]]; then
         act "restart the service; an update that is under way comes to its end first" restart_or_go_back "$old"
     fi
@@ -445,7 +456,8 @@ uninstall() {
     fi
     : >"$scratch/images"
     [[ $purge == no ]] || list_images
-    act "remove $unit, $command, $rotation and the shell completion" rm -f "$unit" "$command" "$rotation" "$completion"
+    act "remove $unit, $command, $rotation and the shell completions" \
+        rm -f "$unit" "$command" "$rotation" "${completions[@]}"
     act "remove $home" rm -rf "$home"
     if [[ $purge == yes ]]; then
         remove_traces

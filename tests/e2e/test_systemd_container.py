@@ -228,6 +228,19 @@ def test_a_change_of_user_is_taken_back_with_a_version_that_is_not_taken(
     assert box.shell("find /var/lib/docker-auto-updater /var/log/docker-auto-updater ! -user docker-updater") == ""
 
 
+def test_each_shell_that_has_a_place_for_completions_gets_its_own(box: Machine) -> None:
+    box.run("mkdir", "-p", "/usr/share/fish/vendor_completions.d")
+    box.run(*INSTALL)
+    for place, kind in (
+        ("/usr/share/zsh/vendor-completions/_docker-updater", "zsh"),
+        ("/usr/share/fish/vendor_completions.d/docker-updater.fish", "fish"),
+    ):
+        assert box.read(place) == (ROOT / f"ops/docker-updater.completion.{kind}").read_text(encoding="utf-8")
+    box.run("rm", "-r", "/usr/share/fish")
+    box.run(*INSTALL)
+    assert not box.exists("/usr/share/fish")
+
+
 def test_the_shell_completes_flags_and_the_names_of_services(box: Machine) -> None:
     script = (
         "set +eu; source /usr/share/bash-completion/bash_completion; _completion_loader docker-updater\n"
