@@ -14,7 +14,8 @@ import pytest
 from tests.support.lab import ROOT
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="what comes after the question for root needs root")
-COMMANDS = ("bash", "cat", "cut", "date", "dirname", "flock", "getent", "grep", "id", "mktemp", "readlink", "rm", "sed",
+pytestmark = pytest.mark.xdist_group("install")  # one installer at a time on a machine
+COMMANDS = ("bash", "cat", "cut", "date", "dirname", "flock", "grep", "id", "mktemp", "readlink", "rm", "sed",
             "sha256sum", "tail", "tr", "basename")  # fmt: skip
 PLACES = (
     "/opt/docker-auto-updater", "/etc/docker-auto-updater", "/var/lib/docker-auto-updater",
@@ -34,7 +35,9 @@ class Host:
             )
 
     def add(self, name: str, script: str) -> None:
+        """Put a command of the test's own on the PATH, in place of the machine's, which stays as it is."""
         path = self.folder / name
+        path.unlink(missing_ok=True)  # a link leads to the machine's own
         path.write_text(f"#!/bin/bash\n{script}\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 

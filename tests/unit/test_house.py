@@ -125,3 +125,10 @@ def test_what_is_rarely_needed_is_imported_when_it_is_needed() -> None:
     code = f"import docker_updater, sys; print([name for name in {LAZY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.xdist_group("of one")
+def test_tests_of_one_group_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    """xdist marks the group in the name; tests that share a machine's one installer or engine rely on it."""
+    if request.config.getoption("loadgroup", default=False):
+        assert request.node.nodeid.endswith("@of one")
