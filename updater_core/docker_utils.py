@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import docker
@@ -25,6 +25,7 @@ from updater_core.protocols import Progress
 _LABEL = "com.docker.compose."
 _CALL_TIMEOUT_SECONDS = 60
 _PULL_SILENCE_SECONDS = 300  # how long a pull may say nothing: a large layer unpacks in silence
+_VIGIL_END_SECONDS = 5.0
 _NANOSECONDS = 1_000_000_000
 _SOCKET_REMEDY = "see that the engine runs and that this user may use its socket (group `docker`, or DOCKER_HOST)"
 
@@ -49,6 +50,22 @@ class DockerEngine:
     def platform(self) -> str:
         facts = self._call("ask its platform", lambda api: api.version())
         return f"{facts['Os']}/{facts['Arch']}"
+
+    @contextlib.contextmanager
+    def vigil(self) -> Iterator[Callable[[], bool]]:
+        """A stream of events ends with the engine that sends it, however soon the next one answers."""
+        has_ended = threading.Event()
+        with _seam("listen to its events"):
+            client = self._connect(_CALL_TIMEOUT_SECONDS)
+            stream = client.events(filters={"type": "daemon"})  # hardly any: only the end matters
+        listener = threading.Thread(target=_hear_out, args=(stream, has_ended), name="engine vigil", daemon=True)
+        listener.start()
+        try:
+            yield lambda: not has_ended.is_set()
+        finally:
+            stream.close()
+            listener.join(_VIGIL_END_SECONDS)
+            client.close()
 
     def compose_containers(self) -> tuple[Container, ...]:
         """One list call; its containers carry no start time, restart count or health (those take an inspect)."""
@@ -165,6 +182,16 @@ class DockerEngine:
         if self._host:
             settings["base_url"] = self._host
         return docker.APIClient(version="auto", timeout=timeout_seconds, **settings)
+
+
+def _hear_out(stream: Iterable[object], has_ended: threading.Event) -> None:
+    try:
+        for _ in stream:
+            pass
+    except (DockerException, requests.RequestException, OSError, ValueError):
+        pass  # a stream that breaks has ended too
+    finally:
+        has_ended.set()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from updater_core import health
@@ -77,6 +77,13 @@ def _gate(plan: Plan, wanted: Sequence[health.Expectation], tools: Tools) -> Non
 
 
 def _watch(project: str, wanted: Sequence[health.Expectation], tools: Tools) -> None:
+    with tools.engine.vigil() as was_there:
+        _watch_until_proven(project, wanted, was_there, tools)
+
+
+def _watch_until_proven(
+    project: str, wanted: Sequence[health.Expectation], was_there: Callable[[], bool], tools: Tools
+) -> None:
     begun = tools.clock.monotonic()
     tracks = {one.service: health.Track(begun) for one in wanted}
     said = ""
@@ -86,7 +93,7 @@ def _watch(project: str, wanted: Sequence[health.Expectation], tools: Tools) -> 
             containers = tools.engine.containers(project, one.service)
             tracks[one.service], verdict = health.judge(tracks[one.service], containers, one, tools.clock.monotonic())
             if isinstance(verdict, health.Failed):
-                _raise_unless_outage(verdict, tools)
+                _raise_unless_outage(verdict, was_there, tools)
             if isinstance(verdict, health.Waiting):
                 waiting.append(verdict.what)
         if not waiting:
@@ -95,9 +102,12 @@ def _watch(project: str, wanted: Sequence[health.Expectation], tools: Tools) -> 
         tools.clock.sleep(_LOOK_EVERY_SECONDS)
 
 
-def _raise_unless_outage(verdict: health.Failed, tools: Tools) -> None:
-    """An engine that is going down ends containers too: only one that still answers lets a release be blamed."""
+def _raise_unless_outage(verdict: health.Failed, was_there: Callable[[], bool], tools: Tools) -> None:
+    """An engine that is going down, or was away between two looks, ends containers too: only one that still answers,
+    and did so all the time, lets a release be blamed."""
     tools.engine.version()
+    if not was_there():
+        raise EngineUnavailable("the engine was away for a moment")
     raise GateFailed(verdict.reason, verdict.message)
 
 

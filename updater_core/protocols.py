@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,9 @@ class Engine(Protocol):
     def version(self) -> str: ...
     def platform(self) -> str:
         """The engine's own platform, `linux/amd64`."""
+
+    def vigil(self) -> AbstractContextManager[Callable[[], bool]]:
+        """For the length of a block: a question whether the engine was there all the time since the block began."""
 
     def compose_containers(self) -> tuple[Container, ...]:
         """Every Compose container in any state, one-offs left out."""

@@ -14,6 +14,7 @@ from tests.support import lab
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import Shop, until
 from tests.support.private_engine import PrivateEngine
+from updater_core.docker_utils import DockerEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400), pytest.mark.xdist_group("private engine")]
 
@@ -63,6 +64,19 @@ def test_an_engine_that_goes_and_comes_back_during_the_gate_costs_no_release_its
     assert shop.releases() == [("two", "running")]
     assert shop.state()["quarantine"] == []
     assert shop.strays() == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_an_engine_that_was_away_is_known_to_have_been_however_soon_it_is_back(
+    private: PrivateEngine, how: signal.Signals
+) -> None:
+    engine = DockerEngine(private.host)
+    with engine.vigil() as was_there:
+        assert was_there()
+        private.end(how)
+        private.start()
+        engine.version()
+        until(lambda: not was_there(), 10, "the end of the first engine is noticed")
 
 
 def test_updater_and_engine_killed_together_the_next_start_brings_the_service_back(

@@ -282,6 +282,13 @@ def test_what_is_gone_already_is_removed_without_an_error(host: Host) -> None:
     host.engine.remove_container("0" * 64)
 
 
+def test_an_engine_that_stays_was_there_all_the_time(host: Host) -> None:
+    with host.engine.vigil() as was_there:
+        assert was_there()
+        host.engine.version()
+        assert was_there()
+
+
 def test_an_engine_that_does_not_answer_is_unavailable_whatever_is_asked(host: Host) -> None:
     engine = host.unreachable()
     for ask in (
@@ -292,6 +299,7 @@ def test_an_engine_that_does_not_answer_is_unavailable_whatever_is_asked(host: H
         lambda: engine.container("0" * 64),
         lambda: engine.image(NOWHERE),
         lambda: engine.held("docker-updater.invalid/"),
+        lambda: engine.vigil().__enter__(),
         lambda: engine.tag(NOWHERE, "a:b"),
         lambda: engine.pull(replace(reference.parse(host.name), digest=NOWHERE), None, None, None),
     ):

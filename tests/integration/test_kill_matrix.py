@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -247,6 +248,15 @@ def test_killed_again_during_the_recovery_it_still_ends_whole(folders: Iterator[
                 made.recover(Killer(again, after=True))
             made.recover()
             made.assert_whole(made.target if made.host.running("web") == [made.target.id] else OLD)
+
+
+def test_an_engine_that_was_away_between_two_looks_lets_no_release_be_blamed(tmp_path: Path) -> None:
+    made = Stage(tmp_path, NEW, new_tag="1.1")
+    clock = SimClock(happenings=[made.host.restart_engine])
+    outcome = update.apply(made.plan, replace(made.tools(Killer()), clock=clock))
+    assert clock.happenings == []
+    assert isinstance(outcome, Committed)
+    made.assert_whole(NEW)
 
 
 def test_a_rollback_whose_old_release_is_sick_too_is_said_and_left_alone(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ Compose killed in its middle leaves the same wrecks as the real one, for its rec
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,6 +90,7 @@ class SimHost:
     containers: dict[str, SimContainer] = field(default_factory=dict)
     killer: Killer = field(default_factory=Killer)
     is_down: bool = False
+    outages: int = 0
     pull_error: str | None = None
     made: int = 0
 
@@ -116,6 +118,12 @@ class SimHost:
         container.status, container.exit_code = ("exited", 3) if fate == "exits" else ("running", 0)
         container.restart_count = 2 if fate == "loops" else 0
 
+    def restart_engine(self) -> None:
+        """The engine goes, its containers with it, and is back before anybody asks."""
+        self.outages += 1
+        for container in self.containers.values():
+            container.status = "exited"
+
     def running(self, service: str) -> list[str]:
         """The image ids that run for a service."""
         return [c.image_id for c in self.containers.values() if c.service == service and c.status == "running"]
@@ -139,6 +147,11 @@ class SimEngine:
     def platform(self) -> str:
         self._up()
         return "linux/amd64"
+
+    @contextmanager
+    def vigil(self) -> Iterator[Callable[[], bool]]:
+        begun = self._up().outages
+        yield lambda: self._host.outages == begun
 
     def compose_containers(self) -> tuple[Container, ...]:
         return tuple(self._seen(c) for c in self._up().containers.values())
@@ -366,9 +379,10 @@ class KillableJournal:
 
 @dataclass
 class SimClock:
-    """Time that passes only when somebody sleeps."""
+    """Time that passes only when somebody sleeps. `happenings` come one by one, each in one of the first sleeps."""
 
     seconds: float = 0.0
+    happenings: list[Callable[[], object]] = field(default_factory=list)
 
     def now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
@@ -382,3 +396,5 @@ class SimClock:
 
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
+        if self.happenings:
+            self.happenings.pop(0)()
