@@ -19,6 +19,9 @@ from tests.support.listener import listening
 from tests.support.systemd_container import Machine, machine
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd"), pytest.mark.timeout(600)]
+# Changes of a source that make a bad version: a file, what stands there, what to write.
+FAILS_ITS_TEST = ("updater_core/doctor.py", '_found("compose", lambda:', '_found("compose", lambda: {}[0] or')
+DOES_NOT_START = ("docker_updater.py", "    clock.manager = Manager(environment)", '    raise OSError("broken")')
 
 CONFIG = "/etc/docker-auto-updater/updater_config.json"
 DOTENV = "/etc/docker-auto-updater/.env"
@@ -206,8 +209,8 @@ def owners(box: Machine) -> list[str]:
 @pytest.mark.parametrize(
     ("path", "old", "new"),
     [
-        ("updater_core/doctor.py", '_found("compose", lambda:', '_found("compose", lambda: {}[0] or'),
-        ("docker_updater.py", "    clock.manager = manager =", '    raise OSError("broken")\n    x ='),
+        FAILS_ITS_TEST,
+        DOES_NOT_START,
     ],
     ids=["its test fails", "it does not start"],
 )
@@ -468,9 +471,7 @@ def test_an_upgrade_keeps_what_is_the_owners_and_restarts_the_service(box: Machi
 def test_a_version_whose_test_fails_is_not_taken(box: Machine, running: Shop) -> None:
     before, process = version(box), box.show("MainPID")
     releases = box.shell("ls /opt/docker-auto-updater/releases")
-    folder = changed_source(
-        box, "updater_core/doctor.py", '_found("compose", lambda:', '_found("compose", lambda: {}[0] or'
-    )
+    folder = changed_source(box, *FAILS_ITS_TEST)
     done = box.run(f"{folder}/install.sh", "--wheels", "/wheels", check=False)
     assert done.returncode == 1
     assert f"version {before} stays" in done.stdout
@@ -491,9 +492,7 @@ def test_what_failed_before_does_not_block_an_upgrade(box: Machine, shop: Shop) 
 
 def test_a_version_that_does_not_start_gives_way_to_the_one_before(box: Machine, running: Shop) -> None:
     before = version(box)
-    folder = changed_source(
-        box, "docker_updater.py", "    clock.manager = Manager(environment)", '    raise OSError("broken")'
-    )
+    folder = changed_source(box, *DOES_NOT_START)
     done = box.run(f"{folder}/install.sh", "--wheels", "/wheels", check=False)
     assert done.returncode == 1
     assert "OSError: broken" in done.stdout
