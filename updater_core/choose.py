@@ -108,7 +108,7 @@ def _list_tags(question: Question, registry: Registry, answers: Answers) -> None
             return
         answers.clock = Clock.FIRST_SEEN
     answers.tags = registry.tags(current)
-    answers.created = dict.fromkeys(state_notes.without_time(question.state, current.key))
+    answers.created = dict.fromkeys(state_records.without_time(question.state, current.key))
 
 
 def _decide(question: Question, registry: Registry, answers: Answers) -> Decision:

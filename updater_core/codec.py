@@ -16,6 +16,7 @@ from math import isfinite
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Record = TypeVar("Record")
+_PLAIN = frozenset({str, bool, int, float})
 
 
 def encode(value: object) -> Any:
@@ -24,9 +25,11 @@ def encode(value: object) -> Any:
     >>> encode((datetime.fromisoformat("2026-11-23T08:00:00+00:00"), None, 1))
     ['2026-11-23T08:00:00+00:00', None, 1]
     """
+    if value is None or type(value) in _PLAIN:
+        return value
     if isinstance(value, StrEnum):
         return value.value
-    if value is None or isinstance(value, str | bool | int | float):
+    if isinstance(value, str | int | float):
         return value
     if isinstance(value, datetime):
         return value.isoformat()
@@ -37,8 +40,13 @@ def encode(value: object) -> Any:
     if isinstance(value, frozenset):
         return sorted(encode(item) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: encode(getattr(value, field.name)) for field in fields(value)}
+        return {name: encode(getattr(value, name)) for name in _names(type(value))}
     raise TypeError(f"{type(value).__name__} is not written to a file")
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def decode(kind: type[Record], value: object) -> Record:

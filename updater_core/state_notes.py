@@ -16,17 +16,17 @@ def note_tags(
     """The state after a complete listing. The first one is the baseline; tags that vanished are forgotten; a tag that
     was pushed again (its digest is another) is new."""
     known = state.seen.get(repository_key)
-    listed = {tag: _seen(known, tag, digests.get(tag), now) for tag in tags}
-    return replace(state, seen={**state.seen, repository_key: listed})
+    new = Seen(None, now, baseline=known is None)
+    listed = {tag: known.get(tag, new) for tag in tags} if known else dict.fromkeys(tags, new)
+    listed |= {tag: _with_digest(listed[tag], digest, now) for tag, digest in digests.items() if tag in listed}
+    return state if listed == known else replace(state, seen={**state.seen, repository_key: listed})
 
 
-def _seen(known: Mapping[str, Seen] | None, tag: str, digest: str | None, now: datetime) -> Seen:
-    if known is None:
-        return Seen(digest, now, baseline=True)
-    old = known.get(tag)
-    if old is None or (digest and old.digest and digest != old.digest):
-        return Seen(digest, now)
-    return replace(old, digest=digest) if digest and old.digest is None else old
+def _with_digest(seen: Seen, digest: str, now: datetime) -> Seen:
+    """What is known of a tag whose digest was asked for."""
+    if seen.digest is None:
+        return replace(seen, digest=digest)
+    return seen if seen.digest == digest else Seen(digest, now)
 
 
 def note_created(state: State, repository_key: str, created: Mapping[str, datetime | None]) -> State:
@@ -43,11 +43,6 @@ def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
     others = {key: time for key, time in service.digest_seen.items() if key != digest}
     recent = [*others.items(), (digest, service.digest_seen.get(digest, now))][-DIGESTS_KEPT:]
     return with_service(state, name, replace(service, digest_seen=dict(recent)))
-
-
-def without_time(state: State, repository_key: str) -> tuple[str, ...]:
-    """The tags whose images were asked for their build time, and had none to be believed."""
-    return tuple(tag for tag, seen in state.seen.get(repository_key, {}).items() if seen.created_at == NO_TIME)
 
 
 def note_rest(state: State, host: str, until: datetime) -> State:

@@ -56,7 +56,7 @@ def save(state: State, path: Path, backups: int, backup_dir: Path | None, now: d
     old file is whole then.
     """
     record = {"version": VERSION, **encode(replace(state, saved_at=now))}
-    data = json.dumps(record, indent=1, allow_nan=False).encode("ascii")
+    data = json.dumps(record, allow_nan=False).encode("ascii")  # with indent it would take ten times as long
     is_news = _without_times(record) != _without_times(_raw(path))
     files.write_atomically(path, data)
     if not is_news:

@@ -337,7 +337,7 @@ def test_build_times_are_kept_for_known_tags_only() -> None:
     state = state_notes.note_created(state, HUB, {"1": NOW, "2": None, "9": NOW})
     seen = state_records.history_of(state, "web", HUB).seen
     assert (seen["1"].created_at, seen["2"].created_at, "9" in seen) == (NOW, None, False)
-    assert state_notes.without_time(state, HUB) == ("2",)
+    assert state_records.without_time(state, HUB) == ("2",)
 
 
 def test_a_digest_keeps_its_first_time_and_the_ones_not_met_go_first() -> None:
