@@ -18,6 +18,7 @@ from updater_core.observe import Standing
 from updater_core.protocols import Registry
 from updater_core.state_records import State
 from updater_core.tag_filter import Order, selector_of
+from updater_core.tag_order import Worked
 
 _WAIT = "nothing to do: it is asked again in the next cycle"
 
@@ -113,11 +114,11 @@ def _list_tags(question: Question, registry: Registry, answers: Answers) -> None
 
 def _decide(question: Question, registry: Registry, answers: Answers) -> Decision:
     """`selection` says what it still needs; each question is one request, and the last answer is always a decision."""
-    service, current = question.service, question.standing.current
+    service, current, worked = question.service, question.standing.current, Worked()
     while True:
         state = noted(question.state, question, answers)
         history = state_records.history_of(state, service.name, current.key)
-        decision = selection.decide(_observation(question, answers), service.policy, history, question.now)
+        decision = selection.decide(_observation(question, answers), service.policy, history, question.now, worked)
         if not isinstance(decision, Ask):
             return decision
         answers.asked += decision.digests

@@ -49,6 +49,7 @@ from updater_core.tag_order import (
     Field,
     Meant,
     Rank,
+    Worked,
     by_first_sight,
     by_key,
     by_push,
@@ -71,18 +72,21 @@ _MOST_YOUNG_ASKED = 10
 _WATCHED = Selector(lambda tag: tag, Order.PUSH)  # where the policy names none: the current tag, whatever its name
 
 
-def decide(observation: Observation, policy: Policy, history: History, now: datetime) -> Decision | Ask:
+def decide(
+    observation: Observation, policy: Policy, history: History, now: datetime, worked: Worked | None = None
+) -> Decision | Ask:
     """What to do for one service. The tag list must be complete where the policy has a selector.
 
     Returns an Update to a target with its digest, a Hold with its reason, or an Ask for what is still to be known.
+    `worked`: given again with the answer to an Ask, it saves work; it never changes what is decided.
     """
     selector = selector_of(policy)
     if selector is None:
         return _watch(observation, policy, history, now)
     if observation.tags is None:
         return Hold(Reason.LISTING_INCOMPLETE, "the list of tags is not known", "wait for the next check")
-    case = Case(observation, policy, history, now, selector)
-    meant, rejected = _meant(case)
+    case = Case(observation, policy, history, now, selector, worked or Worked())
+    meant, rejected = case.worked.get(case, "meant", lambda: _meant(case))
     outcome = _by_order(case, meant)
     if isinstance(outcome, Ask):
         return outcome
@@ -212,24 +216,25 @@ def _stamp(time: datetime | None) -> float:
 
 
 def _by_order(case: Case, meant: Sequence[Meant]) -> Decision | Ask:
+    worked = case.worked
     if case.selector.order is Order.KEY:
-        return _choose(case, by_key(case, meant))
+        return _choose(case, worked.get(case, "key", lambda: by_key(case, meant)))
     if case.selector.order is Order.PUSH:
         return _by_push(case, meant)
-    field = by_version(case, meant)
+    field = worked.get(case, "version", lambda: by_version(case, meant))
     return field if isinstance(field, Hold) else _choose(case, field)
 
 
 def _by_push(case: Case, meant: Sequence[Meant]) -> Decision | Ask:
     """With our own clock, build times are asked for only where no tag that came later settles the choice."""
     if case.observation.clock is Clock.REGISTRY:
-        return _choose(case, by_push(case, meant))
+        return _choose(case, case.worked.get(case, "push", lambda: by_push(case, meant)))
     if not has_baseline_only(case, meant):
         field = by_first_sight(case, meant, with_baseline=False)
         outcome = field if isinstance(field, Ask) else _choose(case, field)
         if not isinstance(outcome, Hold) or outcome.reason is Reason.SAME_DIGEST:
             return outcome
-    field = by_first_sight(case, meant, with_baseline=True)
+    field = case.worked.get(case, "first sight", lambda: by_first_sight(case, meant, with_baseline=True))
     return field if isinstance(field, Ask) else _choose(case, field)
 
 

@@ -20,7 +20,7 @@ from updater_core.models import Policy
 
 Matcher = Callable[[str], bool]
 Extract = Callable[[str], str | None]
-NaturalKey = tuple[tuple[int, int, str], ...]
+NaturalKey = tuple[str | int, ...]  # text, number, text, number ... text
 
 _REGEX_ENTRY = "regexp:"
 # What signing and scanning tools store beside an image in the same repository, under tags of their own.
@@ -29,7 +29,7 @@ _ARTEFACT_SUFFIXES = (".sig", ".att", ".sbom")
 
 _TAG_CHARACTERS = re.compile(r"[0-9A-Za-z_.-]*")
 _GLOB_CHARACTERS = re.compile(r"(?:[0-9A-Za-z_.*?-]|\[[!]?\]?[^\]]*\])+")
-_RUNS = re.compile(r"[0-9]+|[^0-9]+")
+_DIGITS = re.compile(r"([0-9]+)")
 
 
 class Order(Enum):
@@ -80,7 +80,9 @@ def natural_key(text: str) -> NaturalKey:
     >>> sorted(["build-10", "build-9", "build-9b"], key=natural_key)
     ['build-9', 'build-9b', 'build-10']
     """
-    return tuple((0, int(run), "") if "0" <= run[0] <= "9" else (1, 0, run) for run in _RUNS.findall(text))
+    parts: list[str | int] = [*_DIGITS.split(text)]  # every second one is a run of digits
+    parts[1::2] = map(int, parts[1::2])
+    return tuple(parts)
 
 
 # ----------------------------------------------------------------------------------------------- the parser's checks

@@ -7,16 +7,19 @@ may not be chosen never hides one that may.
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from updater_core.models import Ask, Bump, History, Hold, Observation, Policy, Reason, Rejected, Seen, Tag
 from updater_core.semver_range import Range, names_prerelease, parse_range, satisfies
 from updater_core.semver_utils import Precedence, TagVersion, parse_tag, precedence, version_text
 from updater_core.tag_filter import Selector, excluder, natural_key
+
+T = TypeVar("T")
 
 Rank = Any  # within one Field all ranks are of one comparable kind
 Meant = tuple[Tag, str]  # a tag that the selector means, and the text of it that is compared
@@ -24,6 +27,25 @@ Meant = tuple[Tag, str]  # a tag that the selector means, and the text of it tha
 # Build times cost requests for each tag, so only so many are asked for, once, for tags that were there before us.
 _MOST_BUILD_TIMES = 50
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+
+
+class Worked:
+    """What was worked out of a list of tags, kept while nothing that it was worked out of changes. A decision that asks
+    for a digest is made anew with the answer; filtering and ranking 20,000 tags need not be."""
+
+    def __init__(self) -> None:
+        self._basis: object = None
+        self._known: dict[str, Any] = {}
+
+    def get(self, case: Case, what: str, work: Callable[[], T]) -> T:
+        """What `work` makes of the case; `work` must not look at the observation's digests."""
+        observation = replace(case.observation, digests={}, created=dict(case.observation.created))
+        basis = observation, case.policy, case.history.seen, case.now
+        if basis != self._basis:
+            self._basis, self._known = basis, {}
+        if what not in self._known:
+            self._known[what] = work()
+        return cast(T, self._known[what])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +57,7 @@ class Case:
     history: History
     now: datetime
     selector: Selector
+    worked: Worked = field(default_factory=Worked, compare=False, repr=False)
 
     @property
     def current(self) -> str:
@@ -236,9 +259,9 @@ def by_first_sight(case: Case, meant: Iterable[Meant], *, with_baseline: bool) -
     """Our own clock: a tag that came later is newer than every tag of the first listing; among those the images' build
     times decide, and where these say nothing the current tag stays. An Ask where build times are missing.
     """
-    tags = [tag for tag, _ in meant]
-    baseline = [tag for tag in tags if _seen(case, tag.name).baseline]
-    later = [(_seen_rank(case, tag.name), tag) for tag in tags if not _seen(case, tag.name).baseline]
+    seen = [(_seen(case, tag.name), tag) for tag, _ in meant]
+    baseline = [tag for known, tag in seen if known.baseline]
+    later = [((1, known.seen_at), tag) for known, tag in seen if not known.baseline]
     floor = _seen_floor(case) if case.current_text is not None else None
     out_of_reach = floor is not None and floor[0] == 1 and not case.policy.allow_downgrade
     if out_of_reach or not with_baseline:
@@ -289,8 +312,9 @@ def _build_times(case: Case, baseline: Sequence[Tag]) -> dict[str, datetime] | A
     created = case.observation.created
     known = {tag.name: created.get(tag.name) or _seen(case, tag.name).created_at for tag in baseline}
     if len(baseline) > 1:
-        ordered = sorted(known, key=lambda name: (name == case.current, natural_key(name), name), reverse=True)
-        unasked = [n for n in ordered[:_MOST_BUILD_TIMES] if known[n] is None and n not in created]
+        current = case.current
+        greatest = heapq.nlargest(_MOST_BUILD_TIMES, known, key=lambda name: (name == current, natural_key(name), name))
+        unasked = [name for name in greatest if known[name] is None and name not in created]
         if unasked:
             return Ask(created=tuple(unasked))
     return {name: time for name, time in known.items() if time is not None}

@@ -31,6 +31,7 @@ from updater_core.models import (
 from updater_core.schedule import is_open, next_close, next_open, parse_windows
 from updater_core.selection import decide
 from updater_core.semver_utils import parse_tag, precedence
+from updater_core.tag_order import Worked
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
@@ -61,9 +62,11 @@ SELECTORS: list[dict[str, Any]] = (
 )
 
 
-def settle(observation: Observation, policy: Policy, history: History, answers: dict[str, str]) -> Decision:
+def settle(
+    observation: Observation, policy: Policy, history: History, answers: dict[str, str], worked: Worked | None = None
+) -> Decision:
     for _ in range(50):
-        outcome = decide(observation, policy, history, NOW)
+        outcome = decide(observation, policy, history, NOW, worked)
         if not isinstance(outcome, Ask):
             return outcome
         asked = {name: answers.get(name, f"sha256:{hash_of(name)}") for name in outcome.digests}
@@ -101,6 +104,16 @@ def test_the_order_of_the_list_changes_nothing(case: tuple, chance: object, down
     assert settle(observation, policy, history, answers) == settle(
         replace(observation, tags=tuple(shuffled)), policy, history, answers
     )
+
+
+@given(cases(), st.lists(st.sampled_from(SELECTORS), max_size=2))
+def test_what_was_worked_out_before_changes_nothing(case: tuple, before: list[dict[str, Any]]) -> None:  # type: ignore[type-arg]
+    observation, policy, history, answers = case
+    worked = Worked()
+    for selector in before:  # whatever it remembers: another policy's work too
+        other = replace(policy, semver_pattern=None, tag_pattern=None, tag_regex=None)
+        settle(observation, replace(other, **selector), history, answers, worked)
+    assert settle(observation, policy, history, answers, worked) == settle(observation, policy, history, answers)
 
 
 @given(cases())
