@@ -14,13 +14,37 @@ import json
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
 
 
 def digest_of(repository: str, tag: str) -> str:
     """The digest that this registry gives for a tag."""
-    return "sha256:" + hashlib.sha256(f"{repository}:{tag}".encode()).hexdigest()
+    return _digest(_manifest(repository, tag))
+
+
+def _manifest(repository: str, tag: str) -> bytes:
+    config = _configuration(repository, tag)
+    descriptor = {"mediaType": _CONFIG, "digest": _digest(config), "size": len(config)}
+    return json.dumps({"schemaVersion": 2, "mediaType": _MANIFEST, "config": descriptor, "layers": []}).encode()
+
+
+def _configuration(repository: str, tag: str) -> bytes:
+    """An image's configuration. `1.0.0` is the newest; every other image was built an hour after its predecessor."""
+    created = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(hours=_age_rank(tag))
+    facts = {"os": "linux", "architecture": "amd64", "created": created.isoformat(), "name": f"{repository}:{tag}"}
+    return json.dumps(facts).encode()
+
+
+def _age_rank(tag: str) -> int:
+    major, minor, patch = map(int, tag.split("."))
+    return (major * 400 + minor) * 100 + patch
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 @dataclass
@@ -31,6 +55,7 @@ class Bench:
     tags: int
     wants_token: bool
     counts: Counter[str] = field(default_factory=Counter)
+    blobs: dict[str, bytes] = field(default_factory=dict)  # by digest, of the images that were asked about
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, request after request."""
@@ -63,12 +88,22 @@ class Bench:
         repository, _, rest = path.removeprefix("/v2/").partition("/manifests/")
         if rest:
             self.counts["manifest_head" if method == "HEAD" else "manifest_get"] += 1
-            facts = {"Docker-Content-Digest": digest_of(repository, rest), "Content-Type": _MANIFEST}
-            return _response("200 OK", b"{}", facts, method)
+            body = self.blobs[rest] if ":" in rest else self._image(repository, rest)
+            facts = {"Docker-Content-Digest": _digest(body), "Content-Type": _MANIFEST}
+            return _response("200 OK", body, facts, method)
+        if "/blobs/" in path:
+            self.counts["blob"] += 1
+            return _response("200 OK", self.blobs[path.rpartition("/")[2]], {}, method)
         self.counts["tags"] += 1
         name = path.removeprefix("/v2/").partition("/tags/list")[0]
         tags = ["1.0.0", *(f"0.{number // 100}.{number % 100}" for number in range(self.tags))]
         return _response("200 OK", json.dumps({"name": name, "tags": tags}).encode(), {}, method)
+
+    def _image(self, repository: str, tag: str) -> bytes:
+        """The manifest behind a tag; it and its configuration can be had by their digests from now on."""
+        manifest, config = _manifest(repository, tag), _configuration(repository, tag)
+        self.blobs |= {_digest(manifest): manifest, _digest(config): config}
+        return manifest
 
 
 async def _headers(reader: asyncio.StreamReader) -> dict[str, str]:
