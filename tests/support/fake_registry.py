@@ -106,6 +106,8 @@ class Bearer:
     realm: str | None = None  # None: this server's /token
     challenge: str | None = None  # the whole WWW-Authenticate, with {realm} and {scope}
     field: str = "token"
+    bound_by: str = ""  # a token is good only for the repository that this parameter of its request named
+    refusal: int = 401  # the status for a token that is not good; other than 401 it comes without a challenge
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ class FakeRegistry:
         self._rules: list[_Rule] = []
         self._log: list[Logged] = []
         self._tokens: dict[str, float] = {}
+        self._bounds: dict[str, list[str]] = {}  # token to the scopes that it is bound to
         self._lock = threading.RLock()
         self._busy = self.most_at_once = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -320,8 +323,10 @@ class FakeRegistry:
         header = entry.headers.get("authorization", "")
         if isinstance(self.auth, Basic) and header != _basic(self.auth.username, self.auth.password):
             return _error(401, "UNAUTHORIZED", "authentication required", {"WWW-Authenticate": 'Basic realm="fake"'})
-        if isinstance(self.auth, Bearer) and self._tokens.get(header.removeprefix("Bearer "), 0) < time.monotonic():
-            scope = f"repository:{'/'.join(path.split('/')[2:-2])}:pull"
+        scope = f"repository:{'/'.join(path.split('/')[2:-2])}:pull"
+        if isinstance(self.auth, Bearer) and not self._is_good(header.removeprefix("Bearer "), scope, self.auth):
+            if header and self.auth.refusal != 401:
+                return _error(self.auth.refusal, "DENIED", "requested access to the resource is denied")
             realm = self.auth.realm or f"{self.url}/token"
             form = self.auth.challenge
             form = 'Bearer realm="{realm}",service="fake",scope="{scope}"' if form is None else form
@@ -332,6 +337,10 @@ class FakeRegistry:
                 {"WWW-Authenticate": form.format(realm=realm, scope=scope)},
             )
         return None
+
+    def _is_good(self, token: str, scope: str, auth: Bearer) -> bool:
+        is_bound_elsewhere = auth.bound_by != "" and scope not in self._bounds.get(token, [])
+        return self._tokens.get(token, 0) >= time.monotonic() and not is_bound_elsewhere
 
     def _token(self, entry: Logged, query: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
         auth = self.auth if isinstance(self.auth, Bearer) else Bearer()
@@ -344,6 +353,7 @@ class FakeRegistry:
             return _error(401, "UNAUTHORIZED", "incorrect username or password")
         token = secrets.token_urlsafe(16)
         self._tokens[token] = time.monotonic() + (auth.expires_in or 60)
+        self._bounds[token] = parse_qs(urlsplit(entry.path).query).get(auth.bound_by, [])
         lifetime = {} if auth.expires_in is None else {"expires_in": auth.expires_in}
         return _json(200, {auth.field: token, **lifetime, **auth.extra})
 

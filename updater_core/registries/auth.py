@@ -11,8 +11,9 @@ import base64
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -22,6 +23,7 @@ from updater_core.errors import AuthFailed, RegistryError
 from updater_core.models import Credential, Secret
 from updater_core.registries import challenge as challenges
 from updater_core.registries.challenge import Challenge
+from updater_core.registries.lessons import Lesson, Lessons
 from updater_core.registries.transport import ERROR_BYTES, Answer, Request, Transport
 
 CLIENT_ID = "docker-auto-updater"
@@ -42,6 +44,11 @@ class Access:
     @property
     def host(self) -> str:
         return urlsplit(self.base).netloc
+
+    @property
+    def asker(self) -> Hashable:
+        """Whose answers teach how to ask this host: the same person's, under the same rules for realms."""
+        return self.base, self.credential, self.realm_hosts
 
     @property
     def scope(self) -> str:
@@ -70,6 +77,7 @@ class _Grant:
     realm: str = ""
     service: str | None = None
     scopes: tuple[str, ...] = ()
+    is_foreseen: bool = False  # from what another repository's challenge taught, and not taken by the registry yet
 
 
 class Tokens:
@@ -84,18 +92,37 @@ class Tokens:
         self._grants: dict[Access, _Grant] = {}
         self._refused: dict[tuple[str, Credential], float] = {}
         self._used: set[Access] = set()
+        self._lessons = Lessons()
 
-    def ready(self, access: Access) -> str | None:
-        """The header that worked last time, renewed if it has run out; None before the first challenge.
+    def turn(self, access: Access) -> AbstractContextManager[None]:
+        """To be held from `ready` until the challenge, if one came, is answered: see `Lessons.turn`."""
+        return self._lessons.turn(access.asker)
+
+    def ready(self, access: Access) -> tuple[str | None, bool]:
+        """The header that worked last time, renewed if it has run out, or the one that the host is foreseen to want
+        (then with True); None before the host's first challenge.
 
         Raise AuthFailed while the credential is resting after a refusal."""
         self._refuse_if_refused(access)
         with self._lock_of(access):
-            grant = self._grants.get(access)
-            if grant is None or grant.until is None or self._clock.monotonic() < grant.until:
-                return grant.header.reveal() if grant else None
+            grant = self._grants.get(access) or self._foreseen(access)
+            if grant is None:
+                return None, False
+            if grant.until is None or self._clock.monotonic() < grant.until:
+                return grant.header.reveal(), grant.is_foreseen
             del self._grants[access]  # should the renewal fail, the next question starts from the challenge
-            return self._renew(access, grant).header.reveal()
+            return self._renew(access, grant).header.reveal(), grant.is_foreseen
+
+    def judge(self, access: Access, sent: str | None, *, is_taken: bool) -> None:
+        """Tell what became of a foreseen header: it is kept like any other, or forgotten."""
+        with self._lock_of(access):
+            grant = self._grants.get(access)
+            if grant is None or grant.header.reveal() != sent:
+                return
+            if is_taken:
+                self._grants[access] = replace(grant, is_foreseen=False)
+            else:
+                del self._grants[access]
 
     def answer(self, access: Access, challenged: Answer, sent: str | None) -> str:
         """The header that answers a 401 (or an insufficient_scope); `sent` is the one that was not enough.
@@ -124,6 +151,7 @@ class Tokens:
             self._locks = defaultdict(threading.Lock, {a: x for a, x in self._locks.items() if a in self._used})
             self._refused = {k: until for k, until in self._refused.items() if now < until}
             self._used = set()
+        self._lessons.new_cycle()
 
     def uses_credential(self, access: Access) -> bool:
         """Whether the registry asked who we are and took the answer."""
@@ -161,13 +189,28 @@ class Tokens:
     def _granted(self, access: Access, challenged: Answer, sent: str | None) -> _Grant:
         chosen = self._chosen(access, challenged)
         if chosen.scheme == "basic":
-            grant = self._basic(access, sent)
+            grant, lesson = self._basic(access, sent), Lesson()
+            self._grants[access] = grant
         else:
-            realm = challenges.realm_url(chosen, challenged.url)
-            wanted = challenges.scopes(chosen, access.scope)
-            return self._renew(access, _Grant(Secret(""), None, realm, chosen.parameters.get("service"), wanted))
-        self._grants[access] = grant
+            realm, service = challenges.realm_url(chosen, challenged.url), chosen.parameters.get("service")
+            lesson = Lesson(realm, service, challenges.scopes(chosen, access.scope))
+            grant = self._renew(access, _asking(lesson))
+        if challenged.status == 401:  # a scope that did not suffice is one repository's matter
+            self._lessons.learn(access.asker, access.repository, lesson)
         return grant
+
+    def _foreseen(self, access: Access) -> _Grant | None:
+        """What the host will most likely want. A token that is not to be had so is no trouble yet: without one the host
+        says itself what it wants."""
+        lesson = self._lessons.of(access.asker, access.repository)
+        if lesson is None:
+            return None
+        try:
+            grant = self._renew(access, _asking(lesson)) if lesson.realm else self._basic(access, None)
+        except RegistryError:
+            return None
+        self._grants[access] = replace(grant, is_foreseen=True)
+        return self._grants[access]
 
     def _chosen(self, access: Access, challenged: Answer) -> Challenge:
         header = challenged.headers.get("www-authenticate", "")
@@ -234,6 +277,11 @@ class Tokens:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
             raise RegistryError(access.host, f"{access.repository}: the token server {host} answered without a token")
         return token, self._clock.monotonic() + lifetime_seconds(body, self._clock.now()) - EARLY_SECONDS
+
+
+def _asking(lesson: Lesson) -> _Grant:
+    """A grant with all that it takes to get it, and nothing of it yet."""
+    return _Grant(Secret(""), None, lesson.realm, lesson.service, lesson.scopes)
 
 
 def lifetime_seconds(body: Mapping[str, Any], now: datetime) -> float:

@@ -167,17 +167,28 @@ class Session:
         return answer
 
     def _ask(self, access: Access, request: Request) -> Answer:
-        sent = self.tokens.ready(access)
-        answer = self.transport.send(replace(request, authorization=sent))
-        if not _is_challenge(answer):
-            return answer
-        if not same_origin(answer.url, request.url):  # redirected: that host gets none of our credentials
-            access, sent = Access(_origin(answer.url), access.repository, None), None
-        granted = self.tokens.answer(access, answer, sent)
+        with self.tokens.turn(access):
+            answer, sent = self._first_answer(access, request)
+            if not _is_challenge(answer):
+                return answer
+            if not same_origin(answer.url, request.url):  # redirected: that host gets none of our credentials
+                access, sent = Access(_origin(answer.url), access.repository, None), None
+            granted = self.tokens.answer(access, answer, sent)
         answer = self.transport.send(replace(request, url=answer.url, authorization=granted))
         if answer.status == 401:
             raise self.tokens.rejected(access, granted)
         return answer
+
+    def _first_answer(self, access: Access, request: Request) -> tuple[Answer, str | None]:
+        """What the registry says to what we have for it, and what that was. Where it hides or denies what was asked
+        with a token that was only foreseen, it is asked without one: its challenge may want another."""
+        sent, is_foreseen = self.tokens.ready(access)
+        answer = self.transport.send(replace(request, authorization=sent))
+        if not is_foreseen or _is_challenge(answer):
+            return answer, sent
+        is_taken = answer.status not in (403, 404)
+        self.tokens.judge(access, sent, is_taken=is_taken)
+        return (answer, sent) if is_taken else (self.transport.send(request), None)
 
 
 def base_url(domain: str, settings: RegistrySettings, hub: HubEndpoints) -> str:
