@@ -56,6 +56,7 @@ class Build:
     docker: bool = False  # Docker's media types instead of OCI's
     created: str | None = "2024-05-01T10:00:00Z"
     files: Mapping[str, bytes] = field(default_factory=lambda: {"hello": b"hello\n"})
+    base: Mapping[str, bytes] = field(default_factory=dict)  # files of a layer below, the same for many images
     config: Mapping[str, Any] = field(default_factory=dict)
     artifact: bool = False  # a manifest of something that is no image
     attestation: bool = False  # with BuildKit's `unknown/unknown` entry in the index
@@ -63,7 +64,8 @@ class Build:
 
 @dataclass(frozen=True)
 class Pushed:
-    """Digests of what was pushed: what the tag names, each platform's manifest, each one's config, all layers."""
+    """Digests of what was pushed: what the tag names, each platform's manifest, each one's config, the layers of
+    `files`."""
 
     digest: str
     children: Mapping[str, str]
@@ -152,6 +154,7 @@ class FakeRegistry:
         self._repositories: dict[str, _Repository] = {}
         self._rules: list[_Rule] = []
         self._log: list[Logged] = []
+        self._sent: Counter[str] = Counter()
         self._tokens: dict[str, float] = {}
         self._bounds: dict[str, list[str]] = {}  # token to the scopes that it is bound to
         self._lock = threading.RLock()
@@ -251,9 +254,15 @@ class FakeRegistry:
         """How many requests of each kind came in since the start or `clear_log`."""
         return dict(Counter(entry.kind for entry in self.log))
 
+    def sent(self) -> dict[str, int]:
+        """The bytes of blobs that were sent since the start or `clear_log`, by digest."""
+        with self._lock:
+            return dict(self._sent)
+
     def clear_log(self) -> None:
         with self._lock:
             self._log.clear()
+            self._sent.clear()
             self.most_at_once = 0
 
     # ---------------------------------------------------------------------------------------------------- its answers
@@ -266,6 +275,10 @@ class FakeRegistry:
                     rule.times = None if rule.times is None else rule.times - 1
                     return rule.behaviour
         return Behaviour()
+
+    def _note_sent(self, path: str, size: int) -> None:
+        with self._lock:
+            self._sent[path.rpartition("/")[2]] += size
 
     def _count_in(self, step: int) -> None:
         with self._lock:
@@ -394,14 +407,14 @@ def _hub_row(tag: str, digest: str, pushed_at: str | None) -> dict[str, Any]:
 def _image(place: _Repository, build: Build, platform: str) -> tuple[str, str, str]:
     """Make one platform's image; return the digests of manifest, config and layer."""
     system, architecture, variant = [*platform.split("/"), ""][:3]
-    layer_tar = _tar(build.files)
-    layer = gzip.compress(layer_tar, mtime=0)
+    tars = [_tar(files) for files in (build.base, build.files) if files]
+    layers = [gzip.compress(tar, mtime=0) for tar in tars]
     config: dict[str, Any] = {
         "os": system,
         "architecture": architecture,
         "config": dict(build.config),
-        "rootfs": {"type": "layers", "diff_ids": [digest_of(layer_tar)]},
-        "history": [{"created_by": "fake registry"}],
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(tar) for tar in tars]},
+        "history": [{"created_by": "fake registry"}] * len(tars),
     }
     if variant:
         config["variant"] = variant
@@ -414,12 +427,12 @@ def _image(place: _Repository, build: Build, platform: str) -> tuple[str, str, s
         "schemaVersion": 2,
         "mediaType": media_type,
         "config": _descriptor(config_type, config_bytes),
-        "layers": [_descriptor(DOCKER_LAYER if build.docker else OCI_LAYER, layer)],
+        "layers": [_descriptor(DOCKER_LAYER if build.docker else OCI_LAYER, layer) for layer in layers],
     }
     body = json.dumps(manifest).encode()
-    place.blobs[digest_of(layer)], place.blobs[digest_of(config_bytes)] = layer, config_bytes
+    place.blobs |= {digest_of(blob): blob for blob in (*layers, config_bytes)}
     place.manifests[digest_of(body)] = (media_type, body)
-    return digest_of(body), digest_of(config_bytes), digest_of(layer)
+    return digest_of(body), digest_of(config_bytes), digest_of(layers[-1])
 
 
 def _index(place: _Repository, build: Build, children: Mapping[str, str]) -> str:
@@ -553,6 +566,8 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:  # noqa: C
             self.end_headers()
             if self.command != "HEAD":
                 self._send_body(body[: behaviour.truncate_to], behaviour.dribble_seconds)
+                if kind_of(self.command, self.path) == "blob":
+                    registry._note_sent(self.path, len(body[: behaviour.truncate_to]))
 
         def _send_body(self, body: bytes, pause: float | None) -> None:
             if pause is None:

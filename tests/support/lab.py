@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -42,10 +43,21 @@ def build(name: str, script: str = _FOREVER, healthcheck: str | None = None, **o
         }  # fmt: skip
     if "cmd" in options:
         config["Cmd"] = options.pop("cmd")
-    files = {"bin/busybox": _BUSYBOX, "release": name.encode()}
-    files |= {f"bin/{applet}": _CALL.format(applet).encode() for applet in _APPLETS}
-    files["bin/sh"] = _BUSYBOX
+    files = {"release": name.encode(), **({} if "base" in options else busybox())}
     return Build(files=files, config=config, docker=True, **options)
+
+
+@functools.cache
+def busybox() -> Mapping[str, bytes]:
+    """A static busybox under the names that are used; as the `base` of several images it is a layer that they share."""
+    files = {f"bin/{applet}": _CALL.format(applet).encode() for applet in _APPLETS}
+    return {**files, "bin/busybox": _BUSYBOX, "bin/sh": _BUSYBOX}
+
+
+def answers(name: str, **options: Any) -> Build:
+    """An image on the shared base that serves its own name at /release on port 80, and ends when it is asked to."""
+    script = "httpd -f -p 80 -h / & child=$!; trap 'kill $child; exit 0' TERM; wait $child"
+    return build(name, script, base=busybox(), **options)
 
 
 def good(name: str) -> Build:
@@ -184,21 +196,22 @@ class Shop:
         """One cycle of the real updater, in this process."""
         return cycle.run(self.world())
 
-    def updater(self, *words: str) -> subprocess.Popen[str]:
-        """The real updater as a process of its own."""
+    def updater(self, *words: str, audit: Path | None = None) -> subprocess.Popen[str]:
+        """The real updater as a process of its own; `audit` is a file that gets a line for each process it starts."""
         path = self.folder / "config.json"
         path.write_text(json.dumps(self.config()))
         environment = {**os.environ, "CONFIG_FILE": str(path), "PYTHONPATH": str(ROOT)}
         if self.engine_host:
             environment["DOCKER_HOST"] = self.engine_host
-        argv = [sys.executable, str(ROOT / "docker_updater.py"), *words]
+        program = ["-m", "tests.support.audited", str(audit)] if audit else [str(ROOT / "docker_updater.py")]
+        argv = [sys.executable, *program, *words]
         return subprocess.Popen(
             argv, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
-    def run(self, *words: str) -> tuple[int, str]:
+    def run(self, *words: str, audit: Path | None = None) -> tuple[int, str]:
         """Run the updater to its end; its exit status and what it printed."""
-        child = self.updater(*words)
+        child = self.updater(*words, audit=audit)
         out, _ = child.communicate(timeout=150)
         return child.returncode, out
 
