@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from updater_core import reference, selection, state_notes, state_records
+from updater_core import reference, selection, state_notes
 from updater_core.causes import registry_reason
 from updater_core.errors import RateLimited, RegistryError
 from updater_core.models import Ask, Clock, Decision, Hold, Observation, Reason, ServiceConfig, Tag
@@ -109,7 +109,7 @@ def _list_tags(question: Question, registry: Registry, answers: Answers) -> None
             return
         answers.clock = Clock.FIRST_SEEN
     answers.tags = registry.tags(current)
-    answers.created = dict.fromkeys(state_records.without_time(question.state, current.key))
+    answers.created = dict.fromkeys(state_notes.without_time(question.state, current.key))
 
 
 def _decide(question: Question, registry: Registry, answers: Answers) -> Decision:
@@ -117,7 +117,7 @@ def _decide(question: Question, registry: Registry, answers: Answers) -> Decisio
     service, current, worked = question.service, question.standing.current, Worked()
     while True:
         state = noted(question.state, question, answers)
-        history = state_records.history_of(state, service.name, current.key)
+        history = state_notes.history_of(state, service.name, current.key)
         decision = selection.decide(_observation(question, answers), service.policy, history, question.now, worked)
         if not isinstance(decision, Ask):
             return decision

@@ -1,4 +1,4 @@
-"""What registries have shown, put into the state, and what is no longer needed, taken out. Pure."""
+"""What registries have shown, put into the state, handed to a choice, and taken out when no longer needed. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from updater_core.models import Seen
+from updater_core.models import History, Seen
 from updater_core.state_records import DIGESTS_KEPT, NO_TIME, State, service_of, with_service
 
 
@@ -43,6 +43,20 @@ def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
     others = {key: time for key, time in service.digest_seen.items() if key != digest}
     recent = [*others.items(), (digest, service.digest_seen.get(digest, now))][-DIGESTS_KEPT:]
     return with_service(state, name, replace(service, digest_seen=dict(recent)))
+
+
+def history_of(state: State, name: str, repository_key: str) -> History:
+    """What matters to a choice for this service in this repository (`ImageRef.key`)."""
+    service = service_of(state, name)
+    quarantine = {entry.digest: entry for entry in service.quarantine}
+    seen = state.seen.get(repository_key, {})
+    timeless = {tag: replace(seen[tag], created_at=None) for tag in without_time(state, repository_key)}
+    return History(quarantine, {**seen, **timeless} if timeless else seen, service.digest_seen)
+
+
+def without_time(state: State, repository_key: str) -> tuple[str, ...]:
+    """The tags whose images were asked for their build time, and had none to be believed."""
+    return tuple(tag for tag, seen in state.seen.get(repository_key, {}).items() if seen.created_at == NO_TIME)
 
 
 def note_rest(state: State, host: str, until: datetime) -> State:

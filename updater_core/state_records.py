@@ -15,7 +15,6 @@ from updater_core.models import (
     Cause,
     Committed,
     Decision,
-    History,
     Hold,
     NotStarted,
     Outcome,
@@ -135,20 +134,6 @@ class State:
 def service_of(state: State, name: str) -> ServiceState:
     """The memory of a service, empty where there is none."""
     return state.services.get(name, ServiceState())
-
-
-def history_of(state: State, name: str, repository_key: str) -> History:
-    """What matters to a choice for this service in this repository (`ImageRef.key`)."""
-    service = service_of(state, name)
-    quarantine = {entry.digest: entry for entry in service.quarantine}
-    seen = state.seen.get(repository_key, {})
-    timeless = {tag: replace(seen[tag], created_at=None) for tag in without_time(state, repository_key)}
-    return History(quarantine, {**seen, **timeless} if timeless else seen, service.digest_seen)
-
-
-def without_time(state: State, repository_key: str) -> tuple[str, ...]:
-    """The tags whose images were asked for their build time, and had none to be believed."""
-    return tuple(tag for tag, seen in state.seen.get(repository_key, {}).items() if seen.created_at == NO_TIME)
 
 
 # ------------------------------------------------------------------------------------------------------ a check

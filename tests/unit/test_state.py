@@ -204,7 +204,7 @@ def test_only_a_release_at_fault_is_quarantined(outcome: Outcome, expected: list
 
 
 def test_a_quarantine_says_why_and_since_when() -> None:
-    history = state_records.history_of(after(RolledBack(plan(1), cause())), "web", HUB)
+    history = state_notes.history_of(after(RolledBack(plan(1), cause())), "web", HUB)
     assert history.quarantine[D2] == Quarantined(D2, image(digest=D2).text, Reason.UNHEALTHY, NOW, "it said no")
 
 
@@ -335,9 +335,9 @@ def test_a_tag_that_vanished_is_forgotten() -> None:
 def test_build_times_are_kept_for_known_tags_only() -> None:
     state = state_notes.note_tags(State(), HUB, ["1", "2"], {}, NOW)
     state = state_notes.note_created(state, HUB, {"1": NOW, "2": None, "9": NOW})
-    seen = state_records.history_of(state, "web", HUB).seen
+    seen = state_notes.history_of(state, "web", HUB).seen
     assert (seen["1"].created_at, seen["2"].created_at, "9" in seen) == (NOW, None, False)
-    assert state_records.without_time(state, HUB) == ("2",)
+    assert state_notes.without_time(state, HUB) == ("2",)
 
 
 def test_a_digest_keeps_its_first_time_and_the_ones_not_met_go_first() -> None:
