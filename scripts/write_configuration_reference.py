@@ -1,0 +1,220 @@
+"""Writes docs/configuration.md from the schema, the table of options, and the example configuration.
+
+Run it from the repository's root after any change of an option:
+
+    .venv/bin/python -m scripts.write_configuration_reference
+
+A test compares the file with what this makes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from updater_core.config_fields import FIELDS, REGISTRY, SERVICE, TOP, Field
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGET = ROOT / "docs/configuration.md"
+Schema = Mapping[str, Any]
+
+_NONE = "–"
+_DURATION = "seconds, as a number or as a text, or a text with a unit, such as 90s, 15m, 6h, 3d or 2w"
+_HOW_FAR = {86400: "a day", 2592000: "30 days", 316224000: "ten years"}  # the schema's bounds of durations
+_FURTHER: Mapping[tuple[str, str], str] = {
+    (TOP, "services"): "[a service](#a-service)",
+    (TOP, "metrics_port"): "[what listens](observability.md)",
+    (TOP, "webhook_url"): "[messages](webhook.md#the-message)",
+    (TOP, "webhook_secret"): "[signature](webhook.md#whether-it-is-really-from-your-updater)",
+    (TOP, "notify_urls"): "[Apprise](webhook.md#chat-mail-and-push)",
+    (TOP, "notify_events"): "[kinds](webhook.md#what-is-told)",
+    (TOP, "maintenance_window"): "[windows](operations.md#maintenance-windows)",
+    (TOP, "pause_updates"): "[pause](operations.md#pause)",
+    (SERVICE, "compose_service"): "[units](choosing.md#units-and-companions)",
+    (SERVICE, "registry_config"): "[its keys](#registry_config)",
+    (SERVICE, "tag_pattern"): "[the newest push](choosing.md#tag_pattern-the-newest-push)",
+    (SERVICE, "tag_regex"): "[expressions](choosing.md#tag_regex-a-regular-expression)",
+    (SERVICE, "semver_pattern"): "[versions](choosing.md#semver_pattern-the-highest-version)",
+    (SERVICE, "pin_digest"): "[pins](choosing.md#pins)",
+    (SERVICE, "start_stopped"): "[stopped services](operations.md#stopped-services)",
+    (REGISTRY, "region"): "[Amazon ECR](registries.md#amazon-ecr)",
+    (REGISTRY, "project_id"): "[Google](registries.md#google)",
+}
+
+_HEAD = """\
+# Configuration
+
+<!-- Made by scripts/write_configuration_reference.py from updater_config.schema.json. Change it there. -->
+
+One JSON file, and variables for what should not stand in it. The environment beats `.env`, `.env` beats the file, the
+file beats the defaults; an empty variable counts as not set.
+
+- **Where.** The file is `/etc/docker-auto-updater/updater_config.json`, or what `CONFIG_FILE` names. `.env` is the one
+  beside that file. Without `CONFIG_FILE`, and without a `.env` in `/etc/docker-auto-updater`, the one in the working
+  directory counts.
+- **Every problem at once.** A wrong configuration ends with status 2 and a line for each problem: its path
+  (`services[2].tag_regex`), what is wrong, what to write. Unknown keys are problems, with the nearest known one
+  named.
+- **Durations** are seconds, as a number or as text, or carry a unit: `90s`, `15m`, `6h`, `3d`, `2w`.
+- **`${NAME}`** in any text of the file is replaced by that variable; one that is not set is a problem. `$$` is a `$`.
+- **Paths** in the file may be relative to the file, those in a variable to the working directory; `~/` is the home.
+- **Editors** complete and check the file with `"$schema": "./updater_config.schema.json"` at its top.
+- **A change** counts from the next start on, or after a `SIGHUP`
+  ([except that of `STATE_FILE`](operations.md#signals)).
+
+`docker-updater --test` reads the configuration and looks at everything it names.
+
+## Example
+
+This is [`updater_config.json`](../updater_config.json). Its services do not exist, so each has `"enabled": false`: take
+that line out where you write your own. Its `check_interval` of 30 seconds is for trying things.
+"""
+
+_TABLES: Mapping[str, str] = {
+    TOP: """\
+## Top level
+
+`–` means that there is no default. Each option but `services` can also be set by its variable.
+""",
+    SERVICE: """\
+## A service
+
+At most one of `tag_pattern`, `tag_regex` and `semver_pattern` may be set. Without any, the digest behind the current
+tag is followed. [Which image is chosen](choosing.md) has the rules.
+""",
+    REGISTRY: """\
+## registry_config
+
+The keys for ECR and Google are taken only where the registry is one. [Registries and credentials](registries.md) has
+the order in which credentials are looked for.
+""",
+}
+
+_KINDS = """\
+## Kinds of values
+
+| Kind | What to write |
+|---|---|
+"""
+
+_TAIL = """\
+## Further variables
+
+These are no options of the file. All of them may stand in `.env` (`CONFIG_FILE` too, but then the `.env` is the one
+in `/etc/docker-auto-updater`, or in the working directory). [`.env.example`](../.env.example) lists the usual ones.
+
+| Variable | Who reads it |
+|---|---|
+| `CONFIG_FILE` | The updater: where the configuration is. |
+| `DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH` | The engine's client and Compose: which engine. |
+| `DOCKER_CONFIG` | The folder of Docker's `config.json`; `~/.docker` when not set. |
+| `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_DEFAULT_REGION`, `AWS_CA_BUNDLE` | boto3, for ECR. |
+| `GOOGLE_APPLICATION_CREDENTIALS` | google-auth: a key file, for Google's registries. |
+| `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | Requests to registries. (The engine pulls through its own proxy.) |
+| `SSL_CERT_FILE` | Requests to registries: further certificate authorities. |
+| `REQUESTS_CA_BUNDLE` | The same requests: the authorities that count in place of the system's. |
+"""
+
+
+def text_of(schema: Schema, example: str) -> str:
+    """The whole reference, from the JSON Schema of the configuration and the text of an example."""
+    places = {TOP: schema, SERVICE: schema["$defs"][SERVICE], REGISTRY: schema["$defs"][REGISTRY]}
+    tables = [f"{head}\n{_table(where, places[where])}" for where, head in _TABLES.items()]
+    return "\n".join([_HEAD, f"```json\n{example}```\n", *tables, _KINDS + _kinds(FIELDS), _TAIL])
+
+
+def _table(where: str, place: Schema) -> str:
+    variable = " Variable |" if where == TOP else ""
+    head = f"| Option | Kind | Default |{variable} Meaning | Example |\n|{'---|' * (6 if variable else 5)}\n"
+    return head + "".join(_row(field, place) for field in FIELDS if field.where == where)
+
+
+def _row(field: Field, place: Schema) -> str:
+    shown = place["properties"][field.key]
+    cells = [f"`{field.key}`", _noun(field), _default(field, shown)]
+    if field.where == TOP:
+        cells.append(f"`{field.variable}`" if field.variable else _NONE)
+    cells += [_meaning(field, shown, place), _example(shown["examples"][0])]
+    return _line(cells)
+
+
+def _line(cells: Sequence[str]) -> str:
+    """One row of a Markdown table."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _noun(field: Field) -> str:
+    return field.kind.noun.removeprefix("a ").removeprefix("an ")
+
+
+def _default(field: Field, shown: Schema) -> str:
+    if field.required:
+        return "required"
+    if "default" not in shown:
+        return _NONE
+    return f"`{_plain(shown['default'])}`"
+
+
+def _meaning(field: Field, shown: Schema, place: Schema) -> str:
+    sentences = [shown.get("markdownDescription", shown["description"]), *_bounds(shown), *_relations(field.key, place)]
+    further = _FURTHER.get((field.where, field.key))
+    return " ".join([*sentences, *([f"See {further}."] if further else [])])
+
+
+def _bounds(shown: Schema) -> Iterator[str]:
+    """What the schema allows of a number, as a sentence."""
+    for kind in shown.get("anyOf", ()):
+        if kind.get("type") in ("number", "integer"):
+            most = kind["maximum"]
+            limit = _HOW_FAR[most] if kind["type"] == "number" else str(most)
+            yield f"Above 0, at most {limit}." if "exclusiveMinimum" in kind else f"{kind['minimum']} to {limit}."
+
+
+def _relations(key: str, place: Schema) -> Iterator[str]:
+    """What an option excludes and needs, as far as the schema says so."""
+    rules: Mapping[str, Schema] = place.get("dependentSchemas", {})
+    excluded = [*_excluded(rules.get(key, {})), *(other for other in rules if key in _excluded(rules[other]))]
+    if excluded:
+        yield f"Not beside {_listed(excluded, 'or')}."
+    if any_of := [one["required"][0] for one in rules.get(key, {}).get("anyOf", ())]:
+        yield f"Needs {_listed(any_of, 'or')}."
+    if all_of := place.get("dependentRequired", {}).get(key, ()):
+        yield f"Needs {_listed(all_of, 'and')}."
+
+
+def _excluded(rule: Schema) -> list[str]:
+    """The keys that one of `dependentSchemas` does not allow."""
+    refused = rule.get("not", {})
+    return [one["required"][0] for one in refused.get("anyOf", [refused]) if one]
+
+
+def _listed(keys: Sequence[str], word: str) -> str:
+    return f" {word} ".join(f"`{key}`" for key in keys)
+
+
+def _example(value: Any) -> str:
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _kinds(fields: Sequence[Field]) -> str:
+    """What to write for each kind, in the words of the parser's own messages."""
+    remedies = {_noun(field): field.kind.remedy for field in reversed(fields)} | {"duration": _DURATION}
+    nouns = dict.fromkeys(_noun(field) for field in fields)
+    return "".join(_line((noun, remedies[noun].replace("*", "\\*"))) for noun in nouns)
+
+
+def main() -> None:
+    """Write the file."""
+    schema = json.loads((ROOT / "updater_config.schema.json").read_text(encoding="utf-8"))
+    example = (ROOT / "updater_config.json").read_text(encoding="utf-8")
+    TARGET.write_text(text_of(schema, example), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
