@@ -39,6 +39,7 @@ _FURTHER: Mapping[tuple[str, str], str] = {
     (SERVICE, "semver_pattern"): "[versions](choosing.md#semver_pattern-the-highest-version)",
     (SERVICE, "pin_digest"): "[pins](choosing.md#pins)",
     (SERVICE, "start_stopped"): "[stopped services](operations.md#stopped-services)",
+    (REGISTRY, "token_realm_hosts"): "[where passwords go](security.md#secrets)",
     (REGISTRY, "region"): "[Amazon ECR](registries.md#amazon-ecr)",
     (REGISTRY, "project_id"): "[Google](registries.md#google)",
 }
