@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = {p.relative_to(ROOT).as_posix(): p.read_text("utf-8") for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
 README, CONFIGURATION, CHOOSING = "README.md", "docs/configuration.md", "docs/choosing.md"
 OPERATIONS, OBSERVABILITY, TROUBLE = "docs/operations.md", "docs/observability.md", "docs/troubleshooting.md"
+WATCHTOWER = "docs/from-watchtower.md"
 ENV_EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 SOURCES = [*(ROOT / "updater_core").rglob("*.py"), ROOT / "docker_updater.py"]
 PLACES = {TOP: "Top level", SERVICE: "A service", REGISTRY: "registry_config"}
@@ -184,14 +185,14 @@ def test_every_json_of_a_page_is_a_configuration_a_message_or_a_policy_of_amazon
 
 def test_the_pages_show_as_many_configurations_as_they_should() -> None:
     documents = [json.loads(block) for page in PAGES for block in code_blocks(page, "json")]
-    assert sum("services" in document for document in documents) >= 2
-    assert sum("compose_service" in document for document in documents) >= 3
+    assert sum("services" in document for document in documents) >= 3
+    assert sum("compose_service" in document for document in documents) >= 4
 
 
 def test_every_option_that_stands_in_a_sentence_as_json_is_taken_by_the_parser() -> None:
     pieces = [word.replace("\\|", "|") for _, word in everywhere() if re.match(r'"\$?\w+": ', word)]
     found = [json.loads(f"{{{piece}}}") for piece in pieces if not piece.startswith('"$schema"')]
-    assert len(found) > 4
+    assert len(found) > 8
     labels = [piece for piece in found if not {field.key for field in FIELDS} >= piece.keys()]
     assert labels == []
     for piece in found:
@@ -213,7 +214,9 @@ def test_no_variable_is_documented_that_nobody_reads() -> None:
     real = {*(field.variable for field in FIELDS), "CONFIG_FILE", *compose_utils._KEPT_VARIABLES}
     words = {(p, word) for p, word in everywhere() if VARIABLE.fullmatch(word) and "_" in word and word not in real}
     unknown = {(page, word) for page, word in words if not config_utils._VENDOR.fullmatch(word)}
-    assert unknown == set()
+    of_watchtower = {(p, word) for p, word in unknown if p == WATCHTOWER and re.match("WATCHTOWER_|REPO_", word)}
+    assert unknown - of_watchtower == set()
+    assert len(of_watchtower) > 15
 
 
 def test_env_example_lists_every_variable_once_and_no_other() -> None:
@@ -265,7 +268,7 @@ def test_command_lines_are_found_on_the_pages() -> None:
     counts = {page: len([*command_lines(page)]) for page in PAGES}
     assert counts[README] >= 9
     assert counts["docs/install.md"] >= 6
-    assert min(counts[OPERATIONS], counts[TROUBLE]) >= 3
+    assert min(counts[OPERATIONS], counts[TROUBLE], counts[WATCHTOWER]) >= 3
 
 
 def test_the_exit_statuses_are_those_of_the_door() -> None:
