@@ -577,11 +577,12 @@ class RolledBack:
 
 @dataclass(frozen=True, slots=True)
 class RollbackFailed:
-    """Neither release could be proven. Left alone, said loudly."""
+    """Neither release could be proven. Left alone, said loudly. `quarantine`: the new release is at fault."""
 
     plan: Plan
     cause: Cause
     rollback: Cause
+    quarantine: bool = True
 
 
 Outcome = Committed | NotStarted | RolledBack | RollbackFailed

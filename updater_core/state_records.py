@@ -242,8 +242,8 @@ def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceS
     if isinstance(outcome, RollbackFailed):
         detail = f"{cause.message}; the rollback failed too: {outcome.rollback.message}"
         remedy = f"see to the service by hand, then run with --retry {outcome.plan.name}"
-        frozen = _told(service, Status.ROLLBACK_FAILED, cause.reason, detail, remedy)
-        return replace(frozen, last_change=now)
+        frozen = replace(_told(service, Status.ROLLBACK_FAILED, cause.reason, detail, remedy), last_change=now)
+        return _blamed(frozen, outcome, now) if outcome.quarantine else frozen
     if isinstance(outcome, RolledBack):
         service = replace(_told(service, Status.ROLLED_BACK, *_words(cause)), last_change=now)
     elif cause.reason in _NOBODYS_FAULT:
@@ -296,7 +296,7 @@ def _quarantine_after(service: ServiceState, plan: Plan, now: datetime) -> tuple
     return _add(kept, entry)
 
 
-def _blamed(service: ServiceState, outcome: RolledBack | NotStarted, now: datetime) -> ServiceState:
+def _blamed(service: ServiceState, outcome: RolledBack | NotStarted | RollbackFailed, now: datetime) -> ServiceState:
     target, cause = outcome.plan.target, outcome.cause
     if target.digest is None:
         return service
@@ -358,8 +358,10 @@ _OUTCOMES: Mapping[type, str] = {
 
 
 def lift_quarantine(state: State, name: str) -> State:
-    """What `--retry` does: nothing is quarantined, frozen or waiting for this service any more."""
-    service = _rested(replace(service_of(state, name), quarantine=()))
+    """What `--retry` does: nothing is quarantined or waiting for this service any more. One that is frozen thaws, and
+    no more: what froze it is not to be tried again by the word that it was seen to."""
+    service = service_of(state, name)
+    service = _rested(service if service.is_frozen else replace(service, quarantine=()))
     if service.status in (Status.ROLLBACK_FAILED, Status.ROLLED_BACK, Status.FAILED):
         service = replace(service, status=Status.UNKNOWN, reason=None, detail="", remedy="")
     return with_service(state, name, service)

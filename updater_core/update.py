@@ -98,7 +98,7 @@ def roll_back(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
     except EngineUnavailable:
         raise
     except UpdaterError as error:
-        failed = RollbackFailed(plan, cause, causes.cause_of(error, step))
+        failed = RollbackFailed(plan, cause, causes.cause_of(error, step), causes.is_release_at_fault(cause))
         _write_if_possible(ROLLBACK_FAILED, plan, cause, tools, failed.rollback)
         return failed
     _write_if_possible(ROLLED_BACK, plan, cause, tools)
@@ -117,7 +117,8 @@ def recover(record: Mapping[str, Any], tools: Tools) -> Outcome:
         case "rolled_back":
             return _finish(RolledBack(plan, cause, causes.is_release_at_fault(cause)), tools)
         case "rollback_failed":
-            return RollbackFailed(plan, cause, journal.cause_from_dict(record["rollback"]))
+            rollback = journal.cause_from_dict(record["rollback"])
+            return RollbackFailed(plan, cause, rollback, causes.is_release_at_fault(cause))
         case "prepared":
             return _not_started(plan, cause, tools)
         case _:

@@ -320,13 +320,16 @@ def test_a_retry_is_handed_to_the_daemon_that_runs(shop: Shop) -> None:
 # --------------------------------------------------------------------------------------------------- no way on or back
 
 
+BREAKS_ALL = _needs_data("two", f"busybox rm -f /data/ok; {lab._FOREVER}")
+
+
 def _frozen(shop: Shop) -> None:
     """The shop after an update whose release broke what the old one needs."""
     (shop.folder / "data").mkdir()
     (shop.folder / "data" / "ok").touch()
     opened(shop, _needs_data("one"), text=FRAIL)
     until(lambda: shop.containers()[0].attrs["State"]["Health"]["Status"] == "healthy", what="a healthy start")
-    shop.push("latest", _needs_data("two", f"busybox rm -f /data/ok; {lab._FOREVER}"))
+    shop.push("latest", BREAKS_ALL)
     (outcome,) = shop.cycle().outcomes
     assert isinstance(outcome, RollbackFailed)
     assert outcome.cause.reason is Reason.UNHEALTHY
@@ -354,6 +357,10 @@ def test_where_the_old_release_fails_too_it_is_said_and_left_alone_until_a_perso
     assert [container.id for container in shop.containers()] == left
     status, out = shop.run("--retry", shop.name)
     assert status == 0, out
+    shop.push("latest", BREAKS_ALL)
+    assert shop.cycle().outcomes == (), "the release that broke everything is not tried again"
+    assert shop.state()["reason"] == "quarantined"
+    shop.push("latest", lab.good("three"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     assert shop.releases() == [("three", "running")]
     assert shop.state()["status"] == "updated"

@@ -259,6 +259,20 @@ def test_a_retry_lifts_quarantine_freeze_and_pause() -> None:
     assert (service.quarantine, service.failures, service.retry_at, service.status) == ((), 0, None, Status.UNKNOWN)
 
 
+def test_a_retry_of_a_frozen_service_thaws_it_and_a_second_one_lifts_the_quarantine() -> None:
+    frozen = after(RollbackFailed(plan(1), cause(), cause(Reason.EXITED)))
+    thawed = state_records.lift_quarantine(frozen, "web")
+    service = service_of(thawed, "web")
+    assert (service.is_frozen, [entry.digest for entry in service.quarantine]) == (False, [D2])
+    assert service_of(state_records.lift_quarantine(thawed, "web"), "web").quarantine == ()
+
+
+def test_a_release_is_not_blamed_for_a_rollback_that_failed_after_the_hosts_fault() -> None:
+    state = after(RollbackFailed(plan(1), cause(Reason.ENGINE_ERROR), cause(Reason.EXITED), quarantine=False))
+    assert service_of(state, "web").is_frozen
+    assert service_of(state, "web").quarantine == ()
+
+
 def test_a_change_tells_from_where_to_where_and_how_long() -> None:
     change = service_of(after(RolledBack(plan(1), cause())), "web").changes[0]
     assert (change.from_reference, change.from_digest, change.to_digest) == ("app:latest", D1, D2)
