@@ -92,7 +92,8 @@ def parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     config = load_config(environment)
-    _require_service(config, options.service or options.retry or options.rollback)
+    for name in (options.service, options.retry, options.rollback):
+        _require_service(config, name)
     if options.status:
         return _status(config, options)
     clock = SystemClock()

@@ -198,7 +198,7 @@ copy_program() {
     local entry
     install -d "$staged"
     for entry in docker_updater.py updater_core requirements.txt requirements-apprise.txt updater_config.json updater_config.schema.json \
-        .env.example install.sh docker-updater.service ops docs README.md CHANGELOG.md LICENSE; do
+        .env.example install.sh docker-updater.service ops docs README.md CONTRIBUTING.md CHANGELOG.md LICENSE; do
         [[ ! -e $source_dir/$entry ]] || cp -r --no-preserve=ownership "$source_dir/$entry" "$staged/"
     done
     find "$staged" -name __pycache__ -prune -exec rm -rf {} +

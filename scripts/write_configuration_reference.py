@@ -115,7 +115,7 @@ in `/etc/docker-auto-updater`, or in the working directory). [`.env.example`](..
 | `GOOGLE_APPLICATION_CREDENTIALS` | google-auth: a key file, for Google's registries. |
 | `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | Requests to registries. (The engine pulls through its own proxy.) |
 | `SSL_CERT_FILE` | Requests to registries: further certificate authorities. |
-| `REQUESTS_CA_BUNDLE` | The same requests: the authorities that count in place of the system's. |
+| `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` | The same requests: the authorities that count in place of the system's. |
 """
 
 

@@ -51,6 +51,7 @@ class LogEvent(StrEnum):
     RECOVERED = "recovered"
     QUARANTINE_LIFTED = "quarantine_lifted"
     STATE_RESTORED = "state_restored"
+    STATE_ELSEWHERE = "state_elsewhere"
     STATE_NOT_SAVED = "state_not_saved"
     NOTIFY_FAILED = "notify_failed"
     NOTIFY_GIVEN_UP = "notify_given_up"

@@ -90,9 +90,6 @@ class Metrics:
     def checked(self, result: str) -> None:
         self._count("checks_total", result)
 
-    def state_restored(self) -> None:
-        self._count("state_restores_total")
-
     def requested(self, registry: str, kind: str, result: str) -> None:
         """One request to a registry host, as `Registries` reports it."""
         self._count("registry_requests_total", registry, kind, result)

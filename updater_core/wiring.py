@@ -99,9 +99,10 @@ def _remembered(settings: Settings, clock: SystemClock, *, is_reading: bool) -> 
     path, note = state_utils.resolve_state_path(Path(settings.state_file))
     folder = Path(settings.state_backup_dir) if settings.state_backup_dir else None
     loaded = state_utils.peek(path, folder) if is_reading else state_utils.load(path, folder, clock.now())
-    for text in (note, loaded.problem):
-        if text:
-            log_event(LOG, logging.WARNING, LogEvent.STATE_RESTORED, text)
+    if note:
+        log_event(LOG, logging.WARNING, LogEvent.STATE_ELSEWHERE, note)
+    if loaded.problem:
+        log_event(LOG, logging.WARNING, LogEvent.STATE_RESTORED, loaded.problem)
     return path, loaded.state
 
 

@@ -128,7 +128,10 @@ def test_a_configuration_that_is_not_there_is_said_with_its_path(tmp_path: Path)
     assert str(tmp_path / "none.json") in problems
 
 
-@pytest.mark.parametrize("words", [("--service", "wbe", "--plan"), ("--retry", "wbe"), ("--rollback", "wbe")])
+@pytest.mark.parametrize(
+    "words",
+    [("--service", "wbe", "--plan"), ("--retry", "wbe"), ("--rollback", "wbe"), ("--service", "web", "--retry", "wbe")],
+)
 def test_an_unknown_service_is_refused_with_the_names_that_there_are(tmp_path: Path, words: tuple[str, ...]) -> None:
     status, _, problems = call(*words, CONFIG_FILE=configured(tmp_path))
     assert status == 2

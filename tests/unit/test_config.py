@@ -640,7 +640,7 @@ def test_the_quick_start_finds_the_env_file_of_the_checkout(tmp_path: Path, monk
 
 def test_vendors_get_their_variables_and_nothing_else() -> None:
     names = ("AWS_PROFILE", "GOOGLE_APPLICATION_CREDENTIALS", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE",
-             "REQUESTS_CA_BUNDLE", "DOCKER_HOST", "DOCKER_CONFIG")  # fmt: skip
+             "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "DOCKER_HOST", "DOCKER_CONFIG")  # fmt: skip
     theirs = dict.fromkeys(names, "x")
     ours = {"DOCKER_HUB_PASSWORD": "x", "WEBHOOK_SECRET": "x", "AWS_REGION": "", "MY_AWS_KEY": "x", "TZ": "UTC"}
     assert config_utils.vendor_environment({**theirs, **ours}) == theirs

@@ -38,7 +38,7 @@ def do_all(metrics: Metrics) -> None:
     metrics.rolled_back("web", "unhealthy")
     metrics.failed("web", "pull")
     metrics.checked("same_digest")
-    metrics.state_restored()
+    metrics.start_from({"state_restores": 1})
     metrics.requested("docker.io", "digest", "2xx")
     metrics.delivered("failed", 2)
     metrics.delivered("given_up", 0)
