@@ -169,6 +169,7 @@ def _once(config: Config, clock: SystemClock, only: str | None) -> int:
         world = wire(config, clock)
         clock.handle_signals()
         result = cycle.run(world, only)
+        owner.take_requests(world)  # of an owner who met this run's lock
         if result.is_engine_down or _compose_is_missing(result):
             return NO_ENGINE
         return TROUBLE if result.troubled else ALL_WELL
@@ -186,6 +187,7 @@ def _serve(config: Config, clock: SystemClock, environment: Mapping[str, str], o
 def _ask(config: Config, clock: SystemClock, request: mailbox.Request) -> int:
     """Do what the owner asks, or hand it to the updater that runs already."""
     service = next(s for s in config.services if s.name == request.service)
+    clock.handle_signals()  # a Ctrl-C, or the wish of another, must not end it in the middle
     try:
         with only_instance(config, clock):
             return ALL_WELL if owner.carry_out(wire(config, clock), service, request.kind) else TROUBLE

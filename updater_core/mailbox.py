@@ -6,10 +6,12 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from updater_core import files
+from updater_core.errors import UpdaterError
 
 FOLDER = "requests"  # beside the state
 
@@ -23,21 +25,24 @@ class Request:
 
 
 def leave(folder: Path, request: Request) -> None:
-    """Put a request where the running updater finds it; the same one twice is one."""
+    """Put a request where the running updater finds it and may read it; the same one twice is one."""
     path = folder / f"{request.kind}-{request.service}.json"
     files.write_atomically(path, json.dumps(asdict(request)).encode())
+    if os.geteuid() == 0:
+        reader = folder.parent.stat()
+        for each in (folder, path):
+            os.chown(each, reader.st_uid, reader.st_gid)
 
 
 def take(folder: Path) -> Iterator[Request]:
-    """Every request that waits, oldest name first; each is gone once it is handed out. Damaged ones are dropped."""
+    """Every request that waits, by name; each is gone once the next one is asked for, so that one which is cut off is
+    carried out again. What cannot be read is no request, and is dropped where that may be."""
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        data = files.read(path)
-        files.remove(path)
-        try:
-            record = json.loads(data)
+        with suppress(UpdaterError, ValueError, KeyError, TypeError):
+            record = json.loads(files.read(path))
             yield Request(str(record["kind"]), str(record["service"]))
-        except (ValueError, KeyError, TypeError):
-            continue
+        with suppress(UpdaterError):
+            files.remove(path)
 
 
 def wake(lock: Path) -> bool:
