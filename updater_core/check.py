@@ -197,7 +197,7 @@ def permitted(world: World, one: Checked) -> Update | Hold:
     if remembered.is_frozen:
         remedy = f"see to the service by hand, then run with --retry {one.service.name}"
         return Hold(Reason.FROZEN, remembered.detail, remedy, available=target)
-    if remembered.retry_at is not None and remembered.retry_at > now:
+    if state_records.is_pausing(remembered, now):
         detail = f"{remembered.detail}; tried again after {remembered.retry_at:%Y-%m-%d %H:%M} UTC"
         return Hold(Reason.BACKING_OFF, detail, remembered.remedy, available=target, until=remembered.retry_at)
     hours, shared = one.service.hours, world.config.settings.hours

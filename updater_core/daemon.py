@@ -7,7 +7,7 @@ import random
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from updater_core import __version__, cycle, logging_utils, owner
 from updater_core.clock import SystemClock
@@ -45,9 +45,10 @@ def _watched_cycle(world: World, clock: SystemClock, watch: Watch, only: str | N
     """One cycle, seen by the service manager and the status page; how long to rest after it."""
     clock.manager.status(f"checking {sum(s.enabled for s in world.config.services)} services")
     watch.cycle_begins()
+    begun = world.clock.now()
     result = cycle.run(world, only)
     watch.cycle_ended(is_engine_down=result.is_engine_down)
-    pause_seconds = _pause_seconds(world, result)
+    pause_seconds = _pause_seconds(world, result, begun)
     watch.rests(pause_seconds)
     clock.manager.status(_standing(world, result, pause_seconds))
     return pause_seconds
@@ -66,15 +67,16 @@ def _further_silence_seconds(config: Config) -> float:
     return max(config.settings.compose_timeout_seconds - Settings().compose_timeout_seconds, 0.0)
 
 
-def _pause_seconds(world: World, result: cycle.Report) -> float:
-    """Until the next cycle: the interval with some jitter, sooner where something must be ended or a window opens."""
+def _pause_seconds(world: World, result: cycle.Report, begun: datetime) -> float:
+    """Until the next cycle: the interval with some jitter, sooner where something must be ended or a window opens. One
+    that was open when the cycle had `begun` had its chance, even if the registry gave no answer."""
     interval = world.config.settings.check_interval_seconds
     pauses = [interval * random.uniform(1 - _JITTER, 1 + _JITTER)]  # noqa: S311 - not a secret
     if result.is_engine_down or world.journal.read_all():
         pauses.append(_SOON_SECONDS)
     now = world.clock.now()
     waiting = [world.state.services.get(s.name) for s in world.config.services if s.enabled]
-    pauses += [(s.opens_at - now).total_seconds() for s in waiting if s and s.opens_at]
+    pauses += [(s.opens_at - now).total_seconds() for s in waiting if s and s.opens_at and s.opens_at > begun]
     return max(min(pauses), 1.0)
 
 

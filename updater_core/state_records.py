@@ -32,7 +32,7 @@ from updater_core.step_times import StepTaken
 GENERATIONS_KEPT = 2
 CHANGES_KEPT = 20
 STEPS_KEPT_OF = 5  # a service's latest changes; of older ones the whole duration tells enough
-QUARANTINE_KEPT = 10
+QUARANTINE_KEPT = 200  # more than a registry has releases newer than the current one
 DIGESTS_KEPT = 10
 OWNER_ROLLBACK = "owner_rollback"  # a plan's kind
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # stands for a build time that was asked for and not to be believed
@@ -314,6 +314,12 @@ def _paused(service: ServiceState, now: datetime) -> ServiceState:
     failures = service.failures + 1
     seconds = min(_FIRST_PAUSE_SECONDS * 2 ** min(failures - 1, 20), _LONGEST_PAUSE_SECONDS)
     return replace(service, failures=failures, retry_at=now + timedelta(seconds=seconds))
+
+
+def is_pausing(service: ServiceState, now: datetime) -> bool:
+    """Whether an update waits for `retry_at`. One further ahead than any pause was set by a clock that ran ahead."""
+    ahead = (service.retry_at - now).total_seconds() if service.retry_at else 0.0
+    return 0.0 < ahead <= _LONGEST_PAUSE_SECONDS
 
 
 def _rested(service: ServiceState) -> ServiceState:

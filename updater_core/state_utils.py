@@ -137,6 +137,9 @@ def _without(record: Any, keys: tuple[str, ...]) -> Any:
 
 def _back_up(data: bytes, path: Path, kept: int, backup_dir: Path | None, now: datetime) -> None:
     if kept > 0:
+        for ahead in _matching(backup_dir or path.parent, f"{path.name}.", ".bak"):
+            if ahead.name > f"{path.name}.{_stamp(now)}.bak":  # of a clock that ran ahead: it must not pass for newest
+                files.remove(ahead)
         files.write_atomically((backup_dir or path.parent) / f"{path.name}.{_stamp(now)}.bak", data)
     for old in _backups(path, backup_dir)[max(kept, 0) :]:
         files.remove(old)

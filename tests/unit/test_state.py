@@ -311,7 +311,7 @@ def test_nothing_grows_with_time() -> None:
         state = state_notes.note_digest(state, "web", digest, NOW)
         state = state_notes.note_tags(state, HUB, [str(number)], {str(number): digest}, NOW)
     service = service_of(state, "web")
-    assert (len(service.changes), len(service.quarantine), len(service.digest_seen)) == (20, 10, 10)
+    assert (len(service.changes), len(service.quarantine), len(service.digest_seen)) == (20, 100, 10)
     assert service.quarantine[0].digest == f"sha256:{99:064}"
     assert list(state.seen[HUB]) == ["99"]
 
