@@ -19,7 +19,9 @@ from updater_core.models import Cause, Reason, Step
 
 _HOSTS_FAULT = re.compile(
     r"port is already allocated|address already in use|no space left|cannot connect to the docker daemon"
-    r"|did not end within|is the docker daemon running|pool overlaps|no such network|network .* not found",
+    r"|did not end within|is the docker daemon running|pool overlaps|no such network|network .* not found"
+    r"|is already in use by container|no such container|failed to mount|could not select device driver"
+    r"|dependency failed to start|ended with (?:-9|137):",
     re.IGNORECASE,
 )
 _RELEASE_AT_FAULT = {
@@ -44,8 +46,10 @@ _REMEDIES = {
 }
 
 
-def cause_of(error: UpdaterError, step: Step) -> Cause:
-    """The error as a value: its step, a stable reason, its words and its remedy."""
+def cause_of(error: Exception, step: Step) -> Cause:
+    """The error as a value: its step, a stable reason, its words and its remedy. One that nobody foresaw is ours."""
+    if not isinstance(error, UpdaterError):
+        return Cause(step, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "please report it")
     reason = _reason(error, step)
     return Cause(step, reason, str(error), error.remedy or _REMEDIES.get(reason, ""))
 

@@ -17,6 +17,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.utils import kwargs_from_env
+from urllib3.exceptions import HTTPError
 
 from updater_core.errors import EngineError, EngineUnavailable
 from updater_core.models import Container, Credential, Healthcheck, Image, ImageRef
@@ -201,7 +202,7 @@ def _seam(what: str) -> Iterator[None]:
         yield
     except APIError as error:
         raise EngineError(f"the engine could not {what}: {error.explanation or error}") from error
-    except (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError) as error:
+    except (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError, HTTPError) as error:
         raise EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY) from error
     except (requests.RequestException, DockerException, ValueError) as error:
         raise _of_connecting(what, error) from error
@@ -284,8 +285,14 @@ def _from_inspect(raw: Mapping[str, Any]) -> Container:
         healthcheck=_healthcheck(config.get("Healthcheck")),
         restart_policy=(host.get("RestartPolicy") or {}).get("Name") or "no",
         stop_grace_seconds=float(config.get("StopTimeout") or 10),
+        joined=_joined(host),
         labels=labels,
     )
+
+
+def _joined(host: Mapping[str, Any]) -> tuple[str, ...]:
+    modes = (str(host.get(key) or "") for key in ("NetworkMode", "PidMode", "IpcMode"))
+    return tuple(mode.removeprefix("container:") for mode in modes if mode.startswith("container:"))
 
 
 def _last_probe(health: Mapping[str, Any]) -> str:

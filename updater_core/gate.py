@@ -21,8 +21,10 @@ MOST_OUTAGES = 10
 
 def gate_new(plan: Plan, tools: Tools) -> None:
     """Wait until unit and companions have proven themselves; GateFailed as soon as one of them shows it will not."""
-    old_ids = frozenset(i for move in plan.companions for i in move.container_ids)
-    _gate(plan, [_expectation(move, plan.gate, old_ids) for move in (*plan.moves, *plan.companions)], tools)
+    everyone = (*plan.moves, *plan.companions)
+    old_ids = frozenset(i for move in everyone for i in move.container_ids)  # `up` may keep one: its image is the same
+    judged = (*plan.moves, *(move for move in plan.companions if move.was_well))
+    _gate(plan, [_expectation(move, plan.gate, old_ids) for move in judged], tools)
 
 
 def gate_old(plan: Plan, tools: Tools, *, may_be_stopping: bool) -> None:

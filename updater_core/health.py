@@ -9,7 +9,9 @@ The rules (facts measured in shared research, "Health semantics"):
 4. It is proven once it has been good, with the same id, start time and restart count, for `stable_seconds`.
 5. A paused container, or a start time that changes without a counted restart (a person, or the engine coming back),
    proves nothing either way: the stability window begins anew.
-6. A one-shot is proven by an exit with 0.
+6. What was found ended with 0 (a one-shot, or a service that was stopped) is proven by an exit with 0, or by running
+   well when its time is over.
+7. Where the engine itself restarts what ends, a container that has exited was stopped by somebody: no release's fault.
 
 `docker compose up --wait` is no such gate: it calls a crash loop healthy.
 """
@@ -21,6 +23,7 @@ from dataclasses import dataclass, field
 
 from updater_core.models import Container, GatePolicy, Healthcheck, Reason
 
+_RESTARTED_BY_ENGINE = ("always", "unless-stopped")
 Fingerprint = tuple[str, str]  # id, start time
 
 
@@ -82,6 +85,8 @@ def judge(
             return track, Proven()
         return track, Waiting(f"{wanted.service} is good, {missing:.0f} s more to prove it stays so")
     if now_seconds - track.begun_seconds > deadline_seconds(containers, wanted.policy):
+        if wanted.is_one_shot and all(is_well(container) for container in containers):
+            return track, Proven()
         return track, Failed(Reason.GATE_TIMEOUT, _too_late(containers, wanted))
     return track, Waiting(f"{wanted.service} is {_state(containers)}")
 
@@ -111,9 +116,15 @@ def is_well(container: Container) -> bool:
     return container.status == "running" and container.health in (None, "healthy")
 
 
+def may_be_well(container: Container) -> bool:
+    """Whether a container is well, or still on its way there."""
+    return container.status == "running" and container.health != "unhealthy"
+
+
 def _failure(track: Track, containers: Sequence[Container], wanted: Expectation) -> Failed | None:
     if len(containers) < wanted.count:
-        return Failed(Reason.EXITED, f"{wanted.service}: {len(containers)} of {wanted.count} containers are there")
+        few = f"{wanted.service}: {len(containers)} of {wanted.count} containers are there, somebody removed the others"
+        return Failed(Reason.NOT_RUNNING, few)
     counted = dict(track.restart_counts)
     for container in containers:
         before = counted.get(container.id, container.restart_count if container.id in wanted.old_ids else 0)
@@ -127,6 +138,8 @@ def _container_failure(container: Container, restarts_before: int, wanted: Expec
     if container.status in ("exited", "dead", "removing"):
         if wanted.is_one_shot and container.exit_code == 0:
             return None
+        if container.restart_policy in _RESTARTED_BY_ENGINE and not container.error:
+            return Failed(Reason.NOT_RUNNING, f"{container.name} was stopped by somebody ({_how_it_ended(container)})")
         return Failed(Reason.EXITED, f"{container.name} {_how_it_ended(container)}")
     if container.status == "restarting" or container.restart_count > restarts_before:
         return Failed(Reason.RESTARTING, f"{container.name} {_how_it_ended(container)} and was restarted")

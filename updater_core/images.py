@@ -54,6 +54,9 @@ def tag_old(plan: Plan, tools: Tools) -> None:
     for move in plan.moves:
         _ensure_old_image(plan, move, tools)
     for name in {local_name(move.new_reference) for move in plan.moves} - {None}:
+        named = tools.engine.image(str(name))
+        if named is not None and named.id != plan.image_id:
+            continue  # its owner has pulled another one meanwhile
         if plan.prior_image_id and tools.engine.image(plan.prior_image_id):
             tools.engine.tag(plan.prior_image_id, str(name))
         else:

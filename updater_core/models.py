@@ -335,6 +335,7 @@ class Container:
     healthcheck: Healthcheck | None = None
     restart_policy: str = "no"
     stop_grace_seconds: float = 10.0
+    joined: tuple[str, ...] = ()  # containers in whose namespaces it lives, by id or name
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -52,8 +52,9 @@ def make(service: ServiceConfig, standing: Standing, wish: Wish, engine: Engine,
     if isinstance(moves, NotEditable):
         return _hold(moves, wish.target)
     companions = _companions(standing.project, moves, engine, compose)
-    preview = compose.preview(standing.project, {move.service: move.replicas for move in (*moves, *companions)})
-    drifted = None if service.allow_drift else _drifted(standing.project, moves, preview, engine, compose)
+    everyone = (*moves, *companions)
+    preview = compose.preview(standing.project, {move.service: move.replicas for move in everyone})
+    drifted = None if service.allow_drift else _drifted(standing.project, everyone, preview, engine, compose)
     if drifted is not None:
         return _drift_hold(service, drifted, wish.target)
     return Plan(
@@ -68,7 +69,7 @@ def make(service: ServiceConfig, standing: Standing, wish: Wish, engine: Engine,
         reason=wish.reason,
         companions=companions,
         platform=service.platform,
-        with_dependencies=is_quiet(preview, [*moves, *companions], engine, standing.project),
+        with_dependencies=is_quiet(preview, everyone, engine, standing.project),
         image_id=wish.image_id,
         kept_image_ids=wish.kept_image_ids,
         kind=wish.kind,
@@ -167,25 +168,44 @@ def _move(name: str, old: str, new: str, containers: Sequence[Container]) -> Mov
         old_image_id=newest.image_id if newest else "",
         replicas=max(len(containers), 1),
         container_ids=tuple(c.id for c in containers),
-        was_well=bool(containers) and all(health.is_well(c) for c in containers),
+        was_well=bool(containers) and all(health.may_be_well(c) for c in containers),
         is_one_shot=has_ended_well and all(c.restart_policy in ("no", "on-failure") for c in containers),
         stop_grace_seconds=max((c.stop_grace_seconds for c in containers), default=10.0),
     )
 
 
 def _companions(project: Project, moves: Sequence[Move], engine: Engine, compose: Compose) -> tuple[Move, ...]:
-    """The services that live in a namespace of the unit's: a recreate of the unit leaves them without it."""
+    """The services that live in a namespace of the unit's, or of such a one's: a recreate leaves them without it. One
+    that its owner has stopped stays stopped."""
     model = compose.config(project).get("services", {})
-    unit = {move.service for move in moves}
+    running = {name: _running(project, name, engine) for name in model}
+    together = _closure({move.service for move in moves}, model, running)
     found: list[Move] = []
-    for name, facts in model.items():
-        if name in unit or not unit & _owners_of_namespaces(facts):
-            continue
-        containers = engine.containers(project.name, name)
-        if containers:
-            text = str(facts.get("image") or containers[0].reference)
-            found.append(_move(name, text, text, containers))
+    for name in sorted(together - {move.service for move in moves}):
+        text = str(model[name].get("image") or running[name][0].reference)
+        found.append(_move(name, text, text, running[name]))
     return tuple(found)
+
+
+def _running(project: Project, service: str, engine: Engine) -> tuple[Container, ...]:
+    return tuple(c for c in engine.containers(project.name, service) if c.status in ("running", "restarting"))
+
+
+def _closure(
+    unit: set[str], model: Mapping[str, Mapping[str, Any]], running: Mapping[str, Sequence[Container]]
+) -> set[str]:
+    """The services that stand and fall with `unit`, and they themselves."""
+    together, before = set(unit), set[str]()
+    while together != before:
+        before = set(together)
+        names = {f"container:{each.name}" for service in before for each in running.get(service, ())}
+        together |= {name for name, facts in model.items() if running[name] and _stands_on(facts, before, names)}
+    return together
+
+
+def _stands_on(facts: Mapping[str, Any], services: set[str], names: set[str]) -> bool:
+    """Whether a service of the model lives in a namespace of these services, or of containers with these names."""
+    return bool(services & _owners_of_namespaces(facts) or names & {str(facts.get(key)) for key in _NAMESPACES})
 
 
 def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from updater_core.errors import ComposeError
-from updater_core.models import Container, Plan, Project
+from updater_core.models import Container, Move, Plan, Project
 from updater_core.protocols import Tools
 
 _WRECK = re.compile(r"([0-9a-f]{12})_(.+)")
@@ -29,8 +29,18 @@ def restart(plan: Plan, tools: Tools) -> None:
     except ComposeError:
         tools.engine.version()  # an engine that is gone is not Compose's fault, and not the release's
         up(replicas, with_dependencies=False)
-    if tools.compose.is_v1 and plan.companions:  # v1 does not see that the namespace's owner was replaced
-        up({move.service: move.replicas for move in plan.companions}, with_dependencies=False, force=True)
+    stale = {move.service: move.replicas for move in plan.companions if _is_stale(plan, move, tools)}
+    if stale:
+        up(stale, with_dependencies=False, force=True)
+
+
+def _is_stale(plan: Plan, companion: Move, tools: Tools) -> bool:
+    """Whether Compose left a companion in a namespace whose owner is gone: v1 does not see that it was replaced, and
+    v2 does not where it is joined by its container's name."""
+    if tools.compose.is_v1:
+        return True
+    containers = tools.engine.containers(plan.project.name, companion.service)
+    return any(tools.engine.container(owner) is None for each in containers for owner in each.joined)
 
 
 def tidy(project: Project, services: Sequence[str], tools: Tools) -> None:
@@ -43,13 +53,24 @@ def tidy(project: Project, services: Sequence[str], tools: Tools) -> None:
         containers = tools.engine.containers(project.name, service)
         for container in containers:
             match = _WRECK.fullmatch(container.name)
-            if match:
+            if match and is_wreck(container):
                 _tidy_one(container, match[1], match[2], containers, tools)
 
 
 def is_wreck(container: Container) -> bool:
-    """Whether a container is what a killed recreate left (see `tidy`)."""
-    return _WRECK.fullmatch(container.name) is not None
+    """Whether a container is what a killed recreate left (see `tidy`). Digits alone are somebody's date, unless they
+    begin its own id or stand before the name that Compose gives.
+
+    >>> from dataclasses import replace
+    >>> made = Container("0f", "", "shop", "web", "sha256:1", "web:1", "running", "", 0)
+    >>> [is_wreck(replace(made, name=f"202401311200_{name}")) for name in ("shop-web-1", "other")]
+    [True, False]
+    """
+    match = _WRECK.fullmatch(container.name)
+    if match is None:
+        return False
+    usual = rf"{re.escape(container.project)}[-_]{re.escape(container.service)}[-_]\d+"
+    return not match[1].isdigit() or container.id.startswith(match[1]) or re.fullmatch(usual, match[2]) is not None
 
 
 def _tidy_one(container: Container, prefix: str, name: str, others: Sequence[Container], tools: Tools) -> None:

@@ -73,7 +73,7 @@ def _go_forward(plan: Plan, staged: Sequence[Staged], tools: Tools) -> Outcome:
         notes = gate.verify_new(plan, tools)
         step = _at(Step.COMMIT, tools)
         _write(COMMITTED, plan, None, tools)
-    except UpdaterError as error:
+    except Exception as error:  # a bug of ours, too, must not leave the service in the middle
         edits.discard(staged, tools)
         return _roll_back_when_possible(plan, causes.cause_of(error, step), tools)
     tools.tell(step, "; ".join(("the new release is proven", *notes)))
@@ -145,7 +145,8 @@ def describe(outcome: Outcome) -> str:
         case NotStarted(cause=cause):
             return f"{new} was not started at step {cause.step}: {cause.message}; {old} was not touched"
         case RolledBack(cause=cause):
-            return f"{new} failed at step {cause.step}: {cause.message}; {old} runs again"
+            how = "runs again" if all(move.was_well for move in plan.moves) else "is back, as unwell as it was before"
+            return f"{new} failed at step {cause.step}: {cause.message}; {old} {how}"
         case RollbackFailed(cause=cause, rollback=rollback):
             return f"{new} failed: {cause.message}; going back to {old} failed too: {rollback.message}; left alone"
         case _:

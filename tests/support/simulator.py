@@ -257,7 +257,7 @@ class SimEngine:
             exit_code=c.exit_code,
             error=c.error,
             health=health if c.status == "running" else None,
-            restart_policy="unless-stopped",
+            restart_policy="no" if release.fate == "exits" else "unless-stopped",
             stop_grace_seconds=0.5,
         )
 

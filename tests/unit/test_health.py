@@ -61,7 +61,7 @@ def reason(verdict: Verdict) -> Reason:
 def test_a_container_that_is_missing_fails_at_once(count: int, seen: int) -> None:
     containers = [replace(PLAIN, id=f"c{number}") for number in range(seen)]
     verdict = last((0, containers), wanted=replace(WANTED, count=count))
-    assert reason(verdict) is Reason.EXITED
+    assert reason(verdict) is Reason.NOT_RUNNING
     assert isinstance(verdict, Failed)
     assert f"{seen} of {count}" in verdict.message
 
@@ -238,8 +238,19 @@ def test_a_one_shot_that_fails_is_no_proof() -> None:
     assert reason(last((0, PLAIN), (1, failed), wanted=ONE_SHOT)) is Reason.EXITED
 
 
-def test_a_one_shot_that_does_not_end_runs_out_of_time() -> None:
-    assert reason(last((0, PLAIN), (60.1, PLAIN), wanted=ONE_SHOT)) is Reason.GATE_TIMEOUT
+def test_what_was_taken_for_a_one_shot_and_runs_on_is_proven_when_its_time_is_over() -> None:
+    assert isinstance(last((0, PLAIN), (59.9, PLAIN), wanted=ONE_SHOT), Waiting)
+    assert isinstance(last((0, PLAIN), (60.1, PLAIN), wanted=ONE_SHOT), Proven)
+    created = replace(PLAIN, status="created")
+    assert reason(last((0, created), (60.1, created), wanted=ONE_SHOT)) is Reason.GATE_TIMEOUT
+
+
+@pytest.mark.parametrize("policy", ["always", "unless-stopped"])
+def test_what_the_engine_would_restart_was_stopped_by_somebody(policy: str) -> None:
+    ended = replace(PLAIN, status="exited", exit_code=0, restart_policy=policy)
+    assert reason(last((0, PLAIN), (1, ended))) is Reason.NOT_RUNNING
+    assert reason(last((0, PLAIN), (1, replace(ended, error="no such file")))) is Reason.EXITED
+    assert reason(last((0, PLAIN), (1, replace(ended, restart_policy="no")))) is Reason.EXITED
 
 
 def test_every_replica_of_a_one_shot_has_to_end() -> None:
