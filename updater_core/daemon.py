@@ -32,8 +32,8 @@ def serve(world: World, clock: SystemClock, environment: Mapping[str, str], only
     text = f"docker-updater {__version__}: {len(world.config.services)} services"
     log_event(LOG, logging.INFO, LogEvent.STARTED, text)
     while not clock.stop.is_set():
-        pause_seconds = _watched_cycle(world, clock, watch, only)
-        _rest(world, clock, pause_seconds)
+        rest_seconds = _watched_cycle(world, clock, watch, only)
+        _rest(world, clock, rest_seconds)
         if clock.reload:
             _reload(world, clock, watch, environment)
         owner.take_requests(world)
@@ -48,10 +48,10 @@ def _watched_cycle(world: World, clock: SystemClock, watch: Watch, only: str | N
     begun = world.clock.now()
     result = cycle.run(world, only)
     watch.cycle_ended(is_engine_down=result.is_engine_down)
-    pause_seconds = _pause_seconds(world, result, begun)
-    watch.rests(pause_seconds)
-    clock.manager.status(_standing(world, result, pause_seconds))
-    return pause_seconds
+    rest_seconds = pause_seconds(world, result, begun)
+    watch.rests(rest_seconds)
+    clock.manager.status(_standing(world, result, rest_seconds))
+    return rest_seconds
 
 
 def _standing(world: World, result: cycle.Report, pause_seconds: float) -> str:
@@ -67,7 +67,7 @@ def _further_silence_seconds(config: Config) -> float:
     return max(config.settings.compose_timeout_seconds - Settings().compose_timeout_seconds, 0.0)
 
 
-def _pause_seconds(world: World, result: cycle.Report, begun: datetime) -> float:
+def pause_seconds(world: World, result: cycle.Report, begun: datetime) -> float:
     """Until the next cycle: the interval with some jitter, sooner where something must be ended or a window opens. One
     that was open when the cycle had `begun` had its chance, even if the registry gave no answer."""
     interval = world.config.settings.check_interval_seconds

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from benchmarks import crowd
-from updater_core import cycle
+from updater_core import cycle, daemon
 from updater_core.models import Hold, Reason
+from updater_core.state_records import ServiceState, with_service
 from updater_core.world import World
 
 
@@ -36,6 +38,19 @@ def test_a_cold_cycle_adds_a_challenge_for_the_host_and_a_token_for_each_reposit
         assert registry.counts() == {"challenge": 1, "token": 10, "manifest_head": 10}
         assert up_to_date(world) == 40
         assert registry.counts() == {"manifest_head": 10}
+
+
+def test_a_window_that_opened_while_the_registry_was_away_makes_no_storm(tmp_path: Path) -> None:
+    world, _ = crowd.world(tmp_path, "127.0.0.1:1", 1, 1)
+    begun = world.clock.now()
+
+    def pause_seconds(opens_in_seconds: float) -> float:
+        waiting = ServiceState(opens_at=begun + timedelta(seconds=opens_in_seconds))
+        world.state = with_service(world.state, "service0", waiting)
+        return daemon.pause_seconds(world, cycle.Report(), begun)
+
+    assert pause_seconds(-3600) > 600
+    assert pause_seconds(30) <= 30
 
 
 def test_a_tag_policy_adds_one_tag_list_for_each_repository(tmp_path: Path) -> None:

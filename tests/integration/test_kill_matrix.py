@@ -259,6 +259,18 @@ def test_an_engine_that_was_away_between_two_looks_lets_no_release_be_blamed(tmp
     made.assert_whole(NEW)
 
 
+def test_an_error_that_nobody_foresaw_goes_back_too(tmp_path: Path) -> None:
+    made = Stage(tmp_path, NEW, new_tag="1.1")
+
+    def fail() -> None:
+        raise KeyError("State")
+
+    outcome = update.apply(made.plan, replace(made.tools(Killer()), clock=SimClock(happenings=[fail])))
+    assert isinstance(outcome, RolledBack)
+    assert not outcome.quarantine
+    made.assert_whole(OLD)
+
+
 def test_a_rollback_whose_old_release_is_sick_too_is_said_and_left_alone(tmp_path: Path) -> None:
     made = Stage(tmp_path, BAD, new_tag="1.1")
     made.host.releases[OLD.digest].fate = "exits"

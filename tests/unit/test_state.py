@@ -246,6 +246,13 @@ def test_what_is_nobodys_fault_is_no_failure(reason: Reason) -> None:
     assert (service.status, service.failures, service.retry_at) == (Status.HELD, 0, None)
 
 
+def test_a_pause_that_a_clock_years_ahead_has_set_is_none() -> None:
+    service = service_of(after(NotStarted(plan(1), cause(Reason.PULL_FAILED))), "web")
+    assert state_records.is_pausing(service, NOW)
+    assert not state_records.is_pausing(service, NOW - timedelta(days=1500))
+    assert not state_records.is_pausing(service, NOW + timedelta(hours=7))
+
+
 def test_a_failed_rollback_says_both_causes() -> None:
     service = service_of(after(RollbackFailed(plan(1), cause(), replace(cause(), message="gone"))), "web")
     assert service.status is Status.ROLLBACK_FAILED
@@ -427,6 +434,14 @@ def test_a_state_comes_back_as_it_was_saved(path: Path) -> None:
     loaded = state_utils.load(path, None, NOW)
     assert loaded == state_utils.Loaded(replace(full_state(), saved_at=NOW))
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_backups_of_a_clock_that_ran_ahead_do_not_pass_for_the_newest(path: Path) -> None:
+    for number in range(3):
+        state_utils.save(after(Committed(plan(number))), path, 3, None, NOW + timedelta(days=1500, hours=number))
+    state_utils.save(after(RolledBack(plan(9), cause())), path, 3, None, NOW)
+    path.write_bytes(b"")
+    assert quarantined(state_utils.load(path, None, NOW).state) == [D2]
 
 
 def test_a_state_from_before_steps_were_kept_is_taken_as_it_is(path: Path) -> None:

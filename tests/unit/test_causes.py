@@ -1,0 +1,35 @@
+"""Who is to blame when Compose could not bring a release up: the release, or the host."""
+
+from __future__ import annotations
+
+import pytest
+
+from updater_core.causes import cause_of, is_release_at_fault
+from updater_core.errors import ComposeError
+from updater_core.models import Reason, Step
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Conflict. The container name "/shop-web-1" is already in use by container "abc"',
+        "Error response from daemon: No such container: 0a1b",
+        "failed to mount local volume: mount :/x: connection timed out",
+        'could not select device driver "nvidia" with capabilities: [[gpu]]',
+        "dependency failed to start: container db is unhealthy",
+        "`compose up` of web ended with 137: status 137, nothing said",
+        "Bind for 0.0.0.0:80 failed: port is already allocated",
+    ],
+)
+def test_what_the_host_refuses_is_no_fault_of_the_release(text: str) -> None:
+    assert not is_release_at_fault(cause_of(ComposeError(text), Step.RESTART))
+
+
+def test_an_entry_point_that_is_not_there_is() -> None:
+    text = "`compose up` of web ended with 1: exec: no such file or directory"
+    assert is_release_at_fault(cause_of(ComposeError(text), Step.RESTART))
+
+
+def test_an_error_that_nobody_foresaw_is_ours() -> None:
+    found = cause_of(KeyError("State"), Step.GATE)
+    assert (found.reason, is_release_at_fault(found)) == (Reason.INTERNAL_ERROR, False)
