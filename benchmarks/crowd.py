@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,8 @@ from updater_core.clock import SystemClock
 from updater_core.models import Container, Image
 from updater_core.wiring import wire
 from updater_core.world import World
+
+TAG = "1.0.0"
 
 
 @dataclass
@@ -46,8 +48,10 @@ def registry(delay_ms: float = 0, tags: int = 10, *, token: bool = False) -> Ite
     with subprocess.Popen(argv, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdin is not None
-        yield BenchRegistry(f"127.0.0.1:{int(child.stdout.readline())}")
-        child.stdin.close()
+        try:
+            yield BenchRegistry(f"127.0.0.1:{int(child.stdout.readline())}")
+        finally:
+            child.stdin.close()
 
 
 @dataclass
@@ -95,53 +99,73 @@ class NoCompose:
         raise AssertionError(f"a cycle with nothing to do asked Compose for {name}")
 
 
+def _of_the_bench(repository: str) -> str:
+    return digest_of(repository, TAG)
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """`services` services on `references` repositories of the registry at `host`, all of them at `TAG`.
+
+    `policy`: further fields of each service; `digest`: what that registry gives for a repository."""
+
+    host: str
+    services: int
+    references: int
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    digest: Callable[[str], str] = _of_the_bench
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        return tuple(f"team/app{number}" for number in range(self.references))
+
+
 def world(folder: Path, host: str, services: int, references: int, **policy: Any) -> tuple[World, ListedEngine]:
-    """A World of `services` services on `references` repositories of the registry at `host`, all up to date."""
-    entries, containers, images = [], [], {}
-    for number in range(services):
-        repository = f"team/app{number % references}"
-        entry, container, image = _service(folder, host, repository, number)
-        entries.append({**entry, **policy})
-        containers.append(container)
-        images[image.id] = image
+    """A World of one crowd, all up to date."""
+    return world_of(folder, Crowd(host, services, references, policy))
+
+
+def world_of(folder: Path, *crowds: Crowd) -> tuple[World, ListedEngine]:
+    """A World of all crowds, all up to date."""
+    everyone = [(crowd, number) for crowd in crowds for number in range(crowd.services)]
+    made = [_service(folder, place, *one) for place, one in enumerate(everyone)]
     raw = {
-        "services": entries,
+        "services": [entry for entry, _, _ in made],
         "state_file": str(folder / "state" / "state.json"),
         "log_file": str(folder / "updater.log"),
     }
-    made = wire(config_utils.parse(raw, {}, str(folder / "config.json")), SystemClock())
-    engine = ListedEngine(tuple(containers), images)
-    made.engine, made.compose = engine, NoCompose()  # type: ignore[assignment]
-    return made, engine
+    whole = wire(config_utils.parse(raw, {}, str(folder / "config.json")), SystemClock())
+    engine = ListedEngine(tuple(container for _, container, _ in made), {image.id: image for _, _, image in made})
+    whole.engine, whole.compose = engine, NoCompose()  # type: ignore[assignment]
+    return whole, engine
 
 
-def _service(folder: Path, host: str, repository: str, number: int) -> tuple[dict[str, Any], Container, Image]:
-    file = folder / f"project{number}" / "compose.yml"
+def _service(folder: Path, place: int, crowd: Crowd, number: int) -> tuple[dict[str, Any], Container, Image]:
+    """The `number`th service of a crowd: its entry, its container, its image. `place` is its number among all."""
+    file = folder / f"project{place}" / "compose.yml"
     file.parent.mkdir(parents=True)
-    text = f"services:\n  web:\n    image: {host}/{repository}:1.0.0  # number {number}\n    restart: unless-stopped\n"
-    file.write_text(text)
-    digest = digest_of(repository, "1.0.0")
-    image = Image(f"sha256:{number:064x}", (f"{host}/{repository}@{digest}",))
+    repository = crowd.repositories[number % crowd.references]
+    reference = f"{crowd.host}/{repository}:{TAG}"
+    file.write_text(f"services:\n  web:\n    image: {reference}  # number {place}\n    restart: unless-stopped\n")
+    image = Image(f"sha256:{place:064x}", (f"{crowd.host}/{repository}@{crowd.digest(repository)}",))
+    entry = {"name": f"service{place}", "image": reference, "compose_file": str(file), "compose_service": "web"}
+    return {**entry, **crowd.policy}, _container(file, place, image.id, reference), image
+
+
+def _container(file: Path, place: int, image_id: str, reference: str) -> Container:
     labels = {
         "com.docker.compose.project.config_files": str(file),
         "com.docker.compose.project.working_dir": str(file.parent),
     }
-    container = Container(
-        id=f"{number:064x}",
-        name=f"project{number}-web-1",
-        project=f"project{number}",
+    return Container(
+        id=f"{place:064x}",
+        name=f"project{place}-web-1",
+        project=f"project{place}",
         service="web",
-        image_id=image.id,
-        reference=f"{host}/{repository}:1.0.0",
+        image_id=image_id,
+        reference=reference,
         status="running",
         started_at="",
         restart_count=0,
         labels=labels,
     )
-    entry = {
-        "name": f"service{number}",
-        "image": f"{host}/{repository}:1.0.0",
-        "compose_file": str(file),
-        "compose_service": "web",
-    }
-    return entry, container, image

@@ -1,0 +1,72 @@
+"""What cycles with nothing to do ask registries and the engine for, and the processes they start: counts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import crowd
+from benchmarks.clouds import clouds
+from benchmarks.table import Row, counted
+from tests.support import audited
+from updater_core import cycle
+
+
+def rows() -> Iterator[Row]:
+    """All of them; the processes last, for an audit hook cannot be taken away again."""
+    yield from _digests()
+    yield from _tag_lists()
+    yield from _vendors()
+    yield from _processes()
+
+
+def _digests() -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder, crowd.registry(token=True) as registry:
+        world, engine = crowd.world(Path(folder), registry.host, 40, 10)
+        cycle.run(world)
+        cold, first_calls = registry.counts(), dict(engine.counts)
+        engine.counts.clear()
+        cycle.run(world)
+        warm, calls = registry.counts(), dict(engine.counts)
+    yield Row("requests, 40 services on 10 images, warm", counted(warm), "10 HEADs", warm == {"manifest_head": 10})
+    fits = cold == {"manifest_head": 10, "challenge": 1, "token": 10}
+    yield Row("  cold (a fresh process)", counted(cold), "+ 1 challenge a host, 1 token a repository", fits)
+    fits = first_calls == {"list": 1, "inspect": 40}
+    yield Row("engine calls, 40 new containers of 40 images", counted(first_calls), "1 list, 1 inspect each", fits)
+    yield Row("  with nothing new", counted(calls), "1 list", calls == {"list": 1})
+
+
+def _tag_lists() -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder, crowd.registry() as registry:
+        world, _ = crowd.world(Path(folder), registry.host, 40, 10, semver_pattern="*")
+        cycle.run(world)
+        registry.counts()
+        cycle.run(world)
+        tags = registry.counts()
+    fits = tags == {"manifest_head": 10, "tags": 10}
+    yield Row("requests, tag policy, warm", counted(tags), "+ 1 list a repository", fits)
+
+
+def _vendors() -> Iterator[Row]:
+    """Two clouds, each with 20 services on 10 repositories: the API that lists the tags knows their digests too."""
+    with tempfile.TemporaryDirectory() as folder, clouds(Path(folder), 10) as both:
+        place = Path(folder) / "world"
+        world, _ = crowd.world_of(place, both.ecr(20, tag_pattern="*"), both.google(20, tag_pattern="*"))
+        cycle.run(world)
+        both.counts()
+        cycle.run(world)
+        calls = both.counts()
+    fits = calls == {"DescribeImages": 10, "tags": 10}
+    yield Row("  ECR and Google, 10 repositories each", counted(calls), "1 API call a repository", fits)
+
+
+def _processes() -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder, crowd.registry() as registry:
+        world, _ = crowd.world(Path(folder), registry.host, 40, 10, semver_pattern="*")
+        log = Path(folder) / "starts"
+        audited.listen(log)
+        cycle.run(world)
+        cycle.run(world)
+        starts = len(log.read_text().splitlines())
+    yield Row("processes started by a cycle", str(starts), "0", starts == 0)
