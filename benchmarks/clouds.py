@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -27,6 +26,11 @@ class Clouds:
     asks: IO[str]
     answers: IO[str]
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables by which botocore finds ECR here, and no account but the one of the crowd."""
+        return dict(self.facts["environment"])
+
     def ecr(self, services: int, **policy: Any) -> Crowd:
         """A crowd in ECR, on all its repositories."""
         digests = self.facts["ecr"]
@@ -47,14 +51,13 @@ class Clouds:
 
 @contextmanager
 def clouds(folder: Path, repositories: int) -> Iterator[Clouds]:
-    """Run both clouds for the length of a block, with this process's environment leading there."""
+    """Run both clouds for the length of a block; `Clouds.environment` leads botocore there."""
     argv = [sys.executable, "-m", "benchmarks.cloud_server", str(folder), str(repositories)]
     root = Path(__file__).resolve().parents[1]
     with subprocess.Popen(argv, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         facts = json.loads(child.stdout.readline())
-        os.environ.update(facts["environment"])
         try:
             yield Clouds(facts, child.stdin, child.stdout)
         finally:

@@ -41,4 +41,4 @@ def _least_cpu_seconds(services: int) -> float:
     with tempfile.TemporaryDirectory() as folder, crowd.registry() as registry:
         world, _ = crowd.world(Path(folder), registry.host, services, services // 2)
         cycle.run(world)
-        return min(spent(lambda: cycle.run(world)).cpu_seconds for _ in range(4))
+        return min(spent(lambda: cycle.run(world)).cpu_seconds for _ in range(7))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ def cloud_rows() -> Iterator[Row]:
         clouds(Path(folder), 10) as both,
         crowd.registry() as registry,
     ):
+        os.environ.update(both.environment)
         world, _ = crowd.world_of(Path(folder) / "w", Crowd(registry.host, 100, 50), both.ecr(50), both.google(50))
         sizes = _sizes(world, (100,))
     yield Row("  with ECR and Google in use", f"{sizes[100]:.1f} MB", "85 MB", sizes[100] < 85)

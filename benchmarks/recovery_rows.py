@@ -14,7 +14,7 @@ _TIMES = 5
 
 
 def _exits(name: str) -> Build:
-    return lab.build(name, "sleep 1; exit 3", base=lab.busybox())
+    return lab.build(name, "trap 'exit 0' TERM; sleep 1 & wait $!; exit 3", base=lab.busybox())
 
 
 def _unhealthy(name: str) -> Build:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,7 @@ def _tag_lists() -> Iterator[Row]:
 def _vendors() -> Iterator[Row]:
     """Two clouds, each with 20 services on 10 repositories: the API that lists the tags knows their digests too."""
     with tempfile.TemporaryDirectory() as folder, clouds(Path(folder), 10) as both:
+        os.environ.update(both.environment)
         place = Path(folder) / "world"
         world, _ = crowd.world_of(place, both.ecr(20, tag_pattern="*"), both.google(20, tag_pattern="*"))
         cycle.run(world)

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-_PAUSE_SECONDS, _PATIENCE_SECONDS = 0.003, 0.25
+_PAUSE_SECONDS, _PATIENCE_SECONDS = 0.003, 0.1
 _QUESTION = b"GET /release HTTP/1.0\r\n\r\n"
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from benchmarks import crowd
+from benchmarks.clouds import clouds
 from updater_core import cycle, daemon
 from updater_core.models import Hold, Reason
 from updater_core.state_records import ServiceState, with_service
@@ -59,3 +62,27 @@ def test_a_tag_policy_adds_one_tag_list_for_each_repository(tmp_path: Path) -> N
         for _ in range(2):
             assert up_to_date(world) == 40
             assert registry.counts() == {"manifest_head": 10, "tags": 10}
+
+
+def test_where_the_vendor_has_one_call_for_the_tags_it_is_the_only_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with clouds(tmp_path, 10) as both:
+        for name, value in both.environment.items():
+            monkeypatch.setenv(name, value)
+        world, _ = crowd.world_of(tmp_path / "w", both.ecr(20, tag_pattern="*"), both.google(20, tag_pattern="*"))
+        assert up_to_date(world) == 40
+        cold = both.counts()
+        assert (cold["DescribeImages"], cold["manifest_head"], cold["manifest_get"]) == (10, 0, 0)
+        assert cold["tags"] == 10 + 1  # Google's first is the challenge
+        assert up_to_date(world) == 40
+        assert both.counts() == {"DescribeImages": 10, "tags": 10}
+
+
+def test_a_glob_on_our_own_clock_asks_for_build_times_once(tmp_path: Path) -> None:
+    with crowd.registry(tags=200) as registry:
+        world, _ = crowd.world(tmp_path, registry.host, 4, 1, tag_pattern="*")
+        assert up_to_date(world) == 4
+        assert registry.counts() == {"tags": 1, "manifest_head": 50, "manifest_get": 50, "blob": 50}
+        assert up_to_date(world) == 4
+        assert registry.counts() == {"tags": 1, "manifest_head": 1}
