@@ -75,7 +75,12 @@ def noted(state: State, question: Question, answers: Answers) -> State:
         listed = [tag.name for tag in answers.tags]
         state = state_notes.note_tags(state, key, listed, answers.digests, question.now)
         state = state_notes.note_created(state, key, answers.created)
-    behind = (answers.digests.get(tag) for tag in {*answers.asked, question.standing.current.tag or ""})
+    current = question.standing.current.tag or ""
+    if answers.tags is not None and answers.clock is Clock.REGISTRY:
+        for tag in answers.tags:
+            if tag.name == current and tag.pushed_at is not None:
+                state = state_notes.note_push(state, service.name, current, tag.pushed_at)
+    behind = (answers.digests.get(tag) for tag in {*answers.asked, current})
     for digest in filter(None, behind):
         state = state_notes.note_digest(state, service.name, digest, question.now)
     return state

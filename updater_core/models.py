@@ -376,11 +376,13 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is remembered and matters to a choice. `seen` is keyed by tag, `digest_seen` by digest."""
+    """What is remembered and matters to a choice. `seen` is keyed by tag, `digest_seen` by digest; `pushed`: when the
+    registry last said that the current tag was pushed."""
 
     quarantine: Mapping[str, Quarantined] = field(default_factory=dict)
     seen: Mapping[str, Seen] = field(default_factory=dict)
     digest_seen: Mapping[str, datetime] = field(default_factory=dict)
+    pushed: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,12 +51,18 @@ def history_of(state: State, name: str, repository_key: str) -> History:
     quarantine = {entry.digest: entry for entry in service.quarantine}
     seen = state.seen.get(repository_key, {})
     timeless = {tag: replace(seen[tag], created_at=None) for tag in without_time(state, repository_key)}
-    return History(quarantine, {**seen, **timeless} if timeless else seen, service.digest_seen)
+    return History(quarantine, {**seen, **timeless} if timeless else seen, service.digest_seen, service.pushed)
 
 
 def without_time(state: State, repository_key: str) -> tuple[str, ...]:
     """The tags whose images were asked for their build time, and had none to be believed."""
     return tuple(tag for tag, seen in state.seen.get(repository_key, {}).items() if seen.created_at == NO_TIME)
+
+
+def note_push(state: State, name: str, tag: str, pushed_at: datetime) -> State:
+    """Remember when a service's current tag was pushed, by its registry's clock: it may be gone at the next look."""
+    service = service_of(state, name)
+    return with_service(state, name, replace(service, pushed={tag: pushed_at}))
 
 
 def note_rest(state: State, host: str, until: datetime) -> State:

@@ -109,6 +109,7 @@ class ServiceState:
     opens_at: datetime | None = None  # when the window opens that an available image waits for
     changes: tuple[Change, ...] = ()
     digest_seen: Mapping[str, datetime] = field(default_factory=dict)
+    pushed: Mapping[str, datetime] = field(default_factory=dict)  # the current tag, by its registry's clock
     troubles: Mapping[str, datetime] = field(default_factory=dict)  # those told about, and when; see `news.turn_of`
 
     @property

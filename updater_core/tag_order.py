@@ -230,7 +230,8 @@ def by_push(case: Case, meant: Iterable[Meant]) -> Field:
     )
     if tags and not ranked:
         return Field((), None, rejected, "", _no_push_time("the registry gives no push time for any of them"))
-    floor = max((time for time, tag in ranked if _is_what_runs(case, tag)), default=None)
+    remembered = case.history.pushed.get(case.current) if case.current_text is not None else None
+    floor = max((time for time, tag in ranked if _is_what_runs(case, tag)), default=remembered)
     if floor is None and case.current_text is not None and not case.policy.allow_downgrade:
         ranked, unproven = _proven_newer(case, ranked)
         rejected += unproven

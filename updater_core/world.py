@@ -59,7 +59,10 @@ def tools(world: World, name: str) -> Tools:
 
     def credential(found: Plan) -> Credential | None:
         settings = next((s.registry for s in world.config.services if s.name == found.name), None)
-        return world.registries.for_service(found.target, settings).credential() if settings else None
+        if settings is None:
+            return None
+        world.registries.pull_begins(found.target, settings)
+        return world.registries.for_service(found.target, settings).credential()
 
     def tell(step: Step, text: str) -> None:
         world.steps.heard(name, step, text, world.clock.now())

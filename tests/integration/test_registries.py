@@ -36,6 +36,7 @@ from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret, Tag
 from updater_core.reference import parse
 from updater_core.registries import TABLE, HubEndpoints, Registries
+from updater_core.registries.pull_limits import PullLimits
 from updater_core.registries.transport import Limits, Request, Transport
 
 ANYONE = RegistrySettings()
@@ -1164,3 +1165,49 @@ def test_rows_of_hubs_that_are_no_tags_are_dropped(fake: FakeRegistry, registrie
 def test_the_fake_itself_serves_what_it_was_given(fake: FakeRegistry, registries: Registries) -> None:
     body = b'{"schemaVersion": 2, "config": {}}'
     assert fake.put_manifest(APP, "1.0", OCI_IMAGE, body) == digest_of(body) == digest(registries, at(fake))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "no access for hunter2-and-a-long-rest",
+        "x" * 190 + " hunter2-and-a-long-rest",
+        "token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl lacks pull",
+    ],
+)
+def test_what_we_sent_is_not_in_a_message_even_where_the_registry_says_it_back(
+    said: str, fake: FakeRegistry, registries: Registries
+) -> None:
+    body = json.dumps({"errors": [{"code": "DENIED", "message": said}]}).encode()
+    fake.behave("manifest_get", Behaviour(status=403, body=body))
+    fake.behave("manifest_head", Behaviour(status=403, body=body))
+    settings = RegistrySettings(username="jane", password=Secret("hunter2-and-a-long-rest"))
+    with pytest.raises(RegistryError) as caught:
+        registries.for_service(at(fake), settings).digest(at(fake))
+    for part in ("hunter2", "eyJhbGci", "c2lnbmF0dXJl"):
+        assert part not in str(caught.value)
+    assert "***" in str(caught.value) or len(said) > 190
+
+
+@pytest.mark.parametrize(
+    "header", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Mon, 01 Jan 2029 00:00:00 +999999999999"]
+)
+def test_a_rest_that_no_calendar_knows_is_a_rest_all_the_same(
+    header: str, fake: FakeRegistry, registries: Registries
+) -> None:
+    fake.behave("manifest_head", Behaviour(status=429, headers={"Retry-After": header}))
+    with pytest.raises(RateLimited):
+        registries.for_service(at(fake), RegistrySettings()).digest(at(fake))
+
+
+def test_pulls_that_began_count_against_what_is_left() -> None:
+    limits = PullLimits()
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    limits.note("r.example", None, {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "3;w=21600"}, now)
+    known = limits.of("r.example", None)
+    assert known is not None
+    assert known.rest(now) is None
+    limits.spend("r.example", None)
+    known = limits.of("r.example", None)
+    assert known is not None
+    assert known.rest(now) is not None

@@ -598,3 +598,10 @@ def test_twenty_thousand_tags_take_well_under_a_second(policy: Policy) -> None:
     outcome = choose(policy, "v1.0.0", listed)
     assert isinstance(outcome, Update)
     assert time.process_time() - started < 0.9  # three decisions would be too many; a slow machine may need three times
+
+
+def test_a_current_tag_that_left_the_list_still_marks_how_far_down_a_choice_may_go() -> None:
+    policy = Policy(tag_pattern="s-*")
+    remembered = History(pushed={"s-c": NOW - 2 * DAY})
+    assert answer(choose(policy, "s-c", tags(s_a=4, s_b=3), history=remembered)) == "downgrade"
+    assert answer(choose(policy, "s-c", tags(s_a=4, s_b=3, s_d=1), history=remembered)) == "s-d"

@@ -397,6 +397,7 @@ def full_state() -> State:
         state, "web", "app:latest", D2, Hold(Reason.WINDOW_CLOSED, "d", "r", image(digest=D4), until=NOW), now=NOW
     )
     state = state_records.announce(state_notes.note_digest(state, "web", D4, NOW), "web")
+    state = state_notes.note_push(state, "web", "latest", NOW)
     state = state_notes.note_created(state_notes.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
     told = replace(service_of(state, "web"), troubles={"check:registry_error": NOW})
     return state_notes.note_rest(state_records.with_service(state, "web", told), "docker.io", NOW)

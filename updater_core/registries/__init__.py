@@ -84,6 +84,11 @@ class Registries:
         known = self._session.limits.of(access.host, access.credential)
         return known.rest(self._session.clock.now()) if known else None
 
+    def pull_begins(self, reference: ImageRef, settings: RegistrySettings) -> None:
+        """Count a pull of `reference` against what its registry allows."""
+        access = self._session.access(site_of(reference, settings, self._session.hub), reference.repository)
+        self._session.limits.spend(access.host, access.credential)
+
     def new_cycle(self) -> None:
         """Forget the last cycle's answers and its broken hosts; tokens, rests and build times stay."""
         self._transport.new_cycle()

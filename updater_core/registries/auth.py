@@ -295,12 +295,12 @@ def lifetime_seconds(body: Mapping[str, Any], now: datetime) -> float:
     60.0
     """
     given = body.get("expires_in")
-    number = given if isinstance(given, int | float) and not isinstance(given, bool) else 0
+    number = min(given, 86400) if isinstance(given, int | float) and not isinstance(given, bool) else 0
     whole = min(max(float(number), SHORTEST_TOKEN_SECONDS), 86400.0) if number == number else SHORTEST_TOKEN_SECONDS
     try:
         issued = datetime.fromisoformat(str(body.get("issued_at")))
         age = (now - (issued if issued.tzinfo else issued.replace(tzinfo=UTC))).total_seconds()
-    except ValueError:
+    except (ValueError, OverflowError):
         age = 0.0
     return whole - age if 0 <= age < whole else whole
 

@@ -206,7 +206,7 @@ def _digests(api: EcrApi, repository: Repository, names: Sequence[str]) -> Mappi
     is missing, and names one of those: the rest is asked again without it, or in halves where it names none."""
     try:
         ids = [{"imageDigest" if is_digest(name) else "imageTag": name} for name in names]
-        details = api.describe_images(repository, imageIds=ids)["imageDetails"]
+        details = _details(api.describe_images(repository, imageIds=ids), repository)
     except ImageMissing as error:
         named = [name for name in names if name in error.named]
         if len(names) == 1 or named:
@@ -246,7 +246,7 @@ def _pages(api: EcrApi, repository: Repository) -> Iterable[Iterable[Mapping[str
             if not seen or isinstance(error, RateLimited | AuthFailed):
                 raise
             raise _incomplete(repository, f"page {len(seen) + 1}: {error}") from error
-        yield page.get("imageDetails", ())
+        yield _details(page, repository)
         following = page.get("nextToken")
         if not following:
             return
@@ -255,6 +255,15 @@ def _pages(api: EcrApi, repository: Repository) -> Iterable[Iterable[Mapping[str
         seen.add(following)
         arguments["nextToken"] = following
     raise _incomplete(repository, "the pages do not come to an end")
+
+
+def _details(page: Mapping[str, Any], repository: Repository) -> Sequence[Mapping[str, Any]]:
+    """The images of an answer; a page of somebody else's (a proxy's, a portal's) must not pass for an empty one."""
+    details = page.get("imageDetails")
+    if not isinstance(details, list):
+        remedy = "is there a login page or a proxy in the way?"
+        raise RegistryError(repository.domain, f"{repository.name}: the answer is no list of images", remedy)
+    return details
 
 
 def _tags(details: Iterable[Mapping[str, Any]]) -> Iterable[Tag]:

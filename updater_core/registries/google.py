@@ -229,7 +229,8 @@ def _page(session: Session, access: Access, url: str) -> tuple[Mapping[str, Any]
         page = json.loads(answer.body)
     except ValueError:
         page = None
-    if not isinstance(page, dict) or not isinstance(page.get("tags", []), list | None):
+    is_list = isinstance(page, dict) and ("tags" in page or isinstance(page.get("manifest"), dict))
+    if not is_list or not isinstance(page.get("tags", []), list | None):
         raise RegistryError(access.host, f"{access.repository}: it answered with something that is no list of tags")
     target = next_link(answer.headers.get("link", ""))
     following = urljoin(url, target) if target else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -29,7 +29,8 @@ LONGEST_PAGE_BYTES = 32 << 20  # Google lists everything on one page
 _GENERATED = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.(sig|att|sbom))?")
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)')
 _NEXT = re.compile(r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?=[\s;]|$))', re.IGNORECASE)
-_CREDENTIALS = re.compile(r"\b(bearer|basic)\s+\S+", re.IGNORECASE)
+_CREDENTIALS = re.compile(rb"\b(bearer|basic)\s+[^\s\"]+", re.IGNORECASE)
+_TOKEN = re.compile(rb"(?<![\w:@/.-])(?!sha\d+[:-])[A-Za-z0-9_+/=-]{20,}(?:\.[A-Za-z0-9_+/=-]+)*")
 
 
 def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> OciRegistry:
@@ -230,8 +231,8 @@ def next_link(header: str) -> str | None:
 
 def problem(access: Access, answer: Answer, what: str) -> RegistryError:
     """The error that an answer without success means."""
-    codes, said = _errors(answer)
-    told = f" ({_scrubbed(said, access)})" if said else ""
+    codes, said = _errors(replace(answer, body=_scrubbed(answer.body, access)))
+    told = f" ({said})" if said else ""
     if answer.status == 404 or codes & {"MANIFEST_UNKNOWN", "NAME_UNKNOWN"}:
         missing = "the registry knows no such repository" if "NAME_UNKNOWN" in codes else f"{what} is not there"
         remedy = "check the name and the tag; what runs now is left as it is"
@@ -251,10 +252,12 @@ def _errors(answer: Answer) -> tuple[set[str], str]:
     return {str(e.get("code")) for e in errors}, Answer(answer.status, {}, words.encode(), "").quoted()
 
 
-def _scrubbed(text: str, access: Access) -> str:
-    """A registry's words without what we sent it, should it repeat that."""
-    text = _CREDENTIALS.sub(r"\1 ***", text)
-    return text.replace(access.credential.secret.reveal(), "***") if access.credential else text
+def _scrubbed(body: bytes, access: Access) -> bytes:
+    """A registry's words without what we sent it, should it repeat that: a scheme's credential, the password, and
+    whatever looks like a token, for it may leave out the scheme. Whole words: of one that was cut, half would stay."""
+    if access.credential and (secret := access.credential.secret.reveal().encode()):
+        body = body.replace(secret, b"***")
+    return _TOKEN.sub(b"***", _CREDENTIALS.sub(rb"\1 ***", body))
 
 
 def _manifest_name(reference: ImageRef) -> str:

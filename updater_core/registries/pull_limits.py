@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from updater_core.models import Credential
@@ -57,6 +57,14 @@ class PullLimits:
             if limit and remaining:
                 window = min(int(remaining[2]), LONGEST_WINDOW_SECONDS)
                 self._known[host, _name(credential)] = PullLimit(int(limit[1]), int(remaining[1]), window, now)
+
+    def spend(self, host: str, credential: Credential | None) -> None:
+        """A pull begins: what it counts for is no longer there for the next one, whatever the next check says."""
+        with self._lock:
+            known = self._known.get((host, _name(credential)))
+            if known is not None:
+                left = max(known.remaining - ONE_PULL, 0)
+                self._known[host, _name(credential)] = replace(known, remaining=left)
 
     def of(self, host: str, credential: Credential | None) -> PullLimit | None:
         """What a host last said to an account; None where it named no limit."""

@@ -204,7 +204,7 @@ def retry_after(answer: Answer, now: datetime) -> timedelta | None:
         try:
             moment = parsedate_to_datetime(text)
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     found = _BODY_HINT.search(answer.body[:ERROR_BYTES].decode("utf-8", "replace"))
     try:
