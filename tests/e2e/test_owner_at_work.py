@@ -133,10 +133,11 @@ def test_a_request_that_meets_a_single_run_is_carried_out_by_it(shop: Shop) -> N
     shop.push("1.0.0", lab.good("1.0.0"))
     shop.write("1.0.0", text=WEB)
     shop.up()
+    shop.policy["health_stable"] = 10
     shop.push("1.1.0", lab.good("1.1.0"))
     child = shop.updater("--once")
     until(lambda: shop.releases() == [("1.1.0", "running")], what="the update")
     status, said = shop.run("--rollback", shop.name)
     assert (status, "handed" in said) == (0, True)
-    child.communicate(timeout=60)
+    child.communicate(timeout=150)
     assert shop.releases() == [("1.0.0", "running")]

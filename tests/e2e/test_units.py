@@ -3,7 +3,7 @@ an owner may ask for: go back, wait, only tell."""
 
 from __future__ import annotations
 
-import time
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,13 +65,23 @@ def ids(shop: Shop, service: str = "web") -> list[str]:
 def creations(shop: Shop) -> Iterator[Counter[str]]:
     """How many containers of each Compose service the block has made, as the engine's own events tell."""
     counted: Counter[str] = Counter()
-    since: Any = time.time()
-    yield counted
     client = shop.client
     wanted = {"event": "create", "type": "container", "label": f"com.docker.compose.project={shop.name}"}
-    until: Any = time.time()  # the engine takes fractions, docker-py's types do not know
-    for event in client.events(since=since, until=until, decode=True, filters=wanted):
-        counted[event["Actor"]["Attributes"]["com.docker.compose.service"]] += 1
+    stream = client.events(decode=True, filters=wanted)  # live: the engine keeps only its last 256 events
+
+    def listen() -> None:
+        for event in stream:
+            counted[event["Actor"]["Attributes"]["com.docker.compose.service"]] += 1
+
+    ear = threading.Thread(target=listen, daemon=True)
+    ear.start()
+    yield counted
+    image = shop.containers()[0].image.id
+    labels = {"com.docker.compose.project": shop.name, "com.docker.compose.service": "the end"}
+    client.containers.create(image, labels=labels).remove()
+    lab.until(lambda: counted.pop("the end", 0), what="the last event")
+    stream.close()
+    ear.join(10)
     client.close()
 
 

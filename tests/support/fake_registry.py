@@ -539,7 +539,7 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:  # noqa: C
             try:
                 behaviour = registry._note(entry)
                 if behaviour.hang is not None:
-                    behaviour.hang.wait(30)
+                    behaviour.hang.wait(300)
                 answer = registry._answer(entry)
             finally:
                 registry._count_in(-1)

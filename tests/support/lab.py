@@ -260,7 +260,7 @@ services:
 """
 
 
-def until(condition: Callable[[], Any], seconds: float = 30.0, what: str = "") -> Any:
+def until(condition: Callable[[], Any], seconds: float = 120.0, what: str = "") -> Any:
     """Poll until `condition` gives something true, and return that; fail loudly after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
