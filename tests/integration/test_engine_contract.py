@@ -79,7 +79,7 @@ class RealHost:
 
     def clean(self) -> None:
         mine: dict[str, Any] = {"label": f"com.docker.compose.project={self.project}"}
-        for container in self.client.containers.list(all=True, filters=mine):
+        for container in self.client.containers.list(all=True, ignore_removed=True, filters=mine):
             container.remove(force=True)
         for raw in self.client.api.images(all=True):
             for text in [*(raw["RepoTags"] or ()), *(raw["RepoDigests"] or ())]:

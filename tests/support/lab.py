@@ -133,8 +133,10 @@ class Shop:
         """Take everything of this shop off the engine again."""
         self.compose("down", "--timeout", "0", "--volumes", "--remove-orphans", check=False)
         client = self.client
-        for container in client.containers.list(all=True, filters={"label": f"com.docker.compose.project={self.name}"}):
-            container.remove(force=True)
+        mine: dict[str, Any] = {"label": f"com.docker.compose.project={self.name}"}
+        for container in client.containers.list(all=True, ignore_removed=True, filters=mine):
+            with suppress(docker.errors.NotFound):
+                container.remove(force=True)
         for name in self._image_names(client):
             with suppress(docker.errors.APIError):
                 client.api.remove_image(name)
