@@ -41,6 +41,7 @@ _REMEDIES = {
     Reason.PULL_FAILED: f"{_NEXT_TIME}; if it stays so, see what `docker pull` says on this host",
     Reason.ENGINE_ERROR: f"{_NEXT_TIME}; if it stays so, see the engine's own log",
     Reason.COMPOSE_ERROR: f"{_NEXT_TIME}; if it stays so, see what `docker compose up -d` says",
+    Reason.NOT_RUNNING: f"{_NEXT_TIME}; let nobody stop or remove its containers meanwhile",
     Reason.STATE_ERROR: f"{_NEXT_TIME}; see that the places it names can be written",
     **dict.fromkeys(_RELEASE_AT_FAULT, _NEXT_RELEASE),
 }

@@ -62,6 +62,9 @@ def take_requests(world: World) -> None:
 def _retry(world: World, service: ServiceConfig) -> bool:
     world.state = state_records.lift_quarantine(world.state, service.name)
     save(world)
+    left = state_records.service_of(world.state, service.name).quarantine
     text = "nothing is quarantined any more, the next cycle tries again"
+    if left:
+        text = f"it is looked after again; {left[0].reference} stays in quarantine until --retry is said once more"
     log_event(LOG, logging.INFO, LogEvent.QUARANTINE_LIFTED, text, service=service.name)
     return True

@@ -357,6 +357,7 @@ def test_where_the_old_release_fails_too_it_is_said_and_left_alone_until_a_perso
     assert [container.id for container in shop.containers()] == left
     status, out = shop.run("--retry", shop.name)
     assert status == 0, out
+    assert "stays in quarantine" in out
     shop.push("latest", BREAKS_ALL)
     assert shop.cycle().outcomes == (), "the release that broke everything is not tried again"
     assert shop.state()["reason"] == "quarantined"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from updater_core.causes import cause_of, is_release_at_fault
-from updater_core.errors import ComposeError
+from updater_core.errors import ComposeError, GateFailed
 from updater_core.models import Reason, Step
 
 
@@ -28,6 +28,12 @@ def test_what_the_host_refuses_is_no_fault_of_the_release(text: str) -> None:
 def test_an_entry_point_that_is_not_there_is() -> None:
     text = "`compose up` of web ended with 1: exec: no such file or directory"
     assert is_release_at_fault(cause_of(ComposeError(text), Step.RESTART))
+
+
+def test_a_stop_by_somebody_is_no_fault_of_the_release_and_has_a_remedy() -> None:
+    found = cause_of(GateFailed(Reason.NOT_RUNNING, "shop-web-1 was stopped by somebody"), Step.GATE)
+    assert not is_release_at_fault(found)
+    assert "tried again" in found.remedy
 
 
 def test_an_error_that_nobody_foresaw_is_ours() -> None:

@@ -231,7 +231,8 @@ def next_link(header: str) -> str | None:
 
 def problem(access: Access, answer: Answer, what: str) -> RegistryError:
     """The error that an answer without success means."""
-    codes, said = _errors(replace(answer, body=_scrubbed(answer.body, access)))
+    codes, words = _errors(answer)
+    said = replace(answer, body=_scrubbed(words, access)).quoted()
     told = f" ({said})" if said else ""
     if answer.status == 404 or codes & {"MANIFEST_UNKNOWN", "NAME_UNKNOWN"}:
         missing = "the registry knows no such repository" if "NAME_UNKNOWN" in codes else f"{what} is not there"
@@ -242,14 +243,14 @@ def problem(access: Access, answer: Answer, what: str) -> RegistryError:
     return RegistryError(access.host, f"{access.repository}: {what}: status {answer.status}{told}")
 
 
-def _errors(answer: Answer) -> tuple[set[str], str]:
-    """The codes and the words of an error, in the protocol's form or any other."""
+def _errors(answer: Answer) -> tuple[set[str], bytes]:
+    """The codes and the words of an error, whole, in the protocol's form or any other."""
     try:
         errors = [e for e in json.loads(answer.body)["errors"] if isinstance(e, dict)]
     except (ValueError, KeyError, TypeError):
-        return set(), answer.quoted()
+        return set(), answer.body
     words = " ".join(f"{e.get('code', '')} {e.get('message', '')}".strip() for e in errors)
-    return {str(e.get("code")) for e in errors}, Answer(answer.status, {}, words.encode(), "").quoted()
+    return {str(e.get("code")) for e in errors}, words.encode("utf-8", "replace")
 
 
 def _scrubbed(body: bytes, access: Access) -> bytes:
