@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from updater_core import compose_edit
 from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
-from updater_core.models import Edit, Move, Plan, Project, Snapshot
+from updater_core.models import Edit, Move, Plan, Project, Snapshot, Step
 from updater_core.protocols import Tools
 
 
@@ -26,15 +27,17 @@ class Staged:
 def prove(plan: Plan, tools: Tools) -> tuple[Staged, ...]:
     """Stage the edited files, and prove with Compose's own reading that only the unit's images differ.
 
-    ChangedOnDisk where any file of the project is not what the plan was made from: `up` reads them all, and what an
-    owner has in his hands is not ours to deploy.
+    ChangedOnDisk where any file of the project, or one that these include, is not what the plan was made from: `up`
+    reads them all, and what an owner has in his hands is not ours to deploy.
     """
-    for path, digest in plan.sources.items():
-        if sha256(tools.files.read(Path(path))).hexdigest() != digest:
+    for path, text in plan.sources.items():
+        if tools.files.read(Path(path)) != compose_edit.encode(text):
             raise _changed(path)
+    before = tools.compose.config(plan.project)
+    if plan.model_digest not in (None, model_digest(before)):
+        raise _changed(f"a file that project {plan.project.name} includes (`env_file`, `include`, `extends`)")
     if not plan.edits:
         return ()
-    before = tools.compose.config(plan.project)
     staged: list[Staged] = []
     try:
         staged.extend(_stage(edit, plan.id, tools) for edit in plan.edits)
@@ -50,6 +53,11 @@ def prove(plan: Plan, tools: Tools) -> tuple[Staged, ...]:
     return tuple(staged)
 
 
+def model_digest(model: Mapping[str, Any]) -> str:
+    """What tells two readings of a project by Compose apart, whatever file a difference comes from."""
+    return sha256(json.dumps(model, sort_keys=True, default=str).encode()).hexdigest()
+
+
 def discard(staged: Sequence[Staged], tools: Tools) -> None:
     """Remove staged files that will not be used."""
     for one in staged:
@@ -58,7 +66,7 @@ def discard(staged: Sequence[Staged], tools: Tools) -> None:
 
 def remove_strays(plan: Plan, tools: Tools) -> None:
     """Remove what an interrupted run of this plan left beside the owner's files; nobody else's."""
-    paths = [Path(edit.path) for edit in plan.edits]
+    paths = [Path(path) for path in {*plan.sources, *(edit.path for edit in plan.edits)}]
     for folder in {path.parent for path in paths} | {path.resolve().parent for path in paths}:
         tools.files.remove_strays(folder, plan.id)
 
@@ -103,17 +111,39 @@ def put_files_back(plan: Plan, tools: Tools) -> Mapping[str, str]:
 
 @contextmanager
 def stand_in(plan: Plan, left: Mapping[str, str], tools: Tools) -> Iterator[Plan]:
-    """The plan with the old text, in copies beside the owner's files, in place of those that could not be put back."""
+    """The plan with the old text, in copies beside the owner's files, in place of those that could not be put back, and
+    of those that their owner changed meanwhile: what he has in his hands is neither to be deployed by us nor to keep
+    the service down. A changed file of which no copy can be made is read as it is. Dependencies stay out of it: the
+    old text may say older things of them, too."""
     copies: dict[str, str] = {}
     try:
         for edit in plan.edits:
             if edit.path in left:
-                data = compose_edit.encode(edit.before)
-                copies[edit.path] = str(tools.files.write_beside(Path(edit.path), data, plan.id))
-        yield replace(plan, project=_reading(plan.project, copies)) if copies else plan
+                copies[edit.path] = _copy(edit.path, edit.before, plan, tools)
+        for path, text in plan.sources.items():
+            if path not in left and _is_changed(path, text, tools):
+                with suppress(UpdaterError):
+                    copies[path] = _copy(path, text, plan, tools)
+                    tools.tell(Step.RESTART, f"{path} was changed by its owner meanwhile; it is read as it was")
+        yield _with_copies(plan, copies) if copies else plan
     finally:
         for copy in copies.values():
             tools.files.discard(Path(copy))
+
+
+def _with_copies(plan: Plan, copies: Mapping[str, str]) -> Plan:
+    return replace(plan, project=_reading(plan.project, copies), with_dependencies=False)
+
+
+def _copy(path: str, text: str, plan: Plan, tools: Tools) -> str:
+    return str(tools.files.write_beside(Path(path), compose_edit.encode(text), plan.id))
+
+
+def _is_changed(path: str, text: str, tools: Tools) -> bool:
+    try:
+        return tools.files.read(Path(path)) != compose_edit.encode(text)
+    except UpdaterError:
+        return True
 
 
 def _reading(project: Project, copies: Mapping[str, str]) -> Project:

@@ -9,11 +9,10 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from updater_core import compose_edit, health, reference
+from updater_core import compose_edit, edits, health, reference
 from updater_core.compose_edit import NotEditable, SourceFile
 from updater_core.files import objection
 from updater_core.models import Container, Edit, Hold, ImageRef, Move, Plan, Project, Reason, ServiceConfig
@@ -42,16 +41,17 @@ class Wish:
 
 def make(service: ServiceConfig, standing: Standing, wish: Wish, engine: Engine, compose: Compose) -> Plan | Hold:
     """The plan that takes `service` from how it stands to what is wished."""
-    edits = file_edits(service, standing, wish.target)
-    if isinstance(edits, NotEditable):
-        return _hold(edits, wish.target)
-    obstacle = _obstacle(edits)
+    changes = file_edits(service, standing, wish.target)
+    if isinstance(changes, NotEditable):
+        return _hold(changes, wish.target)
+    obstacle = _obstacle(changes)
     if obstacle is not None:
         return _hold(obstacle, wish.target)
-    moves = _moves(service, standing, edits, engine)
+    moves = _moves(service, standing, changes, engine)
     if isinstance(moves, NotEditable):
         return _hold(moves, wish.target)
-    companions = _companions(standing.project, moves, engine, compose)
+    model = compose.config(standing.project)
+    companions = _companions(standing.project, moves, engine, model)
     everyone = (*moves, *companions)
     preview = compose.preview(standing.project, {move.service: move.replicas for move in everyone})
     drifted = None if service.allow_drift else _drifted(standing.project, everyone, preview, engine, compose)
@@ -64,7 +64,7 @@ def make(service: ServiceConfig, standing: Standing, wish: Wish, engine: Engine,
         moves=moves,
         target=wish.target,
         old_digest=_old_digest(standing, moves[0], engine),
-        edits=edits,
+        edits=changes,
         gate=service.gate,
         reason=wish.reason,
         companions=companions,
@@ -73,14 +73,9 @@ def make(service: ServiceConfig, standing: Standing, wish: Wish, engine: Engine,
         image_id=wish.image_id,
         kept_image_ids=wish.kept_image_ids,
         kind=wish.kind,
-        sources=_sources(standing),
+        sources={file.path: file.text for file in (*standing.files, *standing.env_files)},
+        model_digest=edits.model_digest(model),
     )
-
-
-def _sources(standing: Standing) -> dict[str, str]:
-    """What the decision was made from, to be known again after the pull."""
-    read = (*standing.files, *standing.env_files)
-    return {file.path: sha256(compose_edit.encode(file.text)).hexdigest() for file in read}
 
 
 def file_edits(service: ServiceConfig, standing: Standing, target: ImageRef) -> tuple[Edit, ...] | NotEditable:
@@ -95,9 +90,9 @@ def file_edits(service: ServiceConfig, standing: Standing, target: ImageRef) -> 
     return compose_edit.set_image(standing.files, standing.env_files, service.compose_services, written)
 
 
-def _obstacle(edits: Sequence[Edit]) -> NotEditable | None:
+def _obstacle(changes: Sequence[Edit]) -> NotEditable | None:
     """Why a file cannot be replaced (a hard link, a read-only mode or mount): seen before anything is pulled for it."""
-    objections = (objection(Path(edit.path)) for edit in edits)
+    objections = (objection(Path(edit.path)) for edit in changes)
     return next((NotEditable(Reason.NOT_EDITABLE, *found) for found in objections if found), None)
 
 
@@ -124,9 +119,9 @@ def _hold(obstacle: NotEditable, target: ImageRef) -> Hold:
 
 
 def _moves(
-    service: ServiceConfig, standing: Standing, edits: Sequence[Edit], engine: Engine
+    service: ServiceConfig, standing: Standing, changes: Sequence[Edit], engine: Engine
 ) -> tuple[Move, ...] | NotEditable:
-    files, env_files = edited(standing.files, edits), edited(standing.env_files, edits)
+    files, env_files = edited(standing.files, changes), edited(standing.env_files, changes)
     moves: list[Move] = []
     for located in standing.located:
         after = compose_edit.locate(files, env_files, located.service)
@@ -152,9 +147,9 @@ def _never_ran(
     return tuple(replace(move, old_image_id=image.id) for move in moves)
 
 
-def edited(files: Sequence[SourceFile], edits: Sequence[Edit]) -> tuple[SourceFile, ...]:
+def edited(files: Sequence[SourceFile], changes: Sequence[Edit]) -> tuple[SourceFile, ...]:
     """The files as they will be."""
-    after = {edit.path: edit.after for edit in edits}
+    after = {edit.path: edit.after for edit in changes}
     return tuple(SourceFile(file.path, after.get(file.path, file.text)) for file in files)
 
 
@@ -174,10 +169,10 @@ def _move(name: str, old: str, new: str, containers: Sequence[Container]) -> Mov
     )
 
 
-def _companions(project: Project, moves: Sequence[Move], engine: Engine, compose: Compose) -> tuple[Move, ...]:
+def _companions(project: Project, moves: Sequence[Move], engine: Engine, whole: Mapping[str, Any]) -> tuple[Move, ...]:
     """The services that live in a namespace of the unit's, or of such a one's: a recreate leaves them without it. One
     that its owner has stopped stays stopped."""
-    model = compose.config(project).get("services", {})
+    model = whole.get("services", {})
     running = {name: _running(project, name, engine) for name in model}
     together = _closure({move.service for move in moves}, model, running)
     found: list[Move] = []

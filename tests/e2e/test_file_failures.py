@@ -137,6 +137,10 @@ def _invalid(shop: Shop) -> None:
     shop.compose_file.write_text(shop.compose_file.read_text() + "  : [ {\n")
 
 
+def _unfinished(shop: Shop) -> None:
+    shop.compose_file.write_text(shop.compose_file.read_text() + "    command: [/bin/sh, -c, 'exit 9']\n")
+
+
 def _renamed_service(shop: Shop) -> None:
     shop.compose_file.write_text(shop.compose_file.read_text().replace("  web:", "  shop:"))
 
@@ -377,6 +381,49 @@ def test_an_edit_during_the_gate_of_a_bad_release_survives_the_rollback(
     shop.push("v1.2.0", lab.good("v1.2.0"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     _assert_updated(shop, "v1.2.0")
+
+
+@pytest.mark.parametrize("act", [_invalid, _gone, _unfinished], ids=lambda act: act.__name__.strip("_"))
+def test_a_file_spoilt_during_the_gate_does_not_cost_the_service_where_only_the_digest_moves(
+    shop: Shop, caplog: pytest.LogCaptureFixture, act: Callable[[Shop], None]
+) -> None:
+    """No edit of ours was made, so no text of ours says what the old release was started from."""
+    opened(shop, text=SERVICE)
+    before = shop.compose_file.read_bytes()
+    shop.push("latest", slow("two", "exit 1"))
+    outcome = during_the_gate(shop, "two", lambda: act(shop)).outcomes[0]
+    assert isinstance(outcome, RolledBack), outcome
+    assert shop.releases() == [("one", "running")], outcome
+    assert shop.strays() == []
+    assert len(said(caplog, shop)) == 1
+    _restore(shop, before)
+    assert shop.owner_up_changes() == []
+    shop.push("latest", lab.good("three"))
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    _assert_updated(shop, "three")
+
+
+def test_what_the_owner_has_not_finished_is_not_deployed_by_the_way_back(shop: Shop) -> None:
+    _versions(shop)
+    shop.push("v1.1.0", slow("v1.1.0", "exit 1"))
+    outcome = _during_the_gate(shop, lambda: _unfinished(shop))
+    assert isinstance(outcome, RolledBack), outcome
+    assert shop.releases() == [("v1.0.0", "running")]
+    assert "exit 9" in shop.compose_file.read_text()
+    assert shop.repository + ":v1.0.0" in shop.compose_file.read_text()
+
+
+def test_an_env_file_edited_during_the_pull_is_not_deployed(shop: Shop) -> None:
+    """Compose reads files that no label names: `env_file`, `include`, `extends`."""
+    (shop.folder / "app.env").write_text("MODE=one\n")
+    opened(shop, text=SERVICE + "    env_file: app.env\n")
+    shop.push("latest", fresh("two"))
+    outcome = _during_the_pull(shop, lambda: (shop.folder / "app.env").write_text("MODE=half done\n"))
+    assert isinstance(outcome, NotStarted), outcome
+    assert outcome.cause.reason is Reason.CHANGED_ON_DISK
+    assert shop.releases() == [("one", "running")]
+    (shop.folder / "app.env").write_text("MODE=one\n")
+    assert isinstance(later(shop).outcomes[0], Committed)
 
 
 @pytest.mark.parametrize("act", [_hard_link, _read_only, _invalid, _gone], ids=lambda act: act.__name__.strip("_"))
