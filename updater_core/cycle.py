@@ -31,6 +31,7 @@ from updater_core.models import (
     RolledBack,
     ServiceConfig,
     Step,
+    TakenOver,
 )
 from updater_core.observe import Standing
 from updater_core.plan import Wish
@@ -286,6 +287,7 @@ _NEWS: Mapping[type, tuple[LogEvent, int]] = {
     NotStarted: (LogEvent.NOT_STARTED, logging.WARNING),
     RolledBack: (LogEvent.ROLLED_BACK, logging.WARNING),
     RollbackFailed: (LogEvent.ROLLBACK_FAILED, logging.ERROR),
+    TakenOver: (LogEvent.TAKEN_OVER, logging.WARNING),
 }
 
 
@@ -310,7 +312,7 @@ def _measure(world: World, outcome: Outcome) -> None:
 
 
 def _report(world: World, checked: Sequence[Checked], outcomes: Sequence[Outcome]) -> Report:
-    failed = {outcome.plan.name for outcome in outcomes if not isinstance(outcome, Committed)}
+    failed = {outcome.plan.name for outcome in outcomes if not isinstance(outcome, Committed | TakenOver)}
     lost = {
         one.service.name for one in checked if state_records.service_of(world.state, one.service.name).status in _LOST
     }

@@ -48,6 +48,7 @@ class LogEvent(StrEnum):
     NOT_STARTED = "not_started"
     ROLLED_BACK = "rolled_back"
     ROLLBACK_FAILED = "rollback_failed"
+    TAKEN_OVER = "taken_over"
     RECOVERED = "recovered"
     QUARANTINE_LIFTED = "quarantine_lifted"
     STATE_RESTORED = "state_restored"

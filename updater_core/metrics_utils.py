@@ -108,7 +108,7 @@ class Metrics:
         self._observe("cycle_duration_seconds", duration_seconds)
 
     def update_ended(self, outcome: str, duration_seconds: float) -> None:
-        """An update took so long: committed, not_started, rolled_back or rollback_failed."""
+        """An update took so long: committed, not_started, rolled_back, rollback_failed or taken_over."""
         self._observe("update_duration_seconds", duration_seconds, outcome)
 
     def gate_ended(self, result: str, duration_seconds: float) -> None:

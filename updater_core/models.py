@@ -113,6 +113,7 @@ class Reason(StrEnum):
     AMBIGUOUS_PROJECT = "ambiguous_project"
     DRIFT = "drift"
     CHANGED_ON_DISK = "changed_on_disk"
+    TAKEN_OVER = "taken_over"
     BUSY = "busy"
     BACKING_OFF = "backing_off"
     STOPPING = "stopping"
@@ -589,7 +590,15 @@ class RollbackFailed:
     quarantine: bool = True
 
 
-Outcome = Committed | NotStarted | RolledBack | RollbackFailed
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """The owner deployed another image in the middle of it: it is his, nothing was put back, nobody is blamed."""
+
+    plan: Plan
+    cause: Cause
+
+
+Outcome = Committed | NotStarted | RolledBack | RollbackFailed | TakenOver
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 
-from updater_core.models import Committed, Event, Hold, NotStarted, Outcome, Reason, RollbackFailed, RolledBack
+from updater_core.models import (
+    Committed,
+    Event,
+    Hold,
+    NotStarted,
+    Outcome,
+    Reason,
+    RollbackFailed,
+    RolledBack,
+    TakenOver,
+)
 from updater_core.state_records import ServiceState, Status, is_unknown
 
 ALWAYS_TOLD = ("update", "rollback")
@@ -69,7 +79,7 @@ def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> E
             kind, reason = "rollback", Reason.FROZEN.value
             detail = f"{cause.message}; the rollback failed too: {rollback.message}"
             remedy = f"see to the service by hand, then run docker-updater --retry {plan.name}"
-        case NotStarted():
+        case NotStarted() | TakenOver():
             return None
     event = Event(
         id=f"{plan.id}-{kind}",

@@ -24,6 +24,7 @@ from updater_core.models import (
     RollbackFailed,
     RolledBack,
     Seen,
+    TakenOver,
     Update,
 )
 from updater_core.reference import parse
@@ -75,7 +76,7 @@ class Change:
     from_digest: str | None
     to_reference: str
     to_digest: str | None
-    outcome: str  # committed | not_started | rolled_back | rollback_failed
+    outcome: str  # committed | not_started | rolled_back | rollback_failed | taken_over
     reason: str
     detail: str = ""
     duration_seconds: float = 0.0
@@ -220,7 +221,8 @@ def record_outcome(
 
     Committed: the generations move on, failures are forgotten, and so is the quarantine of older digests under the
     same tag. An owner's rollback quarantines the digest that was left. A release at fault is quarantined; a host at
-    fault makes the service wait, longer each time. A failed rollback freezes it.
+    fault makes the service wait, longer each time. A failed rollback freezes it. One that its owner took over is left
+    to the next check.
     """
     plan = outcome.plan
     service = service_of(state, plan.name)
@@ -229,7 +231,8 @@ def record_outcome(
     service = _settled(service, outcome, now)
     change = replace(_change(outcome, started, now), steps=steps)
     service = replace(service, changes=_history((change, *service.changes)))
-    return count(with_service(state, plan.name, service), _counter(outcome))
+    told = with_service(state, plan.name, service)
+    return told if isinstance(outcome, TakenOver) else count(told, _counter(outcome))
 
 
 def _history(newest: tuple[Change, ...]) -> tuple[Change, ...]:
@@ -247,7 +250,7 @@ def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceS
         return _blamed(frozen, outcome, now) if outcome.quarantine else frozen
     if isinstance(outcome, RolledBack):
         service = replace(_told(service, Status.ROLLED_BACK, *_words(cause)), last_change=now)
-    elif cause.reason in _NOBODYS_FAULT:
+    elif isinstance(outcome, TakenOver) or cause.reason in _NOBODYS_FAULT:
         return _told(service, Status.HELD, *_words(cause))
     else:
         service = _told(service, Status.FAILED, *_words(cause))
@@ -361,6 +364,7 @@ _OUTCOMES: Mapping[type, str] = {
     NotStarted: "not_started",
     RolledBack: "rolled_back",
     RollbackFailed: "rollback_failed",
+    TakenOver: "taken_over",
 }
 
 

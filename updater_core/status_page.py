@@ -33,6 +33,7 @@ _OUTCOMES = {
     "not_started": (Level.TROUBLE, "not started"),
     "rolled_back": (Level.LOOK, "rolled back"),
     "rollback_failed": (Level.TROUBLE, "rollback failed"),
+    "taken_over": (Level.WAITING, "taken over by its owner"),
 }
 _CLASSES = {
     "Why, and what to do": "words",

@@ -4,9 +4,10 @@
 
 Until the journal says `applying`, nothing visible has changed, and an error, or a wish to stop, is just `NotStarted`.
 From then on there are two ends: the new release, proven, or the old one, proven; a rollback that cannot be proven is
-`RollbackFailed`, said loudly and left alone. What is in the middle is in the journal first, so a process that dies
-anywhere is followed by `recover`, which ends the same way. An engine that stops answering is waited for; when it does
-not come back, EngineUnavailable leaves the journal open for the next `recover`.
+`RollbackFailed`, said loudly and left alone, and what the owner has deployed himself meanwhile is `TakenOver`, his.
+What is in the middle is in the journal first, so a process that dies anywhere is followed by `recover`, which ends the
+same way. An engine that stops answering is waited for; when it does not come back, EngineUnavailable leaves the journal
+open for the next `recover`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, assert_never
 
-from updater_core import causes, edits, gate, images, journal
+from updater_core import causes, edits, gate, images, journal, takeover
 from updater_core.edits import Staged
 from updater_core.errors import EngineUnavailable, StateError, UpdaterError
 from updater_core.models import (
@@ -28,12 +29,14 @@ from updater_core.models import (
     RollbackFailed,
     RolledBack,
     Step,
+    TakenOver,
 )
 from updater_core.protocols import Tools
 from updater_core.restart import restart
 
 PREPARED, APPLYING, COMMITTED = "prepared", "applying", "committed"
 ROLLING_BACK, ROLLED_BACK, ROLLBACK_FAILED = "rolling_back", "rolled_back", "rollback_failed"
+TAKEN_OVER = "taken_over"
 
 _WORTH_ANOTHER_TRY = {Reason.EXITED, Reason.COMPOSE_ERROR, Reason.UP_FAILED, Reason.ENGINE_ERROR}
 _INTERRUPTED = Cause(Step.JOURNAL, Reason.INTERRUPTED, "the updater or the host stopped in the middle of the update")
@@ -82,6 +85,10 @@ def _go_forward(plan: Plan, staged: Sequence[Staged], tools: Tools) -> Outcome:
 
 def roll_back(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
     """Put the old release back, whatever has been done of the new one. Repeatable: each step looks before it acts."""
+    owners = takeover.owners_cause(plan, tools)
+    if owners is not None:
+        _write_if_possible(TAKEN_OVER, plan, owners, tools)
+        return _finish(TakenOver(plan, owners), tools)
     step = _at(Step.EDIT, tools, is_back=True)
     tools.tell(step, f"going back to {plan.moves[0].old_reference}: {cause.message}")
     _write_if_possible(ROLLING_BACK, plan, cause, tools)
@@ -119,6 +126,8 @@ def recover(record: Mapping[str, Any], tools: Tools) -> Outcome:
         case "rollback_failed":
             rollback = journal.cause_from_dict(record["rollback"])
             return RollbackFailed(plan, cause, rollback, causes.is_release_at_fault(cause))
+        case "taken_over":
+            return _finish(TakenOver(plan, cause), tools)
         case "prepared":
             return _not_started(plan, cause, tools)
         case _:
@@ -132,7 +141,7 @@ def is_in_the_middle(record: Mapping[str, Any]) -> bool:
     >>> is_in_the_middle({"phase": APPLYING}), is_in_the_middle({"phase": COMMITTED}), is_in_the_middle({})
     (True, False, True)
     """
-    return record.get("phase") not in (COMMITTED, ROLLED_BACK, ROLLBACK_FAILED)
+    return record.get("phase") not in (COMMITTED, ROLLED_BACK, ROLLBACK_FAILED, TAKEN_OVER)
 
 
 def describe(outcome: Outcome) -> str:
@@ -149,6 +158,8 @@ def describe(outcome: Outcome) -> str:
             return f"{new} failed at step {cause.step}: {cause.message}; {old} {how}"
         case RollbackFailed(cause=cause, rollback=rollback):
             return f"{new} failed: {cause.message}; going back to {old} failed too: {rollback.message}; left alone"
+        case TakenOver(cause=cause):
+            return f"{new} is not followed up: {cause.message}; nothing was put back"
         case _:
             assert_never(outcome)
 

@@ -12,8 +12,8 @@ import pytest
 from tests.support import lab
 from tests.support.fake_registry import Build
 from tests.support.lab import Shop, until
-from tests.support.trouble import during_the_gate, slow
-from updater_core.models import Committed, Hold, Reason, RolledBack
+from tests.support.trouble import during_the_gate, runs, slow
+from updater_core.models import Committed, Hold, Reason, RolledBack, TakenOver
 
 pytestmark = pytest.mark.engine
 
@@ -110,6 +110,48 @@ def test_a_stop_by_the_owner_during_the_gate_is_not_held_against_the_release(sho
     assert isinstance(outcome, RolledBack)
     assert (outcome.cause.reason, outcome.quarantine) == (Reason.NOT_RUNNING, False)
     assert shop.state()["quarantine"] == []
+
+
+def test_a_newer_release_that_the_owner_deploys_during_the_gate_is_left_to_him(shop: Shop) -> None:
+    opened(shop)
+    shop.push("latest", slow("two", "exit 1"))
+
+    def deploy() -> None:
+        shop.push("latest", lab.good("three"))
+        shop.compose("pull", "web")
+        shop.up()
+
+    report = during_the_gate(shop, "two", deploy)
+    (outcome,) = report.outcomes
+    assert isinstance(outcome, TakenOver), outcome
+    assert shop.releases() == [("three", "running")]
+    assert (shop.state()["status"], shop.state()["reason"]) == ("held", Reason.TAKEN_OVER.value)
+    assert (shop.state()["quarantine"], shop.strays(), report.troubled) == ([], [], frozenset())
+    assert shop.cycle().outcomes == ()
+    assert shop.state()["status"] == "up_to_date"
+
+
+def test_an_interrupted_update_does_not_undo_what_the_owner_deployed_meanwhile(shop: Shop) -> None:
+    shop.policy = {"semver_pattern": "*", "health_stable": 60}
+    shop.push("1.0.0", lab.good("1.0.0"))
+    shop.write("1.0.0", text=WEB)
+    shop.up()
+    shop.push("1.1.0", lab.good("1.1.0"))
+    child = shop.updater("--once")
+    until(lambda: runs(shop, "1.1.0"), what="the new release")
+    child.kill()
+    child.communicate(timeout=30)
+    shop.push("2.0.0", lab.good("2.0.0"))
+    shop.write("2.0.0", text=WEB)
+    shop.up()
+    before = shop.compose_file.read_bytes()
+    (outcome,) = shop.cycle().outcomes
+    assert isinstance(outcome, TakenOver), outcome
+    assert shop.releases() == [("2.0.0", "running")]
+    assert shop.compose_file.read_bytes() == before
+    assert shop.strays() == []
+    assert shop.state()["status"] == "up_to_date"
+    assert shop.owner_up_changes() == []
 
 
 def test_a_ctrl_c_does_not_tear_a_rollback(shop: Shop) -> None:
