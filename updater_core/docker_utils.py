@@ -20,7 +20,7 @@ from docker.utils import kwargs_from_env
 from urllib3.exceptions import HTTPError
 
 from updater_core.errors import EngineError, EngineUnavailable
-from updater_core.models import Container, Credential, Healthcheck, Image, ImageRef
+from updater_core.models import Container, ContainerSettings, Credential, Healthcheck, Image, ImageRef
 from updater_core.protocols import Progress
 
 _LABEL = "com.docker.compose."
@@ -83,6 +83,12 @@ class DockerEngine:
             f"inspect container {container_id[:12]}", lambda api: _or_none(api.inspect_container, container_id)
         )
         return None if raw is None else _from_inspect(raw)
+
+    def settings(self, container_id: str) -> ContainerSettings | None:
+        raw = self._call(
+            f"inspect container {container_id[:12]}", lambda api: _or_none(api.inspect_container, container_id)
+        )
+        return None if raw is None else _settings(raw)
 
     def image(self, reference: str) -> Image | None:
         raw = self._call(f"inspect image {reference}", lambda api: _or_none(api.inspect_image, reference))
@@ -287,6 +293,20 @@ def _from_inspect(raw: Mapping[str, Any]) -> Container:
         stop_grace_seconds=float(config.get("StopTimeout") or 10),
         joined=_joined(host),
         labels=labels,
+    )
+
+
+def _settings(raw: Mapping[str, Any]) -> ContainerSettings:
+    config, host = raw["Config"], raw["HostConfig"]
+    variables = (text.partition("=") for text in config.get("Env") or ())
+    mounts = (each for each in raw.get("Mounts") or () if each.get("Type") == "bind")
+    bound = ((own, each) for own, places in (host.get("PortBindings") or {}).items() for each in places or ())
+    return ContainerSettings(
+        environment={name: value for name, _, value in variables},
+        command=tuple(config.get("Cmd") or ()),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        binds=frozenset((each.get("Source", ""), each.get("Destination", "")) for each in mounts),
+        ports=frozenset((str(each.get("HostPort", "")), own) for own, each in bound),
     )
 
 

@@ -341,6 +341,17 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerSettings:
+    """What a container was created with, besides its image. Binds are source and target, ports published and own."""
+
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold an owner's secrets
+    command: tuple[str, ...] = field(default=(), repr=False)
+    entrypoint: tuple[str, ...] = ()
+    binds: frozenset[tuple[str, str]] = frozenset()
+    ports: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """A local image. `repo_digests` are `repository@sha256:…` as the engine spells them."""
 

@@ -5,15 +5,15 @@ Nothing is changed here. A plan that cannot be made is a Hold with its reason an
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from updater_core import compose_edit, edits, health, reference
+from updater_core import compose_edit, drift, edits, health, reference
 from updater_core.compose_edit import NotEditable, SourceFile
+from updater_core.drift import Reading
 from updater_core.files import objection
 from updater_core.models import Container, Edit, Hold, ImageRef, Move, Plan, Project, Reason, ServiceConfig
 from updater_core.observe import Standing
@@ -22,7 +22,6 @@ from updater_core.restart import is_wreck
 
 _NAMESPACES = ("network_mode", "ipc", "pid")
 _QUIET = {"Running", "Waiting", "Healthy", "Exited"}
-_IMAGE_LABEL, _VERSION_LABEL = "com.docker.compose.image", "com.docker.compose.version"
 _DRIFT_REMEDY = (
     'run `docker compose up -d {services}` yourself to take your edits over, or set "allow_drift" for {name}'
 )
@@ -54,8 +53,11 @@ def make(service: ServiceConfig, standing: Standing, wish: Wish, engine: Engine,
     companions = _companions(standing.project, moves, engine, model)
     everyone = (*moves, *companions)
     preview = compose.preview(standing.project, {move.service: move.replicas for move in everyone})
-    drifted = None if service.allow_drift else _drifted(standing.project, everyone, preview, engine, compose)
-    if drifted is not None:
+    reading = Reading(standing.project, model, preview)
+    drifted = drift.of_unit(moves, reading, engine, compose) or drift.of_companions(
+        companions, reading, engine, compose
+    )
+    if drifted is not None and not service.allow_drift:
         return _drift_hold(service, drifted, wish.target)
     return Plan(
         id=uuid.uuid4().hex,
@@ -215,45 +217,8 @@ def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:
 
 
 def _drift_hold(service: ServiceConfig, drifted: str, target: ImageRef) -> Hold:
-    detail = f"{drifted} differs from its file by more than the image (edited since its last `up`?)"
     remedy = _DRIFT_REMEDY.format(services=" ".join(service.compose_services), name=service.name)
-    return Hold(Reason.DRIFT, detail, remedy, available=target)
-
-
-def _drifted(
-    project: Project, moves: Sequence[Move], preview: Preview | None, engine: Engine, compose: Compose
-) -> str | None:
-    """The service of which `up` would change more than the image, as a dry run on the file as it stands tells.
-
-    Not to be told where the tag was moved by a pull already, or where another Compose made the container: each alone
-    makes a recreate.
-    """
-    if preview is None:
-        return None
-    for move in moves:
-        for container in engine.containers(project.name, move.service):
-            would = preview.said.get(container.name, frozenset())
-            if "Recreate" in would and _must_be_drift(container, move, engine, compose):
-                return move.service
-    return None
-
-
-def _must_be_drift(container: Container, move: Move, engine: Engine, compose: Compose) -> bool:
-    made_from = container.labels.get(_IMAGE_LABEL)
-    made_by = container.labels.get(_VERSION_LABEL)
-    if made_from is None or made_by is None or _release(made_by) != _release(compose.version):
-        return False
-    named = engine.image(move.old_reference)
-    return named is not None and named.id == made_from
-
-
-def _release(version: str) -> tuple[str, ...]:
-    """The three numbers that Compose puts on its containers, of a version that a distribution adds its own to.
-
-    >>> _release("2.26.1-4"), _release("2.24.6+ds1-0ubuntu1~22.04.1")
-    (('2', '26', '1'), ('2', '24', '6'))
-    """
-    return tuple(re.findall(r"\d+", version)[:3])
+    return Hold(Reason.DRIFT, f"{drifted} (edited since its last `up`?)", remedy, available=target)
 
 
 def _old_digest(standing: Standing, move: Move, engine: Engine) -> str | None:

@@ -11,7 +11,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from updater_core.models import Container, Credential, Image, ImageRef, Plan, Project, Snapshot, Step, Tag
+from updater_core.models import (
+    Container,
+    ContainerSettings,
+    Credential,
+    Image,
+    ImageRef,
+    Plan,
+    Project,
+    Snapshot,
+    Step,
+    Tag,
+)
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -43,6 +54,9 @@ class Engine(Protocol):
 
     def container(self, container_id: str) -> Container | None:
         """One container inspected now; None where it is gone."""
+
+    def settings(self, container_id: str) -> ContainerSettings | None:
+        """What a container was created with; None where it is gone."""
 
     def image(self, reference: str) -> Image | None:
         """The local image behind a reference, a `repository@digest` or an id; None where there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from tests.support import lab
 from tests.support.fake_registry import Build
 from tests.support.lab import Shop, until
 from tests.support.trouble import during_the_gate, runs, slow
+from updater_core import cycle
+from updater_core.compose_utils import DockerCompose
 from updater_core.models import Committed, Hold, Reason, RolledBack, TakenOver
 
 pytestmark = pytest.mark.engine
@@ -23,6 +26,14 @@ WEB = "services:\n  web:\n    image: {image}\n    network_mode: none\n" + _COMMO
 
 def companion(shop: Shop, name: str, mode: str) -> str:
     return f"  {name}:\n    image: {shop.repository}:agent\n    {mode}\n{_COMMON}"
+
+
+class Newer(DockerCompose):
+    """The Compose of a host on which it was upgraded since the last `up`."""
+
+    @property
+    def version(self) -> str:
+        return "2.99.0"
 
 
 def opened(shop: Shop, *more: str, agent: Build | None = None, web: str = "") -> None:
@@ -88,6 +99,71 @@ def test_a_companions_undeployed_edit_is_not_deployed_by_us(shop: Shop) -> None:
     assert shop.state()["reason"] == Reason.DRIFT.value, one.decision
     assert isinstance(one.decision, Hold) or shop.releases() == [("one", "running")]
     assert shop.releases("agent") == [("agent", "running")]
+
+
+def test_an_image_that_a_companions_owner_has_pulled_and_not_deployed_is_not_deployed_by_us(shop: Shop) -> None:
+    opened(shop, companion(shop, "agent", "network_mode: service:web"))
+    shop.push("agent", lab.good("agent two"))
+    shop.compose("pull", "agent")
+    shop.push("latest", lab.good("two"))
+    assert shop.cycle().outcomes == ()
+    assert shop.state()["reason"] == Reason.DRIFT.value
+    assert shop.releases() == [("one", "running")]
+    assert shop.releases("agent") == [("agent", "running")]
+    shop.up()
+    assert isinstance(shop.cycle().outcomes[0], Committed) or shop.releases() == [("two", "running")]
+
+
+@pytest.mark.parametrize("release", [lab.good("two"), lab.exits("two")], ids=["good", "bad"])
+def test_a_variable_of_the_owners_shell_is_not_lost_where_another_compose_made_the_container(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, release: Build
+) -> None:
+    """A dry run tells nothing then: every container would be recreated."""
+    shop.policy = {"health_stable": 1}
+    shop.push("latest", lab.good("one"))
+    shop.write(text=WEB + "    environment:\n      DB_PASSWORD: ${{DB_PASSWORD}}\n")
+    monkeypatch.setenv("DB_PASSWORD", "s3cret")
+    shop.up()
+    monkeypatch.delenv("DB_PASSWORD")
+    shop.push("latest", release)
+    world = shop.world()
+    world.compose = Newer(os.environ, 60)
+    assert cycle.run(world).outcomes == ()
+    assert shop.state()["reason"] == Reason.DRIFT.value
+    assert "DB_PASSWORD" in shop.state()["detail"]
+    assert "s3cret" not in str(shop.state())
+    assert "DB_PASSWORD=s3cret" in shop.containers()[0].attrs["Config"]["Env"]
+
+
+def test_an_edit_is_seen_where_the_owner_has_pulled_before(shop: Shop) -> None:
+    opened(shop)
+    with shop.compose_file.open("a") as file:
+        file.write("    environment:\n      HALF: done\n")
+    shop.push("latest", lab.good("two"))
+    shop.compose("pull", "web")
+    assert shop.cycle().outcomes == ()
+    assert shop.state()["reason"] == Reason.DRIFT.value
+
+
+def test_a_release_that_the_owner_has_pulled_before_is_no_edit(shop: Shop) -> None:
+    opened(shop, web="    environment:\n      PRICE: 5$$\n      TIME: 1000\n    command: [sh, -c, 'sleep $$TIME']\n")
+    shop.push("latest", lab.good("two"))
+    shop.compose("pull", "web")
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+
+
+def test_a_tag_that_the_owner_has_written_and_not_deployed_waits_for_him(shop: Shop) -> None:
+    """Going back from there would make his tag name the old image."""
+    shop.policy = {"semver_pattern": "*", "health_stable": 1}
+    shop.push("1.0.0", lab.good("1.0.0"))
+    shop.write("1.0.0", text=WEB)
+    shop.up()
+    shop.push("1.1.0", lab.exits("1.1.0"))
+    shop.write("1.1.0", text=WEB)
+    assert shop.cycle().outcomes == ()
+    assert shop.state()["reason"] == Reason.DRIFT.value
+    assert "1.0.0" in shop.state()["detail"]
+    assert shop.releases() == [("1.0.0", "running")]
 
 
 def test_a_new_index_with_the_same_image_is_no_restart_of_the_release(shop: Shop) -> None:

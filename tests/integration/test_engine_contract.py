@@ -262,6 +262,18 @@ def test_a_container_is_found_by_the_start_of_its_id_until_it_is_gone(host: Host
     assert host.engine.containers(host.project, "web") == ()
 
 
+def test_what_a_container_was_created_with_is_known_until_it_is_gone(host: Host) -> None:
+    digest = host.publish("1.0")
+    host.engine.pull(reference.parse(f"{host.name}@{digest}"), None, None, None)
+    image = host.engine.image(f"{host.name}@{digest}")
+    assert image is not None
+    made = host.start("web", image.id)
+    assert host.engine.settings(made) is not None
+    host.engine.stop_container(made)
+    host.engine.remove_container(made)
+    assert host.engine.settings(made) is None
+
+
 def test_a_container_is_renamed_unless_the_name_is_taken(host: Host) -> None:
     image = pull(host, "one").id
     first, second = host.start("web", image), host.start("web", image)

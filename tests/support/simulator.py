@@ -19,7 +19,7 @@ from updater_core import compose_edit, files, reference
 from updater_core.compose_edit import Located, SourceFile
 from updater_core.errors import ComposeError, EngineError, EngineUnavailable
 from updater_core.journal import JournalFolder
-from updater_core.models import Container, Credential, Image, ImageRef, Project, Snapshot
+from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef, Project, Snapshot
 from updater_core.protocols import Preview, Progress
 
 
@@ -165,6 +165,9 @@ class SimEngine:
     def container(self, container_id: str) -> Container | None:
         found = [c for c in self._up().containers.values() if c.id.startswith(container_id)]
         return self._seen(found[0]) if found else None
+
+    def settings(self, container_id: str) -> ContainerSettings | None:
+        return ContainerSettings() if container_id in self._up().containers else None
 
     def image(self, reference: str) -> Image | None:
         found = self._find(reference)
