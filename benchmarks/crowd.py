@@ -93,7 +93,7 @@ class ListedEngine:
 class NoCompose:
     """A Compose that must not be asked: a cycle without an update calls none."""
 
-    lock_fd: int | None = None
+    lock_fds: tuple[int, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"a cycle with nothing to do asked Compose for {name}")

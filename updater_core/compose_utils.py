@@ -133,13 +133,13 @@ def read_preview(text: str) -> Mapping[str, frozenset[str]]:
 
 
 class DockerCompose:
-    """The Compose command of this host; satisfies `protocols.Compose`. `lock_fd`, where set, is inherited by `up`."""
+    """The Compose command of this host; satisfies `protocols.Compose`. `lock_fds` are inherited by its children."""
 
     def __init__(self, environment: Mapping[str, str], timeout_seconds: float) -> None:
         self._environment = scrubbed(environment)
         self._timeout_seconds = timeout_seconds
         self._command: Command | None = None
-        self.lock_fd: int | None = None
+        self.lock_fds: tuple[int, ...] = ()
 
     @property
     def version(self) -> str:
@@ -203,7 +203,7 @@ class DockerCompose:
             environment=self._environment,
             timeout_seconds=self._timeout_seconds + grace_seconds,
             directory=project.directory,
-            lock_fd=self.lock_fd,
+            lock_fds=self.lock_fds,
         )
 
     def _found(self) -> Command:
@@ -218,7 +218,7 @@ def _run(
     environment: Mapping[str, str],
     timeout_seconds: float,
     directory: str | None = None,
-    lock_fd: int | None = None,
+    lock_fds: tuple[int, ...] = (),
 ) -> Result:
     try:
         child = subprocess.Popen(
@@ -231,7 +231,7 @@ def _run(
             cwd=directory,
             env=dict(environment),
             start_new_session=True,
-            pass_fds=() if lock_fd is None else (lock_fd,),
+            pass_fds=lock_fds,
         )
     except OSError as error:
         raise ComposeError(f"{argv[0]} cannot be started: {error.strerror}", _MISSING_REMEDY) from error

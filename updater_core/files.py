@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import glob
 import os
 import stat
@@ -19,9 +18,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from updater_core import in_place, rights
-from updater_core.errors import ChangedOnDisk, LockHeld, StateError, UpdaterError
+from updater_core.errors import ChangedOnDisk, StateError, UpdaterError
 from updater_core.models import Identity, Snapshot
-from updater_core.protocols import Clock
 
 Exchange = Callable[[Path, Path], bool]
 
@@ -30,7 +28,6 @@ _RENAME_EXCHANGE = 2  # linux/fs.h
 _CANNOT_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _OWN_TAG = "new"  # of the temporary files that `write_atomically` makes
-_LOCK_POLL_SECONDS = 0.2
 
 
 # ------------------------------------------------------------------------------------------------- an owner's file
@@ -198,51 +195,6 @@ def move(path: Path, target: Path) -> None:
 def clear_own_strays(directory: Path) -> None:
     """Remove what a killed `write_atomically` left in a folder of ours. Only for the one who holds the lock."""
     remove_strays(directory, _OWN_TAG)
-
-
-# ------------------------------------------------------------------------------------------------------------ lock
-
-
-def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inheritable: bool = False) -> int:
-    """Take an exclusive flock (man 2 flock) and return the descriptor that holds it; `release_lock` lets go.
-
-    With `inheritable` a child started with this descriptor in `pass_fds` holds the lock too, for as long as it lives.
-    LockHeld where another process has it after `wait_seconds` or when a stop is asked for; StateError where the file
-    cannot be opened. The file stays: removing it would let two processes lock two files of one name.
-    """
-    descriptor = _open_lock(path)
-    deadline = clock.monotonic() + wait_seconds
-    while not _try_lock(descriptor):
-        if clock.monotonic() >= deadline or clock.wait(_LOCK_POLL_SECONDS):
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(descriptor)
-            raise LockHeld(f"{path} is held by another instance (process {holder})", "Wait for it, or stop it.")
-    with contextlib.suppress(OSError):  # the number is for the reader of a message; a full disk is no reason to fail
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-    os.set_inheritable(descriptor, inheritable)
-    return descriptor
-
-
-def release_lock(descriptor: int) -> None:
-    """Let go of a lock. Where a child inherited it, the child still holds it."""
-    os.close(descriptor)
-
-
-def _open_lock(path: Path) -> int:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise StateError(f"the lock {path} cannot be opened: {error.strerror}", "Make its folder writable.") from error
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 # ----------------------------------------------------------------------------------------------------------- places

@@ -11,12 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from updater_core import config_utils, files, logging_utils, notifiers, progress, state_utils
+from updater_core import config_utils, logging_utils, notifiers, progress, state_utils
 from updater_core.clock import SystemClock
 from updater_core.compose_utils import DockerCompose
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import ConfigError
 from updater_core.journal import JournalFolder
+from updater_core.locks import acquire_lock, release_lock
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
 from updater_core.models import Config, Credential, Settings
@@ -144,11 +145,11 @@ def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, rests:
 @contextlib.contextmanager
 def only_instance(config: Config, clock: SystemClock) -> Iterator[None]:
     """Be the only updater of this state for the length of a block. LockHeld where another one is."""
-    descriptor = files.acquire_lock(lock_path(config), clock=clock)
+    descriptor = acquire_lock(lock_path(config), clock=clock)
     try:
         yield
     finally:
-        files.release_lock(descriptor)
+        release_lock(descriptor)
 
 
 def lock_path(config: Config) -> Path:

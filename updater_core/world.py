@@ -15,6 +15,7 @@ from updater_core.compose_utils import DockerCompose
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import StateError
 from updater_core.journal import JournalFolder
+from updater_core.locks import acquire_folder_lock, acquire_lock, release_lock
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
 from updater_core.models import Config, Credential, Event, Hold, Plan, Project, Reason, Step
@@ -77,17 +78,22 @@ def tools(world: World, name: str) -> Tools:
 
 @contextlib.contextmanager
 def project_lock(world: World, project: Project) -> Iterator[None]:
-    """Hold a project's lock. A Compose child inherits it: one that outlives us still holds it, and is waited for."""
+    """Hold a project's lock, and its folder's, which an updater with another state knows too. A Compose child inherits
+    them: one that outlives us still holds them, and is waited for."""
     path = world.folder / "locks" / f"{project.name}.lock"
     wait_seconds = world.config.settings.compose_timeout_seconds + 30
-    descriptor = files.acquire_lock(path, clock=world.clock, wait_seconds=wait_seconds, inheritable=True)
-    world.compose.lock_fd = descriptor
-    try:
-        yield
-    finally:
-        world.compose.lock_fd = None
-        world.steps.end()
-        files.release_lock(descriptor)
+    with contextlib.ExitStack() as held:
+        own = acquire_lock(path, clock=world.clock, wait_seconds=wait_seconds, inheritable=True)
+        held.callback(release_lock, own)
+        shared = acquire_folder_lock(Path(project.directory), clock=world.clock, wait_seconds=wait_seconds)
+        if shared is not None:
+            held.callback(release_lock, shared)
+        world.compose.lock_fds = (own,) if shared is None else (own, shared)
+        try:
+            yield
+        finally:
+            world.compose.lock_fds = ()
+            world.steps.end()
 
 
 def save(world: World) -> bool:

@@ -256,7 +256,7 @@ def test_the_projects_lock_is_inherited_so_that_an_orphan_still_holds_it(tmp_pat
         made = compose(tmp_path, f"readlink /proc/$$/fd/{lock} > {seen} || true")
         up(made, project)
         assert seen.read_text() == "", "no lock is passed on unless it is named"
-        made.lock_fd = lock
+        made.lock_fds = (lock,)
         up(made, project)
         assert seen.read_text().strip() == str(tmp_path / "lock")
     finally:

@@ -3,46 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import struct
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from updater_core import files, in_place
-from updater_core.errors import ChangedOnDisk, LockHeld, StateError, UpdaterError
+from updater_core.errors import ChangedOnDisk, StateError, UpdaterError
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD = b"services:\n  web:\n    image: app:1\n"
 NEW = b"services:\n  web:\n    image: app:2\n"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and changes of owner need root")
-
-
-class StillClock:
-    """A clock that moves only when something waits on it; `stops` makes a wait end with a stop."""
-
-    def __init__(self, stops: bool = False) -> None:
-        self.seconds = 0.0
-        self.stops = stops
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def wait(self, seconds: float) -> bool:
-        self.seconds += seconds
-        return self.stops
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 @pytest.fixture
@@ -466,62 +443,6 @@ def test_a_folder_in_the_way_is_a_state_error(tmp_path: Path) -> None:
 def test_removing_what_is_gone_is_no_error(tmp_path: Path) -> None:
     files.remove(tmp_path / "none")
     files.remove(tmp_path / "no folder" / "none")
-
-
-# ------------------------------------------------------------------------------------------------------------ lock
-
-
-def test_a_lock_is_held_once_and_says_by_whom(tmp_path: Path) -> None:
-    clock = StillClock()
-    first = files.acquire_lock(tmp_path / "lock", clock=clock)
-    with pytest.raises(LockHeld, match=str(os.getpid())):
-        files.acquire_lock(tmp_path / "lock", clock=clock)
-    files.release_lock(first)
-    files.release_lock(files.acquire_lock(tmp_path / "lock", clock=clock))
-
-
-def test_waiting_for_a_lock_ends_at_its_time(tmp_path: Path) -> None:
-    clock = StillClock()
-    first = files.acquire_lock(tmp_path / "lock", clock=clock)
-    with pytest.raises(LockHeld):
-        files.acquire_lock(tmp_path / "lock", clock=clock, wait_seconds=30)
-    assert 30 <= clock.seconds < 31
-    files.release_lock(first)
-
-
-def test_waiting_for_a_lock_ends_when_a_stop_is_asked_for(tmp_path: Path) -> None:
-    clock = StillClock(stops=True)
-    first = files.acquire_lock(tmp_path / "lock", clock=clock)
-    with pytest.raises(LockHeld):
-        files.acquire_lock(tmp_path / "lock", clock=clock, wait_seconds=30)
-    assert clock.seconds < 1
-    files.release_lock(first)
-
-
-def test_a_child_that_inherits_the_lock_holds_it_after_us(tmp_path: Path) -> None:
-    clock = StillClock()
-    lock = files.acquire_lock(tmp_path / "lock", clock=clock, inheritable=True)
-    assert os.get_inheritable(lock)
-    child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=(lock,))
-    files.release_lock(lock)
-    try:
-        with pytest.raises(LockHeld):
-            files.acquire_lock(tmp_path / "lock", clock=clock)
-    finally:
-        child.communicate(b"")
-    files.release_lock(files.acquire_lock(tmp_path / "lock", clock=clock))
-
-
-def test_a_lock_is_not_inherited_without_the_wish(tmp_path: Path) -> None:
-    lock = files.acquire_lock(tmp_path / "lock", clock=StillClock())
-    assert not os.get_inheritable(lock)
-    assert fcntl.fcntl(lock, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
-    files.release_lock(lock)
-
-
-def test_a_lock_in_an_impossible_place_is_a_state_error(target: Path) -> None:
-    with pytest.raises(StateError, match="cannot be opened"):
-        files.acquire_lock(target / "lock", clock=StillClock())
 
 
 # ----------------------------------------------------------------------------------------------------------- places

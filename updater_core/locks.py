@@ -1,0 +1,86 @@
+"""Locks between processes: exclusive flocks (man 2 flock), which end with the last process that holds one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+from updater_core.errors import LockHeld, StateError
+from updater_core.protocols import Clock
+
+_POLL_SECONDS = 0.2
+_CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL}
+
+
+def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inheritable: bool = False) -> int:
+    """Lock a file of ours and return the descriptor that holds the lock; `release_lock` lets go.
+
+    With `inheritable` a child started with this descriptor in `pass_fds` holds the lock too, for as long as it lives.
+    LockHeld where another process has it after `wait_seconds` or when a stop is asked for; StateError where the file
+    cannot be opened. The file stays: removing it would let two processes lock two files of one name.
+    """
+    descriptor = _open_file(path)
+    _wait_for(descriptor, path, clock, wait_seconds)
+    with contextlib.suppress(OSError):  # the number is for the reader of a message; a full disk is no reason to fail
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+    os.set_inheritable(descriptor, inheritable)
+    return descriptor
+
+
+def acquire_folder_lock(folder: Path, *, clock: Clock, wait_seconds: float) -> int | None:
+    """Lock an owner's folder, of which nothing is changed, for us and for children that inherit it; None where it
+    cannot be opened or its file system has no locks. LockHeld as for a file."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        _wait_for(descriptor, folder, clock, wait_seconds)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno not in _CANNOT_LOCK:
+            raise StateError(f"{folder} cannot be locked: {error.strerror}") from error
+        return None
+    os.set_inheritable(descriptor, True)
+    return descriptor
+
+
+def release_lock(descriptor: int) -> None:
+    """Let go of a lock. Where a child inherited it, the child still holds it."""
+    os.close(descriptor)
+
+
+def _open_file(path: Path) -> int:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StateError(f"the lock {path} cannot be opened: {error.strerror}", "Make its folder writable.") from error
+
+
+def _wait_for(descriptor: int, path: Path, clock: Clock, wait_seconds: float) -> None:
+    deadline = clock.monotonic() + wait_seconds
+    while not _try_lock(descriptor):
+        if clock.monotonic() >= deadline or clock.wait(_POLL_SECONDS):
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            raise LockHeld(f"{path} is held by another instance ({holder})", "Wait for it, or stop it.")
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        return f"process {os.pread(descriptor, 20, 0).decode('ascii', 'replace').strip() or 'unknown'}"
+    except OSError:
+        return "see `docker-updater` and `docker compose` in `ps`"  # a folder holds no number
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
