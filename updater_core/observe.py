@@ -17,9 +17,11 @@ import yaml
 from updater_core import compose_edit, reference
 from updater_core.compose_edit import Located, NotEditable, SourceFile
 from updater_core.models import Container, Hold, Image, ImageRef, Project, Reason, ServiceConfig
+from updater_core.restart import is_wreck
 
 _PREFIX = "com.docker.compose.project."
 Roster = Mapping[tuple[str, str], tuple[Container, ...]]
+NO_FILES = ""
 _STOPPED_BY_HAND = {0, 130, 137, 143}  # ended well, or by SIGINT, SIGKILL, SIGTERM: nobody's crash
 
 
@@ -74,10 +76,11 @@ def _bytes_of(path: str) -> bytes:
 
 
 def roster(containers: Sequence[Container]) -> Roster:
-    """Every Compose container of the host, by the files it was started from and its service."""
+    """Every Compose container of the host, by the files it was started from and its service; under `NO_FILES` where
+    these are not there any more."""
     found: dict[tuple[str, str], tuple[Container, ...]] = {}
     for container in containers:
-        for path in {os.path.realpath(path) for path in _listed_files(container) or ()}:
+        for path in {os.path.realpath(path) for path in _listed_files(container) or ()} or {NO_FILES}:
             found[path, container.service] = (*found.get((path, container.service), ()), container)
     return found
 
@@ -146,7 +149,27 @@ def _own_containers(service: ServiceConfig, known: Roster) -> tuple[Container, .
             f"{service.compose_files[0]} runs as more than one project: {', '.join(projects)}",
             'name the one that is meant with "compose_project"',
         )
-    return _unless_stopped(service, mine)
+    orphans = [c for name in service.compose_services for c in known.get((NO_FILES, name), ())]
+    moved = next((c for c in orphans if not mine and _may_be_moved(service, c)), None)
+    return _unless_stopped(service, mine) if moved is None else _moved(moved)
+
+
+def _may_be_moved(service: ServiceConfig, orphan: Container) -> bool:
+    """Whether a container whose files are gone may be the service's, from before its folder was moved."""
+    try:
+        key = reference.parse(orphan.reference).key
+    except ValueError:
+        return False
+    is_named = bool(orphan.labels.get(f"{_PREFIX}config_files"))
+    return is_named and key == service.image.key and service.compose_project in (None, orphan.project)
+
+
+def _moved(orphan: Container) -> Hold:
+    return Hold(
+        Reason.FILE_UNREADABLE,
+        f"{orphan.name} was started from files that are not there: {orphan.labels.get(f'{_PREFIX}config_files')}",
+        "if its folder was moved, run `docker compose up -d --force-recreate` there once; else remove that container",
+    )
 
 
 def _unless_stopped(service: ServiceConfig, mine: tuple[Container, ...]) -> tuple[Container, ...] | Hold:
@@ -156,9 +179,21 @@ def _unless_stopped(service: ServiceConfig, mine: tuple[Container, ...]) -> tupl
         states = [container for container in mine if container.service == name]
         if not states:
             return _not_running(service, f"{name} has no container")
+        if any(map(is_wreck, states)) and not any(_is_at_work(container) for container in states):
+            return _torn(name, states)
         if all(_is_stopped_by_owner(container) for container in states):
             return _not_running(service, f"{name} is {states[0].status}")
     return mine
+
+
+def _is_at_work(container: Container) -> bool:
+    return container.status in ("running", "restarting")
+
+
+def _torn(name: str, states: Sequence[Container]) -> Hold:
+    """No journal of ours knows of it (those are ended first): its state was moved, or another's Compose was killed."""
+    detail = f"a recreate of {name} was interrupted ({', '.join(sorted(each.name for each in states))}) and it is down"
+    return Hold(Reason.INTERRUPTED, detail, f"bring it up with `docker compose up -d {name}`")
 
 
 def _is_stopped_by_owner(container: Container) -> bool:
@@ -182,7 +217,7 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
         return Hold(
             Reason.FILE_UNREADABLE,
             f"{mine[0].name} was started from files that are not there: {labels.get(f'{_PREFIX}config_files')}",
-            "start it once with `docker compose up -d` from files that stay",
+            "run `docker compose up -d --force-recreate` once, from files that stay",
         )
     absent = [path for path in service.compose_files if os.path.realpath(path) not in map(os.path.realpath, files)]
     if absent:

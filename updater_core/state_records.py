@@ -150,6 +150,7 @@ _NOT_KNOWN = {
     Reason.COMPOSE_ERROR,
     Reason.STATE_ERROR,
     Reason.FILE_UNREADABLE,
+    Reason.INTERRUPTED,
     Reason.INTERNAL_ERROR,
 }
 _AFTERMATH = {Reason.QUARANTINED, Reason.BACKING_OFF}

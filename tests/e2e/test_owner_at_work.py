@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,7 +113,8 @@ def test_an_image_that_a_companions_owner_has_pulled_and_not_deployed_is_not_dep
     assert shop.releases() == [("one", "running")]
     assert shop.releases("agent") == [("agent", "running")]
     shop.up()
-    assert isinstance(shop.cycle().outcomes[0], Committed) or shop.releases() == [("two", "running")]
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    assert shop.releases() == [("two", "running")]
 
 
 @pytest.mark.parametrize("release", [lab.good("two"), lab.exits("two")], ids=["good", "bad"])
@@ -228,6 +231,53 @@ def test_an_interrupted_update_does_not_undo_what_the_owner_deployed_meanwhile(s
     assert shop.strays() == []
     assert shop.state()["status"] == "up_to_date"
     assert shop.owner_up_changes() == []
+
+
+def test_a_torn_recreate_that_no_journal_knows_is_no_stop_by_the_owner(shop: Shop) -> None:
+    """The updater and Compose were killed in the middle, and the state was moved since."""
+    shop.policy = {"semver_pattern": "*", "health_stable": 1}
+    stubborn = "trap '' TERM; while :; do sleep 1; done"
+    shop.push("1.0.0", lab.build("1.0.0", stubborn))
+    shop.write("1.0.0", text=WEB.replace("stop_grace_period: 1s", "stop_grace_period: 3s"))
+    shop.up()
+    shop.push("1.1.0", lab.build("1.1.0", stubborn))
+    child = shop.updater("--once")
+    until(lambda: len(shop.containers()) == 2, what="the middle of the recreate")
+    for process in composes(shop):
+        os.kill(process, signal.SIGKILL)
+    child.kill()
+    child.communicate(timeout=30)
+    until(lambda: all(status != "running" for _, status in shop.releases()), what="the end of the old container")
+    shop.settings = {"state_file": str(shop.folder / "elsewhere" / "state.json")}
+    code, out = shop.run("--once")
+    assert code == 1, out
+    assert "a recreate of web was interrupted" in out
+    shop.settings = {}
+    shop.run("--once")
+    assert shop.releases() in ([("1.0.0", "running")], [("1.1.0", "running")])
+
+
+@pytest.mark.parametrize("start_stopped", [False, True])
+def test_a_project_whose_folder_was_moved_gets_no_second_copy(shop: Shop, tmp_path: Path, start_stopped: bool) -> None:
+    opened(shop)
+    shop.policy |= {"start_stopped": start_stopped}
+    before = shop.folder
+    shop.folder = shop.folder.rename(tmp_path.with_name(shop.name))
+    shop.push("latest", lab.good("two"))
+    assert shop.cycle().outcomes == ()
+    assert shop.state()["reason"] == Reason.FILE_UNREADABLE.value
+    assert str(before) in shop.state()["detail"]
+    everything = shop.client.containers.list(all=True, filters={"ancestor": f"{shop.repository}:latest"})
+    assert [each.id for each in everything] == [each.id for each in shop.containers()]
+    shop.up("--force-recreate")
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    assert shop.releases() == [("two", "running")]
+
+
+def composes(shop: Shop) -> list[int]:
+    """The processes of Compose that work on the shop."""
+    argv = ["pgrep", "-f", f"compose.*-p {shop.name}"]
+    return [int(each) for each in subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()]
 
 
 def test_a_ctrl_c_does_not_tear_a_rollback(shop: Shop) -> None:
