@@ -167,7 +167,7 @@ def _may_be_moved(service: ServiceConfig, orphan: Container) -> bool:
 def _moved(orphan: Container) -> Hold:
     return Hold(
         Reason.FILE_UNREADABLE,
-        f"{orphan.name} was started from files that are not there: {orphan.labels.get(f'{_PREFIX}config_files')}",
+        f"{orphan.name} was started from files that are not to be found: {orphan.labels.get(f'{_PREFIX}config_files')}",
         "if its folder was moved, run `docker compose up -d --force-recreate` there once; else remove that container",
     )
 
