@@ -82,7 +82,8 @@ class Stage:
         )
         project = Project("shop", str(self.file.parent), (str(self.file),))
         gate = GatePolicy(timeout_seconds=3, stable_seconds=1)
-        return Plan("p1", "shop", project, moves, target, OLD.digest, edits, gate, "newer")
+        sources = {source.path: source.text}
+        return Plan("p1", "shop", project, moves, target, OLD.digest, edits, gate, "newer", sources=sources)
 
     def tools(self, killer: Killer) -> Tools:
         """What one process works with: a process that is new knows of no step yet."""
@@ -248,6 +249,37 @@ def test_killed_again_during_the_recovery_it_still_ends_whole(folders: Iterator[
                 made.recover(Killer(again, after=True))
             made.recover()
             made.assert_whole(made.target if made.host.running("web") == [made.target.id] else OLD)
+
+
+@pytest.mark.parametrize("case", ["new tag", "same tag", "unhealthy", "unhealthy, same tag"])
+def test_killed_anywhere_and_its_file_spoilt_meanwhile_the_service_is_whole(folders: Iterator[Path], case: str) -> None:
+    """The recovery is killed once more at each of its effects: copies that stand in for the file are among them."""
+    for at in range(1, stage(folders, case).effects() + 1):
+        rehearsal = Killer()
+        spoilt(folders, case, at).recover(rehearsal)
+        for again in range(len(rehearsal.log) + 1):
+            made = spoilt(folders, case, at)
+            if again:
+                with pytest.raises(Killed):
+                    made.recover(Killer(again, after=True))
+            made.recover()
+            (web,) = (c for c in made.host.containers.values() if c.service == "web")
+            assert (web.name, web.status) == ("shop-web-1", "running"), (at, again)
+            assert web.image_id in (OLD.id, made.target.id if made.target.fate == "well" else OLD.id), (at, again)
+            assert made.file.read_text() == SPOILT, (at, again)
+            assert not list(made.file.parent.glob(".*.dau-*")), (at, again)
+
+
+SPOILT = "services: [ {\n"
+
+
+def spoilt(folders: Iterator[Path], case: str, at: int) -> Stage:
+    """A host whose updater was killed at this effect, and whose owner has written what nobody can read."""
+    made = stage(folders, case)
+    with pytest.raises(Killed):
+        made.apply(Killer(at, after=True))
+    made.file.write_text(SPOILT)
+    return made
 
 
 def test_an_engine_that_was_away_between_two_looks_lets_no_release_be_blamed(tmp_path: Path) -> None:

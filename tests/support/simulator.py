@@ -298,7 +298,10 @@ class SimCompose:
             self._up_one(project, service)
 
     def _up_one(self, project: Project, service: str) -> None:
-        text = self.config(project)["services"][service]["image"]
+        model = self.config(project)["services"]
+        if service not in model:
+            raise ComposeError(f"no such service: {service}")
+        text = model[service]["image"]
         image = SimEngine(self._host).image(text)
         if image is None:
             raise ComposeError(f"No such image: {text}")
