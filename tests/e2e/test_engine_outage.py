@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support import lab
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import Shop, until
 from tests.support.private_engine import PrivateEngine
+from tests.support.trouble import fresh
 from updater_core.docker_utils import DockerEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400), pytest.mark.xdist_group("private engine")]
@@ -95,6 +97,51 @@ def test_updater_and_engine_killed_together_the_next_start_brings_the_service_ba
     assert status == "running", out
     assert release in ("one", "two")
     assert shop.strays() == []
+
+
+def pulls(shop: Shop) -> bool:
+    return bool(shop.registry.counts().get("blob"))
+
+
+def recreates(shop: Shop) -> bool:
+    return len(shop.containers()) == 2
+
+
+def is_at_the_gate(shop: Shop) -> bool:
+    return runs(shop, "two")
+
+
+def goes_back(shop: Shop) -> bool:
+    return journal_says(shop, '"rolling_back"')
+
+
+@pytest.mark.parametrize("moment", [pulls, recreates, is_at_the_gate, goes_back], ids=lambda moment: moment.__name__)
+def test_a_host_that_loses_its_power_brings_the_service_back_at_the_next_start(
+    shop: Shop, private: PrivateEngine, moment: Callable[[Shop], bool]
+) -> None:
+    if moment is recreates:  # a release that does not end when it is asked to keeps this moment long
+        shop.push("latest", lab.build("one", "trap '' TERM; while :; do sleep 1; done"))
+        shop.compose("pull")
+        shop.up()
+    shop.push("latest", lab.exits("two") if moment is goes_back else fresh("two"))
+    shop.registry.clear_log()
+    child = shop.updater("--once")
+    until(lambda: moment(shop), 60, moment.__name__)
+    composes = ["pkill", "-KILL", "-f", f"compose.*-p {shop.name}"]
+    child.kill()
+    subprocess.run(composes, check=False)
+    private.lose_power()
+    child.communicate()
+    private.start()
+    code, out = shop.run("--once")
+    assert code in (0, 1), out
+    [(release, status)] = shop.releases()
+    assert status == "running", out
+    assert release == "one" if moment is goes_back else release in ("one", "two"), out
+    assert shop.names() == [f"{shop.name}-web-1"]
+    assert shop.strays() == []
+    blamed = [entry["reason"] for entry in shop.state()["quarantine"]]
+    assert blamed == [] or moment is goes_back, "no release is blamed for what the host did"
 
 
 def test_without_an_engine_the_status_is_unknown_and_the_exit_status_says_so(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -83,6 +84,20 @@ class PrivateEngine:
         """Send a signal to dockerd and wait until it is gone."""
         if self._process is not None:
             self._process.send_signal(number)
+            self._process.wait(60)
+            self._process = None
+
+    def lose_power(self) -> None:
+        """Everything of the engine is gone at once, as when the host loses its power: dockerd, containerd, the shims,
+        and what ran in the containers."""
+        client = docker.DockerClient(base_url=self.host)
+        states = [each.attrs["State"] for each in client.containers.list(ignore_removed=True)]
+        client.close()
+        subprocess.run(["pkill", "-KILL", "-f", str(self.folder)], check=False)
+        for state in states:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(state["Pid"], signal.SIGKILL)
+        if self._process is not None:
             self._process.wait(60)
             self._process = None
 
