@@ -1,0 +1,111 @@
+"""The updater is killed while it puts the end of an update on record: between state, news and journal. The next start
+remembers it once, tells it once, and holds nothing open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_kill_matrix import BAD, NEW, Stage
+from tests.support.simulator import Killed, Killer, SimEngine
+from updater_core import config_utils, cycle, state_records, update
+from updater_core.clock import SystemClock
+from updater_core.models import Event, Outcome
+from updater_core.wiring import wire
+from updater_core.world import World
+
+SERVICE = {"name": "shop", "image": "registry.example/team/app:1.0", "compose_service": "web"}
+COUNTERS = {"committed": "updates:shop", "rolled_back": "rollbacks:unhealthy:shop", "taken_over": None}
+
+
+class Host:
+    """A host on which an update has just ended, and nobody but its journal knows."""
+
+    def __init__(self, folder: Path, ended: str) -> None:
+        self.folder = folder
+        self.made = Stage(folder, BAD if ended == "rolled_back" else NEW, new_tag="1.1")
+        if ended == "taken_over":
+            self.made.host.releases[BAD.digest] = BAD
+            tools = self.made.tools(Killer())
+            clock = tools.clock
+            clock.happenings = [self._owner_deploys]  # type: ignore[attr-defined]
+            self.outcome: Outcome = update.apply(self.made.plan, tools)
+        else:
+            self.outcome = self.made.apply()
+
+    def _owner_deploys(self) -> None:
+        (web,) = self.made.host.containers.values()
+        web.image_id = BAD.id
+        web.status = "running"
+
+    def world(self, killer: Killer | None = None) -> World:
+        """A process that has just been started."""
+        service = {**SERVICE, "compose_file": str(self.made.file)}
+        raw = {
+            "services": [service],
+            "state_file": str(self.folder / "state.json"),
+            "webhook_url": "http://127.0.0.1:9/",
+        }
+        whole = wire(config_utils.parse(raw, {}, str(self.folder / "config.json")), SystemClock())
+        whole.engine = SimEngine(self.made.host)  # type: ignore[assignment]
+        if killer is not None:
+            whole.journal = Killable(whole.journal, killer)  # type: ignore[assignment]
+            whole.outboxes = {n: KillableOutbox(box.put, killer) for n, box in whole.outboxes.items()}  # type: ignore[misc]
+        return whole
+
+    def queued(self) -> list[str]:
+        return [json.loads(path.read_text())["event"]["kind"] for path in self.folder.glob("outbox/**/*.json")]
+
+
+class Killable:
+    def __init__(self, real: object, killer: Killer) -> None:
+        self._real, self._killer = real, killer
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._real, name)
+        if name != "close":
+            return found
+        return lambda plan_id: self._killer.effect("close", lambda: found(plan_id))
+
+
+class KillableOutbox:
+    def __init__(self, put: Callable[[Event], None], killer: Killer) -> None:
+        self._put, self._killer = put, killer
+
+    def put(self, event: Event) -> None:
+        self._killer.effect("put", lambda: self._put(event))
+
+
+@pytest.mark.parametrize("ended", COUNTERS)
+def test_killed_while_the_end_is_put_on_record_it_is_remembered_and_told_once(tmp_path: Path, ended: str) -> None:
+    rehearsal = Killer()
+    first = Host(_fresh(tmp_path), ended)
+    cycle.recover_open(first.world(rehearsal))
+    assert "close" in rehearsal.log
+    for at in range(1, len(rehearsal.log) + 1):
+        for after in (False, True):
+            host = Host(_fresh(tmp_path), ended)
+            with pytest.raises(Killed):
+                cycle.recover_open(host.world(Killer(at, after)))
+            world = host.world()
+            cycle.recover_open(world)
+            again = host.world()
+            cycle.recover_open(again)
+            _assert_on_record(host, again, ended)
+
+
+def _assert_on_record(host: Host, world: World, ended: str) -> None:
+    known = state_records.service_of(world.state, "shop")
+    assert [change.outcome for change in known.changes] == [ended]
+    assert world.state.counters == ({COUNTERS[ended]: 1} if COUNTERS[ended] else {})
+    assert host.queued() == {"committed": ["update"], "rolled_back": ["rollback"]}.get(ended, [])
+    assert world.journal.read_all() == ()
+
+
+def _fresh(folder: Path) -> Path:
+    made = folder / str(len(list(folder.iterdir())))
+    made.mkdir()
+    return made
