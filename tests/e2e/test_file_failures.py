@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import lab
+from tests.support.fake_registry import Build
 from tests.support.lab import Shop
 from tests.support.trouble import assert_told, during_the_gate, during_the_pull, fresh, later, opened, said, slow
 from updater_core.models import Committed, NotStarted, Reason, RolledBack
@@ -444,3 +445,25 @@ def test_a_file_spoilt_during_the_gate_of_a_bad_release_does_not_cost_the_servic
     shop.push("v1.2.0", lab.good("v1.2.0"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     _assert_updated(shop, "v1.2.0")
+
+
+@pytest.mark.parametrize("place", ["-a, b $HOME 'ü\"", "link"], ids=["signs", "link"])
+@pytest.mark.parametrize("image", [lab.good, lab.exits], ids=["good", "bad"])
+def test_a_project_in_an_oddly_named_folder_goes_forward_and_back(
+    shop: Shop, place: str, image: Callable[[str], Build]
+) -> None:
+    folder = shop.folder / place
+    if place == "link":
+        (shop.folder / "real").mkdir()
+        folder.symlink_to("real")
+    else:
+        folder.mkdir()
+    shop.folder = folder
+    _versions(shop)
+    shop.push("v1.1.0", image("v1.1.0"))
+    before = shop.compose_file.read_bytes()
+    (outcome,) = shop.cycle().outcomes
+    assert isinstance(outcome, Committed if image is lab.good else RolledBack), outcome
+    _assert_updated(shop, "v1.1.0" if image is lab.good else "v1.0.0")
+    assert shop.compose_file.read_bytes() == before.replace(b"v1.0.0", b"v1.1.0" if image is lab.good else b"v1.0.0")
+    assert folder.is_symlink() == (place == "link")
