@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from updater_core import choose, observe, schedule, state_notes, state_records
+from updater_core import choose, observe, schedule, state_notes, state_outcomes, state_records
 from updater_core.choose import Answers, Choice, Question
 from updater_core.errors import RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
@@ -197,7 +197,7 @@ def permitted(world: World, one: Checked) -> Update | Hold:
     if remembered.is_frozen:
         remedy = f"see to the service by hand, then run with --retry {one.service.name}"
         return Hold(Reason.FROZEN, remembered.detail, remedy, available=target)
-    if state_records.is_pausing(remembered, now):
+    if state_outcomes.is_pausing(remembered, now):
         detail = f"{remembered.detail}; tried again after {remembered.retry_at:%Y-%m-%d %H:%M} UTC"
         return Hold(Reason.BACKING_OFF, detail, remembered.remedy, available=target, until=remembered.retry_at)
     hours, shared = one.service.hours, world.config.settings.hours

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from updater_core import journal, news, plan, state_records, state_utils, update
+from updater_core import journal, news, plan, state_outcomes, state_records, state_utils, update
 from updater_core.check import Checked, check_all, look_all, permitted, record_check
 from updater_core.errors import EngineUnavailable, LockHeld, StateError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
@@ -197,7 +197,7 @@ def record(world: World, outcome: Outcome, started: datetime) -> None:
     repeats the later ones and loses nothing."""
     now = world.clock.now()
     before = world.state
-    world.state = state_records.record_outcome(before, outcome, started, now, world.steps.taken(now))
+    world.state = state_outcomes.record_outcome(before, outcome, started, now, world.steps.taken(now))
     if world.state is not before:
         _log_outcome(outcome, (now - started).total_seconds())
         _count(world.metrics, outcome)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from updater_core import cycle, mailbox, reference, state_records
+from updater_core import cycle, mailbox, reference, state_outcomes, state_records
 from updater_core.check import look_all
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
@@ -40,7 +40,7 @@ def roll_back(world: World, service: ServiceConfig) -> Outcome | Hold:
         return standing
     earlier = reference.with_default_tag(reference.parse(previous.reference))
     target = replace(earlier, name=standing.current.name, digest=previous.digest)
-    wish = Wish(target, "asked for by the owner", image_id=previous.image_id, kind=state_records.OWNER_ROLLBACK)
+    wish = Wish(target, "asked for by the owner", image_id=previous.image_id, kind=state_outcomes.OWNER_ROLLBACK)
     with project_lock(world, standing.project):
         found = cycle.plan_for(world, service, standing, wish)
         return found if isinstance(found, Hold) else cycle.carry_out(world, found)
@@ -60,7 +60,7 @@ def take_requests(world: World) -> None:
 
 
 def _retry(world: World, service: ServiceConfig) -> bool:
-    world.state = state_records.lift_quarantine(world.state, service.name)
+    world.state = state_outcomes.lift_quarantine(world.state, service.name)
     save(world)
     left = state_records.service_of(world.state, service.name).quarantine
     text = "nothing is quarantined any more, the next cycle tries again"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from updater_core import news, state_records
+from updater_core import news, state_outcomes, state_records
 from updater_core.models import (
     Cause,
     Committed,
@@ -72,7 +72,7 @@ class Story:
         self.now += timedelta(hours=1)
         self.state = state_records.record_check(self.state, "web", "acme/web:1", D1, decision, now=self.now)
         if then is not None:
-            self.state = state_records.record_outcome(self.state, then, self.now, self.now + timedelta(seconds=9))
+            self.state = state_outcomes.record_outcome(self.state, then, self.now, self.now + timedelta(seconds=9))
         return self.tell()
 
     def tell(self) -> Event | None:
@@ -270,7 +270,7 @@ def test_a_rollback_is_told_by_its_own_event_and_its_end_as_recovered(outcome: O
     story = Story()
     assert story.check(UPDATE, then=outcome) is None
     story.check(Hold(Reason.QUARANTINED))
-    story.state = state_records.lift_quarantine(story.state, "web")
+    story.state = state_outcomes.lift_quarantine(story.state, "web")
     assert story.tell() is None
     event = story.check(Update(image(D3)), then=Committed(plan(2, D3)))
     assert event

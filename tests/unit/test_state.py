@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from updater_core import state_notes, state_records, state_utils
+from updater_core import state_notes, state_outcomes, state_records, state_utils
 from updater_core.codec import decode, encode
 from updater_core.errors import StateError
 from updater_core.models import (
@@ -35,13 +35,12 @@ from updater_core.models import (
     Step,
     Update,
 )
+from updater_core.state_outcomes import STEPS_KEPT_OF, record_outcome
 from updater_core.state_records import (
-    STEPS_KEPT_OF,
     ServiceState,
     State,
     Status,
     record_check,
-    record_outcome,
     service_of,
 )
 from updater_core.step_times import StepTaken
@@ -142,7 +141,7 @@ def test_a_frozen_service_stays_frozen_whatever_a_check_finds() -> None:
     state = after(RollbackFailed(plan(1), cause(), cause(Reason.EXITED)))
     state = record_check(state, "web", "app", D1, Hold(Reason.SAME_DIGEST), now=NOW)
     assert service_of(state, "web").is_frozen
-    assert not service_of(state_records.lift_quarantine(state, "web"), "web").is_frozen
+    assert not service_of(state_outcomes.lift_quarantine(state, "web"), "web").is_frozen
 
 
 # -------------------------------------------------------------------------------------------------------- outcomes
@@ -248,9 +247,9 @@ def test_what_is_nobodys_fault_is_no_failure(reason: Reason) -> None:
 
 def test_a_pause_that_a_clock_years_ahead_has_set_is_none() -> None:
     service = service_of(after(NotStarted(plan(1), cause(Reason.PULL_FAILED))), "web")
-    assert state_records.is_pausing(service, NOW)
-    assert not state_records.is_pausing(service, NOW - timedelta(days=1500))
-    assert not state_records.is_pausing(service, NOW + timedelta(hours=7))
+    assert state_outcomes.is_pausing(service, NOW)
+    assert not state_outcomes.is_pausing(service, NOW - timedelta(days=1500))
+    assert not state_outcomes.is_pausing(service, NOW + timedelta(hours=7))
 
 
 def test_a_failed_rollback_says_both_causes() -> None:
@@ -262,16 +261,16 @@ def test_a_failed_rollback_says_both_causes() -> None:
 
 def test_a_retry_lifts_quarantine_freeze_and_pause() -> None:
     state = after(RolledBack(plan(1), cause()), NotStarted(plan(2, new=D3), cause(Reason.PULL_FAILED)))
-    service = service_of(state_records.lift_quarantine(state, "web"), "web")
+    service = service_of(state_outcomes.lift_quarantine(state, "web"), "web")
     assert (service.quarantine, service.failures, service.retry_at, service.status) == ((), 0, None, Status.UNKNOWN)
 
 
 def test_a_retry_of_a_frozen_service_thaws_it_and_a_second_one_lifts_the_quarantine() -> None:
     frozen = after(RollbackFailed(plan(1), cause(), cause(Reason.EXITED)))
-    thawed = state_records.lift_quarantine(frozen, "web")
+    thawed = state_outcomes.lift_quarantine(frozen, "web")
     service = service_of(thawed, "web")
     assert (service.is_frozen, [entry.digest for entry in service.quarantine]) == (False, [D2])
-    assert service_of(state_records.lift_quarantine(thawed, "web"), "web").quarantine == ()
+    assert service_of(state_outcomes.lift_quarantine(thawed, "web"), "web").quarantine == ()
 
 
 def test_a_release_is_not_blamed_for_a_rollback_that_failed_after_the_hosts_fault() -> None:
