@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 from updater_core import choose, observe, schedule, state_notes, state_outcomes, state_records
@@ -17,7 +18,7 @@ from updater_core.observe import Roster, Standing
 from updater_core.state_records import ServiceState, State
 from updater_core.world import LOG, World, bug
 
-_SIDE_BY_SIDE = 32  # in all; each registry host has its own, lower limit
+_SIDE_BY_SIDE = 16  # of one registry; what is asked of one host at a time has a lower limit of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def check_all(world: World, only: str | None = None) -> tuple[Checked, ...]:
     keys = {service.image.key for service in world.config.services}
     for host, until in world.registries.rests().items():
         world.state = state_notes.note_rest(world.state, host, until)
+    world.state = replace(world.state, outages=world.registries.outages())
     world.state = state_notes.forget_unknown(world.state, names, keys, world.clock.now())
     return checked
 
@@ -76,13 +78,24 @@ def _look(world: World, service: ServiceConfig, known: Roster) -> Standing | Hol
 
 def _choose_all(world: World, looked: Sequence[tuple[ServiceConfig, Standing | Hold]]) -> tuple[Checked, ...]:
     """Ask all registries side by side; the answers come back in the configuration's order. Every registry is opened
-    first, so that one which answers for many at once (ECR) knows all that will be asked."""
+    first, so that one which answers for many at once (ECR) knows all that will be asked. Each has threads of its own,
+    so that one which does not answer keeps none of the others waiting."""
     for service, standing in looked:
         if isinstance(standing, Standing):
             with suppress(UpdaterError):  # said when it is asked
                 world.registries.for_service(standing.current, service.registry)
-    with ThreadPoolExecutor(max_workers=min(_SIDE_BY_SIDE, max(len(looked), 1))) as pool:
-        return tuple(pool.map(lambda pair: _choose(world, *pair), looked))
+    counts = Counter(_domain(standing) for _, standing in looked)
+    with ExitStack() as open_pools:
+        pools = {
+            domain: open_pools.enter_context(ThreadPoolExecutor(min(_SIDE_BY_SIDE, count)))
+            for domain, count in counts.items()
+        }
+        asked = [pools[_domain(standing)].submit(_choose, world, service, standing) for service, standing in looked]
+        return tuple(one.result() for one in asked)
+
+
+def _domain(standing: Standing | Hold) -> str:
+    return standing.current.domain if isinstance(standing, Standing) else ""
 
 
 def _choose(world: World, service: ServiceConfig, standing: Standing | Hold) -> Checked:

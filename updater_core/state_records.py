@@ -108,12 +108,14 @@ class ServiceState:
 class State:
     """The memory of all. `seen`: repository key, then tag; a repository that is there has had its first listing.
 
-    `rests`: registry host, and until when nothing is asked of it. `counters`: see `count`.
+    `rests`: registry host, and until when nothing is asked of it; `outages`: since when it does not answer.
+    `counters`: see `count`.
     """
 
     services: Mapping[str, ServiceState] = field(default_factory=dict)
     seen: Mapping[str, Mapping[str, Seen]] = field(default_factory=dict)
     rests: Mapping[str, datetime] = field(default_factory=dict)
+    outages: Mapping[str, datetime] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
     saved_at: datetime | None = None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from updater_core import schedule
@@ -259,17 +260,17 @@ def _registries(facts: Facts) -> tuple[RegistryView, ...]:
     domains = [service.image.domain for service in facts.config.services if service.enabled]
     used = Counter(_HUB_HOST if domain == HUB else domain for domain in domains)
     quotas = facts.quotas or {}
-    hosts = sorted({*used, *quotas, *facts.state.rests})
+    hosts = sorted({*used, *quotas, *facts.state.rests, *facts.state.outages})
     return tuple(_registry(facts, host, used[host], quotas.get(host)) for host in hosts)
 
 
 def _registry(facts: Facts, host: str, services: int, quota: Quota | None) -> RegistryView:
-    rest = _later_than(facts.now, facts.state.rests.get(host))
+    rest, out_since = _later_than(facts.now, facts.state.rests.get(host)), facts.state.outages.get(host)
+    plain = RegistryView(host, services, rest_until=rest, out_since=out_since)
     if quota is None:
-        return RegistryView(host, services, rest_until=rest)
-    return RegistryView(
-        host, services, quota.limit, quota.remaining, quota.window_seconds, quota.seen_at, rest_until=rest
-    )
+        return plain
+    limit, remaining, window_seconds = quota.limit, quota.remaining, quota.window_seconds
+    return replace(plain, limit=limit, remaining=remaining, window_seconds=window_seconds, seen_at=quota.seen_at)
 
 
 def _later_than(now: datetime, moment: datetime | None) -> datetime | None:

@@ -241,7 +241,7 @@ def _way(title: str, taken: Sequence[StepTaken]) -> str:
 def _hosts(view: View) -> str:
     heads = ("Registry", "Services", "Pulls left", "Rests until")
     rows = [_host_row(registry, view.at) for registry in view.registries]
-    caption = "Pulls left, where a registry says so, and rests that registries asked for."
+    caption = "Pulls left, where a registry says so, rests that registries asked for, and who does not answer."
     return _section("registries", "Registries", _table("registries", caption, heads, rows, "None is asked."))
 
 
@@ -252,6 +252,8 @@ def _host_row(registry: RegistryView, now: datetime) -> tuple[str, ...]:
         left = f"{registry.remaining} of {registry.limit}{_small(told)}"
     rest = registry.rest_until
     until = f"{_moment(rest)}{_small(_ago(rest, now))}" if rest else "no rest"
+    if registry.out_since:
+        until = f"no answer since {_moment(registry.out_since)}{_small(_ago(registry.out_since, now))}"
     return escape(registry.host), str(registry.services), left, until
 
 

@@ -134,7 +134,7 @@ class ChangeView:
 
 @dataclass(frozen=True, slots=True)
 class RegistryView:
-    """One registry's host. `rest_until`: it asked to be left alone. No quota: it told of none."""
+    """One host. `rest_until`: it asked for a rest; `out_since`: it does not answer. No quota: none is told."""
 
     host: str
     services: int
@@ -143,6 +143,7 @@ class RegistryView:
     window_seconds: float | None = None
     seen_at: datetime | None = None
     rest_until: datetime | None = None
+    out_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> Wor
         state_path=path,
         engine=DockerEngine(os.environ.get("DOCKER_HOST")),
         compose=DockerCompose(os.environ, settings.compose_timeout_seconds),
-        registries=_registries(settings, clock, metrics, state.rests),
+        registries=_registries(settings, clock, metrics, state),
         journal=JournalFolder(path.parent / "journal"),
         outboxes=_outboxes(settings, path.parent),
         metrics=metrics,
@@ -86,7 +86,8 @@ def rewire(world: World, config: Config, clock: SystemClock) -> None:
         world.metrics.start_from(world.state.counters)
     world.config = config
     world.compose = DockerCompose(os.environ, settings.compose_timeout_seconds)
-    world.registries = _registries(settings, clock, world.metrics, world.registries.rests())
+    known = replace(world.state, rests=world.registries.rests(), outages=world.registries.outages())
+    world.registries = _registries(settings, clock, world.metrics, known)
     world.outboxes = _outboxes(settings, world.folder)
 
 
@@ -123,7 +124,7 @@ def _outboxes(settings: Settings, folder: Path) -> dict[str, Outbox]:
     return {name: Outbox(folder / "outbox" / name) for name, _ in notifiers.active(settings)}
 
 
-def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, rests: Mapping[str, datetime]) -> Registries:
+def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, known: State) -> Registries:
     hub = None
     if settings.docker_hub_username and settings.docker_hub_password:
         hub = Credential(settings.docker_hub_username, settings.docker_hub_password)
@@ -138,7 +139,8 @@ def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, rests:
         docker_config_dir=Path(folder) if folder else None,
         clock=clock,
         on_request=requested,
-        rests=rests,
+        rests=known.rests,
+        outages=known.outages,
     )
 
 

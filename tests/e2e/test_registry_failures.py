@@ -142,6 +142,9 @@ class _Hurried:
     def rests(self) -> Mapping[str, datetime]:
         return {}
 
+    def outages(self) -> Mapping[str, datetime]:
+        return {}
+
 
 def test_a_registry_that_hangs_is_given_up_in_bounded_time(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     """The real limits are 20 s a try and 45 s in all; here they are shortened, the client is the same."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from benchmarks import crowd
 from benchmarks.clouds import clouds
+from tests.support.fake_registry import Behaviour, FakeRegistry
+from tests.support.lab import until
 from updater_core import cycle, daemon
 from updater_core.models import Hold, Reason
 from updater_core.state_records import ServiceState, with_service
@@ -41,6 +45,29 @@ def test_a_cold_cycle_adds_a_challenge_for_the_host_and_a_token_for_each_reposit
         assert registry.counts() == {"challenge": 1, "token": 10, "manifest_head": 10}
         assert up_to_date(world) == 40
         assert registry.counts() == {"manifest_head": 10}
+
+
+def test_a_registry_that_hangs_keeps_no_service_of_another_waiting(tmp_path: Path) -> None:
+    released = threading.Event()
+    with FakeRegistry() as hanging, FakeRegistry() as good:
+        hanging.behave("*", Behaviour(hang=released))
+        digests = {name: good.push(name, crowd.TAG).digest for name in (f"team/app{n}" for n in range(40))}
+        world, _ = crowd.world_of(
+            tmp_path,
+            crowd.Crowd(hanging.host, 40, 40, digest=digests.__getitem__),
+            crowd.Crowd(good.host, 40, 40, digest=digests.__getitem__),
+        )
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(cycle.run, world)
+            try:
+                until(lambda: good.counts().get("manifest_head") == 40, what="every answer of the good one")
+                assert not running.done()
+            finally:
+                hanging.behave("*", Behaviour(status=502))
+                released.set()
+            found = {one.service.name: one.decision for one in running.result().checked}
+    well = [name for name, decision in found.items() if decision.reason is Reason.SAME_DIGEST]  # type: ignore[union-attr]
+    assert well == [f"service{number}" for number in range(40, 80)]
 
 
 def test_a_window_that_opened_while_the_registry_was_away_makes_no_storm(tmp_path: Path) -> None:

@@ -69,6 +69,10 @@ def at(fake: FakeRegistry, name: str = f"{APP}:1.0") -> ImageRef:
     return parse(f"{fake.host}/{name}")
 
 
+def at_host(host: str, name: str) -> ImageRef:
+    return parse(f"{host}/{name}")
+
+
 def digest(registries: Registries, reference: ImageRef, settings: RegistrySettings = ANYONE) -> str:
     return registries.for_service(reference, settings).digest(reference)
 
@@ -883,6 +887,45 @@ def test_a_host_that_stays_broken_is_left_alone_for_the_rest_of_the_cycle(
     pushed = fake.push(APP, "1.0")
     registries.new_cycle()
     assert digest(registries, at(fake)) == pushed.digest
+
+
+def test_a_host_that_does_not_answer_costs_one_question_a_cycle_until_it_does(
+    fake: FakeRegistry, clock: SetClock, tmp_path: Path
+) -> None:
+    """Also in a process that starts anew: eight threads of services must not wait eight times for nothing."""
+    pushed = fake.push(APP, "1.0")
+    outages = {fake.host: clock.now() - timedelta(hours=1)}
+    registries = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock, outages=outages)
+    fake.behave("*", Behaviour(status=502))
+    for _ in range(2):
+        fake.clear_log()
+        registries.new_cycle()
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(digest, registries, at(fake, f"team/app{number}:1")) for number in range(8)]
+            assert all("status 502" in str(one.exception()) for one in asked)
+        assert fake.counts() == {"manifest_head": 3}
+        assert registries.outages() == outages
+    fake.well_behaved()
+    registries.new_cycle()
+    assert digest(registries, at(fake)) == pushed.digest
+    assert registries.outages() == {}
+
+
+def test_a_host_that_is_silent_is_not_asked_again_in_this_cycle(
+    fake: FakeRegistry, registries: Registries, clock: SetClock
+) -> None:
+    with FakeRegistry() as gone:
+        nowhere = gone.host
+    for number in range(3):
+        with pytest.raises(RegistryError, match="refused") as error:
+            digest(registries, at_host(nowhere, f"team/app{number}:1"))
+        assert ("not asked again" in str(error.value)) == (number > 0)
+    assert clock.waits == [0.2, 0.4]
+    assert registries.outages() == {nowhere: clock.now()}
+    registries.new_cycle()
+    with pytest.raises(RegistryError, match="refused"):
+        digest(registries, at_host(nowhere, "team/app0:1"))
+    assert clock.waits == [0.2, 0.4], "one that was out is tried once"
 
 
 def test_a_stop_ends_the_patience(fake: FakeRegistry, registries: Registries, clock: SetClock) -> None:

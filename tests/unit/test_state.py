@@ -399,7 +399,8 @@ def full_state() -> State:
     state = state_notes.note_push(state, "web", "latest", NOW)
     state = state_notes.note_created(state_notes.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
     told = replace(service_of(state, "web"), troubles={"check:registry_error": NOW})
-    return state_notes.note_rest(state_records.with_service(state, "web", told), "docker.io", NOW)
+    state = replace(state_records.with_service(state, "web", told), outages={"ghcr.io": NOW})
+    return state_notes.note_rest(state, "docker.io", NOW)
 
 
 @pytest.fixture

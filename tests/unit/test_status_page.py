@@ -275,6 +275,14 @@ def test_registries_are_shown_with_quota_and_rest() -> None:
     assert found["registry.example.com:5000"].remaining is None
 
 
+def test_a_registry_that_does_not_answer_is_shown_with_its_time() -> None:
+    given = mixed()
+    given = replace(given, state=replace(given.state, rests={}, outages={"ghcr.io": ago(hours=3)}))
+    view = view_of(given)
+    assert {r.host: r.out_since for r in view.registries}["ghcr.io"] == ago(hours=3)
+    assert "no answer since" in status_page.status_html(view)
+
+
 def test_a_rest_or_a_wait_that_is_over_is_not_shown() -> None:
     given = mixed()
     given = replace(given, state=replace(given.state, rests={"ghcr.io": ago(seconds=1)}))

@@ -37,7 +37,7 @@ class Registries:
 
     `on_request` hears of each HTTP exchange: host, kind (`manifest_head`, `manifest_get`, `tags`, `blob`, `token`,
     `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_token`) and result (`ok`, `unauthorized`, `denied`,
-    `not_found`, `rate_limited`, `error`, `unreachable`). `rests` are what `rests()` said in an earlier life.
+    `not_found`, `rate_limited`, `error`, `unreachable`). `rests` and `outages` are what these said in an earlier life.
     """
 
     def __init__(  # noqa: PLR0913 - the wiring, all by name
@@ -48,9 +48,10 @@ class Registries:
         clock: protocols.Clock,
         on_request: OnRequest = _ignore,
         rests: Mapping[str, datetime] | None = None,
+        outages: Mapping[str, datetime] | None = None,
         hub_endpoints: HubEndpoints = DOCKER_HUB,
     ) -> None:
-        self._transport = Transport(clock, on_request, rests or {})
+        self._transport = Transport(clock, on_request, rests or {}, outages=outages)
         tokens = Tokens(self._transport, clock)
         logins = Logins(hub_credential, docker_config_dir, clock)
         self._session = Session(clock, self._transport, tokens, logins, hub_endpoints)
@@ -70,6 +71,10 @@ class Registries:
     def rests(self) -> Mapping[str, datetime]:
         """The hosts that asked for a rest which is not over, and until when; to be kept across restarts."""
         return self._transport.rests()
+
+    def outages(self) -> Mapping[str, datetime]:
+        """The hosts that did not answer when they were last asked, and since when; to be kept across restarts."""
+        return self._transport.outages()
 
     def limits(self) -> Mapping[str, PullLimit]:
         """How many pulls each host that counts them still allows, as it said last; of several accounts the tightest."""

@@ -95,12 +95,14 @@ class Answer:
 
 
 class Broken(Exception):
-    """An exchange that came to no answer; `lasting`: trying again does not help. It never holds the URL."""
+    """An exchange that came to no answer; `lasting`: trying again does not help; `silent`: nobody was there to answer,
+    so that whatever else is asked of the host will wait as long for nothing. It never holds the URL."""
 
-    def __init__(self, why: str, remedy: str = "", lasting: bool = False) -> None:
+    def __init__(self, why: str, remedy: str = "", lasting: bool = False, silent: bool = False) -> None:
         super().__init__(why)
         self.remedy = remedy
         self.lasting = lasting
+        self.silent = silent
 
 
 class Connections:
@@ -337,7 +339,7 @@ def _broken(causes: tuple[BaseException, ...]) -> Broken:
     """The sentence for whatever went wrong below: the innermost cause that we have one for."""
     if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
         remedy = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the updater's environment"
-        return Broken("the proxy of the environment cannot be reached, or refuses", remedy)
+        return Broken("the proxy of the environment cannot be reached, or refuses", remedy, silent=True)
     known = next((broken for cause in causes if (broken := _sentence(cause))), None)
     name = type(causes[0]).__name__
     if known is None and isinstance(causes[-1], ValueError):  # before anything was sent
@@ -352,15 +354,15 @@ def _sentence(error: BaseException) -> Broken | None:
     if isinstance(error, ssl.SSLError):
         return Broken(f"TLS failed ({error.reason or 'no reason given'})")
     if isinstance(error, TimeoutError):
-        return Broken("it did not answer in time")
+        return Broken("it did not answer in time", silent=True)
     if isinstance(error, socket.gaierror):
-        return Broken(f"its name cannot be resolved ({error.strerror})")
+        return Broken(f"its name cannot be resolved ({error.strerror})", silent=True)
     if isinstance(error, ConnectionRefusedError):
-        return Broken("the connection was refused")
+        return Broken("the connection was refused", silent=True)
     if isinstance(error, http.client.IncompleteRead):
         return Broken("its answer broke off before its end")
     if isinstance(error, ConnectionError):
         return Broken("the connection broke off")
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        return Broken(f"it cannot be reached ({error.strerror or type(error).__name__})")
+        return Broken(f"it cannot be reached ({error.strerror or type(error).__name__})", silent=True)
     return None

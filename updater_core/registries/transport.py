@@ -1,6 +1,7 @@
 """Patience with a registry's host: rests, retries, at most eight exchanges at a time, redirects that are judged.
 
-Rests are per host and shared by all: one 429 stops every question to that host.
+Rests are per host and shared by all: one 429 stops every question to that host. So does a host that does not answer,
+for the rest of the cycle; in the next ones a single question goes ahead of the others until one is answered.
 """
 
 from __future__ import annotations
@@ -51,7 +52,13 @@ class _Host:
     rest_until: datetime | None = None
     rests_in_a_row: int = 0
     failures_in_a_row: int = 0
-    down: str = ""
+    down: str = ""  # why nothing more is asked in this cycle
+    out_since: datetime | None = None  # when it was first down, until it answers again
+    probe: threading.Lock = field(default_factory=threading.Lock)
+
+    def is_out(self) -> bool:
+        """Whether it did not answer when it was last asked."""
+        return self.out_since is not None
 
 
 class Transport:
@@ -63,6 +70,7 @@ class Transport:
         on_request: OnRequest,
         rests: Mapping[str, datetime],
         limits: Limits = USUAL_LIMITS,
+        outages: Mapping[str, datetime] | None = None,
     ) -> None:
         self._clock = clock
         self._on_request = on_request
@@ -71,6 +79,8 @@ class Transport:
         self._connections = Connections(limits)
         for host, until in rests.items():
             self._hosts[host].rest_until = min(until, clock.now() + LONGEST_REST)
+        for host, since in (outages or {}).items():
+            self._hosts[host].out_since = min(since, clock.now())
 
     def rests(self) -> Mapping[str, datetime]:
         """The hosts that asked for a rest which is not over yet, and until when."""
@@ -78,6 +88,12 @@ class Transport:
         with self._lock:
             known = {name: host.rest_until for name, host in self._hosts.items()}
         return {name: until for name, until in known.items() if until and until > now}
+
+    def outages(self) -> Mapping[str, datetime]:
+        """The hosts that were down when they were last asked, and since when."""
+        with self._lock:
+            known = {name: host.out_since for name, host in self._hosts.items()}
+        return {name: since for name, since in known.items() if since}
 
     def new_cycle(self) -> None:
         """Give hosts that did not answer in the last cycle another chance."""
@@ -90,6 +106,11 @@ class Transport:
         are raised as RateLimited or, after some tries, as RegistryError."""
         host = self._host(request.host)
         with host.slots:
+            if host.is_out():
+                with host.probe:  # one question goes ahead: if it is not answered, the others need not wait for that
+                    self._refuse_if_resting(request.host, host)
+                    if host.is_out():
+                        return self._try(request, host)
             self._refuse_if_resting(request.host, host)
             return self._try(request, host)
 
@@ -124,11 +145,13 @@ class Transport:
                 answer = self._follow(request)
                 self._rest_if_asked(request, host, answer)
                 host.failures_in_a_row = host.rests_in_a_row = 0
+                host.out_since = None
                 return answer
             except Broken as error:
                 broken = error
             spent = self._clock.monotonic() - started > RETRY_BUDGET_SECONDS
-            if broken.lasting or spent or attempt + 1 == TRIES or self._clock.wait(pause):
+            is_vain = broken.lasting or (broken.silent and host.is_out())
+            if is_vain or spent or attempt + 1 == TRIES or self._clock.wait(pause):
                 break
             pause *= 2
         raise self._given_up(request, host, broken)
@@ -136,8 +159,10 @@ class Transport:
     def _given_up(self, request: Request, host: _Host, broken: Broken) -> RegistryError:
         with self._lock:
             host.failures_in_a_row += 0 if broken.lasting else 1  # a lasting one concerns this question alone
-            if host.failures_in_a_row >= FAILURES_UNTIL_REST:
-                host.down = f"{broken} ({host.failures_in_a_row} times in a row; not asked again in this cycle)"
+            is_down = host.is_out() or broken.silent or host.failures_in_a_row >= FAILURES_UNTIL_REST
+            if is_down and not broken.lasting:
+                host.out_since = host.out_since or self._clock.now()
+                host.down = f"{broken} (out since {host.out_since:%Y-%m-%d %H:%M} UTC; not asked again in this cycle)"
         remedy = broken.remedy or f"check that {request.host} can be reached from this machine"
         return RegistryError(request.host, f"{request.what}: {broken}", remedy)
 
