@@ -15,6 +15,7 @@ from updater_core.errors import AuthFailed, NotFound
 from updater_core.models import RegistrySettings, Secret
 from updater_core.reference import parse
 from updater_core.registries import Registries
+from updater_core.registries.lessons import Lessons
 
 ANYONE = RegistrySettings()
 JANE = RegistrySettings(username="jane", password=Secret("hunter2"))
@@ -151,3 +152,67 @@ def test_a_first_question_without_an_answer_holds_no_other_up(fake: FakeRegistry
         finally:
             hang.set()
         assert first.result()
+
+
+def test_ten_minutes_later_a_wrong_password_is_again_tried_once(fake: FakeRegistry, tmp_path: Path) -> None:
+    clock = SetClock()
+    registries = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock)
+    for auth in (Bearer("jane", "another one"), Basic("jane", "another one")):
+        fake.auth = auth
+        for _ in range(2):
+            fake.clear_log()
+            registries.new_cycle()
+            with ThreadPoolExecutor(len(NAMES)) as pool:
+                asked = [pool.submit(ask, registries, fake, name, JANE) for name in NAMES]
+                assert all(isinstance(one.exception(), AuthFailed) for one in asked)
+            offers = [e for e in fake.log if e.headers.get("authorization", "").startswith("Basic ")]
+            assert len(offers) == 1
+            clock.advance(601)
+
+
+def test_a_password_that_was_revoked_is_offered_once_when_all_tokens_run_out(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
+    clock = SetClock()
+    registries = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock)
+    fake.auth = Bearer("jane", "hunter2")
+    for name in NAMES:
+        ask(registries, fake, name, JANE)
+    clock.advance(3600)
+    fake.auth = Bearer("jane", "another one")
+    fake.clear_log()
+    registries.new_cycle()
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        asked = [pool.submit(ask, registries, fake, name, JANE) for name in NAMES]
+        assert all(isinstance(one.exception(), AuthFailed) for one in asked)
+    assert fake.counts() == {"token": 1}
+
+
+def test_a_password_that_is_being_tried_is_waited_for_however_long_it_takes() -> None:
+    """Nobody else waits for that: who has none to lose goes on."""
+    lessons, order = Lessons(longest_turn_seconds=0.0), list[str]()
+    is_asking, is_answered, has_passed = threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with lessons.turn("somebody", has_password=True):
+            is_asking.set()
+            is_answered.wait(60)
+            order.append("the first has ended")
+
+    def others() -> None:
+        with lessons.turn("somebody", has_password=True):
+            order.append("the next one begins")
+
+    def anyone() -> None:
+        with lessons.turn("somebody", has_password=False):
+            has_passed.set()
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(first)]
+        assert is_asking.wait(60)
+        asked += [pool.submit(others), pool.submit(anyone)]
+        assert has_passed.wait(60)
+        is_answered.set()
+        for one in asked:
+            one.result()
+    assert order == ["the first has ended", "the next one begins"]

@@ -11,8 +11,8 @@ import base64
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Hashable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ from updater_core.registries.transport import ERROR_BYTES, Answer, Request, Tran
 
 CLIENT_ID = "docker-auto-updater"
 SHORTEST_TOKEN_SECONDS, EARLY_SECONDS = 60.0, 5.0
-REFUSED_SECONDS = 600.0
+REFUSED_SECONDS, PROVEN_SECONDS = 600.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,12 @@ class Tokens:
         self._refused: dict[tuple[str, Credential], float] = {}
         self._used: set[Access] = set()
         self._lessons = Lessons()
+        self._proofs: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
+        self._proven: dict[Hashable, float] = {}
 
     def turn(self, access: Access) -> AbstractContextManager[None]:
-        """To be held from `ready` until the challenge, if one came, is answered: see `Lessons.turn`."""
-        return self._lessons.turn(access.asker)
+        """To be held from `ready` until what answers the challenge, if one came, is taken: see `Lessons.turn`."""
+        return self._lessons.turn(access.asker, has_password=access.credential is not None)
 
     def ready(self, access: Access) -> tuple[str | None, bool]:
         """The header that worked last time, renewed if it has run out, or the one that the host is foreseen to want
@@ -150,6 +152,8 @@ class Tokens:
             self._grants = {a: g for a, g in self._grants.items() if a in self._used}
             self._locks = defaultdict(threading.Lock, {a: x for a, x in self._locks.items() if a in self._used})
             self._refused = {k: until for k, until in self._refused.items() if now < until}
+            self._proven = {k: until for k, until in self._proven.items() if now < until}
+            self._proofs = defaultdict(threading.Lock, {k: x for k, x in self._proofs.items() if k in self._proven})
             self._used = set()
         self._lessons.new_cycle()
 
@@ -166,6 +170,7 @@ class Tokens:
         """Remember that a host does not take a credential."""
         with self._lock:
             self._refused[(host, credential)] = self._clock.monotonic() + REFUSED_SECONDS
+        self._lessons.end_turns(lambda asker: isinstance(asker, tuple) and credential in asker)
 
     def is_refused(self, host: str, credential: Credential | None) -> bool:
         """Whether a host turned the credential down a short while ago."""
@@ -249,12 +254,33 @@ class Tokens:
         return renewed
 
     def _ask(self, access: Access, grant: _Grant) -> Answer:
-        credential = access.credential
-        if credential and credential.is_identity_token:
-            answer = self._transport.send(_oauth_request(access, grant, credential))
-            if answer.status not in (404, 405):
-                return self._judged(access, answer)
-        return self._judged(access, self._transport.send(_token_request(access, grant)))
+        with self._proving(access, grant.realm):
+            credential = access.credential
+            if credential and credential.is_identity_token:
+                answer = self._transport.send(_oauth_request(access, grant, credential))
+                if answer.status not in (404, 405):
+                    return self._judged(access, answer)
+            return self._judged(access, self._transport.send(_token_request(access, grant)))
+
+    @contextmanager
+    def _proving(self, access: Access, realm: str) -> Iterator[None]:
+        """Let a password go alone to a token server that has not taken it lately: one that was revoked is offered once
+        then, however many repositories want a token."""
+        key = (urlsplit(realm).netloc, access.credential)
+        if access.credential is None or self._is_proven(key):
+            yield
+            return
+        with self._lock:
+            proof = self._proofs[key]
+        with proof:
+            self._refuse_if_refused(access)
+            yield
+            with self._lock:
+                self._proven[key] = self._clock.monotonic() + PROVEN_SECONDS
+
+    def _is_proven(self, key: Hashable) -> bool:
+        with self._lock:
+            return self._clock.monotonic() < self._proven.get(key, 0.0)
 
     def _judged(self, access: Access, answer: Answer) -> Answer:
         if answer.status == 200:

@@ -8,7 +8,7 @@ anything (behind one address there may be several, each with a realm of its own)
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,7 +37,8 @@ class Lesson:
 class Lessons:
     """The lessons of a process, by asker. Safe to use from many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest_turn_seconds: float = LONGEST_TURN_SECONDS) -> None:
+        self._longest_turn_seconds = longest_turn_seconds
         self._lock = threading.Lock()
         self._lessons: dict[Hashable, Lesson | None] = {}
         self._turns: dict[Hashable, threading.Event] = {}
@@ -58,21 +59,30 @@ class Lessons:
         return general.about(_REPOSITORY, repository) if general else None
 
     @contextmanager
-    def turn(self, asker: Hashable) -> Iterator[None]:
+    def turn(self, asker: Hashable, *, has_password: bool) -> Iterator[None]:
         """Let the first question of an asker go alone, for all can learn from its answer: eight at once would be
-        challenged eight times, and a wrong password be tried eight times. One that takes long holds nobody up."""
+        challenged eight times, and a wrong password be tried eight times. With a password to be tried everybody waits
+        for its end; without one, a first question that takes long holds nobody up."""
         with self._lock:
             self._used.add(asker)
             before = self._turns.get(asker)
             mine = before or self._turns.setdefault(asker, threading.Event())
         if before:
-            before.wait(LONGEST_TURN_SECONDS)
+            before.wait(None if has_password else self._longest_turn_seconds)
             yield
             return
         try:
             yield
+        except BaseException:
+            self.end_turns(lambda each: each == asker)  # nothing was learned
+            raise
         finally:
             mine.set()
+
+    def end_turns(self, askers: Callable[[Hashable], bool]) -> None:
+        """The next question of these goes alone again: what was learned of them is not good any more."""
+        with self._lock:
+            self._turns = {asker: each for asker, each in self._turns.items() if not askers(asker)}
 
     def new_cycle(self) -> None:
         """Forget whom the last cycle had no use for: rotated credentials must not pile up."""

@@ -174,10 +174,10 @@ class Session:
             if not same_origin(answer.url, request.url):  # redirected: that host gets none of our credentials
                 access, sent = Access(_origin(answer.url), access.repository, None), None
             granted = self.tokens.answer(access, answer, sent)
-        answer = self.transport.send(replace(request, url=answer.url, authorization=granted))
-        if answer.status == 401:
-            raise self.tokens.rejected(access, granted)
-        return answer
+            answer = self.transport.send(replace(request, url=answer.url, authorization=granted))
+            if answer.status == 401:
+                raise self.tokens.rejected(access, granted)
+            return answer
 
     def _first_answer(self, access: Access, request: Request) -> tuple[Answer, str | None]:
         """What the registry says to what we have for it, and what that was. Where it hides or denies what was asked
