@@ -1144,6 +1144,28 @@ def test_a_private_repository_on_hub_needs_one_login(fake: FakeRegistry, clock: 
     assert fake.counts() == {"hub_tags": 2, "hub_token": 1}
 
 
+def test_a_login_on_hub_lasts_until_its_token_ends(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
+    fake.hub_login, fake.hub_private = ("jane", "hunter2"), {"team/app"}
+    fake.hub_token_ends = clock.now().timestamp() + 600
+    push_days(fake, 1, "team/app")
+    registries, own = make(fake, clock, tmp_path, JANE), parse("team/app:none")
+
+    def logins() -> int:
+        registries.new_cycle()
+        fake.clear_log()
+        assert names(registries.for_service(own, ANYONE).pushed_tags(own, lambda name: True)) == ["1.1"]
+        return fake.counts().get("hub_token", 0)
+
+    assert [logins(), logins()] == [1, 0]
+    clock.advance(500)
+    assert logins() == 0
+    clock.advance(60)
+    fake.hub_token_ends = clock.now().timestamp() + 600
+    assert [logins(), logins()] == [1, 0]
+    fake.revoke_tokens()
+    assert [logins(), logins()] == [1, 0]
+
+
 def test_a_public_repository_on_hub_sees_no_credentials(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
     push_days(fake, 1)
     registries = make(fake, clock, tmp_path, JANE)

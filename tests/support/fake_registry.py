@@ -148,6 +148,7 @@ class FakeRegistry:
         self.next_link = '</v2/{name}/tags/list?{query}>; rel="next"'  # also {url}, this server's
         self.extra_tags: list[Any] | None = []  # entries shown after the real tags; None makes "tags": null
         self.hub_login: tuple[str, str] | None = None  # identifier and secret that the Hub façade takes
+        self.hub_token_ends: float | None = None  # what its tokens say, in seconds since 1970; nothing by default
         self.hub_private: set[str] = set()  # repositories that it shows only after a login
         self.hub_shuffled = False  # oldest first, against what was asked
         self.hub_next: str | None = None  # template for `next`, with {url}, {path} and {query}
@@ -376,7 +377,8 @@ class FakeRegistry:
         form = json.loads(entry.body)
         if self.hub_login is None or (form.get("identifier"), form.get("secret")) != self.hub_login:
             return _json(401, {"detail": "Incorrect authentication credentials"})
-        token = secrets.token_urlsafe(16)
+        claims = base64.urlsafe_b64encode(json.dumps({"exp": self.hub_token_ends}).encode()).decode().rstrip("=")
+        token = f"e30.{claims}.{secrets.token_urlsafe(16)}"
         self._tokens[token] = time.monotonic() + 600
         return _json(200, {"access_token": token})
 
@@ -385,6 +387,8 @@ class FakeRegistry:
         name = f"{parts[3]}/{parts[5]}"
         place = self._repositories.get(name)
         known = self._tokens.get(entry.headers.get("authorization", "").removeprefix("Bearer "), 0) > time.monotonic()
+        if self.hub_token_ends and "authorization" in entry.headers and not known:
+            return _json(401, {"detail": "invalid token"})
         if place is None or (name in self.hub_private and not known):
             return _json(404, {"message": "object not found", "errinfo": {}})
         rows = [_hub_row(tag, digest, place.pushed_at.get(tag)) for tag, digest in place.tags.items()]

@@ -7,9 +7,11 @@ things; a repository that answers without one is asked without one.
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +25,7 @@ from updater_core.registries.session import Session, site_of
 from updater_core.registries.transport import ERROR_BYTES, Answer, Request
 
 PAGE_SIZE = 100  # the API's most
+_EARLY_SECONDS, _LONGEST_SECONDS = 60.0, 86400.0
 
 
 def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> TimedRegistry:
@@ -67,17 +70,40 @@ def _ask(session: Session, api: Access, request: Request) -> Answer:
     if answer and (answer.status not in (401, 403, 404) or not _can_log_in(api)):
         return answer
     answer = session.transport.send(replace(request, authorization=f"Bearer {_token(session, api)}"))
+    if answer.status == 401 and session.passes.drop(_pass_key(api)):  # revoked before its end
+        answer = session.transport.send(replace(request, authorization=f"Bearer {_token(session, api)}"))
     if answer.status == 200:
         session.kept.get(key, lambda: "private")
     return answer
 
 
 def _token(session: Session, api: Access) -> str:
-    """A token of the API for this cycle."""
+    """A token of the API: the one that was granted, until it ends, which may be after this cycle."""
     credential = api.credential
     if credential is None or session.tokens.is_refused(api.host, credential):
         raise api.refusal("the login was refused a short while ago and is not tried again for some minutes")
-    return session.once.get(("hub token", api.base, credential), lambda: _log_in(session, api, credential))
+    key, now = _pass_key(api), session.clock.now()
+    return session.passes.get(key, now) or session.once.get(key, lambda: _log_in(session, api, credential))
+
+
+def _pass_key(api: Access) -> Hashable:
+    return "hub token", api.base, api.credential
+
+
+def _end(token: str, now: datetime) -> datetime:
+    """Until when a token is sent: a minute less than it says itself (`exp`, RFC 7519, 4.1.4), a day at most; `now`
+    where it says nothing.
+
+    >>> _end("not.a.token", datetime(2025, 1, 1)).year
+    2025
+    """
+    try:
+        payload = token.split(".")[1]
+        said = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
+        seconds = float(said) - now.timestamp() - _EARLY_SECONDS
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
+        return now
+    return now + timedelta(seconds=min(max(seconds, 0.0), _LONGEST_SECONDS)) if seconds == seconds else now
 
 
 def _log_in(session: Session, api: Access, credential: Credential) -> str:
@@ -93,6 +119,7 @@ def _log_in(session: Session, api: Access, credential: Credential) -> str:
     token = _field(answer.body, "access_token")
     if answer.status != 200 or not token or not token.isascii() or not token.isprintable():
         raise RegistryError(api.host, f"{api.repository}: it gives no token (status {answer.status})")
+    session.passes.keep(_pass_key(api), token, _end(token, session.clock.now()))
     return token
 
 

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from updater_core import protocols
-from updater_core.models import ImageRef, RegistrySettings
+from updater_core.models import ImageRef, RegistrySettings, Secret
 from updater_core.reference import HUB
 from updater_core.registries.auth import Access, Tokens
 from updater_core.registries.challenge import is_loopback, same_origin
@@ -97,6 +98,30 @@ class Pages:
                 del self._pages[next(iter(self._pages))]
 
 
+class Passes:
+    """Tokens that say when they end, each kept until then."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tokens: dict[Hashable, tuple[Secret, datetime]] = {}
+
+    def get(self, key: Hashable, now: datetime) -> str | None:
+        """The token behind `key` that is good at `now`; those that have ended are forgotten."""
+        with self._lock:
+            self._tokens = {each: kept for each, kept in self._tokens.items() if now < kept[1]}
+            return self._tokens[key][0].reveal() if key in self._tokens else None
+
+    def keep(self, key: Hashable, token: str, until: datetime) -> None:
+        """Remember a token."""
+        with self._lock:
+            self._tokens[key] = Secret(token), until
+
+    def drop(self, key: Hashable) -> bool:
+        """Forget a token that is not taken; whether there was one."""
+        with self._lock:
+            return self._tokens.pop(key, None) is not None
+
+
 class Kept:
     """Texts that never change, by key; the oldest leave when there are too many."""
 
@@ -145,6 +170,7 @@ class Session:
     once: Once = field(default_factory=Once)
     kept: Kept = field(default_factory=Kept)
     pages: Pages = field(default_factory=Pages)
+    passes: Passes = field(default_factory=Passes)
     lasting: Once = field(default_factory=Once)  # what is made once for the process: vendors' credentials, clients
     limits: PullLimits = field(default_factory=PullLimits)
 
