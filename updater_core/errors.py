@@ -87,6 +87,10 @@ class GateFailed(UpdaterError):
         self.reason = reason
 
 
+class Unreachable(UpdaterError):
+    """Nobody is there to be told: what else waits for the same address would wait as long for nothing."""
+
+
 class StateError(UpdaterError):
     """State, backup, journal or outbox cannot be read or written."""
 

@@ -28,7 +28,7 @@ from updater_core.state_records import State
 from updater_core.step_times import StepTimes
 
 LOG = logging.getLogger("updater")
-_SIGN_OF_LIFE_SECONDS = 1.0
+_SIGN_OF_LIFE_SECONDS, _LONGEST_DELIVERY_SECONDS = 1.0, 30.0
 
 
 @dataclass(slots=True)
@@ -113,13 +113,18 @@ def save(world: World) -> bool:
 
 def deliver(world: World) -> None:
     """Send what waits in the outboxes, all side by side, so that one who is dead delays no other; what cannot be sent
-    waits there for the next time. An outbox on a disk that refuses is said, and harms nobody."""
+    waits there for the next time, and so does what is left when this takes long or a stop is asked for. An outbox on a
+    disk that refuses is said, and harms nobody."""
     waiting = [n for n in active(world.config.settings) if n.name in world.outboxes and world.outboxes[n.name].is_due()]
     if not waiting:
         return
-    now = world.clock.now()
+    now, end = world.clock.now(), world.clock.monotonic() + _LONGEST_DELIVERY_SECONDS
+
+    def is_over() -> bool:
+        return world.clock.wait(0) or world.clock.monotonic() > end
+
     with ThreadPoolExecutor(len(waiting)) as pool:
-        passes = [pool.submit(world.outboxes[notifier.name].deliver, notifier.send, now) for notifier in waiting]
+        passes = [pool.submit(world.outboxes[each.name].deliver, each.send, now, is_over) for each in waiting]
         while futures.wait(passes, timeout=_SIGN_OF_LIFE_SECONDS).not_done:
             world.clock.wait(0)
     for one in passes:

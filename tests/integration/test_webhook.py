@@ -24,7 +24,7 @@ import docker_updater
 from tests.support.listener import Listener, listening
 from updater_core import config_utils, cycle, news
 from updater_core.clock import SystemClock
-from updater_core.errors import StateError, UpdaterError
+from updater_core.errors import StateError, Unreachable, UpdaterError
 from updater_core.models import Container, Event, Secret, Settings
 from updater_core.notifiers import active, webhook
 from updater_core.notifiers.outbox import Delivery, Outbox
@@ -389,6 +389,59 @@ def test_an_address_that_cannot_work_is_a_problem_of_the_configuration(
 
 
 # ---------------------------------------------------------------------------------------------------------- outbox
+
+
+def test_where_nobody_is_there_one_event_is_tried_and_the_others_wait(outbox: Outbox) -> None:
+    """Each that was tried would wait ten seconds for nothing, and all of the updater with it."""
+    tried: list[str] = []
+
+    def send(event: Event) -> None:
+        tried.append(event.id)
+        if not is_there:
+            raise Unreachable("nobody is there")
+
+    is_there = False
+    for number in range(1, 4):
+        outbox.put(event(number, service=f"service{number}"))
+    assert outbox.deliver(send, NOW).failed == ("e1",)
+    assert outbox.next_try() == NOW + timedelta(seconds=5)
+    assert outbox.deliver(send, NOW + timedelta(seconds=4)) == Delivery()
+    assert outbox.deliver(send, NOW + timedelta(seconds=5)).failed == ("e1",)
+    assert tried == ["e1", "e1"]
+    assert outbox.next_try() == NOW + timedelta(seconds=15)
+    is_there = True
+    assert outbox.deliver(send, NOW + timedelta(seconds=15)).delivered == ("e1", "e2", "e3")
+
+
+def test_where_nobody_is_there_for_a_day_all_are_given_up_for_one_try(outbox: Outbox) -> None:
+    tried: list[str] = []
+
+    def send(event: Event) -> None:
+        tried.append(event.id)
+        raise Unreachable("nobody is there")
+
+    for number in range(1, 4):
+        outbox.put(event(number, service=f"service{number}"))
+    assert outbox.deliver(send, NOW + timedelta(days=2)).given_up == ("e1", "e2", "e3")
+    assert (tried, outbox.pending()) == (["e1"], 0)
+
+
+def test_a_pass_ends_when_it_is_to_end(outbox: Outbox, listener: Listener) -> None:
+    for number in range(1, 4):
+        outbox.put(event(number, service=f"service{number}"))
+    ends = iter([False, True, True])
+    sent = outbox.deliver(lambda each: webhook.send(each, url_of(listener)), NOW, lambda: next(ends))
+    assert sent.delivered == ("e1",)
+    assert deliver(outbox, listener).delivered == ("e2", "e3")
+
+
+def test_a_receiver_that_is_not_there_is_told_from_one_that_refuses(listener: Listener) -> None:
+    with pytest.raises(Unreachable):
+        webhook.send(event(1), Secret("http://127.0.0.1:9/"))
+    listener.fail(1)
+    with pytest.raises(UpdaterError) as error:
+        webhook.send(event(1), url_of(listener))
+    assert not isinstance(error.value, Unreachable)
 
 
 def test_events_are_delivered_in_their_order_and_then_gone(outbox: Outbox, listener: Listener) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from updater_core import files
 from updater_core.codec import decode, encode
-from updater_core.errors import StateError, UpdaterError
+from updater_core.errors import StateError, Unreachable, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Event
 
@@ -55,6 +55,8 @@ class Outbox:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = threading.Lock()
+        self._is_gone = False  # in this pass: nobody is there
+        self._rest_until: datetime | None = None  # not asked before, whatever waits
 
     def put(self, event: Event) -> None:
         """Queue an event; nothing happens where its id is queued already. StateError where the disk refuses."""
@@ -65,18 +67,22 @@ class Outbox:
             number = int(names[-1][:10]) + 1 if names else 1
             self._write(f"{number:010d}-{_plain_id(event.id)}.json", _Queued(event))
 
-    def deliver(self, send: Callable[[Event], None], now: datetime) -> Delivery:
-        """Hand every event that is due to `send`, those of one service strictly in their order.
+    def deliver(
+        self, send: Callable[[Event], None], now: datetime, is_over: Callable[[], bool] = lambda: False
+    ) -> Delivery:
+        """Hand every event that is due to `send`, those of one service strictly in their order, until `is_over`.
 
         An event whose `send` raises waits 5 seconds, twice as long after each further failure, 15 minutes at most; the
-        later ones of its service wait behind it. After a day of failures it is given up, with a warning in the log.
-        StateError where the folder cannot be read or written.
+        later ones of its service wait behind it, and all others too where nobody was there (`Unreachable`). After a
+        day of failures it is given up, with a warning in the log. StateError where the folder cannot be read or
+        written.
         """
         results: dict[str, list[str]] = {"delivered": [], "failed": [], "given_up": []}
         waiting: set[str] = set()
+        self._is_gone = self._rest_until is not None and now < self._rest_until
         for name in self._names():
-            queued = self._read(name)
-            if queued is None or queued.event.service in waiting:
+            queued = None if is_over() else self._read(name)
+            if queued is None or queued.event.service in waiting or (self._is_gone and not _is_old(queued, now)):
                 continue
             result = "waiting" if queued.next_try and queued.next_try > now else self._try(name, queued, send, now)
             if result in results:
@@ -106,7 +112,8 @@ class Outbox:
                 queued = self._read(name)
                 if queued:
                     first.setdefault(queued.event.service, queued.next_try or queued.event.time)
-        return min(first.values(), default=None)
+        soonest = min(first.values(), default=None)
+        return max(soonest, self._rest_until) if soonest and self._rest_until else soonest
 
     def clear_strays(self) -> None:
         """Remove half-written files of a killed process. Only for the one who holds the lock."""
@@ -114,20 +121,25 @@ class Outbox:
 
     def _try(self, name: str, queued: _Queued, send: Callable[[Event], None], now: datetime) -> str:
         try:
+            if self._is_gone:
+                raise Unreachable("nobody is there to be told")
             send(queued.event)
         except Exception as error:  # whatever a notifier does wrong must not stop the updater
             return self._failed(name, queued, error, now)
+        self._rest_until = None
         files.remove(self._directory / name)
         return "delivered"
 
     def _failed(self, name: str, queued: _Queued, error: Exception, now: datetime) -> str:
         event = queued.event
-        if now - event.time >= _GIVEN_UP_AFTER:
+        pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(queued.attempts, 20), _LONGEST_PAUSE_SECONDS)
+        if isinstance(error, Unreachable) and not self._is_gone:
+            self._is_gone, self._rest_until = True, now + timedelta(seconds=pause)
+        if _is_old(queued, now):
             text = f"{event.kind} ({event.id}) is given up for {self._directory.name} after a day: {_told(error)}"
             log_event(_log, logging.WARNING, LogEvent.NOTIFY_GIVEN_UP, text, service=event.service, id=event.id)
             files.remove(self._directory / name)
             return "given_up"
-        pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(queued.attempts, 20), _LONGEST_PAUSE_SECONDS)
         later = replace(queued, attempts=queued.attempts + 1, next_try=now + timedelta(seconds=pause))
         level = logging.DEBUG if queued.attempts else logging.WARNING  # said once; when it is given up, once more
         text = f"{event.kind} was not told to {self._directory.name}: {_told(error)}; tried again in {pause:.0f} s"
@@ -163,6 +175,10 @@ class Outbox:
             files.move(path, path.with_name(f"{path.name}.damaged"))
             for old in sorted(self._directory.glob("*.json.damaged"))[:-_DAMAGED_KEPT]:
                 files.remove(old)
+
+
+def _is_old(queued: _Queued, now: datetime) -> bool:
+    return now - queued.event.time >= _GIVEN_UP_AFTER
 
 
 def _told(error: Exception) -> str:

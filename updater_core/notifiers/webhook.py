@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from updater_core import __version__
-from updater_core.errors import UpdaterError
+from updater_core.errors import Unreachable, UpdaterError
 from updater_core.models import Event, Secret, Settings
 from updater_core.registries.http import REDIRECTS, Broken, Connections, Limits, Request
 
@@ -81,7 +81,8 @@ def _post(address: str, body: bytes, headers: dict[str, str]) -> tuple[int, str 
         with closing(Connections(LIMITS)) as connections:
             answer = connections.exchange(request)
     except Broken as broken:
-        raise UpdaterError(f"the webhook cannot be reached: {str(broken).partition(' (')[0]}", _REMEDY) from None
+        kind = Unreachable if broken.silent else UpdaterError
+        raise kind(f"the webhook cannot be reached: {str(broken).partition(' (')[0]}", _REMEDY) from None
     return answer.status, answer.headers.get("location") if answer.status in REDIRECTS else None
 
 
