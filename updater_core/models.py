@@ -284,13 +284,14 @@ class Seen:
     """What our own clock knows of a tag: its digest when we first saw it (None = not asked), and when that was.
 
     `baseline` marks tags of the very first listing: they were there before us, so among them only `created_at`, the
-    image's own build time, can order; any tag that came later is newer than all of them.
+    image's own build time, can order; any tag that came later is newer than all of them. `gone_since`: not listed.
     """
 
     digest: str | None
     seen_at: datetime
     baseline: bool = False
     created_at: datetime | None = None
+    gone_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from updater_core.models import History, Seen
 from updater_core.state_records import DIGESTS_KEPT, NO_TIME, State, service_of, with_service
+
+GONE_KEPT, GONE_KEPT_FOR = 1000, timedelta(days=30)
 
 
 def note_tags(
     state: State, repository_key: str, tags: Iterable[str], digests: Mapping[str, str], now: datetime
 ) -> State:
-    """The state after a complete listing. The first one is the baseline; tags that vanished are forgotten; a tag that
-    was pushed again (its digest is another) is new."""
+    """The state after a complete listing. The first one is the baseline; a tag that was pushed again (its digest is
+    another) is new. One that vanished is known for a month longer: it may come back, and is not new then."""
     known = state.seen.get(repository_key)
     new = Seen(None, now, baseline=known is None)
     listed = {tag: known.get(tag, new) for tag in tags} if known else dict.fromkeys(tags, new)
+    listed |= {tag: replace(each, gone_since=None) for tag, each in listed.items() if each.gone_since}
     listed |= {tag: _with_digest(listed[tag], digest, now) for tag, digest in digests.items() if tag in listed}
+    listed |= _gone({tag: each for tag, each in (known or {}).items() if tag not in listed}, now)
     return state if listed == known else replace(state, seen={**state.seen, repository_key: listed})
+
+
+def _gone(vanished: Mapping[str, Seen], now: datetime) -> dict[str, Seen]:
+    """What stays known of tags that are not listed: of so many that vanished last, for a month."""
+    since = {tag: each.gone_since or now for tag, each in vanished.items()}
+    latest = sorted(since, key=since.__getitem__, reverse=True)[:GONE_KEPT]
+    return {tag: replace(vanished[tag], gone_since=since[tag]) for tag in latest if now - since[tag] < GONE_KEPT_FOR}
 
 
 def _with_digest(seen: Seen, digest: str, now: datetime) -> Seen:

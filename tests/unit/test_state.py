@@ -315,11 +315,11 @@ def test_nothing_grows_with_time() -> None:
         found = plan(number, new=digest, tag=str(number))
         state = record_outcome(state, RolledBack(found, cause()), NOW, NOW)
         state = state_notes.note_digest(state, "web", digest, NOW)
-        state = state_notes.note_tags(state, HUB, [str(number)], {str(number): digest}, NOW)
+        state = state_notes.note_tags(state, HUB, [str(number)], {str(number): digest}, NOW + timedelta(days=number))
     service = service_of(state, "web")
     assert (len(service.changes), len(service.quarantine), len(service.digest_seen)) == (20, 100, 10)
     assert service.quarantine[0].digest == f"sha256:{99:064}"
-    assert list(state.seen[HUB]) == ["99"]
+    assert sorted(state.seen[HUB]) == [str(number) for number in range(70, 100)]
 
 
 # ----------------------------------------------------------------------------------------------- tags and digests
@@ -347,9 +347,28 @@ def test_a_tag_that_was_pushed_again_is_new() -> None:
     assert state_notes.note_tags(state, HUB, ["1"], {"1": D2}, later).seen[HUB]["1"] == Seen(D2, later)
 
 
-def test_a_tag_that_vanished_is_forgotten() -> None:
+def test_a_tag_that_vanished_and_comes_back_within_a_month_is_not_new() -> None:
+    state = state_notes.note_tags(State(), HUB, ["1", "2"], {"1": D1}, NOW)
+    known = state.seen[HUB]
+    state = state_notes.note_tags(state, HUB, ["2"], {}, NOW + timedelta(days=1))
+    assert state.seen[HUB]["1"].gone_since == NOW + timedelta(days=1)
+    assert state_notes.note_tags(state, HUB, ["2"], {}, NOW + timedelta(days=2)) is state
+    back = state_notes.note_tags(state, HUB, ["1", "2"], {}, NOW + timedelta(days=30))
+    assert back.seen[HUB] == known
+    pushed = state_notes.note_tags(state, HUB, ["1", "2"], {"1": D2}, NOW + timedelta(days=30))
+    assert pushed.seen[HUB]["1"] == Seen(D2, NOW + timedelta(days=30))
+
+
+def test_a_tag_that_vanished_is_forgotten_after_a_month_or_behind_a_thousand_others() -> None:
     state = state_notes.note_tags(State(), HUB, ["1", "2"], {}, NOW)
-    assert list(state_notes.note_tags(state, HUB, ["2"], {}, NOW).seen[HUB]) == ["2"]
+    state = state_notes.note_tags(state, HUB, ["2"], {}, NOW)
+    later = NOW + timedelta(days=30)
+    assert list(state_notes.note_tags(state, HUB, ["2"], {}, later).seen[HUB]) == ["2"]
+    many = [str(number) for number in range(2, 3000)]
+    state = state_notes.note_tags(state, HUB, many, {}, NOW + timedelta(days=1))
+    state = state_notes.note_tags(state, HUB, ["2"], {}, NOW + timedelta(days=2))
+    assert len(state.seen[HUB]) == 1001
+    assert "1" not in state.seen[HUB]
 
 
 def test_build_times_are_kept_for_known_tags_only() -> None:
