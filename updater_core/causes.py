@@ -24,6 +24,7 @@ _HOSTS_FAULT = re.compile(
     r"|dependency failed to start|ended with (?:-9|137):",
     re.IGNORECASE,
 )
+_TOO_MANY = re.compile(r"toomanyrequests|too many requests|rate limit", re.IGNORECASE)
 _RELEASE_AT_FAULT = {
     Reason.PLATFORM_MISSING,
     Reason.UP_FAILED,
@@ -39,6 +40,7 @@ _NEXT_TIME = "nothing to do: it is tried again after a pause"
 _NEXT_RELEASE = "a newer release is taken by itself; see the log of this one, or try it again with --retry"
 _REMEDIES = {
     Reason.PULL_FAILED: f"{_NEXT_TIME}; if it stays so, see what `docker pull` says on this host",
+    Reason.PULL_LIMIT: f"{_NEXT_TIME}; log in to the registry for a higher limit",
     Reason.ENGINE_ERROR: f"{_NEXT_TIME}; if it stays so, see the engine's own log",
     Reason.COMPOSE_ERROR: f"{_NEXT_TIME}; if it stays so, see what `docker compose up -d` says",
     Reason.NOT_RUNNING: f"{_NEXT_TIME}; let nobody stop or remove its containers meanwhile",
@@ -68,8 +70,10 @@ def _reason(error: UpdaterError, step: Step) -> Reason:
     if isinstance(error, ComposeError):
         is_hosts_fault = _HOSTS_FAULT.search(str(error)) or step is not Step.RESTART
         return Reason.COMPOSE_ERROR if is_hosts_fault else Reason.UP_FAILED
+    if isinstance(error, EngineError) and step is Step.PULL:
+        return Reason.PULL_LIMIT if _TOO_MANY.search(str(error)) else Reason.PULL_FAILED
     if isinstance(error, EngineError):
-        return Reason.PULL_FAILED if step is Step.PULL else Reason.ENGINE_ERROR
+        return Reason.ENGINE_ERROR
     if isinstance(error, RegistryError):
         return registry_reason(error)
     return Reason.STATE_ERROR

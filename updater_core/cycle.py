@@ -187,9 +187,17 @@ def carry_out(world: World, found: Plan) -> Outcome:
     state_utils.save(world.state, world.state_path, world.config.settings.state_backups, backup_dir(world), started)
     log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, plan.describe(found), service=found.name, **_way(found))
     outcome = update.apply(found, tools(world, found.name))
+    if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.PULL_LIMIT:
+        _let_pulls_wait(world, found)
     record(world, outcome, started)
     _measure(world, outcome)
     return outcome
+
+
+def _let_pulls_wait(world: World, refused: Plan) -> None:
+    for service in world.config.services:
+        if service.name == refused.name:
+            world.registries.pull_refused(refused.target, service.registry)
 
 
 def record(world: World, outcome: Outcome, started: datetime) -> None:

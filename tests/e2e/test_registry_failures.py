@@ -14,7 +14,7 @@ from tests.support import lab
 from tests.support.fake_registry import Behaviour, FakeRegistry, Pushed
 from tests.support.lab import Shop
 from tests.support.trouble import assert_told, during_the_pull, fresh, later, opened, said
-from updater_core import protocols
+from updater_core import cycle, protocols
 from updater_core.models import Committed, ImageRef, NotStarted, Reason, RegistrySettings, Step
 from updater_core.registries import oci
 from updater_core.registries.auth import Tokens
@@ -126,6 +126,45 @@ def test_a_registry_that_asks_for_a_rest_gets_it_and_others_go_on(
             neighbour.down()
 
 
+def test_a_pull_that_is_one_too_many_lets_the_pulls_of_others_wait(shop: Shop) -> None:
+    """The check's own questions are not what is counted; a pull of the next service would be refused as well."""
+    shop.policy = {"health_stable": 1}
+    shop.push("latest", lab.good("one"))
+    shop.write(text=TWO)
+    shop.up()
+    first = {**shop.config()["services"][0], "name": f"{shop.name}-first"}
+    second = {**first, "name": shop.name, "compose_service": "worker"}
+    shop.settings = {"services": [first, second]}
+    shop.push("latest", fresh("two"))
+    shop.registry.behave("manifest_get", Behaviour(status=429, body=b'{"errors":[{"code":"TOOMANYREQUESTS"}]}'))
+    shop.registry.clear_log()
+    world = shop.world()
+    report = cycle.run(world)
+    assert [outcome.cause.reason for outcome in report.outcomes if isinstance(outcome, NotStarted)] == [
+        Reason.PULL_LIMIT
+    ]
+    assert (shop.state()["status"], shop.state()["reason"]) == ("waiting", Reason.PULL_LIMIT.value)
+    assert shop.state()["quarantine"] == []
+    assert shop.releases() == [("one", "running")]
+    assert _kinds(shop, "manifest_get") > 0
+    shop.registry.well_behaved()
+    assert len(later(shop).outcomes) == 2
+    assert shop.releases() == shop.releases("worker") == [("two", "running")]
+
+
+TWO = """\
+services:
+  web:
+    image: {image}
+    network_mode: none
+    stop_grace_period: 1s
+  worker:
+    image: {image}
+    network_mode: none
+    stop_grace_period: 1s
+"""
+
+
 class _Hurried:
     """The registries of a world, with the same client on a transport that waits for half a second only."""
 
@@ -148,8 +187,6 @@ class _Hurried:
 
 def test_a_registry_that_hangs_is_given_up_in_bounded_time(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     """The real limits are 20 s a try and 45 s in all; here they are shortened, the client is the same."""
-    from updater_core import cycle
-
     identity = opened(shop)
     shop.push("latest", lab.good("two"))
     released = threading.Event()

@@ -94,6 +94,11 @@ class Registries:
         access = self._session.access(site_of(reference, settings, self._session.hub), reference.repository)
         self._session.limits.spend(access.host, access.credential)
 
+    def pull_refused(self, reference: ImageRef, settings: RegistrySettings) -> None:
+        """Let pulls wait at a registry that refused one of `reference` for the number of them."""
+        access = self._session.access(site_of(reference, settings, self._session.hub), reference.repository)
+        self._session.limits.refuse(access.host, access.credential, self._session.clock.now())
+
     def new_cycle(self) -> None:
         """Forget the last cycle's answers and its broken hosts; tokens, rests and build times stay."""
         self._transport.new_cycle()

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from updater_core.models import Credential
 
 ONE_PULL = 2  # the index and the platform's manifest
-LONGEST_WINDOW_SECONDS = 86400
+LONGEST_WINDOW_SECONDS, REFUSED_WINDOW_SECONDS = 86400, 3600
 _VALUE = re.compile(r"(\d{1,9})\s*;\s*w=(\d{1,6})")
 
 
@@ -65,6 +65,12 @@ class PullLimits:
             if known is not None:
                 left = max(known.remaining - ONE_PULL, 0)
                 self._known[host, _name(credential)] = replace(known, remaining=left)
+
+    def refuse(self, host: str, credential: Credential | None, now: datetime) -> None:
+        """A pull was refused for its number: none is left, until the host says otherwise or an hour has passed."""
+        with self._lock:
+            known = self._known.get((host, _name(credential)), PullLimit(0, 0, REFUSED_WINDOW_SECONDS, now))
+            self._known[host, _name(credential)] = replace(known, remaining=0, seen_at=now)
 
     def of(self, host: str, credential: Credential | None) -> PullLimit | None:
         """What a host last said to an account; None where it named no limit."""
