@@ -29,6 +29,7 @@ from updater_core.world import World
 ROOT = Path(__file__).resolve().parents[2]
 _BUSYBOX = Path("/bin/busybox").read_bytes()
 _FOREVER = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
+SECOND = 1_000_000_000  # as the engine counts
 _CALL = '#!/bin/busybox sh\nexec /bin/busybox {} "$@"\n'
 _APPLETS = ("sh", "sleep", "test", "cat", "echo", "httpd", "nc")
 
@@ -37,9 +38,8 @@ def build(name: str, script: str = _FOREVER, healthcheck: str | None = None, **o
     """An image that runs `script` and carries its name as a label; `healthcheck` is a shell command."""
     config: dict[str, Any] = {"Cmd": ["/bin/sh", "-c", script], "Labels": {"release": name}, "Env": ["PATH=/bin"]}
     if healthcheck:
-        second = 1_000_000_000
         config["Healthcheck"] = {
-            "Test": ["CMD-SHELL", healthcheck], "Interval": second // 2, "Timeout": second, "Retries": 2,
+            "Test": ["CMD-SHELL", healthcheck], "Interval": SECOND // 2, "Timeout": 60 * SECOND, "Retries": 2,
         }  # fmt: skip
     if "cmd" in options:
         config["Cmd"] = options.pop("cmd")
@@ -76,8 +76,9 @@ def exits(name: str) -> Build:
     return build(name, "echo no config; exit 3")
 
 
-def dies_later(name: str) -> Build:
-    return build(name, "sleep 1.2; exit 7")
+def dies_when_told(name: str) -> Build:
+    """Runs well until there is a file /go."""
+    return build(name, "until [ -f /go ]; do sleep 0.1; done; exit 7")
 
 
 def no_entry(name: str) -> Build:
@@ -187,12 +188,12 @@ class Shop:
             **self.settings,
         }
 
-    def world(self) -> World:
+    def world(self, clock: SystemClock | None = None) -> World:
         if self.engine_host:
             raise AssertionError("an engine of its own is reached through `run` and `updater` only")
         logging.getLogger("updater").setLevel(logging.INFO)
         config = config_utils.parse(self.config(), {}, str(self.folder / "config.json"))
-        return wire(config, SystemClock())
+        return wire(config, clock or SystemClock())
 
     def cycle(self) -> Report:
         """One cycle of the real updater, in this process."""
