@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from tests.support import lab
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import ROOT, Shop, until
 from tests.support.listener import Listener, listening
+from tests.support.ports import free_port
 from tests.support.systemd_container import Machine, machine
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd"), pytest.mark.timeout(600)]
@@ -68,15 +68,8 @@ def shop(box: Machine, registry: FakeRegistry) -> Iterator[Shop]:
     made.down()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def get(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as reply:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as reply:
         text: str = reply.read().decode()
         return text
 
