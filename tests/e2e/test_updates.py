@@ -90,8 +90,12 @@ def _cycle(shop: Shop, release: object) -> Report:
     """A cycle; a release that dies when it is told to is told once the gate has found it good."""
     if release is not lab.dies_when_told:
         return shop.cycle()
-    died = lambda: shop.containers()[0].attrs["RestartCount"]  # noqa: E731
-    return during_the_gate(shop, "two", lambda: (let_go(shop), until(died, what="the engine restarts it")))
+
+    def dies() -> None:
+        let_go(shop)
+        until(lambda: shop.containers()[0].attrs["RestartCount"], what="the engine restarts it")
+
+    return during_the_gate(shop, "two", dies)
 
 
 def test_a_release_for_another_platform_never_reaches_the_service(shop: Shop) -> None:
