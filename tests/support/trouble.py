@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,6 +138,12 @@ def let_go(shop: Shop) -> None:
     for container in shop.containers():
         with suppress(APIError):
             container.exec_run(["/bin/sh", "-c", ": > /go"])
+
+
+def gates(shop: Shop) -> int:
+    """How often a gate has found, by the updater's log, that a release is still `starting`."""
+    log = Path(shop.config()["log_file"])
+    return log.read_text().count("gate: web is starting") if log.exists() else 0
 
 
 def runs(shop: Shop, release: str) -> bool:
