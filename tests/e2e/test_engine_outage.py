@@ -17,7 +17,7 @@ from tests.support.private_engine import PrivateEngine
 from tests.support.trouble import gates, let_go, slow
 from updater_core.docker_utils import DockerEngine
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(400), pytest.mark.xdist_group("private engine")]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("private engine")]
 
 
 @pytest.fixture(scope="module")
