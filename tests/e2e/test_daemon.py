@@ -49,7 +49,7 @@ def daemon(shop: Shop) -> Iterator[subprocess.Popen[str]]:
     finally:
         child.terminate()
         try:
-            child.communicate(timeout=60)
+            child.communicate(timeout=150)
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
@@ -85,7 +85,7 @@ def test_it_checks_at_its_start_and_on_usr1_and_ends_at_once_when_it_is_idle(sho
         await_line(shop, "cycle_ended", 2)
         assert shop.releases() == [("three", "running")]
         child.terminate()
-        assert child.wait(timeout=60) == 0, "it does not sit the interval of an hour out"
+        assert child.wait(timeout=150) == 0, "it does not sit the interval of an hour out"
     assert len(lines(shop, "stopped")) == 1
     assert len(lines(shop, "cycle_ended")) == 2, "between checks it rests for the whole interval"
 

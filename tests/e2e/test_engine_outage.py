@@ -80,7 +80,7 @@ def test_an_engine_that_was_away_is_known_to_have_been_however_soon_it_is_back(
         private.end(how)
         private.start()
         engine.version()
-        until(lambda: not was_there(), 10, "the end of the first engine is noticed")
+        until(lambda: not was_there(), what="the end of the first engine is noticed")
 
 
 def test_updater_and_engine_killed_together_the_next_start_brings_the_service_back(

@@ -269,4 +269,4 @@ def test_it_shows_an_update_while_it_happens_and_after(shop: Shop, browser: Brow
         assert get(url + "healthz").startswith("the last cycle ended at ")
     finally:
         daemon.terminate()
-        daemon.communicate(timeout=60)
+        daemon.communicate(timeout=150)

@@ -101,7 +101,7 @@ def writer(log: Log, file_bytes: int = 10_000_000) -> subprocess.Popen[str]:
 
 def stop(process: subprocess.Popen[str]) -> int:
     """End the writer; how many lines it has written."""
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=120)
     return int(said)
 
 

@@ -181,7 +181,7 @@ class Shop:
         }
         return {
             "check_interval": 3600,
-            "compose_timeout": 60,
+            "compose_timeout": 150,
             "state_file": str(self.folder / "state" / "state.json"),
             "log_file": str(self.folder / "updater.log"),
             "services": [service],
@@ -215,7 +215,7 @@ class Shop:
     def run(self, *words: str, audit: Path | None = None) -> tuple[int, str]:
         """Run the updater to its end; its exit status and what it printed."""
         child = self.updater(*words, audit=audit)
-        out, _ = child.communicate(timeout=150)
+        out, _ = child.communicate(timeout=300)
         return child.returncode, out
 
     # --------------------------------------------------------------------------------------------- what there is now

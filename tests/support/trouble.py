@@ -92,7 +92,7 @@ class Held:
     box: list[Any] = field(default_factory=list)
 
     def report(self) -> Report:
-        self.thread.join(60)
+        self.thread.join(150)
         assert not self.thread.is_alive(), "the cycle does not end"
         found = self.box[0]
         if isinstance(found, BaseException):
@@ -117,7 +117,7 @@ def under_way(act: Callable[[], Report]) -> Iterator[Held]:
     try:
         yield held
     finally:
-        held.thread.join(60)
+        held.thread.join(150)
 
 
 def fresh(name: str) -> Build:
