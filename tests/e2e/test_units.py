@@ -169,13 +169,15 @@ def test_a_service_in_the_same_network_namespace_goes_with_it_forward_and_back(s
 def test_a_companion_that_cannot_live_beside_the_new_release_takes_it_back(shop: Shop) -> None:
     shop.push("agent", lab.healthy("agent"))
     text = COMPANION.replace("{agent}", f"{shop.repository}:agent")
-    probing = "busybox wget -q -O- http://127.0.0.1:8080/release"
-    text += f"    healthcheck: {{{{test: [CMD-SHELL, '{probing}'], interval: 1s, timeout: 1s, retries: 2}}}}\n"
+    probing = (
+        "until nc 127.0.0.1 8080 </dev/null; do sleep 0.1; done; busybox wget -q -O- http://127.0.0.1:8080/release"
+    )
+    text += f"    healthcheck: {{{{test: [CMD-SHELL, '{probing}'], interval: 1s, timeout: 60s, retries: 2}}}}\n"
     shop.push("latest", lab.build("one", "exec httpd -f -p 8080 -h /"))
     shop.write(text=text)
     shop.up()
     lab.until(lambda: shop.containers("agent")[0].health == "healthy", what="the agent reaches web")
-    shop.push("latest", lab.good("two"))  # runs, but serves nothing
+    shop.push("latest", lab.build("two", "exec httpd -f -p 8080 -h /bin"))  # runs, but serves something else
     outcome = outcome_of(shop)
     assert isinstance(outcome, RolledBack)
     assert outcome.cause.reason is Reason.UNHEALTHY
