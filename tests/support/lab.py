@@ -114,9 +114,12 @@ class Shop:
         return docker.DockerClient(base_url=self.engine_host) if self.engine_host else docker.from_env()
 
     def push(self, tag: str, image: Build) -> Pushed:
-        """Push a release; its image is this shop's alone, so that shops side by side do not share ids."""
-        own = replace(image, files={**image.files, "shop": self.name.encode()})
-        return self.registry.push("team/app", tag, own)
+        """Push a release."""
+        return self.registry.push("team/app", tag, self.own(image))
+
+    def own(self, image: Build) -> Build:
+        """The image as this shop's alone, so that shops side by side do not share ids."""
+        return replace(image, files={**image.files, "shop": self.name.encode()})
 
     def write(self, tag: str = "latest", text: str | None = None) -> None:
         """The compose file; by default one service with the lab's image under `tag`."""
