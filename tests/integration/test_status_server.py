@@ -148,7 +148,11 @@ def test_what_is_no_http_is_refused(server: StatusServer, sent: bytes, capfd: py
     assert capfd.readouterr().err == "", "the log is the only voice"
 
 
-def test_more_readers_than_there_is_room_for_are_turned_away_and_room_comes_back(server: StatusServer) -> None:
+def test_more_readers_than_there_is_room_for_are_turned_away_and_room_comes_back(
+    monkeypatch: pytest.MonkeyPatch, server: StatusServer
+) -> None:
+    monkeypatch.setattr(status_server._Handler, "timeout", 600)  # none of the idle ones is hung up on meanwhile
+    monkeypatch.setattr(status_server, "LONGEST_CONNECTION_SECONDS", 600)
     idle = [socket.create_connection((HOST, server.port), timeout=60) for _ in range(MOST_CONNECTIONS)]
     try:
         until(lambda: not is_served(server.port), what="one more is turned away")
