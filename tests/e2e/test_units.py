@@ -124,7 +124,8 @@ def test_a_list_of_services_is_one_unit_forward_and_back(shop: Shop) -> None:
     assert shop.owner_up_changes() == []
 
     proven = shop.compose_file.read_bytes()
-    shop.push("v1.2.0", lab.build("three", f'[ "$ROLE" != worker ] || exit 3; {lab._FOREVER}'))
+    script = f'[ "$ROLE" != worker ] || exit 3; {lab._FOREVER}'
+    shop.push("v1.2.0", lab.build("three", script, healthcheck=lab.NO_ANSWER))
     outcome = outcome_of(shop)
     assert isinstance(outcome, RolledBack)
     assert "worker" in outcome.cause.message
@@ -381,7 +382,7 @@ def test_a_rollback_by_the_owner_goes_back_behind_the_same_tag(shop: Shop) -> No
 
 def test_retry_tries_again_what_was_quarantined(shop: Shop) -> None:
     begin(shop)
-    flaky = lab.build("two", "[ -f /there ] || exit 3")
+    flaky = lab.build("two", "[ -f /there ] || exit 3", healthcheck=lab.NO_ANSWER)
     shop.push("latest", flaky)
     assert isinstance(outcome_of(shop), RolledBack)
     assert shop.cycle().outcomes == ()

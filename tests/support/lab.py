@@ -72,8 +72,11 @@ def unhealthy(name: str) -> Build:
     return build(name, healthcheck="echo the database is not there; exit 1")
 
 
+NO_ANSWER = "sleep 60"  # a probe of one that ends at once: it is not good before that, however late it gets to end
+
+
 def exits(name: str) -> Build:
-    return build(name, "echo no config; exit 3")
+    return build(name, "echo no config; exit 3", healthcheck=NO_ANSWER)
 
 
 def dies_when_told(name: str) -> Build:
