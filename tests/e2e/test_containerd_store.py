@@ -35,7 +35,7 @@ from tests.support.private_engine import PrivateEngine
 from updater_core.images import HOLD_PREFIX
 from updater_core.models import Committed
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(400), pytest.mark.xdist_group("containerd store")]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("containerd store")]
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def call(*words: str, **environment: str) -> tuple[int, str, str]:
     """Run the updater without a shop; exit status, and what it said on both channels."""
     argv = [sys.executable, str(ROOT / "docker_updater.py"), *words]
     known = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
-    done = subprocess.run(argv, env={**known, **environment}, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, env={**known, **environment}, capture_output=True, text=True, timeout=150, check=False)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -81,6 +81,7 @@ def test_a_cycle_without_news_asks_aws_once_and_the_registry_never(ecr_shop: Sho
 )
 def test_each_way_to_select_follows_ecrs_own_list(ecr_shop: Shop, aws: Aws, selector: dict[str, str]) -> None:
     push(ecr_shop, aws, "unrelated", lab.healthy("other"))
+    aws.next_second()
     push(ecr_shop, aws, "v1.10.0", lab.healthy("ten"))
     ecr_shop.policy |= selector
     aws.clear_log()

@@ -15,10 +15,10 @@ from tests.support import lab
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import Shop, until
 from tests.support.private_engine import PrivateEngine
-from tests.support.trouble import fresh
+from tests.support.trouble import fresh, gates, let_go, runs, slow
 from updater_core.docker_utils import DockerEngine
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(400), pytest.mark.xdist_group("private engine")]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("private engine")]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def private() -> Iterator[PrivateEngine]:
 def shop(tmp_path: Path, registry: FakeRegistry, private: PrivateEngine) -> Iterator[Shop]:
     if not private.answers():
         private.start()
-    made = Shop(tmp_path, registry, engine_host=private.host, policy={"health_stable": 4})
+    made = Shop(tmp_path, registry, engine_host=private.host, policy={"health_stable": 1})
     made.push("latest", lab.good("one"))
     made.write()
     made.up()
@@ -48,20 +48,23 @@ def journal_says(shop: Shop, word: str) -> bool:
     return False
 
 
-def runs(shop: Shop, release: str) -> bool:
-    return (release, "running") in shop.releases()
-
-
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_an_engine_that_goes_and_comes_back_during_the_gate_costs_no_release_its_good_name(
     shop: Shop, private: PrivateEngine, how: signal.Signals
 ) -> None:
-    shop.push("latest", lab.good("two"))
+    shop.push("latest", slow("two", "exit 0"))
     child = shop.updater("--once")
-    until(lambda: journal_says(shop, '"applying"') and runs(shop, "two"), 60, "the new release is at the gate")
+    until(lambda: gates(shop), what="the new release is at the gate")
     private.end(how)
     private.start()
-    out, _ = child.communicate(timeout=200)
+
+    def is_over() -> bool:
+        """Its container starts again of its own accord, at some time."""
+        let_go(shop)
+        return child.poll() is not None
+
+    until(is_over, 300, "the end of the update")
+    out, _ = child.communicate()
     assert child.returncode == 0, out
     assert shop.releases() == [("two", "running")]
     assert shop.state()["quarantine"] == []
@@ -78,7 +81,7 @@ def test_an_engine_that_was_away_is_known_to_have_been_however_soon_it_is_back(
         private.end(how)
         private.start()
         engine.version()
-        until(lambda: not was_there(), 10, "the end of the first engine is noticed")
+        until(lambda: not was_there(), what="the end of the first engine is noticed")
 
 
 def test_updater_and_engine_killed_together_the_next_start_brings_the_service_back(
@@ -119,6 +122,7 @@ def goes_back(shop: Shop) -> bool:
 def test_a_host_that_loses_its_power_brings_the_service_back_at_the_next_start(
     shop: Shop, private: PrivateEngine, moment: Callable[[Shop], bool]
 ) -> None:
+    shop.policy = {"health_stable": 5}  # both gates last long enough to be met
     if moment is recreates:  # a release that does not end when it is asked to keeps this moment long
         shop.push("latest", lab.build("one", "trap '' TERM; while :; do sleep 1; done"))
         shop.compose("pull")

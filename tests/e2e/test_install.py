@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -43,20 +44,35 @@ class Host:
 
     def install(self, *words: str, before: Sequence[str] = ()) -> tuple[int, str]:
         """Run install.sh with this PATH; its exit status, and what it said on both channels."""
-        argv = [*before, "/bin/bash", str(ROOT / "install.sh"), *words]
+        argv = [*before, "/bin/bash", str(self.folder.parent / "source" / "install.sh"), *words]
         done = subprocess.run(
             argv, env={"PATH": str(self.folder)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=60, check=False,
+            timeout=120, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout
 
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """A machine that has all it takes. Its folder can be reached by every user, which pytest's own cannot."""
+    """A machine that has all it takes, and what is shipped in a folder `source`. Its folder can be reached by every
+    user, which pytest's own, and the one in which this checkout lies, need not."""
     with tempfile.TemporaryDirectory(prefix="dau-test-") as folder:
         Path(folder).chmod(0o755)
+        source = Path(folder) / "source"
+        source.mkdir(mode=0o755)
+        for name in {"install.sh", *shipped()}:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, source / name)
+        (source / "install.sh").chmod(0o755)
         yield complete(Host(Path(folder)))
+
+
+def shipped() -> list[str]:
+    """The names that install.sh copies."""
+    text = (ROOT / "install.sh").read_text()
+    return text.split("for entry in ")[1].split("; do")[0].replace("\\\n", " ").split()
 
 
 def complete(made: Host) -> Host:
@@ -145,7 +161,5 @@ def test_a_dry_run_says_each_step_and_does_none(host: Host) -> None:
 
 def test_what_is_shipped_is_what_the_program_takes() -> None:
     """Everything that install.sh copies is there under the name it has in the script."""
-    text = (ROOT / "install.sh").read_text()
-    listed = text.split("for entry in ")[1].split("; do")[0].replace("\\\n", " ").split()
-    missing = [name for name in listed if not (ROOT / name).exists()]
+    missing = [name for name in shipped() if not (ROOT / name).exists()]
     assert missing == []

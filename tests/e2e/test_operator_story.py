@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,9 +21,10 @@ from tests.support import lab
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import ROOT, Shop, until
 from tests.support.listener import Listener, listening
+from tests.support.ports import free_port
 from tests.support.systemd_container import Machine, machine
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd")]
 
 MANUAL = " ".join((ROOT / "docs/install.md").read_text(encoding="utf-8").split())
 
@@ -68,15 +68,8 @@ def shop(box: Machine, registry: FakeRegistry) -> Iterator[Shop]:
     made.down()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def get(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as reply:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as reply:
         text: str = reply.read().decode()
         return text
 
@@ -138,7 +131,7 @@ def installs(ann: Operator, shop: Shop, port: int, hook: Listener) -> None:
 def sees_why_it_waits(ann: Operator, shop: Shop, port: int) -> None:
     """A newer release is there and is not taken: the reason and what to do stand in --status and on the page."""
     shop.push("v1.1.0", lab.unhealthy("two"))
-    until(lambda: service(port).get("reason") == "paused", 60, "the page says why")
+    until(lambda: service(port).get("reason") == "paused", what="the page says why")
     table = ann.types("sudo docker-updater --status")
     assert re.search(rf"{shop.name} +waiting +\S+:v1\.0\.0 +\S+:v1\.1\.0\S* +paused", table), table
     assert f"{shop.name}: " in table
@@ -155,12 +148,12 @@ def is_told_of_a_rollback(ann: Operator, shop: Shop, port: int, hook: Listener) 
     del config["services"][0]["pause_updates"]
     ann.box.write(CONFIG, json.dumps(config))
     ann.types("sudo systemctl reload docker-updater")
-    until(lambda: hook.requests, 90, "a message")
+    until(lambda: hook.requests, what="a message")
     (message,) = [json.loads(request.body) for request in hook.requests]
     assert (message["event"], message["service"], message["reason"]) == ("rollback", shop.name, "unhealthy")
     assert message["to"]["reference"].endswith(":v1.0.0")
     assert shop.releases() == [("one", "running")]
-    until(lambda: service(port).get("state") == "rolled_back", 30, "the page says so too")
+    until(lambda: service(port).get("state") == "rolled_back", what="the page says so too")
     assert "rolled_back" in ann.types("sudo docker-updater --status")
     shown = page(port)
     assert "the database is not there" in shown, "what the release said of itself"

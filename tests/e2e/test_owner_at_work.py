@@ -15,10 +15,10 @@ import pytest
 from tests.support import lab
 from tests.support.fake_registry import Build
 from tests.support.lab import Shop, until
-from tests.support.trouble import during_the_gate, runs, slow
+from tests.support.trouble import during_the_gate, gates, let_go, runs, slow
 from updater_core import cycle
 from updater_core.compose_utils import DockerCompose
-from updater_core.models import Committed, Hold, Reason, RolledBack, TakenOver
+from updater_core.models import Committed, Reason, RolledBack, TakenOver
 
 pytestmark = pytest.mark.engine
 
@@ -97,9 +97,12 @@ def test_a_companions_undeployed_edit_is_not_deployed_by_us(shop: Shop) -> None:
     with shop.compose_file.open("a") as file:
         file.write("    command: [/bin/sh, -c, 'exit 9']  # half done\n")
     shop.push("latest", lab.good("two"))
-    (one,) = shop.cycle().checked
-    assert shop.state()["reason"] == Reason.DRIFT.value, one.decision
-    assert isinstance(one.decision, Hold) or shop.releases() == [("one", "running")]
+    before = shop.containers()[0].id, shop.containers("agent")[0].id
+    assert shop.cycle().outcomes == ()
+    assert shop.state()["reason"] == Reason.DRIFT.value
+    assert "agent differs from its file" in shop.state()["detail"]
+    assert (shop.containers()[0].id, shop.containers("agent")[0].id) == before
+    assert shop.releases() == [("one", "running")]
     assert shop.releases("agent") == [("agent", "running")]
 
 
@@ -281,31 +284,37 @@ def composes(shop: Shop) -> list[int]:
 
 
 def test_a_ctrl_c_does_not_tear_a_rollback(shop: Shop) -> None:
-    shop.policy = {"semver_pattern": "*", "health_stable": 2}
-    shop.push("1.0.0", lab.good("1.0.0"))
+    shop.policy = {"semver_pattern": "*", "health_stable": 1}
+    shop.push("1.0.0", slow("1.0.0", "exit 0"))
     shop.write("1.0.0", text=WEB)
     shop.up()
+    let_go(shop)
+    until(lambda: shop.containers()[0].health == "healthy", what="a healthy start")
     shop.push("1.1.0", lab.good("1.1.0"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     child = shop.updater("--rollback", shop.name)
-    until(lambda: shop.releases() == [("1.0.0", "running")], what="the way back")
+    until(lambda: gates(shop), what="the gate of the way back")
     child.send_signal(signal.SIGINT)
-    child.communicate(timeout=60)
-    assert child.returncode == 0
+    assert child.poll() is None, "it waits for the release, which is told to go on only now"
+    let_go(shop)
+    out, _ = child.communicate(timeout=150)
+    assert child.returncode == 0, out
+    assert shop.releases() == [("1.0.0", "running")]
     assert shop.state()["status"] == "updated"
     assert shop.strays() == []
 
 
 def test_a_request_that_meets_a_single_run_is_carried_out_by_it(shop: Shop) -> None:
-    shop.policy = {"semver_pattern": "*", "health_stable": 2}
+    shop.policy = {"semver_pattern": "*", "health_stable": 1}
     shop.push("1.0.0", lab.good("1.0.0"))
     shop.write("1.0.0", text=WEB)
     shop.up()
-    shop.policy["health_stable"] = 10
-    shop.push("1.1.0", lab.good("1.1.0"))
+    shop.push("1.1.0", slow("1.1.0", "exit 0"))
     child = shop.updater("--once")
-    until(lambda: shop.releases() == [("1.1.0", "running")], what="the update")
+    until(lambda: runs(shop, "1.1.0"), what="the update")
     status, said = shop.run("--rollback", shop.name)
     assert (status, "handed" in said) == (0, True)
-    child.communicate(timeout=150)
+    let_go(shop)
+    out, _ = child.communicate(timeout=150)
+    assert child.returncode == 0, out
     assert shop.releases() == [("1.0.0", "running")]

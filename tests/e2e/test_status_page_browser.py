@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import struct
 import subprocess
 import urllib.error
@@ -27,7 +26,9 @@ import pytest
 
 from tests.support import lab
 from tests.support.lab import Shop
+from tests.support.ports import free_port
 from tests.support.sample_status import mixed, well
+from tests.support.trouble import let_go, slow
 from updater_core.status_facts import view_of
 from updater_core.status_page import status_html, status_json
 from updater_core.status_server import Page, Pages, StatusServer
@@ -220,7 +221,7 @@ def test_where_all_is_well_it_is_green_and_where_it_is_not_there_is_no_green_ver
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as reply:
+    with urllib.request.urlopen(url, timeout=60) as reply:
         text: str = reply.read().decode()
         return text
 
@@ -235,21 +236,19 @@ def status(url: str) -> dict[str, Any]:
 
 @pytest.mark.engine
 def test_it_shows_an_update_while_it_happens_and_after(shop: Shop, browser: Browser) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}/"
-    shop.policy["health_stable"] = 5
     shop.settings["metrics_port"] = port
     shop.push("latest", lab.good("one"))
     shop.write()
     shop.up()
-    shop.push("latest", lab.good("two"))
+    shop.push("latest", slow("two", "exit 0"))
     daemon = shop.updater()
     try:
         hand = lab.until(lambda: (status(url).get("at_hand") or {}).get("step") == "gate", what="the gate is shown")
         assert hand
         assert shop.name in get(url)
+        let_go(shop)
         after = lab.until(lambda: status(url)["pulse"]["cycle_ended"] and status(url), what="the cycle is over")
         assert (after["verdict"]["level"], after["at_hand"]) == ("ok", None)
         (change,) = after["changes"]
@@ -260,14 +259,14 @@ def test_it_shows_an_update_while_it_happens_and_after(shop: Shop, browser: Brow
         assert "9 steps hold " in shown
         took = {step["step"]: step["seconds"] for step in change["steps"]}
         assert [*took] == ["hold", "pull", "prove", "journal", "edit", "restart", "gate", "verify", "commit"]
-        assert sum(took.values()) == pytest.approx(change["duration_seconds"], abs=0.5)
+        assert 0 < sum(took.values()) <= change["duration_seconds"] + 0.1, "no second is counted twice"
         metrics = get(url + "metrics")
         assert 'docker_updater_update_duration_seconds_count{outcome="committed"} 1.0' in metrics
         gate = re.search(r'docker_updater_gate_duration_seconds_sum\{result="proven"\} ([\d.]+)', metrics)
         assert gate
-        assert 4.5 < float(gate[1]) < change["duration_seconds"]
+        assert 0 < float(gate[1]) < change["duration_seconds"]
         assert float(gate[1]) == pytest.approx(took["gate"], abs=0.01)
         assert get(url + "healthz").startswith("the last cycle ended at ")
     finally:
         daemon.terminate()
-        daemon.communicate(timeout=60)
+        daemon.communicate(timeout=150)

@@ -32,7 +32,7 @@ class RealShop(Shop):
     def push(self, tag: str, image: Build) -> Pushed:
         assert self.real
         with FakeRegistry() as maker:
-            pushed = maker.push("team/app", tag, image)
+            pushed = maker.push("team/app", tag, self.own(image))
             self.real.copy(maker, "team/app", JANE)
         return pushed
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support import lab
-from tests.support.lab import Shop
+from tests.support.lab import Shop, until
+from tests.support.trouble import during_the_gate, let_go
+from updater_core.cycle import Report
 from updater_core.models import Committed, NotStarted, Reason, RolledBack
 
 pytestmark = pytest.mark.engine
@@ -59,7 +61,7 @@ def test_the_highest_version_is_taken_and_only_the_tag_in_the_file_changes(shop:
     [
         (lab.unhealthy, Reason.UNHEALTHY),
         (lab.exits, Reason.RESTARTING),
-        (lab.dies_later, Reason.RESTARTING),
+        (lab.dies_when_told, Reason.RESTARTING),
         (lab.no_entry, Reason.UP_FAILED),
     ],
 )
@@ -71,7 +73,7 @@ def test_a_bad_release_is_rolled_back_quarantined_and_not_tried_again(
     shop.write()
     shop.up()
     bad = shop.push("latest", release("two"))  # type: ignore[operator]
-    outcome = shop.cycle().outcomes[0]
+    outcome = _cycle(shop, release).outcomes[0]
     assert isinstance(outcome, RolledBack)
     assert outcome.cause.reason is reason
     assert shop.releases() == [("one", "running")]
@@ -82,6 +84,18 @@ def test_a_bad_release_is_rolled_back_quarantined_and_not_tried_again(
     shop.push("latest", lab.healthy("three"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     assert shop.releases() == [("three", "running")]
+
+
+def _cycle(shop: Shop, release: object) -> Report:
+    """A cycle; a release that dies when it is told to is told once the gate has found it good."""
+    if release is not lab.dies_when_told:
+        return shop.cycle()
+
+    def dies() -> None:
+        let_go(shop)
+        until(lambda: shop.containers()[0].attrs["RestartCount"], what="the engine restarts it")
+
+    return during_the_gate(shop, "two", dies)
 
 
 def test_a_release_for_another_platform_never_reaches_the_service(shop: Shop) -> None:

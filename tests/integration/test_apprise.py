@@ -240,11 +240,18 @@ def test_an_unknown_kind_is_refused(wrong: Any) -> None:
 # -------------------------------------------------------------------------------------------------------- side by side
 
 
+class _Still(SystemClock):
+    """However long a delivery takes, the next try of one that failed is not due."""
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+
+
 def test_a_dead_chat_delays_neither_the_webhook_nor_the_chat_beside_it(tmp_path: Path) -> None:
     with listening() as dead, listening() as alive, listening() as hook:
         urls = (chat(dead), chat(alive))
         settings = Settings(state_file=str(tmp_path / "s.json"), webhook_url=Secret(hook.url), notify_urls=urls)
-        world = wire(Config(settings, ()), SystemClock())
+        world = wire(Config(settings, ()), _Still())
         dead.fail(9)
         for number in (1, 2):
             queue(world, real("update", id=f"e{number}", time=world.clock.now()))
@@ -261,7 +268,7 @@ def test_a_dead_chat_delays_neither_the_webhook_nor_the_chat_beside_it(tmp_path:
 def test_everyone_is_told_at_the_same_time(tmp_path: Path) -> None:
     """Each of two listeners answers only when both were asked."""
     with listening() as hook, listening() as talk:
-        hook.before = talk.before = threading.Barrier(2, timeout=20).wait
+        hook.before = talk.before = threading.Barrier(2, timeout=60).wait
         settings = Settings(
             state_file=str(tmp_path / "s.json"), webhook_url=Secret(hook.url), notify_urls=(chat(talk),)
         )

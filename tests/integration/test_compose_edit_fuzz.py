@@ -81,7 +81,7 @@ def config(folder: Path, files: list[SourceFile]) -> dict[str, Any]:
     named = [word for file in files for word in ("-f", file.path)]
     argv = ["docker", "compose", "-p", "fuzz", *named, "--profile", "*", "config", "--format", "json"]
     scrubbed = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    done = subprocess.run(argv, cwd=folder, env=scrubbed, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(argv, cwd=folder, env=scrubbed, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, (done.stderr.decode(), [file.text for file in files])
     model = json.loads(done.stdout)
     return {key: value for key, value in model.items() if not key.startswith("x-")}  # templates may change with them

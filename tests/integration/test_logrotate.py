@@ -10,6 +10,7 @@ import gzip
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,15 +26,18 @@ LOG = "/var/log/docker-auto-updater/docker_updater.log"
 DATED = re.compile(r"docker_updater\.log-\d{8}-\d{6}(\.gz)?")
 OWN = re.compile(r"docker_updater\.log(\.[1-5])?")
 
-# Numbered lines by the updater's own logging, until its input ends; about two thousand in a second.
+# Numbered lines by the updater's own logging, until its input ends; about two thousand in a second. Before its own
+# rotation would drop the oldest of them it pauses, until the log is rotated from outside.
 WRITER = """
-import io, logging, select, sys
+import io, logging, os, select, sys
 from updater_core import logging_utils
 from updater_core.models import Settings
 logging_utils._FILE_BYTES = int(sys.argv[2])
 assert logging_utils.set_up(Settings(log_file=sys.argv[1]), io.StringIO()) == ()
 number = 0
 while not select.select([sys.stdin], [], [], 0.0005)[0]:
+    if os.path.exists(sys.argv[1] + ".4") and os.path.exists(sys.argv[1]):
+        continue
     logging.getLogger("updater").info("line %d", number)
     number += 1
 print(number)
@@ -71,7 +75,13 @@ class Log:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
         second = int(time.time())  # read after the run: logrotate may have begun in one second and named in the next
         assert (done.returncode, done.stderr) == (0, "")
-        until(lambda: int(time.time()) > second, 30, "the next second")
+        until(lambda: int(time.time()) > second, what="the next second")
+
+    def has_a_line(self) -> bool:
+        try:
+            return self.file.stat().st_size > 0
+        except FileNotFoundError:
+            return False
 
     def dated(self) -> list[Path]:
         return sorted(path for path in self.folder.iterdir() if DATED.fullmatch(path.name))
@@ -95,13 +105,24 @@ def log(logrotate: str, tmp_path: Path) -> Iterator[Log]:
 def writer(log: Log, file_bytes: int = 10_000_000) -> subprocess.Popen[str]:
     argv = [sys.executable, "-c", WRITER, str(log.file), str(file_bytes)]
     made = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    until(lambda: log.file.exists() and log.file.stat().st_size > 0, 30, "the first line")
+    until(log.has_a_line, what="the first line")
     return made
+
+
+def halted(log: Log, process: subprocess.Popen[str]) -> bool:
+    """Whether the writer stands still, and that between two rotations of its own: a log that goes away beneath
+    logrotate is an error to it."""
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", what="a halt")
+    if not log.has_a_line():
+        process.send_signal(signal.SIGCONT)
+        return False
+    return True
 
 
 def stop(process: subprocess.Popen[str]) -> int:
     """End the writer; how many lines it has written."""
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=120)
     return int(said)
 
 
@@ -109,11 +130,11 @@ def test_new_lines_go_to_the_new_file_and_none_to_the_old_one(log: Log) -> None:
     process = writer(log)
     try:
         log.rotate()
-        until(lambda: log.file.exists() and log.file.stat().st_size > 0, 10, "a line in the new file")
+        until(log.has_a_line, what="a line in the new file")
         (moved,) = log.dated()
         size = moved.stat().st_size
         grown = log.file.stat().st_size
-        until(lambda: log.file.stat().st_size > grown, 10, "further lines")
+        until(lambda: log.file.stat().st_size > grown, what="further lines")
         assert moved.stat().st_size == size
     finally:
         written = stop(process)
@@ -126,10 +147,14 @@ def test_no_line_is_lost_or_written_twice_however_often_it_is_rotated(log: Log, 
     process = writer(log, 60_000 if is_by_size else 10_000_000)
     try:
         for _ in range(3):
-            until(lambda: log.file.exists() and log.file.stat().st_size > 0, 30, "a line to rotate")
+            until(log.has_a_line, what="a line to rotate")
+            if is_by_size:
+                until(log.file.with_name("docker_updater.log.1").exists, what="its own rotation")
+                until(lambda: halted(log, process), what="a log to rotate")
             log.rotate()
-        until(lambda: not is_by_size or log.file.with_name("docker_updater.log.1").exists(), 30, "its own rotation")
+            process.send_signal(signal.SIGCONT)
     finally:
+        process.send_signal(signal.SIGCONT)
         written = stop(process)
     assert log.numbers() == [*range(written)]
     names = sorted(path.name for path in log.folder.iterdir())

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import aws
+from tests.support import aws, lab
 from tests.support.fake_registry import (
     DOCKER_LIST,
     OCI_IMAGE,
@@ -199,10 +199,7 @@ def test_a_host_is_asked_eight_questions_at_a_time(fake: FakeRegistry, registrie
     fake.behave("manifest_head", Behaviour(hang=gate))
     with ThreadPoolExecutor(20) as pool:
         answers = [pool.submit(digest, registries, at(fake, f"team/app{number}:1.0")) for number in range(20)]
-        for _ in range(2000):
-            if fake.most_at_once >= 8:
-                break
-            gate.wait(0.005)
+        lab.until(lambda: fake.most_at_once >= 8, what="eight at a time")
         gate.wait(0.05)  # time for a ninth to come in, were there one
         gate.set()
         assert len([answer.result() for answer in answers]) == 20
@@ -823,10 +820,7 @@ def test_refusals_that_come_together_count_as_one(fake: FakeRegistry, registries
     fake.behave("manifest_head", Behaviour(status=429, hang=gate))
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(digest, registries, at(fake, f"team/app{number}:1")) for number in range(8)]
-        for _ in range(2000):
-            if fake.most_at_once >= 8:
-                break
-            gate.wait(0.005)
+        lab.until(lambda: fake.most_at_once >= 8, what="eight at a time")
         gate.set()
         assert all(isinstance(answer.exception(), RateLimited) for answer in answers)
     assert registries.rests() == {fake.host: clock.now() + timedelta(seconds=60)}
@@ -996,24 +990,24 @@ def test_tls_is_verified_against_the_system_the_environment_and_dockers_own_fold
             send(tmp_path)
 
 
-SHORT = Limits(connect_seconds=1.0, read_seconds=0.2, whole_seconds=0.4)
+BUSY = Limits(read_seconds=600, whole_seconds=0.4)  # whoever sends all the time is cut off by the whole alone
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "words"),
+    ("behaviour", "limits", "words"),
     [
-        (Behaviour(dribble_seconds=0.05, body=b"x" * 1000), "in time"),
-        (Behaviour(dribble_seconds=0.05, body=b"x" * 1000, no_length=True), "in time"),
-        (Behaviour(hang=threading.Event()), "in time"),
-        (Behaviour(body=b"x" * (9 << 20)), "longer than 8 MiB"),
+        (Behaviour(dribble_seconds=0.05, body=b"x" * 1000), BUSY, "in time"),
+        (Behaviour(dribble_seconds=0.05, body=b"x" * 1000, no_length=True), BUSY, "in time"),
+        (Behaviour(hang=threading.Event()), Limits(read_seconds=0.2, whole_seconds=600), "in time"),
+        (Behaviour(body=b"x" * (9 << 20)), Limits(read_seconds=600, whole_seconds=600), "longer than 8 MiB"),
     ],
 )
 def test_an_answer_has_an_end_in_time_and_in_size(
-    behaviour: Behaviour, words: str, fake: FakeRegistry, clock: SetClock
+    behaviour: Behaviour, limits: Limits, words: str, fake: FakeRegistry, clock: SetClock
 ) -> None:
     clock.stopped = True  # one try
     heard: list[tuple[str, str, str]] = []
-    transport = Transport(clock, lambda *what: heard.append(what), {}, SHORT)
+    transport = Transport(clock, lambda *what: heard.append(what), {}, limits)
     fake.behave("ping", behaviour)
     with pytest.raises(RegistryError, match=words):
         transport.send(Request(f"{fake.url}/v2/", "ping", "a question"))

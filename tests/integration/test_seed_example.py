@@ -4,7 +4,6 @@ moto's ECR, each finds the image that it should."""
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from benchmarks.crowd import ListedEngine, NoCompose
 from tests.support.aws import ACCOUNT, REGION, Aws
 from tests.support.fake_registry import FakeRegistry
-from tests.support.lab import until
 from updater_core import config_utils
 from updater_core.check import check_all
 from updater_core.clock import SystemClock
@@ -78,8 +76,7 @@ def test_each_service_of_the_example_finds_its_image(
         latest = registry.push("myregistry/webapp", "latest").digest
         aws.push("api", "staging-old")
         aws.push("api", "prod-1")
-        second = int(time.time())
-        until(lambda: int(time.time()) > second, what="moto's clock, which has whole seconds only, goes on")
+        aws.next_second()
         staging = aws.push("api", "staging-new")
         aws.push("app", "v1.0.0")
         highest = aws.push("app", "v1.10.0")

@@ -581,8 +581,13 @@ def test_an_odd_id_stays_in_the_folder(outbox: Outbox, tmp_path: Path, event_id:
     assert told == [odd]
 
 
-def test_files_are_for_their_owner_only(outbox: Outbox, tmp_path: Path) -> None:
+def test_files_are_for_their_owner_only_and_hold_no_address(outbox: Outbox, listener: Listener, tmp_path: Path) -> None:
     outbox.put(event(1))
     (path,) = (tmp_path / "outbox").iterdir()
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert b"WEBHOOK" not in path.read_bytes()
+    before = path.read_bytes()
+    for count in (0, 1):
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert TOKEN.encode() not in path.read_bytes()
+        assert (path.read_bytes() != before) == bool(count), "a failure is written down"
+        listener.fail(1)
+        assert deliver(outbox, listener, 60 * count).failed == ("e1",)

@@ -30,6 +30,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 from tests.support.fake_registry import OCI_IMAGE, FakeRegistry
+from tests.support.lab import until
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"  # moto's own account
 PASSWORD = f"{ACCOUNT}-auth-token"
@@ -98,6 +99,11 @@ class Aws:
         }
 
     # ----------------------------------------------------------------------------------------------------- contents
+
+    def next_second(self) -> None:
+        """Wait until a push is later than those before: moto's clock has whole seconds only."""
+        second = int(time.time())
+        until(lambda: int(time.time()) > second, what="the next second")
 
     def create(self, repository: str) -> None:
         with suppress(self.client.exceptions.RepositoryAlreadyExistsException):

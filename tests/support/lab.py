@@ -29,6 +29,7 @@ from updater_core.world import World
 ROOT = Path(__file__).resolve().parents[2]
 _BUSYBOX = Path("/bin/busybox").read_bytes()
 _FOREVER = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
+SECOND = 1_000_000_000  # as the engine counts
 _CALL = '#!/bin/busybox sh\nexec /bin/busybox {} "$@"\n'
 _APPLETS = ("sh", "sleep", "test", "cat", "echo", "httpd", "nc")
 
@@ -37,9 +38,8 @@ def build(name: str, script: str = _FOREVER, healthcheck: str | None = None, **o
     """An image that runs `script` and carries its name as a label; `healthcheck` is a shell command."""
     config: dict[str, Any] = {"Cmd": ["/bin/sh", "-c", script], "Labels": {"release": name}, "Env": ["PATH=/bin"]}
     if healthcheck:
-        second = 1_000_000_000
         config["Healthcheck"] = {
-            "Test": ["CMD-SHELL", healthcheck], "Interval": second // 2, "Timeout": second, "Retries": 2,
+            "Test": ["CMD-SHELL", healthcheck], "Interval": SECOND // 2, "Timeout": 60 * SECOND, "Retries": 2,
         }  # fmt: skip
     if "cmd" in options:
         config["Cmd"] = options.pop("cmd")
@@ -72,12 +72,16 @@ def unhealthy(name: str) -> Build:
     return build(name, healthcheck="echo the database is not there; exit 1")
 
 
+NO_ANSWER = "sleep 60"  # a probe of one that ends at once: it is not good before that, however late it gets to end
+
+
 def exits(name: str) -> Build:
-    return build(name, "echo no config; exit 3")
+    return build(name, "echo no config; exit 3", healthcheck=NO_ANSWER)
 
 
-def dies_later(name: str) -> Build:
-    return build(name, "sleep 1.2; exit 7")
+def dies_when_told(name: str) -> Build:
+    """Runs well until there is a file /go."""
+    return build(name, "until [ -f /go ]; do sleep 0.1; done; exit 7")
 
 
 def no_entry(name: str) -> Build:
@@ -113,9 +117,12 @@ class Shop:
         return docker.DockerClient(base_url=self.engine_host) if self.engine_host else docker.from_env()
 
     def push(self, tag: str, image: Build) -> Pushed:
-        """Push a release; its image is this shop's alone, so that shops side by side do not share ids."""
-        own = replace(image, files={**image.files, "shop": self.name.encode()})
-        return self.registry.push("team/app", tag, own)
+        """Push a release."""
+        return self.registry.push("team/app", tag, self.own(image))
+
+    def own(self, image: Build) -> Build:
+        """The image as this shop's alone, so that shops side by side do not share ids."""
+        return replace(image, files={**image.files, "shop": self.name.encode()})
 
     def write(self, tag: str = "latest", text: str | None = None) -> None:
         """The compose file; by default one service with the lab's image under `tag`."""
@@ -180,19 +187,19 @@ class Shop:
         }
         return {
             "check_interval": 3600,
-            "compose_timeout": 60,
+            "compose_timeout": 150,
             "state_file": str(self.folder / "state" / "state.json"),
             "log_file": str(self.folder / "updater.log"),
             "services": [service],
             **self.settings,
         }
 
-    def world(self) -> World:
+    def world(self, clock: SystemClock | None = None) -> World:
         if self.engine_host:
             raise AssertionError("an engine of its own is reached through `run` and `updater` only")
         logging.getLogger("updater").setLevel(logging.INFO)
         config = config_utils.parse(self.config(), {}, str(self.folder / "config.json"))
-        return wire(config, SystemClock())
+        return wire(config, clock or SystemClock())
 
     def cycle(self) -> Report:
         """One cycle of the real updater, in this process."""
@@ -214,7 +221,7 @@ class Shop:
     def run(self, *words: str, audit: Path | None = None) -> tuple[int, str]:
         """Run the updater to its end; its exit status and what it printed."""
         child = self.updater(*words, audit=audit)
-        out, _ = child.communicate(timeout=150)
+        out, _ = child.communicate(timeout=300)
         return child.returncode, out
 
     # --------------------------------------------------------------------------------------------- what there is now

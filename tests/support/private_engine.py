@@ -1,14 +1,16 @@
-"""A second dockerd for tests that stop or kill it: own data, own socket, no network of its own."""
+"""A second dockerd for tests that stop or kill it: own data, own socket, own bridge, and nothing that uses it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ class PrivateEngine:
     def __init__(self, root: Path | None = None, settings: Mapping[str, Any] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="dau-"))  # short: socket paths may have 108 characters
         (self.folder / "daemon.json").write_text(json.dumps(settings or {}))
+        self._bridge = f"dau-{uuid.uuid4().hex[:8]}"
         self._root = root
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
@@ -53,16 +56,27 @@ class PrivateEngine:
         """Start the engine, and return when it answers."""
         for stale in ("pid", "exec/containerd/containerd.pid"):
             (self.folder / stale).unlink(missing_ok=True)
+        self._make_bridge()
         log = (self.folder / "log").open("ab")
         argv = [
             *self._entry(), "dockerd", "--config-file", str(self.folder / "daemon.json"),
             "--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec"),
             "--pidfile", str(self.folder / "pid"), "-H", self.host,
-            "--bridge", "none", "--iptables=false", "--ip6tables=false",
+            "--bridge", self._bridge, "--iptables=false", "--ip6tables=false",
         ]  # fmt: skip
         self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
         self._starts += 1
-        until(self.answers, 60, "the private engine answers")
+        until(self.answers, 120, "the private engine answers")
+
+    def _make_bridge(self) -> None:
+        """With `--bridge none` dockerd would remove docker0, which is the first engine's."""
+        if not Path("/sys/class/net", self._bridge).exists():
+            address = f"198.18.{random.randrange(256)}.{random.randrange(16) * 16 + 1}/28"  # RFC 2544: for tests
+            for words in (
+                ("link", "add", self._bridge, "type", "bridge"),
+                ("addr", "add", address, "dev", self._bridge),
+            ):
+                subprocess.run(["ip", *words], check=True)
 
     def _entry(self) -> list[str]:
         if self._root is None:
@@ -73,7 +87,7 @@ class PrivateEngine:
 
     def answers(self) -> bool:
         try:
-            client = docker.DockerClient(base_url=self.host, timeout=5)
+            client = docker.DockerClient(base_url=self.host, timeout=30)
             client.ping()
             client.close()
         except (docker.errors.DockerException, OSError):
@@ -84,7 +98,7 @@ class PrivateEngine:
         """Send a signal to dockerd and wait until it is gone."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(60)
+            self._process.wait(120)
             self._process = None
 
     def lose_power(self) -> None:
@@ -98,7 +112,7 @@ class PrivateEngine:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(state["Pid"], signal.SIGKILL)
         if self._process is not None:
-            self._process.wait(60)
+            self._process.wait(120)
             self._process = None
 
     def close(self) -> None:
@@ -112,4 +126,5 @@ class PrivateEngine:
         self.end(signal.SIGTERM)
         for _ in range(self._starts + 1):  # dockerd binds its data folder onto itself at each start
             subprocess.run(["umount", str(self.folder / "data")], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "del", self._bridge], check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 
 from tests.support.fake_registry import FakeRegistry
+from tests.support.lab import until
+from tests.support.ports import free_port
 from tests.support.token_server import TokenServer
 
 JANE = "jane:hunter2"
@@ -31,7 +31,7 @@ class RealRegistry:
 
     def __init__(self, folder: Path, auth: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
-        self.host = f"127.0.0.1:{_free_port()}"
+        self.host = f"127.0.0.1:{free_port()}"
         self.auth = auth
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -54,18 +54,21 @@ class RealRegistry:
     def __exit__(self, *_: object) -> None:
         if self._process:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
 
     def _wait(self) -> None:
-        for _ in range(500):
-            try:
-                urllib.request.urlopen(f"http://{self.host}/v2/", timeout=1).close()
-                return
-            except HTTPError:
-                return
-            except URLError:
-                time.sleep(0.02)
-        raise AssertionError((self.folder / "registry.log").read_text())
+        until(self._answers, 60, f"a registry: see {self.folder / 'registry.log'}")
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "registry.log").read_text()
+        try:
+            urllib.request.urlopen(f"http://{self.host}/v2/", timeout=10).close()
+        except HTTPError:
+            return True
+        except OSError:
+            return False
+        return True
 
     def copy(self, fake: FakeRegistry, repository: str, login: str = "") -> None:
         """Push all of a fake registry's repository. `login` is `user:password`."""
@@ -116,10 +119,4 @@ def token_auth(server: TokenServer) -> Mapping[str, Any]:
 
 
 def _send(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
-    return urllib.request.urlopen(urllib.request.Request(url, body, dict(headers), method=method), timeout=10)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return urllib.request.urlopen(urllib.request.Request(url, body, dict(headers), method=method), timeout=60)

@@ -34,6 +34,9 @@ _HIDDEN = (  # no consoles; no first-boot wizard; nothing that fetches anything
 )  # fmt: skip
 
 
+_TIMERS = ("dpkg-db-backup", "fstrim", "logrotate", "systemd-tmpfiles-clean")  # some of them come at midnight
+
+
 class Machine:
     """A running machine. Its folder `shared` is the same path on the host, for Compose projects."""
 
@@ -41,7 +44,7 @@ class Machine:
         self.name = name
         self.shared = shared
 
-    def run(self, *argv: str, check: bool = True, seconds: float = 170) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str, check: bool = True, seconds: float = 400) -> subprocess.CompletedProcess[str]:
         """Run a command as root; both its channels come back as one text."""
         words = ["docker", "exec", self.name, *argv]
         done = subprocess.run(
@@ -83,7 +86,7 @@ def machine() -> Iterator[Machine]:
     try:
         subprocess.run(_start_words(name, image, shared), check=True, capture_output=True)
         made = Machine(name, shared)
-        until(lambda: _is_up(made), 60, "systemd is up")
+        until(lambda: _is_up(made), 120, "systemd is up")
         made.run("groupadd", "--non-unique", "--gid", str(_SOCKET.stat().st_gid), "docker")
         yield made
     finally:
@@ -107,7 +110,7 @@ def _start_words(name: str, image: str, shared: Path) -> list[str]:
         (shared, str(shared)),
     ):
         words += ["--volume", f"{source}:{target}"]
-    return [*words, image, "/sbin/init"]
+    return [*words, image, "/sbin/init", *(f"systemd.mask={timer}.timer" for timer in _TIMERS)]
 
 
 def _cgroup_words() -> list[str]:

@@ -6,23 +6,23 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from tests.support import lab
 from tests.support.fake_registry import Behaviour, Build
 from tests.support.lab import Shop, until
-from updater_core import config_utils, cycle
+from updater_core import cycle
 from updater_core.clock import SystemClock
 from updater_core.cycle import Report
 from updater_core.logging_utils import LogEvent
 from updater_core.models import Reason
-from updater_core.wiring import wire
 
 _TROUBLE = {
     LogEvent.CHECKED,
@@ -56,8 +56,7 @@ def opened(shop: Shop, image: Build | None = None, tag: str = "latest", text: st
 
 def later(shop: Shop) -> Report:
     """A cycle two hours from now."""
-    config = config_utils.parse(shop.config(), {}, str(shop.folder / "config.json"))
-    return cycle.run(wire(config, Later()))
+    return cycle.run(shop.world(Later()))
 
 
 def said(caplog: pytest.LogCaptureFixture, shop: Shop) -> list[str]:
@@ -93,7 +92,7 @@ class Held:
     box: list[Any] = field(default_factory=list)
 
     def report(self) -> Report:
-        self.thread.join(60)
+        self.thread.join(150)
         assert not self.thread.is_alive(), "the cycle does not end"
         found = self.box[0]
         if isinstance(found, BaseException):
@@ -118,7 +117,7 @@ def under_way(act: Callable[[], Report]) -> Iterator[Held]:
     try:
         yield held
     finally:
-        held.thread.join(60)
+        held.thread.join(150)
 
 
 def fresh(name: str) -> Build:
@@ -128,17 +127,23 @@ def fresh(name: str) -> Build:
 
 
 def slow(name: str, then: str) -> Build:
-    """A release that is `starting` for two seconds; then its healthcheck does `then`."""
-    second = 1_000_000_000
-    made = lab.build(name, f"sleep 2; echo 1 > /ready; {lab._FOREVER}")
-    check = {
-        "Test": ["CMD-SHELL", f"[ -f /ready ] && {then}"],
-        "Interval": second // 2,
-        "Timeout": second,
-        "StartPeriod": 3 * second,
-        "Retries": 2,
-    }
+    """A release that stays `starting` until `let_go`; then its healthcheck does `then`, and keeps to it."""
+    made = lab.build(name, healthcheck=f"until [ -f /go ]; do sleep 0.1; done; {then}")
+    check = {**made.config["Healthcheck"], "Timeout": 300 * lab.SECOND, "Retries": 1}
     return replace(made, config={**made.config, "Healthcheck": check})
+
+
+def let_go(shop: Shop) -> None:
+    """What a release waits for that is `slow`, or dies when it is told to. One that does not run needs it no more."""
+    for container in shop.containers():
+        with suppress(APIError):
+            container.exec_run(["/bin/sh", "-c", ": > /go"])
+
+
+def gates(shop: Shop) -> int:
+    """How often a gate has found, by the updater's log, that a release is still `starting`."""
+    log = Path(shop.config()["log_file"])
+    return log.read_text().count("gate: web is starting") if log.exists() else 0
 
 
 def runs(shop: Shop, release: str) -> bool:
@@ -184,9 +189,34 @@ def pull_held_up(shop: Shop) -> Iterator[Pull]:
         pull.released.set()
 
 
-def during_the_gate(shop: Shop, release: str, act: Callable[[], object]) -> Report:
-    """One cycle, to its end; the act comes while the new release (see `slow`) is still starting."""
-    with under_way(shop.cycle) as held:
-        until(lambda: runs(shop, release), what="the new release")
-        act()
-        return held.report()
+def during_the_gate(
+    shop: Shop, release: str, act: Callable[[], object] = bool, ahead: timedelta = timedelta(0)
+) -> Report:
+    """One cycle, to its end, so much `ahead`. The act comes once the gate has looked at the new release and found it
+    neither proven nor bad; only then is that one told to go on (see `let_go`)."""
+    found: list[bool | BaseException] = []
+
+    def between_two_looks() -> None:
+        try:
+            found.append(runs(shop, release))
+            act()
+            let_go(shop)
+        except BaseException as error:  # the updater would take it for one of its own
+            found.append(error)
+
+    report = cycle.run(shop.world(_Paused(ahead=ahead, meanwhile=between_two_looks)))
+    assert found == [True], f"{release} at the gate: {found}"
+    return report
+
+
+@dataclass
+class _Paused(Later):
+    """The clock of during_the_gate: the first time that something sleeps on it is the gate, between two looks."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def sleep(self, seconds: float) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile:
+            meanwhile()
+        SystemClock.sleep(self, seconds)
