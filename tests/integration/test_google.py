@@ -359,11 +359,18 @@ def no_json(google: FakeGoogle) -> Path:
     return path
 
 
+def nested(google: FakeGoogle) -> Path:
+    path = google.folder / "key.json"
+    path.write_text("[" * 100_000)
+    return path
+
+
 @pytest.mark.parametrize(
     ("make", "words", "remedy"),
     [
         (missing, "missing.json cannot be read: No such file", "put the service account's JSON key"),
-        (no_json, "key.json is not JSON", "put the service account's JSON key"),
+        (no_json, "key.json cannot be used: it is not JSON", "put the service account's JSON key"),
+        (nested, "key.json cannot be used: it is not JSON", "put the service account's JSON key"),
         (lambda g: g.key_file(type="authorized_user"), r"of another type \(authorized_user\)", "GOOGLE_APPLICATION"),
         (lambda g: g.key_file(type=None), r"of another type \(None\)", "GOOGLE_APPLICATION"),
         (lambda g: g.key_file(client_email=None), "lacks a field", "create a new key"),

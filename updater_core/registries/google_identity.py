@@ -8,7 +8,6 @@ used: that may run `gcloud`, and probes the metadata server for ten seconds on a
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from updater_core import protocols
+from updater_core import foreign_json, protocols
 from updater_core.errors import AuthFailed
 from updater_core.models import Credential, Secret
 from updater_core.registries.auth import Access
@@ -211,9 +210,9 @@ def _read(path: str) -> Mapping[str, Any]:
     except OSError as error:
         raise _Unusable(f"the key file {path} cannot be read: {error.strerror}", remedy) from None
     try:
-        info = json.loads(text)
-    except ValueError:  # the error itself would quote the file
-        raise _Unusable(f"the key file {path} is not JSON", remedy) from None
+        info = foreign_json.read(text)
+    except ValueError as error:
+        raise _Unusable(f"the key file {path} cannot be used: {error}", remedy) from None
     if not isinstance(info, dict):
         raise _Unusable(f"the key file {path} holds no JSON object", remedy)
     return info
