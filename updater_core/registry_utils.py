@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
 import re
 import shutil
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from updater_core import protocols
+from updater_core import foreign_json, protocols
 from updater_core.config_fields import host_type
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
 from updater_core.reference import HUB
@@ -174,7 +173,7 @@ def _helper_answer(program: str, code: int, output: bytes) -> Login:
         missing = b"credentials not found" in output.lower()
         return Login(problem="" if missing else f"{program} failed with exit status {code}")
     try:
-        answer = json.loads(output)
+        answer = foreign_json.read(output)
         username, secret = answer["Username"], answer["Secret"]
     except (ValueError, KeyError, TypeError):
         return Login(problem=f"{program} printed something that is not its protocol's JSON")
@@ -188,10 +187,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
         text = file.read(LONGEST_CONFIG_BYTES + 1)
     if len(text) > LONGEST_CONFIG_BYTES:
         raise ValueError("it is too long")
-    try:
-        config = json.loads(text)
-    except ValueError:  # the error itself would quote the file
-        raise ValueError("it is not JSON") from None
+    config = foreign_json.read(text)
     if not isinstance(config, dict):
         raise ValueError("it is not a JSON object")
     return config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import socket
 import time
@@ -635,6 +636,73 @@ def test_a_token_file_that_is_missing_is_named(
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/x")
     with pytest.raises(AuthFailed, match="gone cannot be used"):
         digest(registries, settings=RegistrySettings())
+
+
+IMAGE = b'{"imageDetails": [{"imageDigest": "%s", "imageTags": ["1.0"], "imagePushedAt": 1e300}]}' % DIGEST.encode()
+
+
+@pytest.mark.parametrize("body", [IMAGE, b"[" * 60_000, b'{"imageDetails": [5]}', b'{"imageDetails": 5}'])
+def test_an_answer_that_cannot_be_read_is_that_repositorys_trouble(
+    aws: Aws, registries: Registries, body: bytes
+) -> None:
+    pushed = aws.push(APP, "1.0")
+    aws.say("DescribeImages", body)
+    for ask in (lambda: digest(registries), lambda: open_ecr(registries, at()).tags(at())):
+        with pytest.raises(RegistryError, match=f"^{HOST}: {APP}: .*(cannot be read|ResponseParserError)") as odd:
+            ask()
+        assert not isinstance(odd.value, AuthFailed)
+        assert "login page or a proxy" in odd.value.remedy
+        registries.new_cycle()
+    aws.well_behaved()
+    assert digest(registries) == pushed
+
+
+def test_odd_entries_of_an_answer_are_dropped(aws: Aws, registries: Registries) -> None:
+    aws.push(APP, "1.0")
+    images = [
+        {"imageDigest": DIGEST, "imageTags": ["1.0", 5, None, ["a"]], "imagePushedAt": 253402300799},
+        {"imageDigest": 5, "imageTags": ["2.0"]},
+        {"imageDigest": "sha256:" + "2" * 64, "imageTags": None},
+    ]
+    aws.say("DescribeImages", json.dumps({"imageDetails": images, "nextToken": None}).encode())
+    assert [tag.name for tag in open_ecr(registries, at()).tags(at())] == ["1.0"]
+    registries.new_cycle()
+    assert digest(registries) == DIGEST
+
+
+@pytest.mark.parametrize(
+    "data",
+    ['{"authorizationToken": "QVdTOnB3", "expiresAt": null}', '{"authorizationToken": "\u00e4", "expiresAt": 1}',
+     '{"authorizationToken": 5, "expiresAt": 1}', '{"expiresAt": 1}', '{"authorizationToken": "QVdT", "expiresAt": 1}'],
+)  # fmt: skip
+def test_an_answer_without_a_token_is_said_so(aws: Aws, registries: Registries, data: str) -> None:
+    aws.say("GetAuthorizationToken", f'{{"authorizationData": [{data}]}}'.encode())
+    with pytest.raises(RegistryError, match=f"{APP}: AWS answered without a token") as odd:
+        open_ecr(registries, at()).credential()
+    assert "login page or a proxy" in odd.value.remedy
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["hunter2", "[1]", '"hunter2', "\\xff", '{"Version": 1, "AccessKeyId": 5, "SecretAccessKey": ["hunter2"]}',
+     '{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "hunter2", "Expiration": "hunter2"}', "[" * 60_000],
+)  # fmt: skip
+def test_a_credential_process_that_prints_something_else_is_the_profiles_trouble(
+    aws: Aws, registries: Registries, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, output: str
+) -> None:
+    pushed = aws.push(APP, "1.0")
+    (tmp_path / "output").write_bytes(output.encode().replace(b"\\xff", b"\xff"))
+    (tmp_path / "config").write_text(f"[profile ci]\ncredential_process = /bin/cat {tmp_path}/output\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    profile = RegistrySettings(aws_profile="ci")
+    with pytest.raises(AuthFailed, match=f"{APP}: the AWS profile ci: what should give its credentials") as odd:
+        digest(registries, settings=profile)
+    assert "aws sts get-caller-identity" in odd.value.remedy
+    assert "hunter2" not in "".join(traceback.format_exception(odd.value))
+    assert aws.operations() == []
+    (tmp_path / "output").write_text('{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "x"}')
+    registries.new_cycle()
+    assert digest(registries, settings=profile) == pushed
 
 
 def test_without_any_region_the_message_says_where_to_put_it(aws: Aws, registries: Registries) -> None:

@@ -359,11 +359,18 @@ def no_json(google: FakeGoogle) -> Path:
     return path
 
 
+def nested(google: FakeGoogle) -> Path:
+    path = google.folder / "key.json"
+    path.write_text("[" * 100_000)
+    return path
+
+
 @pytest.mark.parametrize(
     ("make", "words", "remedy"),
     [
         (missing, "missing.json cannot be read: No such file", "put the service account's JSON key"),
-        (no_json, "key.json is not JSON", "put the service account's JSON key"),
+        (no_json, "key.json cannot be used: it is not JSON", "put the service account's JSON key"),
+        (nested, "key.json cannot be used: it is not JSON", "put the service account's JSON key"),
         (lambda g: g.key_file(type="authorized_user"), r"of another type \(authorized_user\)", "GOOGLE_APPLICATION"),
         (lambda g: g.key_file(type=None), r"of another type \(None\)", "GOOGLE_APPLICATION"),
         (lambda g: g.key_file(client_email=None), "lacks a field", "create a new key"),
@@ -425,6 +432,50 @@ def test_a_refusal_by_the_token_server_is_said_and_not_repeated(
     google.refusal = None
     clock.advance(601)
     assert digest(registries, at(fake), settings) == pushed.digest
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "source", "words"),
+    [
+        (a_folder, {}, "odd, which cannot be read: Is a directory"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), {}, r"no token is to be had.*\(UnicodeDecodeError\)"),
+        (lambda path: path.write_text("[" * 60_000), {"format": {"type": "json", "subject_token_field_name": "x"}},
+         r"no token is to be had.*\(RecursionError\)"),
+    ],
+)  # fmt: skip
+def test_a_credential_source_that_cannot_be_used_is_said_so_and_tried_again(
+    make: Callable[[Path], object], source: dict[str, object], words: str, fake: FakeRegistry, google: FakeGoogle,
+    registries: Registries, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    pushed, odd = fake.push(APP, "1.0"), tmp_path / "odd"
+    make(odd)
+    file = google.federation_file(file=str(odd), **source)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    with pytest.raises(AuthFailed, match=rf"^{fake.host}: {APP}: .*GOOGLE_APPLICATION_CREDENTIALS.*{words}") as error:
+        digest(registries, at(fake), GCR)
+    assert "credential_source" in error.value.remedy
+    assert google.asked == []
+    if odd.is_dir():
+        odd.rmdir()
+    odd.write_text('{"x": "the token of another cloud"}')
+    registries.new_cycle()
+    assert digest(registries, at(fake), GCR) == pushed.digest
+
+
+@pytest.mark.parametrize("body", [b"[" * 60_000, b'{"access_token": "t", "expires_in": 1e300}'])
+def test_an_odd_answer_of_the_token_server_is_no_trouble_of_ours(
+    body: bytes, fake: FakeRegistry, google: FakeGoogle, registries: Registries
+) -> None:
+    fake.push(APP, "1.0")
+    fake.behave("token", Behaviour(status=200, body=body))
+    settings = with_key(google.key_file(token_uri=f"{fake.url}/token"))
+    with pytest.raises(AuthFailed, match=f"^{fake.host}: {APP}: .*no token is to be had") as error:
+        digest(registries, at(fake), settings)
+    assert "a proxy in the way" in error.value.remedy
 
 
 def test_a_key_that_is_not_the_accounts_is_refused(

@@ -42,6 +42,7 @@ from updater_core.registries.transport import Limits, Request, Transport
 ANYONE = RegistrySettings()
 SOMEONE = RegistrySettings(username="jane", password=Secret("hunter2"))
 APP = "team/app"
+NESTED = b"[" * 60_000  # more than Python's own reader can take
 
 
 @pytest.fixture
@@ -322,6 +323,28 @@ def test_what_is_missing_is_named(code: str, words: str, fake: FakeRegistry, reg
     assert APP in str(error.value)
 
 
+@pytest.mark.parametrize("kind", ["docker_hub", "gitlab", "quay", "gcr"])
+def test_a_nested_answer_is_no_list_of_a_vendor(kind: str, fake: FakeRegistry, registries: Registries) -> None:
+    here = parse("team/app:1.0") if kind == "docker_hub" else at(fake)
+    fake.push(APP, "1.0")
+    fake.behave("*", Behaviour(status=200, body=NESTED))
+    with pytest.raises(RegistryError, match="no list of tags") as error:
+        registries.for_service(here, RegistrySettings(type=kind)).pushed_tags(here, lambda _: True)
+    assert "login page or a proxy" in error.value.remedy
+
+
+def test_a_nested_answer_is_no_manifest_and_explains_no_refusal(fake: FakeRegistry, registries: Registries) -> None:
+    fake.push(APP, "1.0")
+    fake.behave("manifest_head", Behaviour(headers={"Docker-Content-Digest": None}))
+    fake.behave("manifest_get", Behaviour(body=NESTED), times=1)
+    fake.behave("manifest_get", Behaviour(status=404, body=NESTED))
+    with pytest.raises(RegistryError, match="is no manifest: it is not JSON"):
+        digest(registries, at(fake))
+    registries.new_cycle()
+    with pytest.raises(NotFound, match="is not there"):
+        digest(registries, at(fake))
+
+
 def test_a_denial_is_learnt_from_one_get(fake: FakeRegistry, registries: Registries) -> None:
     denied = Behaviour(status=403, body=b'{"errors":[{"code":"DENIED","message":"requested access is denied"}]}')
     fake.behave("manifest_head", denied)
@@ -405,12 +428,13 @@ def test_an_empty_repository_has_no_tags(fake: FakeRegistry, registries: Registr
     assert registries.for_service(at(fake), ANYONE).tags(at(fake)) == ()
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"tags": "a"}', b"{}", b""])
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"tags": "a"}', b"{}", b"", NESTED, b'{"tags": NaN}'])
 def test_what_is_no_list_of_tags_is_an_error(body: bytes, fake: FakeRegistry, registries: Registries) -> None:
     fake.push(APP, "1.0")
     fake.behave("tags", Behaviour(body=body))
-    with pytest.raises(RegistryError, match="no list of tags"):
+    with pytest.raises(RegistryError, match="no list of tags") as error:
         registries.for_service(at(fake), ANYONE).tags(at(fake))
+    assert "login page or a proxy" in error.value.remedy
 
 
 # --------------------------------------------------------------------------------------------------------- build times
@@ -707,7 +731,7 @@ def test_a_broken_challenge_is_an_error(fake: FakeRegistry, registries: Registri
 
 
 @pytest.mark.parametrize(
-    "body", [b"<html>", b"{}", b'{"token": ""}', b'{"token": "a\\r\\nX: y"}', b"[]", b"x" * 100_000]
+    "body", [b"<html>", b"{}", b'{"token": ""}', b'{"token": "a\\r\\nX: y"}', b"[]", b"x" * 100_000, NESTED]
 )
 def test_a_token_server_that_talks_nonsense_is_an_error(
     body: bytes, fake: FakeRegistry, registries: Registries

@@ -64,6 +64,7 @@ class Aws:
     now: Callable[[], float] = time.time
     log: list[Call] = field(default_factory=list)
     _failures: list[_Failure] = field(default_factory=list)
+    _said: dict[str, bytes] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __enter__(self) -> Aws:
@@ -139,9 +140,15 @@ class Aws:
         with self._lock:
             self._failures.append(_Failure(operation, code, message, status, times))
 
+    def say(self, operation: str, body: bytes) -> None:
+        """Answer an operation with these bytes, and status 200."""
+        with self._lock:
+            self._said[operation] = body
+
     def well_behaved(self) -> None:
         with self._lock:
             self._failures.clear()
+            self._said.clear()
 
     # -------------------------------------------------------------------------------------------------------- its log
 
@@ -173,7 +180,7 @@ class Aws:
                 answer = self._page(answer, arguments)
             if status == 200 and operation == "GetAuthorizationToken" and self.token_seconds is not None:
                 answer["authorizationData"][0]["expiresAt"] = self.now() + self.token_seconds
-        data = json.dumps(answer).encode()
+        data = self._said.get(operation) or json.dumps(answer).encode()
         headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(data)))]
         start_response(f"{status} -", headers)
         return [data]

@@ -100,8 +100,8 @@ class FakeGoogle:
         }
         return self._written(name, {key: value for key, value in info.items() if value is not None})
 
-    def federation_file(self) -> Path:
-        """An external account whose own token lies in a file."""
+    def federation_file(self, **changed: object) -> Path:
+        """An external account whose own token lies in a file, unless its source says otherwise."""
         subject = self.folder / "subject"
         subject.write_text("the token of another cloud")
         info = {
@@ -109,7 +109,7 @@ class FakeGoogle:
             "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
             "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
             "token_url": f"http://{self.host}/sts",
-            "credential_source": {"file": str(subject)},
+            "credential_source": {"file": str(subject), **changed},
         }
         return self._written("federation.json", info)
 

@@ -90,12 +90,21 @@ def test_a_key_for_a_part_of_a_registry_is_not_for_all_of_it(tmp_path: Path) -> 
     assert logins(tmp_path).find("r.example", NOTHING).credential is None
 
 
-@pytest.mark.parametrize("config", ["not json", "[]", '{"auths": {"r.example": {"auth": "????"}}}'])
+@pytest.mark.parametrize("config", ["not json", "[]", "[" * 100_000, '{"auths": {"r.example": {"auth": "????"}}}'])
 def test_a_config_that_cannot_be_used_means_anonymous_and_is_named(tmp_path: Path, config: str) -> None:
     write(tmp_path, config)
     login = logins(tmp_path).find("r.example", NOTHING)
     assert login.credential is None
     assert "config.json" in login.problem
+
+
+def test_a_helper_that_prints_nested_json_is_named_and_harms_nobody(tmp_path: Path, helper: Path) -> None:
+    install(helper, "deep", "head -c 100000 /dev/zero | tr '\\0' '['")
+    write(tmp_path, {"credsStore": "deep"})
+    login = logins(tmp_path).find("r.example", NOTHING)
+    assert (login.credential, login.problem) == (
+        None, "docker-credential-deep printed something that is not its protocol's JSON"
+    )  # fmt: skip
 
 
 def test_an_auth_without_colon_does_not_show_in_its_problem(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ token server refused a credential it is not offered again for ten minutes: Docke
 from __future__ import annotations
 
 import base64
-import json
 import threading
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping
@@ -18,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from updater_core import protocols
+from updater_core import foreign_json, protocols
 from updater_core.errors import AuthFailed, RegistryError
 from updater_core.models import Credential, Secret
 from updater_core.registries import challenge as challenges
@@ -296,12 +295,13 @@ class Tokens:
     def _read(self, access: Access, answer: Answer) -> tuple[str, float]:
         host = urlsplit(answer.url).netloc
         try:
-            body = json.loads(answer.body)
+            body = foreign_json.read(answer.body)
             token = body.get("token") or body.get("access_token")
         except (ValueError, AttributeError):
             body, token = {}, None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
-            raise RegistryError(access.host, f"{access.repository}: the token server {host} answered without a token")
+            message = f"{access.repository}: the token server {host} answered without a token"
+            raise RegistryError(access.host, message, foreign_json.IN_THE_WAY)
         return token, self._clock.monotonic() + lifetime_seconds(body, self._clock.now()) - EARLY_SECONDS
 
 

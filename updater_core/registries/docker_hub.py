@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from updater_core import foreign_json
 from updater_core.errors import RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
 from updater_core.reference import HUB
@@ -47,7 +48,7 @@ def _first_url(api: Access) -> str:
 
 
 def _read(url: str, answer: Answer) -> Page:
-    body = json.loads(answer.body)
+    body = foreign_json.read(answer.body)
     tags = tuple(tag for row in rows_of(body["results"]) for tag in _tag(row))
     return Page(tags, following(url, _next(body.get("next"))))
 
@@ -118,7 +119,8 @@ def _log_in(session: Session, api: Access, credential: Credential) -> str:
         raise api.refusal(f"it refuses the login as {credential.username}", remedy)
     token = _field(answer.body, "access_token")
     if answer.status != 200 or not token or not token.isascii() or not token.isprintable():
-        raise RegistryError(api.host, f"{api.repository}: it gives no token (status {answer.status})")
+        message = f"{api.repository}: it gives no token (status {answer.status})"
+        raise RegistryError(api.host, message, foreign_json.IN_THE_WAY)
     session.passes.keep(_pass_key(api), token, _end(token, session.clock.now()))
     return token
 
@@ -129,7 +131,7 @@ def _can_log_in(api: Access) -> bool:
 
 def _field(body: bytes, key: str) -> str:
     try:
-        value = json.loads(body)[key]
+        value = foreign_json.read(body)[key]
     except (ValueError, KeyError, TypeError):
         return ""
     return value if isinstance(value, str) else ""

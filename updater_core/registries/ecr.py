@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from updater_core import protocols
+from updater_core import foreign_json, protocols
 from updater_core.errors import AuthFailed, RateLimited, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
 from updater_core.reference import is_digest, is_tag, with_default_tag
@@ -227,7 +227,7 @@ def _known(details: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     for detail in details:
         digest = detail.get("imageDigest")
         if isinstance(digest, str) and is_digest(digest):
-            known |= dict.fromkeys([digest, *detail.get("imageTags", ())], digest)
+            known |= dict.fromkeys([digest, *_names(detail)], digest)
     return known
 
 
@@ -248,7 +248,7 @@ def _pages(api: EcrApi, repository: Repository) -> Iterable[Iterable[Mapping[str
             raise _incomplete(repository, f"page {len(seen) + 1}: {error}") from error
         yield _details(page, repository)
         following = page.get("nextToken")
-        if not following:
+        if not isinstance(following, str) or not following:
             return
         if following in seen:
             break
@@ -261,8 +261,8 @@ def _details(page: Mapping[str, Any], repository: Repository) -> Sequence[Mappin
     """The images of an answer; a page of somebody else's (a proxy's, a portal's) must not pass for an empty one."""
     details = page.get("imageDetails")
     if not isinstance(details, list):
-        remedy = "is there a login page or a proxy in the way?"
-        raise RegistryError(repository.domain, f"{repository.name}: the answer is no list of images", remedy)
+        message = f"{repository.name}: the answer is no list of images"
+        raise RegistryError(repository.domain, message, foreign_json.IN_THE_WAY)
     return details
 
 
@@ -270,8 +270,18 @@ def _tags(details: Iterable[Mapping[str, Any]]) -> Iterable[Tag]:
     for detail in details:
         digest, moment = detail.get("imageDigest"), detail.get("imagePushedAt")
         if isinstance(digest, str) and is_digest(digest):
-            pushed_at = moment.astimezone(UTC) if isinstance(moment, datetime) else None
-            yield from (Tag(name, digest, pushed_at) for name in detail.get("imageTags", ()) if is_tag(name))
+            yield from (Tag(name, digest, _in_utc(moment)) for name in _names(detail) if is_tag(name))
+
+
+def _names(detail: Mapping[str, Any]) -> list[str]:
+    return [name for name in detail.get("imageTags") or () if isinstance(name, str)]
+
+
+def _in_utc(moment: object) -> datetime | None:
+    try:
+        return moment.astimezone(UTC) if isinstance(moment, datetime) else None
+    except OverflowError:  # the last hours of the year 9999
+        return None
 
 
 def _incomplete(repository: Repository, why: str) -> RegistryError:

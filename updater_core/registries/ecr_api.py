@@ -9,7 +9,6 @@ question. Tokens for the registry's own protocol are good for twelve hours at an
 from __future__ import annotations
 
 import base64
-import binascii
 import ssl
 import threading
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from updater_core import foreign_json
 from updater_core.errors import AuthFailed, NotFound, RegistryError
 from updater_core.models import Credential, RegistrySettings, Secret
 from updater_core.registries import ecr_faults
@@ -28,6 +28,9 @@ from updater_core.registries.session import Session
 MOST_AT_ONCE = 8
 MOST_TRIES, CONNECT_SECONDS, READ_SECONDS = 5, 5, 20
 _KINDS = {"DescribeImages": "ecr_describe", "GetAuthorizationToken": "ecr_token"}
+_OUR_NAMES = (ecr_faults.OddCredentials, ecr_faults.OddAnswer)
+# What falls out of botocore where something is not what it takes for granted (RecursionError is a RuntimeError).
+_ODD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
 _DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -102,6 +105,7 @@ class EcrApi:
         self._lock = threading.Lock()
         self._token_lock = threading.Lock()
         self._client: Any = None
+        self._credentials: Any = None
         self._token: _Token | None = None
         self._trouble: tuple[object, Fault] | None = None
 
@@ -118,9 +122,9 @@ class EcrApi:
         """botocore's client, made when first needed; may raise what botocore raises."""
         with self._lock:
             if self._client is None:
-                client = _new_client(self._endpoint)
+                client, credentials = _new_client(self._endpoint)
                 client.meta.events.register(f"response-received.{self._endpoint.service}", self._count)
-                self._client = client
+                self._client, self._credentials = client, credentials
             return self._client
 
     def prepare(self, repository: Repository) -> None:
@@ -161,12 +165,13 @@ class EcrApi:
             data = data[0] if isinstance(data, list) else data  # ecr-public has exactly one
             username, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
             expires_at = data["expiresAt"]
-        except (KeyError, IndexError, TypeError, binascii.Error, UnicodeDecodeError):
+            renew_at = now + (expires_at - now) / 2
+        except (LookupError, TypeError, ValueError):
             username = password = ""
-            expires_at = now
         if not username or not password:
-            raise RegistryError(repository.domain, f"{repository.name}: AWS answered without a token")
-        return _Token(Credential(username, Secret(password)), now + (expires_at - now) / 2, expires_at)
+            message = f"{repository.name}: AWS answered without a token"
+            raise RegistryError(repository.domain, message, foreign_json.IN_THE_WAY)
+        return _Token(Credential(username, Secret(password)), renew_at, expires_at)
 
     def _guarded(self, repository: Repository, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask, and put what goes wrong into our words. After trouble with the account nothing more is asked in this
@@ -174,17 +179,40 @@ class EcrApi:
         self._refuse_if_in_trouble(repository)
         from_botocore = _botocore_errors()
         try:
-            client = self.client()
+            client = self._ready_client(from_botocore)
             self._session.transport.refuse_if_resting(self._host())
-            if not operation:
-                return {}
-            with self._slots:
-                answer: Mapping[str, Any] = getattr(client, _snake(operation))(**arguments)
-            return answer
+            return self._call(client, operation, arguments, from_botocore) if operation else {}
         except RegistryError:
             raise
         except from_botocore as error:
             raise self._error(error, repository, operation) from None  # its traceback may hold what is signed
+
+    def _ready_client(self, from_botocore: tuple[type[Exception], ...]) -> Any:
+        """The client with credentials in hand. What gives those is asked here and not when a question is signed, so
+        that its nonsense is not taken for the answer's."""
+        try:
+            client = self.client()
+            credentials = self._credentials
+            frozen = credentials.get_frozen_credentials() if credentials else ()
+            if not all(isinstance(part, str | None) for part in frozen):
+                raise ecr_faults.OddCredentials("not a text")
+            return client
+        except from_botocore:
+            raise
+        except _ODD as error:
+            raise ecr_faults.OddCredentials(type(error).__name__) from None
+
+    def _call(
+        self, client: Any, operation: str, arguments: Mapping[str, Any], from_botocore: tuple[type[Exception], ...]
+    ) -> Mapping[str, Any]:
+        try:
+            with self._slots:
+                answer: Mapping[str, Any] = getattr(client, _snake(operation))(**arguments)
+            return answer
+        except from_botocore:
+            raise
+        except _ODD as error:
+            raise ecr_faults.OddAnswer(type(error).__name__) from None
 
     def _error(self, error: Exception, repository: Repository, operation: str) -> RegistryError:
         if ecr_faults.is_image_missing(error):
@@ -224,7 +252,8 @@ class EcrApi:
         self._session.transport.count(self._host(), _KINDS.get(operation, "ecr_other"), result)
 
 
-def _new_client(endpoint: Endpoint) -> Any:
+def _new_client(endpoint: Endpoint) -> tuple[Any, Any]:
+    """The client, and what gives it credentials (None where nothing does)."""
     import boto3  # a third of a second and 20 MB, for those who have an image at ECR
     import botocore.session
     from botocore.config import Config
@@ -245,7 +274,7 @@ def _new_client(endpoint: Endpoint) -> Any:
     )
     verify = core.get_config_variable("ca_bundle") or _system_authorities()
     session = boto3.Session(botocore_session=core, region_name=endpoint.region)
-    return session.client(endpoint.service, config=config, verify=verify)
+    return session.client(endpoint.service, config=config, verify=verify), core.get_credentials()
 
 
 def _system_authorities() -> str | None:
@@ -255,13 +284,13 @@ def _system_authorities() -> str | None:
 
 
 def _botocore_errors() -> tuple[type[Exception], ...]:
-    """What a call may raise. OSError and ValueError fall out of botocore where a token file or a program that should
-    print credentials is not what it should be."""
+    """What a call may raise and we know; OSError falls out of botocore where a token file, or a program that should
+    print credentials, is not there."""
     try:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        return ImportError, OSError, ValueError
-    return BotoCoreError, ClientError, ImportError, OSError, ValueError
+        return ImportError, OSError, *_OUR_NAMES
+    return BotoCoreError, ClientError, ImportError, OSError, *_OUR_NAMES
 
 
 def _snake(operation: str) -> str:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from updater_core import foreign_json
 from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
 
 _MOST_QUOTED = 200
@@ -62,6 +63,15 @@ class Fault:
         if self.kind is RateLimited:
             return RateLimited(domain, message, retry_at, self.remedy)
         return self.kind(domain, message, self.remedy)
+
+
+class OddCredentials(Exception):
+    """What should give credentials (a program, a file, a cache of AWS) gave something else. `args[0]`: what fell out of
+    botocore, by its name alone, for its text may quote them."""
+
+
+class OddAnswer(Exception):
+    """An answer that botocore cannot take apart; `args[0]` is as above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +167,12 @@ def _bad_signature(error: Exception, code: str, asked: Asked) -> Fault:
 
 def _unanswered(error: Exception, asked: Asked) -> Fault:
     names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, OddCredentials):
+        remedy = "check ~/.aws/config; try `aws sts get-caller-identity` as the updater's user"
+        return _login(f"{asked.who}: what should give its credentials gives something else ({error})", remedy)
+    if isinstance(error, OddAnswer):
+        words = f"{asked.action} in {asked.region}: the answer cannot be read ({error})"
+        return Fault(RegistryError, words, foreign_json.IN_THE_WAY)
     if names & {"NoCredentialsError", "PartialCredentialsError"}:
         lack = "no AWS credentials were found" if "NoCredentialsError" in names else "half of an AWS key is missing"
         remedy = (

@@ -6,10 +6,10 @@ pull (gitlab-org/container-registry, docs/spec/gitlab/api.md). A tag is publishe
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
+from updater_core import foreign_json
 from updater_core.models import ImageRef, RegistrySettings
 from updater_core.registries.auth import Access
 from updater_core.registries.oci import OciRegistry, next_link
@@ -34,7 +34,7 @@ def _ask(session: Session, access: Access, request: Request) -> Answer:
 
 
 def _read(url: str, answer: Answer) -> Page:
-    rows = rows_of(json.loads(answer.body))
+    rows = rows_of(foreign_json.read(answer.body))
     tags = tuple(tag for row in rows for tag in tag_of(row.get("name"), row.get("digest"), _published(row)))
     return Page(tags, following(url, next_link(answer.headers.get("link", ""))))
 

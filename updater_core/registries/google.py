@@ -14,13 +14,13 @@ none; where the two differ, a refusal says so. It is sent nowhere: no registry r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from updater_core import foreign_json
 from updater_core.errors import AuthFailed, RateLimited, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
 from updater_core.reference import is_digest, is_tag
@@ -226,12 +226,13 @@ def _page(session: Session, access: Access, url: str) -> tuple[Mapping[str, Any]
     if answer.status != 200:
         raise problem(access, answer, "tags")
     try:
-        page = json.loads(answer.body)
+        page = foreign_json.read(answer.body)
     except ValueError:
         page = None
     is_list = isinstance(page, dict) and ("tags" in page or isinstance(page.get("manifest"), dict))
     if not is_list or not isinstance(page.get("tags", []), list | None):
-        raise RegistryError(access.host, f"{access.repository}: it answered with something that is no list of tags")
+        message = f"{access.repository}: it answered with something that is no list of tags"
+        raise RegistryError(access.host, message, foreign_json.IN_THE_WAY)
     target = next_link(answer.headers.get("link", ""))
     following = urljoin(url, target) if target else None
     if following and not same_origin(following, access.base):

@@ -8,7 +8,6 @@ used: that may run `gcloud`, and probes the metadata server for ten seconds on a
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from updater_core import protocols
+from updater_core import foreign_json, protocols
 from updater_core.errors import AuthFailed
 from updater_core.models import Credential, Secret
 from updater_core.registries.auth import Access
@@ -35,6 +34,9 @@ PROBE_LIMITS = Limits(connect_seconds=1.0, read_seconds=1.0, whole_seconds=2.0)
 
 _SECRET_LIKE = re.compile(r"[A-Za-z0-9_+/=.-]{60,}")
 _CLOCK = re.compile(r"reasonable timeframe|\biat\b|\bexp\b|clock", re.IGNORECASE)
+
+# RecursionError is a RuntimeError, OverflowError an ArithmeticError.
+_ODD = (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
 
 Load = Callable[[Callable[..., Any]], Any]
 
@@ -113,11 +115,14 @@ class Identity:
 
         try:
             self._credentials.refresh(self._ask)
-        except (GoogleAuthError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except GoogleAuthError as error:
             why, remedy = _refusal(error, self.name, self.source)
             self._refusal = (why, remedy, self._clock.monotonic() + REFUSED_SECONDS)
             raise _Unusable(why, remedy) from None
-        if not isinstance(self._credentials.token, str) or not self._credentials.token.isprintable():
+        except _ODD as error:
+            raise _odd(error, self.source) from None
+        token = self._credentials.token
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise _Unusable("Google's token server answered without a token", "is there a proxy in the way?")
         self._renewed_at = self._clock.monotonic()
 
@@ -211,9 +216,9 @@ def _read(path: str) -> Mapping[str, Any]:
     except OSError as error:
         raise _Unusable(f"the key file {path} cannot be read: {error.strerror}", remedy) from None
     try:
-        info = json.loads(text)
-    except ValueError:  # the error itself would quote the file
-        raise _Unusable(f"the key file {path} is not JSON", remedy) from None
+        info = foreign_json.read(text)
+    except ValueError as error:
+        raise _Unusable(f"the key file {path} cannot be used: {error}", remedy) from None
     if not isinstance(info, dict):
         raise _Unusable(f"the key file {path} holds no JSON object", remedy)
     return info
@@ -252,9 +257,18 @@ def _made(path: str, make: Callable[[], Any]) -> Any:
 
     try:
         return make()
-    except (GoogleAuthError, ValueError, KeyError, TypeError, AttributeError):  # their texts may quote the file
+    except (GoogleAuthError, *_ODD):  # their texts may quote the file
         remedy = "create a new key in Google Cloud and put it there whole"
         raise _Unusable(f"the key file {path} lacks a field, or its key is damaged", remedy) from None
+
+
+def _odd(error: Exception, source: str) -> _Unusable:
+    """What fell out of google-auth where a file or an answer is not what it takes for granted, by its name alone."""
+    if isinstance(error, OSError):
+        why = f"{source} names {error.filename}, which cannot be read: {error.strerror}"
+        return _Unusable(why, "correct its credential_source, or put a readable file there")
+    why = f"with {source} no token is to be had: something on the way is not what it should be ({type(error).__name__})"
+    return _Unusable(why, f"check the credential_source and the addresses of {source}; {foreign_json.IN_THE_WAY}")
 
 
 def _refusal(error: Exception, name: str, source: str) -> tuple[str, str]:

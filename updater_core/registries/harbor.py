@@ -7,12 +7,12 @@ that whoever lists its tags knows it without a further question. `GET /api/v2.0/
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from updater_core import foreign_json
 from updater_core.models import ImageRef, RegistrySettings, Tag
 from updater_core.registries.auth import Access, basic_header
 from updater_core.registries.oci import OciRegistry, next_link
@@ -56,7 +56,7 @@ def _ask(session: Session, access: Access, request: Request) -> Answer:
 
 
 def _read(url: str, answer: Answer) -> Page:
-    tags = tuple(tag for row in rows_of(json.loads(answer.body)) for tag in _tags(row))
+    tags = tuple(tag for row in rows_of(foreign_json.read(answer.body)) for tag in _tags(row))
     return Page(tags, following(url, next_link(answer.headers.get("link", ""))))
 
 

@@ -7,10 +7,11 @@ Media types and the index are those of https://github.com/opencontainers/image-s
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from updater_core import foreign_json
 
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 IMAGES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
@@ -35,7 +36,7 @@ def is_manifest(media_type: str) -> bool:
 def read(body: bytes, media_type: str) -> Mapping[str, Any]:
     """The manifest in a body; raise ValueError with the reason where it is none: no login page gets a digest."""
     try:
-        manifest = json.loads(body)
+        manifest = foreign_json.read(body)
     except ValueError:
         raise ValueError(f"it is not JSON but {_shown(media_type)}") from None
     if not isinstance(manifest, dict) or not (

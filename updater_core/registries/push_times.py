@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from updater_core import foreign_json
 from updater_core.errors import AuthFailed, RateLimited, RegistryError
 from updater_core.models import Credential, ImageRef, Tag
 from updater_core.reference import is_digest, is_tag
@@ -142,7 +143,8 @@ class TimedRegistry:
         try:
             page = self.api.read(url, answer)
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise RegistryError(access.host, f"{access.repository}: its answer is no list of tags") from None
+            message = f"{access.repository}: its answer is no list of tags"
+            raise RegistryError(access.host, message, foreign_json.IN_THE_WAY) from None
         if page.next_url and not same_origin(page.next_url, access.base):
             raise _incomplete(access, f"it goes on at {urlsplit(page.next_url).netloc}")
         return page

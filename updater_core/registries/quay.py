@@ -7,12 +7,12 @@ nothing is sent there but the question.
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from updater_core import foreign_json
 from updater_core.models import ImageRef, RegistrySettings
 from updater_core.registries.auth import Access
 from updater_core.registries.oci import OciRegistry
@@ -35,7 +35,7 @@ def _ask(session: Session, _: Access, request: Request) -> Answer:
 
 
 def _read(url: str, answer: Answer) -> Page:
-    body = json.loads(answer.body)
+    body = foreign_json.read(answer.body)
     rows = rows_of(body["tags"])
     tags = tuple(tag for row in rows for tag in tag_of(row.get("name"), row.get("manifest_digest"), _since(row)))
     page, number = url.rpartition("=")[::2]
