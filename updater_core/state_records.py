@@ -145,6 +145,7 @@ _NOT_KNOWN = {
     Reason.AUTH_ERROR,
     Reason.NOT_FOUND,
     Reason.LISTING_INCOMPLETE,
+    Reason.PATTERN_TOO_SLOW,
     Reason.ENGINE_ERROR,
     Reason.COMPOSE_ERROR,
     Reason.STATE_ERROR,
