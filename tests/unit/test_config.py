@@ -486,6 +486,41 @@ def test_no_problem_shows_a_webhooks_address(url: str) -> None:
     assert found == "WEBHOOK_URL: it is not a web address; write one such as https://example.com/hook"
 
 
+@pytest.mark.parametrize(
+    ("raw", "key", "expected"),
+    [
+        (entry(image="https://me:hunter2@ghcr.io/acme/web:1"), "services[0].image", "one such as nginx:1.27"),
+        (entry(image="me:hunter2@ghcr.io/acme/web:1"), "services[0].image", "one such as nginx:1.27"),
+        (entry(registry_config="me:hunter2"), "services[0].registry_config", "an object with the registry's keys"),
+        (entry(registry_config=["me:hunter2"]), "services[0].registry_config", "an object with the registry's keys"),
+        (entry(registry_config={"me:hunter2": ""}), "services[0].registry_config.(a key)", "take it out"),
+        (entry(registry_config={"token_realm_hosts": "https://me:hunter2@a.example"}),
+         "services[0].registry_config.token_realm_hosts", "neither scheme nor path"),
+        (entry(registry_config={"insecure_http": "hunter2"}), "services[0].registry_config.insecure_http", "true or"),
+        (entry(compose_service="https://me:hunter2@h"), "services[0].compose_service", "under `services:`"),
+        (entry(tag_pattern="https://me:hunter2@h/*"), "services[0].tag_pattern", "one such as staging-*"),
+        ("https://me:hunter2@ghcr.io", "services[0]", "write {…}"),
+    ],
+)  # fmt: skip
+def test_no_problem_shows_a_login_that_stands_in_the_wrong_place(raw: Any, key: str, expected: str) -> None:
+    found = only(problems(document(raw)))
+    assert found.startswith(f"{key}: ")
+    assert expected in found
+    assert "hunter2" not in found
+
+
+@pytest.mark.parametrize("key", [field.key for field in FIELDS if field.where == "service"])
+@pytest.mark.parametrize("value", ["%" * 10_000, ["% " * 5_000], "a/" * 5_000, "é, " * 3_000 + "'"])
+def test_a_value_that_is_long_is_cut_in_every_message(key: str, value: Any) -> None:
+    for found in problems(document(entry(**{key: value}))):
+        assert len(found) < 500, found[:200]
+        assert "; " in found
+
+
+def test_a_pinned_digest_is_no_login_and_its_mistake_is_shown() -> None:
+    assert "'sha256:abc' is not a digest" in only(problems(document(entry(image="acme/web:1@sha256:abc"))))
+
+
 def test_no_secret_shows_in_the_configuration() -> None:
     secrets = {field.key: "https://hunter2" for field in FIELDS if field.kind.secret and field.where == TOP}
     keys = {field.key: "hunter2" for field in FIELDS if field.kind.secret and field.where == REGISTRY}
