@@ -30,7 +30,11 @@ _ARTEFACT_PREFIX = "sha256-"
 _ARTEFACT_SUFFIXES = (".sig", ".att", ".sbom")
 
 _TAG_CHARACTERS = re.compile(r"[0-9A-Za-z_.-]*")
-_GLOB_CHARACTERS = re.compile(r"(?:[0-9A-Za-z_.*?-]|\[[!]?\]?[^\]]*\])+")
+_GLOB_PIECE = re.compile(
+    r"\[!?+\]?+[^\]]*+\]|[0-9A-Za-z_.*?-]"
+)  # a set in brackets as fnmatch reads it, or a character
+_LONGEST_TAG = 128
+_ALL_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.-"
 _DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -109,9 +113,21 @@ def check_tag_pattern(text: str) -> str | None:
     """A sentence on what is wrong with a `tag_pattern`, or None."""
     if not text:
         return "an empty pattern matches no tag; write a glob such as staging-*"
-    if not _GLOB_CHARACTERS.fullmatch(text):
+    pieces = _GLOB_PIECE.findall(text)
+    if "".join(pieces) != text:
         return f"{text!r} matches no tag; write a glob on the tag alone, such as staging-* or build-[0-9]*"
+    empty = next((piece for piece in pieces if piece[0] == "[" and not _means_something(piece)), None)
+    if empty:
+        return f"{text!r} matches no tag, for nothing is in {empty}; write the lower end of a range first, as in [0-9]"
+    shortest = sum(piece != "*" for piece in pieces)
+    if pieces[0] in ".-" or shortest > _LONGEST_TAG:
+        return f"{text!r} matches no tag; a tag has at most {_LONGEST_TAG} characters, '.' and '-' not in front"
     return None
+
+
+def _means_something(piece: str) -> bool:
+    """Whether a set in brackets takes any character that a tag can hold."""
+    return re.search(fnmatch.translate(f"*{piece}*"), _ALL_CHARACTERS) is not None
 
 
 def check_tag_regex(text: str) -> str | None:

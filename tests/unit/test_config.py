@@ -272,6 +272,13 @@ WRONG_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"compose_service": "a b"}, "compose_service"),
     ({"compose_service": ...}, "compose_service"),
     ({"compose_project": "Blue"}, "compose_project"),
+    ({"compose_file": "/srv/\ud800.yml"}, "compose_file"),
+    ({"image": "registry.example:65536/app:1"}, "image"),
+    ({"image": "registry.example:0/app:1"}, "image"),
+    ({"image": "[:::::]/app:1"}, "image"),
+    ({"image": "256.1.1.1/app:1"}, "image"),
+    ({"tag_pattern": "[z-a]*"}, "tag_pattern"),
+    ({"tag_pattern": "a*", "tag_exclude": ["[z-a]*"]}, "tag_exclude"),
     ({"registry_type": "artifactory"}, "registry_type"),
     ({"registry_config": []}, "registry_config"),
     ({"enabled": 1}, "enabled"),
@@ -296,6 +303,8 @@ WRONG_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"pause_updates": "2"}, "pause_updates"),
     ({"registry_config": {"password": 5, "username": "u"}}, "registry_config.password"),
     ({"registry_config": {"token_realm_hosts": "https://a"}}, "registry_config.token_realm_hosts"),
+    ({"registry_config": {"token_realm_hosts": "a.example:65536"}}, "registry_config.token_realm_hosts"),
+    ({"registry_config": {"username": "u", "password": "\ud800"}}, "registry_config.password"),
 ]
 
 
@@ -314,6 +323,9 @@ def test_a_wrong_value_of_a_service_is_one_problem_with_its_path_and_a_remedy(mo
         ("log_level", "LOUD"), ("log_format", "xml"), ("log_file", ""), ("state_backups", -1), ("state_backups", 1.5),
         ("metrics_port", 0), ("metrics_port", 65536), ("metrics_port", "http"), ("metrics_host", "a b"),
         ("webhook_url", "ftp://example.com"), ("webhook_url", "https://"), ("webhook_secret", ""),
+        ("webhook_url", "http://a:0/"), ("webhook_url", "http://a:65536/"), ("webhook_secret", "\ud800"),
+        ("metrics_host", "::::"), ("metrics_host", "256.1.1.1"), ("metrics_host", "a..b"),
+        ("metrics_host", "fe80::1%e"),
         ("timezone", "Mars"), ("timezone", "../etc/passwd"), ("maintenance_window", "02:00"), ("services", {}),
     ],
 )  # fmt: skip
@@ -548,6 +560,26 @@ def test_any_document_is_a_configuration_or_a_list_of_problems(raw: Any, entries
         for problem in problems(whole, {"A": "a"}):
             assert ": " in problem
             assert "\n" not in problem
+
+
+HOSTILE = st.one_of(
+    st.sampled_from(["[z-a]*", "(a+)+$", "(a{999}){999}", "a:65536/b:1", "http://[::1", "\ud800", "\0", "${"]),
+    st.text(st.characters(), max_size=40), JSON,
+)  # fmt: skip
+
+
+@given(st.sampled_from([field for field in FIELDS if field.key != "services"]), HOSTILE)
+def test_any_value_of_any_key_is_taken_or_told_in_short_lines_with_the_key_and_a_remedy(
+    field: Field, value: Any
+) -> None:
+    wrong = {field.key: value}
+    inner = {"registry_config": wrong} if field.where == REGISTRY else {} if field.where == TOP else wrong
+    for problem in problems(document(entry(**inner), **(wrong if field.where == TOP else {}))):
+        where, _, words = problem.partition(": ")
+        assert where
+        assert "; " in words
+        assert len(problem) < 600
+        assert "\n" not in problem
 
 
 # --------------------------------------------------------------------------------------------------------------- files

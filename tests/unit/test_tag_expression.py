@@ -78,5 +78,10 @@ def test_what_python_does_not_know_and_what_would_burst_is_refused(expression: s
     assert told in (problem(expression) or "accepted")
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_a_later_python_may_read_otherwise_is_taken_without_a_warning() -> None:
+    assert problem("[[a-z]+|later") is None
+
+
 def test_long_identifiers_are_no_burst() -> None:
     assert problem(r"[a-f0-9]{8}-(?:[a-f0-9]{4}-){3}[a-f0-9]{12}-[a-f0-9]{40}-[a-f0-9]{64}") is None
