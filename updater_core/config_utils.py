@@ -93,6 +93,8 @@ def _file_text(path: Path, remedy: str) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: not UTF-8 text; save it as UTF-8"]) from None
+    except PermissionError as error:
+        raise ConfigError([f"{path}: {error.strerror}; run it with sudo, or let your user into its group"]) from error
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror or error}; {remedy}"]) from error
 

@@ -603,6 +603,32 @@ def test_the_state_is_kept_here_where_its_place_is_not_writable(
     assert state_utils.resolve_state_path(tmp_path / "new" / "state.json") == (tmp_path / "new" / "state.json", None)
 
 
+def test_a_state_that_may_not_be_written_is_looked_at_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there, here = tmp_path / "own" / "state.json", tmp_path / "updater_state.json"
+    for path in (there, here):
+        path.parent.mkdir(exist_ok=True)
+        state_utils.save(full_state(), path, 0, None, NOW)
+    assert state_utils.look(there, None) == (there, state_utils.Loaded(replace(full_state(), saved_at=NOW)))
+    (tmp_path / "file").write_bytes(b"")  # in which no state can be written, so it is kept here
+    assert state_utils.look(tmp_path / "file" / "state.json", None)[0] == here
+    assert state_utils.look(tmp_path / "none" / "state.json", None) == (
+        tmp_path / "none" / "state.json",
+        state_utils.Loaded(State()),
+    )
+
+
+def test_a_state_that_cannot_be_read_is_no_empty_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    state_utils.save(full_state(), tmp_path / "updater_state.json", 0, None, NOW)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StateError, match=f"STATE_FILE: .*{tmp_path / 'folder'} cannot be read") as caught:
+        state_utils.look(tmp_path / "folder", None)  # a folder stands there: no user can read it as a file
+    assert "sudo" in caught.value.remedy
+
+
 def test_codec_round_trips_the_whole_state() -> None:
     state = replace(full_state(), saved_at=NOW)
     assert decode(State, json.loads(json.dumps(encode(state)))) == state
