@@ -108,9 +108,9 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     for note in logging_utils.set_up(config.settings, sys.stderr):
         LOG.warning(note)
     if options.retry:
-        return _ask(config, clock, mailbox.Request(owner.RETRY, options.retry))
+        return _ask(config, clock, mailbox.Request(owner.RETRY, options.retry, clock.now()))
     if options.rollback:
-        return _ask(config, clock, mailbox.Request(owner.ROLLBACK, options.rollback))
+        return _ask(config, clock, mailbox.Request(owner.ROLLBACK, options.rollback, clock.now()))
     if options.once:
         return _once(config, clock, options.service)
     return _serve(config, clock, environment, options.service)

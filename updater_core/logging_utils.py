@@ -50,6 +50,7 @@ class LogEvent(StrEnum):
     ROLLBACK_FAILED = "rollback_failed"
     RECOVERED = "recovered"
     QUARANTINE_LIFTED = "quarantine_lifted"
+    REQUEST_DROPPED = "request_dropped"
     STATE_RESTORED = "state_restored"
     STATE_ELSEWHERE = "state_elsewhere"
     STATE_NOT_SAVED = "state_not_saved"

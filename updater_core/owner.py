@@ -47,16 +47,25 @@ def roll_back(world: World, service: ServiceConfig) -> Outcome | Hold:
 
 
 def take_requests(world: World) -> None:
-    """Carry out what was left for the daemon; a request that fails is said and stops no other."""
+    """Carry out what was left for the daemon; a request that fails, is old, or names nobody is said and stops no
+    other."""
     for request in mailbox.take(world.folder / mailbox.FOLDER):
         service = next((s for s in world.config.services if s.name == request.service), None)
-        if service is None:
+        if service is None or request.is_old(world.clock.now()):
+            _drop(request, is_known=service is not None)
             continue
         try:
             carry_out(world, service, request.kind)
         except UpdaterError as error:
             text = f"{request.kind} could not be carried out: {error} ({error.remedy})"
             log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=service.name)
+
+
+def _drop(request: mailbox.Request, *, is_known: bool) -> None:
+    why = "more than 24 hours ago" if is_known else "of a service that is not configured"
+    text = f"--{request.kind} {request.service} of {request.at:%Y-%m-%d %H:%M} UTC is dropped: it was asked {why}"
+    remedy = "if you still want it, ask again" if is_known else "write the name as in the configuration"
+    log_event(LOG, logging.WARNING, LogEvent.REQUEST_DROPPED, f"{text} ({remedy})", service=request.service)
 
 
 def _retry(world: World, service: ServiceConfig) -> bool:
