@@ -191,7 +191,7 @@ def _held(service: ServiceState, hold: Hold) -> ServiceState:
         service = replace(_rested(service), announced=None)
         return _told(service, Status.UP_TO_DATE, hold.reason, hold.detail, hold.remedy)
     if hold.reason in _AFTERMATH and service.status in _TROUBLED:
-        return replace(service, remedy=hold.remedy or service.remedy)
+        return replace(service, remedy=service.remedy or hold.remedy)  # its own may name a file of the owner's
     return _told(service, Status.WAITING if available else Status.HELD, hold.reason, hold.detail, hold.remedy)
 
 
