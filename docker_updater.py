@@ -24,6 +24,7 @@ from updater_core import (
     notifiers,
     owner,
     report,
+    state_notes,
     state_utils,
 )
 from updater_core.check import check_all
@@ -121,8 +122,8 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 def _status(config: Config, options: argparse.Namespace) -> int:
     loaded = _read_state(config)
-    services = _chosen(config, options.service)
-    print((report.status_json if options.json else report.status_table)(services, loaded.state))
+    services, known = _chosen(config, options.service), state_notes.follow_names(loaded.state, config.services)
+    print((report.status_json if options.json else report.status_table)(services, known))
     return ALL_WELL
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from updater_core import cycle, mailbox, reference, state_records
+from updater_core import cycle, mailbox, reference, state_notes, state_records
 from updater_core.check import look_all
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
@@ -31,6 +31,7 @@ def carry_out(world: World, service: ServiceConfig, kind: str) -> bool:
 def roll_back(world: World, service: ServiceConfig) -> Outcome | Hold:
     """Go back to the image before the current one, and stay there until a newer one than the one left appears."""
     cycle.recover_open(world)
+    world.state = state_notes.follow_names(world.state, world.config.services)
     generations = state_records.service_of(world.state, service.name).generations
     if len(generations) < 2:
         return Hold(Reason.NO_CANDIDATE, f"no earlier image of {service.name} is remembered", "set its tag in the file")
@@ -69,6 +70,7 @@ def _drop(request: mailbox.Request, *, is_known: bool) -> None:
 
 
 def _retry(world: World, service: ServiceConfig) -> bool:
+    world.state = state_notes.follow_names(world.state, world.config.services)
     world.state = state_records.lift_quarantine(world.state, service.name)
     save(world)
     left = state_records.service_of(world.state, service.name).quarantine

@@ -111,6 +111,7 @@ class ServiceState:
     digest_seen: Mapping[str, datetime] = field(default_factory=dict)
     pushed: Mapping[str, datetime] = field(default_factory=dict)  # the current tag, by its registry's clock
     troubles: Mapping[str, datetime] = field(default_factory=dict)  # those told about, and when; see `news.turn_of`
+    unit: str = ""  # what it is besides its name; see `state_notes.unit_of`
 
     @property
     def is_frozen(self) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from updater_core import config_utils, mailbox, owner, state_records
+from updater_core import config_utils, mailbox, owner, state_notes, state_records
+from updater_core.check import check_all
 from updater_core.clock import SystemClock
 from updater_core.mailbox import Request
 from updater_core.models import Quarantined, Reason
@@ -71,3 +72,19 @@ def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
     assert list(mailbox.take(world.folder / mailbox.FOLDER)) == []
     assert [record.levelname for record in caplog.records] == (["WARNING"] if told else [])
     assert re.search(told or "", caplog.text)
+
+
+def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path) -> None:
+    service = {"name": "shop", "image": "a/b:1", "compose_file": "c.yml", "compose_service": "web"}
+    raw = {"services": [service], "state_file": str(tmp_path / "state.json")}
+    world = wire(config_utils.parse(raw, {}, str(tmp_path / "config.json")), SystemClock())
+    bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
+    unit = state_notes.unit_of(world.config.services[0])
+    world.state = State({"web": ServiceState(quarantine=(bad,), unit=unit, reference="a/b:1")})
+    mailbox.leave(world.folder / mailbox.FOLDER, Request("retry", "shop", world.clock.now()))
+    owner.take_requests(world)
+    assert world.state.services == {"shop": ServiceState(unit=unit, reference="a/b:1")}
+    world.state = State({"web": ServiceState(quarantine=(bad,), unit=unit)})
+    check_all(world)  # the engine may be there or not: the memory is kept either way
+    assert state_records.service_of(world.state, "shop").quarantine == (bad,)
+    assert list(world.state.services) == ["shop"]
