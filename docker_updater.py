@@ -24,6 +24,7 @@ from updater_core import (
     notifiers,
     owner,
     report,
+    state_notes,
     state_utils,
 )
 from updater_core.check import check_all
@@ -101,14 +102,16 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         return _notify_test(config, clock.now())
     if options.test or options.plan:
         logging.basicConfig(level=logging.ERROR, format="%(message)s")
+        if options.plan:
+            _read_state(config)  # a plan made without what is remembered would not be what happens
         world = wire(config, clock, is_reading=True)
         return _test(world, options.service) if options.test else _plan(world, options.service)
     for note in logging_utils.set_up(config.settings, sys.stderr):
         LOG.warning(note)
     if options.retry:
-        return _ask(config, clock, mailbox.Request(owner.RETRY, options.retry))
+        return _ask(config, clock, mailbox.Request(owner.RETRY, options.retry, clock.now()))
     if options.rollback:
-        return _ask(config, clock, mailbox.Request(owner.ROLLBACK, options.rollback))
+        return _ask(config, clock, mailbox.Request(owner.ROLLBACK, options.rollback, clock.now()))
     if options.once:
         return _once(config, clock, options.service)
     return _serve(config, clock, environment, options.service)
@@ -118,12 +121,22 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def _status(config: Config, options: argparse.Namespace) -> int:
-    settings = config.settings
-    path, _ = state_utils.resolve_state_path(Path(settings.state_file))
-    loaded = state_utils.peek(path, Path(settings.state_backup_dir) if settings.state_backup_dir else None)
-    services = _chosen(config, options.service)
-    print((report.status_json if options.json else report.status_table)(services, loaded.state))
+    loaded = _read_state(config)
+    services, known = _chosen(config, options.service), state_notes.follow_names(loaded.state, config.services)
+    print((report.status_json if options.json else report.status_table)(services, known))
     return ALL_WELL
+
+
+def _read_state(config: Config) -> state_utils.Loaded:
+    """The state, where it may not be written too; what is odd about it is said. StateError where it cannot be read."""
+    settings = config.settings
+    backups = Path(settings.state_backup_dir) if settings.state_backup_dir else None
+    path, loaded = state_utils.look(Path(settings.state_file), backups)
+    if path != Path(settings.state_file):
+        print(f"STATE_FILE: nothing is kept in {settings.state_file}; this is {path}", file=sys.stderr)
+    if loaded.problem:
+        print(loaded.problem, file=sys.stderr)
+    return loaded
 
 
 def _test(world: World, only: str | None) -> int:

@@ -36,6 +36,7 @@ class Checked:
 def check_all(world: World, only: str | None = None) -> tuple[Checked, ...]:
     """Look at every enabled service and choose for it; record the checks in the state (not yet on disk)."""
     world.registries.new_cycle()
+    world.state = state_notes.follow_names(world.state, world.config.services)
     services = [s for s in world.config.services if s.enabled and only in (None, s.name)]
     looked = look_all(world, services)
     chosen = _choose_all(world, looked)
@@ -43,6 +44,7 @@ def check_all(world: World, only: str | None = None) -> tuple[Checked, ...]:
     world.engine.forget_images(frozenset(container.image_id for some in in_use for container in some))
     checked = tuple(_remembering(world, one) for one in chosen if not _was_cut_short(one))
     _record_all(world, checked)
+    world.state = state_notes.follow_names(world.state, world.config.services)
     names = [service.name for service in world.config.services]
     keys = {service.image.key for service in world.config.services}
     for host, until in world.registries.rests().items():

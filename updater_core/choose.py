@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from time import thread_time
 
 from updater_core import reference, selection, state_notes
 from updater_core.causes import registry_reason
@@ -17,6 +18,7 @@ from updater_core.models import Ask, Clock, Decision, Hold, Observation, Reason,
 from updater_core.observe import Standing
 from updater_core.protocols import Registry
 from updater_core.state_records import State
+from updater_core.tag_expression import Patience, TooSlow
 from updater_core.tag_filter import Order, selector_of
 from updater_core.tag_order import Worked
 
@@ -44,13 +46,15 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Everything a choice looks at besides the registry. `platform` is the one whose build times count."""
+    """Everything a choice looks at besides the registry. `platform` is the one whose build times count,
+    `patience` what the owner's expressions may take in it."""
 
     service: ServiceConfig
     standing: Standing
     state: State
     platform: Callable[[], str]
     now: datetime
+    patience: Patience = field(default_factory=lambda: Patience(thread_time))
 
 
 def choose(question: Question, registry: Registry, known: Answers | None = None) -> Choice:
@@ -60,6 +64,8 @@ def choose(question: Question, registry: Registry, known: Answers | None = None)
     try:
         if answers.tags is None:
             _list_tags(question, registry, answers)
+    except TooSlow as error:
+        return Choice(selection.too_slow(error), answers)
     except RegistryError as error:
         return Choice(unknown(error, otherwise=Reason.LISTING_INCOMPLETE), answers)
     try:
@@ -101,7 +107,7 @@ def unknown(error: RegistryError, otherwise: Reason = Reason.REGISTRY_ERROR) -> 
 
 def _list_tags(question: Question, registry: Registry, answers: Answers) -> None:
     current, policy = question.standing.current, question.service.policy
-    selector = selector_of(policy)
+    selector = selector_of(policy, question.patience)
     if selector is None:
         return
     if selector.order is Order.PUSH:
@@ -119,7 +125,7 @@ def _list_tags(question: Question, registry: Registry, answers: Answers) -> None
 
 def _decide(question: Question, registry: Registry, answers: Answers) -> Decision:
     """`selection` says what it still needs; each question is one request, and the last answer is always a decision."""
-    service, current, worked = question.service, question.standing.current, Worked()
+    service, current, worked = question.service, question.standing.current, Worked(question.patience)
     while True:
         state = noted(question.state, question, answers)
         history = state_notes.history_of(state, service.name, current.key)

@@ -13,9 +13,8 @@ import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from updater_core import news, reference, schedule, selection
+from updater_core import addresses, news, reference, schedule, selection
 from updater_core.models import Bump, Mode, Secret
 
 Read = Callable[[Any], Any]
@@ -93,7 +92,16 @@ def _text(value: Any) -> str:
         raise ValueError("it is empty")
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise ValueError("it holds a control character or a line break")
-    return value
+    return _writable(value)
+
+
+def _writable(text: str) -> str:
+    """The text; ValueError where it holds half a character, which no file, path or request can take."""
+    try:
+        text.encode("utf-8", "surrogateescape")  # bytes of a variable that are no UTF-8 come as such
+    except UnicodeEncodeError:
+        raise ValueError("it holds half a character (such as \\ud800)") from None
+    return text
 
 
 def _secret(value: Any) -> Secret:
@@ -101,15 +109,7 @@ def _secret(value: Any) -> Secret:
         raise ValueError
     if not value.strip():
         raise ValueError("it is empty")
-    return Secret(value)
-
-
-def _url(value: Any) -> Secret:
-    text = _text(value)
-    parts = urlsplit(text)  # ValueError for brackets that do not close: its text would show the address
-    if parts.scheme not in ("http", "https") or not parts.hostname or " " in text or (parts.port or 1) < 1:
-        raise ValueError
-    return Secret(text)
+    return Secret(_writable(value))
 
 
 def _hidden(read: Read) -> Read:
@@ -142,12 +142,20 @@ def _one_of(spellings: Mapping[str, Any]) -> Read:
 
 
 def _matching(pattern: str) -> Read:
-    def matching(value: Any) -> str:
-        if not re.fullmatch(pattern, _text(value)):
+    return _such(lambda text: re.fullmatch(pattern, text) is not None)
+
+
+def _such(is_good: Callable[[str], bool]) -> Read:
+    def such(value: Any) -> str:
+        if not is_good(_text(value)):
             raise ValueError
         return str(value)
 
-    return matching
+    return such
+
+
+def _web_address(value: Any) -> Secret:
+    return Secret(_such(addresses.is_web_address)(value))
 
 
 def _checked(check: Callable[[str], str | None]) -> Read:
@@ -202,7 +210,6 @@ def _instance(kind: type) -> Read:
 # ------------------------------------------------------------------------------------------------------------ the kinds
 
 _DAY, _YEAR = 86400, 366 * 86400
-_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
 _ADDRESS = _matching(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 REGISTRY_TYPES = ("docker_hub", "ecr", "gcr", "generic")
 REGISTRY_SPELLINGS: Mapping[str, str] = {
@@ -229,7 +236,7 @@ def _duration(high: float, *, zero: bool = False) -> Kind:
 FLAG = Kind("a yes or no", "true or false", _flag)
 TEXT = Kind("a text", "a text that is not empty, or leave the key out", _text)
 SECRET = Kind("a text", "a text that is not empty, best as ${VARIABLE}, or leave the key out", _secret, secret=True)
-URL = Kind("a web address", "one such as https://example.com/hook", _hidden(_url), secret=True)
+URL = Kind("a web address", "one such as https://example.com/hook", _hidden(_web_address), secret=True)
 ADDRESSES = Kind("a notification address or a list of them", "slack://…, mailto://… or another that Apprise knows",
                  _many(_hidden(lambda value: Secret(_ADDRESS(value))), between=r"\s+"), secret=True)  # fmt: skip
 EVENTS = Kind("a kind of event or a list of them", f"one or more of {', '.join(news.KINDS)}",
@@ -241,9 +248,9 @@ FORMAT = Kind("a log format", "plain or json", _one_of({"plain": "plain", "json"
 COUNT = Kind("a whole number", "a whole number from 0 to 1000", _within(_integer, 0, 1000))
 PORT = Kind("a port", "a whole number from 1 to 65535, or leave it out for no metrics", _within(_integer, 1, 65535))
 HOST = Kind("a host name or address", "one such as 127.0.0.1 or 0.0.0.0",
-            _matching(rf"{_HOST}|[0-9A-Fa-f:]*:[0-9A-Fa-f:]*"))  # fmt: skip
-HOSTS = Kind("a host name or a list of them", "host or host:port, with neither scheme nor path",
-             _many(_matching(rf"{_HOST}(?::[0-9]{{1,5}})?"), fewest=0))  # fmt: skip
+            _such(addresses.is_host))  # fmt: skip
+HOSTS = Kind("a host name or a list of them", "host or host:port (1 to 65535), with neither scheme nor path",
+             _many(_such(addresses.is_host_with_port), fewest=0))  # fmt: skip
 NAME = Kind("a usable name", "at most 63 letters, digits, '.', '_' and '-', the first a letter or a digit",
             _matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"))  # fmt: skip
 IMAGE = Kind("an image reference", "one such as nginx:1.27 or ghcr.io/acme/web:v1.4.2", _parsed(reference.parse))

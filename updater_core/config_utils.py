@@ -7,7 +7,6 @@ disk.
 
 from __future__ import annotations
 
-import difflib
 import io
 import json
 import os
@@ -20,6 +19,7 @@ from typing import Any
 from dotenv.parser import Binding, parse_stream
 
 from updater_core.config_fields import BY_PLACE, REGISTRY, SERVICE, TOP, Field, host_type, is_loopback
+from updater_core.config_words import instead, problem, shown, shown_key
 from updater_core.errors import ConfigError
 from updater_core.models import Config, GatePolicy, Hours, Policy, RegistrySettings, ServiceConfig, Settings
 from updater_core.reference import HUB
@@ -93,6 +93,8 @@ def _file_text(path: Path, remedy: str) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: not UTF-8 text; save it as UTF-8"]) from None
+    except PermissionError as error:
+        raise ConfigError([f"{path}: {error.strerror}; run it with sudo, or let your user into its group"]) from error
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror or error}; {remedy}"]) from error
 
@@ -158,13 +160,13 @@ class _Reading:
         """Every value of one object: the default where it says nothing, None where it is wrong."""
         options = BY_PLACE[where]
         if not isinstance(raw, dict):
-            self.problems.append(f"{at or 'the configuration'}: {_shown(raw)} is not an object; write {{…}}")
+            self.problems.append(f"{at or 'the configuration'}: {shown(raw)} is not an object; write {{…}}")
             return _Object(at, dict.fromkeys(options))
         values: dict[str, Any] = {}
         read = _Object(at, values, frozenset(raw) | {o.key for o in options.values() if self._variable(o)})
-        self.problems += [f"{read.path(_shown_key(k))}: it stands here twice; keep one" for k in raw.get(_TWICE, ())]
+        self.problems += [f"{read.path(shown_key(k))}: it stands here twice; keep one" for k in raw.get(_TWICE, ())]
         self.problems += [
-            f"{read.path(_shown_key(key))}: unknown key; {_instead(key, where)}"
+            f"{read.path(shown_key(key))}: unknown key; {instead(key, where)}"
             for key in raw
             if isinstance(key, str) and key not in options and (where, key) != (TOP, "$schema")
         ]
@@ -196,7 +198,7 @@ class _Reading:
             value = kind.read(given)
             return _mapped(value, lambda path: self._absolute(path, folder)) if kind.is_path else value
         except ValueError as error:
-            self.problems.append(f"{at}: {_problem(option, raw, str(error) if given == raw else '')}")
+            self.problems.append(f"{at}: {problem(option, raw, str(error) if given == raw else '')}")
             return None
 
     def _substituted(self, text: str) -> str:
@@ -230,36 +232,6 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
         return type(value)(change(item) if isinstance(item, str) else item for item in value)
     return value
 
-
-def _problem(option: Field, raw: Any, detail: str) -> str:
-    """What is wrong, and what to write. A secret, or what a variable of the owner's stands for, is not shown."""
-    shown = "it" if option.kind.secret else _shown(raw)
-    wrong = detail or f"{shown} is not {option.kind.noun}"
-    return wrong if "; " in detail else f"{wrong}; write {option.kind.remedy}"  # some details say what to write
-
-
-def _shown(raw: Any) -> str:
-    """A value for a message, as JSON would write it, cut short."""
-    if isinstance(raw, (list, dict)):
-        return "a list" if isinstance(raw, list) else "an object"
-    text = json.dumps(raw, ensure_ascii=False, default=repr)
-    return text if len(text) <= 60 else f"{text[:59]}…"
-
-
-def _shown_key(key: str) -> str:
-    return key if key.isidentifier() and len(key) <= 60 else _shown(key)
-
-
-def _instead(key: str, where: str) -> str:
-    options = BY_PLACE[where]
-    near = difflib.get_close_matches(key.lower().replace("-", "_"), options, 1, 0.7)
-    elsewhere = [place for place, others in BY_PLACE.items() if key in others and place != where]
-    if elsewhere:
-        return f"write it {_PLACES[elsewhere[0]]}"
-    return f"write {near[0]}" if near else f"take it out, or write one of {', '.join(sorted(options))}"
-
-
-_PLACES = {TOP: "at the top of the file", SERVICE: "in the service", REGISTRY: "in the service's registry_config"}
 
 # ------------------------------------------------------------------------------------------------ what fits together
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from updater_core import compose_edit
 from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
-from updater_core.models import Edit, Move, Plan, Project, Snapshot, Step
+from updater_core.models import Cause, Edit, Move, Plan, Project, Snapshot, Step
 from updater_core.protocols import Tools
 
 
@@ -107,6 +107,29 @@ def put_files_back(plan: Plan, tools: Tools) -> Mapping[str, str]:
         except UpdaterError as error:
             left[edit.path] = str(error)
     return left
+
+
+def blamed_for_files(cause: Cause, plan: Plan, left: Mapping[str, str], tools: Tools) -> Cause:
+    """The cause of a rollback, which also says of the files in `left` which still name the release that failed, or may,
+    and what to do. The same cause where its owner has written something else: then the file says what he wants."""
+    bad = [f"{edit.path} ({left[edit.path]})" for edit in plan.edits if edit.path in left and _says_new(edit, tools)]
+    if not bad:
+        return cause
+    new, old = plan.moves[0].new_reference, plan.moves[0].old_reference
+    message = f"{cause.message}; {' and '.join(bad)} could not be put back, and named {new} after the rollback"
+    remedy = f"write {old} into it where it names {new}: `docker compose up` would start the release that failed"
+    return replace(cause, message=message, remedy=f"{remedy}; {cause.remedy}" if cause.remedy else remedy)
+
+
+def _says_new(edit: Edit, tools: Tools) -> bool:
+    """Whether any line of a file still has a new text of ours; a file that cannot be read may have it."""
+    try:
+        lines = compose_edit.decode(tools.files.read(Path(edit.path))).splitlines()
+    except (UpdaterError, ValueError):
+        return True
+    return any(
+        mark.new in line and (mark.kind == "service" or mark.key in line) for mark in edit.marks for line in lines
+    )
 
 
 @contextmanager

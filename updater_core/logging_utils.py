@@ -51,6 +51,7 @@ class LogEvent(StrEnum):
     TAKEN_OVER = "taken_over"
     RECOVERED = "recovered"
     QUARANTINE_LIFTED = "quarantine_lifted"
+    REQUEST_DROPPED = "request_dropped"
     STATE_RESTORED = "state_restored"
     STATE_ELSEWHERE = "state_elsewhere"
     STATE_NOT_SAVED = "state_not_saved"

@@ -1,4 +1,7 @@
-"""What an owner asks of an updater that already runs: `--retry` and `--rollback` leave a note, the daemon takes it."""
+"""What an owner asks of an updater that already runs: `--retry` and `--rollback` leave a note, the daemon takes it.
+
+A note that nobody took grows old: what its owner wanted of a service a day ago is not what he wants of it today.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,35 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from updater_core import files
 from updater_core.errors import UpdaterError
 
 FOLDER = "requests"  # beside the state
+LONGEST_WAIT = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`kind` is `retry` or `rollback`, `service` a service's name."""
+    """`kind` is `retry` or `rollback`, `service` a service's name, `at` when it was asked."""
 
     kind: str
     service: str
+    at: datetime
+
+    def is_old(self, now: datetime) -> bool:
+        """Whether it was made more than a day ago, or by a clock that ran ahead by more than that."""
+        return abs(now - self.at) > LONGEST_WAIT
 
 
 def leave(folder: Path, request: Request) -> None:
     """Put a request where the running updater finds it and may read it; the same one twice is one."""
     path = folder / f"{request.kind}-{request.service}.json"
-    files.write_atomically(path, json.dumps(asdict(request)).encode())
+    record = {"kind": request.kind, "service": request.service, "at": request.at.isoformat()}
+    files.write_atomically(path, json.dumps(record).encode())
     if os.geteuid() == 0:
         reader = folder.parent.stat()
         for each in (folder, path):
@@ -40,7 +51,8 @@ def take(folder: Path) -> Iterator[Request]:
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         with suppress(UpdaterError, ValueError, KeyError, TypeError):
             record = json.loads(files.read(path))
-            yield Request(str(record["kind"]), str(record["service"]))
+            at = datetime.fromisoformat(record["at"]).astimezone(UTC)
+            yield Request(str(record["kind"]), str(record["service"]), at)
         with suppress(UpdaterError):
             files.remove(path)
 

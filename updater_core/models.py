@@ -93,6 +93,7 @@ class Reason(StrEnum):
     CURRENT_UNPARSABLE = "current_unparsable"
     NO_CANDIDATE = "no_candidate"
     LISTING_INCOMPLETE = "listing_incomplete"
+    PATTERN_TOO_SLOW = "pattern_too_slow"
     # the registry
     REGISTRY_ERROR = "registry_error"
     RATE_LIMITED = "rate_limited"

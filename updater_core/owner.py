@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from updater_core import cycle, mailbox, reference, state_outcomes, state_records
+from updater_core import cycle, mailbox, reference, state_notes, state_outcomes, state_records
 from updater_core.check import look_all
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
@@ -31,6 +31,7 @@ def carry_out(world: World, service: ServiceConfig, kind: str) -> bool:
 def roll_back(world: World, service: ServiceConfig) -> Outcome | Hold:
     """Go back to the image before the current one, and stay there until a newer one than the one left appears."""
     cycle.recover_open(world)
+    world.state = state_notes.follow_names(world.state, world.config.services)
     generations = state_records.service_of(world.state, service.name).generations
     if len(generations) < 2:
         return Hold(Reason.NO_CANDIDATE, f"no earlier image of {service.name} is remembered", "set its tag in the file")
@@ -47,10 +48,12 @@ def roll_back(world: World, service: ServiceConfig) -> Outcome | Hold:
 
 
 def take_requests(world: World) -> None:
-    """Carry out what was left for the daemon; a request that fails is said and stops no other."""
+    """Carry out what was left for the daemon; a request that fails, is old, or names nobody is said and stops no
+    other."""
     for request in mailbox.take(world.folder / mailbox.FOLDER):
         service = next((s for s in world.config.services if s.name == request.service), None)
-        if service is None:
+        if service is None or request.is_old(world.clock.now()):
+            _drop(request, is_known=service is not None)
             continue
         try:
             carry_out(world, service, request.kind)
@@ -59,7 +62,15 @@ def take_requests(world: World) -> None:
             log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=service.name)
 
 
+def _drop(request: mailbox.Request, *, is_known: bool) -> None:
+    why = "more than 24 hours ago" if is_known else "of a service that is not configured"
+    text = f"--{request.kind} {request.service} of {request.at:%Y-%m-%d %H:%M} UTC is dropped: it was asked {why}"
+    remedy = "if you still want it, ask again" if is_known else "write the name as in the configuration"
+    log_event(LOG, logging.WARNING, LogEvent.REQUEST_DROPPED, f"{text} ({remedy})", service=request.service)
+
+
 def _retry(world: World, service: ServiceConfig) -> bool:
+    world.state = state_notes.follow_names(world.state, world.config.services)
     world.state = state_outcomes.lift_quarantine(world.state, service.name)
     save(world)
     left = state_records.service_of(world.state, service.name).quarantine

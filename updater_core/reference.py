@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from updater_core.addresses import is_host_with_port, is_port
 from updater_core.models import ImageRef
 
 HUB = "docker.io"
@@ -101,6 +102,10 @@ def _split_domain(name: str) -> tuple[str, str]:
 def _problem(domain: str, repository: str, tag: str | None, digest: str | None) -> str | None:
     if not _DOMAIN.fullmatch(domain):
         return f"{domain!r} is not a host name"
+    if not is_host_with_port(domain):
+        port = re.search(r":(\d+)$", domain)
+        wrong_port = port is not None and not is_port(port[1])
+        return f"the port of {domain!r} is not from 1 to 65535" if wrong_port else f"{domain!r} is no host there can be"
     if not _PATH.fullmatch(repository):
         return f"{repository!r} is not a repository (lower case letters, digits, '.', '_', '-', '/')"
     if len(domain) + len(repository) + 1 > _LONGEST_NAME:

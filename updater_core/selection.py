@@ -33,6 +33,7 @@ from updater_core.models import (
 )
 from updater_core.semver_range import check_range
 from updater_core.semver_utils import parse_tag, precedence
+from updater_core.tag_expression import TooSlow
 from updater_core.tag_filter import (
     Order,
     Selector,
@@ -80,12 +81,24 @@ def decide(
     Returns an Update to a target with its digest, a Hold with its reason, or an Ask for what is still to be known.
     `worked`: given again with the answer to an Ask, it saves work; it never changes what is decided.
     """
-    selector = selector_of(policy)
+    worked = worked or Worked()
+    selector = selector_of(policy, worked.patience)
     if selector is None:
         return _watch(observation, policy, history, now)
     if observation.tags is None:
         return Hold(Reason.LISTING_INCOMPLETE, "the list of tags is not known", "wait for the next check")
-    case = Case(observation, policy, history, now, selector, worked or Worked())
+    try:
+        return _among_tags(Case(observation, policy, history, now, selector, worked))
+    except TooSlow as error:
+        return too_slow(error)
+
+
+def too_slow(error: TooSlow) -> Hold:
+    """The hold for an expression that was stopped: what it would have chosen is not known."""
+    return Hold(Reason.PATTERN_TOO_SLOW, str(error), error.remedy)
+
+
+def _among_tags(case: Case) -> Decision | Ask:
     meant, rejected = case.worked.get(case, "meant", lambda: _meant(case))
     outcome = _by_order(case, meant)
     if isinstance(outcome, Ask):
@@ -188,7 +201,7 @@ def _short(digest: str) -> str:
 
 def _meant(case: Case) -> tuple[list[Meant], list[Rejected]]:
     """The tags that the selector means and nothing excludes, in the order of their names."""
-    extract, excluded = case.selector.extract, excluder(case.policy.tag_exclude)
+    extract, excluded = case.selector.extract, excluder(case.policy.tag_exclude, case.worked.patience)
     meant: list[Meant] = []
     rejected: list[Rejected] = []
     for tag in _unique(case.observation.tags or ()):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from updater_core.models import History, Seen
-from updater_core.state_records import DIGESTS_KEPT, NO_TIME, State, service_of, with_service
+from updater_core.models import History, Seen, ServiceConfig
+from updater_core.state_records import DIGESTS_KEPT, NO_TIME, ServiceState, State, service_of, with_service
 
 GONE_KEPT, GONE_KEPT_FOR = 1000, timedelta(days=30)
 
@@ -80,6 +80,35 @@ def note_rest(state: State, host: str, until: datetime) -> State:
     """Remember that a registry asked for a rest. A shorter rest does not shorten a longer one."""
     later = max(until, state.rests.get(host, until))
     return replace(state, rests={**state.rests, host: later})
+
+
+def unit_of(service: ServiceConfig) -> str:
+    """What a service is whatever it is called: its Compose file, project and services."""
+    return "\n".join((service.compose_files[0], service.compose_project or "", *sorted(service.compose_services)))
+
+
+def follow_names(state: State, services: Iterable[ServiceConfig]) -> State:
+    """The state with each memory under the name that its unit has now: an entry that was renamed keeps its quarantine,
+    history and holds, and a new one under an old name does not inherit them. A memory whose unit nobody has, or that
+    does not know its unit yet, stays with its name."""
+    units = {service.name: unit_of(service) for service in services}
+    owners = {each.unit: name for name, each in state.services.items()}
+    owners |= {units[name]: name for name, each in state.services.items() if units.get(name) == each.unit}
+    found = {name: _memory(state, name, units, owners) for name in units}
+    moved = {owners[unit] for unit in units.values() if unit in owners}
+    followed = {name: each for name, each in state.services.items() if name not in units and name not in moved}
+    followed |= {name: replace(each, unit=units[name]) for name, each in found.items() if each is not None}
+    return state if followed == state.services else replace(state, services=followed)
+
+
+def _memory(state: State, name: str, units: Mapping[str, str], owners: Mapping[str, str]) -> ServiceState | None:
+    """The memory for a name: that of its unit, else the one under the name where it is no other entry's."""
+    unit = units[name]
+    owner = owners.get(unit, name)
+    if owner != name and units.get(owner) != unit:
+        return state.services[owner]
+    own = state.services.get(name)
+    return None if own is None or (own.unit != unit and own.unit in units.values()) else own
 
 
 def forget_unknown(state: State, names: Iterable[str], repository_keys: Iterable[str], now: datetime) -> State:

@@ -97,6 +97,7 @@ class ServiceState:
     digest_seen: Mapping[str, datetime] = field(default_factory=dict)
     pushed: Mapping[str, datetime] = field(default_factory=dict)  # the current tag, by its registry's clock
     troubles: Mapping[str, datetime] = field(default_factory=dict)  # those told about, and when; see `news.turn_of`
+    unit: str = ""  # what it is besides its name; see `state_notes.unit_of`
 
     @property
     def is_frozen(self) -> bool:
@@ -133,6 +134,7 @@ _NOT_KNOWN = {
     Reason.AUTH_ERROR,
     Reason.NOT_FOUND,
     Reason.LISTING_INCOMPLETE,
+    Reason.PATTERN_TOO_SLOW,
     Reason.ENGINE_ERROR,
     Reason.COMPOSE_ERROR,
     Reason.STATE_ERROR,
@@ -179,7 +181,7 @@ def _held(service: ServiceState, hold: Hold) -> ServiceState:
         service = replace(rested(service), announced=None)
         return told(service, Status.UP_TO_DATE, hold.reason, hold.detail, hold.remedy)
     if hold.reason in _AFTERMATH and service.status in _TROUBLED:
-        return replace(service, remedy=hold.remedy or service.remedy)
+        return replace(service, remedy=service.remedy or hold.remedy)  # its own may name a file of the owner's
     return told(service, Status.WAITING if available else Status.HELD, hold.reason, hold.detail, hold.remedy)
 
 

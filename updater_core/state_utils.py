@@ -16,6 +16,8 @@ from updater_core.state_records import State, count
 VERSION = 1
 CORRUPT_KEPT = 3
 _STAMP = "%Y%m%dT%H%M%S%fZ"  # sorts by name as by time
+FALLBACK = "updater_state.json"  # in the working directory
+READ_REMEDY = "run it with sudo, or as the user or in the group that the updater runs as"
 _TIMES_OF_CHECKS = ("last_check", "last_success")
 
 
@@ -49,6 +51,26 @@ def peek(path: Path, backup_dir: Path | None) -> Loaded:
         return _restored(str(error), backups)
 
 
+def look(configured: Path, backup_dir: Path | None) -> tuple[Path, Loaded]:
+    """Where the state lies that a running updater keeps, and what it says, with no hand on the disk.
+
+    It may be read where it may not be written. StateError where it is there and cannot be read: to show an empty memory
+    then would be untrue.
+    """
+    fallback = Path.cwd() / FALLBACK
+    try:
+        return configured, Loaded(_read(configured))
+    except StateError as error:
+        cause = error.__cause__
+        if isinstance(cause, (FileNotFoundError, NotADirectoryError)):
+            is_elsewhere = fallback.is_file() and not files.is_writable(configured)
+            place = fallback if is_elsewhere else configured
+            return place, peek(place, backup_dir)
+        if isinstance(cause, OSError):
+            raise StateError(f"STATE_FILE: {error}", READ_REMEDY) from cause
+        return configured, peek(configured, backup_dir)
+
+
 def save(state: State, path: Path, backups: int, backup_dir: Path | None, now: datetime) -> str | None:
     """Write the state, and a backup of it where more has changed than the times of checks.
 
@@ -73,7 +95,7 @@ def resolve_state_path(configured: Path) -> tuple[Path, str | None]:
     where the other is not writable."""
     if files.is_writable(configured):
         return configured, None
-    fallback = Path.cwd() / "updater_state.json"
+    fallback = Path.cwd() / FALLBACK
     return fallback, f"{configured} is not writable, the state is kept in {fallback}; fix its permissions or STATE_FILE"
 
 

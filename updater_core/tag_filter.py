@@ -16,7 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from updater_core import tag_expression
 from updater_core.models import Policy
+from updater_core.tag_expression import Patience
 
 Matcher = Callable[[str], bool]
 Extract = Callable[[str], str | None]
@@ -28,7 +30,11 @@ _ARTEFACT_PREFIX = "sha256-"
 _ARTEFACT_SUFFIXES = (".sig", ".att", ".sbom")
 
 _TAG_CHARACTERS = re.compile(r"[0-9A-Za-z_.-]*")
-_GLOB_CHARACTERS = re.compile(r"(?:[0-9A-Za-z_.*?-]|\[[!]?\]?[^\]]*\])+")
+_GLOB_PIECE = re.compile(
+    r"\[!?+\]?+[^\]]*+\]|[0-9A-Za-z_.*?-]"
+)  # a set in brackets as fnmatch reads it, or a character
+_LONGEST_TAG = 128
+_ALL_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.-"
 _DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -50,21 +56,27 @@ class Selector:
     keeps_variant: bool = False
 
 
-def selector_of(policy: Policy) -> Selector | None:
-    """The policy's selector; None where it has none and the digest of the current tag is watched."""
+def selector_of(policy: Policy, patience: Patience | None = None) -> Selector | None:
+    """The policy's selector; None where it has none and the digest of the current tag is watched.
+
+    The selector of an expression raises TooSlow where `patience` comes to its end.
+    """
     if policy.semver_pattern is not None:
         return _semver_selector(policy.semver_pattern)
     if policy.tag_regex is not None:
-        return _regex_selector(policy.tag_regex)
+        return _regex_selector(policy.tag_regex, patience or Patience())
     if policy.tag_pattern is not None:
         return _glob_selector(policy.tag_pattern)
     return None
 
 
-@functools.lru_cache(maxsize=256)
-def excluder(entries: tuple[str, ...]) -> Matcher:
-    """A test for tags that are never chosen: artefacts of signing tools, and what the entries name."""
-    own = tuple(_entry_matcher(entry) for entry in entries)
+def excluder(entries: tuple[str, ...], patience: Patience | None = None) -> Matcher:
+    """A test for tags that are never chosen: artefacts of signing tools, and what the entries name.
+
+    The test raises TooSlow where expressions among the entries use up `patience`.
+    """
+    patience = patience or Patience()
+    own = tuple(_entry_matcher(entry, patience) for entry in entries)
 
     def excluded(tag: str) -> bool:
         if tag.startswith(_ARTEFACT_PREFIX) or tag.endswith(_ARTEFACT_SUFFIXES):
@@ -101,19 +113,29 @@ def check_tag_pattern(text: str) -> str | None:
     """A sentence on what is wrong with a `tag_pattern`, or None."""
     if not text:
         return "an empty pattern matches no tag; write a glob such as staging-*"
-    if not _GLOB_CHARACTERS.fullmatch(text):
+    pieces = _GLOB_PIECE.findall(text)
+    if "".join(pieces) != text:
         return f"{text!r} matches no tag; write a glob on the tag alone, such as staging-* or build-[0-9]*"
+    empty = next((piece for piece in pieces if piece[0] == "[" and not _means_something(piece)), None)
+    if empty:
+        return f"{text!r} matches no tag, for nothing is in {empty}; write the lower end of a range first, as in [0-9]"
+    shortest = sum(piece != "*" for piece in pieces)
+    if pieces[0] in ".-" or shortest > _LONGEST_TAG:
+        return f"{text!r} matches no tag; a tag has at most {_LONGEST_TAG} characters, '.' and '-' not in front"
     return None
+
+
+def _means_something(piece: str) -> bool:
+    """Whether a set in brackets takes any character that a tag can hold."""
+    return re.search(fnmatch.translate(f"*{piece}*"), _ALL_CHARACTERS) is not None
 
 
 def check_tag_regex(text: str) -> str | None:
     """A sentence on what is wrong with a `tag_regex`, or None."""
-    try:
-        groups = re.compile(text).groupindex
-    except (re.error, RecursionError, OverflowError) as error:
-        return f"{text!r} is not a regular expression: {error}"
-    if not text:
-        return "an empty expression matches no tag; write one such as ^staging-[a-f0-9]{7}$"
+    problem = tag_expression.problem(text)
+    if problem:
+        return problem
+    groups = tag_expression.compiled("", text).groups
     if "version" in groups and "compare" in groups:
         return f"{text!r} has both groups, 'version' and 'compare'; keep the one that orders the tags"
     return None
@@ -145,13 +167,12 @@ def _semver_selector(pattern: str) -> Selector:
     return Selector(extract, Order.VERSION, keeps_variant=end == 0)
 
 
-@functools.lru_cache(maxsize=256)
-def _regex_selector(expression: str) -> Selector:
-    compiled = re.compile(expression)
-    group = next((name for name in ("version", "compare") if name in compiled.groupindex), None)
+def _regex_selector(text: str, patience: Patience) -> Selector:
+    expression = tag_expression.compiled("tag_regex", text)
+    group = next((name for name in ("version", "compare") if name in expression.groups), None)
 
     def extract(tag: str) -> str | None:
-        found = compiled.fullmatch(tag)
+        found = expression.match(tag, patience)
         return found[group or 0] if found else None
 
     order = {"version": Order.VERSION, "compare": Order.KEY, None: Order.PUSH}[group]
@@ -164,13 +185,14 @@ def _glob_selector(pattern: str) -> Selector:
     return Selector(lambda tag: tag if matches(tag) else None, Order.PUSH)
 
 
-def _entry_matcher(entry: str) -> Matcher:
+def _entry_matcher(entry: str, patience: Patience) -> Matcher:
     if not entry.startswith(_REGEX_ENTRY):
         return _glob_matcher(entry)
-    compiled = re.compile(entry.removeprefix(_REGEX_ENTRY))
-    return lambda tag: compiled.fullmatch(tag) is not None
+    expression = tag_expression.compiled("tag_exclude", entry.removeprefix(_REGEX_ENTRY))
+    return lambda tag: expression.match(tag, patience) is not None
 
 
+@functools.lru_cache(maxsize=256)
 def _glob_matcher(pattern: str) -> Matcher:
     literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
     if pattern == literal + "*":

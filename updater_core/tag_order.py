@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 from updater_core.models import Ask, Bump, History, Hold, Observation, Policy, Reason, Rejected, Seen, Tag
 from updater_core.semver_range import Range, names_prerelease, parse_range, satisfies
 from updater_core.semver_utils import Precedence, TagVersion, parse_tag, precedence, version_text
+from updater_core.tag_expression import Patience
 from updater_core.tag_filter import Selector, excluder, natural_key
 
 T = TypeVar("T")
@@ -31,9 +32,12 @@ _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 class Worked:
     """What was worked out of a list of tags, kept while nothing that it was worked out of changes. A decision that asks
-    for a digest is made anew with the answer; filtering and ranking 20,000 tags need not be."""
+    for a digest is made anew with the answer; filtering and ranking 20,000 tags need not be.
 
-    def __init__(self) -> None:
+    `patience`: what the owner's expressions may take, in all that one decision takes."""
+
+    def __init__(self, patience: Patience | None = None) -> None:
+        self.patience = patience or Patience()
         self._basis: object = None
         self._known: dict[str, Any] = {}
 
@@ -68,7 +72,7 @@ class Case:
     @property
     def current_text(self) -> str | None:
         """The part of the current tag that is compared; None where the policy does not mean the current tag."""
-        if not self.current or excluder(self.policy.tag_exclude)(self.current):
+        if not self.current or excluder(self.policy.tag_exclude, self.worked.patience)(self.current):
             return None
         return self.selector.extract(self.current)
 

@@ -96,6 +96,7 @@ def roll_back(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
         left = edits.put_files_back(plan, tools)
         for path, why in left.items():
             tools.tell(step, f"{path} is left as it is: {why}")
+        cause = edits.blamed_for_files(cause, plan, left, tools)
         images.tag_old(plan, tools)
         step = Step.RESTART
         with edits.stand_in(plan, left, tools) as standing:

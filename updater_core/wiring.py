@@ -15,7 +15,7 @@ from updater_core import config_utils, logging_utils, notifiers, progress, state
 from updater_core.clock import SystemClock
 from updater_core.compose_utils import DockerCompose
 from updater_core.docker_utils import DockerEngine
-from updater_core.errors import ConfigError
+from updater_core.errors import ConfigError, StateError
 from updater_core.journal import JournalFolder
 from updater_core.locks import acquire_lock, release_lock
 from updater_core.logging_utils import LogEvent, log_event
@@ -98,9 +98,14 @@ def address_of(config: Config) -> tuple[str, int | None]:
 
 def _remembered(settings: Settings, clock: SystemClock, *, is_reading: bool) -> tuple[Path, State]:
     """Where the state lies and what it says; what is wrong with either is said."""
-    path, note = state_utils.resolve_state_path(Path(settings.state_file))
     folder = Path(settings.state_backup_dir) if settings.state_backup_dir else None
-    loaded = state_utils.peek(path, folder) if is_reading else state_utils.load(path, folder, clock.now())
+    if is_reading:
+        with contextlib.suppress(StateError):  # said by --plan before this, and by --test in its own line
+            path, loaded = state_utils.look(Path(settings.state_file), folder)
+            return path, loaded.state
+        return Path(settings.state_file), State()
+    path, note = state_utils.resolve_state_path(Path(settings.state_file))
+    loaded = state_utils.load(path, folder, clock.now())
     if note:
         log_event(LOG, logging.WARNING, LogEvent.STATE_ELSEWHERE, note)
     if loaded.problem:

@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from tests.support import lab
 from tests.support.fake_registry import Basic, Behaviour
 from tests.support.lab import ROOT, Shop
 from tests.support.listener import listening
-from updater_core import __version__
+from updater_core import __version__, state_utils
+from updater_core.state_records import State
 
 engine = pytest.mark.engine
 
@@ -30,6 +33,9 @@ services:
     stop_grace_period: 1s
     network_mode: none
 """
+
+# The interpreter itself may lie where nobody may look, so what it loads late is loaded before.
+AS_NOBODY = "''.encode('utf-8-sig'); os.setgroups([]); os.setgid(65534); os.setuid(65534)"
 
 
 @pytest.fixture
@@ -155,6 +161,25 @@ def test_status_needs_no_engine(tmp_path: Path) -> None:
     status, said, _ = call("--status", CONFIG_FILE=configured(tmp_path), DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert status == 0
     assert re.search(r"^web\s+unknown", said, re.MULTILINE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("word", ["--status", "--plan"])
+def test_a_user_who_may_not_read_the_state_is_told_so_and_is_shown_no_empty_one(word: str) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are not open to others
+        folder = Path(name)
+        path = configured(folder, state_file=str(folder / "own" / "state.json"))
+        (folder / "own").mkdir(mode=0o700)
+        state_utils.save(State(), folder / "own" / "state.json", 0, None, datetime(2026, 5, 1, tzinfo=UTC))
+        folder.chmod(0o755)
+        code = f"import docker_updater as d, os, sys; os.chdir('/'); {AS_NOBODY}; sys.exit(d.main([{word!r}]))"
+        known = {"PATH": os.environ["PATH"], "CONFIG_FILE": path}
+        argv = [sys.executable, "-c", code]
+        done = subprocess.run(argv, cwd=ROOT, env=known, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    assert f"STATE_FILE: the state {folder}/own/state.json cannot be read: Permission denied" in done.stderr
+    assert "sudo" in done.stderr
 
 
 @engine

@@ -8,7 +8,7 @@ step once on the real engine.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,21 +25,26 @@ from tests.support.simulator import (
     SimHost,
     SimRelease,
 )
-from updater_core import compose_edit, reference, update
+from updater_core import compose_edit, news, reference, update
 from updater_core.compose_edit import SourceFile
 from updater_core.images import HOLD_PREFIX
 from updater_core.models import (
     Committed,
     GatePolicy,
+    Hold,
     Move,
     NotStarted,
     Outcome,
     Plan,
     Project,
+    Reason,
     RollbackFailed,
     RolledBack,
+    Step,
 )
 from updater_core.protocols import Tools
+from updater_core.state_outcomes import record_outcome
+from updater_core.state_records import State, record_check, service_of
 from updater_core.step_times import StepTimes
 
 NAME = "registry.example/team/app"
@@ -182,6 +187,42 @@ def test_an_undisturbed_update_ends_as_its_release_deserves(folders: Iterator[Pa
         assert isinstance(outcome, RolledBack)
         assert outcome.quarantine
         made.assert_whole(OLD)
+
+
+def _renamed(text: str) -> str:
+    return text.replace("  web:", "  frontend:")
+
+
+def _rewritten(text: str) -> str:
+    return text.replace(f"{NAME}:1.1", f"{NAME}:0.9")
+
+
+@pytest.mark.parametrize(
+    ("owner", "is_told"), [(_renamed, True), (_rewritten, False), (lambda text: text + "#", False)]
+)
+def test_a_rollback_says_where_the_file_still_names_the_release_that_failed(
+    folders: Iterator[Path], owner: Callable[[str], str], is_told: bool
+) -> None:
+    made = stage(folders, "unhealthy")
+
+    def reached(step: Step, is_back: bool) -> None:
+        if step is Step.GATE and not is_back:
+            made.file.write_text(owner(made.file.read_text()))
+
+    outcome = update.apply(made.plan, replace(made.tools(Killer()), reached=reached))
+    assert isinstance(outcome, RolledBack)
+    state = record_outcome(State(), outcome, SimClock().now(), SimClock().now())
+    known = service_of(state, "shop")
+    event = news.event_of(outcome, "box", SimClock().now(), SimClock().now())
+    assert event
+    told = [update.describe(outcome), known.detail, event.detail]
+    remedies = [known.remedy, event.remedy]
+    assert [f"{made.file} (" in text and f"named {NAME}:1.1 after" in text for text in told] == [is_told] * 3
+    assert [f"write {NAME}:1.0 into it" in text for text in remedies] == [is_told] * 2
+    assert outcome.quarantine
+    hold = Hold(Reason.QUARANTINED, "it failed", "nothing to do", available=made.plan.target)
+    later = record_check(state, "shop", f"{NAME}:1.1", None, hold, now=SimClock().now())
+    assert service_of(later, "shop").remedy == known.remedy
 
 
 FORWARD = ["hold", "pull", "prove", "journal", "edit", "restart"]

@@ -272,6 +272,13 @@ WRONG_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"compose_service": "a b"}, "compose_service"),
     ({"compose_service": ...}, "compose_service"),
     ({"compose_project": "Blue"}, "compose_project"),
+    ({"compose_file": "/srv/\ud800.yml"}, "compose_file"),
+    ({"image": "registry.example:65536/app:1"}, "image"),
+    ({"image": "registry.example:0/app:1"}, "image"),
+    ({"image": "[:::::]/app:1"}, "image"),
+    ({"image": "256.1.1.1/app:1"}, "image"),
+    ({"tag_pattern": "[z-a]*"}, "tag_pattern"),
+    ({"tag_pattern": "a*", "tag_exclude": ["[z-a]*"]}, "tag_exclude"),
     ({"registry_type": "artifactory"}, "registry_type"),
     ({"registry_config": []}, "registry_config"),
     ({"enabled": 1}, "enabled"),
@@ -296,6 +303,8 @@ WRONG_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"pause_updates": "2"}, "pause_updates"),
     ({"registry_config": {"password": 5, "username": "u"}}, "registry_config.password"),
     ({"registry_config": {"token_realm_hosts": "https://a"}}, "registry_config.token_realm_hosts"),
+    ({"registry_config": {"token_realm_hosts": "a.example:65536"}}, "registry_config.token_realm_hosts"),
+    ({"registry_config": {"username": "u", "password": "\ud800"}}, "registry_config.password"),
 ]
 
 
@@ -314,6 +323,9 @@ def test_a_wrong_value_of_a_service_is_one_problem_with_its_path_and_a_remedy(mo
         ("log_level", "LOUD"), ("log_format", "xml"), ("log_file", ""), ("state_backups", -1), ("state_backups", 1.5),
         ("metrics_port", 0), ("metrics_port", 65536), ("metrics_port", "http"), ("metrics_host", "a b"),
         ("webhook_url", "ftp://example.com"), ("webhook_url", "https://"), ("webhook_secret", ""),
+        ("webhook_url", "http://a:0/"), ("webhook_url", "http://a:65536/"), ("webhook_secret", "\ud800"),
+        ("metrics_host", "::::"), ("metrics_host", "256.1.1.1"), ("metrics_host", "a..b"),
+        ("metrics_host", "fe80::1%e"),
         ("timezone", "Mars"), ("timezone", "../etc/passwd"), ("maintenance_window", "02:00"), ("services", {}),
     ],
 )  # fmt: skip
@@ -486,6 +498,41 @@ def test_no_problem_shows_a_webhooks_address(url: str) -> None:
     assert found == "WEBHOOK_URL: it is not a web address; write one such as https://example.com/hook"
 
 
+@pytest.mark.parametrize(
+    ("raw", "key", "expected"),
+    [
+        (entry(image="https://me:hunter2@ghcr.io/acme/web:1"), "services[0].image", "one such as nginx:1.27"),
+        (entry(image="me:hunter2@ghcr.io/acme/web:1"), "services[0].image", "one such as nginx:1.27"),
+        (entry(registry_config="me:hunter2"), "services[0].registry_config", "an object with the registry's keys"),
+        (entry(registry_config=["me:hunter2"]), "services[0].registry_config", "an object with the registry's keys"),
+        (entry(registry_config={"me:hunter2": ""}), "services[0].registry_config.(a key)", "take it out"),
+        (entry(registry_config={"token_realm_hosts": "https://me:hunter2@a.example"}),
+         "services[0].registry_config.token_realm_hosts", "neither scheme nor path"),
+        (entry(registry_config={"insecure_http": "hunter2"}), "services[0].registry_config.insecure_http", "true or"),
+        (entry(compose_service="https://me:hunter2@h"), "services[0].compose_service", "under `services:`"),
+        (entry(tag_pattern="https://me:hunter2@h/*"), "services[0].tag_pattern", "one such as staging-*"),
+        ("https://me:hunter2@ghcr.io", "services[0]", "write {…}"),
+    ],
+)  # fmt: skip
+def test_no_problem_shows_a_login_that_stands_in_the_wrong_place(raw: Any, key: str, expected: str) -> None:
+    found = only(problems(document(raw)))
+    assert found.startswith(f"{key}: ")
+    assert expected in found
+    assert "hunter2" not in found
+
+
+@pytest.mark.parametrize("key", [field.key for field in FIELDS if field.where == "service"])
+@pytest.mark.parametrize("value", ["%" * 10_000, ["% " * 5_000], "a/" * 5_000, "é, " * 3_000 + "'"])
+def test_a_value_that_is_long_is_cut_in_every_message(key: str, value: Any) -> None:
+    for found in problems(document(entry(**{key: value}))):
+        assert len(found) < 500, found[:200]
+        assert "; " in found
+
+
+def test_a_pinned_digest_is_no_login_and_its_mistake_is_shown() -> None:
+    assert "'sha256:abc' is not a digest" in only(problems(document(entry(image="acme/web:1@sha256:abc"))))
+
+
 def test_no_secret_shows_in_the_configuration() -> None:
     secrets = {field.key: "https://hunter2" for field in FIELDS if field.kind.secret and field.where == TOP}
     keys = {field.key: "hunter2" for field in FIELDS if field.kind.secret and field.where == REGISTRY}
@@ -513,6 +560,26 @@ def test_any_document_is_a_configuration_or_a_list_of_problems(raw: Any, entries
         for problem in problems(whole, {"A": "a"}):
             assert ": " in problem
             assert "\n" not in problem
+
+
+HOSTILE = st.one_of(
+    st.sampled_from(["[z-a]*", "(a+)+$", "(a{999}){999}", "a:65536/b:1", "http://[::1", "\ud800", "\0", "${"]),
+    st.text(st.characters(), max_size=40), JSON,
+)  # fmt: skip
+
+
+@given(st.sampled_from([field for field in FIELDS if field.key != "services"]), HOSTILE)
+def test_any_value_of_any_key_is_taken_or_told_in_short_lines_with_the_key_and_a_remedy(
+    field: Field, value: Any
+) -> None:
+    wrong = {field.key: value}
+    inner = {"registry_config": wrong} if field.where == REGISTRY else {} if field.where == TOP else wrong
+    for problem in problems(document(entry(**inner), **(wrong if field.where == TOP else {}))):
+        where, _, words = problem.partition(": ")
+        assert where
+        assert "; " in words
+        assert len(problem) < 600
+        assert "\n" not in problem
 
 
 # --------------------------------------------------------------------------------------------------------------- files

@@ -2,28 +2,89 @@
 
 from __future__ import annotations
 
+import logging
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from updater_core import mailbox
+import pytest
+
+from updater_core import config_utils, mailbox, owner, state_notes, state_records
+from updater_core.check import check_all
+from updater_core.clock import SystemClock
 from updater_core.mailbox import Request
+from updater_core.models import Quarantined, Reason
+from updater_core.state_records import ServiceState, State
+from updater_core.wiring import wire
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
 
 def test_a_request_arrives_once(tmp_path: Path) -> None:
     for _ in range(2):
-        mailbox.leave(tmp_path / "requests", Request("retry", "web"))
-    assert list(mailbox.take(tmp_path / "requests")) == [Request("retry", "web")]
+        mailbox.leave(tmp_path / "requests", Request("retry", "web", NOW))
+    assert list(mailbox.take(tmp_path / "requests")) == [Request("retry", "web", NOW)]
     assert list(mailbox.take(tmp_path / "requests")) == []
 
 
 def test_a_request_whose_carrying_out_was_cut_off_comes_again(tmp_path: Path) -> None:
-    mailbox.leave(tmp_path / "requests", Request("rollback", "web"))
-    assert next(iter(mailbox.take(tmp_path / "requests"))) == Request("rollback", "web")
-    assert list(mailbox.take(tmp_path / "requests")) == [Request("rollback", "web")]
+    mailbox.leave(tmp_path / "requests", Request("rollback", "web", NOW))
+    assert next(iter(mailbox.take(tmp_path / "requests"))) == Request("rollback", "web", NOW)
+    assert list(mailbox.take(tmp_path / "requests")) == [Request("rollback", "web", NOW)]
 
 
 def test_what_is_no_request_stops_no_other(tmp_path: Path) -> None:
     folder = tmp_path / "requests"
-    mailbox.leave(folder, Request("retry", "web"))
+    mailbox.leave(folder, Request("retry", "web", NOW))
     (folder / "a.json").write_text("{")
     (folder / "b.json").mkdir()
-    assert list(mailbox.take(folder)) == [Request("retry", "web")]
+    assert list(mailbox.take(folder)) == [Request("retry", "web", NOW)]
+    (folder / "c.json").write_text('{"kind": "retry", "service": "web", "at": "soon"}')
+    assert list(mailbox.take(folder)) == []
+
+
+@pytest.mark.parametrize(
+    ("age", "old"),
+    [(timedelta(hours=24), False), (timedelta(hours=24, seconds=1), True), (timedelta(hours=-1), False),
+     (timedelta(days=-2), True)],
+)  # fmt: skip
+def test_a_request_grows_old_after_a_day(age: timedelta, old: bool) -> None:
+    assert Request("retry", "web", NOW - age).is_old(NOW) is old
+
+
+@pytest.mark.parametrize(
+    ("name", "hours", "told"),
+    [("web", 1, None), ("web", 25, "--retry web of .* is dropped: .* 24 hours ago"), ("api", 1, "not configured")],
+)
+def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, hours: int, told: str | None
+) -> None:
+    service = {"name": "web", "image": "a/b:1", "compose_file": "c.yml", "compose_service": "web"}
+    raw = {"services": [service], "state_file": str(tmp_path / "state.json")}
+    world = wire(config_utils.parse(raw, {}, str(tmp_path / "config.json")), SystemClock())
+    bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
+    world.state = State({"web": ServiceState(quarantine=(bad,))})
+    asked = world.clock.now() - timedelta(hours=hours)
+    mailbox.leave(world.folder / mailbox.FOLDER, Request("retry", name, asked))
+    with caplog.at_level(logging.WARNING, "updater"):
+        owner.take_requests(world)
+    assert bool(state_records.service_of(world.state, "web").quarantine) is (told is not None)
+    assert list(mailbox.take(world.folder / mailbox.FOLDER)) == []
+    assert [record.levelname for record in caplog.records] == (["WARNING"] if told else [])
+    assert re.search(told or "", caplog.text)
+
+
+def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path) -> None:
+    service = {"name": "shop", "image": "a/b:1", "compose_file": "c.yml", "compose_service": "web"}
+    raw = {"services": [service], "state_file": str(tmp_path / "state.json")}
+    world = wire(config_utils.parse(raw, {}, str(tmp_path / "config.json")), SystemClock())
+    bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
+    unit = state_notes.unit_of(world.config.services[0])
+    world.state = State({"web": ServiceState(quarantine=(bad,), unit=unit, reference="a/b:1")})
+    mailbox.leave(world.folder / mailbox.FOLDER, Request("retry", "shop", world.clock.now()))
+    owner.take_requests(world)
+    assert world.state.services == {"shop": ServiceState(unit=unit, reference="a/b:1")}
+    world.state = State({"web": ServiceState(quarantine=(bad,), unit=unit)})
+    check_all(world)  # the engine may be there or not: the memory is kept either way
+    assert state_records.service_of(world.state, "shop").quarantine == (bad,)
+    assert list(world.state.services) == ["shop"]

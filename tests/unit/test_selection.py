@@ -572,7 +572,11 @@ def test_a_re_push_of_the_current_tag_is_taken_even_where_nothing_tells_the_newe
     ("check", "good", "bad"),
     [
         (check_semver_pattern, ["*", "v*", "v*-alpine", "v1.*", "*.0"], ["", "v1.2.3", "v*-*", "acme/web:v*", "v *"]),
-        (check_tag_pattern, ["staging-*", "b-[0-9]*", "b-[!a]?", "latest"], ["", "web:staging-*", "a b", "b-[", "a/b"]),
+        (
+            check_tag_pattern,
+            ["staging-*", "b-[0-9]*", "b-[!a]?", "latest"],
+            ["", "web:staging-*", "a b", "b-[", "a/b", "[z-a]*", "[!]", "[]a", "a[@]", "-a", "?" * 129],
+        ),
         (
             check_tag_regex,
             ["^staging-[a-f0-9]{7}$", "(?P<version>.*)"],

@@ -32,6 +32,7 @@ from updater_core.models import (
     RollbackFailed,
     RolledBack,
     Seen,
+    ServiceConfig,
     Step,
     Update,
 )
@@ -403,6 +404,43 @@ def test_what_left_the_configuration_is_forgotten() -> None:
     assert (list(kept.services), kept.seen, kept.rests, kept.counters) == (["db"], {}, {}, {"state_restores": 1})
 
 
+def service(name: str, unit: str, *, enabled: bool = True) -> ServiceConfig:
+    return ServiceConfig(name, image(), (f"/srv/{unit}.yml",), ("web",), enabled=enabled)
+
+
+def remembered(**units: str) -> State:
+    """A state that remembers each name with its unit; `reference` tells the memories apart."""
+    known = {name: ServiceState(reference=name) for name in units}
+    return state_notes.follow_names(State(known), [service(name, unit) for name, unit in units.items()])
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ({"web": "a"}, {"shop": "a"}, {"shop": "web"}),  # renamed
+        ({"web": "a", "db": "b"}, {"db": "a", "web": "b"}, {"db": "web", "web": "db"}),  # swapped
+        ({"web": "a"}, {"shop": "a", "web": "c"}, {"shop": "web"}),  # renamed, and the name given to a new one
+        ({"web": "a"}, {"web": "moved"}, {"web": "web"}),  # its file moved
+        ({"web": "a"}, {"web": "a", "twin": "a"}, {"web": "web"}),  # one of them is switched off
+        ({"web": "a", "old": "z"}, {"web": "a"}, {"web": "web", "old": "old"}),  # left to `forget_unknown`
+    ],
+)
+def test_a_memory_follows_its_unit_to_another_name(
+    before: dict[str, str], now: dict[str, str], expected: dict[str, str]
+) -> None:
+    state = state_notes.follow_names(remembered(**before), [service(*each) for each in now.items()])
+    assert {name: each.reference for name, each in state.services.items()} == expected
+
+
+def test_a_renamed_service_keeps_its_quarantine_and_its_way_back() -> None:
+    state = after(Committed(plan(1)), RolledBack(plan(2, D2, D3), cause()))
+    state = state_notes.follow_names(state, [service("web", "a")])  # of a version that knew no units
+    state = state_notes.follow_names(state, [service("shop", "a")])
+    state = state_notes.forget_unknown(state, ["shop"], [], NOW)
+    assert list(state_notes.history_of(state, "shop", HUB).quarantine) == [D3]
+    assert len(service_of(state, "shop").generations) == 2
+
+
 # -------------------------------------------------------------------------------------------------------- the file
 
 
@@ -416,6 +454,7 @@ def full_state() -> State:
     )
     state = state_records.announce(state_notes.note_digest(state, "web", D4, NOW), "web")
     state = state_notes.note_push(state, "web", "latest", NOW)
+    state = state_notes.follow_names(state, [service("web", "a")])
     state = state_notes.note_created(state_notes.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
     told = replace(service_of(state, "web"), troubles={"check:registry_error": NOW})
     state = replace(state_records.with_service(state, "web", told), outages={"ghcr.io": NOW})
@@ -620,6 +659,32 @@ def test_the_state_is_kept_here_where_its_place_is_not_writable(
     assert place == tmp_path / "updater_state.json"
     assert "STATE_FILE" in (note or "")
     assert state_utils.resolve_state_path(tmp_path / "new" / "state.json") == (tmp_path / "new" / "state.json", None)
+
+
+def test_a_state_that_may_not_be_written_is_looked_at_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there, here = tmp_path / "own" / "state.json", tmp_path / "updater_state.json"
+    for path in (there, here):
+        path.parent.mkdir(exist_ok=True)
+        state_utils.save(full_state(), path, 0, None, NOW)
+    assert state_utils.look(there, None) == (there, state_utils.Loaded(replace(full_state(), saved_at=NOW)))
+    (tmp_path / "file").write_bytes(b"")  # in which no state can be written, so it is kept here
+    assert state_utils.look(tmp_path / "file" / "state.json", None)[0] == here
+    assert state_utils.look(tmp_path / "none" / "state.json", None) == (
+        tmp_path / "none" / "state.json",
+        state_utils.Loaded(State()),
+    )
+
+
+def test_a_state_that_cannot_be_read_is_no_empty_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    state_utils.save(full_state(), tmp_path / "updater_state.json", 0, None, NOW)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StateError, match=f"STATE_FILE: .*{tmp_path / 'folder'} cannot be read") as caught:
+        state_utils.look(tmp_path / "folder", None)  # a folder stands there: no user can read it as a file
+    assert "sudo" in caught.value.remedy
 
 
 def test_codec_round_trips_the_whole_state() -> None:
