@@ -151,6 +151,7 @@ def test_a_quarantined_digest_waits_and_the_next_one_is_tried() -> None:
     held = choose(Policy(), "1.25", history=history, digests={"1.25": digest("bad")})
     assert isinstance(held, Hold)
     assert (held.reason, held.available) == (Reason.QUARANTINED, image("1.25", digest("bad")))
+    assert held.remedy.endswith("sudo docker-updater --retry NAME")
     assert "--retry" in held.remedy
     assert answer(choose(Policy(), "1.25", history=history, digests={"1.25": digest("good")})) == "1.25"
 

@@ -206,6 +206,7 @@ def test_only_a_release_at_fault_is_quarantined(outcome: Outcome, expected: list
 
 def test_a_quarantine_says_why_and_since_when() -> None:
     history = state_notes.history_of(after(RolledBack(plan(1), cause())), "web", HUB)
+    assert history.service == "web"
     assert history.quarantine[D2] == Quarantined(D2, image(digest=D2).text, Reason.UNHEALTHY, NOW, "it said no")
 
 
