@@ -100,7 +100,7 @@ def too_slow(error: TooSlow) -> Hold:
 
 
 def _among_tags(case: Case) -> Decision | Ask:
-    meant, rejected = case.worked.get(case, "meant", lambda: _meant(case))
+    meant, rejected = case.worked.kept("meant", (case.observation.tags, case.policy), lambda: _meant(case))
     outcome = _by_order(case, meant)
     if isinstance(outcome, Ask):
         return outcome

@@ -669,6 +669,20 @@ def test_a_state_that_cannot_be_read_is_no_empty_state(tmp_path: Path, monkeypat
     assert "sudo" in caught.value.remedy
 
 
+def test_records_that_are_alike_are_written_as_what_they_are() -> None:
+    later = NOW + timedelta(minutes=1)
+    alike = {
+        "a": Seen(None, NOW),
+        "b": Seen(None, NOW),
+        "c": Seen(D1, NOW),
+        "d": Seen(None, NOW),
+        "e": Seen(None, later),
+    }
+    assert decode(dict[str, Seen], encode(alike)) == alike
+    assert encode({"one": 1, "yes": True, "none": None}) == {"one": 1, "yes": True, "none": None}
+    assert [type(item) for item in encode({"one": 1, "yes": True}).values()] == [int, bool]
+
+
 def test_codec_round_trips_the_whole_state() -> None:
     state = replace(full_state(), saved_at=NOW)
     assert decode(State, json.loads(json.dumps(encode(state)))) == state
