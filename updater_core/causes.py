@@ -37,7 +37,7 @@ _RELEASE_AT_FAULT = {
 
 
 _NEXT_TIME = "nothing to do: it is tried again after a pause"
-_NEXT_RELEASE = "a newer release is taken by itself; see the log of this one, or try it again with --retry"
+_NEXT_RELEASE = "a newer release is taken by itself; see the log of this one, or try it again: {retry}"
 _REMEDIES = {
     Reason.PULL_FAILED: f"{_NEXT_TIME}; if it stays so, see what `docker pull` says on this host",
     Reason.PULL_LIMIT: f"{_NEXT_TIME}; log in to the registry for a higher limit",
@@ -49,12 +49,23 @@ _REMEDIES = {
 }
 
 
-def cause_of(error: Exception, step: Step) -> Cause:
-    """The error as a value: its step, a stable reason, its words and its remedy. One that nobody foresaw is ours."""
+def retry_command(service: str) -> str:
+    """The command that lifts a service's quarantine, ready to be pasted into a shell.
+
+    >>> retry_command("web")
+    'sudo docker-updater --retry web'
+    """
+    return f"sudo docker-updater --retry {service}"
+
+
+def cause_of(error: Exception, step: Step, service: str) -> Cause:
+    """The error of a service's update as a value: its step, a stable reason, its words and its remedy. One that nobody
+    foresaw is ours."""
     if not isinstance(error, UpdaterError):
         return Cause(step, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "please report it")
     reason = _reason(error, step)
-    return Cause(step, reason, str(error), error.remedy or _REMEDIES.get(reason, ""))
+    remedy = _REMEDIES.get(reason, "").replace("{retry}", retry_command(service))
+    return Cause(step, reason, str(error), error.remedy or remedy)
 
 
 def is_release_at_fault(cause: Cause) -> bool:

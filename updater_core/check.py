@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 from updater_core import choose, observe, schedule, state_notes, state_outcomes, state_records
+from updater_core.causes import retry_command
 from updater_core.choose import Answers, Choice, Question
 from updater_core.errors import RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
@@ -210,7 +211,7 @@ def permitted(world: World, one: Checked) -> Update | Hold:
     remembered = state_records.service_of(world.state, one.service.name)
     target = one.decision.target
     if remembered.is_frozen:
-        remedy = f"see to the service by hand, then run with --retry {one.service.name}"
+        remedy = f"see to the service by hand, then run {retry_command(one.service.name)}"
         return Hold(Reason.FROZEN, remembered.detail, remedy, available=target)
     if state_outcomes.is_pausing(remembered, now):
         detail = f"{remembered.detail}; tried again after {remembered.retry_at:%Y-%m-%d %H:%M} UTC"

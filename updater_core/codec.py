@@ -34,7 +34,7 @@ def encode(value: object) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(encode(key)): encode(item) for key, item in value.items()}
+        return _encode_mapping(value)
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     if isinstance(value, frozenset):
@@ -42,6 +42,18 @@ def encode(value: object) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {name: encode(getattr(value, name)) for name in _names(type(value))}
     raise TypeError(f"{type(value).__name__} is not written to a file")
+
+
+def _encode_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
+    """A record that equals the one before it is written once and meant twice: the tags of one listing are alike."""
+    coded: dict[str, Any] = {}
+    last: object = None
+    made: Any = None  # of None
+    for key, item in value.items():
+        if item is not last and not (type(item) is type(last) and is_dataclass(item) and item == last):
+            last, made = item, encode(item)
+        coded[str(encode(key))] = made
+    return coded
 
 
 @cache

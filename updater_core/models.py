@@ -397,6 +397,7 @@ class History:
     seen: Mapping[str, Seen] = field(default_factory=dict)
     digest_seen: Mapping[str, datetime] = field(default_factory=dict)
     pushed: Mapping[str, datetime] = field(default_factory=dict)
+    service: str = "NAME"  # what it is called, for commands in remedies
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 
+from updater_core.causes import retry_command
 from updater_core.models import (
     Committed,
     Event,
@@ -78,7 +79,7 @@ def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> E
         case RollbackFailed(cause=cause, rollback=rollback):
             kind, reason = "rollback", Reason.FROZEN.value
             detail = f"{cause.message}; the rollback failed too: {rollback.message}"
-            remedy = f"see to the service by hand, then run docker-updater --retry {plan.name}"
+            remedy = f"see to the service by hand, then run {retry_command(plan.name)}"
         case NotStarted() | TakenOver():
             return None
     event = Event(

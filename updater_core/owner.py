@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from updater_core import cycle, mailbox, reference, state_notes, state_outcomes, state_records
+from updater_core.causes import retry_command
 from updater_core.check import look_all
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
@@ -76,6 +77,7 @@ def _retry(world: World, service: ServiceConfig) -> bool:
     left = state_records.service_of(world.state, service.name).quarantine
     text = "nothing is quarantined any more, the next cycle tries again"
     if left:
-        text = f"it is looked after again; {left[0].reference} stays in quarantine until --retry is said once more"
+        once_more = f"until {retry_command(service.name)} is run once more"
+        text = f"it is looked after again; {left[0].reference} stays in quarantine {once_more}"
     log_event(LOG, logging.INFO, LogEvent.QUARANTINE_LIFTED, text, service=service.name)
     return True

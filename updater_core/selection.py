@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from updater_core import reference
+from updater_core.causes import retry_command
 from updater_core.models import (
     Ask,
     Clock,
@@ -99,7 +100,7 @@ def too_slow(error: TooSlow) -> Hold:
 
 
 def _among_tags(case: Case) -> Decision | Ask:
-    meant, rejected = case.worked.get(case, "meant", lambda: _meant(case))
+    meant, rejected = case.worked.kept("meant", (case.observation.tags, case.policy), lambda: _meant(case))
     outcome = _by_order(case, meant)
     if isinstance(outcome, Ask):
         return outcome
@@ -142,7 +143,7 @@ def _examine(case: Case, tag: Tag) -> Decision | Ask:
         return Hold(
             Reason.QUARANTINED,
             f"{target.text} failed on {quarantined.since:%Y-%m-%d %H:%M} UTC ({quarantined.reason})",
-            "nothing to do, a newer digest is taken; to try this one again, use --retry with the service's name",
+            f"nothing to do, a newer digest is taken; to try this one again: {retry_command(case.history.service)}",
             available=target,
         )
     return _too_young(case, tag, target) or Update(target, _changed(case, target))

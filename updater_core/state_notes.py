@@ -62,7 +62,8 @@ def history_of(state: State, name: str, repository_key: str) -> History:
     quarantine = {entry.digest: entry for entry in service.quarantine}
     seen = state.seen.get(repository_key, {})
     timeless = {tag: replace(seen[tag], created_at=None) for tag in without_time(state, repository_key)}
-    return History(quarantine, {**seen, **timeless} if timeless else seen, service.digest_seen, service.pushed)
+    seen = {**seen, **timeless} if timeless else seen
+    return History(quarantine, seen, service.digest_seen, service.pushed, name)
 
 
 def without_time(state: State, repository_key: str) -> tuple[str, ...]:

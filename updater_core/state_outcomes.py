@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from updater_core.causes import retry_command
 from updater_core.models import (
     Cause,
     Committed,
@@ -74,7 +75,7 @@ def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceS
     cause = outcome.cause
     if isinstance(outcome, RollbackFailed):
         detail = f"{cause.message}; the rollback failed too: {outcome.rollback.message}"
-        remedy = f"see to the service by hand, then run with --retry {outcome.plan.name}"
+        remedy = f"see to the service by hand, then run {retry_command(outcome.plan.name)}"
         frozen = replace(told(service, Status.ROLLBACK_FAILED, cause.reason, detail, remedy), last_change=now)
         return _blamed(frozen, outcome, now) if outcome.quarantine else frozen
     if isinstance(outcome, RolledBack):

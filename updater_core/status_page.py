@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 
+from updater_core.causes import retry_command
 from updater_core.codec import encode
 from updater_core.status_style import STYLE
 from updater_core.status_view import ChangeView, Level, RegistryView, ServiceView, View, WindowView
@@ -158,7 +159,9 @@ def _need(service: ServiceView) -> str:
 def _usual_remedy(service: ServiceView) -> str:
     if service.level is Level.UNKNOWN:
         return "nothing if the next check succeeds; else see the updater's log"
-    return "nothing: a newer release is tried by itself; --retry lifts the quarantine of this one"
+    return (
+        f"nothing: a newer release is tried by itself; {retry_command(service.name)} lifts the quarantine of this one"
+    )
 
 
 def _waits(view: View) -> str:

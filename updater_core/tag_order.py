@@ -38,18 +38,19 @@ class Worked:
 
     def __init__(self, patience: Patience | None = None) -> None:
         self.patience = patience or Patience()
-        self._basis: object = None
-        self._known: dict[str, Any] = {}
+        self._known: dict[str, tuple[object, Any]] = {}
 
     def get(self, case: Case, what: str, work: Callable[[], T]) -> T:
         """What `work` makes of the case; `work` must not look at the observation's digests."""
         observation = replace(case.observation, digests={}, created=dict(case.observation.created))
-        basis = observation, case.policy, case.history.seen, case.now
-        if basis != self._basis:
-            self._basis, self._known = basis, {}
-        if what not in self._known:
-            self._known[what] = work()
-        return cast(T, self._known[what])
+        return self.kept(what, (observation, case.policy, case.history.seen, case.now), work)
+
+    def kept(self, what: str, basis: object, work: Callable[[], T]) -> T:
+        """What `work` makes of `basis`, which is all that it may look at."""
+        known = self._known.get(what)
+        if known is None or known[0] != basis:
+            known = self._known[what] = basis, work()
+        return cast(T, known[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,7 @@ def by_first_sight(case: Case, meant: Iterable[Meant], *, with_baseline: bool) -
     """Our own clock: a tag that came later is newer than every tag of the first listing; among those the images' build
     times decide, and where these say nothing the current tag stays. An Ask where build times are missing.
     """
-    seen = [(_seen(case, tag.name), tag) for tag, _ in meant]
+    seen = _all_seen(case, [tag for tag, _ in meant])
     baseline = [tag for known, tag in seen if known.baseline]
     later = [((1, known.seen_at), tag) for known, tag in seen if not known.baseline]
     floor = _seen_floor(case) if case.current_text is not None else None
@@ -288,7 +289,7 @@ def _without_baseline(
 
 def has_baseline_only(case: Case, meant: Iterable[Meant]) -> bool:
     """Whether every tag meant was there before us, so that nothing but build times can order them."""
-    return all(_seen(case, tag.name).baseline for tag, _ in meant)
+    return all(known.baseline for known, _ in _all_seen(case, [tag for tag, _ in meant]))
 
 
 def _with_baseline(
@@ -315,14 +316,24 @@ def _floor_among(case: Case, ranked: Sequence[tuple[Rank, Tag]]) -> Rank:
 def _build_times(case: Case, baseline: Sequence[Tag]) -> dict[str, datetime] | Ask:
     """The known build times of baseline tags, or an Ask for those not yet asked: the current tag and the greatest."""
     created = case.observation.created
-    known = {tag.name: created.get(tag.name) or _seen(case, tag.name).created_at for tag in baseline}
+    known = {tag.name: created.get(tag.name) or seen.created_at for seen, tag in _all_seen(case, baseline)}
     if len(baseline) > 1:
-        current = case.current
-        greatest = heapq.nlargest(_MOST_BUILD_TIMES, known, key=lambda name: (name == current, natural_key(name), name))
+        basis = [*known], case.current
+        greatest = case.worked.kept("greatest", basis, lambda: _greatest(*basis))
         unasked = [name for name in greatest if known[name] is None and name not in created]
         if unasked:
             return Ask(created=tuple(unasked))
     return {name: time for name, time in known.items() if time is not None}
+
+
+def _greatest(names: Sequence[str], current: str) -> Sequence[str]:
+    return heapq.nlargest(_MOST_BUILD_TIMES, names, key=lambda name: (name == current, natural_key(name), name))
+
+
+def _all_seen(case: Case, tags: Sequence[Tag]) -> list[tuple[Seen, Tag]]:
+    """Each tag with what our clock knows of it."""
+    known, new = case.history.seen, Seen(None, case.now)
+    return [(known.get(tag.name, new), tag) for tag in tags]
 
 
 def _seen(case: Case, name: str) -> Seen:

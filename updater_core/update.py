@@ -56,7 +56,7 @@ def apply(plan: Plan, tools: Tools) -> Outcome:
         _write(PREPARED, plan, None, tools)
         staged = edits.prove(plan, tools)
     except UpdaterError as error:
-        return _not_started(plan, causes.cause_of(error, step), tools)
+        return _not_started(plan, causes.cause_of(error, step, plan.name), tools)
     return _go_forward(plan, staged, tools)
 
 
@@ -78,7 +78,7 @@ def _go_forward(plan: Plan, staged: Sequence[Staged], tools: Tools) -> Outcome:
         _write(COMMITTED, plan, None, tools)
     except Exception as error:  # a bug of ours, too, must not leave the service in the middle
         edits.discard(staged, tools)
-        return _roll_back_when_possible(plan, causes.cause_of(error, step), tools)
+        return _roll_back_when_possible(plan, causes.cause_of(error, step, plan.name), tools)
     tools.tell(step, "; ".join(("the new release is proven", *notes)))
     return _finish(Committed(plan), tools)
 
@@ -106,7 +106,7 @@ def roll_back(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
     except EngineUnavailable:
         raise
     except UpdaterError as error:
-        failed = RollbackFailed(plan, cause, causes.cause_of(error, step), causes.is_release_at_fault(cause))
+        failed = RollbackFailed(plan, cause, causes.cause_of(error, step, plan.name), causes.is_release_at_fault(cause))
         _write_if_possible(ROLLBACK_FAILED, plan, cause, tools, failed.rollback)
         return failed
     _write_if_possible(ROLLED_BACK, plan, cause, tools)
@@ -178,7 +178,7 @@ def _restart_old_and_gate(plan: Plan, cause: Cause, tools: Tools) -> None:
         except EngineUnavailable:
             raise
         except UpdaterError as error:
-            if is_last or causes.cause_of(error, Step.GATE).reason not in _WORTH_ANOTHER_TRY:
+            if is_last or causes.cause_of(error, Step.GATE, plan.name).reason not in _WORTH_ANOTHER_TRY:
                 raise
             tools.clock.sleep(1.0)
         else:

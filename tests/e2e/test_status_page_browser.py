@@ -154,7 +154,12 @@ def colours(picture: list[list[Colour]]) -> Counter[Colour]:
 def test_the_browser_has_the_whole_page(browser: Browser, troubled: str) -> None:
     dom = browser.dom(troubled)
     shown = words(dom)
-    for text in ("Something failed", "see to the service by hand, then run with --retry db", "16 of 100", "3 min ago"):
+    for text in (
+        "Something failed",
+        "see to the service by hand, then run sudo docker-updater --retry db",
+        "16 of 100",
+        "3 min ago",
+    ):
         assert text in shown, text
     assert dom.count('<tr role="row">') == 3 + 8 + 3 + 3
     assert re.findall(r"<h2[^>]*>(?:<span.*?</span>)? ?(.*?)</h2>", dom) == [

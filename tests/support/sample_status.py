@@ -134,7 +134,7 @@ def _troubled() -> dict[str, ServiceState]:
         ),
         "db": seen(
             "postgres:16.3", Status.ROLLBACK_FAILED, Reason.EXITED, changes=(lost,), last_change=lost.at,
-            detail=lost.detail, remedy="see to the service by hand, then run with --retry db",
+            detail=lost.detail, remedy="see to the service by hand, then run sudo docker-updater --retry db",
         ),
         "mail": seen("mailu/front:2024.06", Status.UP_TO_DATE, Reason.SAME_DIGEST, last_success=ago(days=2)),
         "search": seen(

@@ -22,20 +22,25 @@ from updater_core.models import Reason, Step
     ],
 )
 def test_what_the_host_refuses_is_no_fault_of_the_release(text: str) -> None:
-    assert not is_release_at_fault(cause_of(ComposeError(text), Step.RESTART))
+    assert not is_release_at_fault(cause_of(ComposeError(text), Step.RESTART, "web"))
 
 
 def test_an_entry_point_that_is_not_there_is() -> None:
     text = "`compose up` of web ended with 1: exec: no such file or directory"
-    assert is_release_at_fault(cause_of(ComposeError(text), Step.RESTART))
+    assert is_release_at_fault(cause_of(ComposeError(text), Step.RESTART, "web"))
 
 
 def test_a_stop_by_somebody_is_no_fault_of_the_release_and_has_a_remedy() -> None:
-    found = cause_of(GateFailed(Reason.NOT_RUNNING, "shop-web-1 was stopped by somebody"), Step.GATE)
+    found = cause_of(GateFailed(Reason.NOT_RUNNING, "shop-web-1 was stopped by somebody"), Step.GATE, "web")
     assert not is_release_at_fault(found)
     assert "tried again" in found.remedy
 
 
 def test_an_error_that_nobody_foresaw_is_ours() -> None:
-    found = cause_of(KeyError("State"), Step.GATE)
+    found = cause_of(KeyError("State"), Step.GATE, "web")
     assert (found.reason, is_release_at_fault(found)) == (Reason.INTERNAL_ERROR, False)
+
+
+def test_the_remedy_of_a_bad_release_can_be_pasted_into_a_shell() -> None:
+    found = cause_of(GateFailed(Reason.UNHEALTHY, "it is unhealthy"), Step.GATE, "shop-api")
+    assert found.remedy.endswith("try it again: sudo docker-updater --retry shop-api")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -33,6 +34,7 @@ from updater_core.selection import (
     check_tag_regex,
     decide,
 )
+from updater_core.tag_order import Worked
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -151,6 +153,7 @@ def test_a_quarantined_digest_waits_and_the_next_one_is_tried() -> None:
     held = choose(Policy(), "1.25", history=history, digests={"1.25": digest("bad")})
     assert isinstance(held, Hold)
     assert (held.reason, held.available) == (Reason.QUARANTINED, image("1.25", digest("bad")))
+    assert held.remedy.endswith("sudo docker-updater --retry NAME")
     assert "--retry" in held.remedy
     assert answer(choose(Policy(), "1.25", history=history, digests={"1.25": digest("good")})) == "1.25"
 
@@ -590,6 +593,12 @@ def test_a_pattern_that_can_match_nothing_is_refused_in_a_sentence(
 ) -> None:
     assert [text for text in good if check(text) is not None] == []
     assert [text for text in bad if not check(text)] == []
+
+
+def test_work_is_done_once_for_the_same_basis_and_anew_for_another() -> None:
+    worked, results = Worked(), itertools.count()
+    assert [worked.kept("same", basis, lambda: next(results)) for basis in (1, 1, 2, 2, 1)] == [0, 0, 1, 1, 2]
+    assert worked.kept("other", 1, lambda: next(results)) == 3
 
 
 @pytest.mark.parametrize(

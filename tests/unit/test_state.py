@@ -205,6 +205,7 @@ def test_only_a_release_at_fault_is_quarantined(outcome: Outcome, expected: list
 
 def test_a_quarantine_says_why_and_since_when() -> None:
     history = state_notes.history_of(after(RolledBack(plan(1), cause())), "web", HUB)
+    assert history.service == "web"
     assert history.quarantine[D2] == Quarantined(D2, image(digest=D2).text, Reason.UNHEALTHY, NOW, "it said no")
 
 
@@ -685,6 +686,20 @@ def test_a_state_that_cannot_be_read_is_no_empty_state(tmp_path: Path, monkeypat
     with pytest.raises(StateError, match=f"STATE_FILE: .*{tmp_path / 'folder'} cannot be read") as caught:
         state_utils.look(tmp_path / "folder", None)  # a folder stands there: no user can read it as a file
     assert "sudo" in caught.value.remedy
+
+
+def test_records_that_are_alike_are_written_as_what_they_are() -> None:
+    later = NOW + timedelta(minutes=1)
+    alike = {
+        "a": Seen(None, NOW),
+        "b": Seen(None, NOW),
+        "c": Seen(D1, NOW),
+        "d": Seen(None, NOW),
+        "e": Seen(None, later),
+    }
+    assert decode(dict[str, Seen], encode(alike)) == alike
+    assert encode({"one": 1, "yes": True, "none": None}) == {"one": 1, "yes": True, "none": None}
+    assert [type(item) for item in encode({"one": 1, "yes": True}).values()] == [int, bool]
 
 
 def test_codec_round_trips_the_whole_state() -> None:

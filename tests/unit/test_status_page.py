@@ -310,7 +310,7 @@ def test_the_page_answers_at_a_glance() -> None:
         "Docker Auto-Updater on shop-1",
         "Something failed",
         "web : gate for 12 s web-1 is starting",
-        "see to the service by hand, then run with --retry db",
+        "see to the service by hand, then run sudo docker-updater --retry db",
         "check user name and password in registry_config",
         "redis:7.4.1 minor sha256:0123456789ab",
         "2 wait for their receiver",

@@ -22,12 +22,24 @@ from updater_core.models import Event, Secret, Settings
 from updater_core.notifiers.message import message_of
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements-apprise.txt"
-_INSTALL = f"install it: {sys.executable} -m pip install -r {REQUIREMENTS}"
+_INSTALLED = Path("/opt/docker-auto-updater")  # where install.sh puts the program
 _REMEDY = "Check this address of NOTIFY_URLS and its service; the event stays queued and is tried again."
 _SHORTEST_PIECE = 4  # of an address, that is hidden: `to` or `443` would blank out half of every sentence
 _LONGEST_WORDS = 200
 _LONGEST_SECONDS = 30.0
 _WORSE = {"WARNING", "ERROR", "CRITICAL"}
+
+
+def install_remedy(requirements: Path = REQUIREMENTS) -> str:
+    """How to install Apprise beside this program, whose list of what it needs is `requirements`: by the installer where
+    that has put the program in its place, else by pip.
+
+    >>> install_remedy(Path("/opt/docker-auto-updater/releases/1/requirements-apprise.txt"))
+    'install it: cd /opt/docker-auto-updater/current && sudo ./install.sh --with-apprise'
+    """
+    if requirements.is_relative_to(_INSTALLED):
+        return f"install it: cd {_INSTALLED}/current && sudo ./install.sh --with-apprise"
+    return f"install it: {sys.executable} -m pip install -r {requirements}"
 
 
 def senders(settings: Settings) -> Sequence[Callable[[Event], None]]:
@@ -40,7 +52,7 @@ def problems(settings: Settings) -> Sequence[str]:
     if not settings.notify_urls:
         return ()
     if not _is_installed():
-        return (f"NOTIFY_URLS: the Apprise library is not installed; {_INSTALL}",)
+        return (f"NOTIFY_URLS: the Apprise library is not installed; {install_remedy()}",)
     remedy = "see its address on https://github.com/caronc/apprise/wiki"
     return [
         f"NOTIFY_URLS: Apprise cannot use address {number} ({_scheme(url)}://…); {remedy}"
@@ -52,7 +64,7 @@ def problems(settings: Settings) -> Sequence[str]:
 def send(event: Event, url: Secret) -> None:
     """Tell one address; UpdaterError where it was not told, or nobody can say that it was."""
     if not _is_installed():
-        raise UpdaterError("the Apprise library is not installed", _INSTALL)
+        raise UpdaterError("the Apprise library is not installed", install_remedy())
     message = message_of(event)
     library = _library()
     target = library.Apprise()
