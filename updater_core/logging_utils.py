@@ -5,9 +5,11 @@ Secrets are taken out of the finished text, so that arguments, exceptions and tr
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote, urlsplit
 
-from updater_core.models import Secret, Settings
+from updater_core.models import Credential, Secret, Settings
 
 _FILE_BYTES = 10_000_000
 _FILES_KEPT = 5
@@ -27,7 +29,11 @@ _SHORTEST_SECRET = 4  # anything shorter would blank out half of every line, and
 _TALKATIVE = ("urllib3", "requests", "docker", "botocore", "boto3", "google")  # their DEBUG lines hold addresses
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
+_PASSING_KEPT = 512  # logins that were got along the way: tokens are renewed for as long as the process lives
+
 _secrets: set[str] = set()
+_passing: dict[str, frozenset[str]] = {}  # by the secret itself, the one used last at the end
+_passing_lock = threading.Lock()
 
 
 class LogEvent(StrEnum):
@@ -72,13 +78,31 @@ def log_event(
 def protect(*secrets: Secret | None) -> None:
     """From now on these texts, also where they are quoted for a URL, leave the program's log as `***`."""
     for secret in filter(None, secrets):
-        text = secret.reveal()
-        _secrets.update(each for each in (text, quote(text, safe="")) if len(each) >= _SHORTEST_SECRET)
+        _secrets.update(_forms(secret.reveal()))
+
+
+def protect_login(credential: Credential) -> None:
+    """The same for the secret of a login that the updater came by (a helper's, a cloud's), alone and as basic
+    authentication sends it. Such secrets change all the time: the ones used last are remembered."""
+    secret = credential.secret.reveal()
+    with _passing_lock:
+        known = _passing.pop(secret, None)
+        if known is None:
+            pair = base64.b64encode(f"{credential.username}:{secret}".encode()).decode()
+            known = _forms(secret) | _forms(pair)
+        _passing[secret] = known
+        while len(_passing) > _PASSING_KEPT:
+            del _passing[next(iter(_passing))]
+
+
+def _forms(text: str) -> frozenset[str]:
+    """How a secret may stand in a text."""
+    return frozenset(each for each in (text, quote(text, safe="")) if len(each) >= _SHORTEST_SECRET)
 
 
 def redact(text: str) -> str:
     """The text without protected secrets. Longest first: one secret may be a part of another."""
-    for secret in sorted(_secrets, key=len, reverse=True):
+    for secret in sorted(_secrets.union(*list(_passing.values())), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from updater_core import foreign_json, protocols
 from updater_core.config_fields import host_type
+from updater_core.logging_utils import protect_login
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
 from updater_core.reference import HUB
 
@@ -104,7 +105,10 @@ class Logins:
         helper = self._helper_for(domain)
         if helper:
             login = self._ask_helper(helper, _HUB_KEY if domain == HUB else domain)
-        return login if login.credential else self._from_auths(domain, login.problem)
+        login = login if login.credential else self._from_auths(domain, login.problem)
+        if login.credential:
+            protect_login(login.credential)
+        return login
 
     def _helper_for(self, domain: str) -> str | None:
         helpers = self._config.get("credHelpers")

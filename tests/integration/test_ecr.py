@@ -21,6 +21,7 @@ from botocore.stub import Stubber
 
 from tests.support.aws import ACCOUNT, PASSWORD, REGION, Aws
 from tests.support.fake_registry import Basic, Bearer, Behaviour, Build, FakeRegistry
+from tests.support.log_line import logged
 from tests.support.set_clock import SetClock
 from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
@@ -733,6 +734,26 @@ def test_credentials_that_aws_refuses_are_offered_once_a_cycle(aws: Aws, registr
         with pytest.raises(AuthFailed, match=name):
             digest(registries, f"{name}:1.0")
     assert len(aws.operations()) == 1
+
+
+def test_a_token_of_aws_and_the_keys_of_a_profile_are_in_no_line_of_the_log(
+    aws: Aws, registries: Registries, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    password = f"a password of {tmp_path}"
+    token = base64.b64encode(f"AWS:{password}".encode()).decode()
+    aws.say("GetAuthorizationToken", json.dumps(
+        {"authorizationData": [{"authorizationToken": token, "expiresAt": aws.now() + 3600}]}).encode())  # fmt: skip
+    keys = (
+        '{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "key-of-%s", "SessionToken": "session-of-%s"}'
+    )
+    (tmp_path / "output").write_text(keys % (tmp_path.name, tmp_path.name))
+    (tmp_path / "config").write_text(f"[profile ci]\ncredential_process = /bin/cat {tmp_path}/output\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    text = f"{password}|{token}|key-of-{tmp_path.name}|session-of-{tmp_path.name}"
+    assert logged(text) == text
+    credential = open_ecr(registries, at(), RegistrySettings(aws_profile="ci")).credential()
+    assert credential == Credential("AWS", Secret(password))
+    assert logged(text) == "***|***|***|***"
 
 
 def test_no_secret_reaches_the_log_of_anybody(

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.fake_registry import Basic, Bearer, Behaviour, FakeRegistry
 from tests.support.google import ACCOUNT, USERNAME, FakeGoogle, private_key
+from tests.support.log_line import logged
 from tests.support.set_clock import SetClock
 from updater_core.errors import AuthFailed, NotFound, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret, Tag
@@ -616,6 +617,16 @@ def test_pages_are_all_read_should_there_be_some(
     fake.behave("tags", Behaviour(status=404), path="last=1.0")
     with pytest.raises(RegistryError, match="incomplete: page 2"):
         registry.tags(at(fake))
+
+
+def test_a_token_of_google_is_in_no_line_of_the_log(
+    fake: FakeRegistry, google: FakeGoogle, registries: Registries
+) -> None:
+    fake.push(APP, "1.0")
+    registry = registries.for_service(at(fake), with_key(google.key_file()))
+    credential = registry.credential()
+    assert credential is not None
+    assert logged(f"Bearer {credential.secret.reveal()} of {ACCOUNT}") == f"Bearer *** of {ACCOUNT}"
 
 
 def test_no_answer_holds_a_token(fake: FakeRegistry, google: FakeGoogle, registries: Registries) -> None:

@@ -31,6 +31,7 @@ class Server:
     heads: list[bytes] = field(default_factory=list)
     connections: int = 0
     sent_bytes: int = 0
+    was_cut_off: threading.Event = field(default_factory=threading.Event)
 
     @property
     def host(self) -> str:
@@ -300,6 +301,58 @@ def test_a_proxy_that_refuses_is_to_blame_and_not_the_registry(monkeypatch: pyte
             Connections(USUAL_LIMITS).exchange(PING)
     assert "HTTPS_PROXY" in broken.value.remedy
     assert "secret" not in str(broken.value)
+
+
+# Only the whole exchange's end comes soon. Who is silent here waits for it, and hangs up by himself after a while.
+IMPATIENT = Limits(connect_seconds=60.0, read_seconds=60.0, whole_seconds=0.3)
+
+
+def _say_nothing(server: Server, connected: socket.socket) -> None:
+    server.head(connected)
+    _wait_to_be_cut_off(server, connected)
+
+
+def _never_shake_hands(server: Server, connected: socket.socket) -> None:
+    _wait_to_be_cut_off(server, connected)
+
+
+def _wait_to_be_cut_off(server: Server, connected: socket.socket) -> None:
+    connected.settimeout(5)
+    while connected.recv(65536):  # the greeting of TLS
+        pass
+    server.was_cut_off.set()
+
+
+def _let_through_and_say_nothing(server: Server, connected: socket.socket) -> None:
+    server.head(connected)
+    connected.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    _wait_to_be_cut_off(server, connected)
+
+
+@pytest.mark.parametrize(
+    ("talk", "words", "remedy"),
+    [
+        (_say_nothing, "^the proxy of the environment did not answer in time$", "HTTPS_PROXY"),
+        (_let_through_and_say_nothing, "^it did not answer in time$", ""),
+    ],
+)
+def test_a_proxy_that_accepts_and_hangs_is_cut_off(
+    talk: Callable[[Server, socket.socket], None], words: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(talk) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://me:secret@{proxy.host}")
+        with pytest.raises(Broken, match=words) as broken:
+            Connections(IMPATIENT).exchange(PING)
+        assert proxy.was_cut_off.wait(10)
+    assert proxy.heads[0].startswith(b"CONNECT ")
+    assert remedy in broken.value.remedy
+
+
+def test_a_host_that_accepts_and_never_shakes_hands_is_cut_off() -> None:
+    with serving(_never_shake_hands) as server:
+        with pytest.raises(Broken, match="^it did not answer in time$"):
+            Connections(IMPATIENT).exchange(Request(f"https://{server.host}/v2/", "ping", "a question"))
+        assert server.was_cut_off.wait(10)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.log_line import logged
 from tests.support.set_clock import SetClock
 from updater_core.models import Credential, RegistrySettings, Secret
 from updater_core.reference import parse
@@ -132,6 +133,24 @@ def test_docker_config_names_a_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     write(tmp_path, {"auths": {"r.example": {"auth": auth("u", "p")}}})
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     assert Logins(None, None, SetClock()).find("r.example", NOTHING).name == "u"
+
+
+def test_what_a_helper_gave_is_in_no_line_of_the_log(tmp_path: Path, helper: Path) -> None:
+    install(helper, "fake", """echo '{"Username":"<token>","Secret":"a-helpers-token"}'""")
+    write(tmp_path, {"credHelpers": {"r.example": "fake"}})
+    assert logged("a-helpers-token") == "a-helpers-token"
+    logins(tmp_path).find("r.example", NOTHING)
+    assert logged("a-helpers-token") == "***"
+
+
+def test_what_the_config_says_is_in_no_line_of_the_log(tmp_path: Path) -> None:
+    entries = {"r.example": {"auth": auth("u", "an-auths-password")}, "s.example": {"identitytoken": "an-identity"}}
+    write(tmp_path, {"auths": entries})
+    text = f"an-auths-password {auth('u', 'an-auths-password')} an-identity"
+    assert logged(text) == text
+    for domain in ("r.example", "s.example"):
+        logins(tmp_path).find(domain, NOTHING)
+    assert logged(text) == "*** *** ***"
 
 
 def test_a_helper_is_asked_on_stdin_and_remembered_for_some_minutes(tmp_path: Path, helper: Path) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from updater_core import logging_utils
-from updater_core.logging_utils import LogEvent, log_event, protect, set_up
-from updater_core.models import Secret, Settings
+from updater_core.logging_utils import LogEvent, log_event, protect, protect_login, set_up
+from updater_core.models import Credential, Secret, Settings
 
 LOGGER = logging.getLogger("updater_core.test")
 Write = Callable[[Settings], io.StringIO]
@@ -28,6 +28,7 @@ def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root = logging.getLogger()
     before, level, raising = root.handlers[:], root.level, logging.raiseExceptions
     monkeypatch.setattr(logging_utils, "_secrets", set())
+    monkeypatch.setattr(logging_utils, "_passing", {})
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     root.handlers[:] = []
@@ -175,6 +176,21 @@ def test_a_secret_that_is_part_of_another_does_not_uncover_it() -> None:
 def test_a_very_short_secret_does_not_blank_the_log_out() -> None:
     protect(Secret("a"), Secret(""))
     assert "a banana" in written(PLAIN, lambda: LOGGER.info("a banana"))
+
+
+def test_a_login_is_protected_alone_and_as_it_is_sent() -> None:
+    protect_login(Credential("jane", Secret("a/token")))
+    line = written(PLAIN, lambda: LOGGER.error("a/token a%2Ftoken Basic amFuZTphL3Rva2Vu of jane"))
+    assert line.endswith("*** *** Basic *** of jane\n")
+
+
+def test_logins_that_came_and_went_do_not_pile_up_but_those_in_use_stay_protected() -> None:
+    in_use = Credential("jane", Secret("in-use"))
+    for number in range(2000):
+        protect_login(in_use)
+        protect_login(Credential("jane", Secret(f"token-{number:04}")))
+    line = written(PLAIN, lambda: LOGGER.error("in-use token-0000 token-1999"))
+    assert line.endswith("*** token-0000 ***\n")
 
 
 def test_the_settings_own_secrets_are_protected() -> None:

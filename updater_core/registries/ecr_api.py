@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from updater_core import foreign_json
 from updater_core.errors import AuthFailed, NotFound, RegistryError
+from updater_core.logging_utils import protect_login
 from updater_core.models import Credential, RegistrySettings, Secret
 from updater_core.registries import ecr_faults
 from updater_core.registries.ecr_faults import Asked, Fault
@@ -171,7 +172,9 @@ class EcrApi:
         if not username or not password:
             message = f"{repository.name}: AWS answered without a token"
             raise RegistryError(repository.domain, message, foreign_json.IN_THE_WAY)
-        return _Token(Credential(username, Secret(password)), renew_at, expires_at)
+        credential = Credential(username, Secret(password))
+        protect_login(credential)
+        return _Token(credential, renew_at, expires_at)
 
     def _guarded(self, repository: Repository, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask, and put what goes wrong into our words. After trouble with the account nothing more is asked in this
@@ -193,9 +196,11 @@ class EcrApi:
         try:
             client = self.client()
             credentials = self._credentials
-            frozen = credentials.get_frozen_credentials() if credentials else ()
+            frozen: Any = credentials.get_frozen_credentials() if credentials else ()
             if not all(isinstance(part, str | None) for part in frozen):
                 raise ecr_faults.OddCredentials("not a text")
+            for secret in filter(None, frozen[1:]):  # the key's secret, and a session's token
+                protect_login(Credential(frozen[0], Secret(secret)))
             return client
         except from_botocore:
             raise

@@ -19,6 +19,7 @@ from typing import Any
 
 from updater_core import foreign_json, protocols
 from updater_core.errors import AuthFailed
+from updater_core.logging_utils import protect_login
 from updater_core.models import Credential, Secret
 from updater_core.registries.auth import Access
 from updater_core.registries.http import Broken, Connections, Limits
@@ -125,6 +126,7 @@ class Identity:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise _Unusable("Google's token server answered without a token", "is there a proxy in the way?")
         self._renewed_at = self._clock.monotonic()
+        protect_login(self._current())
 
     def _refuse_if_refused(self, access: Access) -> None:
         if self._refusal and self._clock.monotonic() < self._refusal[2]:

@@ -121,12 +121,12 @@ class Connections:
                     answer = self._send(request)
                 if not watch.is_late:  # a body without a length looks complete when it is cut
                     return answer
-                failure = _broken((TimeoutError(),))
+                failure = _broken((TimeoutError(),), watch)
             except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError) as error:
                 causes = tuple(_causes(error))
                 if watch.is_on_kept_connection and not watch.is_late and _is_disconnect(causes):
                     continue
-                failure = _broken((TimeoutError(),) if watch.is_late else causes)
+                failure = _broken((TimeoutError(),) if watch.is_late else causes, watch)
             raise failure
 
     def close(self) -> None:
@@ -236,6 +236,8 @@ class _Watch:
     def __init__(self, seconds: float) -> None:
         self.is_late = False
         self.is_on_kept_connection = True
+        self.is_at_proxy = False  # waiting for the proxy's answer to CONNECT
+        self._opened: socket.socket | None = None
         self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
@@ -248,9 +250,17 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         _here.watch = self._socket = None
+        if self._opened is not None:
+            self._opened.close()
 
     def is_connecting(self) -> None:
         self.is_on_kept_connection = False
+
+    def has_opened(self, opened: socket.socket) -> None:
+        """A tunnel or TLS may still have to come on this socket: it is watched by a duplicate, for TLS takes the socket
+        itself away before it has shaken hands."""
+        self._opened = opened.dup()
+        self.has(self._opened)
 
     def has(self, connected: socket.socket | None) -> None:
         """The exchange goes over this socket from now on."""
@@ -267,12 +277,19 @@ class _Watch:
 
 
 class _PlainConnection(HTTPConnection):
-    """urllib3's connection, telling the watch of this thread about its socket."""
+    """urllib3's connection, telling the watch of this thread about its socket.
+
+    `_new_conn` and `_tunnel` are urllib3's and Python's names; there are no others for the moments that they mark."""
 
     def connect(self) -> None:
         _here.watch.is_connecting()
         super().connect()
         _here.watch.has(self.sock)
+
+    def _new_conn(self) -> socket.socket:
+        opened = super()._new_conn()
+        _here.watch.has_opened(opened)
+        return opened
 
     def request(self, *args: Any, **options: Any) -> None:
         _here.watch.has(self.sock)
@@ -287,9 +304,19 @@ class _SecureConnection(HTTPSConnection):
         super().connect()
         _here.watch.has(self.sock)
 
+    def _new_conn(self) -> socket.socket:
+        opened = super()._new_conn()
+        _here.watch.has_opened(opened)
+        return opened
+
     def request(self, *args: Any, **options: Any) -> None:
         _here.watch.has(self.sock)
         super().request(*args, **options)
+
+    def _tunnel(self) -> None:
+        _here.watch.is_at_proxy = True
+        super()._tunnel()
+        _here.watch.is_at_proxy = False
 
 
 class _Adapter(HTTPAdapter):
@@ -335,11 +362,13 @@ def _is_disconnect(causes: tuple[BaseException, ...]) -> bool:
     return isinstance(causes[0], ConnectionError | ssl.SSLEOFError)
 
 
-def _broken(causes: tuple[BaseException, ...]) -> Broken:
+def _broken(causes: tuple[BaseException, ...], watch: _Watch) -> Broken:
     """The sentence for whatever went wrong below: the innermost cause that we have one for."""
-    if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
+    if watch.is_at_proxy or any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
+        is_late = watch.is_at_proxy and any(isinstance(cause, TimeoutError) for cause in causes)
+        why = "did not answer in time" if is_late else "cannot be reached, or refuses"
         remedy = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the updater's environment"
-        return Broken("the proxy of the environment cannot be reached, or refuses", remedy, silent=True)
+        return Broken(f"the proxy of the environment {why}", remedy, silent=True)
     known = next((broken for cause in causes if (broken := _sentence(cause))), None)
     name = type(causes[0]).__name__
     if known is None and isinstance(causes[-1], ValueError):  # before anything was sent
