@@ -159,9 +159,7 @@ def _need(service: ServiceView) -> str:
 def _usual_remedy(service: ServiceView) -> str:
     if service.level is Level.UNKNOWN:
         return "nothing if the next check succeeds; else see the updater's log"
-    return (
-        f"nothing: a newer release is tried by itself; {retry_command(service.name)} lifts the quarantine of this one"
-    )
+    return f"nothing: a newer release is tried by itself; {retry_command(service.name)} lifts this one's quarantine"
 
 
 def _waits(view: View) -> str:
@@ -253,10 +251,8 @@ def _host_row(registry: RegistryView, now: datetime) -> tuple[str, ...]:
     if registry.remaining is not None and registry.seen_at and registry.window_seconds is not None:
         told = f"in {_span(registry.window_seconds)}, as of {_ago(registry.seen_at, now)}"
         left = f"{registry.remaining} of {registry.limit}{_small(told)}"
-    rest = registry.rest_until
-    until = f"{_moment(rest)}{_small(_ago(rest, now))}" if rest else "no rest"
-    if registry.out_since:
-        until = f"no answer since {_moment(registry.out_since)}{_small(_ago(registry.out_since, now))}"
+    since, time = ("no answer since ", registry.out_since) if registry.out_since else ("", registry.rest_until)
+    until = f"{since}{_moment(time)}{_small(_ago(time, now))}" if time else "no rest"
     return escape(registry.host), str(registry.services), left, until
 
 
