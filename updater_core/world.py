@@ -114,12 +114,12 @@ def save(world: World) -> bool:
 def deliver(world: World) -> None:
     """Send what waits in the outboxes, all side by side, so that one who is dead delays no other; what cannot be sent
     waits there for the next time. An outbox on a disk that refuses is said, and harms nobody."""
-    waiting = [n for n in active(world.config.settings) if n.name in world.outboxes and world.outboxes[n.name].is_due()]
+    waiting = [n for n in active(world.config.settings) if n.box in world.outboxes and world.outboxes[n.box].is_due()]
     if not waiting:
         return
     now = world.clock.now()
     with ThreadPoolExecutor(len(waiting)) as pool:
-        passes = [pool.submit(world.outboxes[notifier.name].deliver, notifier.send, now) for notifier in waiting]
+        passes = [pool.submit(world.outboxes[notifier.box].deliver, notifier.send, now) for notifier in waiting]
         while futures.wait(passes, timeout=_SIGN_OF_LIFE_SECONDS).not_done:
             world.clock.wait(0)
     for one in passes:
@@ -142,8 +142,8 @@ def queue(world: World, event: Event) -> None:
     if not news.is_wanted(event, world.config.settings.notify_events):
         return
     for notifier in active(world.config.settings):
-        if notifier.name in world.outboxes:
-            world.outboxes[notifier.name].put(event)
+        if notifier.box in world.outboxes:
+            world.outboxes[notifier.box].put(event)
 
 
 def backup_dir(world: World) -> Path | None:
