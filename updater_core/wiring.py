@@ -21,7 +21,6 @@ from updater_core.locks import acquire_lock, release_lock
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
 from updater_core.models import Config, Credential, Settings
-from updater_core.notifiers.outbox import Outbox
 from updater_core.protocols import Progress
 from updater_core.registries import Registries
 from updater_core.state_records import State
@@ -66,13 +65,14 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> Wor
         compose=DockerCompose(os.environ, settings.compose_timeout_seconds),
         registries=_registries(settings, clock, metrics, state),
         journal=JournalFolder(path.parent / "journal"),
-        outboxes=_outboxes(settings, path.parent),
+        outboxes=notifiers.outboxes(settings, path.parent / "outbox"),
         metrics=metrics,
         clock=clock,
         progress=None if is_reading else _progress(clock),
     )
     if not is_reading:
         world.journal.clear_strays()
+        notifiers.drop_left(settings, path.parent / "outbox")
         for outbox in world.outboxes.values():
             outbox.clear_strays()
     return world
@@ -88,7 +88,8 @@ def rewire(world: World, config: Config, clock: SystemClock) -> None:
     world.compose = DockerCompose(os.environ, settings.compose_timeout_seconds)
     known = replace(world.state, rests=world.registries.rests(), outages=world.registries.outages())
     world.registries = _registries(settings, clock, world.metrics, known)
-    world.outboxes = _outboxes(settings, world.folder)
+    notifiers.drop_left(settings, world.folder / "outbox")
+    world.outboxes = notifiers.outboxes(settings, world.folder / "outbox")
 
 
 def address_of(config: Config) -> tuple[str, int | None]:
@@ -123,10 +124,6 @@ def _progress(clock: SystemClock) -> Progress:
             shown(message)
 
     return hear
-
-
-def _outboxes(settings: Settings, folder: Path) -> dict[str, Outbox]:
-    return {name: Outbox(folder / "outbox" / name) for name, _ in notifiers.active(settings)}
 
 
 def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, known: State) -> Registries:

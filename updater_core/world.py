@@ -115,7 +115,7 @@ def deliver(world: World) -> None:
     """Send what waits in the outboxes, all side by side, so that one who is dead delays no other; what cannot be sent
     waits there for the next time, and so does what is left when this takes long or a stop is asked for. An outbox on a
     disk that refuses is said, and harms nobody."""
-    waiting = [n for n in active(world.config.settings) if n.name in world.outboxes and world.outboxes[n.name].is_due()]
+    waiting = [n for n in active(world.config.settings) if n.box in world.outboxes and world.outboxes[n.box].is_due()]
     if not waiting:
         return
     now, end = world.clock.now(), world.clock.monotonic() + _LONGEST_DELIVERY_SECONDS
@@ -124,7 +124,7 @@ def deliver(world: World) -> None:
         return world.clock.wait(0) or world.clock.monotonic() > end
 
     with ThreadPoolExecutor(len(waiting)) as pool:
-        passes = [pool.submit(world.outboxes[each.name].deliver, each.send, now, is_over) for each in waiting]
+        passes = [pool.submit(world.outboxes[each.box].deliver, each.send, now, is_over) for each in waiting]
         while futures.wait(passes, timeout=_SIGN_OF_LIFE_SECONDS).not_done:
             world.clock.wait(0)
     for one in passes:
@@ -147,8 +147,8 @@ def queue(world: World, event: Event) -> None:
     if not news.is_wanted(event, world.config.settings.notify_events):
         return
     for notifier in active(world.config.settings):
-        if notifier.name in world.outboxes:
-            world.outboxes[notifier.name].put(event)
+        if notifier.box in world.outboxes:
+            world.outboxes[notifier.box].put(event)
 
 
 def backup_dir(world: World) -> Path | None:

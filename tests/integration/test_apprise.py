@@ -24,7 +24,7 @@ from updater_core.errors import ConfigError, UpdaterError
 from updater_core.models import Config, Event, Secret, Settings
 from updater_core.notifiers import active, apprise, problems
 from updater_core.notifiers.message import Message, message_of
-from updater_core.wiring import wire
+from updater_core.wiring import rewire, wire
 from updater_core.world import deliver, queue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,7 +173,7 @@ def test_nobody_listening_is_an_error_without_the_address(url: str) -> None:
 
 def test_each_address_is_a_notifier_of_its_own_after_the_webhook(listener: Listener) -> None:
     settings = Settings(webhook_url=Secret(listener.url), notify_urls=(chat(listener), Secret("json://b")))
-    assert [name for name, _ in active(settings)] == ["webhook", "apprise", "apprise-2"]
+    assert [notifier.name for notifier in active(settings)] == ["webhook", "apprise", "apprise-2"]
 
 
 def test_a_good_address_is_no_problem_and_one_that_apprise_does_not_know_is(listener: Listener) -> None:
@@ -266,7 +266,7 @@ def test_a_dead_chat_delays_neither_the_webhook_nor_the_chat_beside_it(tmp_path:
         assert [json.loads(each.body)["id"] for each in hook.requests] == ["e1", "e2"]
         assert len(alive.requests) == 2
         assert len(dead.requests) == 1, "it waits for its time"
-        assert {name: box.pending() for name, box in world.outboxes.items()} == {
+        assert {n.name: world.outboxes[n.box].pending() for n in active(settings)} == {
             "webhook": 0, "apprise": 2, "apprise-2": 0,
         }  # fmt: skip
 
@@ -282,3 +282,68 @@ def test_everyone_is_told_at_the_same_time(tmp_path: Path) -> None:
         queue(world, real("update", time=world.clock.now()))
         deliver(world)
         assert [box.pending() for box in world.outboxes.values()] == [0, 0]
+
+
+def news_for(listener: Listener) -> list[str]:
+    return [json.loads(each.body)["title"].partition(":")[0] for each in listener.requests]
+
+
+def test_what_waits_for_an_address_is_told_to_it_wherever_it_stands_in_the_list(tmp_path: Path) -> None:
+    with listening() as dead, listening() as alive:
+        settings = Settings(state_file=str(tmp_path / "s.json"), notify_urls=(chat(dead), chat(alive)))
+        world = wire(Config(settings, ()), SystemClock())
+        dead.fail(1)
+        queue(world, real("update", service="first", time=world.clock.now()))
+        deliver(world)
+        assert (news_for(dead), news_for(alive)) == (["first"], ["first"])
+        rewire(world, Config(replace(settings, notify_urls=(chat(alive), chat(dead))), ()), SystemClock())
+        assert [world.outboxes[each.box].pending() for each in active(world.config.settings)] == [0, 1]
+        queue(world, real("update", service="second", time=world.clock.now()))
+        deliver(world)
+        assert news_for(alive) == ["first", "second"]
+
+
+@pytest.mark.parametrize("is_restart", [True, False])
+def test_what_waits_for_an_address_that_left_the_list_is_dropped_and_told_to_nobody(
+    is_restart: bool, tmp_path: Path, log: io.StringIO
+) -> None:
+    with listening() as dead, listening() as alive:
+        settings = Settings(state_file=str(tmp_path / "s.json"), notify_urls=(chat(dead),))
+        world = wire(Config(settings, ()), SystemClock())
+        dead.fail(1)
+        for number in (1, 2):
+            queue(world, real("update", id=f"e{number}", service="private", time=world.clock.now()))
+        deliver(world)
+        changed = Config(replace(settings, notify_urls=(chat(alive),)), ())
+        if is_restart:
+            world = wire(changed, SystemClock())
+        else:
+            rewire(world, changed, SystemClock())
+        deliver(world)
+        assert alive.requests == []
+        line = "2 message(s) waited for an address that is not in NOTIFY_URLS any more, and are dropped"
+        assert [each.partition(" ")[2] for each in log.getvalue().splitlines() if "dropped" in each] == [line]
+        assert [path.name for path in (tmp_path / "outbox").glob("*")] == []
+        rewire(world, changed, SystemClock())
+        assert log.getvalue().count("dropped") == 1, "it is said once"
+
+
+def test_who_only_reads_drops_nothing(tmp_path: Path) -> None:
+    settings = Settings(state_file=str(tmp_path / "s.json"), notify_urls=(Secret("json://127.0.0.1:1/"),))
+    world = wire(Config(settings, ()), SystemClock())
+    queue(world, real("update", time=world.clock.now()))
+    wire(Config(replace(settings, notify_urls=()), ()), SystemClock(), is_reading=True)
+    assert [box.pending() for box in world.outboxes.values()] == [1]
+
+
+def test_no_address_is_on_the_disk_in_clear(tmp_path: Path) -> None:
+    address = f"json://jane:hunter2@127.0.0.1:1/{TOKEN}"
+    settings = Settings(state_file=str(tmp_path / "s.json"), notify_urls=(Secret(address),))
+    world = wire(Config(settings, ()), SystemClock())
+    queue(world, real("update", time=world.clock.now()))
+    deliver(world)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 1
+    written = f"{files[0]} {files[0].read_text()}".lower()
+    for piece in (TOKEN.lower(), "hunter2", "jane", "127.0.0.1"):
+        assert piece not in written

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
+import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -18,6 +20,7 @@ import pytest
 
 from tests.support.fake_registry import Behaviour, FakeRegistry
 from updater_core.registries.http import MOST_AT_ONCE, USUAL_LIMITS, Broken, Connections, Limits, Request
+from updater_core.registries.trust import Trust
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -214,13 +217,26 @@ def test_a_name_in_the_address_does_not_replace_the_authorization() -> None:
 @pytest.fixture(scope="module")
 def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as under certs.d, with a certificate for registry.example and 127.0.0.1; its key is in key.pem."""
-    folder = tmp_path_factory.mktemp("certs") / "registry.example"
+    return make_identity(tmp_path_factory.mktemp("certs") / "registry.example")
+
+
+def make_identity(folder: Path) -> Path:
+    """The same in a folder that is not there yet; no two are alike."""
     folder.mkdir()
     names = ("-subj", "/CN=fake", "-addext", "subjectAltName=DNS:registry.example,IP:127.0.0.1")
     files = ("-out", str(folder / "ca.crt"), "-keyout", str(folder / "key.pem"))
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *files, *names]
     subprocess.run(command, check=True, capture_output=True)
     return folder
+
+
+def _put_in_place(source: Path, target: Path) -> None:
+    """As careful programs do it: the new file takes the old one's name, and has its size and time."""
+    staged = target.with_name("staged")
+    shutil.copy(source, staged)
+    if target.exists():
+        os.utime(staged, ns=(target.stat().st_atime_ns, target.stat().st_mtime_ns))
+    staged.replace(target)
 
 
 @pytest.fixture
@@ -238,6 +254,51 @@ def test_no_empty_variable_switches_verification_off(
     monkeypatch.setenv(name, "")
     with pytest.raises(Broken, match="certificate is not trusted"):
         Connections(Limits(certificates=tmp_path)).exchange(Request(f"{secure.url}/v2/", "ping", "a question"))
+
+
+@pytest.mark.parametrize("replace", [shutil.copy, _put_in_place])
+def test_a_certificate_that_is_renewed_counts_at_once_for_new_connections(
+    replace: Callable[[Path, Path], object], secure: FakeRegistry, identity: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "certs.d" / secure.host
+    own.mkdir(parents=True)
+    other = make_identity(tmp_path / "other")
+    ping, connections = Request(f"{secure.url}/v2/", "ping", "a question"), Connections(Limits(certificates=own.parent))
+    with pytest.raises(Broken, match="certificate is not trusted"):
+        connections.exchange(ping)
+    replace(other / "ca.crt", own / "ca.crt")
+    with pytest.raises(Broken, match="certificate is not trusted"):
+        connections.exchange(ping)
+    replace(identity / "ca.crt", own / "ca.crt")
+    assert [connections.exchange(ping).status for _ in range(2)] == [200, 200]
+    replace(other / "ca.crt", own / "ca.crt")  # the connection that is kept is not used any more
+    with pytest.raises(Broken, match="certificate is not trusted"):
+        connections.exchange(ping)
+
+
+def test_authorities_that_the_environment_names_are_read_again_too(
+    secure: FakeRegistry, identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = tmp_path / "named.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(named))
+    shutil.copy(make_identity(tmp_path / "other") / "ca.crt", named)
+    ping, connections = Request(f"{secure.url}/v2/", "ping", "a question"), Connections(Limits(certificates=tmp_path))
+    with pytest.raises(Broken, match="certificate is not trusted"):
+        connections.exchange(ping)
+    shutil.copy(identity / "ca.crt", named)
+    assert connections.exchange(ping).status == 200
+
+
+def test_certificates_that_stay_are_read_once(tmp_path: Path) -> None:
+    trust = Trust(tmp_path)
+    (tmp_path / "own.example").mkdir()
+    shutil.copy(make_identity(tmp_path / "other") / "ca.crt", tmp_path / "own.example" / "ca.crt")
+    for netloc in ("own.example", "other.example"):
+        assert trust.context(netloc) is trust.context(netloc)
+    assert trust.context("own.example") is not trust.context("other.example")
+    (tmp_path / "own.example" / "ca.crt").write_text("no certificate")
+    with pytest.raises(OSError, match="NO_CERTIFICATE|PEM"):
+        trust.context("own.example")
 
 
 def _tunnel_to(target: str) -> Callable[[Server, socket.socket], None]:

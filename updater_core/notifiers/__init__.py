@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from updater_core.models import Event, Settings
 from updater_core.notifiers import apprise, webhook
+from updater_core.notifiers.outbox import Outbox
 
 Send = Callable[[Event], None]
 
 
 class Notifier(NamedTuple):
-    """A name for folder, log and metrics; and what delivers one event, or raises an UpdaterError."""
+    """A name for people; what delivers one event, or raises an UpdaterError; and the name of its outbox, which stays
+    the same wherever its address stands in a list."""
 
     name: str
     send: Send
+    box: str
 
 
-# Each gives what delivers an event, one for each address that the settings hold.
-NOTIFIERS: Mapping[str, Callable[[Settings], Sequence[Send]]] = {
+# Each gives, for each address that the settings hold, what tells it from others (nothing where there is only one, and
+# what waits shall go to whatever it is corrected to), and what delivers an event.
+NOTIFIERS: Mapping[str, Callable[[Settings], Sequence[tuple[str, Send]]]] = {
     "webhook": webhook.senders,
-    "apprise": apprise.senders,
+    apprise.KIND: apprise.senders,
 }
 
 
@@ -36,7 +41,21 @@ def problems(settings: Settings) -> tuple[str, ...]:
     return tuple(apprise.problems(settings))
 
 
+def outboxes(settings: Settings, folder: Path) -> dict[str, Outbox]:
+    """The outbox of each active notifier in `folder`, by the name of its box."""
+    return {notifier.box: Outbox(folder / notifier.box, notifier.name) for notifier in active(settings)}
+
+
+def drop_left(settings: Settings, folder: Path) -> None:
+    """Drop what waits for addresses that have left the list: nobody else may be told it. Only for the one who holds the
+    lock."""
+    kept = {notifier.box for notifier in active(settings)}
+    for path in sorted(folder.glob(f"{apprise.KIND}*")):
+        if path.name not in kept:
+            Outbox(path).drop()
+
+
 def _named(settings: Settings) -> Iterator[Notifier]:
     for kind, senders in NOTIFIERS.items():
-        for number, send in enumerate(senders(settings), start=1):
-            yield Notifier(kind if number == 1 else f"{kind}-{number}", send)
+        for number, (key, send) in enumerate(senders(settings), start=1):
+            yield Notifier(kind if number == 1 else f"{kind}-{number}", send, f"{kind}-{key}" if key else kind)

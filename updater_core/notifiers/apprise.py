@@ -6,6 +6,7 @@ piece of one, reaches a message or a log. It is imported when the first address 
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import logging
@@ -21,9 +22,10 @@ from updater_core.errors import UpdaterError
 from updater_core.models import Event, Secret, Settings
 from updater_core.notifiers.message import message_of
 
+KIND = "apprise"
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements-apprise.txt"
 _INSTALLED = Path("/opt/docker-auto-updater")  # where install.sh puts the program
-_REMEDY = "Check this address of NOTIFY_URLS and its service; the event stays queued and is tried again."
+_REMEDY = "Check this address of NOTIFY_URLS and its service; for this address the event stays queued."
 _SHORTEST_PIECE = 4  # of an address, that is hidden: `to` or `443` would blank out half of every sentence
 _LONGEST_WORDS = 200
 _LONGEST_SECONDS = 30.0
@@ -42,9 +44,10 @@ def install_remedy(requirements: Path = REQUIREMENTS) -> str:
     return f"install it: {sys.executable} -m pip install -r {requirements}"
 
 
-def senders(settings: Settings) -> Sequence[Callable[[Event], None]]:
-    """What sends an event, one for each of NOTIFY_URLS."""
-    return [partial(send, url=url) for url in settings.notify_urls]
+def senders(settings: Settings) -> Sequence[tuple[str, Callable[[Event], None]]]:
+    """What sends an event, for each of NOTIFY_URLS, after a digest that tells the address from others: it is a secret,
+    and names a folder."""
+    return [(_digest(url), partial(send, url=url)) for url in settings.notify_urls]
 
 
 def problems(settings: Settings) -> Sequence[str]:
@@ -103,6 +106,11 @@ def _library() -> Any:
     talk.propagate = False
     talk.setLevel(logging.WARNING)
     return importlib.import_module("apprise")
+
+
+def _digest(url: Secret) -> str:
+    """Long enough to tell addresses apart, and too short to say for sure which one it was."""
+    return hashlib.sha256(url.reveal().encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _scheme(url: Secret) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import re
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -52,8 +53,9 @@ class Outbox:
     `put` may be called from any thread, `deliver` from one at a time.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = "") -> None:
         self._directory = directory
+        self._name = name or directory.name  # for people
         self._lock = threading.Lock()
         self._is_gone = False  # in this pass: nobody is there
         self._rest_until: datetime | None = None  # not asked before, whatever waits
@@ -119,6 +121,19 @@ class Outbox:
         """Remove half-written files of a killed process. Only for the one who holds the lock."""
         files.clear_own_strays(self._directory)
 
+    def drop(self) -> None:
+        """Remove the folder with all that waits in it, and say so. Only for the one who holds the lock."""
+        count = self.pending()
+        try:
+            shutil.rmtree(self._directory)
+        except OSError as error:
+            text = f"the outbox {self._directory} of an address that is not in NOTIFY_URLS any more cannot be removed"
+            log_event(_log, logging.ERROR, LogEvent.NOTIFY_FAILED, f"{text}: {error.strerror}")
+            return
+        if count:
+            text = f"{count} message(s) waited for an address that is not in NOTIFY_URLS any more, and are dropped"
+            log_event(_log, logging.WARNING, LogEvent.NOTIFY_GIVEN_UP, text, count=count)
+
     def _try(self, name: str, queued: _Queued, send: Callable[[Event], None], now: datetime) -> str:
         try:
             if self._is_gone:
@@ -136,13 +151,13 @@ class Outbox:
         if isinstance(error, Unreachable) and not self._is_gone:
             self._is_gone, self._rest_until = True, now + timedelta(seconds=pause)
         if _is_old(queued, now):
-            text = f"{event.kind} ({event.id}) is given up for {self._directory.name} after a day: {_told(error)}"
+            text = f"{event.kind} ({event.id}) is given up for {self._name} after a day: {_told(error)}"
             log_event(_log, logging.WARNING, LogEvent.NOTIFY_GIVEN_UP, text, service=event.service, id=event.id)
             files.remove(self._directory / name)
             return "given_up"
         later = replace(queued, attempts=queued.attempts + 1, next_try=now + timedelta(seconds=pause))
         level = logging.DEBUG if queued.attempts else logging.WARNING  # said once; when it is given up, once more
-        text = f"{event.kind} was not told to {self._directory.name}: {_told(error)}; tried again in {pause:.0f} s"
+        text = f"{event.kind} was not told to {self._name}: {_told(error)}; tried again in {pause:.0f} s"
         log_event(_log, level, LogEvent.NOTIFY_FAILED, text, service=event.service, id=event.id)
         self._write(name, later)
         return "failed"

@@ -21,10 +21,10 @@ _REDIRECTS_FOLLOWED = 3
 _REMEDY = "Check WEBHOOK_URL and its receiver; the event stays queued and is tried again."
 
 
-def senders(settings: Settings) -> Sequence[Callable[[Event], None]]:
+def senders(settings: Settings) -> Sequence[tuple[str, Callable[[Event], None]]]:
     """What sends an event under these settings; none where no WEBHOOK_URL is set."""
     url, secret = settings.webhook_url, settings.webhook_secret
-    return [lambda event: send(event, url, secret)] if url else []
+    return [("", lambda event: send(event, url, secret))] if url else []
 
 
 def send(event: Event, url: Secret, secret: Secret | None = None) -> None:

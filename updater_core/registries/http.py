@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import logging
-import os
 import socket
 import ssl
 import threading
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import certifi
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
@@ -29,6 +27,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 
 from updater_core.registries.challenge import is_loopback
+from updater_core.registries.trust import Trust
 
 MOST_AT_ONCE = 8
 ERROR_BYTES, QUOTED_CHARACTERS = 64 << 10, 200
@@ -38,7 +37,6 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _METADATA_SERVERS = {"169.254.169.254", "metadata.google.internal"}  # a cloud's own, on this machine's link only
 _HOSTS_KEPT = 32  # so many hosts' idle connections are kept
 _CHUNK_BYTES = 64 << 10
-_DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # its warnings hold URLs, and those may be signed
 _here = threading.local()  # `watch`: that of the exchange which this thread is in
@@ -110,7 +108,7 @@ class Connections:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._adapter = _Adapter(_Trust(limits.certificates))
+        self._adapter = _Adapter(Trust(limits.certificates))
 
     def exchange(self, request: Request) -> Answer:
         """Send a request once (again where a kept connection turns out to be closed); raise Broken. Redirects are
@@ -163,54 +161,7 @@ def _read(response: requests.Response, request: Request) -> bytes:
     return bytes(body[:longest])
 
 
-# ---------------------------------------------------------------------------------------------------- trust and proxies
-
-
-class _Trust:
-    """Whom we believe to be a host, and as whom we come. One context serves all connections that believe the same:
-    for each to read a system's authorities anew (`verify=` of requests) would take 40 ms and a megabyte."""
-
-    def __init__(self, certificates: Path) -> None:
-        self._certificates = certificates
-        self._lock = threading.Lock()
-        self._contexts: dict[str, ssl.SSLContext] = {}
-
-    def context(self, netloc: str) -> ssl.SSLContext:
-        """The context for a host and port; raise Broken where certificates cannot be read."""
-        own = self._certificates / netloc
-        key = netloc if own.is_dir() else ""
-        with self._lock:
-            if key not in self._contexts:
-                try:
-                    self._contexts[key] = _context(own if key else None)
-                except OSError as error:
-                    why = error.strerror or type(error).__name__
-                    raise Broken(f"the certificates to verify it with cannot be read ({why})", lasting=True) from None
-            return self._contexts[key]
-
-
-def _context(own: Path | None) -> ssl.SSLContext:
-    """Verified TLS; for a registry with a folder under /etc/docker/certs.d also with its own authorities (`*.crt`), and
-    `*.cert` with `*.key` as our side (https://docs.docker.com/engine/security/certificates/)."""
-    context = _usual_context()
-    for authority in sorted(own.glob("*.crt")) if own else ():
-        context.load_verify_locations(authority)
-    for certificate in sorted(own.glob("*.cert")) if own else ():
-        context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-    return context
-
-
-def _usual_context() -> ssl.SSLContext:
-    """The authorities at the path that $REQUESTS_CA_BUNDLE or $CURL_CA_BUNDLE names; else the system's, with those of
-    $SSL_CERT_FILE; else, where there is no system's, certifi's. Nothing switches verification off."""
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if bundle:
-        is_folder = Path(bundle).is_dir()
-        return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
-    context, paths = ssl.create_default_context(), ssl.get_default_verify_paths()
-    if not paths.cafile and not (paths.capath and any(Path(paths.capath).iterdir())):
-        context.load_verify_locations(_DEBIAN_AUTHORITIES if _DEBIAN_AUTHORITIES.is_file() else certifi.where())
-    return context
+# -------------------------------------------------------------------------------------------------------------- proxies
 
 
 def _proxies(url: str) -> dict[str, str]:
@@ -323,7 +274,7 @@ class _Adapter(HTTPAdapter):
     """requests' adapter with our trust and our connections. Derived because requests takes a TLS context in no other
     way (https://requests.readthedocs.io/en/latest/api/#requests.adapters.HTTPAdapter)."""
 
-    def __init__(self, trust: _Trust) -> None:
+    def __init__(self, trust: Trust) -> None:
         self._trust = trust
         super().__init__(pool_connections=_HOSTS_KEPT, pool_maxsize=MOST_AT_ONCE)
 
@@ -333,8 +284,15 @@ class _Adapter(HTTPAdapter):
         """Where to connect to, and with which context."""
         host, how = super().build_connection_pool_key_attributes(request, verify, cert)
         if host["scheme"] == "https":
-            how["ssl_context"] = self._trust.context(urlsplit(str(request.url)).netloc)
+            how["ssl_context"] = self._context(urlsplit(str(request.url)).netloc)
         return host, how
+
+    def _context(self, netloc: str) -> ssl.SSLContext:
+        try:
+            return self._trust.context(netloc)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise Broken(f"the certificates to verify it with cannot be read ({why})", lasting=True) from None
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing to add: the context verifies, against what it holds."""

@@ -1,0 +1,95 @@
+"""Whom we believe to be a host, and as whom we come: TLS contexts, read anew when their files have changed."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import certifi
+
+_DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+_Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A context, and which files it was made of: name, inode, size and time of each."""
+
+    stamp: _Stamp
+    context: ssl.SSLContext
+
+
+class Trust:
+    """One context serves all connections that believe the same: for each to read a system's authorities anew (`verify=`
+    of requests) would take 40 ms and a megabyte. Safe to use from many threads.
+
+    Connections are kept by their context, so that one made of renewed files gets connections of its own."""
+
+    def __init__(self, certificates: Path) -> None:
+        self._certificates = certificates
+        self._lock = threading.Lock()
+        self._read: dict[str, _Read] = {}
+
+    def context(self, netloc: str) -> ssl.SSLContext:
+        """The context for a host and port; OSError where certificates cannot be read."""
+        own = self._certificates / netloc
+        key = netloc if own.is_dir() else ""
+        with self._lock:
+            stamp = _stamp(own if key else None)  # before the reading: what changes meanwhile is read next time
+            known = self._read.get(key)
+            if known is None or known.stamp != stamp:
+                known = self._read[key] = _Read(stamp, _context(own if key else None))
+            return known.context
+
+
+def _stamp(own: Path | None) -> _Stamp:
+    return tuple(_identity(path) for path in _sources(own))
+
+
+def _identity(path: Path) -> tuple[str, int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:  # not there, or not ours to see: reading it says why, where it matters
+        return str(path), 0, 0, 0
+    return str(path), found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _sources(own: Path | None) -> Iterator[Path]:
+    """The files and folders that `_context` reads."""
+    bundle, paths = _bundle(), ssl.get_default_verify_paths()
+    yield from (Path(each) for each in ([bundle] if bundle else [paths.cafile, paths.capath]) if each)
+    yield _DEBIAN_AUTHORITIES
+    yield from sorted(own.glob("*")) if own else ()
+
+
+def _context(own: Path | None) -> ssl.SSLContext:
+    """Verified TLS; for a registry with a folder under /etc/docker/certs.d also with its own authorities (`*.crt`), and
+    `*.cert` with `*.key` as our side (https://docs.docker.com/engine/security/certificates/)."""
+    context = _usual_context()
+    for authority in sorted(own.glob("*.crt")) if own else ():
+        context.load_verify_locations(authority)
+    for certificate in sorted(own.glob("*.cert")) if own else ():
+        context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    return context
+
+
+def _usual_context() -> ssl.SSLContext:
+    """The authorities at the path that $REQUESTS_CA_BUNDLE or $CURL_CA_BUNDLE names; else the system's, with those of
+    $SSL_CERT_FILE; else, where there is no system's, certifi's. Nothing switches verification off."""
+    bundle = _bundle()
+    if bundle:
+        is_folder = Path(bundle).is_dir()
+        return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
+    context, paths = ssl.create_default_context(), ssl.get_default_verify_paths()
+    if not paths.cafile and not (paths.capath and any(Path(paths.capath).iterdir())):
+        context.load_verify_locations(_DEBIAN_AUTHORITIES if _DEBIAN_AUTHORITIES.is_file() else certifi.where())
+    return context
+
+
+def _bundle() -> str | None:
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
