@@ -11,7 +11,7 @@ list is the truth: `tests/unit/test_house.py` reads it, and every import, and fa
    `status_page`
 3. effects: `rights`, `in_place`, `files`, `locks`, `config_utils`, `registry_utils`, `registries`, `docker_utils`,
    `compose_utils`, `state_utils`, `journal`, `notifiers`, `metrics_utils`, `logging_utils`, `mailbox`, `progress`,
-   `systemd`, `clock`, `status_server`
+   `systemd`, `clock`, `memory`, `status_server`
 4. story: `observe`, `choose`, `drift`, `plan`; `images`, `edits`, `restart`, `gate`, `takeover`, `update`; `world`,
    `check`, `cycle`, `owner`
 5. door: `wiring`, `doctor`, `report`, `watch`, `daemon`, `docker_updater`

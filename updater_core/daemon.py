@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from updater_core import __version__, cycle, logging_utils, owner
+from updater_core import __version__, cycle, logging_utils, memory, owner
 from updater_core.clock import SystemClock
 from updater_core.errors import ConfigError, StateError
 from updater_core.logging_utils import LogEvent, log_event
@@ -47,6 +47,7 @@ def _watched_cycle(world: World, clock: SystemClock, watch: Watch, only: str | N
     watch.cycle_begins()
     begun = world.clock.now()
     result = cycle.run(world, only)
+    memory.give_back()
     watch.cycle_ended(is_engine_down=result.is_engine_down)
     rest_seconds = pause_seconds(world, result, begun)
     watch.rests(rest_seconds)
