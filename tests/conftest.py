@@ -52,5 +52,6 @@ def shop(tmp_path: Path, registry: FakeRegistry, engine: str) -> Iterator[object
     from tests.support.lab import Shop
 
     made = Shop(tmp_path, registry)
+    made.forget_strangers()
     yield made
     made.down()

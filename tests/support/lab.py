@@ -157,6 +157,14 @@ class Shop:
                 client.api.remove_image(name)
         client.close()
 
+    def forget_strangers(self) -> None:
+        """Remove what an earlier registry on the same port has left: `up` would take its `latest` for this one's."""
+        client = self.client
+        for name in self._image_names(client):
+            with suppress(docker.errors.APIError):
+                client.api.remove_image(name, force=True)
+        client.close()
+
     def forget_holds(self) -> None:
         """Remove the names under which the updater holds images of this shop."""
         client = self.client
