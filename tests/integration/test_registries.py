@@ -1040,6 +1040,59 @@ def test_an_answer_has_an_end_in_time_and_in_size(
         behaviour.hang.set()
 
 
+@pytest.mark.parametrize("is_out", [False, True], ids=["so far it answered", "it was out"])
+def test_one_question_that_takes_too_long_does_not_speak_for_its_host(
+    is_out: bool, fake: FakeRegistry, clock: SetClock
+) -> None:
+    """A repository with so many tags that their list comes too late must not make the others of its host unknown."""
+    fake.push(APP, "1.0")
+    fake.behave("tags", Behaviour(hang=threading.Event()))
+    limits = Limits(read_seconds=0.2, whole_seconds=600)
+    outages = {fake.host: clock.now()} if is_out else {}
+    transport = Transport(clock, lambda *_: None, {}, limits, outages)
+    for _ in range(2):
+        transport.new_cycle()
+        with pytest.raises(RegistryError, match="in time"):
+            transport.send(Request(f"{fake.url}/v2/{APP}/tags/list", "tags", "a long list"))
+        assert transport.send(Request(f"{fake.url}/v2/", "ping", "a question")).status == 200
+        assert transport.outages() == {}
+
+
+def test_a_host_that_takes_no_question_in_time_is_left_alone_after_the_third(
+    fake: FakeRegistry, clock: SetClock
+) -> None:
+    fake.behave("*", Behaviour(hang=threading.Event()))
+    transport = Transport(clock, lambda *_: None, {}, Limits(read_seconds=0.1, whole_seconds=600))
+    for tries in ({"ping": 9}, {"ping": 3}):  # one that was out is tried once a question
+        fake.clear_log()
+        transport.new_cycle()
+        for _ in range(5):
+            with pytest.raises(RegistryError, match="in time"):
+                transport.send(Request(f"{fake.url}/v2/", "ping", "a question"))
+        assert fake.counts() == tries
+    assert [*transport.outages()] == [fake.host]
+
+
+def test_a_store_that_is_away_does_not_speak_for_the_registry_that_leads_to_it(
+    fake: FakeRegistry, clock: SetClock
+) -> None:
+    with FakeRegistry() as gone:
+        store = gone.url
+    fake.behave("blob", Behaviour(status=307, headers={"Location": f"{store}/blob"}))
+    transport = Transport(clock, lambda *_: None, {})
+    with pytest.raises(RegistryError, match="refused"):
+        transport.send(Request(f"{fake.url}/v2/{APP}/blobs/sha256:{'0' * 64}", "blob", "a blob"))
+    assert transport.send(Request(f"{fake.url}/v2/", "ping", "a question")).status == 200
+
+
+def test_a_host_that_asks_for_a_rest_is_not_away(fake: FakeRegistry, clock: SetClock) -> None:
+    fake.behave("ping", Behaviour(status=429))
+    transport = Transport(clock, lambda *_: None, {}, outages={fake.host: clock.now()})
+    with pytest.raises(RateLimited):
+        transport.send(Request(f"{fake.url}/v2/", "ping", "a question"))
+    assert transport.outages() == {}
+
+
 def test_every_exchange_is_told(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
     heard: list[tuple[str, str, str]] = []
     tell: Callable[[str, str, str], None] = lambda *what: heard.append(what)  # noqa: E731

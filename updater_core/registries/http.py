@@ -93,14 +93,15 @@ class Answer:
 
 
 class Broken(Exception):
-    """An exchange that came to no answer; `lasting`: trying again does not help; `silent`: nobody was there to answer,
-    so that whatever else is asked of the host will wait as long for nothing. It never holds the URL."""
+    """An exchange that came to no answer; `lasting`: trying again does not help; `silent`: nothing came at all;
+    `connected`: the host was there, and it may be this question alone that takes too long. It never holds the URL."""
 
     def __init__(self, why: str, remedy: str = "", lasting: bool = False, silent: bool = False) -> None:
         super().__init__(why)
         self.remedy = remedy
         self.lasting = lasting
         self.silent = silent
+        self.connected = False
 
 
 class Connections:
@@ -125,6 +126,7 @@ class Connections:
                 if watch.is_on_kept_connection and not watch.is_late and _is_disconnect(causes):
                     continue
                 failure = _broken((TimeoutError(),) if watch.is_late else causes, watch)
+            failure.connected = watch.is_connected
             raise failure
 
     def close(self) -> None:
@@ -188,6 +190,7 @@ class _Watch:
         self.is_late = False
         self.is_on_kept_connection = True
         self.is_at_proxy = False  # waiting for the proxy's answer to CONNECT
+        self.is_connected = False  # the host itself was there, TLS and all
         self._opened: socket.socket | None = None
         self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._cut)
@@ -206,6 +209,11 @@ class _Watch:
 
     def is_connecting(self) -> None:
         self.is_on_kept_connection = False
+
+    def has_connected(self, connected: socket.socket | None) -> None:
+        """The question can be put: over this socket."""
+        self.is_connected = connected is not None  # a new one connects only as the question is put
+        self.has(connected)
 
     def has_opened(self, opened: socket.socket) -> None:
         """A tunnel or TLS may still have to come on this socket: it is watched by a duplicate, for TLS takes the socket
@@ -235,7 +243,7 @@ class _PlainConnection(HTTPConnection):
     def connect(self) -> None:
         _here.watch.is_connecting()
         super().connect()
-        _here.watch.has(self.sock)
+        _here.watch.has_connected(self.sock)
 
     def _new_conn(self) -> socket.socket:
         opened = super()._new_conn()
@@ -243,7 +251,7 @@ class _PlainConnection(HTTPConnection):
         return opened
 
     def request(self, *args: Any, **options: Any) -> None:
-        _here.watch.has(self.sock)
+        _here.watch.has_connected(self.sock)
         super().request(*args, **options)
 
 
@@ -253,7 +261,7 @@ class _SecureConnection(HTTPSConnection):
     def connect(self) -> None:
         _here.watch.is_connecting()
         super().connect()
-        _here.watch.has(self.sock)
+        _here.watch.has_connected(self.sock)
 
     def _new_conn(self) -> socket.socket:
         opened = super()._new_conn()
@@ -261,7 +269,7 @@ class _SecureConnection(HTTPSConnection):
         return opened
 
     def request(self, *args: Any, **options: Any) -> None:
-        _here.watch.has(self.sock)
+        _here.watch.has_connected(self.sock)
         super().request(*args, **options)
 
     def _tunnel(self) -> None:

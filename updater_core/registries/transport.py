@@ -143,9 +143,9 @@ class Transport:
         for attempt in range(TRIES):
             try:
                 answer = self._follow(request)
+                host.out_since = None
                 self._rest_if_asked(request, host, answer)
                 host.failures_in_a_row = host.rests_in_a_row = 0
-                host.out_since = None
                 return answer
             except Broken as error:
                 broken = error
@@ -159,8 +159,8 @@ class Transport:
     def _given_up(self, request: Request, host: _Host, broken: Broken) -> RegistryError:
         with self._lock:
             host.failures_in_a_row += 0 if broken.lasting else 1  # a lasting one concerns this question alone
-            is_down = host.is_out() or broken.silent or host.failures_in_a_row >= FAILURES_UNTIL_REST
-            if is_down and not broken.lasting:
+            is_everyones = not broken.connected if broken.silent else host.is_out()
+            if not broken.lasting and (is_everyones or host.failures_in_a_row >= FAILURES_UNTIL_REST):
                 host.out_since = host.out_since or self._clock.now()
                 host.down = f"{broken} (out since {host.out_since:%Y-%m-%d %H:%M} UTC; not asked again in this cycle)"
         remedy = broken.remedy or f"check that {request.host} can be reached from this machine"
@@ -192,6 +192,9 @@ class Transport:
             answer = self._connections.exchange(request)
             result = _result(answer.status)
             return answer
+        except Broken as broken:
+            broken.silent = broken.silent and request.host == host  # a store that it leads to is another host
+            raise
         finally:
             self._on_request(host, request.kind, result)
 
