@@ -1085,6 +1085,16 @@ def test_a_store_that_is_away_does_not_speak_for_the_registry_that_leads_to_it(
     assert transport.send(Request(f"{fake.url}/v2/", "ping", "a question")).status == 200
 
 
+def test_a_host_that_nobody_asks_any_more_is_not_said_to_be_away(fake: FakeRegistry, clock: SetClock) -> None:
+    fake.behave("ping", Behaviour(status=502))
+    transport = Transport(clock, lambda *_: None, {}, outages={fake.host: clock.now(), "left.example": clock.now()})
+    with pytest.raises(RegistryError):
+        transport.send(Request(f"{fake.url}/v2/", "ping", "a question"))
+    assert [*transport.outages()] == [fake.host]
+    transport.new_cycle()
+    assert transport.outages() == {}
+
+
 def test_a_host_that_asks_for_a_rest_is_not_away(fake: FakeRegistry, clock: SetClock) -> None:
     fake.behave("ping", Behaviour(status=429))
     transport = Transport(clock, lambda *_: None, {}, outages={fake.host: clock.now()})

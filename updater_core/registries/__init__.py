@@ -73,7 +73,7 @@ class Registries:
         return self._transport.rests()
 
     def outages(self) -> Mapping[str, datetime]:
-        """The hosts that did not answer when they were last asked, and since when; to be kept across restarts."""
+        """The hosts that did not answer in this cycle, and since when; to be kept across restarts."""
         return self._transport.outages()
 
     def limits(self) -> Mapping[str, PullLimit]:

@@ -54,6 +54,7 @@ class _Host:
     failures_in_a_row: int = 0
     down: str = ""  # why nothing more is asked in this cycle
     out_since: datetime | None = None  # when it was first down, until it answers again
+    is_asked: bool = False  # in this cycle
     probe: threading.Lock = field(default_factory=threading.Lock)
 
     def is_out(self) -> bool:
@@ -90,21 +91,23 @@ class Transport:
         return {name: until for name, until in known.items() if until and until > now}
 
     def outages(self) -> Mapping[str, datetime]:
-        """The hosts that were down when they were last asked, and since when."""
+        """The hosts that did not answer in this cycle, and since when. One that nobody asks any more is not among them:
+        it may be well."""
         with self._lock:
-            known = {name: host.out_since for name, host in self._hosts.items()}
+            known = {name: host.out_since for name, host in self._hosts.items() if host.is_asked}
         return {name: since for name, since in known.items() if since}
 
     def new_cycle(self) -> None:
         """Give hosts that did not answer in the last cycle another chance."""
         with self._lock:
             for host in self._hosts.values():
-                host.failures_in_a_row, host.down = 0, ""
+                host.failures_in_a_row, host.down, host.is_asked = 0, "", False
 
     def send(self, request: Request) -> Answer:
         """Ask, with patience. Every status is an answer but those of a busy or broken host (429, 408, 499, 5xx), which
         are raised as RateLimited or, after some tries, as RegistryError."""
         host = self._host(request.host)
+        host.is_asked = True
         with host.slots:
             if host.is_out():
                 with host.probe:  # one question goes ahead: if it is not answered, the others need not wait for that
