@@ -11,6 +11,7 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from posixpath import normpath
 from typing import Any
 
 import docker
@@ -305,7 +306,7 @@ def _settings(raw: Mapping[str, Any]) -> ContainerSettings:
         environment={name: value for name, _, value in variables},
         command=tuple(config.get("Cmd") or ()),
         entrypoint=tuple(config.get("Entrypoint") or ()),
-        binds=frozenset((each.get("Source", ""), each.get("Destination", "")) for each in mounts),
+        binds=frozenset((normpath(each.get("Source", "")), normpath(each.get("Destination", ""))) for each in mounts),
         ports=frozenset((str(each.get("HostPort", "")), own) for own, each in bound),
     )
 

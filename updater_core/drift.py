@@ -8,15 +8,17 @@ the container was created with.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from updater_core import reference
 from updater_core.models import Container, ContainerSettings, Move, Project
 from updater_core.protocols import Compose, Engine, Preview
+from updater_core.restart import is_wreck
 
 _IMAGE_LABEL, _VERSION_LABEL = "com.docker.compose.image", "com.docker.compose.version"
 
@@ -30,10 +32,18 @@ class Reading:
     preview: Preview | None
 
 
-def of_unit(moves: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> str | None:
-    """How a service of the unit differs from its file, in words; None where none does by more than the image."""
+def of_all(
+    moves: Sequence[Move], companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose
+) -> str | None:
+    """How a service of the unit differs from its file by more than the image, or one that is restarted with it by
+    anything, in words; None where none does."""
+    found = _of_unit(moves, reading, engine, compose)
+    return found or _of_companions(companions, reading, engine, compose)
+
+
+def _of_unit(moves: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> str | None:
     for move in moves:
-        for container in engine.containers(reading.project.name, move.service):
+        for container in _containers(move, reading, engine):
             if not _is_same_reference(container.reference, move.old_reference):
                 return f"{move.service} was started from {container.reference}, its file says {move.old_reference}"
             found = _difference(container, move, reading, engine, compose)
@@ -42,10 +52,9 @@ def of_unit(moves: Sequence[Move], reading: Reading, engine: Engine, compose: Co
     return None
 
 
-def of_companions(companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> str | None:
-    """As `of_unit` for services that are restarted with it: of these not even the image is ours to change."""
+def _of_companions(companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> str | None:
     for move in companions:
-        for container in engine.containers(reading.project.name, move.service):
+        for container in _containers(move, reading, engine):
             named = engine.image(move.old_reference)
             if named is None or named.id != container.image_id:
                 return f"{move.service} runs another image than {move.old_reference} names on this host"
@@ -53,6 +62,11 @@ def of_companions(companions: Sequence[Move], reading: Reading, engine: Engine, 
             if found is not None:
                 return found
     return None
+
+
+def _containers(move: Move, reading: Reading, engine: Engine) -> Iterator[Container]:
+    """Those of a service but what a killed Compose left, which is nobody's deployment."""
+    return (each for each in engine.containers(reading.project.name, move.service) if not is_wreck(each))
 
 
 def _difference(container: Container, move: Move, reading: Reading, engine: Engine, compose: Compose) -> str | None:
@@ -114,7 +128,12 @@ def _plain(value: object) -> str:
 
 def _binds(facts: Mapping[str, Any]) -> set[tuple[str, str]]:
     mounts = (each for each in facts.get("volumes") or () if isinstance(each, Mapping) and each.get("type") == "bind")
-    return {(_plain(each.get("source")), _plain(each.get("target"))) for each in mounts}
+    return {(_place(each.get("source")), _place(each.get("target"))) for each in mounts}
+
+
+def _place(path: object) -> str:
+    """As the engine writes it: `/data/` is /data there."""
+    return posixpath.normpath(_plain(path))
 
 
 def _ports(facts: Mapping[str, Any]) -> set[tuple[str, str]]:

@@ -54,10 +54,8 @@ def make(service: ServiceConfig, standing: Standing, wish: Wish, engine: Engine,
     everyone = (*moves, *companions)
     preview = compose.preview(standing.project, {move.service: move.replicas for move in everyone})
     reading = Reading(standing.project, model, preview)
-    drifted = drift.of_unit(moves, reading, engine, compose) or drift.of_companions(
-        companions, reading, engine, compose
-    )
-    if drifted is not None and not service.allow_drift:
+    drifted = None if service.allow_drift else drift.of_all(moves, companions, reading, engine, compose)
+    if drifted is not None:
         return _drift_hold(service, drifted, wish.target)
     return Plan(
         id=uuid.uuid4().hex,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from updater_core.drift import settings_difference
-from updater_core.models import ContainerSettings
+from tests.support.simulator import SimCompose, SimEngine, SimHost, SimRelease
+from updater_core.drift import Reading, of_all, settings_difference
+from updater_core.models import ContainerSettings, Move, Project
 
 MADE = ContainerSettings(
     environment={"PATH": "/bin", "PRICE": "5$", "MODE": "one"},
@@ -29,6 +31,7 @@ PORT = {"mode": "ingress", "target": 80, "published": "8080", "protocol": "tcp"}
         {"environment": ["MODE=one"]},
         {"command": ["serve", "--name", "a b"], "entrypoint": ["/init"]},
         {"command": "serve --name 'a b'"},
+        {"volumes": [{**BIND, "source": "/srv/data/", "target": "/data/"}]},
         {"volumes": [BIND, {"type": "volume", "source": "named", "target": "/n"}, "./data:/data"]},
         {"ports": [PORT, {"target": 81}, {"target": 82, "published": "9000-9010"}, "8080:80"]},
     ],
@@ -52,3 +55,16 @@ def test_what_was_created_so_does_not_differ(facts: dict[str, Any]) -> None:
 )
 def test_what_was_edited_since_is_named_without_its_value(facts: dict[str, Any], what: str) -> None:
     assert settings_difference(facts, MADE) == what
+
+
+def test_what_a_killed_compose_left_is_no_edit_of_the_owner() -> None:
+    release = SimRelease("sha256:" + "a" * 64)
+    host = SimHost(project="shop")
+    host.load(release, "registry.example/app", "1.0")
+    web = host.create("shop-web-1", "web", "registry.example/app:1.0", release.id)
+    host.create(f"{web.id[:12]}_shop-web-1", "web", "registry.example/app:1.1", release.id)
+    move = Move("web", "registry.example/app:1.0", "registry.example/app:1.1", release.id, 1)
+    reading = Reading(Project("shop", "/srv", ("/srv/c.yml",)), {"services": {"web": {}}}, None)
+    assert of_all([move], [], reading, SimEngine(host), SimCompose(host)) is None
+    written = replace(move, old_reference="registry.example/app:0.9")
+    assert of_all([written], [], reading, SimEngine(host), SimCompose(host)) is not None
