@@ -42,7 +42,7 @@ def leave(folder: Path, request: Request) -> None:
     if os.geteuid() == 0:
         reader = folder.parent.stat()
         for each in (folder, path):
-            os.chown(each, reader.st_uid, reader.st_gid)
+            os.chown(each, reader.st_uid, reader.st_gid, follow_symlinks=False)  # the reader may write the folder
 
 
 def take(folder: Path) -> Iterator[Request]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,3 +89,15 @@ def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path
     check_all(world)  # the engine may be there or not: the memory is kept either way
     assert state_records.service_of(world.state, "shop").quarantine == (bad,)
     assert list(world.state.services) == ["shop"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a change of owner needs root")
+def test_what_the_reader_has_laid_in_roots_way_does_not_become_his(tmp_path: Path) -> None:
+    """The state's folder is the updater's own user's: it may put a link there, and root follows it to nothing."""
+    state, other = tmp_path / "state", tmp_path / "other"
+    state.mkdir()
+    other.mkdir()
+    os.chown(state, 1234, 1234)
+    (state / mailbox.FOLDER).symlink_to(other)
+    mailbox.leave(state / mailbox.FOLDER, Request("retry", "web", NOW))
+    assert other.stat().st_uid == 0
