@@ -541,7 +541,8 @@ class Plan:
     prior_image_id: str | None = None  # what the new reference named locally before us, to be put back
     kept_image_ids: tuple[str, ...] = ()  # of earlier generations, held for a rollback by the owner
     kind: str = "update"  # update | owner_rollback
-    sources: Mapping[str, str] = field(default_factory=dict)  # the text of each of the project's files, as it was read
+    # the text of each of the project's files, as it was read; an owner's secrets may stand in it
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     model_digest: str | None = None  # of what Compose makes of them, and of all that they include
 
 
