@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from updater_core.errors import (
     AuthFailed,
@@ -52,10 +53,10 @@ _REMEDIES = {
 def retry_command(service: str) -> str:
     """The command that lifts a service's quarantine, ready to be pasted into a shell.
 
-    >>> retry_command("web")
-    'sudo docker-updater --retry web'
+    >>> retry_command("web"), retry_command("two words")
+    ('sudo docker-updater --retry web', "sudo docker-updater --retry 'two words'")
     """
-    return f"sudo docker-updater --retry {service}"
+    return f"sudo docker-updater --retry {shlex.quote(service)}"
 
 
 def cause_of(error: Exception, step: Step, service: str) -> Cause:
