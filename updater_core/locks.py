@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 from pathlib import Path
@@ -12,7 +11,6 @@ from updater_core.errors import LockHeld, StateError
 from updater_core.protocols import Clock
 
 _POLL_SECONDS = 0.2
-_CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL}
 
 
 def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inheritable: bool = False) -> int:
@@ -33,17 +31,15 @@ def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inherit
 
 def acquire_folder_lock(folder: Path, *, clock: Clock, wait_seconds: float) -> int | None:
     """Lock an owner's folder, of which nothing is changed, for us and for children that inherit it; None where it
-    cannot be opened or its file system has no locks. LockHeld as for a file."""
+    cannot be opened or its file system refuses: our own lock is held besides. LockHeld as for a file."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
         _wait_for(descriptor, folder, clock, wait_seconds)
-    except OSError as error:
+    except OSError:
         os.close(descriptor)
-        if error.errno not in _CANNOT_LOCK:
-            raise StateError(f"{folder} cannot be locked: {error.strerror}") from error
         return None
     os.set_inheritable(descriptor, True)
     return descriptor
