@@ -100,11 +100,11 @@ def _end(token: str, now: datetime) -> datetime:
     """
     try:
         payload = token.split(".")[1]
-        said = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
+        said = foreign_json.read(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
         seconds = float(said) - now.timestamp() - _EARLY_SECONDS
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
+        return now + timedelta(seconds=min(max(seconds, 0.0), _LONGEST_SECONDS))
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         return now
-    return now + timedelta(seconds=min(max(seconds, 0.0), _LONGEST_SECONDS)) if seconds == seconds else now
 
 
 def _log_in(session: Session, api: Access, credential: Credential) -> str:
