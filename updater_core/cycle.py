@@ -36,7 +36,7 @@ from updater_core.models import (
 from updater_core.observe import Standing
 from updater_core.plan import Wish
 from updater_core.state_records import State, Status
-from updater_core.world import LOG, World, backup_dir, bug, deliver, project_lock, queue, save, tools
+from updater_core.world import LOG, World, backup_dir, bug, deliver, project_lock, queue, registry_settings, save, tools
 
 _LOST = {Status.UNKNOWN, Status.FAILED, Status.ROLLBACK_FAILED}
 
@@ -188,16 +188,12 @@ def carry_out(world: World, found: Plan) -> Outcome:
     log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, plan.describe(found), service=found.name, **_way(found))
     outcome = update.apply(found, tools(world, found.name))
     if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.PULL_LIMIT:
-        _let_pulls_wait(world, found)
+        settings = registry_settings(world, found)
+        if settings is not None:
+            world.registries.pull_refused(found.target, settings)
     record(world, outcome, started)
     _measure(world, outcome)
     return outcome
-
-
-def _let_pulls_wait(world: World, refused: Plan) -> None:
-    for service in world.config.services:
-        if service.name == refused.name:
-            world.registries.pull_refused(refused.target, service.registry)
 
 
 def record(world: World, outcome: Outcome, started: datetime) -> None:

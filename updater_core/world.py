@@ -18,7 +18,7 @@ from updater_core.journal import JournalFolder
 from updater_core.locks import acquire_folder_lock, acquire_lock, release_lock
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
-from updater_core.models import Config, Credential, Event, Hold, Plan, Project, Reason, Step
+from updater_core.models import Config, Credential, Event, Hold, Plan, Project, Reason, RegistrySettings, Step
 from updater_core.notifiers import active
 from updater_core.notifiers.outbox import Delivery, Outbox
 from updater_core.observe import FileMemory
@@ -59,7 +59,7 @@ def tools(world: World, name: str) -> Tools:
     """The world as one update of service `name` sees it."""
 
     def credential(found: Plan) -> Credential | None:
-        settings = next((s.registry for s in world.config.services if s.name == found.name), None)
+        settings = registry_settings(world, found)
         if settings is None:
             return None
         world.registries.pull_begins(found.target, settings)
@@ -74,6 +74,11 @@ def tools(world: World, name: str) -> Tools:
 
     host = world.engine, world.compose, world.hand, world.journal, world.clock
     return Tools(*host, credential, tell, reached, world.progress)
+
+
+def registry_settings(world: World, found: Plan) -> RegistrySettings | None:
+    """What is configured for the registry of a plan's service; None where the service was taken out meanwhile."""
+    return next((s.registry for s in world.config.services if s.name == found.name), None)
 
 
 @contextlib.contextmanager
