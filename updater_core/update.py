@@ -156,13 +156,20 @@ def describe(outcome: Outcome) -> str:
             return f"{new} was not started at step {cause.step}: {cause.message}; {old} was not touched"
         case RolledBack(cause=cause):
             how = "runs again" if all(move.was_well for move in plan.moves) else "is back, as unwell as it was before"
-            return f"{new} failed at step {cause.step}: {cause.message}; {old} {how}"
+            return f"{_what_failed(outcome)} at step {cause.step}: {cause.message}; {old} {how}"
         case RollbackFailed(cause=cause, rollback=rollback):
-            return f"{new} failed: {cause.message}; going back to {old} failed too: {rollback.message}; left alone"
+            failed = f"{_what_failed(outcome)}: {cause.message}"
+            return f"{failed}; going back to {old} failed too: {rollback.message}; left alone"
         case TakenOver(cause=cause):
             return f"{new} is not followed up: {cause.message}; nothing was put back"
         case _:
             assert_never(outcome)
+
+
+def _what_failed(outcome: RolledBack | RollbackFailed) -> str:
+    """A release that is not to blame has not failed: nobody knows how it would have done."""
+    new = outcome.plan.target.text
+    return f"{new} failed" if outcome.quarantine else f"the update to {new} was broken off"
 
 
 def _restart_old_and_gate(plan: Plan, cause: Cause, tools: Tools) -> None:

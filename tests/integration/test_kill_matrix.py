@@ -341,6 +341,7 @@ def test_an_error_that_nobody_foresaw_goes_back_too(tmp_path: Path) -> None:
     outcome = update.apply(made.plan, replace(made.tools(Killer()), clock=SimClock(happenings=[fail])))
     assert isinstance(outcome, RolledBack)
     assert not outcome.quarantine
+    assert "was broken off at step gate" in update.describe(outcome)
     made.assert_whole(OLD)
 
 
