@@ -105,12 +105,12 @@ class PrivateEngine:
         """Everything of the engine is gone at once, as when the host loses its power: dockerd, containerd, the shims,
         and what ran in the containers."""
         client = docker.DockerClient(base_url=self.host)
-        states = [each.attrs["State"] for each in client.containers.list(ignore_removed=True)]
+        pids = [each.attrs["State"]["Pid"] for each in client.containers.list(ignore_removed=True)]
         client.close()
         subprocess.run(["pkill", "-KILL", "-f", str(self.folder)], check=False)
-        for state in states:
+        for pid in filter(None, pids):  # one that has just ended has 0, and that would mean the tests themselves
             with contextlib.suppress(ProcessLookupError):
-                os.kill(state["Pid"], signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         if self._process is not None:
             self._process.wait(120)
             self._process = None
