@@ -60,7 +60,10 @@ def take(folder: Path) -> Iterator[Request]:
 def wake(lock: Path) -> bool:
     """Ask the holder of an instance lock to look now (SIGUSR1); False where there is none to ask."""
     try:
-        os.kill(int(lock.read_text("ascii").strip()), signal.SIGUSR1)
+        process = int(lock.read_text("ascii").strip())
+        if process <= 1:  # 0 would mean ourselves, -1 everybody (man 2 kill)
+            return False
+        os.kill(process, signal.SIGUSR1)
     except (OSError, ValueError):
         return False
     return True

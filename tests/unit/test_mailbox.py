@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.support.lab import ROOT
 from updater_core import config_utils, mailbox, owner, state_notes, state_records
 from updater_core.check import check_all
 from updater_core.clock import SystemClock
@@ -101,3 +104,23 @@ def test_what_the_reader_has_laid_in_roots_way_does_not_become_his(tmp_path: Pat
     (state / mailbox.FOLDER).symlink_to(other)
     mailbox.leave(state / mailbox.FOLDER, Request("retry", "web", NOW))
     assert other.stat().st_uid == 0
+
+
+_WAKE = """
+import pathlib, signal, sys
+from updater_core import mailbox
+
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+print(mailbox.wake(pathlib.Path(sys.argv[1])), heard)
+"""
+
+
+def test_a_number_that_is_no_process_wakes_nobody(tmp_path: Path) -> None:
+    """In a session of its own: to send a signal to 0 is to send it to all of one's own."""
+    for text in ("0", "", "x"):
+        lock = tmp_path / "lock"
+        lock.write_text(text)
+        argv = [sys.executable, "-c", _WAKE, str(lock)]
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True, start_new_session=True)
+        assert done.stdout.split("\n")[0] == "False []"
