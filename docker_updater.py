@@ -13,27 +13,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from updater_core import (
-    __version__,
-    cycle,
-    daemon,
-    doctor,
-    logging_utils,
-    mailbox,
-    news,
-    notifiers,
-    owner,
-    report,
-    state_notes,
-    state_utils,
-)
-from updater_core.check import check_all
-from updater_core.clock import SystemClock
+from updater_core import __version__, logging_utils, notifiers, state_utils
+from updater_core.app import cycle, daemon, request_queue, requests, selfcheck
+from updater_core.app.context import LOG, AppContext
+from updater_core.app.evaluate import check_all
+from updater_core.app.wiring import load_config, lock_path, only_instance, wire
 from updater_core.errors import ConfigError, EngineError, LockHeld, UpdaterError
+from updater_core.host.clock import SystemClock
+from updater_core.host.systemd import Manager
 from updater_core.models import Config, Hold, Reason, ServiceConfig
-from updater_core.systemd import Manager
-from updater_core.wiring import load_config, lock_path, only_instance, wire
-from updater_core.world import LOG, World
+from updater_core.notifiers import events
+from updater_core.state import observed_tags
+from updater_core.status import text
 
 ALL_WELL, TROUBLE, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
 
@@ -104,14 +95,14 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         logging.basicConfig(level=logging.ERROR, format="%(message)s")
         if options.plan:
             _read_state(config)  # a plan made without what is remembered would not be what happens
-        world = wire(config, clock, is_reading=True)
-        return _test(world, options.service) if options.test else _plan(world, options.service)
+        context = wire(config, clock, is_reading=True)
+        return _test(context, options.service) if options.test else _plan(context, options.service)
     for note in logging_utils.set_up(config.settings, sys.stderr):
         LOG.warning(note)
     if options.retry:
-        return _ask(config, clock, mailbox.Request(owner.RETRY, options.retry, clock.now()))
+        return _ask(config, clock, request_queue.Request(requests.RETRY, options.retry, clock.now()))
     if options.rollback:
-        return _ask(config, clock, mailbox.Request(owner.ROLLBACK, options.rollback, clock.now()))
+        return _ask(config, clock, request_queue.Request(requests.ROLLBACK, options.rollback, clock.now()))
     if options.once:
         return _once(config, clock, options.service)
     return _serve(config, clock, environment, options.service)
@@ -122,8 +113,8 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 def _status(config: Config, options: argparse.Namespace) -> int:
     loaded = _read_state(config)
-    services, known = _chosen(config, options.service), state_notes.follow_names(loaded.state, config.services)
-    print((report.status_json if options.json else report.status_table)(services, known))
+    services, known = _chosen(config, options.service), observed_tags.follow_names(loaded.state, config.services)
+    print((text.status_json if options.json else text.status_table)(services, known))
     return ALL_WELL
 
 
@@ -139,19 +130,19 @@ def _read_state(config: Config) -> state_utils.Loaded:
     return loaded
 
 
-def _test(world: World, only: str | None) -> int:
+def _test(context: AppContext, only: str | None) -> int:
     is_good = True
-    for finding in doctor.examine(world, only):
+    for finding in selfcheck.examine(context, only):
         print(finding.line(), flush=True)
         is_good = is_good and finding.is_good
     return ALL_WELL if is_good else NO_ENGINE
 
 
-def _plan(world: World, only: str | None) -> int:
-    world.engine.version()
-    for one in check_all(world, only):
-        found = cycle.planned(world, one)
-        print(report.plan_text(one.service, found, one.decision.rejected), end="\n\n")
+def _plan(context: AppContext, only: str | None) -> int:
+    context.engine.version()
+    for one in check_all(context, only):
+        found = cycle.planned(context, one)
+        print(text.plan_text(one.service, found, one.decision.rejected), end="\n\n")
     return ALL_WELL
 
 
@@ -164,12 +155,12 @@ def _notify_test(config: Config, now: datetime) -> int:
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     is_good = True
     for notifier in told:
-        for event in news.samples(news.Moment(socket.gethostname(), now)):
-            found = doctor.Finding(True, notifier.name, event.kind)
+        for event in events.samples(events.Moment(socket.gethostname(), now)):
+            found = selfcheck.Finding(True, notifier.name, event.kind)
             try:
                 notifier.send(event)
             except UpdaterError as error:
-                is_good, found = False, doctor.Finding(False, notifier.name, f"{event.kind}: {error}", error.remedy)
+                is_good, found = False, selfcheck.Finding(False, notifier.name, f"{event.kind}: {error}", error.remedy)
             print(found.line(), flush=True)
     return ALL_WELL if is_good else TROUBLE
 
@@ -179,10 +170,10 @@ def _notify_test(config: Config, now: datetime) -> int:
 
 def _once(config: Config, clock: SystemClock, only: str | None) -> int:
     with only_instance(config, clock):
-        world = wire(config, clock)
+        context = wire(config, clock)
         clock.handle_signals()
-        result = cycle.run(world, only)
-        owner.take_requests(world)  # of an owner who met this run's lock
+        result = cycle.run(context, only)
+        requests.take_requests(context)  # of an owner who met this run's lock
         if result.is_engine_down or _compose_is_missing(result):
             return NO_ENGINE
         return TROUBLE if result.troubled else ALL_WELL
@@ -197,17 +188,17 @@ def _serve(config: Config, clock: SystemClock, environment: Mapping[str, str], o
     return ALL_WELL
 
 
-def _ask(config: Config, clock: SystemClock, request: mailbox.Request) -> int:
+def _ask(config: Config, clock: SystemClock, request: request_queue.Request) -> int:
     """Do what the owner asks, or hand it to the updater that runs already."""
     service = next(s for s in config.services if s.name == request.service)
     clock.handle_signals()  # a Ctrl-C, or the wish of another, must not end it in the middle
     try:
         with only_instance(config, clock):
-            return ALL_WELL if owner.carry_out(wire(config, clock), service, request.kind) else TROUBLE
+            return ALL_WELL if requests.carry_out(wire(config, clock), service, request.kind) else TROUBLE
     except LockHeld:
         lock = lock_path(config)
-        mailbox.leave(lock.parent / mailbox.FOLDER, request)
-        if not mailbox.wake(lock):
+        request_queue.leave(lock.parent / request_queue.FOLDER, request)
+        if not request_queue.wake(lock):
             raise
         print(f"{request.kind} of {service.name} is handed to the updater that is running; see --status")
         return ALL_WELL

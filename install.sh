@@ -482,17 +482,17 @@ remove_traces() {
     fi
 }
 
-# Only those of this installation's services: another updater may use the same engine. After an --uninstall the program
-# is gone; the one beside this script knows the names too.
+# Only those of this installation's services: another updater may use the same engine. The program beside this script
+# is asked: after an --uninstall the installed one is gone, and an older one has its modules elsewhere.
 list_images() {
-    local prefix code=$home/current with=$home/current/venv/bin/python
+    local prefix code=$source_dir with=$home/current/venv/bin/python
     have docker || return 0
-    [[ -x $with ]] || code=$source_dir
+    [[ -d $code/updater_core ]] || code=$home/current
     [[ -x $with ]] || with=$(first_python) || return 0
     PYTHONPATH=$code "$with" -B - \
         "$config_dir/updater_config.json" "$state_dir/updater_state.json" <<'END' >"$scratch/prefixes" || return 0
 import contextlib, json, sys
-from updater_core.images import hold_name
+from updater_core.targets.compose.images import hold_name
 
 names = set()
 with contextlib.suppress(OSError, ValueError, LookupError, TypeError):

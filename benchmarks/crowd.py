@@ -19,10 +19,10 @@ from typing import Any
 
 from benchmarks.slow_registry import digest_of
 from updater_core import config_utils
-from updater_core.clock import SystemClock
+from updater_core.app.context import AppContext
+from updater_core.app.wiring import wire
+from updater_core.host.clock import SystemClock
 from updater_core.models import Container, Image
-from updater_core.wiring import wire
-from updater_core.world import World
 
 TAG = "1.0.0"
 
@@ -120,13 +120,13 @@ class Crowd:
         return tuple(f"team/app{number}" for number in range(self.references))
 
 
-def world(folder: Path, host: str, services: int, references: int, **policy: Any) -> tuple[World, ListedEngine]:
-    """A World of one crowd, all up to date."""
+def context(folder: Path, host: str, services: int, references: int, **policy: Any) -> tuple[AppContext, ListedEngine]:
+    """An AppContext of one crowd, all up to date."""
     return world_of(folder, Crowd(host, services, references, policy))
 
 
-def world_of(folder: Path, *crowds: Crowd) -> tuple[World, ListedEngine]:
-    """A World of all crowds, all up to date."""
+def world_of(folder: Path, *crowds: Crowd) -> tuple[AppContext, ListedEngine]:
+    """An AppContext of all crowds, all up to date."""
     everyone = [(crowd, number) for crowd in crowds for number in range(crowd.services)]
     made = [_service(folder, place, *one) for place, one in enumerate(everyone)]
     raw = {

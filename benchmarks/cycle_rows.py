@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import crowd
 from benchmarks.measure import spent
 from benchmarks.table import Row
-from updater_core import cycle
+from updater_core.app import cycle
 
 _WALL_BUDGET_SECONDS = 1.3 * (100 / 8 * 0.05) + 0.3
 
@@ -17,9 +17,9 @@ _WALL_BUDGET_SECONDS = 1.3 * (100 / 8 * 0.05) + 0.3
 def rows() -> Iterator[Row]:
     """200 services on 100 references at 50 ms a request, then more and more services."""
     with tempfile.TemporaryDirectory() as folder, crowd.registry(delay_ms=50) as registry:
-        world, _ = crowd.world(Path(folder), registry.host, 200, 100)
-        cold = spent(lambda: cycle.run(world))
-        taken = [spent(lambda: cycle.run(world)) for _ in range(7)]
+        context, _ = crowd.context(Path(folder), registry.host, 200, 100)
+        cold = spent(lambda: cycle.run(context))
+        taken = [spent(lambda: cycle.run(context)) for _ in range(7)]
     wall = sorted(one.wall_seconds for one in taken)[3]
     cpu = sorted(one.cpu_seconds for one in taken)[3]
     what = "wall time, 200 services on 100 references, 50 ms"
@@ -39,6 +39,6 @@ def _growth() -> Iterator[Row]:
 
 def _least_cpu_seconds(services: int) -> float:
     with tempfile.TemporaryDirectory() as folder, crowd.registry() as registry:
-        world, _ = crowd.world(Path(folder), registry.host, services, services // 2)
-        cycle.run(world)
-        return min(spent(lambda: cycle.run(world)).cpu_seconds for _ in range(7))
+        context, _ = crowd.context(Path(folder), registry.host, services, services // 2)
+        cycle.run(context)
+        return min(spent(lambda: cycle.run(context)).cpu_seconds for _ in range(7))

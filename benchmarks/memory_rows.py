@@ -15,8 +15,9 @@ from benchmarks.clouds import clouds
 from benchmarks.crowd import Crowd
 from benchmarks.measure import resident_megabytes
 from benchmarks.table import Row
-from updater_core import cycle, memory
-from updater_core.world import World
+from updater_core.app import cycle
+from updater_core.app.context import AppContext
+from updater_core.host import malloc
 
 _NOISE_MEGABYTES = 0.5  # a page here and there that another order of things has left open
 _MOST_NEW_BLOCKS = 0.01
@@ -25,8 +26,8 @@ _MOST_NEW_BLOCKS = 0.01
 def plain_rows() -> Iterator[Row]:
     """Without clouds, for 500 cycles."""
     with tempfile.TemporaryDirectory() as folder, crowd.registry() as registry:
-        world, _ = crowd.world(Path(folder), registry.host, 200, 100)
-        sizes = _sizes(world, (50, 100, 500))
+        context, _ = crowd.context(Path(folder), registry.host, 200, 100)
+        sizes = _sizes(context, (50, 100, 500))
     after = sizes[100].megabytes
     yield Row("resident after 100 cycles of 200 services", f"{after:.1f} MB", "50 MB", after < 50)
     growth = sizes[500].megabytes - sizes[50].megabytes
@@ -44,8 +45,8 @@ def cloud_rows() -> Iterator[Row]:
         crowd.registry() as registry,
     ):
         os.environ.update(both.environment)
-        world, _ = crowd.world_of(Path(folder) / "w", Crowd(registry.host, 100, 50), both.ecr(50), both.google(50))
-        after = _sizes(world, (100,))[100].megabytes
+        context, _ = crowd.world_of(Path(folder) / "w", Crowd(registry.host, 100, 50), both.ecr(50), both.google(50))
+        after = _sizes(context, (100,))[100].megabytes
     yield Row("  with ECR and Google in use", f"{after:.1f} MB", "85 MB", after < 85)
 
 
@@ -57,12 +58,12 @@ class _Size:
     blocks: int
 
 
-def _sizes(world: World, cycles: tuple[int, ...]) -> dict[int, _Size]:
+def _sizes(context: AppContext, cycles: tuple[int, ...]) -> dict[int, _Size]:
     """The size of this process after so many cycles."""
     sizes = {}
     for number in range(1, max(cycles) + 1):
-        cycle.run(world)
-        memory.give_back()  # as the daemon does
+        cycle.run(context)
+        malloc.give_back()  # as the daemon does
         if number in cycles:
             sizes[number] = _size()
     return sizes

@@ -11,7 +11,7 @@ from benchmarks import crowd
 from benchmarks.clouds import clouds
 from benchmarks.table import Row, counted
 from tests.support import audited
-from updater_core import cycle
+from updater_core.app import cycle
 
 
 def rows() -> Iterator[Row]:
@@ -24,11 +24,11 @@ def rows() -> Iterator[Row]:
 
 def _digests() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, crowd.registry(token=True) as registry:
-        world, engine = crowd.world(Path(folder), registry.host, 40, 10)
-        cycle.run(world)
+        context, engine = crowd.context(Path(folder), registry.host, 40, 10)
+        cycle.run(context)
         cold, first_calls = registry.counts(), dict(engine.counts)
         engine.counts.clear()
-        cycle.run(world)
+        cycle.run(context)
         warm, calls = registry.counts(), dict(engine.counts)
     yield Row("requests, 40 services on 10 images, warm", counted(warm), "10 HEADs", warm == {"manifest_head": 10})
     fits = cold == {"manifest_head": 10, "challenge": 1, "token": 10}
@@ -40,10 +40,10 @@ def _digests() -> Iterator[Row]:
 
 def _tag_lists() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, crowd.registry() as registry:
-        world, _ = crowd.world(Path(folder), registry.host, 40, 10, semver_pattern="*")
-        cycle.run(world)
+        context, _ = crowd.context(Path(folder), registry.host, 40, 10, semver_pattern="*")
+        cycle.run(context)
         registry.counts()
-        cycle.run(world)
+        cycle.run(context)
         tags = registry.counts()
     fits = tags == {"manifest_head": 10, "tags": 10}
     yield Row("requests, tag policy, warm", counted(tags), "+ 1 list a repository", fits)
@@ -53,11 +53,11 @@ def _vendors() -> Iterator[Row]:
     """Two clouds, each with 20 services on 10 repositories: the API that lists the tags knows their digests too."""
     with tempfile.TemporaryDirectory() as folder, clouds(Path(folder), 10) as both:
         os.environ.update(both.environment)
-        place = Path(folder) / "world"
-        world, _ = crowd.world_of(place, both.ecr(20, tag_pattern="*"), both.google(20, tag_pattern="*"))
-        cycle.run(world)
+        place = Path(folder) / "context"
+        context, _ = crowd.world_of(place, both.ecr(20, tag_pattern="*"), both.google(20, tag_pattern="*"))
+        cycle.run(context)
         both.counts()
-        cycle.run(world)
+        cycle.run(context)
         calls = both.counts()
     fits = calls == {"DescribeImages": 10, "tags": 10}
     yield Row("  ECR and Google, 10 repositories each", counted(calls), "1 API call a repository", fits)
@@ -65,10 +65,10 @@ def _vendors() -> Iterator[Row]:
 
 def _processes() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, crowd.registry() as registry:
-        world, _ = crowd.world(Path(folder), registry.host, 40, 10, semver_pattern="*")
+        context, _ = crowd.context(Path(folder), registry.host, 40, 10, semver_pattern="*")
         log = Path(folder) / "starts"
         audited.listen(log)
-        cycle.run(world)
-        cycle.run(world)
+        cycle.run(context)
+        cycle.run(context)
         starts = len(log.read_text().splitlines())
     yield Row("processes started by a cycle", str(starts), "0", starts == 0)

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import crowd
 from benchmarks.measure import peak_megabytes, reset_peak, resident_megabytes, spent
 from benchmarks.table import Row
-from updater_core import cycle
+from updater_core.app import cycle
 
 _TAGS = 20_000
 
@@ -33,12 +33,12 @@ def by_regex() -> Iterator[Row]:
 def _rows(name: str, **policy: Any) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, crowd.registry(tags=_TAGS) as registry:
         _warm_up(Path(folder) / "small", **policy)
-        world, _ = crowd.world(Path(folder) / "large", registry.host, 1, 1, **policy)
+        context, _ = crowd.context(Path(folder) / "large", registry.host, 1, 1, **policy)
         reset_peak()
         idle = resident_megabytes()
-        first = spent(lambda: cycle.run(world)).cpu_seconds
+        first = spent(lambda: cycle.run(context)).cpu_seconds
         asked = sum(registry.counts().values())
-        cpu = min(spent(lambda: cycle.run(world)).cpu_seconds for _ in range(5))
+        cpu = min(spent(lambda: cycle.run(context)).cpu_seconds for _ in range(5))
         peak = peak_megabytes() - idle
     yield Row(f"choice among 20,000 tags by {name}, CPU", f"{cpu:.2f} s", "0.30 s", cpu < 0.3)
     yield Row(f"  the first time ({asked} requests)", f"{first:.2f} s", "", None)
@@ -48,5 +48,5 @@ def _rows(name: str, **policy: Any) -> Iterator[Row]:
 def _warm_up(folder: Path, **policy: Any) -> None:
     """What any first cycle costs is not the tags'."""
     with crowd.registry(tags=1) as registry:
-        world, _ = crowd.world(folder, registry.host, 1, 1, **policy)
-        cycle.run(world)
+        context, _ = crowd.context(folder, registry.host, 1, 1, **policy)
+        cycle.run(context)

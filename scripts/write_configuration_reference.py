@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from updater_core.config_fields import FIELDS, REGISTRY, SERVICE, TOP, Field
+from updater_core.config.options import FIELDS, REGISTRY, SERVICE, TOP, Field
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs/configuration.md"

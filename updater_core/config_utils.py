@@ -18,11 +18,12 @@ from typing import Any
 
 from dotenv.parser import Binding, parse_stream
 
-from updater_core.config_fields import BY_PLACE, REGISTRY, SERVICE, TOP, Field, host_type, is_loopback
-from updater_core.config_words import instead, problem, shown, shown_key
+from updater_core.config.messages import instead, problem, shown, shown_key
+from updater_core.config.options import BY_PLACE, REGISTRY, SERVICE, TOP, Field
 from updater_core.errors import ConfigError
 from updater_core.models import Config, GatePolicy, Hours, Policy, RegistrySettings, ServiceConfig, Settings
-from updater_core.reference import HUB
+from updater_core.net.url_rules import is_loopback
+from updater_core.reference import HUB, host_type
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _TWICE = object()  # under this key, which no JSON can hold, `load` tells `parse` which keys an object repeats

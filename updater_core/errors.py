@@ -21,6 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import ClassVar
+
+from updater_core.models import Reason
 
 
 class UpdaterError(Exception):
@@ -40,7 +43,11 @@ class ConfigError(UpdaterError):
 
 
 class RegistryError(UpdaterError):
-    """A registry did not give a usable answer (unreachable, 5xx, HTML, wrong digest, incomplete list)."""
+    """A registry did not give a usable answer (unreachable, 5xx, HTML, wrong digest, incomplete list).
+
+    `reason` is the stable code that a service which met it is shown with."""
+
+    reason: ClassVar[Reason] = Reason.REGISTRY_ERROR
 
     def __init__(self, host: str, message: str, remedy: str = "") -> None:
         super().__init__(f"{host}: {message}", remedy)
@@ -50,6 +57,8 @@ class RegistryError(UpdaterError):
 class RateLimited(RegistryError):
     """The registry asks for a rest. `retry_at` is aware UTC; no request goes to the host before it."""
 
+    reason = Reason.RATE_LIMITED
+
     def __init__(self, host: str, message: str, retry_at: datetime, remedy: str = "") -> None:
         super().__init__(host, message, remedy)
         self.retry_at = retry_at
@@ -58,9 +67,13 @@ class RateLimited(RegistryError):
 class AuthFailed(RegistryError):
     """The registry refuses the credentials, or hides a repository from them."""
 
+    reason = Reason.AUTH_ERROR
+
 
 class NotFound(RegistryError):
     """The registry says that the tag or the repository does not exist."""
+
+    reason = Reason.NOT_FOUND
 
 
 class EngineError(UpdaterError):

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from updater_core import __version__
-from updater_core.state_notes import split_counter
-from updater_core.state_records import ServiceState, Status
+from updater_core.state.observed_tags import split_counter
+from updater_core.state.records import ServiceState, Status
 
 _PREFIX = "docker_updater_"
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {

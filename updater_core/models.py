@@ -6,6 +6,7 @@ Times are aware datetimes in UTC; durations are seconds in names that say so; di
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -561,6 +562,36 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class CurrentStep:
+    """What is done right now: the step of a service's update since `since`, and what it said last, at `heard_at`."""
+
+    service: str
+    step: Step
+    text: str
+    since: datetime
+    heard_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """A step that an update has been through: when it began, and how long it took. `is_back`: on the way back."""
+
+    step: Step
+    begun: datetime
+    seconds: float
+    is_back: bool = False
+
+
+def retry_command(service: str) -> str:
+    """The command that lifts a service's quarantine, ready to be pasted into a shell.
+
+    >>> retry_command("web"), retry_command("two words")
+    ('sudo docker-updater --retry web', "sudo docker-updater --retry 'two words'")
+    """
+    return f"sudo docker-updater --retry {shlex.quote(service)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """What went wrong: at which step, under which stable reason, in words, and what a person can do."""
 
@@ -606,14 +637,18 @@ class RollbackFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenOver:
+class Superseded:
     """The owner deployed another image in the middle of it: it is his, nothing was put back, nobody is blamed."""
 
     plan: Plan
     cause: Cause
 
 
-Outcome = Committed | NotStarted | RolledBack | RollbackFailed | TakenOver
+Outcome = Committed | NotStarted | RolledBack | RollbackFailed | Superseded
+
+
+ALWAYS_TOLD = ("update", "rollback")
+KINDS = (*ALWAYS_TOLD, "available", "failed", "recovered")  # of events
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the story needs of the world, as protocols. The real ones live in `docker_utils`, `compose_utils`, `files`,
+"""What the story needs of the context, as protocols. The real ones live in `docker_utils`, `compose_utils`, `files`,
 `journal` and `registries`; the tests' simulator satisfies the same and is held to the same contract tests.
 """
 
@@ -162,7 +162,7 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The world as the story sees it. `credential` finds what a pull for a plan needs; `tell` is for people; `reached`
+    """What one update may use. `credential` finds what a pull for a plan needs; `tell` is for people; `reached`
     hears of each step as it begins, and whether it is one of the way back."""
 
     engine: Engine

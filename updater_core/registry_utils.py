@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from updater_core import foreign_json, protocols
-from updater_core.config_fields import host_type
+from updater_core import protocols
 from updater_core.logging_utils import protect_login
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
-from updater_core.reference import HUB
+from updater_core.net import untrusted_json
+from updater_core.reference import HUB, host_type
 
 GENERIC_TYPE = "generic"
 HELPER_TIMEOUT_SECONDS = 10.0
@@ -177,7 +177,7 @@ def _helper_answer(program: str, code: int, output: bytes) -> Login:
         missing = b"credentials not found" in output.lower()
         return Login(problem="" if missing else f"{program} failed with exit status {code}")
     try:
-        answer = foreign_json.read(output)
+        answer = untrusted_json.read(output)
         username, secret = answer["Username"], answer["Secret"]
     except (ValueError, KeyError, TypeError):
         return Login(problem=f"{program} printed something that is not its protocol's JSON")
@@ -191,7 +191,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
         text = file.read(LONGEST_CONFIG_BYTES + 1)
     if len(text) > LONGEST_CONFIG_BYTES:
         raise ValueError("it is too long")
-    config = foreign_json.read(text)
+    config = untrusted_json.read(text)
     if not isinstance(config, dict):
         raise ValueError("it is not a JSON object")
     return config

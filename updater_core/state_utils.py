@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from updater_core import files
-from updater_core.codec import decode, encode
 from updater_core.errors import StateError
-from updater_core.state_records import State, count
+from updater_core.host import files
+from updater_core.state.codec import decode, encode
+from updater_core.state.records import State, count
 
 VERSION = 1
 CORRUPT_KEPT = 3

@@ -20,7 +20,7 @@ from tests.support.fake_registry import Basic, Behaviour
 from tests.support.lab import ROOT, Shop
 from tests.support.listener import listening
 from updater_core import __version__, state_utils
-from updater_core.state_records import State
+from updater_core.state.records import State
 
 engine = pytest.mark.engine
 

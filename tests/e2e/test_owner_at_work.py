@@ -16,9 +16,9 @@ from tests.support import lab
 from tests.support.fake_registry import Build
 from tests.support.lab import Shop, until
 from tests.support.trouble import during_the_gate, gates, let_go, runs, slow
-from updater_core import cycle
+from updater_core.app import cycle
 from updater_core.compose_utils import DockerCompose
-from updater_core.models import Committed, Reason, RolledBack, TakenOver
+from updater_core.models import Committed, Reason, RolledBack, Superseded
 
 pytestmark = pytest.mark.engine
 
@@ -132,9 +132,9 @@ def test_a_variable_of_the_owners_shell_is_not_lost_where_another_compose_made_t
     shop.up()
     monkeypatch.delenv("DB_PASSWORD")
     shop.push("latest", release)
-    world = shop.world()
-    world.compose = Newer(os.environ, 60)
-    assert cycle.run(world).outcomes == ()
+    context = shop.context()
+    context.compose = Newer(os.environ, 60)
+    assert cycle.run(context).outcomes == ()
     assert shop.state()["reason"] == Reason.DRIFT.value
     assert "DB_PASSWORD" in shop.state()["detail"]
     assert "s3cret" not in str(shop.state())
@@ -205,7 +205,7 @@ def test_a_newer_release_that_the_owner_deploys_during_the_gate_is_left_to_him(s
 
     report = during_the_gate(shop, "two", deploy)
     (outcome,) = report.outcomes
-    assert isinstance(outcome, TakenOver), outcome
+    assert isinstance(outcome, Superseded), outcome
     assert shop.releases() == [("three", "running")]
     assert (shop.state()["status"], shop.state()["reason"]) == ("held", Reason.TAKEN_OVER.value)
     assert (shop.state()["quarantine"], shop.strays(), report.troubled) == ([], [], frozenset())
@@ -228,7 +228,7 @@ def test_an_interrupted_update_does_not_undo_what_the_owner_deployed_meanwhile(s
     shop.up()
     before = shop.compose_file.read_bytes()
     (outcome,) = shop.cycle().outcomes
-    assert isinstance(outcome, TakenOver), outcome
+    assert isinstance(outcome, Superseded), outcome
     assert shop.releases() == [("2.0.0", "running")]
     assert shop.compose_file.read_bytes() == before
     assert shop.strays() == []

@@ -13,10 +13,11 @@ from tests.support import lab
 from tests.support.fake_registry import Behaviour, FakeRegistry, Pushed
 from tests.support.lab import Shop
 from tests.support.trouble import assert_told, during_the_pull, fresh, later, opened, said, under_way
-from updater_core import cycle, protocols
+from updater_core import protocols
+from updater_core.app import cycle
 from updater_core.models import Committed, ImageRef, NotStarted, Reason, RegistrySettings, Step
 from updater_core.registries import oci
-from updater_core.registries.auth import Tokens
+from updater_core.registries.auth.tokens import Tokens
 from updater_core.registries.session import Session
 from updater_core.registries.transport import TRIES, Limits, Transport
 from updater_core.registry_utils import Logins
@@ -137,8 +138,8 @@ def test_a_pull_that_is_one_too_many_lets_the_pulls_of_others_wait(shop: Shop) -
     shop.push("latest", fresh("two"))
     shop.registry.behave("manifest_get", Behaviour(status=429, body=b'{"errors":[{"code":"TOOMANYREQUESTS"}]}'))
     shop.registry.clear_log()
-    world = shop.world()
-    report = cycle.run(world)
+    context = shop.context()
+    report = cycle.run(context)
     assert [outcome.cause.reason for outcome in report.outcomes if isinstance(outcome, NotStarted)] == [
         Reason.PULL_LIMIT
     ]
@@ -165,7 +166,7 @@ services:
 
 
 class _Hurried:
-    """The registries of a world, with the same client on a transport that waits for half a second only."""
+    """The registries of a context, with the same client on a transport that waits for half a second only."""
 
     def __init__(self, clock: protocols.Clock, limits: Limits) -> None:
         transport = Transport(clock, lambda *_: None, {}, limits)
@@ -191,10 +192,10 @@ def test_a_registry_that_hangs_is_given_up_in_bounded_time(shop: Shop, caplog: p
     shop.registry.clear_log()
     released = threading.Event()
     shop.registry.behave("*", Behaviour(hang=released))
-    world = shop.world()
-    world.registries = _Hurried(world.clock, Limits(read_seconds=0.5, whole_seconds=1.0))  # type: ignore[assignment]
+    context = shop.context()
+    context.registries = _Hurried(context.clock, Limits(read_seconds=0.5, whole_seconds=1.0))  # type: ignore[assignment]
     try:
-        with under_way(lambda: cycle.run(world)) as held:
+        with under_way(lambda: cycle.run(context)) as held:
             report = held.report()
     finally:
         released.set()

@@ -29,10 +29,10 @@ from tests.support.lab import Shop
 from tests.support.ports import free_port
 from tests.support.sample_status import mixed, well
 from tests.support.trouble import let_go, slow
-from updater_core.status_facts import view_of
-from updater_core.status_page import status_html, status_json
-from updater_core.status_server import Page, Pages, StatusServer
-from updater_core.status_view import Facts
+from updater_core.status.facts import view_of
+from updater_core.status.page import status_html, status_json
+from updater_core.status.server import Page, Pages, StatusServer
+from updater_core.status.view import Facts
 
 Colour = tuple[int, int, int]
 LIGHT, DARK = (0xF6, 0xF7, 0xF9), (0x12, 0x16, 0x1C)

@@ -20,7 +20,7 @@ from tests.support.trouble import let_go, slow
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd")]
 # Changes of a source that make a bad version: a file, what stands there, what to write.
-FAILS_ITS_TEST = ("updater_core/doctor.py", '_found("compose", lambda:', '_found("compose", lambda: {}[0] or')
+FAILS_ITS_TEST = ("updater_core/app/selfcheck.py", '_found("compose", lambda:', '_found("compose", lambda: {}[0] or')
 DOES_NOT_START = ("docker_updater.py", "    clock.manager = Manager(environment)", '    raise OSError("broken")')
 
 CONFIG = "/etc/docker-auto-updater/updater_config.json"
@@ -394,7 +394,7 @@ _PROBE = """
 import ctypes, socket, pathlib, tempfile
 import boto3, google.auth.transport.requests, google.oauth2.service_account, prometheus_client, rich.progress
 from cryptography.hazmat.primitives.asymmetric import ec
-from updater_core import files
+from updater_core.host import files
 ec.generate_private_key(ec.SECP256R1())
 boto3.client("ecr", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
 socket.getaddrinfo("localhost", 443)

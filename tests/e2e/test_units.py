@@ -15,9 +15,9 @@ import pytest
 from tests.support import lab
 from tests.support.lab import Shop
 from tests.support.listener import listening
-from updater_core import cycle
-from updater_core.images import HOLD_PREFIX
+from updater_core.app import cycle
 from updater_core.models import Committed, Hold, Outcome, Reason, RolledBack
+from updater_core.targets.compose.images import HOLD_PREFIX
 
 pytestmark = pytest.mark.engine
 
@@ -49,10 +49,10 @@ def outcome_of(shop: Shop) -> Outcome:
 
 def hold_of(shop: Shop) -> Hold:
     """Why a cycle left the service alone: the decision after window, pause and mode, which the cycle obeys."""
-    world = shop.world()
-    report = cycle.run(world)
+    context = shop.context()
+    report = cycle.run(context)
     assert report.outcomes == ()
-    found = cycle.planned(world, report.checked[0])
+    found = cycle.planned(context, report.checked[0])
     assert isinstance(found, Hold)
     return found
 

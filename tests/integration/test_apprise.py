@@ -18,19 +18,19 @@ from typing import Any
 import pytest
 
 from tests.support.listener import Listener, listening
-from updater_core import config_utils, news
-from updater_core.clock import SystemClock
+from updater_core import config_utils
+from updater_core.app.context import deliver, queue
+from updater_core.app.wiring import rewire, wire
 from updater_core.errors import ConfigError, UpdaterError
-from updater_core.models import Config, Event, Secret, Settings
-from updater_core.notifiers import active, apprise, problems
+from updater_core.host.clock import SystemClock
+from updater_core.models import ALWAYS_TOLD, KINDS, Config, Event, Secret, Settings
+from updater_core.notifiers import active, apprise, events, problems
 from updater_core.notifiers.message import Message, message_of
-from updater_core.wiring import rewire, wire
-from updater_core.world import deliver, queue
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TOKEN = "T0K3N-in-the-path"
-SAMPLES = {event.kind: event for event in news.samples(news.Moment("box", NOW))}
+SAMPLES = {event.kind: event for event in events.samples(events.Moment("box", NOW))}
 
 
 def real(kind: str, **changes: Any) -> Event:
@@ -67,7 +67,7 @@ def said(listener: Listener) -> list[dict[str, str]]:
 # --------------------------------------------------------------------------------------------------------- the words
 
 
-@pytest.mark.parametrize("kind", news.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_people_are_told_what_why_what_was_done_and_what_to_do(kind: str, listener: Listener) -> None:
     apprise.send(real(kind), chat(listener))
     (told,) = said(listener)
@@ -234,7 +234,7 @@ def test_what_is_no_address_is_refused_unseen(wrong: Any) -> None:
 def test_the_kinds_of_events_are_a_text_or_a_list(written: Any) -> None:
     settings = config_utils.parse({"services": [], "notify_events": written}, {}).settings
     assert settings.notify_events == ("failed", "recovered")
-    assert config_utils.parse({"services": []}, {}).settings.notify_events == news.ALWAYS_TOLD
+    assert config_utils.parse({"services": []}, {}).settings.notify_events == ALWAYS_TOLD
 
 
 @pytest.mark.parametrize("wrong", ["everything", "failed,failed", [], 1])
@@ -257,16 +257,16 @@ def test_a_dead_chat_delays_neither_the_webhook_nor_the_chat_beside_it(tmp_path:
     with listening() as dead, listening() as alive, listening() as hook:
         urls = (chat(dead), chat(alive))
         settings = Settings(state_file=str(tmp_path / "s.json"), webhook_url=Secret(hook.url), notify_urls=urls)
-        world = wire(Config(settings, ()), _Still())
+        context = wire(Config(settings, ()), _Still())
         dead.fail(9)
         for number in (1, 2):
-            queue(world, real("update", id=f"e{number}", time=world.clock.now()))
-        deliver(world)
-        deliver(world)
+            queue(context, real("update", id=f"e{number}", time=context.clock.now()))
+        deliver(context)
+        deliver(context)
         assert [json.loads(each.body)["id"] for each in hook.requests] == ["e1", "e2"]
         assert len(alive.requests) == 2
         assert len(dead.requests) == 1, "it waits for its time"
-        assert {n.name: world.outboxes[n.box].pending() for n in active(settings)} == {
+        assert {n.name: context.outboxes[n.box].pending() for n in active(settings)} == {
             "webhook": 0, "apprise": 2, "apprise-2": 0,
         }  # fmt: skip
 
@@ -278,10 +278,10 @@ def test_everyone_is_told_at_the_same_time(tmp_path: Path) -> None:
         settings = Settings(
             state_file=str(tmp_path / "s.json"), webhook_url=Secret(hook.url), notify_urls=(chat(talk),)
         )
-        world = wire(Config(settings, ()), SystemClock())
-        queue(world, real("update", time=world.clock.now()))
-        deliver(world)
-        assert [box.pending() for box in world.outboxes.values()] == [0, 0]
+        context = wire(Config(settings, ()), SystemClock())
+        queue(context, real("update", time=context.clock.now()))
+        deliver(context)
+        assert [box.pending() for box in context.outboxes.values()] == [0, 0]
 
 
 def news_for(listener: Listener) -> list[str]:
@@ -291,15 +291,15 @@ def news_for(listener: Listener) -> list[str]:
 def test_what_waits_for_an_address_is_told_to_it_wherever_it_stands_in_the_list(tmp_path: Path) -> None:
     with listening() as dead, listening() as alive:
         settings = Settings(state_file=str(tmp_path / "s.json"), notify_urls=(chat(dead), chat(alive)))
-        world = wire(Config(settings, ()), SystemClock())
+        context = wire(Config(settings, ()), SystemClock())
         dead.fail(1)
-        queue(world, real("update", service="first", time=world.clock.now()))
-        deliver(world)
+        queue(context, real("update", service="first", time=context.clock.now()))
+        deliver(context)
         assert (news_for(dead), news_for(alive)) == (["first"], ["first"])
-        rewire(world, Config(replace(settings, notify_urls=(chat(alive), chat(dead))), ()), SystemClock())
-        assert [world.outboxes[each.box].pending() for each in active(world.config.settings)] == [0, 1]
-        queue(world, real("update", service="second", time=world.clock.now()))
-        deliver(world)
+        rewire(context, Config(replace(settings, notify_urls=(chat(alive), chat(dead))), ()), SystemClock())
+        assert [context.outboxes[each.box].pending() for each in active(context.config.settings)] == [0, 1]
+        queue(context, real("update", service="second", time=context.clock.now()))
+        deliver(context)
         assert news_for(alive) == ["first", "second"]
 
 
@@ -309,39 +309,39 @@ def test_what_waits_for_an_address_that_left_the_list_is_dropped_and_told_to_nob
 ) -> None:
     with listening() as dead, listening() as alive:
         settings = Settings(state_file=str(tmp_path / "s.json"), notify_urls=(chat(dead),))
-        world = wire(Config(settings, ()), SystemClock())
+        context = wire(Config(settings, ()), SystemClock())
         dead.fail(1)
         for number in (1, 2):
-            queue(world, real("update", id=f"e{number}", service="private", time=world.clock.now()))
-        deliver(world)
+            queue(context, real("update", id=f"e{number}", service="private", time=context.clock.now()))
+        deliver(context)
         changed = Config(replace(settings, notify_urls=(chat(alive),)), ())
         if is_restart:
-            world = wire(changed, SystemClock())
+            context = wire(changed, SystemClock())
         else:
-            rewire(world, changed, SystemClock())
-        deliver(world)
+            rewire(context, changed, SystemClock())
+        deliver(context)
         assert alive.requests == []
         line = "2 message(s) waited for an address that is not in NOTIFY_URLS any more, and are dropped"
         assert [each.partition(" ")[2] for each in log.getvalue().splitlines() if "dropped" in each] == [line]
         assert [path.name for path in (tmp_path / "outbox").glob("*")] == []
-        rewire(world, changed, SystemClock())
+        rewire(context, changed, SystemClock())
         assert log.getvalue().count("dropped") == 1, "it is said once"
 
 
 def test_who_only_reads_drops_nothing(tmp_path: Path) -> None:
     settings = Settings(state_file=str(tmp_path / "s.json"), notify_urls=(Secret("json://127.0.0.1:1/"),))
-    world = wire(Config(settings, ()), SystemClock())
-    queue(world, real("update", time=world.clock.now()))
+    context = wire(Config(settings, ()), SystemClock())
+    queue(context, real("update", time=context.clock.now()))
     wire(Config(replace(settings, notify_urls=()), ()), SystemClock(), is_reading=True)
-    assert [box.pending() for box in world.outboxes.values()] == [1]
+    assert [box.pending() for box in context.outboxes.values()] == [1]
 
 
 def test_no_address_is_on_the_disk_in_clear(tmp_path: Path) -> None:
     address = f"json://jane:hunter2@127.0.0.1:1/{TOKEN}"
     settings = Settings(state_file=str(tmp_path / "s.json"), notify_urls=(Secret(address),))
-    world = wire(Config(settings, ()), SystemClock())
-    queue(world, real("update", time=world.clock.now()))
-    deliver(world)
+    context = wire(Config(settings, ()), SystemClock())
+    queue(context, real("update", time=context.clock.now()))
+    deliver(context)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) == 1
     written = f"{files[0]} {files[0].read_text()}".lower()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from updater_core import reference
-from updater_core.compose_edit import Located, SourceFile, decode, encode, locate, put_back, set_image
+from updater_core.composefile.edit import Located, SourceFile, decode, encode, locate, put_back, set_image
 from updater_core.models import Edit
 
 pytestmark = pytest.mark.engine

@@ -27,9 +27,9 @@ from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
 from updater_core.reference import parse
 from updater_core.registries import Registries
-from updater_core.registries.ecr import EcrRegistry, PublicEcr
-from updater_core.registries.ecr_batch import MOST_AT_ONCE, Batches
 from updater_core.registries.session import Site
+from updater_core.registries.vendors.ecr.batch import MOST_AT_ONCE, Batches
+from updater_core.registries.vendors.ecr.client import EcrRegistry, PublicEcr
 
 APP = "team/app"
 SECRET_KEY, SESSION_TOKEN = "not-to-be-seen-secret-key", "not-to-be-seen-session-token"

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_registry import Behaviour, FakeRegistry
-from updater_core.registries.http import MOST_AT_ONCE, USUAL_LIMITS, Broken, Connections, Limits, Request
-from updater_core.registries.trust import Trust
+from updater_core.net.http import MOST_AT_ONCE, USUAL_LIMITS, Broken, Connections, Limits, Request
+from updater_core.net.tls import Trust
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

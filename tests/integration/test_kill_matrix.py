@@ -25,9 +25,11 @@ from tests.support.simulator import (
     SimHost,
     SimRelease,
 )
-from updater_core import compose_edit, news, reference, update
-from updater_core.compose_edit import SourceFile
-from updater_core.images import HOLD_PREFIX
+from updater_core import reference
+from updater_core.composefile import edit
+from updater_core.composefile.edit import SourceFile
+from updater_core.deploy import transaction
+from updater_core.deploy.progress import StepTimes
 from updater_core.models import (
     Committed,
     GatePolicy,
@@ -42,10 +44,11 @@ from updater_core.models import (
     RolledBack,
     Step,
 )
+from updater_core.notifiers import events
 from updater_core.protocols import Tools
-from updater_core.state_outcomes import record_outcome
-from updater_core.state_records import State, record_check, service_of
-from updater_core.step_times import StepTimes
+from updater_core.state.outcomes import record_outcome
+from updater_core.state.records import State, record_check, service_of
+from updater_core.targets.compose.images import HOLD_PREFIX
 
 NAME = "registry.example/team/app"
 OLD, NEW = SimRelease("sha256:" + "a" * 64), SimRelease("sha256:" + "b" * 64)
@@ -79,7 +82,7 @@ class Stage:
     def _plan(self, new_tag: str) -> Plan:
         target = reference.parse(f"{NAME}:{new_tag}@{self.target.digest}")
         source = SourceFile(str(self.file), self.file.read_text())
-        edits = compose_edit.set_image([source], [], self.services, reference.parse(f"{NAME}:{new_tag}"))
+        edits = edit.set_image([source], [], self.services, reference.parse(f"{NAME}:{new_tag}"))
         assert isinstance(edits, tuple)
         moves = tuple(
             Move(service, f"{NAME}:1.0", f"{NAME}:{new_tag}", OLD.id, 1, stop_grace_seconds=0.5)
@@ -106,7 +109,7 @@ class Stage:
         )
 
     def apply(self, killer: Killer | None = None) -> Outcome:
-        return update.apply(self.plan, self.tools(killer or Killer()))
+        return transaction.apply(self.plan, self.tools(killer or Killer()))
 
     def recover(self, killer: Killer | None = None) -> Outcome | None:
         """What the next start does."""
@@ -114,7 +117,7 @@ class Stage:
         records = tools.journal.read_all()
         if not records:
             return None
-        outcome = update.recover(records[0], tools)
+        outcome = transaction.recover(records[0], tools)
         tools.journal.close(self.plan.id)
         return outcome
 
@@ -209,13 +212,13 @@ def test_a_rollback_says_where_the_file_still_names_the_release_that_failed(
         if step is Step.GATE and not is_back:
             made.file.write_text(owner(made.file.read_text()))
 
-    outcome = update.apply(made.plan, replace(made.tools(Killer()), reached=reached))
+    outcome = transaction.apply(made.plan, replace(made.tools(Killer()), reached=reached))
     assert isinstance(outcome, RolledBack)
     state = record_outcome(State(), outcome, SimClock().now(), SimClock().now())
     known = service_of(state, "shop")
-    event = news.event_of(outcome, "box", SimClock().now(), SimClock().now())
+    event = events.event_of(outcome, "box", SimClock().now(), SimClock().now())
     assert event
-    told = [update.describe(outcome), known.detail, event.detail]
+    told = [transaction.describe(outcome), known.detail, event.detail]
     remedies = [known.remedy, event.remedy]
     assert [f"{made.file} (" in text and f"named {NAME}:1.1 after" in text for text in told] == [is_told] * 3
     assert [f"write {NAME}:1.0 into it" in text for text in remedies] == [is_told] * 2
@@ -326,7 +329,7 @@ def spoilt(folders: Iterator[Path], case: str, at: int) -> Stage:
 def test_an_engine_that_was_away_between_two_looks_lets_no_release_be_blamed(tmp_path: Path) -> None:
     made = Stage(tmp_path, NEW, new_tag="1.1")
     clock = SimClock(happenings=[made.host.restart_engine])
-    outcome = update.apply(made.plan, replace(made.tools(Killer()), clock=clock))
+    outcome = transaction.apply(made.plan, replace(made.tools(Killer()), clock=clock))
     assert clock.happenings == []
     assert isinstance(outcome, Committed)
     made.assert_whole(NEW)
@@ -338,10 +341,10 @@ def test_an_error_that_nobody_foresaw_goes_back_too(tmp_path: Path) -> None:
     def fail() -> None:
         raise KeyError("State")
 
-    outcome = update.apply(made.plan, replace(made.tools(Killer()), clock=SimClock(happenings=[fail])))
+    outcome = transaction.apply(made.plan, replace(made.tools(Killer()), clock=SimClock(happenings=[fail])))
     assert isinstance(outcome, RolledBack)
     assert not outcome.quarantine
-    assert "was broken off at step gate" in update.describe(outcome)
+    assert "was broken off at step gate" in transaction.describe(outcome)
     made.assert_whole(OLD)
 
 
@@ -353,7 +356,7 @@ def test_a_rollback_whose_old_release_is_sick_too_is_said_and_left_alone(tmp_pat
     finally:
         made.host.releases[OLD.digest].fate = "well"
     assert isinstance(outcome, RollbackFailed)
-    assert "1.0" in update.describe(outcome)
+    assert "1.0" in transaction.describe(outcome)
     assert isinstance(made.recover(), RollbackFailed)
 
 

@@ -15,7 +15,7 @@ from updater_core.errors import AuthFailed, NotFound
 from updater_core.models import RegistrySettings, Secret
 from updater_core.reference import parse
 from updater_core.registries import Registries
-from updater_core.registries.lessons import Lessons
+from updater_core.registries.auth.learned import LearnedChallenges
 
 ANYONE = RegistrySettings()
 JANE = RegistrySettings(username="jane", password=Secret("hunter2"))
@@ -190,7 +190,7 @@ def test_a_password_that_was_revoked_is_offered_once_when_all_tokens_run_out(
 
 def test_a_password_that_is_being_tried_is_waited_for_however_long_it_takes() -> None:
     """Nobody else waits for that: who has none to lose goes on."""
-    lessons, order = Lessons(longest_turn_seconds=0.0), list[str]()
+    lessons, order = LearnedChallenges(longest_turn_seconds=0.0), list[str]()
     is_asking, is_answered, has_passed = threading.Event(), threading.Event(), threading.Event()
 
     def first() -> None:

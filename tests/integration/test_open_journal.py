@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import crowd
-from updater_core import cycle
-from updater_core.check import Checked, look_all
+from updater_core.app import cycle
+from updater_core.app.evaluate import Checked, look_all
 from updater_core.models import Hold, Reason, Update
-from updater_core.observe import Standing
+from updater_core.targets.compose.observe import ObservedService
 
 
 @pytest.mark.parametrize("plan", [{"name": "service0", "of": "another version"}, {"name": "service0"}])
@@ -19,14 +19,14 @@ def test_a_journal_that_cannot_be_ended_holds_its_service_and_stops_no_other(
     tmp_path: Path, plan: dict[str, str]
 ) -> None:
     with crowd.registry() as registry:
-        world, _ = crowd.world(tmp_path, registry.host, 2, 2)
-        world.journal.write({"id": "p1", "phase": "applying", "plan": plan})
-        report = cycle.run(world)
+        context, _ = crowd.context(tmp_path, registry.host, 2, 2)
+        context.journal.write({"id": "p1", "phase": "applying", "plan": plan})
+        report = cycle.run(context)
         assert [one.service.name for one in report.checked] == ["service0", "service1"]
-        [(service, standing), _] = look_all(world, world.config.services)
-        assert isinstance(standing, Standing)
-        newer = replace(standing.current, digest="sha256:" + "f" * 64)
-        held = cycle.planned(world, Checked(service, standing, Update(newer)))
+        [(service, observed), _] = look_all(context, context.config.services)
+        assert isinstance(observed, ObservedService)
+        newer = replace(observed.current, digest="sha256:" + "f" * 64)
+        held = cycle.planned(context, Checked(service, observed, Update(newer)))
     assert isinstance(held, Hold)
     assert held.reason is Reason.BUSY
-    assert [entry["id"] for entry in world.journal.read_all()] == ["p1"]
+    assert [entry["id"] for entry in context.journal.read_all()] == ["p1"]

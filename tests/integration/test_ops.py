@@ -21,7 +21,7 @@ import yaml
 from tests.unit.test_metrics import do_all
 from updater_core.metrics_utils import COUNTERS, GAUGES, HISTOGRAMS, Metrics
 from updater_core.models import Reason, Step
-from updater_core.state_records import Status
+from updater_core.state.records import Status
 
 ROOT = Path(__file__).resolve().parents[2]
 ALERTS, DASHBOARD = ROOT / "ops/prometheus-alerts.yml", ROOT / "ops/grafana-dashboard.json"

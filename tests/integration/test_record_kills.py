@@ -11,11 +11,14 @@ import pytest
 
 from tests.integration.test_kill_matrix import BAD, NEW, Stage
 from tests.support.simulator import Killed, Killer, SimEngine
-from updater_core import config_utils, cycle, state_records, update
-from updater_core.clock import SystemClock
+from updater_core import config_utils
+from updater_core.app import cycle
+from updater_core.app.context import AppContext
+from updater_core.app.wiring import wire
+from updater_core.deploy import transaction
+from updater_core.host.clock import SystemClock
 from updater_core.models import Event, Outcome
-from updater_core.wiring import wire
-from updater_core.world import World
+from updater_core.state import records
 
 SERVICE = {"name": "shop", "image": "registry.example/team/app:1.0", "compose_service": "web"}
 COUNTERS = {"committed": "updates:shop", "rolled_back": "rollbacks:unhealthy:shop", "taken_over": None}
@@ -32,7 +35,7 @@ class Host:
             tools = self.made.tools(Killer())
             clock = tools.clock
             clock.happenings = [self._owner_deploys]  # type: ignore[attr-defined]
-            self.outcome: Outcome = update.apply(self.made.plan, tools)
+            self.outcome: Outcome = transaction.apply(self.made.plan, tools)
         else:
             self.outcome = self.made.apply()
 
@@ -41,7 +44,7 @@ class Host:
         web.image_id = BAD.id
         web.status = "running"
 
-    def world(self, killer: Killer | None = None) -> World:
+    def context(self, killer: Killer | None = None) -> AppContext:
         """A process that has just been started."""
         service = {**SERVICE, "compose_file": str(self.made.file)}
         raw = {
@@ -83,26 +86,26 @@ class KillableOutbox:
 def test_killed_while_the_end_is_put_on_record_it_is_remembered_and_told_once(tmp_path: Path, ended: str) -> None:
     rehearsal = Killer()
     first = Host(_fresh(tmp_path), ended)
-    cycle.recover_open(first.world(rehearsal))
+    cycle.recover_open(first.context(rehearsal))
     assert "close" in rehearsal.log
     for at in range(1, len(rehearsal.log) + 1):
         for after in (False, True):
             host = Host(_fresh(tmp_path), ended)
             with pytest.raises(Killed):
-                cycle.recover_open(host.world(Killer(at, after)))
-            world = host.world()
-            cycle.recover_open(world)
-            again = host.world()
+                cycle.recover_open(host.context(Killer(at, after)))
+            context = host.context()
+            cycle.recover_open(context)
+            again = host.context()
             cycle.recover_open(again)
             _assert_on_record(host, again, ended)
 
 
-def _assert_on_record(host: Host, world: World, ended: str) -> None:
-    known = state_records.service_of(world.state, "shop")
+def _assert_on_record(host: Host, context: AppContext, ended: str) -> None:
+    known = records.service_of(context.state, "shop")
     assert [change.outcome for change in known.changes] == [ended]
-    assert world.state.counters == ({COUNTERS[ended]: 1} if COUNTERS[ended] else {})
+    assert context.state.counters == ({COUNTERS[ended]: 1} if COUNTERS[ended] else {})
     assert host.queued() == {"committed": ["update"], "rolled_back": ["rollback"]}.get(ended, [])
-    assert world.journal.read_all() == ()
+    assert context.journal.read_all() == ()
 
 
 def _fresh(folder: Path) -> Path:

@@ -13,11 +13,11 @@ from benchmarks.crowd import ListedEngine, NoCompose
 from tests.support.aws import ACCOUNT, REGION, Aws
 from tests.support.fake_registry import FakeRegistry
 from updater_core import config_utils
-from updater_core.check import check_all
-from updater_core.clock import SystemClock
+from updater_core.app.evaluate import check_all
+from updater_core.app.wiring import wire
+from updater_core.host.clock import SystemClock
 from updater_core.models import Container, Image, Update
 from updater_core.registries import HubEndpoints, Registries
-from updater_core.wiring import wire
 
 ECR = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 FOURTH = {  # the document's own, for a tag that changes its name
@@ -83,16 +83,16 @@ def test_each_service_of_the_example_finds_its_image(
         aws.push("app", "v1.9.0")
         accounting = aws.push("accounting", "staging-ffffff0")
         raw = example()
-        standing = [place(entry, tmp_path) for entry in raw["services"]]
+        observed = [place(entry, tmp_path) for entry in raw["services"]]
         raw["state_file"] = str(tmp_path / "state.json")
-        world = wire(config_utils.parse(raw, {}, "example"), SystemClock())
-        engine = ListedEngine(tuple(c for c, _ in standing), {image.id: image for _, image in standing})
-        world.engine, world.compose = engine, NoCompose()  # type: ignore[assignment]
+        context = wire(config_utils.parse(raw, {}, "example"), SystemClock())
+        engine = ListedEngine(tuple(c for c, _ in observed), {image.id: image for _, image in observed})
+        context.engine, context.compose = engine, NoCompose()  # type: ignore[assignment]
         hub = HubEndpoints(registry=registry.url, api=registry.url)
-        world.registries = Registries(
-            hub_credential=None, docker_config_dir=tmp_path, clock=world.clock, hub_endpoints=hub
+        context.registries = Registries(
+            hub_credential=None, docker_config_dir=tmp_path, clock=context.clock, hub_endpoints=hub
         )
-        found = {one.service.name: one.decision for one in check_all(world)}
+        found = {one.service.name: one.decision for one in check_all(context)}
         targets = {name: (d.target.tag, d.target.digest) for name, d in found.items() if isinstance(d, Update)}
     assert targets == {
         "webapp": ("latest", latest),

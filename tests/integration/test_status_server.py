@@ -18,18 +18,18 @@ from tests.support.lab import until
 from tests.support.ports import free_port
 from tests.support.sample_status import NOW, mixed, well
 from tests.support.set_clock import SetClock
-from updater_core import status_server
+from updater_core.app.context import AppContext
+from updater_core.app.publisher import Watch
 from updater_core.compose_utils import DockerCompose
+from updater_core.deploy.journal import JournalFolder
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import UpdaterError
-from updater_core.journal import JournalFolder
 from updater_core.metrics_utils import Metrics
 from updater_core.models import Step
 from updater_core.registries import Registries
-from updater_core.status_server import MOST_CONNECTIONS, Page, Pages, StatusServer
-from updater_core.status_style import STYLE_HASH
-from updater_core.watch import Watch
-from updater_core.world import World
+from updater_core.status import server as status_server
+from updater_core.status.server import MOST_CONNECTIONS, Page, Pages, StatusServer
+from updater_core.status.style import STYLE_HASH
 
 HOST = "127.0.0.1"
 
@@ -220,11 +220,11 @@ def test_it_listens_on_ipv6_too() -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    """A daemon's world without an engine; nothing here asks for one."""
+def context(tmp_path: Path) -> AppContext:
+    """A daemon's context without an engine; nothing here asks for one."""
     given, clock = mixed(), SetClock(NOW)
     settings = replace(given.config.settings, metrics_port=free_port())
-    return World(
+    return AppContext(
         config=replace(given.config, settings=settings),
         state=given.state,
         state_path=tmp_path / "state.json",
@@ -239,73 +239,73 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def watch(world: World) -> Iterator[Watch]:
-    made = Watch(world)
+def watch(context: AppContext) -> Iterator[Watch]:
+    made = Watch(context)
     made.open()
     yield made
     made.close()
 
 
-def of(world: World, path: str) -> tuple[int, str]:
-    reply, body = ask(world.config.settings.metrics_port or 0, path)
+def of(context: AppContext, path: str) -> tuple[int, str]:
+    reply, body = ask(context.config.settings.metrics_port or 0, path)
     return reply.status, body.decode()
 
 
-def test_all_four_pages_tell_of_the_world_as_it_is(world: World, watch: Watch) -> None:
+def test_all_four_pages_tell_of_the_world_as_it_is(context: AppContext, watch: Watch) -> None:
     watch.cycle_begins()
     watch.cycle_ended(is_engine_down=False)
     watch.rests(60)
     assert (
-        "docker_updater_last_check" in of(world, "/metrics")[1]
-        or "docker_updater_build_info" in of(world, "/metrics")[1]
+        "docker_updater_last_check" in of(context, "/metrics")[1]
+        or "docker_updater_build_info" in of(context, "/metrics")[1]
     )
-    assert "see to the service by hand" in of(world, "/")[1]
-    twin = json.loads(of(world, "/status.json")[1])
+    assert "see to the service by hand" in of(context, "/")[1]
+    twin = json.loads(of(context, "/status.json")[1])
     assert twin["pulse"]["next_cycle"] == (NOW + timedelta(seconds=60)).isoformat()
-    assert of(world, "/healthz") == (200, "the last cycle ended at 2026-11-23 08:00:00 UTC\n")
-    world.state = well().state
-    assert "see to the service by hand" not in of(world, "/")[1]
+    assert of(context, "/healthz") == (200, "the last cycle ended at 2026-11-23 08:00:00 UTC\n")
+    context.state = well().state
+    assert "see to the service by hand" not in of(context, "/")[1]
 
 
-def test_a_stale_cycle_is_seen_by_a_probe_and_by_people(world: World, watch: Watch) -> None:
+def test_a_stale_cycle_is_seen_by_a_probe_and_by_people(context: AppContext, watch: Watch) -> None:
     watch.cycle_begins()
     watch.cycle_ended(is_engine_down=False)
-    world.state = replace(world.state, services={})
-    clock = world.clock
+    context.state = replace(context.state, services={})
+    clock = context.clock
     assert isinstance(clock, SetClock)
     clock.advance(2 * 3600 + 120 + 190)
-    assert of(world, "/healthz")[0] == 200
+    assert of(context, "/healthz")[0] == 200
     clock.advance(1)
-    status, text = of(world, "/healthz")
+    status, text = of(context, "/healthz")
     assert status == 503
     assert text.startswith("no cycle has ended for ")
-    assert "the updater does not get on" in of(world, "/")[1]
+    assert "the updater does not get on" in of(context, "/")[1]
 
 
-def test_an_update_under_way_is_shown_step_by_step(world: World, watch: Watch) -> None:
+def test_an_update_under_way_is_shown_step_by_step(context: AppContext, watch: Watch) -> None:
     watch.cycle_begins()
     for step, text in ((Step.PULL, "pulling nginx"), (Step.GATE, "web-1 is starting")):
-        world.steps.heard("web", step, text, world.clock.now())
-        assert json.loads(of(world, "/status.json")[1])["at_hand"]["step"] == step.value
-        assert text in of(world, "/")[1]
-    world.steps.end()
-    assert json.loads(of(world, "/status.json")[1])["at_hand"] is None
+        context.steps.heard("web", step, text, context.clock.now())
+        assert json.loads(of(context, "/status.json")[1])["at_hand"]["step"] == step.value
+        assert text in of(context, "/")[1]
+    context.steps.end()
+    assert json.loads(of(context, "/status.json")[1])["at_hand"] is None
 
 
 def test_a_changed_address_is_moved_to_and_a_taken_one_is_said(
-    world: World, watch: Watch, server: StatusServer, caplog: pytest.LogCaptureFixture
+    context: AppContext, watch: Watch, server: StatusServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = world.config.settings.metrics_port or 0
+    before = context.config.settings.metrics_port or 0
     for port in (free_port(), server.port, None):
-        world.config = replace(world.config, settings=replace(world.config.settings, metrics_port=port))
+        context.config = replace(context.config, settings=replace(context.config.settings, metrics_port=port))
         watch.open()
         with pytest.raises(ConnectionError):
             ask(before, "/healthz")
     assert f"METRICS_PORT: {HOST}:{server.port} cannot be listened on" in caplog.text
 
 
-def test_what_is_left_open_is_counted_at_the_end_of_a_cycle(world: World, watch: Watch) -> None:
-    world.journal.write({"id": "1"})
+def test_what_is_left_open_is_counted_at_the_end_of_a_cycle(context: AppContext, watch: Watch) -> None:
+    context.journal.write({"id": "1"})
     watch.cycle_begins()
     watch.cycle_ended(is_engine_down=True)
     pulse = watch.view().pulse

@@ -22,13 +22,14 @@ import pytest
 
 import docker_updater
 from tests.support.listener import Listener, listening
-from updater_core import config_utils, cycle, news
-from updater_core.clock import SystemClock
+from updater_core import config_utils, models
+from updater_core.app import cycle
+from updater_core.app.wiring import wire
 from updater_core.errors import StateError, Unreachable, UpdaterError
+from updater_core.host.clock import SystemClock
 from updater_core.models import Container, Event, Secret, Settings
-from updater_core.notifiers import active, webhook
+from updater_core.notifiers import active, events, webhook
 from updater_core.notifiers.outbox import Delivery, Outbox
-from updater_core.wiring import wire
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TOKEN = "T0K3N"
@@ -191,7 +192,7 @@ def examples() -> list[dict[str, Any]]:
 
 def test_the_schema_is_one_and_every_example_of_the_guide_keeps_it() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    assert [example["event"] for example in examples()] == list(news.KINDS)
+    assert [example["event"] for example in examples()] == list(models.KINDS)
     for example in examples():
         VALIDATOR.validate(example)
         assert list(example) == list(webhook.body_of(event(1))), "the guide shows every key in its order"
@@ -212,9 +213,9 @@ def test_a_message_that_is_not_as_promised_is_turned_down_by_the_schema() -> Non
     assert [key for key in good if VALIDATOR.is_valid({k: v for k, v in good.items() if k != key})] == []
 
 
-@pytest.mark.parametrize("kind", news.KINDS)
+@pytest.mark.parametrize("kind", models.KINDS)
 def test_what_is_delivered_keeps_the_schema(listener: Listener, kind: str) -> None:
-    (sample,) = [each for each in news.samples(news.Moment("box", NOW)) if each.kind == kind]
+    (sample,) = [each for each in events.samples(events.Moment("box", NOW)) if each.kind == kind]
     for each in (sample, replace(sample, is_test=False)):
         webhook.send(each, url_of(listener))
         body = json.loads(listener.requests[-1].body)
@@ -271,10 +272,10 @@ class Host:
             "services": [{"name": "web", "image": "acme/web:1", "compose_file": "c.yml", "compose_service": "web"}],
             "state_file": str(self.folder / "state.json"), "webhook_url": self.url, **self.settings,
         }  # fmt: skip
-        world = wire(config_utils.parse(raw, {}, str(self.folder / "config.json")), SystemClock())
+        context = wire(config_utils.parse(raw, {}, str(self.folder / "config.json")), SystemClock())
         if not engine_is_down:
-            world.engine = NoContainers()  # type: ignore[assignment]
-        cycle.run(world)
+            context.engine = NoContainers()  # type: ignore[assignment]
+        cycle.run(context)
 
 
 @pytest.fixture
@@ -349,10 +350,10 @@ def test_the_test_sends_one_of_each_kind_to_everyone_and_says_so(
     chat = listener.url.replace("http", "json")
     assert door(webhook_url=listener.url, webhook_secret="key", notify_urls=[chat]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"ok    {name}: {kind}" for name in ("webhook", "apprise") for kind in news.KINDS
+        f"ok    {name}: {kind}" for name in ("webhook", "apprise") for kind in models.KINDS
     ]
     bodies = [json.loads(request.body) for request in listener.requests]
-    assert [body["event"] for body in bodies[:5]] == list(news.KINDS)
+    assert [body["event"] for body in bodies[:5]] == list(models.KINDS)
     assert all(body["test"] is True for body in bodies[:5])
     assert all(body["title"].startswith("[TEST]") for body in bodies[5:])
     assert all(webhook.SIGNATURE in request.headers for request in listener.requests[:5])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from updater_core import reference
-from updater_core.compose_edit import SourceFile, decode, encode, put_back, set_image
+from updater_core.composefile.edit import SourceFile, decode, encode, put_back, set_image
 from updater_core.models import Edit
 
 EXAMPLES = settings(max_examples=60, deadline=None)

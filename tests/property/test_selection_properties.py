@@ -28,10 +28,10 @@ from updater_core.models import (
     Tag,
     Update,
 )
-from updater_core.schedule import is_open, next_close, next_open, parse_windows
-from updater_core.selection import decide
+from updater_core.policy.order import Memo
+from updater_core.policy.select import decide
+from updater_core.policy.windows import is_open, next_close, next_open, parse_windows
 from updater_core.semver_utils import parse_tag, precedence
-from updater_core.tag_order import Worked
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
@@ -63,7 +63,7 @@ SELECTORS: list[dict[str, Any]] = (
 
 
 def settle(
-    observation: Observation, policy: Policy, history: History, answers: dict[str, str], worked: Worked | None = None
+    observation: Observation, policy: Policy, history: History, answers: dict[str, str], worked: Memo | None = None
 ) -> Decision:
     for _ in range(50):
         outcome = decide(observation, policy, history, NOW, worked)
@@ -109,7 +109,7 @@ def test_the_order_of_the_list_changes_nothing(case: tuple, chance: object, down
 @given(cases(), st.lists(st.sampled_from(SELECTORS), max_size=2))
 def test_what_was_worked_out_before_changes_nothing(case: tuple, before: list[dict[str, Any]]) -> None:  # type: ignore[type-arg]
     observation, policy, history, answers = case
-    worked = Worked()
+    worked = Memo()
     for selector in before:  # whatever it remembers: another policy's work too
         other = replace(policy, semver_pattern=None, tag_pattern=None, tag_regex=None)
         settle(observation, replace(other, **selector), history, answers, worked)

@@ -6,7 +6,7 @@ import semver
 from hypothesis import given
 from hypothesis import strategies as st
 
-from updater_core.semver_range import parse_range, satisfies
+from updater_core.policy.ranges import parse_range, satisfies
 from updater_core.semver_utils import TagVersion, compare, parse_tag, precedence, version_text
 
 numbers = st.tuples(*[st.integers(0, 3) | st.integers(0, 10**30)] * 3)

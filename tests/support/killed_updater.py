@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from updater_core import config_utils, cycle, files
-from updater_core.clock import SystemClock
-from updater_core.wiring import wire
+from updater_core import config_utils
+from updater_core.app import cycle
+from updater_core.app.wiring import wire
+from updater_core.host import files
+from updater_core.host.clock import SystemClock
 
 _EFFECTS = {
     "engine": {"pull", "tag", "untag", "remove_container", "rename_container", "remove_image"},
@@ -63,13 +65,13 @@ class _Watched:
 
 def main() -> None:
     path, at, when = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    world = wire(config_utils.load(path, {}), SystemClock())
+    context = wire(config_utils.load(path, {}), SystemClock())
     suicide = Suicide(at, when == "after")
-    world.engine = suicide.wrap("engine", world.engine)
-    world.compose = suicide.wrap("compose", world.compose)
-    world.journal = suicide.wrap("journal", world.journal)
-    world.hand = suicide.wrap("files", files)
-    cycle.run(world)
+    context.engine = suicide.wrap("engine", context.engine)
+    context.compose = suicide.wrap("compose", context.compose)
+    context.journal = suicide.wrap("journal", context.journal)
+    context.hand = suicide.wrap("files", files)
+    cycle.run(context)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ from typing import Any
 import docker
 
 from tests.support.fake_registry import Build, FakeRegistry, Pushed
-from updater_core import config_utils, cycle
-from updater_core.clock import SystemClock
-from updater_core.cycle import Report
-from updater_core.images import HOLD_PREFIX
-from updater_core.wiring import wire
-from updater_core.world import World
+from updater_core import config_utils
+from updater_core.app import cycle
+from updater_core.app.context import AppContext
+from updater_core.app.cycle import Report
+from updater_core.app.wiring import wire
+from updater_core.host.clock import SystemClock
+from updater_core.targets.compose.images import HOLD_PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 _BUSYBOX = Path("/bin/busybox").read_bytes()
@@ -202,7 +203,7 @@ class Shop:
             **self.settings,
         }
 
-    def world(self, clock: SystemClock | None = None) -> World:
+    def context(self, clock: SystemClock | None = None) -> AppContext:
         if self.engine_host:
             raise AssertionError("an engine of its own is reached through `run` and `updater` only")
         logging.getLogger("updater").setLevel(logging.INFO)
@@ -211,7 +212,7 @@ class Shop:
 
     def cycle(self) -> Report:
         """One cycle of the real updater, in this process."""
-        return cycle.run(self.world())
+        return cycle.run(self.context())
 
     def updater(self, *words: str, audit: Path | None = None) -> subprocess.Popen[str]:
         """The real updater as a process of its own; `audit` is a file that gets a line for each process it starts."""

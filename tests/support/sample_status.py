@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from updater_core.models import Config, GatePolicy, Hours, Quarantined, Reason, ServiceConfig, Settings, Step
+from updater_core.models import (
+    Config,
+    CurrentStep,
+    GatePolicy,
+    Hours,
+    Quarantined,
+    Reason,
+    ServiceConfig,
+    Settings,
+    Step,
+    StepTaken,
+)
+from updater_core.policy.windows import parse_windows
 from updater_core.reference import parse
-from updater_core.schedule import parse_windows
-from updater_core.state_records import Change, ServiceState, State, Status
-from updater_core.status_view import Facts, Pulse, Quota
-from updater_core.step_times import StepAtHand, StepTaken
+from updater_core.state.records import Change, ServiceState, State, Status
+from updater_core.status.view import Facts, Pulse, Quota
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -68,7 +78,7 @@ def facts(services: tuple[ServiceConfig, ...], states: dict[str, ServiceState]) 
 def mixed() -> Facts:
     """One service in each state, a quota, a rest, and an update under way."""
     made = facts(_services(), {**_troubled(), **_calm()})
-    hand = StepAtHand("web", Step.GATE, "web-1 is starting", ago(seconds=12), ago(seconds=2))
+    hand = CurrentStep("web", Step.GATE, "web-1 is starting", ago(seconds=12), ago(seconds=2))
     return replace(
         made,
         state=replace(made.state, rests={"ghcr.io": NOW + timedelta(minutes=20)}),

@@ -15,10 +15,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from updater_core import compose_edit, files, reference
-from updater_core.compose_edit import Located, SourceFile
+from updater_core import reference
+from updater_core.composefile import edit
+from updater_core.composefile.edit import Located, SourceFile
+from updater_core.deploy.journal import JournalFolder
 from updater_core.errors import ComposeError, EngineError, EngineUnavailable
-from updater_core.journal import JournalFolder
+from updater_core.host import files
 from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef, Project, Snapshot
 from updater_core.protocols import Preview, Progress
 
@@ -277,7 +279,7 @@ class SimCompose:
     def config(self, project: Project, replaced: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         sources = self._sources(project, replaced or {})
         names = ("web", "worker")
-        found = {name: compose_edit.locate(sources, (), name) for name in names}
+        found = {name: edit.locate(sources, (), name) for name in names}
         return {"services": {n: {"image": one.reference} for n, one in found.items() if isinstance(one, Located)}}
 
     def preview(self, project: Project, replicas: Mapping[str, int]) -> Preview | None:
@@ -331,7 +333,7 @@ class SimCompose:
 
     def _sources(self, project: Project, replaced: Mapping[str, str]) -> Sequence[SourceFile]:
         paths = [replaced.get(path, path) for path in project.files]
-        return [SourceFile(path, compose_edit.decode(Path(path).read_bytes())) for path in paths]
+        return [SourceFile(path, edit.decode(Path(path).read_bytes())) for path in paths]
 
 
 class KillableFiles:

@@ -18,9 +18,9 @@ from docker.errors import APIError, NotFound
 from tests.support import lab
 from tests.support.fake_registry import Behaviour, Build
 from tests.support.lab import Shop, until
-from updater_core import cycle
-from updater_core.clock import SystemClock
-from updater_core.cycle import Report
+from updater_core.app import cycle
+from updater_core.app.cycle import Report
+from updater_core.host.clock import SystemClock
 from updater_core.logging_utils import LogEvent
 from updater_core.models import Reason
 
@@ -56,7 +56,7 @@ def opened(shop: Shop, image: Build | None = None, tag: str = "latest", text: st
 
 def later(shop: Shop) -> Report:
     """A cycle two hours from now."""
-    return cycle.run(shop.world(Later()))
+    return cycle.run(shop.context(Later()))
 
 
 def said(caplog: pytest.LogCaptureFixture, shop: Shop) -> list[str]:
@@ -204,7 +204,7 @@ def during_the_gate(
         except BaseException as error:  # the updater would take it for one of its own
             found.append(error)
 
-    report = cycle.run(shop.world(_Paused(ahead=ahead, meanwhile=between_two_looks)))
+    report = cycle.run(shop.context(_Paused(ahead=ahead, meanwhile=between_two_looks)))
     assert found == [True], f"{release} at the gate: {found}"
     return report
 

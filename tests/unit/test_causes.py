@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from updater_core.causes import cause_of, is_release_at_fault
+from updater_core.deploy.failure import cause_of, is_release_at_fault
 from updater_core.errors import ComposeError, GateFailed
 from updater_core.models import Reason, Step
 

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from updater_core.registries.challenge import (
-    Challenge,
-    choose,
-    parse,
-    realm_problem,
-    realm_url,
-    redirect_problem,
-    same_origin,
-    scopes,
-)
+from updater_core.net.url_rules import redirect_problem, same_origin
+from updater_core.registries.auth.challenge import Challenge, choose, parse, realm_problem, realm_url, scopes
 
 
 @pytest.mark.parametrize(

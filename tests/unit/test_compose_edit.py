@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from updater_core import reference
-from updater_core.compose_edit import (
+from updater_core.composefile.edit import (
     Located,
     NotEditable,
     SourceFile,
@@ -18,7 +18,7 @@ from updater_core.compose_edit import (
     put_back,
     set_image,
 )
-from updater_core.compose_nodes import documents, is_same_but
+from updater_core.composefile.yaml_nodes import documents, is_same_but
 from updater_core.models import Edit, Mark, Reason
 
 OLD_DIGEST = "sha256:" + "0" * 63 + "1"

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from updater_core import reference
-from updater_core.compose_edit import NotEditable, SourceFile, decode, encode, put_back, set_image
+from updater_core.composefile.edit import NotEditable, SourceFile, decode, encode, put_back, set_image
 from updater_core.models import Edit
 
 FOLDERS = sorted(path.parent for path in Path(__file__).parent.parent.glob("golden/compose/*/case.json"))
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class SelectionContext:
     """A folder: what is asked (`case.json`), and the files' bytes before and after by the name they get."""
 
     asked: dict[str, str | list[str]]
@@ -31,17 +31,17 @@ class Case:
 
 
 @pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
-def case(request: pytest.FixtureRequest) -> Case:
+def case(request: pytest.FixtureRequest) -> SelectionContext:
     folder: Path = request.param
     asked = json.loads((folder / "case.json").read_text(encoding="utf-8"))
     before, after = (
         {path.suffix: path.read_bytes() for path in sorted(folder.glob(f"{moment}.*"))}
         for moment in ("before", "after")
     )
-    return Case(asked, before, after)
+    return SelectionContext(asked, before, after)
 
 
-def test_every_golden_file_becomes_exactly_what_is_expected(case: Case) -> None:
+def test_every_golden_file_becomes_exactly_what_is_expected(case: SelectionContext) -> None:
     outcome = case.outcome()
     if "refused" in case.asked:
         assert isinstance(outcome, NotEditable)
@@ -53,7 +53,7 @@ def test_every_golden_file_becomes_exactly_what_is_expected(case: Case) -> None:
     assert {**case.before, **{edit.path: encode(edit.after) for edit in outcome}} == case.after
 
 
-def test_every_golden_edit_goes_back_beside_its_owners_own_edit(case: Case) -> None:
+def test_every_golden_edit_goes_back_beside_its_owners_own_edit(case: SelectionContext) -> None:
     outcome = case.outcome()
     for edit in outcome if isinstance(outcome, tuple) else ():
         owners = f"\n\n# the owner was here: {edit.marks[0].new}\n"

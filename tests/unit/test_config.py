@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from updater_core import config_utils
-from updater_core.config_fields import FIELDS, REGISTRY, TOP, Field
+from updater_core.config.options import FIELDS, REGISTRY, TOP, Field
 from updater_core.errors import ConfigError
 from updater_core.models import Bump, GatePolicy, Hours, Mode, Policy, RegistrySettings, Secret, Settings, Window
 

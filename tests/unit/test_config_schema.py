@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from updater_core import config_utils
-from updater_core.config_fields import FIELDS, REGISTRY, REGISTRY_SPELLINGS, SERVICE, TOP, Field
+from updater_core.config.options import FIELDS, REGISTRY, REGISTRY_SPELLINGS, SERVICE, TOP, Field
 from updater_core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,17 +20,18 @@ import pytest
 
 import docker_updater
 from scripts import write_configuration_reference
-from updater_core import compose_utils, config_utils, models, protocols, tag_filter
-from updater_core.clock import SystemClock
-from updater_core.config_fields import FIELDS, REGISTRY, SERVICE, TOP, Field
+from updater_core import compose_utils, config_utils, models, protocols
+from updater_core.config.options import FIELDS, REGISTRY, SERVICE, TOP, Field
+from updater_core.host.clock import SystemClock
 from updater_core.logging_utils import LogEvent
 from updater_core.metrics_utils import COUNTERS, GAUGES, HISTOGRAMS
 from updater_core.models import Event, Reason, Step
 from updater_core.notifiers import webhook
-from updater_core.schedule import parse_windows
-from updater_core.semver_range import parse_range
+from updater_core.policy import patterns as tag_filter
+from updater_core.policy.ranges import parse_range
+from updater_core.policy.windows import parse_windows
 from updater_core.semver_utils import parse_tag
-from updater_core.state_records import Status
+from updater_core.state.records import Status
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {p.relative_to(ROOT).as_posix(): p.read_text("utf-8") for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}

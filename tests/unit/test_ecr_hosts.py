@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from updater_core.config_fields import host_type
 from updater_core.models import RegistrySettings
-from updater_core.reference import parse
-from updater_core.registries.ecr_hosts import PUBLIC_HOSTS, EcrHost, parse_host
+from updater_core.reference import host_type, parse
+from updater_core.registries.vendors.ecr.hosts import PUBLIC_HOSTS, EcrHost, parse_host
 from updater_core.registry_utils import registry_type
 
 ME = "111111111111"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from updater_core import files, in_place
 from updater_core.errors import ChangedOnDisk, StateError, UpdaterError
+from updater_core.host import files, in_place
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD = b"services:\n  web:\n    image: app:1\n"
@@ -145,7 +145,7 @@ STRANGER, TEAM = 65534, 54321
 _AS_STRANGER = """
 import os, sys
 from pathlib import Path
-from updater_core import files
+from updater_core.host import files
 os.setgroups([54321]); os.setgid(65534); os.setuid(65534)
 path = Path(sys.argv[1])
 try:
@@ -270,7 +270,7 @@ def test_a_process_that_dies_while_it_writes_in_place_leaves_what_puts_the_file_
         snapshot = files.snapshot(target)
         staged = files.stage(snapshot, OLD.replace(b"app:1", b"app:2.0.1"), "t1")
         dying = (
-            "import os, sys; from pathlib import Path; from updater_core import files, in_place\n"
+            "import os, sys; from pathlib import Path; from updater_core.host import files, in_place\n"
             "in_place._fill = lambda descriptor, data: (os.write(descriptor, data[:33]), os._exit(9))\n"
             "files.commit(files.snapshot(Path(sys.argv[1])), Path(sys.argv[2]))"
         )

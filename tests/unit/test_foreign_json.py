@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from updater_core import foreign_json
+from updater_core.net import untrusted_json
 
 
 @pytest.mark.parametrize(
@@ -13,17 +13,17 @@ from updater_core import foreign_json
 )
 def test_what_is_no_json_is_refused_without_a_word_of_it(text: bytes) -> None:
     with pytest.raises(ValueError, match="^it is not JSON$") as error:
-        foreign_json.read(text)
+        untrusted_json.read(text)
     assert error.value.__suppress_context__
 
 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
 def test_what_is_nested_deeper_than_anything_we_read_is_refused(opening: bytes, closing: bytes) -> None:
-    deepest = foreign_json.DEEPEST
-    assert foreign_json.read(opening * deepest + b"1" + closing * deepest)
+    deepest = untrusted_json.DEEPEST
+    assert untrusted_json.read(opening * deepest + b"1" + closing * deepest)
     with pytest.raises(ValueError, match="nested too deep"):
-        foreign_json.read(opening * (deepest + 1) + b"1" + closing * (deepest + 1))
+        untrusted_json.read(opening * (deepest + 1) + b"1" + closing * (deepest + 1))
 
 
 def test_all_other_json_is_read() -> None:
-    assert foreign_json.read(b'{"a": [1, -2.5e3, "x", null, true]}') == {"a": [1, -2500.0, "x", None, True]}
+    assert untrusted_json.read(b'{"a": [1, -2.5e3, "x", null, true]}') == {"a": [1, -2500.0, "x", None, True]}

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from updater_core import health
-from updater_core.health import Expectation, Failed, Proven, Track, Verdict, Waiting, judge
+from updater_core.deploy import health
+from updater_core.deploy.health import Expectation, Failed, Proven, Track, Verdict, Waiting, judge
 from updater_core.models import Container, GatePolicy, Healthcheck, Reason
 
 POLICY = GatePolicy(timeout_seconds=60, stable_seconds=10)

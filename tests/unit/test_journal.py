@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from updater_core import codec, journal
+from updater_core.deploy import journal
+from updater_core.deploy.journal import JournalFolder
 from updater_core.errors import StateError
-from updater_core.journal import JournalFolder
 from updater_core.models import Cause, Edit, GatePolicy, ImageRef, Mark, Move, Plan, Project, Reason, Secret, Step
 from updater_core.protocols import Journal
+from updater_core.state import codec
 
 PLAN = Plan(
     id="20261123T080000-web-1a2b",

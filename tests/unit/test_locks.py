@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from updater_core.errors import LockHeld, StateError
-from updater_core.locks import acquire_folder_lock, acquire_lock, release_lock
+from updater_core.host.locks import acquire_folder_lock, acquire_lock, release_lock
 
 
 class StillClock:

@@ -13,38 +13,40 @@ from pathlib import Path
 import pytest
 
 from tests.support.lab import ROOT
-from updater_core import config_utils, mailbox, owner, state_notes, state_records
-from updater_core.check import check_all
-from updater_core.clock import SystemClock
-from updater_core.mailbox import Request
+from updater_core import config_utils
+from updater_core.app import request_queue, requests
+from updater_core.app.evaluate import check_all
+from updater_core.app.request_queue import Request
+from updater_core.app.wiring import wire
+from updater_core.host.clock import SystemClock
 from updater_core.models import Quarantined, Reason
-from updater_core.state_records import ServiceState, State
-from updater_core.wiring import wire
+from updater_core.state import observed_tags, records
+from updater_core.state.records import ServiceState, State
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
 
 def test_a_request_arrives_once(tmp_path: Path) -> None:
     for _ in range(2):
-        mailbox.leave(tmp_path / "requests", Request("retry", "web", NOW))
-    assert list(mailbox.take(tmp_path / "requests")) == [Request("retry", "web", NOW)]
-    assert list(mailbox.take(tmp_path / "requests")) == []
+        request_queue.leave(tmp_path / "requests", Request("retry", "web", NOW))
+    assert list(request_queue.take(tmp_path / "requests")) == [Request("retry", "web", NOW)]
+    assert list(request_queue.take(tmp_path / "requests")) == []
 
 
 def test_a_request_whose_carrying_out_was_cut_off_comes_again(tmp_path: Path) -> None:
-    mailbox.leave(tmp_path / "requests", Request("rollback", "web", NOW))
-    assert next(iter(mailbox.take(tmp_path / "requests"))) == Request("rollback", "web", NOW)
-    assert list(mailbox.take(tmp_path / "requests")) == [Request("rollback", "web", NOW)]
+    request_queue.leave(tmp_path / "requests", Request("rollback", "web", NOW))
+    assert next(iter(request_queue.take(tmp_path / "requests"))) == Request("rollback", "web", NOW)
+    assert list(request_queue.take(tmp_path / "requests")) == [Request("rollback", "web", NOW)]
 
 
 def test_what_is_no_request_stops_no_other(tmp_path: Path) -> None:
     folder = tmp_path / "requests"
-    mailbox.leave(folder, Request("retry", "web", NOW))
+    request_queue.leave(folder, Request("retry", "web", NOW))
     (folder / "a.json").write_text("{")
     (folder / "b.json").mkdir()
-    assert list(mailbox.take(folder)) == [Request("retry", "web", NOW)]
+    assert list(request_queue.take(folder)) == [Request("retry", "web", NOW)]
     (folder / "c.json").write_text('{"kind": "retry", "service": "web", "at": "soon"}')
-    assert list(mailbox.take(folder)) == []
+    assert list(request_queue.take(folder)) == []
 
 
 @pytest.mark.parametrize(
@@ -65,15 +67,15 @@ def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
 ) -> None:
     service = {"name": "web", "image": "a/b:1", "compose_file": "c.yml", "compose_service": "web"}
     raw = {"services": [service], "state_file": str(tmp_path / "state.json")}
-    world = wire(config_utils.parse(raw, {}, str(tmp_path / "config.json")), SystemClock())
+    context = wire(config_utils.parse(raw, {}, str(tmp_path / "config.json")), SystemClock())
     bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
-    world.state = State({"web": ServiceState(quarantine=(bad,))})
-    asked = world.clock.now() - timedelta(hours=hours)
-    mailbox.leave(world.folder / mailbox.FOLDER, Request("retry", name, asked))
+    context.state = State({"web": ServiceState(quarantine=(bad,))})
+    asked = context.clock.now() - timedelta(hours=hours)
+    request_queue.leave(context.folder / request_queue.FOLDER, Request("retry", name, asked))
     with caplog.at_level(logging.WARNING, "updater"):
-        owner.take_requests(world)
-    assert bool(state_records.service_of(world.state, "web").quarantine) is (told is not None)
-    assert list(mailbox.take(world.folder / mailbox.FOLDER)) == []
+        requests.take_requests(context)
+    assert bool(records.service_of(context.state, "web").quarantine) is (told is not None)
+    assert list(request_queue.take(context.folder / request_queue.FOLDER)) == []
     assert [record.levelname for record in caplog.records] == (["WARNING"] if told else [])
     assert re.search(told or "", caplog.text)
 
@@ -81,17 +83,17 @@ def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
 def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path) -> None:
     service = {"name": "shop", "image": "a/b:1", "compose_file": "c.yml", "compose_service": "web"}
     raw = {"services": [service], "state_file": str(tmp_path / "state.json")}
-    world = wire(config_utils.parse(raw, {}, str(tmp_path / "config.json")), SystemClock())
+    context = wire(config_utils.parse(raw, {}, str(tmp_path / "config.json")), SystemClock())
     bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
-    unit = state_notes.unit_of(world.config.services[0])
-    world.state = State({"web": ServiceState(quarantine=(bad,), unit=unit, reference="a/b:1")})
-    mailbox.leave(world.folder / mailbox.FOLDER, Request("retry", "shop", world.clock.now()))
-    owner.take_requests(world)
-    assert world.state.services == {"shop": ServiceState(unit=unit, reference="a/b:1")}
-    world.state = State({"web": ServiceState(quarantine=(bad,), unit=unit)})
-    check_all(world)  # the engine may be there or not: the memory is kept either way
-    assert state_records.service_of(world.state, "shop").quarantine == (bad,)
-    assert list(world.state.services) == ["shop"]
+    unit = observed_tags.unit_of(context.config.services[0])
+    context.state = State({"web": ServiceState(quarantine=(bad,), unit=unit, reference="a/b:1")})
+    request_queue.leave(context.folder / request_queue.FOLDER, Request("retry", "shop", context.clock.now()))
+    requests.take_requests(context)
+    assert context.state.services == {"shop": ServiceState(unit=unit, reference="a/b:1")}
+    context.state = State({"web": ServiceState(quarantine=(bad,), unit=unit)})
+    check_all(context)  # the engine may be there or not: the memory is kept either way
+    assert records.service_of(context.state, "shop").quarantine == (bad,)
+    assert list(context.state.services) == ["shop"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a change of owner needs root")
@@ -101,18 +103,18 @@ def test_what_the_reader_has_laid_in_roots_way_does_not_become_his(tmp_path: Pat
     state.mkdir()
     other.mkdir()
     os.chown(state, 1234, 1234)
-    (state / mailbox.FOLDER).symlink_to(other)
-    mailbox.leave(state / mailbox.FOLDER, Request("retry", "web", NOW))
+    (state / request_queue.FOLDER).symlink_to(other)
+    request_queue.leave(state / request_queue.FOLDER, Request("retry", "web", NOW))
     assert other.stat().st_uid == 0
 
 
 _WAKE = """
 import pathlib, signal, sys
-from updater_core import mailbox
+from updater_core.app import request_queue
 
 heard = []
 signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
-print(mailbox.wake(pathlib.Path(sys.argv[1])), heard)
+print(request_queue.wake(pathlib.Path(sys.argv[1])), heard)
 """
 
 

@@ -13,13 +13,13 @@ from tests.support.lab import ROOT
 _PROGRAM = """
 import sys
 from benchmarks.measure import resident_megabytes
-from updater_core import memory
+from updater_core.host import malloc
 
 pieces = [bytes([1]) * 60_000 for _ in range(1000)]
 last = pieces.pop()
 del pieces
 before = resident_megabytes()
-memory.give_back()
+malloc.give_back()
 print(before - resident_megabytes())
 """
 

@@ -11,7 +11,7 @@ import pytest
 from updater_core import __version__
 from updater_core.metrics_utils import COUNTERS, GAUGES, HISTOGRAMS, Metrics
 from updater_core.models import Quarantined, Reason
-from updater_core.state_records import ServiceState, Status
+from updater_core.state.records import ServiceState, Status
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from updater_core import news, state_outcomes, state_records
+from updater_core import models
 from updater_core.models import (
     Cause,
     Committed,
@@ -26,8 +26,10 @@ from updater_core.models import (
     Step,
     Update,
 )
-from updater_core.news import Moment, Turn
-from updater_core.state_records import ServiceState, State, Status
+from updater_core.notifiers import events
+from updater_core.notifiers.events import Moment, Turn
+from updater_core.state import outcomes, records
+from updater_core.state.records import ServiceState, State, Status
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 D1, D2, D3 = ("sha256:" + digit * 64 for digit in "123")
@@ -65,20 +67,20 @@ class Story:
 
     @property
     def service(self) -> ServiceState:
-        return state_records.service_of(self.state, "web")
+        return records.service_of(self.state, "web")
 
     def check(self, decision: Hold | Update, *, then: Outcome | None = None) -> Event | None:
         """One cycle; what it told."""
         self.now += timedelta(hours=1)
-        self.state = state_records.record_check(self.state, "web", "acme/web:1", D1, decision, now=self.now)
+        self.state = records.record_check(self.state, "web", "acme/web:1", D1, decision, now=self.now)
         if then is not None:
-            self.state = state_outcomes.record_outcome(self.state, then, self.now, self.now + timedelta(seconds=9))
+            self.state = outcomes.record_outcome(self.state, then, self.now, self.now + timedelta(seconds=9))
         return self.tell()
 
     def tell(self) -> Event | None:
-        turn = news.turn_of(self.service, self.now)
-        event = news.turn_event("web", self.service, turn, Moment("box", self.now))
-        self.state = state_records.with_service(self.state, "web", replace(self.service, troubles=turn.standing))
+        turn = events.turn_of(self.service, self.now)
+        event = events.turn_event("web", self.service, turn, Moment("box", self.now))
+        self.state = records.with_service(self.state, "web", replace(self.service, troubles=turn.open_incidents))
         self.told += [event] if event else []
         return event
 
@@ -93,7 +95,7 @@ PULL_FAILED = NotStarted(plan(), Cause(Step.PULL, Reason.PULL_FAILED, "no space 
 
 
 def test_an_update_goes_from_the_old_image_to_the_new_one() -> None:
-    event = news.event_of(Committed(plan()), "box", NOW, NOW + timedelta(seconds=14))
+    event = events.event_of(Committed(plan()), "box", NOW, NOW + timedelta(seconds=14))
     assert event == Event(
         "plan1-update", "update", "web", NOW + timedelta(seconds=14), "box", "acme/web:1", D1, image().text, D2,
         "update", "2 is newer", 14.0,
@@ -101,7 +103,7 @@ def test_an_update_goes_from_the_old_image_to_the_new_one() -> None:
 
 
 def test_a_rollback_goes_from_the_image_that_failed_to_the_one_that_runs_again() -> None:
-    event = news.event_of(RolledBack(plan(), cause()), "box", NOW, NOW)
+    event = events.event_of(RolledBack(plan(), cause()), "box", NOW, NOW)
     assert event
     assert (event.kind, event.reason, event.detail) == ("rollback", "unhealthy", "it is unwell")
     assert (event.from_reference, event.from_digest) == (image().text, D2)
@@ -110,18 +112,18 @@ def test_a_rollback_goes_from_the_image_that_failed_to_the_one_that_runs_again()
 
 
 def test_a_rollback_that_failed_asks_for_a_person() -> None:
-    event = news.event_of(RollbackFailed(plan(), cause(), cause()), "box", NOW, NOW)
+    event = events.event_of(RollbackFailed(plan(), cause(), cause()), "box", NOW, NOW)
     assert event
     assert (event.kind, event.reason) == ("rollback", "rollback_failed")
     assert "--retry web" in event.remedy
 
 
 def test_an_update_that_was_not_started_is_no_outcome_to_tell() -> None:
-    assert news.event_of(PULL_FAILED, "box", NOW, NOW) is None
+    assert events.event_of(PULL_FAILED, "box", NOW, NOW) is None
 
 
 def test_a_clock_that_was_set_back_gives_no_negative_duration() -> None:
-    event = news.event_of(Committed(plan()), "box", NOW, NOW - timedelta(hours=1))
+    event = events.event_of(Committed(plan()), "box", NOW, NOW - timedelta(hours=1))
     assert event
     assert event.duration_seconds == 0
 
@@ -149,7 +151,7 @@ def sample(kind: str, reason: str = "unhealthy") -> Event:
 def test_updates_and_rollbacks_are_always_told_and_the_rest_on_request(
     event: Event, kinds: tuple[str, ...], wanted: bool
 ) -> None:
-    assert news.is_wanted(event, kinds) is wanted
+    assert events.is_wanted(event, kinds) is wanted
 
 
 # -------------------------------------------------------------------------------------------------------- what waits
@@ -160,7 +162,7 @@ def test_updates_and_rollbacks_are_always_told_and_the_rest_on_request(
 )
 def test_an_image_that_waits_for_a_person_or_a_time_is_available(reason: Reason) -> None:
     known = ServiceState(reference="acme/web:1", digest=D1)
-    event = news.available_event("web", known, Hold(reason, "so", "do", image()), Moment("box", NOW))
+    event = events.available_event("web", known, Hold(reason, "so", "do", image()), Moment("box", NOW))
     assert event
     assert (event.kind, event.reason, event.remedy) == ("available", reason.value, "do")
     assert (event.from_digest, event.to_digest) == (D1, D2)
@@ -179,7 +181,7 @@ def test_an_image_that_waits_for_a_person_or_a_time_is_available(reason: Reason)
     ],
 )
 def test_what_another_event_tells_of_is_not_available(hold: Hold) -> None:
-    assert news.available_event("web", ServiceState(), hold, Moment("box", NOW)) is None
+    assert events.available_event("web", ServiceState(), hold, Moment("box", NOW)) is None
 
 
 # ------------------------------------------------------------------------------------------------------------- edges
@@ -270,7 +272,7 @@ def test_a_rollback_is_told_by_its_own_event_and_its_end_as_recovered(outcome: O
     story = Story()
     assert story.check(UPDATE, then=outcome) is None
     story.check(Hold(Reason.QUARANTINED))
-    story.state = state_outcomes.lift_quarantine(story.state, "web")
+    story.state = outcomes.lift_quarantine(story.state, "web")
     assert story.tell() is None
     event = story.check(Update(image(D3)), then=Committed(plan(2, D3)))
     assert event
@@ -291,7 +293,7 @@ def test_a_trouble_told_but_not_yet_remembered_is_the_same_news() -> None:
     story = Story()
     story.check(WELL)
     story.now += timedelta(hours=1)
-    story.state = state_records.record_check(story.state, "web", "acme/web:1", D1, AWAY, now=story.now)
+    story.state = records.record_check(story.state, "web", "acme/web:1", D1, AWAY, now=story.now)
     before = story.state
     first = story.tell()
     story.state = before
@@ -314,14 +316,14 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_a_turn_without_anything_new_changes_nothing() -> None:
     troubles = {"check:registry_error": NOW}
     service = ServiceState(status=Status.UNKNOWN, reason=Reason.REGISTRY_ERROR, troubles=troubles)
-    assert news.turn_of(service, NOW + timedelta(hours=1)) == Turn(None, {}, troubles)
+    assert events.turn_of(service, NOW + timedelta(hours=1)) == Turn(None, {}, troubles)
 
 
 # ------------------------------------------------------------------------------------------------------------- a test
 
 
 def test_there_is_a_sample_of_each_kind_and_each_says_that_it_is_one() -> None:
-    samples = news.samples(Moment("box", NOW))
-    assert [event.kind for event in samples] == list(news.KINDS)
+    samples = events.samples(Moment("box", NOW))
+    assert [event.kind for event in samples] == list(models.KINDS)
     assert all(event.is_test and "test" in event.detail and event.host == "box" for event in samples)
     assert len({event.id for event in samples}) == len(samples)

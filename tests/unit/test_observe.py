@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from updater_core import observe
 from updater_core.models import Container
+from updater_core.targets.compose import observe
 
 PREFIX = "com.docker.compose.project."
 

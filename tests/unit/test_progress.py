@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from updater_core import progress
+from updater_core.host import pull_progress
 
 
 class Terminal(io.StringIO):
@@ -15,12 +15,12 @@ class Terminal(io.StringIO):
 
 
 def test_nobody_watches_a_pipe() -> None:
-    assert progress.for_stream(io.StringIO()) is None
+    assert pull_progress.for_stream(io.StringIO()) is None
 
 
 def test_a_terminal_shows_each_layer_with_its_bytes_and_is_clean_afterwards() -> None:
     screen = Terminal()
-    show = progress.for_stream(screen)
+    show = pull_progress.for_stream(screen)
     assert show is not None
     show({"status": "Pulling from team/app", "id": "1.0"})
     show({"status": "Downloading", "id": "aaaaaaaaaaaa", "progressDetail": {"current": 1_000_000, "total": 4_000_000}})
@@ -35,6 +35,6 @@ def test_a_terminal_shows_each_layer_with_its_bytes_and_is_clean_afterwards() ->
 
 def test_an_end_without_a_layer_shows_nothing() -> None:
     screen = Terminal()
-    show = progress.PullProgress(screen)
+    show = pull_progress.PullProgress(screen)
     show({"end": True})
     assert screen.getvalue() == ""

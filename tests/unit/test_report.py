@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from updater_core import report
-from updater_core.codec import decode
 from updater_core.models import (
     Edit,
     GatePolicy,
@@ -22,13 +20,15 @@ from updater_core.models import (
     Project,
     Quarantined,
     Reason,
+    RegistrySettings,
     Rejected,
     Secret,
     ServiceConfig,
 )
-from updater_core.models import RegistrySettings as Registry
 from updater_core.reference import parse
-from updater_core.state_records import ServiceState, State, Status
+from updater_core.state.codec import decode
+from updater_core.state.records import ServiceState, State, Status
+from updater_core.status import text as report
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 OLD_DIGEST, NEW_DIGEST = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -215,7 +215,7 @@ def test_status_for_machines_is_the_whole_state_of_each_service() -> None:
 
 @pytest.mark.parametrize("show", [report.status_table, report.status_json])
 def test_no_secret_is_in_a_status(show: Any) -> None:
-    secret = service("web", registry=Registry(username="jane", password=Secret("hunter2")))
+    secret = service("web", registry=RegistrySettings(username="jane", password=Secret("hunter2")))
     assert "hunter2" not in show([secret], STATE)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from updater_core.models import Hold, Hours, ImageRef, Mode, Policy, Reason, Rejected, Update, Window
-from updater_core.schedule import gate_update, is_open, merge_hours, next_close, next_open, parse_windows
+from updater_core.policy.windows import gate_update, is_open, merge_hours, next_close, next_open, parse_windows
 
 UPDATE = Update(
     ImageRef("docker.io", "acme/web", "v1.3.0", "sha256:" + "a" * 64), rejected=(Rejected("v1.2.0", Reason.OLDER),)

@@ -27,14 +27,14 @@ from updater_core.models import (
     Tag,
     Update,
 )
-from updater_core.selection import (
+from updater_core.policy.order import Memo
+from updater_core.policy.select import (
     check_exclude,
     check_semver_pattern,
     check_tag_pattern,
     check_tag_regex,
     decide,
 )
-from updater_core.tag_order import Worked
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -596,7 +596,7 @@ def test_a_pattern_that_can_match_nothing_is_refused_in_a_sentence(
 
 
 def test_work_is_done_once_for_the_same_basis_and_anew_for_another() -> None:
-    worked, results = Worked(), itertools.count()
+    worked, results = Memo(), itertools.count()
     assert [worked.kept("same", basis, lambda: next(results)) for basis in (1, 1, 2, 2, 1)] == [0, 0, 1, 1, 2]
     assert worked.kept("other", 1, lambda: next(results)) == 3
 

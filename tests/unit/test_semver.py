@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from updater_core.semver_range import check_range, parse_range, satisfies
+from updater_core.policy.ranges import check_range, parse_range, satisfies
 from updater_core.semver_utils import TagVersion, compare, parse_tag, split_tail, version_text
 
 

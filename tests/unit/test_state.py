@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from updater_core import state_notes, state_outcomes, state_records, state_utils
-from updater_core.codec import decode, encode
+from updater_core import state_utils
 from updater_core.errors import StateError
 from updater_core.models import (
     Cause,
@@ -34,17 +33,20 @@ from updater_core.models import (
     Seen,
     ServiceConfig,
     Step,
+    StepTaken,
     Update,
 )
-from updater_core.state_outcomes import STEPS_KEPT_OF, record_outcome
-from updater_core.state_records import (
+from updater_core.state import observed_tags, records
+from updater_core.state import outcomes as state_outcomes
+from updater_core.state.codec import decode, encode
+from updater_core.state.outcomes import STEPS_KEPT_OF, record_outcome
+from updater_core.state.records import (
     ServiceState,
     State,
     Status,
     record_check,
     service_of,
 )
-from updater_core.step_times import StepTaken
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 HUB = "docker.io/library/app"
@@ -123,7 +125,7 @@ def test_a_check_that_could_not_know_keeps_what_waits_and_the_last_success() -> 
 
 def test_what_waits_is_announced_once_until_it_is_another() -> None:
     waits = Hold(Reason.NOTIFY_ONLY, available=image(digest=D2))
-    state = state_records.announce(record_check(State(), "web", "app", D1, waits, now=NOW), "web")
+    state = records.announce(record_check(State(), "web", "app", D1, waits, now=NOW), "web")
     assert service_of(record_check(state, "web", "app", D1, waits, now=NOW), "web").announced == image(digest=D2).text
     state = record_check(state, "web", "app", D1, Hold(Reason.SAME_DIGEST), now=NOW)
     assert service_of(state, "web").announced is None
@@ -204,7 +206,7 @@ def test_only_a_release_at_fault_is_quarantined(outcome: Outcome, expected: list
 
 
 def test_a_quarantine_says_why_and_since_when() -> None:
-    history = state_notes.history_of(after(RolledBack(plan(1), cause())), "web", HUB)
+    history = observed_tags.history_of(after(RolledBack(plan(1), cause())), "web", HUB)
     assert history.service == "web"
     assert history.quarantine[D2] == Quarantined(D2, image(digest=D2).text, Reason.UNHEALTHY, NOW, "it said no")
 
@@ -316,8 +318,8 @@ def test_nothing_grows_with_time() -> None:
         digest = f"sha256:{number:064}"
         found = plan(number, new=digest, tag=str(number))
         state = record_outcome(state, RolledBack(found, cause()), NOW, NOW)
-        state = state_notes.note_digest(state, "web", digest, NOW)
-        state = state_notes.note_tags(state, HUB, [str(number)], {str(number): digest}, NOW + timedelta(days=number))
+        state = observed_tags.note_digest(state, "web", digest, NOW)
+        state = observed_tags.note_tags(state, HUB, [str(number)], {str(number): digest}, NOW + timedelta(days=number))
     service = service_of(state, "web")
     assert (len(service.changes), len(service.quarantine), len(service.digest_seen)) == (20, 100, 10)
     assert service.quarantine[0].digest == f"sha256:{99:064}"
@@ -328,9 +330,9 @@ def test_nothing_grows_with_time() -> None:
 
 
 def test_the_first_listing_is_the_baseline_and_later_tags_are_newer() -> None:
-    state = state_notes.note_tags(State(), HUB, ["1", "2"], {"1": D1}, NOW)
+    state = observed_tags.note_tags(State(), HUB, ["1", "2"], {"1": D1}, NOW)
     later = NOW + timedelta(days=1)
-    seen = state_notes.note_tags(state, HUB, ["1", "2", "3"], {"1": D1, "2": D2, "3": D3}, later).seen[HUB]
+    seen = observed_tags.note_tags(state, HUB, ["1", "2", "3"], {"1": D1, "2": D2, "3": D3}, later).seen[HUB]
     assert seen == {
         "1": Seen(D1, NOW, baseline=True),
         "2": Seen(D2, NOW, baseline=True),
@@ -339,69 +341,69 @@ def test_the_first_listing_is_the_baseline_and_later_tags_are_newer() -> None:
 
 
 def test_an_empty_first_listing_is_a_baseline_too() -> None:
-    state = state_notes.note_tags(State(), HUB, [], {}, NOW)
-    assert not state_notes.note_tags(state, HUB, ["1"], {}, NOW).seen[HUB]["1"].baseline
+    state = observed_tags.note_tags(State(), HUB, [], {}, NOW)
+    assert not observed_tags.note_tags(state, HUB, ["1"], {}, NOW).seen[HUB]["1"].baseline
 
 
 def test_a_tag_that_was_pushed_again_is_new() -> None:
-    state = state_notes.note_tags(State(), HUB, ["1"], {"1": D1}, NOW)
+    state = observed_tags.note_tags(State(), HUB, ["1"], {"1": D1}, NOW)
     later = NOW + timedelta(days=1)
-    assert state_notes.note_tags(state, HUB, ["1"], {"1": D2}, later).seen[HUB]["1"] == Seen(D2, later)
+    assert observed_tags.note_tags(state, HUB, ["1"], {"1": D2}, later).seen[HUB]["1"] == Seen(D2, later)
 
 
 def test_a_tag_that_vanished_and_comes_back_within_a_month_is_not_new() -> None:
-    state = state_notes.note_tags(State(), HUB, ["1", "2"], {"1": D1}, NOW)
+    state = observed_tags.note_tags(State(), HUB, ["1", "2"], {"1": D1}, NOW)
     known = state.seen[HUB]
-    state = state_notes.note_tags(state, HUB, ["2"], {}, NOW + timedelta(days=1))
+    state = observed_tags.note_tags(state, HUB, ["2"], {}, NOW + timedelta(days=1))
     assert state.seen[HUB]["1"].gone_since == NOW + timedelta(days=1)
-    assert state_notes.note_tags(state, HUB, ["2"], {}, NOW + timedelta(days=2)) is state
-    back = state_notes.note_tags(state, HUB, ["1", "2"], {}, NOW + timedelta(days=30))
+    assert observed_tags.note_tags(state, HUB, ["2"], {}, NOW + timedelta(days=2)) is state
+    back = observed_tags.note_tags(state, HUB, ["1", "2"], {}, NOW + timedelta(days=30))
     assert back.seen[HUB] == known
-    pushed = state_notes.note_tags(state, HUB, ["1", "2"], {"1": D2}, NOW + timedelta(days=30))
+    pushed = observed_tags.note_tags(state, HUB, ["1", "2"], {"1": D2}, NOW + timedelta(days=30))
     assert pushed.seen[HUB]["1"] == Seen(D2, NOW + timedelta(days=30))
 
 
 def test_a_tag_that_vanished_is_forgotten_after_a_month_or_behind_a_thousand_others() -> None:
-    state = state_notes.note_tags(State(), HUB, ["1", "2"], {}, NOW)
-    state = state_notes.note_tags(state, HUB, ["2"], {}, NOW)
+    state = observed_tags.note_tags(State(), HUB, ["1", "2"], {}, NOW)
+    state = observed_tags.note_tags(state, HUB, ["2"], {}, NOW)
     later = NOW + timedelta(days=30)
-    assert list(state_notes.note_tags(state, HUB, ["2"], {}, later).seen[HUB]) == ["2"]
+    assert list(observed_tags.note_tags(state, HUB, ["2"], {}, later).seen[HUB]) == ["2"]
     many = [str(number) for number in range(2, 3000)]
-    state = state_notes.note_tags(state, HUB, many, {}, NOW + timedelta(days=1))
-    state = state_notes.note_tags(state, HUB, ["2"], {}, NOW + timedelta(days=2))
+    state = observed_tags.note_tags(state, HUB, many, {}, NOW + timedelta(days=1))
+    state = observed_tags.note_tags(state, HUB, ["2"], {}, NOW + timedelta(days=2))
     assert len(state.seen[HUB]) == 1001
     assert "1" not in state.seen[HUB]
 
 
 def test_build_times_are_kept_for_known_tags_only() -> None:
-    state = state_notes.note_tags(State(), HUB, ["1", "2"], {}, NOW)
-    state = state_notes.note_created(state, HUB, {"1": NOW, "2": None, "9": NOW})
-    seen = state_notes.history_of(state, "web", HUB).seen
+    state = observed_tags.note_tags(State(), HUB, ["1", "2"], {}, NOW)
+    state = observed_tags.note_created(state, HUB, {"1": NOW, "2": None, "9": NOW})
+    seen = observed_tags.history_of(state, "web", HUB).seen
     assert (seen["1"].created_at, seen["2"].created_at, "9" in seen) == (NOW, None, False)
-    assert state_notes.without_time(state, HUB) == ("2",)
+    assert observed_tags.without_time(state, HUB) == ("2",)
 
 
 def test_a_digest_keeps_its_first_time_and_the_ones_not_met_go_first() -> None:
-    state = state_notes.note_digest(State(), "web", D1, NOW)
+    state = observed_tags.note_digest(State(), "web", D1, NOW)
     for number in range(20):
         later = NOW + timedelta(hours=number + 1)
-        state = state_notes.note_digest(state, "web", f"sha256:{number:064}", later)
-        state = state_notes.note_digest(state, "web", D1, later)
+        state = observed_tags.note_digest(state, "web", f"sha256:{number:064}", later)
+        state = observed_tags.note_digest(state, "web", D1, later)
     assert service_of(state, "web").digest_seen[D1] == NOW
     assert f"sha256:{0:064}" not in service_of(state, "web").digest_seen
 
 
 def test_a_registry_rests_until_the_latest_time_it_asked_for() -> None:
-    state = state_notes.note_rest(State(), "docker.io", NOW + timedelta(hours=2))
-    state = state_notes.note_rest(state, "docker.io", NOW + timedelta(hours=1))
+    state = observed_tags.note_rest(State(), "docker.io", NOW + timedelta(hours=2))
+    state = observed_tags.note_rest(state, "docker.io", NOW + timedelta(hours=1))
     assert state.rests == {"docker.io": NOW + timedelta(hours=2)}
 
 
 def test_what_left_the_configuration_is_forgotten() -> None:
-    state = state_notes.note_tags(after(Committed(plan(1))), HUB, ["1"], {}, NOW)
-    state = state_notes.note_rest(state_records.count(state, "state_restores"), "docker.io", NOW)
+    state = observed_tags.note_tags(after(Committed(plan(1))), HUB, ["1"], {}, NOW)
+    state = observed_tags.note_rest(records.count(state, "state_restores"), "docker.io", NOW)
     state = record_check(state, "db", "db:1", D1, Hold(Reason.SAME_DIGEST), now=NOW)
-    kept = state_notes.forget_unknown(state, ["db"], [], NOW)
+    kept = observed_tags.forget_unknown(state, ["db"], [], NOW)
     assert (list(kept.services), kept.seen, kept.rests, kept.counters) == (["db"], {}, {}, {"state_restores": 1})
 
 
@@ -412,7 +414,7 @@ def service(name: str, unit: str, *, enabled: bool = True) -> ServiceConfig:
 def remembered(**units: str) -> State:
     """A state that remembers each name with its unit; `reference` tells the memories apart."""
     known = {name: ServiceState(reference=name) for name in units}
-    return state_notes.follow_names(State(known), [service(name, unit) for name, unit in units.items()])
+    return observed_tags.follow_names(State(known), [service(name, unit) for name, unit in units.items()])
 
 
 @pytest.mark.parametrize(
@@ -429,16 +431,16 @@ def remembered(**units: str) -> State:
 def test_a_memory_follows_its_unit_to_another_name(
     before: dict[str, str], now: dict[str, str], expected: dict[str, str]
 ) -> None:
-    state = state_notes.follow_names(remembered(**before), [service(*each) for each in now.items()])
+    state = observed_tags.follow_names(remembered(**before), [service(*each) for each in now.items()])
     assert {name: each.reference for name, each in state.services.items()} == expected
 
 
 def test_a_renamed_service_keeps_its_quarantine_and_its_way_back() -> None:
     state = after(Committed(plan(1)), RolledBack(plan(2, D2, D3), cause()))
-    state = state_notes.follow_names(state, [service("web", "a")])  # of a version that knew no units
-    state = state_notes.follow_names(state, [service("shop", "a")])
-    state = state_notes.forget_unknown(state, ["shop"], [], NOW)
-    assert list(state_notes.history_of(state, "shop", HUB).quarantine) == [D3]
+    state = observed_tags.follow_names(state, [service("web", "a")])  # of a version that knew no units
+    state = observed_tags.follow_names(state, [service("shop", "a")])
+    state = observed_tags.forget_unknown(state, ["shop"], [], NOW)
+    assert list(observed_tags.history_of(state, "shop", HUB).quarantine) == [D3]
     assert len(service_of(state, "shop").generations) == 2
 
 
@@ -453,13 +455,13 @@ def full_state() -> State:
     state = record_check(
         state, "web", "app:latest", D2, Hold(Reason.WINDOW_CLOSED, "d", "r", image(digest=D4), until=NOW), now=NOW
     )
-    state = state_records.announce(state_notes.note_digest(state, "web", D4, NOW), "web")
-    state = state_notes.note_push(state, "web", "latest", NOW)
-    state = state_notes.follow_names(state, [service("web", "a")])
-    state = state_notes.note_created(state_notes.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
+    state = records.announce(observed_tags.note_digest(state, "web", D4, NOW), "web")
+    state = observed_tags.note_push(state, "web", "latest", NOW)
+    state = observed_tags.follow_names(state, [service("web", "a")])
+    state = observed_tags.note_created(observed_tags.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
     told = replace(service_of(state, "web"), troubles={"check:registry_error": NOW})
-    state = replace(state_records.with_service(state, "web", told), outages={"ghcr.io": NOW})
-    return state_notes.note_rest(state, "docker.io", NOW)
+    state = replace(records.with_service(state, "web", told), outages={"ghcr.io": NOW})
+    return observed_tags.note_rest(state, "docker.io", NOW)
 
 
 @pytest.fixture
@@ -564,7 +566,7 @@ def test_a_damaged_state_is_replaced_by_its_newest_backup(path: Path, damage: Ca
 
 def test_a_damaged_backup_is_passed_over(path: Path) -> None:
     for hours in (2, 1):
-        state_utils.save(state_records.count(State(), "n", hours), path, 5, None, NOW - timedelta(hours=hours))
+        state_utils.save(records.count(State(), "n", hours), path, 5, None, NOW - timedelta(hours=hours))
     newest = max(path.parent.glob("*.bak"))
     newest.write_bytes(b"")
     path.write_bytes(b"")
@@ -575,7 +577,7 @@ def test_without_a_good_backup_the_memory_starts_afresh_and_says_so(path: Path) 
     path.parent.mkdir()
     path.write_bytes(b"\0\0")
     loaded = state_utils.load(path, None, NOW)
-    assert loaded.state == state_records.count(State(), "state_restores")
+    assert loaded.state == records.count(State(), "state_restores")
     assert "afresh" in (loaded.problem or "")
 
 
@@ -609,7 +611,7 @@ def test_backups_rotate_and_strangers_files_stay(path: Path, tmp_path: Path) -> 
     (backups / "updater_state.json.mine.bak").write_bytes(b"")
     for number in range(9):
         now = NOW + timedelta(hours=number)
-        assert state_utils.save(state_records.count(State(), "n", number), path, 3, backups, now) is None
+        assert state_utils.save(records.count(State(), "n", number), path, 3, backups, now) is None
     kept = [name for name in names(backups) if "mine" not in name]
     assert [name.split(".")[2][:11] for name in kept] == ["20261123T14", "20261123T15", "20261123T16"]
     assert (backups / "updater_state.json.mine.bak").exists()
@@ -644,7 +646,7 @@ def test_a_backup_that_cannot_be_written_is_said_and_the_state_is_saved(path: Pa
 def test_a_full_disk_keeps_the_old_state_whole(tiny_disk: Path) -> None:
     path = tiny_disk / "updater_state.json"
     state_utils.save(full_state(), path, 0, None, NOW)
-    large = state_notes.note_tags(full_state(), HUB, map(str, range(2000)), {}, NOW)
+    large = observed_tags.note_tags(full_state(), HUB, map(str, range(2000)), {}, NOW)
     with pytest.raises(StateError, match="disk full") as caught:
         state_utils.save(large, path, 0, None, NOW)
     assert caught.value.remedy

@@ -25,13 +25,13 @@ from tests.support.sample_status import (
     way,
     well,
 )
-from updater_core import status_page
-from updater_core.models import Hours, Reason, Secret, Step
-from updater_core.schedule import parse_windows
-from updater_core.state_records import ServiceState, Status
-from updater_core.status_facts import CHANGES_SHOWN, health_of, kind_of_change, patience_seconds, view_of
-from updater_core.status_style import STYLE
-from updater_core.status_view import (
+from updater_core.models import CurrentStep, Hours, Reason, Secret, Step, StepTaken
+from updater_core.policy.windows import parse_windows
+from updater_core.state.records import ServiceState, Status
+from updater_core.status import page
+from updater_core.status.facts import CHANGES_SHOWN, health_of, kind_of_change, patience_seconds, view_of
+from updater_core.status.style import STYLE
+from updater_core.status.view import (
     ChangeView,
     Facts,
     Level,
@@ -42,7 +42,6 @@ from updater_core.status_view import (
     View,
     WindowView,
 )
-from updater_core.step_times import StepAtHand, StepTaken
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -79,8 +78,8 @@ class Parsed(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def page(given: Facts) -> Parsed:
-    return Parsed(status_page.status_html(view_of(given)))
+def parsed(given: Facts) -> Parsed:
+    return Parsed(page.status_html(view_of(given)))
 
 
 def only(state: ServiceState, **of_service: object) -> ServiceView:
@@ -194,7 +193,7 @@ def test_before_its_first_cycle_is_over_the_updater_is_alive() -> None:
     given = well()
     pulse = replace(given.pulse, started_at=ago(seconds=5), cycle_ended=None, cycle_seconds=None)
     assert health_of(replace(given, pulse=pulse)) == (True, "the first cycle has not ended yet")
-    assert "none since the start" in page(replace(given, pulse=pulse)).text
+    assert "none since the start" in parsed(replace(given, pulse=pulse)).text
 
 
 # ------------------------------------------------------------------------------------------------- what is shown
@@ -231,7 +230,7 @@ def test_a_window_says_when_it_closes_or_opens() -> None:
 def test_windows_that_differ_have_no_common_answer() -> None:
     assert view_of(well(2)).window is not None
     assert view_of(mixed()).window is None
-    assert "the next window opens in 18 h" in page(mixed()).text
+    assert "the next window opens in 18 h" in parsed(mixed()).text
 
 
 def test_the_history_is_that_of_all_services_newest_first_and_bounded() -> None:
@@ -245,7 +244,7 @@ def test_the_history_is_that_of_all_services_newest_first_and_bounded() -> None:
 
 
 def test_an_update_in_the_history_unfolds_to_its_steps_and_their_times() -> None:
-    text = status_page.status_html(view_of(mixed()))
+    text = page.status_html(view_of(mixed()))
     history = text.partition('id="history"')[2].partition("</section>")[0]
     back, forward, unknown = history.partition("<tbody")[2].split("</tr>")[:3]
     assert "21 s <details><summary>9 steps</summary>" in forward
@@ -262,7 +261,7 @@ def test_an_update_in_the_history_unfolds_to_its_steps_and_their_times() -> None
 def test_what_this_run_has_only_ended_shows_the_way_back_alone() -> None:
     ended = change("9", NOW, "a:1", "a:2", "rolled_back", steps=way(ago(seconds=9), (Step.GATE, 9.0), is_back=True))
     given = facts((service("web", "a:1"),), {"web": seen("a:1", Status.ROLLED_BACK, changes=(ended,))})
-    text = status_page.status_html(view_of(given))
+    text = page.status_html(view_of(given))
     assert "1 step</summary><p>Way back</p><ol" in text
 
 
@@ -280,7 +279,7 @@ def test_a_registry_that_does_not_answer_is_shown_with_its_time() -> None:
     given = replace(given, state=replace(given.state, rests={}, outages={"ghcr.io": ago(hours=3)}))
     view = view_of(given)
     assert {r.host: r.out_since for r in view.registries}["ghcr.io"] == ago(hours=3)
-    assert "no answer since" in status_page.status_html(view)
+    assert "no answer since" in page.status_html(view)
 
 
 def test_a_rest_or_a_wait_that_is_over_is_not_shown() -> None:
@@ -305,7 +304,7 @@ def test_long_texts_are_cut_and_secrets_taken_out() -> None:
 
 
 def test_the_page_answers_at_a_glance() -> None:
-    shown = page(mixed()).text
+    shown = parsed(mixed()).text
     for words in (
         "Docker Auto-Updater on shop-1",
         "Something failed",
@@ -322,7 +321,7 @@ def test_the_page_answers_at_a_glance() -> None:
 
 
 def test_what_needs_a_person_comes_first_and_in_its_order() -> None:
-    text = status_page.status_html(view_of(mixed()))
+    text = page.status_html(view_of(mixed()))
     titles = re.findall(r"<h2[^>]*>(?:<span.*?</span>)?\s*(.*?)</h2>", text)
     assert titles == ["Something failed", "What to do", "What waits", "Services", "History", "Registries"]
     todo = text.partition('id="todo"')[2].partition("</section>")[0]
@@ -330,15 +329,15 @@ def test_what_needs_a_person_comes_first_and_in_its_order() -> None:
 
 
 def test_where_all_is_well_nothing_is_asked_for() -> None:
-    parsed = page(well(3))
-    assert "All is well" in parsed.text
-    assert "What to do" not in parsed.text
-    assert "What waits" not in parsed.text
-    assert "Nothing was updated yet." in parsed.text
+    seen = parsed(well(3))
+    assert "All is well" in seen.text
+    assert "What to do" not in seen.text
+    assert "What waits" not in seen.text
+    assert "Nothing was updated yet." in seen.text
 
 
 def test_a_state_is_a_word_and_not_a_colour_only() -> None:
-    text = status_page.status_html(view_of(mixed()))
+    text = page.status_html(view_of(mixed()))
     pills = re.findall(r'<span class="pill (\w+)"><span aria-hidden="true">(.)</span> ([\w ]+)</span>', text)
     assert len(pills) == text.count('class="pill')
     marks = {level: mark for level, mark, _ in pills}
@@ -346,23 +345,23 @@ def test_a_state_is_a_word_and_not_a_colour_only() -> None:
 
 
 def test_each_table_can_be_read_aloud() -> None:
-    parsed = page(mixed())
-    tables = parsed.named("table")
-    assert len(tables) == len(parsed.named("caption")) == 3
-    assert all(head.get("scope") in ("col", "row") for head in parsed.named("th"))
+    seen = parsed(mixed())
+    tables = seen.named("table")
+    assert len(tables) == len(seen.named("caption")) == 3
+    assert all(head.get("scope") in ("col", "row") for head in seen.named("th"))
     roles = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "td": "cell"}
-    assert [tag for tag, attributes in parsed.tags if tag in roles and attributes.get("role") != roles[tag]] == []
-    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert [tag for tag, attributes in seen.tags if tag in roles and attributes.get("role") != roles[tag]] == []
+    ids = [attributes["id"] for _, attributes in seen.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    assert {a["aria-labelledby"] for _, a in parsed.tags if "aria-labelledby" in a} <= set(ids)
-    assert parsed.named("html") == [{"lang": "en"}]
+    assert {a["aria-labelledby"] for _, a in seen.tags if "aria-labelledby" in a} <= set(ids)
+    assert seen.named("html") == [{"lang": "en"}]
 
 
 def test_the_page_stands_alone() -> None:
-    parsed = page(mixed())
-    assert {tag for tag, _ in parsed.tags} & {"script", "link", "img", "iframe", "form", "object"} == set()
-    assert [a for _, attributes in parsed.tags for a in attributes if a.startswith("on") or a in ("style", "src")] == []
-    assert {a["href"] for a in parsed.named("a")} <= {
+    seen = parsed(mixed())
+    assert {tag for tag, _ in seen.tags} & {"script", "link", "img", "iframe", "form", "object"} == set()
+    assert [a for _, attributes in seen.tags for a in attributes if a.startswith("on") or a in ("style", "src")] == []
+    assert {a["href"] for a in seen.named("a")} <= {
         "/", "/?refresh", "#services", "/status.json", "/metrics", "/healthz",
     }  # fmt: skip
     assert "url(" not in STYLE
@@ -371,8 +370,8 @@ def test_the_page_stands_alone() -> None:
 
 def test_the_page_reloads_itself_on_wish_only() -> None:
     view = view_of(well())
-    assert "http-equiv" not in status_page.status_html(view)
-    assert '<meta http-equiv="refresh" content="60">' in status_page.status_html(view, is_refreshing=True)
+    assert "http-equiv" not in page.status_html(view)
+    assert '<meta http-equiv="refresh" content="60">' in page.status_html(view, is_refreshing=True)
 
 
 EVIL = "<script>alert(1)</script>\"'&lt;</style></td>"
@@ -395,15 +394,15 @@ def test_whatever_a_registry_or_a_container_says_is_text_and_not_markup() -> Non
         at_hand=replace(hand, service=EVIL, text=EVIL),
         state=replace(given.state, rests={EVIL: NOW + timedelta(hours=1)}),
     )
-    parsed = page(given)
-    assert parsed.named("script") == []
-    assert parsed.text.count(EVIL) >= 15
-    assert "&lt;script" not in parsed.text, "escaped twice"
+    page_seen = parsed(given)
+    assert page_seen.named("script") == []
+    assert page_seen.text.count(EVIL) >= 15
+    assert "&lt;script" not in page_seen.text, "escaped twice"
 
 
 def test_the_json_twin_holds_the_same_facts() -> None:
     view = view_of(mixed())
-    twin = json.loads(status_page.status_json(view))
+    twin = json.loads(page.status_json(view))
     assert set(twin) == {field.name for field in fields(View)}
     assert [one["name"] for one in twin["services"]] == [one.name for one in view.services]
     assert twin["verdict"] == {"level": "trouble", "headline": view.verdict.headline, "text": view.verdict.text}
@@ -418,7 +417,7 @@ def test_no_setting_and_so_no_secret_is_in_either() -> None:
     given = well()
     settings = replace(given.config.settings, webhook_url=Secret("https://hook.example/t0ken"), log_file="/secret.log")
     view = view_of(replace(given, config=replace(given.config, settings=settings)))
-    for text in (status_page.status_html(view), status_page.status_json(view)):
+    for text in (page.status_html(view), page.status_json(view)):
         assert "t0ken" not in text
         assert "secret.log" not in text
 
@@ -439,7 +438,7 @@ def test_the_documented_keys_are_those_of_the_twin() -> None:
     assert re.findall(r"`(\w+)`", rows["`changes.steps`"]) == [field.name for field in fields(StepTaken)]
     kinds = {
         "verdict": Verdict, "pulse": Pulse, "window": WindowView, "services": ServiceView, "changes": ChangeView,
-        "registries": RegistryView, "at_hand": StepAtHand,
+        "registries": RegistryView, "at_hand": CurrentStep,
     }  # fmt: skip
     for key, kind in kinds.items():
         assert [word for word in documented[key] if word != "null"] == [field.name for field in fields(kind)]

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from updater_core.models import Step
-from updater_core.step_times import STEPS_KEPT, StepTaken, StepTimes
+from updater_core.deploy.progress import STEPS_KEPT, StepTimes
+from updater_core.models import Step, StepTaken
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.lab import until
-from updater_core.clock import SystemClock
-from updater_core.systemd import Manager
+from updater_core.host.clock import SystemClock
+from updater_core.host.systemd import Manager
 
 ME = 4711
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from updater_core.models import History, Hold, ImageRef, Observation, Policy, Reason, Tag
-from updater_core.selection import decide
-from updater_core.tag_expression import Patience, TooSlow, compiled, problem
-from updater_core.tag_order import Worked
+from updater_core.policy.bounded_regex import MatchBudget, TooSlow, compiled, problem
+from updater_core.policy.order import Memo
+from updater_core.policy.select import decide
 
 ENDLESS = r"(a|aa)+"  # on `aaa…b` it tries more ways than there are atoms
 TRAP = "a" * 127 + "b"
@@ -28,7 +28,7 @@ def ticking(*seconds: float) -> Callable[[], float]:
 )
 def test_an_expression_without_end_is_stopped_and_the_hold_names_key_tag_and_remedy(policy: Policy) -> None:
     observation = Observation(ImageRef("docker.io", "acme/web", "aa"), frozenset(), tags=(Tag("aa"), Tag(TRAP)))
-    worked = Worked(Patience(left_seconds=0.1))
+    worked = Memo(MatchBudget(left_seconds=0.1))
     outcome = decide(observation, policy, History(), datetime(2026, 5, 1, tzinfo=UTC), worked)
     assert isinstance(outcome, Hold)
     key = "tag_regex" if policy.tag_regex else "tag_exclude"
@@ -40,7 +40,7 @@ def test_an_expression_without_end_is_stopped_and_the_hold_names_key_tag_and_rem
 
 
 def test_all_tags_together_have_one_second_of_work_however_small_each_ones_share_is() -> None:
-    patience = Patience(ticking(0.0, 0.6, 5.0, 5.5))  # two matches of 0.6 and 0.5 seconds
+    patience = MatchBudget(ticking(0.0, 0.6, 5.0, 5.5))  # two matches of 0.6 and 0.5 seconds
     expression = compiled("tag_regex", "v.*")
     assert expression.match("v1", patience)
     assert expression.match("v2", patience)
@@ -59,7 +59,7 @@ def test_all_tags_together_have_one_second_of_work_however_small_each_ones_share
 def test_an_expression_means_what_python_says_it_means(expression: str) -> None:
     ours, theirs = compiled("tag_regex", expression), re.compile(expression)
     for tag in TAGS:
-        found, wanted = ours.match(tag, Patience()), theirs.fullmatch(tag)
+        found, wanted = ours.match(tag, MatchBudget()), theirs.fullmatch(tag)
         assert (found and found.groupdict(), bool(found)) == (wanted and wanted.groupdict(), bool(wanted)), tag
 
 

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from updater_core import files
-from updater_core.codec import decode, encode
 from updater_core.errors import StateError, Unreachable, UpdaterError
+from updater_core.host import files
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Event
+from updater_core.state.codec import decode, encode
 
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 900.0

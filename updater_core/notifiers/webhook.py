@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from updater_core import __version__
 from updater_core.errors import Unreachable, UpdaterError
 from updater_core.models import Event, Secret, Settings
-from updater_core.registries.http import REDIRECTS, Broken, Connections, Limits, Request
+from updater_core.net.http import REDIRECTS, Broken, Connections, Limits, Request
 
 LIMITS = Limits(connect_seconds=10.0, read_seconds=10.0)
 SIGNATURE = "X-Updater-Signature"

@@ -9,11 +9,13 @@ from pathlib import Path
 from updater_core import protocols
 from updater_core.errors import RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings
-from updater_core.registries import docker_hub, ecr, gitlab, google, harbor, quay
-from updater_core.registries.auth import Tokens
+from updater_core.registries.auth.tokens import Tokens
 from updater_core.registries.pull_limits import PullLimit
 from updater_core.registries.session import DOCKER_HUB, HubEndpoints, Session, site_of
 from updater_core.registries.transport import OnRequest, Transport
+from updater_core.registries.vendors import docker_hub, gitlab, harbor, quay
+from updater_core.registries.vendors.ecr import client as ecr
+from updater_core.registries.vendors.google import client as google
 from updater_core.registry_utils import Logins, registry_type
 
 __all__ = ["TABLE", "HubEndpoints", "PullLimit", "Registries"]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from updater_core import foreign_json
+from updater_core.net import untrusted_json
 
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 IMAGES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
@@ -36,7 +36,7 @@ def is_manifest(media_type: str) -> bool:
 def read(body: bytes, media_type: str) -> Mapping[str, Any]:
     """The manifest in a body; raise ValueError with the reason where it is none: no login page gets a digest."""
     try:
-        manifest = foreign_json.read(body)
+        manifest = untrusted_json.read(body)
     except ValueError:
         raise ValueError(f"it is not JSON but {_shown(media_type)}") from None
     if not isinstance(manifest, dict) or not (

@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from updater_core import foreign_json
 from updater_core.errors import NotFound, RateLimited, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
+from updater_core.net import untrusted_json
+from updater_core.net.url_rules import same_origin
 from updater_core.reference import is_digest, is_tag, with_default_tag
 from updater_core.registries import manifest as manifests
-from updater_core.registries.auth import Access
-from updater_core.registries.challenge import same_origin
+from updater_core.registries.auth.tokens import Access
 from updater_core.registries.session import Session, Site, site_of
 from updater_core.registries.transport import Answer, Request
 
@@ -149,7 +149,7 @@ class OciRegistry:
             raise problem(access, answer, f"configuration {digest}")
         _verify(access, answer.body, digest)
         try:
-            config = foreign_json.read(answer.body)
+            config = untrusted_json.read(answer.body)
         except ValueError:
             config = None
         created = config.get("created") if isinstance(config, dict) else None
@@ -186,12 +186,12 @@ class OciRegistry:
         if answer.status != 200:
             raise problem(access, answer, "tags")
         try:
-            listed = foreign_json.read(answer.body)["tags"]
+            listed = untrusted_json.read(answer.body)["tags"]
         except (ValueError, KeyError, TypeError):
             listed = False
         if listed is not None and not isinstance(listed, list):
             message = f"{access.repository}: it answered with something that is no list of tags"
-            raise RegistryError(access.host, message, foreign_json.IN_THE_WAY)
+            raise RegistryError(access.host, message, untrusted_json.IN_THE_WAY)
         page = [name for name in listed or () if isinstance(name, str)], self._next_page(access, url, answer)
         self.session.pages.keep(key, answer.headers.get("etag"), page)
         return page
@@ -247,7 +247,7 @@ def problem(access: Access, answer: Answer, what: str) -> RegistryError:
 def _errors(answer: Answer) -> tuple[set[str], bytes]:
     """The codes and the words of an error, whole, in the protocol's form or any other."""
     try:
-        errors = [e for e in foreign_json.read(answer.body)["errors"] if isinstance(e, dict)]
+        errors = [e for e in untrusted_json.read(answer.body)["errors"] if isinstance(e, dict)]
     except (ValueError, KeyError, TypeError):
         return set(), answer.body
     words = " ".join(f"{e.get('code', '')} {e.get('message', '')}".strip() for e in errors)
@@ -274,7 +274,7 @@ def _verify(access: Access, body: bytes, name: str) -> None:
 
 def _not_a_manifest(access: Access, name: str, why: str) -> RegistryError:
     message = f"{access.repository}: the answer for {name} is no manifest: {why}"
-    return RegistryError(access.host, message, foreign_json.IN_THE_WAY)
+    return RegistryError(access.host, message, untrusted_json.IN_THE_WAY)
 
 
 def _incomplete(access: Access, page: int, why: str) -> RegistryError:

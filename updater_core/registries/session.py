@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from updater_core import protocols
 from updater_core.models import ImageRef, RegistrySettings, Secret
+from updater_core.net.url_rules import is_loopback, same_origin
 from updater_core.reference import HUB
-from updater_core.registries.auth import Access, Tokens
-from updater_core.registries.challenge import is_loopback, same_origin
+from updater_core.registries.auth.tokens import Access, Tokens
 from updater_core.registries.pull_limits import PullLimits
 from updater_core.registries.transport import Answer, Request, Transport
 from updater_core.registry_utils import Login, Logins
@@ -98,7 +98,7 @@ class Pages:
                 del self._pages[next(iter(self._pages))]
 
 
-class Passes:
+class TokenCache:
     """Tokens that say when they end, each kept until then."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Passes:
             return self._tokens.pop(key, None) is not None
 
 
-class Kept:
+class LruCache:
     """Texts that never change, by key; the oldest leave when there are too many."""
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
@@ -168,9 +168,9 @@ class Session:
     logins: Logins
     hub: HubEndpoints = DOCKER_HUB
     once: Once = field(default_factory=Once)
-    kept: Kept = field(default_factory=Kept)
+    kept: LruCache = field(default_factory=LruCache)
     pages: Pages = field(default_factory=Pages)
-    passes: Passes = field(default_factory=Passes)
+    passes: TokenCache = field(default_factory=TokenCache)
     lasting: Once = field(default_factory=Once)  # what is made once for the process: vendors' credentials, clients
     limits: PullLimits = field(default_factory=PullLimits)
 

@@ -1,4 +1,4 @@
-"""Patience with a registry's host: rests, retries, at most eight exchanges at a time, redirects that are judged.
+"""MatchBudget with a registry's host: rests, retries, at most eight exchanges at a time, redirects that are judged.
 
 Rests are per host and shared by all: one 429 stops every question to that host. So does a host that does not answer,
 for the rest of the cycle; in the next ones a single question goes ahead of the others until one is answered.
@@ -17,8 +17,7 @@ from urllib.parse import urljoin
 
 from updater_core import protocols
 from updater_core.errors import RateLimited, RegistryError
-from updater_core.registries.challenge import redirect_problem, same_origin
-from updater_core.registries.http import (
+from updater_core.net.http import (
     ERROR_BYTES,
     MOST_AT_ONCE,
     REDIRECTS,
@@ -29,6 +28,7 @@ from updater_core.registries.http import (
     Limits,
     Request,
 )
+from updater_core.net.url_rules import redirect_problem, same_origin
 
 __all__ = ["ERROR_BYTES", "Answer", "Limits", "OnRequest", "Request", "Transport", "retry_after"]
 

@@ -1,0 +1,159 @@
+"""The architecture: who imports whom, what is pure, what is loaded when, how large things are."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import updater_core
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE, ENTRY_POINT = ROOT / "updater_core", ROOT / "docker_updater.py"
+SOURCES = {
+    **{".".join(p.relative_to(CORE).with_suffix("").parts).removesuffix(".__init__"): p for p in CORE.rglob("*.py")},
+    "docker_updater": ENTRY_POINT,
+}
+del SOURCES["__init__"]  # the docstring with the layers, and the version
+MODULES = sorted(SOURCES)
+IMPURE = {"os", "sys", "time", "io", "random", "requests", "docker", "subprocess", "socket", "shutil", "logging"}
+LAZY = ("boto3", "botocore", "google.auth", "rich", "prometheus_client", "regex")
+MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_A_FILE, MOST_MODULES_OF_A_FOLDER = 40, 400, 14
+LONGEST_IMPORT_CHAIN = 15
+LONGER = {"models": 700}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
+NOT_YET_DOWN = {("deploy", "targets")}  # ends with the seam for deploy targets
+PURE = ("policy", "composefile", "models", "errors", "semver_utils", "config")
+
+
+def layers() -> list[list[str]]:
+    """The packages and modules of each layer, lowest first, as the package's docstring lists them."""
+    numbered = re.split(r"\n\d\. ", updater_core.__doc__ or "")[1:]
+    return [re.findall(r"`(\w+)`", text.partition(":")[2]) for text in numbered]
+
+
+def package_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+ORDER = {package: place for place, package in enumerate(itertools.chain(*layers()))}
+
+
+def tree(module: str) -> ast.Module:
+    return ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+
+
+def imported(module: str) -> Iterator[str]:
+    """Every name that a module imports anywhere in it, also inside functions: `os.path`, `updater_core.files`."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_modules(module: str) -> set[str]:
+    """The modules of ours that a module imports: the longest name that is one, so no package for a module in it."""
+    found = set()
+    for name in imported(module):
+        if name.partition(".")[0] in ("updater_core", "docker_updater"):
+            parts = name.removeprefix("updater_core.").split(".")
+            tails = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+            found |= set(itertools.islice((tail for tail in tails if tail in SOURCES), 1))
+    return found - {module}
+
+
+def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    yield from (n for n in ast.walk(tree(module)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_every_package_is_listed_once_and_every_listed_one_exists() -> None:
+    listed = list(itertools.chain(*layers()))
+    assert sorted(listed) == sorted({package_of(module) for module in MODULES})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    own = package_of(module)
+    upward = {
+        other
+        for other in own_modules(module)
+        if ORDER[package_of(other)] > ORDER[own] and (own, package_of(other)) not in NOT_YET_DOWN
+    }
+    assert not upward, f"{module} is below what it imports"
+
+
+def test_no_folder_holds_too_many_modules() -> None:
+    folders = Counter(path.parent for path in CORE.rglob("*.py"))
+    assert not {folder: count for folder, count in folders.items() if count > MOST_MODULES_OF_A_FOLDER}
+
+
+def test_import_chains_are_short() -> None:
+    @functools.cache
+    def depth(module: str) -> int:
+        return 1 + max((depth(other) for other in own_modules(module)), default=0)
+
+    longest = max(MODULES, key=depth)
+    assert depth(longest) <= LONGEST_IMPORT_CHAIN, f"{longest} stands on {depth(longest)} levels"
+
+
+def test_imports_run_in_no_circle() -> None:
+    try:
+        TopologicalSorter({module: own_modules(module) for module in MODULES}).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports go round: {' -> '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if package_of(m) in PURE])
+def test_pure_modules_import_nothing_that_acts(module: str) -> None:
+    assert not IMPURE & {name.partition(".")[0] for name in imported(module)}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith(("deploy.", "targets."))])
+def test_a_deployment_knows_no_vendor(module: str) -> None:
+    vendors = {"docker_utils", "compose_utils", "registry_utils", "registries", "notifiers", "metrics_utils"}
+    assert not vendors & {other.partition(".")[0] for other in own_modules(module)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_has_a_name_that_says_nothing(module: str) -> None:
+    assert not re.search(r"helper|common|manager|misc|utilities", module)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_function_is_longer_than_a_screen(module: str) -> None:
+    sizes = {f.name: (f.end_lineno or f.lineno) - f.lineno + 1 for f in functions(module)}
+    assert not {name: lines for name, lines in sizes.items() if lines > MOST_LINES_OF_A_FUNCTION}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_file_has_grown_too_long(module: str) -> None:
+    lines = len(SOURCES[module].read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGER.get(module, MOST_LINES_OF_A_FILE), f"{module} has {lines} lines: take a subject out of it"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_what_it_is(module: str) -> None:
+    assert ast.get_docstring(tree(module))
+
+
+def test_what_is_rarely_needed_is_imported_when_it_is_needed() -> None:
+    code = f"import docker_updater, sys; print([name for name in {LAZY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.xdist_group("of one")
+def test_tests_of_one_group_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    """xdist marks the group in the name; tests that share a machine's one installer or engine rely on it."""
+    if request.config.getoption("loadgroup", default=False):
+        assert request.node.nodeid.endswith("@of one")

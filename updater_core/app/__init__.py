@@ -1,0 +1,1 @@
+"""The program: context and wiring, evaluation, cycle, daemon, operator requests, self-check."""

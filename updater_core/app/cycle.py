@@ -1,0 +1,356 @@
+"""One pass over all services: recover, check, apply, record, tell. One service's trouble never stops the others.
+
+Checking is for all services at once; acting is for one service at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from updater_core import state_utils
+from updater_core.app.context import (
+    LOG,
+    AppContext,
+    backup_dir,
+    bug,
+    deliver,
+    project_lock,
+    queue,
+    registry_settings,
+    save,
+    tools,
+)
+from updater_core.app.evaluate import Checked, check_all, look_all, permitted, record_check
+from updater_core.deploy import journal, transaction
+from updater_core.errors import EngineUnavailable, LockHeld, StateError, UpdaterError
+from updater_core.logging_utils import LogEvent, log_event
+from updater_core.metrics_utils import Metrics
+from updater_core.models import (
+    Committed,
+    Event,
+    Hold,
+    NotStarted,
+    Outcome,
+    Plan,
+    Project,
+    Reason,
+    RollbackFailed,
+    RolledBack,
+    ServiceConfig,
+    Step,
+    Superseded,
+)
+from updater_core.notifiers import events
+from updater_core.state import outcomes as state_outcomes
+from updater_core.state import records
+from updater_core.state.records import State, Status
+from updater_core.targets.compose import planner
+from updater_core.targets.compose.observe import ObservedService
+from updater_core.targets.compose.planner import UpdateRequest
+
+_LOST = {Status.UNKNOWN, Status.FAILED, Status.ROLLBACK_FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a cycle came to. `troubled` names the services that failed, were rolled back or are unknown."""
+
+    checked: tuple[Checked, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    troubled: frozenset[str] = frozenset()
+    is_engine_down: bool = False
+
+
+def run(context: AppContext, only: str | None = None) -> Report:
+    """One cycle over every enabled service, or over the one that is named; a line in the log on what it came to."""
+    started = context.clock.monotonic()
+    result = _pass(context, only)
+    seconds = context.clock.monotonic() - started
+    context.metrics.cycle_ended(context.clock.now(), seconds)
+    counts = f"{len(result.checked)} checked, {sum(isinstance(o, Committed) for o in result.outcomes)} updated"
+    trouble = f", needs a look: {', '.join(sorted(result.troubled))}" if result.troubled else ", all well"
+    text = f"{counts}{trouble} ({seconds:.1f} s)"
+    log_event(
+        LOG, logging.INFO, LogEvent.CYCLE_ENDED, text, checked=len(result.checked), duration_seconds=round(seconds, 2)
+    )
+    return result
+
+
+def _pass(context: AppContext, only: str | None) -> Report:
+    recovered = recover_open(context)
+    checked = check_all(context, only)
+    outcomes: list[Outcome] = list(recovered)
+    for one in checked:
+        outcome = _act(context, one)
+        if outcome is not None:
+            outcomes.append(outcome)
+        _tell_turn(context, one.service.name)
+    save(context)
+    deliver(context)
+    return _report(context, checked, outcomes)
+
+
+# ------------------------------------------------------------------------------------------------------------- act
+
+
+def planned(context: AppContext, one: Checked) -> Plan | Hold:
+    """The plan for a service that was checked, or why there is none. Changes nothing."""
+    decision = permitted(context, one)
+    if isinstance(decision, Hold) or one.observed is None:
+        return decision if isinstance(decision, Hold) else Hold(Reason.INTERNAL_ERROR, "nothing was observed")
+    rest = context.registries.pull_rest(one.observed.current, one.service.registry)
+    if rest is not None and rest > context.clock.now():
+        detail = f"the pull limit of {one.observed.current.domain} is used up until {rest:%Y-%m-%d %H:%M} UTC"
+        return Hold(Reason.PULL_LIMIT, detail, "log in for a higher limit, or wait", decision.target, until=rest)
+    request = UpdateRequest(decision.target, decision.detail, _kept_images(context.state, one.service.name))
+    return plan_for(context, one.service, one.observed, request)
+
+
+def plan_for(
+    context: AppContext, service: ServiceConfig, observed: ObservedService, request: UpdateRequest
+) -> Plan | Hold:
+    """A plan, unless an earlier update of the service is not ended yet: its way back must not meet a newer one."""
+    if any(
+        _name_in(entry) == service.name and transaction.is_in_the_middle(entry) for entry in context.journal.read_all()
+    ):
+        detail = f"an interrupted update of {service.name} is not ended yet"
+        return Hold(Reason.BUSY, detail, "nothing to do: it is ended first, see the log", available=request.target)
+    try:
+        return planner.make(service, observed, request, context.engine, context.compose)
+    except EngineUnavailable as error:
+        return Hold(Reason.ENGINE_ERROR, str(error), error.remedy, available=request.target)
+    except UpdaterError as error:
+        return Hold(Reason.COMPOSE_ERROR, str(error), error.remedy, available=request.target)
+
+
+def _act(context: AppContext, one: Checked) -> Outcome | None:
+    """Update one service if it may be; a failure of any kind stays its own."""
+    if isinstance(one.decision, Hold) or one.observed is None:
+        _announce(context, one)
+        return None
+    try:
+        found = _acted(context, one.observed.project, one)
+    except UpdaterError as error:
+        found = Hold(_reason_not_begun(error), str(error), error.remedy, available=one.decision.target)
+    except Exception as error:
+        found = bug(one.service.name, error)
+    if isinstance(found, Hold):
+        one = replace(one, decision=found)
+        record_check(context, one)
+        _announce(context, one)
+        return None
+    return found
+
+
+def _acted(context: AppContext, project: Project, one: Checked) -> Outcome | Hold:
+    if context.clock.wait(0):
+        return Hold(Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again")
+    with project_lock(context, project):
+        observed = _standing_now(context, one)
+        if isinstance(observed, Hold):
+            return observed
+        found = planned(context, replace(one, observed=observed))
+        return found if isinstance(found, Hold) else carry_out(context, found)
+
+
+def _standing_now(context: AppContext, one: Checked) -> ObservedService | Hold:
+    """The service once more, now that it is its turn: an update before it may have changed the same file. Where the
+    file names another image by now, the owner was at work, and the choice is made anew in the next cycle."""
+    _, observed = look_all(context, [one.service])[0]
+    if isinstance(observed, Hold) or one.observed is None or observed.current == one.observed.current:
+        return observed
+    return Hold(Reason.CHANGED_ON_DISK, f"the file names {observed.current.text} by now", "nothing to do")
+
+
+def _reason_not_begun(error: UpdaterError) -> Reason:
+    if isinstance(error, LockHeld):
+        return Reason.BUSY
+    return Reason.STATE_ERROR if isinstance(error, StateError) else Reason.ENGINE_ERROR
+
+
+def _announce(context: AppContext, one: Checked) -> None:
+    """Tell of each image that waits, once."""
+    name, hold = one.service.name, one.decision
+    known = records.service_of(context.state, name)
+    if not isinstance(hold, Hold) or hold.available is None or known.announced == hold.available.text:
+        return
+    event = events.available_event(name, known, hold, _moment(context))
+    if event and events.is_wanted(event, context.config.settings.notify_events) and _queued(context, event):
+        context.state = records.announce(context.state, name)
+
+
+def _tell_turn(context: AppContext, name: str) -> bool:
+    """Tell of a trouble that has begun, or of the end of all; whether there is something to save: what was told."""
+    known = records.service_of(context.state, name)
+    turn = events.turn_of(known, context.clock.now())
+    is_news = turn.open_incidents != known.troubles
+    if is_news and _queued(context, events.turn_event(name, known, turn, _moment(context))):
+        context.state = records.with_service(context.state, name, replace(known, troubles=turn.open_incidents))
+        return True
+    return False
+
+
+def _moment(context: AppContext) -> events.Moment:
+    return events.Moment(socket.gethostname(), context.clock.now())
+
+
+def carry_out(context: AppContext, found: Plan) -> Outcome:
+    """Apply a plan and put its outcome on record. StateError where the state cannot be saved before: then nothing is
+    begun, for what cannot be remembered must not be done."""
+    started = context.clock.now()
+    state_utils.save(
+        context.state, context.state_path, context.config.settings.state_backups, backup_dir(context), started
+    )
+    log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, planner.describe(found), service=found.name, **_way(found))
+    outcome = transaction.apply(found, tools(context, found.name))
+    if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.PULL_LIMIT:
+        settings = registry_settings(context, found)
+        if settings is not None:
+            context.registries.pull_refused(found.target, settings)
+    record(context, outcome, started)
+    _measure(context, outcome)
+    return outcome
+
+
+def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
+    """Remember an outcome, queue its news, close its journal: in this order, so that a crash between two of them
+    repeats the later ones and loses nothing."""
+    now = context.clock.now()
+    before = context.state
+    context.state = state_outcomes.record_outcome(before, outcome, started, now, context.steps.taken(now))
+    if context.state is not before:
+        _log_outcome(outcome, (now - started).total_seconds())
+        _count(context.metrics, outcome)
+    event = events.event_of(outcome, socket.gethostname(), started, now)
+    if not (save(context) and _queued(context, event)):
+        return
+    if _tell_turn(context, outcome.plan.name):
+        save(context)
+    context.journal.close(outcome.plan.id)
+
+
+def _queued(context: AppContext, event: Event | None) -> bool:
+    """Whether the news is in every outbox; where it is not, it is not remembered as told, a journal stays open, and
+    the next cycle tries again."""
+    try:
+        if event is not None:
+            queue(context, event)
+    except StateError as error:
+        log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"an event is to be told later: {error}")
+        return False
+    return True
+
+
+def recover_open(context: AppContext) -> tuple[Outcome, ...]:
+    """End everything that a former run left in the middle."""
+    outcomes: list[Outcome] = []
+    for entry in context.journal.read_all():
+        if "damaged" in entry:
+            text = f"the journal {entry['damaged']} cannot be read; look at the service it was for, then remove it"
+            log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text)
+            continue
+        outcome = _recover_one(context, entry)
+        if outcome is not None:
+            outcomes.append(outcome)
+    return tuple(outcomes)
+
+
+def _name_in(entry: Mapping[str, Any]) -> object:
+    found = entry.get("plan")
+    return found.get("name") if isinstance(found, Mapping) else None
+
+
+def _recover_one(context: AppContext, entry: Mapping[str, Any]) -> Outcome | None:
+    try:
+        interrupted = journal.plan_from_dict(entry["plan"])
+    except (UpdaterError, KeyError, TypeError, ValueError) as error:
+        text = f"the open journal {entry['id']} is not of this version ({error}); look at the service, then remove it"
+        log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=str(_name_in(entry) or ""))
+        return None
+    started = context.clock.now()
+    text = f"an update was interrupted ({entry['phase']}): {planner.describe(interrupted)}"
+    log_event(LOG, logging.WARNING, LogEvent.RECOVERED, text, service=interrupted.name, **_way(interrupted))
+    try:
+        with project_lock(context, interrupted.project):
+            outcome = transaction.recover(entry, tools(context, interrupted.name))
+            record(context, outcome, started)
+            return outcome
+    except UpdaterError as error:
+        text = f"the interrupted update cannot be ended now: {error}; tried again in the next cycle"
+        log_event(LOG, logging.ERROR, LogEvent.ENGINE_UNAVAILABLE, text, service=interrupted.name)
+    except Exception as error:
+        bug(interrupted.name, error)
+    return None
+
+
+def _kept_images(state: State, name: str) -> tuple[str, ...]:
+    return tuple(generation.image_id for generation in records.service_of(state, name).generations)
+
+
+# ----------------------------------------------------------------------------------------------------- small matters
+
+
+def _log_outcome(outcome: Outcome, seconds: float) -> None:
+    event, level = _NEWS[type(outcome)]
+    fields: dict[str, object] = {**_way(outcome.plan), "duration_seconds": round(seconds, 1)}
+    if not isinstance(outcome, Committed):
+        fields["reason"] = outcome.cause.reason.value
+    log_event(LOG, level, event, transaction.describe(outcome), service=outcome.plan.name, **fields)
+
+
+def _way(found: Plan) -> Mapping[str, str]:
+    return {"from": found.moves[0].old_reference, "to": found.target.text}
+
+
+_NEWS: Mapping[type, tuple[LogEvent, int]] = {
+    Committed: (LogEvent.UPDATED, logging.INFO),
+    NotStarted: (LogEvent.NOT_STARTED, logging.WARNING),
+    RolledBack: (LogEvent.ROLLED_BACK, logging.WARNING),
+    RollbackFailed: (LogEvent.ROLLBACK_FAILED, logging.ERROR),
+    Superseded: (LogEvent.TAKEN_OVER, logging.WARNING),
+}
+
+
+def _count(metrics: Metrics, outcome: Outcome) -> None:
+    name = outcome.plan.name
+    match outcome:
+        case Committed():
+            metrics.updated(name)
+        case RolledBack(cause=cause):
+            metrics.rolled_back(name, cause.reason.value)
+        case NotStarted(cause=cause) | RollbackFailed(cause=cause):
+            metrics.failed(name, cause.step.value)
+
+
+def _measure(context: AppContext, outcome: Outcome) -> None:
+    """How long the update took, and its gate where it came to one. What a former run began is not measured."""
+    change = records.service_of(context.state, outcome.plan.name).changes[0]
+    context.metrics.update_ended(change.outcome, change.duration_seconds)
+    step = Step.COMMIT if isinstance(outcome, Committed) else outcome.cause.step
+    if step in (Step.GATE, Step.VERIFY, Step.COMMIT):
+        context.metrics.gate_ended("failed" if step is Step.GATE else "proven", context.steps.gate_seconds(change.at))
+
+
+def _report(context: AppContext, checked: Sequence[Checked], outcomes: Sequence[Outcome]) -> Report:
+    failed = {outcome.plan.name for outcome in outcomes if not isinstance(outcome, Committed | Superseded)}
+    lost = {one.service.name for one in checked if records.service_of(context.state, one.service.name).status in _LOST}
+    is_down = any(isinstance(o.decision, Hold) and o.decision.reason is Reason.ENGINE_ERROR for o in checked)
+    context.metrics.show(context.state.services)
+    context.metrics.open_journal(len(context.journal.read_all()))
+    with suppress(StateError):  # said by `deliver` already
+        context.metrics.outbox_pending(sum(box.pending() for box in context.outboxes.values()))
+    return Report(tuple(checked), tuple(outcomes), frozenset(failed | lost), is_down and not _answers(context))
+
+
+def _answers(context: AppContext) -> bool:
+    try:
+        context.engine.version()
+    except UpdaterError:
+        return False
+    return True

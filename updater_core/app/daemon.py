@@ -1,0 +1,127 @@
+"""The daemon: cycle after cycle until it is told to stop, and between them what signals and owners ask for."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from updater_core import __version__, logging_utils
+from updater_core.app import cycle, requests
+from updater_core.app.context import LOG, AppContext, deliver
+from updater_core.app.publisher import Watch
+from updater_core.app.wiring import load_config, rewire
+from updater_core.errors import ConfigError, StateError
+from updater_core.host import malloc
+from updater_core.host.clock import SystemClock
+from updater_core.logging_utils import LogEvent, log_event
+from updater_core.models import Config, Settings
+
+_JITTER = 0.1  # of the interval, either way: many hosts must not ask a registry in the same second
+_LONGEST_IDLE_SECONDS = 3600.0
+_SOON_SECONDS = 30.0  # after an engine that does not answer, or an update that could not be ended
+
+
+def serve(context: AppContext, clock: SystemClock, environment: Mapping[str, str], only: str | None = None) -> None:
+    """Run cycles, of service `only` or of all, until a signal ends them. `environment`: what a reload starts from."""
+    watch = Watch(context)
+    watch.open()
+    clock.manager.allow(_further_silence_seconds(context.config))
+    clock.manager.ready()
+    text = f"docker-updater {__version__}: {len(context.config.services)} services"
+    log_event(LOG, logging.INFO, LogEvent.STARTED, text)
+    while not clock.stop.is_set():
+        rest_seconds = _watched_cycle(context, clock, watch, only)
+        _rest(context, clock, rest_seconds)
+        if clock.reload:
+            _reload(context, clock, watch, environment)
+        requests.take_requests(context)
+    watch.close()
+    log_event(LOG, logging.INFO, LogEvent.STOPPED, "stopped as asked")
+
+
+def _watched_cycle(context: AppContext, clock: SystemClock, watch: Watch, only: str | None) -> float:
+    """One cycle, seen by the service manager and the status page; how long to rest after it."""
+    clock.manager.status(f"checking {sum(s.enabled for s in context.config.services)} services")
+    watch.cycle_begins()
+    begun = context.clock.now()
+    result = cycle.run(context, only)
+    malloc.give_back()
+    watch.cycle_ended(is_engine_down=result.is_engine_down)
+    rest_seconds = pause_seconds(context, result, begun)
+    watch.rests(rest_seconds)
+    clock.manager.status(_standing(context, result, rest_seconds))
+    return rest_seconds
+
+
+def _standing(context: AppContext, result: cycle.Report, pause_seconds: float) -> str:
+    """One line for `systemctl status`."""
+    trouble = f"needs a look: {', '.join(sorted(result.troubled))}" if result.troubled else "all well"
+    following = (context.clock.now() + timedelta(seconds=pause_seconds)).astimezone()
+    return f"{len(result.checked)} services checked, {trouble}; next check {following:%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _further_silence_seconds(config: Config) -> float:
+    """How much longer than usual the longest silent step may take: a Compose command. The unit's WatchdogSec covers
+    what is usual; a container that takes minutes to stop needs a higher one there."""
+    return max(config.settings.compose_timeout_seconds - Settings().compose_timeout_seconds, 0.0)
+
+
+def pause_seconds(context: AppContext, result: cycle.Report, begun: datetime) -> float:
+    """Until the next cycle: the interval with some jitter, sooner where something must be ended or a window opens. One
+    that was open when the cycle had `begun` had its chance, even if the registry gave no answer."""
+    interval = context.config.settings.check_interval_seconds
+    pauses = [interval * random.uniform(1 - _JITTER, 1 + _JITTER)]  # noqa: S311 - not a secret
+    if result.is_engine_down or context.journal.read_all():
+        pauses.append(_SOON_SECONDS)
+    now = context.clock.now()
+    waiting = [context.state.services.get(s.name) for s in context.config.services if s.enabled]
+    pauses += [(s.opens_at - now).total_seconds() for s in waiting if s and s.opens_at and s.opens_at > begun]
+    return max(min(pauses), 1.0)
+
+
+def _rest(context: AppContext, clock: SystemClock, seconds: float) -> None:
+    """Until the next cycle or a signal; only news that could not be delivered is tried again meanwhile."""
+    end = clock.monotonic() + seconds
+    while (left := end - clock.monotonic()) > 0 and not clock.idle(min(left, _until_delivery_seconds(context))):
+        if left > 1.0:
+            deliver(context)
+
+
+def _until_delivery_seconds(context: AppContext) -> float:
+    with suppress(StateError):  # said by `deliver` already
+        waits = [
+            (due - context.clock.now()).total_seconds() for b in context.outboxes.values() if (due := b.next_try())
+        ]
+        return max(min(waits, default=_LONGEST_IDLE_SECONDS), 1.0)
+    return _LONGEST_IDLE_SECONDS
+
+
+def _reload(context: AppContext, clock: SystemClock, watch: Watch, environment: Mapping[str, str]) -> None:
+    """Take a changed configuration over; a bad one is reported and the old one kept. The state's place stays."""
+    clock.reload = False
+    clock.manager.reloading(clock.monotonic())
+    try:
+        config = load_config(environment)
+    except ConfigError as error:
+        text = "the changed configuration is not taken over, the old one stays: " + "; ".join(error.problems)
+        log_event(LOG, logging.ERROR, LogEvent.CONFIG_REFUSED, text)
+    else:
+        _take_over(context, config, clock)
+        watch.open()
+    clock.manager.allow(_further_silence_seconds(context.config))
+    clock.manager.ready()
+
+
+def _take_over(context: AppContext, config: Config, clock: SystemClock) -> None:
+    for note in logging_utils.set_up(config.settings, sys.stderr):
+        LOG.warning(note)
+    wanted = config.settings.state_file
+    if wanted != context.config.settings.state_file:
+        text = f"STATE_FILE changed: restart the updater to move from {context.state_path} to {wanted}"
+        log_event(LOG, logging.WARNING, LogEvent.CONFIG_LOADED, text)
+    rewire(context, config, clock)
+    log_event(LOG, logging.INFO, LogEvent.CONFIG_LOADED, f"{config.path}: {len(config.services)} services")

@@ -1,0 +1,114 @@
+"""What the outside may see of a running daemon: its pulse, put together with the context for the status server.
+
+The main thread replaces the pulse as it goes on, as it does with the state; the server's threads only read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from dataclasses import replace
+from datetime import timedelta
+from http import HTTPStatus
+
+from updater_core import __version__, logging_utils
+from updater_core.app.context import LOG, AppContext
+from updater_core.app.wiring import address_of
+from updater_core.errors import UpdaterError
+from updater_core.logging_utils import LogEvent, log_event
+from updater_core.status import page
+from updater_core.status.facts import health_of, view_of
+from updater_core.status.server import Page, Pages, StatusServer
+from updater_core.status.view import Facts, Pulse, Quota, View
+
+
+class Watch:
+    """The daemon as others see it. Without METRICS_PORT nothing listens, and this only keeps the time."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._pulse = Pulse(context.clock.now())
+        self._server: StatusServer | None = None
+        self._address: tuple[str, int | None] = ("", None)
+
+    def open(self) -> None:
+        """Listen where the configuration says; may be called again when that has changed. An address that cannot be
+        taken is said, and the updater goes on without."""
+        self._context.metrics.interval(self._context.config.settings.check_interval_seconds)
+        address = address_of(self._context.config)
+        if self._server is not None and address == self._address:
+            return
+        self.close()
+        self._address = address
+        host, port = address
+        if port is None:
+            return
+        try:
+            self._server = StatusServer(host, port, Pages(self._metrics, self._html, self._json, self._health))
+        except UpdaterError as error:
+            log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, f"{error} ({error.remedy})")
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.close()
+        self._server = None
+
+    def cycle_begins(self) -> None:
+        self._pulse = replace(self._pulse, cycle_begun=self._context.clock.now(), next_cycle=None)
+
+    def cycle_ended(self, *, is_engine_down: bool) -> None:
+        """A cycle is over: keep when and how long, and what it left to do."""
+        context, now = self._context, self._context.clock.now()
+        open_updates = pending = 0
+        with contextlib.suppress(UpdaterError):  # of the disk: it is said where it matters
+            open_updates = len(context.journal.read_all())
+            pending = sum(box.pending() for box in context.outboxes.values())
+        limits = context.registries.limits()
+        context.metrics.show_limits({host: (limit.remaining, limit.limit) for host, limit in limits.items()})
+        self._pulse = replace(
+            self._pulse,
+            cycle_begun=None,
+            cycle_ended=now,
+            cycle_seconds=(now - (self._pulse.cycle_begun or now)).total_seconds(),
+            is_engine_down=is_engine_down,
+            open_updates=open_updates,
+            pending_messages=pending,
+        )
+
+    def rests(self, seconds: float) -> None:
+        """The next cycle comes in so many seconds, unless somebody wants it sooner."""
+        self._pulse = replace(self._pulse, next_cycle=self._context.clock.now() + timedelta(seconds=seconds))
+
+    def facts(self) -> Facts:
+        """Everything as it is now. From any thread."""
+        context = self._context
+        limits = context.registries.limits()
+        return Facts(
+            now=context.clock.now(),
+            host=socket.gethostname(),
+            version=__version__,
+            config=context.config,
+            state=context.state,
+            pulse=self._pulse,
+            at_hand=context.steps.at_hand,
+            quotas={h: Quota(q.limit, q.remaining, q.window_seconds, q.seen_at) for h, q in limits.items()},
+            clean=logging_utils.redact,
+        )
+
+    def view(self) -> View:
+        return view_of(self.facts())
+
+    def _metrics(self, accept: str) -> Page:
+        return Page(*self._context.metrics.exposition(accept))
+
+    def _html(self, is_refreshing: bool) -> Page:
+        return Page(page.status_html(self.view(), is_refreshing=is_refreshing), "text/html; charset=utf-8")
+
+    def _json(self) -> Page:
+        return Page(page.status_json(self.view()), "application/json")
+
+    def _health(self) -> Page:
+        is_well, why = health_of(self.facts())
+        return Page(f"{why}\n", status=HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE)

@@ -1,0 +1,84 @@
+"""What an owner asks for, at the command line or of a daemon that runs: lift a quarantine, go back one image."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from updater_core import reference
+from updater_core.app import cycle, request_queue
+from updater_core.app.context import LOG, AppContext, deliver, project_lock, save
+from updater_core.app.evaluate import look_all
+from updater_core.errors import UpdaterError
+from updater_core.logging_utils import LogEvent, log_event
+from updater_core.models import Committed, Hold, Outcome, Reason, ServiceConfig, retry_command
+from updater_core.state import observed_tags, outcomes, records
+from updater_core.targets.compose.planner import UpdateRequest
+
+RETRY, ROLLBACK = "retry", "rollback"
+
+
+def carry_out(context: AppContext, service: ServiceConfig, kind: str) -> bool:
+    """Do what is asked, `RETRY` or `ROLLBACK`, and say how it ended; whether it was done."""
+    if kind == RETRY:
+        return _retry(context, service)
+    outcome = roll_back(context, service)
+    deliver(context)
+    if isinstance(outcome, Hold):
+        text = f"{outcome.reason}: {outcome.detail} ({outcome.remedy})"
+        log_event(LOG, logging.WARNING, LogEvent.HELD, text, service=service.name)
+    return isinstance(outcome, Committed)
+
+
+def roll_back(context: AppContext, service: ServiceConfig) -> Outcome | Hold:
+    """Go back to the image before the current one, and stay there until a newer one than the one left appears."""
+    cycle.recover_open(context)
+    context.state = observed_tags.follow_names(context.state, context.config.services)
+    generations = records.service_of(context.state, service.name).generations
+    if len(generations) < 2:
+        return Hold(Reason.NO_CANDIDATE, f"no earlier image of {service.name} is remembered", "set its tag in the file")
+    previous = generations[1]
+    _, observed = look_all(context, [service])[0]
+    if isinstance(observed, Hold):
+        return observed
+    earlier = reference.with_default_tag(reference.parse(previous.reference))
+    target = replace(earlier, name=observed.current.name, digest=previous.digest)
+    request = UpdateRequest(target, "asked for by the owner", image_id=previous.image_id, kind=outcomes.OWNER_ROLLBACK)
+    with project_lock(context, observed.project):
+        found = cycle.plan_for(context, service, observed, request)
+        return found if isinstance(found, Hold) else cycle.carry_out(context, found)
+
+
+def take_requests(context: AppContext) -> None:
+    """Carry out what was left for the daemon; a request that fails, is old, or names nobody is said and stops no
+    other."""
+    for request in request_queue.take(context.folder / request_queue.FOLDER):
+        service = next((s for s in context.config.services if s.name == request.service), None)
+        if service is None or request.is_old(context.clock.now()):
+            _drop(request, is_known=service is not None)
+            continue
+        try:
+            carry_out(context, service, request.kind)
+        except UpdaterError as error:
+            text = f"{request.kind} could not be carried out: {error} ({error.remedy})"
+            log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=service.name)
+
+
+def _drop(request: request_queue.Request, *, is_known: bool) -> None:
+    why = "more than 24 hours ago" if is_known else "of a service that is not configured"
+    text = f"--{request.kind} {request.service} of {request.at:%Y-%m-%d %H:%M} UTC is dropped: it was asked {why}"
+    remedy = "if you still want it, ask again" if is_known else "write the name as in the configuration"
+    log_event(LOG, logging.WARNING, LogEvent.REQUEST_DROPPED, f"{text} ({remedy})", service=request.service)
+
+
+def _retry(context: AppContext, service: ServiceConfig) -> bool:
+    context.state = observed_tags.follow_names(context.state, context.config.services)
+    context.state = outcomes.lift_quarantine(context.state, service.name)
+    save(context)
+    left = records.service_of(context.state, service.name).quarantine
+    text = "nothing is quarantined any more, the next cycle tries again"
+    if left:
+        once_more = f"until {retry_command(service.name)} is run once more"
+        text = f"it is looked after again; {left[0].reference} stays in quarantine {once_more}"
+    log_event(LOG, logging.INFO, LogEvent.QUARANTINE_LIFTED, text, service=service.name)
+    return True

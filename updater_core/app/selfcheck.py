@@ -1,0 +1,133 @@
+"""The environment check behind `--test`: one line for everything an update needs, with what to do about it.
+
+Reads and asks only; it writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from updater_core.app.context import AppContext
+from updater_core.errors import UpdaterError
+from updater_core.host import files
+from updater_core.models import Hold, ImageRef, Reason, ServiceConfig
+from updater_core.targets.compose import observe
+
+_LEAST_FREE_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    is_good: bool
+    subject: str
+    text: str
+    remedy: str = ""
+
+    def line(self) -> str:
+        """
+        >>> Finding(False, "engine", "no answer", "start it").line()
+        'FAIL  engine: no answer -> start it'
+        """
+        head = f"{'ok  ' if self.is_good else 'FAIL'}  {self.subject}: {self.text}"
+        return f"{head} -> {self.remedy}" if self.remedy and not self.is_good else head
+
+
+def examine(context: AppContext, only: str | None = None) -> Iterator[Finding]:
+    """Every finding, as soon as it is known."""
+    services = [service for service in context.config.services if service.enabled and only in (None, service.name)]
+    yield Finding(
+        True, "config", f"{context.config.path}: {len(services)} of {len(context.config.services)} services looked at"
+    )
+    yield _found("engine", lambda: f"Docker Engine {context.engine.version()} on {context.engine.platform()}")
+    yield _found("compose", lambda: f"Docker Compose {context.compose.version}")
+    for service in services:
+        yield from _compose_findings(context, service)
+    yield from _registry_findings(context, services)
+    yield from _place_findings(context)
+
+
+def _found(subject: str, ask: Callable[[], str]) -> Finding:
+    try:
+        return Finding(True, subject, ask())
+    except UpdaterError as error:
+        return Finding(False, subject, str(error), error.remedy)
+
+
+def _compose_findings(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
+    for path in service.compose_files if _needs_edit(service) else ():
+        problem = files.objection(Path(path))
+        if problem:
+            yield Finding(False, service.name, *problem)
+            return
+    try:
+        observed = observe.look(service, _roster(context), context.engine.image, context.memory)
+    except UpdaterError as error:
+        yield Finding(False, service.name, str(error), error.remedy)
+        return
+    if isinstance(observed, Hold):
+        is_choice = observed.reason in (Reason.NOT_RUNNING, Reason.LOCALLY_BUILT)
+        text = f"held, {observed.reason}: {observed.detail}" + (f" ({observed.remedy})" if is_choice else "")
+        yield Finding(is_choice, service.name, text, observed.remedy)
+        return
+    where = ", ".join(observed.project.files)
+    yield Finding(True, service.name, f"runs {observed.current.text} as project {observed.project.name} of {where}")
+    for located in observed.located:
+        if located.obstacle is not None and _needs_edit(service):
+            yield Finding(False, service.name, located.obstacle.detail, located.obstacle.remedy)
+
+
+def _roster(context: AppContext) -> observe.ContainerIndex:
+    return observe.roster(context.engine.compose_containers())
+
+
+def _needs_edit(service: ServiceConfig) -> bool:
+    policy = service.policy
+    return bool(policy.tag_pattern or policy.tag_regex or policy.semver_pattern or policy.pin_digest)
+
+
+def _registry_findings(context: AppContext, services: list[ServiceConfig]) -> Iterator[Finding]:
+    """Each repository once for each set of credentials."""
+    asked: set[object] = set()
+    for service in services:
+        question = (service.image.key, service.registry)
+        if question in asked:
+            continue
+        asked.add(question)
+        subject = f"registry {service.image.key}"
+        yield _found(subject, lambda s=service: _reached(context, s))  # type: ignore[misc]
+
+
+def _reached(context: AppContext, service: ServiceConfig) -> str:
+    return context.registries.for_service(service.image, service.registry).check(_reference(context, service))
+
+
+def _reference(context: AppContext, service: ServiceConfig) -> ImageRef:
+    """What the service's file says now: the tag in the configuration may be of long ago, and gone from the registry."""
+    try:
+        observed = observe.look(service, _roster(context), context.engine.known_image, context.memory)
+    except UpdaterError:
+        return service.image
+    return service.image if isinstance(observed, Hold) else observed.current
+
+
+def _place_findings(context: AppContext) -> Iterator[Finding]:
+    settings = context.config.settings
+    yield _writable("state", context.state_path, "fix its permissions, or set STATE_FILE")
+    yield _writable(
+        "log", Path(settings.log_file), "fix its permissions, or set LOG_FILE; until then only stderr has it"
+    )
+    yield _found("disk", lambda: f"{files.free_bytes(context.state_path) // 1_000_000} MB free at {context.folder}")
+    if files.free_bytes(context.state_path) < _LEAST_FREE_BYTES:
+        yield Finding(
+            False, "disk", "less than 1 GB is free, an image may not fit", "make room, e.g. `docker image prune`"
+        )
+
+
+def _writable(subject: str, path: Path, remedy: str) -> Finding:
+    if files.is_writable(path):
+        return Finding(True, subject, f"{path} can be written")
+    return Finding(False, subject, f"{path} cannot be written", remedy)

@@ -1,0 +1,164 @@
+"""Everything put together: the configuration read, its libraries' environment set, the context made, the lock taken."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from updater_core import config_utils, logging_utils, notifiers, state_utils
+from updater_core.app.context import LOG, AppContext
+from updater_core.compose_utils import DockerCompose
+from updater_core.deploy.journal import JournalFolder
+from updater_core.docker_utils import DockerEngine
+from updater_core.errors import ConfigError, StateError
+from updater_core.host import pull_progress
+from updater_core.host.clock import SystemClock
+from updater_core.host.locks import acquire_lock, release_lock
+from updater_core.logging_utils import LogEvent, log_event
+from updater_core.metrics_utils import Metrics
+from updater_core.models import Config, Credential, Settings
+from updater_core.protocols import Progress
+from updater_core.registries import Registries
+from updater_core.state.records import State
+
+
+def load_config(environment: Mapping[str, str]) -> Config:
+    """The configuration that CONFIG_FILE names, under `environment` and the `.env` beside the file.
+
+    What libraries read from the process (AWS, Google, proxies, the engine) is put there; `environment` is what the
+    process was born with, without such additions, so that a reload sees a changed `.env`. ConfigError with every
+    problem.
+    """
+    path = config_utils.default_config_path(environment)
+    merged = config_utils.read_environment(environment, config_utils.default_dotenv_path(path, environment))
+    path = config_utils.default_config_path(merged)
+    wanted = config_utils.vendor_environment(merged)
+    for name in config_utils.vendor_environment(os.environ).keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update(wanted)
+    config = config_utils.load(path, merged)
+    for service in config.services:
+        registry = service.registry
+        logging_utils.protect(registry.password, registry.aws_secret_access_key, registry.aws_session_token)
+    logging_utils.protect(*config.settings.notify_urls)
+    if problems := notifiers.problems(config.settings):
+        raise ConfigError(problems)
+    return config
+
+
+def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> AppContext:
+    """Everything put together. `is_reading`: nothing on the disk is touched, a damaged state stays where it is."""
+    settings = config.settings
+    path, state = _remembered(settings, clock, is_reading=is_reading)
+    metrics = Metrics(enabled=settings.metrics_port is not None and not is_reading)
+    metrics.start_from(state.counters)
+    context = AppContext(
+        config=config,
+        state=state,
+        state_path=path,
+        engine=DockerEngine(os.environ.get("DOCKER_HOST")),
+        compose=DockerCompose(os.environ, settings.compose_timeout_seconds),
+        registries=_registries(settings, clock, metrics, state),
+        journal=JournalFolder(path.parent / "journal"),
+        outboxes=notifiers.outboxes(settings, path.parent / "outbox"),
+        metrics=metrics,
+        clock=clock,
+        progress=None if is_reading else _progress(clock),
+    )
+    if not is_reading:
+        context.journal.clear_strays()
+        notifiers.drop_left(settings, path.parent / "outbox")
+        for outbox in context.outboxes.values():
+            outbox.clear_strays()
+    return context
+
+
+def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
+    """Take a changed configuration into the context of a running daemon: state, journal and what registries asked for
+    stay."""
+    settings = config.settings
+    if address_of(config) != address_of(context.config):
+        context.metrics = Metrics(enabled=settings.metrics_port is not None)
+        context.metrics.start_from(context.state.counters)
+    context.config = config
+    context.compose = DockerCompose(os.environ, settings.compose_timeout_seconds)
+    known = replace(context.state, rests=context.registries.rests(), outages=context.registries.outages())
+    context.registries = _registries(settings, clock, context.metrics, known)
+    notifiers.drop_left(settings, context.folder / "outbox")
+    context.outboxes = notifiers.outboxes(settings, context.folder / "outbox")
+
+
+def address_of(config: Config) -> tuple[str, int | None]:
+    """Where to listen; no port: nowhere."""
+    return config.settings.metrics_host, config.settings.metrics_port
+
+
+def _remembered(settings: Settings, clock: SystemClock, *, is_reading: bool) -> tuple[Path, State]:
+    """Where the state lies and what it says; what is wrong with either is said."""
+    folder = Path(settings.state_backup_dir) if settings.state_backup_dir else None
+    if is_reading:
+        with contextlib.suppress(StateError):  # said by --plan before this, and by --test in its own line
+            path, loaded = state_utils.look(Path(settings.state_file), folder)
+            return path, loaded.state
+        return Path(settings.state_file), State()
+    path, note = state_utils.resolve_state_path(Path(settings.state_file))
+    loaded = state_utils.load(path, folder, clock.now())
+    if note:
+        log_event(LOG, logging.WARNING, LogEvent.STATE_ELSEWHERE, note)
+    if loaded.problem:
+        log_event(LOG, logging.WARNING, LogEvent.STATE_RESTORED, loaded.problem)
+    return path, loaded.state
+
+
+def _progress(clock: SystemClock) -> Progress:
+    """What hears each progress message of a pull: the service manager, and the terminal where there is one."""
+    shown = pull_progress.for_stream(sys.stderr)
+
+    def hear(message: Mapping[str, Any]) -> None:
+        clock.beat()
+        if shown is not None:
+            shown(message)
+
+    return hear
+
+
+def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, known: State) -> Registries:
+    hub = None
+    if settings.docker_hub_username and settings.docker_hub_password:
+        hub = Credential(settings.docker_hub_username, settings.docker_hub_password)
+    folder = os.environ.get("DOCKER_CONFIG")
+
+    def requested(registry: str, kind: str, result: str) -> None:
+        clock.beat()
+        metrics.requested(registry, kind, result)
+
+    return Registries(
+        hub_credential=hub,
+        docker_config_dir=Path(folder) if folder else None,
+        clock=clock,
+        on_request=requested,
+        rests=known.rests,
+        outages=known.outages,
+    )
+
+
+@contextlib.contextmanager
+def only_instance(config: Config, clock: SystemClock) -> Iterator[None]:
+    """Be the only updater of this state for the length of a block. LockHeld where another one is."""
+    descriptor = acquire_lock(lock_path(config), clock=clock)
+    try:
+        yield
+    finally:
+        release_lock(descriptor)
+
+
+def lock_path(config: Config) -> Path:
+    """The file that the updater of this state holds locked, with its process id in it."""
+    path, _ = state_utils.resolve_state_path(Path(config.settings.state_file))
+    return path.with_name(f"{path.name}.lock")

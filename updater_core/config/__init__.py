@@ -1,0 +1,1 @@
+"""Every option once, and what is wrong with a value."""

@@ -1,0 +1,1 @@
+"""The journaled transaction, its journal, failure causes, health verdicts."""

@@ -1,0 +1,78 @@
+"""Why an update failed, as a value: from an error and the step it met to a stable reason. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from updater_core.errors import (
+    ChangedOnDisk,
+    ComposeError,
+    EngineError,
+    GateFailed,
+    RegistryError,
+    UpdaterError,
+)
+from updater_core.models import Cause, Reason, Step, retry_command
+
+_HOSTS_FAULT = re.compile(
+    r"port is already allocated|address already in use|no space left|cannot connect to the docker daemon"
+    r"|did not end within|is the docker daemon running|pool overlaps|no such network|network .* not found"
+    r"|is already in use by container|no such container|failed to mount|could not select device driver"
+    r"|dependency failed to start|ended with (?:-9|137):",
+    re.IGNORECASE,
+)
+_TOO_MANY = re.compile(r"toomanyrequests|too many requests|rate limit", re.IGNORECASE)
+_RELEASE_AT_FAULT = {
+    Reason.PLATFORM_MISSING,
+    Reason.UP_FAILED,
+    Reason.UNHEALTHY,
+    Reason.EXITED,
+    Reason.RESTARTING,
+    Reason.GATE_TIMEOUT,
+    Reason.DIGEST_MISMATCH,
+}
+
+
+_NEXT_TIME = "nothing to do: it is tried again after a pause"
+_NEXT_RELEASE = "a newer release is taken by itself; see the log of this one, or try it again: {retry}"
+_REMEDIES = {
+    Reason.PULL_FAILED: f"{_NEXT_TIME}; if it stays so, see what `docker pull` says on this host",
+    Reason.PULL_LIMIT: f"{_NEXT_TIME}; log in to the registry for a higher limit",
+    Reason.ENGINE_ERROR: f"{_NEXT_TIME}; if it stays so, see the engine's own log",
+    Reason.COMPOSE_ERROR: f"{_NEXT_TIME}; if it stays so, see what `docker compose up -d` says",
+    Reason.NOT_RUNNING: f"{_NEXT_TIME}; let nobody stop or remove its containers meanwhile",
+    Reason.STATE_ERROR: f"{_NEXT_TIME}; see that the places it names can be written",
+    **dict.fromkeys(_RELEASE_AT_FAULT, _NEXT_RELEASE),
+}
+
+
+def cause_of(error: Exception, step: Step, service: str) -> Cause:
+    """The error of a service's update as a value: its step, a stable reason, its words and its remedy. One that nobody
+    foresaw is ours."""
+    if not isinstance(error, UpdaterError):
+        return Cause(step, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "please report it")
+    reason = _reason(error, step)
+    remedy = _REMEDIES.get(reason, "").replace("{retry}", retry_command(service))
+    return Cause(step, reason, str(error), error.remedy or remedy)
+
+
+def is_release_at_fault(cause: Cause) -> bool:
+    """Whether the release itself failed, so that trying it again would fail again."""
+    return cause.reason in _RELEASE_AT_FAULT
+
+
+def _reason(error: UpdaterError, step: Step) -> Reason:
+    if isinstance(error, GateFailed):
+        return Reason(error.reason)
+    if isinstance(error, ChangedOnDisk):
+        return Reason.CHANGED_ON_DISK
+    if isinstance(error, ComposeError):
+        is_hosts_fault = _HOSTS_FAULT.search(str(error)) or step is not Step.RESTART
+        return Reason.COMPOSE_ERROR if is_hosts_fault else Reason.UP_FAILED
+    if isinstance(error, EngineError) and step is Step.PULL:
+        return Reason.PULL_LIMIT if _TOO_MANY.search(str(error)) else Reason.PULL_FAILED
+    if isinstance(error, EngineError):
+        return Reason.ENGINE_ERROR
+    if isinstance(error, RegistryError):
+        return error.reason
+    return Reason.STATE_ERROR

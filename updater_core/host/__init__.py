@@ -1,0 +1,1 @@
+"""This machine: files, permissions, locks, clock, service manager, progress bars."""

@@ -1,0 +1,363 @@
+"""One HTTP exchange: verified TLS, the proxy of the environment, bounded in time and in size.
+
+Built on requests' transport adapter and its pool of connections, one exchange at a time. A `requests.Session` above it
+would do what must not happen here: it reads the body of a redirect to its end, however long, also where redirects are
+not followed; it keeps cookies; it takes logins from a `.netrc`, and trust from more of the environment than a path.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+
+from updater_core.net.tls import Trust
+from updater_core.net.url_rules import is_loopback
+
+MOST_AT_ONCE = 8
+ERROR_BYTES, QUOTED_CHARACTERS = 64 << 10, 200
+CERTIFICATES = Path("/etc/docker/certs.d")
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+_METADATA_SERVERS = {"169.254.169.254", "metadata.google.internal"}  # a cloud's own, on this machine's link only
+_HOSTS_KEPT = 32  # so many hosts' idle connections are kept
+_CHUNK_BYTES = 64 << 10
+
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # its warnings hold URLs, and those may be signed
+_here = threading.local()  # `watch`: that of the exchange which this thread is in
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long one exchange may take: to connect, between two bytes, and as a whole however busily bytes trickle in;
+    and where certificates for single registries lie."""
+
+    connect_seconds: float = 5.0
+    read_seconds: float = 20.0
+    whole_seconds: float = 30.0
+    certificates: Path = CERTIFICATES
+
+
+USUAL_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked. `kind` names the question in metrics (`manifest_head`, `token`); `what` names it in messages. A
+    body longer than `longest_bytes` is an error; with 0 none is read."""
+
+    url: str
+    kind: str
+    what: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    authorization: str | None = field(default=None, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    longest_bytes: int = 8 << 20
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).netloc
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: header names in lower case, the body whole, `url` where it came from after redirects."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    url: str = field(repr=False)
+
+    def quoted(self) -> str:
+        """The beginning of the body, fit for a message."""
+        text = "".join(
+            c if c.isprintable() else " " for c in self.body[: QUOTED_CHARACTERS * 4].decode("utf-8", "replace")
+        )
+        return " ".join(text.split())[:QUOTED_CHARACTERS]
+
+
+class Broken(Exception):
+    """An exchange that came to no answer; `lasting`: trying again does not help; `silent`: nothing came at all;
+    `connected`: the host was there, and it may be this question alone that takes too long. It never holds the URL."""
+
+    def __init__(self, why: str, remedy: str = "", lasting: bool = False, silent: bool = False) -> None:
+        super().__init__(why)
+        self.remedy = remedy
+        self.lasting = lasting
+        self.silent = silent
+        self.connected = False
+
+
+class Connections:
+    """Exchanges requests for answers over connections that stay open; safe to use from many threads."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._adapter = _Adapter(Trust(limits.certificates))
+
+    def exchange(self, request: Request) -> Answer:
+        """Send a request once (again where a kept connection turns out to be closed); raise Broken. Redirects are
+        answers like any other."""
+        while True:
+            try:
+                with _Watch(self._limits.whole_seconds) as watch:
+                    answer = self._send(request)
+                if not watch.is_late:  # a body without a length looks complete when it is cut
+                    return answer
+                failure = _broken((TimeoutError(),), watch)
+            except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError) as error:
+                causes = tuple(_causes(error))
+                if watch.is_on_kept_connection and not watch.is_late and _is_disconnect(causes):
+                    continue
+                failure = _broken((TimeoutError(),) if watch.is_late else causes, watch)
+            failure.connected = watch.is_connected
+            raise failure
+
+    def close(self) -> None:
+        """Close what is kept open."""
+        self._adapter.close()
+
+    def _send(self, request: Request) -> Answer:
+        headers = {"User-Agent": "docker-auto-updater", "Accept-Encoding": "identity", **request.headers}
+        if request.authorization:
+            headers["Authorization"] = request.authorization
+        auth = _as_it_is if request.authorization else None
+        asked = requests.Request(request.method, request.url, headers, data=request.body, auth=auth).prepare()
+        timeouts = (self._limits.connect_seconds, self._limits.read_seconds)
+        with self._adapter.send(asked, stream=True, timeout=timeouts, proxies=_proxies(request.url)) as response:
+            received = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status_code, received, _read(response, request), request.url)
+
+
+def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The authentication of a request that has its header already: what stands in its URL must not replace it."""
+    return prepared
+
+
+def _read(response: requests.Response, request: Request) -> bytes:
+    """The whole body, unpacked where it was packed though nobody asked; of an error only the beginning matters."""
+    if not request.longest_bytes:
+        return b""
+    longest = request.longest_bytes if response.status_code < 400 else ERROR_BYTES
+    body = bytearray()
+    while len(body) <= longest and (chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True)):
+        body += chunk
+    if len(body) > longest and response.status_code < 400:
+        raise Broken(f"its answer is longer than {longest >> 20} MiB", lasting=True)
+    return bytes(body[:longest])
+
+
+# -------------------------------------------------------------------------------------------------------------- proxies
+
+
+def _proxies(url: str) -> dict[str, str]:
+    """The proxy that the environment names for a URL, as requests wants it; never one for this machine itself, as in
+    Docker, and none by ALL_PROXY, which Docker does not read either."""
+    parts = urlsplit(url)
+    is_here = is_loopback(parts.hostname or "") or parts.hostname in _METADATA_SERVERS
+    named = None if is_here else get_environ_proxies(url).get(parts.scheme)
+    if not named:
+        return {}
+    proxy = urlsplit(named if "://" in named else f"http://{named}")
+    if proxy.scheme != "http" or not proxy.hostname:
+        raise Broken(f"the {parts.scheme.upper()}_PROXY of the environment is not a http:// proxy", lasting=True)
+    return {parts.scheme: named}
+
+
+# ------------------------------------------------------------------------------------------- connections under watch
+
+
+class _Watch:
+    """Ends an exchange that takes too long as a whole, and knows whether it has a connection that was used before."""
+
+    def __init__(self, seconds: float) -> None:
+        self.is_late = False
+        self.is_on_kept_connection = True
+        self.is_at_proxy = False  # waiting for the proxy's answer to CONNECT
+        self.is_connected = False  # the host itself was there, TLS and all
+        self._opened: socket.socket | None = None
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Watch:
+        _here.watch = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        _here.watch = self._socket = None
+        if self._opened is not None:
+            self._opened.close()
+
+    def is_connecting(self) -> None:
+        self.is_on_kept_connection = False
+
+    def has_connected(self, connected: socket.socket | None) -> None:
+        """The question can be put: over this socket."""
+        self.is_connected = connected is not None  # a new one connects only as the question is put
+        self.has(connected)
+
+    def has_opened(self, opened: socket.socket) -> None:
+        """A tunnel or TLS may still have to come on this socket: it is watched by a duplicate, for TLS takes the socket
+        itself away before it has shaken hands."""
+        self._opened = opened.dup()
+        self.has(self._opened)
+
+    def has(self, connected: socket.socket | None) -> None:
+        """The exchange goes over this socket from now on."""
+        self._socket = connected
+        if self.is_late:  # there was nothing to cut yet
+            raise TimeoutError
+
+    def _cut(self) -> None:
+        self.is_late = True
+        connected = self._socket
+        if connected is not None:
+            with suppress(OSError):  # already closed
+                connected.shutdown(socket.SHUT_RDWR)
+
+
+class _PlainConnection(HTTPConnection):
+    """urllib3's connection, telling the watch of this thread about its socket.
+
+    `_new_conn` and `_tunnel` are urllib3's and Python's names; there are no others for the moments that they mark."""
+
+    def connect(self) -> None:
+        _here.watch.is_connecting()
+        super().connect()
+        _here.watch.has_connected(self.sock)
+
+    def _new_conn(self) -> socket.socket:
+        opened = super()._new_conn()
+        _here.watch.has_opened(opened)
+        return opened
+
+    def request(self, *args: Any, **options: Any) -> None:
+        _here.watch.has_connected(self.sock)
+        super().request(*args, **options)
+
+
+class _SecureConnection(HTTPSConnection):
+    """The same with TLS."""
+
+    def connect(self) -> None:
+        _here.watch.is_connecting()
+        super().connect()
+        _here.watch.has_connected(self.sock)
+
+    def _new_conn(self) -> socket.socket:
+        opened = super()._new_conn()
+        _here.watch.has_opened(opened)
+        return opened
+
+    def request(self, *args: Any, **options: Any) -> None:
+        _here.watch.has_connected(self.sock)
+        super().request(*args, **options)
+
+    def _tunnel(self) -> None:
+        _here.watch.is_at_proxy = True
+        super()._tunnel()
+        _here.watch.is_at_proxy = False
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter with our trust and our connections. Derived because requests takes a TLS context in no other
+    way (https://requests.readthedocs.io/en/latest/api/#requests.adapters.HTTPAdapter)."""
+
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
+        super().__init__(pool_connections=_HOSTS_KEPT, pool_maxsize=MOST_AT_ONCE)
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        """Where to connect to, and with which context."""
+        host, how = super().build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https":
+            how["ssl_context"] = self._context(urlsplit(str(request.url)).netloc)
+        return host, how
+
+    def _context(self, netloc: str) -> ssl.SSLContext:
+        try:
+            return self._trust.context(netloc)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise Broken(f"the certificates to verify it with cannot be read ({why})", lasting=True) from None
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Nothing to add: the context verifies, against what it holds."""
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        """The pool for a request, which makes our connections."""
+        pool: Any = super().get_connection_with_tls_context(*args, **options)
+        pool.ConnectionCls = _SecureConnection if isinstance(pool, HTTPSConnectionPool) else _PlainConnection
+        return pool
+
+
+# --------------------------------------------------------------------------------------------------- what went wrong
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that the libraries wrapped in it, the innermost first."""
+    wrapped = next((each for each in error.args if isinstance(each, BaseException)), None)
+    inner = error.__cause__ or wrapped or error.__context__
+    if inner is not None:
+        yield from _causes(inner)
+    yield error
+
+
+def _is_disconnect(causes: tuple[BaseException, ...]) -> bool:
+    return isinstance(causes[0], ConnectionError | ssl.SSLEOFError)
+
+
+def _broken(causes: tuple[BaseException, ...], watch: _Watch) -> Broken:
+    """The sentence for whatever went wrong below: the innermost cause that we have one for."""
+    if watch.is_at_proxy or any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
+        is_late = watch.is_at_proxy and any(isinstance(cause, TimeoutError) for cause in causes)
+        why = "did not answer in time" if is_late else "cannot be reached, or refuses"
+        remedy = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the updater's environment"
+        return Broken(f"the proxy of the environment {why}", remedy, silent=True)
+    known = next((broken for cause in causes if (broken := _sentence(cause))), None)
+    name = type(causes[0]).__name__
+    if known is None and isinstance(causes[-1], ValueError):  # before anything was sent
+        return Broken(f"no request can be made of its address ({name})", lasting=True)
+    return known or Broken(f"it answered with something that is not HTTP ({name})")
+
+
+def _sentence(error: BaseException) -> Broken | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        remedy = "put its authority's certificate into /etc/docker/certs.d/<host>/ca.crt, or name it in SSL_CERT_FILE"
+        return Broken(f"its TLS certificate is not trusted ({error.verify_message})", remedy, lasting=True)
+    if isinstance(error, ssl.SSLError):
+        return Broken(f"TLS failed ({error.reason or 'no reason given'})")
+    if isinstance(error, TimeoutError):
+        return Broken("it did not answer in time", silent=True)
+    if isinstance(error, socket.gaierror):
+        return Broken(f"its name cannot be resolved ({error.strerror})", silent=True)
+    if isinstance(error, ConnectionRefusedError):
+        return Broken("the connection was refused", silent=True)
+    if isinstance(error, http.client.IncompleteRead):
+        return Broken("its answer broke off before its end")
+    if isinstance(error, ConnectionError):
+        return Broken("the connection broke off")
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+        return Broken(f"it cannot be reached ({error.strerror or type(error).__name__})", silent=True)
+    return None

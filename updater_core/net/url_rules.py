@@ -1,0 +1,98 @@
+"""Which URL and which host may be trusted: loopback, private networks, origins, redirects. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import SplitResult, urlsplit
+
+
+def redirect_problem(source: str, target: str) -> str | None:
+    """Why a redirect is not followed, or None where it is: never from https to http, never into a private network."""
+    to, origin = split_url(target), split_url(source)
+    if to is None or origin is None or to.scheme not in ("http", "https"):
+        return "it is not a usable http(s) URL"
+    host, home = to.hostname or "", origin.hostname or ""
+    if origin.scheme == "https" and to.scheme == "http":
+        return "it leads from https to http"
+    if host != home and is_private(host) and not is_private(home):
+        return f"{host} is an address of a private network"
+    return None
+
+
+def same_origin(left: str, right: str) -> bool:
+    """Whether two URLs share scheme, host and port."""
+    return _origin(left) is not None and _origin(left) == _origin(right)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, as a name or an address and with or without a port, means this machine.
+
+    >>> is_loopback("localhost"), is_loopback("127.8.8.8"), is_loopback("[::1]:5000"), is_loopback("nginx.org")
+    (True, True, True, False)
+    >>> is_loopback("127.1:5000"), is_loopback("LOCALHOST:5000"), is_loopback("[::ffff:127.0.0.1]:5000")
+    (True, True, True)
+    """
+    name = bare_host(host)
+    address = literal_address(name)
+    if address is not None:
+        return address.is_loopback
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def bare_host(host: str) -> str:
+    """Return a host in lower case, without its port, its brackets and the dot of a fully qualified name.
+
+    >>> bare_host("[::1]:5000"), bare_host("Registry.Example.:443"), bare_host("::1")
+    ('::1', 'registry.example', '::1')
+    """
+    text = host.strip().lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    name, colon, port = text.rpartition(":")
+    has_port = bool(colon) and ":" not in name and port.isdigit()
+    return (name if has_port else text).removesuffix(".")
+
+
+def is_private(host: str) -> bool:
+    """Whether a host is written as an address (or `localhost`) that the public net cannot reach."""
+    address = literal_address(bare_host(host))
+    return is_loopback(host) if address is None else not address.is_global or address.is_multicast
+
+
+def split_url(url: str) -> SplitResult | None:
+    """The parts of a URL, or None if it has no host or an impossible port."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts if parts.hostname else None
+
+
+def _origin(url: str) -> tuple[str, str, int] | None:
+    parts = split_url(url)
+    if parts is None:
+        return None
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def literal_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that a host is written as, or None if it is a name.
+
+    The short forms of IPv4 that `inet_aton` takes (`127.1`) count as addresses: that is what a connect makes of them.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return _short_ipv4(host)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _short_ipv4(host: str) -> ipaddress.IPv4Address | None:
+    if not host or host.strip("0123456789.abcdefx"):
+        return None
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None

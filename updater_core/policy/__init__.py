@@ -1,0 +1,1 @@
+"""Which image, and may it go now: selection, ranges, patterns, windows. Pure."""

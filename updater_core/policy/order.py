@@ -1,0 +1,369 @@
+"""Which of the tags meant may be chosen, and which of them is newer: by version, by a key, or by the push. Pure.
+
+Each of the three orders gives a Field: the tags with their ranks (a greater rank is newer), the rank of the current tag
+as the floor, and the tags turned down so far. Everything is filtered before anything is compared, so that a tag that
+may not be chosen never hides one that may.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+from updater_core.models import Ask, Bump, History, Hold, Observation, Policy, Reason, Rejected, Seen, Tag
+from updater_core.policy.bounded_regex import MatchBudget
+from updater_core.policy.patterns import Selector, excluder, natural_key
+from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies
+from updater_core.semver_utils import Precedence, TagVersion, parse_tag, precedence, version_text
+
+T = TypeVar("T")
+
+Rank = Any  # within one Field all ranks are of one comparable kind
+Meant = tuple[Tag, str]  # a tag that the selector means, and the text of it that is compared
+
+# Build times cost requests for each tag, so only so many are asked for, once, for tags that were there before us.
+_MOST_BUILD_TIMES = 50
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+
+
+class Memo:
+    """What was worked out of a list of tags, kept while nothing that it was worked out of changes. A decision that asks
+    for a digest is made anew with the answer; filtering and ranking 20,000 tags need not be.
+
+    `patience`: what the owner's expressions may take, in all that one decision takes."""
+
+    def __init__(self, patience: MatchBudget | None = None) -> None:
+        self.patience = patience or MatchBudget()
+        self._known: dict[str, tuple[object, Any]] = {}
+
+    def get(self, case: SelectionContext, what: str, work: Callable[[], T]) -> T:
+        """What `work` makes of the case; `work` must not look at the observation's digests."""
+        observation = replace(case.observation, digests={}, created=dict(case.observation.created))
+        return self.kept(what, (observation, case.policy, case.history.seen, case.now), work)
+
+    def kept(self, what: str, basis: object, work: Callable[[], T]) -> T:
+        """What `work` makes of `basis`, which is all that it may look at."""
+        known = self._known.get(what)
+        if known is None or known[0] != basis:
+            known = self._known[what] = basis, work()
+        return cast(T, known[1])
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionContext:
+    """One decision to be made, with the policy's selector taken out of its text."""
+
+    observation: Observation
+    policy: Policy
+    history: History
+    now: datetime
+    selector: Selector
+    worked: Memo = field(default_factory=Memo, compare=False, repr=False)
+
+    @property
+    def current(self) -> str:
+        """The current tag's name; empty where the reference is a digest alone."""
+        reference = self.observation.current
+        return reference.tag or ("" if reference.digest else "latest")
+
+    @property
+    def current_text(self) -> str | None:
+        """The part of the current tag that is compared; None where the policy does not mean the current tag."""
+        if not self.current or excluder(self.policy.tag_exclude, self.worked.patience)(self.current):
+            return None
+        return self.selector.extract(self.current)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The tags that may be chosen. `floor`: the current tag's rank, None where it has none. `hint` is the Hold to give
+    where in the end nothing else is to be said than that the current tag stays."""
+
+    ranked: Sequence[tuple[Rank, Tag]]
+    floor: Rank | None
+    rejected: tuple[Rejected, ...]
+    superlative: str
+    hint: Hold | None = None
+
+
+# ---------------------------------------------------------------------------------------------------------- by version
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What a version has to satisfy. `open_to_prereleases`: they are taken like any other version."""
+
+    policy: Policy
+    current: TagVersion | None
+    floor: Precedence | None
+    wanted: Range | None
+    open_to_prereleases: bool
+
+
+def by_version(case: SelectionContext, meant: Iterable[Meant]) -> Field | Hold:
+    """SemVer order. A Hold where `max_bump` has nothing to be measured against."""
+    current = _current_version(case)
+    if current is None and case.policy.max_bump is not Bump.MAJOR:
+        return Hold(
+            Reason.CURRENT_UNPARSABLE,
+            f"the current tag {case.current!r} is no version, so max_bump {case.policy.max_bump} has no start",
+            "write a tag such as 1.2.3 into the Compose file, or leave max_bump out",
+        )
+    kin, strays, rejected = _by_variant(meant, current.variant if current else "")
+    rules = _rules(case, current, kin)
+    ranked: list[tuple[Rank, Tag]] = []
+    for tag, version in kin:
+        key = precedence(version)
+        fault = _fault(version, key, rules)
+        if fault:
+            rejected.append(Rejected(tag.name, *fault))
+        else:
+            ranked.append((key, tag))
+    hint = _variant_hint(case, current, strays) if current else None
+    return Field(ranked, rules.floor, tuple(rejected), "the highest version", hint)
+
+
+def _current_version(case: SelectionContext) -> TagVersion | None:
+    text = case.selector.extract(case.current)
+    version = parse_tag(text) if text else None
+    if version:
+        return version
+    version = parse_tag(case.current)
+    return version if version is None or case.selector.keeps_variant else replace(version, variant="")
+
+
+def _by_variant(
+    meant: Iterable[Meant], variant: str
+) -> tuple[list[tuple[Tag, TagVersion]], list[tuple[Tag, TagVersion]], list[Rejected]]:
+    kin: list[tuple[Tag, TagVersion]] = []
+    strays: list[tuple[Tag, TagVersion]] = []
+    rejected: list[Rejected] = []
+    for tag, text in meant:
+        version = parse_tag(text)
+        if version is None:
+            rejected.append(Rejected(tag.name, Reason.NOT_SEMVER, f"{text} is not MAJOR.MINOR.PATCH"))
+        elif version.variant == variant:
+            kin.append((tag, version))
+        else:
+            strays.append((tag, version))
+            kind = f"the variant {version.variant}" if version.variant else "without a variant"
+            rejected.append(Rejected(tag.name, Reason.VARIANT, f"{kind}, the current one is {variant or 'plain'}"))
+    return kin, strays, rejected
+
+
+def _rules(case: SelectionContext, current: TagVersion | None, kin: Sequence[tuple[Tag, TagVersion]]) -> _Rules:
+    policy = case.policy
+    on_release = current is not None and not current.prerelease
+    only_prereleases = not on_release and all(version.prerelease for _, version in kin)
+    return _Rules(
+        policy,
+        current,
+        precedence(current) if current else None,
+        parse_range(policy.semver_range) if policy.semver_range is not None else None,
+        policy.allow_prerelease or only_prereleases,
+    )
+
+
+def _fault(version: TagVersion, key: Precedence, rules: _Rules) -> tuple[Reason, str] | None:
+    """Why this version may not be chosen. One that is lower than the current is left to the floor."""
+    numbers, current, wanted = version.numbers, rules.current, rules.wanted
+    kin_of_current = current is not None and current.prerelease != () and current.numbers == numbers
+    taken = rules.open_to_prereleases or kin_of_current
+    if version.prerelease and not taken and not (wanted and names_prerelease(wanted, numbers)):
+        return Reason.PRERELEASE, "a prerelease, and allow_prerelease is not set"
+    if wanted and not satisfies(wanted, version, with_prereleases=taken):
+        return Reason.OUT_OF_RANGE, f"not in {wanted.text}"
+    if current is None or rules.floor is None or (key < rules.floor and not rules.policy.allow_downgrade):
+        return None
+    kept = {Bump.PATCH: 2, Bump.MINOR: 1, Bump.MAJOR: 0}[rules.policy.max_bump]
+    if numbers[:kept] != current.numbers[:kept]:
+        return Reason.BUMP_TOO_BIG, f"more than a {rules.policy.max_bump} step from {version_text(current)}"
+    return None
+
+
+def _variant_hint(case: SelectionContext, current: TagVersion, strays: Iterable[tuple[Tag, TagVersion]]) -> Hold | None:
+    """Where the current variant carries a number (`-r9`, `-alpine3.19`), say that it goes on under another one."""
+    shape = _shape(current.variant)
+    if shape == current.variant:
+        return None
+    floor = (precedence(current), natural_key(current.variant))
+    above = [
+        (rank, tag.name)
+        for tag, version in strays
+        if _shape(version.variant) == shape
+        and (rank := (precedence(version), natural_key(version.variant))) > floor
+        and (case.policy.allow_prerelease or not version.prerelease)
+    ]
+    if not above:
+        return None
+    name = max(above)[1]
+    return Hold(
+        Reason.VARIANT,
+        f"{case.current} stays: {name} is another variant, and variants have no order in SemVer",
+        "to follow a number in the variant, use tag_regex with a group 'compare' (or 'version') in place of it",
+        available=replace(case.observation.current, tag=name, digest=None),
+    )
+
+
+def _shape(variant: str) -> str:
+    return re.sub(r"[0-9]+", "#", variant)
+
+
+# -------------------------------------------------------------------------------------------------------------- by key
+
+
+def by_key(case: SelectionContext, meant: Iterable[Meant]) -> Field:
+    """The natural order of what the group `compare` caught: numbers of any size as numbers."""
+    text = case.current_text
+    ranked = [(natural_key(text), tag) for tag, text in meant]
+    return Field(ranked, None if text is None else natural_key(text), (), "the highest")
+
+
+# ------------------------------------------------------------------------------------------- by push, registry's clock
+
+
+def by_push(case: SelectionContext, meant: Iterable[Meant]) -> Field:
+    """The registry's own push times. A tag without one is never compared with one that has it."""
+    tags = [tag for tag, _ in meant]
+    ranked = [(tag.pushed_at, tag) for tag in tags if tag.pushed_at is not None]
+    rejected = tuple(
+        Rejected(tag.name, Reason.NO_PUSH_TIME, "the registry gives no push time") for tag in tags if not tag.pushed_at
+    )
+    if tags and not ranked:
+        return Field((), None, rejected, "", _no_push_time("the registry gives no push time for any of them"))
+    remembered = case.history.pushed.get(case.current) if case.current_text is not None else None
+    floor = max((time for time, tag in ranked if _is_what_runs(case, tag)), default=remembered)
+    if floor is None and case.current_text is not None and not case.policy.allow_downgrade:
+        ranked, unproven = _proven_newer(case, ranked)
+        rejected += unproven
+    return Field(ranked, floor, rejected, "the newest push")
+
+
+def _is_what_runs(case: SelectionContext, tag: Tag) -> bool:
+    return tag.name == case.current or tag.digest in case.observation.running_digests
+
+
+def _proven_newer(
+    case: SelectionContext, ranked: Sequence[tuple[datetime, Tag]]
+) -> tuple[list[tuple[datetime, Tag]], tuple[Rejected, ...]]:
+    """The current tag is gone or has no push time: keep the tags that by our own clock appeared after it."""
+    floor = _seen_floor(case)
+    kept = [(time, tag) for time, tag in ranked if _seen_rank(case, tag.name) > floor]
+    names = {tag.name for _, tag in kept}
+    detail = f"nothing shows that it is newer than {case.current}, whose push time is not known"
+    return kept, tuple(Rejected(t.name, Reason.DOWNGRADE, detail) for _, t in ranked if t.name not in names)
+
+
+# ------------------------------------------------------------------------------------------- by push, our own clock
+
+
+def by_first_sight(case: SelectionContext, meant: Iterable[Meant], *, with_baseline: bool) -> Field | Ask:
+    """Our own clock: a tag that came later is newer than every tag of the first listing; among those the images' build
+    times decide, and where these say nothing the current tag stays. An Ask where build times are missing.
+    """
+    seen = _all_seen(case, [tag for tag, _ in meant])
+    baseline = [tag for known, tag in seen if known.baseline]
+    later = [((1, known.seen_at), tag) for known, tag in seen if not known.baseline]
+    floor = _seen_floor(case) if case.current_text is not None else None
+    out_of_reach = floor is not None and floor[0] == 1 and not case.policy.allow_downgrade
+    if out_of_reach or not with_baseline:
+        return _without_baseline(case, later, baseline, floor)
+    times = _build_times(case, baseline)
+    return times if isinstance(times, Ask) else _with_baseline(case, later, baseline, times)
+
+
+def _without_baseline(
+    case: SelectionContext,
+    later: Sequence[tuple[Rank, Tag]],
+    baseline: Sequence[Tag],
+    floor: tuple[int, datetime] | None,
+) -> Field:
+    """The tags that came later, and the current one."""
+    reason = Reason.DOWNGRADE if floor is not None and floor[0] == 1 else Reason.OLDER
+    detail = "there before the first check, and so older than any tag that came later"
+    rejected = tuple(Rejected(tag.name, reason, detail) for tag in baseline if tag.name != case.current)
+    stays = [(floor, tag) for tag in baseline if tag.name == case.current]
+    return Field([*later, *stays], floor, rejected, "the newest")
+
+
+def has_baseline_only(case: SelectionContext, meant: Iterable[Meant]) -> bool:
+    """Whether every tag meant was there before us, so that nothing but build times can order them."""
+    return all(known.baseline for known, _ in _all_seen(case, [tag for tag, _ in meant]))
+
+
+def _with_baseline(
+    case: SelectionContext, later: Sequence[tuple[Rank, Tag]], baseline: Sequence[Tag], times: dict[str, datetime]
+) -> Field:
+    """All of them; of the first listing only the current tag where build times do not tell one tag from another."""
+    lost = case.current not in times and any(tag.name == case.current for tag in baseline)
+    told = len(baseline) == 1 or (len(set(times.values())) > 1 and not lost)
+    ranked, rejected = list(later), []
+    for tag in baseline:
+        if len(baseline) == 1 or (tag.name in times if told else tag.name == case.current):
+            ranked.append(((0, times.get(tag.name, _BEFORE_ALL)), tag))
+        else:
+            rejected.append(Rejected(tag.name, Reason.NO_PUSH_TIME, "there before us, and no build time tells its age"))
+    why = "all were there before the first check, and their build times are equal or unknown"
+    floor = _floor_among(case, ranked) if case.current_text is not None else None
+    return Field(ranked, floor, tuple(rejected), "the newest", None if told else _no_push_time(why))
+
+
+def _floor_among(case: SelectionContext, ranked: Sequence[tuple[Rank, Tag]]) -> Rank:
+    return next((rank for rank, tag in ranked if tag.name == case.current), _seen_floor(case))
+
+
+def _build_times(case: SelectionContext, baseline: Sequence[Tag]) -> dict[str, datetime] | Ask:
+    """The known build times of baseline tags, or an Ask for those not yet asked: the current tag and the greatest."""
+    created = case.observation.created
+    known = {tag.name: created.get(tag.name) or seen.created_at for seen, tag in _all_seen(case, baseline)}
+    if len(baseline) > 1:
+        basis = [*known], case.current
+        greatest = case.worked.kept("greatest", basis, lambda: _greatest(*basis))
+        unasked = [name for name in greatest if known[name] is None and name not in created]
+        if unasked:
+            return Ask(created=tuple(unasked))
+    return {name: time for name, time in known.items() if time is not None}
+
+
+def _greatest(names: Sequence[str], current: str) -> Sequence[str]:
+    return heapq.nlargest(_MOST_BUILD_TIMES, names, key=lambda name: (name == current, natural_key(name), name))
+
+
+def _all_seen(case: SelectionContext, tags: Sequence[Tag]) -> list[tuple[Seen, Tag]]:
+    """Each tag with what our clock knows of it."""
+    known, new = case.history.seen, Seen(None, case.now)
+    return [(known.get(tag.name, new), tag) for tag in tags]
+
+
+def _seen(case: SelectionContext, name: str) -> Seen:
+    """What our clock knows of a tag; one that it does not know is there since now."""
+    return case.history.seen.get(name) or Seen(None, case.now)
+
+
+def _seen_rank(case: SelectionContext, name: str) -> tuple[int, datetime]:
+    seen = _seen(case, name)
+    return (0, seen.created_at or _BEFORE_ALL) if seen.baseline else (1, seen.seen_at)
+
+
+def _seen_floor(case: SelectionContext) -> tuple[int, datetime]:
+    """The current tag's place on our clock. One that is gone and not remembered, or of unknown age, is only known to be
+    older than the tags that came later."""
+    listed = any(tag.name == case.current for tag in case.observation.tags or ())
+    seen = case.history.seen.get(case.current)
+    if seen is None and listed:
+        return 1, case.now
+    if seen is None or (seen.baseline and seen.created_at is None and not listed):
+        return 1, _BEFORE_ALL
+    return _seen_rank(case, case.current)
+
+
+def _no_push_time(why: str) -> Hold:
+    return Hold(
+        Reason.NO_PUSH_TIME,
+        f"which of the matching tags is the newest cannot be told: {why}",
+        "nothing to do, the next tag that appears is taken; or use semver_pattern, or tag_regex with a group 'compare'",
+    )

@@ -1,0 +1,376 @@
+"""The choice: what one service should run, or why it should stay as it is. Pure.
+
+The order of the steps is fixed: include, exclude, parse, variant, prerelease, range, step, then from the newest down
+age and quarantine, then the comparison with what runs. Each tag turned down gets its reason. The order of the
+registry's list never matters.
+
+The digest of a tag is asked for only where the choice hangs on it: `decide` returns an Ask, its caller puts the answers
+into the observation and calls again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from updater_core import reference
+from updater_core.models import (
+    Ask,
+    Clock,
+    Decision,
+    History,
+    Hold,
+    ImageRef,
+    Observation,
+    Policy,
+    Reason,
+    Rejected,
+    Tag,
+    Update,
+    retry_command,
+)
+from updater_core.policy.bounded_regex import TooSlow
+from updater_core.policy.order import (
+    Field,
+    Meant,
+    Memo,
+    Rank,
+    SelectionContext,
+    by_first_sight,
+    by_key,
+    by_push,
+    by_version,
+    has_baseline_only,
+)
+from updater_core.policy.patterns import (
+    Order,
+    Selector,
+    check_exclude,
+    check_semver_pattern,
+    check_tag_pattern,
+    check_tag_regex,
+    excluder,
+    natural_key,
+    selector_of,
+)
+from updater_core.policy.ranges import check_range
+from updater_core.semver_utils import parse_tag, precedence
+
+__all__ = [
+    "check_exclude",
+    "check_range",
+    "check_semver_pattern",
+    "check_tag_pattern",
+    "check_tag_regex",
+    "decide",
+]
+
+# Tags too young are asked for their digests while they are young, so that their age is known to be theirs; but a first
+# look at a long list shall not cost a request for each.
+_MOST_YOUNG_ASKED = 10
+_WATCHED = Selector(lambda tag: tag, Order.PUSH)  # where the policy names none: the current tag, whatever its name
+
+
+def decide(
+    observation: Observation, policy: Policy, history: History, now: datetime, worked: Memo | None = None
+) -> Decision | Ask:
+    """What to do for one service. The tag list must be complete where the policy has a selector.
+
+    Returns an Update to a target with its digest, a Hold with its reason, or an Ask for what is still to be known.
+    `worked`: given again with the answer to an Ask, it saves work; it never changes what is decided.
+    """
+    worked = worked or Memo()
+    selector = selector_of(policy, worked.patience)
+    if selector is None:
+        return _watch(observation, policy, history, now)
+    if observation.tags is None:
+        return Hold(Reason.LISTING_INCOMPLETE, "the list of tags is not known", "wait for the next check")
+    try:
+        return _among_tags(SelectionContext(observation, policy, history, now, selector, worked))
+    except TooSlow as error:
+        return too_slow(error)
+
+
+def too_slow(error: TooSlow) -> Hold:
+    """The hold for an expression that was stopped: what it would have chosen is not known."""
+    return Hold(Reason.PATTERN_TOO_SLOW, str(error), error.remedy)
+
+
+def _among_tags(case: SelectionContext) -> Decision | Ask:
+    meant, rejected = case.worked.kept("meant", (case.observation.tags, case.policy), lambda: _meant(case))
+    outcome = _by_order(case, meant)
+    if isinstance(outcome, Ask):
+        return outcome
+    outcome = replace(outcome, rejected=(*rejected, *outcome.rejected))
+    if isinstance(outcome, Hold) and outcome.reason is Reason.NO_CANDIDATE:
+        return replace(outcome, detail=f"{outcome.detail}: {_summary(outcome.rejected)}")
+    return outcome
+
+
+# ---------------------------------------------------------------------------------------------- the digest of one tag
+
+
+def _watch(observation: Observation, policy: Policy, history: History, now: datetime) -> Decision | Ask:
+    current = reference.with_default_tag(observation.current)
+    if current.tag is None:
+        return Hold(
+            Reason.NO_CANDIDATE,
+            f"{current.text} names a digest and no tag, so there is nothing that could become newer",
+            "write the tag in front of the digest, or set semver_pattern, tag_pattern or tag_regex",
+        )
+    case = SelectionContext(replace(observation, current=current), policy, history, now, _WATCHED)
+    return _examine(case, Tag(current.tag))
+
+
+def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
+    """One tag on its own: the same as what runs, quarantined, too young, or to be taken."""
+    observation = case.observation
+    if tag.name != case.current:  # its push time alone may settle it, without a request
+        held = _too_young(case, tag, None)
+        if held:
+            return held
+    digest = observation.digests.get(tag.name)
+    if digest is None:
+        return Ask(digests=(tag.name,))
+    target = replace(observation.current, tag=tag.name, digest=digest)
+    if digest in observation.running_digests:
+        return Hold(Reason.SAME_DIGEST, _same(case, tag.name, digest))
+    quarantined = case.history.quarantine.get(digest)
+    if quarantined:
+        return Hold(
+            Reason.QUARANTINED,
+            f"{target.text} failed on {quarantined.since:%Y-%m-%d %H:%M} UTC ({quarantined.reason})",
+            f"nothing to do, a newer digest is taken; to try this one again: {retry_command(case.history.service)}",
+            available=target,
+        )
+    return _too_young(case, tag, target) or Update(target, _changed(case, target))
+
+
+def _too_young(case: SelectionContext, tag: Tag, target: ImageRef | None) -> Hold | None:
+    """A Hold where the tag is not old enough yet. Without its digest (no `target`) only a push time can tell."""
+    policy, now = case.policy, case.now
+    by_registry = case.observation.clock is Clock.REGISTRY and tag.pushed_at is not None
+    if policy.min_age_seconds <= 0 or (target is None and not by_registry):
+        return None
+    since = tag.pushed_at if by_registry else _digest_since(case, tag.name, target)
+    return _waits(case, tag.name, min(since or now, now), target)
+
+
+def _digest_since(case: SelectionContext, name: str, target: ImageRef | None) -> datetime | None:
+    digest = target.digest if target else None
+    seen = case.history.seen.get(name)
+    times = [case.history.digest_seen.get(digest or ""), seen.seen_at if seen and seen.digest == digest else None]
+    return min((time for time in times if time), default=None)
+
+
+def _waits(case: SelectionContext, name: str, since: datetime, target: ImageRef | None) -> Hold | None:
+    until = since + timedelta(seconds=case.policy.min_age_seconds)
+    if until <= case.now:
+        return None
+    target = target or replace(case.observation.current, tag=name, digest=None)
+    return Hold(
+        Reason.TOO_YOUNG,
+        f"{target.text} is there since {since:%Y-%m-%d %H:%M} UTC; min_age holds it until {until:%Y-%m-%d %H:%M} UTC",
+        "nothing to do, it is taken when it is old enough; or lower min_age",
+        available=target,
+        until=until,
+    )
+
+
+def _same(case: SelectionContext, name: str, digest: str) -> str:
+    if name == case.current:
+        return f"{case.observation.current.text} is up to date ({_short(digest)})"
+    return f"{name} is the image that runs already ({_short(digest)})"
+
+
+def _changed(case: SelectionContext, target: ImageRef) -> str:
+    moved = f"{target.tag} now points to {_short(target.digest or '')}"
+    if case.observation.running_digests:
+        return moved
+    return f"{moved}; what runs is not known by any digest of this repository, so there is no baseline"
+
+
+def _short(digest: str) -> str:
+    return digest[:19]  # `sha256:` and twelve characters, as the engine shows them
+
+
+# -------------------------------------------------------------------------------------------------------- a tag of many
+
+
+def _meant(case: SelectionContext) -> tuple[list[Meant], list[Rejected]]:
+    """The tags that the selector means and nothing excludes, in the order of their names."""
+    extract, excluded = case.selector.extract, excluder(case.policy.tag_exclude, case.worked.patience)
+    meant: list[Meant] = []
+    rejected: list[Rejected] = []
+    for tag in _unique(case.observation.tags or ()):
+        text = extract(tag.name)
+        if text is None:
+            rejected.append(Rejected(tag.name, Reason.NOT_MATCHING))
+        elif excluded(tag.name):
+            rejected.append(Rejected(tag.name, Reason.EXCLUDED))
+        else:
+            meant.append((tag, text))
+    return meant, rejected
+
+
+def _unique(tags: Sequence[Tag]) -> list[Tag]:
+    """The tags by name. A registry that lists a name twice, while its list is moving, means the later push."""
+    ordered = sorted(tags, key=lambda tag: tag.name)
+    if len({tag.name for tag in tags}) == len(tags):
+        return ordered
+    groups = itertools.groupby(ordered, key=lambda tag: tag.name)
+    return [max(group, key=lambda t: (_stamp(t.pushed_at), t.digest or "")) for _, group in groups]
+
+
+def _stamp(time: datetime | None) -> float:
+    return time.timestamp() if time else float("-inf")
+
+
+def _by_order(case: SelectionContext, meant: Sequence[Meant]) -> Decision | Ask:
+    worked = case.worked
+    if case.selector.order is Order.KEY:
+        return _choose(case, worked.get(case, "key", lambda: by_key(case, meant)))
+    if case.selector.order is Order.PUSH:
+        return _by_push(case, meant)
+    field = worked.get(case, "version", lambda: by_version(case, meant))
+    return field if isinstance(field, Hold) else _choose(case, field)
+
+
+def _by_push(case: SelectionContext, meant: Sequence[Meant]) -> Decision | Ask:
+    """With our own clock, build times are asked for only where no tag that came later settles the choice."""
+    if case.observation.clock is Clock.REGISTRY:
+        return _choose(case, case.worked.get(case, "push", lambda: by_push(case, meant)))
+    if not has_baseline_only(case, meant):
+        field = by_first_sight(case, meant, with_baseline=False)
+        outcome = field if isinstance(field, Ask) else _choose(case, field)
+        if not isinstance(outcome, Hold) or outcome.reason is Reason.SAME_DIGEST:
+            return outcome
+    field = case.worked.get(case, "first sight", lambda: by_first_sight(case, meant, with_baseline=True))
+    return field if isinstance(field, Ask) else _choose(case, field)
+
+
+def _choose(case: SelectionContext, field: Field) -> Decision | Ask:
+    """Walk from the newest down to the current tag; the first that is old enough and not quarantined is it."""
+    reach, below = _reach(case, field)
+    turned_down: list[Hold] = []
+    rejected = [*field.rejected, *below]
+    for tag in _newest_first(case, reach):
+        outcome = _examine_among(case, tag, turned_down)
+        if isinstance(outcome, Ask):
+            return outcome
+        if isinstance(outcome, Update) or outcome.reason is Reason.SAME_DIGEST:
+            rejected += _passed_over(tag, reach, turned_down)
+            return _settle(case, field, outcome, turned_down, rejected)
+        turned_down.append(outcome)
+        rejected.append(Rejected(tag.name, outcome.reason, outcome.detail))
+        if tag.name == case.current:
+            rejected += _passed_over(tag, reach, turned_down)
+    hold = turned_down[0] if turned_down else field.hint or _nothing(case, field, below)
+    return replace(hold, rejected=tuple(rejected))
+
+
+def _reach(case: SelectionContext, field: Field) -> tuple[Sequence[tuple[Rank, Tag]], list[Rejected]]:
+    """What may be chosen, and what lies below the current tag. Even where downgrades are allowed, one only happens
+    where nothing at or above the current tag is left."""
+    if field.floor is None:
+        return field.ranked, []
+    above = [entry for entry in field.ranked if entry[0] >= field.floor]
+    if case.policy.allow_downgrade and not above:
+        return field.ranked, []
+    reason = Reason.OLDER if case.policy.allow_downgrade else Reason.DOWNGRADE
+    detail = f"lower than the current {case.current}"
+    return above, [Rejected(tag.name, reason, detail) for rank, tag in field.ranked if rank < field.floor]
+
+
+def _newest_first(case: SelectionContext, reach: Sequence[tuple[Rank, Tag]]) -> Iterator[Tag]:
+    """Down to the current tag. A tie goes to the current tag, then (versions) to its spelling, then to the highest."""
+    ranked = sorted(reach, key=lambda entry: entry[0], reverse=True)
+    for _, group in itertools.groupby(ranked, key=lambda entry: entry[0]):
+        tied = [tag for _, tag in group]
+        current = [tag for tag in tied if tag.name == case.current]
+        if current:
+            yield current[0]
+            return
+        yield from tied if len(tied) == 1 else sorted(tied, key=lambda tag: _tie(case, tag.name), reverse=True)
+
+
+def _tie(case: SelectionContext, name: str) -> tuple[Any, ...]:
+    version = parse_tag(name)
+    key = (precedence(version),) if version else ()
+    alike = case.selector.order is Order.VERSION and name.startswith("v") == case.current.startswith("v")
+    return alike, key, natural_key(name), name
+
+
+def _examine_among(case: SelectionContext, tag: Tag, turned_down: Sequence[Hold]) -> Decision | Ask:
+    outcome = _examine(case, tag)
+    if isinstance(outcome, Update) and tag.name == case.current and case.selector.order is Order.PUSH:
+        return _put_back(case, tag, outcome.target) or outcome
+    if not isinstance(outcome, Ask) or sum(h.reason is Reason.TOO_YOUNG for h in turned_down) < _MOST_YOUNG_ASKED:
+        return outcome
+    seen = case.history.seen.get(tag.name)
+    return _waits(case, tag.name, min(seen.seen_at, case.now) if seen else case.now, None) or outcome
+
+
+def _put_back(case: SelectionContext, tag: Tag, target: ImageRef) -> Hold | None:
+    """A Hold where the current tag was put back to an image that we knew before the one that runs, with no new push."""
+    known = case.history.digest_seen
+    then = known.get(target.digest or "")
+    running = max((known[d] for d in case.observation.running_digests if d in known), default=None)
+    if case.policy.allow_downgrade or then is None or running is None or then >= running:
+        return None
+    if case.observation.clock is Clock.REGISTRY and tag.pushed_at is not None and tag.pushed_at > then:
+        return None  # pushed once more after we first knew it
+    return Hold(
+        Reason.DOWNGRADE,
+        f"{tag.name} was put back to {_short(target.digest or '')}, which is older than the image that runs",
+        "push the image you want under a new tag, or set allow_downgrade",
+        available=target,
+    )
+
+
+def _passed_over(last: Tag, reach: Iterable[tuple[Rank, Tag]], turned_down: Sequence[Hold]) -> list[Rejected]:
+    """The tags below the one at which the walk ended."""
+    looked_at = {last.name, *(hold.available.tag for hold in turned_down if hold.available)}
+    detail = f"{last.name} is newer"
+    return [Rejected(tag.name, Reason.OLDER, detail) for _, tag in reach if tag.name not in looked_at]
+
+
+def _settle(
+    case: SelectionContext, field: Field, outcome: Decision, turned_down: Sequence[Hold], rejected: Iterable[Rejected]
+) -> Decision:
+    if isinstance(outcome, Hold):  # the same image: then the newer one that waits is the news, if there is one
+        outcome = turned_down[0] if turned_down else field.hint or outcome
+    elif outcome.target.tag != case.current:
+        count = len(field.ranked)
+        among = f"of {count} matching tags" if count > 1 else "that matches, and the only one"
+        outcome = replace(outcome, detail=f"{outcome.target.tag} is {field.superlative} {among}")
+    return replace(outcome, rejected=tuple(rejected))
+
+
+def _nothing(case: SelectionContext, field: Field, below: Sequence[Rejected]) -> Hold:
+    downgrades = [r.tag for r in (*field.rejected, *below) if r.reason is Reason.DOWNGRADE]
+    if not downgrades:
+        return Hold(
+            Reason.NO_CANDIDATE,
+            "no tag may be chosen",
+            "compare the pattern and the policy with the tags; --plan shows each tag with its reason",
+        )
+    best = max(((rank, tag.name) for rank, tag in field.ranked), default=(None, downgrades[-1]))[1]
+    return Hold(
+        Reason.DOWNGRADE,
+        f"of the tags that are left {best} comes first, and nothing shows it to be newer than {case.current}",
+        "write the tag you want into the Compose file, or set allow_downgrade",
+        available=replace(case.observation.current, tag=best, digest=None),
+    )
+
+
+def _summary(rejected: Sequence[Rejected]) -> str:
+    if not rejected:
+        return "the repository has no tags"
+    counts: dict[str, int] = {}
+    for entry in rejected:
+        counts[entry.reason] = counts.get(entry.reason, 0) + 1
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))

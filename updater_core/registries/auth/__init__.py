@@ -1,0 +1,1 @@
+"""How a registry is logged in to: challenges, tokens, what was learned of both."""

@@ -1,0 +1,134 @@
+"""A registry's authentication challenge: parse `WWW-Authenticate`, and judge where credentials may be sent. Pure.
+
+The grammar is RFC 9110, section 11 (several challenges in one header value, quoted and bare values, token68); what a
+realm may be follows the hardening of distribution (registry/proxy/proxyauth.go) and go-containerregistry
+(transport/bearer.go): a hostile registry must not turn us against the metadata service, nor collect another one's
+credentials.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urljoin
+
+from updater_core.net.url_rules import is_loopback, is_private, literal_address, split_url
+
+_WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_PARAMETER = re.compile(rf'({_WORD})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s",]*))', re.DOTALL)
+_SCHEME = re.compile(rf"({_WORD})(?=[ \t,]|$)")
+_TOKEN68 = re.compile(r"([A-Za-z0-9._~+/-]+=*)[ \t]*(?=,|$)")
+_SPACE = re.compile(r"[ \t]*")
+_SEPARATOR = re.compile(r"[ \t,]*")
+_SECOND_LEVEL = {"ac", "co", "com", "edu", "gob", "gov", "ltd", "mil", "ne", "net", "or", "org", "plc", "sch"}
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One challenge: the scheme and the parameters' names in lower case."""
+
+    scheme: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    token68: str = ""
+
+
+def parse(header: str) -> tuple[Challenge, ...]:
+    """Every challenge in a header value; raise ValueError with a sentence where it cannot be read.
+
+    >>> [c.scheme for c in parse('Bearer realm="https://a/t",scope="*",Basic realm="a"')]
+    ['bearer', 'basic']
+    >>> parse('Bearer realm="x",service=gcr.io')[0].parameters["service"]
+    'gcr.io'
+    """
+    challenges = []
+    position = _after(_SEPARATOR, header, 0)
+    while position < len(header):
+        challenge, position = _challenge(header, position)
+        challenges.append(challenge)
+    return tuple(challenges)
+
+
+def choose(challenges: tuple[Challenge, ...], has_password: bool) -> Challenge | None:
+    """The challenge to answer: Bearer before Basic, as Docker does; Basic only where there is a password to send."""
+    bearers = [c for c in challenges if c.scheme == "bearer" and c.parameters.get("realm")]
+    basics = [c for c in challenges if c.scheme == "basic"]
+    return next(iter(bearers + (basics if has_password or not bearers else [])), None)
+
+
+def scopes(challenge: Challenge, wanted: str) -> tuple[str, ...]:
+    """The scopes to ask a token for: the challenge's own first (some servers read only the first), then ours.
+
+    >>> scopes(Challenge("bearer", {"scope": "a:b:pull,push c"}), "a:b:pull")
+    ('a:b:pull,push', 'c', 'a:b:pull')
+    """
+    return tuple(dict.fromkeys([*challenge.parameters.get("scope", "").split(), wanted]))
+
+
+def realm_url(challenge: Challenge, request_url: str) -> str:
+    """The realm as an absolute URL; a relative one is meant relative to the request that was challenged."""
+    return urljoin(request_url, challenge.parameters.get("realm", "").strip()).partition("#")[0]
+
+
+def realm_problem(realm: str, registry_url: str, allowed_hosts: tuple[str, ...], with_secret: bool) -> str | None:
+    """Why no token is asked for at `realm` on behalf of the registry, or None where it may be.
+
+    `with_secret`: a credential would be sent along, so the realm must belong to the registry or be allowed by name.
+
+    >>> realm_problem("https://auth.docker.io/token", "https://registry-1.docker.io", (), True)
+    >>> realm_problem("https://thief.example/token", "https://registry-1.docker.io", (), True)
+    'thief.example does not belong to registry-1.docker.io'
+    """
+    to, registry = split_url(realm), split_url(registry_url)
+    if to is None or registry is None or to.username is not None or to.scheme not in ("http", "https"):
+        return "it is not a usable http(s) URL"
+    host, home = to.hostname or "", registry.hostname or ""
+    allowed = {name.lower() for name in allowed_hosts}
+    known = host == home or host in allowed or to.netloc.lower() in allowed
+    both_here = is_loopback(host) and is_loopback(home)
+    if to.scheme == "http" and not both_here and not (registry.scheme == "http" and known):
+        return "it is not https"
+    if not known and not both_here and is_private(host):
+        return f"{host} is an address of a private network"
+    if with_secret and not known and not both_here and not _same_owner(host, home):
+        return f"{host} does not belong to {home}"
+    return None
+
+
+def _challenge(text: str, start: int) -> tuple[Challenge, int]:
+    found = _SCHEME.match(text, start)
+    if not found:
+        raise ValueError(f"no authentication scheme at {text[start : start + 40]!r}")
+    scheme, position = found[1].lower(), _after(_SPACE, text, found.end())
+    lone = _TOKEN68.match(text, position)
+    if lone:
+        return Challenge(scheme, {}, lone[1]), _after(_SEPARATOR, text, lone.end())
+    parameters, position = _parameters(text, _after(_SEPARATOR, text, position))
+    return Challenge(scheme, parameters), position
+
+
+def _parameters(text: str, position: int) -> tuple[dict[str, str], int]:
+    parameters: dict[str, str] = {}
+    while found := _PARAMETER.match(text, position):
+        quoted, bare = found[2], found[3]
+        if quoted is None and text[found.end() : found.end() + 1] == '"':
+            raise ValueError(f"a quote is not closed at {text[position : position + 40]!r}")
+        parameters[found[1].lower()] = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+        position = _after(_SEPARATOR, text, found.end())
+    return parameters, position
+
+
+def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
+    found = pattern.match(text, position)
+    return found.end() if found else position
+
+
+def _same_owner(left: str, right: str) -> bool:
+    return not (literal_address(left) or literal_address(right)) and _owner(left) == _owner(right) and "." in left
+
+
+def _owner(host: str) -> str:
+    """The registrable domain by its last labels: two, or three under `co.uk` and its like (no public suffix list)."""
+    labels = host.lower().rstrip(".").split(".")
+    deep = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL
+    return ".".join(labels[-3 if deep else -2 :])

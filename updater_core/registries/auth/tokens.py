@@ -1,0 +1,366 @@
+"""Tokens and passwords for registries: answer a challenge, keep what was granted, stop after a refusal.
+
+The token exchange is https://distribution.github.io/distribution/spec/auth/token/ and its OAuth2 form for identity
+tokens (…/auth/oauth/). A token is kept for (registry, realm, service, scopes, credential), never more widely. After a
+token server refused a credential it is not offered again for ten minutes: Docker Hub locks accounts over failed logins.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from updater_core import protocols
+from updater_core.errors import AuthFailed, RegistryError
+from updater_core.models import Credential, Secret
+from updater_core.net import untrusted_json
+from updater_core.registries.auth import challenge
+from updater_core.registries.auth.challenge import Challenge
+from updater_core.registries.auth.learned import LearnedChallenges, Lesson
+from updater_core.registries.transport import ERROR_BYTES, Answer, Request, Transport
+
+CLIENT_ID = "docker-auto-updater"
+SHORTEST_TOKEN_SECONDS, EARLY_SECONDS = 60.0, 5.0
+REFUSED_SECONDS, PROVEN_SECONDS = 600.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What is to be allowed: reading one repository of one registry, as someone or as anyone."""
+
+    base: str  # scheme and host of the registry
+    repository: str
+    credential: Credential | None
+    realm_hosts: tuple[str, ...] = ()
+    problem: str = ""  # why there is no credential, where one was meant to be
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base).netloc
+
+    @property
+    def asker(self) -> Hashable:
+        """Whose answers teach how to ask this host: the same person's, under the same rules for realms."""
+        return self.base, self.credential, self.realm_hosts
+
+    @property
+    def scope(self) -> str:
+        return f"repository:{self.repository}:pull"
+
+    def refusal(self, message: str, remedy: str = "") -> AuthFailed:
+        """The error for a refusal on this access, with what a person can do."""
+        if not remedy and self.credential:
+            remedy = f"check that {self.credential.username} may read {self.repository}, and its password or token"
+        elif not remedy:
+            login = "docker login" if self.host.endswith("docker.io") else f"docker login {self.host}"
+            remedy = (
+                f"check the spelling of {self.repository}; if it is private, set registry_config.username and "
+                f"registry_config.password, or run `{login}`"
+            )
+        broken = f" (asked without credentials: {self.problem})" if self.problem else ""
+        return AuthFailed(self.host, f"{self.repository}: {message}{broken}", remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """An Authorization header with its end on the monotonic clock; `ask` is how it was got, to get the next one."""
+
+    header: Secret
+    until: float | None
+    realm: str = ""
+    service: str | None = None
+    scopes: tuple[str, ...] = ()
+    is_foreseen: bool = False  # from what another repository's challenge taught, and not taken by the registry yet
+
+
+class Tokens:
+    """The Authorization headers of a process. Safe to use from many threads; one question to a token server at a time
+    for each access."""
+
+    def __init__(self, transport: Transport, clock: protocols.Clock) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._locks: defaultdict[Access, threading.Lock] = defaultdict(threading.Lock)
+        self._grants: dict[Access, _Grant] = {}
+        self._refused: dict[tuple[str, Credential], float] = {}
+        self._used: set[Access] = set()
+        self._lessons = LearnedChallenges()
+        self._proofs: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
+        self._proven: dict[Hashable, float] = {}
+
+    def turn(self, access: Access) -> AbstractContextManager[None]:
+        """To be held from `ready` until the answer to the challenge is taken: see `LearnedChallenges.turn`."""
+        return self._lessons.turn(access.asker, has_password=access.credential is not None)
+
+    def ready(self, access: Access) -> tuple[str | None, bool]:
+        """The header that worked last time, renewed if it has run out, or the one that the host is foreseen to want
+        (then with True); None before the host's first challenge.
+
+        Raise AuthFailed while the credential is resting after a refusal."""
+        self._refuse_if_refused(access)
+        with self._lock_of(access):
+            grant = self._grants.get(access) or self._foreseen(access)
+            if grant is None:
+                return None, False
+            if grant.until is None or self._clock.monotonic() < grant.until:
+                return grant.header.reveal(), grant.is_foreseen
+            del self._grants[access]  # should the renewal fail, the next question starts from the challenge
+            return self._renew(access, grant).header.reveal(), grant.is_foreseen
+
+    def judge(self, access: Access, sent: str | None, *, is_taken: bool) -> None:
+        """Tell what became of a foreseen header: it is kept like any other, or forgotten."""
+        with self._lock_of(access):
+            grant = self._grants.get(access)
+            if grant is None or grant.header.reveal() != sent:
+                return
+            if is_taken:
+                self._grants[access] = replace(grant, is_foreseen=False)
+            else:
+                del self._grants[access]
+
+    def answer(self, access: Access, challenged: Answer, sent: str | None) -> str:
+        """The header that answers a 401 (or an insufficient_scope); `sent` is the one that was not enough.
+
+        Raise AuthFailed where there is nothing more to offer."""
+        with self._lock_of(access):
+            grant = self._grants.get(access)
+            if grant and grant.header.reveal() != sent:  # another thread was faster
+                return grant.header.reveal()
+            self._refuse_if_refused(access)
+            return self._granted(access, challenged, sent).header.reveal()
+
+    def rejected(self, access: Access, sent: str | None) -> AuthFailed:
+        """The error for a registry that does not take what was granted a moment ago; a password is not sent again."""
+        self._grants.pop(access, None)
+        if access.credential and sent == basic_header(access.credential):
+            self.refuse(access.host, access.credential)
+            return access.refusal(f"it refuses the login as {access.credential.username}")
+        return access.refusal("unauthorised, or it does not exist")
+
+    def new_cycle(self) -> None:
+        """Forget what the last cycle had no use for: rotated credentials must not pile up."""
+        now = self._clock.monotonic()
+        with self._lock:
+            self._grants = {a: g for a, g in self._grants.items() if a in self._used}
+            self._locks = defaultdict(threading.Lock, {a: x for a, x in self._locks.items() if a in self._used})
+            self._refused = {k: until for k, until in self._refused.items() if now < until}
+            self._proven = {k: until for k, until in self._proven.items() if now < until}
+            self._proofs = defaultdict(threading.Lock, {k: x for k, x in self._proofs.items() if k in self._proven})
+            self._used = set()
+        self._lessons.new_cycle()
+
+    def uses_credential(self, access: Access) -> bool:
+        """Whether the registry asked who we are and took the answer."""
+        return access.credential is not None and access in self._grants
+
+    def service(self, access: Access) -> str | None:
+        """The service that the registry's challenge named; None where it asked for no token."""
+        grant = self._grants.get(access)
+        return grant.service if grant else None
+
+    def refuse(self, host: str, credential: Credential) -> None:
+        """Remember that a host does not take a credential."""
+        with self._lock:
+            self._refused[(host, credential)] = self._clock.monotonic() + REFUSED_SECONDS
+        self._lessons.end_turns(lambda asker: isinstance(asker, tuple) and credential in asker)
+
+    def is_refused(self, host: str, credential: Credential | None) -> bool:
+        """Whether a host turned the credential down a short while ago."""
+        with self._lock:
+            return credential is not None and self._clock.monotonic() < self._refused.get((host, credential), 0.0)
+
+    def _lock_of(self, access: Access) -> threading.Lock:
+        with self._lock:
+            self._used.add(access)
+            return self._locks[access]
+
+    def _refuse_if_refused(self, access: Access) -> None:
+        if self.is_refused(access.host, access.credential):
+            name = access.credential.username if access.credential else ""
+            raise access.refusal(
+                f"the login as {name} was refused a short while ago and is not tried again for "
+                f"{REFUSED_SECONDS / 60:.0f} minutes",
+                f"correct the user name or password for {access.host}; a corrected one is tried at once",
+            )
+
+    def _granted(self, access: Access, challenged: Answer, sent: str | None) -> _Grant:
+        chosen = self._chosen(access, challenged)
+        if chosen.scheme == "basic":
+            grant, lesson = self._basic(access, sent), Lesson()
+            self._grants[access] = grant
+        else:
+            realm, service = challenge.realm_url(chosen, challenged.url), chosen.parameters.get("service")
+            lesson = Lesson(realm, service, challenge.scopes(chosen, access.scope))
+            grant = self._renew(access, _asking(lesson))
+        if challenged.status == 401:  # a scope that did not suffice is one repository's matter
+            self._lessons.learn(access.asker, access.repository, lesson)
+        return grant
+
+    def _foreseen(self, access: Access) -> _Grant | None:
+        """What the host will most likely want. A token that is not to be had so is no trouble yet: without one the host
+        says itself what it wants."""
+        lesson = self._lessons.of(access.asker, access.repository)
+        if lesson is None:
+            return None
+        try:
+            grant = self._renew(access, _asking(lesson)) if lesson.realm else self._basic(access, None)
+        except RegistryError:
+            return None
+        self._grants[access] = replace(grant, is_foreseen=True)
+        return self._grants[access]
+
+    def _chosen(self, access: Access, challenged: Answer) -> Challenge:
+        header = challenged.headers.get("www-authenticate", "")
+        try:
+            offered = challenge.parse(header)
+        except ValueError as error:
+            raise RegistryError(access.host, f"{access.repository}: its challenge cannot be read: {error}") from None
+        password = access.credential is not None and not access.credential.is_identity_token
+        chosen = challenge.choose(offered, password)
+        if chosen is None:
+            names = ", ".join(c.scheme for c in offered) or "none"
+            raise access.refusal(f"it asks for a login of a kind we do not know ({names})")
+        return chosen
+
+    def _basic(self, access: Access, sent: str | None) -> _Grant:
+        if access.credential is None:
+            raise access.refusal("it asks for a user name and a password")
+        header = basic_header(access.credential)
+        if header == sent:
+            raise self.rejected(access, sent)
+        return _Grant(Secret(header), None)
+
+    def _renew(self, access: Access, grant: _Grant) -> _Grant:
+        allowed = access.realm_hosts
+        problem = challenge.realm_problem(grant.realm, access.base, allowed, access.credential is not None)
+        if problem:
+            host = urlsplit(grant.realm).hostname or "its realm"
+            raise access.refusal(
+                f"it sends us to {host} for a token, which gets nothing from us: {problem}",
+                f"if {host} is the registry's own, add it to registry_config.token_realm_hosts",
+            )
+        answer = self._ask(access, grant)
+        token, until = self._read(access, answer)
+        renewed = _Grant(Secret(f"Bearer {token}"), until, grant.realm, grant.service, grant.scopes)
+        self._grants[access] = renewed
+        return renewed
+
+    def _ask(self, access: Access, grant: _Grant) -> Answer:
+        with self._proving(access, grant.realm):
+            credential = access.credential
+            if credential and credential.is_identity_token:
+                answer = self._transport.send(_oauth_request(access, grant, credential))
+                if answer.status not in (404, 405):
+                    return self._judged(access, answer)
+            return self._judged(access, self._transport.send(_token_request(access, grant)))
+
+    @contextmanager
+    def _proving(self, access: Access, realm: str) -> Iterator[None]:
+        """Let a password go alone to a token server that has not taken it lately: one that was revoked is offered once
+        then, however many repositories want a token."""
+        key = (urlsplit(realm).netloc, access.credential)
+        if access.credential is None or self._is_proven(key):
+            yield
+            return
+        with self._lock:
+            proof = self._proofs[key]
+        with proof:
+            self._refuse_if_refused(access)
+            yield
+            with self._lock:
+                self._proven[key] = self._clock.monotonic() + PROVEN_SECONDS
+
+    def _is_proven(self, key: Hashable) -> bool:
+        with self._lock:
+            return self._clock.monotonic() < self._proven.get(key, 0.0)
+
+    def _judged(self, access: Access, answer: Answer) -> Answer:
+        if answer.status == 200:
+            return answer
+        host = urlsplit(answer.url).netloc
+        if answer.status == 401 and access.credential:
+            self.refuse(access.host, access.credential)
+            raise access.refusal(f"{host} refuses the login as {access.credential.username}")
+        if answer.status in (401, 403):
+            raise access.refusal(f"{host} gives no token (status {answer.status})")
+        raise RegistryError(access.host, f"{access.repository}: {host} gives no token (status {answer.status})")
+
+    def _read(self, access: Access, answer: Answer) -> tuple[str, float]:
+        host = urlsplit(answer.url).netloc
+        try:
+            body = untrusted_json.read(answer.body)
+            token = body.get("token") or body.get("access_token")
+        except (ValueError, AttributeError):
+            body, token = {}, None
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
+            message = f"{access.repository}: the token server {host} answered without a token"
+            raise RegistryError(access.host, message, untrusted_json.IN_THE_WAY)
+        return token, self._clock.monotonic() + lifetime_seconds(body, self._clock.now()) - EARLY_SECONDS
+
+
+def _asking(lesson: Lesson) -> _Grant:
+    """A grant with all that it takes to get it, and nothing of it yet."""
+    return _Grant(Secret(""), None, lesson.realm, lesson.service, lesson.scopes)
+
+
+def lifetime_seconds(body: Mapping[str, Any], now: datetime) -> float:
+    """How long a fresh token lives from now. Without `expires_in` 60 s, and never less is believed; an `issued_at` that
+    lies in the future, or makes the new token old already, is another clock's and not believed.
+
+    >>> now = datetime(2025, 1, 1, 0, 1, tzinfo=UTC)
+    >>> lifetime_seconds({"expires_in": 300, "issued_at": "2025-01-01T00:00:00Z"}, now)
+    240.0
+    >>> lifetime_seconds({"expires_in": 10}, now)
+    60.0
+    """
+    given = body.get("expires_in")
+    number = min(given, 86400) if isinstance(given, int | float) and not isinstance(given, bool) else 0
+    whole = min(max(float(number), SHORTEST_TOKEN_SECONDS), 86400.0) if number == number else SHORTEST_TOKEN_SECONDS
+    try:
+        issued = datetime.fromisoformat(str(body.get("issued_at")))
+        age = (now - (issued if issued.tzinfo else issued.replace(tzinfo=UTC))).total_seconds()
+    except (ValueError, OverflowError):
+        age = 0.0
+    return whole - age if 0 <= age < whole else whole
+
+
+def _token_request(access: Access, grant: _Grant) -> Request:
+    query = [("service", grant.service)] if grant.service else []
+    query += [("scope", scope) for scope in grant.scopes]
+    authorization = None
+    if access.credential:
+        query.append(("account", access.credential.username))
+        authorization = basic_header(access.credential)
+    query.append(("client_id", CLIENT_ID))
+    parts = urlsplit(grant.realm)
+    own = parse_qsl(parts.query, keep_blank_values=True)
+    url = urlunsplit(parts._replace(query=urlencode(own + query)))
+    return Request(url, "token", f"{access.repository}: token", authorization=authorization, longest_bytes=ERROR_BYTES)
+
+
+def _oauth_request(access: Access, grant: _Grant, credential: Credential) -> Request:
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": credential.secret.reveal(),
+        "service": grant.service or "",
+        "client_id": CLIENT_ID,
+        "scope": " ".join(grant.scopes),
+    }
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = urlencode(form).encode()
+    what = f"{access.repository}: token"
+    return Request(grant.realm, "token", what, "POST", headers, None, body, ERROR_BYTES)
+
+
+def basic_header(credential: Credential) -> str:
+    """The Authorization header of a user name with a password (RFC 7617)."""
+    pair = f"{credential.username}:{credential.secret.reveal()}".encode()
+    return "Basic " + base64.b64encode(pair).decode()

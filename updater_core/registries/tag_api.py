@@ -1,0 +1,195 @@
+"""A registry of the distribution protocol whose own API knows when each tag was pushed, where that API lets us look.
+
+Where it refuses (401, 403, 404), it is left alone for the rest of the day, and our own clock counts: these APIs often
+want rights that a pull does not need, and no service shall need more rights than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from updater_core.errors import AuthFailed, RateLimited, RegistryError
+from updater_core.models import Credential, ImageRef, Tag
+from updater_core.net import untrusted_json
+from updater_core.net.url_rules import same_origin
+from updater_core.reference import is_digest, is_tag
+from updater_core.registries.auth.tokens import Access
+from updater_core.registries.oci import LONGEST_PAGE_BYTES, MOST_PAGES, OciRegistry, is_generated, problem
+from updater_core.registries.session import Session
+from updater_core.registries.transport import Answer, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list of tags, and the address of the next one."""
+
+    tags: tuple[Tag, ...]
+    next_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagApi:
+    """A vendor's list of tags: where it begins, who asks for it, and how an answer reads.
+
+    `applies`: whether the registry has it, by what is known of it without a further question. `read` takes the page's
+    address and its answer, and raises ValueError where that is no such list. `place`: where the API lives, if not
+    beside the registry. `may_refuse`: a refusal only means that our own clock counts. `kind` is for the metrics.
+    """
+
+    first_url: Callable[[Access], str]
+    ask: Callable[[Session, Access, Request], Answer]
+    read: Callable[[str, Answer], Page]
+    applies: Callable[[OciRegistry, ImageRef], bool] = lambda _oci, _reference: True
+    place: Callable[[Session, Access], Access] = lambda _session, access: access
+    may_refuse: bool = True
+    kind: str = "tags"
+
+
+@dataclass(frozen=True, slots=True)
+class TimedRegistry:
+    """A `protocols.Registry` with a vendor's list of tags beside the protocol. Safe to use from many threads."""
+
+    oci: OciRegistry
+    session: Session
+    api: TagApi
+
+    def digest(self, reference: ImageRef) -> str:
+        """The digest behind the tag now: one HEAD."""
+        return self.oci.digest(reference)
+
+    def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
+        """Every tag, from the registry itself."""
+        return self.oci.tags(reference)
+
+    def created(self, reference: ImageRef, platform: str) -> datetime | None:
+        """The build time of the image for `platform`."""
+        return self.oci.created(reference, platform)
+
+    def credential(self) -> Credential | None:
+        """What we have for this registry."""
+        return self.oci.credential()
+
+    def check(self, reference: ImageRef) -> str:
+        """Ask for the reference's digest; return who the registry took us for."""
+        return self.oci.check(reference)
+
+    def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
+        """The tags that `wanted` accepts with digests and push times, newest first; None where the API may refuse, and
+        does.
+
+        Reading ends early only where nothing newer than the reference's own tag can follow: every page so far came
+        newest first, and that tag, accepted too, has been among them. Without a tag in the reference there is no such
+        end: who wants older tags as well asks for the repository. Raise RegistryError or one of its kinds where a page
+        is missing.
+        """
+        access = self.api.place(self.session, self.session.access(self.oci.site, reference.repository))
+        refused = ("no push times", access, self.session.clock.now().date())
+        if self.session.kept.knows(refused) or not self.api.applies(self.oci, reference):
+            return None
+        found: dict[str, Tag] = {}
+        last, newest_first = _LATEST, True
+        for page in self._pages(access):
+            if page is None:
+                self.session.kept.get(refused, lambda: "refused")
+                return None
+            for tag in page.tags:
+                newest_first = newest_first and tag.pushed_at is not None and tag.pushed_at <= last
+                last = tag.pushed_at or last
+                known = found.get(tag.name)
+                found[tag.name] = tag if known is None or _when(known) < _when(tag) else known
+            if newest_first and reference.tag in found and wanted(reference.tag or ""):
+                break
+        chosen = [t for t in found.values() if is_tag(t.name) and not is_generated(t.name) and wanted(t.name)]
+        return tuple(sorted(chosen, key=lambda tag: (_when(tag), tag.name), reverse=True))
+
+    def _pages(self, access: Access) -> Iterator[Page | None]:
+        """The pages, each asked for once in a cycle; None in place of the first where the API refuses."""
+        url: str | None = self.api.first_url(access)
+        seen: set[str] = set()
+        while url:
+            if url in seen or len(seen) >= MOST_PAGES:
+                raise _incomplete(access, "its pages do not come to an end")
+            seen.add(url)
+            page = self._page(access, url, len(seen))
+            yield page
+            url = page.next_url if page else None
+
+    def _page(self, access: Access, url: str, number: int) -> Page | None:
+        try:
+            page = self.session.once.get(("push times", access, url), lambda: self._ask_page(access, url))
+        except AuthFailed:
+            if not self.api.may_refuse:
+                raise
+            page = None
+        except RegistryError as error:
+            if number == 1 or isinstance(error, RateLimited):
+                raise
+            raise _incomplete(access, f"page {number}: {error}") from error
+        if page is None and number > 1:
+            raise _incomplete(access, f"page {number} is refused")
+        return page
+
+    def _ask_page(self, access: Access, url: str) -> Page | None:
+        request = Request(url, self.api.kind, f"{access.repository}: tags", longest_bytes=LONGEST_PAGE_BYTES)
+        answer = self.api.ask(self.session, access, request)
+        if answer.status in (401, 403, 404) and self.api.may_refuse:
+            return None
+        if answer.status != 200:
+            raise problem(access, answer, "tags")
+        try:
+            page = self.api.read(url, answer)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            message = f"{access.repository}: its answer is no list of tags"
+            raise RegistryError(access.host, message, untrusted_json.IN_THE_WAY) from None
+        if page.next_url and not same_origin(page.next_url, access.base):
+            raise _incomplete(access, f"it goes on at {urlsplit(page.next_url).netloc}")
+        return page
+
+
+def rows_of(answer: object) -> list[dict[str, Any]]:
+    """The rows of a list that an API gave; ValueError for what is no list, so that it never passes for an empty one."""
+    if not isinstance(answer, list):
+        raise ValueError("it is no list")
+    return [row for row in answer if isinstance(row, dict)]
+
+
+def tag_of(name: object, digest: object, pushed_at: datetime | None) -> Iterator[Tag]:
+    """The tag, if what an API says of it is one; a digest that is none is left out."""
+    if isinstance(name, str):
+        yield Tag(name, digest if isinstance(digest, str) and is_digest(digest) else None, pushed_at)
+
+
+def moment(text: object) -> datetime | None:
+    """A time as APIs write it, in UTC; None for what is none, and for the year 1 that stands for none.
+
+    >>> moment("2025-05-01T02:00:00.5+02:00")
+    datetime.datetime(2025, 5, 1, 0, 0, 0, 500000, tzinfo=datetime.timezone.utc)
+    """
+    try:
+        found = datetime.fromisoformat(str(text))
+        found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.year > 1 else None
+
+
+def following(url: str, target: str | None) -> str | None:
+    """The next page's address, from where this one was and what it calls the next."""
+    return urljoin(url, target) if target else None
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+def _when(tag: Tag) -> datetime:
+    return tag.pushed_at or _NEVER
+
+
+def _incomplete(access: Access, why: str) -> RegistryError:
+    message = f"{access.repository}: the list of tags is incomplete: {why}"
+    return RegistryError(access.host, message, "nothing is decided on a part of the tags; it is asked again next time")

@@ -1,0 +1,1 @@
+"""Each vendor's own API beside the common protocol."""

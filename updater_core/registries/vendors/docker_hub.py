@@ -1,0 +1,140 @@
+"""Docker Hub: the distribution protocol, and the API of hub.docker.com, which knows when each tag was pushed.
+
+The API is https://docs.docker.com/reference/api/hub/latest/ (`/v2/auth/token`, `.../repositories/{repo}/tags`). The
+order of its list is not documented, so it is never trusted, only checked. Its tokens and the registry's are different
+things; a repository that answers without one is asked without one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from updater_core.errors import RegistryError
+from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
+from updater_core.net import untrusted_json
+from updater_core.reference import HUB
+from updater_core.registries.auth.tokens import Access
+from updater_core.registries.oci import OciRegistry
+from updater_core.registries.session import Session, site_of
+from updater_core.registries.tag_api import Page, TagApi, TimedRegistry, following, moment, rows_of, tag_of
+from updater_core.registries.transport import ERROR_BYTES, Answer, Request
+
+PAGE_SIZE = 100  # the API's most
+_EARLY_SECONDS, _LONGEST_SECONDS = 60.0, 86400.0
+
+
+def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> TimedRegistry:
+    """Docker Hub, as a service with these settings may use it; raise RegistryError for images from elsewhere."""
+    if reference.domain != HUB:
+        message = f"{reference.key} does not live on Docker Hub, but its registry type says docker_hub"
+        raise RegistryError(reference.domain, message, "leave registry_type out, or set it to generic")
+    return TimedRegistry(OciRegistry(site_of(reference, settings, session.hub), session), session, _API)
+
+
+def _place(session: Session, access: Access) -> Access:
+    return replace(access, base=session.hub.api)
+
+
+def _first_url(api: Access) -> str:
+    namespace, _, repository = api.repository.partition("/")
+    place = f"{quote(namespace, safe='')}/repositories/{quote(repository, safe='')}"
+    return f"{api.base}/v2/namespaces/{place}/tags?page_size={PAGE_SIZE}&ordering=last_updated"
+
+
+def _read(url: str, answer: Answer) -> Page:
+    body = untrusted_json.read(answer.body)
+    tags = tuple(tag for row in rows_of(body["results"]) for tag in _tag(row))
+    return Page(tags, following(url, _next(body.get("next"))))
+
+
+def _tag(row: Mapping[str, Any]) -> Iterator[Tag]:
+    return tag_of(row.get("name"), row.get("digest"), moment(row.get("tag_last_pushed")))
+
+
+def _next(address: object) -> str | None:
+    if address is not None and not isinstance(address, str):
+        raise ValueError("its next page has no address")
+    return address
+
+
+def _ask(session: Session, api: Access, request: Request) -> Answer:
+    """Ask without a login while that is enough, then with one: Docker Hub hides private repositories as 404."""
+    key = ("hub private", api.repository, session.clock.now().date())
+    known = session.kept.knows(key)
+    answer = None if known else session.transport.send(request)
+    if answer and (answer.status not in (401, 403, 404) or not _can_log_in(api)):
+        return answer
+    answer = session.transport.send(replace(request, authorization=f"Bearer {_token(session, api)}"))
+    if answer.status == 401 and session.passes.drop(_pass_key(api)):  # revoked before its end
+        answer = session.transport.send(replace(request, authorization=f"Bearer {_token(session, api)}"))
+    if answer.status == 200:
+        session.kept.get(key, lambda: "private")
+    return answer
+
+
+def _token(session: Session, api: Access) -> str:
+    """A token of the API: the one that was granted, until it ends, which may be after this cycle."""
+    credential = api.credential
+    if credential is None or session.tokens.is_refused(api.host, credential):
+        raise api.refusal("the login was refused a short while ago and is not tried again for some minutes")
+    key, now = _pass_key(api), session.clock.now()
+    return session.passes.get(key, now) or session.once.get(key, lambda: _log_in(session, api, credential))
+
+
+def _pass_key(api: Access) -> Hashable:
+    return "hub token", api.base, api.credential
+
+
+def _end(token: str, now: datetime) -> datetime:
+    """Until when a token is sent: a minute less than it says itself (`exp`, RFC 7519, 4.1.4), a day at most; `now`
+    where it says nothing.
+
+    >>> _end("not.a.token", datetime(2025, 1, 1)).year
+    2025
+    """
+    try:
+        payload = token.split(".")[1]
+        said = untrusted_json.read(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
+        seconds = float(said) - now.timestamp() - _EARLY_SECONDS
+        return now + timedelta(seconds=min(max(seconds, 0.0), _LONGEST_SECONDS))
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
+        return now
+
+
+def _log_in(session: Session, api: Access, credential: Credential) -> str:
+    form = {"identifier": credential.username, "secret": credential.secret.reveal()}
+    headers = {"Content-Type": "application/json"}
+    body, what = json.dumps(form).encode(), f"{api.repository}: login"
+    url = f"{api.base}/v2/auth/token"
+    answer = session.transport.send(Request(url, "hub_token", what, "POST", headers, None, body, ERROR_BYTES))
+    if answer.status in (401, 403):
+        session.tokens.refuse(api.host, credential)
+        remedy = "set DOCKER_HUB_PASSWORD to a personal access token that may read this repository"
+        raise api.refusal(f"it refuses the login as {credential.username}", remedy)
+    token = _field(answer.body, "access_token")
+    if answer.status != 200 or not token or not token.isascii() or not token.isprintable():
+        message = f"{api.repository}: it gives no token (status {answer.status})"
+        raise RegistryError(api.host, message, untrusted_json.IN_THE_WAY)
+    session.passes.keep(_pass_key(api), token, _end(token, session.clock.now()))
+    return token
+
+
+def _can_log_in(api: Access) -> bool:
+    return api.credential is not None and not api.credential.is_identity_token
+
+
+def _field(body: bytes, key: str) -> str:
+    try:
+        value = untrusted_json.read(body)[key]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return value if isinstance(value, str) else ""
+
+
+_API = TagApi(_first_url, _ask, _read, place=_place, may_refuse=False, kind="hub_tags")

@@ -1,0 +1,302 @@
+"""The AWS API of ECR: one client for each region and principal, with its limits and its tokens.
+
+botocore signs, finds credentials (keys, profiles, SSO, web identity, roles) and renews them, repeats what is worth it,
+and knows every partition's endpoints; boto3 takes a while and some memory to load, so that is done at the first
+question. Tokens for the registry's own protocol are good for twelve hours at any registry the principal may read
+(https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html); half of that is used.
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from updater_core.errors import AuthFailed, NotFound, RegistryError
+from updater_core.logging_utils import protect_login
+from updater_core.models import Credential, RegistrySettings, Secret
+from updater_core.net import untrusted_json
+from updater_core.registries.session import Session
+from updater_core.registries.vendors.ecr import errors
+from updater_core.registries.vendors.ecr.errors import Asked, Fault
+
+MOST_AT_ONCE = 8
+MOST_TRIES, CONNECT_SECONDS, READ_SECONDS = 5, 5, 20
+_KINDS = {"DescribeImages": "ecr_describe", "GetAuthorizationToken": "ecr_token"}
+_OUR_NAMES = (errors.OddCredentials, errors.MalformedAnswer)
+# What falls out of botocore where something is not what it takes for granted (RecursionError is a RuntimeError).
+_ODD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
+_DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """In whose name AWS is asked; nothing set means the default chain of the environment, profiles and roles."""
+
+    access_key_id: str | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    profile: str | None = None
+
+    @property
+    def who(self) -> str:
+        if self.access_key_id:
+            return f"the AWS key …{self.access_key_id[-4:]} of registry_config"
+        return f"the AWS profile {self.profile}" if self.profile else "the default AWS credentials"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Which API is asked, and in whose name; `service` is `ecr` or `ecr-public`. Without a region, boto3 has one."""
+
+    service: str
+    region: str | None
+    principal: Principal
+    is_fips: bool = False
+    is_dual_stack: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository as a question is about it; without an account it is the principal's own."""
+
+    domain: str
+    account: str | None
+    name: str
+
+
+class ImageMissing(NotFound):
+    """One of several images asked for is not there. `named` are those that AWS names: the first, or none."""
+
+    named: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    credential: Credential
+    renew_at: datetime
+    expires_at: datetime
+
+
+def principal_of(settings: RegistrySettings) -> Principal:
+    """The principal that a service's `registry_config` names."""
+    return Principal(
+        settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token, settings.aws_profile
+    )
+
+
+def api_of(endpoint: Endpoint, session: Session) -> EcrApi:
+    """The one client of the process for an endpoint; nothing is loaded or asked yet."""
+    return session.lasting.get(("ecr api", endpoint), lambda: EcrApi(endpoint, session))
+
+
+class EcrApi:
+    """Asks one endpoint. Safe to use from many threads."""
+
+    def __init__(self, endpoint: Endpoint, session: Session) -> None:
+        self._endpoint = endpoint
+        self._session = session
+        self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._lock = threading.Lock()
+        self._token_lock = threading.Lock()
+        self._client: Any = None
+        self._credentials: Any = None
+        self._token: _Token | None = None
+        self._trouble: tuple[object, Fault] | None = None
+
+    @property
+    def region(self) -> str:
+        """The region in words; boto3's own choice where none was named."""
+        return self._endpoint.region or (str(self._client.meta.region_name) if self._client else "the default region")
+
+    @property
+    def who(self) -> str:
+        return self._endpoint.principal.who
+
+    def client(self) -> Any:
+        """botocore's client, made when first needed; may raise what botocore raises."""
+        with self._lock:
+            if self._client is None:
+                client, credentials = _new_client(self._endpoint)
+                client.meta.events.register(f"response-received.{self._endpoint.service}", self._count)
+                self._client, self._credentials = client, credentials
+            return self._client
+
+    def prepare(self, repository: Repository) -> None:
+        """Have the client ready, so that the next question goes out at once; raise RegistryError or AuthFailed."""
+        self._guarded(repository, "", {})
+
+    def describe_images(self, repository: Repository, **arguments: Any) -> Mapping[str, Any]:
+        """What DescribeImages answers; raise ImageMissing, NotFound, AuthFailed, RateLimited, RegistryError."""
+        owner = {"registryId": repository.account} if repository.account else {}
+        return self._guarded(repository, "DescribeImages", {**owner, "repositoryName": repository.name, **arguments})
+
+    def credential(self, repository: Repository) -> tuple[Credential, bool]:
+        """User name and password for the registry's own protocol, and whether they were fetched just now."""
+        with self._token_lock:
+            now, known = self._session.clock.now(), self._token
+            if known and now < known.renew_at:
+                return known.credential, False
+            try:
+                self._token = self._fetch(repository, now)
+            except AuthFailed:
+                raise
+            except RegistryError:
+                if known is None or now >= known.expires_at:  # a token in its second half is better than none
+                    raise
+                return known.credential, False
+            return self._token.credential, True
+
+    def drop(self, credential: Credential) -> None:
+        """Forget a token that the registry did not take, if it is still the one in use."""
+        with self._token_lock:
+            if self._token and self._token.credential == credential:
+                self._token = None
+
+    def _fetch(self, repository: Repository, now: datetime) -> _Token:
+        answer = self._guarded(repository, "GetAuthorizationToken", {})
+        try:
+            data = answer["authorizationData"]
+            data = data[0] if isinstance(data, list) else data  # ecr-public has exactly one
+            username, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
+            expires_at = data["expiresAt"]
+            renew_at = now + (expires_at - now) / 2
+        except (LookupError, TypeError, ValueError):
+            username = password = ""
+        if not username or not password:
+            message = f"{repository.name}: AWS answered without a token"
+            raise RegistryError(repository.domain, message, untrusted_json.IN_THE_WAY)
+        credential = Credential(username, Secret(password))
+        protect_login(credential)
+        return _Token(credential, renew_at, expires_at)
+
+    def _guarded(self, repository: Repository, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask, and put what goes wrong into our words. After trouble with the account nothing more is asked in this
+        cycle; after throttling, until the API has had its rest. An empty operation only makes the client."""
+        self._refuse_if_in_trouble(repository)
+        from_botocore = _botocore_errors()
+        try:
+            client = self._ready_client(from_botocore)
+            self._session.transport.refuse_if_resting(self._host())
+            return self._call(client, operation, arguments, from_botocore) if operation else {}
+        except RegistryError:
+            raise
+        except from_botocore as error:
+            raise self._error(error, repository, operation) from None  # its traceback may hold what is signed
+
+    def _ready_client(self, from_botocore: tuple[type[Exception], ...]) -> Any:
+        """The client with credentials in hand. What gives those is asked here and not when a question is signed, so
+        that its nonsense is not taken for the answer's."""
+        try:
+            client = self.client()
+            credentials = self._credentials
+            frozen: Any = credentials.get_frozen_credentials() if credentials else ()
+            if not all(isinstance(part, str | None) for part in frozen):
+                raise errors.OddCredentials("not a text")
+            for secret in filter(None, frozen[1:]):  # the key's secret, and a session's token
+                protect_login(Credential(frozen[0], Secret(secret)))
+            return client
+        except from_botocore:
+            raise
+        except _ODD as error:
+            raise errors.OddCredentials(type(error).__name__) from None
+
+    def _call(
+        self, client: Any, operation: str, arguments: Mapping[str, Any], from_botocore: tuple[type[Exception], ...]
+    ) -> Mapping[str, Any]:
+        try:
+            with self._slots:
+                answer: Mapping[str, Any] = getattr(client, _snake(operation))(**arguments)
+            return answer
+        except from_botocore:
+            raise
+        except _ODD as error:
+            raise errors.MalformedAnswer(type(error).__name__) from None
+
+    def _error(self, error: Exception, repository: Repository, operation: str) -> RegistryError:
+        if errors.is_image_missing(error):
+            missing = ImageMissing(repository.domain, f"{repository.name}: an image is not there in {self.region}")
+            missing.named = errors.missing_images(error)
+            return missing
+        action = f"{self._endpoint.service}:{operation or 'DescribeImages'}"
+        fault = errors.fault_of(error, Asked(action, self.region, self.who))
+        with self._lock:
+            if fault.is_everywhere:
+                self._trouble = (self._cycle(), fault)
+            if fault.is_about_login:
+                self._client = None
+        now = self._session.clock.now()
+        is_throttled = errors.result_of(errors.code_of(getattr(error, "response", None))) == "rate_limited"
+        retry_at = self._session.transport.rest(self._host()) if is_throttled else now
+        return fault.error(repository.domain, repository.name, retry_at)
+
+    def _refuse_if_in_trouble(self, repository: Repository) -> None:
+        trouble = self._trouble
+        if trouble and trouble[0] is self._cycle():
+            raise trouble[1].error(repository.domain, repository.name, self._session.clock.now())
+
+    def _cycle(self) -> object:
+        """Something that is the same throughout a cycle, and another in the next one."""
+        return self._session.once.get("ecr cycle", object)
+
+    def _host(self) -> str:
+        """The API's host: what is counted and what rests."""
+        client = self._client
+        return urlsplit(client.meta.endpoint_url).netloc if client else self._endpoint.service
+
+    def _count(self, event_name: str, parsed_response: object = None, **_: object) -> None:
+        """Called by botocore for each exchange, the repeated ones too."""
+        operation = event_name.rpartition(".")[2]
+        result = errors.result_of(errors.code_of(parsed_response))
+        self._session.transport.count(self._host(), _KINDS.get(operation, "ecr_other"), result)
+
+
+def _new_client(endpoint: Endpoint) -> tuple[Any, Any]:
+    """The client, and what gives it credentials (None where nothing does)."""
+    import boto3  # a third of a second and 20 MB, for those who have an image at ECR
+    import botocore.session
+    from botocore.config import Config
+
+    principal = endpoint.principal
+    core = botocore.session.Session(profile=principal.profile)
+    if principal.access_key_id and principal.secret_access_key:
+        token = principal.session_token.reveal() if principal.session_token else None
+        core.set_credentials(principal.access_key_id, principal.secret_access_key.reveal(), token)
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": MOST_TRIES},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        max_pool_connections=MOST_AT_ONCE,
+        user_agent_extra="docker-auto-updater",
+        **({"use_fips_endpoint": True} if endpoint.is_fips else {}),
+        **({"use_dualstack_endpoint": True} if endpoint.is_dual_stack else {}),
+    )
+    verify = core.get_config_variable("ca_bundle") or _system_authorities()
+    session = boto3.Session(botocore_session=core, region_name=endpoint.region)
+    return session.client(endpoint.service, config=config, verify=verify), core.get_credentials()
+
+
+def _system_authorities() -> str | None:
+    """Who is trusted by this machine, as everywhere else in the updater; None: those that botocore brings."""
+    places = (Path(ssl.get_default_verify_paths().openssl_cafile), _DEBIAN_AUTHORITIES)
+    return next((str(place) for place in places if place.is_file()), None)
+
+
+def _botocore_errors() -> tuple[type[Exception], ...]:
+    """What a call may raise and we know; OSError falls out of botocore where a token file, or a program that should
+    print credentials, is not there."""
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        return ImportError, OSError, *_OUR_NAMES
+    return BotoCoreError, ClientError, ImportError, OSError, *_OUR_NAMES
+
+
+def _snake(operation: str) -> str:
+    return {"DescribeImages": "describe_images", "GetAuthorizationToken": "get_authorization_token"}[operation]

@@ -1,0 +1,291 @@
+"""Amazon ECR: private registries over the AWS API, the public one over the distribution protocol.
+
+DescribeImages (https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html) knows tags, digests
+and when a manifest was pushed, and is no pull: asking the registry itself would move `lastRecordedPullTime`, by which
+owners let old images expire. `imagePushedAt` is the manifest's: a tag put on an old manifest carries the old time.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from updater_core import protocols
+from updater_core.errors import AuthFailed, RateLimited, RegistryError
+from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
+from updater_core.net import untrusted_json
+from updater_core.net.url_rules import is_loopback
+from updater_core.reference import is_digest, is_tag, with_default_tag
+from updater_core.registries import oci
+from updater_core.registries.oci import OciRegistry
+from updater_core.registries.session import Session, site_of
+from updater_core.registries.transport import ERROR_BYTES, Request
+from updater_core.registries.vendors.ecr.api import EcrApi, Endpoint, ImageMissing, Repository, api_of, principal_of
+from updater_core.registries.vendors.ecr.batch import Batches
+from updater_core.registries.vendors.ecr.hosts import PUBLIC_HOSTS, EcrHost, parse_host
+
+PAGE_SIZE = 1000  # the API's most
+MOST_PAGES = 1000
+PUBLIC_REGION = "us-east-1"  # the only one in which ECR Public's API gives tokens
+_ELSEWHERE = EcrHost("", "")  # a host that names neither account nor region
+
+
+def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> protocols.Registry:
+    """ECR, as a service with these settings may use it; raise RegistryError where they contradict the image's host.
+
+    A user name and a password of the owner's own are for the registry's own protocol, and need no AWS at all."""
+    _refuse_contradictions(reference, settings)
+    if settings.username is not None and settings.password is not None:
+        return oci.open_registry(reference, settings, session)
+    host = parse_host(reference.domain) or _ELSEWHERE
+    principal = principal_of(settings)
+    plain = OciRegistry(site_of(reference, settings, session.hub), session)
+    if reference.domain in PUBLIC_HOSTS:
+        public = api_of(Endpoint("ecr-public", PUBLIC_REGION, principal), session)
+        return PublicEcr(plain, Repository(reference.domain, None, reference.repository), public, bool(_own(settings)))
+    region = host.region or settings.region
+    api = api_of(Endpoint("ecr", region, principal, host.is_fips, host.is_dual_stack), session)
+    repository = Repository(reference.domain, host.account or None, reference.repository)
+    batches = session.lasting.get(("ecr batches", api, repository), lambda: _batches(api, repository, session))
+    batches.expect(_question(reference))
+    return EcrRegistry(plain, repository, api, batches)
+
+
+@dataclass(frozen=True, slots=True)
+class EcrRegistry:
+    """A `protocols.Registry` for a private registry. Safe to use from many threads."""
+
+    oci: OciRegistry
+    repository: Repository
+    api: EcrApi
+    batches: Batches
+
+    def digest(self, reference: ImageRef) -> str:
+        """The digest behind the tag now, in one call with all that others ask of this repository at the same time."""
+        return self.batches.get(_question(reference))
+
+    def tags(self, reference: ImageRef) -> tuple[Tag, ...]:  # noqa: ARG002 - the repository is this registry's own
+        """Every tag, with its digest and its manifest's push time."""
+        return tuple(tag for tag in self._listed() if not oci.is_generated(tag.name))
+
+    def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:  # noqa: ARG002
+        """The tags that `wanted` accepts, newest manifest first. Tags of one manifest tie."""
+        chosen = [tag for tag in self._listed() if wanted(tag.name)]
+        return tuple(sorted(chosen, key=lambda tag: (tag.pushed_at or _NEVER, tag.name), reverse=True))
+
+    def created(self, reference: ImageRef, platform: str) -> datetime | None:
+        """The build time in the image's configuration, which only the registry itself has."""
+        exact = replace(reference, tag=None, digest=self.digest(reference))
+        try:
+            return self._with_token().created(exact, platform)
+        except AuthFailed:  # a token that was withdrawn before its time: once more with a fresh one
+            return self._with_token().created(exact, platform)
+
+    def credential(self) -> Credential | None:
+        """The user name AWS with a token. One from our memory is shown to the registry first: it may be withdrawn."""
+        credential, is_fresh = self.api.credential(self.repository)
+        if not is_fresh and self._is_refused(credential):
+            self.api.drop(credential)
+            credential, _ = self.api.credential(self.repository)
+        return credential
+
+    def check(self, reference: ImageRef) -> str:
+        """Ask for the reference's digest and for a token, as an update would need them; say in whose name."""
+        self.digest(reference)
+        self.credential()
+        where = f"{self.repository.domain}: {self.repository.name} reached over the AWS API in {self.api.region}"
+        return f"{where} with {self.api.who}"
+
+    def _listed(self) -> tuple[Tag, ...]:
+        session = self.oci.session
+        return session.once.get(("ecr tags", self.api, self.repository), self._list)
+
+    def _list(self) -> tuple[Tag, ...]:
+        found: dict[str, Tag] = {}
+        for details in _pages(self.api, self.repository):
+            found.update({tag.name: tag for tag in _tags(details)})  # a tag that moved meanwhile is where it was last
+        self.batches.note({tag.name: tag.digest for tag in found.values() if tag.digest})
+        return tuple(found.values())
+
+    def _with_token(self) -> OciRegistry:
+        credential = self.credential()
+        if credential is None:
+            return self.oci
+        settings = replace(self.oci.site.settings, username=credential.username, password=credential.secret)
+        return replace(self.oci, site=replace(self.oci.site, settings=settings))
+
+    def _is_refused(self, credential: Credential) -> bool:
+        pair = f"{credential.username}:{credential.secret.reveal()}".encode()
+        header = f"Basic {base64.b64encode(pair).decode()}"
+        what = f"{self.repository.name}: login"
+        request = Request(f"{self.oci.site.base}/v2/", "ping", what, authorization=header, longest_bytes=ERROR_BYTES)
+        try:
+            return self.oci.session.transport.send(request).status in (401, 403)
+        except RegistryError:  # the engine may have another way to it
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class PublicEcr:
+    """A `protocols.Registry` for public.ecr.aws: anonymous, but for pulls where AWS credentials were configured."""
+
+    oci: OciRegistry
+    repository: Repository
+    api: EcrApi
+    has_login: bool
+
+    def digest(self, reference: ImageRef) -> str:
+        """The digest behind the tag now."""
+        return self.oci.digest(reference)
+
+    def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
+        """Every tag."""
+        return self.oci.tags(reference)
+
+    def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
+        """None: only a repository's owner is told when its tags were pushed."""
+        return self.oci.pushed_tags(reference, wanted)
+
+    def created(self, reference: ImageRef, platform: str) -> datetime | None:
+        """The build time of the image for `platform`."""
+        return self.oci.created(reference, platform)
+
+    def credential(self) -> Credential | None:
+        """A token where `registry_config` has AWS credentials: pulls with one have wider limits."""
+        return self.api.credential(self.repository)[0] if self.has_login else self.oci.credential()
+
+    def check(self, reference: ImageRef) -> str:
+        """Ask for the reference's digest; return who the registry took us for."""
+        found = self.oci.check(reference)
+        if not self.has_login:
+            return found
+        self.credential()
+        return f"{found}; pulls with {self.api.who}"
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def _question(reference: ImageRef) -> str:
+    full = with_default_tag(reference)
+    return full.tag or full.digest or ""
+
+
+def _own(settings: RegistrySettings) -> str | None:
+    return settings.aws_access_key_id or settings.aws_profile
+
+
+def _refuse_contradictions(reference: ImageRef, settings: RegistrySettings) -> None:
+    domain, host = reference.domain, parse_host(reference.domain)
+    own_region = PUBLIC_REGION if domain in PUBLIC_HOSTS else (host.region if host else None)
+    if own_region is None and not is_loopback(re.sub(r":\d+$", "", domain)):
+        message = f"{reference.key} does not live at Amazon ECR, but its registry type says ecr"
+        raise RegistryError(domain, message, "leave registry_type out, or set it to generic")
+    if own_region and settings.region not in (None, own_region):
+        message = f"{reference.repository}: the image's host is in {own_region}, registry_config.region says"
+        remedy = "take registry_config.region out, or correct the image"
+        raise RegistryError(domain, f"{message} {settings.region}", remedy)
+    if settings.username is not None and _own(settings):
+        message = f"{reference.repository}: registry_config has a username and AWS credentials; only one can be used"
+        raise RegistryError(domain, message, "keep the aws_ keys, or username and password")
+
+
+def _batches(api: EcrApi, repository: Repository, session: Session) -> Batches:
+    return Batches(
+        prepare=lambda: api.prepare(repository),
+        ask=lambda names: _digests(api, repository, names),
+        cycle=lambda: session.once.get("ecr cycle", object),
+    )
+
+
+def _digests(api: EcrApi, repository: Repository, names: Sequence[str]) -> Mapping[str, str | RegistryError]:
+    """The digests behind tags (or digests); for each that is not there, the error. AWS answers nothing at all where one
+    is missing, and names one of those: the rest is asked again without it, or in halves where it names none."""
+    try:
+        ids = [{"imageDigest" if is_digest(name) else "imageTag": name} for name in names]
+        details = _details(api.describe_images(repository, imageIds=ids), repository)
+    except ImageMissing as error:
+        named = [name for name in names if name in error.named]
+        if len(names) == 1 or named:
+            missing = named or list(names)
+            rest = [name for name in names if name not in missing]
+            found = {name: _not_there(api, repository, name) for name in missing}
+            return {**found, **(_digests(api, repository, rest) if rest else {})}
+        middle = len(names) // 2
+        return {**_digests(api, repository, names[:middle]), **_digests(api, repository, names[middle:])}
+    except RegistryError as error:
+        return dict.fromkeys(names, error)
+    known = _known(details)
+    return {name: known.get(name) or _not_there(api, repository, name) for name in names}
+
+
+def _known(details: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    known: dict[str, str] = {}
+    for detail in details:
+        digest = detail.get("imageDigest")
+        if isinstance(digest, str) and is_digest(digest):
+            known |= dict.fromkeys([digest, *_names(detail)], digest)
+    return known
+
+
+def _not_there(api: EcrApi, repository: Repository, name: str) -> ImageMissing:
+    message = f"{repository.name}: {name} is not there (in {api.region})"
+    return ImageMissing(repository.domain, message, "check the name and the tag; what runs now is left as it is")
+
+
+def _pages(api: EcrApi, repository: Repository) -> Iterable[Iterable[Mapping[str, Any]]]:
+    arguments: dict[str, Any] = {"filter": {"tagStatus": "TAGGED"}, "maxResults": PAGE_SIZE}
+    seen: set[str] = set()
+    while len(seen) < MOST_PAGES:
+        try:
+            page = api.describe_images(repository, **arguments)
+        except RegistryError as error:
+            if not seen or isinstance(error, RateLimited | AuthFailed):
+                raise
+            raise _incomplete(repository, f"page {len(seen) + 1}: {error}") from error
+        yield _details(page, repository)
+        following = page.get("nextToken")
+        if not isinstance(following, str) or not following:
+            return
+        if following in seen:
+            break
+        seen.add(following)
+        arguments["nextToken"] = following
+    raise _incomplete(repository, "the pages do not come to an end")
+
+
+def _details(page: Mapping[str, Any], repository: Repository) -> Sequence[Mapping[str, Any]]:
+    """The images of an answer; a page of somebody else's (a proxy's, a portal's) must not pass for an empty one."""
+    details = page.get("imageDetails")
+    if not isinstance(details, list):
+        message = f"{repository.name}: the answer is no list of images"
+        raise RegistryError(repository.domain, message, untrusted_json.IN_THE_WAY)
+    return details
+
+
+def _tags(details: Iterable[Mapping[str, Any]]) -> Iterable[Tag]:
+    for detail in details:
+        digest, moment = detail.get("imageDigest"), detail.get("imagePushedAt")
+        if isinstance(digest, str) and is_digest(digest):
+            yield from (Tag(name, digest, _in_utc(moment)) for name in _names(detail) if is_tag(name))
+
+
+def _names(detail: Mapping[str, Any]) -> list[str]:
+    return [name for name in detail.get("imageTags") or () if isinstance(name, str)]
+
+
+def _in_utc(moment: object) -> datetime | None:
+    try:
+        return moment.astimezone(UTC) if isinstance(moment, datetime) else None
+    except OverflowError:  # the last hours of the year 9999
+        return None
+
+
+def _incomplete(repository: Repository, why: str) -> RegistryError:
+    message = f"{repository.name}: the list of tags is incomplete: {why}"
+    remedy = "nothing is decided on a part of the tags; it is asked again next time"
+    return RegistryError(repository.domain, message, remedy)

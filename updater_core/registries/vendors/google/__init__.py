@@ -1,0 +1,1 @@
+"""Google Artifact Registry and Container Registry."""

@@ -1,0 +1,144 @@
+"""What registries have shown, put into the state, handed to a choice, and taken out when no longer needed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from updater_core.models import History, Seen, ServiceConfig
+from updater_core.state.records import DIGESTS_KEPT, NO_TIME, ServiceState, State, service_of, with_service
+
+GONE_KEPT, GONE_KEPT_FOR = 1000, timedelta(days=30)
+
+
+def note_tags(
+    state: State, repository_key: str, tags: Iterable[str], digests: Mapping[str, str], now: datetime
+) -> State:
+    """The state after a complete listing. The first one is the baseline; a tag that was pushed again (its digest is
+    another) is new. One that vanished is known for a month longer: it may come back, and is not new then."""
+    known = state.seen.get(repository_key)
+    new = Seen(None, now, baseline=known is None)
+    listed = {tag: known.get(tag, new) for tag in tags} if known else dict.fromkeys(tags, new)
+    listed |= {tag: replace(each, gone_since=None) for tag, each in listed.items() if each.gone_since}
+    listed |= {tag: _with_digest(listed[tag], digest, now) for tag, digest in digests.items() if tag in listed}
+    listed |= _gone({tag: each for tag, each in (known or {}).items() if tag not in listed}, now)
+    return state if listed == known else replace(state, seen={**state.seen, repository_key: listed})
+
+
+def _gone(vanished: Mapping[str, Seen], now: datetime) -> dict[str, Seen]:
+    """What stays known of tags that are not listed: of so many that vanished last, for a month."""
+    since = {tag: each.gone_since or now for tag, each in vanished.items()}
+    latest = sorted(since, key=since.__getitem__, reverse=True)[:GONE_KEPT]
+    return {tag: replace(vanished[tag], gone_since=since[tag]) for tag in latest if now - since[tag] < GONE_KEPT_FOR}
+
+
+def _with_digest(seen: Seen, digest: str, now: datetime) -> Seen:
+    """What is known of a tag whose digest was asked for."""
+    if seen.digest is None:
+        return replace(seen, digest=digest)
+    return seen if seen.digest == digest else Seen(digest, now)
+
+
+def note_created(state: State, repository_key: str, created: Mapping[str, datetime | None]) -> State:
+    """Remember the build times that images gave for these tags; a time that none could give is remembered as such, so
+    that it is not asked for again."""
+    known = state.seen.get(repository_key, {})
+    times = {tag: replace(known[tag], created_at=time or NO_TIME) for tag, time in created.items() if tag in known}
+    return replace(state, seen={**state.seen, repository_key: {**known, **times}}) if times else state
+
+
+def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
+    """Remember when a digest was first seen for a service. The ones not met for longest are forgotten."""
+    service = service_of(state, name)
+    others = {key: time for key, time in service.digest_seen.items() if key != digest}
+    recent = [*others.items(), (digest, service.digest_seen.get(digest, now))][-DIGESTS_KEPT:]
+    return with_service(state, name, replace(service, digest_seen=dict(recent)))
+
+
+def history_of(state: State, name: str, repository_key: str) -> History:
+    """What matters to a choice for this service in this repository (`ImageRef.key`)."""
+    service = service_of(state, name)
+    quarantine = {entry.digest: entry for entry in service.quarantine}
+    seen = state.seen.get(repository_key, {})
+    timeless = {tag: replace(seen[tag], created_at=None) for tag in without_time(state, repository_key)}
+    seen = {**seen, **timeless} if timeless else seen
+    return History(quarantine, seen, service.digest_seen, service.pushed, name)
+
+
+def without_time(state: State, repository_key: str) -> tuple[str, ...]:
+    """The tags whose images were asked for their build time, and had none to be believed."""
+    return tuple(tag for tag, seen in state.seen.get(repository_key, {}).items() if seen.created_at == NO_TIME)
+
+
+def note_push(state: State, name: str, tag: str, pushed_at: datetime) -> State:
+    """Remember when a service's current tag was pushed, by its registry's clock: it may be gone at the next look."""
+    service = service_of(state, name)
+    return with_service(state, name, replace(service, pushed={tag: pushed_at}))
+
+
+def note_rest(state: State, host: str, until: datetime) -> State:
+    """Remember that a registry asked for a rest. A shorter rest does not shorten a longer one."""
+    later = max(until, state.rests.get(host, until))
+    return replace(state, rests={**state.rests, host: later})
+
+
+def unit_of(service: ServiceConfig) -> str:
+    """What a service is whatever it is called: its Compose file, project and services."""
+    return "\n".join((service.compose_files[0], service.compose_project or "", *sorted(service.compose_services)))
+
+
+def follow_names(state: State, services: Iterable[ServiceConfig]) -> State:
+    """The state with each memory under the name that its unit has now: an entry that was renamed keeps its quarantine,
+    history and holds, and a new one under an old name does not inherit them. A memory whose unit nobody has, or that
+    does not know its unit yet, stays with its name."""
+    units = {service.name: unit_of(service) for service in services}
+    owners = {each.unit: name for name, each in state.services.items()}
+    owners |= {units[name]: name for name, each in state.services.items() if units.get(name) == each.unit}
+    found = {name: _memory(state, name, units, owners) for name in units}
+    moved = {owners[unit] for unit in units.values() if unit in owners}
+    followed = {name: each for name, each in state.services.items() if name not in units and name not in moved}
+    followed |= {name: replace(each, unit=units[name]) for name, each in found.items() if each is not None}
+    return state if followed == state.services else replace(state, services=followed)
+
+
+def _memory(state: State, name: str, units: Mapping[str, str], owners: Mapping[str, str]) -> ServiceState | None:
+    """The memory for a name: that of its unit, else the one under the name where it is no other entry's."""
+    unit = units[name]
+    owner = owners.get(unit, name)
+    if owner != name and units.get(owner) != unit:
+        return state.services[owner]
+    own = state.services.get(name)
+    return None if own is None or (own.unit != unit and own.unit in units.values()) else own
+
+
+def forget_unknown(state: State, names: Iterable[str], repository_keys: Iterable[str], now: datetime) -> State:
+    """Drop what the configuration no longer speaks of (services, repositories, counters), and rests that are over."""
+    named, wanted = set(names), set(repository_keys)
+    return replace(
+        state,
+        services={name: each for name, each in state.services.items() if name in named},
+        seen={key: each for key, each in state.seen.items() if key in wanted},
+        rests={host: until for host, until in state.rests.items() if until > now},
+        counters={key: number for key, number in state.counters.items() if _is_wanted(key, named)},
+    )
+
+
+def _is_wanted(counter: str, names: set[str]) -> bool:
+    labels = split_counter(counter)[1:]
+    return not labels or labels[0] in names
+
+
+def split_counter(counter: str) -> tuple[str, ...]:
+    """Kind, then the labels with the service first; a service's name may hold colons.
+
+    >>> split_counter("rollbacks:unhealthy:web")
+    ('rollbacks', 'web', 'unhealthy')
+    >>> split_counter("updates:a:b")
+    ('updates', 'a:b')
+    """
+    kind, _, rest = counter.partition(":")
+    if kind in ("rollbacks", "failures"):
+        label, _, service = rest.partition(":")
+        return kind, service, label
+    return (kind, rest) if rest else (kind,)

@@ -1,0 +1,212 @@
+"""What an update that was tried leaves in memory: history, quarantine, pauses, generations. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from updater_core.models import (
+    Cause,
+    Committed,
+    NotStarted,
+    Outcome,
+    Plan,
+    Quarantined,
+    Reason,
+    RollbackFailed,
+    RolledBack,
+    StepTaken,
+    Superseded,
+    retry_command,
+)
+from updater_core.reference import parse
+from updater_core.state.records import (
+    Change,
+    Generation,
+    ServiceState,
+    State,
+    Status,
+    count,
+    rested,
+    service_of,
+    told,
+    with_service,
+)
+
+CHANGES_KEPT = 20
+STEPS_KEPT_OF = 5  # a service's latest changes; of older ones the whole duration tells enough
+QUARANTINE_KEPT = 200  # more than a registry has releases newer than the current one
+OWNER_ROLLBACK = "owner_rollback"  # a plan's kind
+_FIRST_PAUSE_SECONDS = 60.0
+_LONGEST_PAUSE_SECONDS = 6 * 3600.0
+
+_NOBODYS_FAULT = {Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK}
+
+
+def record_outcome(
+    state: State, outcome: Outcome, started: datetime, now: datetime, steps: tuple[StepTaken, ...] = ()
+) -> State:
+    """The state after an update that was tried; the same state where this plan's outcome is recorded already.
+
+    Committed: the generations move on, failures are forgotten, and so is the quarantine of older digests under the
+    same tag. An owner's rollback quarantines the digest that was left. A release at fault is quarantined; a host at
+    fault makes the service wait, longer each time. A failed rollback freezes it. One that its owner took over is left
+    to the next check.
+    """
+    plan = outcome.plan
+    service = service_of(state, plan.name)
+    if any(change.plan_id == plan.id for change in service.changes):
+        return state
+    service = _settled(service, outcome, now)
+    change = replace(_change(outcome, started, now), steps=steps)
+    service = replace(service, changes=_history((change, *service.changes)))
+    told = with_service(state, plan.name, service)
+    return told if isinstance(outcome, Superseded) else count(told, _counter(outcome))
+
+
+def _history(newest: tuple[Change, ...]) -> tuple[Change, ...]:
+    return newest[:STEPS_KEPT_OF] + tuple(replace(each, steps=()) for each in newest[STEPS_KEPT_OF:CHANGES_KEPT])
+
+
+def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceState:
+    if isinstance(outcome, Committed):
+        return _committed(service, outcome.plan, now)
+    cause = outcome.cause
+    if isinstance(outcome, RollbackFailed):
+        detail = f"{cause.message}; the rollback failed too: {outcome.rollback.message}"
+        remedy = f"see to the service by hand, then run {retry_command(outcome.plan.name)}"
+        frozen = replace(told(service, Status.ROLLBACK_FAILED, cause.reason, detail, remedy), last_change=now)
+        return _blamed(frozen, outcome, now) if outcome.quarantine else frozen
+    if isinstance(outcome, RolledBack):
+        service = replace(told(service, Status.ROLLED_BACK, *_words(cause)), last_change=now)
+    elif isinstance(outcome, Superseded) or cause.reason in _NOBODYS_FAULT:
+        return told(service, Status.HELD, *_words(cause))
+    else:
+        service = told(service, Status.FAILED, *_words(cause))
+    return _blamed(service, outcome, now) if outcome.quarantine else _paused(service, now)
+
+
+def _committed(service: ServiceState, plan: Plan, now: datetime) -> ServiceState:
+    service = replace(
+        rested(service),
+        status=Status.UPDATED,
+        reason=None,
+        detail=plan.reason,
+        remedy="",
+        reference=plan.moves[0].new_reference if plan.moves else plan.target.text,
+        digest=plan.target.digest,
+        available=None,
+        announced=None,
+        opens_at=None,
+        last_change=now,
+        generations=_generations(service, plan, now),
+    )
+    return replace(service, quarantine=_quarantine_after(service, plan, now))
+
+
+def _generations(service: ServiceState, plan: Plan, now: datetime) -> tuple[Generation, ...]:
+    """After an owner's rollback there is no previous one: going back once more would go forward again."""
+    reference = plan.moves[0].new_reference if plan.moves else plan.target.text
+    current = Generation(reference, plan.image_id or "", plan.target.digest, now, plan.id)
+    if plan.kind == OWNER_ROLLBACK or not plan.moves:
+        return (current,)
+    move = plan.moves[0]
+    known = next((each for each in service.generations if each.image_id == move.old_image_id), None)
+    at, plan_id = (known.at, known.plan_id) if known else (now, plan.id)
+    return (current, Generation(move.old_reference, move.old_image_id, plan.old_digest, at, plan_id))
+
+
+def _quarantine_after(service: ServiceState, plan: Plan, now: datetime) -> tuple[Quarantined, ...]:
+    """A newer digest under the same tag clears the older ones. Another tag's stay: a commit of 1.3.5 says nothing
+    about the 1.4.0 that failed, and forgetting it would try it again at once."""
+    kept = tuple(entry for entry in service.quarantine if entry.digest != plan.target.digest)
+    if plan.kind != OWNER_ROLLBACK:
+        return tuple(entry for entry in kept if _tag(entry.reference) != plan.target.tag)
+    if plan.old_digest is None or plan.old_digest == plan.target.digest:
+        return kept
+    left = plan.moves[0].old_reference if plan.moves else ""
+    entry = Quarantined(plan.old_digest, left, Reason.OWNER_ROLLBACK, now, "left by the owner's rollback")
+    return _add(kept, entry)
+
+
+def _blamed(service: ServiceState, outcome: RolledBack | NotStarted | RollbackFailed, now: datetime) -> ServiceState:
+    target, cause = outcome.plan.target, outcome.cause
+    if target.digest is None:
+        return service
+    entry = Quarantined(target.digest, target.text, cause.reason, now, cause.message)
+    return replace(rested(service), quarantine=_add(service.quarantine, entry))
+
+
+def _add(quarantine: tuple[Quarantined, ...], entry: Quarantined) -> tuple[Quarantined, ...]:
+    others = tuple(each for each in quarantine if each.digest != entry.digest)
+    return (entry, *others)[:QUARANTINE_KEPT]
+
+
+def _paused(service: ServiceState, now: datetime) -> ServiceState:
+    """One minute after the first failure, twice as long after each further one, six hours at most."""
+    failures = service.failures + 1
+    seconds = min(_FIRST_PAUSE_SECONDS * 2 ** min(failures - 1, 20), _LONGEST_PAUSE_SECONDS)
+    return replace(service, failures=failures, retry_at=now + timedelta(seconds=seconds))
+
+
+def is_pausing(service: ServiceState, now: datetime) -> bool:
+    """Whether an update waits for `retry_at`. One further ahead than any pause was set by a clock that ran ahead."""
+    ahead = (service.retry_at - now).total_seconds() if service.retry_at else 0.0
+    return 0.0 < ahead <= _LONGEST_PAUSE_SECONDS
+
+
+def _words(cause: Cause) -> tuple[Reason, str, str]:
+    return cause.reason, cause.message, cause.remedy
+
+
+def _tag(text: str) -> str | None:
+    try:
+        return parse(text).tag
+    except ValueError:
+        return None
+
+
+def _change(outcome: Outcome, started: datetime, now: datetime) -> Change:
+    plan = outcome.plan
+    cause = None if isinstance(outcome, Committed) else outcome.cause
+    return Change(
+        plan_id=plan.id,
+        at=now,
+        kind=plan.kind,
+        from_reference=plan.moves[0].old_reference if plan.moves else "",
+        from_digest=plan.old_digest,
+        to_reference=plan.target.text,
+        to_digest=plan.target.digest,
+        outcome=_OUTCOMES[type(outcome)],
+        reason=cause.reason.value if cause else plan.kind,
+        detail=cause.message if cause else plan.reason,
+        duration_seconds=max((now - started).total_seconds(), 0.0),
+    )
+
+
+_OUTCOMES: Mapping[type, str] = {
+    Committed: "committed",
+    NotStarted: "not_started",
+    RolledBack: "rolled_back",
+    RollbackFailed: "rollback_failed",
+    Superseded: "taken_over",
+}
+
+
+def lift_quarantine(state: State, name: str) -> State:
+    """What `--retry` does: nothing is quarantined or waiting for this service any more. One that is frozen thaws, and
+    no more: what froze it is not to be tried again by the word that it was seen to."""
+    service = service_of(state, name)
+    service = rested(service if service.is_frozen else replace(service, quarantine=()))
+    if service.status in (Status.ROLLBACK_FAILED, Status.ROLLED_BACK, Status.FAILED):
+        service = replace(service, status=Status.UNKNOWN, reason=None, detail="", remedy="")
+    return with_service(state, name, service)
+
+
+def _counter(outcome: Outcome) -> str:
+    if isinstance(outcome, Committed):
+        return f"updates:{outcome.plan.name}"
+    if isinstance(outcome, RolledBack):
+        return f"rollbacks:{outcome.cause.reason}:{outcome.plan.name}"
+    return f"failures:{outcome.cause.step}:{outcome.plan.name}"

@@ -1,0 +1,219 @@
+"""What is remembered between cycles, and what a check leaves in it (an update: `state_outcomes`). Pure.
+
+Nothing here grows with time: every list has a bound, and what left the configuration or the registry is forgotten.
+The state is memory, never the baseline: what runs is read from the engine, what is wanted from the owner's file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from updater_core.models import (
+    Decision,
+    Hold,
+    Quarantined,
+    Reason,
+    Seen,
+    StepTaken,
+    Update,
+)
+
+GENERATIONS_KEPT = 2
+DIGESTS_KEPT = 10
+NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # stands for a build time that was asked for and not to be believed
+
+
+class Status(StrEnum):
+    """How a service stands, as `--status` and the metrics show it."""
+
+    UP_TO_DATE = "up_to_date"
+    HELD = "held"
+    WAITING = "waiting"  # an image is available and waits
+    UPDATED = "updated"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An image that a service ran, or runs; held locally so that `--rollback` can go there."""
+
+    reference: str
+    image_id: str
+    digest: str | None
+    at: datetime
+    plan_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One update or rollback that was tried, and how it ended."""
+
+    plan_id: str
+    at: datetime
+    kind: str
+    from_reference: str
+    from_digest: str | None
+    to_reference: str
+    to_digest: str | None
+    outcome: str  # committed | not_started | rolled_back | rollback_failed | taken_over
+    reason: str
+    detail: str = ""
+    duration_seconds: float = 0.0
+    steps: tuple[StepTaken, ...] = ()  # of the run that ended it; none of a change that is old
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """The memory of one service.
+
+    `reference` and `digest`: what ran at the last look. `available`: the image that waits, `announced`: the one that
+    was last told about. `generations` are newest first, current and previous. `failures` counts the transient ones in
+    a row, no update is tried before `retry_at`.
+    """
+
+    reference: str = ""
+    digest: str | None = None
+    status: Status = Status.UNKNOWN
+    reason: Reason | None = None
+    detail: str = ""
+    remedy: str = ""
+    available: str | None = None
+    announced: str | None = None
+    last_check: datetime | None = None
+    last_success: datetime | None = None
+    last_change: datetime | None = None
+    quarantine: tuple[Quarantined, ...] = ()
+    generations: tuple[Generation, ...] = ()
+    failures: int = 0
+    retry_at: datetime | None = None
+    opens_at: datetime | None = None  # when the window opens that an available image waits for
+    changes: tuple[Change, ...] = ()
+    digest_seen: Mapping[str, datetime] = field(default_factory=dict)
+    pushed: Mapping[str, datetime] = field(default_factory=dict)  # the current tag, by its registry's clock
+    troubles: Mapping[str, datetime] = field(default_factory=dict)  # those told about, and when; see `news.turn_of`
+    unit: str = ""  # what it is besides its name; see `state_notes.unit_of`
+
+    @property
+    def is_frozen(self) -> bool:
+        """Neither release could be proven: nothing is done until a person says `--retry`."""
+        return self.status is Status.ROLLBACK_FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The memory of all. `seen`: repository key, then tag; a repository that is there has had its first listing.
+
+    `rests`: registry host, and until when nothing is asked of it; `outages`: since when it does not answer.
+    `counters`: see `count`.
+    """
+
+    services: Mapping[str, ServiceState] = field(default_factory=dict)
+    seen: Mapping[str, Mapping[str, Seen]] = field(default_factory=dict)
+    rests: Mapping[str, datetime] = field(default_factory=dict)
+    outages: Mapping[str, datetime] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+    saved_at: datetime | None = None
+
+
+def service_of(state: State, name: str) -> ServiceState:
+    """The memory of a service, empty where there is none."""
+    return state.services.get(name, ServiceState())
+
+
+# ------------------------------------------------------------------------------------------------------ a check
+
+_NOT_KNOWN = {
+    Reason.REGISTRY_ERROR,
+    Reason.RATE_LIMITED,
+    Reason.AUTH_ERROR,
+    Reason.NOT_FOUND,
+    Reason.LISTING_INCOMPLETE,
+    Reason.PATTERN_TOO_SLOW,
+    Reason.ENGINE_ERROR,
+    Reason.COMPOSE_ERROR,
+    Reason.STATE_ERROR,
+    Reason.FILE_UNREADABLE,
+    Reason.INTERRUPTED,
+    Reason.INTERNAL_ERROR,
+}
+_AFTERMATH = {Reason.QUARANTINED, Reason.BACKING_OFF}
+_TROUBLED = {Status.ROLLED_BACK, Status.FAILED}
+
+
+def is_unknown(reason: Reason) -> bool:
+    """Whether a hold for this reason means that nobody knows if there is an update."""
+    return reason in _NOT_KNOWN
+
+
+def record_check(  # noqa: PLR0913 - what was seen, and what was decided of it, belong together
+    state: State, name: str, reference: str, digest: str | None, decision: Decision, *, now: datetime
+) -> State:
+    """The state after a look at a service: what it runs, and what was decided.
+
+    A check that could not know leaves what waits as it was, and what runs where `reference` is empty. A service that
+    is frozen, or whose failed release is all there is, keeps saying so.
+    """
+    old = service_of(state, name)
+    seen = replace(old, reference=reference, digest=digest) if reference else old
+    return with_service(state, name, _decided(replace(seen, last_check=now), decision, now))
+
+
+def _decided(service: ServiceState, decision: Decision, now: datetime) -> ServiceState:
+    if isinstance(decision, Update):
+        waiting = replace(service, last_success=now, available=decision.target.text)
+        return told(waiting, Status.WAITING, None, decision.detail)
+    if decision.reason in _NOT_KNOWN:
+        return told(service, Status.UNKNOWN, decision.reason, decision.detail, decision.remedy)
+    return _held(replace(service, last_success=now), decision)
+
+
+def _held(service: ServiceState, hold: Hold) -> ServiceState:
+    available = hold.available.text if hold.available else None
+    opens_at = hold.until if hold.reason is Reason.WINDOW_CLOSED else None
+    service = replace(service, available=available, opens_at=opens_at)
+    if hold.reason is Reason.SAME_DIGEST:
+        service = replace(rested(service), announced=None)
+        return told(service, Status.UP_TO_DATE, hold.reason, hold.detail, hold.remedy)
+    if hold.reason in _AFTERMATH and service.status in _TROUBLED:
+        return replace(service, remedy=service.remedy or hold.remedy)  # its own may name a file of the owner's
+    return told(service, Status.WAITING if available else Status.HELD, hold.reason, hold.detail, hold.remedy)
+
+
+def told(
+    service: ServiceState, status: Status, reason: Reason | None, detail: str = "", remedy: str = ""
+) -> ServiceState:
+    """The service with what is said of it; one that is frozen keeps saying why."""
+    if service.is_frozen:
+        return service
+    return replace(service, status=status, reason=reason, detail=detail, remedy=remedy)
+
+
+def announce(state: State, name: str) -> State:
+    """Remember that what waits for this service was told about, so that it is told once."""
+    service = service_of(state, name)
+    return with_service(state, name, replace(service, announced=service.available))
+
+
+def rested(service: ServiceState) -> ServiceState:
+    """The service without a failure that it waits after."""
+    return replace(service, failures=0, retry_at=None)
+
+
+# --------------------------------------------------------------------------------------------------------- keeping
+
+
+def count(state: State, counter: str, by: int = 1) -> State:
+    """Raise a counter that outlives restarts: `state_restores`, `updates:NAME`, `rollbacks:REASON:NAME`,
+    `failures:STAGE:NAME`. `split_counter` takes the names apart."""
+    return replace(state, counters={**state.counters, counter: state.counters.get(counter, 0) + by})
+
+
+def with_service(state: State, name: str, service: ServiceState) -> State:
+    """The state with this memory of a service."""
+    return replace(state, services={**state.services, name: service})

@@ -1,0 +1,1 @@
+"""How everything stands, for people and probes: facts, view, page, server, terminal text."""

@@ -1,0 +1,281 @@
+"""How everything stands, for people and probes: what the updater knows in, one view of it out. Pure.
+
+Unknown is never well: a service that was not looked at in time counts as unknown whatever it was before, and so does
+everything when no cycle ends any more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from updater_core.models import Config, Hours, Reason, ServiceConfig
+from updater_core.policy import windows as schedule
+from updater_core.reference import HUB, parse
+from updater_core.semver_utils import TagVersion, parse_tag, precedence
+from updater_core.state.records import Change, ServiceState, Status, service_of
+from updater_core.status.view import (
+    ChangeView,
+    Facts,
+    Level,
+    Quota,
+    RegistryView,
+    ServiceView,
+    Verdict,
+    View,
+    WindowView,
+)
+
+CHANGES_SHOWN = 50
+_LONGEST_TEXT = 600  # of a detail: a healthcheck's last words can be a page
+_HUB_HOST = "registry-1.docker.io"
+
+
+_ORDER = tuple(Level)
+_FAILED = {Status.ROLLBACK_FAILED: Level.TROUBLE, Status.FAILED: Level.TROUBLE, Status.ROLLED_BACK: Level.LOOK}
+# Held for these, a service stays held until a person acts.
+_FOR_A_PERSON = {
+    Reason.CURRENT_UNPARSABLE,
+    Reason.NO_CANDIDATE,
+    Reason.NO_PUSH_TIME,
+    Reason.NOT_EDITABLE,
+    Reason.NOT_IN_FILE,
+    Reason.LOCALLY_BUILT,
+    Reason.IMAGE_MISMATCH,
+    Reason.AMBIGUOUS_PROJECT,
+    Reason.DRIFT,
+}
+
+
+def view_of(facts: Facts) -> View:
+    """Everything as it is to be shown."""
+    windows = _windows(facts)
+    services = tuple(_service(facts, service, windows[service.name]) for service in facts.config.services)
+    enabled = {windows[service.name] for service in services if service.is_enabled}
+    is_well, health = health_of(facts)
+    return View(
+        at=facts.now,
+        host=facts.host,
+        version=facts.version,
+        verdict=_verdict(facts, services),
+        is_healthy=is_well,
+        health=health,
+        pulse=facts.pulse,
+        interval_seconds=facts.config.settings.check_interval_seconds,
+        at_hand=facts.at_hand,
+        window=enabled.pop() if len(enabled) == 1 else None,
+        services=services,
+        changes=_changes(facts),
+        registries=_registries(facts),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ health
+
+
+def patience_seconds(config: Config) -> float:
+    """How long the updater may be silent: twice the interval, and what one step of an update may take."""
+    settings = config.settings
+    gates = (service.gate.timeout_seconds + service.gate.stable_seconds for service in config.services)
+    return 2 * settings.check_interval_seconds + settings.compose_timeout_seconds + max(gates, default=0.0)
+
+
+def health_of(facts: Facts) -> tuple[bool, str]:
+    """Whether the updater is alive, as a probe asks, and a sentence why: it ended a cycle, was started, or got on with
+    an update within its patience. How the services stand is no matter of this."""
+    pulse = facts.pulse
+    signs = (pulse.started_at, pulse.cycle_ended, facts.at_hand.heard_at if facts.at_hand else None)
+    silent = (facts.now - max(filter(None, signs))).total_seconds()
+    patience = patience_seconds(facts.config)
+    if silent > patience:
+        return False, f"no cycle has ended for {silent:.0f} s; {patience:.0f} s are allowed"
+    if pulse.cycle_ended is None:
+        return True, "the first cycle has not ended yet"
+    return True, f"the last cycle ended at {pulse.cycle_ended:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _verdict(facts: Facts, services: Sequence[ServiceView]) -> Verdict:
+    counts = Counter(service.level for service in services)
+    level = max((service.level for service in services if service.is_enabled), key=_ORDER.index, default=Level.LOOK)
+    notes = [f"{counts[each]} {_COUNTED[each]}" for each in reversed(_ORDER) if counts[each]]
+    if not services:
+        notes.append("no service is configured")
+    for ours, why in _own_troubles(facts):
+        level = max(level, ours, key=_ORDER.index)
+        notes.insert(0, why)
+    return Verdict(level, _HEADLINES[level], "; ".join(notes))
+
+
+def _own_troubles(facts: Facts) -> list[tuple[Level, str]]:
+    """What makes the whole picture doubtful, whatever the services say."""
+    found = []
+    is_well, why = health_of(facts)
+    if not is_well:
+        found.append((Level.UNKNOWN, f"the updater does not get on: {why}"))
+    if facts.pulse.is_engine_down:
+        found.append((Level.UNKNOWN, "the Docker Engine does not answer"))
+    if facts.pulse.open_updates and facts.pulse.cycle_begun is None:
+        found.append((Level.LOOK, "an update was interrupted and is ended in the next cycle"))
+    return found
+
+
+_HEADLINES: Mapping[Level, str] = {
+    Level.OK: "All is well",
+    Level.WAITING: "All is well, and something waits",
+    Level.LOOK: "Something needs a look",
+    Level.UNKNOWN: "Not everything is known",
+    Level.TROUBLE: "Something failed",
+    Level.OFF: "Nothing is enabled",
+}
+_COUNTED: Mapping[Level, str] = {
+    Level.OK: "up to date",
+    Level.WAITING: "waiting or held",
+    Level.LOOK: "to be looked at",
+    Level.UNKNOWN: "unknown",
+    Level.TROUBLE: "failed",
+    Level.OFF: "not enabled",
+}
+
+
+# ---------------------------------------------------------------------------------------------------------- services
+
+
+def _service(facts: Facts, config: ServiceConfig, window: WindowView) -> ServiceView:
+    known = service_of(facts.state, config.name)
+    is_stale = _is_stale(facts, known)
+    return ServiceView(
+        name=config.name,
+        level=_level(known, is_stale) if config.enabled else Level.OFF,
+        state=known.status.value if known.last_check else Status.UNKNOWN.value,
+        is_enabled=config.enabled,
+        is_stale=is_stale,
+        current=known.reference or config.image.text,
+        current_digest=known.digest,
+        target=known.available,
+        change=kind_of_change(known.reference, known.available) if known.available else None,
+        reason=known.reason.value if known.reason else None,
+        detail=_cut(facts.clean(known.detail)),
+        remedy=_cut(facts.clean(known.remedy)),
+        until=_later_than(facts.now, known.retry_at or known.opens_at),
+        last_check=known.last_check,
+        last_success=known.last_success,
+        last_change=known.last_change,
+        quarantined=len(known.quarantine),
+        window=window,
+    )
+
+
+def _is_stale(facts: Facts, known: ServiceState) -> bool:
+    seen = known.last_success
+    return seen is None or (facts.now - seen).total_seconds() > patience_seconds(facts.config)
+
+
+def _level(known: ServiceState, is_stale: bool) -> Level:
+    if known.status in _FAILED:
+        return _FAILED[known.status]
+    if known.last_check is None or known.status is Status.UNKNOWN or is_stale:
+        return Level.UNKNOWN
+    if known.reason in _FOR_A_PERSON:
+        return Level.LOOK
+    return Level.OK if known.status in (Status.UP_TO_DATE, Status.UPDATED) else Level.WAITING
+
+
+def kind_of_change(old: str, new: str) -> str:
+    """The kind of step between two references.
+
+    >>> kind_of_change("app:1.2.3", "app:1.3.0@sha256:" + "0" * 64), kind_of_change("app:1", "app:1")
+    ('minor', 'rebuild')
+    >>> kind_of_change("app:1.2.3", "app:1.2.0"), kind_of_change("app:stable", "app:edge")
+    ('downgrade', 'tag')
+    """
+    before, after = _tag(old), _tag(new)
+    if before == after:
+        return "rebuild"
+    versions = parse_tag(before), parse_tag(after)
+    return _step(versions[0], versions[1]) if versions[0] and versions[1] else "tag"
+
+
+def _step(old: TagVersion, new: TagVersion) -> str:
+    if precedence(new) < precedence(old):
+        return "downgrade"
+    for name, before, after in zip(("major", "minor", "patch"), old.numbers, new.numbers, strict=True):
+        if before != after:
+            return name
+    return "prerelease" if old.prerelease != new.prerelease else "tag"
+
+
+def _tag(text: str) -> str:
+    try:
+        return parse(text).tag or "latest"
+    except ValueError:
+        return ""
+
+
+def _windows(facts: Facts) -> Mapping[str, WindowView]:
+    """Each service's window; those with the same hours share one answer, which is not free."""
+    shared = facts.config.settings.hours
+    merged = {service.name: schedule.merge_hours(service.hours, shared) for service in facts.config.services}
+    views = {hours: _window(hours, facts.now) for hours in set(merged.values())}
+    return {name: views[hours] for name, hours in merged.items()}
+
+
+def _window(hours: Hours, now: datetime) -> WindowView:
+    if hours.paused:
+        return WindowView(is_open=False, is_paused=True)
+    if schedule.is_open(hours, now):
+        return WindowView(is_open=True, closes_at=schedule.next_close(hours, now))
+    return WindowView(is_open=False, opens_at=schedule.next_open(hours, now))
+
+
+# ------------------------------------------------------------------------------------------- history and registries
+
+
+def _changes(facts: Facts) -> tuple[ChangeView, ...]:
+    names = [service.name for service in facts.config.services]
+    each = [(name, change) for name in names for change in service_of(facts.state, name).changes]
+    newest = sorted(each, key=lambda pair: pair[1].at, reverse=True)[:CHANGES_SHOWN]
+    return tuple(_change(facts, name, change) for name, change in newest)
+
+
+def _change(facts: Facts, service: str, change: Change) -> ChangeView:
+    return ChangeView(
+        at=change.at,
+        service=service,
+        kind=change.kind,
+        from_reference=change.from_reference,
+        to_reference=change.to_reference,
+        to_digest=change.to_digest,
+        change=kind_of_change(change.from_reference, change.to_reference) if change.from_reference else None,
+        outcome=change.outcome,
+        reason=change.reason,
+        detail=_cut(facts.clean(change.detail)),
+        duration_seconds=change.duration_seconds,
+        steps=change.steps,
+    )
+
+
+def _registries(facts: Facts) -> tuple[RegistryView, ...]:
+    domains = [service.image.domain for service in facts.config.services if service.enabled]
+    used = Counter(_HUB_HOST if domain == HUB else domain for domain in domains)
+    quotas = facts.quotas or {}
+    hosts = sorted({*used, *quotas, *facts.state.rests, *facts.state.outages})
+    return tuple(_registry(facts, host, used[host], quotas.get(host)) for host in hosts)
+
+
+def _registry(facts: Facts, host: str, services: int, quota: Quota | None) -> RegistryView:
+    rest, out_since = _later_than(facts.now, facts.state.rests.get(host)), facts.state.outages.get(host)
+    plain = RegistryView(host, services, rest_until=rest, out_since=out_since)
+    if quota is None:
+        return plain
+    limit, remaining, window_seconds = quota.limit, quota.remaining, quota.window_seconds
+    return replace(plain, limit=limit, remaining=remaining, window_seconds=window_seconds, seen_at=quota.seen_at)
+
+
+def _later_than(now: datetime, moment: datetime | None) -> datetime | None:
+    return moment if moment and moment > now else None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"

@@ -1,0 +1,202 @@
+"""The one small HTTP server: metrics, status page, its JSON twin and a probe, read-only, for a few readers at a time.
+
+It runs beside the updater in threads of its own and asks `Pages` for what it answers; it never waits for a cycle.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import Any, ClassVar
+
+from updater_core.errors import UpdaterError
+from updater_core.logging_utils import LogEvent, log_event
+from updater_core.status.style import STYLE_HASH
+
+MOST_CONNECTIONS = 8
+LONGEST_CONNECTION_SECONDS = 15.0
+_PAUSE_SECONDS = 5.0  # of a client, between two bytes
+_COMPRESSED_FROM_BYTES = 1024
+_log = logging.getLogger("updater")
+
+# Nothing may be loaded, framed, sent or kept: https://owasp.org/www-project-secure-headers/
+_HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer."""
+
+    text: str | bytes
+    kind: str = "text/plain; charset=utf-8"
+    status: int = HTTPStatus.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Where the answers come from; each is called in a thread of the server. `metrics` takes the Accept header,
+    `html` whether the page shall fetch itself anew."""
+
+    metrics: Callable[[str], Page]
+    html: Callable[[bool], Page]
+    json: Callable[[], Page]
+    health: Callable[[], Page]
+
+
+class StatusServer:
+    """Answers on one address until it is closed. `port` is the one it really listens on."""
+
+    def __init__(self, host: str, port: int, pages: Pages) -> None:
+        """Listen at once; UpdaterError where the address cannot be taken."""
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            self._server = _Server(family, address, pages)
+        except OSError as error:
+            message = f"METRICS_PORT: {host}:{port} cannot be listened on: {error.strerror or error}"
+            raise UpdaterError(message, "Choose another METRICS_PORT or METRICS_HOST, or free this one.") from error
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, name="status", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening and give the port back."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    """Derived because `socketserver` is used so. Bounds how many are served at once, and for how long."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 16
+
+    def __init__(self, family: int, address: Any, pages: Pages) -> None:
+        self.address_family = family
+        self.pages = pages
+        self._lock = threading.Lock()
+        self._begun: dict[socket.socket, float] = {}
+        super().__init__(address, _Handler)
+
+    def verify_request(self, request: Any, *_: Any) -> bool:
+        """Whether there is room for one more."""
+        with self._lock:
+            if len(self._begun) >= MOST_CONNECTIONS:
+                return False
+            self._begun[request] = time.monotonic()
+            return True
+
+    def service_actions(self) -> None:
+        """Between two looks for a new client: end those that take too long."""
+        latest = time.monotonic() - LONGEST_CONNECTION_SECONDS
+        with self._lock:
+            for request in [request for request, begun in self._begun.items() if begun < latest]:
+                _hang_up(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._begun.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that went away is no news."""
+        _log.debug("a reader of the status page went away", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request, one answer, one connection. Derived because `http.server` takes nothing else."""
+
+    server: _Server
+    timeout = _PAUSE_SECONDS
+    _ways: ClassVar[Mapping[str, str]] = {
+        "/": "_html",
+        "/metrics": "_metrics",
+        "/status.json": "_json",
+        "/healthz": "_health",
+    }
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """`do_GET`, `do_POST` and whatever else a client may think of: one way in for all."""
+        if name.startswith("do_"):
+            return self._serve if name in ("do_GET", "do_HEAD") else self._refuse
+        raise AttributeError(name)
+
+    def _serve(self) -> None:
+        path, _, query = self.path.partition("?")
+        way = self._ways.get(path)
+        if way is None:
+            self._answer(Page("there is /, /status.json, /healthz and /metrics\n", status=HTTPStatus.NOT_FOUND))
+            return
+        try:
+            page = getattr(self, way)(query)
+        except Exception as error:  # a mistake of ours must not end the thread unsaid
+            text = f"{path} could not be made: {type(error).__name__}: {error}"
+            log_event(_log, logging.ERROR, LogEvent.INTERNAL_ERROR, text)
+            page = Page("this page could not be made; see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._answer(page)
+
+    def _html(self, query: str) -> Page:
+        return self.server.pages.html(query == "refresh")
+
+    def _metrics(self, _query: str) -> Page:
+        return self.server.pages.metrics(self.headers.get("Accept", ""))
+
+    def _json(self, _query: str) -> Page:
+        return self.server.pages.json()
+
+    def _health(self, _query: str) -> Page:
+        return self.server.pages.health()
+
+    def _refuse(self) -> None:
+        text = "this server can only be read: GET and HEAD\n"
+        self._answer(Page(text, status=HTTPStatus.METHOD_NOT_ALLOWED), Allow="GET, HEAD")
+
+    def _answer(self, page: Page, **further: str) -> None:
+        body = page.text.encode() if isinstance(page.text, str) else page.text
+        if len(body) >= _COMPRESSED_FROM_BYTES and "gzip" in self.headers.get("Accept-Encoding", ""):
+            body, further = gzip.compress(body, 5), {**further, "Content-Encoding": "gzip"}
+        self.send_response(page.status)
+        for name, value in {"Content-Type": page.kind, "Content-Length": str(len(body)), **further}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def end_headers(self) -> None:
+        """Every answer carries them, also those to requests that are no HTTP."""
+        for name, value in {**_HEADERS, "Vary": "Accept, Accept-Encoding", "Connection": "close"}.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def version_string(self) -> str:
+        """Whose server this is; which Python runs it is nobody's business."""
+        return "docker-updater"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Being read is no news."""
+
+
+def _hang_up(request: socket.socket) -> None:
+    try:
+        request.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return

@@ -1,0 +1,164 @@
+"""The words of the status page: the facts that go in, and the view of them that comes out. No rules, no effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from updater_core.models import Config, CurrentStep, StepTaken
+from updater_core.state.records import State
+
+
+class Level(StrEnum):
+    """How much something matters, from well to worst; `off` is a service that is not enabled."""
+
+    OFF = "off"
+    OK = "ok"
+    WAITING = "waiting"
+    LOOK = "look"
+    UNKNOWN = "unknown"
+    TROUBLE = "trouble"
+
+
+# ---------------------------------------------------------------------------------------------------------------- in
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a registry said last of its pull limit."""
+
+    limit: int
+    remaining: int
+    window_seconds: float
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What the daemon is doing. `cycle_begun` is None while it rests, `cycle_ended` before its first cycle is over."""
+
+    started_at: datetime
+    cycle_begun: datetime | None = None
+    cycle_ended: datetime | None = None
+    cycle_seconds: float | None = None
+    next_cycle: datetime | None = None
+    is_engine_down: bool = False
+    open_updates: int = 0
+    pending_messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the view is made of, at one moment. `clean` takes secrets out of texts that came from elsewhere."""
+
+    now: datetime
+    host: str
+    version: str
+    config: Config
+    state: State
+    pulse: Pulse
+    at_hand: CurrentStep | None = None
+    quotas: Mapping[str, Quota] | None = None
+    clean: Callable[[str], str] = str
+
+
+# --------------------------------------------------------------------------------------------------------------- out
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to "is all well": the worst level, a headline, and the numbers behind it."""
+
+    level: Level
+    headline: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WindowView:
+    """Whether updates may happen now, and when that changes; no time where it never does within sight."""
+
+    is_open: bool
+    is_paused: bool = False
+    opens_at: datetime | None = None
+    closes_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """One service. `state` is its status as `--status` has it; `is_stale`: it was not looked at in time.
+
+    `change` is the kind of step from `current` to `target`: major, minor, patch, prerelease, rebuild, downgrade, tag.
+    """
+
+    name: str
+    level: Level
+    state: str
+    is_enabled: bool
+    is_stale: bool
+    current: str
+    current_digest: str | None
+    target: str | None
+    change: str | None
+    reason: str | None
+    detail: str
+    remedy: str
+    until: datetime | None
+    last_check: datetime | None
+    last_success: datetime | None
+    last_change: datetime | None
+    quarantined: int
+    window: WindowView
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """One update or rollback that was tried; `outcome` and `steps` as in the state."""
+
+    at: datetime
+    service: str
+    kind: str
+    from_reference: str
+    to_reference: str
+    to_digest: str | None
+    change: str | None
+    outcome: str
+    reason: str
+    detail: str
+    duration_seconds: float
+    steps: tuple[StepTaken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryView:
+    """One host. `rest_until`: it asked for a rest; `out_since`: it does not answer. No quota: none is told."""
+
+    host: str
+    services: int
+    limit: int | None = None
+    remaining: int | None = None
+    window_seconds: float | None = None
+    seen_at: datetime | None = None
+    rest_until: datetime | None = None
+    out_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The whole page. `window` is the services' common one, None where theirs differ."""
+
+    at: datetime
+    host: str
+    version: str
+    verdict: Verdict
+    is_healthy: bool
+    health: str
+    pulse: Pulse
+    interval_seconds: float
+    at_hand: CurrentStep | None
+    window: WindowView | None
+    services: tuple[ServiceView, ...]
+    changes: tuple[ChangeView, ...]
+    registries: tuple[RegistryView, ...]

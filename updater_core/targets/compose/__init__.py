@@ -1,0 +1,1 @@
+"""How a Compose project on this engine deploys: observe, plan, edit, recreate, gate."""

@@ -1,0 +1,222 @@
+"""The owner's files in an update: prove the edit before it is made, put it in place, take it back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from updater_core.composefile import edit as compose_edit
+from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
+from updater_core.models import Cause, Edit, Move, Plan, Project, Snapshot, Step
+from updater_core.protocols import Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A proven edit, written beside its file and not yet in its place."""
+
+    snapshot: Snapshot
+    path: Path
+
+
+def prove(plan: Plan, tools: Tools) -> tuple[Staged, ...]:
+    """Stage the edited files, and prove with Compose's own reading that only the unit's images differ.
+
+    ChangedOnDisk where any file of the project, or one that these include, is not what the plan was made from: `up`
+    reads them all, and what an owner has in his hands is not ours to deploy.
+    """
+    for path, text in plan.sources.items():
+        if tools.files.read(Path(path)) != compose_edit.encode(text):
+            raise _changed(path)
+    before = tools.compose.config(plan.project)
+    if plan.model_digest not in (None, model_digest(before)):
+        raise _changed(f"a file that project {plan.project.name} includes (`env_file`, `include`, `extends`)")
+    if not plan.edits:
+        return ()
+    staged: list[Staged] = []
+    try:
+        staged.extend(_stage(edit, plan.id, tools) for edit in plan.edits)
+        replaced = {edit.path: str(one.path) for edit, one in zip(plan.edits, staged, strict=True)}
+        after = tools.compose.config(plan.project, replaced)
+    except UpdaterError:
+        discard(staged, tools)
+        raise
+    problem = proof_problem(before, after, plan.moves)
+    if problem:
+        discard(staged, tools)
+        raise ComposeError(f"the edit of {plan.name} would change more than its image: {problem}", "please report this")
+    return tuple(staged)
+
+
+def model_digest(model: Mapping[str, Any]) -> str:
+    """What tells two readings of a project by Compose apart, whatever file a difference comes from."""
+    return sha256(json.dumps(model, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def discard(staged: Sequence[Staged], tools: Tools) -> None:
+    """Remove staged files that will not be used."""
+    for one in staged:
+        tools.files.discard(one.path)
+
+
+def remove_strays(plan: Plan, tools: Tools) -> None:
+    """Remove what an interrupted run of this plan left beside the owner's files; nobody else's."""
+    paths = [Path(path) for path in {*plan.sources, *(edit.path for edit in plan.edits)}]
+    for folder in {path.parent for path in paths} | {path.resolve().parent for path in paths}:
+        tools.files.remove_strays(folder, plan.id)
+
+
+def proof_problem(before: Mapping[str, Any], after: Mapping[str, Any], moves: Sequence[Move]) -> str | None:
+    """What differs between two models of a project besides the images of `moves`; None where nothing does."""
+    wanted = {move.service: move for move in moves}
+    if _around(before) != _around(after) or before["services"].keys() != after["services"].keys():
+        return "something outside the services differs"
+    for service, old in before["services"].items():
+        new = after["services"][service]
+        if service in wanted and new.get("image") != wanted[service].new_reference:
+            return f"{service} would run {new.get('image')}, not {wanted[service].new_reference}"
+        if {**old, "image": None} != {**new, "image": None} or (service not in wanted and old != new):
+            return f"service {service} differs"
+    return None
+
+
+def _around(model: Mapping[str, Any]) -> dict[str, Any]:
+    """All of a model that deploys something, but the services: `x-…` are templates that services were made from."""
+    return {key: value for key, value in model.items() if key != "services" and not key.startswith("x-")}
+
+
+def replace_files(staged: Sequence[Staged], tools: Tools) -> None:
+    """Put the proven edits in their places, unless an owner was faster."""
+    for one in staged:
+        tools.files.commit(one.snapshot, one.path)
+
+
+def put_files_back(plan: Plan, tools: Tools) -> Mapping[str, str]:
+    """Undo our edits, and only ours; return the files that could not be undone, each with the reason: where a span is
+    no longer ours the owner's edit wins, and a file that he has in his hands does not keep the service down."""
+    left: dict[str, str] = {}
+    for edit in plan.edits:
+        try:
+            if not _put_back(edit, plan.id, tools):
+                left[edit.path] = "it was changed by its owner meanwhile"
+        except UpdaterError as error:
+            left[edit.path] = str(error)
+    return left
+
+
+def blamed_for_files(cause: Cause, plan: Plan, left: Mapping[str, str], tools: Tools) -> Cause:
+    """The cause of a rollback, which also says of the files in `left` which still name the release that failed, or may,
+    and what to do. The same cause where its owner has written something else: then the file says what he wants."""
+    bad = [f"{edit.path} ({left[edit.path]})" for edit in plan.edits if edit.path in left and _says_new(edit, tools)]
+    if not bad:
+        return cause
+    new, old = plan.moves[0].new_reference, plan.moves[0].old_reference
+    message = f"{cause.message}; {' and '.join(bad)} could not be put back, and named {new} after the rollback"
+    remedy = f"write {old} into it where it names {new}: `docker compose up` would start the release that failed"
+    return replace(cause, message=message, remedy=f"{remedy}; {cause.remedy}" if cause.remedy else remedy)
+
+
+def _says_new(edit: Edit, tools: Tools) -> bool:
+    """Whether any line of a file still has a new text of ours; a file that cannot be read may have it."""
+    try:
+        lines = compose_edit.decode(tools.files.read(Path(edit.path))).splitlines()
+    except (UpdaterError, ValueError):
+        return True
+    return any(
+        mark.new in line and (mark.kind == "service" or mark.key in line) for mark in edit.marks for line in lines
+    )
+
+
+@contextmanager
+def stand_in(plan: Plan, left: Mapping[str, str], tools: Tools) -> Iterator[Plan]:
+    """The plan with the old text, in copies beside the owner's files, in place of those that could not be put back, and
+    of those that their owner changed meanwhile: what he has in his hands is neither to be deployed by us nor to keep
+    the service down. A changed file of which no copy can be made is read as it is. Dependencies stay out of it: the
+    old text may say older things of them, too."""
+    copies: dict[str, str] = {}
+    try:
+        for edit in plan.edits:
+            if edit.path in left:
+                copies[edit.path] = _copy(edit.path, edit.before, plan, tools)
+        for path, text in plan.sources.items():
+            if path not in left and _is_changed(path, text, tools):
+                with suppress(UpdaterError):
+                    copies[path] = _copy(path, text, plan, tools)
+                    tools.tell(Step.RESTART, f"{path} was changed by its owner meanwhile; it is read as it was")
+        yield _with_copies(plan, copies) if copies else plan
+    finally:
+        for copy in copies.values():
+            tools.files.discard(Path(copy))
+
+
+def _with_copies(plan: Plan, copies: Mapping[str, str]) -> Plan:
+    return replace(plan, project=_reading(plan.project, copies), with_dependencies=False)
+
+
+def _copy(path: str, text: str, plan: Plan, tools: Tools) -> str:
+    return str(tools.files.write_beside(Path(path), compose_edit.encode(text), plan.id))
+
+
+def _is_changed(path: str, text: str, tools: Tools) -> bool:
+    try:
+        return tools.files.read(Path(path)) != compose_edit.encode(text)
+    except UpdaterError:
+        return True
+
+
+def _reading(project: Project, copies: Mapping[str, str]) -> Project:
+    """The project with other files to read. A `.env` that Compose finds by itself has to be named then."""
+    env_files = project.env_files or tuple(path for path in copies if path not in project.files)
+    return replace(
+        project,
+        files=tuple(copies.get(path, path) for path in project.files),
+        env_files=tuple(copies.get(path, path) for path in env_files),
+    )
+
+
+def is_ours(edit: Edit, tools: Tools) -> bool:
+    try:
+        text = compose_edit.decode(tools.files.snapshot(Path(edit.path)).data)
+    except (UpdaterError, ValueError):
+        return False
+    return text == edit.after or compose_edit.put_back(text, edit) not in (None, text)
+
+
+def _changed(path: str) -> ChangedOnDisk:
+    return ChangedOnDisk(f"{path} was changed since it was read", "nothing to do: the next cycle reads it anew")
+
+
+def _stage(edit: Edit, plan_id: str, tools: Tools) -> Staged:
+    snapshot = tools.files.snapshot(Path(edit.path))
+    if snapshot.data != compose_edit.encode(edit.before):
+        raise _changed(edit.path)
+    return Staged(snapshot, tools.files.stage(snapshot, compose_edit.encode(edit.after), plan_id))
+
+
+def _put_back(edit: Edit, plan_id: str, tools: Tools) -> bool:
+    snapshot = tools.files.snapshot(Path(edit.path))
+    try:
+        text = compose_edit.decode(snapshot.data)
+    except ValueError:
+        return False
+    restored = edit.before if text == edit.after else compose_edit.put_back(text, edit)
+    if restored is None:
+        return False
+    if restored != text:
+        _write_back(snapshot, compose_edit.encode(restored), plan_id, tools)
+    return True
+
+
+def _write_back(snapshot: Snapshot, data: bytes, plan_id: str, tools: Tools) -> None:
+    """On a full disk the old text still fits where the new one is."""
+    try:
+        staged = tools.files.stage(snapshot, data, plan_id)
+    except UpdaterError:
+        tools.files.overwrite(snapshot, data)
+    else:
+        tools.files.commit(snapshot, staged)

@@ -1,0 +1,158 @@
+"""The gate: watch containers until `health` has a verdict on each, and see which image they really run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from updater_core.deploy import health
+from updater_core.errors import ComposeError, EngineUnavailable, GateFailed
+from updater_core.models import GatePolicy, Move, Plan, Reason, Step
+from updater_core.protocols import Tools
+from updater_core.targets.compose.file_edits import is_ours
+from updater_core.targets.compose.images import known_id
+from updater_core.targets.compose.recreate import restart
+
+_LOOK_EVERY_SECONDS = 0.25
+_ENGINE_PATIENCE_SECONDS = 300.0
+MOST_OUTAGES = 10
+
+
+def gate_new(plan: Plan, tools: Tools) -> None:
+    """Wait until unit and companions have proven themselves; GateFailed as soon as one of them shows it will not."""
+    everyone = (*plan.moves, *plan.companions)
+    old_ids = frozenset(i for move in everyone for i in move.container_ids)  # `up` may keep one: its image is the same
+    judged = (*plan.moves, *(move for move in plan.companions if move.was_well))
+    _gate(plan, [_expectation(move, plan.gate, old_ids) for move in judged], tools)
+
+
+def gate_old(plan: Plan, tools: Tools, *, may_be_stopping: bool) -> None:
+    """As `gate_new` for the old release, as far as it was well before.
+
+    `may_be_stopping`: Compose was killed after it asked for a stop that the engine still carries out: watch for longer
+    than the stop may take.
+    """
+    everyone = [move for move in (*plan.moves, *plan.companions) if move.was_well or move.is_one_shot]
+    grace_seconds = max((move.stop_grace_seconds for move in everyone), default=0.0) + 1.0
+    stable = max(plan.gate.stable_seconds, grace_seconds) if may_be_stopping else plan.gate.stable_seconds
+    policy = replace(plan.gate, stable_seconds=stable)
+    old_ids = frozenset(i for move in everyone for i in move.container_ids)
+    _gate(plan, [_expectation(move, policy, old_ids) for move in everyone], tools)
+
+
+def verify_new(plan: Plan, tools: Tools) -> tuple[str, ...]:
+    """Every container of the unit runs the image that was pulled by digest; return what else is worth saying."""
+    for move in plan.moves:
+        _verify_image(plan, move, known_id(plan.image_id), tools)
+    notes = [f"{edit.path} was changed by its owner meanwhile" for edit in plan.edits if not is_ours(edit, tools)]
+    for move in plan.moves:
+        found = tools.engine.image(move.new_reference)
+        if found is None or found.id != plan.image_id:
+            notes.append(f"{move.new_reference} names another local image by now")
+    return tuple(notes)
+
+
+def verify_old(plan: Plan, tools: Tools) -> None:
+    """Every container of the unit runs its old image again."""
+    for move in plan.moves:
+        _verify_image(plan, move, move.old_image_id, tools)
+
+
+def _expectation(move: Move, policy: GatePolicy, old_ids: frozenset[str]) -> health.Expectation:
+    return health.Expectation(move.service, move.replicas, policy, move.is_one_shot, old_ids)
+
+
+def _gate(plan: Plan, wanted: Sequence[health.Expectation], tools: Tools) -> None:
+    """Look until every expectation is proven. An engine that goes away proves nothing: wait for it, bring the unit up
+    again (an outage stops containers without asking), begin anew."""
+    for _ in range(MOST_OUTAGES):
+        try:
+            _watch(plan.project.name, wanted, tools)
+        except EngineUnavailable:
+            tools.tell(Step.GATE, "the engine went away; waiting for it")
+            await_engine(tools)
+            _restart_after_outage(plan, tools)
+        else:
+            return
+    raise EngineUnavailable("the engine keeps going away", "see the engine's own log")
+
+
+def _watch(project: str, wanted: Sequence[health.Expectation], tools: Tools) -> None:
+    with tools.engine.vigil() as was_there:
+        _watch_until_proven(project, wanted, was_there, tools)
+
+
+def _watch_until_proven(
+    project: str, wanted: Sequence[health.Expectation], was_there: Callable[[], bool], tools: Tools
+) -> None:
+    begun = tools.clock.monotonic()
+    tracks = {one.service: health.Track(begun) for one in wanted}
+    said = ""
+    while True:
+        waiting = []
+        for one in wanted:
+            containers = tools.engine.containers(project, one.service)
+            tracks[one.service], verdict = health.judge(tracks[one.service], containers, one, tools.clock.monotonic())
+            if isinstance(verdict, health.Failed):
+                _raise_unless_outage(verdict, was_there, tools)
+            if isinstance(verdict, health.Waiting):
+                waiting.append(verdict.what)
+        if not waiting:
+            return
+        said = _tell_once("; ".join(waiting), said, tools)
+        tools.clock.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _raise_unless_outage(verdict: health.Failed, was_there: Callable[[], bool], tools: Tools) -> None:
+    """An engine that is going down, or was away between two looks, ends containers too: only one that still answers,
+    and did so all the time, lets a release be blamed."""
+    tools.engine.version()
+    if not was_there():
+        raise EngineUnavailable("the engine was away for a moment")
+    raise GateFailed(verdict.reason, verdict.message)
+
+
+def _tell_once(text: str, said: str, tools: Tools) -> str:
+    plain = re.sub(r"\d+ s ", "", text)
+    if plain != said:
+        tools.tell(Step.GATE, text)
+    return plain
+
+
+def await_engine(tools: Tools) -> None:
+    """Return when the engine has answered twice, a second apart (one that goes down or comes up may answer once);
+    EngineUnavailable when it does not within five minutes."""
+    deadline = tools.clock.monotonic() + _ENGINE_PATIENCE_SECONDS
+    answers = 0
+    while answers < 2:
+        tools.clock.sleep(1.0)
+        try:
+            tools.engine.version()
+            tools.engine.compose_containers()
+            answers += 1
+        except EngineUnavailable:
+            answers = 0
+            if tools.clock.monotonic() > deadline:
+                raise
+
+
+def _restart_after_outage(plan: Plan, tools: Tools) -> None:
+    """The engine restarts containers of its own accord just now, so the first tries may meet a conflict."""
+    for _ in range(5):
+        try:
+            restart(plan, tools)
+        except ComposeError:
+            tools.clock.sleep(1.0)
+        else:
+            return
+    restart(plan, tools)
+
+
+def _verify_image(plan: Plan, move: Move, image_id: str, tools: Tools) -> None:
+    containers = tools.engine.containers(plan.project.name, move.service)
+    others = [container.name for container in containers if container.image_id != image_id]
+    if len(containers) < move.replicas or others:
+        few = f"{len(containers)} of {move.replicas} containers are there"
+        what = f"{', '.join(others)} runs another image" if others else few
+        raise GateFailed(Reason.DIGEST_MISMATCH, f"{move.service} should run {image_id[:19]}: {what}")

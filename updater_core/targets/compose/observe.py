@@ -1,0 +1,326 @@
+"""What stands on the host for one service: its project, its containers, what its file says, what really runs.
+
+The containers' own Compose labels say how the project was started; the configuration only says which one is meant.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from updater_core import reference
+from updater_core.composefile import edit
+from updater_core.composefile.edit import Located, NotEditable, SourceFile
+from updater_core.models import Container, Hold, Image, ImageRef, Project, Reason, ServiceConfig
+from updater_core.targets.compose.recreate import is_wreck
+
+_PREFIX = "com.docker.compose.project."
+ContainerIndex = Mapping[tuple[str, str], tuple[Container, ...]]
+NO_FILES = ""
+_STOPPED_BY_HAND = {0, 130, 137, 143}  # ended well, or by SIGINT, SIGKILL, SIGTERM: nobody's crash
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedService:
+    """One unit as it stands. `running_digests`: by which the image that runs everywhere in the unit is known."""
+
+    project: Project
+    files: tuple[SourceFile, ...]
+    env_files: tuple[SourceFile, ...]
+    located: tuple[Located, ...]  # one a Compose service, in the configuration's order
+    current: ImageRef
+    containers: tuple[Container, ...]
+    running_digests: frozenset[str]
+
+
+@dataclass(slots=True)
+class FileCache:
+    """Text of files, and what stands where in it: read again only when a file's identity, size or time changed."""
+
+    _kept: dict[str, tuple[tuple[int, ...], SourceFile]] = field(default_factory=dict)
+    _places: dict[tuple[object, ...], tuple[object, Located | NotEditable]] = field(default_factory=dict)
+
+    def read(self, path: str) -> SourceFile:
+        """The file as text; OSError where it cannot be read, ValueError where it is not UTF-8."""
+        facts = os.stat(path)  # noqa: PTH116 - one call, links followed
+        identity = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        kept = self._kept.get(path)
+        if kept is None or kept[0] != identity:
+            kept = (identity, SourceFile(path, edit.decode(_bytes_of(path))))
+            self._kept[path] = kept
+        return kept[1]
+
+    def locate(
+        self, files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str
+    ) -> Located | NotEditable:
+        """Where a service has its image; worked out again only when one of the files changed."""
+        key = (service, *(file.path for file in (*files, *env_files)))
+        kept = self._places.get(key)
+        if kept is None or kept[0] != (files, env_files):
+            kept = ((files, env_files), edit.locate(files, env_files, service))
+            self._places[key] = kept
+        return kept[1]
+
+
+def _bytes_of(path: str) -> bytes:
+    """The error of a failing disk names no file of its own accord."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def roster(containers: Sequence[Container]) -> ContainerIndex:
+    """Every Compose container of the host, by the files it was started from and its service; under `NO_FILES` where
+    these are not there any more."""
+    found: dict[tuple[str, str], tuple[Container, ...]] = {}
+    for container in containers:
+        for path in {os.path.realpath(path) for path in _listed_files(container) or ()} or {NO_FILES}:
+            found[path, container.service] = (*found.get((path, container.service), ()), container)
+    return found
+
+
+def look(
+    service: ServiceConfig, known: ContainerIndex, image: Callable[[str], Image | None], memory: FileCache
+) -> ObservedService | Hold:
+    """What stands for `service`, given every Compose container of the host and a way to look at local images."""
+    absent = _absent(service)
+    if absent is not None:
+        return absent
+    mine = _own_containers(service, known)
+    if isinstance(mine, Hold):
+        return mine
+    project = project_of(service, mine)
+    if isinstance(project, Hold):
+        return project
+    read = _read_sources(project, memory)
+    if isinstance(read, Hold):
+        return read
+    files, env_files = read
+    located = _locate_all(service, files, env_files, memory)
+    if isinstance(located, Hold):
+        return located
+    current = _current(service, located, mine)
+    if isinstance(current, Hold):
+        return current
+    digests = running_digests(mine, current.key, image)
+    return ObservedService(project, files, env_files, located, current, mine, digests)
+
+
+def running_digests(
+    containers: Sequence[Container], repository_key: str, image: Callable[[str], Image | None]
+) -> frozenset[str]:
+    """The digests that every running image of the unit answers to: the registry's for this repository, and its id."""
+    known = [_names_of(container.image_id, repository_key, image) for container in containers]
+    return frozenset.intersection(*known) if known else frozenset()
+
+
+def _names_of(image_id: str, repository_key: str, image: Callable[[str], Image | None]) -> frozenset[str]:
+    found = image(image_id)
+    if found is None:
+        return frozenset({image_id})
+    own = {found.id, found.descriptor_digest or found.id}
+    return reference.digests_of(found.repo_digests, repository_key) | own
+
+
+def _absent(service: ServiceConfig) -> Hold | None:
+    """Said first: containers are found by their files, so a missing file would look like a service that never ran."""
+    for path in service.compose_files:
+        if not os.path.isfile(path):  # noqa: PTH113
+            what = "is not a file" if os.path.exists(path) else "is not there, or its folder may not be entered"  # noqa: PTH110
+            return Hold(Reason.FILE_UNREADABLE, f"{path} {what}", "put it back, or correct compose_file")
+    return None
+
+
+def _own_containers(service: ServiceConfig, known: ContainerIndex) -> tuple[Container, ...] | Hold:
+    places = itertools.product(map(os.path.realpath, service.compose_files), service.compose_services)
+    found = {container.id: container for place in places for container in known.get(place, ())}
+    project = service.compose_project
+    mine = tuple(container for container in found.values() if project in (None, container.project))
+    projects = sorted({container.project for container in mine})
+    if len(projects) > 1:
+        return Hold(
+            Reason.AMBIGUOUS_PROJECT,
+            f"{service.compose_files[0]} runs as more than one project: {', '.join(projects)}",
+            'name the one that is meant with "compose_project"',
+        )
+    orphans = [c for name in service.compose_services for c in known.get((NO_FILES, name), ())]
+    moved = next((c for c in orphans if not mine and _may_be_moved(service, c)), None)
+    return _unless_stopped(service, mine) if moved is None else _moved(moved)
+
+
+def _may_be_moved(service: ServiceConfig, orphan: Container) -> bool:
+    """Whether a container whose files are gone may be the service's, from before its folder was moved."""
+    try:
+        key = reference.parse(orphan.reference).key
+    except ValueError:
+        return False
+    is_named = bool(orphan.labels.get(f"{_PREFIX}config_files"))
+    return is_named and key == service.image.key and service.compose_project in (None, orphan.project)
+
+
+def _moved(orphan: Container) -> Hold:
+    return Hold(
+        Reason.FILE_UNREADABLE,
+        f"{orphan.name} was started from files that are not to be found: {orphan.labels.get(f'{_PREFIX}config_files')}",
+        "if its folder was moved, run `docker compose up -d --force-recreate` there once; else remove that container",
+    )
+
+
+def _unless_stopped(service: ServiceConfig, mine: tuple[Container, ...]) -> tuple[Container, ...] | Hold:
+    if service.start_stopped:
+        return mine
+    for name in service.compose_services:
+        states = [container for container in mine if container.service == name]
+        if not states:
+            return _not_running(service, f"{name} has no container")
+        if any(map(is_wreck, states)) and not any(_is_at_work(container) for container in states):
+            return _torn(name, states)
+        if all(_is_stopped_by_owner(container) for container in states):
+            return _not_running(service, f"{name} is {states[0].status}")
+    return mine
+
+
+def _is_at_work(container: Container) -> bool:
+    return container.status in ("running", "restarting")
+
+
+def _torn(name: str, states: Sequence[Container]) -> Hold:
+    """No journal of ours knows of it (those are ended first): its state was moved, or another's Compose was killed."""
+    detail = f"a recreate of {name} was interrupted ({', '.join(sorted(each.name for each in states))}) and it is down"
+    return Hold(Reason.INTERRUPTED, detail, f"bring it up with `docker compose up -d {name}`")
+
+
+def _is_stopped_by_owner(container: Container) -> bool:
+    """A crash that has ended may get its fix; an end by hand, a pause, a start that never was are meant."""
+    if container.status == "exited":
+        return container.exit_code in _STOPPED_BY_HAND
+    return container.status in ("created", "paused")
+
+
+def _not_running(service: ServiceConfig, what: str) -> Hold:
+    return Hold(Reason.NOT_RUNNING, what, f'start it with Compose, or set "start_stopped" for {service.name}')
+
+
+def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | Hold:
+    """The project as its newest container's labels tell it, or as a first `up` would make it."""
+    if not mine:
+        return _fresh_project(service)
+    labels = mine[0].labels
+    files = _listed_files(mine[0])
+    if files is None:
+        return Hold(
+            Reason.FILE_UNREADABLE,
+            f"{mine[0].name} was started from files that are not there: {labels.get(f'{_PREFIX}config_files')}",
+            "run `docker compose up -d --force-recreate` once, from files that stay",
+        )
+    absent = [path for path in service.compose_files if os.path.realpath(path) not in map(os.path.realpath, files)]
+    if absent:
+        return Hold(
+            Reason.FILE_UNREADABLE,
+            f"{mine[0].name} was not started from {', '.join(absent)}",
+            f"it was started from {', '.join(files)}: write those as compose_file",
+        )
+    directory = labels.get(f"{_PREFIX}working_dir") or str(Path(files[0]).parent)
+    env_files = tuple(_owners_path(path) for path in labels.get(f"{_PREFIX}environment_file", "").split(",") if path)
+    return Project(mine[0].project, directory, files, env_files)
+
+
+def _fresh_project(service: ServiceConfig) -> Project:
+    directory = str(Path(service.compose_files[0]).parent)
+    return Project(
+        service.compose_project or default_project_name(service.compose_files[0]), directory, service.compose_files
+    )
+
+
+def default_project_name(compose_file: str) -> str:
+    """What Compose calls a project that nobody named: its `name:` key, else its directory's name, simplified
+    (https://docs.docker.com/compose/how-tos/project-name/)."""
+    name = None
+    try:
+        document = yaml.safe_load(Path(compose_file).read_bytes())
+        name = document.get("name") if isinstance(document, dict) else None
+    except (OSError, yaml.YAMLError):
+        pass
+    return re.sub(r"[^a-z0-9_-]", "", str(name or Path(compose_file).parent.name).lower()).lstrip("_-")
+
+
+def _listed_files(container: Container) -> tuple[str, ...] | None:
+    """The config files of a container's label, absolute; None where they are not all there. A comma both separates them
+    and may be part of a name, so pieces are joined until each is a file."""
+    text = container.labels.get(f"{_PREFIX}config_files", "")
+    directory = container.labels.get(f"{_PREFIX}working_dir", "/")
+    files: list[str] = []
+    piece = ""
+    for part in text.split(",") if text else []:
+        piece = f"{piece},{part}" if piece else part
+        path = _owners_path(str(Path(directory) / piece))  # Compose v1 writes them relative
+        if os.path.isfile(path):  # noqa: PTH113 - Path's own raises for a folder that may not be entered
+            files.append(path)
+            piece = ""
+    return tuple(files) if files and not piece else None
+
+
+def _owners_path(path: str) -> str:
+    """The owner's file that a path means: itself, or the file that a copy of ours stood in for (`files.write_beside`).
+
+    >>> _owners_path("/srv/.compose.yml.dau-" + "0" * 32)
+    '/srv/compose.yml'
+    """
+    return re.sub(r"/\.([^/]+)\.dau-[0-9a-f]{32}$", r"/\1", path)
+
+
+def _read_sources(project: Project, memory: FileCache) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]] | Hold:
+    default_env = Path(project.directory) / ".env"
+    env_paths = project.env_files or ((str(default_env),) if os.path.isfile(default_env) else ())  # noqa: PTH113
+    try:
+        return tuple(map(memory.read, project.files)), tuple(map(memory.read, env_paths))
+    except OSError as error:
+        remedy = "give the updater's user read and write access to the file and its folder"
+        return Hold(Reason.FILE_UNREADABLE, f"{error.filename} cannot be read: {error.strerror}", remedy)
+    except ValueError as error:
+        return Hold(Reason.FILE_UNREADABLE, f"{', '.join(project.files)}: {error}", "save it as UTF-8")
+
+
+def _locate_all(
+    service: ServiceConfig, files: Sequence[SourceFile], env_files: Sequence[SourceFile], memory: FileCache
+) -> tuple[Located, ...] | Hold:
+    found: list[Located] = []
+    for name in service.compose_services:
+        located = memory.locate(files, env_files, name)
+        problem = located if isinstance(located, NotEditable) else _built(located)
+        if problem is not None:
+            return Hold(problem.reason, problem.detail, problem.remedy)
+        if isinstance(located, Located):
+            found.append(located)
+    return tuple(found)
+
+
+def _built(located: Located) -> NotEditable | None:
+    obstacle = located.obstacle
+    return obstacle if obstacle is not None and obstacle.reason is Reason.LOCALLY_BUILT else None
+
+
+def _current(service: ServiceConfig, located: Sequence[Located], mine: Sequence[Container]) -> ImageRef | Hold:
+    created_from: Mapping[str, str] = {container.service: container.reference for container in mine}
+    found: list[ImageRef] = []
+    for one in located:
+        text = one.reference or created_from.get(one.service, "")
+        try:
+            found.append(reference.with_default_tag(reference.parse(text)))
+        except ValueError as error:
+            return Hold(Reason.NOT_EDITABLE, f"{one.service}: {error}", "write the image of this service as plain text")
+    foreign = [ref for ref in found if ref.key != service.image.key]
+    if foreign:
+        return Hold(
+            Reason.IMAGE_MISMATCH,
+            f"the file runs {foreign[0].key}, the configuration says {service.image.key}",
+            f'write "image": "{foreign[0].text}" for {service.name}, or mend the file',
+        )
+    return found[0]

@@ -1,0 +1,246 @@
+"""From a decision to a plan: everything that going forward needs, and everything that going back needs.
+
+Nothing is changed here. A plan that cannot be made is a Hold with its reason and remedy.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from updater_core import reference
+from updater_core.composefile import edit as compose_edit
+from updater_core.composefile.edit import NotEditable, SourceFile
+from updater_core.deploy import health
+from updater_core.host.files import objection
+from updater_core.models import Container, Edit, Hold, ImageRef, Move, Plan, Project, Reason, ServiceConfig
+from updater_core.protocols import Compose, Engine, Preview
+from updater_core.targets.compose import drift, file_edits
+from updater_core.targets.compose.drift import Reading
+from updater_core.targets.compose.observe import ObservedService
+from updater_core.targets.compose.recreate import is_wreck
+
+_NAMESPACES = ("network_mode", "ipc", "pid")
+_QUIET = {"Running", "Waiting", "Healthy", "Exited"}
+_DRIFT_REMEDY = (
+    'run `docker compose up -d {services}` yourself to take your edits over, or set "allow_drift" for {name}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRequest:
+    """What a plan is made for: the image to run, the words why, and what is remembered that a rollback wants."""
+
+    target: ImageRef
+    reason: str
+    kept_image_ids: tuple[str, ...] = ()
+    image_id: str | None = None
+    kind: str = "update"
+
+
+def make(
+    service: ServiceConfig, observed: ObservedService, request: UpdateRequest, engine: Engine, compose: Compose
+) -> Plan | Hold:
+    """The plan that takes `service` from how it stands to what is wished."""
+    changes = changes_for(service, observed, request.target)
+    if isinstance(changes, NotEditable):
+        return _hold(changes, request.target)
+    obstacle = _obstacle(changes)
+    if obstacle is not None:
+        return _hold(obstacle, request.target)
+    moves = _moves(service, observed, changes, engine)
+    if isinstance(moves, NotEditable):
+        return _hold(moves, request.target)
+    model = compose.config(observed.project)
+    companions = _companions(observed.project, moves, engine, model)
+    everyone = (*moves, *companions)
+    preview = compose.preview(observed.project, {move.service: move.replicas for move in everyone})
+    reading = Reading(observed.project, model, preview)
+    drifted = None if service.allow_drift else drift.of_all(moves, companions, reading, engine, compose)
+    if drifted is not None:
+        return _drift_hold(service, drifted, request.target)
+    return Plan(
+        id=uuid.uuid4().hex,
+        name=service.name,
+        project=observed.project,
+        moves=moves,
+        target=request.target,
+        old_digest=_old_digest(observed, moves[0], engine),
+        edits=changes,
+        gate=service.gate,
+        reason=request.reason,
+        companions=companions,
+        platform=service.platform,
+        with_dependencies=is_quiet(preview, everyone, engine, observed.project),
+        image_id=request.image_id,
+        kept_image_ids=request.kept_image_ids,
+        kind=request.kind,
+        sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
+        model_digest=file_edits.model_digest(model),
+    )
+
+
+def changes_for(service: ServiceConfig, observed: ObservedService, target: ImageRef) -> tuple[Edit, ...] | NotEditable:
+    """The edits that make the files say `target`; none where only the image behind the tag is another.
+
+    A digest is written where the service asks for one, or where the owner wrote one before: a pin stays a pin.
+    """
+    is_pinned = service.policy.pin_digest or any(_digest_of(one.reference) for one in observed.located)
+    if not is_pinned and all(_tag_of(one.reference) == target.tag for one in observed.located):
+        return ()
+    written = target if is_pinned else replace(target, digest=None)
+    return compose_edit.set_image(observed.files, observed.env_files, service.compose_services, written)
+
+
+def _obstacle(changes: Sequence[Edit]) -> NotEditable | None:
+    """Why a file cannot be replaced (a hard link, a read-only mode or mount): seen before anything is pulled for it."""
+    objections = (objection(Path(edit.path)) for edit in changes)
+    return next((NotEditable(Reason.NOT_EDITABLE, *found) for found in objections if found), None)
+
+
+def is_quiet(preview: Preview | None, moves: Sequence[Move], engine: Engine, project: Project) -> bool:
+    """Whether `up` may be let see the dependencies: each is running and would be left alone.
+
+    `--no-deps` gives a service with `depends_on` another configuration hash up to Compose 2.29.2, so that the owner's
+    next `up` would recreate it once more.
+    """
+    if preview is None:
+        return False
+    own = {c.name for move in moves for c in engine.containers(project.name, move.service)}
+    others = {name: states for name, states in preview.said.items() if not _is_one_of(name, own)}
+    return all(states <= _QUIET for states in others.values())
+
+
+def _is_one_of(name: str, own: set[str]) -> bool:
+    """A dry run also names the temporary containers `<id>_<name>` of a recreate."""
+    return name in own or name.partition("_")[2] in own
+
+
+def _hold(obstacle: NotEditable, target: ImageRef) -> Hold:
+    return Hold(obstacle.reason, obstacle.detail, obstacle.remedy, available=target)
+
+
+def _moves(
+    service: ServiceConfig, observed: ObservedService, changes: Sequence[Edit], engine: Engine
+) -> tuple[Move, ...] | NotEditable:
+    files, env_files = edited(observed.files, changes), edited(observed.env_files, changes)
+    moves: list[Move] = []
+    for located in observed.located:
+        after = compose_edit.locate(files, env_files, located.service)
+        if isinstance(after, NotEditable):
+            return after
+        containers = [c for c in engine.containers(observed.project.name, located.service) if not is_wreck(c)]
+        old = located.reference or observed.current.text
+        moves.append(_move(located.service, old, after.reference or old, containers))
+    first = next((move.old_image_id for move in moves if move.old_image_id), None)
+    if first is None:
+        return _never_ran(service, observed, moves, engine)
+    return tuple(replace(move, old_image_id=move.old_image_id or first) for move in moves)
+
+
+def _never_ran(
+    service: ServiceConfig, observed: ObservedService, moves: Sequence[Move], engine: Engine
+) -> tuple[Move, ...] | NotEditable:
+    """A unit without any container (`start_stopped`): the way back is the image its file names, if it is here."""
+    image = engine.image(observed.current.text)
+    if image is None:
+        detail = f"{service.name} was never started and its image {observed.current.text} is not on this host"
+        return NotEditable(Reason.NOT_RUNNING, detail, "start it once with `docker compose up -d`")
+    return tuple(replace(move, old_image_id=image.id) for move in moves)
+
+
+def edited(files: Sequence[SourceFile], changes: Sequence[Edit]) -> tuple[SourceFile, ...]:
+    """The files as they will be."""
+    after = {edit.path: edit.after for edit in changes}
+    return tuple(SourceFile(file.path, after.get(file.path, file.text)) for file in files)
+
+
+def _move(name: str, old: str, new: str, containers: Sequence[Container]) -> Move:
+    newest = containers[0] if containers else None
+    has_ended_well = bool(containers) and all(c.status == "exited" and c.exit_code == 0 for c in containers)
+    return Move(
+        service=name,
+        old_reference=old,
+        new_reference=new,
+        old_image_id=newest.image_id if newest else "",
+        replicas=max(len(containers), 1),
+        container_ids=tuple(c.id for c in containers),
+        was_well=bool(containers) and all(health.may_be_well(c) for c in containers),
+        is_one_shot=has_ended_well and all(c.restart_policy in ("no", "on-failure") for c in containers),
+        stop_grace_seconds=max((c.stop_grace_seconds for c in containers), default=10.0),
+    )
+
+
+def _companions(project: Project, moves: Sequence[Move], engine: Engine, whole: Mapping[str, Any]) -> tuple[Move, ...]:
+    """The services that live in a namespace of the unit's, or of such a one's: a recreate leaves them without it. One
+    that its owner has stopped stays stopped."""
+    model = whole.get("services", {})
+    running = {name: _running(project, name, engine) for name in model}
+    together = _closure({move.service for move in moves}, model, running)
+    found: list[Move] = []
+    for name in sorted(together - {move.service for move in moves}):
+        text = str(model[name].get("image") or running[name][0].reference)
+        found.append(_move(name, text, text, running[name]))
+    return tuple(found)
+
+
+def _running(project: Project, service: str, engine: Engine) -> tuple[Container, ...]:
+    return tuple(c for c in engine.containers(project.name, service) if c.status in ("running", "restarting"))
+
+
+def _closure(
+    unit: set[str], model: Mapping[str, Mapping[str, Any]], running: Mapping[str, Sequence[Container]]
+) -> set[str]:
+    """The services that stand and fall with `unit`, and they themselves."""
+    together, before = set(unit), set[str]()
+    while together != before:
+        before = set(together)
+        names = {f"container:{each.name}" for service in before for each in running.get(service, ())}
+        together |= {name for name, facts in model.items() if running[name] and _stands_on(facts, before, names)}
+    return together
+
+
+def _stands_on(facts: Mapping[str, Any], services: set[str], names: set[str]) -> bool:
+    """Whether a service of the model lives in a namespace of these services, or of containers with these names."""
+    return bool(services & _owners_of_namespaces(facts) or names & {str(facts.get(key)) for key in _NAMESPACES})
+
+
+def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:
+    """The services whose namespaces or volumes a service of the model borrows.
+
+    >>> sorted(_owners_of_namespaces({"network_mode": "service:vpn", "volumes_from": ["data:ro"]}))
+    ['data', 'vpn']
+    """
+    modes = (str(facts.get(key) or "") for key in _NAMESPACES)
+    owners = {mode.removeprefix("service:") for mode in modes if mode.startswith("service:")}
+    return owners | {str(one).partition(":")[0] for one in facts.get("volumes_from") or ()}
+
+
+def _drift_hold(service: ServiceConfig, drifted: str, target: ImageRef) -> Hold:
+    remedy = _DRIFT_REMEDY.format(services=" ".join(service.compose_services), name=service.name)
+    return Hold(Reason.DRIFT, f"{drifted} (edited since its last `up`?)", remedy, available=target)
+
+
+def _old_digest(observed: ObservedService, move: Move, engine: Engine) -> str | None:
+    """A digest under which the registry knows the image that runs, for a pull should it be gone."""
+    image = engine.image(move.old_image_id)
+    known = reference.digests_of(image.repo_digests, observed.current.key) if image else frozenset()
+    pinned = _digest_of(move.old_reference)
+    return pinned if pinned in known else min(known, default=None)
+
+
+def _tag_of(text: str | None) -> str | None:
+    return reference.with_default_tag(reference.parse(text)).tag if text else None
+
+
+def _digest_of(text: str | None) -> str | None:
+    return reference.parse(text).digest if text else None
+
+
+def describe(plan: Plan) -> str:
+    """One sentence on what a plan would do."""
+    services = ", ".join(move.service for move in (*plan.moves, *plan.companions))
+    return f"{plan.moves[0].old_reference} -> {plan.target.text}; restarts {services}"
