@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+AwareTime = Annotated[datetime, Meta(tz=True)]  # for what is written to a file: one without its zone is refused
 
 
 class Secret:
@@ -290,10 +295,10 @@ class Seen:
     """
 
     digest: str | None
-    seen_at: datetime
+    seen_at: AwareTime
     baseline: bool = False
-    created_at: datetime | None = None
-    gone_since: datetime | None = None
+    created_at: AwareTime | None = None
+    gone_since: AwareTime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +390,7 @@ class Quarantined:
     digest: str
     reference: str
     reason: Reason
-    since: datetime
+    since: AwareTime
     detail: str = ""
 
 
@@ -577,7 +582,7 @@ class StepTaken:
     """A step that an update has been through: when it began, and how long it took. `is_back`: on the way back."""
 
     step: Step
-    begun: datetime
+    begun: AwareTime
     seconds: float
     is_back: bool = False
 
@@ -658,7 +663,7 @@ class Event:
     id: str
     kind: str  # update | rollback | available | failed | recovered
     service: str
-    time: datetime
+    time: AwareTime
     host: str
     from_reference: str
     from_digest: str | None

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from updater_core.errors import StateError
 from updater_core.host import files
@@ -18,7 +18,6 @@ CORRUPT_KEPT = 3
 _STAMP = "%Y%m%dT%H%M%S%fZ"  # sorts by name as by time
 FALLBACK = "updater_state.json"  # in the working directory
 READ_REMEDY = "run it with sudo, or as the user or in the group that the updater runs as"
-_TIMES_OF_CHECKS = ("last_check", "last_success")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +78,9 @@ def save(state: State, path: Path, backups: int, backup_dir: Path | None, now: d
     """
     record = {"version": VERSION, **encode(replace(state, saved_at=now))}
     data = json.dumps(record, allow_nan=False).encode("ascii")  # with indent it would take ten times as long
-    is_news = _without_times(record) != _without_times(_raw(path))
+    is_changed = not _is_same(state, path)
     files.write_atomically(path, data)
-    if not is_news:
+    if not is_changed:
         return None
     try:
         _back_up(data, path, backups, backup_dir, now)
@@ -105,12 +104,15 @@ def resolve_state_path(configured: Path) -> tuple[Path, str | None]:
 def _read(path: Path) -> State:
     """The state in a file; StateError with the reason where it is not one."""
     try:
-        record = json.loads(path.read_bytes())
-        return _parse(record)
+        return _parse(json.loads(path.read_bytes(), parse_constant=_no_number))
     except OSError as error:
         raise StateError(f"the state {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise StateError(f"the state {path} is damaged: {error}") from error
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")  # Python's JSON has NaN and Infinity, ours has not
 
 
 def _parse(record: Any) -> State:
@@ -135,26 +137,17 @@ def _restored(problem: str, backups: list[Path]) -> Loaded:
     return Loaded(count(State(), "state_restores"), None, sentence)
 
 
-def _raw(path: Path) -> Any:
+def _is_same(state: State, path: Path) -> bool:
+    """Return whether `path` holds `state` already, apart from the times of checks: no backup is worth writing then."""
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
+        return _without_times(_read(path)) == _without_times(state)
+    except StateError:
+        return False
 
 
-def _without_times(record: Any) -> Any:
-    """What makes a backup worth writing: all but the times of checks."""
-    if not isinstance(record, dict):
-        return record
-    services = record.get("services")
-    plain = {key: value for key, value in record.items() if key not in ("saved_at", "services")}
-    if not isinstance(services, dict):
-        return plain
-    return plain, {name: _without(each, _TIMES_OF_CHECKS) for name, each in services.items()}
-
-
-def _without(record: Any, keys: tuple[str, ...]) -> Any:
-    return {key: value for key, value in record.items() if key not in keys} if isinstance(record, dict) else record
+def _without_times(state: State) -> State:
+    services = {name: replace(each, last_check=None, last_success=None) for name, each in state.services.items()}
+    return replace(state, services=services, saved_at=None)
 
 
 def _back_up(data: bytes, path: Path, kept: int, backup_dir: Path | None, now: datetime) -> None:

@@ -6,18 +6,21 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from updater_core import state_utils
 from updater_core.errors import StateError
 from updater_core.models import (
+    AwareTime,
     Cause,
     Committed,
     Decision,
+    Event,
     GatePolicy,
     Hold,
     ImageRef,
@@ -545,6 +548,7 @@ DAMAGES = {
     "a wrong number": damaged(lambda record: record["services"]["web"].update(failures="many")),  # type: ignore[index]
     "a wrong time": damaged(lambda record: record.update(saved_at="yesterday")),
     "a naive time": damaged(lambda record: record.update(saved_at="2026-11-23T08:00:00")),
+    "no number": damaged(lambda record: record["services"]["web"]["changes"][0].update(duration_seconds=float("nan"))),  # type: ignore[index]
     "a wrong status": damaged(lambda record: record["services"]["web"].update(status="fine")),  # type: ignore[index]
     "a missing part": damaged(lambda record: record["services"]["web"]["quarantine"][0].pop("digest")),  # type: ignore[index]
 }
@@ -690,18 +694,39 @@ def test_a_state_that_cannot_be_read_is_no_empty_state(tmp_path: Path, monkeypat
     assert "sudo" in caught.value.remedy
 
 
-def test_records_that_are_alike_are_written_as_what_they_are() -> None:
-    later = NOW + timedelta(minutes=1)
-    alike = {
-        "a": Seen(None, NOW),
-        "b": Seen(None, NOW),
-        "c": Seen(D1, NOW),
-        "d": Seen(None, NOW),
-        "e": Seen(None, later),
-    }
-    assert decode(dict[str, Seen], encode(alike)) == alike
+def test_scalars_are_written_as_what_they_are() -> None:
     assert encode({"one": 1, "yes": True, "none": None}) == {"one": 1, "yes": True, "none": None}
     assert [type(item) for item in encode({"one": 1, "yes": True}).values()] == [int, bool]
+
+
+def times_in(kind: Any, seen: set[Any]) -> Iterator[Any]:
+    """Every annotation of a time in a type and in all that it is made of."""
+    if kind is datetime or datetime in get_args(kind)[:1]:
+        yield kind
+    elif kind not in seen:
+        seen.add(kind)
+        hints = get_type_hints(kind, include_extras=True) if is_dataclass(kind) else {}
+        for part in (*hints.values(), *get_args(kind)):
+            yield from times_in(part, seen)
+
+
+@pytest.mark.parametrize("kind", [State, Plan, Event], ids=lambda kind: str(kind.__name__))
+def test_no_time_that_is_written_may_lack_its_zone(kind: type) -> None:
+    found = list(times_in(kind, set()))
+    assert all(time is AwareTime or time == AwareTime for time in found)
+    assert found or kind is Plan
+
+
+def test_times_as_earlier_versions_wrote_them_are_read(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('{"version": 1, "rests": {"ghcr.io": "2026-11-23T09:00:00+01:00"}, "unknown": 1}')
+    assert state_utils.load(path, None, NOW).state == State(rests={"ghcr.io": NOW})
+
+
+def test_text_that_is_no_unicode_comes_back(path: Path) -> None:
+    state = State(services={"web": ServiceState(detail="/opt/caf\udce9/compose.yml")})  # a path of bytes in Latin-1
+    state_utils.save(state, path, 5, None, NOW)
+    assert state_utils.load(path, None, NOW).state.services == state.services
 
 
 def test_codec_round_trips_the_whole_state() -> None:

@@ -407,9 +407,9 @@ def test_the_json_twin_holds_the_same_facts() -> None:
     assert [one["name"] for one in twin["services"]] == [one.name for one in view.services]
     assert twin["verdict"] == {"level": "trouble", "headline": view.verdict.headline, "text": view.verdict.text}
     assert twin["services"][2]["target"] == f"redis:7.4.1@{DIGEST}"
-    assert twin["services"][2]["until"] == "2026-11-24T02:00:00+00:00"
+    assert twin["services"][2]["until"] == "2026-11-24T02:00:00Z"
     assert twin["at_hand"]["step"] == "gate"
-    pull = {"step": "pull", "begun": "2026-11-23T05:59:38.600000+00:00", "seconds": 3.21, "is_back": False}
+    pull = {"step": "pull", "begun": "2026-11-23T05:59:38.600000Z", "seconds": 3.21, "is_back": False}
     assert twin["changes"][1]["steps"][1] == pull
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from updater_core.errors import StateError, Unreachable, UpdaterError
 from updater_core.host import files
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Event
+from updater_core.models import AwareTime, Event
 from updater_core.state.codec import decode, encode
 
 _FIRST_PAUSE_SECONDS = 5.0
@@ -44,7 +44,7 @@ class _Queued:
 
     event: Event
     attempts: int = 0
-    next_try: datetime | None = None
+    next_try: AwareTime | None = None
 
 
 class Outbox:

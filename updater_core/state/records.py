@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from updater_core.models import (
+    AwareTime,
     Decision,
     Hold,
     Quarantined,
@@ -46,7 +47,7 @@ class Generation:
     reference: str
     image_id: str
     digest: str | None
-    at: datetime
+    at: AwareTime
     plan_id: str
 
 
@@ -55,7 +56,7 @@ class Change:
     """One update or rollback that was tried, and how it ended."""
 
     plan_id: str
-    at: datetime
+    at: AwareTime
     kind: str
     from_reference: str
     from_digest: str | None
@@ -85,18 +86,18 @@ class ServiceState:
     remedy: str = ""
     available: str | None = None
     announced: str | None = None
-    last_check: datetime | None = None
-    last_success: datetime | None = None
-    last_change: datetime | None = None
+    last_check: AwareTime | None = None
+    last_success: AwareTime | None = None
+    last_change: AwareTime | None = None
     quarantine: tuple[Quarantined, ...] = ()
     generations: tuple[Generation, ...] = ()
     failures: int = 0
-    retry_at: datetime | None = None
-    opens_at: datetime | None = None  # when the window opens that an available image waits for
+    retry_at: AwareTime | None = None
+    opens_at: AwareTime | None = None  # when the window opens that an available image waits for
     changes: tuple[Change, ...] = ()
-    digest_seen: Mapping[str, datetime] = field(default_factory=dict)
-    pushed: Mapping[str, datetime] = field(default_factory=dict)  # the current tag, by its registry's clock
-    troubles: Mapping[str, datetime] = field(default_factory=dict)  # those told about, and when; see `news.turn_of`
+    digest_seen: Mapping[str, AwareTime] = field(default_factory=dict)
+    pushed: Mapping[str, AwareTime] = field(default_factory=dict)  # the current tag, by its registry's clock
+    troubles: Mapping[str, AwareTime] = field(default_factory=dict)  # those told about, and when; see `news.turn_of`
     unit: str = ""  # what it is besides its name; see `state_notes.unit_of`
 
     @property
@@ -115,10 +116,10 @@ class State:
 
     services: Mapping[str, ServiceState] = field(default_factory=dict)
     seen: Mapping[str, Mapping[str, Seen]] = field(default_factory=dict)
-    rests: Mapping[str, datetime] = field(default_factory=dict)
-    outages: Mapping[str, datetime] = field(default_factory=dict)
+    rests: Mapping[str, AwareTime] = field(default_factory=dict)
+    outages: Mapping[str, AwareTime] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
-    saved_at: datetime | None = None
+    saved_at: AwareTime | None = None
 
 
 def service_of(state: State, name: str) -> ServiceState:
