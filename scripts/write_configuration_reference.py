@@ -109,7 +109,7 @@ in `/etc/docker-auto-updater`, or in the working directory). [`.env.example`](..
 | Variable | Who reads it |
 |---|---|
 | `CONFIG_FILE` | The updater: where the configuration is. |
-| `DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH` | The engine's client and Compose: which engine. |
+| `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_TLS_VERIFY`, `DOCKER_TLS`, `DOCKER_CERT_PATH` | Which engine. |
 | `DOCKER_CONFIG` | The folder of Docker's `config.json`; `~/.docker` when not set. |
 | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_DEFAULT_REGION`, `AWS_CA_BUNDLE` | boto3, for ECR. |
 | `GOOGLE_APPLICATION_CREDENTIALS` | google-auth: a key file, for Google's registries. |

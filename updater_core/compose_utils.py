@@ -26,8 +26,8 @@ from updater_core.models import Project
 from updater_core.protocols import Preview
 
 _KEPT_VARIABLES = (
-    "PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "SSH_AUTH_SOCK",
-    "XDG_RUNTIME_DIR",
+    "PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_TLS", "DOCKER_CERT_PATH",
+    "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR",
 )  # fmt: skip
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 _DRY_RUN_SINCE = (2, 17)

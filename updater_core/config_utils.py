@@ -29,7 +29,7 @@ DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _TWICE = object()  # under this key, which no JSON can hold, `load` tells `parse` which keys an object repeats
 _VENDOR = re.compile(
     r"(?:AWS|GOOGLE)_\w+|(?:HTTPS?|NO)_PROXY|(?:https?|no)_proxy|SSL_CERT_FILE|(?:REQUESTS|CURL)_CA_BUNDLE"
-    r"|DOCKER_(?:HOST|CONFIG|TLS_VERIFY|CERT_PATH)"
+    r"|DOCKER_(?:HOST|CONTEXT|CONFIG|TLS|TLS_VERIFY|CERT_PATH)"
 )
 
 # ------------------------------------------------------------------------------------------------ files and variables

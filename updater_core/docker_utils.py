@@ -17,29 +17,32 @@ from typing import Any
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from docker.utils import kwargs_from_env
+from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
 from updater_core.errors import EngineError, EngineUnavailable
+from updater_core.host.engine_endpoint import EngineEndpoint, TlsFiles
 from updater_core.models import Container, ContainerSettings, Credential, Healthcheck, Image, ImageRef
 from updater_core.protocols import Progress
 
 _LABEL = "com.docker.compose."
 _CALL_TIMEOUT_SECONDS = 60
+_OLDEST_API = "1.24"  # docker-py takes no older one; the question for the version names none
 _PULL_SILENCE_SECONDS = 300  # how long a pull may say nothing: a large layer unpacks in silence
 _VIGIL_END_SECONDS = 5.0
 _NANOSECONDS = 1_000_000_000
+_TLS_REMEDY = "see that the ca.pem in DOCKER_CERT_PATH signed the engine's certificate, for the name that is asked"
 _SOCKET_REMEDY = "see that the engine runs and that this user may use its socket (group `docker`, or DOCKER_HOST)"
 
 
 class DockerEngine:
-    """The engine that `DOCKER_HOST` (or the default socket) names; satisfies `protocols.Engine`.
+    """The engine of one endpoint (the default socket if none is given); satisfies `protocols.Engine`.
 
     It connects at the first call, so that an engine which is down is one service's trouble and not a crash.
     """
 
-    def __init__(self, host: str | None = None) -> None:
-        self._host = host
+    def __init__(self, endpoint: EngineEndpoint | None = None) -> None:
+        self._endpoint = endpoint or EngineEndpoint()
         self._client: docker.APIClient | None = None
         self._images: dict[str, Image] = {}
         self._lock = threading.Lock()  # a requests session is for one thread at a time
@@ -186,10 +189,29 @@ class DockerEngine:
             return ask(self._client)
 
     def _connect(self, timeout_seconds: int) -> docker.APIClient:
-        settings = kwargs_from_env()
-        if self._host:
-            settings["base_url"] = self._host
-        return docker.APIClient(version="auto", timeout=timeout_seconds, **settings)
+        """A client that speaks the engine's own version of the API; the question for it is an unversioned one."""
+        probe = _client(self._endpoint, _OLDEST_API, timeout_seconds)
+        try:
+            version = probe.version(api_version=False)["ApiVersion"]
+        finally:
+            probe.close()
+        return _client(self._endpoint, version, timeout_seconds)
+
+
+def _client(endpoint: EngineEndpoint, version: str, timeout_seconds: int) -> docker.APIClient:
+    """docker-py's client. Of the environment only the proxies of a remote engine count: REQUESTS_CA_BUNDLE would beat
+    the CA of the engine's own certificate, because requests merges it into each request."""
+    tls = _tls_config(endpoint.tls) if endpoint.tls else False
+    client = docker.APIClient(base_url=endpoint.host, version=version, timeout=timeout_seconds, tls=tls)
+    client.trust_env = False
+    if not endpoint.host.startswith("unix://"):
+        client.proxies = get_environ_proxies(client.base_url)
+    return client
+
+
+def _tls_config(files: TlsFiles) -> docker.tls.TLSConfig:
+    ca = str(files.ca) if files.ca else None
+    return docker.tls.TLSConfig(client_cert=files.client, ca_cert=ca, verify=files.is_verified)
 
 
 def _hear_out(stream: Iterable[object], has_ended: threading.Event) -> None:
@@ -209,6 +231,10 @@ def _seam(what: str) -> Iterator[None]:
         yield
     except APIError as error:
         raise EngineError(f"the engine could not {what}: {error.explanation or error}") from error
+    except requests.exceptions.SSLError as error:
+        raise EngineUnavailable(
+            f"the engine's TLS certificate is not accepted ({what}): {error}", _TLS_REMEDY
+        ) from error
     except (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError, HTTPError) as error:
         raise EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY) from error
     except (requests.RequestException, DockerException, ValueError) as error:
@@ -216,7 +242,7 @@ def _seam(what: str) -> Iterator[None]:
 
 
 def _of_connecting(what: str, error: Exception) -> EngineError:
-    if "server API version" in str(error) or "Connection" in str(error):
+    if "Connection" in str(error):
         return EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY)
     return EngineError(f"the engine could not {what}: {error}")
 

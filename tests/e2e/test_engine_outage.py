@@ -17,6 +17,7 @@ from tests.support.lab import Shop, until
 from tests.support.private_engine import PrivateEngine
 from tests.support.trouble import fresh, gates, let_go, runs, slow
 from updater_core.docker_utils import DockerEngine
+from updater_core.host.engine_endpoint import EngineEndpoint
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("private engine")]
 
@@ -75,7 +76,7 @@ def test_an_engine_that_goes_and_comes_back_during_the_gate_costs_no_release_its
 def test_an_engine_that_was_away_is_known_to_have_been_however_soon_it_is_back(
     private: PrivateEngine, how: signal.Signals
 ) -> None:
-    engine = DockerEngine(private.host)
+    engine = DockerEngine(EngineEndpoint(private.host))
     with engine.vigil() as was_there:
         assert was_there()
         private.end(how)

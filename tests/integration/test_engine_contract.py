@@ -21,6 +21,7 @@ from updater_core import protocols, reference
 from updater_core.compose_utils import DockerCompose
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import ComposeError, EngineError, EngineUnavailable
+from updater_core.host.engine_endpoint import EngineEndpoint, resolve
 from updater_core.models import ImageRef, Project
 
 NOWHERE = "sha256:" + "0" * 64
@@ -52,7 +53,7 @@ class Host(Protocol):
 class RealHost:
     def __init__(self, registry: FakeRegistry) -> None:
         self.registry = registry
-        self.engine = DockerEngine(os.environ.get("DOCKER_HOST"))
+        self.engine = DockerEngine(resolve(os.environ))
         self.compose = DockerCompose(os.environ, 150)
         self.project = f"dau-contract-{uuid.uuid4().hex[:8]}"
         self.name = f"{registry.host}/team/{self.project}"
@@ -75,7 +76,7 @@ class RealHost:
         return str(made.id)
 
     def unreachable(self) -> protocols.Engine:
-        return DockerEngine("unix:///nowhere/docker.sock")
+        return DockerEngine(EngineEndpoint("unix:///nowhere/docker.sock"))
 
     def clean(self) -> None:
         mine: dict[str, Any] = {"label": f"com.docker.compose.project={self.project}"}

@@ -24,6 +24,7 @@ from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import UpdaterError
+from updater_core.host.engine_endpoint import EngineEndpoint
 from updater_core.metrics_utils import Metrics
 from updater_core.models import Step
 from updater_core.registries import Registries
@@ -228,7 +229,7 @@ def context(tmp_path: Path) -> AppContext:
         config=replace(given.config, settings=settings),
         state=given.state,
         state_path=tmp_path / "state.json",
-        engine=DockerEngine("unix:///nowhere"),
+        engine=DockerEngine(EngineEndpoint("unix:///nowhere")),
         compose=DockerCompose({}, 10),
         registries=Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock),
         journal=JournalFolder(tmp_path / "journal"),

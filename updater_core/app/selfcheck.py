@@ -5,15 +5,17 @@ Reads and asks only; it writes nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from updater_core.app.context import AppContext
 from updater_core.errors import UpdaterError
-from updater_core.host import files
+from updater_core.host import engine_endpoint, files
 from updater_core.models import Hold, ImageRef, Reason, ServiceConfig
 from updater_core.targets.compose import observe
+from updater_core.targets.compose.observe import ObservedService
 
 _LEAST_FREE_BYTES = 1_000_000_000
 
@@ -42,12 +44,36 @@ def examine(context: AppContext, only: str | None = None) -> Iterator[Finding]:
     yield Finding(
         True, "config", f"{context.config.path}: {len(services)} of {len(context.config.services)} services looked at"
     )
-    yield _found("engine", lambda: f"Docker Engine {context.engine.version()} on {context.engine.platform()}")
+    yield _found("engine", lambda: _engine(context))
+    yield from _other_engine()
     yield _found("compose", lambda: f"Docker Compose {context.compose.version}")
     for service in services:
         yield from _compose_findings(context, service)
     yield from _registry_findings(context, services)
     yield from _place_findings(context)
+
+
+def _engine(context: AppContext) -> str:
+    endpoint = engine_endpoint.resolve(os.environ)
+    return (
+        f"Docker Engine {context.engine.version()} on {context.engine.platform()}"
+        f" at {endpoint.host} (by {endpoint.source})"
+    )
+
+
+def _other_engine() -> Iterator[Finding]:
+    """The operator behind `sudo` may look at another engine than the updater does, and see containers that it does not.
+    A DOCKER_HOST of the updater's own says which is meant."""
+    asked, operators = engine_endpoint.resolve(os.environ), engine_endpoint.of_operator(os.environ)
+    if operators is None or operators.host == asked.host or asked.source == "DOCKER_HOST":
+        return
+    user = os.environ.get("SUDO_USER")
+    yield Finding(
+        False,
+        "engine",
+        f"the updater asks {asked.host}, but {user}'s own docker asks {operators.host} (by {operators.source})",
+        f"say which is meant: set DOCKER_HOST={operators.host}, or DOCKER_HOST={asked.host}, in the updater's .env",
+    )
 
 
 def _found(subject: str, ask: Callable[[], str]) -> Finding:
@@ -75,9 +101,23 @@ def _compose_findings(context: AppContext, service: ServiceConfig) -> Iterator[F
         return
     where = ", ".join(observed.project.files)
     yield Finding(True, service.name, f"runs {observed.current.text} as project {observed.project.name} of {where}")
+    if _needs_edit(service):
+        yield from _edit_findings(service, observed)
+
+
+def _edit_findings(service: ServiceConfig, observed: ObservedService) -> Iterator[Finding]:
+    """What stands in the way of writing the image, in each place that would be written: also a project's `.env`."""
+    checked = set(service.compose_files)
     for located in observed.located:
-        if located.obstacle is not None and _needs_edit(service):
+        if located.obstacle is not None:
             yield Finding(False, service.name, located.obstacle.detail, located.obstacle.remedy)
+        path = located.place.path if located.place else None
+        if path is None or path in checked:
+            continue
+        checked.add(path)
+        problem = files.objection(Path(path))
+        if problem:
+            yield Finding(False, service.name, *problem)
 
 
 def _roster(context: AppContext) -> observe.ContainerIndex:

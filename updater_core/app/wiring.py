@@ -17,8 +17,9 @@ from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import ConfigError, StateError
-from updater_core.host import pull_progress
+from updater_core.host import engine_endpoint, pull_progress
 from updater_core.host.clock import SystemClock
+from updater_core.host.engine_endpoint import EngineEndpoint
 from updater_core.host.locks import acquire_lock, release_lock
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
@@ -53,8 +54,11 @@ def load_config(environment: Mapping[str, str]) -> Config:
 
 
 def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> AppContext:
-    """Everything put together. `is_reading`: nothing on the disk is touched, a damaged state stays where it is."""
+    """Everything put together. `is_reading`: nothing on the disk is touched, a damaged state stays where it is.
+
+    Raises EngineError if the environment names an engine that cannot be asked from here."""
     settings = config.settings
+    endpoint = engine_endpoint.resolve(os.environ)
     path, state = _remembered(settings, clock, is_reading=is_reading)
     metrics = Metrics(enabled=settings.metrics_port is not None and not is_reading)
     metrics.start_from(state.counters)
@@ -62,8 +66,8 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
         config=config,
         state=state,
         state_path=path,
-        engine=DockerEngine(os.environ.get("DOCKER_HOST")),
-        compose=DockerCompose(os.environ, settings.compose_timeout_seconds),
+        engine=DockerEngine(endpoint),
+        compose=_compose(endpoint, settings),
         registries=_registries(settings, clock, metrics, state),
         journal=JournalFolder(path.parent / "journal"),
         outboxes=notifiers.outboxes(settings, path.parent / "outbox"),
@@ -87,11 +91,16 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
         context.metrics = Metrics(enabled=settings.metrics_port is not None)
         context.metrics.start_from(context.state.counters)
     context.config = config
-    context.compose = DockerCompose(os.environ, settings.compose_timeout_seconds)
+    context.compose = _compose(engine_endpoint.resolve(os.environ), settings)
     known = replace(context.state, rests=context.registries.rests(), outages=context.registries.outages())
     context.registries = _registries(settings, clock, context.metrics, known)
     notifiers.drop_left(settings, context.folder / "outbox")
     context.outboxes = notifiers.outboxes(settings, context.folder / "outbox")
+
+
+def _compose(endpoint: EngineEndpoint, settings: Settings) -> DockerCompose:
+    """Compose, led to the very engine that we look at ourselves."""
+    return DockerCompose({**os.environ, **endpoint.environment()}, settings.compose_timeout_seconds)
 
 
 def address_of(config: Config) -> tuple[str, int | None]:
