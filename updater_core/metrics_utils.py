@@ -12,7 +12,7 @@ from typing import Any
 
 from updater_core import __version__
 from updater_core.state.observed_tags import split_counter
-from updater_core.state.records import ServiceState, Status
+from updater_core.state.records import ServiceState, Status, needs_operator
 
 _PREFIX = "docker_updater_"
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -28,6 +28,7 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "build_info": ("The running version; always 1.", ("version",)),
     "service_state": ("1 for the state that a service is in, 0 for the others.", ("service", "state")),
     "update_available": ("1 where an image waits for a service.", ("service",)),
+    "needs_operator": ("1 if nothing happens to a service until a person acts, see its status for why.", ("service",)),
     "quarantined_digests": ("Digests that are not tried again for a service.", ("service",)),
     "last_check_timestamp_seconds": ("When a service was last looked at.", ("service",)),
     "last_success_timestamp_seconds": ("When a look at a service last found out how it stands.", ("service",)),
@@ -154,6 +155,7 @@ class Metrics:
         for status in Status:
             self._set("service_state", float(service.status is status), name, status.value)
         self._set("update_available", float(service.available is not None), name)
+        self._set("needs_operator", float(needs_operator(service)), name)
         self._set("quarantined_digests", len(service.quarantine), name)
         for family, time_of in _TIMES.items():
             time = time_of(service)

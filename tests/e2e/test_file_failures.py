@@ -179,7 +179,7 @@ def _restore(shop: Shop, before: bytes) -> None:
         pytest.param(_read_only, _writable, "waiting", Reason.NOT_EDITABLE, "write-protected", id="read-only"),
         pytest.param(_duplicate_key, None, "waiting", Reason.NOT_EDITABLE, "twice", id="duplicate key"),
         pytest.param(_invalid, None, "unknown", Reason.FILE_UNREADABLE, "line 5", id="invalid yaml"),
-        pytest.param(_renamed_service, None, "held", Reason.NOT_IN_FILE, "'web'", id="service missing"),
+        pytest.param(_renamed_service, None, "failed", Reason.NOT_IN_FILE, "'web'", id="service missing"),
         pytest.param(_latin, None, "unknown", Reason.FILE_UNREADABLE, "line 5 is not UTF-8", id="not UTF-8"),
         pytest.param(_gone, None, "unknown", Reason.FILE_UNREADABLE, "docker-compose.yml", id="file gone"),
         pytest.param(_a_folder, None, "unknown", Reason.FILE_UNREADABLE, "docker-compose.yml", id="a folder"),

@@ -73,6 +73,7 @@ def test_every_series_is_there_with_its_value(metrics: Metrics) -> None:
         'registry_rate_limit{registry="registry-1.docker.io"}': 100,
         'update_available{service="web"}': 0,
         'quarantined_digests{service="web"}': 0,
+        'needs_operator{service="web"}': 0,
         'last_check_timestamp_seconds{service="web"}': NOW.timestamp(),
         'last_success_timestamp_seconds{service="web"}': NOW.timestamp(),
         'last_change_timestamp_seconds{service="web"}': NOW.timestamp(),

@@ -74,6 +74,14 @@ def locate(files: Sequence[SourceFile], env_files: Sequence[SourceFile], service
         return answer(refused)
 
 
+def services(files: Sequence[SourceFile]) -> tuple[str, ...]:
+    """The names of every service in these files; none if they cannot be read as YAML."""
+    try:
+        return survey(tuple(files), ()).project.names
+    except Refused:
+        return ()
+
+
 def set_image(
     files: Sequence[SourceFile], env_files: Sequence[SourceFile], services: Sequence[str], target: ImageRef
 ) -> tuple[Edit, ...] | NotEditable:

@@ -143,6 +143,20 @@ _NOT_KNOWN = {
     Reason.INTERRUPTED,
     Reason.INTERNAL_ERROR,
 }
+# The configuration means a service that is not there: what it says can never come true.
+_WRONG = {Reason.NOT_IN_FILE}
+# A hold for one of these lasts until the operator acts.
+_FOR_THE_OPERATOR = {
+    Reason.CURRENT_UNPARSABLE,
+    Reason.NO_CANDIDATE,
+    Reason.NO_PUSH_TIME,
+    Reason.NOT_EDITABLE,
+    Reason.NOT_IN_FILE,
+    Reason.LOCALLY_BUILT,
+    Reason.IMAGE_MISMATCH,
+    Reason.AMBIGUOUS_PROJECT,
+    Reason.DRIFT,
+}
 _AFTERMATH = {Reason.QUARANTINED, Reason.BACKING_OFF}
 _TROUBLED = {Status.ROLLED_BACK, Status.FAILED}
 
@@ -150,6 +164,13 @@ _TROUBLED = {Status.ROLLED_BACK, Status.FAILED}
 def is_unknown(reason: Reason) -> bool:
     """Whether a hold for this reason means that nobody knows if there is an update."""
     return reason in _NOT_KNOWN
+
+
+def needs_operator(service: ServiceState) -> bool:
+    """Return whether nothing will happen to a service until a person acts: it failed, or is held for good."""
+    if service.status in (Status.FAILED, Status.ROLLBACK_FAILED):
+        return service.retry_at is None
+    return service.reason in _FOR_THE_OPERATOR
 
 
 def record_check(  # noqa: PLR0913 - what was seen, and what was decided of it, belong together
@@ -171,6 +192,8 @@ def _decided(service: ServiceState, decision: Decision, now: datetime) -> Servic
         return told(waiting, Status.WAITING, None, decision.detail)
     if decision.reason in _NOT_KNOWN:
         return told(service, Status.UNKNOWN, decision.reason, decision.detail, decision.remedy)
+    if decision.reason in _WRONG:
+        return told(service, Status.FAILED, decision.reason, decision.detail, decision.remedy)
     return _held(replace(service, last_success=now), decision)
 
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from updater_core.models import Config, Hours, Reason, ServiceConfig
+from updater_core.models import Config, Hours, ServiceConfig
 from updater_core.policy import windows as schedule
 from updater_core.reference import HUB, parse
 from updater_core.semver_utils import TagVersion, parse_tag, precedence
-from updater_core.state.records import Change, ServiceState, Status, service_of
+from updater_core.state.records import Change, ServiceState, Status, needs_operator, service_of
 from updater_core.status.view import (
     ChangeView,
     Facts,
@@ -35,18 +35,6 @@ _HUB_HOST = "registry-1.docker.io"
 
 _ORDER = tuple(Level)
 _FAILED = {Status.ROLLBACK_FAILED: Level.TROUBLE, Status.FAILED: Level.TROUBLE, Status.ROLLED_BACK: Level.LOOK}
-# Held for these, a service stays held until a person acts.
-_FOR_A_PERSON = {
-    Reason.CURRENT_UNPARSABLE,
-    Reason.NO_CANDIDATE,
-    Reason.NO_PUSH_TIME,
-    Reason.NOT_EDITABLE,
-    Reason.NOT_IN_FILE,
-    Reason.LOCALLY_BUILT,
-    Reason.IMAGE_MISMATCH,
-    Reason.AMBIGUOUS_PROJECT,
-    Reason.DRIFT,
-}
 
 
 def view_of(facts: Facts) -> View:
@@ -177,7 +165,7 @@ def _level(known: ServiceState, is_stale: bool) -> Level:
         return _FAILED[known.status]
     if known.last_check is None or known.status is Status.UNKNOWN or is_stale:
         return Level.UNKNOWN
-    if known.reason in _FOR_A_PERSON:
+    if needs_operator(known):
         return Level.LOOK
     return Level.OK if known.status in (Status.UP_TO_DATE, Status.UPDATED) else Level.WAITING
 

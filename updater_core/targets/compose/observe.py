@@ -18,6 +18,7 @@ from updater_core import reference
 from updater_core.composefile import edit
 from updater_core.composefile.edit import Located, NotEditable, SourceFile
 from updater_core.models import Container, Hold, Image, ImageRef, Project, Reason, ServiceConfig
+from updater_core.targets.compose import names
 from updater_core.targets.compose.recreate import is_wreck
 
 _PREFIX = "com.docker.compose.project."
@@ -95,7 +96,7 @@ def look(
         return absent
     mine = _own_containers(service, known)
     if isinstance(mine, Hold):
-        return mine
+        return _misnamed(service, known, memory) or mine
     project = project_of(service, mine)
     if isinstance(project, Hold):
         return project
@@ -135,6 +136,24 @@ def _absent(service: ServiceConfig) -> Hold | None:
         if not os.path.isfile(path):  # noqa: PTH113
             what = "is not a file" if os.path.exists(path) else "is not there, or its folder may not be entered"  # noqa: PTH110
             return Hold(Reason.FILE_UNREADABLE, f"{path} {what}", "put it back, or correct compose_file")
+    return None
+
+
+def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> Hold | None:
+    """Why there is no container, if the configuration means something that is not there: a wrong name or file."""
+    read = _read_sources(_fresh_project(service), memory)
+    if isinstance(read, Hold):
+        return None
+    files, env_files = read
+    for name in service.compose_services:
+        located = memory.locate(files, env_files, name)
+        if isinstance(located, NotEditable) and located.reason is Reason.NOT_IN_FILE:
+            return names.not_in_files(service, name, located.detail, edit.services(files), known)
+        if any((os.path.realpath(path), name) in known for path in service.compose_files):
+            continue
+        elsewhere = names.started_elsewhere(service, name, known)
+        if elsewhere is not None:
+            return elsewhere
     return None
 
 
@@ -223,7 +242,7 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
     absent = [path for path in service.compose_files if os.path.realpath(path) not in map(os.path.realpath, files)]
     if absent:
         return Hold(
-            Reason.FILE_UNREADABLE,
+            Reason.NOT_IN_FILE,
             f"{mine[0].name} was not started from {', '.join(absent)}",
             f"it was started from {', '.join(files)}: write those as compose_file",
         )
