@@ -1,10 +1,10 @@
-"""Writes docs/configuration.md from the schema, the table of options, and the example configuration.
+"""Writes updater_config.schema.json and docs/configuration.md from the table of options and the example configuration.
 
 Run it from the repository's root after any change of an option:
 
     .venv/bin/python -m scripts.write_configuration_reference
 
-A test compares the file with what this makes.
+A test compares the files with what this makes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from updater_core.config.options import FIELDS, REGISTRY, SERVICE, TOP, Field
+from updater_core.config import schema as config_schema
+from updater_core.config.options import OPTIONS, REGISTRY, SERVICE, TOP, Option
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs/configuration.md"
+SCHEMA_FILE = ROOT / "updater_config.schema.json"
 Schema = Mapping[str, Any]
 
 _NONE = "–"
@@ -47,7 +49,7 @@ _FURTHER: Mapping[tuple[str, str], str] = {
 _HEAD = """\
 # Configuration
 
-<!-- Made by scripts/write_configuration_reference.py from updater_config.schema.json. Change it there. -->
+<!-- Made by scripts/write_configuration_reference.py from updater_core/config/options.py. Change it there. -->
 
 One JSON file, and variables for what should not stand in it. The environment beats `.env`, `.env` beats the file, the
 file beats the defaults; an empty variable counts as not set.
@@ -123,21 +125,21 @@ def text_of(schema: Schema, example: str) -> str:
     """The whole reference, from the JSON Schema of the configuration and the text of an example."""
     places = {TOP: schema, SERVICE: schema["$defs"][SERVICE], REGISTRY: schema["$defs"][REGISTRY]}
     tables = [f"{head}\n{_table(where, places[where])}" for where, head in _TABLES.items()]
-    return "\n".join([_HEAD, f"```json\n{example}```\n", *tables, _KINDS + _kinds(FIELDS), _TAIL])
+    return "\n".join([_HEAD, f"```json\n{example}```\n", *tables, _KINDS + _kinds(OPTIONS), _TAIL])
 
 
 def _table(where: str, place: Schema) -> str:
     variable = " Variable |" if where == TOP else ""
     head = f"| Option | Kind | Default |{variable} Meaning | Example |\n|{'---|' * (6 if variable else 5)}\n"
-    return head + "".join(_row(field, place) for field in FIELDS if field.where == where)
+    return head + "".join(_row(option, place) for option in OPTIONS if option.place == where)
 
 
-def _row(field: Field, place: Schema) -> str:
-    shown = place["properties"][field.key]
-    cells = [f"`{field.key}`", _noun(field), _default(field, shown)]
-    if field.where == TOP:
-        cells.append(f"`{field.variable}`" if field.variable else _NONE)
-    cells += [_meaning(field, shown, place), _example(shown["examples"][0])]
+def _row(option: Option, place: Schema) -> str:
+    shown = place["properties"][option.key]
+    cells = [f"`{option.key}`", _noun(option), _default(option, shown)]
+    if option.place == TOP:
+        cells.append(f"`{option.variable}`" if option.variable else _NONE)
+    cells += [_meaning(option, shown, place), _example(shown["examples"][0])]
     return _line(cells)
 
 
@@ -146,21 +148,25 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
-def _noun(field: Field) -> str:
-    return field.kind.noun.removeprefix("a ").removeprefix("an ")
+def _noun(option: Option) -> str:
+    return option.kind.noun.removeprefix("a ").removeprefix("an ")
 
 
-def _default(field: Field, shown: Schema) -> str:
-    if field.required:
+def _default(option: Option, shown: Schema) -> str:
+    if option.required:
         return "required"
     if "default" not in shown:
         return _NONE
     return f"`{_plain(shown['default'])}`"
 
 
-def _meaning(field: Field, shown: Schema, place: Schema) -> str:
-    sentences = [shown.get("markdownDescription", shown["description"]), *_bounds(shown), *_relations(field.key, place)]
-    further = _FURTHER.get((field.where, field.key))
+def _meaning(option: Option, shown: Schema, place: Schema) -> str:
+    sentences = [
+        shown.get("markdownDescription", shown["description"]),
+        *_bounds(shown),
+        *_relations(option.key, place),
+    ]
+    further = _FURTHER.get((option.place, option.key))
     return " ".join([*sentences, *([f"See {further}."] if further else [])])
 
 
@@ -203,18 +209,18 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _kinds(fields: Sequence[Field]) -> str:
+def _kinds(fields: Sequence[Option]) -> str:
     """What to write for each kind, in the words of the parser's own messages."""
-    remedies = {_noun(field): field.kind.remedy for field in reversed(fields)} | {"duration": _DURATION}
-    nouns = dict.fromkeys(_noun(field) for field in fields)
+    remedies = {_noun(option): option.kind.remedy for option in reversed(fields)} | {"duration": _DURATION}
+    nouns = dict.fromkeys(_noun(option) for option in fields)
     return "".join(_line((noun, remedies[noun].replace("*", "\\*"))) for noun in nouns)
 
 
 def main() -> None:
-    """Write the file."""
-    schema = json.loads((ROOT / "updater_config.schema.json").read_text(encoding="utf-8"))
+    """Write both files."""
     example = (ROOT / "updater_config.json").read_text(encoding="utf-8")
-    TARGET.write_text(text_of(schema, example), encoding="utf-8")
+    SCHEMA_FILE.write_text(config_schema.text(), encoding="utf-8")
+    TARGET.write_text(text_of(config_schema.schema(), example), encoding="utf-8")
 
 
 if __name__ == "__main__":

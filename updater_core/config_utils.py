@@ -1,7 +1,7 @@
 """The configuration: from a file, a `.env` and the environment to one `Config`, or to every problem at once.
 
 The environment beats `.env`, `.env` beats the file, the file beats the defaults; an empty variable counts as not set.
-The options themselves stand in `config_fields`. Only `load`, `read_environment` and `default_dotenv_path` touch the
+The options themselves stand in `config.options`. Only `load`, `read_environment` and `default_dotenv_path` touch the
 disk.
 """
 
@@ -12,20 +12,21 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 from dotenv.parser import Binding, parse_stream
 
 from updater_core.config.messages import instead, problem, shown, shown_key
-from updater_core.config.options import BY_PLACE, REGISTRY, SERVICE, TOP, Field
+from updater_core.config.options import BY_PLACE, REGISTRY, SELECTORS, SERVICE, TOP, Option
 from updater_core.errors import ConfigError
-from updater_core.models import Config, GatePolicy, Hours, Policy, RegistrySettings, ServiceConfig, Settings
+from updater_core.models import Config, ServiceConfig, Settings
 from updater_core.net.url_rules import is_loopback
 from updater_core.reference import HUB, host_type
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
+_Record = TypeVar("_Record")
 _TWICE = object()  # under this key, which no JSON can hold, `load` tells `parse` which keys an object repeats
 _VENDOR = re.compile(
     r"(?:AWS|GOOGLE)_\w+|(?:HTTPS?|NO)_PROXY|(?:https?|no)_proxy|SSL_CERT_FILE|(?:REQUESTS|CURL)_CA_BUNDLE"
@@ -140,8 +141,8 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     reading.problems += [*_twin_names(entries), *_twin_units(entries)]
     if reading.problems:
         raise ConfigError(reading.problems)
-    services = tuple(_service(service.values, registry.values, top.values) for service, registry in entries)
-    return Config(_settings(top.values), services, path)
+    services = tuple(_service(service, registry, top) for service, registry in entries)
+    return Config(_settings(top), services, path)
 
 
 @dataclass(slots=True)
@@ -174,10 +175,10 @@ class _Reading:
         values.update({option.key: self._option(option, raw, read) for option in options.values()})
         return read
 
-    def _variable(self, option: Field) -> str:
+    def _variable(self, option: Option) -> str:
         return self.environment.get(option.variable, "") if option.variable else ""
 
-    def _option(self, option: Field, raw: Mapping[str, Any], read: _Object) -> Any:
+    def _option(self, option: Option, raw: Mapping[str, Any], read: _Object) -> Any:
         text = self._variable(option)
         if text:  # a path in a variable starts, as in a shell, at the working directory
             return self._value(option, option.variable or "", text, Path())
@@ -187,7 +188,7 @@ class _Reading:
             self.problems.append(f"{read.path(option.key)}: missing; write {option.kind.remedy}")
         return None if option.default is None else option.kind.read(option.default)
 
-    def _value(self, option: Field, at: str, raw: Any, folder: Path) -> Any:
+    def _value(self, option: Option, at: str, raw: Any, folder: Path) -> Any:
         """What `raw` stands for; None, and a problem noted, where it is wrong."""
         kind, is_variable = option.kind, at == option.variable
         try:
@@ -237,7 +238,6 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 # ------------------------------------------------------------------------------------------------ what fits together
 
 _Entries = Sequence[tuple[_Object, _Object]]
-_SELECTORS = ("tag_pattern", "tag_regex", "semver_pattern")
 _SELECT = "write tag_pattern, tag_regex or semver_pattern too"
 _ORDER = "write semver_pattern too, or a tag_regex with a group (?P<version>…)"
 _AWS_KEYS = ("region", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile")
@@ -251,7 +251,7 @@ def _has(read: _Object, key: str) -> bool:
 
 
 def _selection_problems(service: _Object) -> Iterator[str]:
-    chosen = [key for key in _SELECTORS if key in service.given]
+    chosen = [key for key in SELECTORS if key in service.given]
     if len(chosen) > 1:
         yield f"{service.path(chosen[1])}: {' and '.join(chosen)} exclude each other; keep one of them"
     if not chosen:
@@ -328,44 +328,40 @@ def _twin_units(entries: _Entries) -> Iterator[str]:
 # --------------------------------------------------------------------------------------------------------- the result
 
 
-def _settings(top: Mapping[str, Any]) -> Settings:
-    same = ("log_level", "log_format", "log_file", "state_file", "state_backups", "state_backup_dir", "metrics_host",
-            "metrics_port", "webhook_url", "webhook_secret", "notify_events", "docker_hub_username",
-            "docker_hub_password")  # fmt: skip
-    return Settings(
-        check_interval_seconds=top["check_interval"],
-        compose_timeout_seconds=top["compose_timeout"],
-        hours=Hours(top["maintenance_window"] or (), top["timezone"] or "", top["pause_updates"]),
-        notify_urls=top["notify_urls"] or (),
-        **{key: top[key] for key in same},
-    )
+def _settings(top: _Object) -> Settings:
+    return _filled(Settings, _by_path(top, TOP))
 
 
-def _service(values: Mapping[str, Any], registry: Mapping[str, Any], top: Mapping[str, Any]) -> ServiceConfig:
-    same = ("name", "image", "compose_project", "enabled", "start_stopped", "allow_drift", "platform")
-    return ServiceConfig(
-        compose_files=values["compose_file"],
-        compose_services=values["compose_service"],
-        policy=_policy(values),
-        gate=GatePolicy(*(_own(values, top, key) for key in ("health_timeout", "health_stable"))),
-        hours=_hours(values, top),
-        registry=RegistrySettings(type=values["registry_type"], **registry),
-        **{key: values[key] for key in same},
-    )
+def _service(service: _Object, registry: _Object, top: _Object) -> ServiceConfig:
+    own = replace(service, values=_with_inherited(service.values, top.values))
+    return _filled(ServiceConfig, {**_by_path(own, SERVICE), **_by_path(registry, REGISTRY)})
 
 
-def _own(values: Mapping[str, Any], top: Mapping[str, Any], key: str) -> Any:
-    return top[key] if values[key] is None else values[key]
+def _with_inherited(values: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a service, with the top level's in place of those that it does not set.
+
+    A zone alone moves the global window into it, a window alone is read in the global zone. Without both there is no
+    window of the service's own: the global one counts by itself.
+    """
+    inherited = ["health_timeout", "health_stable"]
+    if values["maintenance_window"] is not None or values["timezone"] is not None:
+        inherited += ["maintenance_window", "timezone"]
+    return {**values, **{key: top[key] for key in inherited if values[key] is None}}
 
 
-def _policy(values: Mapping[str, Any]) -> Policy:
-    same = (*_SELECTORS, "semver_range", "max_bump", "allow_prerelease", "tag_exclude", "allow_downgrade", "pin_digest")
-    return Policy(min_age_seconds=values["min_age"], mode=values["mode"], **{key: values[key] for key in same})
+def _by_path(read: _Object, place: str) -> dict[str, Any]:
+    """Return what was read, by the field that it fills. What is None stays out: the field's own default stands."""
+    given = {option.path: read.values[option.key] for option in BY_PLACE[place].values() if option.path is not None}
+    return {path: value for path, value in given.items() if value is not None}
 
 
-def _hours(values: Mapping[str, Any], top: Mapping[str, Any]) -> Hours:
-    """The service's own window, in its own zone or the global one; a zone alone moves the global window into it."""
-    if values["maintenance_window"] is None and values["timezone"] is None:
-        return Hours(paused=values["pause_updates"])
-    windows, zone = _own(values, top, "maintenance_window"), _own(values, top, "timezone")
-    return Hours(windows or (), zone or "", values["pause_updates"])
+def _filled(kind: type[_Record], values: Mapping[str, Any]) -> _Record:
+    """Return a record of `kind` from values by path: `policy.min_age_seconds` is a field of the record in `policy`."""
+    own = {path: value for path, value in values.items() if "." not in path}
+    inner: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        head, dot, tail = path.partition(".")
+        if dot:
+            inner.setdefault(head, {})[tail] = value
+    kinds = get_type_hints(kind)
+    return kind(**own, **{head: _filled(kinds[head], parts) for head, parts in inner.items()})

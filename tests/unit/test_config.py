@@ -5,19 +5,31 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from updater_core import config_utils
-from updater_core.config.options import FIELDS, REGISTRY, TOP, Field
+from updater_core.config.options import OPTIONS, REGISTRY, TOP, Option
 from updater_core.errors import ConfigError
-from updater_core.models import Bump, GatePolicy, Hours, Mode, Policy, RegistrySettings, Secret, Settings, Window
+from updater_core.models import (
+    Bump,
+    GatePolicy,
+    Hours,
+    ImageRef,
+    Mode,
+    Policy,
+    RegistrySettings,
+    Secret,
+    ServiceConfig,
+    Settings,
+    Window,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 ECR_IMAGE = "111111111111.dkr.ecr.us-east-1.amazonaws.com/api:staging-1"
@@ -62,9 +74,20 @@ def test_a_document_with_nothing_optional_takes_the_defaults_of_the_models() -> 
     assert (service.compose_files, service.compose_services) == (("/srv/compose.yml",), ("web",))
 
 
-def test_every_field_of_the_models_has_an_option() -> None:
-    models = {field.name for field in fields(RegistrySettings)} - {"type"}
-    assert {field.key for field in FIELDS if field.where == REGISTRY} == models
+def paths_of(kind: Any, head: str = "") -> Iterator[str]:
+    """Every field of a record and of the records in it: `policy.tag_regex`."""
+    for name, hint in get_type_hints(kind).items():
+        if is_dataclass(hint) and hint is not ImageRef:
+            yield from paths_of(hint, f"{head}{name}.")
+        else:
+            yield f"{head}{name}"
+
+
+def test_every_field_of_the_models_is_filled_by_one_option() -> None:
+    top = [option.path for option in OPTIONS if option.place == TOP and option.path]
+    service = [option.path for option in OPTIONS if option.place != TOP and option.path]
+    assert sorted(top) == sorted(paths_of(Settings))
+    assert sorted(service) == sorted(paths_of(ServiceConfig))
 
 
 def test_the_options_of_a_service_reach_the_model() -> None:
@@ -481,12 +504,14 @@ def test_half_a_docker_hub_account_is_told() -> None:
     )
 
 
-@pytest.mark.parametrize("field", [field for field in FIELDS if field.kind.secret], ids=lambda field: str(field.key))
+@pytest.mark.parametrize(
+    "option", [option for option in OPTIONS if option.kind.secret], ids=lambda option: str(option.key)
+)
 @pytest.mark.parametrize("value", [["hunter2"], {"hunter2": 1}])
-def test_no_problem_shows_a_secret(field: Field, value: Any) -> None:
-    secret = {field.key: value}
-    found = problems(document(entry(registry_config=secret)) if field.where == REGISTRY else document(**secret))
-    assert any(f"{field.key}: it is not a " in problem for problem in found)
+def test_no_problem_shows_a_secret(option: Option, value: Any) -> None:
+    secret = {option.key: value}
+    found = problems(document(entry(registry_config=secret)) if option.place == REGISTRY else document(**secret))
+    assert any(f"{option.key}: it is not a " in problem for problem in found)
     assert "hunter2" not in "\n".join(found)
 
 
@@ -521,7 +546,7 @@ def test_no_problem_shows_a_login_that_stands_in_the_wrong_place(raw: Any, key: 
     assert "hunter2" not in found
 
 
-@pytest.mark.parametrize("key", [field.key for field in FIELDS if field.where == "service"])
+@pytest.mark.parametrize("key", [option.key for option in OPTIONS if option.place == "service"])
 @pytest.mark.parametrize("value", ["%" * 10_000, ["% " * 5_000], "a/" * 5_000, "é, " * 3_000 + "'"])
 def test_a_value_that_is_long_is_cut_in_every_message(key: str, value: Any) -> None:
     for found in problems(document(entry(**{key: value}))):
@@ -534,8 +559,8 @@ def test_a_pinned_digest_is_no_login_and_its_mistake_is_shown() -> None:
 
 
 def test_no_secret_shows_in_the_configuration() -> None:
-    secrets = {field.key: "https://hunter2" for field in FIELDS if field.kind.secret and field.where == TOP}
-    keys = {field.key: "hunter2" for field in FIELDS if field.kind.secret and field.where == REGISTRY}
+    secrets = {option.key: "https://hunter2" for option in OPTIONS if option.kind.secret and option.place == TOP}
+    keys = {option.key: "hunter2" for option in OPTIONS if option.kind.secret and option.place == REGISTRY}
     login = {"username": "u", "password": keys.pop("password")}
     raw = document(
         entry(image=ECR_IMAGE, registry_config={"aws_access_key_id": "k", **keys}),
@@ -545,7 +570,7 @@ def test_no_secret_shows_in_the_configuration() -> None:
     assert "hunter2" not in repr(config_utils.parse(raw, {}))
 
 
-KEYS = [field.key for field in FIELDS]
+KEYS = [option.key for option in OPTIONS]
 TEXTS = st.one_of(st.text(max_size=8), st.sampled_from(["${A}", "${", "$$", "~", "a:1", "02:00-03:00", "*", "(", "1h"]))
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS),
@@ -568,13 +593,13 @@ HOSTILE = st.one_of(
 )  # fmt: skip
 
 
-@given(st.sampled_from([field for field in FIELDS if field.key != "services"]), HOSTILE)
+@given(st.sampled_from([option for option in OPTIONS if option.key != "services"]), HOSTILE)
 def test_any_value_of_any_key_is_taken_or_told_in_short_lines_with_the_key_and_a_remedy(
-    field: Field, value: Any
+    option: Option, value: Any
 ) -> None:
-    wrong = {field.key: value}
-    inner = {"registry_config": wrong} if field.where == REGISTRY else {} if field.where == TOP else wrong
-    for problem in problems(document(entry(**inner), **(wrong if field.where == TOP else {}))):
+    wrong = {option.key: value}
+    inner = {"registry_config": wrong} if option.place == REGISTRY else {} if option.place == TOP else wrong
+    for problem in problems(document(entry(**inner), **(wrong if option.place == TOP else {}))):
         where, _, words = problem.partition(": ")
         assert where
         assert "; " in words
@@ -726,12 +751,12 @@ def test_the_env_example_as_shipped_changes_nothing() -> None:
 
 def test_the_env_example_names_every_variable_and_shows_the_defaults(tmp_path: Path) -> None:
     shown = example_variables(tmp_path)
-    variables = {field.variable: field for field in FIELDS if field.variable}
+    variables = {option.variable: option for option in OPTIONS if option.variable}
     vendors = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "GOOGLE_APPLICATION_CREDENTIALS"}
     assert set(shown) == set(variables) | vendors | {"CONFIG_FILE"}
-    for name, field in variables.items():
-        if field.default is not None:
-            assert field.kind.read(shown[name]) == field.kind.read(field.default), name
+    for name, option in variables.items():
+        if option.default is not None:
+            assert option.kind.read(shown[name]) == option.kind.read(option.default), name
     assert shown["CONFIG_FILE"] == config_utils.DEFAULT_PATH
 
 

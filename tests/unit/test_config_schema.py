@@ -11,11 +11,13 @@ import jsonschema
 import pytest
 
 from updater_core import config_utils
-from updater_core.config.options import FIELDS, REGISTRY, REGISTRY_SPELLINGS, SERVICE, TOP, Field
+from updater_core.config import schema
+from updater_core.config.kinds import REGISTRY_SPELLINGS
+from updater_core.config.options import OPTIONS, REGISTRY, SERVICE, TOP, Option
 from updater_core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA: dict[str, Any] = json.loads((ROOT / "updater_config.schema.json").read_text(encoding="utf-8"))
+SCHEMA: dict[str, Any] = schema.schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 PLACES: Mapping[str, dict[str, Any]] = {
     TOP: SCHEMA,
@@ -51,25 +53,19 @@ def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("where", PLACES)
-def test_the_schema_knows_the_keys_of_the_table_in_its_order(where: str) -> None:
-    keys = [key for key in PLACES[where]["properties"] if key != "$schema"]
-    assert keys == [field.key for field in FIELDS if field.where == where]
-    assert PLACES[where]["additionalProperties"] is False
+def test_the_file_is_what_the_table_of_options_makes() -> None:
+    shipped = (ROOT / "updater_config.schema.json").read_text(encoding="utf-8")
+    assert shipped == schema.text(), "run: .venv/bin/python -m scripts.write_configuration_reference"
 
 
-@pytest.mark.parametrize("where", PLACES)
-def test_the_schema_asks_for_what_the_table_asks_for(where: str) -> None:
-    required = [field.key for field in FIELDS if field.where == where and field.required]
-    assert PLACES[where].get("required", []) == required
-
-
-@pytest.mark.parametrize("field", FIELDS, ids=lambda field: f"{field.where}.{field.key}")
-def test_an_option_has_the_tables_default_and_description(field: Field) -> None:
-    shown = PLACES[field.where]["properties"][field.key]
-    assert shown.get("default") == field.default
-    assert shown["description"] == field.description
-    assert (f"{field.variable} in the environment" in shown.get("$comment", "")) is (field.variable is not None)
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: f"{option.place}.{option.key}")
+def test_an_option_stands_in_the_schema_with_its_meaning_default_and_variable(option: Option) -> None:
+    shown = PLACES[option.place]["properties"][option.key]
+    assert shown.get("markdownDescription", shown["description"]) == option.doc
+    assert shown.get("default") == option.default
+    assert (option.variable or "-") in shown.get("$comment", "-")
+    assert (option.key in PLACES[option.place].get("required", [])) is option.required
+    assert PLACES[option.place]["additionalProperties"] is False
 
 
 # What an option needs beside it to be of use.
@@ -99,35 +95,35 @@ def image_for(key: str) -> dict[str, str]:
     return {"image": ECR_IMAGE} if key == "region" or key.startswith("aws_") else {}
 
 
-def with_value(field: Field, value: Any) -> dict[str, Any]:
-    """A document that is good but for `value` at the place of `field`."""
-    if field.where == TOP:
-        return {**document(entry()), **REGISTRY_BESIDE.get(field.key, {}), field.key: value}
-    if field.where == SERVICE and field.key == REGISTRY:
+def with_value(option: Option, value: Any) -> dict[str, Any]:
+    """A document that is good but for `value` at the place of `option`."""
+    if option.place == TOP:
+        return {**document(entry()), **REGISTRY_BESIDE.get(option.key, {}), option.key: value}
+    if option.place == SERVICE and option.key == REGISTRY:
         return document(entry(**image_for("region" if "region" in value else ""), registry_config=value))
-    if field.where == SERVICE:
-        return document(entry(**{**BESIDE.get(field.key, {}), field.key: value}))
-    settings = {**REGISTRY_BESIDE.get(field.key, {}), field.key: value}
-    return document(entry(**image_for(field.key), registry_config=settings))
+    if option.place == SERVICE:
+        return document(entry(**{**BESIDE.get(option.key, {}), option.key: value}))
+    settings = {**REGISTRY_BESIDE.get(option.key, {}), option.key: value}
+    return document(entry(**image_for(option.key), registry_config=settings))
 
 
 def examples() -> Iterator[Any]:
-    for field in FIELDS:
-        for number, example in enumerate(PLACES[field.where]["properties"][field.key]["examples"]):
-            yield pytest.param(field, example, id=f"{field.where}.{field.key}-{number}")
+    for option in OPTIONS:
+        for number, example in enumerate(PLACES[option.place]["properties"][option.key]["examples"]):
+            yield pytest.param(option, example, id=f"{option.place}.{option.key}-{number}")
 
 
-@pytest.mark.parametrize(("field", "example"), list(examples()))
-def test_every_example_of_the_schema_is_good_by_both(field: Field, example: Any) -> None:
-    raw = with_value(field, example)
+@pytest.mark.parametrize(("option", "example"), list(examples()))
+def test_every_example_of_the_schema_is_good_by_both(option: Option, example: Any) -> None:
+    raw = with_value(option, example)
     assert list(VALIDATOR.iter_errors(raw)) == []
     config_utils.parse(raw, VARIABLES)
 
 
 @pytest.mark.parametrize("value", [None, [[]], 10**12, "\n", ""], ids=["null", "lists", "huge", "line break", "empty"])
-@pytest.mark.parametrize("field", FIELDS, ids=lambda field: f"{field.where}.{field.key}")
-def test_nonsense_is_turned_down_by_both(field: Field, value: Any) -> None:
-    raw = with_value(field, value) if field.key != REGISTRY else document(entry(registry_config=value))
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: f"{option.place}.{option.key}")
+def test_nonsense_is_turned_down_by_both(option: Option, value: Any) -> None:
+    raw = with_value(option, value) if option.key != REGISTRY else document(entry(registry_config=value))
     assert not VALIDATOR.is_valid(raw)
     assert not parser_accepts(raw)
 

@@ -21,7 +21,8 @@ import pytest
 import docker_updater
 from scripts import write_configuration_reference
 from updater_core import compose_utils, config_utils, models, protocols
-from updater_core.config.options import FIELDS, REGISTRY, SERVICE, TOP, Field
+from updater_core.config import schema
+from updater_core.config.options import OPTIONS, REGISTRY, SERVICE, TOP, Option
 from updater_core.host.clock import SystemClock
 from updater_core.logging_utils import LogEvent
 from updater_core.metrics_utils import COUNTERS, GAUGES, HISTOGRAMS
@@ -106,45 +107,44 @@ def everywhere(page_code: Any = words_of) -> list[tuple[str, str]]:
 
 
 def test_the_reference_of_the_configuration_is_what_its_script_makes() -> None:
-    schema = json.loads((ROOT / "updater_config.schema.json").read_text(encoding="utf-8"))
     example = (ROOT / "updater_config.json").read_text(encoding="utf-8")
-    made = write_configuration_reference.text_of(schema, example)
+    made = write_configuration_reference.text_of(schema.schema(), example)
     assert PAGES[CONFIGURATION] == made, "run: .venv/bin/python -m scripts.write_configuration_reference"
 
 
 @pytest.mark.parametrize("where", PLACES)
 def test_the_tables_of_options_are_those_of_the_parser_in_its_order(where: str) -> None:
-    assert column(CONFIGURATION, PLACES[where]) == [field.key for field in FIELDS if field.where == where]
+    assert column(CONFIGURATION, PLACES[where]) == [option.key for option in OPTIONS if option.place == where]
 
 
-def rows_of_options() -> Iterator[tuple[Field, list[str]]]:
+def rows_of_options() -> Iterator[tuple[Option, list[str]]]:
     for where, section in PLACES.items():
         rows = {code_words(row[0])[0]: row[1:] for row in table(CONFIGURATION, section)}
-        yield from ((field, rows[field.key]) for field in FIELDS if field.where == where and field.key in rows)
+        yield from ((option, rows[option.key]) for option in OPTIONS if option.place == where and option.key in rows)
 
 
-@pytest.mark.parametrize(("field", "row"), [*rows_of_options()], ids=lambda v: v.key if isinstance(v, Field) else "")
+@pytest.mark.parametrize(("option", "row"), [*rows_of_options()], ids=lambda v: v.key if isinstance(v, Option) else "")
 def test_an_option_is_documented_with_its_kind_default_variable_meaning_and_example(
-    field: Field, row: list[str]
+    option: Option, row: list[str]
 ) -> None:
-    assert row[0] == re.sub(r"^an? ", "", field.kind.noun)
-    assert row[1] == shown_default(field)
-    if field.where == TOP:
-        assert row[2] == (f"`{field.variable}`" if field.variable else "–")
+    assert row[0] == re.sub(r"^an? ", "", option.kind.noun)
+    assert row[1] == shown_default(option)
+    if option.place == TOP:
+        assert row[2] == (f"`{option.variable}`" if option.variable else "–")
     assert len(row[-2]) > 10
     assert json.loads(code_words(row[-1].replace("\\|", "|"))[0]) is not None
 
 
-def shown_default(field: Field) -> str:
-    if field.required:
+def shown_default(option: Option) -> str:
+    if option.required:
         return "required"
-    if field.default is None:
+    if option.default is None:
         return "–"
-    return f"`{field.default if isinstance(field.default, str) else json.dumps(field.default)}`"
+    return f"`{option.default if isinstance(option.default, str) else json.dumps(option.default)}`"
 
 
 def test_what_options_exclude_and_need_is_said() -> None:
-    said = {field.key: row[-2] for field, row in rows_of_options()}
+    said = {option.key: row[-2] for option, row in rows_of_options()}
     selectors = ["tag_pattern", "tag_regex", "semver_pattern"]
     for key in selectors:
         (sentence,) = re.findall(r"Not beside (.+?)\.", said[key])
@@ -159,8 +159,8 @@ def test_the_essentials_of_the_readme_are_options_with_their_defaults() -> None:
     for names, default, meaning in table(README, "Configuration"):
         where = where if code_words(names) else SERVICE
         for key in code_words(names):
-            (field,) = [field for field in FIELDS if (field.where, field.key) == (where, key)]
-            assert default == shown_default(field)
+            (option,) = [option for option in OPTIONS if (option.place, option.key) == (where, key)]
+            assert default == shown_default(option)
             assert meaning
             found.append(key)
     assert len(found) > 12
@@ -194,7 +194,7 @@ def test_every_option_that_stands_in_a_sentence_as_json_is_taken_by_the_parser()
     pieces = [word.replace("\\|", "|") for _, word in everywhere() if re.match(r'"\$?\w+": ', word)]
     found = [json.loads(f"{{{piece}}}") for piece in pieces if not piece.startswith('"$schema"')]
     assert len(found) > 8
-    labels = [piece for piece in found if not {field.key for field in FIELDS} >= piece.keys()]
+    labels = [piece for piece in found if not {option.key for option in OPTIONS} >= piece.keys()]
     assert labels == []
     for piece in found:
         assert config_utils.parse({"services": [{**_ENTRY, **piece}]}, {}).services
@@ -204,7 +204,7 @@ def test_every_option_that_stands_in_a_sentence_as_json_is_taken_by_the_parser()
 
 
 def test_every_variable_of_an_option_and_every_promised_one_is_documented() -> None:
-    options = {field.variable for field in FIELDS if field.variable}
+    options = {option.variable for option in OPTIONS if option.variable}
     further = column(CONFIGURATION, "Further variables")
     assert set(column(CONFIGURATION, "Top level", 3)) == options
     assert options | set(further) >= PROMISED_VARIABLES
@@ -212,7 +212,7 @@ def test_every_variable_of_an_option_and_every_promised_one_is_documented() -> N
 
 
 def test_no_variable_is_documented_that_nobody_reads() -> None:
-    real = {*(field.variable for field in FIELDS), "CONFIG_FILE", *compose_utils._KEPT_VARIABLES}
+    real = {*(option.variable for option in OPTIONS), "CONFIG_FILE", *compose_utils._KEPT_VARIABLES}
     words = {(p, word) for p, word in everywhere() if VARIABLE.fullmatch(word) and "_" in word and word not in real}
     unknown = {(page, word) for page, word in words if not config_utils._VENDOR.fullmatch(word)}
     of_watchtower = {(p, word) for p, word in unknown if p == WATCHTOWER and re.match("WATCHTOWER_|REPO_", word)}
@@ -222,14 +222,14 @@ def test_no_variable_is_documented_that_nobody_reads() -> None:
 
 def test_env_example_lists_every_variable_once_and_no_other() -> None:
     listed = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", ENV_EXAMPLE, flags=re.MULTILINE)
-    assert sorted(listed) == sorted({*PROMISED_VARIABLES, *(f.variable for f in FIELDS if f.variable)})
+    assert sorted(listed) == sorted({*PROMISED_VARIABLES, *(f.variable for f in OPTIONS if f.variable)})
 
 
-@pytest.mark.parametrize("field", [f for f in FIELDS if f.variable and f.default is not None], ids=lambda f: f.key)
-def test_env_example_shows_the_default(field: Field) -> None:
-    shown = re.search(rf"^#?{field.variable}=(.*)$", ENV_EXAMPLE, flags=re.MULTILINE)
+@pytest.mark.parametrize("option", [f for f in OPTIONS if f.variable and f.default is not None], ids=lambda f: f.key)
+def test_env_example_shows_the_default(option: Option) -> None:
+    shown = re.search(rf"^#?{option.variable}=(.*)$", ENV_EXAMPLE, flags=re.MULTILINE)
     assert shown
-    assert field.kind.read(shown[1]) == field.kind.read(field.default)
+    assert option.kind.read(shown[1]) == option.kind.read(option.default)
 
 
 # -------------------------------------------------------------------------------------------------------- command line

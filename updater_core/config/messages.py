@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from updater_core.config.options import BY_PLACE, REGISTRY, SERVICE, TOP, Field
+from updater_core.config.options import BY_PLACE, REGISTRY, SERVICE, TOP, Option
 
 LONGEST_SHOWN = 60
 _PLACES = {TOP: "at the top of the file", SERVICE: "in the service", REGISTRY: "in the service's registry_config"}
@@ -17,14 +17,14 @@ _MAY_HOLD_A_LOGIN = re.compile(r"://|@(?!sha\d+:)")  # an address, or `user:pass
 _LONG_WORD = re.compile(rf"\S{{{LONGEST_SHOWN + 1},}}")
 
 
-def problem(option: Field, raw: Any, detail: str) -> str:
+def problem(option: Option, raw: Any, detail: str) -> str:
     """What is wrong with `raw`, and what to write. `detail` is a sentence on it, or empty.
 
     Nothing is shown of a value in which a secret may stand: that of a secret key, all in `registry_config` or in its
     place, and what looks like an address or a login. Of others at most 60 characters are.
     """
     kind = option.kind
-    is_hidden = kind.secret or option.where == REGISTRY or option.key == "registry_config" or may_hold_a_secret(raw)
+    is_hidden = kind.secret or option.place == REGISTRY or option.key == "registry_config" or may_hold_a_secret(raw)
     wrong = _safe(detail, raw) if not is_hidden or (detail and not _speaks_of(detail, raw)) else ""
     wrong = wrong or f"{'it' if is_hidden else shown(raw)} is not {kind.noun}"
     return wrong if "; " in wrong else f"{wrong}; write {kind.remedy}"  # some details say what to write

@@ -1,0 +1,87 @@
+"""The JSON Schema of the configuration, for editors, made from the table of options. Pure.
+
+`updater_config.schema.json` is what `text()` returns; a test compares the two. The schema is a little kinder than the
+parser, which alone knows what stands behind a variable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from updater_core.config.kinds import DEFINITIONS
+from updater_core.config.options import BY_PLACE, REGISTRY, SERVICE, TOP, Option
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_EDITORS_KEY = {
+    "type": "string",
+    "description": "The schema that an editor reads this file with; the updater does not.",
+}
+_DESCRIPTIONS = {
+    TOP: "What updater_config.json may hold. Any text may take in variables as ${NAME}; $$ stands for a dollar sign.",
+    SERVICE: "One entry: one or more Compose services that run one image and are updated as one.",
+    REGISTRY: "Credentials and settings for one service's registry.",
+}
+
+
+def _needs(*keys: str) -> dict[str, Any]:
+    return {"required": [*keys]}
+
+
+_RELATIONS: Mapping[str, Mapping[str, Any]] = {
+    TOP: {},
+    SERVICE: {
+        "dependentSchemas": {
+            "tag_pattern": {"not": {"anyOf": [_needs("tag_regex"), _needs("semver_pattern")]}},
+            "tag_regex": {"not": _needs("semver_pattern")},
+            "semver_range": {"anyOf": [_needs("semver_pattern"), _needs("tag_regex")]},
+        }
+    },
+    REGISTRY: {
+        "dependentRequired": {
+            "username": ["password"],
+            "password": ["username"],
+            "aws_access_key_id": ["aws_secret_access_key"],
+            "aws_secret_access_key": ["aws_access_key_id"],
+            "aws_session_token": ["aws_access_key_id"],
+        }
+    },
+}
+
+
+def schema() -> dict[str, Any]:
+    """Return the schema of a whole configuration file, as what `json.dumps` takes."""
+    top = _object(TOP)
+    top["properties"] = {"$schema": _EDITORS_KEY, **top["properties"]}
+    definitions = {SERVICE: _object(SERVICE), REGISTRY: _object(REGISTRY), **DEFINITIONS}
+    return {"$schema": _DIALECT, "title": "Docker Auto-Updater configuration", **top, "$defs": definitions}
+
+
+def text() -> str:
+    """Return the schema as the text of its file."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _object(place: str) -> dict[str, Any]:
+    options = BY_PLACE[place].values()
+    required = [option.key for option in options if option.required]
+    return {
+        "description": _DESCRIPTIONS[place],
+        "type": "object",
+        "additionalProperties": False,
+        **({"required": required} if required else {}),
+        "properties": {option.key: _property(option) for option in options},
+        **_RELATIONS[place],
+    }
+
+
+def _property(option: Option) -> dict[str, Any]:
+    shown: dict[str, Any] = {"description": option.description}
+    if option.doc != option.description:
+        shown["markdownDescription"] = option.doc
+    if option.variable:
+        shown["$comment"] = f"{option.variable} in the environment or in .env beats this."
+    if option.default is not None:
+        shown["default"] = option.default
+    return {**shown, "examples": [*option.examples], **option.kind.schema}
