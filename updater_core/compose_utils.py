@@ -1,8 +1,8 @@
 """Docker Compose as a command: find it, build its argument list, run it, read what it says.
 
 Compose is called only to act, never to check. The child gets a scrubbed environment (what it inherits beats `.env` in
-`${…}`, so our settings must not leak into the owner's file), an own session (a Ctrl-C at our terminal does not tear
-it), and the project's lock (a Compose that outlives us still holds it).
+`${…}`, so our settings must not leak into the operator's file), a session of its own (a Ctrl-C at our terminal does not
+interrupt it), and the project's lock (a Compose that outlives us still holds it).
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from updater_core.composefile import dry_run
 from updater_core.errors import ComposeError
 from updater_core.models import Project
 from updater_core.protocols import Preview
@@ -30,9 +31,24 @@ _KEPT_VARIABLES = (
     "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR",
 )  # fmt: skip
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
+# From 2.27 on Compose takes its own switches from the project's `.env`, too, unless the environment has them. These
+# would make an `up` of one service remove other containers, or hide what a dry run says. Two settings against the
+# first, for one alone is refused beside the other (`cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans`).
+_SWITCHES = {
+    "COMPOSE_REMOVE_ORPHANS": "false",
+    "COMPOSE_IGNORE_ORPHANS": "true",
+    "COMPOSE_PROGRESS": "plain",
+    "COMPOSE_ANSI": "never",
+    "COMPOSE_MENU": "false",
+    "COMPOSE_STATUS_STDOUT": "false",
+}
 _DRY_RUN_SINCE = (2, 17)
+_FORMS: tuple[tuple[str, ...], ...] = (("--progress", "json"), ())  # the machine-readable one first; 2.26 refuses it
+# A model that is not there, so that a dry run of it must say that its container would be created. Nothing is pulled.
+_PROBE = Project("docker-updater-probe", "/", ("-",), (os.devnull,))
+_PROBE_MODEL = '{"services": {"probe": {"image": "docker-updater.invalid/probe:1", "network_mode": "none"}}}'
+_PROBE_SAYS = ("Container docker-updater-probe-probe-1", frozenset({"Creating", "Created"}))
 _MISSING_REMEDY = "install the Docker Compose plugin (`docker compose version` must answer), or `docker-compose`"
-_STATUS_LINE = re.compile(r"DRY-RUN MODE -\s+Container (\S+)\s+(\S.*?)\s*$")
 _LONGEST_QUOTE = 600
 
 
@@ -57,15 +73,40 @@ class Command:
         return self.version.startswith("1.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A process to be run to its end: what it is given, and how long it may take."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    timeout_seconds: float
+    directory: str | None = None
+    lock_fds: tuple[int, ...] = ()
+    stdin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What a call for a project has besides the project's own options: words before those and behind them."""
+
+    words: Sequence[str]
+    before: Sequence[str] = ()
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    grace_seconds: float = 0.0
+    stdin: str = ""
+
+
 def detect(environment: Mapping[str, str]) -> Command:
-    """The plugin (v2 and later) where the docker command has one, else `docker-compose`; ComposeError where neither is.
+    """Return the plugin (v2 and later) if the docker command has one, else `docker-compose`.
+
+    Raises ComposeError if there is neither.
 
     A standalone `docker-compose` may itself be v2: the version it prints decides.
     """
     for words in (("docker", "compose"), ("docker-compose",)):
         if shutil.which(words[0], path=environment.get("PATH")) is None:
             continue
-        result = _run([*words, "version", "--short"], environment=environment, timeout_seconds=30)
+        result = _run(_Child([*words, "version", "--short"], environment, timeout_seconds=30))
         version = result.out.strip().lstrip("v")
         if result.code == 0 and re.match(r"\d+\.\d+", version):
             return Command(words, version)
@@ -81,6 +122,15 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     {'DOCKER_HOST': 'unix:///var/run/docker.sock', 'PATH': '/bin'}
     """
     return {"DOCKER_HOST": _DEFAULT_HOST} | {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
+
+
+def project_environment(environment: Mapping[str, str], *, is_v1: bool) -> dict[str, str]:
+    """The environment of a call for a project: neutral values for the switches that its `.env` may hold.
+
+    >>> project_environment({"PATH": "/bin"}, is_v1=False)["COMPOSE_REMOVE_ORPHANS"]
+    'false'
+    """
+    return {**environment} if is_v1 else {**environment, **_SWITCHES}
 
 
 def project_words(project: Project, *, is_v1: bool, replaced: Mapping[str, str]) -> list[str]:
@@ -118,20 +168,6 @@ def up_words(replicas: Mapping[str, int], *, is_v1: bool, with_dependencies: boo
     return [*words, *replicas]
 
 
-def read_preview(text: str) -> Mapping[str, frozenset[str]]:
-    """Container name to everything a dry run says would happen to it.
-
-    >>> read_preview(" DRY-RUN MODE -  Container shop-web-1  Running ")
-    {'shop-web-1': frozenset({'Running'})}
-    """
-    said: dict[str, frozenset[str]] = {}
-    for line in text.splitlines():
-        match = _STATUS_LINE.search(line)
-        if match:
-            said[match[1]] = said.get(match[1], frozenset()) | {match[2]}
-    return said
-
-
 class DockerCompose:
     """The Compose command of this host; satisfies `protocols.Compose`. `lock_fds` are inherited by its children."""
 
@@ -139,6 +175,7 @@ class DockerCompose:
         self._environment = scrubbed(environment)
         self._timeout_seconds = timeout_seconds
         self._command: Command | None = None
+        self._forms: dict[Command, tuple[str, ...] | None] = {}
         self.lock_fds: tuple[int, ...] = ()
 
     @property
@@ -151,10 +188,10 @@ class DockerCompose:
 
     def config(self, project: Project, replaced: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         words = ["config"] if self.is_v1 else ["config", "--format", "json"]
-        result = self._project(project, words, replaced or {})
+        result = self._project(project, _Call(words, replaced=replaced or {}))
         if result.code != 0:
             raise ComposeError(
-                f"Compose cannot read project {project.name}: {_quote(result)}", "mend the file it names"
+                f"Compose cannot read project {project.name}: {_quote(result)}", "correct the file it names"
             )
         try:
             model = yaml.safe_load(result.out) if self.is_v1 else json.loads(result.out)
@@ -164,14 +201,31 @@ class DockerCompose:
             raise ComposeError(f"Compose gave no readable model of project {project.name}")
         return model
 
-    def preview(self, project: Project, replicas: Mapping[str, int]) -> Preview | None:
-        if self.is_v1 or _numbers(self.version) < _DRY_RUN_SINCE:
+    def preview(self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool) -> Preview | None:
+        self._command = detect(self._environment)  # an upgrade of Compose under a running daemon brings another form
+        form = self._form()
+        if form is None:
             return None
-        words = up_words(replicas, is_v1=False, with_dependencies=True, force=False)
-        result = self._project(project, words, {}, before=["--dry-run"])
+        words = up_words(replicas, is_v1=False, with_dependencies=with_dependencies, force=False)
+        result = self._project(project, _Call(words, before=["--dry-run", *form]))
         if result.code != 0:
-            raise ComposeError(f"Compose refuses project {project.name}: {_quote(result)}", "mend what it names")
-        return Preview(read_preview(result.out + "\n" + result.err))
+            raise ComposeError(f"Compose refuses project {project.name}: {_quote(result)}", "correct what it names")
+        return Preview(dry_run.read(f"{result.out}\n{result.err}"))
+
+    def _form(self) -> tuple[str, ...] | None:
+        """The options with which a dry run of this Compose can be read, proven once; None if there are none."""
+        command = self._found()
+        if command.is_v1 or _numbers(command.version) < _DRY_RUN_SINCE:
+            return None
+        if command not in self._forms:
+            self._forms[command] = next((form for form in _FORMS if self._is_readable(form)), None)
+        return self._forms[command]
+
+    def _is_readable(self, form: Sequence[str]) -> bool:
+        words = up_words({"probe": 1}, is_v1=False, with_dependencies=True, force=False)
+        result = self._project(_PROBE, _Call(words, before=["--dry-run", *form], stdin=_PROBE_MODEL))
+        container, expected = _PROBE_SAYS
+        return result.code == 0 and expected <= dry_run.read(f"{result.out}\n{result.err}").get(container, frozenset())
 
     def up(
         self,
@@ -183,28 +237,23 @@ class DockerCompose:
         grace_seconds: float,
     ) -> None:
         words = up_words(replicas, is_v1=self.is_v1, with_dependencies=with_dependencies, force=force)
-        result = self._project(project, words, {}, grace_seconds=grace_seconds)
+        result = self._project(project, _Call(words, grace_seconds=grace_seconds))
         if result.code != 0:
             services = ", ".join(replicas)
             raise ComposeError(f"`compose up` of {services} ended with {result.code}: {_quote(result)}")
 
-    def _project(
-        self,
-        project: Project,
-        words: Sequence[str],
-        replaced: Mapping[str, str],
-        before: Sequence[str] = (),
-        grace_seconds: float = 0.0,
-    ) -> Result:
+    def _project(self, project: Project, call: _Call) -> Result:
         command = self._found()
-        argv = [*command.words, *before, *project_words(project, is_v1=command.is_v1, replaced=replaced), *words]
-        return _run(
-            argv,
-            environment=self._environment,
-            timeout_seconds=self._timeout_seconds + grace_seconds,
+        options = project_words(project, is_v1=command.is_v1, replaced=call.replaced)
+        child = _Child(
+            [*command.words, *call.before, *options, *call.words],
+            project_environment(self._environment, is_v1=command.is_v1),
+            timeout_seconds=self._timeout_seconds + call.grace_seconds,
             directory=project.directory,
             lock_fds=self.lock_fds,
+            stdin=call.stdin,
         )
+        return _run(child)
 
     def _found(self) -> Command:
         if self._command is None:
@@ -212,48 +261,41 @@ class DockerCompose:
         return self._command
 
 
-def _run(
-    argv: Sequence[str],
-    *,
-    environment: Mapping[str, str],
-    timeout_seconds: float,
-    directory: str | None = None,
-    lock_fds: tuple[int, ...] = (),
-) -> Result:
+def _run(child: _Child) -> Result:
     try:
-        child = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(
+            list(child.argv),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            cwd=directory,
-            env=dict(environment),
+            cwd=child.directory,
+            env=dict(child.environment),
             start_new_session=True,
-            pass_fds=lock_fds,
+            pass_fds=child.lock_fds,
         )
     except OSError as error:
-        raise ComposeError(f"{argv[0]} cannot be started: {error.strerror}", _MISSING_REMEDY) from error
+        raise ComposeError(f"{child.argv[0]} cannot be started: {error.strerror}", _MISSING_REMEDY) from error
     try:
-        out, err = child.communicate(timeout=timeout_seconds)
+        out, err = process.communicate(child.stdin, timeout=child.timeout_seconds)
     except subprocess.TimeoutExpired:
-        _kill(child)
+        _kill(process)
         raise ComposeError(
-            f"Compose did not end within {timeout_seconds:.0f} s and was stopped",
+            f"Compose did not end within {child.timeout_seconds:.0f} s and was stopped",
             "raise COMPOSE_TIMEOUT if the host is slow",
         ) from None
     except BaseException:
-        _kill(child)
+        _kill(process)
         raise
-    return Result(child.returncode, out, err)
+    return Result(process.returncode, out, err)
 
 
-def _kill(child: subprocess.Popen[str]) -> None:
-    """The whole session: the docker command and the plugin it started."""
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill the whole session: the docker command and the plugin it started."""
     with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.communicate()
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 def _numbers(version: str) -> tuple[int, int]:
@@ -262,6 +304,6 @@ def _numbers(version: str) -> tuple[int, int]:
 
 
 def _quote(result: Result) -> str:
-    lines = [line.strip() for line in (result.err or result.out).splitlines() if line.strip()]
-    telling = [line for line in lines if not re.match(r"(DRY-RUN MODE -\s+)?(Container|Network|Volume) ", line)]
-    return " | ".join((telling or lines)[-3:])[-_LONGEST_QUOTE:] or f"status {result.code}, nothing said"
+    said = result.err or result.out
+    lines = dry_run.complaints(said) or [line.strip() for line in said.splitlines() if line.strip()]
+    return " | ".join(lines[-3:])[-_LONGEST_QUOTE:] or f"status {result.code}, nothing said"

@@ -119,6 +119,8 @@ class Reason(StrEnum):
     IMAGE_MISMATCH = "image_mismatch"
     AMBIGUOUS_PROJECT = "ambiguous_project"
     DRIFT = "drift"
+    TOUCHES_OTHERS = "touches_others"
+    DEPENDENCY_NOT_READY = "dependency_not_ready"
     CHANGED_ON_DISK = "changed_on_disk"
     TAKEN_OVER = "taken_over"
     BUSY = "busy"

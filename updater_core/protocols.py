@@ -86,7 +86,8 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a dry run of `up` says: container name to all that would happen to it (`Running`, `Recreate`, …)."""
+    """What a dry run of `up` says: resource (`Container shop-web-1`, `Network shop_default`) to all that would happen
+    to it (`Running`, `Recreate`, …)."""
 
     said: Mapping[str, frozenset[str]]
 
@@ -101,8 +102,8 @@ class Compose(Protocol):
     def config(self, project: Project, replaced: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         """The resolved model. `replaced` maps a file of the project to the file to be read in its place."""
 
-    def preview(self, project: Project, replicas: Mapping[str, int]) -> Preview | None:
-        """What `up` would do now, without doing it; None where this Compose cannot tell."""
+    def preview(self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool) -> Preview | None:
+        """What `up` would do now, without doing it; None if this Compose cannot tell, or not in a form that we know."""
 
     def up(
         self,

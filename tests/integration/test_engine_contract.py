@@ -416,15 +416,15 @@ def test_a_preview_tells_what_up_would_do_without_doing_it(registry: FakeRegistr
         one, two = pull(host, "one").id, pull(host, "two").id
         host.engine.tag(one, f"{host.name}:1.0")
         up(host, file)
-        own = f"{host.project}-web-1"
-        quiet = host.compose.preview(project(host, file), {"web": 1})
+        own = f"Container {host.project}-web-1"
+        quiet = host.compose.preview(project(host, file), {"web": 1}, with_dependencies=True)
         assert quiet is not None
         assert quiet.said[own] == frozenset({"Running"})
         host.engine.tag(two, f"{host.name}:1.0")
-        moved = host.compose.preview(project(host, file), {"web": 1})
+        moved = host.compose.preview(project(host, file), {"web": 1}, with_dependencies=True)
         assert moved is not None
         assert "Recreate" in moved.said[own]
-        assert web(host) == (own, one, "running")
+        assert web(host) == (f"{host.project}-web-1", one, "running")
     finally:
         host.clean()
 

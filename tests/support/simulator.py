@@ -282,7 +282,7 @@ class SimCompose:
         found = {name: edit.locate(sources, (), name) for name in names}
         return {"services": {n: {"image": one.reference} for n, one in found.items() if isinstance(one, Located)}}
 
-    def preview(self, project: Project, replicas: Mapping[str, int]) -> Preview | None:
+    def preview(self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool) -> Preview | None:
         return None
 
     def up(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from updater_core import compose_utils
-from updater_core.compose_utils import DockerCompose, detect, project_words, read_preview, scrubbed, up_words
+from updater_core.compose_utils import DockerCompose, detect, project_environment, project_words, scrubbed, up_words
 from updater_core.errors import ComposeError
 from updater_core.models import Project
 
@@ -98,35 +98,12 @@ def test_a_child_sees_what_it_needs_and_none_of_our_settings() -> None:
     assert scrubbed({**ours, **needed}) == needed
 
 
-# -------------------------------------------------------------------------------------------------- reading a dry run
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", {}),
-        (" DRY-RUN MODE -  Container shop-web-1  Running \n", {"shop-web-1": {"Running"}}),
-        (
-            " DRY-RUN MODE -  Container shop-web-1  Recreate \n DRY-RUN MODE -  Container shop-web-1  Recreated \n",
-            {"shop-web-1": {"Recreate", "Recreated"}},
-        ),
-        (
-            " DRY-RUN MODE -  Container shop-db-1  Running \n"
-            " DRY-RUN MODE -  Container 0123456789ab_shop-web-1  Created \n"
-            " DRY-RUN MODE -  Container shop-web-1  Starting \n"
-            "end of 'compose up' output, interactive run is not supported in dry-run mode\n",
-            {
-                "shop-db-1": {"Running"},
-                "0123456789ab_shop-web-1": {"Created"},
-                "shop-web-1": {"Starting"},
-            },
-        ),
-        (" DRY-RUN MODE -  Network shop_default  Creating \n", {}),
-        (" Container shop-web-1  Running \n", {}),  # not said by a dry run
-    ],
-)
-def test_a_dry_run_is_read_container_by_container(text: str, said: dict[str, set[str]]) -> None:
-    assert read_preview(text) == said
+@pytest.mark.parametrize("variable", ["COMPOSE_REMOVE_ORPHANS", "COMPOSE_IGNORE_ORPHANS", "COMPOSE_PROGRESS", "TAG"])
+def test_a_call_for_a_project_has_switches_of_its_own_which_beat_those_in_env(variable: str) -> None:
+    """Compose reads `.env` only for what the environment does not have. v1 knows other values, and reads none."""
+    mine = project_environment({"PATH": "/bin"}, is_v1=False)
+    assert (variable in mine) == variable.startswith("COMPOSE_")
+    assert project_environment({"PATH": "/bin"}, is_v1=True) == {"PATH": "/bin"}
 
 
 # ------------------------------------------------------------------------------------------- finding the command
@@ -284,7 +261,7 @@ def test_the_model_of_v1_is_yaml(tmp_path: Path, project: Project) -> None:
     made = DockerCompose({"PATH": str(tmp_path)}, 20)
     assert made.is_v1
     assert made.config(project) == {"services": {"web": {"image": "app:1"}}}
-    assert made.preview(project, {"web": 1}) is None, "v1 has no dry run"
+    assert made.preview(project, {"web": 1}, with_dependencies=True) is None, "v1 has no dry run"
 
 
 @pytest.mark.parametrize("said", ["echo '{'", "echo '[]'", "true", "echo 'no such option' >&2; exit 1"])
@@ -295,27 +272,84 @@ def test_a_model_that_cannot_be_read_is_an_error_that_names_the_project(
         compose(tmp_path, said).config(project)
 
 
-def test_a_preview_is_a_dry_run_of_up(tmp_path: Path, project: Project) -> None:
+# A dry run as each generation of Compose prints it: of the probe, and of a service that would be recreated.
+PREFIXED = """
+case "$*" in *"--progress json"*) echo 'unsupported --progress value "json"' >&2; exit 1;; esac
+case "$*" in
+*docker-updater-probe*) echo " DRY-RUN MODE -  Container docker-updater-probe-probe-1  Creating
+ DRY-RUN MODE -  Container docker-updater-probe-probe-1  Created" >&2;;
+*) echo " DRY-RUN MODE -  Container shop-web-1  Recreate" >&2;;
+esac
+"""
+PLAIN = PREFIXED.replace("DRY-RUN MODE -  ", "").replace("-1  ", "-1 ")
+OBJECTS = """
+case "$*" in
+*"--progress json"*docker-updater-probe*)
+ echo '{"id":"Container docker-updater-probe-probe-1","status":"Working","text":"Creating"}
+{"id":"Container docker-updater-probe-probe-1","status":"Done","text":"Created"}' >&2;;
+*"--progress json"*) echo '{"id":"Container shop-web-1","status":"Working","text":"Recreate"}' >&2;;
+*) echo "shop-web-1 becomes another" >&2;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "form"), [(PREFIXED, ""), (PLAIN, ""), (OBJECTS, " --progress json")], ids=["2.26", "5 plain", "5 json"]
+)
+def test_a_preview_is_a_dry_run_of_up_in_a_form_that_was_proven(
+    tmp_path: Path, project: Project, body: str, form: str
+) -> None:
     seen = tmp_path / "seen"
-    made = compose(tmp_path, f'echo "$*" > {seen}; echo " DRY-RUN MODE -  Container shop-web-1  Running" >&2')
-    found = made.preview(project, {"web": 2})
-    assert found is not None
-    assert found.said == {"shop-web-1": {"Running"}}
-    words = seen.read_text().split()
-    assert words[:3] == ["compose", "--dry-run", "-p"]
-    assert "--no-deps" not in words
-    assert words[-3:] == ["--scale", "web=2", "web"]
+    made = compose(tmp_path, f'echo "$*" >> {seen}; {body}')
+    for _ in range(2):
+        found = made.preview(project, {"web": 2}, with_dependencies=True)
+        assert found is not None
+        assert found.said == {"Container shop-web-1": {"Recreate"}}
+    *probes, first, second = seen.read_text().splitlines()
+    assert all("docker-updater-probe" in each for each in probes)
+    assert first == second
+    assert first.startswith(f"compose --dry-run{form} -p shop")
+    assert "--no-deps" not in first
+    assert first.endswith("--scale web=2 web")
+    made.preview(project, {"web": 2}, with_dependencies=False)
+    assert "--no-deps" in seen.read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "true",  # says nothing at all
+        'echo "+ shop-web-1 (new)" >&2',
+        'echo " Container shop-web-1 Recreate" >&2',  # a form we know, but not of what was asked for
+        'echo " Container docker-updater-probe-probe-1 Running" >&2',  # not what must be said of what is not there
+        "exit 1",
+    ],
+)
+def test_a_dry_run_that_cannot_be_read_is_no_preview_and_no_empty_one(
+    tmp_path: Path, project: Project, body: str
+) -> None:
+    assert compose(tmp_path, body, version="9.0.0").preview(project, {"web": 1}, with_dependencies=True) is None
+
+
+def test_an_upgrade_of_compose_under_a_running_daemon_is_proven_anew(tmp_path: Path, project: Project) -> None:
+    made = compose(tmp_path, PREFIXED)
+    assert made.preview(project, {"web": 1}, with_dependencies=True) is not None
+    compose(tmp_path, "true", version="9.0.0")
+    assert made.preview(project, {"web": 1}, with_dependencies=True) is None
+    assert made.version == "9.0.0"
 
 
 @pytest.mark.parametrize("version", ["2.16.0", "2.3.3"])
 def test_a_compose_without_a_dry_run_has_no_preview(tmp_path: Path, project: Project, version: str) -> None:
-    assert compose(tmp_path, "exit 1", version=version).preview(project, {"web": 1}) is None
+    made = compose(tmp_path, "exit 1", version=version)
+    assert made.preview(project, {"web": 1}, with_dependencies=True) is None
 
 
 def test_a_preview_that_is_refused_is_an_error(tmp_path: Path, project: Project) -> None:
-    made = compose(tmp_path, 'echo " DRY-RUN MODE -  Container a  Running"; echo "no such service: web" >&2; exit 1')
+    refusal = 'case "$*" in *"-p shop"*) echo "no such service: web" >&2; exit 1;; esac'
+    made = compose(tmp_path, f"{refusal}\n{PREFIXED}")
     with pytest.raises(ComposeError, match="no such service"):
-        made.preview(project, {"web": 1})
+        made.preview(project, {"web": 1}, with_dependencies=True)
 
 
 def test_the_command_is_looked_for_once(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Whether `up` would change more of a service than its image: then its owner edited something and has not deployed it,
-and that is his to do.
+"""Whether `up` would change more of a service than its image: then its operator edited something and has not deployed
+it, and does that alone.
 
-A dry run tells it where the same Compose made the container and the tag still names its image; each of these alone
-makes a recreate. Where they do not hold, and for a Compose without dry runs, what the file says is compared with what
-the container was created with.
+A dry run tells it if the same Compose made the container and the tag still names its image; each of these alone makes a
+recreate. If they do not hold, and for a Compose whose dry run is not there or cannot be read, what the file says is
+compared with what the container was created with.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from updater_core import reference
 from updater_core.models import Container, ContainerSettings, Move, Project
 from updater_core.protocols import Compose, Engine, Preview
+from updater_core.targets.compose.outlook import would_change
 from updater_core.targets.compose.recreate import is_wreck
 
 _IMAGE_LABEL, _VERSION_LABEL = "com.docker.compose.image", "com.docker.compose.version"
@@ -65,13 +66,13 @@ def _of_companions(companions: Sequence[Move], reading: Reading, engine: Engine,
 
 
 def _containers(move: Move, reading: Reading, engine: Engine) -> Iterator[Container]:
-    """Those of a service but what a killed Compose left, which is nobody's deployment."""
+    """Those of a service but what a killed Compose left, which nobody has deployed."""
     return (each for each in engine.containers(reading.project.name, move.service) if not is_wreck(each))
 
 
 def _difference(container: Container, move: Move, reading: Reading, engine: Engine, compose: Compose) -> str | None:
     if reading.preview is not None:
-        if "Recreate" not in reading.preview.said.get(container.name, frozenset()):
+        if not would_change(reading.preview, container.name):
             return None
         if _is_conclusive(container, move, engine, compose):
             return f"{move.service} differs from its file by more than the image"

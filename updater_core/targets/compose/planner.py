@@ -17,14 +17,14 @@ from updater_core.composefile.edit import NotEditable, SourceFile
 from updater_core.deploy import health
 from updater_core.host.files import objection
 from updater_core.models import Container, Edit, Hold, ImageRef, Move, Plan, Project, Reason, ServiceConfig
-from updater_core.protocols import Compose, Engine, Preview
-from updater_core.targets.compose import drift, file_edits
+from updater_core.protocols import Compose, Engine
+from updater_core.targets.compose import drift, file_edits, outlook
 from updater_core.targets.compose.drift import Reading
 from updater_core.targets.compose.observe import ObservedService
+from updater_core.targets.compose.outlook import Group, Outlook
 from updater_core.targets.compose.recreate import is_wreck
 
 _NAMESPACES = ("network_mode", "ipc", "pid")
-_QUIET = {"Running", "Waiting", "Healthy", "Exited"}
 _DRIFT_REMEDY = (
     'run `docker compose up -d {services}` yourself to take your edits over, or set "allow_drift" for {name}'
 )
@@ -55,13 +55,10 @@ def make(
     if isinstance(moves, NotEditable):
         return _hold(moves, request.target)
     model = compose.config(observed.project)
-    companions = _companions(observed.project, moves, engine, model)
-    everyone = (*moves, *companions)
-    preview = compose.preview(observed.project, {move.service: move.replicas for move in everyone})
-    reading = Reading(observed.project, model, preview)
-    drifted = None if service.allow_drift else drift.of_all(moves, companions, reading, engine, compose)
-    if drifted is not None:
-        return _drift_hold(service, drifted, request.target)
+    group = Group(observed.project, moves, _companions(observed.project, moves, engine, model), model)
+    foreseen = _foreseen(service, group, engine, compose)
+    if isinstance(foreseen, Hold):
+        return replace(foreseen, available=request.target)
     return Plan(
         id=uuid.uuid4().hex,
         name=service.name,
@@ -72,15 +69,25 @@ def make(
         edits=changes,
         gate=service.gate,
         reason=request.reason,
-        companions=companions,
+        companions=group.companions,
         platform=service.platform,
-        with_dependencies=is_quiet(preview, everyone, engine, observed.project),
+        with_dependencies=foreseen.with_dependencies,
         image_id=request.image_id,
         kept_image_ids=request.kept_image_ids,
         kind=request.kind,
         sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
         model_digest=file_edits.model_digest(model),
     )
+
+
+def _foreseen(service: ServiceConfig, group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
+    """What an `up` of the group would do; a Hold if that is more than to take the new image."""
+    found = outlook.of_group(group, engine, compose)
+    if isinstance(found, Hold) or service.allow_drift:
+        return found
+    reading = Reading(group.project, group.model, found.preview)
+    drifted = drift.of_all(group.moves, group.companions, reading, engine, compose)
+    return found if drifted is None else _drift_hold(service, drifted)
 
 
 def changes_for(service: ServiceConfig, observed: ObservedService, target: ImageRef) -> tuple[Edit, ...] | NotEditable:
@@ -99,24 +106,6 @@ def _obstacle(changes: Sequence[Edit]) -> NotEditable | None:
     """Why a file cannot be replaced (a hard link, a read-only mode or mount): seen before anything is pulled for it."""
     objections = (objection(Path(edit.path)) for edit in changes)
     return next((NotEditable(Reason.NOT_EDITABLE, *found) for found in objections if found), None)
-
-
-def is_quiet(preview: Preview | None, moves: Sequence[Move], engine: Engine, project: Project) -> bool:
-    """Whether `up` may be let see the dependencies: each is running and would be left alone.
-
-    `--no-deps` gives a service with `depends_on` another configuration hash up to Compose 2.29.2, so that the owner's
-    next `up` would recreate it once more.
-    """
-    if preview is None:
-        return False
-    own = {c.name for move in moves for c in engine.containers(project.name, move.service)}
-    others = {name: states for name, states in preview.said.items() if not _is_one_of(name, own)}
-    return all(states <= _QUIET for states in others.values())
-
-
-def _is_one_of(name: str, own: set[str]) -> bool:
-    """A dry run also names the temporary containers `<id>_<name>` of a recreate."""
-    return name in own or name.partition("_")[2] in own
 
 
 def _hold(obstacle: NotEditable, target: ImageRef) -> Hold:
@@ -219,9 +208,9 @@ def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:
     return owners | {str(one).partition(":")[0] for one in facts.get("volumes_from") or ()}
 
 
-def _drift_hold(service: ServiceConfig, drifted: str, target: ImageRef) -> Hold:
+def _drift_hold(service: ServiceConfig, drifted: str) -> Hold:
     remedy = _DRIFT_REMEDY.format(services=" ".join(service.compose_services), name=service.name)
-    return Hold(Reason.DRIFT, f"{drifted} (edited since its last `up`?)", remedy, available=target)
+    return Hold(Reason.DRIFT, f"{drifted} (edited since its last `up`?)", remedy)
 
 
 def _old_digest(observed: ObservedService, move: Move, engine: Engine) -> str | None:

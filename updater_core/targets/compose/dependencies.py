@@ -1,0 +1,113 @@
+"""What the services of a project wait for (`depends_on`), and whether that is ready now.
+
+`config` writes implicit dependencies out (namespaces, links, `volumes_from`), so that `depends_on` of a resolved model
+is all there is (https://docs.docker.com/reference/compose-file/services/#depends_on).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from updater_core.models import Container
+
+_IS_NONE = (0, "0")
+STARTED, HEALTHY, COMPLETED = "service_started", "service_healthy", "service_completed_successfully"
+_READY = {HEALTHY: "healthy", COMPLETED: "completed"}
+_UNDECIDED = {"starting", "running", "restarting", "created", "paused"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """`service` starts after `on` has come to `condition`; `restart`: it is restarted when that one is recreated."""
+
+    service: str
+    on: str
+    condition: str = STARTED
+    is_required: bool = True
+    restart: bool = False
+
+
+def of_service(model: Mapping[str, Any], service: str) -> tuple[Dependency, ...]:
+    """Return what one service of a resolved model depends on itself.
+
+    >>> of_service({"services": {"web": {"depends_on": {"db": {"condition": "service_healthy"}}}}}, "web")
+    (Dependency(service='web', on='db', condition='service_healthy', is_required=True, restart=False),)
+    """
+    written = _facts(model, service).get("depends_on") or {}
+    if not isinstance(written, Mapping):  # the short form, a list, which `config` of v1 keeps
+        written = {str(name): {} for name in written}
+    return tuple(_dependency(service, str(name), facts or {}) for name, facts in written.items())
+
+
+def behind(model: Mapping[str, Any], services: Iterable[str]) -> tuple[Dependency, ...]:
+    """Return every dependency that an `up` of `services` heeds: theirs, and those of what they depend on."""
+    found: list[Dependency] = []
+    seen = set[str]()
+    waiting = list(services)
+    while waiting:
+        service = waiting.pop()
+        if service in seen:
+            continue
+        seen.add(service)
+        own = [each for each in of_service(model, service) if _has_containers(_facts(model, each.on))]
+        found.extend(own)
+        waiting.extend(dependency.on for dependency in own)
+    return tuple(found)
+
+
+def waiting_for(
+    found: Iterable[Dependency], containers: Mapping[str, Sequence[Container]]
+) -> Iterator[tuple[Dependency, str]]:
+    """Return each dependency that keeps an `up` waiting, or makes it fail, with how it is now: `starting`.
+
+    `containers`: those of each service that is waited for, now.
+    """
+    for dependency in found:
+        state = _unready(dependency, containers.get(dependency.on, ()))
+        if state is not None:
+            yield dependency, state
+
+
+def _unready(dependency: Dependency, containers: Sequence[Container]) -> str | None:
+    """A one-shot that is not there yet keeps nobody waiting: it has yet to run. A dependency that may be missing does
+    not while it has failed."""
+    if dependency.condition == HEALTHY:
+        states = [_health(container) for container in containers] or ["absent"]
+    elif dependency.condition == COMPLETED:
+        states = [_progress(container) for container in containers]
+    else:
+        return None
+    unready = [state for state in states if state != _READY[dependency.condition]]
+    heeded = unready if dependency.is_required else [state for state in unready if state in _UNDECIDED]
+    return heeded[0] if heeded else None
+
+
+def _facts(model: Mapping[str, Any], service: str) -> Mapping[str, Any]:
+    found = (model.get("services") or {}).get(service)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _has_containers(facts: Mapping[str, Any]) -> bool:
+    """Compose waits for no service that is scaled to none, or that is provided from elsewhere."""
+    replicas = (facts.get("deploy") or {}).get("replicas")
+    return not facts.get("provider") and facts.get("scale") not in _IS_NONE and replicas not in _IS_NONE
+
+
+def _dependency(service: str, name: str, facts: Mapping[str, Any]) -> Dependency:
+    condition = str(facts.get("condition") or STARTED)
+    return Dependency(service, name, condition, bool(facts.get("required", True)), bool(facts.get("restart", False)))
+
+
+def _health(container: Container) -> str:
+    """`health` is empty in a container that has no healthcheck, which no `service_healthy` ever comes true for."""
+    if container.status != "running":
+        return container.status
+    return container.health or "running without a healthcheck"
+
+
+def _progress(container: Container) -> str:
+    if container.status != "exited":
+        return container.status
+    return f"exited with {container.exit_code}" if container.exit_code else "completed"

@@ -1,0 +1,183 @@
+"""What an `up` of an update group would do to everything else, asked of Compose before anything is touched.
+
+A dry run is believed as far as it can be read: it has to name every container of the group. One that does not, or whose
+form is not known, is none at all; then the models are compared (`drift`), and dependencies are kept out of the `up`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from updater_core.errors import ComposeError
+from updater_core.models import Hold, Move, Project, Reason
+from updater_core.protocols import Compose, Engine, Preview
+from updater_core.targets.compose import dependencies
+from updater_core.targets.compose.dependencies import Dependency
+from updater_core.targets.compose.recreate import is_wreck
+
+_LEFT_ALONE = frozenset({"Running", "Waiting", "Healthy", "Exited", "Skipped"})
+_STARTED = frozenset({"Starting", "Started", "Restart", "Restarted", "Created"})  # "Created": it is there, and stopped
+_TEMPORARY = re.compile(r"[0-9a-f]{12}_(.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The services that an `up` is for, and their project as Compose resolves it."""
+
+    project: Project
+    moves: tuple[Move, ...]
+    companions: tuple[Move, ...]
+    model: Mapping[str, Any]
+
+    @property
+    def everyone(self) -> tuple[Move, ...]:
+        return (*self.moves, *self.companions)
+
+    @property
+    def services(self) -> frozenset[str]:
+        return frozenset(move.service for move in self.everyone)
+
+    @property
+    def replicas(self) -> Mapping[str, int]:
+        return {move.service: move.replicas for move in self.everyone}
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is known of an `up` before it. `preview`: None if Compose cannot tell; `with_dependencies`: whether the
+    `up` may be let see the dependencies, for each of them is running and would be left alone.
+
+    `--no-deps` gives a service with `depends_on` another configuration hash up to Compose 2.29.2, so that the
+    operator's next `up` would recreate it once more; later it empties a label.
+    """
+
+    preview: Preview | None
+    with_dependencies: bool
+
+
+def of_group(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
+    """Return what an `up` of the group would do; a Hold if it would wait, or touch anything besides the group."""
+    waiting = _unready_dependency(group, engine)
+    if waiting is not None:
+        return waiting
+    if _cannot_be_previewed(group, engine):
+        return Outlook(None, with_dependencies=False)
+    try:
+        return _previewed(group, engine, compose)
+    except ComposeError:
+        became_unready = _unready_dependency(group, engine)
+        if became_unready is not None:
+            return became_unready
+        raise
+
+
+def would_change(preview: Preview, container: str) -> bool:
+    """Whether more would happen to a container than that it is started."""
+    return bool(_said_of(preview, container) - _LEFT_ALONE - _STARTED)
+
+
+def _previewed(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
+    whole = _readable(compose.preview(group.project, group.replicas, with_dependencies=True), group, engine)
+    if whole is None:
+        return Outlook(None, with_dependencies=False)
+    if not _touched(whole, group, engine):
+        return Outlook(whole, with_dependencies=True)
+    alone = _readable(compose.preview(group.project, group.replicas, with_dependencies=False), group, engine)
+    touched = _touched(alone, group, engine) if alone is not None else []
+    return _touching(group, touched) if touched else Outlook(whole, with_dependencies=False)
+
+
+def _readable(preview: Preview | None, group: Group, engine: Engine) -> Preview | None:
+    """The preview, if it names every container of the group: `up` says of each at least that it runs."""
+    if preview is None:
+        return None
+    missed = [name for name in _container_names(group, engine) if not _said_of(preview, name)]
+    return None if missed else preview
+
+
+def _container_names(group: Group, engine: Engine) -> list[str]:
+    found = [each for service in group.services for each in engine.containers(group.project.name, service)]
+    return [each.name for each in found if not is_wreck(each)]
+
+
+def _said_of(preview: Preview, container: str) -> frozenset[str]:
+    """All that a dry run says of a container, also under the temporary name `<id>_<name>` of its recreate."""
+    said = frozenset[str]()
+    for resource, words in preview.said.items():
+        kind, _, name = resource.partition(" ")
+        temporary = _TEMPORARY.fullmatch(name)
+        if kind == "Container" and container in (name, temporary[1] if temporary else name):
+            said |= words
+    return said
+
+
+def _touched(preview: Preview, group: Group, engine: Engine) -> list[str]:
+    """What a dry run would change besides the group, in words. A network or volume that is made is of no harm."""
+    own = {each.name for service in group.services for each in engine.containers(group.project.name, service)}
+    found = []
+    for resource, words in preview.said.items():
+        kind, _, name = resource.partition(" ")
+        harmless = _LEFT_ALONE if kind == "Container" else _LEFT_ALONE | {"Creating", "Created"}
+        if words - harmless and not (kind == "Container" and _is_own(name, own, group)):
+            found.append(f"{kind.lower()} {name} ({', '.join(sorted(words - harmless))})")
+    return found
+
+
+def _is_own(name: str, own: Iterable[str], group: Group) -> bool:
+    """Whether a container is the group's, or will be: one that is not made yet has only its name."""
+    temporary = _TEMPORARY.fullmatch(name)
+    names = {name, temporary[1]} if temporary else {name}
+    return bool(names & {*own, *_given_names(group)}) or any(_is_usual(one, group) for one in names)
+
+
+def _given_names(group: Group) -> list[str]:
+    services = group.model.get("services") or {}
+    return [str((services.get(service) or {}).get("container_name")) for service in group.services]
+
+
+def _is_usual(name: str, group: Group) -> bool:
+    """Whether it is a name that Compose gives to a container of these services: `shop-web-1`, `shop_web_1`."""
+    match = re.fullmatch(rf"{re.escape(group.project.name)}[-_](.+)[-_]\d+", name)
+    return match is not None and match[1] in group.services
+
+
+def _touching(group: Group, touched: Sequence[str]) -> Hold:
+    detail = f"`docker compose up` of {_listed(group.services)} would also touch {', '.join(touched)}"
+    command = f"docker compose --dry-run up -d {' '.join(sorted(group.services))}"
+    remedy = f"look at `{command}`; if that is meant, run it yourself without --dry-run"
+    return Hold(Reason.TOUCHES_OTHERS, detail, remedy)
+
+
+def _unready_dependency(group: Group, engine: Engine) -> Hold | None:
+    """A Hold that names the first dependency outside the group that an `up` would wait for, or fail on."""
+    outside = [each for each in dependencies.behind(group.model, group.services) if each.on not in group.services]
+    found = _first_unready(outside, group, engine)
+    if found is None:
+        return None
+    dependency, state = found
+    detail = f"{dependency.service} waits for {dependency.on} ({dependency.condition}), which is {state}"
+    remedy = f"it goes on by itself when {dependency.on} is ready; see `docker compose logs {dependency.on}`"
+    return Hold(Reason.DEPENDENCY_NOT_READY, detail, remedy)
+
+
+def _cannot_be_previewed(group: Group, engine: Engine) -> bool:
+    """Whether a dry run would wait for what only a real `up` brings about: a service of the group that is not well now
+    and may be with a new release, a one-shot that has no container."""
+    found = dependencies.behind(group.model, group.services)
+    inside = [each for each in found if each.on in group.services]
+    one_shots = {each.on for each in found if each.condition == dependencies.COMPLETED}
+    is_absent = any(not engine.containers(group.project.name, name) for name in one_shots)
+    return is_absent or _first_unready(inside, group, engine) is not None
+
+
+def _first_unready(found: Sequence[Dependency], group: Group, engine: Engine) -> tuple[Dependency, str] | None:
+    waited_for = {each.on for each in found if each.condition != dependencies.STARTED}
+    now = {name: engine.containers(group.project.name, name) for name in waited_for}
+    return next(dependencies.waiting_for(found, now), None)
+
+
+def _listed(services: Iterable[str]) -> str:
+    return ", ".join(sorted(services))
