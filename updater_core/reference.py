@@ -62,6 +62,25 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
+def short_digest(digest: str) -> str:
+    """The algorithm and twelve characters of a digest, as the engine shows image ids: enough to tell two apart.
+
+    >>> short_digest("sha256:" + "0123456789abcdef" * 4)
+    'sha256:0123456789ab'
+    """
+    return digest[: len("sha256:") + 12]
+
+
+def short(text: str) -> str:
+    """A reference with its digest cut short, so that it fits a table.
+
+    >>> short("app:1@sha256:" + "0123456789abcdef" * 4), short("app:1")
+    ('app:1@sha256:0123456789ab', 'app:1')
+    """
+    name, at, digest = text.partition("@")
+    return f"{name}{at}{short_digest(digest)}"
+
+
 def with_default_tag(reference: ImageRef) -> ImageRef:
     """The reference with `latest` where it names neither tag nor digest, as every engine reads it."""
     return reference if reference.tag or reference.digest else replace(reference, tag="latest")

@@ -207,7 +207,7 @@ def test_the_steps_of_an_update_unfold_without_a_script(
     assert heights[0] + 50 < heights[1]
     shown = words(browser.dom(f"file://{tmp_path}/page.html"))
     assert "9 steps hold 0.0 s pull 3.2 s prove 0.8 s" in shown
-    assert "gate 16 s Way back edit 0.0 s restart 1.3 s gate 8.9 s verify 0.1 s" in shown
+    assert "gate 16 s Rollback edit 0.0 s restart 1.3 s gate 8.9 s verify 0.1 s" in shown
 
 
 def test_where_all_is_well_it_is_green_and_where_it_is_not_there_is_no_green_verdict(

@@ -24,13 +24,14 @@ from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import UpdaterError
+from updater_core.host import times
 from updater_core.host.engine_endpoint import EngineEndpoint
 from updater_core.metrics_utils import Metrics
 from updater_core.models import Step
 from updater_core.registries import Registries
 from updater_core.status import server as status_server
+from updater_core.status.markup import STYLE_HASH
 from updater_core.status.server import MOST_CONNECTIONS, Page, Pages, StatusServer
-from updater_core.status.style import STYLE_HASH
 
 HOST = "127.0.0.1"
 
@@ -262,7 +263,7 @@ def test_all_four_pages_tell_of_the_world_as_it_is(context: AppContext, watch: W
     )
     assert "see to the service by hand" in of(context, "/")[1]
     twin = json.loads(of(context, "/status.json")[1])
-    assert twin["pulse"]["next_cycle"] == (NOW + timedelta(seconds=60)).isoformat()
+    assert twin["pulse"]["next_cycle"] == times.rfc3339(NOW + timedelta(seconds=60))
     assert of(context, "/healthz") == (200, "the last cycle ended at 2026-11-23 08:00:00 UTC\n")
     context.state = well().state
     assert "see to the service by hand" not in of(context, "/")[1]

@@ -114,7 +114,7 @@ def test_a_hold_says_why_what_waits_until_when_and_what_to_do() -> None:
         "web",
         "  no update: window_closed - the window is closed",
         f"  waiting:   app:1.1@{NEW_DIGEST}",
-        "  until:     2026-11-23 08:30Z",
+        "  until:     2026-11-23 08:30 UTC",
         "  to do:     wait for the window",
     ]
 
@@ -181,7 +181,7 @@ def test_status_is_an_aligned_table_with_a_line_for_each_service() -> None:
         "app:1.0",
         f"app:1.1@{NEW_DIGEST[:19]}",
         "paused",
-        "2026-11-23 08:30Z",
+        "2026-11-23 08:30 UTC",
         "never",
     ]
     assert re.split(r"\s{2,}", never) == ["a-service-never-met", "unknown", "-", "-", "-", "never", "never"]

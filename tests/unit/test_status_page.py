@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from dataclasses import fields, replace
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -28,9 +29,9 @@ from tests.support.sample_status import (
 from updater_core.models import CurrentStep, Hours, Reason, Secret, Step, StepTaken
 from updater_core.policy.windows import parse_windows
 from updater_core.state.records import ServiceState, Status
-from updater_core.status import page
+from updater_core.status import markup, page
 from updater_core.status.facts import CHANGES_SHOWN, health_of, kind_of_change, patience_seconds, view_of
-from updater_core.status.style import STYLE
+from updater_core.status.markup import STYLE
 from updater_core.status.view import (
     ChangeView,
     Facts,
@@ -250,19 +251,19 @@ def test_an_update_in_the_history_unfolds_to_its_steps_and_their_times() -> None
     assert "21 s <details><summary>9 steps</summary>" in forward
     assert re.findall(r"<li><code>(\w+)</code> ([^<]*)</li>", forward)[:2] == [("hold", "0.0 s"), ("pull", "3.2 s")]
     assert ("gate", "16 s") in re.findall(r"<li><code>(\w+)</code> ([^<]*)</li>", forward)
-    assert "Way back" not in forward
-    there, _, way_back = back.partition("<p>Way back</p>")
+    assert "Rollback" not in forward
+    there, _, way_back = back.partition("<p>Rollback</p>")
     assert re.findall(r"<li><code>(\w+)</code>", there)[-1] == "gate"
     assert re.findall(r"<li><code>(\w+)</code>", way_back) == ["edit", "restart", "gate", "verify"]
     assert "details" not in unknown, "steps that nobody knows are not made up"
     assert "3 min 24 s" in unknown
 
 
-def test_what_this_run_has_only_ended_shows_the_way_back_alone() -> None:
+def test_what_this_run_has_only_ended_shows_the_rollback_alone() -> None:
     ended = change("9", NOW, "a:1", "a:2", "rolled_back", steps=way(ago(seconds=9), (Step.GATE, 9.0), is_back=True))
     given = facts((service("web", "a:1"),), {"web": seen("a:1", Status.ROLLED_BACK, changes=(ended,))})
     text = page.status_html(view_of(given))
-    assert "1 step</summary><p>Way back</p><ol" in text
+    assert "1 step</summary><p>Rollback</p><ol" in text
 
 
 def test_registries_are_shown_with_quota_and_rest() -> None:
@@ -449,3 +450,26 @@ def test_the_documented_levels_and_kinds_of_change_are_those_of_the_page() -> No
     assert sorted(levels) == sorted(Level)
     kinds = set(re.findall(r"`(\w+)`", MANUAL.partition("the kind of step (")[2].partition(")")[0]))
     assert kinds == {"major", "minor", "patch", "prerelease", "rebuild", "downgrade", "tag"}
+
+
+def test_what_is_not_markup_is_escaped_wherever_it_is_put() -> None:
+    hostile = '<b a="1">&'
+    parts = (
+        markup.code(hostile),
+        markup.small(hostile),
+        markup.pill(Level.OK, hostile),
+        markup.joined([hostile]),
+        markup.section(hostile, hostile, markup.code(hostile)),
+        markup.table(hostile, hostile, (markup.Column(hostile), markup.Column(hostile, hostile)), [(hostile, hostile)]),
+    )
+    for part in parts:
+        assert "&lt;b a=&#34;1&#34;&gt;&amp;" in part
+        assert "<b " not in part
+
+
+def test_every_file_of_the_page_is_packaged() -> None:
+    root = Path(__file__).resolve().parents[2]
+    packaged = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    folder = root / "updater_core/status"
+    found = {path for pattern in packaged["updater_core.status"] for path in folder.glob(pattern)}
+    assert found == {path for path in folder.rglob("*") if path.suffix in (".css", ".html")}

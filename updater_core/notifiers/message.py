@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
 from typing import NamedTuple
 
+from updater_core.host import times
 from updater_core.models import Event, Reason
+from updater_core.reference import short_digest
 
-_DIGEST_SHOWN = len("sha256:") + 12
 _NOTHING = "nothing"
 _CALM = {"update", "recovered"}
 
@@ -35,8 +35,8 @@ def message_of(event: Event) -> Message:
         "Why": f"{event.reason}: {event.detail}" if event.detail else event.reason,
         "Done": done,
         "To do": event.remedy or _TO_DO[event.kind],
-        "Took": _duration(event.duration_seconds),
-        "When": f"{event.time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC on {event.host}",
+        "Took": times.took(event.duration_seconds) if event.duration_seconds is not None else "",
+        "When": f"{times.utc(event.time, seconds=True)} on {event.host}",
     }
     lines = [f"{name}: {text}" for name, text in facts.items() if text]
     if event.is_test:
@@ -85,7 +85,7 @@ def _mood(event: Event) -> str:
 def _image(reference: str, digest: str | None) -> str:
     """A reference with the beginning of its digest, enough to tell two apart."""
     name = reference.partition("@")[0]
-    return f"{name} ({digest[:_DIGEST_SHOWN]}…)" if name and digest else name
+    return f"{name} ({short_digest(digest)}…)" if name and digest else name
 
 
 def _tag(reference: str) -> str:
@@ -95,19 +95,3 @@ def _tag(reference: str) -> str:
     'api:v1.5.0'
     """
     return reference.partition("@")[0].rpartition("/")[2]
-
-
-def _duration(seconds: float | None) -> str:
-    """
-    >>> [_duration(seconds) for seconds in (None, 31.44, 600, 90061)]
-    ['', '31.4 s', '10 min', '1 d 1 h']
-    """
-    if seconds is None:
-        return ""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    hours = minutes // 60
-    return f"{hours} h {minutes % 60} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"

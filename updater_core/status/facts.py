@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from updater_core.host import times
 from updater_core.models import Config, Hours, ServiceConfig
 from updater_core.policy import windows as schedule
 from updater_core.reference import HUB, parse
@@ -81,7 +82,7 @@ def health_of(facts: Facts) -> tuple[bool, str]:
         return False, f"no cycle has ended for {silent:.0f} s; {patience:.0f} s are allowed"
     if pulse.cycle_ended is None:
         return True, "the first cycle has not ended yet"
-    return True, f"the last cycle ended at {pulse.cycle_ended:%Y-%m-%d %H:%M:%S} UTC"
+    return True, f"the last cycle ended at {times.utc(pulse.cycle_ended, seconds=True)}"
 
 
 def _verdict(facts: Facts, services: Sequence[ServiceView]) -> Verdict:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.status.style import STYLE_HASH
+from updater_core.status.markup import STYLE_HASH
 
 MOST_CONNECTIONS = 8
 LONGEST_CONNECTION_SECONDS = 15.0

@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from updater_core.host import times
 from updater_core.models import Edit, Hold, Plan, Rejected, ServiceConfig
+from updater_core.reference import short
 from updater_core.state.codec import encode
 from updater_core.state.records import ServiceState, State, service_of
 
@@ -83,18 +85,8 @@ def _after_dash(text: str) -> str:
 def _row(name: str, service: ServiceState) -> tuple[str, ...]:
     reason = service.reason.value if service.reason else ""
     times = (_time(service.last_check), _time(service.last_change))
-    images = (_short(service.reference), _short(service.available))
+    images = (short(service.reference) or "-", short(service.available or "-"))
     return (name, service.status.value, *images, reason or "-", *times)
-
-
-def _short(text: str | None) -> str:
-    """A reference that fits a table: twelve characters of a digest tell enough.
-
-    >>> _short("app:1@sha256:" + "0123456789abcdef" * 4)
-    'app:1@sha256:0123456789ab'
-    """
-    name, at, digest = (text or "-").partition("@")
-    return f"{name}{at}{digest[:19]}"
 
 
 def _note(name: str, service: ServiceState) -> str:
@@ -104,4 +96,4 @@ def _note(name: str, service: ServiceState) -> str:
 
 
 def _time(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}Z" if moment else "never"
+    return times.utc(moment) if moment else "never"

@@ -1,0 +1,137 @@
+"""The parts of the status page that tell nothing of a service: templates, style sheet, tables, times. Pure.
+
+Everything that is put into a `Markup` is escaped, unless it is `Markup` itself (https://markupsafe.palletsprojects.com).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from markupsafe import Markup
+
+from updater_core.host import times
+from updater_core.models import StepTaken
+from updater_core.status.view import Level
+
+_FOLDER = Path(__file__).parent
+STYLE = Markup((_FOLDER / "style.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of ours
+
+# What a Content-Security-Policy names to let this style, and no other, in
+# (https://www.w3.org/TR/CSP3/#grammardef-hash-source).
+STYLE_HASH = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+NONE = "–"
+MARKS = {
+    Level.OK: "✓",
+    Level.WAITING: "…",
+    Level.LOOK: "!",
+    Level.UNKNOWN: "?",
+    Level.TROUBLE: "✕",
+    Level.OFF: NONE,
+}
+
+
+def template(name: str) -> Markup:
+    """Return the template `name`; its `format` escapes what it is given."""
+    text = (_FOLDER / "templates" / f"{name}.html").read_text(encoding="utf-8")
+    return Markup(text)  # noqa: S704 - a file of ours
+
+
+_SECTION, _TABLE = template("section"), template("table")
+
+
+def joined(parts: Iterable[str]) -> Markup:
+    """Return the parts in a row, each escaped unless it is markup."""
+    return Markup("").join(parts)
+
+
+def section(name: str, title: str, body: Markup) -> Markup:
+    """Return a section of the page with its heading; `name` is its anchor."""
+    return _SECTION.format(name=name, title=title, body=body)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table; `css` is the class of its cells."""
+
+    title: str
+    css: str = ""
+
+
+def table(name: str, caption: str, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Markup:
+    """Return a table; the first cell of each row is the row's head.
+
+    The roles are written out, because browsers forget them if a style sheet shows rows as cards
+    (https://www.w3.org/TR/html-aria/).
+    """
+    heads = joined(Markup('<th scope="col" role="columnheader">{}</th>').format(each.title) for each in columns)
+    body = Markup("\n").join(Markup('<tr role="row">{}</tr>').format(_cells(columns, row)) for row in rows)
+    return _TABLE.format(name=name, caption=caption, heads=heads, rows=body)
+
+
+def _cells(columns: Sequence[Column], row: Sequence[str]) -> Markup:
+    first, *others = row
+    head = Markup('<th scope="row" role="rowheader">{}</th>').format(first)
+    pairs = zip(columns[1:], others, strict=True)
+    return head + joined(_cell(column, content) for column, content in pairs)
+
+
+def _cell(column: Column, content: str) -> Markup:
+    """What is empty leaves the cards of a narrow screen; texts and images get the space of a wide one."""
+    css = "none" if content == NONE else column.css
+    attribute = Markup(' class="{}"').format(css) if css else ""
+    return Markup('<td role="cell"{} data-label="{}"><div>{}</div></td>').format(attribute, column.title, content)
+
+
+def pill(level: Level, word: str) -> Markup:
+    """Return a state as a coloured word with a mark of its own."""
+    text = Markup('<span class="pill {}"><span aria-hidden="true">{}</span> {}</span>')
+    return text.format(level, MARKS[level], word)
+
+
+def code(text: str) -> Markup:
+    """Return `text` in the type of code; nothing if it is empty."""
+    return Markup("<code>{}</code>").format(text) if text else Markup("")
+
+
+def small(text: str) -> Markup:
+    """Return `text` as a side note after a space; nothing if it is empty."""
+    return Markup(" <small>{}</small>").format(text) if text else Markup("")
+
+
+def moment(when: datetime, *, seconds: bool = False, zone: str = " UTC") -> Markup:
+    """Return a time for people and machines; `zone` follows it."""
+    utc = when.astimezone(UTC)
+    shown = f"{utc:%Y-%m-%d %H:%M:%S}" if seconds else f"{utc:%Y-%m-%d %H:%M}"
+    return Markup('<time datetime="{}">{}{}</time>').format(f"{utc:%Y-%m-%dT%H:%M:%SZ}", shown, zone)
+
+
+def since(when: datetime | None, now: datetime) -> Markup:
+    """Return how long ago something was, and below it when; for a cell of a table whose times are UTC."""
+    if when is None:
+        return Markup("never")
+    return Markup("{} <small>{}</small>").format(times.ago(when, now), moment(when, zone=""))
+
+
+def step_list(steps: Sequence[StepTaken]) -> Markup:
+    """Return each step with its time, folded away, those of a rollback in a list of their own; nothing without any."""
+    if not steps:
+        return Markup("")
+    forward = [one for one in steps if not one.is_back]
+    back = [one for one in steps if one.is_back]
+    lists = _steps("", forward) + _steps("Rollback", back)
+    plural = "s" if len(steps) > 1 else ""
+    return Markup(" <details><summary>{} step{}</summary>{}</details>").format(len(steps), plural, lists)
+
+
+def _steps(title: str, steps: Sequence[StepTaken]) -> Markup:
+    if not steps:
+        return Markup("")
+    heading = Markup("<p>{}</p>").format(title) if title else ""
+    items = joined(Markup("<li>{} {}</li>").format(code(one.step), times.took(one.seconds)) for one in steps)
+    return Markup('{}<ol class="steps">{}</ol>').format(heading, items)
