@@ -18,12 +18,13 @@ from updater_core.app import cycle, daemon, request_queue, requests, selfcheck
 from updater_core.app.context import LOG, AppContext
 from updater_core.app.evaluate import check_all
 from updater_core.app.wiring import load_config, lock_path, only_instance, wire
-from updater_core.errors import ConfigError, EngineError, LockHeld, UpdaterError
+from updater_core.errors import ComposeError, ComposeMissing, ConfigError, EngineError, LockHeld, UpdaterError
 from updater_core.host.clock import SystemClock
 from updater_core.host.systemd import Manager
-from updater_core.models import Config, Hold, Reason, ServiceConfig
+from updater_core.models import Config, Reason, ServiceConfig
 from updater_core.notifiers import events
 from updater_core.state import observed_tags
+from updater_core.state.records import service_of
 from updater_core.status import text
 
 ALL_WELL, TROUBLE, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
@@ -174,7 +175,7 @@ def _once(config: Config, clock: SystemClock, only: str | None) -> int:
         clock.handle_signals()
         result = cycle.run(context, only)
         requests.take_requests(context)  # of an owner who met this run's lock
-        if result.is_engine_down or _compose_is_missing(result):
+        if result.is_engine_down or _is_compose_missing(context, result):
             return NO_ENGINE
         return TROUBLE if result.troubled else ALL_WELL
 
@@ -217,9 +218,17 @@ def _require_service(config: Config, name: str | None) -> None:
         raise ConfigError([f"no service is called {name!r}; {config.path} has {', '.join(names) or 'none'}"])
 
 
-def _compose_is_missing(result: cycle.Report) -> bool:
-    holds = [one.decision for one in result.checked if isinstance(one.decision, Hold)]
-    return any(hold.reason is Reason.COMPOSE_ERROR and "was not found" in hold.detail for hold in holds)
+def _is_compose_missing(context: AppContext, result: cycle.Report) -> bool:
+    """Return whether a service could not be looked at or updated because there is no Compose."""
+    reasons = {service_of(context.state, one.service.name).reason for one in result.checked}
+    if Reason.COMPOSE_ERROR not in reasons:
+        return False
+    try:
+        return not context.compose.version  # asking for it looks for Compose
+    except ComposeMissing:
+        return True
+    except ComposeError:
+        return False  # it is there, and says no
 
 
 if __name__ == "__main__":

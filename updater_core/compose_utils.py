@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from updater_core.composefile import dry_run
-from updater_core.errors import ComposeError
+from updater_core.errors import ComposeError, ComposeMissing
 from updater_core.models import Project
 from updater_core.protocols import Preview
 
@@ -99,7 +99,7 @@ class _Call:
 def detect(environment: Mapping[str, str]) -> Command:
     """Return the plugin (v2 and later) if the docker command has one, else `docker-compose`.
 
-    Raises ComposeError if there is neither.
+    Raises ComposeMissing if there is neither.
 
     A standalone `docker-compose` may itself be v2: the version it prints decides.
     """
@@ -110,7 +110,7 @@ def detect(environment: Mapping[str, str]) -> Command:
         version = result.out.strip().lstrip("v")
         if result.code == 0 and re.match(r"\d+\.\d+", version):
             return Command(words, version)
-    raise ComposeError("Docker Compose was not found", _MISSING_REMEDY)
+    raise ComposeMissing("Docker Compose was not found", _MISSING_REMEDY)
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
@@ -276,7 +276,7 @@ def _run(child: _Child) -> Result:
             pass_fds=child.lock_fds,
         )
     except OSError as error:
-        raise ComposeError(f"{child.argv[0]} cannot be started: {error.strerror}", _MISSING_REMEDY) from error
+        raise ComposeMissing(f"{child.argv[0]} cannot be started: {error.strerror}", _MISSING_REMEDY) from error
     try:
         out, err = process.communicate(child.stdin, timeout=child.timeout_seconds)
     except subprocess.TimeoutExpired:

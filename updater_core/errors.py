@@ -8,7 +8,8 @@
     │   └── NotFound        tag or repository is not there; never an update, never a removal
     ├── EngineError         an engine call was refused
     │   └── EngineUnavailable   the socket does not answer: wait, do not blame the release
-    ├── ComposeError        Compose is missing, refuses the project, or `up` failed
+    ├── ComposeError        Compose refuses the project, or `up` failed
+    │   └── ComposeMissing      there is no Compose to call: exit status 3
     ├── ChangedOnDisk       the owner's file is not what we read
     ├── GateFailed          the release is not healthy (or not what was asked for): quarantine its digest
     ├── StateError          state or journal cannot be written or read
@@ -86,6 +87,10 @@ class EngineUnavailable(EngineError):
 
 class ComposeError(UpdaterError):
     """Compose is missing, cannot read the project, or ended with an error."""
+
+
+class ComposeMissing(ComposeError):
+    """There is no Compose on this machine, or it cannot be started."""
 
 
 class ChangedOnDisk(UpdaterError):

@@ -209,6 +209,29 @@ def test_a_service_that_cannot_be_judged_is_exit_status_1_and_never_up_to_date(o
     assert shop.state()["status"] == "unknown"
 
 
+NO_INTERPRETER = "#!/nowhere/interpreter\n"
+SAYS_NO = '#!/bin/sh\ncase "$*" in *version*) echo 2.40.0;; *) echo "this was not found" >&2; exit 1;; esac\n'
+
+
+@engine
+@pytest.mark.parametrize(("standalone", "status"), [(None, 3), (NO_INTERPRETER, 3), (SAYS_NO, 1)])
+def test_a_machine_without_compose_is_exit_status_3_and_a_compose_that_says_no_is_not(
+    open_shop: Shop, tmp_path: Path, standalone: str | None, status: int
+) -> None:
+    """The status depends on what is there, not on the words of a message."""
+    open_shop.push("v1.1.0", lab.good("two"))
+    path = tmp_path / "bin"
+    path.mkdir()
+    if standalone is not None:
+        (path / "docker-compose").write_text(standalone)
+        (path / "docker-compose").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(path))
+        found, said = open_shop.run("--once")
+    assert found == status, said
+    assert open_shop.releases() == [("one", "running")]
+
+
 # ------------------------------------------------------------------------------------------------------------ status
 
 
