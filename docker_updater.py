@@ -101,9 +101,9 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     for note in logging_utils.set_up(config.settings, sys.stderr):
         LOG.warning(note)
     if options.retry:
-        return _ask(config, clock, request_queue.Request(requests.RETRY, options.retry, clock.now()))
+        return _ask(config, clock, request_queue.OperatorRequest(requests.RETRY, options.retry, clock.now()))
     if options.rollback:
-        return _ask(config, clock, request_queue.Request(requests.ROLLBACK, options.rollback, clock.now()))
+        return _ask(config, clock, request_queue.OperatorRequest(requests.ROLLBACK, options.rollback, clock.now()))
     if options.once:
         return _once(config, clock, options.service)
     return _serve(config, clock, environment, options.service)
@@ -189,7 +189,7 @@ def _serve(config: Config, clock: SystemClock, environment: Mapping[str, str], o
     return ALL_WELL
 
 
-def _ask(config: Config, clock: SystemClock, request: request_queue.Request) -> int:
+def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequest) -> int:
     """Do what the owner asks, or hand it to the updater that runs already."""
     service = next(s for s in config.services if s.name == request.service)
     clock.handle_signals()  # a Ctrl-C, or the wish of another, must not end it in the middle

@@ -471,7 +471,7 @@ Decision = Hold | Update
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class FileIdentity:
     """What tells a file from every other and from itself a moment ago."""
 
     device: int
@@ -488,7 +488,7 @@ class Snapshot:
     asked: Path
     path: Path
     data: bytes
-    identity: Identity
+    identity: FileIdentity
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The state file: load with recovery, save with backups. What it holds and how it changes is in `state_records`."""
+"""The state file: load with recovery, save with backups. What it holds and how it changes is in `state/`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ READ_REMEDY = "run it with sudo, or as the user or in the group that the updater
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A state that can be worked with. `problem` is a sentence where the file could not be used, `restored_from` the
-    backup that was taken in its place."""
+    """A state that can be worked with; `problem` is a sentence if the file could not be used, and says what is."""
 
     state: State
-    restored_from: Path | None = None
     problem: str | None = None
 
 
 def load(path: Path, backup_dir: Path | None, now: datetime) -> Loaded:
-    """The remembered state: from the file; from the newest good backup where the file is damaged, missing or of a
-    newer version; a fresh one where there is none. A damaged file is moved aside as `NAME.corrupt-<time>`."""
+    """Return the remembered state: from the file, else from the newest good backup, else a new one.
+
+    A backup is used if the file is damaged, missing or of a newer version. A damaged file is moved aside as
+    `NAME.corrupt-<time>`.
+    """
     found = peek(path, backup_dir)
     if found.problem and path.is_file():
         _move_aside(path, now)
@@ -40,7 +41,7 @@ def load(path: Path, backup_dir: Path | None, now: datetime) -> Loaded:
 
 
 def peek(path: Path, backup_dir: Path | None) -> Loaded:
-    """As `load`, with no hand on the disk: for `--plan` and `--status`."""
+    """Return what `load` returns, and change nothing on the disk: for `--plan` and `--status`."""
     backups = _backups(path, backup_dir)
     if not path.exists() and not backups:
         return Loaded(State())
@@ -51,10 +52,10 @@ def peek(path: Path, backup_dir: Path | None) -> Loaded:
 
 
 def look(configured: Path, backup_dir: Path | None) -> tuple[Path, Loaded]:
-    """Where the state lies that a running updater keeps, and what it says, with no hand on the disk.
+    """Return the path of the state that a running updater keeps, and the state; change nothing on the disk.
 
-    It may be read where it may not be written. StateError where it is there and cannot be read: to show an empty memory
-    then would be untrue.
+    It may be readable for a user who may not write it. Raises StateError if it is there and cannot be read: an empty
+    memory would be untrue.
     """
     fallback = Path.cwd() / FALLBACK
     try:
@@ -71,10 +72,10 @@ def look(configured: Path, backup_dir: Path | None) -> tuple[Path, Loaded]:
 
 
 def save(state: State, path: Path, backups: int, backup_dir: Path | None, now: datetime) -> str | None:
-    """Write the state, and a backup of it where more has changed than the times of checks.
+    """Write the state, and a backup of it if more has changed than the times of checks.
 
-    Out: None, or a sentence on a backup that could not be written. StateError where the state itself could not; the
-    old file is whole then.
+    Returns None, or a sentence on a backup that could not be written. Raises StateError if the state itself could not
+    be written; the old file is whole then.
     """
     record = {"version": VERSION, **encode(replace(state, saved_at=now))}
     data = json.dumps(record, allow_nan=False).encode("ascii")  # with indent it would take ten times as long
@@ -90,8 +91,10 @@ def save(state: State, path: Path, backups: int, backup_dir: Path | None, now: d
 
 
 def resolve_state_path(configured: Path) -> tuple[Path, str | None]:
-    """Where the state is kept, and a sentence where that is not the place configured: `./updater_state.json` is taken
-    where the other is not writable."""
+    """Return the path where the state is kept, and a sentence if that is not the configured one.
+
+    If that one is not writable, `./updater_state.json` is used.
+    """
     if files.is_writable(configured):
         return configured, None
     fallback = Path.cwd() / FALLBACK
@@ -102,7 +105,7 @@ def resolve_state_path(configured: Path) -> tuple[Path, str | None]:
 
 
 def _read(path: Path) -> State:
-    """The state in a file; StateError with the reason where it is not one."""
+    """Return the state in a file. Raises StateError with the reason if it is not one."""
     try:
         return _parse(json.loads(path.read_bytes(), parse_constant=_no_number))
     except OSError as error:
@@ -121,7 +124,7 @@ def _parse(record: Any) -> State:
     if record["version"] > VERSION:
         raise ValueError(f"it was written by a newer program (version {record['version']}, known is {VERSION})")
     if record["version"] < 1:
-        raise ValueError(f"version {record['version']} never was")
+        raise ValueError(f"there is no version {record['version']}")
     return decode(State, record)
 
 
@@ -132,9 +135,9 @@ def _restored(problem: str, backups: list[Path]) -> Loaded:
         except StateError:
             continue
         sentence = f"{problem}; the backup {backup} is used instead"
-        return Loaded(count(state, "state_restores"), backup, sentence)
-    sentence = f"{problem}; there is no good backup, the memory starts afresh from what runs"
-    return Loaded(count(State(), "state_restores"), None, sentence)
+        return Loaded(count(state, "state_restores"), sentence)
+    sentence = f"{problem}; there is no good backup, so the state starts afresh from what runs"
+    return Loaded(count(State(), "state_restores"), sentence)
 
 
 def _is_same(state: State, path: Path) -> bool:
@@ -153,7 +156,9 @@ def _without_times(state: State) -> State:
 def _back_up(data: bytes, path: Path, kept: int, backup_dir: Path | None, now: datetime) -> None:
     if kept > 0:
         for ahead in _matching(backup_dir or path.parent, f"{path.name}.", ".bak"):
-            if ahead.name > f"{path.name}.{_stamp(now)}.bak":  # of a clock that ran ahead: it must not pass for newest
+            if (
+                ahead.name > f"{path.name}.{_stamp(now)}.bak"
+            ):  # of a clock that ran ahead: it must not pass for the newest
                 files.remove(ahead)
         files.write_atomically((backup_dir or path.parent) / f"{path.name}.{_stamp(now)}.bak", data)
     for old in _backups(path, backup_dir)[max(kept, 0) :]:
@@ -161,12 +166,12 @@ def _back_up(data: bytes, path: Path, kept: int, backup_dir: Path | None, now: d
 
 
 def _backups(path: Path, backup_dir: Path | None) -> list[Path]:
-    """The backups of a state file, newest first."""
+    """Return the backups of a state file, newest first."""
     return _matching(backup_dir or path.parent, f"{path.name}.", ".bak")
 
 
 def _move_aside(path: Path, now: datetime) -> None:
-    """Keep a damaged file for whoever wants to look; where it cannot be moved, the next save replaces it."""
+    """Keep a damaged file for whoever wants to look; if it cannot be moved, the next save replaces it."""
     try:
         files.move(path, path.with_name(f"{path.name}.corrupt-{_stamp(now)}"))
         for old in _matching(path.parent, f"{path.name}.corrupt-", "")[CORRUPT_KEPT:]:
@@ -185,7 +190,7 @@ def _matching(folder: Path, head: str, tail: str) -> list[Path]:
 
 
 def _is_stamped(name: str, head: str, tail: str) -> bool:
-    """Whether a name is exactly ours, so that nothing of another's is ever rotated away."""
+    """Return whether a name is exactly ours, so that no foreign file is ever rotated away."""
     if not (name.startswith(head) and name.endswith(tail)):
         return False
     try:

@@ -31,7 +31,7 @@ from tests.support.sample_status import mixed, well
 from tests.support.trouble import let_go, slow
 from updater_core.status.facts import view_of
 from updater_core.status.page import status_html, status_json
-from updater_core.status.server import Page, Pages, StatusServer
+from updater_core.status.server import Endpoints, Response, StatusServer
 from updater_core.status.view import Facts
 
 Colour = tuple[int, int, int]
@@ -122,11 +122,13 @@ def served(facts: Facts) -> StatusServer:
     return StatusServer(
         "127.0.0.1",
         0,
-        Pages(
-            metrics=lambda _accept: Page(""),
-            html=lambda is_refreshing: Page(status_html(view, is_refreshing=is_refreshing), "text/html; charset=utf-8"),
-            json=lambda: Page(status_json(view), "application/json"),
-            health=lambda: Page("well\n"),
+        Endpoints(
+            metrics=lambda _accept: Response(""),
+            html=lambda is_refreshing: Response(
+                status_html(view, is_refreshing=is_refreshing), "text/html; charset=utf-8"
+            ),
+            json=lambda: Response(status_json(view), "application/json"),
+            health=lambda: Response("well\n"),
         ),
     )
 

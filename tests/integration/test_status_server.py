@@ -31,20 +31,22 @@ from updater_core.models import Step
 from updater_core.registries import Registries
 from updater_core.status import server as status_server
 from updater_core.status.markup import STYLE_HASH
-from updater_core.status.server import MOST_CONNECTIONS, Page, Pages, StatusServer
+from updater_core.status.server import MOST_CONNECTIONS, Endpoints, Response, StatusServer
 
 HOST = "127.0.0.1"
 
 
-def broken() -> Page:
+def broken() -> Response:
     raise RuntimeError("a mistake")
 
 
-PAGES = Pages(
-    metrics=lambda accept: Page(f"metrics for {accept}\n"),
-    html=lambda is_refreshing: Page("<!DOCTYPE html>" + "x" * 2000 + str(is_refreshing), "text/html; charset=utf-8"),
+PAGES = Endpoints(
+    metrics=lambda accept: Response(f"metrics for {accept}\n"),
+    html=lambda is_refreshing: Response(
+        "<!DOCTYPE html>" + "x" * 2000 + str(is_refreshing), "text/html; charset=utf-8"
+    ),
     json=broken,
-    health=lambda: Page("too late\n", status=503),
+    health=lambda: Response("too late\n", status=503),
 )
 
 

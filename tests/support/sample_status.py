@@ -20,7 +20,7 @@ from updater_core.models import (
 from updater_core.policy.windows import parse_windows
 from updater_core.reference import parse
 from updater_core.state.records import Change, ServiceState, State, Status
-from updater_core.status.view import Facts, Pulse, Quota
+from updater_core.status.view import DaemonStatus, Facts, Quota
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -70,7 +70,7 @@ def well(count: int = 1) -> Facts:
 
 
 def facts(services: tuple[ServiceConfig, ...], states: dict[str, ServiceState]) -> Facts:
-    pulse = Pulse(ago(hours=30), None, ago(minutes=3), 1.84, NOW + timedelta(minutes=57))
+    pulse = DaemonStatus(ago(hours=30), None, ago(minutes=3), 1.84, NOW + timedelta(minutes=57))
     config = Config(Settings(), services, "/etc/docker-auto-updater/updater_config.json")
     return Facts(NOW, "shop-1", "0.1.0", config, State(states), pulse)
 

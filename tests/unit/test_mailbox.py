@@ -16,7 +16,7 @@ from tests.support.lab import ROOT
 from updater_core import config_utils
 from updater_core.app import request_queue, requests
 from updater_core.app.evaluate import check_all
-from updater_core.app.request_queue import Request
+from updater_core.app.request_queue import OperatorRequest
 from updater_core.app.wiring import wire
 from updater_core.host.clock import SystemClock
 from updater_core.models import Quarantined, Reason
@@ -28,23 +28,23 @@ NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
 def test_a_request_arrives_once(tmp_path: Path) -> None:
     for _ in range(2):
-        request_queue.leave(tmp_path / "requests", Request("retry", "web", NOW))
-    assert list(request_queue.take(tmp_path / "requests")) == [Request("retry", "web", NOW)]
+        request_queue.leave(tmp_path / "requests", OperatorRequest("retry", "web", NOW))
+    assert list(request_queue.take(tmp_path / "requests")) == [OperatorRequest("retry", "web", NOW)]
     assert list(request_queue.take(tmp_path / "requests")) == []
 
 
 def test_a_request_whose_carrying_out_was_cut_off_comes_again(tmp_path: Path) -> None:
-    request_queue.leave(tmp_path / "requests", Request("rollback", "web", NOW))
-    assert next(iter(request_queue.take(tmp_path / "requests"))) == Request("rollback", "web", NOW)
-    assert list(request_queue.take(tmp_path / "requests")) == [Request("rollback", "web", NOW)]
+    request_queue.leave(tmp_path / "requests", OperatorRequest("rollback", "web", NOW))
+    assert next(iter(request_queue.take(tmp_path / "requests"))) == OperatorRequest("rollback", "web", NOW)
+    assert list(request_queue.take(tmp_path / "requests")) == [OperatorRequest("rollback", "web", NOW)]
 
 
 def test_what_is_no_request_stops_no_other(tmp_path: Path) -> None:
     folder = tmp_path / "requests"
-    request_queue.leave(folder, Request("retry", "web", NOW))
+    request_queue.leave(folder, OperatorRequest("retry", "web", NOW))
     (folder / "a.json").write_text("{")
     (folder / "b.json").mkdir()
-    assert list(request_queue.take(folder)) == [Request("retry", "web", NOW)]
+    assert list(request_queue.take(folder)) == [OperatorRequest("retry", "web", NOW)]
     (folder / "c.json").write_text('{"kind": "retry", "service": "web", "at": "soon"}')
     assert list(request_queue.take(folder)) == []
 
@@ -55,7 +55,7 @@ def test_what_is_no_request_stops_no_other(tmp_path: Path) -> None:
      (timedelta(days=-2), True)],
 )  # fmt: skip
 def test_a_request_grows_old_after_a_day(age: timedelta, old: bool) -> None:
-    assert Request("retry", "web", NOW - age).is_old(NOW) is old
+    assert OperatorRequest("retry", "web", NOW - age).is_old(NOW) is old
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
     bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
     context.state = State({"web": ServiceState(quarantine=(bad,))})
     asked = context.clock.now() - timedelta(hours=hours)
-    request_queue.leave(context.folder / request_queue.FOLDER, Request("retry", name, asked))
+    request_queue.leave(context.folder / request_queue.FOLDER, OperatorRequest("retry", name, asked))
     with caplog.at_level(logging.WARNING, "updater"):
         requests.take_requests(context)
     assert bool(records.service_of(context.state, "web").quarantine) is (told is not None)
@@ -87,7 +87,7 @@ def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path
     bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
     unit = observed_tags.unit_of(context.config.services[0])
     context.state = State({"web": ServiceState(quarantine=(bad,), unit=unit, reference="a/b:1")})
-    request_queue.leave(context.folder / request_queue.FOLDER, Request("retry", "shop", context.clock.now()))
+    request_queue.leave(context.folder / request_queue.FOLDER, OperatorRequest("retry", "shop", context.clock.now()))
     requests.take_requests(context)
     assert context.state.services == {"shop": ServiceState(unit=unit, reference="a/b:1")}
     context.state = State({"web": ServiceState(quarantine=(bad,), unit=unit)})
@@ -104,7 +104,7 @@ def test_what_the_reader_has_laid_in_roots_way_does_not_become_his(tmp_path: Pat
     other.mkdir()
     os.chown(state, 1234, 1234)
     (state / request_queue.FOLDER).symlink_to(other)
-    request_queue.leave(state / request_queue.FOLDER, Request("retry", "web", NOW))
+    request_queue.leave(state / request_queue.FOLDER, OperatorRequest("retry", "web", NOW))
     assert other.stat().st_uid == 0
 
 

@@ -34,9 +34,9 @@ from updater_core.status.facts import CHANGES_SHOWN, health_of, kind_of_change, 
 from updater_core.status.markup import STYLE
 from updater_core.status.view import (
     ChangeView,
+    DaemonStatus,
     Facts,
     Level,
-    Pulse,
     RegistryView,
     ServiceView,
     Verdict,
@@ -438,7 +438,7 @@ def test_the_documented_keys_are_those_of_the_twin() -> None:
     assert set(documented) == {field.name for field in fields(View)}
     assert re.findall(r"`(\w+)`", rows["`changes.steps`"]) == [field.name for field in fields(StepTaken)]
     kinds = {
-        "verdict": Verdict, "pulse": Pulse, "window": WindowView, "services": ServiceView, "changes": ChangeView,
+        "verdict": Verdict, "pulse": DaemonStatus, "window": WindowView, "services": ServiceView, "changes": ChangeView,
         "registries": RegistryView, "at_hand": CurrentStep,
     }  # fmt: skip
     for key, kind in kinds.items():

@@ -19,8 +19,8 @@ from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.status import page
 from updater_core.status.facts import health_of, view_of
-from updater_core.status.server import Page, Pages, StatusServer
-from updater_core.status.view import Facts, Pulse, Quota, View
+from updater_core.status.server import Endpoints, Response, StatusServer
+from updater_core.status.view import DaemonStatus, Facts, Quota, View
 
 
 class Watch:
@@ -28,7 +28,7 @@ class Watch:
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
-        self._pulse = Pulse(context.clock.now())
+        self._pulse = DaemonStatus(context.clock.now())
         self._server: StatusServer | None = None
         self._address: tuple[str, int | None] = ("", None)
 
@@ -45,7 +45,7 @@ class Watch:
         if port is None:
             return
         try:
-            self._server = StatusServer(host, port, Pages(self._metrics, self._html, self._json, self._health))
+            self._server = StatusServer(host, port, Endpoints(self._metrics, self._html, self._json, self._health))
         except UpdaterError as error:
             log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, f"{error} ({error.remedy})")
 
@@ -100,15 +100,15 @@ class Watch:
     def view(self) -> View:
         return view_of(self.facts())
 
-    def _metrics(self, accept: str) -> Page:
-        return Page(*self._context.metrics.exposition(accept))
+    def _metrics(self, accept: str) -> Response:
+        return Response(*self._context.metrics.exposition(accept))
 
-    def _html(self, is_refreshing: bool) -> Page:
-        return Page(page.status_html(self.view(), is_refreshing=is_refreshing), "text/html; charset=utf-8")
+    def _html(self, is_refreshing: bool) -> Response:
+        return Response(page.status_html(self.view(), is_refreshing=is_refreshing), "text/html; charset=utf-8")
 
-    def _json(self) -> Page:
-        return Page(page.status_json(self.view()), "application/json")
+    def _json(self) -> Response:
+        return Response(page.status_json(self.view()), "application/json")
 
-    def _health(self) -> Page:
+    def _health(self) -> Response:
         is_well, why = health_of(self.facts())
-        return Page(f"{why}\n", status=HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE)
+        return Response(f"{why}\n", status=HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE)

@@ -22,7 +22,7 @@ LONGEST_WAIT = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class OperatorRequest:
     """`kind` is `retry` or `rollback`, `service` a service's name, `at` when it was asked."""
 
     kind: str
@@ -34,7 +34,7 @@ class Request:
         return abs(now - self.at) > LONGEST_WAIT
 
 
-def leave(folder: Path, request: Request) -> None:
+def leave(folder: Path, request: OperatorRequest) -> None:
     """Put a request where the running updater finds it and may read it; the same one twice is one."""
     path = folder / f"{request.kind}-{request.service}.json"
     record = {"kind": request.kind, "service": request.service, "at": request.at.isoformat()}
@@ -45,14 +45,14 @@ def leave(folder: Path, request: Request) -> None:
             os.chown(each, reader.st_uid, reader.st_gid, follow_symlinks=False)  # the reader may write the folder
 
 
-def take(folder: Path) -> Iterator[Request]:
+def take(folder: Path) -> Iterator[OperatorRequest]:
     """Every request that waits, by name; each is gone once the next one is asked for, so that one which is cut off is
     carried out again. What cannot be read is no request, and is dropped where that may be."""
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         with suppress(UpdaterError, ValueError, KeyError, TypeError):
             record = json.loads(files.read(path))
             at = datetime.fromisoformat(record["at"]).astimezone(UTC)
-            yield Request(str(record["kind"]), str(record["service"]), at)
+            yield OperatorRequest(str(record["kind"]), str(record["service"]), at)
         with suppress(UpdaterError):
             files.remove(path)
 

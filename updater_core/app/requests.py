@@ -64,7 +64,7 @@ def take_requests(context: AppContext) -> None:
             log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=service.name)
 
 
-def _drop(request: request_queue.Request, *, is_known: bool) -> None:
+def _drop(request: request_queue.OperatorRequest, *, is_known: bool) -> None:
     why = "more than 24 hours ago" if is_known else "of a service that is not configured"
     text = f"--{request.kind} {request.service} of {request.at:%Y-%m-%d %H:%M} UTC is dropped: it was asked {why}"
     remedy = "if you still want it, ask again" if is_known else "write the name as in the configuration"

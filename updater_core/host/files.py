@@ -19,7 +19,7 @@ from pathlib import Path
 
 from updater_core.errors import ChangedOnDisk, StateError, UpdaterError
 from updater_core.host import in_place, permissions
-from updater_core.models import Identity, Snapshot
+from updater_core.models import FileIdentity, Snapshot
 
 Exchange = Callable[[Path, Path], bool]
 
@@ -225,13 +225,13 @@ def _nearest(path: Path) -> Path:
 # ---------------------------------------------------------------------------------------------------------- details
 
 
-def _look(path: Path) -> tuple[bytes, Identity]:
+def _look(path: Path) -> tuple[bytes, FileIdentity]:
     """Bytes and identity of one and the same file, read through one descriptor; never through a link, never a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         data = file.read()
-    return data, Identity(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, sha256(data).hexdigest())
+    return data, FileIdentity(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, sha256(data).hexdigest())
 
 
 def _is_unchanged(snapshot: Snapshot, place: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What registries have shown, put into the state, handed to a choice, and taken out when no longer needed. Pure."""
+"""What registries have shown: put into the state, given to the selection, taken out when not needed any more. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ GONE_KEPT, GONE_KEPT_FOR = 1000, timedelta(days=30)
 def note_tags(
     state: State, repository_key: str, tags: Iterable[str], digests: Mapping[str, str], now: datetime
 ) -> State:
-    """The state after a complete listing. The first one is the baseline; a tag that was pushed again (its digest is
-    another) is new. One that vanished is known for a month longer: it may come back, and is not new then."""
+    """Return the state after a complete listing.
+
+    The first listing is the baseline. A tag that was pushed again (its digest is another) is new. A tag that vanished
+    is kept for a month: it may come back, and is not new then.
+    """
     known = state.seen.get(repository_key)
     new = Seen(None, now, baseline=known is None)
     listed = {tag: known.get(tag, new) for tag in tags} if known else dict.fromkeys(tags, new)
@@ -27,29 +30,31 @@ def note_tags(
 
 
 def _gone(vanished: Mapping[str, Seen], now: datetime) -> dict[str, Seen]:
-    """What stays known of tags that are not listed: of so many that vanished last, for a month."""
+    """Return what is kept of tags that are not listed: of the `GONE_KEPT` that vanished last, for a month."""
     since = {tag: each.gone_since or now for tag, each in vanished.items()}
     latest = sorted(since, key=since.__getitem__, reverse=True)[:GONE_KEPT]
     return {tag: replace(vanished[tag], gone_since=since[tag]) for tag in latest if now - since[tag] < GONE_KEPT_FOR}
 
 
 def _with_digest(seen: Seen, digest: str, now: datetime) -> Seen:
-    """What is known of a tag whose digest was asked for."""
+    """Return what is known of a tag whose digest was asked for."""
     if seen.digest is None:
         return replace(seen, digest=digest)
     return seen if seen.digest == digest else Seen(digest, now)
 
 
 def note_created(state: State, repository_key: str, created: Mapping[str, datetime | None]) -> State:
-    """Remember the build times that images gave for these tags; a time that none could give is remembered as such, so
-    that it is not asked for again."""
+    """Return the state with the build times of these tags' images.
+
+    An image without one is remembered too, so that it is not asked for again.
+    """
     known = state.seen.get(repository_key, {})
     times = {tag: replace(known[tag], created_at=time or NO_TIME) for tag, time in created.items() if tag in known}
     return replace(state, seen={**state.seen, repository_key: {**known, **times}}) if times else state
 
 
 def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
-    """Remember when a digest was first seen for a service. The ones not met for longest are forgotten."""
+    """Return the state with the time when a digest was first seen for a service; the oldest ones are forgotten."""
     service = service_of(state, name)
     others = {key: time for key, time in service.digest_seen.items() if key != digest}
     recent = [*others.items(), (digest, service.digest_seen.get(digest, now))][-DIGESTS_KEPT:]
@@ -57,7 +62,7 @@ def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
 
 
 def history_of(state: State, name: str, repository_key: str) -> History:
-    """What matters to a choice for this service in this repository (`ImageRef.key`)."""
+    """Return what the selection needs to know of this service in this repository (`ImageRef.key`)."""
     service = service_of(state, name)
     quarantine = {entry.digest: entry for entry in service.quarantine}
     seen = state.seen.get(repository_key, {})
@@ -67,31 +72,36 @@ def history_of(state: State, name: str, repository_key: str) -> History:
 
 
 def without_time(state: State, repository_key: str) -> tuple[str, ...]:
-    """The tags whose images were asked for their build time, and had none to be believed."""
+    """Return the tags whose images were asked for their build time and gave none to believe."""
     return tuple(tag for tag, seen in state.seen.get(repository_key, {}).items() if seen.created_at == NO_TIME)
 
 
 def note_push(state: State, name: str, tag: str, pushed_at: datetime) -> State:
-    """Remember when a service's current tag was pushed, by its registry's clock: it may be gone at the next look."""
+    """Return the state with the time, by the registry's clock, when a service's current tag was pushed.
+
+    The tag may be gone at the next check.
+    """
     service = service_of(state, name)
     return with_service(state, name, replace(service, pushed={tag: pushed_at}))
 
 
 def note_rest(state: State, host: str, until: datetime) -> State:
-    """Remember that a registry asked for a rest. A shorter rest does not shorten a longer one."""
+    """Return the state with the time before which a host is not asked; an earlier one does not replace a later one."""
     later = max(until, state.rests.get(host, until))
     return replace(state, rests={**state.rests, host: later})
 
 
 def unit_of(service: ServiceConfig) -> str:
-    """What a service is whatever it is called: its Compose file, project and services."""
+    """Return what identifies a service apart from its name: its Compose file, project and services."""
     return "\n".join((service.compose_files[0], service.compose_project or "", *sorted(service.compose_services)))
 
 
 def follow_names(state: State, services: Iterable[ServiceConfig]) -> State:
-    """The state with each memory under the name that its unit has now: an entry that was renamed keeps its quarantine,
-    history and holds, and a new one under an old name does not inherit them. A memory whose unit nobody has, or that
-    does not know its unit yet, stays with its name."""
+    """Return the state with each memory under the name that its update group (`unit_of`) has now.
+
+    A renamed entry keeps its quarantine, history and retained images; a new entry under an old name does not inherit
+    them. A memory whose group is not configured, or not known yet, stays with its name.
+    """
     units = {service.name: unit_of(service) for service in services}
     owners = {each.unit: name for name, each in state.services.items()}
     owners |= {units[name]: name for name, each in state.services.items() if units.get(name) == each.unit}
@@ -103,7 +113,7 @@ def follow_names(state: State, services: Iterable[ServiceConfig]) -> State:
 
 
 def _memory(state: State, name: str, units: Mapping[str, str], owners: Mapping[str, str]) -> ServiceState | None:
-    """The memory for a name: that of its unit, else the one under the name where it is no other entry's."""
+    """Return the memory for a name: that of its group, else the one under the name unless it is another entry's."""
     unit = units[name]
     owner = owners.get(unit, name)
     if owner != name and units.get(owner) != unit:
@@ -113,7 +123,7 @@ def _memory(state: State, name: str, units: Mapping[str, str], owners: Mapping[s
 
 
 def forget_unknown(state: State, names: Iterable[str], repository_keys: Iterable[str], now: datetime) -> State:
-    """Drop what the configuration no longer speaks of (services, repositories, counters), and rests that are over."""
+    """Return the state without services, repositories and counters that are not configured, and without past waits."""
     named, wanted = set(names), set(repository_keys)
     return replace(
         state,
@@ -130,15 +140,15 @@ def _is_wanted(counter: str, names: set[str]) -> bool:
 
 
 def split_counter(counter: str) -> tuple[str, ...]:
-    """Kind, then the labels with the service first; a service's name may hold colons.
+    """Return the kind, then the labels with the service first; a service's name may hold colons.
 
     >>> split_counter("rollbacks:unhealthy:web")
     ('rollbacks', 'web', 'unhealthy')
     >>> split_counter("updates:a:b")
     ('updates', 'a:b')
     """
-    kind, _, rest = counter.partition(":")
+    kind, _, labels = counter.partition(":")
     if kind in ("rollbacks", "failures"):
-        label, _, service = rest.partition(":")
+        label, _, service = labels.partition(":")
         return kind, service, label
-    return (kind, rest) if rest else (kind,)
+    return (kind, labels) if labels else (kind,)

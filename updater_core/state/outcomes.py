@@ -28,31 +28,31 @@ from updater_core.state.records import (
     State,
     Status,
     count,
-    rested,
     service_of,
-    told,
     with_service,
+    with_status,
+    without_failures,
 )
 
 CHANGES_KEPT = 20
 STEPS_KEPT_OF = 5  # a service's latest changes; of older ones the whole duration tells enough
-QUARANTINE_KEPT = 200  # more than a registry has releases newer than the current one
+QUARANTINE_KEPT = 200  # more than a registry has releases that are newer than the current one
 OWNER_ROLLBACK = "owner_rollback"  # a plan's kind
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 6 * 3600.0
 
-_NOBODYS_FAULT = {Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK}
+_NO_FAILURE = {Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK}
 
 
 def record_outcome(
     state: State, outcome: Outcome, started: datetime, now: datetime, steps: tuple[StepTaken, ...] = ()
 ) -> State:
-    """The state after an update that was tried; the same state where this plan's outcome is recorded already.
+    """Return the state after an update that was tried; the same state if this plan's outcome is recorded already.
 
     Committed: the generations move on, failures are forgotten, and so is the quarantine of older digests under the
-    same tag. An owner's rollback quarantines the digest that was left. A release at fault is quarantined; a host at
-    fault makes the service wait, longer each time. A failed rollback freezes it. One that its owner took over is left
-    to the next check.
+    same tag. A rollback that the operator asked for quarantines the digest that was left. A release at fault is
+    quarantined; a host at fault makes the service wait, longer each time. A failed rollback freezes it. A superseded
+    update is left to the next check.
     """
     plan = outcome.plan
     service = service_of(state, plan.name)
@@ -61,8 +61,8 @@ def record_outcome(
     service = _settled(service, outcome, now)
     change = replace(_change(outcome, started, now), steps=steps)
     service = replace(service, changes=_history((change, *service.changes)))
-    told = with_service(state, plan.name, service)
-    return told if isinstance(outcome, Superseded) else count(told, _counter(outcome))
+    after = with_service(state, plan.name, service)
+    return after if isinstance(outcome, Superseded) else count(after, _counter(outcome))
 
 
 def _history(newest: tuple[Change, ...]) -> tuple[Change, ...]:
@@ -76,20 +76,20 @@ def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceS
     if isinstance(outcome, RollbackFailed):
         detail = f"{cause.message}; the rollback failed too: {outcome.rollback.message}"
         remedy = f"see to the service by hand, then run {retry_command(outcome.plan.name)}"
-        frozen = replace(told(service, Status.ROLLBACK_FAILED, cause.reason, detail, remedy), last_change=now)
+        frozen = replace(with_status(service, Status.ROLLBACK_FAILED, cause.reason, detail, remedy), last_change=now)
         return _blamed(frozen, outcome, now) if outcome.quarantine else frozen
     if isinstance(outcome, RolledBack):
-        service = replace(told(service, Status.ROLLED_BACK, *_words(cause)), last_change=now)
-    elif isinstance(outcome, Superseded) or cause.reason in _NOBODYS_FAULT:
-        return told(service, Status.HELD, *_words(cause))
+        service = replace(with_status(service, Status.ROLLED_BACK, *_words(cause)), last_change=now)
+    elif isinstance(outcome, Superseded) or cause.reason in _NO_FAILURE:
+        return with_status(service, Status.HELD, *_words(cause))
     else:
-        service = told(service, Status.FAILED, *_words(cause))
+        service = with_status(service, Status.FAILED, *_words(cause))
     return _blamed(service, outcome, now) if outcome.quarantine else _paused(service, now)
 
 
 def _committed(service: ServiceState, plan: Plan, now: datetime) -> ServiceState:
     service = replace(
-        rested(service),
+        without_failures(service),
         status=Status.UPDATED,
         reason=None,
         detail=plan.reason,
@@ -106,7 +106,7 @@ def _committed(service: ServiceState, plan: Plan, now: datetime) -> ServiceState
 
 
 def _generations(service: ServiceState, plan: Plan, now: datetime) -> tuple[Generation, ...]:
-    """After an owner's rollback there is no previous one: going back once more would go forward again."""
+    """After a rollback that was asked for there is no previous one: going back once more would go forward again."""
     reference = plan.moves[0].new_reference if plan.moves else plan.target.text
     current = Generation(reference, plan.image_id or "", plan.target.digest, now, plan.id)
     if plan.kind == OWNER_ROLLBACK or not plan.moves:
@@ -118,7 +118,7 @@ def _generations(service: ServiceState, plan: Plan, now: datetime) -> tuple[Gene
 
 
 def _quarantine_after(service: ServiceState, plan: Plan, now: datetime) -> tuple[Quarantined, ...]:
-    """A newer digest under the same tag clears the older ones. Another tag's stay: a commit of 1.3.5 says nothing
+    """A newer digest under the same tag clears the older ones. Those of other tags stay: a commit of 1.3.5 says nothing
     about the 1.4.0 that failed, and forgetting it would try it again at once."""
     kept = tuple(entry for entry in service.quarantine if entry.digest != plan.target.digest)
     if plan.kind != OWNER_ROLLBACK:
@@ -126,7 +126,7 @@ def _quarantine_after(service: ServiceState, plan: Plan, now: datetime) -> tuple
     if plan.old_digest is None or plan.old_digest == plan.target.digest:
         return kept
     left = plan.moves[0].old_reference if plan.moves else ""
-    entry = Quarantined(plan.old_digest, left, Reason.OWNER_ROLLBACK, now, "left by the owner's rollback")
+    entry = Quarantined(plan.old_digest, left, Reason.OWNER_ROLLBACK, now, "left by a rollback that was asked for")
     return _add(kept, entry)
 
 
@@ -135,7 +135,7 @@ def _blamed(service: ServiceState, outcome: RolledBack | NotStarted | RollbackFa
     if target.digest is None:
         return service
     entry = Quarantined(target.digest, target.text, cause.reason, now, cause.message)
-    return replace(rested(service), quarantine=_add(service.quarantine, entry))
+    return replace(without_failures(service), quarantine=_add(service.quarantine, entry))
 
 
 def _add(quarantine: tuple[Quarantined, ...], entry: Quarantined) -> tuple[Quarantined, ...]:
@@ -151,7 +151,7 @@ def _paused(service: ServiceState, now: datetime) -> ServiceState:
 
 
 def is_pausing(service: ServiceState, now: datetime) -> bool:
-    """Whether an update waits for `retry_at`. One further ahead than any pause was set by a clock that ran ahead."""
+    """Return whether an update waits for `retry_at`. One beyond the longest pause was set by a clock that ran ahead."""
     ahead = (service.retry_at - now).total_seconds() if service.retry_at else 0.0
     return 0.0 < ahead <= _LONGEST_PAUSE_SECONDS
 
@@ -195,10 +195,13 @@ _OUTCOMES: Mapping[type, str] = {
 
 
 def lift_quarantine(state: State, name: str) -> State:
-    """What `--retry` does: nothing is quarantined or waiting for this service any more. One that is frozen thaws, and
-    no more: what froze it is not to be tried again by the word that it was seen to."""
+    """Return the state after `--retry`: nothing is quarantined for this service, and nothing waits after a failure.
+
+    A frozen service is only unfrozen. Its quarantine stays: the operator has repaired the service, which says nothing
+    of the release that broke it.
+    """
     service = service_of(state, name)
-    service = rested(service if service.is_frozen else replace(service, quarantine=()))
+    service = without_failures(service if service.is_frozen else replace(service, quarantine=()))
     if service.status in (Status.ROLLBACK_FAILED, Status.ROLLED_BACK, Status.FAILED):
         service = replace(service, status=Status.UNKNOWN, reason=None, detail="", remedy="")
     return with_service(state, name, service)

@@ -1,7 +1,7 @@
-"""What is remembered between cycles, and what a check leaves in it (an update: `state_outcomes`). Pure.
+"""What is remembered between cycles, and what a check leaves in it (an update: `state.outcomes`). Pure.
 
 Nothing here grows with time: every list has a bound, and what left the configuration or the registry is forgotten.
-The state is memory, never the baseline: what runs is read from the engine, what is wanted from the owner's file.
+The state is memory, never the baseline: what runs is read from the engine, what is wanted from the operator's file.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from updater_core.models import (
     Update,
 )
 
-GENERATIONS_KEPT = 2
 DIGESTS_KEPT = 10
-NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # stands for a build time that was asked for and not to be believed
+NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # of an image that was asked for its build time and gave none to believe
 
 
 class Status(StrEnum):
@@ -42,7 +41,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """An image that a service ran, or runs; held locally so that `--rollback` can go there."""
+    """An image that a service ran, or runs; retained locally so that `--rollback` can go there."""
 
     reference: str
     image_id: str
@@ -66,16 +65,16 @@ class Change:
     reason: str
     detail: str = ""
     duration_seconds: float = 0.0
-    steps: tuple[StepTaken, ...] = ()  # of the run that ended it; none of a change that is old
+    steps: tuple[StepTaken, ...] = ()  # of the run that ended it; empty for an old change
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
     """The memory of one service.
 
-    `reference` and `digest`: what ran at the last look. `available`: the image that waits, `announced`: the one that
-    was last told about. `generations` are newest first, current and previous. `failures` counts the transient ones in
-    a row, no update is tried before `retry_at`.
+    `reference` and `digest`: what ran at the last check. `available`: the image that waits, `announced`: the one of
+    which the last event was. `generations` are newest first, current and previous. `failures` counts the transient
+    ones in a row, no update is tried before `retry_at`.
     """
 
     reference: str = ""
@@ -97,8 +96,10 @@ class ServiceState:
     changes: tuple[Change, ...] = ()
     digest_seen: Mapping[str, AwareTime] = field(default_factory=dict)
     pushed: Mapping[str, AwareTime] = field(default_factory=dict)  # the current tag, by its registry's clock
-    troubles: Mapping[str, AwareTime] = field(default_factory=dict)  # those told about, and when; see `news.turn_of`
-    unit: str = ""  # what it is besides its name; see `state_notes.unit_of`
+    troubles: Mapping[str, AwareTime] = field(
+        default_factory=dict
+    )  # the incidents of which there was an event, and when
+    unit: str = ""  # what it is besides its name; see `observed_tags.unit_of`
 
     @property
     def is_frozen(self) -> bool:
@@ -110,7 +111,7 @@ class ServiceState:
 class State:
     """The memory of all. `seen`: repository key, then tag; a repository that is there has had its first listing.
 
-    `rests`: registry host, and until when nothing is asked of it; `outages`: since when it does not answer.
+    `rests`: registry host, and until when it is not asked; `outages`: since when it does not answer.
     `counters`: see `count`.
     """
 
@@ -123,7 +124,7 @@ class State:
 
 
 def service_of(state: State, name: str) -> ServiceState:
-    """The memory of a service, empty where there is none."""
+    """Return the memory of a service, an empty one if there is none."""
     return state.services.get(name, ServiceState())
 
 
@@ -158,11 +159,11 @@ _FOR_THE_OPERATOR = {
     Reason.DRIFT,
 }
 _AFTERMATH = {Reason.QUARANTINED, Reason.BACKING_OFF}
-_TROUBLED = {Status.ROLLED_BACK, Status.FAILED}
+_FAILED_LAST = {Status.ROLLED_BACK, Status.FAILED}
 
 
 def is_unknown(reason: Reason) -> bool:
-    """Whether a hold for this reason means that nobody knows if there is an update."""
+    """Return whether a hold for this reason means that nobody knows if there is an update."""
     return reason in _NOT_KNOWN
 
 
@@ -176,10 +177,10 @@ def needs_operator(service: ServiceState) -> bool:
 def record_check(  # noqa: PLR0913 - what was seen, and what was decided of it, belong together
     state: State, name: str, reference: str, digest: str | None, decision: Decision, *, now: datetime
 ) -> State:
-    """The state after a look at a service: what it runs, and what was decided.
+    """Return the state after a check of a service: what it runs, and what was decided.
 
-    A check that could not know leaves what waits as it was, and what runs where `reference` is empty. A service that
-    is frozen, or whose failed release is all there is, keeps saying so.
+    A check that could not know leaves what waits as it was, and what runs too if `reference` is empty. A service that
+    is frozen, or whose failed release is all there is, keeps its status.
     """
     old = service_of(state, name)
     seen = replace(old, reference=reference, digest=digest) if reference else old
@@ -189,11 +190,11 @@ def record_check(  # noqa: PLR0913 - what was seen, and what was decided of it, 
 def _decided(service: ServiceState, decision: Decision, now: datetime) -> ServiceState:
     if isinstance(decision, Update):
         waiting = replace(service, last_success=now, available=decision.target.text)
-        return told(waiting, Status.WAITING, None, decision.detail)
+        return with_status(waiting, Status.WAITING, None, decision.detail)
     if decision.reason in _NOT_KNOWN:
-        return told(service, Status.UNKNOWN, decision.reason, decision.detail, decision.remedy)
+        return with_status(service, Status.UNKNOWN, decision.reason, decision.detail, decision.remedy)
     if decision.reason in _WRONG:
-        return told(service, Status.FAILED, decision.reason, decision.detail, decision.remedy)
+        return with_status(service, Status.FAILED, decision.reason, decision.detail, decision.remedy)
     return _held(replace(service, last_success=now), decision)
 
 
@@ -202,30 +203,30 @@ def _held(service: ServiceState, hold: Hold) -> ServiceState:
     opens_at = hold.until if hold.reason is Reason.WINDOW_CLOSED else None
     service = replace(service, available=available, opens_at=opens_at)
     if hold.reason is Reason.SAME_DIGEST:
-        service = replace(rested(service), announced=None)
-        return told(service, Status.UP_TO_DATE, hold.reason, hold.detail, hold.remedy)
-    if hold.reason in _AFTERMATH and service.status in _TROUBLED:
-        return replace(service, remedy=service.remedy or hold.remedy)  # its own may name a file of the owner's
-    return told(service, Status.WAITING if available else Status.HELD, hold.reason, hold.detail, hold.remedy)
+        service = replace(without_failures(service), announced=None)
+        return with_status(service, Status.UP_TO_DATE, hold.reason, hold.detail, hold.remedy)
+    if hold.reason in _AFTERMATH and service.status in _FAILED_LAST:
+        return replace(service, remedy=service.remedy or hold.remedy)  # the service's own remedy may name a file
+    return with_status(service, Status.WAITING if available else Status.HELD, hold.reason, hold.detail, hold.remedy)
 
 
-def told(
+def with_status(
     service: ServiceState, status: Status, reason: Reason | None, detail: str = "", remedy: str = ""
 ) -> ServiceState:
-    """The service with what is said of it; one that is frozen keeps saying why."""
+    """Return the service with another status and its reason; a frozen service keeps its own."""
     if service.is_frozen:
         return service
     return replace(service, status=status, reason=reason, detail=detail, remedy=remedy)
 
 
 def announce(state: State, name: str) -> State:
-    """Remember that what waits for this service was told about, so that it is told once."""
+    """Return the state that remembers the event about what waits for this service, so that there is one only."""
     service = service_of(state, name)
     return with_service(state, name, replace(service, announced=service.available))
 
 
-def rested(service: ServiceState) -> ServiceState:
-    """The service without a failure that it waits after."""
+def without_failures(service: ServiceState) -> ServiceState:
+    """Return the service without its failures in a row, and so without a time to wait for."""
     return replace(service, failures=0, retry_at=None)
 
 
@@ -233,11 +234,14 @@ def rested(service: ServiceState) -> ServiceState:
 
 
 def count(state: State, counter: str, by: int = 1) -> State:
-    """Raise a counter that outlives restarts: `state_restores`, `updates:NAME`, `rollbacks:REASON:NAME`,
-    `failures:STAGE:NAME`. `split_counter` takes the names apart."""
+    """Return the state with a counter raised that outlives restarts.
+
+    Its name is `state_restores`, `updates:NAME`, `rollbacks:REASON:NAME` or `failures:STAGE:NAME`; `split_counter`
+    takes the names apart.
+    """
     return replace(state, counters={**state.counters, counter: state.counters.get(counter, 0) + by})
 
 
 def with_service(state: State, name: str, service: ServiceState) -> State:
-    """The state with this memory of a service."""
+    """Return the state with this memory of a service."""
     return replace(state, services={**state.services, name: service})

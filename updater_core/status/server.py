@@ -1,6 +1,6 @@
 """The one small HTTP server: metrics, status page, its JSON twin and a probe, read-only, for a few readers at a time.
 
-It runs beside the updater in threads of its own and asks `Pages` for what it answers; it never waits for a cycle.
+It runs beside the updater in threads of its own and asks `Endpoints` for what it answers; it never waits for a cycle.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HEADERS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Response:
     """One answer."""
 
     text: str | bytes
@@ -49,20 +49,20 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
+class Endpoints:
     """Where the answers come from; each is called in a thread of the server. `metrics` takes the Accept header,
     `html` whether the page shall fetch itself anew."""
 
-    metrics: Callable[[str], Page]
-    html: Callable[[bool], Page]
-    json: Callable[[], Page]
-    health: Callable[[], Page]
+    metrics: Callable[[str], Response]
+    html: Callable[[bool], Response]
+    json: Callable[[], Response]
+    health: Callable[[], Response]
 
 
 class StatusServer:
     """Answers on one address until it is closed. `port` is the one it really listens on."""
 
-    def __init__(self, host: str, port: int, pages: Pages) -> None:
+    def __init__(self, host: str, port: int, pages: Endpoints) -> None:
         """Listen at once; UpdaterError where the address cannot be taken."""
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -90,7 +90,7 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 16
 
-    def __init__(self, family: int, address: Any, pages: Pages) -> None:
+    def __init__(self, family: int, address: Any, pages: Endpoints) -> None:
         self.address_family = family
         self.pages = pages
         self._lock = threading.Lock()
@@ -144,33 +144,33 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         way = self._ways.get(path)
         if way is None:
-            self._answer(Page("there is /, /status.json, /healthz and /metrics\n", status=HTTPStatus.NOT_FOUND))
+            self._answer(Response("there is /, /status.json, /healthz and /metrics\n", status=HTTPStatus.NOT_FOUND))
             return
         try:
             page = getattr(self, way)(query)
         except Exception as error:  # a mistake of ours must not end the thread unsaid
             text = f"{path} could not be made: {type(error).__name__}: {error}"
             log_event(_log, logging.ERROR, LogEvent.INTERNAL_ERROR, text)
-            page = Page("this page could not be made; see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+            page = Response("this page could not be made; see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
         self._answer(page)
 
-    def _html(self, query: str) -> Page:
+    def _html(self, query: str) -> Response:
         return self.server.pages.html(query == "refresh")
 
-    def _metrics(self, _query: str) -> Page:
+    def _metrics(self, _query: str) -> Response:
         return self.server.pages.metrics(self.headers.get("Accept", ""))
 
-    def _json(self, _query: str) -> Page:
+    def _json(self, _query: str) -> Response:
         return self.server.pages.json()
 
-    def _health(self, _query: str) -> Page:
+    def _health(self, _query: str) -> Response:
         return self.server.pages.health()
 
     def _refuse(self) -> None:
         text = "this server can only be read: GET and HEAD\n"
-        self._answer(Page(text, status=HTTPStatus.METHOD_NOT_ALLOWED), Allow="GET, HEAD")
+        self._answer(Response(text, status=HTTPStatus.METHOD_NOT_ALLOWED), Allow="GET, HEAD")
 
-    def _answer(self, page: Page, **further: str) -> None:
+    def _answer(self, page: Response, **further: str) -> None:
         body = page.text.encode() if isinstance(page.text, str) else page.text
         if len(body) >= _COMPRESSED_FROM_BYTES and "gzip" in self.headers.get("Accept-Encoding", ""):
             body, further = gzip.compress(body, 5), {**further, "Content-Encoding": "gzip"}

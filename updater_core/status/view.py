@@ -36,7 +36,7 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class DaemonStatus:
     """What the daemon is doing. `cycle_begun` is None while it rests, `cycle_ended` before its first cycle is over."""
 
     started_at: datetime
@@ -58,7 +58,7 @@ class Facts:
     version: str
     config: Config
     state: State
-    pulse: Pulse
+    pulse: DaemonStatus
     at_hand: CurrentStep | None = None
     quotas: Mapping[str, Quota] | None = None
     clean: Callable[[str], str] = str
@@ -155,7 +155,7 @@ class View:
     verdict: Verdict
     is_healthy: bool
     health: str
-    pulse: Pulse
+    pulse: DaemonStatus
     interval_seconds: float
     at_hand: CurrentStep | None
     window: WindowView | None
