@@ -110,7 +110,7 @@ def test_the_whole_message_of_a_rollback() -> None:
         "Done: registry.example.com/shop/api:v1.5.0 was taken down; registry.example.com/shop/api:v1.4.2 runs again, "
         "seen well\n"
         "To do: look at it\n"
-        "Took: 31.4 s\n"
+        "Took: 31 s\n"
         "When: 2026-11-23 08:00:00 UTC on box",
         "warning",
     )
@@ -214,11 +214,39 @@ def test_the_library_is_imported_only_for_an_address() -> None:
         ("slack://a/b/c", ["slack://a/b/c"]),
         ("  slack://a/b/c  mailto://u:p@x.org?to=a@x.org,b@x.org\n", ["slack://a/b/c",
                                                                        "mailto://u:p@x.org?to=a@x.org,b@x.org"]),
+        ("tgram://T/C,discord://I/S", ["tgram://T/C", "discord://I/S"]),
+        ("tgram://T/C1,C2;discord://I/S, slack://a/b/c ;", ["tgram://T/C1,C2", "discord://I/S", "slack://a/b/c"]),
+        ("discord://I/S?avatar_url=https://x.org/a.png,json://h", ["discord://I/S?avatar_url=https://x.org/a.png",
+                                                                   "json://h"]),
     ],
 )  # fmt: skip
-def test_a_variable_holds_several_addresses_with_blanks_between(variable: str, addresses: list[str]) -> None:
+def test_a_variable_holds_several_addresses_parted_as_apprise_parts_them(variable: str, addresses: list[str]) -> None:
     found = config_utils.parse({"services": []}, {"NOTIFY_URLS": variable.strip("\n")}).settings
     assert [each.reveal() for each in found.notify_urls] == addresses
+
+
+def test_addresses_in_one_entry_of_a_list_are_parted_too() -> None:
+    found = config_utils.parse({"services": [], "notify_urls": ["tgram://T/C,discord://I/S", "json://h"]}, {})
+    assert [each.reveal() for each in found.settings.notify_urls] == ["tgram://T/C", "discord://I/S", "json://h"]
+
+
+@pytest.mark.parametrize(
+    "glued",
+    ["tgram://T/C|discord://I/S3CRET", "tgram://T/Cdiscord://I/S3CRET", '"tgram://T/C","discord://I/S3CRET"',
+     "tgram://T/C=discord://I/S3CRET", "json://h?a=https://b|discord://I/S3CRET", "tgram://T/C,\\discord://I/S3CRET"],
+)  # fmt: skip
+def test_no_token_of_one_service_is_sent_to_another(glued: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config_utils.parse({"services": []}, {"NOTIFY_URLS": glued})
+    (problem,) = caught.value.problems
+    assert "S3CRET" not in problem
+
+
+def test_addresses_that_are_glued_together_get_a_remedy_that_leads_out() -> None:
+    with pytest.raises(ConfigError, match="inner :// as %3A%2F%2F"):
+        config_utils.parse({"services": []}, {"NOTIFY_URLS": "json://h/https://x"})
+    found = config_utils.parse({"services": []}, {"NOTIFY_URLS": "json://h/https%3A%2F%2Fx"}).settings
+    assert problems(found) == ()
 
 
 @pytest.mark.parametrize("wrong", ["chat", "slack:/a", "a://b c", ["slack://a", "slack://a"], ["://a"]])

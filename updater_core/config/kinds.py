@@ -12,7 +12,7 @@ from typing import Any
 
 from updater_core import models, reference
 from updater_core.config import readers
-from updater_core.models import Bump, Mode, Secret
+from updater_core.models import Bump, Mode
 from updater_core.net import hosts
 from updater_core.policy import select, windows
 
@@ -56,7 +56,7 @@ DEFINITIONS: Mapping[str, Schema] = {
         "anyOf": [
             {
                 "type": "string",
-                "pattern": r"^\s*[A-Za-z][A-Za-z0-9+.-]*://\S+(\s+[A-Za-z][A-Za-z0-9+.-]*://\S+)*\s*$",
+                "pattern": r"^\s*[A-Za-z][A-Za-z0-9+.-]*://\S+([\s,;]+[A-Za-z][A-Za-z0-9+.-]*://\S+)*[\s,;]*$",
             },
             {"$ref": "#/$defs/variable"},
         ],
@@ -95,7 +95,6 @@ def _or_list(item: Schema, *, fewest: int = 1) -> Schema:
 # ------------------------------------------------------------------------------------------------------------ the kinds
 
 DAY, YEAR = 86400, 366 * 86400
-_ADDRESS = readers.matching(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 REGISTRY_TYPES = ("docker_hub", "ecr", "gcr", "generic")
 REGISTRY_SPELLINGS: Mapping[str, str] = {
     **{name: name for name in REGISTRY_TYPES},
@@ -157,7 +156,7 @@ URL = Kind(
 ADDRESSES = Kind(
     "a notification address or a list of them",
     "slack://…, mailto://… or another that Apprise knows",
-    readers.many(readers.hidden(lambda value: Secret(_ADDRESS(value))), between=r"\s+"),
+    readers.addresses,
     _or_list(_defined("address")),
     secret=True,
 )

@@ -99,7 +99,7 @@ OPTIONS: tuple[Option, ...] = (
          "The key that signs these messages, so that the receiver can trust them.", "${WEBHOOK_KEY}"),
     _top("notify_urls", kinds.ADDRESSES, None,
          "Chats, mailboxes and phones that are notified too, as addresses of Apprise; several in one text "
-         "with blanks between them.",
+         "with blanks or commas between them.",
          "${WEBHOOK}", ["${WEBHOOK}", "mailto://user:${HUB_TOKEN}@example.com"]),
     _top("notify_events", kinds.EVENTS, "update,rollback",
          "The kinds of event to notify of: `update` and `rollback` are always among them; `available`, `failed` "

@@ -20,6 +20,9 @@ Read = Callable[[Any], Any]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"\s*(-?[0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)\s*")
 _INTEGER = re.compile(r"\s*(-?[0-9]{1,18})\s*")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_ADDRESS_GAP = re.compile(r"[\s,;]+(?=[A-Za-z0-9][A-Za-z0-9+.-]*://)")
+_ADDRESS_AS_PARAMETER = re.compile(r"[?&][^?&=]*=[A-Za-z][A-Za-z0-9+.-]*://")
 _FLAGS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -177,6 +180,29 @@ def many(read: Read, *, fewest: int = 1, between: str = "") -> Read:
         return found
 
     return read_many
+
+
+def addresses(value: Any) -> tuple[Secret, ...]:
+    """Return the notification addresses in a text or a list of texts, none twice.
+
+    A text is parted as Apprise parts one: by blanks, commas and semicolons in front of the next `scheme://`. An address
+    with a second one in it is refused: whichever service it belongs to would be sent the other's token. Only the value
+    of a parameter (`?avatar_url=https://…`) may be an address.
+    """
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+        raise ValueError
+    found = [each for one in texts for each in _ADDRESS_GAP.split(one.strip().rstrip(",; "))]
+    if not found or not all(_ADDRESS.fullmatch(each) for each in found):
+        raise ValueError
+    if any(_ADDRESS_AS_PARAMETER.sub("", each).count("://") > 1 for each in found):
+        raise ValueError(
+            "one address stands inside another, whose service would be sent its token; put a blank or a comma between "
+            "the two, or write the inner :// as %3A%2F%2F"
+        )
+    if len(set(found)) < len(found):
+        raise ValueError("it holds the same twice")
+    return tuple(Secret(each) for each in found)
 
 
 def zone(value: Any) -> str:
