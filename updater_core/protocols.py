@@ -1,10 +1,10 @@
-"""What the story needs of the context, as protocols. The real ones live in `docker_utils`, `compose_utils`, `files`,
-`journal` and `registries`; the tests' simulator satisfies the same and is held to the same contract tests.
+"""What the story needs of the context, as protocols. The real ones live in `docker_utils`, `compose_utils`, `files`
+and `registries`; the tests' simulator satisfies the same and is held to the same contract tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -153,14 +153,6 @@ class Files(Protocol):
     def remove_strays(self, directory: Path, tag: str) -> None: ...
 
 
-class Journal(Protocol):
-    """What is in the middle of happening, synced to disk before it happens. May raise StateError."""
-
-    def write(self, record: Mapping[str, Any]) -> None: ...
-    def read_all(self) -> Sequence[Mapping[str, Any]]: ...
-    def close(self, plan_id: str) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What one update may use. `credential` finds what a pull for a plan needs; `tell` is for people; `reached`
@@ -169,7 +161,6 @@ class Tools:
     engine: Engine
     compose: Compose
     files: Files
-    journal: Journal
     clock: Clock
     credential: Callable[[Plan], Credential | None]
     tell: Callable[[Step, str], None]

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,7 @@ from updater_core import reference
 from updater_core.composefile import edit
 from updater_core.composefile.edit import SourceFile
 from updater_core.deploy import transaction
+from updater_core.deploy.journal import JournalRecord
 from updater_core.deploy.progress import StepTimes
 from updater_core.models import (
     Committed,
@@ -101,24 +103,31 @@ class Stage:
             engine=SimEngine(self.host),
             compose=SimCompose(self.host),
             files=KillableFiles(killer),
-            journal=KillableJournal(self.journal_folder, killer),
             clock=clock,
             credential=lambda _: None,
             tell=lambda step, text: None,
             reached=lambda step, is_back: self.steps.reached("shop", step, clock.now(), is_back=is_back),
         )
 
-    def apply(self, killer: Killer | None = None) -> Outcome:
-        return transaction.apply(self.plan, self.tools(killer or Killer()))
+    def journal(self) -> KillableJournal:
+        return KillableJournal(self.journal_folder, self.host.killer)
+
+    def apply(self, killer: Killer | None = None, **different: Any) -> Outcome:
+        """Carry out the plan, with `different` tools where a test wants its own."""
+        tools = replace(self.tools(killer or Killer()), **different)
+        return transaction.apply(self.plan, tools, self.journal())
 
     def recover(self, killer: Killer | None = None) -> Outcome | None:
         """What the next start does."""
         tools = self.tools(killer or Killer())
-        records = tools.journal.read_all()
+        journal = self.journal()
+        records = journal.read_all()
         if not records:
             return None
-        outcome = transaction.recover(records[0], tools)
-        tools.journal.close(self.plan.id)
+        (record,) = records
+        assert isinstance(record, JournalRecord)
+        outcome = transaction.recover(record, tools, journal)
+        journal.close(self.plan.id)
         return outcome
 
     def assert_whole(self, release: SimRelease) -> None:
@@ -212,7 +221,7 @@ def test_a_rollback_says_where_the_file_still_names_the_release_that_failed(
         if step is Step.GATE and not is_back:
             made.file.write_text(owner(made.file.read_text()))
 
-    outcome = transaction.apply(made.plan, replace(made.tools(Killer()), reached=reached))
+    outcome = made.apply(reached=reached)
     assert isinstance(outcome, RolledBack)
     state = record_outcome(State(), outcome, SimClock().now(), SimClock().now())
     known = service_of(state, "shop")
@@ -329,7 +338,7 @@ def spoilt(folders: Iterator[Path], case: str, at: int) -> Stage:
 def test_an_engine_that_was_away_between_two_looks_lets_no_release_be_blamed(tmp_path: Path) -> None:
     made = Stage(tmp_path, NEW, new_tag="1.1")
     clock = SimClock(happenings=[made.host.restart_engine])
-    outcome = transaction.apply(made.plan, replace(made.tools(Killer()), clock=clock))
+    outcome = made.apply(clock=clock)
     assert clock.happenings == []
     assert isinstance(outcome, Committed)
     made.assert_whole(NEW)
@@ -341,7 +350,7 @@ def test_an_error_that_nobody_foresaw_goes_back_too(tmp_path: Path) -> None:
     def fail() -> None:
         raise KeyError("State")
 
-    outcome = transaction.apply(made.plan, replace(made.tools(Killer()), clock=SimClock(happenings=[fail])))
+    outcome = made.apply(clock=SimClock(happenings=[fail]))
     assert isinstance(outcome, RolledBack)
     assert not outcome.quarantine
     assert "was broken off at step gate" in transaction.describe(outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,9 @@ def test_a_journal_that_cannot_be_ended_holds_its_service_and_stops_no_other(
 ) -> None:
     with crowd.registry() as registry:
         context, _ = crowd.context(tmp_path, registry.host, 2, 2)
-        context.journal.write({"id": "p1", "phase": "applying", "plan": plan})
+        folder = tmp_path / "state" / "journal"
+        folder.mkdir(parents=True)
+        (folder / "p1.json").write_text(json.dumps({"id": "p1", "phase": "applying", "plan": plan}))
         report = cycle.run(context)
         assert [one.service.name for one in report.checked] == ["service0", "service1"]
         [(service, observed), _] = look_all(context, context.config.services)
@@ -29,4 +32,4 @@ def test_a_journal_that_cannot_be_ended_holds_its_service_and_stops_no_other(
         held = cycle.planned(context, Checked(service, observed, Update(newer)))
     assert isinstance(held, Hold)
     assert held.reason is Reason.BUSY
-    assert [entry["id"] for entry in context.journal.read_all()] == ["p1"]
+    assert [entry.id for entry in context.journal.read_all()] == ["p1"]

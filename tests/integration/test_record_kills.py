@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_kill_matrix import BAD, NEW, Stage
-from tests.support.simulator import Killed, Killer, SimEngine
+from tests.support.simulator import Killed, Killer, SimClock, SimEngine
 from updater_core import config_utils
 from updater_core.app import cycle
 from updater_core.app.context import AppContext
 from updater_core.app.wiring import wire
-from updater_core.deploy import transaction
 from updater_core.host.clock import SystemClock
 from updater_core.models import Event, Outcome
 from updater_core.state import records
@@ -32,10 +31,7 @@ class Host:
         self.made = Stage(folder, BAD if ended == "rolled_back" else NEW, new_tag="1.1")
         if ended == "taken_over":
             self.made.host.releases[BAD.digest] = BAD
-            tools = self.made.tools(Killer())
-            clock = tools.clock
-            clock.happenings = [self._owner_deploys]  # type: ignore[attr-defined]
-            self.outcome: Outcome = transaction.apply(self.made.plan, tools)
+            self.outcome: Outcome = self.made.apply(clock=SimClock(happenings=[self._owner_deploys]))
         else:
             self.outcome = self.made.apply()
 

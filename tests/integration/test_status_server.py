@@ -308,8 +308,9 @@ def test_a_changed_address_is_moved_to_and_a_taken_one_is_said(
     assert f"METRICS_PORT: {HOST}:{server.port} cannot be listened on" in caplog.text
 
 
-def test_what_is_left_open_is_counted_at_the_end_of_a_cycle(context: AppContext, watch: Watch) -> None:
-    context.journal.write({"id": "1"})
+def test_what_is_left_open_is_counted_at_the_end_of_a_cycle(tmp_path: Path, context: AppContext, watch: Watch) -> None:
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "1.json").write_text("{}")
     watch.cycle_begins()
     watch.cycle_ended(is_engine_down=True)
     pulse = watch.view().pulse

@@ -18,7 +18,7 @@ from typing import Any
 from updater_core import reference
 from updater_core.composefile import edit
 from updater_core.composefile.edit import Located, SourceFile
-from updater_core.deploy.journal import JournalFolder
+from updater_core.deploy.journal import JournalFolder, JournalRecord, OpenRecord
 from updater_core.errors import ComposeError, EngineError, EngineUnavailable
 from updater_core.host import files
 from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef, Project, Snapshot
@@ -370,15 +370,15 @@ class KillableFiles:
 
 
 class KillableJournal:
-    """`protocols.Journal`: the real folder, seen by the killer."""
+    """`journal.Journal`: the real folder, seen by the killer."""
 
     def __init__(self, directory: Path, killer: Killer) -> None:
         self._folder, self._killer = JournalFolder(directory), killer
 
-    def write(self, record: Mapping[str, Any]) -> None:
-        self._killer.effect(f"journal {record['phase']}", lambda: self._folder.write(record))
+    def write(self, record: JournalRecord) -> None:
+        self._killer.effect(f"journal {record.phase}", lambda: self._folder.write(record))
 
-    def read_all(self) -> Sequence[Mapping[str, Any]]:
+    def read_all(self) -> Sequence[OpenRecord]:
         return self._folder.read_all()
 
     def close(self, plan_id: str) -> None:

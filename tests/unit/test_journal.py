@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from updater_core.deploy import journal
-from updater_core.deploy.journal import JournalFolder
+from updater_core.deploy.journal import Journal, JournalFolder, JournalRecord, Phase, UnreadableRecord
 from updater_core.errors import StateError
 from updater_core.models import Cause, Edit, GatePolicy, ImageRef, Mark, Move, Plan, Project, Reason, Secret, Step
-from updater_core.protocols import Journal
 from updater_core.state import codec
 
 PLAN = Plan(
@@ -44,40 +43,78 @@ PLAN = Plan(
 CAUSE = Cause(Step.GATE, Reason.UNHEALTHY, "it said no", "look at it")
 
 
-def record(plan_id: str, phase: str = "prepared") -> dict[str, Any]:
-    return {"id": plan_id, "phase": phase, "plan": journal.plan_to_dict(replace(PLAN, id=plan_id))}
+def record(plan_id: str, phase: Phase = Phase.PREPARED) -> JournalRecord:
+    return JournalRecord(plan_id, phase, replace(PLAN, id=plan_id))
+
+
+def raw_record(folder: Path) -> dict[str, Any]:
+    """What is written for a record, as JSON values."""
+    JournalFolder(folder).write(JournalRecord(PLAN.id, Phase.ROLLING_BACK, PLAN, CAUSE))
+    raw: dict[str, Any] = json.loads((folder / f"{PLAN.id}.json").read_text())
+    return raw
+
+
+def read_one(folder: Path, raw: object) -> JournalRecord | UnreadableRecord:
+    (folder / f"{PLAN.id}.json").write_text(json.dumps(raw))
+    (found,) = JournalFolder(folder).read_all()
+    return found
 
 
 @pytest.mark.parametrize(
     "plan", [PLAN, Plan("a", "b", Project("p", "/", ()), (), PLAN.target, "d", (), GatePolicy(), "r")]
 )
-def test_a_plan_comes_back_exactly(plan: Plan) -> None:
-    back = journal.plan_from_dict(json.loads(json.dumps(journal.plan_to_dict(plan))))
-    assert back == plan
-    assert back.target.name == plan.target.name  # not part of the comparison
+@pytest.mark.parametrize("cause", [None, CAUSE])
+def test_a_record_comes_back_exactly(tmp_path: Path, plan: Plan, cause: Cause | None) -> None:
+    written = JournalRecord(plan.id, Phase.ROLLBACK_FAILED, plan, cause, cause)
+    JournalFolder(tmp_path).write(written)
+    (back,) = JournalFolder(tmp_path).read_all()
+    assert isinstance(back, JournalRecord)
+    assert back == written
+    assert back.plan.target.name == plan.target.name  # not part of the comparison
 
 
-def test_a_cause_comes_back_exactly() -> None:
-    assert journal.cause_from_dict(json.loads(json.dumps(journal.cause_to_dict(CAUSE)))) == CAUSE
+@pytest.mark.parametrize("phase", Phase)
+def test_a_record_is_unfinished_until_its_update_has_ended(phase: Phase) -> None:
+    ended = {Phase.COMMITTED, Phase.ROLLED_BACK, Phase.ROLLBACK_FAILED, Phase.TAKEN_OVER}
+    assert record("a", phase).is_unfinished is (phase not in ended)
 
 
 @pytest.mark.parametrize(
     ("key", "value", "place"),
     [
-        ("moves", None, ".moves"),
-        ("edits", [1], ".edits[0]"),
-        ("gate", {"timeout_seconds": True}, ".gate.timeout_seconds"),
+        ("moves", None, "$.plan.moves"),
+        ("edits", [1], "$.plan.edits[0]"),
+        ("gate", {"timeout_seconds": True}, "$.plan.gate.timeout_seconds"),
     ],
 )
-def test_a_plan_with_a_wrong_part_is_refused_by_its_place(key: str, value: object, place: str) -> None:
-    with pytest.raises(ValueError, match="Expected") as caught:
-        journal.plan_from_dict({**journal.plan_to_dict(PLAN), key: value})
-    assert str(caught.value).endswith(f"`${place}`")
+def test_a_plan_with_a_wrong_part_is_refused_by_its_place(tmp_path: Path, key: str, value: object, place: str) -> None:
+    raw = raw_record(tmp_path)
+    raw["plan"][key] = value
+    found = read_one(tmp_path, raw)
+    assert isinstance(found, UnreadableRecord)
+    assert f"`{place}`" in found.problem
+    assert (found.service, found.is_unfinished) == ("web", True)
 
 
-def test_a_plan_without_a_part_is_refused() -> None:
-    with pytest.raises(ValueError, match="missing required field `moves`"):
-        journal.plan_from_dict({key: value for key, value in journal.plan_to_dict(PLAN).items() if key != "moves"})
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda raw: raw["plan"].pop("moves"), "missing required field `moves`"),
+        (lambda raw: raw.pop("plan"), "missing required field `plan`"),
+        (lambda raw: raw.update(phase="half_way"), "half_way"),
+        (lambda raw: raw.update(cause={"step": "gate"}), "$.cause"),
+        (lambda raw: raw.update(plan=["web"]), "$.plan"),
+    ],
+)
+def test_a_record_of_an_unknown_form_says_what_is_wrong_with_it(
+    tmp_path: Path, damage: Callable[[dict[str, Any]], object], problem: str
+) -> None:
+    raw = raw_record(tmp_path)
+    damage(raw)
+    found = read_one(tmp_path, raw)
+    assert isinstance(found, UnreadableRecord)
+    assert problem in found.problem
+    assert found.path == tmp_path / f"{PLAN.id}.json"
 
 
 def test_a_secret_is_never_encoded() -> None:
@@ -93,9 +130,8 @@ def test_records_come_back_sorted_and_the_newest_phase_wins(tmp_path: Path) -> N
     folder: Journal = JournalFolder(tmp_path / "journal")
     folder.write(record("b"))
     folder.write(record("a"))
-    folder.write(record("b", "applying"))
-    assert [(each["id"], each["phase"]) for each in folder.read_all()] == [("a", "prepared"), ("b", "applying")]
-    assert journal.plan_from_dict(folder.read_all()[1]["plan"]) == replace(PLAN, id="b")
+    folder.write(record("b", Phase.APPLYING))
+    assert folder.read_all() == (record("a"), record("b", Phase.APPLYING))
 
 
 def test_a_record_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -115,7 +151,7 @@ def test_a_closed_record_is_gone_and_the_others_stay(tmp_path: Path) -> None:
     folder.write(record("b"))
     folder.close("a")
     folder.close("a")
-    assert [each["id"] for each in folder.read_all()] == ["b"]
+    assert [each.id for each in folder.read_all()] == ["b"]
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 90, b'{"id": "bad"', b"[]", b'{"id": "other"}', b"\xff"])
@@ -124,8 +160,8 @@ def test_a_damaged_record_is_told_apart_and_can_be_closed(tmp_path: Path, data: 
     folder.write(record("good"))
     (tmp_path / "bad.json").write_bytes(data)
     bad, good = folder.read_all()
-    assert bad == {"damaged": str(tmp_path / "bad.json"), "id": "bad"}
-    assert good["id"] == "good"
+    assert bad == UnreadableRecord("bad", tmp_path / "bad.json", "it is damaged")
+    assert good == record("good")
     folder.close("bad")
     assert len(folder.read_all()) == 1
 
@@ -141,7 +177,7 @@ def test_half_written_files_are_no_records_and_are_cleared(tmp_path: Path) -> No
 @pytest.mark.parametrize("plan_id", ["", "../a", "a/b", ".hidden", "a" * 200])
 def test_a_plan_id_never_leads_out_of_the_folder(tmp_path: Path, plan_id: str) -> None:
     with pytest.raises(ValueError, match="cannot name"):
-        JournalFolder(tmp_path).write({"id": plan_id})
+        JournalFolder(tmp_path).write(record(plan_id))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -151,7 +187,7 @@ def test_a_full_disk_keeps_the_former_record(tmp_path: Path) -> None:
         folder = JournalFolder(tmp_path)
         folder.write(record("a"))
         with pytest.raises(StateError, match="disk full"):
-            folder.write({**record("a", "applying"), "ballast": "x" * 70_000})
-        assert [each["phase"] for each in folder.read_all()] == ["prepared"]
+            folder.write(JournalRecord("a", Phase.APPLYING, replace(PLAN, id="a", reason="x" * 70_000)))
+        assert folder.read_all() == (record("a"),)
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)

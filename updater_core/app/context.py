@@ -73,7 +73,7 @@ def tools(context: AppContext, name: str) -> Tools:
     def reached(step: Step, is_back: bool) -> None:
         context.steps.reached(name, step, context.clock.now(), is_back=is_back)
 
-    host = context.engine, context.compose, context.hand, context.journal, context.clock
+    host = context.engine, context.compose, context.hand, context.clock
     return Tools(*host, credential, tell, reached, context.progress)
 
 

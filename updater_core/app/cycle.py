@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from updater_core import state_utils
 from updater_core.app.context import (
@@ -27,7 +26,8 @@ from updater_core.app.context import (
     tools,
 )
 from updater_core.app.evaluate import Checked, check_all, look_all, permitted, record_check
-from updater_core.deploy import journal, transaction
+from updater_core.deploy import transaction
+from updater_core.deploy.journal import JournalRecord, UnreadableRecord
 from updater_core.errors import EngineUnavailable, LockHeld, StateError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
@@ -116,9 +116,7 @@ def plan_for(
     context: AppContext, service: ServiceConfig, observed: ObservedService, request: UpdateRequest
 ) -> Plan | Hold:
     """A plan, unless an earlier update of the service is not ended yet: its way back must not meet a newer one."""
-    if any(
-        _name_in(entry) == service.name and transaction.is_in_the_middle(entry) for entry in context.journal.read_all()
-    ):
+    if any(entry.service == service.name and entry.is_unfinished for entry in context.journal.read_all()):
         detail = f"an interrupted update of {service.name} is not ended yet"
         return Hold(Reason.BUSY, detail, "nothing to do: it is ended first, see the log", available=request.target)
     try:
@@ -208,7 +206,7 @@ def carry_out(context: AppContext, found: Plan) -> Outcome:
         context.state, context.state_path, context.config.settings.state_backups, backup_dir(context), started
     )
     log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, planner.describe(found), service=found.name, **_way(found))
-    outcome = transaction.apply(found, tools(context, found.name))
+    outcome = transaction.apply(found, tools(context, found.name), context.journal)
     if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.PULL_LIMIT:
         settings = registry_settings(context, found)
         if settings is not None:
@@ -251,9 +249,8 @@ def recover_open(context: AppContext) -> tuple[Outcome, ...]:
     """End everything that a former run left in the middle."""
     outcomes: list[Outcome] = []
     for entry in context.journal.read_all():
-        if "damaged" in entry:
-            text = f"the journal {entry['damaged']} cannot be read; look at the service it was for, then remove it"
-            log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text)
+        if isinstance(entry, UnreadableRecord):
+            _say_unreadable(entry)
             continue
         outcome = _recover_one(context, entry)
         if outcome is not None:
@@ -261,24 +258,20 @@ def recover_open(context: AppContext) -> tuple[Outcome, ...]:
     return tuple(outcomes)
 
 
-def _name_in(entry: Mapping[str, Any]) -> object:
-    found = entry.get("plan")
-    return found.get("name") if isinstance(found, Mapping) else None
+def _say_unreadable(entry: UnreadableRecord) -> None:
+    of = entry.service or "the service it was for"
+    text = f"the open journal {entry.path} cannot be used: {entry.problem}; look at {of}, then remove that file"
+    log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=entry.service)
 
 
-def _recover_one(context: AppContext, entry: Mapping[str, Any]) -> Outcome | None:
-    try:
-        interrupted = journal.plan_from_dict(entry["plan"])
-    except (UpdaterError, KeyError, TypeError, ValueError) as error:
-        text = f"the open journal {entry['id']} is not of this version ({error}); look at the service, then remove it"
-        log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=str(_name_in(entry) or ""))
-        return None
+def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
+    interrupted = entry.plan
     started = context.clock.now()
-    text = f"an update was interrupted ({entry['phase']}): {planner.describe(interrupted)}"
+    text = f"an update was interrupted ({entry.phase}): {planner.describe(interrupted)}"
     log_event(LOG, logging.WARNING, LogEvent.RECOVERED, text, service=interrupted.name, **_way(interrupted))
     try:
         with project_lock(context, interrupted.project):
-            outcome = transaction.recover(entry, tools(context, interrupted.name))
+            outcome = transaction.recover(entry, tools(context, interrupted.name), context.journal)
             record(context, outcome, started)
             return outcome
     except UpdaterError as error:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from updater_core.errors import StateError
 from updater_core.host import files
@@ -20,21 +22,80 @@ from updater_core.state.codec import decode, encode
 _PLAN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
 
+class Phase(StrEnum):
+    """How far an update has come. Nothing visible has changed before `APPLYING`."""
+
+    PREPARED = "prepared"
+    APPLYING = "applying"
+    COMMITTED = "committed"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
+    TAKEN_OVER = "taken_over"
+
+
+_UNFINISHED = {Phase.PREPARED, Phase.APPLYING, Phase.ROLLING_BACK}
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One update in flight. `cause`: why it goes back; `rollback`: why going back failed."""
+
+    id: str
+    phase: Phase
+    plan: Plan
+    cause: Cause | None = None
+    rollback: Cause | None = None
+
+    @property
+    def service(self) -> str:
+        return self.plan.name
+
+    @property
+    def is_unfinished(self) -> bool:
+        """False once the update has ended: such a record stays open only until its event is in the outbox."""
+        return self.phase in _UNFINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRecord:
+    """A file of the journal that is damaged, or of a version that this one does not know. `service` is empty if not
+    even that can be told. It counts as unfinished: nobody knows how far its update has come."""
+
+    id: str
+    path: Path
+    problem: str
+    service: str = ""
+    is_unfinished: bool = True
+
+
+OpenRecord = JournalRecord | UnreadableRecord
+
+
+class Journal(Protocol):
+    """What is in the middle of happening, synced to disk before it happens. Every method may raise StateError."""
+
+    def write(self, record: JournalRecord) -> None: ...
+    def read_all(self) -> Sequence[OpenRecord]: ...
+    def close(self, plan_id: str) -> None: ...
+
+
 class JournalFolder:
-    """The journal as a folder. A record is a mapping of JSON values whose `id` is its plan's."""
+    """The journal as a folder of files, each named after its plan's id."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def write(self, record: Mapping[str, Any]) -> None:
+    def write(self, record: JournalRecord) -> None:
         """Put a record in the place of its plan's former one; when this returns it is on the disk, file and folder.
 
-        StateError where it cannot be written; the former record is whole then.
+        Raises StateError if it cannot be written; the former record is whole then.
         """
-        files.write_atomically(self._path(record["id"]), json.dumps(record, indent=1, allow_nan=False).encode("ascii"))
+        data = json.dumps(encode(record), indent=1, allow_nan=False).encode("ascii")
+        files.write_atomically(self._path(record.id), data)
 
-    def read_all(self) -> Sequence[Mapping[str, Any]]:
-        """The open records, by id. One that is damaged is `{"damaged": <path>, "id": <id by its name>}`."""
+    def read_all(self) -> Sequence[OpenRecord]:
+        """Return the open records, by id. Raises StateError if the folder cannot be read."""
         try:
             names = sorted(entry.name for entry in self._directory.iterdir())
         except FileNotFoundError:
@@ -44,7 +105,7 @@ class JournalFolder:
         return tuple(_read(self._directory / name) for name in names if name.endswith(".json") and name[0] != ".")
 
     def close(self, plan_id: str) -> None:
-        """Remove a record for good; no error where there is none."""
+        """Remove a record for good; no error if there is none."""
         files.remove(self._path(plan_id))
 
     def clear_strays(self) -> None:
@@ -57,33 +118,23 @@ class JournalFolder:
         return self._directory / f"{plan_id}.json"
 
 
-def plan_to_dict(plan: Plan) -> dict[str, Any]:
-    """A plan as JSON values."""
-    record: dict[str, Any] = encode(plan)
-    return record
-
-
-def plan_from_dict(record: Mapping[str, Any]) -> Plan:
-    """The plan that `plan_to_dict` took apart; ValueError where a part is missing or of another type."""
-    return decode(Plan, record)
-
-
-def cause_to_dict(cause: Cause) -> dict[str, Any]:
-    """A cause as JSON values."""
-    record: dict[str, Any] = encode(cause)
-    return record
-
-
-def cause_from_dict(record: Mapping[str, Any]) -> Cause:
-    """The cause that `cause_to_dict` took apart; ValueError where a part is missing or of another type."""
-    return decode(Cause, record)
-
-
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path) -> OpenRecord:
     try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        record = None
-    if isinstance(record, dict) and record.get("id") == path.stem:
-        return record
-    return {"damaged": str(path), "id": path.stem}
+        raw = json.loads(path.read_bytes())
+    except OSError as error:
+        return UnreadableRecord(path.stem, path, error.strerror or "it cannot be read")
+    except (ValueError, RecursionError):
+        return UnreadableRecord(path.stem, path, "it is damaged")
+    if not isinstance(raw, dict) or raw.get("id") != path.stem:
+        return UnreadableRecord(path.stem, path, "it is damaged")
+    try:
+        return decode(JournalRecord, raw)
+    except ValueError as error:
+        return UnreadableRecord(path.stem, path, f"it is of another version ({error})", _service_in(raw))
+
+
+def _service_in(raw: dict[str, object]) -> str:
+    """The service's name, in the place that it has in every version."""
+    plan = raw.get("plan")
+    name = plan.get("name") if isinstance(plan, dict) else None
+    return name if isinstance(name, str) else ""

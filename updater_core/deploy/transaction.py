@@ -12,11 +12,12 @@ open for the next `recover`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, assert_never
+from typing import assert_never
 
-from updater_core.deploy import failure, journal
+from updater_core.deploy import failure
+from updater_core.deploy.journal import Journal, JournalRecord, Phase
 from updater_core.errors import EngineUnavailable, StateError, UpdaterError
 from updater_core.models import (
     Cause,
@@ -35,15 +36,11 @@ from updater_core.targets.compose import file_edits, gate, images, takeover
 from updater_core.targets.compose.file_edits import Staged
 from updater_core.targets.compose.recreate import restart
 
-PREPARED, APPLYING, COMMITTED = "prepared", "applying", "committed"
-ROLLING_BACK, ROLLED_BACK, ROLLBACK_FAILED = "rolling_back", "rolled_back", "rollback_failed"
-TAKEN_OVER = "taken_over"
-
 _WORTH_ANOTHER_TRY = {Reason.EXITED, Reason.COMPOSE_ERROR, Reason.UP_FAILED, Reason.ENGINE_ERROR}
 _INTERRUPTED = Cause(Step.JOURNAL, Reason.INTERRUPTED, "the updater or the host stopped in the middle of the update")
 
 
-def apply(plan: Plan, tools: Tools) -> Outcome:
+def apply(plan: Plan, tools: Tools, journal: Journal) -> Outcome:
     """Carry out `plan`; end on the new release proven, or on the old one proven."""
     step = _at(Step.HOLD, tools)
     try:
@@ -54,17 +51,17 @@ def apply(plan: Plan, tools: Tools) -> Outcome:
         plan = images.fetch(plan, tools)
         images.heed_stop(tools)
         step = _at(Step.PROVE, tools)
-        _write(PREPARED, plan, None, tools)
+        _write(Phase.PREPARED, plan, None, journal)
         staged = file_edits.prove(plan, tools)
     except UpdaterError as error:
         return _not_started(plan, failure.cause_of(error, step, plan.name), tools)
-    return _go_forward(plan, staged, tools)
+    return _go_forward(plan, staged, tools, journal)
 
 
-def _go_forward(plan: Plan, staged: Sequence[Staged], tools: Tools) -> Outcome:
+def _go_forward(plan: Plan, staged: Sequence[Staged], tools: Tools, journal: Journal) -> Outcome:
     step = _at(Step.JOURNAL, tools)
     try:
-        _write(APPLYING, plan, None, tools)
+        _write(Phase.APPLYING, plan, None, journal)
         step = _at(Step.EDIT, tools)
         file_edits.replace_files(staged, tools)
         images.tag_new(plan, tools)
@@ -76,23 +73,23 @@ def _go_forward(plan: Plan, staged: Sequence[Staged], tools: Tools) -> Outcome:
         step = _at(Step.VERIFY, tools)
         notes = gate.verify_new(plan, tools)
         step = _at(Step.COMMIT, tools)
-        _write(COMMITTED, plan, None, tools)
+        _write(Phase.COMMITTED, plan, None, journal)
     except Exception as error:  # a bug of ours, too, must not leave the service in the middle
         file_edits.discard(staged, tools)
-        return _roll_back_when_possible(plan, failure.cause_of(error, step, plan.name), tools)
+        return _roll_back_when_possible(plan, failure.cause_of(error, step, plan.name), tools, journal)
     tools.tell(step, "; ".join(("the new release is proven", *notes)))
     return _finish(Committed(plan), tools)
 
 
-def roll_back(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
+def roll_back(plan: Plan, cause: Cause, tools: Tools, journal: Journal) -> Outcome:
     """Put the old release back, whatever has been done of the new one. Repeatable: each step looks before it acts."""
     owners = takeover.owners_cause(plan, tools)
     if owners is not None:
-        _write_if_possible(TAKEN_OVER, plan, owners, tools)
+        _write_if_possible(Phase.TAKEN_OVER, plan, owners, tools, journal)
         return _finish(Superseded(plan, owners), tools)
     step = _at(Step.EDIT, tools, is_back=True)
     tools.tell(step, f"going back to {plan.moves[0].old_reference}: {cause.message}")
-    _write_if_possible(ROLLING_BACK, plan, cause, tools)
+    _write_if_possible(Phase.ROLLING_BACK, plan, cause, tools, journal)
     try:
         left = file_edits.put_files_back(plan, tools)
         for path, why in left.items():
@@ -110,42 +107,33 @@ def roll_back(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
         failed = RollbackFailed(
             plan, cause, failure.cause_of(error, step, plan.name), failure.is_release_at_fault(cause)
         )
-        _write_if_possible(ROLLBACK_FAILED, plan, cause, tools, failed.rollback)
+        _write_if_possible(Phase.ROLLBACK_FAILED, plan, cause, tools, journal, failed.rollback)
         return failed
-    _write_if_possible(ROLLED_BACK, plan, cause, tools)
+    _write_if_possible(Phase.ROLLED_BACK, plan, cause, tools, journal)
     return _finish(RolledBack(plan, cause, failure.is_release_at_fault(cause)), tools)
 
 
-def recover(record: Mapping[str, Any], tools: Tools) -> Outcome:
+def recover(record: JournalRecord, tools: Tools, journal: Journal) -> Outcome:
     """End what a journal record says was in the middle. Runs before any check, for nothing else brings back a container
     that was stopped for a recreate."""
-    plan = journal.plan_from_dict(record["plan"])
-    cause = journal.cause_from_dict(record["cause"]) if record.get("cause") else _INTERRUPTED
+    plan, cause = record.plan, record.cause or _INTERRUPTED
+    is_at_fault = failure.is_release_at_fault(cause)
     file_edits.remove_strays(plan, tools)
-    match record["phase"]:
-        case "committed":
+    match record.phase:
+        case Phase.COMMITTED:
             return _finish(Committed(plan), tools)
-        case "rolled_back":
-            return _finish(RolledBack(plan, cause, failure.is_release_at_fault(cause)), tools)
-        case "rollback_failed":
-            rollback = journal.cause_from_dict(record["rollback"])
-            return RollbackFailed(plan, cause, rollback, failure.is_release_at_fault(cause))
-        case "taken_over":
+        case Phase.ROLLED_BACK:
+            return _finish(RolledBack(plan, cause, is_at_fault), tools)
+        case Phase.ROLLBACK_FAILED:
+            return RollbackFailed(plan, cause, record.rollback or _INTERRUPTED, is_at_fault)
+        case Phase.TAKEN_OVER:
             return _finish(Superseded(plan, cause), tools)
-        case "prepared":
+        case Phase.PREPARED:
             return _not_started(plan, cause, tools)
+        case Phase.APPLYING | Phase.ROLLING_BACK:
+            return _roll_back_when_possible(plan, cause, tools, journal)
         case _:
-            return _roll_back_when_possible(plan, cause, tools)
-
-
-def is_in_the_middle(record: Mapping[str, Any]) -> bool:
-    """Whether the update of a journal record is not ended: the record of an ended one stays open only until its news
-    is in the outbox, and nothing but that is left to do. A record that cannot be read counts as not ended.
-
-    >>> is_in_the_middle({"phase": APPLYING}), is_in_the_middle({"phase": COMMITTED}), is_in_the_middle({})
-    (True, False, True)
-    """
-    return record.get("phase") not in (COMMITTED, ROLLED_BACK, ROLLBACK_FAILED, TAKEN_OVER)
+            assert_never(record.phase)
 
 
 def describe(outcome: Outcome) -> str:
@@ -195,10 +183,10 @@ def _restart_old_and_gate(plan: Plan, cause: Cause, tools: Tools) -> None:
             return
 
 
-def _roll_back_when_possible(plan: Plan, cause: Cause, tools: Tools) -> Outcome:
+def _roll_back_when_possible(plan: Plan, cause: Cause, tools: Tools, journal: Journal) -> Outcome:
     for _ in range(gate.MOST_OUTAGES):
         with suppress(EngineUnavailable):
-            return roll_back(plan, cause, tools)
+            return roll_back(plan, cause, tools, journal)
         gate.await_engine(tools)
     raise EngineUnavailable("the engine keeps going away", "see the engine's own log")
 
@@ -231,22 +219,16 @@ def _at(step: Step, tools: Tools, *, is_back: bool = False) -> Step:
     return step
 
 
-def _write(phase: str, plan: Plan, cause: Cause | None, tools: Tools, rollback: Cause | None = None) -> None:
-    tools.journal.write(
-        {
-            "id": plan.id,
-            "phase": phase,
-            "plan": journal.plan_to_dict(plan),
-            "cause": journal.cause_to_dict(cause) if cause else None,
-            "rollback": journal.cause_to_dict(rollback) if rollback else None,
-        }
-    )
+def _write(phase: Phase, plan: Plan, cause: Cause | None, journal: Journal, rollback: Cause | None = None) -> None:
+    journal.write(JournalRecord(plan.id, phase, plan, cause, rollback))
 
 
-def _write_if_possible(phase: str, plan: Plan, cause: Cause, tools: Tools, rollback: Cause | None = None) -> None:
+def _write_if_possible(  # noqa: PLR0913 - goes with the next step of the seam
+    phase: Phase, plan: Plan, cause: Cause, tools: Tools, journal: Journal, rollback: Cause | None = None
+) -> None:
     """Going back does not wait for a full disk: an older record on disk leads `recover` the same way."""
     try:
-        _write(phase, plan, cause, tools, rollback)
+        _write(phase, plan, cause, journal, rollback)
     except StateError as error:
         tools.tell(Step.JOURNAL, f"the journal could not be written ({error}); going on")
 
