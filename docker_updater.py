@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The door of the Docker Auto-Updater: arguments, environment, what is asked for, exit status."""
+"""The entry point of the Docker Auto-Updater: arguments, environment, commands, exit status."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ ALL_WELL, TROUBLE, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
 
 _DESCRIPTION = """\
 Keeps the services of Docker Compose projects up to date: finds the newest image, pulls it by digest, changes that one
-image in the compose file, restarts that one service, waits until it has proven itself, and goes back if it has not.
-Without a flag it runs as a daemon and looks every CHECK_INTERVAL seconds."""
+image in the Compose file, restarts that one service, waits until it is proven healthy, and rolls back if it is not.
+Without a flag it runs as a daemon and checks every CHECK_INTERVAL seconds."""
 
 _EPILOG = """\
 exit status:  0 all well   1 a service failed, was rolled back or is unknown   2 configuration
               3 engine or Compose not usable   4 another updater holds the lock
 configuration: CONFIG_FILE (default /etc/docker-auto-updater/updater_config.json) and the .env beside it
-signals of the daemon:  TERM finishes the step at hand and ends   HUP reads the configuration again   USR1 checks now"""
+signals of the daemon:  TERM finishes the current step and ends   HUP reads the configuration again   USR1 checks now"""
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
-    """Run as the arguments say, under `environment` (the process's own when left out); return the exit status."""
+    """Run what the arguments ask for and return the exit status; `environment` is the process's own if left out."""
     options = parser().parse_args(arguments)
     try:
         return _run(options, dict(os.environ if environment is None else environment))
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         "docker-updater", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -120,7 +120,7 @@ def _status(config: Config, options: argparse.Namespace) -> int:
 
 
 def _read_state(config: Config) -> state_utils.Loaded:
-    """The state, where it may not be written too; what is odd about it is said. StateError where it cannot be read."""
+    """Return the state, and print what is wrong with it. Raises StateError if it is there and cannot be read."""
     settings = config.settings
     backups = Path(settings.state_backup_dir) if settings.state_backup_dir else None
     path, loaded = state_utils.look(Path(settings.state_file), backups)
@@ -148,14 +148,14 @@ def _plan(context: AppContext, only: str | None) -> int:
 
 
 def _notify_test(config: Config, now: datetime) -> int:
-    """Send one event of each kind to everyone who is told, past the outbox; a line each."""
-    told = notifiers.active(config.settings)
-    if not told:
-        print("nobody is told: set WEBHOOK_URL or NOTIFY_URLS", file=sys.stderr)
+    """Send one event of each kind to every notifier, past the outbox; print a line for each."""
+    active = notifiers.active(config.settings)
+    if not active:
+        print("nobody is notified: set WEBHOOK_URL or NOTIFY_URLS", file=sys.stderr)
         return TROUBLE
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     is_good = True
-    for notifier in told:
+    for notifier in active:
         for event in events.samples(events.Moment(socket.gethostname(), now)):
             found = selfcheck.Finding(True, notifier.name, event.kind)
             try:
@@ -174,7 +174,7 @@ def _once(config: Config, clock: SystemClock, only: str | None) -> int:
         context = wire(config, clock)
         clock.handle_signals()
         result = cycle.run(context, only)
-        requests.take_requests(context)  # of an owner who met this run's lock
+        requests.take_requests(context)  # of an operator who met this run's lock
         if result.is_engine_down or _is_compose_missing(context, result):
             return NO_ENGINE
         return TROUBLE if result.troubled else ALL_WELL
@@ -182,7 +182,7 @@ def _once(config: Config, clock: SystemClock, only: str | None) -> int:
 
 def _serve(config: Config, clock: SystemClock, environment: Mapping[str, str], only: str | None) -> int:
     clock.manager = Manager(environment)
-    faulthandler.enable()  # where it hung, when the service manager's watchdog ends it (SIGABRT)
+    faulthandler.enable()  # says where it hung if the service manager's watchdog ends it (SIGABRT)
     with only_instance(config, clock):
         clock.handle_signals()
         daemon.serve(wire(config, clock), clock, environment, only)
@@ -190,9 +190,9 @@ def _serve(config: Config, clock: SystemClock, environment: Mapping[str, str], o
 
 
 def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequest) -> int:
-    """Do what the owner asks, or hand it to the updater that runs already."""
+    """Do what the operator asks, or hand it to the updater that runs already."""
     service = next(s for s in config.services if s.name == request.service)
-    clock.handle_signals()  # a Ctrl-C, or the wish of another, must not end it in the middle
+    clock.handle_signals()  # a Ctrl-C must not end it in the middle
     try:
         with only_instance(config, clock):
             return ALL_WELL if requests.carry_out(wire(config, clock), service, request.kind) else TROUBLE
@@ -205,7 +205,7 @@ def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequ
         return ALL_WELL
 
 
-# ---------------------------------------------------------------------------------------------------- small matters
+# ------------------------------------------------------------------------------------------------------------ details
 
 
 def _chosen(config: Config, only: str | None) -> list[ServiceConfig]:

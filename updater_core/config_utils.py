@@ -27,7 +27,7 @@ from updater_core.reference import HUB, host_type
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _Record = TypeVar("_Record")
-_TWICE = object()  # under this key, which no JSON can hold, `load` tells `parse` which keys an object repeats
+_TWICE = object()  # under this key, which no JSON can hold, `load` hands `parse` the keys that an object repeats
 _VENDOR = re.compile(
     r"(?:AWS|GOOGLE)_\w+|(?:HTTPS?|NO)_PROXY|(?:https?|no)_proxy|SSL_CERT_FILE|(?:REQUESTS|CURL)_CA_BUNDLE"
     r"|DOCKER_(?:HOST|CONTEXT|CONFIG|TLS|TLS_VERIFY|CERT_PATH)"
@@ -37,21 +37,21 @@ _VENDOR = re.compile(
 
 
 def default_config_path(environment: Mapping[str, str]) -> Path:
-    """`CONFIG_FILE`, or the place where the installer puts the file."""
+    """Return `CONFIG_FILE`, or the path to which the installer writes the file."""
     return Path(environment.get("CONFIG_FILE") or DEFAULT_PATH)
 
 
 def default_dotenv_path(config_path: Path, environment: Mapping[str, str]) -> Path | None:
-    """The `.env` beside the configuration file, or, where `CONFIG_FILE` is not set, the working directory's.
+    """Return the path of the `.env` beside the configuration file; None if there is none.
 
-    None where there is none.
+    Without `CONFIG_FILE`, the one in the working directory is the second choice.
     """
     folders = [config_path.parent] if environment.get("CONFIG_FILE") else [config_path.parent, Path()]
     return next((folder / ".env" for folder in folders if _is_there(folder / ".env")), None)
 
 
 def read_environment(environment: Mapping[str, str], dotenv: Path | None) -> dict[str, str]:
-    """The variables of `dotenv` (nothing in it is interpolated) under those of the environment.
+    """Return the variables of `dotenv` (nothing in it is interpolated), overlaid by those of the environment.
 
     A file that is not there counts as empty. Raises ConfigError with every line that is no assignment.
     """
@@ -66,19 +66,19 @@ def read_environment(environment: Mapping[str, str], dotenv: Path | None) -> dic
 
 
 def vendor_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that libraries, not we, read from the process: AWS, Google, proxies, certificates, the engine."""
+    """Return the variables that libraries read from the process: AWS, Google, proxies, certificates, the engine."""
     return {name: value for name, value in environment.items() if value and _VENDOR.fullmatch(name)}
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Config:
-    """The configuration in the file `path`. Raises ConfigError, also where the file cannot be read or is no JSON."""
-    place = path.absolute()  # not resolved: the file's paths start where its owner sees it, not where a link leads
+    """Return the configuration in the file `path`. Raises ConfigError, also if it cannot be read or is no JSON."""
+    place = path.absolute()  # not resolved: the file's paths start beside the path that was given, which may be a link
     text = _file_text(place, "copy updater_config.json there, or name your file with CONFIG_FILE")
     try:
         raw = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         at = f"{place}: line {error.lineno}, column {error.colno}"
-        raise ConfigError([f"{at}: not JSON ({error.msg}); mend it there or just before"]) from None
+        raise ConfigError([f"{at}: not JSON ({error.msg}); fix it there or just before"]) from None
     except (ValueError, RecursionError):
         raise ConfigError([f"{place}: a number or a nesting beyond all bounds; write a plain configuration"]) from None
     return parse(raw, environment, str(place))
@@ -102,11 +102,11 @@ def _file_text(path: Path, remedy: str) -> str:
 
 
 def _is_there(path: Path) -> bool:
-    return os.path.exists(path)  # noqa: PTH110 - a folder we may not enter means no, where Path.exists would raise
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists would raise for a folder that we may not enter
 
 
 def _line(binding: Binding) -> int:
-    """The line of the text itself: python-dotenv counts from the blank lines before it."""
+    """Return the line of the text itself: python-dotenv counts from the blank lines before it."""
     blank = re.match(r"\s*", binding.original.string)
     return binding.original.line + len(re.findall(r"\r\n|\n|\r", blank[0] if blank else ""))
 
@@ -127,10 +127,10 @@ class _Object:
 
 
 def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
-    """The configuration in the JSON value `raw`; `path` is its file's, absolute: relative paths start beside it.
+    """Return the configuration in the JSON value `raw`. Relative paths start beside its file, the absolute `path`.
 
     Raises ConfigError with every problem: `services[2].tag_regex: what is wrong; what to write instead`, or
-    `CHECK_INTERVAL: …` where the value comes from a variable.
+    `CHECK_INTERVAL: …` if the value comes from a variable.
     """
     reading = _Reading(environment, Path(path).parent)
     top = reading.object(raw, TOP, "")
@@ -138,7 +138,7 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     reading.problems += [*_pair_problems(top, "docker_hub_username", "docker_hub_password")]
     for service, registry in entries:
         reading.problems += [*_selection_problems(service), *_registry_problems(service, registry)]
-    reading.problems += [*_twin_names(entries), *_twin_units(entries)]
+    reading.problems += [*_twin_names(entries), *_twin_groups(entries)]
     if reading.problems:
         raise ConfigError(reading.problems)
     services = tuple(_service(service, registry, top) for service, registry in entries)
@@ -154,13 +154,13 @@ class _Reading:
     problems: list[str] = field(default_factory=list)
 
     def entry(self, raw: Any, at: str) -> tuple[_Object, _Object]:
-        """One of `services`, and its `registry_config`."""
+        """Return one of `services`, and its `registry_config`."""
         service = self.object(raw, SERVICE, at)
         return service, self.object(service.values["registry_config"] or {}, REGISTRY, service.path("registry_config"))
 
-    def object(self, raw: Any, where: str, at: str) -> _Object:
-        """Every value of one object: the default where it says nothing, None where it is wrong."""
-        options = BY_PLACE[where]
+    def object(self, raw: Any, place: str, at: str) -> _Object:
+        """Return every value of one object: the default if it says nothing, None if it is wrong."""
+        options = BY_PLACE[place]
         if not isinstance(raw, dict):
             self.problems.append(f"{at or 'the configuration'}: {shown(raw)} is not an object; write {{…}}")
             return _Object(at, dict.fromkeys(options))
@@ -168,9 +168,9 @@ class _Reading:
         read = _Object(at, values, frozenset(raw) | {o.key for o in options.values() if self._variable(o)})
         self.problems += [f"{read.path(shown_key(k))}: it stands here twice; keep one" for k in raw.get(_TWICE, ())]
         self.problems += [
-            f"{read.path(shown_key(key))}: unknown key; {instead(key, where)}"
+            f"{read.path(shown_key(key))}: unknown key; {instead(key, place)}"
             for key in raw
-            if isinstance(key, str) and key not in options and (where, key) != (TOP, "$schema")
+            if isinstance(key, str) and key not in options and (place, key) != (TOP, "$schema")
         ]
         values.update({option.key: self._option(option, raw, read) for option in options.values()})
         return read
@@ -189,7 +189,7 @@ class _Reading:
         return None if option.default is None else option.kind.read(option.default)
 
     def _value(self, option: Option, at: str, raw: Any, folder: Path) -> Any:
-        """What `raw` stands for; None, and a problem noted, where it is wrong."""
+        """Return what `raw` stands for; None, and the problem noted, if it is wrong."""
         kind, is_variable = option.kind, at == option.variable
         try:
             given = raw if is_variable else _mapped(raw, self._substituted)
@@ -204,7 +204,7 @@ class _Reading:
             return None
 
     def _substituted(self, text: str) -> str:
-        """`text` with `${NAME}` replaced by the variable and `$$` by `$`. Raises ValueError naming what is not set."""
+        """Return `text` with its variables in place of `${NAME}`. Raises ValueError that names those not set."""
         found = [match[1] for match in _REFERENCE.finditer(text) if match[1] is not None]
         if not all(_CLOSED_NAME.fullmatch(name) for name in found):  # not shown: it may be a piece of a password
             raise ValueError("a ${ in it names no variable; write ${NAME}, or $${ for these two characters")
@@ -245,7 +245,7 @@ _VENDOR_KEYS = {**dict.fromkeys(_AWS_KEYS, "ecr"), "project_id": "gcr", "service
 
 
 def _has(read: _Object, key: str) -> bool:
-    """Whether a key was set to something else than its default (or to something wrong)."""
+    """Return whether a key was set to something else than its default (or to something wrong)."""
     option = BY_PLACE[SERVICE][key]
     return key in read.given and (option.default is None or read.values[key] != option.kind.read(option.default))
 
@@ -266,7 +266,7 @@ def _selection_problems(service: _Object) -> Iterator[str]:
 
 def _by_version(service: _Object) -> bool:
     expression = service.values["tag_regex"]
-    if "tag_regex" in service.given:  # a wrong expression is reported already, so it is given the benefit of the doubt
+    if "tag_regex" in service.given:  # a wrong expression is reported already, so nothing more is said of it
         return expression is None or "version" in re.compile(expression).groupindex
     return "semver_pattern" in service.given
 
@@ -309,8 +309,8 @@ def _twin_names(entries: _Entries) -> Iterator[str]:
             first[name] = service.at
 
 
-def _twin_units(entries: _Entries) -> Iterator[str]:
-    """Two live entries that would edit and restart the same Compose service."""
+def _twin_groups(entries: _Entries) -> Iterator[str]:
+    """Yield a problem for each two enabled entries that would edit and restart the same Compose service."""
     taken: list[tuple[_Object, str, str, str | None]] = []
     for service, _ in entries:
         values = service.values

@@ -1,4 +1,4 @@
-"""Logging: one line for each piece of news, for people or for machines, and never a secret in it.
+"""Logging: one line for each event, for people or for machines, and never a secret in it.
 
 Secrets are taken out of the finished text, so that arguments, exceptions and tracebacks are covered alike.
 """
@@ -29,11 +29,11 @@ _SHORTEST_SECRET = 4  # anything shorter would blank out half of every line, and
 _TALKATIVE = ("urllib3", "requests", "docker", "botocore", "boto3", "google")  # their DEBUG lines hold addresses
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
-_PASSING_KEPT = 512  # logins that were got along the way: tokens are renewed for as long as the process lives
+_OBTAINED_KEPT = 512  # logins that were obtained at run time: tokens are renewed for as long as the process lives
 
 _secrets: set[str] = set()
-_passing: dict[str, frozenset[str]] = {}  # by the secret itself, the one used last at the end
-_passing_lock = threading.Lock()
+_obtained: dict[str, frozenset[str]] = {}  # by the secret itself, the one used last at the end
+_obtained_lock = threading.Lock()
 
 
 class LogEvent(StrEnum):
@@ -70,39 +70,44 @@ class LogEvent(StrEnum):
 def log_event(
     logger: logging.Logger, level: int, event: LogEvent, message: str, /, *, service: str = "", **fields: object
 ) -> None:
-    """Log a message (no % in it is read as a place for an argument) with its event, its service and further fields,
-    which only JSON lines show."""
-    logger.log(level, "%s", message, extra={"news": event.value, "service": service, "fields": fields})
+    """Log a message with its event, its service and further fields, which only JSON lines show.
+
+    A % in the message stands for itself.
+    """
+    logger.log(level, "%s", message, extra={"log_event": event.value, "service": service, "fields": fields})
 
 
 def protect(*secrets: Secret | None) -> None:
-    """From now on these texts, also where they are quoted for a URL, leave the program's log as `***`."""
+    """Show these texts as `***` in the log from now on, also if they are quoted for a URL."""
     for secret in filter(None, secrets):
         _secrets.update(_forms(secret.reveal()))
 
 
 def protect_login(credential: Credential) -> None:
-    """The same for the secret of a login that the updater came by (a helper's, a cloud's), alone and as basic
-    authentication sends it. Such secrets change all the time: the ones used last are remembered."""
+    """Do the same for the secret of a login that the updater was given (by a helper, by a cloud).
+
+    It is hidden alone and as basic authentication sends it. Such secrets change all the time, so only those used last
+    are remembered.
+    """
     secret = credential.secret.reveal()
-    with _passing_lock:
-        known = _passing.pop(secret, None)
+    with _obtained_lock:
+        known = _obtained.pop(secret, None)
         if known is None:
             pair = base64.b64encode(f"{credential.username}:{secret}".encode()).decode()
             known = _forms(secret) | _forms(pair)
-        _passing[secret] = known
-        while len(_passing) > _PASSING_KEPT:
-            del _passing[next(iter(_passing))]
+        _obtained[secret] = known
+        while len(_obtained) > _OBTAINED_KEPT:
+            del _obtained[next(iter(_obtained))]
 
 
 def _forms(text: str) -> frozenset[str]:
-    """How a secret may stand in a text."""
+    """Return the forms in which a secret may stand in a text."""
     return frozenset(each for each in (text, quote(text, safe="")) if len(each) >= _SHORTEST_SECRET)
 
 
 def redact(text: str) -> str:
-    """The text without protected secrets. Longest first: one secret may be a part of another."""
-    for secret in sorted(_secrets.union(*list(_passing.values())), key=len, reverse=True):
+    """Return the text without protected secrets. Longest first: one secret may be a part of another."""
+    for secret in sorted(_secrets.union(*list(_obtained.values())), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 
@@ -129,7 +134,7 @@ class JsonFormatter(logging.Formatter):
         line = {
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname,
-            "event": getattr(record, "news", "log"),
+            "event": getattr(record, "log_event", "log"),
             "service": getattr(record, "service", "") or None,
             "message": record.getMessage(),
         }
@@ -140,9 +145,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up(settings: Settings, stream: TextIO) -> tuple[str, ...]:
-    """Send the log to `stream` and to LOG_FILE, in place of where it went before; may be called again on reload.
+    """Send the log to `stream` and to LOG_FILE only; may be called again on reload.
 
-    Out: a sentence where the file cannot be written; the stream has everything then.
+    Returns a sentence if the file cannot be written; the stream has everything then.
     """
     protect(settings.webhook_url, settings.webhook_secret, settings.docker_hub_password, _path_of(settings.webhook_url))
     handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
@@ -168,13 +173,14 @@ def _install(handlers: Iterable[logging.Handler], formatter: logging.Formatter, 
     root.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.raiseExceptions = False  # a full disk under the log file is no news for stderr, least of all unredacted
+    logging.raiseExceptions = False  # a full disk under the log file does not belong on stderr, least of all unredacted
 
 
 class _LogFile(RotatingFileHandler):
-    """A file that rotates itself by size, and that logrotate or a hand may move away or remove meanwhile: before each
-    line it is seen whether the path still leads to the open file, and if not, it is opened anew. Every file of it is
-    for its owner's eyes only, whatever the umask.
+    """A file that rotates itself by size, and that logrotate or a person may move away or remove meanwhile.
+
+    Before each line it is checked whether the path still leads to the open file; if not, it is opened anew. Only the
+    file owner may read it, whatever the umask.
 
     Derived because the handlers of `logging` take nothing else.
     """
@@ -188,7 +194,7 @@ class _LogFile(RotatingFileHandler):
         super().emit(record)
 
     def rotate(self, source: str, dest: str) -> None:
-        """One that somebody else has just moved away is rotated already."""
+        """A file that somebody else has just moved away is rotated already."""
         with suppress(FileNotFoundError):
             Path(source).replace(dest)
 
@@ -212,7 +218,7 @@ def _file_handler(path: Path) -> logging.Handler:
 
 
 def _path_of(url: Secret | None) -> Secret | None:
-    """The part of a webhook's address where its token is; libraries name it without the host."""
+    """Return the part of a webhook's address that holds its token; libraries name it without the host."""
     if not url:
         return None
     try:
@@ -230,7 +236,7 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _visible(line: str) -> str:
-    """Control characters (an answer of a registry may hold them) as escapes, tabs as they are."""
+    """Return control characters (an answer of a registry may hold them) as escapes, tabs as they are."""
     return "".join(
         char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode() for char in line
     )

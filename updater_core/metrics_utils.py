@@ -1,7 +1,7 @@
 """Metrics for Prometheus. Without METRICS_PORT nothing is imported, counted or kept.
 
 Labels are few and bounded (service, registry, kind, result, reason, stage, outcome); no tag and no digest is ever
-one. `status_server` hands out what is counted here.
+one. `status.server` hands out what is counted here.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "build_info": ("The running version; always 1.", ("version",)),
     "service_state": ("1 for the state that a service is in, 0 for the others.", ("service", "state")),
-    "update_available": ("1 where an image waits for a service.", ("service",)),
+    "update_available": ("1 if an image waits for a service.", ("service",)),
     "needs_operator": ("1 if nothing happens to a service until a person acts, see its status for why.", ("service",)),
     "quarantined_digests": ("Digests that are not tried again for a service.", ("service",)),
-    "last_check_timestamp_seconds": ("When a service was last looked at.", ("service",)),
-    "last_success_timestamp_seconds": ("When a look at a service last found out how it stands.", ("service",)),
+    "last_check_timestamp_seconds": ("When a service was last checked.", ("service",)),
+    "last_success_timestamp_seconds": ("When a check of a service last came to a result.", ("service",)),
     "last_change_timestamp_seconds": ("When a service was last updated or rolled back.", ("service",)),
     "check_interval_seconds": ("How long it is from one cycle to the next, as configured.", ()),
     "last_cycle_timestamp_seconds": ("When the last cycle over all services ended.", ()),
@@ -70,8 +70,10 @@ class Metrics:
             self._create()
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Everything in the format that `accept`, the reader's header of that name, asks for, and its content type.
-        From any thread. Empty where not enabled."""
+        """Return everything in the format that the header `accept` asks for, and its content type.
+
+        May be called from any thread. Empty if not enabled.
+        """
         if not self._families:
             return b"", "text/plain"
         from prometheus_client.exposition import choose_encoder
@@ -135,14 +137,14 @@ class Metrics:
         self._set("outbox_pending", events)
 
     def start_from(self, counters: Mapping[str, int]) -> None:
-        """Go on from the counters that the state kept (`state_records.count`), so that a restart loses nothing."""
+        """Go on from the counters that the state kept (`state.records.count`), so that a restart loses nothing."""
         for name, number in counters.items():
             kind, *labels = split_counter(name)
             if f"{kind}_total" in COUNTERS:
                 self._count(f"{kind}_total", *labels, by=number)
 
     def show(self, services: Mapping[str, ServiceState]) -> None:
-        """Show how the services stand, and no longer those that are not among them."""
+        """Show the status of the services, and no longer of those that are not among them."""
         if not self._families:
             return
         for name in self._shown - set(services):
@@ -170,7 +172,7 @@ class Metrics:
     def _create(self) -> None:
         import prometheus_client
 
-        # A `_created` series for each counter is read by nobody.
+        # Nobody reads a `_created` series for each counter.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = prometheus_client.CollectorRegistry()
         for table, kind in ((COUNTERS, prometheus_client.Counter), (GAUGES, prometheus_client.Gauge)):

@@ -228,7 +228,7 @@ def test_a_state_that_cannot_be_used_gives_way_to_its_backup(
     caplog.clear()
     shop.registry.clear_log()
     report = shop.cycle()
-    restored = [r.getMessage() for r in caplog.records if getattr(r, "news", "") == "state_restored"]
+    restored = [r.getMessage() for r in caplog.records if getattr(r, "log_event", "") == "state_restored"]
     assert len(restored) == 1, restored
     assert words in restored[0]
     assert ".bak is used instead" in restored[0]
@@ -253,7 +253,7 @@ def test_without_a_good_backup_the_memory_starts_from_what_runs(shop: Shop, capl
             _truncated(path)
     caplog.clear()
     report = shop.cycle()
-    restored = [r.getMessage() for r in caplog.records if getattr(r, "news", "") == "state_restored"]
+    restored = [r.getMessage() for r in caplog.records if getattr(r, "log_event", "") == "state_restored"]
     assert len(restored) == 1
     assert "starts afresh from what runs" in restored[0]
     assert (report.outcomes, report.troubled) == ((), frozenset())
@@ -345,7 +345,7 @@ def test_where_the_old_release_fails_too_it_is_said_and_left_alone_until_a_perso
     assert (shop.state()["status"], shop.state()["reason"]) == ("rollback_failed", "unhealthy")
     assert "the rollback failed too" in detail
     assert "--retry" in shop.state()["remedy"]
-    assert len([r for r in caplog.records if getattr(r, "news", "") == "rollback_failed"]) == 1
+    assert len([r for r in caplog.records if getattr(r, "log_event", "") == "rollback_failed"]) == 1
     assert shop.strays() == []
     left = [container.id for container in shop.containers()]
     assert shop.releases() == [("one", "running")]

@@ -283,7 +283,7 @@ def test_a_stale_cycle_is_seen_by_a_probe_and_by_people(context: AppContext, wat
     status, text = of(context, "/healthz")
     assert status == 503
     assert text.startswith("no cycle has ended for ")
-    assert "the updater does not get on" in of(context, "/")[1]
+    assert "the updater makes no progress" in of(context, "/")[1]
 
 
 def test_an_update_under_way_is_shown_step_by_step(context: AppContext, watch: Watch) -> None:

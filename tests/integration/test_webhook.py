@@ -326,7 +326,7 @@ def test_a_cycle_in_which_nothing_happens_says_nothing_above_debug(
         caplog.clear()
         with caplog.at_level(logging.INFO):
             host.cycle(engine_is_down=engine_is_down)
-        assert [record.__dict__["news"] for record in caplog.records] == ["cycle_ended"]
+        assert [record.__dict__["log_event"] for record in caplog.records] == ["cycle_ended"]
 
 
 # ---------------------------------------------------------------------------------------------------- --notify-test

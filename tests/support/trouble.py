@@ -66,7 +66,7 @@ def said(caplog: pytest.LogCaptureFixture, shop: Shop) -> list[str]:
         for record in caplog.records
         if getattr(record, "service", "") == shop.name
         and record.levelno >= logging.INFO
-        and getattr(record, "news", "") in _TROUBLE
+        and getattr(record, "log_event", "") in _TROUBLE
     ]
     caplog.clear()
     return lines

@@ -28,7 +28,7 @@ def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root = logging.getLogger()
     before, level, raising = root.handlers[:], root.level, logging.raiseExceptions
     monkeypatch.setattr(logging_utils, "_secrets", set())
-    monkeypatch.setattr(logging_utils, "_passing", {})
+    monkeypatch.setattr(logging_utils, "_obtained", {})
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     root.handlers[:] = []
@@ -65,7 +65,7 @@ def at_eight(message: str, **fields: object) -> Callable[[], None]:
 
     def write() -> None:
         handler = logging.getLogger().handlers[0]
-        extra = {"news": "updated", "service": "web", "fields": fields}
+        extra = {"log_event": "updated", "service": "web", "fields": fields}
         record = LOGGER.makeRecord(LOGGER.name, logging.INFO, "", 0, message, (), None, extra=extra)
         record.created = 1795420800.125
         handler.handle(record)

@@ -138,7 +138,7 @@ def test_every_tag_turned_down_has_its_reason() -> None:
     )
     lines = report.plan_text(service(), PLAN, rejected).splitlines()
     assert lines[-4:] == [
-        "  turned down: 2 not_semver, 1 downgrade",
+        "  rejected:  2 not_semver, 1 downgrade",
         "    0.9: downgrade - lower than the current 1.0",
         "    nightly: not_semver",
         "    latest: not_semver",
@@ -148,7 +148,7 @@ def test_every_tag_turned_down_has_its_reason() -> None:
 def test_a_long_list_of_tags_is_summed_up() -> None:
     rejected = [Rejected(f"0.{number}", Reason.OLDER) for number in range(500)]
     lines = report.plan_text(service(), PLAN, rejected).splitlines()
-    assert "  turned down: 500 older" in lines
+    assert "  rejected:  500 older" in lines
     assert len(lines) < 100
     shown = sum(re.match(r"    0\.\d+: older", line) is not None for line in lines)
     assert lines[-1] == f"    and {500 - shown} more"

@@ -30,7 +30,7 @@ from updater_core.models import CurrentStep, Hours, Reason, Secret, Step, StepTa
 from updater_core.policy.windows import parse_windows
 from updater_core.state.records import ServiceState, Status
 from updater_core.status import markup, page
-from updater_core.status.facts import CHANGES_SHOWN, health_of, kind_of_change, patience_seconds, view_of
+from updater_core.status.facts import CHANGES_SHOWN, health_of, kind_of_change, longest_silence_seconds, view_of
 from updater_core.status.markup import STYLE
 from updater_core.status.view import (
     ChangeView,
@@ -162,11 +162,11 @@ def test_nothing_to_look_after_is_not_well() -> None:
 # ------------------------------------------------------------------------------------------------------------ health
 
 
-def test_the_patience_is_two_intervals_and_one_step() -> None:
+def test_the_longest_silence_is_two_intervals_and_one_step() -> None:
     given = well()
     config = replace(given.config, services=(replace(given.config.services[0], gate=QUICK_GATE),))
-    assert patience_seconds(config) == 2 * 3600 + 120 + 60 + 5
-    assert patience_seconds(replace(config, services=())) == 2 * 3600 + 120
+    assert longest_silence_seconds(config) == 2 * 3600 + 120 + 60 + 5
+    assert longest_silence_seconds(replace(config, services=())) == 2 * 3600 + 120
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_probe_hears_of_an_updater_that_does_not_get_on(
     ended: float | None, heard: float | None, is_well: bool
 ) -> None:
     given = well()
-    limit = patience_seconds(given.config)
+    limit = longest_silence_seconds(given.config)
     over = None if ended is None else NOW - timedelta(seconds=limit + ended)
     hand = mixed().at_hand
     assert hand

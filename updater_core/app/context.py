@@ -165,7 +165,6 @@ def backup_dir(context: AppContext) -> Path | None:
 
 
 def bug(name: str, error: Exception) -> Hold:
-    LOG.error(
-        "internal error", exc_info=error, extra={"service": name, "news": LogEvent.INTERNAL_ERROR.value, "fields": {}}
-    )
+    further = {"service": name, "log_event": LogEvent.INTERNAL_ERROR.value, "fields": {}}
+    LOG.error("internal error", exc_info=error, extra=further)
     return Hold(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "please report it with the log's traceback")

@@ -1,5 +1,6 @@
-"""How a mistake in the configuration is told: what is wrong and what to write, without anything that may be a secret
-and without a value's whole length. Pure.
+"""The messages about a mistake in the configuration: what is wrong and what to write. Pure.
+
+Nothing that may be a secret is in them, and no value at its whole length.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _LONG_WORD = re.compile(rf"\S{{{LONGEST_SHOWN + 1},}}")
 
 
 def problem(option: Option, raw: Any, detail: str) -> str:
-    """What is wrong with `raw`, and what to write. `detail` is a sentence on it, or empty.
+    """Return what is wrong with `raw`, and what to write. `detail` is a sentence on it, or empty.
 
     Nothing is shown of a value in which a secret may stand: that of a secret key, all in `registry_config` or in its
     place, and what looks like an address or a login. Of others at most 60 characters are.
@@ -31,7 +32,7 @@ def problem(option: Option, raw: Any, detail: str) -> str:
 
 
 def shown(raw: Any) -> str:
-    """A value for a message, as JSON would write it, cut short."""
+    """Return a value for a message, as JSON would write it, cut short."""
     if isinstance(raw, (list, dict)):
         return "a list" if isinstance(raw, list) else "an object"
     if may_hold_a_secret(raw):
@@ -40,7 +41,7 @@ def shown(raw: Any) -> str:
 
 
 def shown_key(key: str) -> str:
-    """A key for a message: quoted where it is no plain word, cut short, and not shown where it may hold a login.
+    """Return a key for a message: quoted if it is no plain word, cut short, and not shown if it may hold a login.
 
     >>> shown_key("tag_regex"), shown_key("pin-digest"), shown_key("me:hunter2")
     ('tag_regex', '"pin-digest"', '(a key)')
@@ -50,19 +51,19 @@ def shown_key(key: str) -> str:
     return "(a key)" if ":" in key or may_hold_a_secret(key) else shown(key)
 
 
-def instead(key: str, where: str) -> str:
-    """What to do about a key that is not known in the place `where`."""
-    options = BY_PLACE[where]
+def instead(key: str, place: str) -> str:
+    """Return what to do about a key that is not known in `place`."""
+    options = BY_PLACE[place]
     name = key.lower().replace("-", "_")
     near = difflib.get_close_matches(name, options, 1, 0.7) if len(key) <= LONGEST_SHOWN else []
-    elsewhere = [place for place, others in BY_PLACE.items() if key in others and place != where]
+    elsewhere = [other for other, known in BY_PLACE.items() if key in known and other != place]
     if elsewhere:
         return f"write it {_PLACES[elsewhere[0]]}"
     return f"write {near[0]}" if near else f"take it out, or write one of {', '.join(sorted(options))}"
 
 
 def may_hold_a_secret(raw: Any) -> bool:
-    """Whether a value looks as if it held an address or a login.
+    """Return whether a value looks as if it held an address or a login.
 
     >>> may_hold_a_secret("https://me:hunter2@ghcr.io/a"), may_hold_a_secret("nginx:1@sha256:0")
     (True, False)
@@ -75,7 +76,7 @@ def _texts(raw: Any) -> list[str]:
 
 
 def _speaks_of(detail: str, raw: Any) -> bool:
-    """Whether a sentence may repeat a piece of the value: only those that quote nothing surely do not."""
+    """Return whether a sentence may repeat a piece of the value: only one that quotes nothing surely does not."""
     return any(mark in detail for mark in "'\"") or any(text and text[:30] in detail for text in _texts(raw))
 
 

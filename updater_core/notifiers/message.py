@@ -1,4 +1,4 @@
-"""An event in words for people, who read it on a phone: a title and a few lines. Pure."""
+"""An event as text for people, who read it on a phone: a title and a few lines. Pure."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Message(NamedTuple):
 
 
 def message_of(event: Event) -> Message:
-    """What has happened, from what to what, why, what was done about it, and what is to be done.
+    """Return what has happened, from what to what, why, what was done about it, and what is to be done.
 
-    The title alone tells which service of which host, and whether to worry.
+    The title alone says which service of which host, and whether to worry.
     """
     title, done = _words(event)
     old, new = _image(event.from_reference, event.from_digest), _image(event.to_reference, event.to_digest)
@@ -45,7 +45,7 @@ def message_of(event: Event) -> Message:
 
 
 def _words(event: Event) -> tuple[str, str]:
-    """The title, and what the updater did."""
+    """Return the title, and what the updater did."""
     name, old, new = event.service, event.from_reference, event.to_reference
     if event.kind == "rollback" and event.reason == Reason.FROZEN:
         return f"{name}: update AND rollback failed", f"{old} failed, {new} could not be proven; left alone from now on"
@@ -68,7 +68,7 @@ def _failure(event: Event) -> str:
 _TO_DO: Mapping[str, str] = {
     "update": _NOTHING,
     "rollback": "see what the release needs; the next one is tried by itself",
-    "available": "update by hand, or wait for what holds it back",
+    "available": "update by hand, or wait until it may go",
     "failed": "see docker-updater --status; it is tried again by itself",
     "recovered": _NOTHING,
 }
@@ -83,13 +83,13 @@ def _mood(event: Event) -> str:
 
 
 def _image(reference: str, digest: str | None) -> str:
-    """A reference with the beginning of its digest, enough to tell two apart."""
+    """Return a reference with the beginning of its digest, enough to distinguish two."""
     name = reference.partition("@")[0]
     return f"{name} ({short_digest(digest)}…)" if name and digest else name
 
 
 def _tag(reference: str) -> str:
-    """What follows the last slash, without the digest.
+    """Return what follows the last slash, without the digest.
 
     >>> _tag("ghcr.io:443/acme/api:v1.5.0@sha256:9f3c")
     'api:v1.5.0'

@@ -39,7 +39,7 @@ _FAILED = {Status.ROLLBACK_FAILED: Level.TROUBLE, Status.FAILED: Level.TROUBLE, 
 
 
 def view_of(facts: Facts) -> View:
-    """Everything as it is to be shown."""
+    """Return everything as it is to be shown."""
     windows = _windows(facts)
     services = tuple(_service(facts, service, windows[service.name]) for service in facts.config.services)
     enabled = {windows[service.name] for service in services if service.is_enabled}
@@ -64,22 +64,25 @@ def view_of(facts: Facts) -> View:
 # ------------------------------------------------------------------------------------------------------------ health
 
 
-def patience_seconds(config: Config) -> float:
-    """How long the updater may be silent: twice the interval, and what one step of an update may take."""
+def longest_silence_seconds(config: Config) -> float:
+    """Return how long the updater may be silent: twice the interval, and what one step of an update may take."""
     settings = config.settings
     gates = (service.gate.timeout_seconds + service.gate.stable_seconds for service in config.services)
     return 2 * settings.check_interval_seconds + settings.compose_timeout_seconds + max(gates, default=0.0)
 
 
 def health_of(facts: Facts) -> tuple[bool, str]:
-    """Whether the updater is alive, as a probe asks, and a sentence why: it ended a cycle, was started, or got on with
-    an update within its patience. How the services stand is no matter of this."""
+    """Return whether the updater is alive, as a probe asks, and a sentence why.
+
+    It is if it ended a cycle, was started, or made progress in an update within the longest silence. The status of the
+    services does not matter here.
+    """
     pulse = facts.pulse
     signs = (pulse.started_at, pulse.cycle_ended, facts.at_hand.heard_at if facts.at_hand else None)
     silent = (facts.now - max(filter(None, signs))).total_seconds()
-    patience = patience_seconds(facts.config)
-    if silent > patience:
-        return False, f"no cycle has ended for {silent:.0f} s; {patience:.0f} s are allowed"
+    longest = longest_silence_seconds(facts.config)
+    if silent > longest:
+        return False, f"no cycle has ended for {silent:.0f} s; {longest:.0f} s are allowed"
     if pulse.cycle_ended is None:
         return True, "the first cycle has not ended yet"
     return True, f"the last cycle ended at {times.utc(pulse.cycle_ended, seconds=True)}"
@@ -91,22 +94,22 @@ def _verdict(facts: Facts, services: Sequence[ServiceView]) -> Verdict:
     notes = [f"{counts[each]} {_COUNTED[each]}" for each in reversed(_ORDER) if counts[each]]
     if not services:
         notes.append("no service is configured")
-    for ours, why in _own_troubles(facts):
+    for ours, why in _own_problems(facts):
         level = max(level, ours, key=_ORDER.index)
         notes.insert(0, why)
     return Verdict(level, _HEADLINES[level], "; ".join(notes))
 
 
-def _own_troubles(facts: Facts) -> list[tuple[Level, str]]:
-    """What makes the whole picture doubtful, whatever the services say."""
+def _own_problems(facts: Facts) -> list[tuple[Level, str]]:
+    """Return what makes the whole picture doubtful, whatever the status of the services."""
     found = []
     is_well, why = health_of(facts)
     if not is_well:
-        found.append((Level.UNKNOWN, f"the updater does not get on: {why}"))
+        found.append((Level.UNKNOWN, f"the updater makes no progress: {why}"))
     if facts.pulse.is_engine_down:
         found.append((Level.UNKNOWN, "the Docker Engine does not answer"))
     if facts.pulse.open_updates and facts.pulse.cycle_begun is None:
-        found.append((Level.LOOK, "an update was interrupted and is ended in the next cycle"))
+        found.append((Level.LOOK, "an update was interrupted, and is finished or undone in the next cycle"))
     return found
 
 
@@ -158,7 +161,7 @@ def _service(facts: Facts, config: ServiceConfig, window: WindowView) -> Service
 
 def _is_stale(facts: Facts, known: ServiceState) -> bool:
     seen = known.last_success
-    return seen is None or (facts.now - seen).total_seconds() > patience_seconds(facts.config)
+    return seen is None or (facts.now - seen).total_seconds() > longest_silence_seconds(facts.config)
 
 
 def _level(known: ServiceState, is_stale: bool) -> Level:
@@ -172,7 +175,7 @@ def _level(known: ServiceState, is_stale: bool) -> Level:
 
 
 def kind_of_change(old: str, new: str) -> str:
-    """The kind of step between two references.
+    """Return the kind of step between two references.
 
     >>> kind_of_change("app:1.2.3", "app:1.3.0@sha256:" + "0" * 64), kind_of_change("app:1", "app:1")
     ('minor', 'rebuild')
@@ -203,7 +206,7 @@ def _tag(text: str) -> str:
 
 
 def _windows(facts: Facts) -> Mapping[str, WindowView]:
-    """Each service's window; those with the same hours share one answer, which is not free."""
+    """Return each service's window; services with the same hours share one answer, which is costly."""
     shared = facts.config.settings.hours
     merged = {service.name: schedule.merge_hours(service.hours, shared) for service in facts.config.services}
     views = {hours: _window(hours, facts.now) for hours in set(merged.values())}

@@ -1,4 +1,4 @@
-"""The parts of the status page that tell nothing of a service: templates, style sheet, tables, times. Pure.
+"""The parts of the status page that know nothing of a service: templates, style sheet, tables, times.
 
 Everything that is put into a `Markup` is escaped, unless it is `Markup` itself (https://markupsafe.palletsprojects.com).
 """

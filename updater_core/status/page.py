@@ -1,4 +1,4 @@
-"""The status page as text: one view of how everything stands, as HTML for people and as JSON for machines. Pure.
+"""The status page as text: one view of how everything stands, as HTML for people and as JSON for machines.
 
 The page works without scripts and loads nothing. Its markup is in `templates/`, its look in `style.css`; escaping is
 the default (`status.markup`).

@@ -1,6 +1,6 @@
 """The one small HTTP server: metrics, status page, its JSON twin and a probe, read-only, for a few readers at a time.
 
-It runs beside the updater in threads of its own and asks `Endpoints` for what it answers; it never waits for a cycle.
+It runs beside the updater in threads of its own and asks its `Endpoints` for every answer; it never waits for a cycle.
 """
 
 from __future__ import annotations
@@ -50,8 +50,10 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the answers come from; each is called in a thread of the server. `metrics` takes the Accept header,
-    `html` whether the page shall fetch itself anew."""
+    """What makes the answers; each is called in a thread of the server.
+
+    `metrics` takes the Accept header, `html` whether the page shall fetch itself anew.
+    """
 
     metrics: Callable[[str], Response]
     html: Callable[[bool], Response]
@@ -63,7 +65,7 @@ class StatusServer:
     """Answers on one address until it is closed. `port` is the one it really listens on."""
 
     def __init__(self, host: str, port: int, pages: Endpoints) -> None:
-        """Listen at once; UpdaterError where the address cannot be taken."""
+        """Listen at once. Raises UpdaterError if the address cannot be taken."""
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             self._server = _Server(family, address, pages)
@@ -98,7 +100,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__(address, _Handler)
 
     def verify_request(self, request: Any, *_: Any) -> bool:
-        """Whether there is room for one more."""
+        """Return whether one more connection is served."""
         with self._lock:
             if len(self._begun) >= MOST_CONNECTIONS:
                 return False
@@ -118,7 +120,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, *_: Any) -> None:
-        """A client that went away is no news."""
+        """A client that went away is not worth a line in the log."""
         _log.debug("a reader of the status page went away", exc_info=True)
 
 
@@ -135,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
     }
 
     def __getattr__(self, name: str) -> Callable[[], None]:
-        """`do_GET`, `do_POST` and whatever else a client may think of: one way in for all."""
+        """`do_GET`, `do_POST` and whatever else a client may think of: all take one way."""
         if name.startswith("do_"):
             return self._serve if name in ("do_GET", "do_HEAD") else self._refuse
         raise AttributeError(name)
@@ -192,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "docker-updater"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Being read is no news."""
+        """A request is not worth a line in the log."""
 
 
 def _hang_up(request: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""What `--plan` and `--status` print. Text in, text out."""
+"""What `--plan` and `--status` print. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEAD = ("SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "LAST CHECK", "LA
 
 
 def status_table(services: Iterable[ServiceConfig], state: State) -> str:
-    """A line a service, aligned; what needs a person stands below with its remedy."""
+    """Return a line for each service, aligned; what needs a person follows with its remedy."""
     names = [service.name for service in services]
     rows = [_HEAD, *(_row(name, service_of(state, name)) for name in names)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
@@ -29,12 +29,12 @@ def status_table(services: Iterable[ServiceConfig], state: State) -> str:
 
 
 def status_json(services: Iterable[ServiceConfig], state: State) -> str:
-    """The same for machines: the state of each service, as the state file has it."""
+    """Return the same for machines: the state of each service, as the state file has it."""
     return json.dumps({service.name: encode(service_of(state, service.name)) for service in services}, indent=2)
 
 
 def plan_text(service: ServiceConfig, found: Plan | Hold, rejected: Sequence[Rejected]) -> str:
-    """What would happen to one service and why: decision, tags turned down, the exact change of its file."""
+    """Return what would happen to one service and why: decision, rejected tags, the exact change of its file."""
     lines = [service.name]
     if isinstance(found, Hold):
         lines += [f"  no update: {found.reason} - {found.detail}"]
@@ -62,7 +62,10 @@ def _update_lines(plan: Plan) -> list[str]:
 
 
 def diff(edit: Edit) -> list[str]:
-    """The change of one file as a unified diff; of an env file without the lines around it, which may hold secrets."""
+    """Return the change of one file as a unified diff.
+
+    The lines around a change in an env file are left out: they may hold secrets.
+    """
     before, after = edit.before.splitlines(), edit.after.splitlines()
     around = 0 if any(mark.kind == "variable" for mark in edit.marks) else 1
     return list(difflib.unified_diff(before, after, edit.path, edit.path, lineterm="", n=around))
@@ -75,7 +78,7 @@ def _rejected_lines(rejected: Sequence[Rejected]) -> list[str]:
     summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
     shown = [f"    {one.tag}: {one.reason}{_after_dash(one.detail)}" for one in rejected[:_REJECTED_SHOWN]]
     more = len(rejected) - len(shown)
-    return [f"  turned down: {summary}", *shown, *([f"    and {more} more"] if more > 0 else [])]
+    return [f"  rejected:  {summary}", *shown, *([f"    and {more} more"] if more > 0 else [])]
 
 
 def _after_dash(text: str) -> str:

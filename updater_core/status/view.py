@@ -37,7 +37,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus:
-    """What the daemon is doing. `cycle_begun` is None while it rests, `cycle_ended` before its first cycle is over."""
+    """What the daemon is doing. `cycle_begun` is None while it sleeps, `cycle_ended` before its first cycle is over."""
 
     started_at: datetime
     cycle_begun: datetime | None = None
@@ -78,7 +78,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class WindowView:
-    """Whether updates may happen now, and when that changes; no time where it never does within sight."""
+    """Whether updates may happen now, and when that changes; no time if it does not in the next weeks."""
 
     is_open: bool
     is_paused: bool = False
@@ -88,7 +88,7 @@ class WindowView:
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """One service. `state` is its status as `--status` has it; `is_stale`: it was not looked at in time.
+    """One service. `state` is its status as `--status` has it; `is_stale`: it was not checked in time.
 
     `change` is the kind of step from `current` to `target`: major, minor, patch, prerelease, rebuild, downgrade, tag.
     """
@@ -133,7 +133,7 @@ class ChangeView:
 
 @dataclass(frozen=True, slots=True)
 class RegistryView:
-    """One host. `rest_until`: it asked for a rest; `out_since`: it does not answer. No quota: none is told."""
+    """One host. `rest_until`: it is not asked before; `out_since`: it does not answer. No quota: it says none."""
 
     host: str
     services: int
@@ -147,7 +147,7 @@ class RegistryView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The whole page. `window` is the services' common one, None where theirs differ."""
+    """The whole page. `window` is the common one of the services, None if theirs differ."""
 
     at: datetime
     host: str
