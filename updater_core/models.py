@@ -116,6 +116,7 @@ class Reason(StrEnum):
     NOT_IN_FILE = "not_in_file"
     FILE_UNREADABLE = "file_unreadable"
     LOCALLY_BUILT = "locally_built"
+    OWN_CONTAINER = "own_container"
     IMAGE_MISMATCH = "image_mismatch"
     AMBIGUOUS_PROJECT = "ambiguous_project"
     DRIFT = "drift"

@@ -79,12 +79,12 @@ class Machine:
 @contextmanager
 def machine() -> Iterator[Machine]:
     """A fresh machine, and none when it is over."""
-    image = _image()
+    made_of = image()
     name = f"dau-test-systemd-{uuid.uuid4().hex[:8]}"
     shared = Path(tempfile.mkdtemp(prefix="dau-test-", dir="/srv"))
     shared.chmod(0o755)
     try:
-        subprocess.run(_start_words(name, image, shared), check=True, capture_output=True)
+        subprocess.run(_start_words(name, made_of, shared), check=True, capture_output=True)
         made = Machine(name, shared)
         until(lambda: _is_up(made), 120, "systemd is up")
         made.run("groupadd", "--non-unique", "--gid", str(_SOCKET.stat().st_gid), "docker")
@@ -94,7 +94,7 @@ def machine() -> Iterator[Machine]:
         shutil.rmtree(shared, ignore_errors=True)
 
 
-def _start_words(name: str, image: str, shared: Path) -> list[str]:
+def _start_words(name: str, made_of: str, shared: Path) -> list[str]:
     """systemd needs the cgroup tree and file systems of its own for /run; SYS_ADMIN is for what units are confined by.
     The host's network, because the engine takes a registry without TLS only on its own loopback."""
     words = ["docker", "run", "--detach", "--name", name, "--hostname", "machine", "--network", "host"]
@@ -105,12 +105,12 @@ def _start_words(name: str, image: str, shared: Path) -> list[str]:
     for source, target in (
         (_SOCKET, "/run/docker.sock"),
         (_docker_binary(), "/usr/bin/docker:ro"),
-        (_compose_plugin(), "/usr/libexec/docker/cli-plugins/docker-compose:ro"),
+        (compose_plugin(), "/usr/libexec/docker/cli-plugins/docker-compose:ro"),
         (ROOT, "/src:ro"),
         (shared, str(shared)),
     ):
         words += ["--volume", f"{source}:{target}"]
-    return [*words, image, "/sbin/init", *(f"systemd.mask={timer}.timer" for timer in _TIMERS)]
+    return [*words, made_of, "/sbin/init", *(f"systemd.mask={timer}.timer" for timer in _TIMERS)]
 
 
 def _cgroup_words() -> list[str]:
@@ -134,7 +134,8 @@ def _docker_binary() -> Path:
     return Path(found).resolve()
 
 
-def _compose_plugin() -> Path:
+def compose_plugin() -> Path:
+    """The Compose plugin of this machine, one static binary."""
     said = subprocess.run(
         ["docker", "info", "--format", "{{json .ClientInfo}}"], capture_output=True, check=True
     ).stdout
@@ -145,7 +146,7 @@ def _compose_plugin() -> Path:
 # ------------------------------------------------------------------------------------------------------------ image
 
 
-def _image() -> str:
+def image() -> str:
     """The name of the image, which is made where it is not there. One process at a time makes it."""
     suite = debian.codename()
     base = f"{_IMAGE}:base-{_mark(suite, _PACKAGES, str(_RECIPE))}"

@@ -18,6 +18,7 @@ from updater_core.docker_utils import DockerEngine
 from updater_core.errors import StateError
 from updater_core.host import files
 from updater_core.host.locks import acquire_folder_lock, acquire_lock, release_lock
+from updater_core.host.own_container import own_container_id
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
 from updater_core.models import Config, Credential, Event, Hold, Plan, Project, Reason, RegistrySettings, Step
@@ -50,6 +51,7 @@ class AppContext:
     memory: FileCache = field(default_factory=FileCache)
     steps: StepTimes = field(default_factory=StepTimes)
     hand: Files = files
+    own_container: str | None = field(default_factory=own_container_id)
 
     @property
     def folder(self) -> Path:

@@ -76,11 +76,24 @@ def look_all(
 
 def _look(context: AppContext, service: ServiceConfig, known: ContainerIndex) -> ObservedService | Hold:
     try:
-        return observe.look(service, known, context.engine.known_image, context.memory)
+        observed = observe.look(service, known, context.engine.known_image, context.memory)
+        return _unless_own(context, observed)
     except UpdaterError as error:
         return Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
     except Exception as error:  # a bug of ours is one service's trouble too
         return bug(service.name, error)
+
+
+def _unless_own(context: AppContext, observed: ObservedService | Hold) -> ObservedService | Hold:
+    """The service as it is, but for the one that this process runs in: its restart would end us in the middle of it."""
+    if isinstance(observed, Hold) or context.own_container is None:
+        return observed
+    if all(container.id != context.own_container for container in observed.containers):
+        return observed
+    names = " ".join(located.service for located in observed.located)
+    command = f"docker compose -p {observed.project.name} up -d --pull always {names}"
+    remedy = f"update it by hand, in its folder on the host: `{command}`"
+    return Hold(Reason.OWN_CONTAINER, "this is the container that the updater itself runs in", remedy)
 
 
 def _choose_all(
