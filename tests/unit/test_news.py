@@ -27,7 +27,7 @@ from updater_core.models import (
     Update,
 )
 from updater_core.notifiers import events
-from updater_core.notifiers.events import Moment, Turn
+from updater_core.notifiers.events import Moment, Transition
 from updater_core.state import outcomes, records
 from updater_core.state.records import ServiceState, State, Status
 
@@ -316,7 +316,7 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_a_turn_without_anything_new_changes_nothing() -> None:
     troubles = {"check:registry_error": NOW}
     service = ServiceState(status=Status.UNKNOWN, reason=Reason.REGISTRY_ERROR, troubles=troubles)
-    assert events.turn_of(service, NOW + timedelta(hours=1)) == Turn(None, {}, troubles)
+    assert events.turn_of(service, NOW + timedelta(hours=1)) == Transition(None, {}, troubles)
 
 
 # ------------------------------------------------------------------------------------------------------------- a test

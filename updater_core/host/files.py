@@ -1,4 +1,4 @@
-"""Files on disk: the only hand that writes. An owner's file is replaced whole or not at all; our own files likewise.
+"""Files on disk: all writing is here. A file of the operator's is replaced whole or not at all; our own files likewise.
 
 Why each step is there was measured on ext4 (R:deploy §2.4): the temporary file lies in the target's own folder, is
 synced before it is renamed, and the folder is synced after; a link is followed to the file it names, a hard link is
@@ -30,11 +30,11 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _OWN_TAG = "new"  # of the temporary files that `write_atomically` makes
 
 
-# ------------------------------------------------------------------------------------------------- an owner's file
+# ---------------------------------------------------------------------------------------------- the operator's files
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a file; UpdaterError where it cannot be read."""
+    """Return the bytes of a file. Raises UpdaterError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -42,10 +42,10 @@ def read(path: Path) -> bytes:
 
 
 def snapshot(path: Path) -> Snapshot:
-    """Read a file that is to be replaced; UpdaterError with a remedy where it is not ours to replace.
+    """Return what a file that is to be replaced holds and which file it is.
 
-    Refused: no regular file, several hard links, a mode without its owner's write bit (the owner said no), a file, a
-    folder or a file system that takes no writes from us.
+    Raises UpdaterError with a remedy if it may not be replaced: no regular file, several hard links, a mode without the
+    file owner's write bit, a file, a folder or a file system that takes no writes from us.
     """
     real = Path(os.path.realpath(path))
     try:
@@ -60,7 +60,7 @@ def snapshot(path: Path) -> Snapshot:
 
 
 def objection(path: Path) -> tuple[str, str] | None:
-    """Why a file could not be replaced, with what to do about it; None where it could. For `--test`."""
+    """Return why a file could not be replaced, with what to do about it; None if it could. For `--test`."""
     real = Path(os.path.realpath(path))
     try:
         return permissions.objection(real, os.lstat(real))
@@ -71,8 +71,8 @@ def objection(path: Path) -> tuple[str, str] | None:
 def stage(snapshot: Snapshot, data: bytes, tag: str) -> Path:
     """Write `data` beside the target, synced and with the target's mode, owner, group and extended attributes.
 
-    Out: the path of `.NAME.dau-<tag>`, a name that Compose does not look for. UpdaterError where the disk is full or
-    an attribute cannot be kept; nothing is left behind then. Beside another user's file it is ours, and for us alone.
+    Returns the path, `.NAME.dau-<tag>`, a name that Compose does not look for. Raises UpdaterError if the disk is full
+    or an attribute cannot be kept; nothing is left behind then. Beside another user's file, it is readable for us only.
     """
     staged = staged_path(snapshot.path, tag)
     try:
@@ -85,11 +85,11 @@ def stage(snapshot: Snapshot, data: bytes, tag: str) -> Path:
 
 
 def commit(snapshot: Snapshot, staged: Path, exchange: Exchange | None = None) -> None:
-    """Put the staged file in the target's place, if the target is still what was read; ChangedOnDisk if it is not.
+    """Put the staged file in the target's place. Raises ChangedOnDisk if the target is not what was read any more.
 
-    `exchange` swaps two files in one step and returns False where the file system cannot; the real one by default.
-    Written in place: another user's file, so that owner, mode and ACL stay, and a single file that is bind-mounted
-    into our container, which cannot be renamed over (EBUSY).
+    `exchange` swaps two files in one step and returns False if the file system cannot; the real one by default.
+    Two kinds of file are written in place: another user's, so that its owner, mode and ACL stay, and a single file that
+    is bind-mounted into our container, which cannot be renamed over (EBUSY).
     """
     try:
         if not _is_unchanged(snapshot, snapshot.path):
@@ -105,8 +105,10 @@ def commit(snapshot: Snapshot, staged: Path, exchange: Exchange | None = None) -
 
 
 def overwrite(snapshot: Snapshot, data: bytes) -> None:
-    """Write into the target as it lies there, taking no room on the disk besides its own: for the way back on a full
-    disk. ChangedOnDisk where the target is not what was read; what fails half-way is written back."""
+    """Write into the target itself, which takes no further space: for a rollback on a full disk.
+
+    Raises ChangedOnDisk if the target is not what was read; a write that fails half-way is undone.
+    """
     if not _is_unchanged(snapshot, snapshot.path):
         raise _changed(snapshot)
     try:
@@ -116,7 +118,7 @@ def overwrite(snapshot: Snapshot, data: bytes) -> None:
 
 
 def write_beside(path: Path, data: bytes, tag: str) -> Path:
-    """A copy beside an owner's file, for Compose to read in its place; UpdaterError where the folder takes none."""
+    """Write a copy beside a file, for Compose to read in its place. Raises UpdaterError if the folder takes none."""
     copy = staged_path(path, tag)
     try:
         copy.unlink(missing_ok=True)
@@ -128,24 +130,26 @@ def write_beside(path: Path, data: bytes, tag: str) -> Path:
 
 
 def staged_path(path: Path, tag: str) -> Path:
-    """Where `stage` writes."""
+    """Return the path to which `stage` writes."""
     return path.with_name(f".{path.name}.dau-{tag}")
 
 
 def discard(staged: Path) -> None:
-    """Remove a staged file; no error where it is gone."""
+    """Remove a staged file; no error if it is gone."""
     with contextlib.suppress(OSError):
         staged.unlink(missing_ok=True)
 
 
 def remove_strays(directory: Path, tag: str) -> None:
-    """Remove what a killed attempt with this tag left in a folder: `.NAME.dau-<tag>` and what it was written over,
-    nothing else. A file that was torn in the middle of writing it in place is put back first."""
+    """Remove what a killed attempt with this tag left in a folder: `.NAME.dau-<tag>` and the copy of the old bytes.
+
+    A file that was torn in the middle of a write in place is restored first.
+    """
     for stray in list(directory.glob(f".*.dau-{glob.escape(tag)}")):
         kept, name = in_place.kept_path(stray), stray.name.removeprefix(".").removesuffix(f".dau-{tag}")
         try:
             if kept.exists():
-                in_place.mend(directory / name, kept, stray)
+                in_place.restore_torn(directory / name, kept, stray)
         except OSError as error:
             raise _unwritable(directory / name, error) from error
         discard(kept)
@@ -158,7 +162,7 @@ def remove_strays(directory: Path, tag: str) -> None:
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write one of our own files so that after any crash it is the old one or the new one, whole, and on the disk.
 
-    Its folder is made where it is missing. StateError where the disk is full or refuses; the old file stays.
+    Its folder is made if it is missing. Raises StateError if the disk is full or refuses; the old file stays.
     """
     staged = staged_path(path, _OWN_TAG)
     try:
@@ -174,7 +178,7 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove one of our own files for good (the folder is synced); no error where it is gone."""
+    """Remove one of our own files for good (the folder is synced); no error if it is gone."""
     try:
         path.unlink(missing_ok=True)
         if path.parent.is_dir():
@@ -184,7 +188,7 @@ def remove(path: Path) -> None:
 
 
 def move(path: Path, target: Path) -> None:
-    """Rename one of our own files within its file system; StateError where that is refused."""
+    """Rename one of our own files within its file system. Raises StateError if that is refused."""
     try:
         path.replace(target)
         _sync_folder(target.parent)
@@ -193,7 +197,7 @@ def move(path: Path, target: Path) -> None:
 
 
 def clear_own_strays(directory: Path) -> None:
-    """Remove what a killed `write_atomically` left in a folder of ours. Only for the one who holds the lock."""
+    """Remove what a killed `write_atomically` left in a folder of ours. Only for the holder of the lock."""
     remove_strays(directory, _OWN_TAG)
 
 
@@ -201,16 +205,19 @@ def clear_own_strays(directory: Path) -> None:
 
 
 def free_bytes(path: Path) -> int:
-    """The bytes that an unprivileged process may still write where `path` is or would be; UpdaterError if unknown."""
+    """Return the bytes that an unprivileged process may still write on the disk of `path`.
+
+    Raises UpdaterError if that is unknown.
+    """
     try:
-        room = os.statvfs(_nearest(path))
+        space = os.statvfs(_nearest(path))
     except OSError as error:
         raise UpdaterError(f"the free space at {path} is unknown: {error.strerror}") from error
-    return room.f_bavail * room.f_frsize
+    return space.f_bavail * space.f_frsize
 
 
 def is_writable(path: Path) -> bool:
-    """Whether a file could be written here: itself where it is there, and the folder it is or would be made in."""
+    """Return whether a file could be written: itself if it is there, and the folder in which it is or would be made."""
     if os.access(path, os.F_OK) and not (path.is_file() and os.access(path, os.R_OK | os.W_OK, effective_ids=True)):
         return False
     folder = _nearest(path.parent)
@@ -226,7 +233,7 @@ def _nearest(path: Path) -> Path:
 
 
 def _look(path: Path) -> tuple[bytes, FileIdentity]:
-    """Bytes and identity of one and the same file, read through one descriptor; never through a link, never a pipe."""
+    """Return bytes and identity of one and the same file, read through one descriptor; no link, no pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
@@ -235,7 +242,7 @@ def _look(path: Path) -> tuple[bytes, FileIdentity]:
 
 
 def _is_unchanged(snapshot: Snapshot, place: Path) -> bool:
-    """Whether the file at `place` is what was read, and the path that was asked for still leads to the target."""
+    """Return whether the file at `place` is what was read, and the path that was given still leads to the target."""
     if Path(os.path.realpath(snapshot.asked)) != snapshot.path:
         return False
     try:
@@ -258,12 +265,12 @@ def _replace(snapshot: Snapshot, staged: Path, exchange: Exchange) -> None:
         _overwrite(snapshot, staged)
         return
     if exchanged and not _is_unchanged(snapshot, staged):
-        staged.replace(snapshot.path)  # an editor was faster than the check: its file goes back over ours
+        staged.replace(snapshot.path)  # an editor was faster than the check: put its file back over ours
         raise _changed(snapshot)
 
 
 def _overwrite(snapshot: Snapshot, staged: Path) -> None:
-    """The old bytes are on the disk beside the file for as long as it is being written (see `remove_strays`)."""
+    """Keep the old bytes on the disk beside the file while it is being written (see `remove_strays`)."""
     kept = in_place.kept_path(staged)
     discard(kept)
     try:
@@ -275,7 +282,7 @@ def _overwrite(snapshot: Snapshot, staged: Path) -> None:
 
 
 def _exchange(left: Path, right: Path) -> bool:
-    """Swap two files in one step; False where kernel, C library or file system cannot. Other errors are OSErrors."""
+    """Swap two files in one step. Returns False if kernel, C library or file system cannot."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         return False
@@ -289,7 +296,7 @@ def _exchange(left: Path, right: Path) -> bool:
 
 
 def _create(path: Path, data: bytes, like: Path | None = None, mode: int = 0o600) -> None:
-    """A new, synced file; with everything of `like` but its bytes and times. Attributes last: writing drops some."""
+    """Create a synced file, with all attributes of `like` but the times. They come last: writing drops some."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         in_place.write_all(descriptor, data)
@@ -303,8 +310,11 @@ def _create(path: Path, data: bytes, like: Path | None = None, mode: int = 0o600
 
 
 def _copy_attributes(source: Path, descriptor: int) -> None:
-    """Owner before mode, because a change of owner drops the set-id bits. Equal attributes are not written again:
-    a security label that we may not set is mostly there already, by inheritance."""
+    """Copy the file owner before the mode, because a change of owner drops the set-id bits.
+
+    Equal attributes are not written again: a security label that we may not set is mostly there already, by
+    inheritance.
+    """
     found = source.stat()
     if (found.st_uid, found.st_gid) != (os.fstat(descriptor).st_uid, os.fstat(descriptor).st_gid):
         os.fchown(descriptor, found.st_uid, found.st_gid)
@@ -339,7 +349,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _changed(snapshot: Snapshot) -> ChangedOnDisk:
     message = f"{snapshot.asked} was changed by someone else in the meantime"
-    return ChangedOnDisk(message, "Nothing to do: the next cycle reads it anew.")
+    return ChangedOnDisk(message, "Nothing to do: the next cycle reads it again.")
 
 
 def _unreadable(path: Path, error: OSError) -> UpdaterError:

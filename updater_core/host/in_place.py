@@ -1,8 +1,8 @@
 """Writing over a file without replacing it: for one that another user owns, or that is mounted by itself.
 
-Such a write can be cut in two by a power cut. So the old bytes are kept beside the file while it lasts, and whoever
-clears up after a process that died puts a torn file back: one whose every byte is the old text's or the new one's.
-Anything else is an owner's own edit, and stays.
+Such a write can be cut in two by a power cut. So the old bytes are kept beside the file while it lasts, and the
+clean-up after a process that died restores a torn file: one whose every byte is the old text's or the new one's.
+Anything else is an edit by the operator, and stays.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ _KEPT = "-kept"
 
 
 def kept_path(staged: Path) -> Path:
-    """Where the old bytes lie while the file that `staged` is for is written."""
+    """Return the path of the old bytes while the file that `staged` is for is written."""
     return staged.with_name(staged.name + _KEPT)
 
 
 def overwrite(snapshot: Snapshot, data: bytes) -> None:
-    """Same file, new bytes, synced. Space is reserved first; what fails half-way is written back. Raises OSError."""
+    """Write new bytes into the same file, synced. A failure half-way is undone. Raises OSError."""
     _overwrite(snapshot.path, snapshot.data, data)
 
 
-def mend(path: Path, kept: Path, staged: Path) -> None:
-    """Put the old bytes of `kept` back where `path` is torn between them and those of `staged`. Raises OSError."""
+def restore_torn(path: Path, kept: Path, staged: Path) -> None:
+    """Put the old bytes of `kept` back if `path` is torn between them and those of `staged`. Raises OSError."""
     old, new, found = kept.read_bytes(), staged.read_bytes(), path.read_bytes()
     if found not in (old, new) and is_torn(found, old, new):
         _overwrite(path, found, old)
 
 
 def is_torn(found: bytes, old: bytes, new: bytes) -> bool:
-    """Whether `found` is what an unfinished write of `new` over `old` leaves.
+    """Return whether `found` is what an unfinished write of `new` over `old` leaves.
 
     >>> is_torn(b"app:2.1" + bytes(2), b"app:1.0", b"app:2.1.1"), is_torn(b"app:29", b"app:19", b"app:2")
     (True, True)
@@ -48,10 +48,10 @@ def is_torn(found: bytes, old: bytes, new: bytes) -> bool:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """All of it: one write may take less than it is given."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    """Write all of `data`: one write may take less than it is given."""
+    unwritten = memoryview(data)
+    while unwritten:
+        unwritten = unwritten[os.write(descriptor, unwritten) :]
 
 
 def _overwrite(path: Path, old: bytes, data: bytes) -> None:

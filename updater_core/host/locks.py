@@ -17,8 +17,10 @@ def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inherit
     """Lock a file of ours and return the descriptor that holds the lock; `release_lock` lets go.
 
     With `inheritable` a child started with this descriptor in `pass_fds` holds the lock too, for as long as it lives.
-    LockHeld where another process has it after `wait_seconds` or when a stop is asked for; StateError where the file
-    cannot be opened. The file stays: removing it would let two processes lock two files of one name.
+    The file stays: removing it would let two processes lock two files of one name.
+
+    Raises LockHeld if another process has it after `wait_seconds` or when a stop is asked for, StateError if the file
+    cannot be opened.
     """
     descriptor = _open_file(path)
     _wait_for(descriptor, path, clock, wait_seconds)
@@ -30,8 +32,11 @@ def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inherit
 
 
 def acquire_folder_lock(folder: Path, *, clock: Clock, wait_seconds: float) -> int | None:
-    """Lock an owner's folder, of which nothing is changed, for us and for children that inherit it; None where it
-    cannot be opened or its file system refuses: our own lock is held besides. LockHeld as for a file."""
+    """Lock a folder of the operator's, in which nothing is changed, for us and for children that inherit the lock.
+
+    Returns None if the folder cannot be opened or its file system refuses: our own lock is held besides. Raises
+    LockHeld as for a file.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -46,7 +51,7 @@ def acquire_folder_lock(folder: Path, *, clock: Clock, wait_seconds: float) -> i
 
 
 def release_lock(descriptor: int) -> None:
-    """Let go of a lock. Where a child inherited it, the child still holds it."""
+    """Release a lock. A child that inherited it still holds it."""
     os.close(descriptor)
 
 

@@ -1,4 +1,4 @@
-"""What a cycle took of the machine's memory and does not need while the daemon rests."""
+"""Memory that a cycle needed and the sleeping daemon does not."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import ctypes
 
 
 def give_back() -> None:
-    """Hand memory that is free within the process back to the system; nothing where the C library cannot (musl).
+    """Return free memory of the process to the system; do nothing if the C library cannot (musl).
 
-    glibc keeps more and more of it at hand, the larger the pieces were that it was once asked for (malloc_trim(3),
+    glibc keeps more of it, the larger the pieces were that it was once asked for (malloc_trim(3),
     mallopt(3) on M_TRIM_THRESHOLD): without this a daemon grows in steps of a megabyte. Takes a quarter of a
     millisecond.
     """

@@ -1,7 +1,7 @@
-"""Who may edit an owner's file, and how to grant it: asked before anything is written, and by `--test`.
+"""Who may edit a file, and how to grant it: asked before anything is written, and by `--test`.
 
-Another user's file is edited where its owner granted that by group or ACL. It is then written in place, because a
-file that is renamed over it would belong to us; whoever owns the file, or is root, replaces it whole.
+Another user's file is edited if its file owner granted that by group or ACL. It is then written in place, because a
+file that is renamed over it would belong to us; the file owner and root replace it whole.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def objection(path: Path, found: os.stat_result) -> tuple[str, str] | None:
-    """Why a file is not to be edited, with a remedy; None where it is. `path` is no link, `found` its status.
+    """Return why a file may not be edited, with a remedy; None if it may. `path` is no link, `found` its status.
 
     `os.access` heeds groups and ACLs, and says no on a read-only mount and after `chattr +i` too.
     """
@@ -34,20 +34,22 @@ def objection(path: Path, found: os.stat_result) -> tuple[str, str] | None:
 
 
 def is_in_place(found: os.stat_result) -> bool:
-    """Whether a file with this status keeps its owner only if it is written in place."""
+    """Return whether a file with this status keeps its file owner only if it is written in place."""
     return os.geteuid() not in (0, found.st_uid)
 
 
 def grant(path: Path) -> str:
-    """The command by which a file's owner, or root, lets this user edit it: the file, its folder, and, by default,
-    what the owner's editor puts in the file's place later."""
+    """Return the command by which the file owner, or root, lets this user edit a file and its folder.
+
+    The folder's default ACL is for the file that an editor puts in this one's place later.
+    """
     user, folder = _name(os.geteuid()), shlex.quote(str(path.parent))
     access = f"sudo setfacl -m u:{user}:rw {shlex.quote(str(path))}"
     return f"Run `{access} && sudo setfacl -m u:{user}:rwx,d:u:{user}:rwX {folder}`, or run the updater as root."
 
 
 def reading_remedy(path: Path) -> str:
-    """What to do about a file that cannot be read."""
+    """Return what to do about a file that cannot be read."""
     if not _may(path, os.F_OK) or _may(path, os.R_OK):  # not there, or behind a folder that we may not enter
         blocked = next((folder for folder in reversed(path.absolute().parents) if not _may(folder, os.X_OK)), None)
         if blocked is None or not blocked.is_dir():

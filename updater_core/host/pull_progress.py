@@ -1,4 +1,4 @@
-"""A pull as a person at a terminal sees it: layers and bytes. In a pipe or a log there is none, lines tell enough."""
+"""The progress of a pull at a terminal: layers and bytes. Not in a pipe or a log, whose lines are enough."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from updater_core.protocols import Progress
 
 
 def for_stream(stream: TextIO) -> Progress | None:
-    """What shows the progress of pulls on `stream`; None where nobody watches it live."""
+    """Return what shows the progress of pulls on `stream`; None if that is no terminal."""
     return PullProgress(stream) if stream.isatty() else None
 
 

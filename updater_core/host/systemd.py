@@ -1,4 +1,4 @@
-"""What the daemon tells the service manager that started it: ready, reloading, stopping, alive, and what it is doing.
+"""Messages to the service manager that started the daemon: ready, reloading, stopping, alive, and the current work.
 
 The protocol is one datagram of `NAME=value` lines to the socket that NOTIFY_SOCKET names (man 3 sd_notify); the
 watchdog is that of man 3 sd_watchdog_enabled. Without a manager that asks for it, nothing is sent.
@@ -21,8 +21,8 @@ _ABSTRACT = "@"
 class Manager:
     """The service manager of this process, if it has one.
 
-    Alive means that the work moves: `beat` is called by the main thread where it waits, and by whatever it waits for
-    each time that answers. No thread of its own calls it, so a main thread that hangs goes silent.
+    Alive means that the work makes progress: `beat` is called by the main thread while it waits, and by whatever it
+    waits for, each time that answers. No thread of its own calls it, so a main thread that hangs goes silent.
     """
 
     def __init__(self, environment: Mapping[str, str], process_id: int | None = None) -> None:
@@ -34,37 +34,37 @@ class Manager:
 
     @property
     def beat_seconds(self) -> float | None:
-        """How long `beat` may stay away at most while nothing is going on; None where nobody listens for it."""
+        """The longest time between two calls of `beat` while nothing is going on; None if nobody listens for it."""
         return self._watchdog_seconds / _BEATS_PER_INTERVAL if self._watchdog_seconds else None
 
     def allow(self, longer_seconds: float) -> None:
-        """From now on a step may be silent for this much longer than the unit's WatchdogSec says (0: as it says)."""
+        """Let a step be silent for this much longer than the unit's WatchdogSec says (0: as it says)."""
         if self._asked_seconds:
             self._watchdog_seconds = self._asked_seconds + longer_seconds
             self._send(f"WATCHDOG_USEC={_micro(self._watchdog_seconds)}")
 
     def ready(self) -> None:
-        """The start, or a reload, is over."""
+        """Say that the start, or a reload, is over."""
         self._send("READY=1")
 
     def reloading(self, monotonic_seconds: float) -> None:
-        """A reload begins; `ready` ends it."""
+        """Say that a reload begins; `ready` ends it."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={_micro(monotonic_seconds)}")
 
     def stopping(self) -> None:
-        """The end begins. May be called from a signal handler: it takes no lock."""
+        """Say that the end begins. May be called from a signal handler: it takes no lock."""
         self._is_stopping = True
         self._next_beat = 0.0
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """One line on what is going on, for `systemctl status`."""
+        """Say in one line what is going on, for `systemctl status`."""
         self._send("STATUS=" + " ".join(text.split()))
 
     def beat(self, now: float) -> None:
-        """Say that the work moves; `now` is monotonic. Not sent more often than is of use.
+        """Say that the work makes progress; `now` is monotonic. Not sent more often than is of use.
 
-        While stopping this also extends the time that the manager grants: an update that moves comes to its end.
+        While stopping, this also extends the time that the manager grants: a running update comes to its end.
         """
         if now < self._next_beat or not self._address:
             return
@@ -75,11 +75,11 @@ class Manager:
             self._send(("WATCHDOG=1" if self._watchdog_seconds else "") + more)
 
     def wait_slice(self, seconds: float) -> float:
-        """How long to wait at once, of a longer wait, so that the beats come in time."""
+        """Return how long to wait at once, of a longer wait, so that the beats come in time."""
         return seconds if self.beat_seconds is None else min(seconds, self.beat_seconds / 2)
 
     def _send(self, text: str) -> None:
-        """A manager that does not listen (restarting, gone) is no trouble of ours."""
+        """Send a datagram. A manager that does not listen (restarting, gone) is no failure of ours."""
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith(_ABSTRACT) else self._address
@@ -89,12 +89,12 @@ class Manager:
 
 
 def is_main_thread() -> bool:
-    """Whether this is the thread whose waits count as signs of life."""
+    """Return whether this is the thread whose waits count as signs of life."""
     return threading.current_thread() is threading.main_thread()
 
 
 def _watchdog_seconds(environment: Mapping[str, str], process_id: int) -> float | None:
-    """The interval that the unit asks for; None where there is none, or where it is meant for another process."""
+    """Return the interval that the unit asks for; None if there is none, or if it is meant for another process."""
     try:
         seconds = int(environment["WATCHDOG_USEC"]) / _MICROSECONDS
         is_ours = int(environment.get("WATCHDOG_PID", process_id)) == process_id

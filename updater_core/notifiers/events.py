@@ -1,8 +1,8 @@
-"""Outcomes and checks as news: what the outside is told of, when, and in which words. Pure.
+"""Outcomes and checks as events: which there are, when, and with which text. Pure.
 
-`update` and `rollback` come from outcomes, `available` from an image that waits. `failed` and `recovered` are edges: a
-service's troubles that were told are kept in its state (`ServiceState.troubles`), so that each is told once, and its
-end once, across restarts too.
+`update` and `rollback` come from outcomes, `available` from an image that waits. `failed` and `recovered` are edges:
+the incidents of a service that had an event are kept in its state (`ServiceState.troubles`), so that each incident has
+one event, and its end one, across restarts too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from updater_core.models import (
 )
 from updater_core.state.records import ServiceState, Status, is_unknown
 
-_TROUBLES_KEPT = 20
+_INCIDENTS_KEPT = 20
 _WELL = {Status.UP_TO_DATE, Status.UPDATED}
-_NOTHING_WAITS_FOR_A_PERSON = {
+_NOT_FOR_A_PERSON = {
     Reason.BACKING_OFF,
     Reason.FROZEN,
     Reason.QUARANTINED,
@@ -41,16 +41,16 @@ _ROLLED_BACK = "nothing at once: the release that failed is not tried again, the
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Where and when an event happens."""
+    """The host and the time of an event."""
 
     host: str
     now: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """How a service's troubles differ from those told: the one that began, the told ones that ended, and all that
-    stand now, with the time each was told."""
+class Transition:
+    """How the incidents of a service changed: the one that began, those that ended, and all that are open now, each
+    with the time of its event."""
 
     begun: str | None
     ended: Mapping[str, datetime]
@@ -58,17 +58,19 @@ class Turn:
 
 
 def is_wanted(event: Event, kinds: Collection[str]) -> bool:
-    """Whether an event is told where `kinds` (`notify_events`) were asked for. `mode` notify is a wish of its own."""
+    """Return whether an event is sent if `kinds` (`notify_events`) are configured; `mode` notify asks for its own."""
     is_asked_for = event.kind in ALWAYS_TOLD or event.kind in kinds
     return is_asked_for or (event.kind == "available" and event.reason == Reason.NOTIFY_ONLY)
 
 
-# ------------------------------------------------------------------------------------------- an outcome, or a wait
+# ------------------------------------------------------------------------------------ an outcome, an available image
 
 
 def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> Event | None:
-    """The `update` or `rollback` event of an outcome; None where nothing has changed. Its id comes from the plan, so
-    that an outcome told once more after a crash is the same news."""
+    """Return the `update` or `rollback` event of an outcome; None if nothing has changed.
+
+    Its id comes from the plan: a second event for the same outcome, after a crash, is the same event.
+    """
     plan = outcome.plan
     match outcome:
         case Committed():
@@ -110,10 +112,12 @@ def _reversed(event: Event) -> Event:
 
 
 def available_event(service: str, known: ServiceState, hold: Hold, moment: Moment) -> Event | None:
-    """The news that an image waits, the same for the same image; None where none does, or where something else is
-    told of what it waits for (`failed`, `rollback`)."""
+    """Return the event that an image is available, with the same id for the same image.
+
+    None if none is, or if there is another event about what it waits for (`failed`, `rollback`).
+    """
     target, reason = hold.available, hold.reason
-    if target is None or is_unknown(reason) or reason in _NOTHING_WAITS_FOR_A_PERSON:
+    if target is None or is_unknown(reason) or reason in _NOT_FOR_A_PERSON:
         return None
     why = "" if reason is Reason.NOTIFY_ONLY else f": {hold.detail or reason.value}"
     return Event(
@@ -132,34 +136,36 @@ def available_event(service: str, known: ServiceState, hold: Hold, moment: Momen
     )
 
 
-# ---------------------------------------------------------------------------------------------- trouble, and its end
+# ------------------------------------------------------------------------------------------ an incident, and its end
 
 
-def turn_of(service: ServiceState, now: datetime) -> Turn:
-    """What of a service's troubles is new since they were last told.
+def turn_of(service: ServiceState, now: datetime) -> Transition:
+    """Return what of a service's incidents began or ended since the last event.
 
     A check that could not know ends with one that does; an update that failed, or was rolled back, with a service that
     is up to date or updated.
     """
-    current = _trouble(service)
-    open_incidents = {key: told for key, told in service.troubles.items() if _stands(key, service.status)}
-    ended = {key: told for key, told in service.troubles.items() if key not in open_incidents}
+    current = _incident(service)
+    open_incidents = {key: since for key, since in service.troubles.items() if _is_open(key, service.status)}
+    ended = {key: since for key, since in service.troubles.items() if key not in open_incidents}
     begun = current if current is not None and current not in open_incidents else None
     if begun is not None:
-        open_incidents = dict([*open_incidents.items(), (begun, now)][-_TROUBLES_KEPT:])
-    return Turn(begun, ended, open_incidents)
+        open_incidents = dict([*open_incidents.items(), (begun, now)][-_INCIDENTS_KEPT:])
+    return Transition(begun, ended, open_incidents)
 
 
-def turn_event(name: str, service: ServiceState, turn: Turn, moment: Moment) -> Event | None:
-    """`failed` for a trouble that began (a rollback is told by its own event), `recovered` where none stands any more;
-    None where neither is so."""
-    if turn.begun is not None:
-        return None if turn.begun.startswith("rollback:") else _failed(name, service, turn.begun, moment)
-    return _recovered(name, service, turn.ended, moment) if turn.ended and not turn.open_incidents else None
+def turn_event(name: str, service: ServiceState, change: Transition, moment: Moment) -> Event | None:
+    """Return `failed` for an incident that began (a rollback has its own event), `recovered` if none is open any more.
+
+    None if neither is so.
+    """
+    if change.begun is not None:
+        return None if change.begun.startswith("rollback:") else _failed(name, service, change.begun, moment)
+    return _recovered(name, service, change.ended, moment) if change.ended and not change.open_incidents else None
 
 
-def _trouble(service: ServiceState) -> str | None:
-    """What is wrong, as `kind:reason` and, where it is one release's, which: the same text is the same news."""
+def _incident(service: ServiceState) -> str | None:
+    """Return what is wrong, as `kind:reason`, and of which release, if it is one's: the same text is one incident."""
     change = service.changes[0] if service.changes else None
     if service.status is Status.UNKNOWN and service.reason:
         return f"check:{service.reason}"
@@ -170,13 +176,13 @@ def _trouble(service: ServiceState) -> str | None:
     return None
 
 
-def _stands(trouble: str, status: Status) -> bool:
-    return status is Status.UNKNOWN if trouble.startswith("check:") else status not in _WELL
+def _is_open(incident: str, status: Status) -> bool:
+    return status is Status.UNKNOWN if incident.startswith("check:") else status not in _WELL
 
 
-def _failed(name: str, service: ServiceState, trouble: str, moment: Moment) -> Event:
-    change = service.changes[0] if trouble.startswith("update:") and service.changes else None
-    outage = f"{trouble} {service.last_success}"  # it ends with a success, so the next one has another id
+def _failed(name: str, service: ServiceState, incident: str, moment: Moment) -> Event:
+    change = service.changes[0] if incident.startswith("update:") and service.changes else None
+    outage = f"{incident} {service.last_success}"  # it ends with a success, so the next one has another id
     return Event(
         id=f"{change.plan_id}-failed" if change else _id(name, "failed", outage),
         kind="failed",
@@ -195,11 +201,11 @@ def _failed(name: str, service: ServiceState, trouble: str, moment: Moment) -> E
 
 
 def _recovered(name: str, service: ServiceState, ended: Mapping[str, datetime], moment: Moment) -> Event:
-    since = min(ended.values())
+    begun = min(ended.values())
     change = service.changes[0] if service.status is Status.UPDATED and service.changes else None
     reason = [*ended][-1].split(":")[1]
     return Event(
-        id=_id(name, "recovered", "\n".join(f"{key} {told.isoformat()}" for key, told in sorted(ended.items()))),
+        id=_id(name, "recovered", "\n".join(f"{key} {since.isoformat()}" for key, since in sorted(ended.items()))),
         kind="recovered",
         service=name,
         time=moment.now,
@@ -210,7 +216,7 @@ def _recovered(name: str, service: ServiceState, ended: Mapping[str, datetime], 
         to_digest=service.digest,
         reason=reason,
         detail=f"well again ({service.status}) after {reason}",
-        duration_seconds=max((moment.now - since).total_seconds(), 0.0),
+        duration_seconds=max((moment.now - begun).total_seconds(), 0.0),
     )
 
 
@@ -222,7 +228,7 @@ def _id(name: str, kind: str, mark: str) -> str:
 
 
 def samples(moment: Moment) -> tuple[Event, ...]:
-    """One event of each kind, marked as a test: nothing of it has happened."""
+    """Return one event of each kind, marked as a test: nothing of it has happened."""
     return tuple(
         Event(
             id=f"test-{kind}-{moment.now:%Y%m%dT%H%M%S%f}",
