@@ -88,6 +88,10 @@ class Reason(StrEnum):
     NOT_SEMVER = "not_semver"
     PRERELEASE = "prerelease"
     VARIANT = "variant"
+    OTHER_PREFIX = "other_prefix"
+    OTHER_PRECISION = "other_precision"
+    OTHER_VARIANT = "other_variant"
+    SCHEME_JUMP = "scheme_jump"
     OUT_OF_RANGE = "out_of_range"
     BUMP_TOO_BIG = "bump_too_big"
     NO_PUSH_TIME = "no_push_time"
@@ -156,12 +160,24 @@ class Bump(StrEnum):
     MAJOR = "major"
 
 
+class Follow(StrEnum):
+    """How far a service follows its image: the digest behind its tag, or versions up to a size of step."""
+
+    TAG = "tag"
+    PATCH = "patch"
+    MINOR = "minor"
+    MAJOR = "major"
+
+
 # ------------------------------------------------------------------------------------------------- configuration
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which image a service wants. At most one of the three selectors is set; none = the digest of the current tag."""
+    """Which image a service wants. At most one of the three selectors is set; none = the digest of the current tag.
+
+    `digest_without_version`: where the current tag names no version, its digest is followed (`follow` says so).
+    """
 
     tag_pattern: str | None = None
     tag_regex: str | None = None
@@ -172,6 +188,9 @@ class Policy:
     tag_exclude: tuple[str, ...] = ()
     min_age_seconds: float = 0.0
     allow_downgrade: bool = False
+    allow_scheme_jump: bool = False
+    follow_variant: bool = False
+    digest_without_version: bool = False
     pin_digest: bool = False
     mode: Mode = Mode.AUTO
 

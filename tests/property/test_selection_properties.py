@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.tag_history import compare_texts
 from updater_core.models import (
     Ask,
     Bump,
@@ -28,6 +30,8 @@ from updater_core.models import (
     Tag,
     Update,
 )
+from updater_core.policy.families import read
+from updater_core.policy.family_members import rank
 from updater_core.policy.order import Memo
 from updater_core.policy.select import decide
 from updater_core.policy.windows import is_open, next_close, next_open, parse_windows
@@ -39,7 +43,18 @@ ARTEFACT = "sha256-aa.sig"
 small = st.integers(0, 3)
 tails = st.sampled_from(["", "", "", "-rc.1", "-rc.2", "-alpine", "-r9", "-r10"])
 semver_names = st.builds("{}{}.{}.{}{}".format, st.sampled_from(["", "v"]), small, small, small, tails)
-names = semver_names | st.sampled_from(["latest", "1.2", "20241001", "5a81b1e6", "s-a", "s-b", "s-c", ARTEFACT])
+family_tails = st.sampled_from(["", "", "-ls1", "-ls2", "-alpine", "-alpine3.9", "-alpine3.20", "rc1", "-rc", "-2"])
+family_names = st.builds(
+    lambda prefix, numbers, tail: prefix + ".".join(map(str, numbers)) + tail,
+    st.sampled_from(["", "", "", "v", "ee-"]),
+    st.lists(small, min_size=1, max_size=4) | st.sampled_from([[2024, 1], [20240101], [20240230], [1234567]]),
+    family_tails,
+)
+names = (
+    semver_names
+    | family_names
+    | st.sampled_from(["latest", "1.2", "20241001", "5a81b1e6", "s-a", "s-b", "s-c", ARTEFACT])
+)
 moments = st.none() | st.integers(0, 5).map(lambda days: NOW - timedelta(days=days))
 digests = st.integers(0, 5).map(lambda n: f"sha256:{n:064x}")
 tag_lists = st.lists(st.builds(Tag, names, st.none() | digests, moments), max_size=12, unique_by=lambda tag: tag.name)
@@ -145,6 +160,31 @@ def test_a_version_never_goes_down(case: tuple) -> None:  # type: ignore[type-ar
     assert chosen is not None
     assert precedence(chosen) >= precedence(current)
     assert chosen.variant == current.variant
+
+
+@given(cases(), st.data())
+def test_a_service_stays_in_its_family_and_never_goes_down(case: tuple, data: st.DataObject) -> None:  # type: ignore[type-arg]
+    observation, policy, history, answers = case
+    listed = data.draw(st.lists(family_names, min_size=1, max_size=12, unique=True))
+    current = data.draw(st.sampled_from(listed) | family_names)
+    selector = data.draw(st.sampled_from([{"semver_pattern": "*"}, {"tag_regex": "(?P<version>.+)"}]))
+    policy = replace(policy, **{"semver_pattern": None, "tag_pattern": None, "tag_regex": None, **selector})
+    observation = replace(
+        observation, current=replace(observation.current, tag=current), tags=tuple(map(Tag, listed)), digests={}
+    )
+    outcome = settle(observation, policy, history, answers)
+    if isinstance(outcome, Update) and read(current) is not None:
+        verdict = compare_texts(current, str(outcome.target.tag))
+        assert verdict in ("", "prerelease") if policy.allow_prerelease else verdict == ""
+
+
+@given(st.lists(family_names, min_size=3, max_size=3))
+def test_the_order_of_a_family_is_total(tags: list[str]) -> None:
+    versions = [version for version in map(read, tags) if version is not None]
+    kin = [v for v in versions if (v.form, v.tail.shape) == (versions[0].form, versions[0].tail.shape)]
+    ranks = sorted(map(rank, kin))
+    assert all(low <= high for low, high in itertools.combinations(ranks, 2))
+    assert [rank(v) for v in sorted(kin, key=rank)] == ranks
 
 
 @given(cases())

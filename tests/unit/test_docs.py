@@ -31,7 +31,7 @@ from updater_core.notifiers import webhook
 from updater_core.policy import patterns as tag_filter
 from updater_core.policy.ranges import parse_range
 from updater_core.policy.windows import parse_windows
-from updater_core.semver_utils import parse_tag
+from updater_core.semver_utils import PRERELEASE_WORDS, parse_tag
 from updater_core.state.records import Status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,7 +145,7 @@ def shown_default(option: Option) -> str:
 
 def test_what_options_exclude_and_need_is_said() -> None:
     said = {option.key: row[-2] for option, row in rows_of_options()}
-    selectors = ["tag_pattern", "tag_regex", "semver_pattern"]
+    selectors = ["follow", "tag_pattern", "tag_regex", "semver_pattern"]
     for key in selectors:
         (sentence,) = re.findall(r"Not beside (.+?)\.", said[key])
         assert sorted(code_words(sentence)) == sorted({*selectors} - {key})
@@ -477,9 +477,9 @@ def test_the_expressions_of_the_pages_do_what_they_say() -> None:
 
 
 def test_the_words_of_a_prerelease_are_those_of_the_code() -> None:
-    text = sections(CHOOSING)["semver_pattern: the highest version"]
-    listed = code_words(text.partition("starts with one of")[2].partition("(digits")[0])
-    assert len(listed) == 17
+    text = sections(CHOOSING)["The family of a tag"]
+    listed = code_words(text.partition("The words are")[2].partition(", digits behind")[0])
+    assert sorted(listed) == sorted(PRERELEASE_WORDS)
     assert [word for word in listed if not read_as(word)[0]] == []
     assert read_as("slim") == ((), "slim")
 

@@ -221,7 +221,7 @@ FLAVOURS = tags(*_FLAVOURS.split())
         ("*", {"tag_exclude": ("1.4.*",)}, "1.3.0", "1.3.0 1.3.1 1.4.0", "1.3.1"),
         ("*", {"tag_exclude": (r"regexp:1\.4\.\d+",)}, "1.3.0", "1.3.0 1.3.1 1.4.0", "1.3.1"),
         # variants
-        ("*", {}, "1.2.3-r9", "1.2.3-r9 1.2.3-r10 1.2.4-r0", "variant"),
+        ("*", {}, "1.2.3-r9", "1.2.3-r9 1.2.3-r10 1.2.4-r0", "1.2.4-r0"),
         ("*", {}, "1.2.3-ls99", "1.2.3-ls99 1.2.3-ls98", "same_digest"),
         ("*", {}, "1.2.3-alpine3.19", "1.2.3-alpine3.19 1.2.4-alpine3.19 1.2.5-alpine3.20", "1.2.4-alpine3.19"),
         ("*", {}, "1.2.0-rc.1-alpine", "1.2.0-rc.1-alpine 1.2.0-rc.2-alpine 1.2.0-rc.3", "1.2.0-rc.2-alpine"),
@@ -262,9 +262,9 @@ def test_every_tag_turned_down_has_its_reason() -> None:
         "1.8.0": "not_matching",
         "v1.5.2": "excluded",
         "v1.6.9.sig": "excluded",
-        "v1.9": "not_semver",
+        "v1.9": "other_precision",
         "vv": "not_semver",
-        "v1.5.1-slim": "variant",
+        "v1.5.1-slim": "other_variant",
         "v1.5.1-rc.1": "prerelease",
         "v1.7.0": "out_of_range",
         "v2.0.0": "bump_too_big",
@@ -370,11 +370,15 @@ def test_a_long_list_of_young_tags_does_not_cost_a_request_each() -> None:
     assert len(asked) <= 11
 
 
-def test_a_hint_says_how_to_follow_a_counter_in_the_variant() -> None:
-    outcome = choose(Policy(semver_pattern="*"), "1.2.3-r9", tags("1.2.3-r9", "1.2.3-r10", "1.2.2-r11"))
-    assert isinstance(outcome, Hold)
-    assert outcome.available == image("1.2.3-r10")
-    assert "compare" in outcome.remedy
+def test_a_hint_says_how_to_follow_the_number_in_a_variant() -> None:
+    listed = tags("1.2.3-alpine3.9", "1.2.3-alpine3.10", "1.2.2-alpine3.11", "1.2.3-alpine3.8", "1.2.4-alpine3")
+    held = choose(Policy(semver_pattern="*"), "1.2.3-alpine3.9", listed)
+    assert isinstance(held, Hold)
+    assert (held.reason, held.available) == (Reason.VARIANT, image("1.2.3-alpine3.10"))
+    assert "follow_variant" in held.remedy
+    assert answer(choose(Policy(semver_pattern="*", follow_variant=True), "1.2.3-alpine3.9", listed)) == (
+        "1.2.3-alpine3.10"
+    )
 
 
 def test_an_unknown_list_is_a_hold() -> None:
@@ -383,6 +387,10 @@ def test_an_unknown_list_is_a_hold() -> None:
 
 def test_a_hold_without_candidates_counts_the_reasons() -> None:
     outcome = choose(Policy(semver_pattern="v*"), "latest", tags("nightly", "v1", "latest"))
+    assert answer(outcome) == "current_unparsable"  # `v1` is a version, and nothing says that it is what `latest` runs
+    assert outcome.detail.endswith(": 2 not_matching, 1 other_precision")
+    outcome = choose(Policy(semver_pattern="v*"), "latest", tags("nightly", "vnext", "latest"))
+    assert answer(outcome) == "no_candidate"
     assert outcome.detail == "no tag may be chosen: 2 not_matching, 1 not_semver"
 
 

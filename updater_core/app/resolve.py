@@ -108,7 +108,7 @@ def unknown(error: RegistryError, otherwise: Reason = Reason.REGISTRY_ERROR) -> 
 
 def _list_tags(question: Question, registry: Registry, answers: Answers) -> None:
     current, policy = question.observed.current, question.service.policy
-    selector = selector_of(policy, question.patience)
+    selector = selector_of(policy, current, question.patience)
     if selector is None:
         return
     if selector.order is Order.PUSH:

@@ -1,24 +1,20 @@
-"""Which of the tags meant may be chosen, and which of them is newer: by version, by a key, or by the push. Pure.
+"""Which of the tags meant may be chosen, and which of them is newer: by the push. Pure.
 
-Each of the three orders gives a Field: the tags with their ranks (a greater rank is newer), the rank of the current tag
-as the floor, and the tags turned down so far. Everything is filtered before anything is compared, so that a tag that
-may not be chosen never hides one that may.
+The orders by version and by key are in `versions`. Each of the three orders gives a Field: the tags with their ranks
+(a greater rank is newer), the rank of the current tag as the floor, and the tags turned down so far.
 """
 
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
-from updater_core.models import Ask, Bump, History, Hold, Observation, Policy, Reason, Rejected, Seen, Tag
+from updater_core.models import Ask, History, Hold, Observation, Policy, Reason, Rejected, Seen, Tag
 from updater_core.policy.bounded_regex import MatchBudget
 from updater_core.policy.patterns import Selector, excluder, natural_key
-from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies
-from updater_core.semver_utils import Precedence, TagVersion, parse_tag, precedence, version_text
 
 T = TypeVar("T")
 
@@ -88,139 +84,6 @@ class Field:
     rejected: tuple[Rejected, ...]
     superlative: str
     hint: Hold | None = None
-
-
-# ---------------------------------------------------------------------------------------------------------- by version
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """What a version has to satisfy. `open_to_prereleases`: they are taken like any other version."""
-
-    policy: Policy
-    current: TagVersion | None
-    floor: Precedence | None
-    wanted: Range | None
-    open_to_prereleases: bool
-
-
-def by_version(case: SelectionContext, meant: Iterable[Meant]) -> Field | Hold:
-    """SemVer order. A Hold where `max_bump` has nothing to be measured against."""
-    current = _current_version(case)
-    if current is None and case.policy.max_bump is not Bump.MAJOR:
-        return Hold(
-            Reason.CURRENT_UNPARSABLE,
-            f"the current tag {case.current!r} is no version, so max_bump {case.policy.max_bump} has no start",
-            "write a tag such as 1.2.3 into the Compose file, or leave max_bump out",
-        )
-    kin, strays, rejected = _by_variant(meant, current.variant if current else "")
-    rules = _rules(case, current, kin)
-    ranked: list[tuple[Rank, Tag]] = []
-    for tag, version in kin:
-        key = precedence(version)
-        fault = _fault(version, key, rules)
-        if fault:
-            rejected.append(Rejected(tag.name, *fault))
-        else:
-            ranked.append((key, tag))
-    hint = _variant_hint(case, current, strays) if current else None
-    return Field(ranked, rules.floor, tuple(rejected), "the highest version", hint)
-
-
-def _current_version(case: SelectionContext) -> TagVersion | None:
-    text = case.selector.extract(case.current)
-    version = parse_tag(text) if text else None
-    if version:
-        return version
-    version = parse_tag(case.current)
-    return version if version is None or case.selector.keeps_variant else replace(version, variant="")
-
-
-def _by_variant(
-    meant: Iterable[Meant], variant: str
-) -> tuple[list[tuple[Tag, TagVersion]], list[tuple[Tag, TagVersion]], list[Rejected]]:
-    kin: list[tuple[Tag, TagVersion]] = []
-    strays: list[tuple[Tag, TagVersion]] = []
-    rejected: list[Rejected] = []
-    for tag, text in meant:
-        version = parse_tag(text)
-        if version is None:
-            rejected.append(Rejected(tag.name, Reason.NOT_SEMVER, f"{text} is not MAJOR.MINOR.PATCH"))
-        elif version.variant == variant:
-            kin.append((tag, version))
-        else:
-            strays.append((tag, version))
-            kind = f"the variant {version.variant}" if version.variant else "without a variant"
-            rejected.append(Rejected(tag.name, Reason.VARIANT, f"{kind}, the current one is {variant or 'plain'}"))
-    return kin, strays, rejected
-
-
-def _rules(case: SelectionContext, current: TagVersion | None, kin: Sequence[tuple[Tag, TagVersion]]) -> _Rules:
-    policy = case.policy
-    on_release = current is not None and not current.prerelease
-    only_prereleases = not on_release and all(version.prerelease for _, version in kin)
-    return _Rules(
-        policy,
-        current,
-        precedence(current) if current else None,
-        parse_range(policy.semver_range) if policy.semver_range is not None else None,
-        policy.allow_prerelease or only_prereleases,
-    )
-
-
-def _fault(version: TagVersion, key: Precedence, rules: _Rules) -> tuple[Reason, str] | None:
-    """Why this version may not be chosen. One that is lower than the current is left to the floor."""
-    numbers, current, wanted = version.numbers, rules.current, rules.wanted
-    kin_of_current = current is not None and current.prerelease != () and current.numbers == numbers
-    taken = rules.open_to_prereleases or kin_of_current
-    if version.prerelease and not taken and not (wanted and names_prerelease(wanted, numbers)):
-        return Reason.PRERELEASE, "a prerelease, and allow_prerelease is not set"
-    if wanted and not satisfies(wanted, version, with_prereleases=taken):
-        return Reason.OUT_OF_RANGE, f"not in {wanted.text}"
-    if current is None or rules.floor is None or (key < rules.floor and not rules.policy.allow_downgrade):
-        return None
-    kept = {Bump.PATCH: 2, Bump.MINOR: 1, Bump.MAJOR: 0}[rules.policy.max_bump]
-    if numbers[:kept] != current.numbers[:kept]:
-        return Reason.BUMP_TOO_BIG, f"more than a {rules.policy.max_bump} step from {version_text(current)}"
-    return None
-
-
-def _variant_hint(case: SelectionContext, current: TagVersion, strays: Iterable[tuple[Tag, TagVersion]]) -> Hold | None:
-    """Where the current variant carries a number (`-r9`, `-alpine3.19`), say that it goes on under another one."""
-    shape = _shape(current.variant)
-    if shape == current.variant:
-        return None
-    floor = (precedence(current), natural_key(current.variant))
-    above = [
-        (rank, tag.name)
-        for tag, version in strays
-        if _shape(version.variant) == shape
-        and (rank := (precedence(version), natural_key(version.variant))) > floor
-        and (case.policy.allow_prerelease or not version.prerelease)
-    ]
-    if not above:
-        return None
-    name = max(above)[1]
-    return Hold(
-        Reason.VARIANT,
-        f"{case.current} stays: {name} is another variant, and variants have no order in SemVer",
-        "to follow a number in the variant, use tag_regex with a group 'compare' (or 'version') in place of it",
-        available=replace(case.observation.current, tag=name, digest=None),
-    )
-
-
-def _shape(variant: str) -> str:
-    return re.sub(r"[0-9]+", "#", variant)
-
-
-# -------------------------------------------------------------------------------------------------------------- by key
-
-
-def by_key(case: SelectionContext, meant: Iterable[Meant]) -> Field:
-    """The natural order of what the group `compare` caught: numbers of any size as numbers."""
-    text = case.current_text
-    ranked = [(natural_key(text), tag) for tag, text in meant]
-    return Field(ranked, None if text is None else natural_key(text), (), "the highest")
 
 
 # ------------------------------------------------------------------------------------------- by push, registry's clock

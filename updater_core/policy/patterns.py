@@ -16,9 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from updater_core.models import Policy
+from updater_core.models import ImageRef, Policy
 from updater_core.policy import bounded_regex
 from updater_core.policy.bounded_regex import MatchBudget
+from updater_core.policy.families import read
 
 Matcher = Callable[[str], bool]
 Extract = Callable[[str], str | None]
@@ -56,11 +57,13 @@ class Selector:
     keeps_variant: bool = False
 
 
-def selector_of(policy: Policy, patience: MatchBudget | None = None) -> Selector | None:
-    """The policy's selector; None where it has none and the digest of the current tag is watched.
+def selector_of(policy: Policy, current: ImageRef, patience: MatchBudget | None = None) -> Selector | None:
+    """The policy's selector; None if it has none and the digest of the current tag is watched.
 
     The selector of an expression raises TooSlow where `patience` comes to its end.
     """
+    if policy.digest_without_version and read(current.tag or "") is None:
+        return None
     if policy.semver_pattern is not None:
         return _semver_selector(policy.semver_pattern)
     if policy.tag_regex is not None:

@@ -40,9 +40,7 @@ from updater_core.policy.order import (
     Rank,
     SelectionContext,
     by_first_sight,
-    by_key,
     by_push,
-    by_version,
     has_baseline_only,
 )
 from updater_core.policy.patterns import (
@@ -57,6 +55,7 @@ from updater_core.policy.patterns import (
     selector_of,
 )
 from updater_core.policy.ranges import check_range
+from updater_core.policy.versions import by_key, by_version
 from updater_core.semver_utils import parse_tag, precedence
 
 __all__ = [
@@ -83,7 +82,7 @@ def decide(
     `worked`: given again with the answer to an Ask, it saves work; it never changes what is decided.
     """
     worked = worked or Memo()
-    selector = selector_of(policy, worked.patience)
+    selector = selector_of(policy, observation.current, worked.patience)
     if selector is None:
         return _watch(observation, policy, history, now)
     if observation.tags is None:
@@ -105,7 +104,7 @@ def _among_tags(case: SelectionContext) -> Decision | Ask:
     if isinstance(outcome, Ask):
         return outcome
     outcome = replace(outcome, rejected=(*rejected, *outcome.rejected))
-    if isinstance(outcome, Hold) and outcome.reason is Reason.NO_CANDIDATE:
+    if isinstance(outcome, Hold) and outcome.reason in (Reason.NO_CANDIDATE, Reason.CURRENT_UNPARSABLE):
         return replace(outcome, detail=f"{outcome.detail}: {_summary(outcome.rejected)}")
     return outcome
 

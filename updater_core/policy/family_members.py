@@ -1,0 +1,165 @@
+"""Which tags are of the current tag's family, and which of two of a family is higher. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from updater_core.models import Reason, Rejected, Tag
+from updater_core.policy.families import FamilyVersion, named_variant, read, split_variant
+from updater_core.policy.order import Meant, Rank, SelectionContext
+from updater_core.policy.patterns import natural_key
+from updater_core.semver_utils import TagVersion, precedence
+
+_SEMVER_FORM = "#.#.#"
+Fault = tuple[Reason, str]
+Candidate = tuple[Tag, FamilyVersion]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the candidates are measured against.
+
+    `current`: the current tag's version, None if it names none. `variant`: the tail that candidates have to have.
+    `whole`: the version in the whole current tag, if the selector does not mean that tag; candidates are then of its
+    family by their whole names too. `whole_variant`: the variant that these names have to have, unless the selector
+    names another (`*-alpine`); None if it is part of what the selector compares.
+    """
+
+    current: FamilyVersion | None
+    variant: str
+    whole: FamilyVersion | None = None
+    whole_variant: str | None = None
+
+
+def rank(version: FamilyVersion) -> Rank:
+    """A key that sorts the versions of one family, lowest first."""
+    _, variant_numbers = split_variant(version.tail.shape)
+    return core_rank(version), version.tail.counters, variant_numbers
+
+
+def core_rank(version: FamilyVersion) -> Any:
+    """The same by the numbers and the prerelease alone. Three numbers have SemVer 2.0.0 precedence (§11)."""
+    prerelease = version.tail.prerelease
+    if version.form == _SEMVER_FORM:
+        return precedence(as_semver(version))
+    return version.numbers, not prerelease, natural_key(".".join(prerelease).lower())
+
+
+def as_semver(version: FamilyVersion) -> TagVersion:
+    """The version as three numbers: missing ones are 0, and those behind the third are left out."""
+    major, minor, patch = (*version.numbers, 0, 0)[:3]
+    return TagVersion((major, minor, patch), version.tail.prerelease)
+
+
+def baseline_of(case: SelectionContext) -> Baseline:
+    """What the current tag asks of the tags that may follow it."""
+    text = case.selector.extract(case.current)
+    version = read(text) if text else None
+    if version is not None:
+        return Baseline(version, version.tail.shape)
+    if text is not None:
+        return Baseline(None, named_variant(text))
+    whole = read(case.current)
+    variant = whole.tail.shape if whole else named_variant(case.current)
+    if case.selector.keeps_variant:
+        return Baseline(whole, variant, whole)
+    if whole is None:
+        return Baseline(None, "", None, variant)
+    return Baseline(replace(whole, tail=replace(whole.tail, shape="", counters=())), "", whole, variant)
+
+
+def by_family(
+    case: SelectionContext, baseline: Baseline, meant: Iterable[Meant]
+) -> tuple[list[Candidate], list[Candidate], list[Rejected]]:
+    """The tags of the family, those of other families, and the reason of each that is not of the family."""
+    kin: list[Candidate] = []
+    others: list[Candidate] = []
+    rejected: list[Rejected] = []
+    follows = case.policy.follow_variant
+    for tag, text in meant:
+        version = read(text)
+        if version is None:
+            rejected.append(Rejected(tag.name, Reason.NOT_SEMVER, f"no version stands in {text}"))
+            continue
+        fault = _other_family(tag.name, version, baseline, follows_variant=follows)
+        if fault is None:
+            kin.append((tag, version))
+        else:
+            others.append((tag, version))
+            rejected.append(Rejected(tag.name, *fault))
+    return kin, others, rejected
+
+
+def _other_family(name: str, version: FamilyVersion, baseline: Baseline, *, follows_variant: bool) -> Fault | None:
+    """Why a version is not of the current tag's family, or None if it is."""
+    current = baseline.current
+    fault = _other_name(name, version, baseline)
+    if fault is not None:
+        return fault
+    if current is None:
+        if version.prefix not in ("", "v"):
+            return Reason.OTHER_PREFIX, f"begins with {version.prefix}"
+        if version.form != _SEMVER_FORM:
+            return Reason.OTHER_PRECISION, "not MAJOR.MINOR.PATCH, and the current tag names no other form"
+    elif version.prefix != current.prefix and baseline.whole is None:
+        return Reason.OTHER_PREFIX, _prefixes(version, current)
+    elif version.form != current.form:
+        return Reason.OTHER_PRECISION, _forms(version, current)
+    return _other_variant(version, baseline, follows_variant=follows_variant)
+
+
+def _other_name(name: str, version: FamilyVersion, baseline: Baseline) -> Fault | None:
+    """The same by whole names, if the selector does not mean the current tag."""
+    if baseline.whole is None and baseline.whole_variant is None:
+        return None
+    whole = read(name)
+    fault = other_whole(whole, baseline.whole) if baseline.whole is not None else None
+    if fault is None and baseline.whole_variant is not None and not version.tail.shape:
+        return silent_change(whole, baseline.whole_variant)
+    return fault
+
+
+def silent_change(whole: FamilyVersion | None, current_variant: str) -> Fault | None:
+    """Why a plain tag may not follow a variant that the selector does not mean: nobody asked for the change."""
+    if (whole is not None and whole.tail.shape) or not current_variant:
+        return None
+    return Reason.OTHER_VARIANT, f"without a variant, the current one is {current_variant}"
+
+
+def other_whole(version: FamilyVersion | None, whole: FamilyVersion) -> Fault | None:
+    """Why a tag cannot follow a current tag that the selector does not mean: by their whole names, whatever the
+    selector cuts off. None if it can."""
+    if version is None or version.prefix != whole.prefix:
+        return Reason.OTHER_PREFIX, _prefixes(version, whole)
+    return None if version.form == whole.form else (Reason.OTHER_PRECISION, _forms(version, whole))
+
+
+def _prefixes(version: FamilyVersion | None, current: FamilyVersion) -> str:
+    ours = f"the current one with {current.prefix}" if current.prefix else "the current one with its number"
+    return f"begins with {(version.prefix if version else '') or 'its number'}, {ours}"
+
+
+def _forms(version: FamilyVersion, current: FamilyVersion) -> str:
+    return f"its number is {version.form}, the current one {current.form}"
+
+
+def _other_variant(version: FamilyVersion, baseline: Baseline, *, follows_variant: bool) -> Fault | None:
+    theirs, ours = version.tail.shape, baseline.variant
+    if theirs == ours or (follows_variant and is_risen(theirs, ours)):
+        return None
+    if version.tail.is_channel and (baseline.current is None or not baseline.current.tail.is_channel):
+        return Reason.PRERELEASE, f"a prerelease channel, {theirs}"
+    kind = f"the variant {theirs}" if theirs else "without a variant"
+    return Reason.OTHER_VARIANT, f"{kind}, the current one is {ours or 'plain'}"
+
+
+def is_risen(theirs: str, ours: str) -> bool:
+    """Whether a variant is ours with numbers that have risen, and none that has fallen."""
+    words, numbers = split_variant(theirs)
+    own_words, own_numbers = split_variant(ours)
+    if words != own_words:
+        return False
+    pairs = list(zip(numbers, own_numbers, strict=True))
+    return all(len(new) == len(old) and new >= old for new, old in pairs)

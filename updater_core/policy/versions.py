@@ -1,0 +1,259 @@
+"""The orders by version (the tags of the current tag's family) and by the key that an expression catches. Pure.
+
+Three-part versions follow SemVer 2.0.0 precedence; all others compare number by number. Counters at the end (`-ls299`)
+order within one version. Everything is filtered before anything is compared, so that a tag that may not be chosen never
+hides one that may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from updater_core.models import Bump, Hold, Policy, Reason, Rejected, Tag
+from updater_core.policy.families import FamilyVersion, is_scheme_jump, named_variant, read, split_variant
+from updater_core.policy.family_members import (
+    Baseline,
+    Candidate,
+    Fault,
+    as_semver,
+    baseline_of,
+    by_family,
+    core_rank,
+    is_risen,
+    other_whole,
+    rank,
+    silent_change,
+)
+from updater_core.policy.order import Field, Meant, Rank, SelectionContext
+from updater_core.policy.patterns import natural_key
+from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies
+
+_KEPT_NUMBERS = {Bump.PATCH: 2, Bump.MINOR: 1, Bump.MAJOR: 0}  # by each size of step
+_NOT_MEANT = "the selector does not mean the current tag {}, and no tag that it means is of the same form"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What a version has to satisfy. `open_to_prereleases`: they are taken like any other version."""
+
+    policy: Policy
+    current: FamilyVersion | None
+    floor: Rank | None
+    wanted: Range | None
+    open_to_prereleases: bool
+
+
+def by_version(case: SelectionContext, meant: Iterable[Meant]) -> Field | Hold:
+    """The versions that may be chosen. A Hold if nothing tells which versions those are, or where a step starts."""
+    baseline = baseline_of(case)
+    if baseline.current is None and case.policy.max_bump is not Bump.MAJOR:
+        return Hold(
+            Reason.CURRENT_UNPARSABLE,
+            f"the current tag {case.current!r} is no version, so max_bump {case.policy.max_bump} has no start",
+            "write a tag such as 1.2.3 into the Compose file, or leave max_bump out",
+        )
+    kin, others, rejected = by_family(case, baseline, meant)
+    if not kin and others:
+        return _no_kin(case, baseline, rejected)
+    if baseline.current is None:
+        unknown = _unknown_start(case, kin, others)
+        if unknown is not None:
+            return replace(unknown, rejected=tuple(rejected))
+    rules = _rules(case, baseline.current, kin)
+    ranked, faults = _admitted(kin, rules)
+    if _line_has_ended(rules, ranked):
+        ranked, faults = _admitted(kin, replace(rules, open_to_prereleases=True))
+    hint = _variant_hint(case, baseline.current, others) if baseline.current else None
+    return Field(ranked, rules.floor, (*rejected, *faults), "the highest version", hint)
+
+
+# ---------------------------------------------------------------------------------------- what may be taken
+
+
+def _rules(case: SelectionContext, current: FamilyVersion | None, kin: Sequence[Candidate]) -> _Rules:
+    policy = case.policy
+    on_release = current is not None and not current.tail.prerelease
+    only_prereleases = not on_release and all(version.tail.prerelease for _, version in kin)
+    return _Rules(
+        policy,
+        current,
+        rank(current) if current else None,
+        parse_range(policy.semver_range) if policy.semver_range is not None else None,
+        policy.allow_prerelease or only_prereleases,
+    )
+
+
+def _admitted(kin: Sequence[Candidate], rules: _Rules) -> tuple[list[tuple[Rank, Tag]], list[Rejected]]:
+    ranked: list[tuple[Rank, Tag]] = []
+    rejected: list[Rejected] = []
+    for tag, version in kin:
+        key = rank(version)
+        fault = _prerelease_fault(version, rules) or _fault(version, key, rules)
+        if fault:
+            rejected.append(Rejected(tag.name, *fault))
+        else:
+            ranked.append((key, tag))
+    return ranked, rejected
+
+
+def _line_has_ended(rules: _Rules, ranked: Sequence[tuple[Rank, Tag]]) -> bool:
+    """Whether the current tag is a prerelease after which neither its release nor a higher one came. Then, and only
+    then, the prereleases of later versions are the way on (OpenJDK publishes nothing else)."""
+    current = rules.current
+    if current is None or not current.tail.prerelease or rules.open_to_prereleases:
+        return False
+    return all(key <= rules.floor for key, _ in ranked)
+
+
+def _prerelease_fault(version: FamilyVersion, rules: _Rules) -> Fault | None:
+    """Why this prerelease may not be chosen; None for releases."""
+    current, wanted = rules.current, rules.wanted
+    if not version.tail.prerelease or _takes_prereleases_of(version, rules):
+        return None
+    if wanted and names_prerelease(wanted, as_semver(version).numbers):
+        return None
+    if current is not None and current.tail.prerelease:
+        return Reason.PRERELEASE, "a prerelease of another version, and allow_prerelease is not set"
+    return Reason.PRERELEASE, "a prerelease, and allow_prerelease is not set"
+
+
+def _takes_prereleases_of(version: FamilyVersion, rules: _Rules) -> bool:
+    current = rules.current
+    is_of_current = current is not None and current.tail.prerelease != () and current.numbers == version.numbers
+    return rules.open_to_prereleases or is_of_current
+
+
+def _fault(version: FamilyVersion, key: Rank, rules: _Rules) -> Fault | None:
+    """Why this version may not be chosen. One that is lower than the current is left to the floor."""
+    current, wanted, policy = rules.current, rules.wanted, rules.policy
+    takes_prereleases = _takes_prereleases_of(version, rules)
+    if wanted and not satisfies(wanted, as_semver(version), with_prereleases=takes_prereleases):
+        return Reason.OUT_OF_RANGE, f"not in {wanted.text}"
+    if current is None or rules.floor is None or (key < rules.floor and not policy.allow_downgrade):
+        return None
+    if _falls_in_words(version, current) and not policy.allow_downgrade:
+        return Reason.DOWNGRADE, f"its prerelease is an older one than that of {current.text}"
+    if is_scheme_jump(current, version) and not policy.allow_scheme_jump:
+        return Reason.SCHEME_JUMP, f"{version.text} counts in another way than {current.text}"
+    kept = 0 if current.is_date else _KEPT_NUMBERS[policy.max_bump]  # a date says nothing about the size of a step
+    if version.numbers[:kept] != current.numbers[:kept]:
+        return Reason.BUMP_TOO_BIG, f"more than a {policy.max_bump} step from {current.text}"
+    return None
+
+
+def _falls_in_words(version: FamilyVersion, current: FamilyVersion) -> bool:
+    """Whether SemVer ranks this prerelease higher, though its number is lower: `rc9` after `rc10` (§11.4.2)."""
+    if version.numbers != current.numbers or not version.tail.prerelease or not current.tail.prerelease:
+        return False
+    return natural_key(".".join(version.tail.prerelease)) < natural_key(".".join(current.tail.prerelease))
+
+
+# ------------------------------------------------------------------------------------ where nothing is told
+
+
+def _no_kin(case: SelectionContext, baseline: Baseline, rejected: Sequence[Rejected]) -> Hold:
+    """The answer if versions are there, and none of the current tag's family."""
+    if baseline.current is None and baseline.variant:
+        detail = f"no three-part version of {baseline.variant} is there, and {case.current} names no other form"
+        return _unparsable(case, detail, rejected)
+    if baseline.whole is not None:
+        return _unparsable(case, _NOT_MEANT.format(case.current), rejected)
+    return _unparsable(case, f"no tag has the same form as {case.current}", rejected)
+
+
+def _unparsable(case: SelectionContext, detail: str, rejected: Sequence[Rejected]) -> Hold:
+    return Hold(
+        Reason.CURRENT_UNPARSABLE,
+        detail,
+        f"write the version that {case.observation.current.name or 'the service'} runs, spelt as one of the tags that "
+        "--plan lists, into the Compose file; or change the selector so that it means the current tag",
+        rejected=tuple(rejected),
+    )
+
+
+def _unknown_start(case: SelectionContext, kin: Sequence[Candidate], others: Sequence[Candidate]) -> Hold | None:
+    """A Hold if the current tag names no version, and the highest of the three-part versions may be an older one."""
+    first = [version.numbers[0] for _, version in kin if not version.tail.prerelease]
+    variants = {version.tail.shape for _, version in kin}
+    rivals = [v for _, v in others if v.tail.shape in variants and not v.tail.prerelease and v.prefix in ("", "v")]
+    above = max(rivals, key=lambda version: version.numbers, default=None)
+    if above is not None and first and above.numbers[0] > max(first):
+        detail = f"{case.current} names no version, and {above.text} is higher than every three-part version"
+        return _unparsable(case, detail, ())
+    lowest = min((version for _, version in kin), key=lambda version: version.numbers, default=None)
+    jump = next((v for _, v in kin if lowest and is_scheme_jump(lowest, v)), None)
+    if jump is None or lowest is None or case.policy.allow_scheme_jump:
+        return None
+    return _unparsable(
+        case, f"{case.current} names no version, and {lowest.text} and {jump.text} count differently", ()
+    )
+
+
+def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterable[Candidate]) -> Hold | None:
+    """A Hold that says that the current variant's number (`-alpine3.19`) goes on under another one."""
+    if case.policy.follow_variant or not split_variant(current.tail.shape)[1]:
+        return None
+    floor = rank(current)
+    above = [
+        (rank(version), tag.name)
+        for tag, version in others
+        if (version.prefix, version.form) == (current.prefix, current.form)
+        and is_risen(version.tail.shape, current.tail.shape)
+        and (case.policy.allow_prerelease or not version.tail.prerelease)
+    ]
+    above = [entry for entry in above if entry[0] > floor]
+    if not above:
+        return None
+    name = max(above)[1]
+    return Hold(
+        Reason.VARIANT,
+        f"{case.current} stays: {name} is another variant",
+        "to let the number in the variant rise, set follow_variant to true",
+        available=replace(case.observation.current, tag=name, digest=None),
+    )
+
+
+# --------------------------------------------------------------------------------------------------- by key
+
+
+def by_key(case: SelectionContext, meant: Iterable[Meant]) -> Field:
+    """The natural order of what the group `compare` caught: numbers of any size as numbers.
+
+    A current tag that the expression does not mean has no key. If it names a version, only tags of its form that are
+    not lower may follow it, and if it names a variant of this repository, no plain tag.
+    """
+    text = case.current_text
+    if text is not None:
+        return Field([(natural_key(key), tag) for tag, key in meant], natural_key(text), (), "the highest")
+    whole = read(case.current)
+    variant = whole.tail.shape if whole else _known_variant(case)
+    ranked, rejected = [], list[Rejected]()
+    for tag, key in meant:
+        fault = _unfit(read(tag.name), whole, variant, case.policy)
+        if fault is None:
+            ranked.append((natural_key(key), tag))
+        else:
+            rejected.append(Rejected(tag.name, *fault))
+    hint = None
+    if not ranked and any(one.reason is not Reason.DOWNGRADE for one in rejected):
+        hint = _unparsable(case, _NOT_MEANT.format(case.current), ())
+    return Field(ranked, None, tuple(rejected), "the highest", hint)
+
+
+def _known_variant(case: SelectionContext) -> str:
+    """The variant that the current tag names, if tags of this repository have it; else it is a word such as `main`."""
+    variant = named_variant(case.current)
+    versions = (read(tag.name) for tag in case.observation.tags or ()) if variant else ()
+    return variant if any(version and version.tail.shape == variant for version in versions) else ""
+
+
+def _unfit(version: FamilyVersion | None, whole: FamilyVersion | None, variant: str, policy: Policy) -> Fault | None:
+    """Why a tag may not follow a current tag that the expression does not mean."""
+    fault = other_whole(version, whole) if whole is not None else None
+    fault = fault or silent_change(version, variant)
+    if fault is not None or version is None or whole is None or policy.allow_downgrade:
+        return fault
+    if core_rank(version) < core_rank(whole):
+        return Reason.DOWNGRADE, f"lower than {whole.text}"
+    return None
