@@ -24,13 +24,13 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from updater_core.models import Ask, Decision, History, Hold, ImageRef, Observation, Policy, Tag, Update
+from updater_core.models import Ask, Decision, Follow, History, Hold, ImageRef, Observation, Policy, Tag, Update
 from updater_core.policy.select import decide
 
 Event = tuple[float, str, str]  # unix time, tag, content id
 
 POLICIES: Mapping[str, Policy] = {
-    "follow: major": Policy(semver_pattern="*", digest_without_version=True),
+    "follow: major": Policy(follow=Follow.MAJOR),
     'semver_pattern: "*"': Policy(semver_pattern="*"),
 }
 VERDICTS = ("lower", "other variant", "other precision", "prerelease", "stuck")

@@ -36,6 +36,10 @@ _FURTHER: Mapping[tuple[str, str], str] = {
     (TOP, "pause_updates"): "[pause](operations.md#pause)",
     (SERVICE, "compose_service"): "[units](choosing.md#units-and-companions)",
     (SERVICE, "registry_config"): "[its keys](#registry_config)",
+    (TOP, "follow"): "[following](choosing.md#follow-one-word)",
+    (SERVICE, "follow"): "[following](choosing.md#follow-one-word)",
+    (SERVICE, "follow_variant"): "[variants](choosing.md#the-family-of-a-tag)",
+    (SERVICE, "allow_scheme_jump"): "[families](choosing.md#the-family-of-a-tag)",
     (SERVICE, "tag_pattern"): "[the newest push](choosing.md#tag_pattern-the-newest-push)",
     (SERVICE, "tag_regex"): "[expressions](choosing.md#tag_regex-a-regular-expression)",
     (SERVICE, "semver_pattern"): "[versions](choosing.md#semver_pattern-the-highest-version)",
@@ -84,8 +88,8 @@ _TABLES: Mapping[str, str] = {
     SERVICE: """\
 ## A service
 
-At most one of `tag_pattern`, `tag_regex` and `semver_pattern` may be set. Without any, the digest behind the current
-tag is followed. [Which image is chosen](choosing.md) has the rules.
+At most one of `follow`, `tag_pattern`, `tag_regex` and `semver_pattern` may be set. Without any, the top level's
+`follow` counts: by default the digest behind the current tag. [Which image is chosen](choosing.md) has the rules.
 """,
     REGISTRY: """\
 ## registry_config

@@ -21,7 +21,7 @@ from dotenv.parser import Binding, parse_stream
 from updater_core.config.messages import instead, problem, shown, shown_key
 from updater_core.config.options import BY_PLACE, REGISTRY, SELECTORS, SERVICE, TOP, Option
 from updater_core.errors import ConfigError
-from updater_core.models import Config, ServiceConfig, Settings
+from updater_core.models import Config, Follow, ServiceConfig, Settings
 from updater_core.net.url_rules import is_loopback
 from updater_core.reference import HUB, host_type
 
@@ -137,7 +137,7 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     entries = [reading.entry(item, f"services[{index}]") for index, item in enumerate(top.values["services"] or ())]
     reading.problems += [*_pair_problems(top, "docker_hub_username", "docker_hub_password")]
     for service, registry in entries:
-        reading.problems += [*_selection_problems(service), *_registry_problems(service, registry)]
+        reading.problems += [*_selection_problems(service, top), *_registry_problems(service, registry)]
     reading.problems += [*_twin_names(entries), *_twin_groups(entries)]
     if reading.problems:
         raise ConfigError(reading.problems)
@@ -238,8 +238,9 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 # ------------------------------------------------------------------------------------------------ what fits together
 
 _Entries = Sequence[tuple[_Object, _Object]]
-_SELECT = "write tag_pattern, tag_regex or semver_pattern too"
-_ORDER = "write semver_pattern too, or a tag_regex with a group (?P<version>…)"
+_SELECT = "write tag_pattern, tag_regex, semver_pattern or follow too"
+_ORDER = "write semver_pattern or follow too, or a tag_regex with a group (?P<version>…)"
+_OF_VERSIONS = ("semver_range", "max_bump", "follow_variant", "allow_scheme_jump", "allow_prerelease")
 _AWS_KEYS = ("region", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile")
 _VENDOR_KEYS = {**dict.fromkeys(_AWS_KEYS, "ecr"), "project_id": "gcr", "service_account_path": "gcr"}
 
@@ -250,16 +251,21 @@ def _has(read: _Object, key: str) -> bool:
     return key in read.given and (option.default is None or read.values[key] != option.kind.read(option.default))
 
 
-def _selection_problems(service: _Object) -> Iterator[str]:
+def _selection_problems(service: _Object, top: _Object) -> Iterator[str]:
     chosen = [key for key in SELECTORS if key in service.given]
     if len(chosen) > 1:
         yield f"{service.path(chosen[1])}: {' and '.join(chosen)} exclude each other; keep one of them"
-    if not chosen:
+    follow = service.values["follow"] if chosen else top.values["follow"]
+    is_wrong = chosen == ["follow"] and follow is None  # reported already, so nothing more is said of it
+    follows_versions = is_wrong or follow not in (None, Follow.TAG)
+    if not follows_versions and chosen in ([], ["follow"]):
         for key in ("tag_exclude", "allow_downgrade"):
             if _has(service, key):
                 yield f"{service.path(key)}: nothing selects tags here; {_SELECT}, or take it out"
-    if not _by_version(service):
-        for key in ("semver_range", "max_bump", "allow_prerelease"):
+    if follows_versions and not is_wrong and "max_bump" in service.given:
+        yield f"{service.path('max_bump')}: follow names the step already ({follow}); keep one of them"
+    if not follows_versions and not _by_version(service):
+        for key in _OF_VERSIONS:
             if _has(service, key):
                 yield f"{service.path(key)}: nothing orders versions here; {_ORDER}, or take it out"
 
@@ -346,6 +352,8 @@ def _with_inherited(values: Mapping[str, Any], top: Mapping[str, Any]) -> dict[s
     inherited = ["health_timeout", "health_stable"]
     if values["maintenance_window"] is not None or values["timezone"] is not None:
         inherited += ["maintenance_window", "timezone"]
+    if all(values[key] is None for key in SELECTORS):
+        inherited.append("follow")
     return {**values, **{key: top[key] for key in inherited if values[key] is None}}
 
 

@@ -174,10 +174,9 @@ class Follow(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which image a service wants. At most one of the three selectors is set; none = the digest of the current tag.
+    """Which image a service wants. At most one of the three patterns is set; without any, `follow` counts."""
 
-    `digest_without_version`: where the current tag names no version, its digest is followed (`follow` says so).
-    """
+    follow: Follow = Follow.TAG
 
     tag_pattern: str | None = None
     tag_regex: str | None = None
@@ -190,7 +189,6 @@ class Policy:
     allow_downgrade: bool = False
     allow_scheme_jump: bool = False
     follow_variant: bool = False
-    digest_without_version: bool = False
     pin_digest: bool = False
     mode: Mode = Mode.AUTO
 

@@ -417,6 +417,13 @@ def test_an_editors_schema_key_is_let_be() -> None:
     [
         ({"tag_pattern": "a*", "semver_pattern": "v*"}, "semver_pattern", "tag_pattern and semver_pattern exclude"),
         ({"tag_pattern": "a*", "tag_regex": "a"}, "tag_regex", "exclude each other; keep one"),
+        ({"follow": "minor", "semver_pattern": "*"}, "semver_pattern", "exclude each other"),
+        ({"follow": "tag", "tag_pattern": "a*"}, "tag_pattern", "exclude each other"),
+        ({"follow": "minor", "max_bump": "patch"}, "max_bump", "follow names the step already (minor)"),
+        ({"follow": "tag", "semver_range": "^1"}, "semver_range", "write semver_pattern or follow"),
+        ({"follow": "tag", "tag_exclude": "a*"}, "tag_exclude", "nothing selects tags"),
+        ({"follow_variant": True}, "follow_variant", "nothing orders versions"),
+        ({"tag_pattern": "a*", "allow_scheme_jump": True}, "allow_scheme_jump", "nothing orders versions"),
         ({"semver_range": "^1"}, "semver_range", "write semver_pattern"),
         ({"tag_pattern": "a*", "max_bump": "minor"}, "max_bump", "write semver_pattern"),
         ({"tag_regex": "a", "allow_prerelease": True}, "allow_prerelease", "write semver_pattern"),
@@ -449,6 +456,31 @@ def test_options_that_do_not_go_together_are_told(more: dict[str, Any], key: str
     found = only(problems(document(entry(**more))))
     assert found.startswith(f"services[0].{key}: ")
     assert words in found
+
+
+@pytest.mark.parametrize(
+    ("top", "own", "expected"),
+    [
+        ({}, {}, "tag"),
+        ({}, {"follow": "tag"}, "tag"),
+        ({}, {"follow": "minor"}, "minor"),
+        ({"follow": "patch"}, {}, "patch"),
+        ({"follow": "patch"}, {"follow": "major"}, "major"),
+        ({"follow": "patch"}, {"follow": "tag"}, "tag"),
+        ({"follow": "patch"}, {"semver_pattern": "v*", "max_bump": "minor"}, "tag"),
+        ({"follow": "patch"}, {"tag_pattern": "a*", "tag_exclude": "ab"}, "tag"),
+        ({"follow": "major"}, {"semver_range": "<3", "follow_variant": True, "tag_exclude": "*-x"}, "major"),
+    ],
+)
+def test_a_service_without_a_pattern_follows_what_the_top_level_says(
+    top: dict[str, Any], own: dict[str, Any], expected: str
+) -> None:
+    assert config_utils.parse(document(entry(**own), **top), {}).services[0].policy.follow == expected
+
+
+def test_a_wrong_follow_is_one_problem() -> None:
+    assert "services[0].follow" in only(problems(document(entry(follow="mayor", semver_range="^1", max_bump="minor"))))
+    assert "FOLLOW" in only(problems(document(entry()), {"FOLLOW": "latest"}))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,8 @@ BESIDE: Mapping[str, dict[str, Any]] = {
     "semver_range": {"semver_pattern": "v*"},
     "max_bump": {"semver_pattern": "v*"},
     "allow_prerelease": {"semver_pattern": "v*"},
+    "follow_variant": {"follow": "major"},
+    "allow_scheme_jump": {"follow": "minor"},
     "tag_exclude": {"tag_pattern": "a*"},
     "allow_downgrade": {"tag_pattern": "a*"},
 }

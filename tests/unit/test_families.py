@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.tag_history import compare_texts, is_newer
 from tests.unit.test_selection import answer, choose, reasons, tags
-from updater_core.models import Bump, Hold, Policy, Reason
+from updater_core.models import Bump, Follow, Hold, Policy, Reason
 from updater_core.policy.families import FamilyVersion, is_scheme_jump, named_variant, read, split_variant
 
 
@@ -206,7 +206,7 @@ def test_candidates_come_from_the_family_of_the_current_tag(
         (Policy(semver_pattern="*"), "latest", POSTGRES, "current_unparsable"),
         (Policy(semver_pattern="*"), "latest", "19.2.0 22.0.0 2024.10.1", "current_unparsable"),
         (Policy(semver_pattern="*"), "latest", "1 1.2 1.2.3 1.2.4", "1.2.4"),
-        (Policy(semver_pattern="*", digest_without_version=True), "alpine", "1.2.3-alpine", "same_digest"),
+        (Policy(follow=Follow.MAJOR), "alpine", "1.2.3-alpine", "same_digest"),
         # the limits, for every form
         (Policy(semver_pattern="*", max_bump=Bump.MINOR), "16.3", POSTGRES, "16.4"),
         (Policy(semver_pattern="*", max_bump=Bump.PATCH), "16.3", POSTGRES, "same_digest"),

@@ -16,8 +16,9 @@ from updater_core.errors import RateLimited, RegistryError
 from updater_core.models import Ask, Clock, Decision, Hold, Observation, Reason, ServiceConfig, Tag
 from updater_core.policy import select
 from updater_core.policy.bounded_regex import MatchBudget, TooSlow
+from updater_core.policy.following import selector_of
 from updater_core.policy.order import Memo
-from updater_core.policy.patterns import Order, selector_of
+from updater_core.policy.patterns import Order
 from updater_core.protocols import Registry
 from updater_core.state import observed_tags
 from updater_core.state.records import State

@@ -12,9 +12,9 @@ from typing import Any
 
 from updater_core import models, reference
 from updater_core.config import readers
-from updater_core.models import Bump, Mode
+from updater_core.models import Bump, Follow, Mode
 from updater_core.net import hosts
-from updater_core.policy import select, windows
+from updater_core.policy import patterns, ranges, windows
 
 Schema = Mapping[str, Any]
 
@@ -225,24 +225,25 @@ REGISTRY_TYPE = _choice(
     "docker_hub, ecr, gcr or generic, or leave it out: the image's host decides",
     REGISTRY_SPELLINGS,
 )
-GLOB = Kind("a glob", "one such as staging-*", readers.checked(select.check_tag_pattern), _TEXT)
+GLOB = Kind("a glob", "one such as staging-*", readers.checked(patterns.check_tag_pattern), _TEXT)
 REGEX = Kind(
-    "a regular expression", "one such as ^staging-[a-f0-9]{7}$", readers.checked(select.check_tag_regex), _TEXT
+    "a regular expression", "one such as ^staging-[a-f0-9]{7}$", readers.checked(patterns.check_tag_regex), _TEXT
 )
 SEMVER = Kind(
     "a SemVer pattern",
     "plain text around one *, such as v* or v*-alpine",
-    readers.checked(select.check_semver_pattern),
+    readers.checked(patterns.check_semver_pattern),
     _any(_pattern(r"^[^*]*\*[^*]*$")),
 )
-RANGE = Kind("a version range", "one such as >=1.4 <3 or ^2.1", readers.checked(select.check_range), _TEXT)
+RANGE = Kind("a version range", "one such as >=1.4 <3 or ^2.1", readers.checked(ranges.check_range), _TEXT)
 EXCLUDES = Kind(
     "a pattern or a list of them",
     "globs such as *-debug, or regexp: and a regular expression",
-    readers.many(readers.checked(select.check_exclude), fewest=0),
+    readers.many(readers.checked(patterns.check_exclude), fewest=0),
     _or_list(_TEXT, fewest=0),
 )
 BUMP = _choice("a size of step", "patch, minor or major", {bump.value: bump for bump in Bump})
+FOLLOW = _choice("a step to follow", "tag, patch, minor or major", {follow.value: follow for follow in Follow})
 MODE = _choice("a mode", "auto or notify", {mode.value: mode for mode in Mode})
 PLATFORM = _name(
     "a platform", "os/architecture such as linux/amd64 or linux/arm64/v8", "[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?"

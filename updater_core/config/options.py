@@ -13,7 +13,7 @@ from updater_core.config import kinds
 from updater_core.config.kinds import Kind
 
 TOP, SERVICE, REGISTRY = "top", "service", "registry_config"
-SELECTORS = ("tag_pattern", "tag_regex", "semver_pattern")  # at most one of them in a service
+SELECTORS = ("follow", "tag_pattern", "tag_regex", "semver_pattern")  # at most one of them in a service
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,8 @@ OPTIONS: tuple[Option, ...] = (
          "Europe/Berlin", "UTC", field="hours.zone"),
     _top("pause_updates", kinds.FLAG, False, "Goes on checking, updates nothing.",
          True, field="hours.paused"),
+    _top("follow", kinds.FOLLOW, "tag", "What services follow that name neither `follow` nor a pattern.", "minor",
+         field=None),
     _top("docker_hub_username", kinds.TEXT, None,
          "The Docker Hub account of services that name none. Goes with `docker_hub_password`.",
          "acme"),
@@ -138,6 +140,9 @@ OPTIONS: tuple[Option, ...] = (
     _service("registry_config", kinds.TABLE, None, "Credentials and settings for this registry.",
          {"region": "us-east-1"}, {"username": "robot", "password": "${REGISTRY_PASSWORD}"}, field=None),
     _service("enabled", kinds.FLAG, True, "`false` leaves the service alone.", False),
+    _policy("follow", kinds.FOLLOW, None,
+         "`tag` follows the digest behind the tag; `patch`, `minor` and `major` follow the versions of the current "
+         "tag's kind, no further than that step. The top level's when left out.", "minor"),
     _policy("tag_pattern", kinds.GLOB, None,
          "Follow the tag pushed last among those that this glob matches.",
          "staging-*"),
@@ -149,17 +154,23 @@ OPTIONS: tuple[Option, ...] = (
          "v*", "*-alpine"),
     _policy("semver_range", kinds.RANGE, None,
          "The versions that are allowed, as npm writes ranges: `>=1.4 <3`, `^2.1`, `~1.4`, `1.x`, two "
-         "of them with `||` between. Versions have to be ordered: by `semver_pattern`, or by a "
-         "`tag_regex` with a group `version`.", ">=1.4 <3", "^2.1"),
+         "of them with `||` between. Versions have to be ordered: by `follow` (but for `tag`), by "
+         "`semver_pattern`, or by a `tag_regex` with a group `version`.", ">=1.4 <3", "^2.1"),
     _policy("max_bump", kinds.BUMP, "major",
          "The largest step from the current version: `patch`, `minor` or `major`. Needs what "
-         "`semver_range` needs.", "minor"),
+         "`semver_range` needs. Not with `follow`, which names its step itself.", "minor"),
+    _policy("follow_variant", kinds.FLAG, False,
+         "The number in a variant such as `-alpine3.20` may rise; it never falls. Needs what `semver_range` needs.",
+         True),
+    _policy("allow_scheme_jump", kinds.FLAG, False,
+         "Versions that count in another way may follow, as `2024.1` after `19.3`. Needs what `semver_range` needs.",
+         True),
     _policy("allow_prerelease", kinds.FLAG, False,
          "Take versions such as `2.0.0-rc.1` too. Needs what `semver_range` needs.",
          True),
     _policy("tag_exclude", kinds.EXCLUDES, [],
          "Tags never taken: globs such as `*-debug`, or `regexp:` and a regular expression. Needs a "
-         "selector: `tag_pattern`, `tag_regex` or `semver_pattern`.",
+         "selector: `follow` (but for `tag`), `tag_pattern`, `tag_regex` or `semver_pattern`.",
          "*-debug", ["*-debug", "regexp:.*-rc[0-9]+"]),
     _service("min_age", kinds.duration(10 * kinds.YEAR, zero=True), 0,
          "How old a release must be: since its push if the registry tells, else since it was first "

@@ -29,13 +29,18 @@ def _needs(*keys: str) -> dict[str, Any]:
     return {"required": [*keys]}
 
 
+# Without a default of the top level, a range needs something in the service itself that orders versions.
+_ORDERED_RANGE = {"semver_range": {"anyOf": [_needs("follow"), _needs("semver_pattern"), _needs("tag_regex")]}}
 _RELATIONS: Mapping[str, Mapping[str, Any]] = {
-    TOP: {},
+    TOP: {
+        "if": {"properties": {"follow": {"const": "tag"}}},
+        "then": {"properties": {"services": {"items": {"dependentSchemas": _ORDERED_RANGE}}}},
+    },
     SERVICE: {
         "dependentSchemas": {
+            "follow": {"not": {"anyOf": [_needs("tag_pattern"), _needs("tag_regex"), _needs("semver_pattern")]}},
             "tag_pattern": {"not": {"anyOf": [_needs("tag_regex"), _needs("semver_pattern")]}},
             "tag_regex": {"not": _needs("semver_pattern")},
-            "semver_range": {"anyOf": [_needs("semver_pattern"), _needs("tag_regex")]},
         }
     },
     REGISTRY: {

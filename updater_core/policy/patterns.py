@@ -16,10 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from updater_core.models import ImageRef, Policy
+from updater_core.models import Policy
 from updater_core.policy import bounded_regex
 from updater_core.policy.bounded_regex import MatchBudget
-from updater_core.policy.families import read
 
 Matcher = Callable[[str], bool]
 Extract = Callable[[str], str | None]
@@ -57,15 +56,13 @@ class Selector:
     keeps_variant: bool = False
 
 
-def selector_of(policy: Policy, current: ImageRef, patience: MatchBudget | None = None) -> Selector | None:
-    """The policy's selector; None if it has none and the digest of the current tag is watched.
+def pattern_of(policy: Policy, patience: MatchBudget | None = None) -> Selector | None:
+    """Return the selector of the policy's pattern, None if it has none.
 
     The selector of an expression raises TooSlow where `patience` comes to its end.
     """
-    if policy.digest_without_version and read(current.tag or "") is None:
-        return None
     if policy.semver_pattern is not None:
-        return _semver_selector(policy.semver_pattern)
+        return semver_selector(policy.semver_pattern)
     if policy.tag_regex is not None:
         return _regex_selector(policy.tag_regex, patience or MatchBudget())
     if policy.tag_pattern is not None:
@@ -155,7 +152,7 @@ def check_exclude(text: str) -> str | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _semver_selector(pattern: str) -> Selector:
+def semver_selector(pattern: str) -> Selector:
     """Digits and dots next to the `*` (`v1.*`) are asked for, and still part of the version."""
     prefix, _, suffix = pattern.partition("*")
     start = len(prefix.rstrip("0123456789."))

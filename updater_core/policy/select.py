@@ -33,6 +33,7 @@ from updater_core.models import (
     retry_command,
 )
 from updater_core.policy.bounded_regex import TooSlow
+from updater_core.policy.following import selector_of
 from updater_core.policy.order import (
     Field,
     Meant,
@@ -52,7 +53,6 @@ from updater_core.policy.patterns import (
     check_tag_regex,
     excluder,
     natural_key,
-    selector_of,
 )
 from updater_core.policy.ranges import check_range
 from updater_core.policy.versions import by_key, by_version

@@ -25,6 +25,7 @@ from updater_core.policy.family_members import (
     rank,
     silent_change,
 )
+from updater_core.policy.following import largest_step
 from updater_core.policy.order import Field, Meant, Rank, SelectionContext
 from updater_core.policy.patterns import natural_key
 from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies
@@ -41,16 +42,17 @@ class _Rules:
     current: FamilyVersion | None
     floor: Rank | None
     wanted: Range | None
+    step: Bump
     open_to_prereleases: bool
 
 
 def by_version(case: SelectionContext, meant: Iterable[Meant]) -> Field | Hold:
     """The versions that may be chosen. A Hold if nothing tells which versions those are, or where a step starts."""
     baseline = baseline_of(case)
-    if baseline.current is None and case.policy.max_bump is not Bump.MAJOR:
+    if baseline.current is None and largest_step(case.policy) is not Bump.MAJOR:
         return Hold(
             Reason.CURRENT_UNPARSABLE,
-            f"the current tag {case.current!r} is no version, so max_bump {case.policy.max_bump} has no start",
+            f"the current tag {case.current!r} is no version, so max_bump {largest_step(case.policy)} has no start",
             "write a tag such as 1.2.3 into the Compose file, or leave max_bump out",
         )
     kin, others, rejected = by_family(case, baseline, meant)
@@ -80,6 +82,7 @@ def _rules(case: SelectionContext, current: FamilyVersion | None, kin: Sequence[
         current,
         rank(current) if current else None,
         parse_range(policy.semver_range) if policy.semver_range is not None else None,
+        largest_step(policy),
         policy.allow_prerelease or only_prereleases,
     )
 
@@ -136,9 +139,9 @@ def _fault(version: FamilyVersion, key: Rank, rules: _Rules) -> Fault | None:
         return Reason.DOWNGRADE, f"its prerelease is an older one than that of {current.text}"
     if is_scheme_jump(current, version) and not policy.allow_scheme_jump:
         return Reason.SCHEME_JUMP, f"{version.text} counts in another way than {current.text}"
-    kept = 0 if current.is_date else _KEPT_NUMBERS[policy.max_bump]  # a date says nothing about the size of a step
+    kept = 0 if current.is_date else _KEPT_NUMBERS[rules.step]  # a date says nothing about the size of a step
     if version.numbers[:kept] != current.numbers[:kept]:
-        return Reason.BUMP_TOO_BIG, f"more than a {policy.max_bump} step from {current.text}"
+        return Reason.BUMP_TOO_BIG, f"more than a {rules.step} step from {current.text}"
     return None
 
 
