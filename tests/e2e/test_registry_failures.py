@@ -18,7 +18,7 @@ from updater_core.app import cycle
 from updater_core.models import Committed, ImageRef, NotStarted, Reason, RegistrySettings, Step
 from updater_core.registries import oci
 from updater_core.registries.auth.tokens import Tokens
-from updater_core.registries.session import Session
+from updater_core.registries.session import new_session
 from updater_core.registries.transport import TRIES, Limits, Transport
 from updater_core.registry_utils import Logins
 
@@ -170,13 +170,13 @@ class _Hurried:
 
     def __init__(self, clock: protocols.Clock, limits: Limits) -> None:
         transport = Transport(clock, lambda *_: None, {}, limits)
-        self._session = Session(clock, transport, Tokens(transport, clock), Logins(None, None, clock))
+        self._session = new_session(clock, transport, Tokens(transport, clock), Logins(None, None, clock))
 
     def for_service(self, reference: ImageRef, settings: RegistrySettings) -> protocols.Registry:
         return oci.open_registry(reference, settings, self._session)
 
     def new_cycle(self) -> None:
-        self._session.once.new_cycle()
+        self._session.cycle.forget_all()
 
     def rests(self) -> Mapping[str, datetime]:
         return {}

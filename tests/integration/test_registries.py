@@ -303,6 +303,9 @@ def test_a_denial_is_learnt_from_one_get(fake: FakeRegistry, registries: Registr
         '<{url}/v2/{name}/tags/list?{query}>; rel="next"',
         "</x>; rel=prev, </v2/{name}/tags/list?{query}>; type=a; rel=next",
         '</v2/without/its/prefix/tags/list?{query}>; rel="next"',
+        '<https://127.0.0.1/v2/{name}/tags/list?{query}>; rel="next"',
+        '<http://nexus:8081/v2/{name}/tags/list?{query}>; rel="next"',
+        '<http://10.7.7.7/repository/docker/v2/{name}/tags/list?{query}>; rel="next"',
     ],
 )
 def test_all_pages_are_read_however_short_they_are(link: str, fake: FakeRegistry, registries: Registries) -> None:
@@ -322,6 +325,8 @@ def test_all_pages_are_read_however_short_they_are(link: str, fake: FakeRegistry
     [
         ('<http://127.0.0.2:1/v2/team/app/tags/list?last=x>; rel="next"', "incomplete"),
         ('<https://thief.example/tags/list?last=x>; rel="next"', "incomplete"),
+        ('<http://[nexus/tags/list?last=1.0>; rel="next"', "cannot be read"),
+        ('<http://nexus:8081/tags/list>; rel="next"', "it goes on at nexus:8081"),
         ('</v2/{name}/tags/list?n=1000>; rel="next"', "do not come to an end"),
     ],
 )
@@ -331,6 +336,31 @@ def test_a_list_that_leads_astray_is_no_list(link: str, words: str, fake: FakeRe
     fake.push(APP, "1.1")
     with pytest.raises(RegistryError, match=words):
         registries.for_service(at(fake), ANYONE).tags(at(fake))
+
+
+@pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2345])
+def test_a_list_that_is_cut_without_a_word_is_continued(count: int, fake: FakeRegistry, registries: Registries) -> None:
+    digest_of_all = fake.push(APP, "1.0").digest
+    for number in range(count - 1):
+        fake.tag(APP, f"0.{number}", digest_of_all)
+    fake.next_link = '</x>; rel="prev"'
+    assert len(registries.for_service(at(fake), ANYONE).tags(at(fake))) == count
+
+
+def test_a_list_that_was_cut_and_does_not_go_on_is_no_list(fake: FakeRegistry, registries: Registries) -> None:
+    first_page = json.dumps({"tags": [f"0.{number}" for number in range(1000)]}).encode()
+    fake.push(APP, "1.0")
+    fake.behave("tags", Behaviour(body=first_page))
+    with pytest.raises(RegistryError, match="incomplete: .*ends after 1000 tags"):
+        registries.for_service(at(fake), ANYONE).tags(at(fake))
+
+
+def test_a_list_longer_than_asked_for_is_whole(fake: FakeRegistry, registries: Registries) -> None:
+    everything = json.dumps({"tags": [f"0.{number}" for number in range(1204)]}).encode()
+    fake.push(APP, "1.0")
+    fake.behave("tags", Behaviour(body=everything))
+    assert len(registries.for_service(at(fake), ANYONE).tags(at(fake))) == 1204
+    assert fake.counts() == {"tags": 1}
 
 
 def test_a_list_with_a_broken_page_is_no_list(fake: FakeRegistry, registries: Registries) -> None:

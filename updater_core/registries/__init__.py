@@ -11,7 +11,7 @@ from updater_core.errors import RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings
 from updater_core.registries.auth.tokens import Tokens
 from updater_core.registries.pull_limits import PullLimit
-from updater_core.registries.session import DOCKER_HUB, HubEndpoints, Session, site_of
+from updater_core.registries.session import DOCKER_HUB, HubEndpoints, Session, new_session, site_of
 from updater_core.registries.transport import OnRequest, Transport
 from updater_core.registries.vendors import docker_hub, gitlab, harbor, quay
 from updater_core.registries.vendors.ecr import client as ecr
@@ -56,7 +56,7 @@ class Registries:
         self._transport = Transport(clock, on_request, rests or {}, outages=outages)
         tokens = Tokens(self._transport, clock)
         logins = Logins(hub_credential, docker_config_dir, clock)
-        self._session = Session(clock, self._transport, tokens, logins, hub_endpoints)
+        self._session = new_session(clock, self._transport, tokens, logins, hub_endpoints)
 
     def for_service(self, reference: ImageRef, settings: RegistrySettings) -> protocols.Registry:
         """The registry that serves a reference, for a service with these settings; no request is made yet.
@@ -105,4 +105,4 @@ class Registries:
         """Forget the last cycle's answers and its broken hosts; tokens, rests and build times stay."""
         self._transport.new_cycle()
         self._session.tokens.new_cycle()
-        self._session.once.new_cycle()
+        self._session.cycle.forget_all()

@@ -7,28 +7,23 @@ Hub does not count as a pull; a GET follows only where the HEAD leaves the quest
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
-from updater_core.errors import NotFound, RateLimited, RegistryError
+from updater_core.errors import NotFound, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
 from updater_core.net import untrusted_json
-from updater_core.net.url_rules import same_origin
 from updater_core.reference import is_digest, is_tag, with_default_tag
 from updater_core.registries import manifest as manifests
-from updater_core.registries.auth.tokens import Access
+from updater_core.registries.auth.access import Access
 from updater_core.registries.session import Session, Site, site_of
+from updater_core.registries.tag_list import TagNames
 from updater_core.registries.transport import Answer, Request
 
-PAGE_SIZE = 1000  # Amazon answers 405 to more
-MOST_PAGES = 1000
-LONGEST_PAGE_BYTES = 32 << 20  # Google lists everything on one page
 _GENERATED = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.(sig|att|sbom))?")
-_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)')
-_NEXT = re.compile(r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?=[\s;]|$))', re.IGNORECASE)
 _CREDENTIALS = re.compile(rb"\b(bearer|basic)\s+[^\s\"]+", re.IGNORECASE)
 _TOKEN = re.compile(rb"(?<![\w:@/.-])(?!sha\d+[:-])[A-Za-z0-9_+/=-]{20,}(?:\.[A-Za-z0-9_+/=-]+)*")
 
@@ -48,12 +43,12 @@ class OciRegistry:
     def digest(self, reference: ImageRef) -> str:
         """The digest behind the tag now; raise NotFound, AuthFailed, RateLimited, RegistryError."""
         access, name = self._access(reference), _manifest_name(reference)
-        return self.session.once.get(("digest", access, name), lambda: self._digest(access, name))
+        return self.session.cycle.get(("digest", access, name), lambda: self._digest(access, name))
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
         """Every tag, without those that tools generate; raise the same errors, also where a single page is missing."""
         access = self._access(reference)
-        return self.session.once.get(("tags", access), lambda: self._tags(access))
+        return self.session.cycle.get(("tags", access), lambda: self._tags(access))
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:  # noqa: ARG002
         """None: the protocol knows no time of a push."""
@@ -63,9 +58,9 @@ class OciRegistry:
         """The build time of the image for `platform`; None where there is no such image or no believable time."""
         access, digest = self._access(reference), self.digest(reference)
         key = (access.base, access.repository, digest, platform)
-        text = self.session.once.get(
+        text = self.session.cycle.get(
             ("created", access, digest, platform),
-            lambda: self.session.kept.get(key, lambda: self._created(access, digest, platform)),
+            lambda: self._remembered(key, lambda: self._created(access, digest, platform)),
         )
         return manifests.believable(text, self.session.clock.now())
 
@@ -91,7 +86,7 @@ class OciRegistry:
     def _digest(self, access: Access, name: str) -> str:
         today = self.session.clock.now().date()
         deaf = ("no HEAD", access.base, access.repository, today)  # tried again tomorrow: a GET counts as a pull
-        if self.session.kept.knows(deaf):
+        if deaf in self.session.texts:
             return self._digest_by_get(access, name)
         head = self._manifest(access, name, "HEAD")
         digest = head.headers.get("docker-content-digest", "").strip()
@@ -106,7 +101,7 @@ class OciRegistry:
             raise problem(access, head, f"manifest {name}")
         found = self._digest_by_get(access, name)
         if head.status != 404:  # a tag may have come between the two
-            self.session.kept.get(deaf, lambda: "GET")
+            self.session.texts.put(deaf, "GET")
         return found
 
     def _digest_by_get(self, access: Access, name: str) -> str:
@@ -129,6 +124,10 @@ class OciRegistry:
         what = f"{access.repository}: manifest {name}"
         request = Request(url, f"manifest_{method.lower()}", what, method, {"Accept": manifests.ACCEPT})
         return self.session.ask(access, request)
+
+    def _remembered(self, key: Hashable, ask: Callable[[], str]) -> str:
+        known = self.session.texts.get(key)
+        return known if known is not None else self.session.texts.put(key, ask())
 
     def _created(self, access: Access, digest: str, platform: str) -> str:
         _, manifest = self._get_manifest(access, digest)
@@ -158,56 +157,8 @@ class OciRegistry:
     # ----------------------------------------------------------------------------------------------------------- tags
 
     def _tags(self, access: Access) -> tuple[Tag, ...]:
-        names: dict[str, None] = {}
-        path = f"{access.base}/v2/{access.repository}/tags/list"
-        url: str | None = f"{path}?n={PAGE_SIZE}"
-        seen: set[str] = set()
-        while url:
-            if url in seen or len(seen) >= MOST_PAGES:
-                raise _incomplete(access, len(seen) + 1, "the pages do not come to an end")
-            seen.add(url)
-            try:
-                page, url = self._page(access, url)
-            except RegistryError as error:
-                if len(seen) == 1 or isinstance(error, RateLimited):
-                    raise
-                raise _incomplete(access, len(seen), str(error)) from error
-            names.update(dict.fromkeys(page))
+        names = TagNames(access, partial(self.session.ask, access), problem, self.session.pages).read()
         return tuple(Tag(name) for name in names if is_tag(name) and not is_generated(name))
-
-    def _page(self, access: Access, url: str) -> tuple[list[str], str | None]:
-        key, what = (access, url), f"{access.repository}: tags"
-        only_news = self.session.pages.validator(key)
-        request = Request(url, "tags", what, headers=only_news, longest_bytes=LONGEST_PAGE_BYTES)
-        answer = self.session.ask(access, request)
-        unchanged = self.session.pages.unchanged(key)
-        if answer.status == 304 and unchanged is not None:
-            return unchanged
-        if answer.status != 200:
-            raise problem(access, answer, "tags")
-        try:
-            listed = untrusted_json.read(answer.body)["tags"]
-        except (ValueError, KeyError, TypeError):
-            listed = False
-        if listed is not None and not isinstance(listed, list):
-            message = f"{access.repository}: it answered with something that is no list of tags"
-            raise RegistryError(access.host, message, untrusted_json.IN_THE_WAY)
-        page = [name for name in listed or () if isinstance(name, str)], self._next_page(access, url, answer)
-        self.session.pages.keep(key, answer.headers.get("etag"), page)
-        return page
-
-    def _next_page(self, access: Access, url: str, answer: Answer) -> str | None:
-        """The next page's address. Only its query is taken over: virtual registries get their own path wrong."""
-        target = next_link(answer.headers.get("link", ""))
-        if target is None:
-            return None
-        following = urljoin(url, target)
-        if not same_origin(following, access.base):
-            host = urlsplit(following).netloc
-            raise RegistryError(
-                access.host, f"{access.repository}: the list of tags is incomplete: it goes on at {host}"
-            )
-        return f"{url.partition('?')[0]}?{urlsplit(following).query}"
 
 
 def is_generated(name: str) -> bool:
@@ -217,17 +168,6 @@ def is_generated(name: str) -> bool:
     (True, False)
     """
     return _GENERATED.fullmatch(name) is not None
-
-
-def next_link(header: str) -> str | None:
-    """The target of `rel="next"` in a Link header (RFC 8288).
-
-    >>> next_link('</v2/a/tags/list?last=x>; rel="next", </b>; rel=prev')
-    '/v2/a/tags/list?last=x'
-    >>> next_link('</b>; rel=prev') is None
-    True
-    """
-    return next((found[1] for found in _LINK.finditer(header) if _NEXT.search(found[2])), None)
 
 
 def problem(access: Access, answer: Answer, what: str) -> RegistryError:
@@ -275,8 +215,3 @@ def _verify(access: Access, body: bytes, name: str) -> None:
 def _not_a_manifest(access: Access, name: str, why: str) -> RegistryError:
     message = f"{access.repository}: the answer for {name} is no manifest: {why}"
     return RegistryError(access.host, message, untrusted_json.IN_THE_WAY)
-
-
-def _incomplete(access: Access, page: int, why: str) -> RegistryError:
-    message = f"{access.repository}: the list of tags is incomplete: page {page}: {why}"
-    return RegistryError(access.host, message, "nothing is decided on a part of the tags; it is asked again next time")

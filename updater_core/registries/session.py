@@ -1,33 +1,27 @@
 """What the registry clients of one process share, and the one way in which they ask.
 
-A question is asked once per cycle, also when several threads have it at once; the answer to it may be an error.
+A question is asked once per cycle, also if several threads have it at once; the answer to it may be an error.
 """
 
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Hashable
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from updater_core import protocols
 from updater_core.models import ImageRef, RegistrySettings, Secret
 from updater_core.net.url_rules import is_loopback, same_origin
 from updater_core.reference import HUB
-from updater_core.registries.auth.tokens import Access, Tokens
+from updater_core.registries.auth.access import Access
+from updater_core.registries.auth.tokens import Tokens
+from updater_core.registries.cache import Cache
 from updater_core.registries.pull_limits import PullLimits
+from updater_core.registries.single_flight import SingleFlight
 from updater_core.registries.transport import Answer, Request, Transport
 from updater_core.registry_utils import Login, Logins
 
-MOST_REMEMBERED, MOST_PAGES_REMEMBERED = 8192, 256
-
-Page = tuple[list[str], str | None]  # names of tags, and where the next page is
-
-T = TypeVar("T")
+MOST_PAGES_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,114 +33,6 @@ class HubEndpoints:
 
 
 DOCKER_HUB = HubEndpoints()
-
-
-class Once:
-    """The answers of this cycle, each computed once for all who ask; errors are answers too."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._answers: dict[Hashable, Future[Any]] = {}
-
-    def get(self, key: Hashable, ask: Callable[[], T]) -> T:
-        """The answer to `key`: by `ask`, here or in the thread that came first."""
-        with self._lock:
-            known = self._answers.get(key)
-            mine: Future[Any] = known or self._answers.setdefault(key, Future())
-        if known is None:
-            _settle(mine, ask)
-        return cast(T, mine.result())
-
-    def known(self, key: Hashable) -> object | None:
-        """The answer to `key` where it is there already and is no error; None otherwise."""
-        with self._lock:
-            answer = self._answers.get(key)
-        return answer.result() if answer and answer.done() and not answer.exception() else None
-
-    def new_cycle(self) -> None:
-        """Forget them all."""
-        with self._lock:
-            self._answers = {}
-
-
-class Pages:
-    """Pages of tag lists with the validator that their registry gave them, so that one which has not changed is not
-    sent again (RFC 9110, sections 8.8.3 and 13.1.2); the oldest leave when there are too many."""
-
-    def __init__(self, most: int = MOST_PAGES_REMEMBERED) -> None:
-        self._lock = threading.Lock()
-        self._pages: dict[Hashable, tuple[str, Page]] = {}
-        self._most = most
-
-    def validator(self, key: Hashable) -> dict[str, str]:
-        """The header that asks only for what has changed."""
-        with self._lock:
-            return {"If-None-Match": self._pages[key][0]} if key in self._pages else {}
-
-    def unchanged(self, key: Hashable) -> Page | None:
-        """The page that the registry says has not changed."""
-        with self._lock:
-            return self._pages[key][1] if key in self._pages else None
-
-    def keep(self, key: Hashable, etag: str | None, page: Page) -> None:
-        """Remember a page, where its registry gave it a validator."""
-        with self._lock:
-            self._pages.pop(key, None)
-            if etag:
-                self._pages[key] = (etag, page)
-            while len(self._pages) > self._most:
-                del self._pages[next(iter(self._pages))]
-
-
-class TokenCache:
-    """Tokens that say when they end, each kept until then."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tokens: dict[Hashable, tuple[Secret, datetime]] = {}
-
-    def get(self, key: Hashable, now: datetime) -> str | None:
-        """The token behind `key` that is good at `now`; those that have ended are forgotten."""
-        with self._lock:
-            self._tokens = {each: kept for each, kept in self._tokens.items() if now < kept[1]}
-            return self._tokens[key][0].reveal() if key in self._tokens else None
-
-    def keep(self, key: Hashable, token: str, until: datetime) -> None:
-        """Remember a token."""
-        with self._lock:
-            self._tokens[key] = Secret(token), until
-
-    def drop(self, key: Hashable) -> bool:
-        """Forget a token that is not taken; whether there was one."""
-        with self._lock:
-            return self._tokens.pop(key, None) is not None
-
-
-class LruCache:
-    """Texts that never change, by key; the oldest leave when there are too many."""
-
-    def __init__(self, most: int = MOST_REMEMBERED) -> None:
-        self._lock = threading.Lock()
-        self._texts: dict[Hashable, str] = {}
-        self._most = most
-
-    def knows(self, key: Hashable) -> bool:
-        """Whether there is a text for `key`."""
-        with self._lock:
-            return key in self._texts
-
-    def get(self, key: Hashable, ask: Callable[[], str]) -> str:
-        """The text behind `key`, by `ask` where it is not known; an error of `ask` is not kept."""
-        with self._lock:
-            known = self._texts.get(key)
-        if known is not None:
-            return known
-        text = ask()
-        with self._lock:
-            self._texts[key] = text
-            while len(self._texts) > self._most:
-                del self._texts[next(iter(self._texts))]
-        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +52,14 @@ class Session:
     transport: Transport
     tokens: Tokens
     logins: Logins
-    hub: HubEndpoints = DOCKER_HUB
-    once: Once = field(default_factory=Once)
-    kept: LruCache = field(default_factory=LruCache)
-    pages: Pages = field(default_factory=Pages)
-    passes: TokenCache = field(default_factory=TokenCache)
-    lasting: Once = field(default_factory=Once)  # what is made once for the process: vendors' credentials, clients
-    limits: PullLimits = field(default_factory=PullLimits)
+    hub: HubEndpoints
+    cycle: SingleFlight  # this cycle's answers
+    lasting: SingleFlight  # what is made once for the process: vendors' credentials, clients
+    texts: Cache[str]  # what was found out and stays true: build times by digest, how a host wants to be asked
+    pages: Cache[tuple[str, object]]  # pages of lists with the ETag that their registry gave them
+    known_names: Cache[frozenset[str]]  # of a repository's tags, those that its vendor's API knows
+    passes: Cache[Secret]  # tokens of vendors' own APIs
+    limits: PullLimits
 
     def login(self, site: Site) -> Login:
         """Who we are at a site."""
@@ -217,6 +104,27 @@ class Session:
         return (answer, sent) if is_taken else (self.transport.send(request), None)
 
 
+def new_session(
+    clock: protocols.Clock, transport: Transport, tokens: Tokens, logins: Logins, hub: HubEndpoints = DOCKER_HUB
+) -> Session:
+    """Return a session that remembers nothing yet."""
+    now = clock.now
+    return Session(
+        clock,
+        transport,
+        tokens,
+        logins,
+        hub,
+        cycle=SingleFlight(),
+        lasting=SingleFlight(),
+        texts=Cache(now),
+        pages=Cache(now, MOST_PAGES_REMEMBERED),
+        known_names=Cache(now, MOST_PAGES_REMEMBERED),
+        passes=Cache(now),
+        limits=PullLimits(),
+    )
+
+
 def base_url(domain: str, settings: RegistrySettings, hub: HubEndpoints) -> str:
     """Scheme and host at which a domain is asked. Plain http only on this machine or where the settings allow it.
 
@@ -234,13 +142,6 @@ def base_url(domain: str, settings: RegistrySettings, hub: HubEndpoints) -> str:
 def site_of(reference: ImageRef, settings: RegistrySettings, hub: HubEndpoints) -> Site:
     """The site that serves a reference."""
     return Site(reference.domain, base_url(reference.domain, settings, hub), settings)
-
-
-def _settle(future: Future[Any], ask: Callable[[], Any]) -> None:
-    try:
-        future.set_result(ask())
-    except BaseException as error:  # whoever waits must not wait for ever
-        future.set_exception(error)
 
 
 def _is_challenge(answer: Answer) -> bool:

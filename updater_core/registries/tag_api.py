@@ -1,26 +1,30 @@
 """A registry of the distribution protocol whose own API knows when each tag was pushed, where that API lets us look.
 
-Where it refuses (401, 403, 404), it is left alone for the rest of the day, and our own clock counts: these APIs often
-want rights that a pull does not need, and no service shall need more rights than that.
+If it refuses (401, 403, 404), or knows fewer tags than the registry, it is left alone for the rest of the day, and our
+own clock counts: these APIs often want rights that a pull does not need, and no service shall need more rights than
+that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
-from updater_core.errors import AuthFailed, RateLimited, RegistryError
+from updater_core.errors import AuthFailed, RegistryError
 from updater_core.models import Credential, ImageRef, Tag
 from updater_core.net import untrusted_json
-from updater_core.net.url_rules import same_origin
 from updater_core.reference import is_digest, is_tag
-from updater_core.registries.auth.tokens import Access
-from updater_core.registries.oci import LONGEST_PAGE_BYTES, MOST_PAGES, OciRegistry, is_generated, problem
+from updater_core.registries.auth.access import Access
+from updater_core.registries.oci import OciRegistry, is_generated, problem
+from updater_core.registries.paging import incomplete, next_address, pages
 from updater_core.registries.session import Session
+from updater_core.registries.tag_list import LONGEST_PAGE_BYTES
 from updater_core.registries.transport import Answer, Request
+
+COMPARED_EVERY = timedelta(hours=1)  # so that a cycle costs one request; the rest waits for the next comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class TagApi:
 
     `applies`: whether the registry has it, by what is known of it without a further question. `read` takes the page's
     address and its answer, and raises ValueError where that is no such list. `place`: where the API lives, if not
-    beside the registry. `may_refuse`: a refusal only means that our own clock counts. `kind` is for the metrics.
+    beside the registry. `may_lack`: it may know fewer tags than the registry, as that of a proxy for another registry
+    does. `kind` is for the metrics.
     """
 
     first_url: Callable[[Access], str]
@@ -45,7 +50,7 @@ class TagApi:
     read: Callable[[str, Answer], Page]
     applies: Callable[[OciRegistry, ImageRef], bool] = lambda _oci, _reference: True
     place: Callable[[Session, Access], Access] = lambda _session, access: access
-    may_refuse: bool = True
+    may_lack: bool = False
     kind: str = "tags"
 
 
@@ -78,8 +83,8 @@ class TimedRegistry:
         return self.oci.check(reference)
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts with digests and push times, newest first; None where the API may refuse, and
-        does.
+        """The tags that `wanted` accepts with digests and push times, newest first; None if the API refuses, or
+        lacks tags.
 
         Reading ends early only where nothing newer than the reference's own tag can follow: every page so far came
         newest first, and that tag, accepted too, has been among them. Without a tag in the reference there is no such
@@ -87,56 +92,70 @@ class TimedRegistry:
         is missing.
         """
         access = self.api.place(self.session, self.session.access(self.oci.site, reference.repository))
-        refused = ("no push times", access, self.session.clock.now().date())
-        if self.session.kept.knows(refused) or not self.api.applies(self.oci, reference):
+        unfit = ("no push times", access, self.session.clock.now().date())
+        if unfit in self.session.texts or not self.api.applies(self.oci, reference):
             return None
+        listed = self._listed(reference, wanted)
+        found = self._read_tags(access, reference, wanted, listed)
+        if found is None:
+            self.session.texts.put(unfit, "refused")
+            return None
+        chosen = [t for t in found.values() if is_tag(t.name) and not is_generated(t.name) and wanted(t.name)]
+        return tuple(sorted(chosen, key=lambda tag: (_when(tag), tag.name), reverse=True))
+
+    def _listed(self, reference: ImageRef, wanted: Callable[[str], bool]) -> frozenset[str]:
+        """The names of the protocol's list that the API has to know, too."""
+        moment = self.session.clock.now()
+        compared = ("compared with the protocol's list", self.api, self.oci.site.base, reference.repository)
+        if not self.api.may_lack or compared in self.session.texts:
+            return frozenset()
+        self.session.texts.put(compared, "yes", until=moment + COMPARED_EVERY)
+        return frozenset(tag.name for tag in self.oci.tags(reference) if wanted(tag.name))
+
+    def _read_tags(
+        self, access: Access, reference: ImageRef, wanted: Callable[[str], bool], listed: frozenset[str]
+    ) -> dict[str, Tag] | None:
+        """The API's tags by name, as far as they matter; None if it refuses, or lacks one of `listed`."""
+        key, known = ("known to the API", access), self.session.known_names.get(("known to the API", access))
+        lacking = set(listed - (known or frozenset()))
         found: dict[str, Tag] = {}
         last, newest_first = _LATEST, True
-        for page in self._pages(access):
+        first = self.api.first_url(access)
+        for number, page in enumerate(pages(access.host, access.repository, first, partial(self._page, access))):
+            if page is None and number:
+                raise incomplete(access.host, access.repository, f"page {number + 1} is refused")
             if page is None:
-                self.session.kept.get(refused, lambda: "refused")
                 return None
             for tag in page.tags:
                 newest_first = newest_first and tag.pushed_at is not None and tag.pushed_at <= last
                 last = tag.pushed_at or last
-                known = found.get(tag.name)
-                found[tag.name] = tag if known is None or _when(known) < _when(tag) else known
-            if newest_first and reference.tag in found and wanted(reference.tag or ""):
+                before = found.get(tag.name)
+                found[tag.name] = tag if before is None or _when(before) < _when(tag) else before
+            lacking -= found.keys()
+            if newest_first and not lacking and reference.tag in found and wanted(reference.tag or ""):
                 break
-        chosen = [t for t in found.values() if is_tag(t.name) and not is_generated(t.name) and wanted(t.name)]
-        return tuple(sorted(chosen, key=lambda tag: (_when(tag), tag.name), reverse=True))
+        if listed:
+            self.session.known_names.put(key, listed - lacking)
+        return None if lacking else found
 
-    def _pages(self, access: Access) -> Iterator[Page | None]:
-        """The pages, each asked for once in a cycle; None in place of the first where the API refuses."""
-        url: str | None = self.api.first_url(access)
-        seen: set[str] = set()
-        while url:
-            if url in seen or len(seen) >= MOST_PAGES:
-                raise _incomplete(access, "its pages do not come to an end")
-            seen.add(url)
-            page = self._page(access, url, len(seen))
-            yield page
-            url = page.next_url if page else None
+    def _page(self, access: Access, url: str) -> tuple[Page | None, str | None]:
+        """A page, asked for once in a cycle, with the address of the next; no page if the API refuses it."""
+        page = self.session.cycle.get(("push times", access, url), lambda: self._allowed_page(access, url))
+        if page is None or page.next_url is None:
+            return page, None
+        names = [tag.name for tag in page.tags]
+        return page, next_address(access.host, access.repository, url, page.next_url, names)
 
-    def _page(self, access: Access, url: str, number: int) -> Page | None:
+    def _allowed_page(self, access: Access, url: str) -> Page | None:
         try:
-            page = self.session.once.get(("push times", access, url), lambda: self._ask_page(access, url))
+            return self._ask_page(access, url)
         except AuthFailed:
-            if not self.api.may_refuse:
-                raise
-            page = None
-        except RegistryError as error:
-            if number == 1 or isinstance(error, RateLimited):
-                raise
-            raise _incomplete(access, f"page {number}: {error}") from error
-        if page is None and number > 1:
-            raise _incomplete(access, f"page {number} is refused")
-        return page
+            return None
 
     def _ask_page(self, access: Access, url: str) -> Page | None:
         request = Request(url, self.api.kind, f"{access.repository}: tags", longest_bytes=LONGEST_PAGE_BYTES)
         answer = self.api.ask(self.session, access, request)
-        if answer.status in (401, 403, 404) and self.api.may_refuse:
+        if answer.status in (401, 403, 404):
             return None
         if answer.status != 200:
             raise problem(access, answer, "tags")
@@ -145,8 +164,6 @@ class TimedRegistry:
         except (ValueError, KeyError, TypeError, AttributeError):
             message = f"{access.repository}: its answer is no list of tags"
             raise RegistryError(access.host, message, untrusted_json.IN_THE_WAY) from None
-        if page.next_url and not same_origin(page.next_url, access.base):
-            raise _incomplete(access, f"it goes on at {urlsplit(page.next_url).netloc}")
         return page
 
 
@@ -177,19 +194,9 @@ def moment(text: object) -> datetime | None:
     return found if found.year > 1 else None
 
 
-def following(url: str, target: str | None) -> str | None:
-    """The next page's address, from where this one was and what it calls the next."""
-    return urljoin(url, target) if target else None
-
-
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def _when(tag: Tag) -> datetime:
     return tag.pushed_at or _NEVER
-
-
-def _incomplete(access: Access, why: str) -> RegistryError:
-    message = f"{access.repository}: the list of tags is incomplete: {why}"
-    return RegistryError(access.host, message, "nothing is decided on a part of the tags; it is asked again next time")

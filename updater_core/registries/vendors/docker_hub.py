@@ -16,13 +16,13 @@ from typing import Any
 from urllib.parse import quote
 
 from updater_core.errors import RegistryError
-from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
+from updater_core.models import Credential, ImageRef, RegistrySettings, Secret, Tag
 from updater_core.net import untrusted_json
 from updater_core.reference import HUB
-from updater_core.registries.auth.tokens import Access
+from updater_core.registries.auth.access import Access
 from updater_core.registries.oci import OciRegistry
 from updater_core.registries.session import Session, site_of
-from updater_core.registries.tag_api import Page, TagApi, TimedRegistry, following, moment, rows_of, tag_of
+from updater_core.registries.tag_api import Page, TagApi, TimedRegistry, moment, rows_of, tag_of
 from updater_core.registries.transport import ERROR_BYTES, Answer, Request
 
 PAGE_SIZE = 100  # the API's most
@@ -47,10 +47,10 @@ def _first_url(api: Access) -> str:
     return f"{api.base}/v2/namespaces/{place}/tags?page_size={PAGE_SIZE}&ordering=last_updated"
 
 
-def _read(url: str, answer: Answer) -> Page:
+def _read(_: str, answer: Answer) -> Page:
     body = untrusted_json.read(answer.body)
     tags = tuple(tag for row in rows_of(body["results"]) for tag in _tag(row))
-    return Page(tags, following(url, _next(body.get("next"))))
+    return Page(tags, _next(body.get("next")))
 
 
 def _tag(row: Mapping[str, Any]) -> Iterator[Tag]:
@@ -66,7 +66,7 @@ def _next(address: object) -> str | None:
 def _ask(session: Session, api: Access, request: Request) -> Answer:
     """Ask without a login while that is enough, then with one: Docker Hub hides private repositories as 404."""
     key = ("hub private", api.repository, session.clock.now().date())
-    known = session.kept.knows(key)
+    known = key in session.texts
     answer = None if known else session.transport.send(request)
     if answer and (answer.status not in (401, 403, 404) or not _can_log_in(api)):
         return answer
@@ -74,21 +74,26 @@ def _ask(session: Session, api: Access, request: Request) -> Answer:
     if answer.status == 401 and session.passes.drop(_pass_key(api)):  # revoked before its end
         answer = session.transport.send(replace(request, authorization=f"Bearer {_token(session, api)}"))
     if answer.status == 200:
-        session.kept.get(key, lambda: "private")
+        session.texts.put(key, "private")
     return answer
 
 
 def _token(session: Session, api: Access) -> str:
     """A token of the API: the one that was granted, until it ends, which may be after this cycle."""
     credential = api.credential
-    if credential is None or session.tokens.is_refused(api.host, credential):
+    if credential is None or session.tokens.is_refused(_login_url(api), credential):
         raise api.refusal("the login was refused a short while ago and is not tried again for some minutes")
-    key, now = _pass_key(api), session.clock.now()
-    return session.passes.get(key, now) or session.once.get(key, lambda: _log_in(session, api, credential))
+    key = _pass_key(api)
+    known = session.passes.get(key)
+    return known.reveal() if known else session.cycle.get(key, lambda: _log_in(session, api, credential))
 
 
 def _pass_key(api: Access) -> Hashable:
     return "hub token", api.base, api.credential
+
+
+def _login_url(api: Access) -> str:
+    return f"{api.base}/v2/auth/token"
 
 
 def _end(token: str, now: datetime) -> datetime:
@@ -111,17 +116,18 @@ def _log_in(session: Session, api: Access, credential: Credential) -> str:
     form = {"identifier": credential.username, "secret": credential.secret.reveal()}
     headers = {"Content-Type": "application/json"}
     body, what = json.dumps(form).encode(), f"{api.repository}: login"
-    url = f"{api.base}/v2/auth/token"
-    answer = session.transport.send(Request(url, "hub_token", what, "POST", headers, None, body, ERROR_BYTES))
-    if answer.status in (401, 403):
-        session.tokens.refuse(api.host, credential)
+    answer = session.transport.send(
+        Request(_login_url(api), "hub_token", what, "POST", headers, None, body, ERROR_BYTES)
+    )
+    if 400 <= answer.status < 500:  # what an organisation's access token gets here, though it is good for pulls
+        session.tokens.refuse(_login_url(api), credential)
         remedy = "set DOCKER_HUB_PASSWORD to a personal access token that may read this repository"
         raise api.refusal(f"it refuses the login as {credential.username}", remedy)
     token = _field(answer.body, "access_token")
     if answer.status != 200 or not token or not token.isascii() or not token.isprintable():
         message = f"{api.repository}: it gives no token (status {answer.status})"
         raise RegistryError(api.host, message, untrusted_json.IN_THE_WAY)
-    session.passes.keep(_pass_key(api), token, _end(token, session.clock.now()))
+    session.passes.put(_pass_key(api), Secret(token), _end(token, session.clock.now()))
     return token
 
 
@@ -137,4 +143,4 @@ def _field(body: bytes, key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-_API = TagApi(_first_url, _ask, _read, place=_place, may_refuse=False, kind="hub_tags")
+_API = TagApi(_first_url, _ask, _read, place=_place, kind="hub_tags")

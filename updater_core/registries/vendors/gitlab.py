@@ -11,10 +11,11 @@ from typing import Any
 
 from updater_core.models import ImageRef, RegistrySettings
 from updater_core.net import untrusted_json
-from updater_core.registries.auth.tokens import Access
-from updater_core.registries.oci import OciRegistry, next_link
+from updater_core.registries.auth.access import Access
+from updater_core.registries.oci import OciRegistry
 from updater_core.registries.session import Session, site_of
-from updater_core.registries.tag_api import Page, TagApi, TimedRegistry, following, moment, rows_of, tag_of
+from updater_core.registries.tag_api import Page, TagApi, TimedRegistry, moment, rows_of, tag_of
+from updater_core.registries.tag_list import next_link
 from updater_core.registries.transport import Answer, Request
 
 PAGE_SIZE = 1000  # the API's most
@@ -33,10 +34,10 @@ def _ask(session: Session, access: Access, request: Request) -> Answer:
     return session.ask(access, request)
 
 
-def _read(url: str, answer: Answer) -> Page:
+def _read(_: str, answer: Answer) -> Page:
     rows = rows_of(untrusted_json.read(answer.body))
     tags = tuple(tag for row in rows for tag in tag_of(row.get("name"), row.get("digest"), _published(row)))
-    return Page(tags, following(url, next_link(answer.headers.get("link", ""))))
+    return Page(tags, next_link(answer.headers.get("link", "")))
 
 
 def _published(row: dict[str, Any]) -> datetime | None:

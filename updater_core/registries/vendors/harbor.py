@@ -14,10 +14,12 @@ from urllib.parse import quote
 
 from updater_core.models import ImageRef, RegistrySettings, Tag
 from updater_core.net import untrusted_json
-from updater_core.registries.auth.tokens import Access, basic_header
-from updater_core.registries.oci import OciRegistry, next_link
+from updater_core.registries.auth.access import Access
+from updater_core.registries.auth.tokens import basic_header
+from updater_core.registries.oci import OciRegistry
 from updater_core.registries.session import Session, site_of
-from updater_core.registries.tag_api import Page, TagApi, TimedRegistry, following, moment, rows_of, tag_of
+from updater_core.registries.tag_api import Page, TagApi, TimedRegistry, moment, rows_of, tag_of
+from updater_core.registries.tag_list import next_link
 from updater_core.registries.transport import Answer, Request
 
 PAGE_SIZE = 100  # the API's most
@@ -32,12 +34,12 @@ def open_registry(reference: ImageRef, settings: RegistrySettings, session: Sess
 def _is_harbor(oci: OciRegistry, reference: ImageRef) -> bool:
     session, access = oci.session, oci.session.access(oci.site, reference.repository)
     key = ("harbor", access.base)
-    if session.kept.knows(key):
+    if key in session.texts:
         return True
     oci.tags(reference)  # no question more: without push times, this list is what is asked for next
     if session.tokens.service(access) != SERVICE or "/" not in access.repository:
         return False
-    session.kept.get(key, lambda: "known")
+    session.texts.put(key, "known")
     return True
 
 
@@ -55,9 +57,9 @@ def _ask(session: Session, access: Access, request: Request) -> Answer:
     return session.transport.send(replace(request, authorization=basic_header(credential)))
 
 
-def _read(url: str, answer: Answer) -> Page:
+def _read(_: str, answer: Answer) -> Page:
     tags = tuple(tag for row in rows_of(untrusted_json.read(answer.body)) for tag in _tags(row))
-    return Page(tags, following(url, next_link(answer.headers.get("link", ""))))
+    return Page(tags, next_link(answer.headers.get("link", "")))
 
 
 def _tags(artifact: dict[str, Any]) -> Iterator[Tag]:
@@ -66,4 +68,4 @@ def _tags(artifact: dict[str, Any]) -> Iterator[Tag]:
             yield from tag_of(tag.get("name"), artifact.get("digest"), moment(tag.get("push_time")))
 
 
-_API = TagApi(_first_url, _ask, _read, _is_harbor)
+_API = TagApi(_first_url, _ask, _read, _is_harbor, may_lack=True)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from updater_core.models import ImageRef, RegistrySettings
 from updater_core.net import untrusted_json
-from updater_core.registries.auth.tokens import Access
+from updater_core.registries.auth.access import Access
 from updater_core.registries.oci import OciRegistry
 from updater_core.registries.session import Session, site_of
 from updater_core.registries.tag_api import Page, TagApi, TimedRegistry, rows_of, tag_of

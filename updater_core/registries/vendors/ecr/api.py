@@ -243,7 +243,7 @@ class EcrApi:
 
     def _cycle(self) -> object:
         """Something that is the same throughout a cycle, and another in the next one."""
-        return self._session.once.get("ecr cycle", object)
+        return self._session.cycle.get("ecr cycle", object)
 
     def _host(self) -> str:
         """The API's host: what is counted and what rests."""

@@ -15,13 +15,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from updater_core import protocols
-from updater_core.errors import AuthFailed, RateLimited, RegistryError
+from updater_core.errors import AuthFailed, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
 from updater_core.net import untrusted_json
 from updater_core.net.url_rules import is_loopback
 from updater_core.reference import is_digest, is_tag, with_default_tag
 from updater_core.registries import oci
 from updater_core.registries.oci import OciRegistry
+from updater_core.registries.paging import pages
 from updater_core.registries.session import Session, site_of
 from updater_core.registries.transport import ERROR_BYTES, Request
 from updater_core.registries.vendors.ecr.api import EcrApi, Endpoint, ImageMissing, Repository, api_of, principal_of
@@ -29,7 +30,6 @@ from updater_core.registries.vendors.ecr.batch import Batches
 from updater_core.registries.vendors.ecr.hosts import PUBLIC_HOSTS, EcrHost, parse_host
 
 PAGE_SIZE = 1000  # the API's most
-MOST_PAGES = 1000
 PUBLIC_REGION = "us-east-1"  # the only one in which ECR Public's API gives tokens
 _ELSEWHERE = EcrHost("", "")  # a host that names neither account nor region
 
@@ -102,11 +102,12 @@ class EcrRegistry:
 
     def _listed(self) -> tuple[Tag, ...]:
         session = self.oci.session
-        return session.once.get(("ecr tags", self.api, self.repository), self._list)
+        return session.cycle.get(("ecr tags", self.api, self.repository), self._list)
 
     def _list(self) -> tuple[Tag, ...]:
         found: dict[str, Tag] = {}
-        for details in _pages(self.api, self.repository):
+        api, repository = self.api, self.repository
+        for details in pages(repository.domain, repository.name, "", lambda token: _page(api, repository, token)):
             found.update({tag.name: tag for tag in _tags(details)})  # a tag that moved meanwhile is where it was last
         self.batches.note({tag.name: tag.digest for tag in found.values() if tag.digest})
         return tuple(found.values())
@@ -198,7 +199,7 @@ def _batches(api: EcrApi, repository: Repository, session: Session) -> Batches:
     return Batches(
         prepare=lambda: api.prepare(repository),
         ask=lambda names: _digests(api, repository, names),
-        cycle=lambda: session.once.get("ecr cycle", object),
+        cycle=lambda: session.cycle.get("ecr cycle", object),
     )
 
 
@@ -237,25 +238,12 @@ def _not_there(api: EcrApi, repository: Repository, name: str) -> ImageMissing:
     return ImageMissing(repository.domain, message, "check the name and the tag; what runs now is left as it is")
 
 
-def _pages(api: EcrApi, repository: Repository) -> Iterable[Iterable[Mapping[str, Any]]]:
-    arguments: dict[str, Any] = {"filter": {"tagStatus": "TAGGED"}, "maxResults": PAGE_SIZE}
-    seen: set[str] = set()
-    while len(seen) < MOST_PAGES:
-        try:
-            page = api.describe_images(repository, **arguments)
-        except RegistryError as error:
-            if not seen or isinstance(error, RateLimited | AuthFailed):
-                raise
-            raise _incomplete(repository, f"page {len(seen) + 1}: {error}") from error
-        yield _details(page, repository)
-        following = page.get("nextToken")
-        if not isinstance(following, str) or not following:
-            return
-        if following in seen:
-            break
-        seen.add(following)
-        arguments["nextToken"] = following
-    raise _incomplete(repository, "the pages do not come to an end")
+def _page(api: EcrApi, repository: Repository, token: str) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+    """The images on the page behind a token (of the first page: none), and the next page's token."""
+    arguments = {"nextToken": token} if token else {}
+    answer = api.describe_images(repository, filter={"tagStatus": "TAGGED"}, maxResults=PAGE_SIZE, **arguments)
+    following = answer.get("nextToken")
+    return _details(answer, repository), following if isinstance(following, str) and following else None
 
 
 def _details(page: Mapping[str, Any], repository: Repository) -> Sequence[Mapping[str, Any]]:
@@ -283,9 +271,3 @@ def _in_utc(moment: object) -> datetime | None:
         return moment.astimezone(UTC) if isinstance(moment, datetime) else None
     except OverflowError:  # the last hours of the year 9999
         return None
-
-
-def _incomplete(repository: Repository, why: str) -> RegistryError:
-    message = f"{repository.name}: the list of tags is incomplete: {why}"
-    remedy = "nothing is decided on a part of the tags; it is asked again next time"
-    return RegistryError(repository.domain, message, remedy)

@@ -18,17 +18,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-from updater_core.errors import AuthFailed, RateLimited, RegistryError
+from updater_core.errors import AuthFailed, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
 from updater_core.net import untrusted_json
-from updater_core.net.url_rules import same_origin
 from updater_core.reference import is_digest, is_tag
 from updater_core.registries import manifest as manifests
-from updater_core.registries.auth.tokens import Access
-from updater_core.registries.oci import LONGEST_PAGE_BYTES, MOST_PAGES, OciRegistry, is_generated, next_link, problem
+from updater_core.registries.auth.access import Access
+from updater_core.registries.oci import OciRegistry, is_generated, problem
+from updater_core.registries.paging import next_address, pages
 from updater_core.registries.session import Session, Site, site_of
+from updater_core.registries.tag_list import LONGEST_PAGE_BYTES, next_link
 from updater_core.registries.transport import Request
 from updater_core.registries.vendors.google import identity as identities
 from updater_core.registries.vendors.google.identity import Identity
@@ -53,7 +54,7 @@ class GoogleRegistry:
 
     def digest(self, reference: ImageRef) -> str:
         """The digest behind the tag now: from this cycle's tag list where there is one, else by one HEAD."""
-        listed = self.session.once.known(self._list_key(reference))
+        listed = self.session.cycle.known(self._list_key(reference))
         if isinstance(listed, _Listing) and reference.tag and not reference.digest:
             digest = next((tag.digest for tag in listed.tags if tag.name == reference.tag), None)
             if digest:
@@ -79,7 +80,7 @@ class GoogleRegistry:
 
         Raise AuthFailed where the account named for this registry cannot be used."""
         identity = self._identity(self.reference)
-        if identity is None and not self._docker_login() and not self.session.kept.knows(self._key("public")):
+        if identity is None and not self._docker_login() and self._key("public") not in self.session.texts:
             identity = identities.of_machine(self.session)
         return identity.credential(self._access(self.reference)) if identity else self._docker_login()
 
@@ -99,7 +100,7 @@ class GoogleRegistry:
         if settings.username:
             return None
         named = identities.of_environment(self.session)
-        if named or self._docker_login() or not self.session.kept.knows(self._key("private", reference)):
+        if named or self._docker_login() or self._key("private", reference) not in self.session.texts:
             return named
         return identities.of_machine(self.session)
 
@@ -118,9 +119,9 @@ class GoogleRegistry:
                 raise self._refusal(reference, error, identity) from None
         else:
             if credential is None:
-                self.session.kept.get(self._key("public", reference), lambda: "yes")
+                self.session.texts.put(self._key("public", reference), "yes")
             return found
-        self.session.kept.get(self._key("private", reference), lambda: "yes")
+        self.session.texts.put(self._key("private", reference), "yes")
         try:
             return ask(self._as(other))
         except AuthFailed as error:
@@ -162,7 +163,7 @@ class GoogleRegistry:
 
     def _listing(self, reference: ImageRef) -> _Listing:
         key = self._list_key(reference)
-        return self.session.once.get(
+        return self.session.cycle.get(
             key, lambda: self._answer(reference, lambda oci: _read_all(oci, reference.repository))
         )
 
@@ -193,7 +194,8 @@ def _read_all(oci: OciRegistry, repository: str) -> _Listing:
     names: dict[str, None] = {}
     found: dict[str, Tag] = {}
     has_times = True
-    for page in _pages(oci.session, access):
+    first = f"{access.base}/v2/{access.repository}/tags/list"  # Google answers with one page, whatever its length
+    for page in pages(access.host, repository, first, lambda url: _page(oci.session, access, url)):
         names.update(dict.fromkeys(name for name in page.get("tags") or () if isinstance(name, str)))
         manifest = page.get("manifest")
         has_times = has_times and isinstance(manifest, dict)
@@ -202,23 +204,6 @@ def _read_all(oci: OciRegistry, repository: str) -> _Listing:
             found[tag.name] = tag if known is None or _when(known) < _when(tag) else known
     every = (name for name in names | dict.fromkeys(found) if is_tag(name) and not is_generated(name))
     return _Listing(tuple(found.get(name, Tag(name)) for name in every), has_times)
-
-
-def _pages(session: Session, access: Access) -> Iterator[Mapping[str, Any]]:
-    """The pages of a tag list; Google answers with one, whatever its length."""
-    url: str | None = f"{access.base}/v2/{access.repository}/tags/list"
-    seen: set[str] = set()
-    while url:
-        if url in seen or len(seen) >= MOST_PAGES:
-            raise _incomplete(access, "its pages do not come to an end")
-        seen.add(url)
-        try:
-            page, url = _page(session, access, url)
-        except RegistryError as error:
-            if len(seen) == 1 or isinstance(error, RateLimited):
-                raise
-            raise _incomplete(access, f"page {len(seen)}: {error}") from error
-        yield page
 
 
 def _page(session: Session, access: Access, url: str) -> tuple[Mapping[str, Any], str | None]:
@@ -234,10 +219,9 @@ def _page(session: Session, access: Access, url: str) -> tuple[Mapping[str, Any]
         message = f"{access.repository}: it answered with something that is no list of tags"
         raise RegistryError(access.host, message, untrusted_json.IN_THE_WAY)
     target = next_link(answer.headers.get("link", ""))
-    following = urljoin(url, target) if target else None
-    if following and not same_origin(following, access.base):
-        raise _incomplete(access, f"it goes on at {urlsplit(following).netloc}")
-    return page, following
+    if target is None:
+        return page, None
+    return page, next_address(access.host, access.repository, url, target, page.get("tags") or ())
 
 
 def _tags(manifest: Mapping[str, Any], now: datetime) -> Iterator[Tag]:
@@ -277,8 +261,3 @@ def _project(site: Site, reference: ImageRef) -> tuple[str, str]:
         return (f"the project {own}", "") if own else ("its project", "")
     hint = f": it lies in project {first}, registry_config.project_id says {own}" if own and own != first else ""
     return f"the project {first}", hint
-
-
-def _incomplete(access: Access, why: str) -> RegistryError:
-    message = f"{access.repository}: the list of tags is incomplete: {why}"
-    return RegistryError(access.host, message, "nothing is decided on a part of the tags; it is asked again next time")

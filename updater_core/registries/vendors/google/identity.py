@@ -23,7 +23,7 @@ from updater_core.logging_utils import protect_login
 from updater_core.models import Credential, Secret
 from updater_core.net import untrusted_json
 from updater_core.net.http import Broken, Connections, Limits
-from updater_core.registries.auth.tokens import Access
+from updater_core.registries.auth.access import Access
 from updater_core.registries.session import Session
 from updater_core.registries.transport import ERROR_BYTES, Request, Transport
 

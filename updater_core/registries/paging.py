@@ -1,0 +1,75 @@
+"""Lists that come in pages: read one page after the other, to the end or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterator
+from typing import TypeVar
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+from updater_core.errors import AuthFailed, RateLimited, RegistryError
+from updater_core.net.url_rules import is_private
+
+MOST_PAGES = 1000
+# RFC 6762, ICANN's name for private use, and what clusters and home routers give
+_INTERNAL_NAMES = (".local", ".internal", ".svc", ".lan", ".home.arpa", ".localdomain", ".intranet", ".corp")
+
+P = TypeVar("P")
+C = TypeVar("C", bound=Hashable)
+
+
+def pages(host: str, repository: str, first: C, ask: Callable[[C], tuple[P, C | None]]) -> Iterator[P]:
+    """Yield every page of a repository's list. `ask` returns the page at a cursor (a URL, a token) and the next cursor.
+
+    An error on the first page is raised as it is, and so are RateLimited and AuthFailed on any. Raises RegistryError if
+    a later page fails, or if the pages do not end.
+    """
+    cursor: C | None = first
+    seen: set[C] = set()
+    while cursor is not None:
+        if cursor in seen or len(seen) >= MOST_PAGES:
+            raise incomplete(host, repository, "its pages do not come to an end")
+        seen.add(cursor)
+        try:
+            page, cursor = ask(cursor)
+        except (RateLimited, AuthFailed):
+            raise
+        except RegistryError as error:
+            if len(seen) == 1:
+                raise
+            raise incomplete(host, repository, f"page {len(seen)}: {error}") from error
+        yield page
+
+
+def incomplete(host: str, repository: str, why: str) -> RegistryError:
+    """Return the error for a list of which a part is missing."""
+    message = f"{repository}: the list of tags is incomplete: {why}"
+    return RegistryError(host, message, "nothing is decided on a part of the tags; it is asked again next time")
+
+
+def next_address(host: str, repository: str, url: str, target: str, names: Collection[str]) -> str:
+    """Return the address of the next page: this page's own, with the query of what the registry calls the next.
+
+    Scheme, host and path of `target` are not used. Registries behind a proxy write those by which they are known inside
+    (`http://nexus:8081/…`), and virtual registries get their own path wrong. A target at another host must go on after
+    one of this page's `names`, or be at a host that has only an internal name, so that it is this list that goes on.
+    Raises RegistryError if it is not.
+
+    >>> here = "https://r.example/v2/a/tags/list?n=2"
+    >>> next_address("r.example", "a", here, "http://nexus:8081/v2/other/tags/list?n=2&last=b", ["a", "b"])
+    'https://r.example/v2/a/tags/list?n=2&last=b'
+    """
+    try:
+        parts = urlsplit(urljoin(url, target))
+        is_own_host = parts.hostname == urlsplit(url).hostname
+    except ValueError:
+        raise incomplete(host, repository, "the address of its next page cannot be read") from None
+    last = parse_qs(parts.query).get("last")
+    goes_on = last[-1] in names if last else bool(parts.query) and _is_internal(parts.hostname or "")
+    if not is_own_host and not goes_on:
+        raise incomplete(host, repository, f"it goes on at {parts.netloc}")
+    return f"{url.partition('?')[0]}?{parts.query}"
+
+
+def _is_internal(host: str) -> bool:
+    """Whether a host is one that the public net does not know: a private address, or a name such as `harbor-core`."""
+    return is_private(host) or "." not in host.rstrip(".") or host.rstrip(".").endswith(_INTERNAL_NAMES)
