@@ -37,14 +37,18 @@ exec "$@"
 class PrivateEngine:
     """Start it, kill it, start it again. Its containers need `network_mode: none`.
 
-    `root`: a folder with a system whose engine is to run, in place of this machine's; `settings`: its daemon.json.
+    `root`: a folder with a system whose engine is to run, in place of this machine's; `settings`: its daemon.json;
+    `programs`: a folder whose programs come before this machine's.
     """
 
-    def __init__(self, root: Path | None = None, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, root: Path | None = None, settings: Mapping[str, Any] | None = None, programs: Path | None = None
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="dau-"))  # short: socket paths may have 108 characters
         (self.folder / "daemon.json").write_text(json.dumps(settings or {}))
         self._bridge = f"dau-{uuid.uuid4().hex[:8]}"
         self._root = root
+        self._path = f"{programs}:{os.environ['PATH']}" if programs else os.environ["PATH"]
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
 
@@ -64,7 +68,8 @@ class PrivateEngine:
             "--pidfile", str(self.folder / "pid"), "-H", self.host,
             "--bridge", self._bridge, "--iptables=false", "--ip6tables=false",
         ]  # fmt: skip
-        self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+        environment = {**os.environ, "PATH": self._path}
+        self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True, env=environment)
         self._starts += 1
         until(self.answers, 120, "the private engine answers")
 
