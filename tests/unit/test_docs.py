@@ -213,6 +213,7 @@ def test_every_variable_of_an_option_and_every_promised_one_is_documented() -> N
 
 def test_no_variable_is_documented_that_nobody_reads() -> None:
     real = {*(option.variable for option in OPTIONS), "CONFIG_FILE", *compose_utils._KEPT_VARIABLES}
+    real |= {*compose_utils._SWITCHES}
     words = {(p, word) for p, word in everywhere() if VARIABLE.fullmatch(word) and "_" in word and word not in real}
     unknown = {(page, word) for page, word in words if not config_utils._VENDOR.fullmatch(word)}
     of_watchtower = {(p, word) for p, word in unknown if p == WATCHTOWER and re.match("WATCHTOWER_|REPO_", word)}

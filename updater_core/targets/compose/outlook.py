@@ -20,6 +20,7 @@ from updater_core.targets.compose.recreate import is_wreck
 
 _LEFT_ALONE = frozenset({"Running", "Waiting", "Healthy", "Exited", "Skipped"})
 _STARTED = frozenset({"Starting", "Started", "Restart", "Restarted", "Created"})  # "Created": it is there, and stopped
+_HASH_WITHOUT_DEPENDENCIES = (2, 29, 3)
 _TEMPORARY = re.compile(r"[0-9a-f]{12}_(.+)")
 
 
@@ -83,11 +84,55 @@ def _previewed(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold
     whole = _readable(compose.preview(group.project, group.replicas, with_dependencies=True), group, engine)
     if whole is None:
         return Outlook(None, with_dependencies=False)
-    if not _touched(whole, group, engine):
+    is_quiet = not _touched(whole, group, engine)
+    if is_quiet and not _changes_group(whole, group, engine):
         return Outlook(whole, with_dependencies=True)
     alone = _readable(compose.preview(group.project, group.replicas, with_dependencies=False), group, engine)
-    touched = _touched(alone, group, engine) if alone is not None else []
-    return _touching(group, touched) if touched else Outlook(whole, with_dependencies=False)
+    if alone is None:
+        return Outlook(None, with_dependencies=False)
+    touched = _touched(alone, group, engine)
+    if touched:
+        return _touching(group, touched)
+    itself = _of_the_group_itself(_Previews(whole, alone), group, engine, compose)
+    return Outlook(itself, with_dependencies=is_quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class _Previews:
+    """Dry runs with the dependencies, and without them."""
+
+    whole: Preview
+    alone: Preview
+
+
+def _of_the_group_itself(both: _Previews, group: Group, engine: Engine, compose: Compose) -> Preview | None:
+    """The preview that says what the group's own files would change of it, if one does.
+
+    Up to 2.29.2 `--no-deps` makes another configuration hash (docker/compose#12069), which a container that was started
+    so has, by the operator or by us; and a dependency that is recreated takes its dependents along. So there either may
+    say that a container would be recreated which nobody has edited, but one that says the opposite is right.
+    """
+    if _numbers(compose.version) >= _HASH_WITHOUT_DEPENDENCIES:
+        return both.alone
+    if not _changes_group(both.alone, group, engine):
+        return both.alone
+    own = _container_names(group, engine)
+    others = [name for name in _named_containers(both.whole) if name not in own]
+    changes_others = any(would_change(both.whole, name) for name in others if not _is_own(name, own, group))
+    return None if changes_others else both.whole
+
+
+def _changes_group(preview: Preview, group: Group, engine: Engine) -> bool:
+    return any(would_change(preview, name) for name in _container_names(group, engine))
+
+
+def _named_containers(preview: Preview) -> list[str]:
+    pairs = [resource.split(" ", 1) for resource in preview.said]
+    return [name for kind, name in pairs if kind == "Container"]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
 
 
 def _readable(preview: Preview | None, group: Group, engine: Engine) -> Preview | None:
