@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--retry", metavar="NAME", help="lift the quarantine of a service and let it be updated again")
     what.add_argument("--rollback", metavar="NAME", help="go back to the image before, until a newer one appears")
     made.add_argument("--service", metavar="NAME", help="only this service")
-    made.add_argument("--json", action="store_true", help="with --status: for machines")
+    made.add_argument("--json", action="store_true", help="with --status or --test: for machines")
     made.add_argument("--version", action="version", version=f"docker-updater {__version__}")
     return made
 
@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         if options.plan:
             _read_state(config)  # a plan made without what is remembered would not be what happens
         context = wire(config, clock, is_reading=True)
-        return _test(context, options.service) if options.test else _plan(context, options.service)
+        return _test(context, options) if options.test else _plan(context, options.service)
     for note in logging_utils.set_up(config.settings, sys.stderr):
         LOG.warning(note)
     if options.retry:
@@ -131,12 +131,14 @@ def _read_state(config: Config) -> state_utils.Loaded:
     return loaded
 
 
-def _test(context: AppContext, only: str | None) -> int:
-    is_good = True
-    for finding in selfcheck.examine(context, only):
-        print(finding.line(), flush=True)
-        is_good = is_good and finding.is_good
-    return ALL_WELL if is_good else NO_ENGINE
+def _test(context: AppContext, options: argparse.Namespace) -> int:
+    findings: list[selfcheck.Finding] = []
+    for finding in selfcheck.examine(context, options.service):
+        findings.append(finding)
+        if not options.json:
+            print(finding.line(), flush=True)
+    print(selfcheck.as_json(findings) if options.json else selfcheck.summary(findings))
+    return ALL_WELL if all(finding.is_good for finding in findings) else NO_ENGINE
 
 
 def _plan(context: AppContext, only: str | None) -> int:

@@ -672,8 +672,8 @@ class Superseded:
 Outcome = Committed | NotStarted | RolledBack | RollbackFailed | Superseded
 
 
-ALWAYS_SENT = ("update", "rollback")
-KINDS = (*ALWAYS_SENT, "available", "failed", "recovered")  # of events
+ALWAYS_TOLD = ("update", "rollback")
+KINDS = (*ALWAYS_TOLD, "available", "failed", "recovered")  # of events
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -171,17 +171,17 @@ STATE = State(services={"web": WAITING, "gone": WAITING})
 
 
 def test_status_is_an_aligned_table_with_a_line_for_each_service() -> None:
-    lines = report.status_table([service("web"), service("a-service-never-met")], STATE).splitlines()
-    head, web, never = lines[:3]
-    columns = ["SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "LAST CHECK", "LAST CHANGE"]
+    lines = report.status_table([service("web"), service("a-service-never-met")], STATE, UTC).splitlines()
+    head, never, web = lines[:3]
+    columns = ["SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "CHECKED", "CHANGED"]
     assert re.split(r"\s{2,}", head) == columns
     assert re.split(r"\s{2,}", web) == [
         "web",
         "waiting",
         "app:1.0",
-        f"app:1.1@{NEW_DIGEST[:19]}",
+        "1.1",
         "paused",
-        "2026-11-23 08:30 UTC",
+        "11-23 08:30",
         "never",
     ]
     assert re.split(r"\s{2,}", never) == ["a-service-never-met", "unknown", "-", "-", "-", "never", "never"]
@@ -191,8 +191,8 @@ def test_status_is_an_aligned_table_with_a_line_for_each_service() -> None:
 
 
 def test_what_needs_a_person_stands_below_with_what_to_do() -> None:
-    text = report.status_table([service("web")], STATE)
-    assert text.endswith("\nweb: updates are paused\n  to do: set pause_updates to false")
+    text = report.status_table([service("web")], STATE, UTC)
+    assert "\nweb: updates are paused\n  to do: set pause_updates to false\n" in text
     assert "to do" not in report.status_table([service("another")], STATE)
 
 
@@ -201,9 +201,41 @@ def test_a_service_that_left_the_configuration_is_not_shown() -> None:
     assert list(json.loads(report.status_json([service("web")], STATE))) == ["web"]
 
 
-def test_no_services_are_a_table_with_a_head_alone() -> None:
-    assert len(report.status_table([], State()).splitlines()) == 1
+def test_no_services_are_a_head_and_a_summary() -> None:
+    lines = report.status_table([], State()).splitlines()
+    assert (len(lines), lines[-1]) == (3, "no services")
     assert json.loads(report.status_json([], State())) == {}
+
+
+def test_the_worst_comes_first_the_disabled_last_and_a_line_of_summary_ends_it() -> None:
+    names = {
+        "b": Status.UP_TO_DATE,
+        "a": Status.UP_TO_DATE,
+        "z": Status.FAILED,
+        "u": Status.UNKNOWN,
+        "off": Status.FAILED,
+    }
+    state = State({name: replace(WAITING, status=status) for name, status in names.items()})
+    services = [service(name, enabled=name != "off") for name in names]
+    lines = report.status_table(services, state, UTC).splitlines()
+    assert [line.split()[0] for line in lines[1:6]] == ["z", "u", "a", "b", "off"]
+    assert lines[5].split()[1] == "disabled"
+    assert lines[-1] == "5 services: 1 failed, 1 unknown, 2 up to date, 1 disabled (times are UTC)"
+
+
+def test_times_are_those_of_the_zone_that_is_asked_for() -> None:
+    zone = timezone(timedelta(hours=1), "CET")
+    text = report.status_table([service("web")], STATE, zone)
+    assert "11-23 09:30" in text
+    assert text.endswith("(times are CET)")
+
+
+def test_the_table_fits_a_terminal_however_long_the_names_are() -> None:
+    long = replace(WAITING, reference="registry.example.com/a/" + "b" * 90 + ":1@" + OLD_DIGEST, remedy="x " * 90)
+    lines = report.status_table([service("w" * 63)], State({"w" * 63: long}), UTC).splitlines()
+    table = lines[: lines.index("")]
+    assert max(map(len, table)) <= 100
+    assert all("11-23 08:30" in line for line in table[1:]), "what does not give way is whole"
 
 
 def test_status_for_machines_is_the_whole_state_of_each_service() -> None:

@@ -5,8 +5,9 @@ Reads and asks only; it writes nothing.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,26 @@ class Finding:
         """
         head = f"{'ok  ' if self.is_good else 'FAIL'}  {self.subject}: {self.text}"
         return f"{head} -> {self.remedy}" if self.remedy and not self.is_good else head
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """Return the last line of the report.
+
+    >>> summary([Finding(True, "engine", "fine"), Finding(False, "web", "not there")])
+    '2 checks: 1 ok, 1 failed (web)'
+    """
+    bad = [finding.subject for finding in findings if not finding.is_good]
+    names = f" ({', '.join(dict.fromkeys(bad))})" if bad else ""
+    return f"{len(findings)} checks: {len(findings) - len(bad)} ok, {len(bad)} failed{names}"
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """Return the report for machines."""
+    rows = [
+        {"ok": finding.is_good, "subject": finding.subject, "text": finding.text, "remedy": finding.remedy}
+        for finding in findings
+    ]
+    return json.dumps({"ok": all(finding.is_good for finding in findings), "checks": rows}, indent=2)
 
 
 def examine(context: AppContext, only: str | None = None) -> Iterator[Finding]:

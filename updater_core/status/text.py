@@ -4,28 +4,53 @@ from __future__ import annotations
 
 import difflib
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from updater_core.host import times
 from updater_core.models import Edit, Hold, Plan, Rejected, ServiceConfig
 from updater_core.reference import short
 from updater_core.state.codec import encode
-from updater_core.state.records import ServiceState, State, service_of
+from updater_core.state.records import ServiceState, State, Status, service_of
+from updater_core.status import columns
+from updater_core.status.columns import Keep
 
 _REJECTED_SHOWN = 40
-_HEAD = ("SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "LAST CHECK", "LAST CHANGE")
+_HEAD = ("SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "CHECKED", "CHANGED")
+_ELASTIC = {0: Keep.BEGINNING, 2: Keep.END, 3: Keep.END, 4: Keep.BEGINNING}
+_WORST_FIRST = (
+    Status.ROLLBACK_FAILED, Status.FAILED, Status.UNKNOWN, Status.ROLLED_BACK, Status.HELD, Status.WAITING,
+    Status.UPDATED, Status.UP_TO_DATE,
+)  # fmt: skip
 
 
-def status_table(services: Iterable[ServiceConfig], state: State) -> str:
-    """Return a line for each service, aligned; what needs a person follows with its remedy."""
-    names = [service.name for service in services]
-    rows = [_HEAD, *(_row(name, service_of(state, name)) for name in names)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    notes = [_note(name, service_of(state, name)) for name in names]
-    return "\n".join([*lines, *(note for note in notes if note)])
+def status_table(services: Iterable[ServiceConfig], state: State, zone: tzinfo | None = None) -> str:
+    """Return a line for each service, the worst first; what needs a person, with its remedy; a line of summary.
+
+    `zone`: that of the times; the machine's own if None."""
+    known = [(service, service_of(state, service.name)) for service in services]
+    known.sort(key=lambda each: _order(*each))
+    lines = columns.table([_HEAD, *(_row(service, one, zone) for service, one in known)], _ELASTIC)
+    notes = [_note(service.name, one) for service, one in known if service.enabled]
+    return "\n".join([*lines, *(note for note in notes if note), "", _summary(known, zone)])
+
+
+def _order(service: ServiceConfig, known: ServiceState) -> tuple[bool, int, str]:
+    """The worst first, what is disabled last, and by name among equals."""
+    return not service.enabled, _WORST_FIRST.index(known.status), service.name
+
+
+def _summary(known: Sequence[tuple[ServiceConfig, ServiceState]], zone: tzinfo | None) -> str:
+    """How many services are in each state: `3 services: 1 failed, 2 up to date (times are CET)`."""
+    states = Counter(one.status if service.enabled else None for service, one in known)
+    counts = [f"{states[status]} {status.value.replace('_', ' ')}" for status in _WORST_FIRST if states[status]]
+    counts += [f"{states[None]} disabled"] if states[None] else []
+    times_of = [one.last_check for _, one in known if one.last_check]
+    name = f" (times are {max(times_of).astimezone(zone):%Z})" if times_of else ""
+    number = f"{len(known)} service{'s' if len(known) != 1 else ''}"
+    return f"{number}: {', '.join(counts)}{name}" if counts else "no services"
 
 
 def status_json(services: Iterable[ServiceConfig], state: State) -> str:
@@ -85,17 +110,40 @@ def _after_dash(text: str) -> str:
     return f" - {text}" if text else ""
 
 
-def _row(name: str, service: ServiceState) -> tuple[str, ...]:
-    reason = service.reason.value if service.reason else ""
-    times = (_time(service.last_check), _time(service.last_change))
-    images = (short(service.reference) or "-", short(service.available or "-"))
-    return (name, service.status.value, *images, reason or "-", *times)
+def _row(service: ServiceConfig, known: ServiceState, zone: tzinfo | None) -> tuple[str, ...]:
+    state = known.status.value if service.enabled else "disabled"
+    reason = known.reason.value if known.reason and service.enabled else "-"
+    current = short(known.reference) or "-"
+    offered = _what_is_new(known.available or "", current) or "-"
+    times_of = (_local(known.last_check, zone), _local(known.last_change, zone))
+    return (service.name, state, current, offered, reason, *times_of)
+
+
+def _what_is_new(available: str, current: str) -> str:
+    """What is available, by what differs from the image that runs: its tag, or its digest behind the same tag.
+
+    >>> _what_is_new("ghcr.io/acme/app:1.1@sha256:0123", "ghcr.io/acme/app:1.0"), _what_is_new("b:2", "a:1")
+    ('1.1', 'b:2')
+    >>> _what_is_new("app:latest@sha256:0123456789abcdef", "app:latest")
+    '@sha256:0123456789ab'
+    """
+    tagged, at, digest = short(available).partition("@")
+    running = current.partition("@")[0]
+    if tagged == running:
+        return f"{at}{digest}"
+    name, _, tag = tagged.rpartition(":")
+    return tag if name and running.startswith(f"{name}:") else tagged
+
+
+def _local(moment: datetime | None, zone: tzinfo | None) -> str:
+    return f"{moment.astimezone(zone):%m-%d %H:%M}" if moment else "never"
 
 
 def _note(name: str, service: ServiceState) -> str:
     if not service.remedy:
         return ""
-    return f"\n{name}: {service.detail}\n  to do: {service.remedy}"
+    detail = textwrap.fill(f"{name}: {service.detail}", columns.WIDTH, subsequent_indent="  ", break_long_words=False)
+    return f"\n{detail}\n  to do: {service.remedy}"  # in one line, because it may hold a command to be pasted
 
 
 def _time(moment: datetime | None) -> str:
