@@ -33,7 +33,7 @@ from updater_core.registries.transport import Limits, Request, Transport
         (Behaviour(status=429, headers={"Retry-After": "90"}), 90),
         (Behaviour(status=503, headers={"Retry-After": "90"}), 90),
         (Behaviour(status=429, headers={"Retry-After": format_datetime(datetime(2025, 6, 1, 12, 5, tzinfo=UTC))}), 300),
-        (Behaviour(status=429, headers={"Retry-After": format_datetime(datetime(2020, 1, 1, tzinfo=UTC))}), 1),
+        (Behaviour(status=429, headers={"Retry-After": "11"}), 11),
         (Behaviour(status=429, headers={"Retry-After": "99999999"}), 6 * 3600),
         (Behaviour(status=429, headers={"Retry-After": "soon"}), 60),
         (Behaviour(status=429), 60),
@@ -62,13 +62,86 @@ def test_a_host_that_asks_for_a_rest_has_it(
 
 def test_ghcr_says_how_long_in_the_body(fake: FakeRegistry, registries: Registries, clock: SetClock) -> None:
     text = "toomanyrequests: retry-after: {}, allowed: 44000/minute"
-    for written, seconds in (("331.163µs", 1), ("90s", 90), ("2m", 120)):
+    for written, seconds in (("15500ms", 15.5), ("90s", 90), ("2m", 120)):
         fake.behave("tags", Behaviour(status=429, body=text.format(written).encode()), times=1)
         with pytest.raises(RateLimited) as error:
             registries.for_service(at(fake), ANYONE).tags(at(fake))
         assert error.value.retry_at == clock.now() + timedelta(seconds=seconds)
         clock.advance(seconds)
         registries.new_cycle()
+
+
+SHORT_PAUSES = [
+    Behaviour(status=429, headers={"Retry-After": "1"}),
+    Behaviour(status=429, headers={"Retry-After": "0"}),
+    Behaviour(status=503, headers={"Retry-After": "3"}),
+    Behaviour(status=429, headers={"Retry-After": "0.05"}),
+    Behaviour(status=429, headers={"Retry-After": "331.163\u00b5s"}),
+    Behaviour(status=429, headers={"Retry-After": "250ms"}),
+    Behaviour(status=429, headers={"Retry-After": "2s"}),
+    Behaviour(status=429, headers={"Retry-After": format_datetime(datetime(2020, 1, 1, tzinfo=UTC))}),
+]
+
+
+@pytest.mark.parametrize("hint", ["331.163\u00b5s", "331.163\u03bcs", "12ns", "1.5s", "7"])
+def test_a_short_pause_in_the_body_is_waited_out_too(
+    hint: str, fake: FakeRegistry, registries: Registries, clock: SetClock
+) -> None:
+    fake.push(APP, "1.0")
+    text = f"toomanyrequests: retry-after: {hint}, allowed: 44000/minute"
+    fake.behave("tags", Behaviour(status=429, body=text.encode()), times=2)
+    assert registries.for_service(at(fake), ANYONE).tags(at(fake))
+    assert 0 < sum(clock.waits) < 20
+
+
+@pytest.mark.parametrize("behaviour", SHORT_PAUSES)
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_short_pause_is_waited_out_and_harms_no_service(
+    behaviour: Behaviour, times: int, fake: FakeRegistry, registries: Registries, clock: SetClock
+) -> None:
+    pushed = {name: fake.push(name, "1.0").digest for name in (f"team/app{number}" for number in range(12))}
+    fake.behave("manifest_head", behaviour, times=times)
+    with ThreadPoolExecutor(12) as pool:
+        found = pool.map(lambda name: digest(registries, at(fake, f"{name}:1.0")), pushed)
+        assert list(found) == list(pushed.values())
+    assert registries.rests() == {}
+    assert 0 < sum(clock.waits) < 10 * times
+
+
+def test_after_a_short_pause_the_host_is_asked_one_question_at_a_time_until_the_cycle_ends(
+    fake: FakeRegistry, registries: Registries
+) -> None:
+    for number in range(13):
+        fake.push(f"team/app{number}", "1.0")
+    fake.behave("manifest_head", Behaviour(status=429, headers={"Retry-After": "1"}), times=1)
+    digest(registries, at(fake, "team/app12:1.0"))
+    fake.clear_log()
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda number: digest(registries, at(fake, f"team/app{number}:1.0")), range(12)))
+    assert fake.most_at_once == 1
+
+
+def test_a_host_that_asks_for_short_pauses_without_end_is_left_alone(
+    fake: FakeRegistry, registries: Registries, clock: SetClock
+) -> None:
+    fake.behave("manifest_head", Behaviour(status=429, headers={"Retry-After": "1"}))
+    with pytest.raises(RateLimited) as error:
+        digest(registries, at(fake))
+    assert error.value.retry_at == clock.now() + timedelta(seconds=60)
+    asked = fake.counts()["manifest_head"]
+    with pytest.raises(RateLimited):
+        digest(registries, at(fake, "team/other:1.0"))
+    assert fake.counts()["manifest_head"] == asked <= 8
+
+
+def test_a_stop_ends_a_short_pause_and_leaves_no_backoff(
+    fake: FakeRegistry, registries: Registries, clock: SetClock
+) -> None:
+    fake.behave("manifest_head", Behaviour(status=429, headers={"Retry-After": "1"}))
+    clock.stopped = True
+    with pytest.raises(RateLimited, match="is stopping"):
+        digest(registries, at(fake))
+    assert registries.rests() == {}
 
 
 def test_rests_without_a_given_length_double_up_to_an_hour(

@@ -22,6 +22,7 @@ from updater_core.models import Config, Settings
 
 _JITTER = 0.1  # of the interval, either way: many hosts must not ask a registry in the same second
 _LONGEST_IDLE_SECONDS = 3600.0
+_AFTER_BACKOFF_SECONDS = 1.0  # a registry that names a moment may count it on a clock that is a little behind
 _SOON_SECONDS = 30.0  # after an engine that does not answer, or an update that could not be ended
 
 
@@ -80,6 +81,7 @@ def pause_seconds(context: AppContext, result: cycle.Report, begun: datetime) ->
     now = context.clock.now()
     waiting = [context.state.services.get(s.name) for s in context.config.services if s.enabled]
     pauses += [(s.opens_at - now).total_seconds() for s in waiting if s and s.opens_at and s.opens_at > begun]
+    pauses += [(end - now).total_seconds() + _AFTER_BACKOFF_SECONDS for end in context.registries.rests().values()]
     return max(min(pauses), 1.0)
 
 

@@ -1,7 +1,9 @@
-"""MatchBudget with a registry's host: rests, retries, at most eight exchanges at a time, redirects that are judged.
+"""What a registry's host is asked, and when: backoff, retries, eight exchanges at a time at most, judged redirects.
 
-Rests are per host and shared by all: one 429 stops every question to that host. So does a host that does not answer,
-for the rest of the cycle; in the next ones a single question goes ahead of the others until one is answered.
+Backoff is per host and shared by all. A 429 whose hint is a few seconds at most is waited out, and from then on the
+host is asked one question after the other until the cycle ends; one with a longer hint, or without any, stops every
+question to that host. So does a host that does not answer, for the remainder of the cycle; in the next ones a single
+question goes ahead of the others until one is answered.
 """
 
 from __future__ import annotations
@@ -38,8 +40,13 @@ FAILURES_UNTIL_REST = 3
 FIRST_REST, LONGEST_GUESSED_REST = timedelta(seconds=60), timedelta(hours=1)
 SHORTEST_REST, LONGEST_REST = timedelta(seconds=1), timedelta(hours=6)  # Docker Hub counts in windows of six hours
 
-_BODY_HINT = re.compile(r"retry-after:\s*([0-9.]+)\s*(ns|µs|μs|us|ms|s|m|h)?", re.IGNORECASE)
-_UNITS = {"ns": 1e-9, "µs": 1e-6, "μs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+LONGEST_WAITED = timedelta(seconds=10)  # a hint up to this is waited out within the cycle
+WAITS_OF_A_QUESTION, FIRST_WAIT_SECONDS = 6, 0.2
+_STOPPED = "the registry asked for a pause, and the updater is stopping"
+
+_BODY_HINT = re.compile(r"retry-after:\s*([0-9.]+\s*[^\s,;.0-9\"]*)", re.IGNORECASE)
+_SPAN = re.compile(r"([0-9.]{1,20})\s*(ns|[^\x00-\x7f]{1,2}s|us|ms|s|m|h|)", re.IGNORECASE)
+_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 OnRequest = Callable[[str, str, str], None]
 
@@ -56,10 +63,17 @@ class _Host:
     out_since: datetime | None = None  # when it was first down, until it answers again
     is_asked: bool = False  # in this cycle
     probe: threading.Lock = field(default_factory=threading.Lock)
+    is_one_by_one: bool = False  # until the cycle ends: it has asked for a short pause
+    pause_until: datetime | None = None
+    queue: threading.Lock = field(default_factory=threading.Lock)
 
     def is_out(self) -> bool:
         """Whether it did not answer when it was last asked."""
         return self.out_since is not None
+
+
+class _Busy(Exception):
+    """The host asks for a pause that is short enough to be waited out."""
 
 
 class Transport:
@@ -101,7 +115,7 @@ class Transport:
         """Give hosts that did not answer in the last cycle another chance."""
         with self._lock:
             for host in self._hosts.values():
-                host.failures_in_a_row, host.down, host.is_asked = 0, "", False
+                host.failures_in_a_row, host.down, host.is_asked, host.is_one_by_one = 0, "", False, False
 
     def send(self, request: Request) -> Answer:
         """Ask, with patience. Every status is an answer but those of a busy or broken host (429, 408, 499, 5xx), which
@@ -113,9 +127,34 @@ class Transport:
                 with host.probe:  # one question goes ahead: if it is not answered, the others need not wait for that
                     self._refuse_if_resting(request.host, host)
                     if host.is_out():
-                        return self._try(request, host)
+                        return self._waiting(request, host)
             self._refuse_if_resting(request.host, host)
-            return self._try(request, host)
+            return self._waiting(request, host)
+
+    def _waiting(self, request: Request, host: _Host) -> Answer:
+        """Ask, and wait out what the host asks for if that is short: then one question goes after the other."""
+        if not host.is_one_by_one:
+            try:
+                return self._try(request, host)
+            except _Busy:
+                host.is_one_by_one = True
+        with host.queue:
+            return self._one_by_one(request, host)
+
+    def _one_by_one(self, request: Request, host: _Host) -> Answer:
+        """Ask when the host's pause is over, again and again; each time the pause is at least twice as long."""
+        for attempt in range(WAITS_OF_A_QUESTION):
+            self._refuse_if_resting(request.host, host)
+            shortest = FIRST_WAIT_SECONDS * 2**attempt if attempt else 0.0
+            left = (host.pause_until - self._clock.now()).total_seconds() if host.pause_until else 0.0
+            pause = min(max(left, shortest), LONGEST_WAITED.total_seconds())
+            if pause > 0 and self._clock.wait(pause):
+                raise RateLimited(request.host, f"{request.what}: {_STOPPED}", self._clock.now())
+            try:
+                return self._try(request, host)
+            except _Busy:
+                continue
+        raise self._rate_limited(request, host, None)
 
     def refuse_if_resting(self, name: str) -> None:
         """For a client that speaks to a host by other means: raise RateLimited, or RegistryError, as `send` would."""
@@ -137,7 +176,8 @@ class Transport:
 
     def _refuse_if_resting(self, name: str, host: _Host) -> None:
         if host.rest_until and host.rest_until > self._clock.now():
-            raise RateLimited(name, f"asked for a rest until {host.rest_until:%Y-%m-%d %H:%M:%S} UTC", host.rest_until)
+            text = f"too many requests a short while ago; resting until {_clock_time(host.rest_until)} UTC"
+            raise RateLimited(name, text, host.rest_until)
         if host.down:
             raise RegistryError(name, host.down)
 
@@ -147,7 +187,7 @@ class Transport:
             try:
                 answer = self._follow(request)
                 host.out_since = None
-                self._rest_if_asked(request, host, answer)
+                self._back_off_if_asked(request, host, answer)
                 host.failures_in_a_row = host.rests_in_a_row = 0
                 return answer
             except Broken as error:
@@ -201,14 +241,22 @@ class Transport:
         finally:
             self._on_request(host, request.kind, result)
 
-    def _rest_if_asked(self, request: Request, host: _Host, answer: Answer) -> None:
+    def _back_off_if_asked(self, request: Request, host: _Host, answer: Answer) -> None:
         if not _asks_for_rest(answer):
             return
-        until = self._begin_rest(host, retry_after(answer, self._clock.now()))
-        message = (
-            f"{request.what}: too many requests (status {answer.status}); resting until {until:%Y-%m-%d %H:%M:%S} UTC"
-        )
-        raise RateLimited(request.host, message, until, "log in to this registry, or check less often")
+        now = self._clock.now()
+        hint = retry_after(answer, now)
+        if hint is None or hint > LONGEST_WAITED:
+            raise self._rate_limited(request, host, hint)
+        pause = max(hint, timedelta(seconds=FIRST_WAIT_SECONDS))
+        with self._lock:
+            host.pause_until = max(host.pause_until or now, now + pause)
+        raise _Busy
+
+    def _rate_limited(self, request: Request, host: _Host, hint: timedelta | None) -> RateLimited:
+        until = self._begin_rest(host, hint)
+        message = f"{request.what}: too many requests; resting until {_clock_time(until)} UTC"
+        return RateLimited(request.host, message, until, "log in to this registry, or check less often")
 
     def _begin_rest(self, host: _Host, asked: timedelta | None) -> datetime:
         """Let a host rest as long as it asked for, or as long as we guess; return until when."""
@@ -223,25 +271,48 @@ class Transport:
 
 
 def retry_after(answer: Answer, now: datetime) -> timedelta | None:
-    """How long the answer asks us to wait (RFC 9110, 10.2.3), or None. GHCR writes it into the body.
+    """Return how long the answer asks us to wait (RFC 9110, 10.2.3), or None. GHCR writes it into the body, and some
+    write a unit.
 
     >>> retry_after(Answer(429, {"retry-after": "7"}, b"", ""), datetime(2025, 1, 1, tzinfo=UTC))
     datetime.timedelta(seconds=7)
+    >>> retry_after(Answer(429, {"retry-after": "331.2ms"}, b"", ""), datetime(2025, 1, 1, tzinfo=UTC))
+    datetime.timedelta(microseconds=331200)
     """
     text = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
-        return timedelta(seconds=float(text))
-    if text:
-        try:
-            moment = parsedate_to_datetime(text)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
-        except (ValueError, OverflowError):
-            return None
-    found = _BODY_HINT.search(answer.body[:ERROR_BYTES].decode("utf-8", "replace"))
+    if not text:
+        found = _BODY_HINT.search(answer.body[:ERROR_BYTES].decode("utf-8", "replace"))
+        text = found[1] if found else ""
+    span = _span(text)
+    return span if span is not None else _until(text, now)
+
+
+def _span(text: str) -> timedelta | None:
+    """A number with or without a unit."""
+    found = _SPAN.fullmatch(text.strip())
     try:
-        return timedelta(seconds=float(found[1]) * _UNITS[(found[2] or "").lower()]) if found else None
+        return timedelta(seconds=float(found[1]) * _UNITS[_unit(found[2])]) if found else None
     except (ValueError, OverflowError):
         return None
+
+
+def _unit(text: str) -> str:
+    """A unit in ASCII. The µ of a header has been read as Latin-1, in which it is two characters or another one."""
+    plain = "".join(c for c in text.lower() if c.isascii())
+    return plain if plain == text.lower() or plain != "s" else "us"
+
+
+def _until(text: str, now: datetime) -> timedelta | None:
+    """A date of HTTP."""
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def _clock_time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _asks_for_rest(answer: Answer) -> bool:
