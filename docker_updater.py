@@ -18,10 +18,11 @@ from updater_core.app import cycle, daemon, request_queue, requests, selfcheck
 from updater_core.app.context import LOG, AppContext
 from updater_core.app.evaluate import check_all
 from updater_core.app.wiring import load_config, lock_path, only_instance, wire
+from updater_core.deploy.target import Finding
 from updater_core.errors import ComposeError, ComposeMissing, ConfigError, EngineError, LockHeld, UpdaterError
 from updater_core.host.clock import SystemClock
 from updater_core.host.systemd import Manager
-from updater_core.models import Config, Reason, ServiceConfig
+from updater_core.models import Config, Hold, Reason, ServiceConfig
 from updater_core.notifiers import events
 from updater_core.state import observed_tags
 from updater_core.state.records import service_of
@@ -132,7 +133,7 @@ def _read_state(config: Config) -> state_utils.Loaded:
 
 
 def _test(context: AppContext, options: argparse.Namespace) -> int:
-    findings: list[selfcheck.Finding] = []
+    findings: list[Finding] = []
     for finding in selfcheck.examine(context, options.service):
         findings.append(finding)
         if not options.json:
@@ -142,10 +143,11 @@ def _test(context: AppContext, options: argparse.Namespace) -> int:
 
 
 def _plan(context: AppContext, only: str | None) -> int:
-    context.engine.version()
+    context.host.engine.version()
     for one in check_all(context, only):
         found = cycle.planned(context, one)
-        print(text.plan_text(one.service, found, one.decision.rejected), end="\n\n")
+        explained = () if isinstance(found, Hold) else context.targets[found.target].explain(found)
+        print(text.plan_text(one.service, found, one.decision.rejected, explained), end="\n\n")
     return ALL_WELL
 
 
@@ -159,11 +161,11 @@ def _notify_test(config: Config, now: datetime) -> int:
     is_good = True
     for notifier in active:
         for event in events.samples(events.Moment(socket.gethostname(), now)):
-            found = selfcheck.Finding(True, notifier.name, event.kind)
+            found = Finding(True, notifier.name, event.kind)
             try:
                 notifier.send(event)
             except UpdaterError as error:
-                is_good, found = False, selfcheck.Finding(False, notifier.name, f"{event.kind}: {error}", error.remedy)
+                is_good, found = False, Finding(False, notifier.name, f"{event.kind}: {error}", error.remedy)
             print(found.line(), flush=True)
     return ALL_WELL if is_good else TROUBLE
 
@@ -226,7 +228,7 @@ def _is_compose_missing(context: AppContext, result: cycle.Report) -> bool:
     if Reason.COMPOSE_ERROR not in reasons:
         return False
     try:
-        return not context.compose.version  # asking for it looks for Compose
+        return not context.host.compose.version  # asking for it looks for Compose
     except ComposeMissing:
         return True
     except ComposeError:

@@ -136,7 +136,7 @@ def world_of(folder: Path, *crowds: Crowd) -> tuple[AppContext, ListedEngine]:
     }
     whole = wire(config_utils.parse(raw, {}, str(folder / "config.json")), SystemClock())
     engine = ListedEngine(tuple(container for _, container, _ in made), {image.id: image for _, _, image in made})
-    whole.engine, whole.compose = engine, NoCompose()  # type: ignore[assignment]
+    whole.host.engine, whole.host.compose = engine, NoCompose()  # type: ignore[assignment]
     return whole, engine
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Generic, TypeVar
 
 from msgspec import Meta
 
@@ -532,44 +532,34 @@ class Edit:
     marks: tuple[Mark, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One Compose service of the unit, from its old image to the new one."""
-
-    service: str
-    old_reference: str  # as Compose resolves it now
-    new_reference: str
-    old_image_id: str
-    replicas: int
-    container_ids: tuple[str, ...] = ()
-    was_well: bool = True  # False: it was already down or unhealthy, so going back cannot promise more than that
-    is_one_shot: bool = False  # it ends by itself: success is an exit with 0
-    stop_grace_seconds: float = 10.0
+Detail = TypeVar("Detail")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """All that an update needs to go forward, and all that a rollback needs to go back."""
+class Plan(Generic[Detail]):
+    """What an update is, whatever the place where it is deployed; `detail` is that target's own, and read by it alone.
+
+    `old_retained`, `new_retained`, `earlier_retained`: by what the target keeps the image that runs, the new one (known
+    once it is fetched) and those of earlier generations, so that a rollback finds them.
+    """
 
     id: str
     name: str  # the service's name in our configuration
-    project: Project
-    moves: tuple[Move, ...]
-    target: ImageRef  # with digest: what is pulled
+    target: str  # the deploy target's name
+    image: ImageRef  # the new one, with its digest
+    old_reference: str  # as the definition resolves it now
+    new_reference: str
     old_digest: str | None
-    edits: tuple[Edit, ...]
+    old_retained: str
     gate: GatePolicy
     reason: str
-    companions: tuple[Move, ...] = ()  # share a network namespace: recreated and gated, their image stays
-    platform: str | None = None
-    with_dependencies: bool = False  # leave --no-deps out (see compose_utils)
-    image_id: str | None = None  # of the target; known after the pull, or before where it is held locally
-    prior_image_id: str | None = None  # what the new reference named locally before us, to be put back
-    kept_image_ids: tuple[str, ...] = ()  # of earlier generations, held for a rollback by the owner
+    detail: Detail
+    strategy: str = "recreate"
+    restarts: str = ""  # what is restarted, in words
+    was_well: bool = True  # False: it was down or unhealthy before, so a rollback cannot promise more than that
+    new_retained: str | None = None
+    earlier_retained: tuple[str, ...] = ()
     kind: str = "update"  # update | owner_rollback
-    # the text of each of the project's files, as it was read; an owner's secrets may stand in it
-    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
-    model_digest: str | None = None  # of what Compose makes of them, and of all that they include
 
 
 class Step(StrEnum):
@@ -630,14 +620,14 @@ class Cause:
 class Committed:
     """The new release runs and is proven."""
 
-    plan: Plan
+    plan: Plan[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class NotStarted:
     """Nothing visible was changed. `quarantine`: the release itself is at fault."""
 
-    plan: Plan
+    plan: Plan[Any]
     cause: Cause
     quarantine: bool = False
 
@@ -646,7 +636,7 @@ class NotStarted:
 class RolledBack:
     """The old release was put back and seen running. `quarantine`: the release is at fault, not the host."""
 
-    plan: Plan
+    plan: Plan[Any]
     cause: Cause
     quarantine: bool = True
 
@@ -655,7 +645,7 @@ class RolledBack:
 class RollbackFailed:
     """Neither release could be proven. Left alone, said loudly. `quarantine`: the new release is at fault."""
 
-    plan: Plan
+    plan: Plan[Any]
     cause: Cause
     rollback: Cause
     quarantine: bool = True
@@ -665,7 +655,7 @@ class RollbackFailed:
 class Superseded:
     """The owner deployed another image in the middle of it: it is his, nothing was put back, nobody is blamed."""
 
-    plan: Plan
+    plan: Plan[Any]
     cause: Cause
 
 

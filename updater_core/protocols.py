@@ -64,6 +64,9 @@ class Engine(Protocol):
     def known_image(self, image_id: str) -> Image | None:
         """As `image` for an id, from memory where possible; the digests it names may be out of date."""
 
+    def forget_images(self, used: frozenset[str]) -> None:
+        """Keep in memory only the images with these ids."""
+
     def pull(
         self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
     ) -> None:
@@ -94,6 +97,8 @@ class Preview:
 
 class Compose(Protocol):
     """Docker Compose. Every method may raise ComposeError."""
+
+    lock_fds: tuple[int, ...]  # inherited by the child, so that one that outlives us still holds them
 
     @property
     def version(self) -> str: ...
@@ -162,7 +167,7 @@ class Tools:
     compose: Compose
     files: Files
     clock: Clock
-    credential: Callable[[Plan], Credential | None]
+    credential: Callable[[Plan[Any]], Credential | None]
     tell: Callable[[Step, str], None]
     reached: Callable[[Step, bool], None]
     progress: Progress | None = None

@@ -133,7 +133,7 @@ def test_a_variable_of_the_owners_shell_is_not_lost_where_another_compose_made_t
     monkeypatch.delenv("DB_PASSWORD")
     shop.push("latest", release)
     context = shop.context()
-    context.compose = Newer(os.environ, 60)
+    context.host.compose = Newer(os.environ, 60)
     assert cycle.run(context).outcomes == ()
     assert shop.state()["reason"] == Reason.DRIFT.value
     assert "DB_PASSWORD" in shop.state()["detail"]

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -32,11 +30,12 @@ from updater_core.composefile.edit import SourceFile
 from updater_core.deploy import transaction
 from updater_core.deploy.journal import JournalRecord
 from updater_core.deploy.progress import StepTimes
+from updater_core.deploy.target import Host, Reporter
+from updater_core.deploy.transaction import Transaction
 from updater_core.models import (
     Committed,
     GatePolicy,
     Hold,
-    Move,
     NotStarted,
     Outcome,
     Plan,
@@ -47,10 +46,12 @@ from updater_core.models import (
     Step,
 )
 from updater_core.notifiers import events
-from updater_core.protocols import Tools
 from updater_core.state.outcomes import record_outcome
 from updater_core.state.records import State, record_check, service_of
+from updater_core.targets.compose import NAME as NAME_OF_TARGET
+from updater_core.targets.compose import ComposePlan, ComposeTarget
 from updater_core.targets.compose.images import HOLD_PREFIX
+from updater_core.targets.compose.plan import Move
 
 NAME = "registry.example/team/app"
 OLD, NEW = SimRelease("sha256:" + "a" * 64), SimRelease("sha256:" + "b" * 64)
@@ -64,6 +65,13 @@ services:
   worker:
     image: registry.example/team/app:{worker}
 """
+
+
+Reached = Callable[[Step, bool], None]
+
+
+def not_expected(service: str, error: Exception) -> Hold:
+    raise error
 
 
 class Stage:
@@ -81,7 +89,7 @@ class Stage:
         self.plan = self._plan(new_tag)
         self.before = self.file.read_bytes()
 
-    def _plan(self, new_tag: str) -> Plan:
+    def _plan(self, new_tag: str) -> Plan[ComposePlan]:
         target = reference.parse(f"{NAME}:{new_tag}@{self.target.digest}")
         source = SourceFile(str(self.file), self.file.read_text())
         edits = edit.set_image([source], [], self.services, reference.parse(f"{NAME}:{new_tag}"))
@@ -93,40 +101,53 @@ class Stage:
         project = Project("shop", str(self.file.parent), (str(self.file),))
         gate = GatePolicy(timeout_seconds=3, stable_seconds=1)
         sources = {source.path: source.text}
-        return Plan("p1", "shop", project, moves, target, OLD.digest, edits, gate, "newer", sources=sources)
+        detail = ComposePlan(project, moves, edits, sources=sources)
+        return Plan(
+            id="p1",
+            name="shop",
+            target=NAME_OF_TARGET,
+            image=target,
+            old_reference=moves[0].old_reference,
+            new_reference=moves[0].new_reference,
+            old_digest=OLD.digest,
+            old_retained=OLD.id,
+            gate=gate,
+            reason="newer",
+            detail=detail,
+        )
 
-    def tools(self, killer: Killer) -> Tools:
+    def transaction(self, killer: Killer, clock: SimClock | None = None, reached: Reached | None = None) -> Transaction:
         """What one process works with: a process that is new knows of no step yet."""
         self.host.killer = killer
-        self.steps, clock = StepTimes(), SimClock()
-        return Tools(
-            engine=SimEngine(self.host),
-            compose=SimCompose(self.host),
-            files=KillableFiles(killer),
-            clock=clock,
-            credential=lambda _: None,
-            tell=lambda step, text: None,
-            reached=lambda step, is_back: self.steps.reached("shop", step, clock.now(), is_back=is_back),
-        )
+        self.steps, used = StepTimes(), clock or SimClock()
+        parts = (SimEngine(self.host), SimCompose(self.host), KillableFiles(killer), used)
+        target = ComposeTarget(Host(*parts, self.file.parent / "locks", 1.0), on_bug=not_expected)
+
+        def heard(step: Step, is_back: bool) -> None:
+            self.steps.reached("shop", step, used.now(), is_back=is_back)
+
+        reporter = Reporter(lambda _: None, lambda step, text: None, reached or heard)
+        return Transaction(self.plan, target, self.journal(), reporter)
 
     def journal(self) -> KillableJournal:
         return KillableJournal(self.journal_folder, self.host.killer)
 
-    def apply(self, killer: Killer | None = None, **different: Any) -> Outcome:
-        """Carry out the plan, with `different` tools where a test wants its own."""
-        tools = replace(self.tools(killer or Killer()), **different)
-        return transaction.apply(self.plan, tools, self.journal())
+    def apply(
+        self, killer: Killer | None = None, *, clock: SimClock | None = None, reached: Reached | None = None
+    ) -> Outcome:
+        return self.transaction(killer or Killer(), clock, reached).apply()
 
     def recover(self, killer: Killer | None = None) -> Outcome | None:
         """What the next start does."""
-        tools = self.tools(killer or Killer())
+        self.host.killer = killer or Killer()
         journal = self.journal()
         records = journal.read_all()
         if not records:
             return None
         (record,) = records
         assert isinstance(record, JournalRecord)
-        outcome = transaction.recover(record, tools, journal)
+        self.plan = record.plan
+        outcome = self.transaction(self.host.killer).recover(record)
         journal.close(self.plan.id)
         return outcome
 
@@ -136,7 +157,7 @@ class Stage:
         for service in self.services:
             mine = [c for c in host.containers.values() if c.service == service]
             assert [(c.name, c.status, c.image_id) for c in mine] == [(f"shop-{service}-1", "running", release.id)]
-        for move in self.plan.moves:
+        for move in self.plan.detail.moves:
             says = move.new_reference if release is self.target else move.old_reference
             assert says in self.file.read_text()
             assert host.tags[says] == release.id
@@ -232,7 +253,7 @@ def test_a_rollback_says_where_the_file_still_names_the_release_that_failed(
     assert [f"{made.file} (" in text and f"named {NAME}:1.1 after" in text for text in told] == [is_told] * 3
     assert [f"write {NAME}:1.0 into it" in text for text in remedies] == [is_told] * 2
     assert outcome.quarantine
-    hold = Hold(Reason.QUARANTINED, "it failed", "nothing to do", available=made.plan.target)
+    hold = Hold(Reason.QUARANTINED, "it failed", "nothing to do", available=made.plan.image)
     later = record_check(state, "shop", f"{NAME}:1.1", None, hold, now=SimClock().now())
     assert service_of(later, "shop").remedy == known.remedy
 

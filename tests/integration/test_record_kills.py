@@ -49,7 +49,7 @@ class Host:
             "webhook_url": "http://127.0.0.1:9/",
         }
         whole = wire(config_utils.parse(raw, {}, str(self.folder / "config.json")), SystemClock())
-        whole.engine = SimEngine(self.made.host)  # type: ignore[assignment]
+        whole.host.engine = SimEngine(self.made.host)
         if killer is not None:
             whole.journal = Killable(whole.journal, killer)  # type: ignore[assignment]
             whole.outboxes = {n: KillableOutbox(box.put, killer) for n, box in whole.outboxes.items()}  # type: ignore[misc]

@@ -87,7 +87,7 @@ def test_each_service_of_the_example_finds_its_image(
         raw["state_file"] = str(tmp_path / "state.json")
         context = wire(config_utils.parse(raw, {}, "example"), SystemClock())
         engine = ListedEngine(tuple(c for c, _ in observed), {image.id: image for _, image in observed})
-        context.engine, context.compose = engine, NoCompose()  # type: ignore[assignment]
+        context.host.engine, context.host.compose = engine, NoCompose()  # type: ignore[assignment]
         hub = HubEndpoints(registry=registry.url, api=registry.url)
         context.registries = Registries(
             hub_credential=None, docker_config_dir=tmp_path, clock=context.clock, hub_endpoints=hub

@@ -22,9 +22,10 @@ from updater_core.app.context import AppContext
 from updater_core.app.publisher import Watch
 from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
+from updater_core.deploy.target import Host
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import UpdaterError
-from updater_core.host import times
+from updater_core.host import files, times
 from updater_core.host.engine_endpoint import EngineEndpoint
 from updater_core.metrics_utils import Metrics
 from updater_core.models import Step
@@ -32,6 +33,7 @@ from updater_core.registries import Registries
 from updater_core.status import server as status_server
 from updater_core.status.markup import STYLE_HASH
 from updater_core.status.server import MOST_CONNECTIONS, Endpoints, Response, StatusServer
+from updater_core.targets import read_plan
 
 HOST = "127.0.0.1"
 
@@ -228,14 +230,16 @@ def context(tmp_path: Path) -> AppContext:
     """A daemon's context without an engine; nothing here asks for one."""
     given, clock = mixed(), SetClock(NOW)
     settings = replace(given.config.settings, metrics_port=free_port())
+    parts = DockerEngine(EngineEndpoint("unix:///nowhere")), DockerCompose({}, 10), files, clock
+    host = Host(*parts, tmp_path / "locks", 1.0)
     return AppContext(
         config=replace(given.config, settings=settings),
         state=given.state,
         state_path=tmp_path / "state.json",
-        engine=DockerEngine(EngineEndpoint("unix:///nowhere")),
-        compose=DockerCompose({}, 10),
+        host=host,
+        targets={},
         registries=Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock),
-        journal=JournalFolder(tmp_path / "journal"),
+        journal=JournalFolder(tmp_path / "journal", read_plan),
         outboxes={},
         metrics=Metrics(enabled=True),
         clock=clock,

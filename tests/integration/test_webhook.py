@@ -274,7 +274,7 @@ class Host:
         }  # fmt: skip
         context = wire(config_utils.parse(raw, {}, str(self.folder / "config.json")), SystemClock())
         if not engine_is_down:
-            context.engine = NoContainers()  # type: ignore[assignment]
+            context.host.engine = NoContainers()  # type: ignore[assignment]
         cycle.run(context)
 
 

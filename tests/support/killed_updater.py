@@ -67,10 +67,10 @@ def main() -> None:
     path, at, when = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     context = wire(config_utils.load(path, {}), SystemClock())
     suicide = Suicide(at, when == "after")
-    context.engine = suicide.wrap("engine", context.engine)
-    context.compose = suicide.wrap("compose", context.compose)
+    context.host.engine = suicide.wrap("engine", context.host.engine)
+    context.host.compose = suicide.wrap("compose", context.host.compose)
     context.journal = suicide.wrap("journal", context.journal)
-    context.hand = suicide.wrap("files", files)
+    context.host.files = suicide.wrap("files", files)
     cycle.run(context)
 
 

@@ -23,6 +23,7 @@ from updater_core.errors import ComposeError, EngineError, EngineUnavailable
 from updater_core.host import files
 from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef, Project, Snapshot
 from updater_core.protocols import Preview, Progress
+from updater_core.targets import read_plan
 
 
 class Killed(BaseException):
@@ -182,6 +183,9 @@ class SimEngine:
     def known_image(self, image_id: str) -> Image | None:
         return self.image(image_id)
 
+    def forget_images(self, used: frozenset[str]) -> None:
+        self._up()
+
     def pull(
         self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
     ) -> None:
@@ -272,6 +276,7 @@ class SimCompose:
 
     version = "2.26.1"
     is_v1 = False
+    lock_fds: tuple[int, ...] = ()
 
     def __init__(self, host: SimHost) -> None:
         self._host = host
@@ -373,7 +378,7 @@ class KillableJournal:
     """`journal.Journal`: the real folder, seen by the killer."""
 
     def __init__(self, directory: Path, killer: Killer) -> None:
-        self._folder, self._killer = JournalFolder(directory), killer
+        self._folder, self._killer = JournalFolder(directory, read_plan), killer
 
     def write(self, record: JournalRecord) -> None:
         self._killer.effect(f"journal {record.phase}", lambda: self._folder.write(record))

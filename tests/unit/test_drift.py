@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support.simulator import SimCompose, SimEngine, SimHost, SimRelease
-from updater_core.models import ContainerSettings, Move, Project
+from updater_core.models import ContainerSettings, Project
 from updater_core.targets.compose.drift import Reading, of_all, settings_difference
+from updater_core.targets.compose.plan import Move
 
 MADE = ContainerSettings(
     environment={"PATH": "/bin", "PRICE": "5$", "MODE": "one"},

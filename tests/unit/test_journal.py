@@ -12,32 +12,38 @@ from typing import Any
 
 import pytest
 
+from tests.support.plans import compose_plan
 from updater_core.deploy.journal import Journal, JournalFolder, JournalRecord, Phase, UnreadableRecord
 from updater_core.errors import StateError
-from updater_core.models import Cause, Edit, GatePolicy, ImageRef, Mark, Move, Plan, Project, Reason, Secret, Step
+from updater_core.models import Cause, Edit, GatePolicy, ImageRef, Mark, Plan, Project, Reason, Secret, Step
 from updater_core.state import codec
+from updater_core.targets import read_plan
+from updater_core.targets.compose.plan import ComposePlan, Move
 
-PLAN = Plan(
-    id="20261123T080000-web-1a2b",
-    name="web",
+DETAIL = ComposePlan(
     project=Project("shop", "/opt/shop", ("/opt/shop/compose.yml", "/opt/shop/more.yml"), ("/opt/shop/.env",)),
     moves=(
         Move("web", "app:1", "app:2", "sha256:" + "1" * 64, 2, ("c1", "c2")),
         Move("worker", "app:1", "app:2", "sha256:" + "1" * 64, 0),
     ),
-    target=ImageRef("docker.io", "library/app", "2", "sha256:" + "2" * 64, "app"),
-    old_digest=None,
     edits=(
         Edit("/opt/shop/compose.yml", "\ufeffa: ü\r\nb: 1", "\ufeffa: ü\r\nb: 2", (Mark("service", "web", "1", "2"),)),
     ),
-    gate=GatePolicy(90, 5.5),
-    reason="2 is newer than 1",
     companions=(Move("sidecar", "s:1", "s:1", "id", 1),),
     platform="linux/arm64/v8",
     with_dependencies=True,
-    image_id="sha256:" + "3" * 64,
     prior_image_id="sha256:" + "4" * 64,
-    kept_image_ids=("a", "b"),
+)
+PLAN = compose_plan(
+    ImageRef("docker.io", "library/app", "2", "sha256:" + "2" * 64, "app"),
+    "app:1",
+    "app:2",
+    id="20261123T080000-web-1a2b",
+    detail=DETAIL,
+    gate=GatePolicy(90, 5.5),
+    reason="2 is newer than 1",
+    new_retained="sha256:" + "3" * 64,
+    earlier_retained=("a", "b"),
     kind="owner_rollback",
 )
 CAUSE = Cause(Step.GATE, Reason.UNHEALTHY, "it said no", "look at it")
@@ -49,28 +55,26 @@ def record(plan_id: str, phase: Phase = Phase.PREPARED) -> JournalRecord:
 
 def raw_record(folder: Path) -> dict[str, Any]:
     """What is written for a record, as JSON values."""
-    JournalFolder(folder).write(JournalRecord(PLAN.id, Phase.ROLLING_BACK, PLAN, CAUSE))
+    JournalFolder(folder, read_plan).write(JournalRecord(PLAN.id, Phase.ROLLING_BACK, PLAN, CAUSE))
     raw: dict[str, Any] = json.loads((folder / f"{PLAN.id}.json").read_text())
     return raw
 
 
 def read_one(folder: Path, raw: object) -> JournalRecord | UnreadableRecord:
     (folder / f"{PLAN.id}.json").write_text(json.dumps(raw))
-    (found,) = JournalFolder(folder).read_all()
+    (found,) = JournalFolder(folder, read_plan).read_all()
     return found
 
 
-@pytest.mark.parametrize(
-    "plan", [PLAN, Plan("a", "b", Project("p", "/", ()), (), PLAN.target, "d", (), GatePolicy(), "r")]
-)
+@pytest.mark.parametrize("plan", [PLAN, compose_plan(PLAN.image, "a:1", detail=ComposePlan(Project("p", "/", ()), ()))])
 @pytest.mark.parametrize("cause", [None, CAUSE])
-def test_a_record_comes_back_exactly(tmp_path: Path, plan: Plan, cause: Cause | None) -> None:
+def test_a_record_comes_back_exactly(tmp_path: Path, plan: Plan[ComposePlan], cause: Cause | None) -> None:
     written = JournalRecord(plan.id, Phase.ROLLBACK_FAILED, plan, cause, cause)
-    JournalFolder(tmp_path).write(written)
-    (back,) = JournalFolder(tmp_path).read_all()
+    JournalFolder(tmp_path, read_plan).write(written)
+    (back,) = JournalFolder(tmp_path, read_plan).read_all()
     assert isinstance(back, JournalRecord)
     assert back == written
-    assert back.plan.target.name == plan.target.name  # not part of the comparison
+    assert back.plan.image.name == plan.image.name  # not part of the comparison
 
 
 @pytest.mark.parametrize("phase", Phase)
@@ -82,14 +86,14 @@ def test_a_record_is_unfinished_until_its_update_has_ended(phase: Phase) -> None
 @pytest.mark.parametrize(
     ("key", "value", "place"),
     [
-        ("moves", None, "$.plan.moves"),
-        ("edits", [1], "$.plan.edits[0]"),
-        ("gate", {"timeout_seconds": True}, "$.plan.gate.timeout_seconds"),
+        ("moves", None, "$.detail.moves"),
+        ("edits", [1], "$.detail.edits[0]"),
+        ("gate", {"timeout_seconds": True}, "$.gate.timeout_seconds"),
     ],
 )
 def test_a_plan_with_a_wrong_part_is_refused_by_its_place(tmp_path: Path, key: str, value: object, place: str) -> None:
     raw = raw_record(tmp_path)
-    raw["plan"][key] = value
+    (raw["plan"]["detail"] if key in raw["plan"]["detail"] else raw["plan"])[key] = value
     found = read_one(tmp_path, raw)
     assert isinstance(found, UnreadableRecord)
     assert f"`{place}`" in found.problem
@@ -99,8 +103,10 @@ def test_a_plan_with_a_wrong_part_is_refused_by_its_place(tmp_path: Path, key: s
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda raw: raw["plan"].pop("moves"), "missing required field `moves`"),
+        (lambda raw: raw["plan"]["detail"].pop("moves"), "missing required field `moves`"),
         (lambda raw: raw.pop("plan"), "missing required field `plan`"),
+        (lambda raw: raw["plan"].pop("detail"), "its plan is of an unknown form"),
+        (lambda raw: raw["plan"].update(target="nowhere"), "nowhere"),
         (lambda raw: raw.update(phase="half_way"), "half_way"),
         (lambda raw: raw.update(cause={"step": "gate"}), "$.cause"),
         (lambda raw: raw.update(plan=["web"]), "$.plan"),
@@ -127,7 +133,7 @@ def test_a_secret_is_never_encoded() -> None:
 
 
 def test_records_come_back_sorted_and_the_newest_phase_wins(tmp_path: Path) -> None:
-    folder: Journal = JournalFolder(tmp_path / "journal")
+    folder: Journal = JournalFolder(tmp_path / "journal", read_plan)
     folder.write(record("b"))
     folder.write(record("a"))
     folder.write(record("b", Phase.APPLYING))
@@ -135,18 +141,18 @@ def test_records_come_back_sorted_and_the_newest_phase_wins(tmp_path: Path) -> N
 
 
 def test_a_record_is_for_its_owner_only(tmp_path: Path) -> None:
-    JournalFolder(tmp_path / "journal").write(record("a"))
+    JournalFolder(tmp_path / "journal", read_plan).write(record("a"))
     assert (tmp_path / "journal" / "a.json").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_journal_that_never_was_is_empty(tmp_path: Path) -> None:
-    assert JournalFolder(tmp_path / "journal").read_all() == ()
-    JournalFolder(tmp_path / "journal").close("a")
+    assert JournalFolder(tmp_path / "journal", read_plan).read_all() == ()
+    JournalFolder(tmp_path / "journal", read_plan).close("a")
 
 
 def test_a_closed_record_is_gone_and_the_others_stay(tmp_path: Path) -> None:
-    folder = JournalFolder(tmp_path)
+    folder = JournalFolder(tmp_path, read_plan)
     folder.write(record("a"))
     folder.write(record("b"))
     folder.close("a")
@@ -156,7 +162,7 @@ def test_a_closed_record_is_gone_and_the_others_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 90, b'{"id": "bad"', b"[]", b'{"id": "other"}', b"\xff"])
 def test_a_damaged_record_is_told_apart_and_can_be_closed(tmp_path: Path, data: bytes) -> None:
-    folder = JournalFolder(tmp_path)
+    folder = JournalFolder(tmp_path, read_plan)
     folder.write(record("good"))
     (tmp_path / "bad.json").write_bytes(data)
     bad, good = folder.read_all()
@@ -167,7 +173,7 @@ def test_a_damaged_record_is_told_apart_and_can_be_closed(tmp_path: Path, data: 
 
 
 def test_half_written_files_are_no_records_and_are_cleared(tmp_path: Path) -> None:
-    folder = JournalFolder(tmp_path)
+    folder = JournalFolder(tmp_path, read_plan)
     (tmp_path / ".a.json.dau-new").write_bytes(b"{")
     assert folder.read_all() == ()
     folder.clear_strays()
@@ -177,14 +183,14 @@ def test_half_written_files_are_no_records_and_are_cleared(tmp_path: Path) -> No
 @pytest.mark.parametrize("plan_id", ["", "../a", "a/b", ".hidden", "a" * 200])
 def test_a_plan_id_never_leads_out_of_the_folder(tmp_path: Path, plan_id: str) -> None:
     with pytest.raises(ValueError, match="cannot name"):
-        JournalFolder(tmp_path).write(record(plan_id))
+        JournalFolder(tmp_path, read_plan).write(record(plan_id))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_a_full_disk_keeps_the_former_record(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], check=True)
     try:
-        folder = JournalFolder(tmp_path)
+        folder = JournalFolder(tmp_path, read_plan)
         folder.write(record("a"))
         with pytest.raises(StateError, match="disk full"):
             folder.write(JournalRecord("a", Phase.APPLYING, replace(PLAN, id="a", reason="x" * 70_000)))

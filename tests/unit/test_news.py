@@ -7,19 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.support.plans import compose_plan
 from updater_core import models
 from updater_core.models import (
     Cause,
     Committed,
     Event,
-    GatePolicy,
     Hold,
     ImageRef,
-    Move,
     NotStarted,
     Outcome,
     Plan,
-    Project,
     Reason,
     RollbackFailed,
     RolledBack,
@@ -30,6 +28,7 @@ from updater_core.notifiers import events
 from updater_core.notifiers.events import Moment, Transition
 from updater_core.state import outcomes, records
 from updater_core.state.records import ServiceState, State, Status
+from updater_core.targets import compose
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 D1, D2, D3 = ("sha256:" + digit * 64 for digit in "123")
@@ -39,18 +38,14 @@ def image(digest: str = D2) -> ImageRef:
     return ImageRef("docker.io", "acme/web", "2", digest, "acme/web")
 
 
-def plan(number: int = 1, new: str = D2, kind: str = "update") -> Plan:
-    return Plan(
+def plan(number: int = 1, new: str = D2, kind: str = "update") -> Plan[compose.ComposePlan]:
+    return compose_plan(
+        image(new),
+        "acme/web:1",
         id=f"plan{number}",
-        name="web",
-        project=Project("shop", "/srv", ("/srv/c.yml",)),
-        moves=(Move("web", "acme/web:1", image(new).text, "sha256:old", 1),),
-        target=image(new),
         old_digest=D1,
-        edits=(),
-        gate=GatePolicy(),
         reason="2 is newer",
-        image_id="sha256:new",
+        new_retained="sha256:new",
         kind=kind,
     )
 

@@ -11,11 +11,12 @@ import pytest
 from tests.support.simulator import SimCompose, SimEngine, SimHost, SimRelease
 from updater_core.composefile import dry_run
 from updater_core.errors import ComposeError
-from updater_core.models import Container, Hold, Move, Project, Reason
+from updater_core.models import Container, Hold, Project, Reason
 from updater_core.protocols import Preview
 from updater_core.targets.compose import dependencies, outlook
 from updater_core.targets.compose.dependencies import Dependency, waiting_for
 from updater_core.targets.compose.outlook import Group, Outlook
+from updater_core.targets.compose.plan import Move
 
 PROJECT = Project("shop", "/srv", ("/srv/c.yml",))
 WEB_RUNS = "Container shop-web-1 Running\n"

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from tests.support.plans import compose_plan
 from updater_core.models import (
     Edit,
     GatePolicy,
     Hold,
     Mark,
-    Move,
     Plan,
     Project,
     Quarantined,
@@ -29,6 +30,9 @@ from updater_core.reference import parse
 from updater_core.state.codec import decode
 from updater_core.state.records import ServiceState, State, Status
 from updater_core.status import text as report
+from updater_core.targets.compose import ComposePlan
+from updater_core.targets.compose import report as compose_report
+from updater_core.targets.compose.plan import Move
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 OLD_DIGEST, NEW_DIGEST = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -41,24 +45,28 @@ def service(name: str = "web", **changes: Any) -> ServiceConfig:
 BEFORE = "services:\n  db:\n    image: db:1\n  web:\n    image: app:1.0  # kept\n    restart: always\n"
 MARK = Mark("service", "web", "app:1.0", "app:1.1")
 EDIT = Edit("/srv/compose.yml", BEFORE, BEFORE.replace("app:1.0", "app:1.1"), (MARK,))
-PLAN = Plan(
-    id="p1",
-    name="web",
-    project=Project("shop", "/srv", ("/srv/compose.yml",)),
-    moves=(Move("web", "app:1.0", "app:1.1", "sha256:1", 1),),
-    target=parse(f"app:1.1@{NEW_DIGEST}"),
+WEB = Move("web", "app:1.0", "app:1.1", "sha256:1", 1)
+DETAIL = ComposePlan(Project("shop", "/srv", ("/srv/compose.yml",)), (WEB,), (EDIT,))
+PLAN = compose_plan(
+    parse(f"app:1.1@{NEW_DIGEST}"),
+    "app:1.0",
+    "app:1.1",
     old_digest=OLD_DIGEST,
-    edits=(EDIT,),
+    detail=DETAIL,
     gate=GatePolicy(timeout_seconds=180, stable_seconds=10),
     reason="1.1 is the highest of 3 matching tags",
 )
+
+
+def printed(plan: Plan[ComposePlan], rejected: Sequence[Rejected] = ()) -> str:
+    return report.plan_text(service(), plan, rejected, compose_report.plan_lines(plan))
 
 
 # -------------------------------------------------------------------------------------------------------------- plan
 
 
 def test_a_plan_is_printed_with_its_reason_its_gate_and_the_exact_diff() -> None:
-    assert report.plan_text(service(), PLAN, ()).splitlines() == [
+    assert printed(PLAN).splitlines() == [
         "web",
         f"  update:    app:1.0 -> app:1.1@{NEW_DIGEST}",
         f"  digest:    {OLD_DIGEST} -> {NEW_DIGEST}",
@@ -76,27 +84,25 @@ def test_a_plan_is_printed_with_its_reason_its_gate_and_the_exact_diff() -> None
 
 
 def test_a_plan_without_an_edit_says_that_the_file_stays() -> None:
-    text = report.plan_text(service(), replace(PLAN, edits=()), ())
+    text = printed(replace(PLAN, detail=replace(DETAIL, edits=())))
     assert "file:      unchanged" in text
     assert "---" not in text
 
 
 def test_a_plan_names_what_is_restarted_with_it() -> None:
-    companion = Move("agent", "agent:1", "agent:1", "sha256:9", 1)
-    worker = replace(PLAN.moves[0], service="worker")
-    text = report.plan_text(service(), replace(PLAN, moves=(*PLAN.moves, worker), companions=(companion,)), ())
+    text = printed(replace(PLAN, restarts="web, worker, and with it agent"))
     assert "restarts:  web, worker, and with it agent" in text
 
 
 def test_a_plan_from_an_unknown_digest_says_so() -> None:
-    text = report.plan_text(service(), replace(PLAN, old_digest=None), ())
+    text = printed(replace(PLAN, old_digest=None))
     assert f"digest:    unknown -> {NEW_DIGEST}" in text
 
 
 def test_a_file_with_other_line_ends_differs_only_where_it_is_edited() -> None:
     before = BEFORE.replace("\n", "\r\n")
     edit = replace(EDIT, before=before, after=before.replace("app:1.0", "app:1.1"))
-    changed = [line for line in report.diff(edit) if re.match(r"[-+] ", line)]
+    changed = [line for line in compose_report.diff(edit) if re.match(r"[-+] ", line)]
     assert changed == ["-    image: app:1.0  # kept", "+    image: app:1.1  # kept"]
 
 
@@ -136,7 +142,7 @@ def test_every_tag_turned_down_has_its_reason() -> None:
         Rejected("nightly", Reason.NOT_SEMVER),
         Rejected("latest", Reason.NOT_SEMVER),
     )
-    lines = report.plan_text(service(), PLAN, rejected).splitlines()
+    lines = printed(PLAN, rejected).splitlines()
     assert lines[-4:] == [
         "  rejected:  2 not_semver, 1 downgrade",
         "    0.9: downgrade - lower than the current 1.0",
@@ -147,7 +153,7 @@ def test_every_tag_turned_down_has_its_reason() -> None:
 
 def test_a_long_list_of_tags_is_summed_up() -> None:
     rejected = [Rejected(f"0.{number}", Reason.OLDER) for number in range(500)]
-    lines = report.plan_text(service(), PLAN, rejected).splitlines()
+    lines = printed(PLAN, rejected).splitlines()
     assert "  rejected:  500 older" in lines
     assert len(lines) < 100
     shown = sum(re.match(r"    0\.\d+: older", line) is not None for line in lines)
@@ -253,6 +259,6 @@ def test_no_secret_is_in_a_status(show: Any) -> None:
 
 def test_the_lines_around_an_edit_of_an_env_file_are_not_shown() -> None:
     before, after = "PASSWORD=hunter2\nTAG=1.0\nTOKEN=t0k3n\n", "PASSWORD=hunter2\nTAG=1.1\nTOKEN=t0k3n\n"
-    shown = report.diff(Edit("/srv/shop/.env", before, after, (Mark("variable", "TAG", "1.0", "1.1"),)))
+    shown = compose_report.diff(Edit("/srv/shop/.env", before, after, (Mark("variable", "TAG", "1.0", "1.1"),)))
     assert [line for line in shown if "TAG" in line] == ["-TAG=1.0", "+TAG=1.1"]
     assert not any("hunter2" in line or "t0k3n" in line for line in shown)

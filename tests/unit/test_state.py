@@ -13,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from tests.support.plans import compose_plan
 from updater_core import state_utils
 from updater_core.errors import StateError
 from updater_core.models import (
@@ -21,14 +22,11 @@ from updater_core.models import (
     Committed,
     Decision,
     Event,
-    GatePolicy,
     Hold,
     ImageRef,
-    Move,
     NotStarted,
     Outcome,
     Plan,
-    Project,
     Quarantined,
     Reason,
     RollbackFailed,
@@ -50,6 +48,7 @@ from updater_core.state.records import (
     record_check,
     service_of,
 )
+from updater_core.targets import compose
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 HUB = "docker.io/library/app"
@@ -61,19 +60,18 @@ def image(tag: str = "latest", digest: str | None = None) -> ImageRef:
     return ImageRef("docker.io", "library/app", tag, digest, "app")
 
 
-def plan(number: int, old: str = D1, new: str = D2, tag: str = "latest", kind: str = "update") -> Plan:
-    move = Move("web", "app:latest", f"app:{tag}", f"id-{old[-1]}", 1)
-    return Plan(
+def plan(
+    number: int, old: str = D1, new: str = D2, tag: str = "latest", kind: str = "update"
+) -> Plan[compose.ComposePlan]:
+    return compose_plan(
+        image(tag, new),
+        "app:latest",
+        f"app:{tag}",
         id=f"plan-{number}",
-        name="web",
-        project=Project("p", "/p", ("/p/compose.yml",)),
-        moves=(move,),
-        target=image(tag, new),
+        old_retained=f"id-{old[-1]}",
         old_digest=old,
-        edits=(),
-        gate=GatePolicy(),
         reason="a new digest",
-        image_id=f"id-{new[-1]}",
+        new_retained=f"id-{new[-1]}",
         kind=kind,
     )
 

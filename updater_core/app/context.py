@@ -9,25 +9,31 @@ from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from updater_core import state_utils
-from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.progress import StepTimes
-from updater_core.docker_utils import DockerEngine
+from updater_core.deploy.target import Host, Observed, Reporter, Target
 from updater_core.errors import StateError
-from updater_core.host import files
-from updater_core.host.locks import acquire_folder_lock, acquire_lock, release_lock
-from updater_core.host.own_container import own_container_id
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
-from updater_core.models import Config, Credential, Event, Hold, Plan, Project, Reason, RegistrySettings, Step
+from updater_core.models import (
+    Config,
+    Credential,
+    Event,
+    Hold,
+    Plan,
+    Reason,
+    RegistrySettings,
+    ServiceConfig,
+    Step,
+)
 from updater_core.notifiers import active, events
 from updater_core.notifiers.outbox import Delivery, Outbox
-from updater_core.protocols import Clock, Files, Progress, Tools
+from updater_core.protocols import Clock, Progress
 from updater_core.registries import Registries
 from updater_core.state.records import State
-from updater_core.targets.compose.observe import FileCache
 
 LOG = logging.getLogger("updater")
 _SIGN_OF_LIFE_SECONDS, _LONGEST_DELIVERY_SECONDS = 1.0, 30.0
@@ -40,33 +46,35 @@ class AppContext:
     config: Config
     state: State
     state_path: Path
-    engine: DockerEngine
-    compose: DockerCompose
+    host: Host
+    targets: Mapping[str, Target]
     registries: Registries
     journal: JournalFolder
     outboxes: Mapping[str, Outbox]
     metrics: Metrics
     clock: Clock
     progress: Progress | None = None
-    memory: FileCache = field(default_factory=FileCache)
     steps: StepTimes = field(default_factory=StepTimes)
-    hand: Files = files
-    own_container: str | None = field(default_factory=own_container_id)
 
     @property
     def folder(self) -> Path:
         return self.state_path.parent
 
 
-def tools(context: AppContext, name: str) -> Tools:
+def target_of(context: AppContext, service: ServiceConfig) -> Target:
+    """Where a service is deployed: the first target of the table that serves it."""
+    return next(target for target in context.targets.values() if target.serves(service))
+
+
+def reporter(context: AppContext, name: str) -> Reporter:
     """The context as one update of service `name` sees it."""
 
-    def credential(found: Plan) -> Credential | None:
+    def credential(found: Plan[Any]) -> Credential | None:
         settings = registry_settings(context, found)
         if settings is None:
             return None
-        context.registries.pull_begins(found.target, settings)
-        return context.registries.for_service(found.target, settings).credential()
+        context.registries.pull_begins(found.image, settings)
+        return context.registries.for_service(found.image, settings).credential()
 
     def tell(step: Step, text: str) -> None:
         context.steps.heard(name, step, text, context.clock.now())
@@ -75,32 +83,21 @@ def tools(context: AppContext, name: str) -> Tools:
     def reached(step: Step, is_back: bool) -> None:
         context.steps.reached(name, step, context.clock.now(), is_back=is_back)
 
-    host = context.engine, context.compose, context.hand, context.clock
-    return Tools(*host, credential, tell, reached, context.progress)
+    return Reporter(credential, tell, reached, context.progress)
 
 
-def registry_settings(context: AppContext, found: Plan) -> RegistrySettings | None:
+def registry_settings(context: AppContext, found: Plan[Any]) -> RegistrySettings | None:
     """What is configured for the registry of a plan's service; None where the service was taken out meanwhile."""
     return next((s.registry for s in context.config.services if s.name == found.name), None)
 
 
 @contextlib.contextmanager
-def project_lock(context: AppContext, project: Project) -> Iterator[None]:
-    """Hold a project's lock, and its folder's, which an updater with another state knows too. A Compose child inherits
-    them: one that outlives us still holds them, and is waited for."""
-    path = context.folder / "locks" / f"{project.name}.lock"
-    wait_seconds = context.config.settings.compose_timeout_seconds + 30
-    with contextlib.ExitStack() as held:
-        own = acquire_lock(path, clock=context.clock, wait_seconds=wait_seconds, inheritable=True)
-        held.callback(release_lock, own)
-        shared = acquire_folder_lock(Path(project.directory), clock=context.clock, wait_seconds=wait_seconds)
-        if shared is not None:
-            held.callback(release_lock, shared)
-        context.compose.lock_fds = (own,) if shared is None else (own, shared)
+def exclusive(context: AppContext, target: Target, of: Observed | Plan[Any]) -> Iterator[None]:
+    """Be the only one that changes what `of` names, for the length of a block; no step is under way after it."""
+    with target.exclusive(of):
         try:
             yield
         finally:
-            context.compose.lock_fds = ()
             context.steps.end()
 
 

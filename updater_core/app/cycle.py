@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from updater_core import state_utils
 from updater_core.app.context import (
@@ -19,15 +20,18 @@ from updater_core.app.context import (
     backup_dir,
     bug,
     deliver,
-    project_lock,
+    exclusive,
     queue,
     registry_settings,
+    reporter,
     save,
-    tools,
+    target_of,
 )
 from updater_core.app.evaluate import Checked, check_all, look_all, permitted, record_check
 from updater_core.deploy import transaction
 from updater_core.deploy.journal import JournalRecord, UnreadableRecord
+from updater_core.deploy.target import Observed, UpdateRequest
+from updater_core.deploy.transaction import Transaction
 from updater_core.errors import EngineUnavailable, LockHeld, StateError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
@@ -38,7 +42,6 @@ from updater_core.models import (
     NotStarted,
     Outcome,
     Plan,
-    Project,
     Reason,
     RollbackFailed,
     RolledBack,
@@ -50,9 +53,6 @@ from updater_core.notifiers import events
 from updater_core.state import outcomes as state_outcomes
 from updater_core.state import records
 from updater_core.state.records import State, Status
-from updater_core.targets.compose import planner
-from updater_core.targets.compose.observe import ObservedService
-from updater_core.targets.compose.planner import UpdateRequest
 
 _LOST = {Status.UNKNOWN, Status.FAILED, Status.ROLLBACK_FAILED}
 
@@ -99,7 +99,7 @@ def _pass(context: AppContext, only: str | None) -> Report:
 # ------------------------------------------------------------------------------------------------------------- act
 
 
-def planned(context: AppContext, one: Checked) -> Plan | Hold:
+def planned(context: AppContext, one: Checked) -> Plan[Any] | Hold:
     """The plan for a service that was checked, or why there is none. Changes nothing."""
     decision = permitted(context, one)
     if isinstance(decision, Hold) or one.observed is None:
@@ -113,18 +113,18 @@ def planned(context: AppContext, one: Checked) -> Plan | Hold:
 
 
 def plan_for(
-    context: AppContext, service: ServiceConfig, observed: ObservedService, request: UpdateRequest
-) -> Plan | Hold:
+    context: AppContext, service: ServiceConfig, observed: Observed, request: UpdateRequest
+) -> Plan[Any] | Hold:
     """A plan, unless an earlier update of the service is not ended yet: its way back must not meet a newer one."""
     if any(entry.service == service.name and entry.is_unfinished for entry in context.journal.read_all()):
         detail = f"an interrupted update of {service.name} is not ended yet"
-        return Hold(Reason.BUSY, detail, "nothing to do: it is ended first, see the log", available=request.target)
+        return Hold(Reason.BUSY, detail, "nothing to do: it is ended first, see the log", available=request.image)
     try:
-        return planner.make(service, observed, request, context.engine, context.compose)
+        return target_of(context, service).plan(service, observed, request)
     except EngineUnavailable as error:
-        return Hold(Reason.ENGINE_ERROR, str(error), error.remedy, available=request.target)
+        return Hold(Reason.ENGINE_ERROR, str(error), error.remedy, available=request.image)
     except UpdaterError as error:
-        return Hold(Reason.COMPOSE_ERROR, str(error), error.remedy, available=request.target)
+        return Hold(Reason.COMPOSE_ERROR, str(error), error.remedy, available=request.image)
 
 
 def _act(context: AppContext, one: Checked) -> Outcome | None:
@@ -133,7 +133,7 @@ def _act(context: AppContext, one: Checked) -> Outcome | None:
         _announce(context, one)
         return None
     try:
-        found = _acted(context, one.observed.project, one)
+        found = _acted(context, one.observed, one)
     except UpdaterError as error:
         found = Hold(_reason_not_begun(error), str(error), error.remedy, available=one.decision.target)
     except Exception as error:
@@ -146,10 +146,10 @@ def _act(context: AppContext, one: Checked) -> Outcome | None:
     return found
 
 
-def _acted(context: AppContext, project: Project, one: Checked) -> Outcome | Hold:
+def _acted(context: AppContext, seen: Observed, one: Checked) -> Outcome | Hold:
     if context.clock.wait(0):
         return Hold(Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again")
-    with project_lock(context, project):
+    with exclusive(context, target_of(context, one.service), seen):
         observed = _standing_now(context, one)
         if isinstance(observed, Hold):
             return observed
@@ -157,7 +157,7 @@ def _acted(context: AppContext, project: Project, one: Checked) -> Outcome | Hol
         return found if isinstance(found, Hold) else carry_out(context, found)
 
 
-def _standing_now(context: AppContext, one: Checked) -> ObservedService | Hold:
+def _standing_now(context: AppContext, one: Checked) -> Observed | Hold:
     """The service once more, now that it is its turn: an update before it may have changed the same file. Where the
     file names another image by now, the owner was at work, and the choice is made anew in the next cycle."""
     _, observed = look_all(context, [one.service])[0]
@@ -198,19 +198,19 @@ def _moment(context: AppContext) -> events.Moment:
     return events.Moment(socket.gethostname(), context.clock.now())
 
 
-def carry_out(context: AppContext, found: Plan) -> Outcome:
+def carry_out(context: AppContext, found: Plan[Any]) -> Outcome:
     """Apply a plan and put its outcome on record. StateError where the state cannot be saved before: then nothing is
     begun, for what cannot be remembered must not be done."""
     started = context.clock.now()
     state_utils.save(
         context.state, context.state_path, context.config.settings.state_backups, backup_dir(context), started
     )
-    log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, planner.describe(found), service=found.name, **_way(found))
-    outcome = transaction.apply(found, tools(context, found.name), context.journal)
+    log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, _summary(found), service=found.name, **_way(found))
+    outcome = _transaction(context, found).apply()
     if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.PULL_LIMIT:
         settings = registry_settings(context, found)
         if settings is not None:
-            context.registries.pull_refused(found.target, settings)
+            context.registries.pull_refused(found.image, settings)
     record(context, outcome, started)
     _measure(context, outcome)
     return outcome
@@ -267,11 +267,11 @@ def _say_unreadable(entry: UnreadableRecord) -> None:
 def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
     interrupted = entry.plan
     started = context.clock.now()
-    text = f"an update was interrupted ({entry.phase}): {planner.describe(interrupted)}"
+    text = f"an update was interrupted ({entry.phase}): {_summary(interrupted)}"
     log_event(LOG, logging.WARNING, LogEvent.RECOVERED, text, service=interrupted.name, **_way(interrupted))
     try:
-        with project_lock(context, interrupted.project):
-            outcome = transaction.recover(entry, tools(context, interrupted.name), context.journal)
+        with exclusive(context, context.targets[interrupted.target], interrupted):
+            outcome = _transaction(context, interrupted).recover(entry)
             record(context, outcome, started)
             return outcome
     except UpdaterError as error:
@@ -297,8 +297,16 @@ def _log_outcome(outcome: Outcome, seconds: float) -> None:
     log_event(LOG, level, event, transaction.describe(outcome), service=outcome.plan.name, **fields)
 
 
-def _way(found: Plan) -> Mapping[str, str]:
-    return {"from": found.moves[0].old_reference, "to": found.target.text}
+def _way(found: Plan[Any]) -> Mapping[str, str]:
+    return {"from": found.old_reference, "to": found.image.text}
+
+
+def _summary(found: Plan[Any]) -> str:
+    return f"{found.old_reference} -> {found.image.text}; restarts {found.restarts}"
+
+
+def _transaction(context: AppContext, found: Plan[Any]) -> Transaction:
+    return Transaction(found, context.targets[found.target], context.journal, reporter(context, found.name))
 
 
 _NEWS: Mapping[type, tuple[LogEvent, int]] = {
@@ -343,7 +351,8 @@ def _report(context: AppContext, checked: Sequence[Checked], outcomes: Sequence[
 
 def _answers(context: AppContext) -> bool:
     try:
-        context.engine.version()
+        for target in context.targets.values():
+            target.check()
     except UpdaterError:
         return False
     return True

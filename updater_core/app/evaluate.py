@@ -10,16 +10,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 from updater_core.app import resolve
-from updater_core.app.context import LOG, AppContext, bug
+from updater_core.app.context import LOG, AppContext, bug, target_of
 from updater_core.app.resolve import Answers, Choice, Question
+from updater_core.deploy.target import Observed
 from updater_core.errors import RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Decision, Hold, Reason, Seen, ServiceConfig, Update, retry_command
 from updater_core.policy import windows
 from updater_core.state import observed_tags, outcomes, records
 from updater_core.state.records import ServiceState, State
-from updater_core.targets.compose import observe
-from updater_core.targets.compose.observe import ContainerIndex, ObservedService
 
 _SIDE_BY_SIDE = 16  # of one registry; what is asked of one host at a time has a lower limit of its own
 
@@ -30,7 +29,7 @@ class Checked:
     `before`: what was remembered of it when the cycle began."""
 
     service: ServiceConfig
-    observed: ObservedService | None
+    observed: Observed | None
     decision: Decision
     answers: Answers = field(default_factory=Answers)
     before: ServiceState = field(default_factory=ServiceState)
@@ -43,8 +42,6 @@ def check_all(context: AppContext, only: str | None = None) -> tuple[Checked, ..
     services = [s for s in context.config.services if s.enabled and only in (None, s.name)]
     looked = look_all(context, services)
     chosen = _choose_all(context, looked)
-    in_use = (observed.containers for _, observed in looked if isinstance(observed, ObservedService))
-    context.engine.forget_images(frozenset(container.image_id for some in in_use for container in some))
     checked = tuple(_remembering(context, one) for one in chosen if not _was_cut_short(one))
     _record_all(context, checked)
     context.state = observed_tags.follow_names(context.state, context.config.services)
@@ -62,48 +59,20 @@ def _remembering(context: AppContext, one: Checked) -> Checked:
     return replace(one, decision=permitted(context, one), before=before)
 
 
-def look_all(
-    context: AppContext, services: Sequence[ServiceConfig]
-) -> list[tuple[ServiceConfig, ObservedService | Hold]]:
-    try:
-        containers = context.engine.compose_containers()
-    except UpdaterError as error:
-        hold = Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
-        return [(service, hold) for service in services]
-    known = observe.roster(containers)
-    return [(service, _look(context, service, known)) for service in services]
+def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[tuple[ServiceConfig, Observed | Hold]]:
+    """Return each service with how it is deployed now, in the order given."""
+    found: dict[str, Observed | Hold] = {}
+    for target in context.targets.values():
+        found.update(target.observe([service for service in services if target_of(context, service) is target]))
+    return [(service, found[service.name]) for service in services]
 
 
-def _look(context: AppContext, service: ServiceConfig, known: ContainerIndex) -> ObservedService | Hold:
-    try:
-        observed = observe.look(service, known, context.engine.known_image, context.memory)
-        return _unless_own(context, observed)
-    except UpdaterError as error:
-        return Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
-    except Exception as error:  # a bug of ours is one service's trouble too
-        return bug(service.name, error)
-
-
-def _unless_own(context: AppContext, observed: ObservedService | Hold) -> ObservedService | Hold:
-    """The service as it is, but for the one that this process runs in: its restart would end us in the middle of it."""
-    if isinstance(observed, Hold) or context.own_container is None:
-        return observed
-    if all(container.id != context.own_container for container in observed.containers):
-        return observed
-    names = " ".join(located.service for located in observed.located)
-    command = f"docker compose -p {observed.project.name} up -d --pull always {names}"
-    remedy = f"update it by hand, in its folder on the host: `{command}`"
-    return Hold(Reason.OWN_CONTAINER, "this is the container that the updater itself runs in", remedy)
-
-
-def _choose_all(
-    context: AppContext, looked: Sequence[tuple[ServiceConfig, ObservedService | Hold]]
-) -> tuple[Checked, ...]:
+def _choose_all(context: AppContext, looked: Sequence[tuple[ServiceConfig, Observed | Hold]]) -> tuple[Checked, ...]:
     """Ask all registries side by side; the answers come back in the configuration's order. Every registry is opened
     first, so that one which answers for many at once (ECR) knows all that will be asked. Each has threads of its own,
     so that one which does not answer keeps none of the others waiting."""
     for service, observed in looked:
-        if isinstance(observed, ObservedService):
+        if not isinstance(observed, Hold):
             with suppress(UpdaterError):  # said when it is asked
                 context.registries.for_service(observed.current, service.registry)
     counts = Counter(_domain(observed) for _, observed in looked)
@@ -116,11 +85,11 @@ def _choose_all(
         return tuple(one.result() for one in asked)
 
 
-def _domain(observed: ObservedService | Hold) -> str:
-    return observed.current.domain if isinstance(observed, ObservedService) else ""
+def _domain(observed: Observed | Hold) -> str:
+    return "" if isinstance(observed, Hold) else observed.current.domain
 
 
-def _choose(context: AppContext, service: ServiceConfig, observed: ObservedService | Hold) -> Checked:
+def _choose(context: AppContext, service: ServiceConfig, observed: Observed | Hold) -> Checked:
     if isinstance(observed, Hold):
         return Checked(service, None, observed)
     if context.clock.wait(0):
@@ -148,20 +117,22 @@ def _was_cut_short(one: Checked) -> bool:
 def _choose_afresh(context: AppContext, question: Question, choice: Choice) -> tuple[Question, Choice]:
     """Before an update, the image's names are looked at anew: a pull by somebody else adds names to a known image."""
     observed = question.observed
-    digests = observe.running_digests(observed.containers, observed.current.key, context.engine.image)
-    if digests == observed.running_digests:
+    refreshed = target_of(context, question.service).refreshed(observed)
+    if refreshed.running_digests == observed.running_digests:
         return question, choice
-    question = replace(question, observed=replace(observed, running_digests=digests))
+    question = replace(question, observed=refreshed)
     registry = context.registries.for_service(observed.current, question.service.registry)
     return question, resolve.choose(question, registry, choice.answers)
 
 
-def _question(context: AppContext, service: ServiceConfig, observed: ObservedService) -> Question:
+def _question(context: AppContext, service: ServiceConfig, observed: Observed) -> Question:
     """The question, with the part of the state that belongs to it."""
     name, key, state = service.name, observed.current.key, context.state
     services = {name: state.services[name]} if name in state.services else {}
     part = State(services, {key: state.seen[key]} if key in state.seen else {})
-    return Question(service, observed, part, lambda: service.platform or context.engine.platform(), context.clock.now())
+    return Question(
+        service, observed, part, lambda: service.platform or target_of(context, service).platform(), context.clock.now()
+    )
 
 
 def record_check(context: AppContext, one: Checked) -> None:

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 from updater_core import reference
 from updater_core.app import cycle, request_queue
-from updater_core.app.context import LOG, AppContext, deliver, project_lock, save
-from updater_core.app.evaluate import look_all
+from updater_core.app.context import LOG, AppContext, deliver, exclusive, save, target_of
+from updater_core.deploy.target import UpdateRequest
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Committed, Hold, Outcome, Reason, ServiceConfig, retry_command
 from updater_core.state import observed_tags, outcomes, records
-from updater_core.targets.compose.planner import UpdateRequest
 
 RETRY, ROLLBACK = "retry", "rollback"
 
@@ -38,13 +37,14 @@ def roll_back(context: AppContext, service: ServiceConfig) -> Outcome | Hold:
     if len(generations) < 2:
         return Hold(Reason.NO_CANDIDATE, f"no earlier image of {service.name} is remembered", "set its tag in the file")
     previous = generations[1]
-    _, observed = look_all(context, [service])[0]
+    target = target_of(context, service)
+    observed = target.observe([service])[service.name]
     if isinstance(observed, Hold):
         return observed
     earlier = reference.with_default_tag(reference.parse(previous.reference))
-    target = replace(earlier, name=observed.current.name, digest=previous.digest)
-    request = UpdateRequest(target, "asked for by the owner", image_id=previous.image_id, kind=outcomes.OWNER_ROLLBACK)
-    with project_lock(context, observed.project):
+    image = replace(earlier, name=observed.current.name, digest=previous.digest)
+    request = UpdateRequest(image, "asked for by the owner", retained=previous.image_id, kind=outcomes.OWNER_ROLLBACK)
+    with exclusive(context, target, observed):
         found = cycle.plan_for(context, service, observed, request)
         return found if isinstance(found, Hold) else cycle.carry_out(context, found)
 

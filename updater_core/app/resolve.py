@@ -12,6 +12,7 @@ from datetime import datetime
 from time import thread_time
 
 from updater_core import reference
+from updater_core.deploy.target import Observed
 from updater_core.errors import RateLimited, RegistryError
 from updater_core.models import Ask, Clock, Decision, Hold, Observation, Reason, ServiceConfig, Tag
 from updater_core.policy import select
@@ -22,7 +23,6 @@ from updater_core.policy.patterns import Order
 from updater_core.protocols import Registry
 from updater_core.state import observed_tags
 from updater_core.state.records import State
-from updater_core.targets.compose.observe import ObservedService
 
 _WAIT = "nothing to do: it is asked again in the next cycle"
 
@@ -52,7 +52,7 @@ class Question:
     `patience` what the owner's expressions may take in it."""
 
     service: ServiceConfig
-    observed: ObservedService
+    observed: Observed
     state: State
     platform: Callable[[], str]
     now: datetime
@@ -153,10 +153,9 @@ def _observation(question: Question, answers: Answers) -> Observation:
     )
 
 
-def running_digest(observed: ObservedService, answers: Mapping[str, str]) -> str | None:
+def running_digest(observed: Observed, answers: Mapping[str, str]) -> str | None:
     """The digest to show for what runs: the one behind the current tag if that is it, else any the registry knows."""
     behind = answers.get(observed.current.tag or "")
     if behind in observed.running_digests:
         return behind
-    own = {container.image_id for container in observed.containers}
-    return min((d for d in observed.running_digests - own if reference.is_digest(d)), default=None)
+    return min((d for d in observed.running_digests - observed.image_ids if reference.is_digest(d)), default=None)

@@ -8,35 +8,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from updater_core.app.context import AppContext
+from updater_core.app.context import AppContext, target_of
+from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
 from updater_core.host import engine_endpoint, files
-from updater_core.models import Hold, ImageRef, Reason, ServiceConfig
-from updater_core.targets.compose import observe
-from updater_core.targets.compose.observe import ObservedService
+from updater_core.models import Hold, ImageRef, ServiceConfig
 
 _LEAST_FREE_BYTES = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report."""
-
-    is_good: bool
-    subject: str
-    text: str
-    remedy: str = ""
-
-    def line(self) -> str:
-        """
-        >>> Finding(False, "engine", "no answer", "start it").line()
-        'FAIL  engine: no answer -> start it'
-        """
-        head = f"{'ok  ' if self.is_good else 'FAIL'}  {self.subject}: {self.text}"
-        return f"{head} -> {self.remedy}" if self.remedy and not self.is_good else head
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -67,9 +47,9 @@ def examine(context: AppContext, only: str | None = None) -> Iterator[Finding]:
     )
     yield _found("engine", lambda: _engine(context))
     yield from _other_engine()
-    yield _found("compose", lambda: f"Docker Compose {context.compose.version}")
+    yield _found("compose", lambda: f"Docker Compose {context.host.compose.version}")
     for service in services:
-        yield from _compose_findings(context, service)
+        yield from target_of(context, service).examine(service)
     yield from _registry_findings(context, services)
     yield from _place_findings(context)
 
@@ -77,7 +57,7 @@ def examine(context: AppContext, only: str | None = None) -> Iterator[Finding]:
 def _engine(context: AppContext) -> str:
     endpoint = engine_endpoint.resolve(os.environ)
     return (
-        f"Docker Engine {context.engine.version()} on {context.engine.platform()}"
+        f"Docker Engine {context.host.engine.version()} on {context.host.engine.platform()}"
         f" at {endpoint.host} (by {endpoint.source})"
     )
 
@@ -104,52 +84,6 @@ def _found(subject: str, ask: Callable[[], str]) -> Finding:
         return Finding(False, subject, str(error), error.remedy)
 
 
-def _compose_findings(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
-    for path in service.compose_files if _needs_edit(service) else ():
-        problem = files.objection(Path(path))
-        if problem:
-            yield Finding(False, service.name, *problem)
-            return
-    try:
-        observed = observe.look(service, _roster(context), context.engine.image, context.memory)
-    except UpdaterError as error:
-        yield Finding(False, service.name, str(error), error.remedy)
-        return
-    if isinstance(observed, Hold):
-        is_choice = observed.reason in (Reason.NOT_RUNNING, Reason.LOCALLY_BUILT)
-        text = f"held, {observed.reason}: {observed.detail}" + (f" ({observed.remedy})" if is_choice else "")
-        yield Finding(is_choice, service.name, text, observed.remedy)
-        return
-    where = ", ".join(observed.project.files)
-    yield Finding(True, service.name, f"runs {observed.current.text} as project {observed.project.name} of {where}")
-    if _needs_edit(service):
-        yield from _edit_findings(service, observed)
-
-
-def _edit_findings(service: ServiceConfig, observed: ObservedService) -> Iterator[Finding]:
-    """What stands in the way of writing the image, in each place that would be written: also a project's `.env`."""
-    checked = set(service.compose_files)
-    for located in observed.located:
-        if located.obstacle is not None:
-            yield Finding(False, service.name, located.obstacle.detail, located.obstacle.remedy)
-        path = located.place.path if located.place else None
-        if path is None or path in checked:
-            continue
-        checked.add(path)
-        problem = files.objection(Path(path))
-        if problem:
-            yield Finding(False, service.name, *problem)
-
-
-def _roster(context: AppContext) -> observe.ContainerIndex:
-    return observe.roster(context.engine.compose_containers())
-
-
-def _needs_edit(service: ServiceConfig) -> bool:
-    policy = service.policy
-    return bool(policy.tag_pattern or policy.tag_regex or policy.semver_pattern or policy.pin_digest)
-
-
 def _registry_findings(context: AppContext, services: list[ServiceConfig]) -> Iterator[Finding]:
     """Each repository once for each set of credentials."""
     asked: set[object] = set()
@@ -168,10 +102,7 @@ def _reached(context: AppContext, service: ServiceConfig) -> str:
 
 def _reference(context: AppContext, service: ServiceConfig) -> ImageRef:
     """What the service's file says now: the tag in the configuration may be of long ago, and gone from the registry."""
-    try:
-        observed = observe.look(service, _roster(context), context.engine.known_image, context.memory)
-    except UpdaterError:
-        return service.image
+    observed = target_of(context, service).observe([service])[service.name]
     return service.image if isinstance(observed, Hold) else observed.current
 
 

@@ -11,16 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from updater_core import config_utils, logging_utils, notifiers, state_utils
-from updater_core.app.context import LOG, AppContext
+from updater_core import config_utils, logging_utils, notifiers, state_utils, targets
+from updater_core.app.context import LOG, AppContext, bug
 from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
+from updater_core.deploy.target import Host
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import ConfigError, StateError
-from updater_core.host import engine_endpoint, pull_progress
+from updater_core.host import engine_endpoint, files, pull_progress
 from updater_core.host.clock import SystemClock
 from updater_core.host.engine_endpoint import EngineEndpoint
 from updater_core.host.locks import acquire_lock, release_lock
+from updater_core.host.own_container import own_container_id
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
 from updater_core.models import Config, Credential, Settings
@@ -62,14 +64,23 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
     path, state = _remembered(settings, clock, is_reading=is_reading)
     metrics = Metrics(enabled=settings.metrics_port is not None and not is_reading)
     metrics.start_from(state.counters)
+    host = Host(
+        engine=DockerEngine(endpoint),
+        compose=_compose(endpoint, settings),
+        files=files,
+        clock=clock,
+        lock_folder=path.parent / "locks",
+        lock_wait_seconds=_lock_wait_seconds(settings),
+        own_container=own_container_id(),
+    )
     context = AppContext(
         config=config,
         state=state,
         state_path=path,
-        engine=DockerEngine(endpoint),
-        compose=_compose(endpoint, settings),
+        host=host,
+        targets=targets.open_all(host, bug),
         registries=_registries(settings, clock, metrics, state),
-        journal=JournalFolder(path.parent / "journal"),
+        journal=JournalFolder(path.parent / "journal", targets.read_plan),
         outboxes=notifiers.outboxes(settings, path.parent / "outbox"),
         metrics=metrics,
         clock=clock,
@@ -91,7 +102,8 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
         context.metrics = Metrics(enabled=settings.metrics_port is not None)
         context.metrics.start_from(context.state.counters)
     context.config = config
-    context.compose = _compose(engine_endpoint.resolve(os.environ), settings)
+    context.host.compose = _compose(engine_endpoint.resolve(os.environ), settings)
+    context.host.lock_wait_seconds = _lock_wait_seconds(settings)
     known = replace(context.state, rests=context.registries.rests(), outages=context.registries.outages())
     context.registries = _registries(settings, clock, context.metrics, known)
     notifiers.drop_left(settings, context.folder / "outbox")
@@ -101,6 +113,11 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
 def _compose(endpoint: EngineEndpoint, settings: Settings) -> DockerCompose:
     """Compose, led to the very engine that we look at ourselves."""
     return DockerCompose({**os.environ, **endpoint.environment()}, settings.compose_timeout_seconds)
+
+
+def _lock_wait_seconds(settings: Settings) -> float:
+    """A Compose command of another updater that was killed may go on for its whole time-out."""
+    return settings.compose_timeout_seconds + 30
 
 
 def address_of(config: Config) -> tuple[str, int | None]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from updater_core.errors import StateError
 from updater_core.host import files
@@ -43,7 +43,7 @@ class JournalRecord:
 
     id: str
     phase: Phase
-    plan: Plan
+    plan: Plan[Any]
     cause: Cause | None = None
     rollback: Cause | None = None
 
@@ -69,6 +69,17 @@ class UnreadableRecord:
     is_unfinished: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A record as it lies on the disk."""
+
+    id: str
+    phase: Phase
+    plan: dict[str, Any]
+    cause: Cause | None = None
+    rollback: Cause | None = None
+
+
 OpenRecord = JournalRecord | UnreadableRecord
 
 
@@ -81,10 +92,11 @@ class Journal(Protocol):
 
 
 class JournalFolder:
-    """The journal as a folder of files, each named after its plan's id."""
+    """The journal as a folder of files, each named after its plan's id. `read_plan` makes a plan of its JSON values,
+    or raises ValueError: only the plan's target knows all of it."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, read_plan: Callable[[Mapping[str, Any]], Plan[Any]]) -> None:
+        self._directory, self._read_plan = directory, read_plan
 
     def write(self, record: JournalRecord) -> None:
         """Put a record in the place of its plan's former one; when this returns it is on the disk, file and folder.
@@ -102,7 +114,7 @@ class JournalFolder:
             return ()
         except OSError as error:
             raise StateError(f"the journal {self._directory} cannot be read: {error.strerror}") from error
-        return tuple(_read(self._directory / name) for name in names if name.endswith(".json") and name[0] != ".")
+        return tuple(self._read(self._directory / name) for name in names if name.endswith(".json") and name[0] != ".")
 
     def close(self, plan_id: str) -> None:
         """Remove a record for good; no error if there is none."""
@@ -112,25 +124,26 @@ class JournalFolder:
         """Remove half-written files of a killed process. Only for the one who holds the lock."""
         files.clear_own_strays(self._directory)
 
+    def _read(self, path: Path) -> OpenRecord:
+        try:
+            raw = json.loads(path.read_bytes())
+        except OSError as error:
+            return UnreadableRecord(path.stem, path, error.strerror or "it cannot be read")
+        except (ValueError, RecursionError):
+            return UnreadableRecord(path.stem, path, "it is damaged")
+        if not isinstance(raw, dict) or raw.get("id") != path.stem:
+            return UnreadableRecord(path.stem, path, "it is damaged")
+        try:
+            written = decode(_Written, raw)
+            plan = self._read_plan(written.plan)
+        except ValueError as error:
+            return UnreadableRecord(path.stem, path, f"it is of another version ({error})", _service_in(raw))
+        return JournalRecord(written.id, written.phase, plan, written.cause, written.rollback)
+
     def _path(self, plan_id: str) -> Path:
         if not _PLAN_ID.fullmatch(plan_id):
             raise ValueError(f"{plan_id!r} cannot name a journal file")
         return self._directory / f"{plan_id}.json"
-
-
-def _read(path: Path) -> OpenRecord:
-    try:
-        raw = json.loads(path.read_bytes())
-    except OSError as error:
-        return UnreadableRecord(path.stem, path, error.strerror or "it cannot be read")
-    except (ValueError, RecursionError):
-        return UnreadableRecord(path.stem, path, "it is damaged")
-    if not isinstance(raw, dict) or raw.get("id") != path.stem:
-        return UnreadableRecord(path.stem, path, "it is damaged")
-    try:
-        return decode(JournalRecord, raw)
-    except ValueError as error:
-        return UnreadableRecord(path.stem, path, f"it is of another version ({error})", _service_in(raw))
 
 
 def _service_in(raw: dict[str, object]) -> str:

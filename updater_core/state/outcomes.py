@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from updater_core.models import (
     Cause,
@@ -87,15 +88,15 @@ def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceS
     return _blamed(service, outcome, now) if outcome.quarantine else _paused(service, now)
 
 
-def _committed(service: ServiceState, plan: Plan, now: datetime) -> ServiceState:
+def _committed(service: ServiceState, plan: Plan[Any], now: datetime) -> ServiceState:
     service = replace(
         without_failures(service),
         status=Status.UPDATED,
         reason=None,
         detail=plan.reason,
         remedy="",
-        reference=plan.moves[0].new_reference if plan.moves else plan.target.text,
-        digest=plan.target.digest,
+        reference=plan.new_reference,
+        digest=plan.image.digest,
         available=None,
         announced=None,
         opens_at=None,
@@ -105,33 +106,31 @@ def _committed(service: ServiceState, plan: Plan, now: datetime) -> ServiceState
     return replace(service, quarantine=_quarantine_after(service, plan, now))
 
 
-def _generations(service: ServiceState, plan: Plan, now: datetime) -> tuple[Generation, ...]:
+def _generations(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple[Generation, ...]:
     """After a rollback that was asked for there is no previous one: going back once more would go forward again."""
-    reference = plan.moves[0].new_reference if plan.moves else plan.target.text
-    current = Generation(reference, plan.image_id or "", plan.target.digest, now, plan.id)
-    if plan.kind == OWNER_ROLLBACK or not plan.moves:
+    current = Generation(plan.new_reference, plan.new_retained or "", plan.image.digest, now, plan.id)
+    if plan.kind == OWNER_ROLLBACK or not plan.old_retained:
         return (current,)
-    move = plan.moves[0]
-    known = next((each for each in service.generations if each.image_id == move.old_image_id), None)
+    known = next((each for each in service.generations if each.image_id == plan.old_retained), None)
     at, plan_id = (known.at, known.plan_id) if known else (now, plan.id)
-    return (current, Generation(move.old_reference, move.old_image_id, plan.old_digest, at, plan_id))
+    return (current, Generation(plan.old_reference, plan.old_retained, plan.old_digest, at, plan_id))
 
 
-def _quarantine_after(service: ServiceState, plan: Plan, now: datetime) -> tuple[Quarantined, ...]:
+def _quarantine_after(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple[Quarantined, ...]:
     """A newer digest under the same tag clears the older ones. Those of other tags stay: a commit of 1.3.5 says nothing
     about the 1.4.0 that failed, and forgetting it would try it again at once."""
-    kept = tuple(entry for entry in service.quarantine if entry.digest != plan.target.digest)
+    kept = tuple(entry for entry in service.quarantine if entry.digest != plan.image.digest)
     if plan.kind != OWNER_ROLLBACK:
-        return tuple(entry for entry in kept if _tag(entry.reference) != plan.target.tag)
-    if plan.old_digest is None or plan.old_digest == plan.target.digest:
+        return tuple(entry for entry in kept if _tag(entry.reference) != plan.image.tag)
+    if plan.old_digest is None or plan.old_digest == plan.image.digest:
         return kept
-    left = plan.moves[0].old_reference if plan.moves else ""
+    left = plan.old_reference
     entry = Quarantined(plan.old_digest, left, Reason.OWNER_ROLLBACK, now, "left by a rollback that was asked for")
     return _add(kept, entry)
 
 
 def _blamed(service: ServiceState, outcome: RolledBack | NotStarted | RollbackFailed, now: datetime) -> ServiceState:
-    target, cause = outcome.plan.target, outcome.cause
+    target, cause = outcome.plan.image, outcome.cause
     if target.digest is None:
         return service
     entry = Quarantined(target.digest, target.text, cause.reason, now, cause.message)
@@ -174,10 +173,10 @@ def _change(outcome: Outcome, started: datetime, now: datetime) -> Change:
         plan_id=plan.id,
         at=now,
         kind=plan.kind,
-        from_reference=plan.moves[0].old_reference if plan.moves else "",
+        from_reference=plan.old_reference,
         from_digest=plan.old_digest,
-        to_reference=plan.target.text,
-        to_digest=plan.target.digest,
+        to_reference=plan.image.text,
+        to_digest=plan.image.digest,
         outcome=_OUTCOMES[type(outcome)],
         reason=cause.reason.value if cause else plan.kind,
         detail=cause.message if cause else plan.reason,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
+from typing import Any
 
 from updater_core.host import times
-from updater_core.models import Edit, Hold, Plan, Rejected, ServiceConfig
+from updater_core.models import Hold, Plan, Rejected, ServiceConfig
 from updater_core.reference import short
 from updater_core.state.codec import encode
 from updater_core.state.records import ServiceState, State, Status, service_of
@@ -58,8 +58,11 @@ def status_json(services: Iterable[ServiceConfig], state: State) -> str:
     return json.dumps({service.name: encode(service_of(state, service.name)) for service in services}, indent=2)
 
 
-def plan_text(service: ServiceConfig, found: Plan | Hold, rejected: Sequence[Rejected]) -> str:
-    """Return what would happen to one service and why: decision, rejected tags, the exact change of its file."""
+def plan_text(
+    service: ServiceConfig, found: Plan[Any] | Hold, rejected: Sequence[Rejected], explained: Sequence[str] = ()
+) -> str:
+    """Return what would happen to one service and why: decision, rejected tags, and what the plan's target says of it
+    (`explained`)."""
     lines = [service.name]
     if isinstance(found, Hold):
         lines += [f"  no update: {found.reason} - {found.detail}"]
@@ -67,33 +70,20 @@ def plan_text(service: ServiceConfig, found: Plan | Hold, rejected: Sequence[Rej
         lines += [f"  until:     {_time(found.until)}"] if found.until else []
         lines += [f"  to do:     {found.remedy}"] if found.remedy else []
     else:
-        lines += _update_lines(found)
+        lines += _update_lines(found, explained)
     return "\n".join([*lines, *_rejected_lines(rejected)])
 
 
-def _update_lines(plan: Plan) -> list[str]:
-    services = ", ".join(move.service for move in plan.moves)
-    together = ", ".join(move.service for move in plan.companions)
-    lines = [
-        f"  update:    {plan.moves[0].old_reference} -> {plan.target.text}",
-        f"  digest:    {plan.old_digest or 'unknown'} -> {plan.target.digest}",
+def _update_lines(plan: Plan[Any], explained: Sequence[str]) -> list[str]:
+    gate = plan.gate
+    return [
+        f"  update:    {plan.old_reference} -> {plan.image.text}",
+        f"  digest:    {plan.old_digest or 'unknown'} -> {plan.image.digest}",
         f"  because:   {plan.reason}",
-        f"  restarts:  {services}" + (f", and with it {together}" if together else ""),
-        f"  gate:      healthy within {plan.gate.timeout_seconds:.0f} s, stable for {plan.gate.stable_seconds:.0f} s",
+        f"  restarts:  {plan.restarts}",
+        f"  gate:      healthy within {gate.timeout_seconds:.0f} s, stable for {gate.stable_seconds:.0f} s",
+        *(f"  {line}" for line in explained),
     ]
-    if not plan.edits:
-        return [*lines, "  file:      unchanged, its reference stays"]
-    return [*lines, *(f"  {line}" for edit in plan.edits for line in diff(edit))]
-
-
-def diff(edit: Edit) -> list[str]:
-    """Return the change of one file as a unified diff.
-
-    The lines around a change in an env file are left out: they may hold secrets.
-    """
-    before, after = edit.before.splitlines(), edit.after.splitlines()
-    around = 0 if any(mark.kind == "variable" for mark in edit.marks) else 1
-    return list(difflib.unified_diff(before, after, edit.path, edit.path, lineterm="", n=around))
 
 
 def _rejected_lines(rejected: Sequence[Rejected]) -> list[str]:

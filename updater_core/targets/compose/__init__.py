@@ -1,1 +1,105 @@
-"""How a Compose project on this engine deploys: observe, plan, edit, recreate, gate."""
+"""Services that a Docker Compose project on this host runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from updater_core.deploy.target import Finding, Host, Observed, Reporter, UpdateRequest
+from updater_core.errors import UpdaterError
+from updater_core.host.locks import acquire_folder_lock, acquire_lock, release_lock
+from updater_core.models import Hold, Plan, Project, Reason, ServiceConfig
+from updater_core.protocols import Tools
+from updater_core.targets.compose import observe, planner, report
+from updater_core.targets.compose.deployment import ComposeDeployment
+from updater_core.targets.compose.observe import ContainerIndex, FileCache, ObservedService
+from updater_core.targets.compose.plan import NAME, ComposePlan, former_plan
+
+__all__ = ["NAME", "ComposePlan", "ComposeTarget", "former_plan"]
+
+
+class ComposeTarget:
+    """`deploy.target.Target` for Compose projects. `on_bug` turns an error that nobody foresaw into a Hold."""
+
+    name = NAME
+
+    def __init__(self, host: Host, on_bug: Callable[[str, Exception], Hold]) -> None:
+        self._host, self._on_bug = host, on_bug
+        self._files = FileCache()
+
+    def serves(self, service: ServiceConfig) -> bool:
+        return bool(service.compose_files)
+
+    def check(self) -> str:
+        return self._host.engine.version()
+
+    def platform(self) -> str:
+        return self._host.engine.platform()
+
+    def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, ObservedService | Hold]:
+        try:
+            containers = self._host.engine.compose_containers()
+        except UpdaterError as error:
+            return {service.name: Hold(Reason.ENGINE_ERROR, str(error), error.remedy) for service in services}
+        self._host.engine.forget_images(frozenset(container.image_id for container in containers))
+        known = observe.roster(containers)
+        return {service.name: self._observe_one(service, known) for service in services}
+
+    def _observe_one(self, service: ServiceConfig, known: ContainerIndex) -> ObservedService | Hold:
+        try:
+            observed = observe.look(service, known, self._host.engine.known_image, self._files)
+            return observe.unless_own(observed, self._host.own_container)
+        except UpdaterError as error:
+            return Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
+        except Exception as error:  # a bug of ours is one service's trouble too
+            return self._on_bug(service.name, error)
+
+    def refreshed(self, observed: Observed) -> ObservedService:
+        seen = _own(observed)
+        digests = observe.running_digests(seen.containers, seen.current.key, self._host.engine.image)
+        return replace(seen, running_digests=digests)
+
+    def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[ComposePlan] | Hold:
+        return planner.make(service, _own(observed), request, self._host.engine, self._host.compose)
+
+    def explain(self, plan: Plan[Any]) -> Sequence[str]:
+        return report.plan_lines(plan)
+
+    def deployment(self, plan: Plan[Any], reporter: Reporter) -> ComposeDeployment:
+        host = self._host
+        parts = (host.engine, host.compose, host.files, host.clock)
+        return ComposeDeployment(
+            plan, Tools(*parts, reporter.credential, reporter.tell, reporter.reached, reporter.progress)
+        )
+
+    def examine(self, service: ServiceConfig) -> Iterator[Finding]:
+        return report.findings(service, self._host.engine, self._files)
+
+    @contextmanager
+    def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:
+        """Hold the project's lock, and its folder's, which an updater with another state knows too. A Compose child
+        inherits them: one that outlives us still holds them, and is waited for."""
+        project: Project = of.detail.project if isinstance(of, Plan) else _own(of).project
+        host = self._host
+        path = host.lock_folder / f"{project.name}.lock"
+        with ExitStack() as held:
+            own = acquire_lock(path, clock=host.clock, wait_seconds=host.lock_wait_seconds, inheritable=True)
+            held.callback(release_lock, own)
+            folder = Path(project.directory)
+            shared = acquire_folder_lock(folder, clock=host.clock, wait_seconds=host.lock_wait_seconds)
+            if shared is not None:
+                held.callback(release_lock, shared)
+            host.compose.lock_fds = (own,) if shared is None else (own, shared)
+            try:
+                yield
+            finally:
+                host.compose.lock_fds = ()
+
+
+def _own(observed: Observed) -> ObservedService:
+    if not isinstance(observed, ObservedService):
+        raise TypeError(f"{type(observed).__name__} was not observed by Compose's target")
+    return observed

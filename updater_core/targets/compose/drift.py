@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from updater_core import reference
-from updater_core.models import Container, ContainerSettings, Move, Project
+from updater_core.models import Container, ContainerSettings, Project
 from updater_core.protocols import Compose, Engine, Preview
 from updater_core.targets.compose.outlook import would_change
+from updater_core.targets.compose.plan import Move
 from updater_core.targets.compose.recreate import is_wreck
 
 _IMAGE_LABEL, _VERSION_LABEL = "com.docker.compose.image", "com.docker.compose.version"

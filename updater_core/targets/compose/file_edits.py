@@ -12,8 +12,9 @@ from typing import Any
 
 from updater_core.composefile import edit as compose_edit
 from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
-from updater_core.models import Cause, Edit, Move, Plan, Project, Snapshot, Step
+from updater_core.models import Cause, Edit, Plan, Project, Snapshot, Step
 from updater_core.protocols import Tools
+from updater_core.targets.compose.plan import ComposePlan, Move
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,29 +25,29 @@ class Staged:
     path: Path
 
 
-def prove(plan: Plan, tools: Tools) -> tuple[Staged, ...]:
+def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     """Stage the edited files, and prove with Compose's own reading that only the unit's images differ.
 
     ChangedOnDisk where any file of the project, or one that these include, is not what the plan was made from: `up`
     reads them all, and what an owner has in his hands is not ours to deploy.
     """
-    for path, text in plan.sources.items():
+    for path, text in plan.detail.sources.items():
         if tools.files.read(Path(path)) != compose_edit.encode(text):
             raise _changed(path)
-    before = tools.compose.config(plan.project)
-    if plan.model_digest not in (None, model_digest(before)):
-        raise _changed(f"a file that project {plan.project.name} includes (`env_file`, `include`, `extends`)")
-    if not plan.edits:
+    before = tools.compose.config(plan.detail.project)
+    if plan.detail.model_digest not in (None, model_digest(before)):
+        raise _changed(f"a file that project {plan.detail.project.name} includes (`env_file`, `include`, `extends`)")
+    if not plan.detail.edits:
         return ()
     staged: list[Staged] = []
     try:
-        staged.extend(_stage(edit, plan.id, tools) for edit in plan.edits)
-        replaced = {edit.path: str(one.path) for edit, one in zip(plan.edits, staged, strict=True)}
-        after = tools.compose.config(plan.project, replaced)
+        staged.extend(_stage(edit, plan.id, tools) for edit in plan.detail.edits)
+        replaced = {edit.path: str(one.path) for edit, one in zip(plan.detail.edits, staged, strict=True)}
+        after = tools.compose.config(plan.detail.project, replaced)
     except UpdaterError:
         discard(staged, tools)
         raise
-    problem = proof_problem(before, after, plan.moves)
+    problem = proof_problem(before, after, plan.detail.moves)
     if problem:
         discard(staged, tools)
         raise ComposeError(f"the edit of {plan.name} would change more than its image: {problem}", "please report this")
@@ -64,9 +65,9 @@ def discard(staged: Sequence[Staged], tools: Tools) -> None:
         tools.files.discard(one.path)
 
 
-def remove_strays(plan: Plan, tools: Tools) -> None:
+def remove_strays(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Remove what an interrupted run of this plan left beside the owner's files; nobody else's."""
-    paths = [Path(path) for path in {*plan.sources, *(edit.path for edit in plan.edits)}]
+    paths = [Path(path) for path in {*plan.detail.sources, *(edit.path for edit in plan.detail.edits)}]
     for folder in {path.parent for path in paths} | {path.resolve().parent for path in paths}:
         tools.files.remove_strays(folder, plan.id)
 
@@ -96,11 +97,11 @@ def replace_files(staged: Sequence[Staged], tools: Tools) -> None:
         tools.files.commit(one.snapshot, one.path)
 
 
-def put_files_back(plan: Plan, tools: Tools) -> Mapping[str, str]:
+def put_files_back(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, str]:
     """Undo our edits, and only ours; return the files that could not be undone, each with the reason: where a span is
     no longer ours the owner's edit wins, and a file that he has in his hands does not keep the service down."""
     left: dict[str, str] = {}
-    for edit in plan.edits:
+    for edit in plan.detail.edits:
         try:
             if not _put_back(edit, plan.id, tools):
                 left[edit.path] = "it was changed by its owner meanwhile"
@@ -109,13 +110,15 @@ def put_files_back(plan: Plan, tools: Tools) -> Mapping[str, str]:
     return left
 
 
-def blamed_for_files(cause: Cause, plan: Plan, left: Mapping[str, str], tools: Tools) -> Cause:
+def blamed_for_files(cause: Cause, plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools) -> Cause:
     """The cause of a rollback, which also says of the files in `left` which still name the release that failed, or may,
     and what to do. The same cause where its owner has written something else: then the file says what he wants."""
-    bad = [f"{edit.path} ({left[edit.path]})" for edit in plan.edits if edit.path in left and _says_new(edit, tools)]
+    bad = [
+        f"{edit.path} ({left[edit.path]})" for edit in plan.detail.edits if edit.path in left and _says_new(edit, tools)
+    ]
     if not bad:
         return cause
-    new, old = plan.moves[0].new_reference, plan.moves[0].old_reference
+    new, old = plan.new_reference, plan.old_reference
     message = f"{cause.message}; {' and '.join(bad)} could not be put back, and named {new} after the rollback"
     remedy = f"write {old} into it where it names {new}: `docker compose up` would start the release that failed"
     return replace(cause, message=message, remedy=f"{remedy}; {cause.remedy}" if cause.remedy else remedy)
@@ -133,17 +136,17 @@ def _says_new(edit: Edit, tools: Tools) -> bool:
 
 
 @contextmanager
-def stand_in(plan: Plan, left: Mapping[str, str], tools: Tools) -> Iterator[Plan]:
+def stand_in(plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools) -> Iterator[Plan[ComposePlan]]:
     """The plan with the old text, in copies beside the owner's files, in place of those that could not be put back, and
     of those that their owner changed meanwhile: what he has in his hands is neither to be deployed by us nor to keep
     the service down. A changed file of which no copy can be made is read as it is. Dependencies stay out of it: the
     old text may say older things of them, too."""
     copies: dict[str, str] = {}
     try:
-        for edit in plan.edits:
+        for edit in plan.detail.edits:
             if edit.path in left:
                 copies[edit.path] = _copy(edit.path, edit.before, plan, tools)
-        for path, text in plan.sources.items():
+        for path, text in plan.detail.sources.items():
             if path not in left and _is_changed(path, text, tools):
                 with suppress(UpdaterError):
                     copies[path] = _copy(path, text, plan, tools)
@@ -154,11 +157,13 @@ def stand_in(plan: Plan, left: Mapping[str, str], tools: Tools) -> Iterator[Plan
             tools.files.discard(Path(copy))
 
 
-def _with_copies(plan: Plan, copies: Mapping[str, str]) -> Plan:
-    return replace(plan, project=_reading(plan.project, copies), with_dependencies=False)
+def _with_copies(plan: Plan[ComposePlan], copies: Mapping[str, str]) -> Plan[ComposePlan]:
+    return replace(
+        plan, detail=replace(plan.detail, project=_reading(plan.detail.project, copies), with_dependencies=False)
+    )
 
 
-def _copy(path: str, text: str, plan: Plan, tools: Tools) -> str:
+def _copy(path: str, text: str, plan: Plan[ComposePlan], tools: Tools) -> str:
     return str(tools.files.write_beside(Path(path), compose_edit.encode(text), plan.id))
 
 

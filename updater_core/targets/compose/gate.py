@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from updater_core.deploy import health
 from updater_core.errors import ComposeError, EngineUnavailable, GateFailed
-from updater_core.models import GatePolicy, Move, Plan, Reason, Step
+from updater_core.models import GatePolicy, Plan, Reason, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.file_edits import is_ours
 from updater_core.targets.compose.images import known_id
+from updater_core.targets.compose.plan import ComposePlan, Move
 from updater_core.targets.compose.recreate import restart
 
 _LOOK_EVERY_SECONDS = 0.25
@@ -19,21 +20,21 @@ _ENGINE_PATIENCE_SECONDS = 300.0
 MOST_OUTAGES = 10
 
 
-def gate_new(plan: Plan, tools: Tools) -> None:
+def gate_new(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Wait until unit and companions have proven themselves; GateFailed as soon as one of them shows it will not."""
-    everyone = (*plan.moves, *plan.companions)
+    everyone = plan.detail.everyone
     old_ids = frozenset(i for move in everyone for i in move.container_ids)  # `up` may keep one: its image is the same
-    judged = (*plan.moves, *(move for move in plan.companions if move.was_well))
+    judged = (*plan.detail.moves, *(move for move in plan.detail.companions if move.was_well))
     _gate(plan, [_expectation(move, plan.gate, old_ids) for move in judged], tools)
 
 
-def gate_old(plan: Plan, tools: Tools, *, may_be_stopping: bool) -> None:
+def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) -> None:
     """As `gate_new` for the old release, as far as it was well before.
 
     `may_be_stopping`: Compose was killed after it asked for a stop that the engine still carries out: watch for longer
     than the stop may take.
     """
-    everyone = [move for move in (*plan.moves, *plan.companions) if move.was_well or move.is_one_shot]
+    everyone = [move for move in plan.detail.everyone if move.was_well or move.is_one_shot]
     grace_seconds = max((move.stop_grace_seconds for move in everyone), default=0.0) + 1.0
     stable = max(plan.gate.stable_seconds, grace_seconds) if may_be_stopping else plan.gate.stable_seconds
     policy = replace(plan.gate, stable_seconds=stable)
@@ -41,21 +42,23 @@ def gate_old(plan: Plan, tools: Tools, *, may_be_stopping: bool) -> None:
     _gate(plan, [_expectation(move, policy, old_ids) for move in everyone], tools)
 
 
-def verify_new(plan: Plan, tools: Tools) -> tuple[str, ...]:
+def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
     """Every container of the unit runs the image that was pulled by digest; return what else is worth saying."""
-    for move in plan.moves:
-        _verify_image(plan, move, known_id(plan.image_id), tools)
-    notes = [f"{edit.path} was changed by its owner meanwhile" for edit in plan.edits if not is_ours(edit, tools)]
-    for move in plan.moves:
+    for move in plan.detail.moves:
+        _verify_image(plan, move, known_id(plan.new_retained), tools)
+    notes = [
+        f"{edit.path} was changed by its owner meanwhile" for edit in plan.detail.edits if not is_ours(edit, tools)
+    ]
+    for move in plan.detail.moves:
         found = tools.engine.image(move.new_reference)
-        if found is None or found.id != plan.image_id:
+        if found is None or found.id != plan.new_retained:
             notes.append(f"{move.new_reference} names another local image by now")
     return tuple(notes)
 
 
-def verify_old(plan: Plan, tools: Tools) -> None:
+def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Every container of the unit runs its old image again."""
-    for move in plan.moves:
+    for move in plan.detail.moves:
         _verify_image(plan, move, move.old_image_id, tools)
 
 
@@ -63,12 +66,12 @@ def _expectation(move: Move, policy: GatePolicy, old_ids: frozenset[str]) -> hea
     return health.Expectation(move.service, move.replicas, policy, move.is_one_shot, old_ids)
 
 
-def _gate(plan: Plan, wanted: Sequence[health.Expectation], tools: Tools) -> None:
+def _gate(plan: Plan[ComposePlan], wanted: Sequence[health.Expectation], tools: Tools) -> None:
     """Look until every expectation is proven. An engine that goes away proves nothing: wait for it, bring the unit up
     again (an outage stops containers without asking), begin anew."""
     for _ in range(MOST_OUTAGES):
         try:
-            _watch(plan.project.name, wanted, tools)
+            _watch(plan.detail.project.name, wanted, tools)
         except EngineUnavailable:
             tools.tell(Step.GATE, "the engine went away; waiting for it")
             await_engine(tools)
@@ -137,7 +140,7 @@ def await_engine(tools: Tools) -> None:
                 raise
 
 
-def _restart_after_outage(plan: Plan, tools: Tools) -> None:
+def _restart_after_outage(plan: Plan[ComposePlan], tools: Tools) -> None:
     """The engine restarts containers of its own accord just now, so the first tries may meet a conflict."""
     for _ in range(5):
         try:
@@ -149,8 +152,8 @@ def _restart_after_outage(plan: Plan, tools: Tools) -> None:
     restart(plan, tools)
 
 
-def _verify_image(plan: Plan, move: Move, image_id: str, tools: Tools) -> None:
-    containers = tools.engine.containers(plan.project.name, move.service)
+def _verify_image(plan: Plan[ComposePlan], move: Move, image_id: str, tools: Tools) -> None:
+    containers = tools.engine.containers(plan.detail.project.name, move.service)
     others = [container.name for container in containers if container.image_id != image_id]
     if len(containers) < move.replicas or others:
         few = f"{len(containers)} of {move.replicas} containers are there"

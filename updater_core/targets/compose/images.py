@@ -10,18 +10,19 @@ from typing import Any
 
 from updater_core import reference
 from updater_core.errors import EngineError, EngineUnavailable, GateFailed
-from updater_core.models import Image, Move, Plan, Reason
+from updater_core.models import Image, Plan, Reason
 from updater_core.protocols import Tools
+from updater_core.targets.compose.plan import ComposePlan, Move
 
 HOLD_PREFIX = "docker-updater.invalid/hold/"  # `.invalid` never resolves (RFC 2606): nobody can pull or push it
 FOUND, BROUGHT = "found-", "brought-"  # an image that was the owner's before us, and one that we pulled
 
 
-def hold_old_images(plan: Plan, tools: Tools) -> None:
+def hold_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Give every old image a local name of ours, so that it does not dangle: `docker image prune` leaves it alone
     (`prune -a` does not; the way back then pulls it once more)."""
     held = tools.engine.held(_hold_prefix(plan.name)).values()
-    for move in plan.moves:
+    for move in plan.detail.moves:
         if move.old_image_id not in held:
             tools.engine.tag(move.old_image_id, hold_name(plan.name, move.old_image_id, FOUND))
 
@@ -32,42 +33,46 @@ def heed_stop(tools: Tools) -> None:
         raise GateFailed(Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again")
 
 
-def fetch(plan: Plan, tools: Tools) -> Plan:
+def fetch(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
     """Pull the target by digest (no tag moves), check its platform, hold it; return the plan with the image's id."""
     image = _local_target(plan, tools) or _pulled_target(plan, tools)
-    problem = platform_problem(image, plan.platform, _old_platform(plan, tools), tools.engine.platform())
+    problem = platform_problem(image, plan.detail.platform, _old_platform(plan, tools), tools.engine.platform())
     if problem:
         raise GateFailed(Reason.PLATFORM_MISSING, problem, "publish the image for this platform, or set `platform`")
     tools.engine.tag(image.id, hold_name(plan.name, image.id, BROUGHT))
-    prior = tools.engine.image(plan.moves[0].new_reference)
-    return replace(plan, image_id=image.id, prior_image_id=prior.id if prior else None)
+    prior = tools.engine.image(plan.new_reference)
+    return replace(
+        plan,
+        new_retained=image.id,
+        detail=replace(plan.detail, prior_image_id=prior.id if prior else None),
+    )
 
 
-def tag_new(plan: Plan, tools: Tools) -> None:
+def tag_new(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Let the new references name the new image locally, as a pull of them would."""
-    for name in {local_name(move.new_reference) for move in plan.moves} - {None}:
-        tools.engine.tag(known_id(plan.image_id), str(name))
+    for name in {local_name(move.new_reference) for move in plan.detail.moves} - {None}:
+        tools.engine.tag(known_id(plan.new_retained), str(name))
 
 
-def tag_old(plan: Plan, tools: Tools) -> None:
+def tag_old(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Let the old references name the old images again, fetching one that is gone; put back what the new one named."""
-    for move in plan.moves:
+    for move in plan.detail.moves:
         _ensure_old_image(plan, move, tools)
-    for name in {local_name(move.new_reference) for move in plan.moves} - {None}:
+    for name in {local_name(move.new_reference) for move in plan.detail.moves} - {None}:
         named = tools.engine.image(str(name))
-        if named is not None and named.id != plan.image_id:
+        if named is not None and named.id != plan.new_retained:
             continue  # its owner has pulled another one meanwhile
-        if plan.prior_image_id and tools.engine.image(plan.prior_image_id):
-            tools.engine.tag(plan.prior_image_id, str(name))
+        if plan.detail.prior_image_id and tools.engine.image(plan.detail.prior_image_id):
+            tools.engine.tag(plan.detail.prior_image_id, str(name))
         else:
             tools.engine.untag(str(name))
-    for move in plan.moves:
+    for move in plan.detail.moves:
         name = local_name(move.old_reference)
         if name:
             tools.engine.tag(move.old_image_id, name)
 
 
-def release_holds(plan: Plan, keep: frozenset[str], tools: Tools) -> None:
+def release_holds(plan: Plan[ComposePlan], keep: frozenset[str], tools: Tools) -> None:
     """Let go of this service's images that are not to be kept. One that we brought, and that no container uses, is
     removed with its names in the target's repository; one that was there before us only loses our name, and not even
     that where it would go with it."""
@@ -87,12 +92,12 @@ def _lives_by(name: str, image: Image | None) -> bool:
     return not image.repo_digests or any(digest.endswith(f"@{image.id}") for digest in image.repo_digests)
 
 
-def _remove_brought(image_id: str, plan: Plan, tools: Tools) -> None:
+def _remove_brought(image_id: str, plan: Plan[ComposePlan], tools: Tools) -> None:
     image = tools.engine.image(image_id)
     if image is None:
         return
     for tag in image.repo_tags:
-        if reference.same_repository(tag, plan.target.text):
+        if reference.same_repository(tag, plan.image.text):
             tools.engine.untag(tag)
     left = tools.engine.image(image_id)
     if left is not None and not left.repo_tags:
@@ -149,17 +154,17 @@ def known_id(image_id: str | None) -> str:
     return image_id
 
 
-def _local_target(plan: Plan, tools: Tools) -> Image | None:
-    if plan.image_id:
-        held = tools.engine.image(plan.image_id)
+def _local_target(plan: Plan[ComposePlan], tools: Tools) -> Image | None:
+    if plan.new_retained:
+        held = tools.engine.image(plan.new_retained)
         if held:
             return held
-    if plan.target.digest is None:
-        raise EngineError(f"the image of {plan.target.text} is no longer on this host, and no registry ever knew it")
+    if plan.image.digest is None:
+        raise EngineError(f"the image of {plan.image.text} is no longer on this host, and no registry ever knew it")
     return tools.engine.image(_pull_name(plan))
 
 
-def _pulled_target(plan: Plan, tools: Tools) -> Image:
+def _pulled_target(plan: Plan[ComposePlan], tools: Tools) -> Image:
 
     def heed(message: Mapping[str, Any]) -> None:
         if not message.get("end"):
@@ -168,7 +173,7 @@ def _pulled_target(plan: Plan, tools: Tools) -> Image:
             tools.progress(message)
 
     try:
-        tools.engine.pull(plan.target, tools.credential(plan), plan.platform, heed)
+        tools.engine.pull(plan.image, tools.credential(plan), plan.detail.platform, heed)
     except EngineUnavailable:
         raise
     except EngineError as error:
@@ -181,16 +186,16 @@ def _pulled_target(plan: Plan, tools: Tools) -> Image:
     return image
 
 
-def _pull_name(plan: Plan) -> str:
-    return f"{plan.target.name or plan.target.key}@{plan.target.digest}"
+def _pull_name(plan: Plan[ComposePlan]) -> str:
+    return f"{plan.image.name or plan.image.key}@{plan.image.digest}"
 
 
-def _old_platform(plan: Plan, tools: Tools) -> str:
-    old = tools.engine.image(plan.moves[0].old_image_id)
+def _old_platform(plan: Plan[ComposePlan], tools: Tools) -> str:
+    old = tools.engine.image(plan.old_retained)
     return old.platform if old else ""
 
 
-def _ensure_old_image(plan: Plan, move: Move, tools: Tools) -> None:
+def _ensure_old_image(plan: Plan[ComposePlan], move: Move, tools: Tools) -> None:
     if tools.engine.image(move.old_image_id) is None and plan.old_digest:
-        old = replace(plan.target, digest=plan.old_digest)
-        tools.engine.pull(old, tools.credential(plan), plan.platform, tools.progress)
+        old = replace(plan.image, digest=plan.old_digest)
+        tools.engine.pull(old, tools.credential(plan), plan.detail.platform, tools.progress)

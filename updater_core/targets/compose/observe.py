@@ -39,6 +39,11 @@ class ObservedService:
     containers: tuple[Container, ...]
     running_digests: frozenset[str]
 
+    @property
+    def image_ids(self) -> frozenset[str]:
+        """The local ids of the images that run."""
+        return frozenset(container.image_id for container in self.containers)
+
 
 @dataclass(slots=True)
 class FileCache:
@@ -112,6 +117,18 @@ def look(
         return current
     digests = running_digests(mine, current.key, image)
     return ObservedService(project, files, env_files, located, current, mine, digests)
+
+
+def unless_own(observed: ObservedService | Hold, own_container: str | None) -> ObservedService | Hold:
+    """The service as it is, but for the one that this process runs in: its restart would end us in the middle of it."""
+    if isinstance(observed, Hold) or own_container is None:
+        return observed
+    if all(container.id != own_container for container in observed.containers):
+        return observed
+    names = " ".join(located.service for located in observed.located)
+    command = f"docker compose -p {observed.project.name} up -d --pull always {names}"
+    remedy = f"update it by hand, in its folder on the host: `{command}`"
+    return Hold(Reason.OWN_CONTAINER, "this is the container that the updater itself runs in", remedy)
 
 
 def running_digests(

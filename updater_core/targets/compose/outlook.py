@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from updater_core.errors import ComposeError
-from updater_core.models import Hold, Move, Project, Reason
+from updater_core.models import Hold, Project, Reason
 from updater_core.protocols import Compose, Engine, Preview
 from updater_core.targets.compose import dependencies
 from updater_core.targets.compose.dependencies import Dependency
+from updater_core.targets.compose.plan import Move
 from updater_core.targets.compose.recreate import is_wreck
 
 _LEFT_ALONE = frozenset({"Running", "Waiting", "Healthy", "Exited", "Skipped"})

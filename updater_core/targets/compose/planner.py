@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from updater_core import reference
 from updater_core.composefile import edit as compose_edit
 from updater_core.composefile.edit import NotEditable, SourceFile
 from updater_core.deploy import health
+from updater_core.deploy.target import UpdateRequest
 from updater_core.host.files import objection
-from updater_core.models import Container, Edit, Hold, ImageRef, Move, Plan, Project, Reason, ServiceConfig
+from updater_core.models import Container, Edit, Hold, ImageRef, Plan, Project, Reason, ServiceConfig
 from updater_core.protocols import Compose, Engine
 from updater_core.targets.compose import drift, file_edits, outlook
 from updater_core.targets.compose.drift import Reading
 from updater_core.targets.compose.observe import ObservedService
 from updater_core.targets.compose.outlook import Group, Outlook
+from updater_core.targets.compose.plan import NAME, ComposePlan, Move
 from updater_core.targets.compose.recreate import is_wreck
 
 _NAMESPACES = ("network_mode", "ipc", "pid")
@@ -30,54 +32,65 @@ _DRIFT_REMEDY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateRequest:
-    """What a plan is made for: the image to run, the words why, and what is remembered that a rollback wants."""
-
-    target: ImageRef
-    reason: str
-    kept_image_ids: tuple[str, ...] = ()
-    image_id: str | None = None
-    kind: str = "update"
-
-
 def make(
     service: ServiceConfig, observed: ObservedService, request: UpdateRequest, engine: Engine, compose: Compose
-) -> Plan | Hold:
+) -> Plan[ComposePlan] | Hold:
     """The plan that takes `service` from how it stands to what is wished."""
-    changes = changes_for(service, observed, request.target)
+    changes = changes_for(service, observed, request.image)
     if isinstance(changes, NotEditable):
-        return _hold(changes, request.target)
+        return _hold(changes, request.image)
     obstacle = _obstacle(changes)
     if obstacle is not None:
-        return _hold(obstacle, request.target)
+        return _hold(obstacle, request.image)
     moves = _moves(service, observed, changes, engine)
     if isinstance(moves, NotEditable):
-        return _hold(moves, request.target)
+        return _hold(moves, request.image)
     model = compose.config(observed.project)
     group = Group(observed.project, moves, _companions(observed.project, moves, engine, model), model)
     foreseen = _foreseen(service, group, engine, compose)
     if isinstance(foreseen, Hold):
-        return replace(foreseen, available=request.target)
-    return Plan(
-        id=uuid.uuid4().hex,
-        name=service.name,
+        return replace(foreseen, available=request.image)
+    detail = ComposePlan(
         project=observed.project,
         moves=moves,
-        target=request.target,
-        old_digest=_old_digest(observed, moves[0], engine),
         edits=changes,
-        gate=service.gate,
-        reason=request.reason,
         companions=group.companions,
         platform=service.platform,
         with_dependencies=foreseen.with_dependencies,
-        image_id=request.image_id,
-        kept_image_ids=request.kept_image_ids,
-        kind=request.kind,
         sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
         model_digest=file_edits.model_digest(model),
     )
+    return _plan(service, request, detail, _old_digest(observed, moves[0], engine))
+
+
+def _plan(
+    service: ServiceConfig, request: UpdateRequest, detail: ComposePlan, old_digest: str | None
+) -> Plan[ComposePlan]:
+    first = detail.moves[0]
+    return Plan(
+        id=uuid.uuid4().hex,
+        name=service.name,
+        target=NAME,
+        image=request.image,
+        old_reference=first.old_reference,
+        new_reference=first.new_reference,
+        old_digest=old_digest,
+        old_retained=first.old_image_id,
+        gate=service.gate,
+        reason=request.reason,
+        detail=detail,
+        restarts=_listed(detail),
+        was_well=all(move.was_well for move in detail.moves),
+        new_retained=request.retained,
+        earlier_retained=request.earlier_retained,
+        kind=request.kind,
+    )
+
+
+def _listed(detail: ComposePlan) -> str:
+    services = ", ".join(move.service for move in detail.moves)
+    together = ", ".join(move.service for move in detail.companions)
+    return f"{services}, and with it {together}" if together else services
 
 
 def _foreseen(service: ServiceConfig, group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
@@ -227,9 +240,3 @@ def _tag_of(text: str | None) -> str | None:
 
 def _digest_of(text: str | None) -> str | None:
     return reference.parse(text).digest if text else None
-
-
-def describe(plan: Plan) -> str:
-    """One sentence on what a plan would do."""
-    services = ", ".join(move.service for move in (*plan.moves, *plan.companions))
-    return f"{plan.moves[0].old_reference} -> {plan.target.text}; restarts {services}"

@@ -6,40 +6,41 @@ import re
 from collections.abc import Mapping, Sequence
 
 from updater_core.errors import ComposeError
-from updater_core.models import Container, Move, Plan, Project
+from updater_core.models import Container, Plan, Project
 from updater_core.protocols import Tools
+from updater_core.targets.compose.plan import ComposePlan, Move
 
 _WRECK = re.compile(r"([0-9a-f]{12})_(.+)")
 
 
-def restart(plan: Plan, tools: Tools) -> None:
+def restart(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Let Compose bring the unit and its companions to what files and tags say now. One retry, after tidying again."""
-    everyone = (*plan.moves, *plan.companions)
+    everyone = plan.detail.everyone
     replicas = {move.service: move.replicas for move in everyone}
     grace_seconds = max(move.stop_grace_seconds for move in everyone) * 2
 
     def up(services: Mapping[str, int], *, with_dependencies: bool, force: bool = False) -> None:
-        tidy(plan.project, [move.service for move in everyone], tools)
+        tidy(plan.detail.project, [move.service for move in everyone], tools)
         tools.compose.up(
-            plan.project, services, with_dependencies=with_dependencies, force=force, grace_seconds=grace_seconds
+            plan.detail.project, services, with_dependencies=with_dependencies, force=force, grace_seconds=grace_seconds
         )
 
     try:
-        up(replicas, with_dependencies=plan.with_dependencies)
+        up(replicas, with_dependencies=plan.detail.with_dependencies)
     except ComposeError:
         tools.engine.version()  # an engine that is gone is not Compose's fault, and not the release's
         up(replicas, with_dependencies=False)
-    stale = {move.service: move.replicas for move in plan.companions if _is_stale(plan, move, tools)}
+    stale = {move.service: move.replicas for move in plan.detail.companions if _is_stale(plan, move, tools)}
     if stale:
         up(stale, with_dependencies=False, force=True)
 
 
-def _is_stale(plan: Plan, companion: Move, tools: Tools) -> bool:
+def _is_stale(plan: Plan[ComposePlan], companion: Move, tools: Tools) -> bool:
     """Whether Compose left a companion in a namespace whose owner is gone: v1 does not see that it was replaced, and
     v2 does not where it is joined by its container's name."""
     if tools.compose.is_v1:
         return True
-    containers = tools.engine.containers(plan.project.name, companion.service)
+    containers = tools.engine.containers(plan.detail.project.name, companion.service)
     return any(tools.engine.container(owner) is None for each in containers for owner in each.joined)
 
 

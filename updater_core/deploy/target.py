@@ -1,0 +1,188 @@
+"""The seam for deploy targets: what the program asks of a place where services run, not how it is done there.
+
+A target (Compose today) observes its services, makes plans for them, and turns a plan into a `Deployment`: what is
+prepared unseen, what becomes visible stage by stage, and how everything is put back. `deploy.transaction` carries a
+deployment out; neither it nor anything else outside the target's own package reads a plan's `detail`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from updater_core.models import (
+    Cause,
+    Credential,
+    Hold,
+    ImageRef,
+    Outcome,
+    Plan,
+    ServiceConfig,
+    Step,
+)
+from updater_core.protocols import Clock, Compose, Engine, Files, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of what `--test` found."""
+
+    is_good: bool
+    subject: str
+    text: str
+    remedy: str = ""
+
+    def line(self) -> str:
+        """Return the line as it is printed.
+
+        >>> Finding(False, "engine", "no answer", "start it").line()
+        'FAIL  engine: no answer -> start it'
+        """
+        head = f"{'ok  ' if self.is_good else 'FAIL'}  {self.subject}: {self.text}"
+        return f"{head} -> {self.remedy}" if self.remedy and not self.is_good else head
+
+
+class Observed(Protocol):
+    """A service as it is deployed now. Its target has more to it; this is what the others may read."""
+
+    @property
+    def current(self) -> ImageRef:
+        """The image that the operator's definition names now, with its tag."""
+
+    @property
+    def running_digests(self) -> frozenset[str]:
+        """Every digest by which the image that runs is known: the registry's for this repository, and local ids."""
+
+    @property
+    def image_ids(self) -> frozenset[str]:
+        """The local ids of the images that run; a subset of what `running_digests` may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRequest:
+    """What a plan is made for: the image to run, in words why, and what is remembered that a rollback wants.
+
+    `retained`: what the target keeps the image by, if it is kept locally; `earlier_retained`: what earlier images of
+    the service are kept by.
+    """
+
+    image: ImageRef
+    reason: str
+    earlier_retained: tuple[str, ...] = ()
+    retained: str | None = None
+    kind: str = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One part of a deployment: the step it is known by, and what it does. `says` is shown as it begins."""
+
+    step: Step
+    run: Callable[[], None]
+    says: str = ""
+
+
+class Deployment(Protocol):
+    """One plan being carried out. Every method may be called again after a kill, by another process, in any order that
+    the journal allows. Every method may raise UpdaterError, or EngineUnavailable if the place does not answer."""
+
+    @property
+    def plan(self) -> Plan[Any]:
+        """The plan, with what has been found out on the way."""
+
+    def preparation(self) -> Sequence[Stage]:
+        """What is done before the journal knows of the update: nothing of it is visible, or in anybody's way."""
+
+    def proof(self) -> Stage:
+        """The last part of what is not visible: it may leave files of ours, which `clean` removes."""
+
+    def stages(self) -> Sequence[Stage]:
+        """What becomes visible, in its order. The strategy of an update (recreate, start first) is this list."""
+
+    def notes(self) -> Sequence[str]:
+        """What else is worth saying of an update that is proven."""
+
+    def superseded(self) -> Cause | None:
+        """Why the update is not ours to end any more: the operator deployed something else meanwhile."""
+
+    def revert(self, cause: Cause) -> Cause:
+        """Let every definition name the old image again. Returns the cause, with what could not be put back."""
+
+    def restore(self, cause: Cause) -> None:
+        """Bring the old release up again and prove it."""
+
+    def clean(self) -> None:
+        """Remove what an interrupted run, or one that will not go on, has left beside the operator's files."""
+
+    def finish(self, outcome: Outcome) -> None:
+        """Let go of what no rollback needs any more."""
+
+    def await_engine(self) -> None:
+        """Return when the place answers again. Raises EngineUnavailable if it does not in a few minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """What a deployment may use of the program. `credential` finds what a pull for a plan needs; `tell` is for people;
+    `reached` hears of each step as it begins, and whether it belongs to the rollback."""
+
+    credential: Callable[[Plan[Any]], Credential | None]
+    tell: Callable[[Step, str], None]
+    reached: Callable[[Step, bool], None]
+    progress: Progress | None = None
+
+
+class Target(Protocol):
+    """A place where services are deployed. Every method may raise UpdaterError, but for those that say otherwise."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the table, and in a plan's `target`."""
+
+    def serves(self, service: ServiceConfig) -> bool:
+        """Whether a service of the configuration is deployed here. Raises nothing."""
+
+    def check(self) -> str:
+        """Return a few words on what answers there. Raises EngineError if nothing does."""
+
+    def platform(self) -> str:
+        """The platform whose images run there, `linux/amd64`."""
+
+    def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, Observed | Hold]:
+        """Each service by its name as it is deployed now, or why that cannot be seen. Raises nothing."""
+
+    def refreshed(self, observed: Observed) -> Observed:
+        """The same service with the names of its image read anew: a pull by somebody else adds some."""
+
+    def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[Any] | Hold:
+        """How to go from what is observed to what is asked for; changes nothing."""
+
+    def explain(self, plan: Plan[Any]) -> Sequence[str]:
+        """Lines for people on what a plan of this target would change, `label: text` and diffs."""
+
+    def exclusive(self, of: Observed | Plan[Any]) -> AbstractContextManager[None]:
+        """Be the only updater that changes this service, and what it cannot be told apart from, for the length of a
+        block. Raises LockHeld if another one does not end."""
+
+    def deployment(self, plan: Plan[Any], reporter: Reporter) -> Deployment:
+        """What carries the plan out."""
+
+    def examine(self, service: ServiceConfig) -> Iterator[Finding]:
+        """What an update of the service needs, one finding each, for `--test`. Raises nothing."""
+
+
+@dataclass(slots=True)
+class Host:
+    """What targets on this host are built on. `lock_folder`: one lock file for each thing that is changed;
+    `own_container`: the id of the container that this process runs in, None if it runs in none."""
+
+    engine: Engine
+    compose: Compose
+    files: Files
+    clock: Clock
+    lock_folder: Path
+    lock_wait_seconds: float
+    own_container: str | None = None

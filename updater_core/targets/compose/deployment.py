@@ -1,0 +1,148 @@
+"""One plan carried out with Compose: what each stage does, and how everything is put back.
+
+Recreate, the one strategy: edit the file, let Compose restart the services, gate them, verify which image they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from updater_core.deploy import failure
+from updater_core.deploy.target import Stage
+from updater_core.errors import EngineUnavailable, UpdaterError
+from updater_core.models import Cause, Committed, Outcome, Plan, Reason, Step
+from updater_core.protocols import Tools
+from updater_core.targets.compose import file_edits, gate, images
+from updater_core.targets.compose.file_edits import Staged
+from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.targets.compose.recreate import is_wreck, restart
+
+_WORTH_ANOTHER_TRY = {Reason.EXITED, Reason.COMPOSE_ERROR, Reason.UP_FAILED, Reason.ENGINE_ERROR}
+
+
+class ComposeDeployment:
+    """`deploy.target.Deployment` for a Compose project."""
+
+    def __init__(self, plan: Plan[ComposePlan], tools: Tools) -> None:
+        self.plan = plan
+        self._tools = tools
+        self._staged: Sequence[Staged] = ()
+        self._not_put_back: Mapping[str, str] = {}
+        self._notes: tuple[str, ...] = ()
+
+    # ------------------------------------------------------------------------------------------------------ forward
+
+    def preparation(self) -> Sequence[Stage]:
+        return (
+            Stage(Step.HOLD, self._retain, f"keeping {self.plan.old_reference} at hand"),
+            Stage(Step.PULL, self._fetch, f"pulling {self.plan.image.text}"),
+        )
+
+    def proof(self) -> Stage:
+        return Stage(Step.PROVE, self._prove)
+
+    def stages(self) -> Sequence[Stage]:
+        services = ", ".join(move.service for move in self.plan.detail.everyone)
+        return (
+            Stage(Step.EDIT, self._edit),
+            Stage(Step.RESTART, self._restart, f"restarting {services}"),
+            Stage(Step.GATE, self._gate),
+            Stage(Step.VERIFY, self._verify),
+        )
+
+    def notes(self) -> Sequence[str]:
+        return self._notes
+
+    def _retain(self) -> None:
+        images.hold_old_images(self.plan, self._tools)
+
+    def _fetch(self) -> None:
+        self.plan = images.fetch(self.plan, self._tools)
+        images.heed_stop(self._tools)
+
+    def _prove(self) -> None:
+        self._staged = file_edits.prove(self.plan, self._tools)
+
+    def _edit(self) -> None:
+        file_edits.replace_files(self._staged, self._tools)
+        images.tag_new(self.plan, self._tools)
+
+    def _restart(self) -> None:
+        restart(self.plan, self._tools)
+
+    def _gate(self) -> None:
+        gate.gate_new(self.plan, self._tools)
+
+    def _verify(self) -> None:
+        self._notes = gate.verify_new(self.plan, self._tools)
+
+    # --------------------------------------------------------------------------------------------------------- back
+
+    def superseded(self) -> Cause | None:
+        """Why the update is not ours to end any more: a container of the group runs an image that is neither the old
+        nor the new one. Raises EngineUnavailable if nobody can know."""
+        for move in self.plan.detail.moves:
+            found = self._foreign_container(move)
+            if found is not None:
+                what = f"its owner deployed another image meanwhile ({found})"
+                return Cause(Step.VERIFY, Reason.TAKEN_OVER, what, "nothing to do: the next cycle looks at it anew")
+        return None
+
+    def revert(self, cause: Cause) -> Cause:
+        left = file_edits.put_files_back(self.plan, self._tools)
+        for path, why in left.items():
+            self._tools.tell(Step.EDIT, f"{path} is left as it is: {why}")
+        self._not_put_back = left
+        cause = file_edits.blamed_for_files(cause, self.plan, left, self._tools)
+        images.tag_old(self.plan, self._tools)
+        return cause
+
+    def restore(self, cause: Cause) -> None:
+        with file_edits.stand_in(self.plan, self._not_put_back, self._tools) as readable:
+            self._restart_old_and_gate(readable, cause)
+        self._tools.reached(Step.VERIFY, True)
+        gate.verify_old(self.plan, self._tools)
+
+    def clean(self) -> None:
+        file_edits.remove_strays(self.plan, self._tools)
+
+    def finish(self, outcome: Outcome) -> None:
+        plan = self.plan
+        keep = {move.old_image_id for move in plan.detail.moves}
+        if isinstance(outcome, Committed) and plan.new_retained:
+            keep.add(plan.new_retained)
+        else:
+            keep |= set(plan.earlier_retained)
+        images.release_holds(plan, frozenset(keep), self._tools)
+
+    def await_engine(self) -> None:
+        gate.await_engine(self._tools)
+
+    def _foreign_container(self, move: Move) -> str | None:
+        """A container that was there before us, and what a killed Compose left, are nobody's deployment."""
+        ours = {self.plan.new_retained, move.old_image_id}
+        for container in self._tools.engine.containers(self.plan.detail.project.name, move.service):
+            is_known = container.image_id in ours or container.id in move.container_ids
+            if not is_known and not is_wreck(container):
+                return f"{container.name} runs {container.reference}, {container.image_id[:19]}"
+        return None
+
+    def _restart_old_and_gate(self, plan: Plan[ComposePlan], cause: Cause) -> None:
+        """A stop that a killed Compose asked for may still be under way and end the old container after `up` saw it
+        running; then it is brought up once more."""
+        may_be_stopping = cause.step in (Step.JOURNAL, Step.RESTART)
+        for is_last in (False, False, True):
+            try:
+                self._tools.reached(Step.RESTART, True)
+                restart(plan, self._tools)
+                self._tools.reached(Step.GATE, True)
+                gate.gate_old(plan, self._tools, may_be_stopping=may_be_stopping)
+            except EngineUnavailable:
+                raise
+            except UpdaterError as error:
+                reason = failure.cause_of(error, Step.GATE, plan.name).reason
+                if is_last or reason not in _WORTH_ANOTHER_TRY:
+                    raise
+                self._tools.clock.sleep(1.0)
+            else:
+                return

@@ -1,0 +1,73 @@
+"""What a plan holds for Compose besides the neutral facts: the project, its services, the edits of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from updater_core.models import Edit, Project
+
+NAME = "compose"  # the target's, in the table and in a plan
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One Compose service of the update group, from its old image to the new one."""
+
+    service: str
+    old_reference: str  # as Compose resolves it now
+    new_reference: str
+    old_image_id: str
+    replicas: int
+    container_ids: tuple[str, ...] = ()
+    was_well: bool = True  # False: it was already down or unhealthy, so going back cannot promise more than that
+    is_one_shot: bool = False  # it ends by itself: success is an exit with 0
+    stop_grace_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ComposePlan:
+    """The part of a plan that only Compose's own modules read."""
+
+    project: Project
+    moves: tuple[Move, ...]
+    edits: tuple[Edit, ...] = ()
+    companions: tuple[Move, ...] = ()  # share a namespace: recreated and gated, their image stays
+    platform: str | None = None  # as configured; None = the engine's own
+    with_dependencies: bool = False  # leave --no-deps out (see compose_utils)
+    prior_image_id: str | None = None  # what the new reference named locally before us, to be put back
+    # the text of each of the project's files, as it was read; an operator's secrets may stand in it
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    model_digest: str | None = None  # of what Compose makes of them, and of all that they include
+
+    @property
+    def everyone(self) -> tuple[Move, ...]:
+        """The services that are restarted."""
+        return (*self.moves, *self.companions)
+
+
+def former_plan(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plan of a journal of before 2026-11-28, which had Compose's parts beside the neutral ones, in the form
+    of today. Raises KeyError, TypeError or IndexError if it is not of that form either.
+
+    >>> former_plan({"moves": [{"old_reference": "app:1", "new_reference": "app:2", "old_image_id": "i"}],
+    ...     "target": {}, "project": {}, "edits": [], "name": "web"})["old_reference"]
+    'app:1'
+    """
+    first = raw["moves"][0]
+    detail = {field.name: raw[field.name] for field in fields(ComposePlan) if field.name in raw}
+    rest = {key: value for key, value in raw.items() if key not in detail}
+    return {
+        **rest,
+        "target": NAME,
+        "image": raw["target"],
+        "old_reference": first["old_reference"],
+        "new_reference": first["new_reference"],
+        "old_retained": first["old_image_id"],
+        "new_retained": raw.get("image_id"),
+        "earlier_retained": raw.get("kept_image_ids", []),
+        "was_well": all(move.get("was_well", True) for move in raw["moves"]),
+        "restarts": ", ".join(str(move.get("service")) for move in raw["moves"]),
+        "detail": detail,
+    }

@@ -1,0 +1,73 @@
+"""What people are shown of a Compose service: what a plan would change, and what an update would need."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+from updater_core.deploy.target import Finding
+from updater_core.errors import UpdaterError
+from updater_core.host import files
+from updater_core.models import Edit, Hold, Plan, Reason, ServiceConfig
+from updater_core.protocols import Engine
+from updater_core.targets.compose import observe
+from updater_core.targets.compose.observe import FileCache, ObservedService
+from updater_core.targets.compose.plan import ComposePlan
+
+
+def plan_lines(plan: Plan[ComposePlan]) -> list[str]:
+    """Return the exact change of each file, a line each."""
+    edits = plan.detail.edits
+    return [line for edit in edits for line in diff(edit)] if edits else ["file:      unchanged, its reference stays"]
+
+
+def diff(edit: Edit) -> list[str]:
+    """Return the change of one file as a unified diff; of an env file without the lines around it, which may hold
+    secrets."""
+    before, after = edit.before.splitlines(), edit.after.splitlines()
+    around = 0 if any(mark.kind == "variable" for mark in edit.marks) else 1
+    return list(difflib.unified_diff(before, after, edit.path, edit.path, lineterm="", n=around))
+
+
+def findings(service: ServiceConfig, engine: Engine, memory: FileCache) -> Iterator[Finding]:
+    """Yield what stands in the way of an update of the service, or that it runs."""
+    for path in service.compose_files if _needs_edit(service) else ():
+        problem = files.objection(Path(path))
+        if problem:
+            yield Finding(False, service.name, *problem)
+            return
+    try:
+        observed = observe.look(service, observe.roster(engine.compose_containers()), engine.image, memory)
+    except UpdaterError as error:
+        yield Finding(False, service.name, str(error), error.remedy)
+        return
+    if isinstance(observed, Hold):
+        is_choice = observed.reason in (Reason.NOT_RUNNING, Reason.LOCALLY_BUILT)
+        text = f"held, {observed.reason}: {observed.detail}" + (f" ({observed.remedy})" if is_choice else "")
+        yield Finding(is_choice, service.name, text, observed.remedy)
+        return
+    where = ", ".join(observed.project.files)
+    yield Finding(True, service.name, f"runs {observed.current.text} as project {observed.project.name} of {where}")
+    if _needs_edit(service):
+        yield from _edit_findings(service, observed)
+
+
+def _edit_findings(service: ServiceConfig, observed: ObservedService) -> Iterator[Finding]:
+    """What stands in the way of writing the image, in each place that would be written: also a project's `.env`."""
+    checked = set(service.compose_files)
+    for located in observed.located:
+        if located.obstacle is not None:
+            yield Finding(False, service.name, located.obstacle.detail, located.obstacle.remedy)
+        path = located.place.path if located.place else None
+        if path is None or path in checked:
+            continue
+        checked.add(path)
+        problem = files.objection(Path(path))
+        if problem:
+            yield Finding(False, service.name, *problem)
+
+
+def _needs_edit(service: ServiceConfig) -> bool:
+    policy = service.policy
+    return bool(policy.tag_pattern or policy.tag_regex or policy.semver_pattern or policy.pin_digest)
