@@ -27,6 +27,7 @@ from updater_core.reference import HUB, host_type
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _Record = TypeVar("_Record")
+_EDITORS_KEYS = ("$schema",)
 _TWICE = object()  # under this key, which no JSON can hold, `load` hands `parse` the keys that an object repeats
 _VENDOR = re.compile(
     r"(?:AWS|GOOGLE)_\w+|(?:HTTPS?|NO)_PROXY|(?:https?|no)_proxy|SSL_CERT_FILE|(?:REQUESTS|CURL)_CA_BUNDLE"
@@ -59,10 +60,15 @@ def read_environment(environment: Mapping[str, str], dotenv: Path | None) -> dic
         return dict(environment)
     text = _file_text(dotenv, "let the updater's user read it, or take it away")
     bindings = list(parse_stream(io.StringIO(text)))
-    wrong = [b for b in bindings if b.error or (b.key is not None and b.value is None)]
+    wrong = [binding for binding in bindings if _sets_nothing(binding)]
     if wrong:
         raise ConfigError([f"{dotenv}: line {_line(b)} sets nothing; write NAME=value, quotes closed" for b in wrong])
-    return {b.key: b.value for b in bindings if b.key is not None and b.value is not None} | dict(environment)
+    keyed = [(binding.key, binding.value) for binding in bindings if binding.key is not None]
+    return {key: value for key, value in keyed if value is not None} | dict(environment)
+
+
+def _sets_nothing(binding: Binding) -> bool:
+    return binding.error or (binding.key is not None and binding.value is None)
 
 
 def vendor_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -167,11 +173,9 @@ class _Reading:
         values: dict[str, Any] = {}
         read = _Object(at, values, frozenset(raw) | {o.key for o in options.values() if self._variable(o)})
         self.problems += [f"{read.path(shown_key(k))}: it stands here twice; keep one" for k in raw.get(_TWICE, ())]
-        self.problems += [
-            f"{read.path(shown_key(key))}: unknown key; {instead(key, place)}"
-            for key in raw
-            if isinstance(key, str) and key not in options and (place, key) != (TOP, "$schema")
-        ]
+        known = {*options, *(_EDITORS_KEYS if place == TOP else ())}
+        unknown = [key for key in raw if isinstance(key, str) and key not in known]
+        self.problems += [f"{read.path(shown_key(key))}: unknown key; {instead(key, place)}" for key in unknown]
         values.update({option.key: self._option(option, raw, read) for option in options.values()})
         return read
 

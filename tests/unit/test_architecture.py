@@ -33,6 +33,11 @@ LAZY = ("boto3", "botocore", "google.auth", "rich", "prometheus_client", "regex"
 MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_A_FILE, MOST_MODULES_OF_A_FOLDER = 40, 400, 14
 LONGEST_IMPORT_CHAIN = 15
 LONGER = {"models": 700}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
+MOST_DECISIONS_OF_A_STATEMENT = 3
+DENSE = {  # to be taken apart
+    "app.daemon", "composefile.interpolation", "composefile.yaml_nodes", "docker_utils", "policy.versions",
+    "registries.tag_api", "targets.compose.drift", "targets.compose.file_edits", "targets.compose.planner",
+}  # fmt: skip
 PURE = ("policy", "composefile", "models", "errors", "semver_utils", "config")
 
 
@@ -167,6 +172,36 @@ def test_no_function_is_longer_than_a_screen(module: str) -> None:
 def test_no_file_has_grown_too_long(module: str) -> None:
     lines = len(SOURCES[module].read_text(encoding="utf-8").splitlines())
     assert lines <= LONGER.get(module, MOST_LINES_OF_A_FILE), f"{module} has {lines} lines: take a subject out of it"
+
+
+def own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
+    """The expressions of a statement, without those of the statements within it."""
+    waiting = [*ast.iter_child_nodes(statement)]
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield node
+            waiting += ast.iter_child_nodes(node)
+
+
+def decisions(statement: ast.stmt) -> int:
+    """How often a reader of a statement has to think of two ways: conditions, loops of comprehensions, filters."""
+    count = 0
+    for node in own_expressions(statement):
+        if isinstance(node, ast.IfExp):
+            count += 1
+        elif isinstance(node, ast.comprehension):
+            count += 1 + len(node.ifs)
+        elif isinstance(node, ast.BoolOp):
+            count += len(node.values) - 1
+    return count
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_statement_is_dense(module: str) -> None:
+    bodies = (n for n in ast.walk(tree(module)) if isinstance(n, ast.stmt) and not isinstance(n, ast.ClassDef))
+    dense = {n.lineno: decisions(n) for n in bodies if decisions(n) > MOST_DECISIONS_OF_A_STATEMENT}
+    assert not dense or module in DENSE, f"give names to the values in between; line and decisions: {dense}"
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -77,7 +77,9 @@ def _texts(raw: Any) -> list[str]:
 
 def _speaks_of(detail: str, raw: Any) -> bool:
     """Return whether a sentence may repeat a piece of the value: only one that quotes nothing surely does not."""
-    return any(mark in detail for mark in "'\"") or any(text and text[:30] in detail for text in _texts(raw))
+    if "'" in detail or '"' in detail:
+        return True
+    return any(text[:30] in detail for text in _texts(raw) if text)
 
 
 def _safe(detail: str, raw: Any) -> str:

@@ -181,22 +181,30 @@ def _is_open(incident: str, status: Status) -> bool:
 
 
 def _failed(name: str, service: ServiceState, incident: str, moment: Moment) -> Event:
-    change = service.changes[0] if incident.startswith("update:") and service.changes else None
     outage = f"{incident} {service.last_success}"  # it ends with a success, so the next one has another id
-    return Event(
-        id=f"{change.plan_id}-failed" if change else _id(name, "failed", outage),
+    failed = Event(
+        id=_id(name, "failed", outage),
         kind="failed",
         service=name,
         time=moment.now,
         host=moment.host,
         from_reference=service.reference,
         from_digest=service.digest,
-        to_reference=change.to_reference if change else "",
-        to_digest=change.to_digest if change else None,
-        reason=service.reason.value if service.reason else service.status.value,
+        to_reference="",
+        to_digest=None,
+        reason=(service.reason or service.status).value,
         detail=service.detail,
-        duration_seconds=change.duration_seconds if change else None,
         remedy=service.remedy,
+    )
+    if not (incident.startswith("update:") and service.changes):
+        return failed
+    change = service.changes[0]
+    return replace(
+        failed,
+        id=f"{change.plan_id}-failed",
+        to_reference=change.to_reference,
+        to_digest=change.to_digest,
+        duration_seconds=change.duration_seconds,
     )
 
 

@@ -27,21 +27,22 @@ def message_of(event: Event) -> Message:
     The title alone says which service of which host, and whether to worry.
     """
     title, done = _words(event)
-    old, new = _image(event.from_reference, event.from_digest), _image(event.to_reference, event.to_digest)
-    facts = {
-        "From": old if new and old != new else "",
-        "To": new if old != new else "",
-        "Runs": old if not new or old == new else "",
-        "Why": f"{event.reason}: {event.detail}" if event.detail else event.reason,
-        "Done": done,
-        "To do": event.remedy or _TO_DO[event.kind],
-        "Took": times.took(event.duration_seconds) if event.duration_seconds is not None else "",
-        "When": f"{times.utc(event.time, seconds=True)} on {event.host}",
-    }
-    lines = [f"{name}: {text}" for name, text in facts.items() if text]
+    why = f"{event.reason}: {event.detail}" if event.detail else event.reason
+    lines = [*_images(event), f"Why: {why}", f"Done: {done}", f"To do: {event.remedy or _TO_DO[event.kind]}"]
+    if event.duration_seconds is not None:
+        lines.append(f"Took: {times.took(event.duration_seconds)}")
+    lines.append(f"When: {times.utc(event.time, seconds=True)} on {event.host}")
     if event.is_test:
         title, lines = f"[TEST] {title}", ["This is a test: nothing has happened.", *lines]
     return Message(f"{title} on {event.host}", "\n".join(lines), _mood(event))
+
+
+def _images(event: Event) -> list[str]:
+    """Return from what to what, or what runs if that is all there is to say."""
+    old, new = _image(event.from_reference, event.from_digest), _image(event.to_reference, event.to_digest)
+    if old == new or not new:
+        return [f"Runs: {old}"] if old else []
+    return [f"From: {old}", f"To: {new}"] if old else [f"To: {new}"]
 
 
 def _words(event: Event) -> tuple[str, str]:

@@ -103,35 +103,34 @@ def follow_names(state: State, services: Iterable[ServiceConfig]) -> State:
     them. A memory whose group is not configured, or not known yet, stays with its name.
     """
     units = {service.name: unit_of(service) for service in services}
-    owners = {each.unit: name for name, each in state.services.items()}
-    owners |= {units[name]: name for name, each in state.services.items() if units.get(name) == each.unit}
-    found = {name: _memory(state, name, units, owners) for name in units}
-    moved = {owners[unit] for unit in units.values() if unit in owners}
+    names = {each.unit: name for name, each in state.services.items()}
+    names |= {units[name]: name for name, each in state.services.items() if units.get(name) == each.unit}
+    found = {name: _memory(state, name, units, names) for name in units}
+    moved = {names[unit] for unit in units.values() if unit in names}
     followed = {name: each for name, each in state.services.items() if name not in units and name not in moved}
     followed |= {name: replace(each, unit=units[name]) for name, each in found.items() if each is not None}
     return state if followed == state.services else replace(state, services=followed)
 
 
-def _memory(state: State, name: str, units: Mapping[str, str], owners: Mapping[str, str]) -> ServiceState | None:
+def _memory(state: State, name: str, units: Mapping[str, str], names: Mapping[str, str]) -> ServiceState | None:
     """Return the memory for a name: that of its group, else the one under the name unless it is another entry's."""
     unit = units[name]
-    owner = owners.get(unit, name)
-    if owner != name and units.get(owner) != unit:
-        return state.services[owner]
+    former = names.get(unit, name)
+    if former != name and units.get(former) != unit:
+        return state.services[former]
     own = state.services.get(name)
-    return None if own is None or (own.unit != unit and own.unit in units.values()) else own
+    is_of_another = own is not None and own.unit != unit and own.unit in units.values()
+    return None if is_of_another else own
 
 
 def forget_unknown(state: State, names: Iterable[str], repository_keys: Iterable[str], now: datetime) -> State:
     """Return the state without services, repositories and counters that are not configured, and without past waits."""
     named, wanted = set(names), set(repository_keys)
-    return replace(
-        state,
-        services={name: each for name, each in state.services.items() if name in named},
-        seen={key: each for key, each in state.seen.items() if key in wanted},
-        rests={host: until for host, until in state.rests.items() if until > now},
-        counters={key: number for key, number in state.counters.items() if _is_wanted(key, named)},
-    )
+    services = {name: each for name, each in state.services.items() if name in named}
+    seen = {key: each for key, each in state.seen.items() if key in wanted}
+    rests = {host: until for host, until in state.rests.items() if until > now}
+    counters = {key: number for key, number in state.counters.items() if _is_wanted(key, named)}
+    return replace(state, services=services, seen=seen, rests=rests, counters=counters)
 
 
 def _is_wanted(counter: str, names: set[str]) -> bool:

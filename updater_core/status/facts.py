@@ -137,16 +137,19 @@ _COUNTED: Mapping[Level, str] = {
 def _service(facts: Facts, config: ServiceConfig, window: WindowView) -> ServiceView:
     known = service_of(facts.state, config.name)
     is_stale = _is_stale(facts, known)
+    level = _level(known, is_stale) if config.enabled else Level.OFF
+    status = known.status if known.last_check else Status.UNKNOWN
+    change = kind_of_change(known.reference, known.available) if known.available else None
     return ServiceView(
         name=config.name,
-        level=_level(known, is_stale) if config.enabled else Level.OFF,
-        state=known.status.value if known.last_check else Status.UNKNOWN.value,
+        level=level,
+        state=status.value,
         is_enabled=config.enabled,
         is_stale=is_stale,
         current=known.reference or config.image.text,
         current_digest=known.digest,
         target=known.available,
-        change=kind_of_change(known.reference, known.available) if known.available else None,
+        change=change,
         reason=known.reason.value if known.reason else None,
         detail=_cut(facts.clean(known.detail)),
         remedy=_cut(facts.clean(known.remedy)),
