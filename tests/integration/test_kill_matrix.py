@@ -82,6 +82,10 @@ class Stage:
         self.journal_folder = folder / "journal"
         self.file.write_text(TEXT.format(web="1.0", worker="1.0"))
         self.host = SimHost(releases={target.digest: target})
+        self.host.labels = {
+            "com.docker.compose.project.config_files": str(self.file),
+            "com.docker.compose.project.working_dir": str(folder),
+        }
         self.host.load(OLD, NAME, "1.0")
         for service in services:
             self.host.start(self.host.create(f"shop-{service}-1", service, f"{NAME}:1.0", OLD.id))
@@ -118,16 +122,20 @@ class Stage:
 
     def transaction(self, killer: Killer, clock: SimClock | None = None, reached: Reached | None = None) -> Transaction:
         """What one process works with: a process that is new knows of no step yet."""
-        self.host.killer = killer
         self.steps, used = StepTimes(), clock or SimClock()
-        parts = (SimEngine(self.host), SimCompose(self.host), KillableFiles(killer), used)
-        target = ComposeTarget(Host(*parts, self.file.parent / "locks", 1.0), on_bug=not_expected)
+        target = self.target_of(killer, used)
 
         def heard(step: Step, is_back: bool) -> None:
             self.steps.reached("shop", step, used.now(), is_back=is_back)
 
         reporter = Reporter(lambda _: None, lambda step, text: None, reached or heard)
         return Transaction(self.plan, target, self.journal(), reporter)
+
+    def target_of(self, killer: Killer, clock: SimClock | None = None) -> ComposeTarget:
+        """Compose's target on this host, as a process that has just started has it."""
+        self.host.killer = killer
+        parts = (SimEngine(self.host), SimCompose(self.host), KillableFiles(killer), clock or SimClock())
+        return ComposeTarget(Host(*parts, self.file.parent / "locks", 1.0), on_bug=not_expected)
 
     def journal(self) -> KillableJournal:
         return KillableJournal(self.journal_folder, self.host.killer)

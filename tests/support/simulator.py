@@ -96,6 +96,7 @@ class SimHost:
     outages: int = 0
     pull_error: str | None = None
     made: int = 0
+    labels: dict[str, str] = field(default_factory=dict)  # of every container
 
     def release_of(self, image: str) -> SimRelease:
         return next(release for release in self.releases.values() if release.id == image)
@@ -268,6 +269,7 @@ class SimEngine:
             health=health if c.status == "running" else None,
             restart_policy="no" if release.fate == "exits" else "unless-stopped",
             stop_grace_seconds=0.5,
+            labels=self._host.labels,
         )
 
 

@@ -1,0 +1,99 @@
+"""The whole program with a second deploy target, the one in a dictionary: check, update, rollback, recovery, events and
+`--plan` work without a word about it anywhere but in the target itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_registry import Build, FakeRegistry
+from tests.support.memory_target import MemoryTarget, Place, read_plan
+from tests.support.simulator import Killed, Killer
+from updater_core import config_utils
+from updater_core.app import cycle, requests, selfcheck
+from updater_core.app.context import AppContext
+from updater_core.app.evaluate import check_all
+from updater_core.app.wiring import wire
+from updater_core.deploy.journal import JournalFolder
+from updater_core.host.clock import SystemClock
+from updater_core.models import Committed, Plan, RolledBack
+from updater_core.state import records
+from updater_core.status import text
+
+
+@pytest.fixture
+def place(registry: FakeRegistry) -> Place:
+    old = registry.push("team/app", "1.0", Build(files={"a": b"old"}))
+    return Place({"shop": f"{registry.host}/team/app:1.0"}, {"shop": old.digest})
+
+
+def started(folder: Path, place: Place) -> AppContext:
+    """A process that has just been started, with this target alone."""
+    service = {
+        "name": "shop",
+        "image": place.defined["shop"].rpartition(":")[0],
+        "compose_file": "/nowhere/compose.yml",
+        "compose_service": "web",
+        "semver_pattern": "*",
+    }
+    raw = {"services": [service], "state_file": str(folder / "state.json"), "webhook_url": "http://127.0.0.1:9/"}
+    context = wire(config_utils.parse(raw, {}, str(folder / "config.json")), SystemClock())
+    context.targets = {"memory": MemoryTarget(place)}
+    context.journal = JournalFolder(folder / "journal", read_plan)
+    return context
+
+
+def events(folder: Path) -> list[str]:
+    return sorted(json.loads(path.read_text())["event"]["kind"] for path in folder.glob("outbox/**/*.json"))
+
+
+def test_an_update_is_found_planned_made_and_taken_back(tmp_path: Path, place: Place, registry: FakeRegistry) -> None:
+    old = place.running["shop"]
+    new = registry.push("team/app", "1.1", Build(files={"a": b"new"})).digest
+    context = started(tmp_path, place)
+    (one,) = check_all(context)
+    found = cycle.planned(context, one)
+    assert isinstance(found, Plan)
+    explained = context.targets[found.target].explain(found)
+    assert "entry:     shop" in text.plan_text(one.service, found, (), explained)
+    assert place.running["shop"] == old
+    assert any("runs" in finding.text for finding in selfcheck.examine(context))
+    (outcome,) = cycle.run(context).outcomes
+    assert isinstance(outcome, Committed)
+    assert place.running["shop"] == new
+    assert records.service_of(context.state, "shop").status is records.Status.UPDATED
+    back = requests.roll_back(context, context.config.services[0])
+    assert isinstance(back, Committed)
+    assert place.running["shop"] == old
+    assert events(tmp_path) == ["update", "update"]
+
+
+def test_a_bad_release_is_rolled_back_and_not_tried_again(tmp_path: Path, place: Place, registry: FakeRegistry) -> None:
+    old = place.running["shop"]
+    place.bad.add(registry.push("team/app", "1.1", Build(files={"a": b"bad"})).digest)
+    context = started(tmp_path, place)
+    (outcome,) = cycle.run(context).outcomes
+    assert isinstance(outcome, RolledBack)
+    assert outcome.quarantine
+    assert (place.running["shop"], events(tmp_path)) == (old, ["rollback"])
+    assert cycle.run(context).outcomes == ()
+
+
+@pytest.mark.parametrize("at", range(1, 4))
+def test_a_killed_update_is_ended_by_the_next_start(
+    tmp_path: Path, place: Place, registry: FakeRegistry, at: int
+) -> None:
+    old = place.running["shop"]
+    new = registry.push("team/app", "1.1", Build(files={"a": b"new"})).digest
+    place.killer = Killer(at, after=True)
+    with pytest.raises(Killed):
+        cycle.run(started(tmp_path, place))
+    place.killer = Killer()
+    context = started(tmp_path, place)
+    (outcome,) = cycle.recover_open(context)
+    ended_before = place.running["shop"] == new
+    assert type(outcome) is (Committed if ended_before else RolledBack)
+    assert place.running["shop"] in (old, new)
+    assert context.journal.read_all() == ()
