@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import faulthandler
 import logging
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -174,9 +175,8 @@ def _notify_test(config: Config, now: datetime) -> int:
 
 
 def _once(config: Config, clock: SystemClock, only: str | None) -> int:
-    with only_instance(config, clock):
+    with _signals(clock), only_instance(config, clock):
         context = wire(config, clock)
-        clock.handle_signals()
         result = cycle.run(context, only)
         requests.take_requests(context)  # of an operator who met this run's lock
         if result.is_engine_down or _is_compose_missing(context, result):
@@ -187,8 +187,7 @@ def _once(config: Config, clock: SystemClock, only: str | None) -> int:
 def _serve(config: Config, clock: SystemClock, environment: Mapping[str, str], only: str | None) -> int:
     clock.manager = Manager(environment)
     faulthandler.enable()  # says where it hung if the service manager's watchdog ends it (SIGABRT)
-    with only_instance(config, clock):
-        clock.handle_signals()
+    with _signals(clock), only_instance(config, clock):
         daemon.serve(wire(config, clock), clock, environment, only)
     return ALL_WELL
 
@@ -196,9 +195,8 @@ def _serve(config: Config, clock: SystemClock, environment: Mapping[str, str], o
 def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequest) -> int:
     """Do what the operator asks, or hand it to the updater that runs already."""
     service = next(s for s in config.services if s.name == request.service)
-    clock.handle_signals()  # a Ctrl-C must not end it in the middle
     try:
-        with only_instance(config, clock):
+        with _signals(clock), only_instance(config, clock):
             return ALL_WELL if requests.carry_out(wire(config, clock), service, request.kind) else TROUBLE
     except LockHeld:
         lock = lock_path(config)
@@ -210,6 +208,17 @@ def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequ
 
 
 # ------------------------------------------------------------------------------------------------------------ details
+
+
+@contextlib.contextmanager
+def _signals(clock: SystemClock) -> Iterator[None]:
+    """Take signals as requests, from before the lock names this process until it has ended: whoever reads the lock
+    may send one at any moment, and a Ctrl-C must not end an update in the middle."""
+    clock.signals.listen()
+    try:
+        yield
+    finally:
+        clock.signals.ignore()
 
 
 def _chosen(config: Config, only: str | None) -> list[ServiceConfig]:

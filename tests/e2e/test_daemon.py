@@ -102,6 +102,22 @@ def test_a_daemon_to_which_nothing_happens_says_one_line_a_cycle(shop: Shop) -> 
     assert set(events[first:]) == {"cycle_ended"}
 
 
+def test_a_storm_of_signals_neither_hangs_nor_kills_it(shop: Shop) -> None:
+    with daemon(shop) as child:
+        await_line(shop, "cycle_ended")
+        for count in range(20_000):
+            child.send_signal(signal.SIGHUP if count % 2 else signal.SIGUSR1)
+        shop.push("latest", lab.good("two"))
+        child.send_signal(signal.SIGUSR1)
+        lab.until(lambda: shop.releases() == [("two", "running")], what="the update after the storm")
+        await_line(shop, "config_loaded")
+        child.terminate()
+        for _ in range(1000):
+            child.send_signal(signal.SIGHUP)
+            child.send_signal(signal.SIGUSR1)
+        assert child.wait(timeout=150) == 0
+
+
 def test_hup_says_when_the_log_can_no_longer_go_to_its_file(shop: Shop) -> None:
     with daemon(shop) as child:
         await_line(shop, "cycle_ended")

@@ -23,7 +23,7 @@ from scripts import write_configuration_reference
 from updater_core import compose_utils, config_utils, models, protocols
 from updater_core.config import schema
 from updater_core.config.options import OPTIONS, REGISTRY, SERVICE, TOP, Option
-from updater_core.host.clock import SystemClock
+from updater_core.host.signals import SignalInbox
 from updater_core.logging_utils import LogEvent
 from updater_core.metrics_utils import COUNTERS, GAUGES, HISTOGRAMS
 from updater_core.models import Event, Reason, Step
@@ -280,7 +280,7 @@ def test_the_exit_statuses_are_those_of_the_door() -> None:
 
 
 def test_the_signals_are_those_that_the_daemon_handles() -> None:
-    handled = re.findall(r"signal\.signal\(signal\.(SIG\w+)", inspect.getsource(SystemClock))
+    handled = re.findall(r"signal\.signal\(signal\.(SIG\w+)", inspect.getsource(SignalInbox.listen))
     assert sorted(column(OPERATIONS, "Signals")) == sorted(handled)
 
 

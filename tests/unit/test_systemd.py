@@ -157,7 +157,7 @@ def test_a_long_idle_time_beats_all_along(clock: SystemClock, ear: Ear) -> None:
 
     def wake_after_five() -> None:
         until(has_beaten, what="five beats")
-        clock.wake.set()
+        clock.signals.check_now()
 
     threading.Thread(target=wake_after_five, daemon=True).start()
     assert clock.idle(120.0) is True
@@ -172,11 +172,11 @@ def test_waits_of_another_thread_are_none(clock: SystemClock, ear: Ear) -> None:
 
 
 def test_idling_ends_at_once_when_it_was_woken_before(clock: SystemClock) -> None:
-    clock.wake.set()
+    clock.signals.check_now()
     assert clock.idle(3600.0) is True
     assert clock.idle(0.0) is False
 
 
 def test_a_wake_up_that_came_during_the_work_is_heard_even_without_time_to_wait(clock: SystemClock) -> None:
-    clock.wake.set()
+    clock.signals.check_now()
     assert clock.idle(0.0) is True

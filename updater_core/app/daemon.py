@@ -34,10 +34,10 @@ def serve(context: AppContext, clock: SystemClock, environment: Mapping[str, str
     clock.manager.ready()
     text = f"docker-updater {__version__}: {len(context.config.services)} services"
     log_event(LOG, logging.INFO, LogEvent.STARTED, text)
-    while not clock.stop.is_set():
+    while not clock.signals.is_stopping:
         rest_seconds = _watched_cycle(context, clock, watch, only)
         _rest(context, clock, rest_seconds)
-        if clock.reload:
+        if clock.signals.take_reload():
             _reload(context, clock, watch, environment)
         requests.take_requests(context)
     watch.close()
@@ -104,7 +104,6 @@ def _until_delivery_seconds(context: AppContext) -> float:
 
 def _reload(context: AppContext, clock: SystemClock, watch: Watch, environment: Mapping[str, str]) -> None:
     """Take a changed configuration over; a bad one is reported and the old one kept. The state's place stays."""
-    clock.reload = False
     clock.manager.reloading(clock.monotonic())
     try:
         config = load_config(environment)

@@ -52,7 +52,9 @@ class Manager:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={_micro(monotonic_seconds)}")
 
     def stopping(self) -> None:
-        """Say that the end begins. May be called from a signal handler: it takes no lock."""
+        """Say once that the end begins, however often this is called."""
+        if self._is_stopping:
+            return
         self._is_stopping = True
         self._next_beat = 0.0
         self._send("STOPPING=1")
