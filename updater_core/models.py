@@ -463,7 +463,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """No update today, and why. `available` is the image that waits, where there is one."""
+    """No update today, and why. `available` is the image that waits, if there is one; `also`: what holds it besides."""
 
     reason: Reason
     detail: str = ""
@@ -471,6 +471,7 @@ class Hold:
     available: ImageRef | None = None
     rejected: tuple[Rejected, ...] = ()
     until: datetime | None = None
+    also: tuple[Hold, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

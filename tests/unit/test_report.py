@@ -125,6 +125,14 @@ def test_a_hold_says_why_what_waits_until_when_and_what_to_do() -> None:
     ]
 
 
+def test_every_further_rule_that_holds_a_service_is_named() -> None:
+    held = replace(HOLD, also=(Hold(Reason.PULL_LIMIT, "no pull is left"), Hold(Reason.BUSY, "not ended yet")))
+    assert report.plan_text(service(), held, ()).splitlines()[-2:] == [
+        "  also held: pull_limit - no pull is left",
+        "  also held: busy - not ended yet",
+    ]
+
+
 def test_what_a_hold_does_not_know_is_left_out() -> None:
     text = report.plan_text(service(), Hold(Reason.SAME_DIGEST, "app:1.0 is up to date"), ())
     assert text.splitlines() == ["web", "  no update: same_digest - app:1.0 is up to date"]

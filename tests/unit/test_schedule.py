@@ -6,12 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from updater_core.models import Hold, Hours, ImageRef, Mode, Policy, Reason, Rejected, Update, Window
-from updater_core.policy.windows import gate_update, is_open, merge_hours, next_close, next_open, parse_windows
-
-UPDATE = Update(
-    ImageRef("docker.io", "acme/web", "v1.3.0", "sha256:" + "a" * 64), rejected=(Rejected("v1.2.0", Reason.OLDER),)
-)
+from updater_core.models import Hours, Window
+from updater_core.policy.windows import is_open, merge_hours, next_close, next_open, parse_windows
 
 
 def utc(text: str) -> datetime:
@@ -144,34 +140,3 @@ def test_a_services_hours_go_over_the_global_ones() -> None:
     assert merge_hours(own, shared) == Hours((Window(60, 120),), "Asia/Tokyo", paused=True)
     assert merge_hours(Hours(), shared) == shared
     assert merge_hours(Hours(zone="Asia/Tokyo"), shared).zone == "Asia/Tokyo"
-
-
-NIGHT = Hours(parse_windows("02:00-04:00"), "UTC")
-NOON, AT_THREE = utc("2026-01-01 12:00"), utc("2026-01-01 03:00")
-
-
-def test_an_update_passes_in_its_window() -> None:
-    assert gate_update(UPDATE, Policy(), Hours(), NIGHT, AT_THREE) is UPDATE
-    assert gate_update(UPDATE, Policy(), Hours(), Hours(), NOON) is UPDATE
-
-
-@pytest.mark.parametrize(
-    ("policy", "hours", "shared", "reason", "until"),
-    [
-        (Policy(), Hours(), NIGHT, Reason.WINDOW_CLOSED, utc("2026-01-02 02:00")),
-        (Policy(), Hours(parse_windows("13:00-14:00")), NIGHT, Reason.WINDOW_CLOSED, utc("2026-01-01 13:00")),
-        (Policy(), Hours(paused=True), Hours(), Reason.PAUSED, None),
-        (Policy(), Hours(), Hours(paused=True), Reason.PAUSED, None),
-        (Policy(mode=Mode.NOTIFY), Hours(), NIGHT, Reason.NOTIFY_ONLY, None),
-        (Policy(mode=Mode.NOTIFY), Hours(paused=True), NIGHT, Reason.PAUSED, None),
-    ],
-)
-def test_a_held_update_says_what_waits_and_until_when(
-    policy: Policy, hours: Hours, shared: Hours, reason: Reason, until: datetime | None
-) -> None:
-    held = gate_update(UPDATE, policy, hours, shared, NOON)
-    assert isinstance(held, Hold)
-    assert (held.reason, held.until, held.available) == (reason, until, UPDATE.target)
-    assert held.rejected == UPDATE.rejected
-    assert held.detail
-    assert held.remedy

@@ -27,7 +27,7 @@ from updater_core.app.context import (
     save,
     target_of,
 )
-from updater_core.app.evaluate import Checked, check_all, look_all, permitted, record_check
+from updater_core.app.evaluate import Checked, admitted, check_all, look_all, record_check
 from updater_core.deploy import transaction
 from updater_core.deploy.journal import JournalRecord, UnreadableRecord
 from updater_core.deploy.target import Observed, UpdateRequest
@@ -101,13 +101,11 @@ def _pass(context: AppContext, only: str | None) -> Report:
 
 def planned(context: AppContext, one: Checked) -> Plan[Any] | Hold:
     """The plan for a service that was checked, or why there is none. Changes nothing."""
-    decision = permitted(context, one)
-    if isinstance(decision, Hold) or one.observed is None:
-        return decision if isinstance(decision, Hold) else Hold(Reason.INTERNAL_ERROR, "nothing was observed")
-    rest = context.registries.pull_rest(one.observed.current, one.service.registry)
-    if rest is not None and rest > context.clock.now():
-        detail = f"the pull limit of {one.observed.current.domain} is used up until {rest:%Y-%m-%d %H:%M} UTC"
-        return Hold(Reason.PULL_LIMIT, detail, "log in for a higher limit, or wait", decision.target, until=rest)
+    decision = admitted(context, one)
+    if isinstance(decision, Hold):
+        return decision
+    if one.observed is None:
+        return Hold(Reason.INTERNAL_ERROR, "nothing was observed")
     request = UpdateRequest(decision.target, decision.detail, _kept_images(context.state, one.service.name))
     return plan_for(context, one.service, one.observed, request)
 
@@ -115,10 +113,7 @@ def planned(context: AppContext, one: Checked) -> Plan[Any] | Hold:
 def plan_for(
     context: AppContext, service: ServiceConfig, observed: Observed, request: UpdateRequest
 ) -> Plan[Any] | Hold:
-    """A plan, unless an earlier update of the service is not ended yet: its way back must not meet a newer one."""
-    if any(entry.service == service.name and entry.is_unfinished for entry in context.journal.read_all()):
-        detail = f"an interrupted update of {service.name} is not ended yet"
-        return Hold(Reason.BUSY, detail, "nothing to do: it is ended first, see the log", available=request.image)
+    """The plan that the service's target makes for a request that was admitted."""
     try:
         return target_of(context, service).plan(service, observed, request)
     except EngineUnavailable as error:
@@ -147,8 +142,9 @@ def _act(context: AppContext, one: Checked) -> Outcome | None:
 
 
 def _acted(context: AppContext, seen: Observed, one: Checked) -> Outcome | Hold:
-    if context.clock.wait(0):
-        return Hold(Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again")
+    admission = admitted(context, one, is_stopping=context.clock.wait(0))  # the lock may have to be waited for
+    if isinstance(admission, Hold):
+        return admission
     with exclusive(context, target_of(context, one.service), seen):
         observed = _standing_now(context, one)
         if isinstance(observed, Hold):

@@ -15,8 +15,9 @@ from updater_core.app.resolve import Answers, Choice, Question
 from updater_core.deploy.target import Observed
 from updater_core.errors import RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Decision, Hold, Reason, Seen, ServiceConfig, Update, retry_command
-from updater_core.policy import windows
+from updater_core.models import Decision, Hold, Reason, Seen, ServiceConfig, Update
+from updater_core.policy import admission
+from updater_core.policy.admission import Facts
 from updater_core.state import observed_tags, outcomes, records
 from updater_core.state.records import ServiceState, State
 
@@ -56,7 +57,7 @@ def check_all(context: AppContext, only: str | None = None) -> tuple[Checked, ..
 
 def _remembering(context: AppContext, one: Checked) -> Checked:
     before = records.service_of(context.state, one.service.name)
-    return replace(one, decision=permitted(context, one), before=before)
+    return replace(one, decision=admitted(context, one), before=before)
 
 
 def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[tuple[ServiceConfig, Observed | Hold]]:
@@ -193,18 +194,29 @@ def _sentence(remedy: str) -> str:
     return f"({remedy})" if remedy else ""
 
 
-def permitted(context: AppContext, one: Checked) -> Update | Hold:
-    """The decision after everything that may make an update wait: freeze, back-off, pause, window, mode."""
-    if isinstance(one.decision, Hold):
+def admitted(context: AppContext, one: Checked, *, is_stopping: bool = False) -> Decision:
+    """The decision for a service after the rules of admission."""
+    if isinstance(one.decision, Hold) or one.observed is None:
         return one.decision
-    now = context.clock.now()
-    remembered = records.service_of(context.state, one.service.name)
-    target = one.decision.target
-    if remembered.is_frozen:
-        remedy = f"see to the service by hand, then run {retry_command(one.service.name)}"
-        return Hold(Reason.FROZEN, remembered.detail, remedy, available=target)
-    if outcomes.is_pausing(remembered, now):
-        detail = f"{remembered.detail}; tried again after {remembered.retry_at:%Y-%m-%d %H:%M} UTC"
-        return Hold(Reason.BACKING_OFF, detail, remembered.remedy, available=target, until=remembered.retry_at)
-    hours, shared = one.service.hours, context.config.settings.hours
-    return windows.gate_update(one.decision, one.service.policy, hours, shared, now)
+    return admission.admit(one.decision, facts_of(context, one.service, one.observed, is_stopping=is_stopping))
+
+
+def facts_of(context: AppContext, service: ServiceConfig, observed: Observed, *, is_stopping: bool) -> Facts:
+    """What the rules of admission look at, as it is now."""
+    now, known = context.clock.now(), records.service_of(context.state, service.name)
+    return Facts(
+        service=service,
+        shared_hours=context.config.settings.hours,
+        now=now,
+        rollback_failure=known.detail if known.is_frozen else None,
+        retry_at=known.retry_at if outcomes.is_pausing(known, now) else None,
+        failure=known.detail,
+        failure_remedy=known.remedy,
+        is_stopping=is_stopping,
+        pull_allowed_at=context.registries.pull_rest(observed.current, service.registry),
+        has_unfinished_update=_has_unfinished_update(context, service),
+    )
+
+
+def _has_unfinished_update(context: AppContext, service: ServiceConfig) -> bool:
+    return any(entry.service == service.name and entry.is_unfinished for entry in context.journal.read_all())

@@ -8,10 +8,12 @@ from dataclasses import replace
 from updater_core import reference
 from updater_core.app import cycle, request_queue
 from updater_core.app.context import LOG, AppContext, deliver, exclusive, save, target_of
+from updater_core.app.evaluate import facts_of
 from updater_core.deploy.target import UpdateRequest
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Committed, Hold, Outcome, Reason, ServiceConfig, retry_command
+from updater_core.models import Committed, Hold, Outcome, Reason, ServiceConfig, Update, retry_command
+from updater_core.policy import admission
 from updater_core.state import observed_tags, outcomes, records
 
 RETRY, ROLLBACK = "retry", "rollback"
@@ -45,6 +47,10 @@ def roll_back(context: AppContext, service: ServiceConfig) -> Outcome | Hold:
     image = replace(earlier, name=observed.current.name, digest=previous.digest)
     request = UpdateRequest(image, "asked for by the owner", retained=previous.image_id, kind=outcomes.OWNER_ROLLBACK)
     with exclusive(context, target, observed):
+        facts = facts_of(context, service, observed, is_stopping=False)
+        decision = admission.admit(Update(image, request.reason), facts, admission.OPERATOR_RULES)
+        if isinstance(decision, Hold):
+            return decision
         found = cycle.plan_for(context, service, observed, request)
         return found if isinstance(found, Hold) else cycle.carry_out(context, found)
 

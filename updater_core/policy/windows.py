@@ -10,11 +10,10 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from updater_core.models import Hold, Hours, Mode, Policy, Reason, Update, Window
+from updater_core.models import Hours, Window
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY_MINUTES = 24 * 60
@@ -57,26 +56,6 @@ def next_open(hours: Hours, now: datetime) -> datetime | None:
 def next_close(hours: Hours, now: datetime) -> datetime | None:
     """The first moment from `now` on (itself included) when updates may not happen; None where none is in sight."""
     return _next(hours, now, wanted=False)
-
-
-def gate_update(update: Update, policy: Policy, hours: Hours, global_hours: Hours, now: datetime) -> Update | Hold:
-    """Let an update pass, or turn it into the Hold that its owner asks for: pause, notify only, or the window."""
-    merged = merge_hours(hours, global_hours)
-    if merged.paused:
-        return _held(update, Reason.PAUSED, "updates are paused", "set pause_updates to false to let it through")
-    if policy.mode is Mode.NOTIFY:
-        return _held(update, Reason.NOTIFY_ONLY, "the mode is notify", "set mode to auto to let it through")
-    if is_open(merged, now):
-        return update
-    opens = next_open(merged, now)
-    when = f"it opens at {opens:%Y-%m-%d %H:%M} UTC" if opens else "it does not open in the next three weeks"
-    held = _held(update, Reason.WINDOW_CLOSED, f"the maintenance window is closed, {when}", "wait for the window")
-    return replace(held, until=opens)
-
-
-def _held(update: Update, reason: Reason, why: str, remedy: str) -> Hold:
-    detail = f"{update.target.text} waits: {why}"
-    return Hold(reason, detail, remedy, available=update.target, rejected=update.rejected)
 
 
 # ------------------------------------------------------------------------------------------------------------ reading

@@ -69,6 +69,7 @@ def plan_text(
         lines += [f"  waiting:   {found.available.text}"] if found.available else []
         lines += [f"  until:     {_time(found.until)}"] if found.until else []
         lines += [f"  to do:     {found.remedy}"] if found.remedy else []
+        lines += [f"  also held: {hold.reason} - {hold.detail}" for hold in found.also]
     else:
         lines += _update_lines(found, explained)
     return "\n".join([*lines, *_rejected_lines(rejected)])

@@ -1,0 +1,106 @@
+"""Whether an update may go now: each rule, their order, and that none hides another."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from updater_core.models import (
+    Hold,
+    Hours,
+    ImageRef,
+    Mode,
+    Policy,
+    Reason,
+    Rejected,
+    ServiceConfig,
+    Update,
+)
+from updater_core.policy import admission
+from updater_core.policy.admission import Facts, admit
+from updater_core.policy.windows import parse_windows
+from updater_core.reference import parse
+
+UPDATE = Update(
+    ImageRef("docker.io", "acme/web", "v1.3.0", "sha256:" + "a" * 64), rejected=(Rejected("v1.2.0", Reason.OLDER),)
+)
+SERVICE = ServiceConfig("web", parse("acme/web:v1.2.0"), ("/srv/c.yml",), ("web",))
+NIGHT = Hours(parse_windows("02:00-04:00"), "UTC")
+NOON, AT_THREE = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 3, tzinfo=UTC)
+SOON = NOON + timedelta(minutes=5)
+FREE = Facts(SERVICE, Hours(), NOON)
+
+HOLDING: dict[Reason, dict[str, Any]] = {
+    Reason.FROZEN: {"rollback_failure": "neither runs"},
+    Reason.BACKING_OFF: {"retry_at": SOON, "failure": "no space left", "failure_remedy": "free some"},
+    Reason.STOPPING: {"is_stopping": True},
+    Reason.PAUSED: {"shared_hours": Hours(paused=True)},
+    Reason.NOTIFY_ONLY: {"service": replace(SERVICE, policy=Policy(mode=Mode.NOTIFY))},
+    Reason.WINDOW_CLOSED: {"shared_hours": NIGHT},
+    Reason.PULL_LIMIT: {"pull_allowed_at": SOON},
+    Reason.BUSY: {"has_unfinished_update": True},
+}
+
+
+def test_an_update_that_nothing_holds_goes() -> None:
+    assert admit(UPDATE, FREE) is UPDATE
+    assert admit(UPDATE, replace(FREE, shared_hours=NIGHT, now=AT_THREE)) is UPDATE
+    assert admit(UPDATE, replace(FREE, pull_allowed_at=NOON)) is UPDATE
+
+
+def test_every_rule_of_the_table_is_tried_here_in_its_order() -> None:
+    assert len(admission.RULES) == len(HOLDING)
+    found = [
+        rule(UPDATE, replace(FREE, **facts)) for rule, facts in zip(admission.RULES, HOLDING.values(), strict=True)
+    ]
+    assert [hold.reason if hold else None for hold in found] == [*HOLDING]
+
+
+@pytest.mark.parametrize("reason", HOLDING)
+def test_a_held_update_says_why_what_waits_and_what_to_do(reason: Reason) -> None:
+    held = admit(UPDATE, replace(FREE, **HOLDING[reason]))
+    assert isinstance(held, Hold)
+    assert (held.reason, held.available, held.rejected, held.also) == (reason, UPDATE.target, UPDATE.rejected, ())
+    assert held.detail
+    assert held.remedy
+
+
+@pytest.mark.parametrize(("first", "second"), itertools.combinations(HOLDING, 2))
+def test_the_first_rule_names_the_reason_and_the_other_is_not_hidden(first: Reason, second: Reason) -> None:
+    facts = {**HOLDING[first], **HOLDING[second]}
+    if {first, second} == {Reason.PAUSED, Reason.WINDOW_CLOSED}:
+        facts["shared_hours"] = replace(NIGHT, paused=True)
+    held = admit(UPDATE, replace(FREE, **facts))
+    assert isinstance(held, Hold)
+    assert (held.reason, [each.reason for each in held.also]) == (first, [second])
+    assert all(each.available == UPDATE.target for each in held.also)
+
+
+@pytest.mark.parametrize("reason", HOLDING)
+def test_what_the_operator_asks_for_waits_for_an_unfinished_update_only(reason: Reason) -> None:
+    found = admit(UPDATE, replace(FREE, **HOLDING[reason]), admission.OPERATOR_RULES)
+    assert isinstance(found, Hold) is (reason is Reason.BUSY)
+
+
+@pytest.mark.parametrize(
+    ("policy", "hours", "shared", "reason", "until"),
+    [
+        (Policy(), Hours(), NIGHT, Reason.WINDOW_CLOSED, datetime(2026, 1, 2, 2, tzinfo=UTC)),
+        (Policy(), Hours(parse_windows("13:00-14:00")), NIGHT, Reason.WINDOW_CLOSED, NOON + timedelta(hours=1)),
+        (Policy(), Hours(paused=True), Hours(), Reason.PAUSED, None),
+        (Policy(), Hours(), Hours(paused=True), Reason.PAUSED, None),
+        (Policy(mode=Mode.NOTIFY), Hours(), NIGHT, Reason.NOTIFY_ONLY, None),
+        (Policy(mode=Mode.NOTIFY), Hours(paused=True), NIGHT, Reason.PAUSED, None),
+    ],
+)
+def test_a_services_hours_and_mode_decide_until_when(
+    policy: Policy, hours: Hours, shared: Hours, reason: Reason, until: datetime | None
+) -> None:
+    service = replace(SERVICE, policy=policy, hours=hours)
+    held = admit(UPDATE, replace(FREE, service=service, shared_hours=shared))
+    assert isinstance(held, Hold)
+    assert (held.reason, held.until) == (reason, until)

@@ -1,0 +1,134 @@
+"""Whether an update may go now: one ordered table of rules, the first that holds it names the reason. Pure.
+
+Each rule looks at the update and at the facts, and answers with a Hold or with None. The whole table is asked twice for
+each update: after the check, for what is recorded, and once more under the lock, just before anything is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from updater_core.models import Hold, Hours, Mode, Reason, ServiceConfig, Update, retry_command
+from updater_core.policy import windows
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the rules look at besides the update.
+
+    `rollback_failure`: what was said when neither release could be proven, None if that is not so. `retry_at`: when an
+    update that failed may be tried again, None if none waits; `failure` and `failure_remedy` are what was said of it.
+    `pull_allowed_at`: when the registry lets an image be pulled again, None if it does now.
+    """
+
+    service: ServiceConfig
+    shared_hours: Hours
+    now: datetime
+    rollback_failure: str | None = None
+    retry_at: datetime | None = None
+    failure: str = ""
+    failure_remedy: str = ""
+    is_stopping: bool = False
+    pull_allowed_at: datetime | None = None
+    has_unfinished_update: bool = False
+
+    @property
+    def hours(self) -> Hours:
+        """The service's own hours over the shared ones."""
+        return windows.merge_hours(self.service.hours, self.shared_hours)
+
+
+Rule = Callable[[Update, Facts], Hold | None]
+
+
+def admit(update: Update, facts: Facts, rules: Sequence[Rule] | None = None) -> Update | Hold:
+    """Return the update if no rule holds it; else the first Hold, with the further ones in `also`."""
+    found = [hold for rule in (RULES if rules is None else rules) if (hold := rule(update, facts)) is not None]
+    if not found:
+        return update
+    first, *further = (replace(hold, available=update.target, rejected=update.rejected) for hold in found)
+    return replace(first, also=tuple(further))
+
+
+def rollback_failed(_: Update, facts: Facts) -> Hold | None:
+    """Neither release could be proven: a person has to look first."""
+    if facts.rollback_failure is None:
+        return None
+    remedy = f"see to the service by hand, then run {retry_command(facts.service.name)}"
+    return Hold(Reason.FROZEN, facts.rollback_failure, remedy)
+
+
+def backing_off(_: Update, facts: Facts) -> Hold | None:
+    """The last update failed for a reason that may pass."""
+    if facts.retry_at is None:
+        return None
+    detail = f"{facts.failure}; tried again after {facts.retry_at:%Y-%m-%d %H:%M} UTC"
+    return Hold(Reason.BACKING_OFF, detail, facts.failure_remedy, until=facts.retry_at)
+
+
+def stopping(_: Update, facts: Facts) -> Hold | None:
+    """The updater was asked to end: nothing more is begun."""
+    if not facts.is_stopping:
+        return None
+    return Hold(Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again")
+
+
+def paused(update: Update, facts: Facts) -> Hold | None:
+    """The operator has paused this service, or all."""
+    if not facts.hours.paused:
+        return None
+    return _waits(update, Reason.PAUSED, "updates are paused", "set pause_updates to false to let it through")
+
+
+def notify_only(update: Update, facts: Facts) -> Hold | None:
+    """The operator wants to hear of it and do it by hand."""
+    if facts.service.policy.mode is not Mode.NOTIFY:
+        return None
+    return _waits(update, Reason.NOTIFY_ONLY, "the mode is notify", "set mode to auto to let it through")
+
+
+def window_closed(update: Update, facts: Facts) -> Hold | None:
+    """It is outside the maintenance windows. What is paused has no window that could open."""
+    hours = replace(facts.hours, paused=False)
+    if windows.is_open(hours, facts.now):
+        return None
+    opens = windows.next_open(hours, facts.now)
+    when = f"it opens at {opens:%Y-%m-%d %H:%M} UTC" if opens else "it does not open in the next three weeks"
+    held = _waits(update, Reason.WINDOW_CLOSED, f"the maintenance window is closed, {when}", "wait for the window")
+    return replace(held, until=opens)
+
+
+def pull_limit(update: Update, facts: Facts) -> Hold | None:
+    """The registry counts pulls, and too few are left."""
+    allowed_at = facts.pull_allowed_at
+    if allowed_at is None or allowed_at <= facts.now:
+        return None
+    detail = f"the pull limit of {update.target.domain} is used up until {allowed_at:%Y-%m-%d %H:%M} UTC"
+    return Hold(Reason.PULL_LIMIT, detail, "log in for a higher limit, or wait", until=allowed_at)
+
+
+def unfinished(_: Update, facts: Facts) -> Hold | None:
+    """An earlier update of the service has not ended: its rollback must not meet a newer one."""
+    if not facts.has_unfinished_update:
+        return None
+    detail = f"an interrupted update of {facts.service.name} is not ended yet"
+    return Hold(Reason.BUSY, detail, "nothing to do: it is ended first, see the log")
+
+
+RULES: tuple[Rule, ...] = (
+    rollback_failed,
+    backing_off,
+    stopping,
+    paused,
+    notify_only,
+    window_closed,
+    pull_limit,
+    unfinished,
+)
+OPERATOR_RULES: tuple[Rule, ...] = (unfinished,)  # for what the operator asks for: only what would do harm
+
+
+def _waits(update: Update, reason: Reason, why: str, remedy: str) -> Hold:
+    return Hold(reason, f"{update.target.text} waits: {why}", remedy)
