@@ -35,6 +35,8 @@ POLICIES: Mapping[str, Policy] = {
 }
 VERDICTS = ("lower", "other variant", "other precision", "prerelease", "stuck")
 
+_VERSION = re.compile(r"(?:^|[-_.])v?[0-9]+(?:\.[0-9]+|(?=$|-|_|u[0-9]))")
+_COMMIT = re.compile(r"-(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{7,40}(?![0-9A-Za-z])")
 _TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _PRERELEASE = re.compile(
     r"(?:(?<=[0-9])|(?<![A-Za-z]))(?:alpha|beta|rc|cr|preview|pre|ea|tp|milestone|dev|snapshot|m(?=[0-9])|"
@@ -124,9 +126,22 @@ def judge(tag: str, outcome: Decision, contents: Mapping[str, str]) -> str:
     'stuck'
     """
     if isinstance(outcome, Update):
-        return "" if outcome.target.tag == tag else compare_texts(tag, str(outcome.target.tag))
+        new = str(outcome.target.tag)
+        if new == tag:
+            return ""
+        return compare_texts(tag, new) if _VERSION.search(tag) else _from_word(tag, new, contents)
     newer = next((other for other in contents if contents[other] != contents.get(tag) and is_newer(tag, other)), None)
     return "stuck" if newer else ""
+
+
+def _from_word(tag: str, new: str, contents: Mapping[str, str]) -> str:
+    """What is wrong with going from a tag without a version, such as `latest` or `alpine`: its variant has to stay,
+    and the same content must not have a higher version already."""
+    kept = re.fullmatch(r"v?[0-9.]+", new) if tag == "latest" else new.endswith(f"-{tag}")
+    if not kept:
+        return "other variant"
+    same = [other for other, content in contents.items() if content == contents.get(tag)]
+    return "lower" if any(is_newer(new, other) for other in same) else ""
 
 
 def compare_texts(old: str, new: str) -> str:
@@ -136,6 +151,7 @@ def compare_texts(old: str, new: str) -> str:
     if _PRERELEASE.search(old):
         old, new = _PRERELEASE.sub("", old).strip("-._"), _PRERELEASE.sub("", new).strip("-._")
         old, new = re.sub(r"[-._]{2,}", "-", old), re.sub(r"[-._]{2,}", "-", new)
+    old, new = _COMMIT.sub("-commit", old), _COMMIT.sub("-commit", new)
     old_words, new_words = _TOKEN.split(old), _TOKEN.split(new)
     if old_words != new_words:
         return "other precision" if _TOKEN.sub("", old) == _TOKEN.sub("", new) else "other variant"

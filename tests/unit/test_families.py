@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.tag_history import compare_texts, is_newer
-from tests.unit.test_selection import answer, choose, reasons, tags
-from updater_core.models import Bump, Follow, Hold, Policy, Reason
+from benchmarks.tag_history import compare_texts, is_newer, judge
+from tests.unit.test_selection import answer, choose, image, reasons, tags
+from updater_core.models import Bump, Follow, Hold, Policy, Reason, Update
 from updater_core.policy.families import FamilyVersion, is_scheme_jump, named_variant, read, split_variant
 
 
@@ -274,6 +274,15 @@ def test_where_the_pattern_does_not_mean_the_current_tag_the_hold_says_what_to_w
 )
 def test_the_judge_of_the_replay_knows_a_wrong_choice(old: str, new: str, expected: str) -> None:
     assert compare_texts(old, new) == expected
+
+
+def test_the_judge_of_the_replay_knows_when_a_word_is_left() -> None:
+    contents = {"latest": "b", "1.2.4": "b", "1.2.3": "a", "alpine": "c"}
+    assert judge("latest", Update(image("1.2.4")), contents) == ""
+    assert judge("latest", Update(image("1.2.3")), contents) == "lower"
+    assert judge("latest", Update(image("1.2.4-slim")), contents) == "other variant"
+    assert judge("alpine", Update(image("1.2.4-alpine")), contents) == ""
+    assert judge("alpine", Update(image("1.2.4")), contents) == "other variant"
 
 
 def test_the_judge_of_the_replay_knows_what_is_newer() -> None:

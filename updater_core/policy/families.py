@@ -86,13 +86,16 @@ _FEWEST_LARGE, _LARGEST_FACTOR = 1000, 10  # a version this large, and this many
 _GLUED_WORDS = "|".join(sorted(PRERELEASE_WORDS - {"next"}, key=len, reverse=True))
 _GLUED_PRERELEASE = re.compile(rf"[._]?({_GLUED_WORDS})[._]?([0-9]+)(?=$|[-_.])", re.IGNORECASE)
 _DOTTED_PRERELEASE = re.compile(r"[._]?(alpha|beta|rc|milestone|preview|pre)(?=$|[-_])", re.IGNORECASE)
+_BEGINS_WITH_WORD = re.compile(rf"-(?:[0-9]+[.-])*(?:{'|'.join(sorted(PRERELEASE_WORDS))})", re.IGNORECASE)
 _BARE_PRERELEASES = frozenset({"alpha", "beta", "rc", "pre", "preview", "milestone"})
 _COUNTER_WORDS = (
     "r|ls|rev|revision|build|bld|p|pl|patch|hotfix|sp|post|update|k3s|rke2r|eksbuild|gke|CU"  # CU: SQL Server
 )
 _COUNTER = re.compile(rf"[-_.](?:{_COUNTER_WORDS})\.?([0-9]+)(?=$|[-_])")
 _FIRST_COUNTER = re.compile(r"[-_]v?([0-9]+(?:\.[0-9]+)*)(?=$|[-_])")
-_NUMBER = re.compile(r"[0-9]+")
+_NUMBER, _LAST_NUMBER, _LAST_DOTTED = map(re.compile, ("[0-9]+", "[0-9]+$", r"[0-9]+(?:\.[0-9]+)*$"))
+_PIECE = re.compile(".[^-_]*")
+_WORD = re.compile("[A-Za-z]+")
 
 
 def read(text: str) -> FamilyVersion | None:
@@ -104,6 +107,9 @@ tail=Tail(shape='-alpine3.20', prerelease=(), counters=(), is_channel=False))
     >>> read("latest"), read("5a81b1e6"), read("alpine3.20"), read("1234567")
     (None, None, None, None)
     """
+    usual = _USUAL.fullmatch(text)
+    if usual is not None:
+        return _read_usual(*usual.groups())
     place = _place_of_version(text)
     if place is None:
         return None
@@ -111,6 +117,21 @@ tail=Tail(shape='-alpine3.20', prerelease=(), counters=(), is_channel=False))
     numbers, is_date = _numbers(text[start:end])
     tail = read_tail(text[end:], is_three_part=form == "#.#.#")
     return FamilyVersion(text[:start], form, numbers, is_date, tail)
+
+
+def _read_usual(prefix: str, version: str, rest: str) -> FamilyVersion:
+    """The same for nine tags in ten, in a third of the time: a list may hold 20,000 of them."""
+    numbers = tuple(map(int, version.split(".")))
+    form = "#" + ".#" * (len(numbers) - 1)
+    return FamilyVersion(prefix, form, numbers, False, _NO_TAIL if not rest else _usual_tail(rest, form == "#.#.#"))
+
+
+def _usual_tail(rest: str, is_three_part: bool) -> Tail:
+    counter = _ONE_COUNTER.fullmatch(rest)
+    if counter is not None:
+        return Tail(counter[1] + "#", (), (int(counter[2]),))
+    prerelease = _ONE_PRERELEASE.fullmatch(rest)
+    return Tail("", tuple(prerelease[1].split("."))) if prerelease else read_tail(rest, is_three_part=is_three_part)
 
 
 def is_scheme_jump(current: FamilyVersion, other: FamilyVersion) -> bool:
@@ -142,6 +163,13 @@ def split_variant(shape: str) -> tuple[str, tuple[Numbers, ...]]:
     """
     found = _DOTTED.findall(shape)
     return _DOTTED.sub("#", shape), tuple(tuple(map(int, number.split("."))) for number in found)
+
+
+_NO_TAIL = Tail()
+# No part of these is a hash, a date, or an update of Java, which `_place_of_version` looks for.
+_USUAL = re.compile(r"([vV]?)([0-9]{1,6}(?:\.[0-9]+)*)((?:-(?![0-9]{2}-).*)?)")
+_ONE_PRERELEASE = re.compile(r"-((?:alpha|beta|rc)\.?[0-9]+)")
+_ONE_COUNTER = re.compile(rf"(-(?:{_COUNTER_WORDS}))([0-9]+)")
 
 
 # -------------------------------------------------------------------------------- the version's place
@@ -242,8 +270,8 @@ def read_tail(text: str, *, is_three_part: bool) -> Tail:
         return Tail()
     prerelease, rest = _prerelease(text, is_three_part=is_three_part)
     shape, counters = _counters(rest)
-    words = {word.lower() for word in re.findall(r"[A-Za-z]+", rest)}
-    return Tail(shape, prerelease, counters, bool(words & CHANNEL_WORDS))
+    is_channel = any(word.lower() in CHANNEL_WORDS for word in _WORD.findall(rest))
+    return Tail(shape, prerelease, counters, is_channel)
 
 
 def _prerelease(text: str, *, is_three_part: bool) -> tuple[tuple[str, ...], str]:
@@ -254,7 +282,7 @@ def _prerelease(text: str, *, is_three_part: bool) -> tuple[tuple[str, ...], str
     dotted = _DOTTED_PRERELEASE.match(text)
     if dotted and is_three_part:
         return (dotted[1].lower(),), text[dotted.end() :]
-    if not text.startswith("-"):
+    if not _BEGINS_WITH_WORD.match(text):
         return (), text
     prerelease, variant = split_tail(text[1:])
     if not any(map(str.isalpha, prerelease)) or _is_channel(prerelease, is_three_part=is_three_part):
@@ -290,12 +318,13 @@ def _mask(piece: str, values: list[int]) -> str:
     """The shape of a counter (`_v2.0.10` is `_v#.#.#`, `-k3s1` is `-k3s#`) or of a commit hash."""
     if not values:
         return piece[0] + "<commit>"
-    dotted = re.compile(r"[0-9]+(?:\.[0-9]+)*$") if len(values) > 1 else re.compile(r"[0-9]+$")
-    return dotted.sub(lambda found: _NUMBER.sub("#", found[0]), piece)
+    number = (_LAST_DOTTED if len(values) > 1 else _LAST_NUMBER).search(piece)
+    assert number is not None
+    return piece[: number.start()] + ".".join("#" * len(values))
 
 
 def _piece_at(text: str, position: int) -> str:
-    found = re.compile(r".[^-_]*").match(text, position)
+    found = _PIECE.match(text, position)
     assert found is not None
     return found[0]
 

@@ -35,16 +35,18 @@ class Baseline:
 
 def rank(version: FamilyVersion) -> Rank:
     """A key that sorts the versions of one family, lowest first."""
-    _, variant_numbers = split_variant(version.tail.shape)
-    return core_rank(version), version.tail.counters, variant_numbers
+    tail = version.tail
+    return core_rank(version), tail.counters, split_variant(tail.shape)[1] if tail.shape else ()
 
 
 def core_rank(version: FamilyVersion) -> Any:
     """The same by the numbers and the prerelease alone. Three numbers have SemVer 2.0.0 precedence (§11)."""
     prerelease = version.tail.prerelease
+    if not prerelease:
+        return version.numbers, True, ()
     if version.form == _SEMVER_FORM:
         return precedence(as_semver(version))
-    return version.numbers, not prerelease, natural_key(".".join(prerelease).lower())
+    return version.numbers, False, natural_key(".".join(prerelease).lower())
 
 
 def as_semver(version: FamilyVersion) -> TagVersion:
