@@ -148,7 +148,8 @@ def _plan(context: AppContext, only: str | None) -> int:
     for one in check_all(context, only):
         found = cycle.planned(context, one)
         explained = () if isinstance(found, Hold) else context.targets[found.target].explain(found)
-        print(text.plan_text(one.service, found, one.decision.rejected, explained), end="\n\n")
+        current = one.observed.current if one.observed else None
+        print(text.plan_text(one.service, found, one.decision.rejected, explained, current), end="\n\n")
     return ALL_WELL
 
 

@@ -14,10 +14,12 @@ import pytest
 from tests.support.plans import compose_plan
 from updater_core.models import (
     Edit,
+    Follow,
     GatePolicy,
     Hold,
     Mark,
     Plan,
+    Policy,
     Project,
     Quarantined,
     Reason,
@@ -166,6 +168,38 @@ def test_a_long_list_of_tags_is_summed_up() -> None:
     assert len(lines) < 100
     shown = sum(re.match(r"    0\.\d+: older", line) is not None for line in lines)
     assert lines[-1] == f"    and {500 - shown} more"
+
+
+def test_of_a_long_list_the_tags_nearest_to_the_current_one_are_shown() -> None:
+    rejected = [Rejected(f"1.{number}", Reason.OLDER) for number in range(500)]
+    rejected += [Rejected(f"1.{number}-slim", Reason.OTHER_VARIANT) for number in range(500)]
+    rejected += [Rejected(f"word-{number}", Reason.NOT_SEMVER) for number in range(500)]
+    lines = report.plan_text(service(), PLAN, rejected, (), parse("app:1.250")).splitlines()
+    shown = [int(found[1]) for line in lines if (found := re.match(r"    1\.(\d+): older", line))]
+    assert len(shown) == 20
+    assert set(range(244, 257)) <= set(shown) <= set(range(235, 265))
+    assert lines[-1] == "    and 1480 more"
+
+
+@pytest.mark.parametrize(
+    ("policy", "current", "expected"),
+    [
+        (Policy(follow=Follow.MINOR), "app:16.3-alpine", "#.#-alpine, each # a number; 16.3-alpine is at 16.3"),
+        (Policy(semver_pattern="v*"), "app:v1.2.3-rc.1",
+         "v#.#.#, each # a number; v1.2.3-rc.1 is at 1.2.3, prerelease rc.1"),
+        (Policy(follow=Follow.MAJOR), "app:4.0.1.2-ls9",
+         "#.#.#.#-ls#, each # a number; 4.0.1.2-ls9 is at 4.0.1.2, build 9"),
+        (Policy(follow=Follow.MAJOR), "app", "none, latest names no version; the digest behind it is followed"),
+        (Policy(semver_pattern="*"), "app:latest", "#.#.#, for latest names no version"),
+        (Policy(semver_pattern="v*"), "app:16.3", "none, the selector does not mean 16.3"),
+        (Policy(), "app:16.3", None),
+        (Policy(tag_pattern="1*"), "app:16.3", None),
+    ],
+)  # fmt: skip
+def test_a_plan_shows_the_family_of_the_current_tag(policy: Policy, current: str, expected: str | None) -> None:
+    lines = report.plan_text(service(policy=policy), PLAN, (), (), parse(current)).splitlines()
+    found = [line.removeprefix("  family:    ") for line in lines if "family:" in line]
+    assert found == ([expected] if expected else [])
 
 
 # ------------------------------------------------------------------------------------------------------------ status

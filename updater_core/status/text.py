@@ -10,14 +10,15 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from updater_core.host import times
-from updater_core.models import Hold, Plan, Rejected, ServiceConfig
+from updater_core.models import Hold, ImageRef, Plan, Rejected, ServiceConfig
+from updater_core.policy import explain
 from updater_core.reference import short
 from updater_core.state.codec import encode
 from updater_core.state.records import ServiceState, State, Status, service_of
 from updater_core.status import columns
 from updater_core.status.columns import Keep
 
-_REJECTED_SHOWN = 40
+_REJECTED_SHOWN = 20
 _HEAD = ("SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "CHECKED", "CHANGED")
 _ELASTIC = {0: Keep.BEGINNING, 2: Keep.END, 3: Keep.END, 4: Keep.BEGINNING}
 _WORST_FIRST = (
@@ -59,10 +60,16 @@ def status_json(services: Iterable[ServiceConfig], state: State) -> str:
 
 
 def plan_text(
-    service: ServiceConfig, found: Plan[Any] | Hold, rejected: Sequence[Rejected], explained: Sequence[str] = ()
+    service: ServiceConfig,
+    found: Plan[Any] | Hold,
+    rejected: Sequence[Rejected],
+    explained: Sequence[str] = (),
+    current: ImageRef | None = None,
 ) -> str:
     """Return what would happen to one service and why: decision, rejected tags, and what the plan's target says of it
-    (`explained`)."""
+    (`explained`). `current` is what runs by its file, None if that is not known."""
+    current = current or service.image
+    family = explain.family_text(service.policy, current)
     lines = [service.name]
     if isinstance(found, Hold):
         lines += [f"  no update: {found.reason} - {found.detail}"]
@@ -72,7 +79,8 @@ def plan_text(
         lines += [f"  also held: {hold.reason} - {hold.detail}" for hold in found.also]
     else:
         lines += _update_lines(found, explained)
-    return "\n".join([*lines, *_rejected_lines(rejected)])
+    lines += [f"  family:    {family}"] if family else []
+    return "\n".join([*lines, *_rejected_lines(rejected, current.tag or "latest")])
 
 
 def _update_lines(plan: Plan[Any], explained: Sequence[str]) -> list[str]:
@@ -87,12 +95,13 @@ def _update_lines(plan: Plan[Any], explained: Sequence[str]) -> list[str]:
     ]
 
 
-def _rejected_lines(rejected: Sequence[Rejected]) -> list[str]:
+def _rejected_lines(rejected: Sequence[Rejected], current: str) -> list[str]:
     if not rejected:
         return []
     counts = Counter(one.reason.value for one in rejected)
     summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-    shown = [f"    {one.tag}: {one.reason}{_after_dash(one.detail)}" for one in rejected[:_REJECTED_SHOWN]]
+    nearest = explain.nearest(rejected, current, _REJECTED_SHOWN)
+    shown = [f"    {one.tag}: {one.reason}{_after_dash(one.detail)}" for one in nearest]
     more = len(rejected) - len(shown)
     return [f"  rejected:  {summary}", *shown, *([f"    and {more} more"] if more > 0 else [])]
 
