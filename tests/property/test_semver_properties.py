@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import nodesemver
 import semver
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from updater_core.policy.ranges import parse_range, satisfies
+from updater_core.policy.ranges import check_range, parse_range, satisfies
 from updater_core.semver_utils import TagVersion, compare, parse_tag, precedence, version_text
 
 numbers = st.tuples(*[st.integers(0, 3) | st.integers(0, 10**30)] * 3)
@@ -63,3 +64,29 @@ def test_a_comparator_agrees_with_the_order(left: TagVersion, right: TagVersion)
     left, right = TagVersion(left.numbers), TagVersion(right.numbers)
     for operator, holds in ((">", compare(left, right) > 0), ("<=", compare(left, right) <= 0)):
         assert satisfies(parse_range(operator + version_text(right)), left) is holds
+
+
+# ---------------------------------------------------------------------- ranges, beside the reading that npm has of them
+
+few = st.integers(0, 3).map(str)
+part = st.lists(few, min_size=1, max_size=3).map(".".join) | st.sampled_from(["1.x", "x", "*", "1.2.x", "2.*"])
+labelled = st.builds("{}.{}.{}-{}.{}".format, few, few, few, st.sampled_from(["alpha", "rc"]), few)
+bound = st.builds("{}{}".format, st.sampled_from(["", "=", ">", ">=", "<", "<=", "~", "^", "~>"]), part | labelled)
+hyphen = st.builds("{} - {}".format, part | labelled, part | labelled)
+ranges = st.lists(
+    st.lists(bound, min_size=1, max_size=3).map(" ".join) | hyphen, min_size=1, max_size=3
+).map(" || ".join)  # fmt: skip
+released = st.builds("{}.{}.{}".format, few, few, few)
+
+
+@given(ranges, released | labelled)
+def test_a_range_admits_what_npm_admits(text: str, version: str) -> None:
+    ours = parse_tag(version)
+    assert ours is not None
+    assert satisfies(parse_range(text), ours) is nodesemver.satisfies(version, text, loose=False)
+
+
+@given(ranges, released | labelled)
+def test_no_version_is_in_a_range_that_is_refused_as_impossible(text: str, version: str) -> None:
+    assume(check_range(text) is not None)
+    assert not nodesemver.satisfies(version, text, loose=False)

@@ -174,6 +174,16 @@ def test_prereleases_are_ordinary_versions_where_they_are_asked_for(wanted: str,
         "> > 1",
         "1.2.3 -",
         "<>1",
+        "x.0",
+        "1.x.2",
+        "*.1.0",
+        ">=1.x.3",
+        ">2 <1",
+        ">1.2.3 <=1.2.3",
+        "<0",
+        ">*",
+        "=1.2.3 =1.2.4",
+        "^1.2 <1 || >2 <1",
     ],
 )
 def test_what_is_no_range_is_refused_in_a_sentence(text: str) -> None:
@@ -183,4 +193,14 @@ def test_what_is_no_range_is_refused_in_a_sentence(text: str) -> None:
 
 
 def test_a_good_range_has_no_problem() -> None:
-    assert check_range(">=1.4 <3 || ^5") is None
+    good = [
+        ">=1.4 <3 || ^5",
+        "1.x.x",
+        "^1.x.2",
+        ">=1.2.3 <=1.2.3",
+        ">2 <1 || 5",
+        ">1.2.3 <1.2.4",
+        ">=1.0.0-rc.1 <1.0.0",
+        "*",
+    ]
+    assert [text for text in good if check_range(text) is not None] == []

@@ -59,12 +59,31 @@ def parse_range(text: str) -> Range:
 
 
 def check_range(text: str) -> str | None:
-    """A sentence on what is wrong with a range, or None."""
+    """Return a sentence on what is wrong with a range, None if nothing is."""
     try:
-        parse_range(text)
+        wanted = parse_range(text)
     except ValueError as error:
         return str(error)
+    if all(_is_impossible(bounds) for bounds in wanted.alternatives):
+        return (
+            f"no version is in the range {text!r}: its lower bound is above its upper one; write one such as >=1.4 <3"
+        )
     return None
+
+
+def _is_impossible(bounds: tuple[Comparator, ...]) -> bool:
+    """Whether no version can meet all the bounds, prereleases included."""
+    low = _key((0, 0, 0), _LOWEST), 0  # with 1 or -1 behind it, the bound itself is outside
+    high: tuple[Precedence, int] | None = None
+    for bound in bounds:
+        if bound.operator in (">", ">=", "="):
+            low = max(low, (bound.bound, int(bound.operator == ">")))
+        if bound.operator in ("<", "<=", "="):
+            edge = bound.bound, -int(bound.operator == "<")
+            high = edge if high is None else min(high, edge)
+    if high is None or low[0] < high[0]:
+        return False
+    return low[0] > high[0] or (low[1], high[1]) != (0, 0)
 
 
 def satisfies(wanted: Range, version: TagVersion, *, with_prereleases: bool = False) -> bool:
@@ -152,7 +171,17 @@ def _comparators(found: re.Match[str]) -> tuple[Comparator, ...]:
         return (*_from(partial), *_below_next(partial, min(2, len(partial.numbers))))
     if partial.is_whole:
         return _compare(operator, partial)
+    if _has_number_behind_x(found):  # npm refuses these too, but for ^, ~ and the ends of a hyphen range
+        raise ValueError(
+            f"{found.string!r} is not a version range: a number stands behind an x; write one such as 1.x or 1.2.x"
+        )
     return _loose(operator, partial)
+
+
+def _has_number_behind_x(found: re.Match[str]) -> bool:
+    parts = [found[name] for name in ("major", "minor", "patch") if found[name] is not None]
+    wild = [part in "xX*" for part in parts]
+    return wild != sorted(wild)
 
 
 def _loose(operator: str, partial: _Partial) -> tuple[Comparator, ...]:
