@@ -23,7 +23,7 @@ from updater_core.app.context import deliver, queue
 from updater_core.app.wiring import rewire, wire
 from updater_core.errors import ConfigError, UpdaterError
 from updater_core.host.clock import SystemClock
-from updater_core.models import ALWAYS_TOLD, KINDS, Config, Event, Secret, Settings
+from updater_core.models import ALWAYS_SENT, KINDS, Config, Event, Secret, Settings
 from updater_core.notifiers import active, apprise, events, problems
 from updater_core.notifiers.message import Message, message_of
 
@@ -262,7 +262,7 @@ def test_what_is_no_address_is_refused_unseen(wrong: Any) -> None:
 def test_the_kinds_of_events_are_a_text_or_a_list(written: Any) -> None:
     settings = config_utils.parse({"services": [], "notify_events": written}, {}).settings
     assert settings.notify_events == ("failed", "recovered")
-    assert config_utils.parse({"services": []}, {}).settings.notify_events == ALWAYS_TOLD
+    assert config_utils.parse({"services": []}, {}).settings.notify_events == ALWAYS_SENT
 
 
 @pytest.mark.parametrize("wrong", ["everything", "failed,failed", [], 1])

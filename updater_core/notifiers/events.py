@@ -13,7 +13,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from updater_core.models import (
-    ALWAYS_TOLD,
+    ALWAYS_SENT,
     Committed,
     Event,
     Hold,
@@ -59,7 +59,7 @@ class Transition:
 
 def is_wanted(event: Event, kinds: Collection[str]) -> bool:
     """Return whether an event is sent if `kinds` (`notify_events`) are configured; `mode` notify asks for its own."""
-    is_asked_for = event.kind in ALWAYS_TOLD or event.kind in kinds
+    is_asked_for = event.kind in ALWAYS_SENT or event.kind in kinds
     return is_asked_for or (event.kind == "available" and event.reason == Reason.NOTIFY_ONLY)
 
 

@@ -1,0 +1,108 @@
+"""The words of the code and of the documents are the field's: private ones, which nobody can look up, are not used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What is not said, and what is said in its place.
+PRIVATE = {
+    r"rooms?|houses?": "module, package; space (of a disk)",
+    r"doors?": "entry point",
+    r"stor(y|ies)": "transaction",
+    r"worlds?": "context",
+    r"wish|wishes|wished": "request, choice",
+    r"mend|mends|mended|mending": "fix, restore",
+    r"odd": "malformed, unexpected",
+    r"lessons?|learns?|learn": "cached challenge",
+    r"vigils?": "liveness watch",
+    r"wrecks?": "leftover of an interrupted recreate",
+    r"patience": "budget, longest silence",
+    r"rosters?": "container index",
+    r"doctor": "self-check",
+    r"mailbox": "request queue",
+    r"turn(s|ed|ing)? down": "reject",
+    r"stand-ins?": "fallback copy",
+    r"way back": "rollback",
+    r"news": "event",
+    r"told": "notified, said",
+    r"he|him|his|she|her": "they",
+    r"(an|the|every|each) owner|owner's own": "operator; file owner",
+    r"(none|error|true|false|nothing|empty|list|file) where": "if, when",
+}
+WORDS = re.compile(
+    r"(?<![A-Za-z])(?:" + "|".join(f"(?:{words})" for words in PRIVATE) + r")(?![A-Za-z])", re.IGNORECASE
+)
+
+# The packages and modules that keep to it.
+CLEAN = (
+    "config",
+    "config_utils.py",
+    "host",
+    "logging_utils.py",
+    "metrics_utils.py",
+    "notifiers/events.py",
+    "notifiers/message.py",
+    "policy",
+    "state",
+    "state_utils.py",
+    "status",
+)
+# Words of the outside: a mailbox that gets mail, an option of a library.
+ALLOWED = {
+    "docs/comparison.md": {"learn"},
+    "docs/webhook.md": {"mailboxes"},
+}
+
+
+def sources() -> Iterator[Path]:
+    yield ROOT / "docker_updater.py"
+    for place in CLEAN:
+        path = ROOT / "updater_core" / place
+        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def prose(page: Path) -> str:
+    """A document without its code, which holds public words."""
+    text = re.sub(r"```.*?```", lambda block: "\n" * block[0].count("\n"), page.read_text(encoding="utf-8"), flags=re.S)
+    return re.sub(r"`[^`\n]*`", "``", re.sub(r"\]\([^)]*\)", "]", text))
+
+
+def private_words(text: str, allowed: frozenset[str] | set[str] = frozenset()) -> list[str]:
+    """The lines with private words, each with its number."""
+    return [
+        f"{number}: {found[0]!r} in {line.strip()}"
+        for number, line in enumerate(text.splitlines(), start=1)
+        for found in WORDS.finditer(line)
+        if found[0].lower() not in allowed
+    ]
+
+
+@pytest.mark.parametrize("path", list(sources()), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_code_uses_no_private_words(path: Path) -> None:
+    assert private_words(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_documents_use_no_private_words(page: Path) -> None:
+    assert private_words(prose(page), ALLOWED.get(str(page.relative_to(ROOT)), set())) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["# the way back", "an owner's edit", "None where there is none", "his file", "mend_it()", "is_news = True"],
+)
+def test_a_private_word_is_found_in_comments_and_in_names(line: str) -> None:
+    assert len(private_words(line)) == 1
+
+
+def test_words_of_the_field_are_not_taken_for_private_ones() -> None:
+    assert private_words("the file owner; owner_rollback; a newsletter; OWNER_ROLLBACK; otherwise; the header") == []
