@@ -290,7 +290,7 @@ class Config:
 # --------------------------------------------------------------------------------------------- what a registry says
 
 
-class Clock(StrEnum):
+class TimeSource(StrEnum):
     """Where a tag's time comes from. Times of two clocks are never compared."""
 
     REGISTRY = "registry"
@@ -441,7 +441,7 @@ class Observation:
     digests: Mapping[str, str] = field(default_factory=dict)
     created: Mapping[str, datetime | None] = field(default_factory=dict)
     tags: tuple[Tag, ...] | None = None
-    clock: Clock = Clock.REGISTRY
+    clock: TimeSource = TimeSource.REGISTRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -663,8 +663,8 @@ class Superseded:
 Outcome = Committed | NotStarted | RolledBack | RollbackFailed | Superseded
 
 
-ALWAYS_TOLD = ("update", "rollback")
-KINDS = (*ALWAYS_TOLD, "available", "failed", "recovered")  # of events
+ALWAYS_SENT = ("update", "rollback")
+KINDS = (*ALWAYS_SENT, "available", "failed", "recovered")  # of events
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from updater_core.errors import StateError
 from updater_core.host import files
-from updater_core.state.codec import decode, encode
+from updater_core.state.codec import decode, encode, parse
 from updater_core.state.records import State, count
 
 VERSION = 1
@@ -107,15 +107,11 @@ def resolve_state_path(configured: Path) -> tuple[Path, str | None]:
 def _read(path: Path) -> State:
     """Return the state in a file. Raises StateError with the reason if it is not one."""
     try:
-        return _parse(json.loads(path.read_bytes(), parse_constant=_no_number))
+        return _parse(parse(path.read_bytes()))
     except OSError as error:
         raise StateError(f"the state {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise StateError(f"the state {path} is damaged: {error}") from error
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")  # Python's JSON has NaN and Infinity, ours has not
 
 
 def _parse(record: Any) -> State:

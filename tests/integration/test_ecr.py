@@ -27,7 +27,7 @@ from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
 from updater_core.reference import parse
 from updater_core.registries import Registries
-from updater_core.registries.session import Site
+from updater_core.registries.session import RegistryEndpoint
 from updater_core.registries.vendors.ecr.batch import MOST_AT_ONCE, Batches
 from updater_core.registries.vendors.ecr.client import EcrRegistry, PublicEcr
 
@@ -493,7 +493,7 @@ def _public(registries: Registries, fake: FakeRegistry, settings: RegistrySettin
     """ECR Public with a registry of ours in its place."""
     opened = registries.for_service(parse("public.ecr.aws/docker/library/app:1.0"), settings)
     assert isinstance(opened, PublicEcr)
-    return replace(opened, oci=replace(opened.oci, site=Site("public.ecr.aws", fake.url, settings)))
+    return replace(opened, oci=replace(opened.oci, site=RegistryEndpoint("public.ecr.aws", fake.url, settings)))
 
 
 def test_public_images_are_asked_for_anonymously(aws: Aws, registries: Registries, registry: FakeRegistry) -> None:

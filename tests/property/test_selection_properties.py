@@ -16,7 +16,6 @@ from benchmarks.tag_history import compare_texts
 from updater_core.models import (
     Ask,
     Bump,
-    Clock,
     Decision,
     History,
     Hold,
@@ -28,6 +27,7 @@ from updater_core.models import (
     Reason,
     Seen,
     Tag,
+    TimeSource,
     Update,
 )
 from updater_core.policy.families import read
@@ -106,7 +106,7 @@ def cases(draw: st.DrawFn) -> tuple[Observation, Policy, History, dict[str, str]
     history = History(quarantine, draw(memories), draw(st.dictionaries(digests, moments.map(lambda m: m or NOW))))
     reference = ImageRef("docker.io", "acme/web", current)
     running = draw(st.frozensets(digests, max_size=2))
-    observation = Observation(reference, running, tags=tuple(listed), clock=draw(st.sampled_from(Clock)))
+    observation = Observation(reference, running, tags=tuple(listed), clock=draw(st.sampled_from(TimeSource)))
     return observation, policy, history, answers
 
 
@@ -191,7 +191,7 @@ def test_the_order_of_a_family_is_total(tags: list[str]) -> None:
 def test_a_push_never_goes_back_in_time(case: tuple) -> None:  # type: ignore[type-arg]
     observation, policy, history, answers = case
     policy = replace(policy, semver_pattern=None, tag_pattern="*", tag_regex=None, tag_exclude=())
-    observation = replace(observation, clock=Clock.REGISTRY)
+    observation = replace(observation, clock=TimeSource.REGISTRY)
     outcome = settle(observation, policy, history, answers)
     times = {tag.name: tag.pushed_at for tag in observation.tags}
     current = times.get(observation.current.tag)

@@ -38,6 +38,7 @@ DENSE = {  # to be taken apart
     "app.daemon", "composefile.interpolation", "composefile.yaml_nodes", "docker_utils", "policy.versions",
     "registries.tag_api", "targets.compose.drift", "targets.compose.file_edits", "targets.compose.planner",
 }  # fmt: skip
+SHARED_NAMES = {"Project"}  # to be given names of their own
 PURE = ("policy", "composefile", "models", "errors", "semver_utils", "config")
 
 
@@ -202,6 +203,14 @@ def test_no_statement_is_dense(module: str) -> None:
     bodies = (n for n in ast.walk(tree(module)) if isinstance(n, ast.stmt) and not isinstance(n, ast.ClassDef))
     dense = {n.lineno: decisions(n) for n in bodies if decisions(n) > MOST_DECISIONS_OF_A_STATEMENT}
     assert not dense or module in DENSE, f"give names to the values in between; line and decisions: {dense}"
+
+
+def test_two_classes_never_share_a_name() -> None:
+    classes = ((n.name, module) for module in MODULES for n in ast.walk(tree(module)) if isinstance(n, ast.ClassDef))
+    found: dict[str, set[str]] = {}
+    for name, module in classes:
+        found.setdefault(name, set()).add(module)
+    assert {name: places for name, places in found.items() if len(places) > 1 and name not in SHARED_NAMES} == {}
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -14,7 +14,6 @@ import pytest
 from updater_core.models import (
     Ask,
     Bump,
-    Clock,
     Decision,
     History,
     Hold,
@@ -25,6 +24,7 @@ from updater_core.models import (
     Reason,
     Seen,
     Tag,
+    TimeSource,
     Update,
 )
 from updater_core.policy.order import Memo
@@ -72,7 +72,7 @@ def choose(
     running: str | None = "",
     digests: Mapping[str, str] | None = None,
     created: Mapping[str, datetime] | None = None,
-    clock: Clock = Clock.REGISTRY,
+    clock: TimeSource = TimeSource.REGISTRY,
     asked: list[Ask] | None = None,
 ) -> Decision:
     """Ask and answer until the choice is made. The current tag's own image runs where `running` says nothing else."""
@@ -349,16 +349,19 @@ def test_a_push_in_the_future_counts_as_now() -> None:
 def test_without_dates_min_age_counts_from_our_first_sight(age: float, expected: str) -> None:
     policy = Policy(semver_pattern="*", min_age_seconds=7 * 86400)
     history = History(digest_seen={digest("1.1.0"): NOW - age * DAY})
-    outcome = choose(policy, "1.0.0", tags("1.0.0", "1.1.0"), history=history, clock=Clock.FIRST_SEEN)
+    outcome = choose(policy, "1.0.0", tags("1.0.0", "1.1.0"), history=history, clock=TimeSource.FIRST_SEEN)
     assert answer(outcome) == expected
     noticed = History(seen={"1.1.0": Seen(digest("1.1.0"), NOW - age * DAY)})
-    assert answer(choose(policy, "1.0.0", tags("1.0.0", "1.1.0"), history=noticed, clock=Clock.FIRST_SEEN)) == expected
+    assert (
+        answer(choose(policy, "1.0.0", tags("1.0.0", "1.1.0"), history=noticed, clock=TimeSource.FIRST_SEEN))
+        == expected
+    )
 
 
 def test_without_dates_a_tag_pushed_again_starts_anew() -> None:
     history = History(seen={"1.1.0": Seen(digest("before"), NOW - 30 * DAY)})
     policy = Policy(semver_pattern="*", min_age_seconds=7 * 86400)
-    outcome = choose(policy, "1.0.0", tags("1.0.0", "1.1.0"), history=history, clock=Clock.FIRST_SEEN)
+    outcome = choose(policy, "1.0.0", tags("1.0.0", "1.1.0"), history=history, clock=TimeSource.FIRST_SEEN)
     assert answer(outcome) == "too_young"
 
 
@@ -366,7 +369,7 @@ def test_a_long_list_of_young_tags_does_not_cost_a_request_each() -> None:
     listed = tags("1.0.0", *(f"1.{n}.0" for n in range(1, 200)))
     asked: list[Ask] = []
     policy = Policy(semver_pattern="*", min_age_seconds=7 * 86400)
-    assert answer(choose(policy, "1.0.0", listed, clock=Clock.FIRST_SEEN, asked=asked)) == "too_young"
+    assert answer(choose(policy, "1.0.0", listed, clock=TimeSource.FIRST_SEEN, asked=asked)) == "too_young"
     assert len(asked) <= 11
 
 
@@ -522,7 +525,11 @@ def test_the_image_that_runs_is_known_by_another_tag_too() -> None:
 )
 def test_our_own_clock_tells_the_newest(current: str, names: str, known: dict[str, Seen], expected: str) -> None:
     outcome = choose(
-        Policy(tag_pattern="s-*"), current, tags(*names.split()), history=History(seen=known), clock=Clock.FIRST_SEEN
+        Policy(tag_pattern="s-*"),
+        current,
+        tags(*names.split()),
+        history=History(seen=known),
+        clock=TimeSource.FIRST_SEEN,
     )
     assert answer(outcome) == expected
 
@@ -537,7 +544,7 @@ def test_build_times_are_asked_for_once_and_only_so_many() -> None:
         "s-3",
         tags(*names),
         history=History(seen=known),
-        clock=Clock.FIRST_SEEN,
+        clock=TimeSource.FIRST_SEEN,
         created=times,
         asked=asked,
     )
@@ -550,14 +557,14 @@ def test_build_times_are_asked_for_once_and_only_so_many() -> None:
 def test_no_build_times_are_asked_for_where_a_later_tag_settles_it() -> None:
     history, asked = History(seen=seen({"s-c": 2}, s_a=None, s_b=None)), list[Ask]()
     policy = Policy(tag_pattern="s-*")
-    choose(policy, "s-a", tags("s-a", "s-b", "s-c"), history=history, clock=Clock.FIRST_SEEN, asked=asked)
+    choose(policy, "s-a", tags("s-a", "s-b", "s-c"), history=history, clock=TimeSource.FIRST_SEEN, asked=asked)
     assert asked == [Ask(digests=("s-c",))]
 
 
 def test_where_the_later_tag_is_quarantined_the_first_listing_is_ordered() -> None:
     history = replace(quarantine("s-c"), seen=seen({"s-c": 2}, s_a=3, s_b=1))
     outcome = choose(
-        Policy(tag_pattern="s-*"), "s-a", tags("s-a", "s-b", "s-c"), history=history, clock=Clock.FIRST_SEEN
+        Policy(tag_pattern="s-*"), "s-a", tags("s-a", "s-b", "s-c"), history=history, clock=TimeSource.FIRST_SEEN
     )
     assert answer(outcome) == "s-b"
 
@@ -569,7 +576,7 @@ def test_a_re_push_of_the_current_tag_is_taken_even_where_nothing_tells_the_newe
         "s-a",
         tags("s-a", "s-b"),
         history=history,
-        clock=Clock.FIRST_SEEN,
+        clock=TimeSource.FIRST_SEEN,
         digests={"s-a": digest("again")},
     )
     assert isinstance(outcome, Update)

@@ -49,6 +49,7 @@ from updater_core.state.records import (
     service_of,
 )
 from updater_core.targets import compose
+from updater_core.targets.compose.plan import ComposePlan
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 HUB = "docker.io/library/app"
@@ -709,11 +710,11 @@ def times_in(kind: Any, seen: set[Any]) -> Iterator[Any]:
             yield from times_in(part, seen)
 
 
-@pytest.mark.parametrize("kind", [State, Plan, Event], ids=lambda kind: str(kind.__name__))
+@pytest.mark.parametrize("kind", [State, Plan, ComposePlan, Event], ids=lambda kind: str(kind.__name__))
 def test_no_time_that_is_written_may_lack_its_zone(kind: type) -> None:
     found = list(times_in(kind, set()))
     assert all(time is AwareTime or time == AwareTime for time in found)
-    assert found or kind is Plan
+    assert found or kind in (Plan, ComposePlan)
 
 
 def test_times_as_earlier_versions_wrote_them_are_read(path: Path) -> None:

@@ -40,12 +40,12 @@ def test_an_expression_without_end_is_stopped_and_the_hold_names_key_tag_and_rem
 
 
 def test_all_tags_together_have_one_second_of_work_however_small_each_ones_share_is() -> None:
-    patience = MatchBudget(ticking(0.0, 0.6, 5.0, 5.5))  # two matches of 0.6 and 0.5 seconds
+    budget = MatchBudget(ticking(0.0, 0.6, 5.0, 5.5))  # two matches of 0.6 and 0.5 seconds
     expression = compiled("tag_regex", "v.*")
-    assert expression.match("v1", patience)
-    assert expression.match("v2", patience)
+    assert expression.match("v1", budget)
+    assert expression.match("v2", budget)
     with pytest.raises(TooSlow, match="stopped at the tag v3"):
-        expression.match("v3", patience)
+        expression.match("v3", budget)
 
 
 @pytest.mark.parametrize(

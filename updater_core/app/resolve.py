@@ -14,7 +14,7 @@ from time import thread_time
 from updater_core import reference
 from updater_core.deploy.target import Observed
 from updater_core.errors import RateLimited, RegistryError
-from updater_core.models import Ask, Clock, Decision, Hold, Observation, Reason, ServiceConfig, Tag
+from updater_core.models import Ask, Decision, Hold, Observation, Reason, ServiceConfig, Tag, TimeSource
 from updater_core.policy import select
 from updater_core.policy.bounded_regex import MatchBudget, TooSlow
 from updater_core.policy.following import selector_of
@@ -35,7 +35,7 @@ class Answers:
     asked: list[str] = field(default_factory=list)
     created: dict[str, datetime | None] = field(default_factory=dict)
     tags: tuple[Tag, ...] | None = None
-    clock: Clock = Clock.REGISTRY
+    clock: TimeSource = TimeSource.REGISTRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class Question:
     """Everything a choice looks at besides the registry. `platform` is the one whose build times count,
-    `patience` what the owner's expressions may take in it."""
+    `budget` what the owner's expressions may take in it."""
 
     service: ServiceConfig
     observed: Observed
     state: State
     platform: Callable[[], str]
     now: datetime
-    patience: MatchBudget = field(default_factory=lambda: MatchBudget(thread_time))
+    budget: MatchBudget = field(default_factory=lambda: MatchBudget(thread_time))
 
 
 def choose(question: Question, registry: Registry, known: Answers | None = None) -> Choice:
@@ -79,12 +79,12 @@ def choose(question: Question, registry: Registry, known: Answers | None = None)
 def noted(state: State, question: Question, answers: Answers) -> State:
     """The state with what a registry said."""
     service, key = question.service, question.observed.current.key
-    if answers.tags is not None and answers.clock is Clock.FIRST_SEEN:
+    if answers.tags is not None and answers.clock is TimeSource.FIRST_SEEN:
         listed = [tag.name for tag in answers.tags]
         state = observed_tags.note_tags(state, key, listed, answers.digests, question.now)
         state = observed_tags.note_created(state, key, answers.created)
     current = question.observed.current.tag or ""
-    if answers.tags is not None and answers.clock is Clock.REGISTRY:
+    if answers.tags is not None and answers.clock is TimeSource.REGISTRY:
         for tag in answers.tags:
             if tag.name == current and tag.pushed_at is not None:
                 state = observed_tags.note_push(state, service.name, current, tag.pushed_at)
@@ -109,7 +109,7 @@ def unknown(error: RegistryError, otherwise: Reason = Reason.REGISTRY_ERROR) -> 
 
 def _list_tags(question: Question, registry: Registry, answers: Answers) -> None:
     current, policy = question.observed.current, question.service.policy
-    selector = selector_of(policy, current, question.patience)
+    selector = selector_of(policy, current, question.budget)
     if selector is None:
         return
     if selector.order is Order.PUSH:
@@ -117,21 +117,21 @@ def _list_tags(question: Question, registry: Registry, answers: Answers) -> None
         asked = replace(current, tag=None, digest=None) if policy.allow_downgrade else current
         pushed = registry.pushed_tags(asked, lambda name: selector.extract(name) is not None)
         if pushed is not None:
-            answers.tags, answers.clock = pushed, Clock.REGISTRY
+            answers.tags, answers.clock = pushed, TimeSource.REGISTRY
             answers.digests.update({tag.name: tag.digest for tag in pushed if tag.digest})
             return
-        answers.clock = Clock.FIRST_SEEN
+        answers.clock = TimeSource.FIRST_SEEN
     answers.tags = registry.tags(current)
     answers.created = dict.fromkeys(observed_tags.without_time(question.state, current.key))
 
 
 def _decide(question: Question, registry: Registry, answers: Answers) -> Decision:
     """`selection` says what it still needs; each question is one request, and the last answer is always a decision."""
-    service, current, worked = question.service, question.observed.current, Memo(question.patience)
+    service, current, memo = question.service, question.observed.current, Memo(question.budget)
     while True:
         state = noted(question.state, question, answers)
         history = observed_tags.history_of(state, service.name, current.key)
-        decision = select.decide(_observation(question, answers), service.policy, history, question.now, worked)
+        decision = select.decide(_observation(question, answers), service.policy, history, question.now, memo)
         if not isinstance(decision, Ask):
             return decision
         answers.asked += decision.digests

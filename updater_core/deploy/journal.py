@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from updater_core.errors import StateError
 from updater_core.host import files
 from updater_core.models import Cause, Plan
-from updater_core.state.codec import decode, encode
+from updater_core.state.codec import decode, encode, parse
 
 _PLAN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
@@ -126,7 +126,7 @@ class JournalFolder:
 
     def _read(self, path: Path) -> OpenRecord:
         try:
-            raw = json.loads(path.read_bytes())
+            raw = parse(path.read_bytes())
         except OSError as error:
             return UnreadableRecord(path.stem, path, error.strerror or "it cannot be read")
         except (ValueError, RecursionError):

@@ -18,7 +18,7 @@ from updater_core.errors import StateError, Unreachable, UpdaterError
 from updater_core.host import files
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import AwareTime, Event
-from updater_core.state.codec import decode, encode
+from updater_core.state.codec import decode, encode, parse
 
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 900.0
@@ -173,7 +173,7 @@ class Outbox:
     def _read(self, name: str) -> _Queued | None:
         path = self._directory / name
         try:
-            return decode(_Queued, json.loads(path.read_bytes()))
+            return decode(_Queued, parse(path.read_bytes()))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:

@@ -1,8 +1,8 @@
-"""Regular expressions of the owner on tags: Python's own grammar, matched with a limit on the time they take. Pure.
+"""The operator's regular expressions on tags: Python's grammar, matched with a limit on the time they take. Pure.
 
 An expression such as `^(a|aa)+$` can take longer than the universe will last on one tag, and Python's `re` cannot be
-stopped in it. So the grammar is checked by `re`, which is what the owner knows, and the matching is done by the
-`regex` library, which reads the same grammar and takes a limit of time.
+stopped in it. So the grammar is checked by `re`, which is what the operator knows, and the matching is done by the
+`regex` library, which reads the same grammar and takes a time limit.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ _LONGEST = 4096
 _MOST_COPIES = 10_000
 _MOST_GROUPS = 100  # one in the other, several hundred would go beyond the depth of Python's stack
 _COUNTED = re.compile(r"(\)\s*)?\{([0-9]+)")
-_REMEDY = "write it so that no repeat stands within a repeat and no two alternatives begin alike: a+ for (a|aa)+"
+_REMEDY = "write it so that no repeat is within a repeat and no two alternatives begin alike: a+ for (a|aa)+"
 
 
 class TooSlow(UpdaterError):
-    """An expression used up the time of its choice. The message names its key and the tag at which it was stopped."""
+    """An expression used up the time of its decision. The message names its key and the tag at which it was stopped."""
 
 
 @dataclass(slots=True)
 class MatchBudget:
-    """The CPU seconds that all expressions of one choice may take together. `stopwatch` gives CPU seconds so far;
+    """The CPU seconds that all expressions of one decision may take together. `stopwatch` gives CPU seconds so far;
     without one each match has the whole time for itself."""
 
     stopwatch: Callable[[], float] | None = None
     left_seconds: float = SECONDS_OF_A_CHOICE
 
     def spend(self, match: Callable[[float], Any]) -> Any:
-        """What `match` gives within the seconds that are left. TimeoutError where it takes longer, or none are left."""
+        """Return what `match` returns within the seconds left. Raises TimeoutError if it takes longer."""
         if self.left_seconds <= 0:
             raise TimeoutError
         if self.stopwatch is None:
@@ -52,17 +52,17 @@ class MatchBudget:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One compiled expression. `key` is where it stands in the configuration."""
+    """One compiled expression. `key` is its option in the configuration."""
 
     key: str
     text: str
     groups: frozenset[str]
     fullmatch: Callable[..., Any]
 
-    def match(self, tag: str, patience: MatchBudget) -> Any:
-        """The match object for the whole tag, None where it does not match. Raises TooSlow."""
+    def match(self, tag: str, budget: MatchBudget) -> Any:
+        """Return the match object for the whole tag, None if it does not match. Raises TooSlow."""
         try:
-            return patience.spend(lambda seconds: self.fullmatch(tag, timeout=seconds))
+            return budget.spend(lambda seconds: self.fullmatch(tag, timeout=seconds))
         except TimeoutError:
             shown = self.text if len(self.text) <= 60 else f"{self.text[:59]}…"
             wrong = f"{self.key} {shown!r} takes too long: stopped at the tag {tag} after a second of work in all"
@@ -71,15 +71,15 @@ class Expression:
 
 @functools.lru_cache(maxsize=256)
 def compiled(key: str, text: str) -> Expression:
-    """The expression `text` of the key `key`, which `problem` found nothing wrong with."""
-    import regex  # only where there is an expression: it takes 2 MB
+    """Return the expression `text` of the option `key`, in which `problem` found nothing wrong."""
+    import regex  # only if there is an expression: it takes 2 MB
 
     pattern = regex.compile(text, regex.VERSION0)
     return Expression(key, text, frozenset(pattern.groupindex), pattern.fullmatch)
 
 
 def problem(text: str) -> str | None:
-    """A sentence on what is wrong with a regular expression, or None."""
+    """Return a sentence on what is wrong with a regular expression, or None."""
     if not text:
         return "an empty expression matches no tag; write one such as ^staging-[a-f0-9]{7}$"
     if len(text) > _LONGEST:
@@ -90,7 +90,7 @@ def problem(text: str) -> str | None:
     if copies > _MOST_COPIES:
         return f"{text!r} asks for {copies} repeats, a tag has at most 128 characters; write smaller numbers in {{…}}"
     try:
-        with warnings.catch_warnings():  # what a later Python may read otherwise is no matter of today's
+        with warnings.catch_warnings():  # what a later Python may read differently does not matter today
             warnings.simplefilter("ignore", FutureWarning)
             re.compile(text)
             compiled("", text)
@@ -102,7 +102,7 @@ def problem(text: str) -> str | None:
 
 
 def _copies(text: str) -> int:
-    """How often the counted repeats may write out what they repeat: those of groups may stand in each other.
+    """Return how often the counted repeats may write out what they repeat: those of groups may be nested.
 
     >>> _copies("[a-f0-9]{8}-[a-f0-9]{4}"), _copies("(a{100}){200}")
     (8, 20000)

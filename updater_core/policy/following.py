@@ -8,12 +8,12 @@ from updater_core.policy.families import read
 from updater_core.policy.patterns import Selector, pattern_of, semver_selector
 
 
-def selector_of(policy: Policy, current: ImageRef, patience: MatchBudget | None = None) -> Selector | None:
+def selector_of(policy: Policy, current: ImageRef, budget: MatchBudget | None = None) -> Selector | None:
     """Return the policy's selector, None if the digest behind the current tag is followed.
 
     A current tag that names no version (`latest`) has no versions to follow, so its digest is followed then too.
     """
-    pattern = pattern_of(policy, patience)
+    pattern = pattern_of(policy, budget)
     if pattern is not None or policy.follow is Follow.TAG or read(current.tag or "") is None:
         return pattern
     return semver_selector("*")

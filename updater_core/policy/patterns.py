@@ -1,6 +1,6 @@
-"""Tag names: which of them a policy means, what part of a name is compared, and the natural order of names. Pure.
+"""Tag names: which of them a policy means, which part of a name is compared, and the natural order of names. Pure.
 
-A selector takes a tag's name and gives the text to compare, or None where the tag is not meant:
+A selector takes a tag's name and returns the text to compare, or None if the tag is not meant:
 
 - `semver_pattern`: literal text around one `*`; the text is what the `*` stands for;
 - `tag_regex` with a group `version` or `compare`: what the group caught;
@@ -48,35 +48,37 @@ class Order(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Which tags are meant, and how they are compared. `keeps_variant`: tags stay with the current tag's variant even
-    where the current tag itself is not meant."""
+    """Which tags are meant, and how they are compared.
+
+    `keeps_variant`: tags stay with the current tag's variant even if the current tag itself is not meant.
+    """
 
     extract: Extract
     order: Order
     keeps_variant: bool = False
 
 
-def pattern_of(policy: Policy, patience: MatchBudget | None = None) -> Selector | None:
+def pattern_of(policy: Policy, budget: MatchBudget | None = None) -> Selector | None:
     """Return the selector of the policy's pattern, None if it has none.
 
-    The selector of an expression raises TooSlow where `patience` comes to its end.
+    The selector of an expression raises TooSlow if `budget` is used up.
     """
     if policy.semver_pattern is not None:
         return semver_selector(policy.semver_pattern)
     if policy.tag_regex is not None:
-        return _regex_selector(policy.tag_regex, patience or MatchBudget())
+        return _regex_selector(policy.tag_regex, budget or MatchBudget())
     if policy.tag_pattern is not None:
         return _glob_selector(policy.tag_pattern)
     return None
 
 
-def excluder(entries: tuple[str, ...], patience: MatchBudget | None = None) -> Matcher:
-    """A test for tags that are never chosen: artefacts of signing tools, and what the entries name.
+def excluder(entries: tuple[str, ...], budget: MatchBudget | None = None) -> Matcher:
+    """Return a test for tags that are never chosen: artefacts of signing tools, and what the entries name.
 
-    The test raises TooSlow where expressions among the entries use up `patience`.
+    The test raises TooSlow if expressions among the entries use up `budget`.
     """
-    patience = patience or MatchBudget()
-    own = tuple(_entry_matcher(entry, patience) for entry in entries)
+    budget = budget or MatchBudget()
+    own = tuple(_entry_matcher(entry, budget) for entry in entries)
 
     def excluded(tag: str) -> bool:
         if tag.startswith(_ARTEFACT_PREFIX) or tag.endswith(_ARTEFACT_SUFFIXES):
@@ -167,12 +169,12 @@ def semver_selector(pattern: str) -> Selector:
     return Selector(extract, Order.VERSION, keeps_variant=end == 0)
 
 
-def _regex_selector(text: str, patience: MatchBudget) -> Selector:
+def _regex_selector(text: str, budget: MatchBudget) -> Selector:
     expression = bounded_regex.compiled("tag_regex", text)
     group = next((name for name in ("version", "compare") if name in expression.groups), None)
 
     def extract(tag: str) -> str | None:
-        found = expression.match(tag, patience)
+        found = expression.match(tag, budget)
         return found[group or 0] if found else None
 
     order = {"version": Order.VERSION, "compare": Order.KEY, None: Order.PUSH}[group]
@@ -185,11 +187,11 @@ def _glob_selector(pattern: str) -> Selector:
     return Selector(lambda tag: tag if matches(tag) else None, Order.PUSH)
 
 
-def _entry_matcher(entry: str, patience: MatchBudget) -> Matcher:
+def _entry_matcher(entry: str, budget: MatchBudget) -> Matcher:
     if not entry.startswith(_REGEX_ENTRY):
         return _glob_matcher(entry)
     expression = bounded_regex.compiled("tag_exclude", entry.removeprefix(_REGEX_ENTRY))
-    return lambda tag: expression.match(tag, patience) is not None
+    return lambda tag: expression.match(tag, budget) is not None
 
 
 @functools.lru_cache(maxsize=256)

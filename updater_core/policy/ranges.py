@@ -25,7 +25,7 @@ _LOWEST = ("0",)  # the lowest of all prereleases: `<2.0.0-0` keeps 2.0.0-rc.1 o
 
 @dataclass(frozen=True, slots=True)
 class Comparator:
-    """One bound. `named` are its numbers where its owner wrote a prerelease, which lets prereleases of these in."""
+    """One bound. `named` are its numbers if a prerelease was written, which lets prereleases of these in."""
 
     operator: str  # < <= > >= =
     bound: Precedence
@@ -54,7 +54,7 @@ class _Partial:
 
 @functools.lru_cache(maxsize=256)
 def parse_range(text: str) -> Range:
-    """Read a range; raise ValueError with a sentence where it is none."""
+    """Return the range in `text`. Raises ValueError with a sentence if it is none."""
     return Range(text, tuple(_alternative(part, text) for part in text.replace(",", " ").split("||")))
 
 
@@ -87,8 +87,8 @@ def _is_impossible(bounds: tuple[Comparator, ...]) -> bool:
 
 
 def satisfies(wanted: Range, version: TagVersion, *, with_prereleases: bool = False) -> bool:
-    """Whether the version lies in the range. A prerelease does only where a bound names one of the same three numbers,
-    or where `with_prereleases` takes prereleases like every other version.
+    """Return whether the version is in the range. A prerelease is only if a bound names one of the same three numbers,
+    or if `with_prereleases` takes prereleases like every other version.
 
     >>> from updater_core.semver_utils import parse_tag
     >>> satisfies(parse_range(">=1.4 <3"), parse_tag("v2.9.0"))
@@ -132,7 +132,7 @@ def _alternative(part: str, text: str) -> tuple[Comparator, ...]:
         return _hyphen(_partial(_read(hyphen[1], text)), _partial(_read(hyphen[2], text)))
     words = re.sub(rf"({_OPERATOR})\s+", r"\1", part).split()
     if not words:
-        raise ValueError(f"{text!r} is not a version range: nothing stands where a version should; * means any version")
+        raise ValueError(f"{text!r} is not a version range: a version is missing; * means any version")
     return tuple(c for word in words for c in _comparators(_read(word, text)))
 
 
@@ -204,14 +204,14 @@ def _compare(operator: str, whole: _Partial) -> tuple[Comparator, ...]:
 
 
 def _from(partial: _Partial) -> tuple[Comparator, ...]:
-    """At least this version; where numbers are missing, the prereleases of the first are not below it."""
+    """Return "at least this version"; if numbers are missing, the prereleases of the first are not below it."""
     if partial.is_whole:
         return _compare(">=", partial)
     return (Comparator(">=", _key(_filled(partial.numbers), _LOWEST)),)
 
 
 def _below_next(partial: _Partial, size: int) -> tuple[Comparator, ...]:
-    """Below the next version when the first `size` numbers are counted; no bound where there are none."""
+    """Return "below the next version", if the first `size` numbers are counted; no bound if there are none."""
     if size == 0:
         return ()
     return (Comparator("<", _key(_filled(_next(partial, size).numbers), _LOWEST)),)

@@ -1,11 +1,11 @@
-"""The choice: what one service should run, or why it should stay as it is. Pure.
+"""The selection: what one service should run, or why it should stay as it is. Pure.
 
 The order of the steps is fixed: include, exclude, parse, variant, prerelease, range, step, then from the newest down
-age and quarantine, then the comparison with what runs. Each tag turned down gets its reason. The order of the
+age and quarantine, then the comparison with what runs. Each rejected tag has its reason. The order of the
 registry's list never matters.
 
-The digest of a tag is asked for only where the choice hangs on it: `decide` returns an Ask, its caller puts the answers
-into the observation and calls again.
+The digest of a tag is asked for only if the decision depends on it: `decide` returns an Ask, its caller puts the
+answers into the observation and calls again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from updater_core import reference
+from updater_core.host import times
 from updater_core.models import (
     Ask,
-    Clock,
     Decision,
     History,
     Hold,
@@ -29,13 +29,14 @@ from updater_core.models import (
     Reason,
     Rejected,
     Tag,
+    TimeSource,
     Update,
     retry_command,
 )
 from updater_core.policy.bounded_regex import TooSlow
 from updater_core.policy.following import selector_of
 from updater_core.policy.order import (
-    Field,
+    CandidateSet,
     Meant,
     Memo,
     Rank,
@@ -56,6 +57,7 @@ from updater_core.policy.patterns import (
 )
 from updater_core.policy.ranges import check_range
 from updater_core.policy.versions import by_key, by_version
+from updater_core.reference import short_digest
 from updater_core.semver_utils import parse_tag, precedence
 
 __all__ = [
@@ -67,39 +69,39 @@ __all__ = [
     "decide",
 ]
 
-# Tags too young are asked for their digests while they are young, so that their age is known to be theirs; but a first
-# look at a long list shall not cost a request for each.
+# Tags that are too young are asked for their digests, so that the age is known to be that of the image; but the first
+# check of a long list must not cost a request for each.
 _MOST_YOUNG_ASKED = 10
-_WATCHED = Selector(lambda tag: tag, Order.PUSH)  # where the policy names none: the current tag, whatever its name
+_WATCHED = Selector(lambda tag: tag, Order.PUSH)  # if the policy names none: the current tag, whatever its name
 
 
 def decide(
-    observation: Observation, policy: Policy, history: History, now: datetime, worked: Memo | None = None
+    observation: Observation, policy: Policy, history: History, now: datetime, memo: Memo | None = None
 ) -> Decision | Ask:
-    """What to do for one service. The tag list must be complete where the policy has a selector.
+    """Return what to do for one service. The tag list must be complete if the policy has a selector.
 
-    Returns an Update to a target with its digest, a Hold with its reason, or an Ask for what is still to be known.
-    `worked`: given again with the answer to an Ask, it saves work; it never changes what is decided.
+    An Update to a target with its digest, a Hold with its reason, or an Ask for what is still to be known.
+    `memo`: passed again with the answer to an Ask, it saves work; it never changes the decision.
     """
-    worked = worked or Memo()
-    selector = selector_of(policy, observation.current, worked.patience)
+    memo = memo or Memo()
+    selector = selector_of(policy, observation.current, memo.budget)
     if selector is None:
         return _watch(observation, policy, history, now)
     if observation.tags is None:
         return Hold(Reason.LISTING_INCOMPLETE, "the list of tags is not known", "wait for the next check")
     try:
-        return _among_tags(SelectionContext(observation, policy, history, now, selector, worked))
+        return _among_tags(SelectionContext(observation, policy, history, now, selector, memo))
     except TooSlow as error:
         return too_slow(error)
 
 
 def too_slow(error: TooSlow) -> Hold:
-    """The hold for an expression that was stopped: what it would have chosen is not known."""
+    """Return the hold for an expression that was stopped: what it would have selected is not known."""
     return Hold(Reason.PATTERN_TOO_SLOW, str(error), error.remedy)
 
 
 def _among_tags(case: SelectionContext) -> Decision | Ask:
-    meant, rejected = case.worked.kept("meant", (case.observation.tags, case.policy), lambda: _meant(case))
+    meant, rejected = case.memo.kept("meant", (case.observation.tags, case.policy), lambda: _meant(case))
     outcome = _by_order(case, meant)
     if isinstance(outcome, Ask):
         return outcome
@@ -125,7 +127,7 @@ def _watch(observation: Observation, policy: Policy, history: History, now: date
 
 
 def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
-    """One tag on its own: the same as what runs, quarantined, too young, or to be taken."""
+    """Decide on one tag alone: the same as what runs, quarantined, too young, or to be taken."""
     observation = case.observation
     if tag.name != case.current:  # its push time alone may settle it, without a request
         held = _too_young(case, tag, None)
@@ -141,7 +143,7 @@ def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
     if quarantined:
         return Hold(
             Reason.QUARANTINED,
-            f"{target.text} failed on {quarantined.since:%Y-%m-%d %H:%M} UTC ({quarantined.reason})",
+            f"{target.text} failed on {times.utc(quarantined.since)} ({quarantined.reason})",
             f"nothing to do, a newer digest is taken; to try this one again: {retry_command(case.history.service)}",
             available=target,
         )
@@ -149,9 +151,9 @@ def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
 
 
 def _too_young(case: SelectionContext, tag: Tag, target: ImageRef | None) -> Hold | None:
-    """A Hold where the tag is not old enough yet. Without its digest (no `target`) only a push time can tell."""
+    """Return a Hold if the tag is not old enough yet. Without its digest (no `target`) only a push time can say so."""
     policy, now = case.policy, case.now
-    by_registry = case.observation.clock is Clock.REGISTRY and tag.pushed_at is not None
+    by_registry = case.observation.clock is TimeSource.REGISTRY and tag.pushed_at is not None
     if policy.min_age_seconds <= 0 or (target is None and not by_registry):
         return None
     since = tag.pushed_at if by_registry else _digest_since(case, tag.name, target)
@@ -161,8 +163,8 @@ def _too_young(case: SelectionContext, tag: Tag, target: ImageRef | None) -> Hol
 def _digest_since(case: SelectionContext, name: str, target: ImageRef | None) -> datetime | None:
     digest = target.digest if target else None
     seen = case.history.seen.get(name)
-    times = [case.history.digest_seen.get(digest or ""), seen.seen_at if seen and seen.digest == digest else None]
-    return min((time for time in times if time), default=None)
+    moments = [case.history.digest_seen.get(digest or ""), seen.seen_at if seen and seen.digest == digest else None]
+    return min((time for time in moments if time), default=None)
 
 
 def _waits(case: SelectionContext, name: str, since: datetime, target: ImageRef | None) -> Hold | None:
@@ -172,7 +174,7 @@ def _waits(case: SelectionContext, name: str, since: datetime, target: ImageRef 
     target = target or replace(case.observation.current, tag=name, digest=None)
     return Hold(
         Reason.TOO_YOUNG,
-        f"{target.text} is there since {since:%Y-%m-%d %H:%M} UTC; min_age holds it until {until:%Y-%m-%d %H:%M} UTC",
+        f"{target.text} is there since {times.utc(since)}; min_age holds it until {times.utc(until)}",
         "nothing to do, it is taken when it is old enough; or lower min_age",
         available=target,
         until=until,
@@ -181,27 +183,23 @@ def _waits(case: SelectionContext, name: str, since: datetime, target: ImageRef 
 
 def _same(case: SelectionContext, name: str, digest: str) -> str:
     if name == case.current:
-        return f"{case.observation.current.text} is up to date ({_short(digest)})"
-    return f"{name} is the image that runs already ({_short(digest)})"
+        return f"{case.observation.current.text} is up to date ({short_digest(digest)})"
+    return f"{name} is the image that runs already ({short_digest(digest)})"
 
 
 def _changed(case: SelectionContext, target: ImageRef) -> str:
-    moved = f"{target.tag} now points to {_short(target.digest or '')}"
+    moved = f"{target.tag} now points to {short_digest(target.digest or '')}"
     if case.observation.running_digests:
         return moved
     return f"{moved}; what runs is not known by any digest of this repository, so there is no baseline"
-
-
-def _short(digest: str) -> str:
-    return digest[:19]  # `sha256:` and twelve characters, as the engine shows them
 
 
 # -------------------------------------------------------------------------------------------------------- a tag of many
 
 
 def _meant(case: SelectionContext) -> tuple[list[Meant], list[Rejected]]:
-    """The tags that the selector means and nothing excludes, in the order of their names."""
-    extract, excluded = case.selector.extract, excluder(case.policy.tag_exclude, case.worked.patience)
+    """Return the tags that the selector means and nothing excludes, in the order of their names; and the others."""
+    extract, excluded = case.selector.extract, excluder(case.policy.tag_exclude, case.memo.budget)
     meant: list[Meant] = []
     rejected: list[Rejected] = []
     for tag in _unique(case.observation.tags or ()):
@@ -216,7 +214,7 @@ def _meant(case: SelectionContext) -> tuple[list[Meant], list[Rejected]]:
 
 
 def _unique(tags: Sequence[Tag]) -> list[Tag]:
-    """The tags by name. A registry that lists a name twice, while its list is moving, means the later push."""
+    """Return the tags by name. If a changing list has a name twice, the later push counts."""
     ordered = sorted(tags, key=lambda tag: tag.name)
     if len({tag.name for tag in tags}) == len(tags):
         return ordered
@@ -229,63 +227,65 @@ def _stamp(time: datetime | None) -> float:
 
 
 def _by_order(case: SelectionContext, meant: Sequence[Meant]) -> Decision | Ask:
-    worked = case.worked
+    memo = case.memo
     if case.selector.order is Order.KEY:
-        return _choose(case, worked.get(case, "key", lambda: by_key(case, meant)))
+        return _choose(case, memo.get(case, "key", lambda: by_key(case, meant)))
     if case.selector.order is Order.PUSH:
         return _by_push(case, meant)
-    field = worked.get(case, "version", lambda: by_version(case, meant))
-    return field if isinstance(field, Hold) else _choose(case, field)
+    candidates = memo.get(case, "version", lambda: by_version(case, meant))
+    return candidates if isinstance(candidates, Hold) else _choose(case, candidates)
 
 
 def _by_push(case: SelectionContext, meant: Sequence[Meant]) -> Decision | Ask:
-    """With our own clock, build times are asked for only where no tag that came later settles the choice."""
-    if case.observation.clock is Clock.REGISTRY:
-        return _choose(case, case.worked.get(case, "push", lambda: by_push(case, meant)))
+    """Order by push. With our own clock, build times are asked for only if no tag that came later settles it."""
+    if case.observation.clock is TimeSource.REGISTRY:
+        return _choose(case, case.memo.get(case, "push", lambda: by_push(case, meant)))
     if not has_baseline_only(case, meant):
-        field = by_first_sight(case, meant, with_baseline=False)
-        outcome = field if isinstance(field, Ask) else _choose(case, field)
+        candidates = by_first_sight(case, meant, with_baseline=False)
+        outcome = candidates if isinstance(candidates, Ask) else _choose(case, candidates)
         if not isinstance(outcome, Hold) or outcome.reason is Reason.SAME_DIGEST:
             return outcome
-    field = case.worked.get(case, "first sight", lambda: by_first_sight(case, meant, with_baseline=True))
-    return field if isinstance(field, Ask) else _choose(case, field)
+    candidates = case.memo.get(case, "first sight", lambda: by_first_sight(case, meant, with_baseline=True))
+    return candidates if isinstance(candidates, Ask) else _choose(case, candidates)
 
 
-def _choose(case: SelectionContext, field: Field) -> Decision | Ask:
-    """Walk from the newest down to the current tag; the first that is old enough and not quarantined is it."""
-    reach, below = _reach(case, field)
-    turned_down: list[Hold] = []
-    rejected = [*field.rejected, *below]
+def _choose(case: SelectionContext, candidates: CandidateSet) -> Decision | Ask:
+    """Go from the newest down to the current tag; take the first that is old enough and not quarantined."""
+    reach, below = _reach(case, candidates)
+    rejections: list[Hold] = []
+    rejected = [*candidates.rejected, *below]
     for tag in _newest_first(case, reach):
-        outcome = _examine_among(case, tag, turned_down)
+        outcome = _examine_among(case, tag, rejections)
         if isinstance(outcome, Ask):
             return outcome
         if isinstance(outcome, Update) or outcome.reason is Reason.SAME_DIGEST:
-            rejected += _passed_over(tag, reach, turned_down)
-            return _settle(case, field, outcome, turned_down, rejected)
-        turned_down.append(outcome)
+            rejected += _passed_over(tag, reach, rejections)
+            return _settle(case, candidates, outcome, rejections, rejected)
+        rejections.append(outcome)
         rejected.append(Rejected(tag.name, outcome.reason, outcome.detail))
         if tag.name == case.current:
-            rejected += _passed_over(tag, reach, turned_down)
-    hold = turned_down[0] if turned_down else field.hint or _nothing(case, field, below)
+            rejected += _passed_over(tag, reach, rejections)
+    hold = rejections[0] if rejections else candidates.hint or _nothing(case, candidates, below)
     return replace(hold, rejected=tuple(rejected))
 
 
-def _reach(case: SelectionContext, field: Field) -> tuple[Sequence[tuple[Rank, Tag]], list[Rejected]]:
-    """What may be chosen, and what lies below the current tag. Even where downgrades are allowed, one only happens
-    where nothing at or above the current tag is left."""
-    if field.floor is None:
-        return field.ranked, []
-    above = [entry for entry in field.ranked if entry[0] >= field.floor]
+def _reach(case: SelectionContext, candidates: CandidateSet) -> tuple[Sequence[tuple[Rank, Tag]], list[Rejected]]:
+    """Return what may be chosen, and what is below the current tag.
+
+    Even if downgrades are allowed, one only happens if nothing at or above the current tag is left.
+    """
+    if candidates.floor is None:
+        return candidates.ranked, []
+    above = [entry for entry in candidates.ranked if entry[0] >= candidates.floor]
     if case.policy.allow_downgrade and not above:
-        return field.ranked, []
+        return candidates.ranked, []
     reason = Reason.OLDER if case.policy.allow_downgrade else Reason.DOWNGRADE
     detail = f"lower than the current {case.current}"
-    return above, [Rejected(tag.name, reason, detail) for rank, tag in field.ranked if rank < field.floor]
+    return above, [Rejected(tag.name, reason, detail) for rank, tag in candidates.ranked if rank < candidates.floor]
 
 
 def _newest_first(case: SelectionContext, reach: Sequence[tuple[Rank, Tag]]) -> Iterator[Tag]:
-    """Down to the current tag. A tie goes to the current tag, then (versions) to its spelling, then to the highest."""
+    """Yield the tags down to the current one. Of equals: the current tag, then its spelling, then the highest."""
     ranked = sorted(reach, key=lambda entry: entry[0], reverse=True)
     for _, group in itertools.groupby(ranked, key=lambda entry: entry[0]):
         tied = [tag for _, tag in group]
@@ -303,61 +303,65 @@ def _tie(case: SelectionContext, name: str) -> tuple[Any, ...]:
     return alike, key, natural_key(name), name
 
 
-def _examine_among(case: SelectionContext, tag: Tag, turned_down: Sequence[Hold]) -> Decision | Ask:
+def _examine_among(case: SelectionContext, tag: Tag, rejections: Sequence[Hold]) -> Decision | Ask:
     outcome = _examine(case, tag)
     if isinstance(outcome, Update) and tag.name == case.current and case.selector.order is Order.PUSH:
         return _put_back(case, tag, outcome.target) or outcome
-    if not isinstance(outcome, Ask) or sum(h.reason is Reason.TOO_YOUNG for h in turned_down) < _MOST_YOUNG_ASKED:
+    if not isinstance(outcome, Ask) or sum(h.reason is Reason.TOO_YOUNG for h in rejections) < _MOST_YOUNG_ASKED:
         return outcome
     seen = case.history.seen.get(tag.name)
     return _waits(case, tag.name, min(seen.seen_at, case.now) if seen else case.now, None) or outcome
 
 
 def _put_back(case: SelectionContext, tag: Tag, target: ImageRef) -> Hold | None:
-    """A Hold where the current tag was put back to an image that we knew before the one that runs, with no new push."""
+    """Return a Hold if the current tag was put back to an older image than the one that runs, without a push."""
     known = case.history.digest_seen
     then = known.get(target.digest or "")
     running = max((known[d] for d in case.observation.running_digests if d in known), default=None)
     if case.policy.allow_downgrade or then is None or running is None or then >= running:
         return None
-    if case.observation.clock is Clock.REGISTRY and tag.pushed_at is not None and tag.pushed_at > then:
-        return None  # pushed once more after we first knew it
+    if case.observation.clock is TimeSource.REGISTRY and tag.pushed_at is not None and tag.pushed_at > then:
+        return None  # pushed again after we first knew it
     return Hold(
         Reason.DOWNGRADE,
-        f"{tag.name} was put back to {_short(target.digest or '')}, which is older than the image that runs",
+        f"{tag.name} was put back to {short_digest(target.digest or '')}, which is older than the image that runs",
         "push the image you want under a new tag, or set allow_downgrade",
         available=target,
     )
 
 
-def _passed_over(last: Tag, reach: Iterable[tuple[Rank, Tag]], turned_down: Sequence[Hold]) -> list[Rejected]:
-    """The tags below the one at which the walk ended."""
-    looked_at = {last.name, *(hold.available.tag for hold in turned_down if hold.available)}
+def _passed_over(last: Tag, reach: Iterable[tuple[Rank, Tag]], rejections: Sequence[Hold]) -> list[Rejected]:
+    """Return the tags below the one that was taken."""
+    examined = {last.name, *(hold.available.tag for hold in rejections if hold.available)}
     detail = f"{last.name} is newer"
-    return [Rejected(tag.name, Reason.OLDER, detail) for _, tag in reach if tag.name not in looked_at]
+    return [Rejected(tag.name, Reason.OLDER, detail) for _, tag in reach if tag.name not in examined]
 
 
 def _settle(
-    case: SelectionContext, field: Field, outcome: Decision, turned_down: Sequence[Hold], rejected: Iterable[Rejected]
+    case: SelectionContext,
+    candidates: CandidateSet,
+    outcome: Decision,
+    rejections: Sequence[Hold],
+    rejected: Iterable[Rejected],
 ) -> Decision:
-    if isinstance(outcome, Hold):  # the same image: then the newer one that waits is the news, if there is one
-        outcome = turned_down[0] if turned_down else field.hint or outcome
+    if isinstance(outcome, Hold):  # the same image: a newer one that waits matters more, if there is one
+        outcome = rejections[0] if rejections else candidates.hint or outcome
     elif outcome.target.tag != case.current:
-        count = len(field.ranked)
+        count = len(candidates.ranked)
         among = f"of {count} matching tags" if count > 1 else "that matches, and the only one"
-        outcome = replace(outcome, detail=f"{outcome.target.tag} is {field.superlative} {among}")
+        outcome = replace(outcome, detail=f"{outcome.target.tag} is {candidates.superlative} {among}")
     return replace(outcome, rejected=tuple(rejected))
 
 
-def _nothing(case: SelectionContext, field: Field, below: Sequence[Rejected]) -> Hold:
-    downgrades = [r.tag for r in (*field.rejected, *below) if r.reason is Reason.DOWNGRADE]
+def _nothing(case: SelectionContext, candidates: CandidateSet, below: Sequence[Rejected]) -> Hold:
+    downgrades = [r.tag for r in (*candidates.rejected, *below) if r.reason is Reason.DOWNGRADE]
     if not downgrades:
         return Hold(
             Reason.NO_CANDIDATE,
             "no tag may be chosen",
             "compare the pattern and the policy with the tags; --plan shows each tag with its reason",
         )
-    best = max(((rank, tag.name) for rank, tag in field.ranked), default=(None, downgrades[-1]))[1]
+    best = max(((rank, tag.name) for rank, tag in candidates.ranked), default=(None, downgrades[-1]))[1]
     return Hold(
         Reason.DOWNGRADE,
         f"of the tags that are left {best} comes first, and nothing shows it to be newer than {case.current}",

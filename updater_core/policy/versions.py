@@ -26,7 +26,7 @@ from updater_core.policy.family_members import (
     silent_change,
 )
 from updater_core.policy.following import largest_step
-from updater_core.policy.order import Field, Meant, Rank, SelectionContext
+from updater_core.policy.order import CandidateSet, Meant, Rank, SelectionContext
 from updater_core.policy.patterns import natural_key
 from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies
 
@@ -46,8 +46,8 @@ class _Rules:
     open_to_prereleases: bool
 
 
-def by_version(case: SelectionContext, meant: Iterable[Meant]) -> Field | Hold:
-    """The versions that may be chosen. A Hold if nothing tells which versions those are, or where a step starts."""
+def by_version(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet | Hold:
+    """The versions that may be chosen. A Hold if nothing says which versions those are, or from what a step starts."""
     baseline = baseline_of(case)
     if baseline.current is None and largest_step(case.policy) is not Bump.MAJOR:
         return Hold(
@@ -67,7 +67,7 @@ def by_version(case: SelectionContext, meant: Iterable[Meant]) -> Field | Hold:
     if _line_has_ended(rules, ranked):
         ranked, faults = _admitted(kin, replace(rules, open_to_prereleases=True))
     hint = _variant_hint(case, baseline.current, others) if baseline.current else None
-    return Field(ranked, rules.floor, (*rejected, *faults), "the highest version", hint)
+    return CandidateSet(ranked, rules.floor, (*rejected, *faults), "the highest version", hint)
 
 
 # ---------------------------------------------------------------------------------------- what may be taken
@@ -152,7 +152,7 @@ def _falls_in_words(version: FamilyVersion, current: FamilyVersion) -> bool:
     return natural_key(".".join(version.tail.prerelease)) < natural_key(".".join(current.tail.prerelease))
 
 
-# ------------------------------------------------------------------------------------ where nothing is told
+# ------------------------------------------------------------------------------------ if nothing says the version
 
 
 def _no_kin(case: SelectionContext, baseline: Baseline, rejected: Sequence[Rejected]) -> Hold:
@@ -220,7 +220,7 @@ def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterab
 # --------------------------------------------------------------------------------------------------- by key
 
 
-def by_key(case: SelectionContext, meant: Iterable[Meant]) -> Field:
+def by_key(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
     """The natural order of what the group `compare` caught: numbers of any size as numbers.
 
     A current tag that the expression does not mean has no key. If it names a version, only tags of its form that are
@@ -228,7 +228,7 @@ def by_key(case: SelectionContext, meant: Iterable[Meant]) -> Field:
     """
     text = case.current_text
     if text is not None:
-        return Field([(natural_key(key), tag) for tag, key in meant], natural_key(text), (), "the highest")
+        return CandidateSet([(natural_key(key), tag) for tag, key in meant], natural_key(text), (), "the highest")
     whole = read(case.current)
     variant = whole.tail.shape if whole else _known_variant(case)
     ranked, rejected = [], list[Rejected]()
@@ -241,7 +241,7 @@ def by_key(case: SelectionContext, meant: Iterable[Meant]) -> Field:
     hint = None
     if not ranked and any(one.reason is not Reason.DOWNGRADE for one in rejected):
         hint = _unparsable(case, _NOT_MEANT.format(case.current), ())
-    return Field(ranked, None, tuple(rejected), "the highest", hint)
+    return CandidateSet(ranked, None, tuple(rejected), "the highest", hint)
 
 
 def _known_variant(case: SelectionContext) -> str:

@@ -24,7 +24,7 @@ _HORIZON_DAYS = 22
 
 
 def parse_windows(text: str) -> tuple[Window, ...]:
-    """Read windows with commas between them; raise ValueError with a sentence where one is not understood.
+    """Return the windows in a text, with commas between them. Raises ValueError with a sentence if one is malformed.
 
     >>> parse_windows("02:00-04:00")
     (Window(start_minute=120, end_minute=240, days=frozenset()),)
@@ -37,24 +37,24 @@ def parse_windows(text: str) -> tuple[Window, ...]:
 
 
 def merge_hours(own: Hours, shared: Hours) -> Hours:
-    """A service's hours over the global ones: its windows and its zone where it has them; paused by either."""
+    """Return a service's hours over the global ones: its windows and its zone if it has them; paused by either."""
     return Hours(own.windows or shared.windows, own.zone or shared.zone, own.paused or shared.paused)
 
 
 def is_open(hours: Hours, now: datetime) -> bool:
-    """Whether updates may happen at `now`: not paused, and within a window where there are windows."""
+    """Return whether updates may happen at `now`: not paused, and within a window if there are windows."""
     if hours.paused:
         return False
     return not hours.windows or _within(hours.windows, _local(now, hours.zone))
 
 
 def next_open(hours: Hours, now: datetime) -> datetime | None:
-    """The first moment from `now` on (itself included) when updates may happen; None while paused."""
+    """Return the first moment from `now` on (itself included) when updates may happen; None while paused."""
     return _next(hours, now, wanted=True)
 
 
 def next_close(hours: Hours, now: datetime) -> datetime | None:
-    """The first moment from `now` on (itself included) when updates may not happen; None where none is in sight."""
+    """Return the first moment from `now` on (itself included) when updates may not happen; None if none is in sight."""
     return _next(hours, now, wanted=False)
 
 
@@ -123,7 +123,7 @@ def _covers(window: Window, minute: int, today: int) -> bool:
 
 
 def _next(hours: Hours, now: datetime, *, wanted: bool) -> datetime | None:
-    """Open and closed can only change at an edge, so it is enough to look there."""
+    """Return the next moment of that kind. Open and closed can only change at an edge, so only edges are tried."""
     if is_open(hours, now) is wanted:
         return now
     if hours.paused or not hours.windows:
@@ -132,15 +132,18 @@ def _next(hours: Hours, now: datetime, *, wanted: bool) -> datetime | None:
 
 
 def _edges(hours: Hours, now: datetime) -> Iterator[datetime]:
-    """Every moment after `now`, in order, at which a window may open or close: its two times on each day (both of
-    them where the clock repeats one), midnight, and the moments when the zone moves its clock."""
+    """Yield every moment after `now`, in order, at which a window may open or close.
+
+    These are its two times on each day (both moments if the clock repeats one), midnight, and the moments when the
+    zone moves its clock.
+    """
     minutes = {0, *(m % _DAY_MINUTES for w in hours.windows for m in (w.start_minute, w.end_minute))}
     today = _local(now, hours.zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     pending: set[datetime] = set()
     for count in range(-1, _HORIZON_DAYS):
         day = today + timedelta(days=count)
         pending |= _day_edges(day, minutes, hours.zone)
-        # where the clock jumps, edges of two days may overlap: what lies before this day is complete
+        # when the clock jumps, edges of two days may overlap: what is before this day is complete
         start = _moment(day, 0, hours.zone)
         yield from sorted(edge for edge in pending if now < edge < start)
         pending = {edge for edge in pending if edge >= start}

@@ -19,7 +19,7 @@ from updater_core.net import untrusted_json
 from updater_core.reference import is_digest, is_tag, with_default_tag
 from updater_core.registries import manifest as manifests
 from updater_core.registries.auth.access import Access
-from updater_core.registries.session import Session, Site, site_of
+from updater_core.registries.session import RegistryEndpoint, Session, site_of
 from updater_core.registries.tag_list import TagNames
 from updater_core.registries.transport import Answer, Request
 
@@ -37,7 +37,7 @@ def open_registry(reference: ImageRef, settings: RegistrySettings, session: Sess
 class OciRegistry:
     """A `protocols.Registry` over the distribution protocol alone. Safe to use from many threads."""
 
-    site: Site
+    site: RegistryEndpoint
     session: Session
 
     def digest(self, reference: ImageRef) -> str:

@@ -36,7 +36,7 @@ DOCKER_HUB = HubEndpoints()
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class RegistryEndpoint:
     """One registry as one service may use it: its domain in references, where it is asked, the service's settings."""
 
     domain: str
@@ -61,11 +61,11 @@ class Session:
     passes: Cache[Secret]  # tokens of vendors' own APIs
     limits: PullLimits
 
-    def login(self, site: Site) -> Login:
+    def login(self, site: RegistryEndpoint) -> Login:
         """Who we are at a site."""
         return self.logins.find(site.domain, site.settings)
 
-    def access(self, site: Site, repository: str) -> Access:
+    def access(self, site: RegistryEndpoint, repository: str) -> Access:
         """Reading one repository of a site, as who we are there."""
         login = self.login(site)
         return Access(site.base, repository, login.credential, site.settings.token_realm_hosts, login.problem)
@@ -139,9 +139,9 @@ def base_url(domain: str, settings: RegistrySettings, hub: HubEndpoints) -> str:
     return f"{'http' if plain else 'https'}://{domain}"
 
 
-def site_of(reference: ImageRef, settings: RegistrySettings, hub: HubEndpoints) -> Site:
+def site_of(reference: ImageRef, settings: RegistrySettings, hub: HubEndpoints) -> RegistryEndpoint:
     """The site that serves a reference."""
-    return Site(reference.domain, base_url(reference.domain, settings, hub), settings)
+    return RegistryEndpoint(reference.domain, base_url(reference.domain, settings, hub), settings)
 
 
 def _is_challenge(answer: Answer) -> bool:

@@ -6,7 +6,8 @@ ours that was damaged, or edited by hand, must never come back as a record that 
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import json
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -24,6 +25,15 @@ def encode(value: object) -> Any:
     {'step': 'gate', 'begun': '2026-11-23T08:00:00Z', 'seconds': 1.5, 'is_back': False}
     """
     return msgspec.to_builtins(value, str_keys=True)
+
+
+def parse(data: bytes) -> Any:
+    """Return the JSON value in `data`. Raises ValueError or RecursionError, also for NaN, which JSON does not have."""
+    return json.loads(data, parse_constant=_refuse)
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
 
 
 def decode(kind: type[Record], value: object) -> Record:

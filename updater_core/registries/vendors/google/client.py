@@ -28,7 +28,7 @@ from updater_core.registries import manifest as manifests
 from updater_core.registries.auth.access import Access
 from updater_core.registries.oci import OciRegistry, is_generated, problem
 from updater_core.registries.paging import next_address, pages
-from updater_core.registries.session import Session, Site, site_of
+from updater_core.registries.session import RegistryEndpoint, Session, site_of
 from updater_core.registries.tag_list import LONGEST_PAGE_BYTES, next_link
 from updater_core.registries.transport import Request
 from updater_core.registries.vendors.google import identity as identities
@@ -48,7 +48,7 @@ def open_registry(reference: ImageRef, settings: RegistrySettings, session: Sess
 class GoogleRegistry:
     """A `protocols.Registry` for Google. `reference` is the one it was opened for. Safe to use from many threads."""
 
-    site: Site
+    site: RegistryEndpoint
     reference: ImageRef
     session: Session
 
@@ -244,13 +244,14 @@ def _when(tag: Tag) -> datetime:
     return tag.pushed_at or datetime.min.replace(tzinfo=UTC)
 
 
-def _project(site: Site, reference: ImageRef) -> tuple[str, str]:
+def _project(site: RegistryEndpoint, reference: ImageRef) -> tuple[str, str]:
     """The project that a remedy is for, in words, and a hint where the settings name another than the image.
 
     >>> image, settings = ImageRef("gcr.io", "example.com/shop/web"), RegistrySettings(project_id="shop")
-    >>> _project(Site("gcr.io", "https://gcr.io", settings), image)
+    >>> _project(RegistryEndpoint("gcr.io", "https://gcr.io", settings), image)
     ('the project example.com:shop', ': it lies in project example.com:shop, registry_config.project_id says shop')
-    >>> _project(Site("localhost:5000", "http://localhost:5000", settings), ImageRef("localhost:5000", "web"))
+    >>> local = RegistryEndpoint("localhost:5000", "http://localhost:5000", settings)
+    >>> _project(local, ImageRef("localhost:5000", "web"))
     ('the project shop', '')
     """
     first, _, rest = reference.repository.partition("/")
