@@ -32,7 +32,7 @@ from tests.support.trouble import let_go, slow
 from updater_core.status.facts import view_of
 from updater_core.status.page import status_html, status_json
 from updater_core.status.server import Endpoints, Response, StatusServer
-from updater_core.status.view import Facts
+from updater_core.status.view import StatusFacts
 
 Colour = tuple[int, int, int]
 LIGHT, DARK = (0xF6, 0xF7, 0xF9), (0x12, 0x16, 0x1C)
@@ -117,7 +117,7 @@ def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Browser:
     return Browser(chromium, tmp_path_factory.mktemp("chromium"))
 
 
-def served(facts: Facts) -> StatusServer:
+def served(facts: StatusFacts) -> StatusServer:
     view = view_of(facts)
     return StatusServer(
         "127.0.0.1",

@@ -20,7 +20,7 @@ from updater_core.models import (
 from updater_core.policy.windows import parse_windows
 from updater_core.reference import parse
 from updater_core.state.records import Change, ServiceState, State, Status
-from updater_core.status.view import DaemonStatus, Facts, Quota
+from updater_core.status.view import DaemonStatus, Quota, StatusFacts
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -61,7 +61,7 @@ PROVEN = (*FORWARD, (Step.VERIFY, 0.05), (Step.COMMIT, 0.44))
 BACK = ((Step.EDIT, 0.02), (Step.RESTART, 1.3), (Step.GATE, 8.9), (Step.VERIFY, 0.05))
 
 
-def well(count: int = 1) -> Facts:
+def well(count: int = 1) -> StatusFacts:
     """Everything runs what it should."""
     names = [f"web{number}" for number in range(1, count + 1)]
     states = {name: seen("nginx:1.27", Status.UP_TO_DATE, Reason.SAME_DIGEST) for name in names}
@@ -69,13 +69,13 @@ def well(count: int = 1) -> Facts:
     return facts(services, states)
 
 
-def facts(services: tuple[ServiceConfig, ...], states: dict[str, ServiceState]) -> Facts:
+def facts(services: tuple[ServiceConfig, ...], states: dict[str, ServiceState]) -> StatusFacts:
     pulse = DaemonStatus(ago(hours=30), None, ago(minutes=3), 1.84, NOW + timedelta(minutes=57))
     config = Config(Settings(), services, "/etc/docker-auto-updater/updater_config.json")
-    return Facts(NOW, "shop-1", "0.1.0", config, State(states), pulse)
+    return StatusFacts(NOW, "shop-1", "0.1.0", config, State(states), pulse)
 
 
-def mixed() -> Facts:
+def mixed() -> StatusFacts:
     """One service in each state, a quota, a rest, and an update under way."""
     made = facts(_services(), {**_troubled(), **_calm()})
     hand = CurrentStep("web", Step.GATE, "web-1 is starting", ago(seconds=12), ago(seconds=2))

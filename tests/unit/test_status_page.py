@@ -35,10 +35,10 @@ from updater_core.status.markup import STYLE
 from updater_core.status.view import (
     ChangeView,
     DaemonStatus,
-    Facts,
     Level,
     RegistryView,
     ServiceView,
+    StatusFacts,
     Verdict,
     View,
     WindowView,
@@ -79,7 +79,7 @@ class Parsed(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def parsed(given: Facts) -> Parsed:
+def parsed(given: StatusFacts) -> Parsed:
     return Parsed(page.status_html(view_of(given)))
 
 

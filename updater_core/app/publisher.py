@@ -20,7 +20,7 @@ from updater_core.logging_utils import LogEvent, log_event
 from updater_core.status import page
 from updater_core.status.facts import health_of, view_of
 from updater_core.status.server import Endpoints, Response, StatusServer
-from updater_core.status.view import DaemonStatus, Facts, Quota, View
+from updater_core.status.view import DaemonStatus, Quota, StatusFacts, View
 
 
 class Watch:
@@ -81,11 +81,11 @@ class Watch:
         """The next cycle comes in so many seconds, unless somebody wants it sooner."""
         self._pulse = replace(self._pulse, next_cycle=self._context.clock.now() + timedelta(seconds=seconds))
 
-    def facts(self) -> Facts:
+    def facts(self) -> StatusFacts:
         """Everything as it is now. From any thread."""
         context = self._context
         limits = context.registries.limits()
-        return Facts(
+        return StatusFacts(
             now=context.clock.now(),
             host=socket.gethostname(),
             version=__version__,

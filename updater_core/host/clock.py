@@ -50,7 +50,7 @@ class SystemClock:
         while True:
             self.beat()
             left = end - time.monotonic()
-            is_asked = self.signals.take_check() or self.signals.has_news()
+            is_asked = self.signals.take_check() or self.signals.has_requests()
             if is_asked or left <= 0:
                 return is_asked
             self.signals.wait(self.manager.wait_slice(left))

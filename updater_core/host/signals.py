@@ -68,7 +68,7 @@ class SignalInbox:
         """Whether a check was asked for since this was last called."""
         return self._take(signal.SIGUSR1)
 
-    def has_news(self) -> bool:
+    def has_requests(self) -> bool:
         """Whether anything was asked for that nobody has taken yet."""
         return bool(self._came)
 

@@ -19,11 +19,11 @@ from updater_core.semver_utils import TagVersion, parse_tag, precedence
 from updater_core.state.records import Change, ServiceState, Status, needs_operator, service_of
 from updater_core.status.view import (
     ChangeView,
-    Facts,
     Level,
     Quota,
     RegistryView,
     ServiceView,
+    StatusFacts,
     Verdict,
     View,
     WindowView,
@@ -38,7 +38,7 @@ _ORDER = tuple(Level)
 _FAILED = {Status.ROLLBACK_FAILED: Level.TROUBLE, Status.FAILED: Level.TROUBLE, Status.ROLLED_BACK: Level.LOOK}
 
 
-def view_of(facts: Facts) -> View:
+def view_of(facts: StatusFacts) -> View:
     """Return everything as it is to be shown."""
     windows = _windows(facts)
     services = tuple(_service(facts, service, windows[service.name]) for service in facts.config.services)
@@ -71,7 +71,7 @@ def longest_silence_seconds(config: Config) -> float:
     return 2 * settings.check_interval_seconds + settings.compose_timeout_seconds + max(gates, default=0.0)
 
 
-def health_of(facts: Facts) -> tuple[bool, str]:
+def health_of(facts: StatusFacts) -> tuple[bool, str]:
     """Return whether the updater is alive, as a probe asks, and a sentence why.
 
     It is if it ended a cycle, was started, or made progress in an update within the longest silence. The status of the
@@ -88,7 +88,7 @@ def health_of(facts: Facts) -> tuple[bool, str]:
     return True, f"the last cycle ended at {times.utc(pulse.cycle_ended, seconds=True)}"
 
 
-def _verdict(facts: Facts, services: Sequence[ServiceView]) -> Verdict:
+def _verdict(facts: StatusFacts, services: Sequence[ServiceView]) -> Verdict:
     counts = Counter(service.level for service in services)
     level = max((service.level for service in services if service.is_enabled), key=_ORDER.index, default=Level.LOOK)
     notes = [f"{counts[each]} {_COUNTED[each]}" for each in reversed(_ORDER) if counts[each]]
@@ -100,7 +100,7 @@ def _verdict(facts: Facts, services: Sequence[ServiceView]) -> Verdict:
     return Verdict(level, _HEADLINES[level], "; ".join(notes))
 
 
-def _own_problems(facts: Facts) -> list[tuple[Level, str]]:
+def _own_problems(facts: StatusFacts) -> list[tuple[Level, str]]:
     """Return what makes the whole picture doubtful, whatever the status of the services."""
     found = []
     is_well, why = health_of(facts)
@@ -134,7 +134,7 @@ _COUNTED: Mapping[Level, str] = {
 # ---------------------------------------------------------------------------------------------------------- services
 
 
-def _service(facts: Facts, config: ServiceConfig, window: WindowView) -> ServiceView:
+def _service(facts: StatusFacts, config: ServiceConfig, window: WindowView) -> ServiceView:
     known = service_of(facts.state, config.name)
     is_stale = _is_stale(facts, known)
     level = _level(known, is_stale) if config.enabled else Level.OFF
@@ -162,7 +162,7 @@ def _service(facts: Facts, config: ServiceConfig, window: WindowView) -> Service
     )
 
 
-def _is_stale(facts: Facts, known: ServiceState) -> bool:
+def _is_stale(facts: StatusFacts, known: ServiceState) -> bool:
     seen = known.last_success
     return seen is None or (facts.now - seen).total_seconds() > longest_silence_seconds(facts.config)
 
@@ -208,7 +208,7 @@ def _tag(text: str) -> str:
         return ""
 
 
-def _windows(facts: Facts) -> Mapping[str, WindowView]:
+def _windows(facts: StatusFacts) -> Mapping[str, WindowView]:
     """Return each service's window; services with the same hours share one answer, which is costly."""
     shared = facts.config.settings.hours
     merged = {service.name: schedule.merge_hours(service.hours, shared) for service in facts.config.services}
@@ -227,14 +227,14 @@ def _window(hours: Hours, now: datetime) -> WindowView:
 # ------------------------------------------------------------------------------------------- history and registries
 
 
-def _changes(facts: Facts) -> tuple[ChangeView, ...]:
+def _changes(facts: StatusFacts) -> tuple[ChangeView, ...]:
     names = [service.name for service in facts.config.services]
     each = [(name, change) for name in names for change in service_of(facts.state, name).changes]
     newest = sorted(each, key=lambda pair: pair[1].at, reverse=True)[:CHANGES_SHOWN]
     return tuple(_change(facts, name, change) for name, change in newest)
 
 
-def _change(facts: Facts, service: str, change: Change) -> ChangeView:
+def _change(facts: StatusFacts, service: str, change: Change) -> ChangeView:
     return ChangeView(
         at=change.at,
         service=service,
@@ -251,7 +251,7 @@ def _change(facts: Facts, service: str, change: Change) -> ChangeView:
     )
 
 
-def _registries(facts: Facts) -> tuple[RegistryView, ...]:
+def _registries(facts: StatusFacts) -> tuple[RegistryView, ...]:
     domains = [service.image.domain for service in facts.config.services if service.enabled]
     used = Counter(_HUB_HOST if domain == HUB else domain for domain in domains)
     quotas = facts.quotas or {}
@@ -259,7 +259,7 @@ def _registries(facts: Facts) -> tuple[RegistryView, ...]:
     return tuple(_registry(facts, host, used[host], quotas.get(host)) for host in hosts)
 
 
-def _registry(facts: Facts, host: str, services: int, quota: Quota | None) -> RegistryView:
+def _registry(facts: StatusFacts, host: str, services: int, quota: Quota | None) -> RegistryView:
     rest, out_since = _later_than(facts.now, facts.state.rests.get(host)), facts.state.outages.get(host)
     plain = RegistryView(host, services, rest_until=rest, out_since=out_since)
     if quota is None:

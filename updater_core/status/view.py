@@ -50,7 +50,7 @@ class DaemonStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class StatusFacts:
     """Everything the view is made of, at one moment. `clean` takes secrets out of texts that came from elsewhere."""
 
     now: datetime
