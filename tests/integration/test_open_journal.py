@@ -10,9 +10,8 @@ import pytest
 
 from benchmarks import crowd
 from updater_core.app import cycle
-from updater_core.app.evaluate import Checked, look_all
+from updater_core.app.evaluate import look_all
 from updater_core.models import Hold, Reason, Update
-from updater_core.targets.compose.observe import ObservedService
 
 
 @pytest.mark.parametrize("plan", [{"name": "service0", "of": "another version"}, {"name": "service0"}])
@@ -26,10 +25,10 @@ def test_a_journal_that_cannot_be_ended_holds_its_service_and_stops_no_other(
         (folder / "p1.json").write_text(json.dumps({"id": "p1", "phase": "applying", "plan": plan}))
         report = cycle.run(context)
         assert [one.service.name for one in report.checked] == ["service0", "service1"]
-        [(service, observed), _] = look_all(context, context.config.services)
-        assert isinstance(observed, ObservedService)
-        newer = replace(observed.current, digest="sha256:" + "f" * 64)
-        held = cycle.planned(context, Checked(service, observed, Update(newer)))
+        [one, _] = look_all(context, context.config.services)
+        assert one.observed is not None
+        newer = replace(one.observed.current, digest="sha256:" + "f" * 64)
+        held = cycle.planned(context, replace(one, decision=Update(newer)))
     assert isinstance(held, Hold)
     assert held.reason is Reason.BUSY
     assert [entry.id for entry in context.journal.read_all()] == ["p1"]

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from updater_core import state_utils
+from updater_core.app.candidate import Candidate
 from updater_core.app.context import (
     LOG,
     AppContext,
@@ -27,7 +28,7 @@ from updater_core.app.context import (
     save,
     target_of,
 )
-from updater_core.app.evaluate import Checked, admitted, check_all, look_all, record_check
+from updater_core.app.evaluate import admitted, check_all, look_all, record_check
 from updater_core.deploy import transaction
 from updater_core.deploy.journal import JournalRecord, UnreadableRecord
 from updater_core.deploy.target import Observed, UpdateRequest
@@ -61,7 +62,7 @@ _LOST = {Status.UNKNOWN, Status.FAILED, Status.ROLLBACK_FAILED}
 class Report:
     """What a cycle came to. `troubled` names the services that failed, were rolled back or are unknown."""
 
-    checked: tuple[Checked, ...] = ()
+    checked: tuple[Candidate, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     troubled: frozenset[str] = frozenset()
     is_engine_down: bool = False
@@ -99,7 +100,7 @@ def _pass(context: AppContext, only: str | None) -> Report:
 # ------------------------------------------------------------------------------------------------------------- act
 
 
-def planned(context: AppContext, one: Checked) -> Plan[Any] | Hold:
+def planned(context: AppContext, one: Candidate) -> Plan[Any] | Hold:
     """The plan for a service that was checked, or why there is none. Changes nothing."""
     decision = admitted(context, one)
     if isinstance(decision, Hold):
@@ -122,7 +123,7 @@ def plan_for(
         return Hold(Reason.COMPOSE_ERROR, str(error), error.remedy, available=request.image)
 
 
-def _act(context: AppContext, one: Checked) -> Outcome | None:
+def _act(context: AppContext, one: Candidate) -> Outcome | None:
     """Update one service if it may be; a failure of any kind stays its own."""
     if isinstance(one.decision, Hold) or one.observed is None:
         _announce(context, one)
@@ -141,25 +142,27 @@ def _act(context: AppContext, one: Checked) -> Outcome | None:
     return found
 
 
-def _acted(context: AppContext, seen: Observed, one: Checked) -> Outcome | Hold:
+def _acted(context: AppContext, seen: Observed, one: Candidate) -> Outcome | Hold:
     admission = admitted(context, one, is_stopping=context.clock.wait(0))  # the lock may have to be waited for
     if isinstance(admission, Hold):
         return admission
     with exclusive(context, target_of(context, one.service), seen):
-        observed = _standing_now(context, one)
+        observed = _observed_now(context, one)
         if isinstance(observed, Hold):
             return observed
         found = planned(context, replace(one, observed=observed))
         return found if isinstance(found, Hold) else carry_out(context, found)
 
 
-def _standing_now(context: AppContext, one: Checked) -> Observed | Hold:
-    """The service once more, now that it is its turn: an update before it may have changed the same file. Where the
-    file names another image by now, the owner was at work, and the choice is made anew in the next cycle."""
-    _, observed = look_all(context, [one.service])[0]
-    if isinstance(observed, Hold) or one.observed is None or observed.current == one.observed.current:
-        return observed
-    return Hold(Reason.CHANGED_ON_DISK, f"the file names {observed.current.text} by now", "nothing to do")
+def _observed_now(context: AppContext, one: Candidate) -> Observed | Hold:
+    """The service once more, now that it is its turn: an update before it may have changed the same file. If the file
+    names another image by now, the operator was at work, and the decision is made anew in the next cycle."""
+    (again,) = look_all(context, [one.service])
+    if again.observed is None:
+        return again.decision if isinstance(again.decision, Hold) else Hold(Reason.INTERNAL_ERROR)
+    if one.observed is None or again.observed.current == one.observed.current:
+        return again.observed
+    return Hold(Reason.CHANGED_ON_DISK, f"the file names {again.observed.current.text} by now", "nothing to do")
 
 
 def _reason_not_begun(error: UpdaterError) -> Reason:
@@ -168,7 +171,7 @@ def _reason_not_begun(error: UpdaterError) -> Reason:
     return Reason.STATE_ERROR if isinstance(error, StateError) else Reason.ENGINE_ERROR
 
 
-def _announce(context: AppContext, one: Checked) -> None:
+def _announce(context: AppContext, one: Candidate) -> None:
     """Tell of each image that waits, once."""
     name, hold = one.service.name, one.decision
     known = records.service_of(context.state, name)
@@ -334,7 +337,7 @@ def _measure(context: AppContext, outcome: Outcome) -> None:
         context.metrics.gate_ended("failed" if step is Step.GATE else "proven", context.steps.gate_seconds(change.at))
 
 
-def _report(context: AppContext, checked: Sequence[Checked], outcomes: Sequence[Outcome]) -> Report:
+def _report(context: AppContext, checked: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Report:
     failed = {outcome.plan.name for outcome in outcomes if not isinstance(outcome, Committed | Superseded)}
     lost = {one.service.name for one in checked if records.service_of(context.state, one.service.name).status in _LOST}
     is_down = any(isinstance(o.decision, Hold) and o.decision.reason is Reason.ENGINE_ERROR for o in checked)

@@ -4,174 +4,136 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import replace
 
 from updater_core.app import resolve
+from updater_core.app.candidate import Candidate, SharedMemory
 from updater_core.app.context import LOG, AppContext, bug, target_of
-from updater_core.app.resolve import Answers, Choice, Question
+from updater_core.app.resolve import Resolver
 from updater_core.deploy.target import Observed
 from updater_core.errors import RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Decision, Hold, Reason, Seen, ServiceConfig, Update
+from updater_core.models import Decision, Hold, Reason, ServiceConfig, Update
 from updater_core.policy import admission
 from updater_core.policy.admission import Facts
+from updater_core.protocols import Registry
 from updater_core.state import observed_tags, outcomes, records
 from updater_core.state.records import ServiceState, State
 
 _SIDE_BY_SIDE = 16  # of one registry; what is asked of one host at a time has a lower limit of its own
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A service after its check: how it stands (None where that could not be seen), the decision, what was learned;
-    `before`: what was remembered of it when the cycle began."""
-
-    service: ServiceConfig
-    observed: Observed | None
-    decision: Decision
-    answers: Answers = field(default_factory=Answers)
-    before: ServiceState = field(default_factory=ServiceState)
-
-
-def check_all(context: AppContext, only: str | None = None) -> tuple[Checked, ...]:
-    """Look at every enabled service and choose for it; record the checks in the state (not yet on disk)."""
+def check_all(context: AppContext, only: str | None = None) -> tuple[Candidate, ...]:
+    """Look at every enabled service and decide for it; record the checks in the state (not yet on disk)."""
     context.registries.new_cycle()
     context.state = observed_tags.follow_names(context.state, context.config.services)
     services = [s for s in context.config.services if s.enabled and only in (None, s.name)]
-    looked = look_all(context, services)
-    chosen = _choose_all(context, looked)
-    checked = tuple(_remembering(context, one) for one in chosen if not _was_cut_short(one))
-    _record_all(context, checked)
-    context.state = observed_tags.follow_names(context.state, context.config.services)
-    names = [service.name for service in context.config.services]
-    keys = {service.image.key for service in context.config.services}
-    for host, until in context.registries.rests().items():
-        context.state = observed_tags.note_rest(context.state, host, until)
-    context.state = replace(context.state, outages=context.registries.outages())
-    context.state = observed_tags.forget_unknown(context.state, names, keys, context.clock.now())
+    before, memory = context.state, SharedMemory(context.state)
+    decided = _decide_all(context, look_all(context, services), memory)
+    checked = tuple(_admitted_first(context, one, before) for one in decided if not _was_cut_short(one))
+    for one in checked:
+        _record(context, one, memory)
+    context.state = memory.into(context.state)
+    context.state = _tidied(context)
     return checked
 
 
-def _remembering(context: AppContext, one: Checked) -> Checked:
-    before = records.service_of(context.state, one.service.name)
-    return replace(one, decision=admitted(context, one), before=before)
+def _admitted_first(context: AppContext, one: Candidate, state: State) -> Candidate:
+    return replace(one, decision=admitted(context, one), before=records.service_of(state, one.service.name))
 
 
-def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[tuple[ServiceConfig, Observed | Hold]]:
-    """Return each service with how it is deployed now, in the order given."""
+def _tidied(context: AppContext) -> State:
+    """The state with what the registries asked for, and without what is not configured any more."""
+    services = context.config.services
+    state = observed_tags.follow_names(context.state, services)
+    for host, until in context.registries.rests().items():
+        state = observed_tags.note_rest(state, host, until)
+    state = replace(state, outages=context.registries.outages())
+    names, keys = [service.name for service in services], {service.image.key for service in services}
+    return observed_tags.forget_unknown(state, names, keys, context.clock.now())
+
+
+def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Candidate]:
+    """Return each service with how it is deployed now, in the order given; one that cannot be seen with a Hold."""
     found: dict[str, Observed | Hold] = {}
     for target in context.targets.values():
         found.update(target.observe([service for service in services if target_of(context, service) is target]))
-    return [(service, found[service.name]) for service in services]
+    return [_observed(service, found[service.name]) for service in services]
 
 
-def _choose_all(context: AppContext, looked: Sequence[tuple[ServiceConfig, Observed | Hold]]) -> tuple[Checked, ...]:
-    """Ask all registries side by side; the answers come back in the configuration's order. Every registry is opened
-    first, so that one which answers for many at once (ECR) knows all that will be asked. Each has threads of its own,
-    so that one which does not answer keeps none of the others waiting."""
-    for service, observed in looked:
-        if not isinstance(observed, Hold):
-            with suppress(UpdaterError):  # said when it is asked
-                context.registries.for_service(observed.current, service.registry)
-    counts = Counter(_domain(observed) for _, observed in looked)
+def _observed(service: ServiceConfig, found: Observed | Hold) -> Candidate:
+    return Candidate(service, None, found) if isinstance(found, Hold) else Candidate(service, found)
+
+
+def _decide_all(context: AppContext, looked: Sequence[Candidate], memory: SharedMemory) -> tuple[Candidate, ...]:
+    """Ask all registries side by side; the answers come back in the configuration's order.
+
+    Each registry has threads of its own, so that one which does not answer keeps none of the others waiting."""
+    questions = [(one.observed.current, one.service.registry) for one in looked if one.observed is not None]
+    registries = iter(context.registries.open_all(questions))
+    opened = [(one, next(registries) if one.observed is not None else None) for one in looked]
+    counts = Counter(_domain(one) for one in looked)
     with ExitStack() as open_pools:
         pools = {
             domain: open_pools.enter_context(ThreadPoolExecutor(min(_SIDE_BY_SIDE, count)))
             for domain, count in counts.items()
         }
-        asked = [pools[_domain(observed)].submit(_choose, context, service, observed) for service, observed in looked]
-        return tuple(one.result() for one in asked)
+        asked = [pools[_domain(one)].submit(_decide, context, one, registry, memory) for one, registry in opened]
+        return tuple(each.result() for each in asked)
 
 
-def _domain(observed: Observed | Hold) -> str:
-    return "" if isinstance(observed, Hold) else observed.current.domain
+def _domain(one: Candidate) -> str:
+    return "" if one.observed is None else one.observed.current.domain
 
 
-def _choose(context: AppContext, service: ServiceConfig, observed: Observed | Hold) -> Checked:
-    if isinstance(observed, Hold):
-        return Checked(service, None, observed)
+def _decide(
+    context: AppContext, one: Candidate, registry: Registry | Exception | None, memory: SharedMemory
+) -> Candidate:
+    if one.observed is None or registry is None:
+        return one
     if context.clock.wait(0):
-        return Checked(service, observed, Hold(Reason.STOPPING, "the updater is stopping"))
+        return replace(one, decision=Hold(Reason.STOPPING, "the updater is stopping"))
+    target, now = target_of(context, one.service), context.clock.now()
     try:
-        question = _question(context, service, observed)
-        registry = context.registries.for_service(observed.current, service.registry)
-        choice = resolve.choose(question, registry)
-        if isinstance(choice.decision, Update):
-            question, choice = _choose_afresh(context, question, choice)
-        return Checked(service, question.observed, choice.decision, choice.answers)
+        if isinstance(registry, Exception):
+            raise registry
+        return Resolver(one.service, one.observed, registry, target, memory, now).resolve()
     except RegistryError as error:
-        return Checked(service, observed, resolve.unknown(error))
+        return replace(one, decision=resolve.unknown(error))
     except UpdaterError as error:
-        return Checked(service, observed, Hold(Reason.ENGINE_ERROR, str(error), error.remedy))
+        return replace(one, decision=Hold(Reason.ENGINE_ERROR, str(error), error.remedy))
     except Exception as error:
-        return Checked(service, observed, bug(service.name, error))
+        return replace(one, decision=bug(one.service.name, error))
 
 
-def _was_cut_short(one: Checked) -> bool:
+def _was_cut_short(one: Candidate) -> bool:
     """A service that was not asked about any more leaves no trace: what was known of it stays known."""
     return isinstance(one.decision, Hold) and one.decision.reason is Reason.STOPPING
 
 
-def _choose_afresh(context: AppContext, question: Question, choice: Choice) -> tuple[Question, Choice]:
-    """Before an update, the image's names are looked at anew: a pull by somebody else adds names to a known image."""
-    observed = question.observed
-    refreshed = target_of(context, question.service).refreshed(observed)
-    if refreshed.running_digests == observed.running_digests:
-        return question, choice
-    question = replace(question, observed=refreshed)
-    registry = context.registries.for_service(observed.current, question.service.registry)
-    return question, resolve.choose(question, registry, choice.answers)
+def record_check(context: AppContext, one: Candidate) -> None:
+    """Put one check into the state, and say what is new of it."""
+    memory = SharedMemory(context.state)
+    _record(context, one, memory)
+    context.state = memory.into(context.state)
 
 
-def _question(context: AppContext, service: ServiceConfig, observed: Observed) -> Question:
-    """The question, with the part of the state that belongs to it."""
-    name, key, state = service.name, observed.current.key, context.state
-    services = {name: state.services[name]} if name in state.services else {}
-    part = State(services, {key: state.seen[key]} if key in state.seen else {})
-    return Question(
-        service, observed, part, lambda: service.platform or target_of(context, service).platform(), context.clock.now()
-    )
+def _record(context: AppContext, one: Candidate, memory: SharedMemory) -> None:
+    name, now = one.service.name, context.clock.now()
+    current, key = (one.observed.current.text, one.observed.current.key) if one.observed else ("", "")
 
+    def recorded(part: State) -> State:
+        return records.record_check(part, name, current, one.digest, one.decision, now=now)
 
-def record_check(context: AppContext, one: Checked) -> None:
-    """Put one check into the state."""
-    _record_all(context, [one])
-
-
-def _record_all(context: AppContext, checked: Sequence[Checked]) -> None:
-    """Put checks into the state, each on the small part that is its own: many cost no more than their number."""
-    services, seen = dict(context.state.services), dict(context.state.seen)
-    for one in checked:
-        name = one.service.name
-        part = State({name: services[name]} if name in services else {}, _seen_of(one, seen))
-        part = _recorded(context, part, one)
-        services.update(part.services)
-        seen.update(part.seen)
-    context.state = replace(context.state, services=services, seen=seen)
-
-
-def _seen_of(one: Checked, seen: Mapping[str, Mapping[str, Seen]]) -> Mapping[str, Mapping[str, Seen]]:
-    key = one.observed.current.key if one.observed else ""
-    return {key: seen[key]} if key in seen else {}
-
-
-def _recorded(context: AppContext, part: State, one: Checked) -> State:
-    current, digest = "", None
-    if one.observed is not None:
-        current, digest = one.observed.current.text, resolve.running_digest(one.observed, one.answers.digests)
-        part = resolve.noted(part, _question(context, one.service, one.observed), one.answers)
-    now = context.clock.now()
-    part = records.record_check(part, one.service.name, current, digest, one.decision, now=now)
-    after = records.service_of(part, one.service.name)
+    after = memory.fold(name, key, recorded)
     context.metrics.checked("update" if isinstance(one.decision, Update) else one.decision.reason.value)
-    _log_check(one, after)
-    return part
+    _log_check(one, records.service_of(after, name))
 
 
-def _log_check(one: Checked, after: ServiceState) -> None:
+def _log_check(one: Candidate, after: ServiceState) -> None:
     """The same answer as in the last cycle is no news: it is said at DEBUG only."""
     name, decision = one.service.name, one.decision
     runs = one.observed.current.text if one.observed else None
@@ -194,7 +156,7 @@ def _sentence(remedy: str) -> str:
     return f"({remedy})" if remedy else ""
 
 
-def admitted(context: AppContext, one: Checked, *, is_stopping: bool = False) -> Decision:
+def admitted(context: AppContext, one: Candidate, *, is_stopping: bool = False) -> Decision:
     """The decision for a service after the rules of admission."""
     if isinstance(one.decision, Hold) or one.observed is None:
         return one.decision

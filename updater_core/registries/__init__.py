@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -69,6 +69,18 @@ class Registries:
                 reference.domain, f"there is no registry type {kind!r}", f"write one of {', '.join(sorted(TABLE))}"
             )
         return opener(reference, settings, self._session)
+
+    def open_all(self, questions: Sequence[tuple[ImageRef, RegistrySettings]]) -> list[protocols.Registry | Exception]:
+        """Return the registry for each reference and settings, or the error that says why there is none.
+
+        All of a cycle's are opened before any is asked, so that one that answers for many tags at once knows all."""
+        return [self._opened(reference, settings) for reference, settings in questions]
+
+    def _opened(self, reference: ImageRef, settings: RegistrySettings) -> protocols.Registry | Exception:
+        try:
+            return self.for_service(reference, settings)
+        except Exception as error:  # one service's trouble, raised when it is its turn
+            return error
 
     def rests(self) -> Mapping[str, datetime]:
         """The hosts that asked for a rest which is not over, and until when; to be kept across restarts."""

@@ -1,0 +1,110 @@
+"""What registries say is folded into one memory as it comes, whoever asked, and is there for the next who asks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from tests.support.memory_target import MemoryTarget, Place
+from updater_core.app.candidate import Candidate, SharedMemory
+from updater_core.app.resolve import Resolver
+from updater_core.errors import RegistryError
+from updater_core.models import Credential, Hold, ImageRef, Policy, Reason, ServiceConfig, Tag, Update
+from updater_core.reference import parse
+from updater_core.state import observed_tags
+from updater_core.state.records import State, service_of
+
+NOW = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
+OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+KEY = parse("app:1.0").key
+
+
+@dataclass
+class Spoken:
+    """A registry with these digests by tag; a tag that is missing makes an error."""
+
+    digests: dict[str, str]
+    asked: list[str] = field(default_factory=list)
+
+    def digest(self, reference: ImageRef) -> str:
+        self.asked.append(reference.tag or "")
+        if reference.tag not in self.digests:
+            raise RegistryError("r.example", f"{reference.tag} is not there")
+        return self.digests[reference.tag or ""]
+
+    def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
+        return tuple(map(Tag, self.digests))
+
+    def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
+        return None
+
+    def created(self, reference: ImageRef, platform: str) -> datetime | None:
+        return None
+
+    def credential(self) -> Credential | None:
+        return None
+
+    def check(self, reference: ImageRef) -> str:
+        return "fine"
+
+
+def resolved(name: str, tag: str, registry: Spoken, memory: SharedMemory, policy: Policy | None = None) -> Candidate:
+    service = ServiceConfig(name, parse(f"app:{tag}"), ("/c.yml",), ("web",), policy=policy or Policy())
+    target = MemoryTarget(Place({name: f"app:{tag}"}, {name: OLD}))
+    observed = target.observe([service])[name]
+    assert not isinstance(observed, Hold)
+    return Resolver(service, observed, registry, target, memory, NOW).resolve()
+
+
+def test_what_is_decided_is_carried_with_what_it_was_decided_from() -> None:
+    memory, registry = SharedMemory(State()), Spoken({"1.0": NEW})
+    one = resolved("web", "1.0", registry, memory)
+    assert one.observed is not None
+    assert isinstance(one.decision, Update)
+    assert (one.decision.target.digest, one.digest) == (NEW, OLD)
+    assert registry.asked == ["1.0"]  # and not once more after the names of the image were read anew
+
+
+def test_what_one_service_was_told_is_kept_beside_what_its_neighbour_was_told() -> None:
+    memory = SharedMemory(State())
+    by_push = Policy(tag_pattern="1.*")
+    resolved("web", "1.0", Spoken({"1.0": OLD, "1.1": NEW}), memory, by_push)
+    resolved("api", "1.1", Spoken({"1.0": OLD, "1.1": NEW}), memory, by_push)
+    seen = memory.into(State()).seen[KEY]
+    assert seen["1.0"].digest == OLD
+    assert seen["1.1"].digest == NEW
+    assert service_of(memory.into(State()), "web").digest_seen
+    assert service_of(memory.into(State()), "api").digest_seen
+
+
+def test_what_was_said_before_an_error_is_kept() -> None:
+    earlier = observed_tags.note_tags(State(), KEY, ["1.0"], {}, NOW - timedelta(days=1))
+    memory, registry = SharedMemory(earlier), Spoken({"1.0": OLD, "1.1": NEW})
+    listed = ("1.0", "1.1", "1.2")
+    registry.tags = lambda reference: tuple(map(Tag, listed))  # type: ignore[method-assign]
+    one = resolved("web", "1.0", registry, memory, Policy(tag_pattern="*"))
+    assert isinstance(one.decision, Hold)
+    assert one.decision.reason is Reason.REGISTRY_ERROR
+    assert memory.into(State()).seen[KEY].keys() == {*listed}
+
+
+def test_threads_lose_nothing_of_each_other() -> None:
+    memory, names = SharedMemory(State()), [f"service{number}" for number in range(50)]
+
+    def note(name: str, digest: str, part: State) -> State:
+        return observed_tags.note_digest(part, name, digest, NOW)
+
+    def add(name: str) -> None:
+        for number in range(20):
+            digest = f"sha256:{number % 5}"
+            memory.fold(name, KEY, functools.partial(note, name, digest))
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(add, names))
+    state = memory.into(State())
+    kept = {f"sha256:{number}" for number in range(5)}
+    assert all(service_of(state, name).digest_seen.keys() == kept for name in names)
+    assert len(state.services) == 50
