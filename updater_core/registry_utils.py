@@ -3,7 +3,7 @@
 Credentials come, in this order, from the service's `registry_config`, from `DOCKER_HUB_USERNAME` and
 `DOCKER_HUB_PASSWORD` for Docker Hub, and from Docker's own `config.json` (`credHelpers`, `credsStore`, `auths`:
 https://docs.docker.com/reference/cli/docker/login/). A helper that is missing, hangs or fails harms nobody but
-itself: the registry is asked without credentials, and the problem is named where that turns out not to be enough.
+itself: the registry is asked without credentials, and the problem is named if that turns out not to be enough.
 How they are presented is `registries.auth`'s.
 """
 
@@ -40,7 +40,7 @@ _OUR_OWN = re.compile(r"DOCKER_HUB_|WEBHOOK_|NOTIFY_")
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What we have for a registry: the credential, where it comes from, and what was broken on the way there."""
+    """What we have for a registry: the credential, its source, and what was broken on the way there."""
 
     credential: Credential | None = None
     source: str = ""
@@ -54,7 +54,7 @@ class Login:
 
 def registry_type(reference: ImageRef, settings: RegistrySettings) -> str:
     """The key of the registry table for a reference: what the settings say, or else what the host says; of the generic
-    ones those by name whose own API tells more.
+    ones those by name whose own API says more.
 
     >>> registry_type(ImageRef("gcr.io", "shop/web"), RegistrySettings())
     'gcr'

@@ -4,7 +4,7 @@ Precedence is SemVer 2.0.0 §11 (https://semver.org/#spec-item-11). Reading is w
 purpose, because tags are not SemVer strings:
 
 - wider: one `v` in front, and leading zeros (`2024.10.01`), are understood;
-- narrower than §9: a hyphen tail is a prerelease only where it says so (`-rc.1`, `-beta2`, `-4`); every other tail
+- narrower than §9: a hyphen tail is a prerelease only if it says so (`-rc.1`, `-beta2`, `-4`); every other tail
   (`-alpine3.19`, `-slim`, `-r10`, `-ls132`) is a variant of the image, and variants have no order among each other.
 
 Three numbers are required. Nothing is coerced: `1.2`, `1.2.3.4`, `20241001`, `5a81b1e6` and `1.2.3rc1` are no SemVer
@@ -44,7 +44,7 @@ class TagVersion:
 
 
 def parse_tag(text: str) -> TagVersion | None:
-    """Read `text` as a version, or return None where it is none.
+    """Return `text` read as a version, or None if it is none.
 
     >>> parse_tag("v1.2.3-rc.1-alpine")
     TagVersion(numbers=(1, 2, 3), prerelease=('rc', '1'), variant='alpine', prefix='v')

@@ -134,7 +134,7 @@ def test_nothing_in_a_text_is_read_as_a_template_or_markup(listener: Listener) -
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 503])
 def test_what_was_not_told_is_an_error_that_keeps_the_address_to_itself(listener: Listener, status: int) -> None:
     listener.fail(1, status)
-    with pytest.raises(UpdaterError, match=f"json was not told: .*{status}") as caught:
+    with pytest.raises(UpdaterError, match=f"json was not notified: .*{status}") as caught:
         apprise.send(real("update"), chat(listener))
     assert caught.value.remedy
     assert TOKEN not in "".join(traceback.format_exception(caught.value))

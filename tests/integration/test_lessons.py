@@ -15,7 +15,7 @@ from updater_core.errors import AuthFailed, NotFound
 from updater_core.models import RegistrySettings, Secret
 from updater_core.reference import parse
 from updater_core.registries import Registries
-from updater_core.registries.auth.learned import LearnedChallenges
+from updater_core.registries.auth.learned import ChallengeCache
 
 ANYONE = RegistrySettings()
 JANE = RegistrySettings(username="jane", password=Secret("hunter2"))
@@ -84,7 +84,7 @@ def test_a_host_whose_realm_differs_by_path_is_asked_how_for_each(
 ) -> None:
     fake.auth = Bearer(challenge=REALM_BY_PATH, bound_by=BY_PATH, refusal=refusal)
     ask(registries, fake, NAMES[0])
-    ask(registries, fake, NAMES[1])  # the lesson of the first does not hold
+    ask(registries, fake, NAMES[1])  # the learned of the first does not hold
     fake.clear_log()
     for name in NAMES[2:]:
         ask(registries, fake, name)
@@ -190,21 +190,21 @@ def test_a_password_that_was_revoked_is_offered_once_when_all_tokens_run_out(
 
 def test_a_password_that_is_being_tried_is_waited_for_however_long_it_takes() -> None:
     """Nobody else waits for that: who has none to lose goes on."""
-    lessons, order = LearnedChallenges(longest_turn_seconds=0.0), list[str]()
+    cache, order = ChallengeCache(longest_wait_seconds=0.0), list[str]()
     is_asking, is_answered, has_passed = threading.Event(), threading.Event(), threading.Event()
 
     def first() -> None:
-        with lessons.turn("somebody", has_password=True):
+        with cache.first_alone("somebody", has_password=True):
             is_asking.set()
             is_answered.wait(60)
             order.append("the first has ended")
 
     def others() -> None:
-        with lessons.turn("somebody", has_password=True):
+        with cache.first_alone("somebody", has_password=True):
             order.append("the next one begins")
 
     def anyone() -> None:
-        with lessons.turn("somebody", has_password=False):
+        with cache.first_alone("somebody", has_password=False):
             has_passed.set()
 
     with ThreadPoolExecutor(3) as pool:

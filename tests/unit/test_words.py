@@ -41,13 +41,16 @@ WORDS = re.compile(
 
 # The packages and modules that keep to it.
 CLEAN = (
+    "net",
+    "notifiers",
+    "registries",
+    "registry_utils.py",
+    "semver_utils.py",
     "config",
     "config_utils.py",
     "host",
     "logging_utils.py",
     "metrics_utils.py",
-    "notifiers/events.py",
-    "notifiers/message.py",
     "policy",
     "state",
     "state_utils.py",

@@ -1,4 +1,4 @@
-"""Hosts, ports and web addresses as an owner writes them: whether there can be one of that name. Pure."""
+"""Hosts, ports and web addresses as an operator writes them: whether there can be one of that name. Pure."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _here = threading.local()  # `watch`: that of the exchange which this thread is 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long one exchange may take: to connect, between two bytes, and as a whole however busily bytes trickle in;
-    and where certificates for single registries lie."""
+    and the folder of certificates for single registries."""
 
     connect_seconds: float = 5.0
     read_seconds: float = 20.0
@@ -77,7 +77,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: header names in lower case, the body whole, `url` where it came from after redirects."""
+    """What came back: header names in lower case, the body whole, `url` is its source after redirects."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -112,7 +112,7 @@ class Connections:
         self._adapter = _Adapter(Trust(limits.certificates))
 
     def exchange(self, request: Request) -> Answer:
-        """Send a request once (again where a kept connection turns out to be closed); raise Broken. Redirects are
+        """Send a request once (again if a kept connection turns out to be closed); raise Broken. Redirects are
         answers like any other."""
         while True:
             try:
@@ -151,7 +151,7 @@ def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _read(response: requests.Response, request: Request) -> bytes:
-    """The whole body, unpacked where it was packed though nobody asked; of an error only the beginning matters."""
+    """Return the whole body, unpacked if it was packed though nobody asked; of an error only the beginning matters."""
     if not request.longest_bytes:
         return b""
     longest = request.longest_bytes if response.status_code < 400 else ERROR_BYTES

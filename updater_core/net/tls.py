@@ -36,7 +36,7 @@ class Trust:
         self._read: dict[str, _Read] = {}
 
     def context(self, netloc: str) -> ssl.SSLContext:
-        """The context for a host and port; OSError where certificates cannot be read."""
+        """The context for a host and port; OSError if certificates cannot be read."""
         own = self._certificates / netloc
         key = netloc if own.is_dir() else ""
         with self._lock:
@@ -54,7 +54,7 @@ def _stamp(own: Path | None) -> _Stamp:
 def _identity(path: Path) -> tuple[str, int, int, int]:
     try:
         found = path.stat()
-    except OSError:  # not there, or not ours to see: reading it says why, where it matters
+    except OSError:  # not there, or not ours to see: reading it says why, if it matters
         return str(path), 0, 0, 0
     return str(path), found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -80,7 +80,7 @@ def _context(own: Path | None) -> ssl.SSLContext:
 
 def _usual_context() -> ssl.SSLContext:
     """The authorities at the path that $REQUESTS_CA_BUNDLE or $CURL_CA_BUNDLE names; else the system's, with those of
-    $SSL_CERT_FILE; else, where there is no system's, certifi's. Nothing switches verification off."""
+    $SSL_CERT_FILE; else, if there is no system's, certifi's. Nothing switches verification off."""
     bundle = _bundle()
     if bundle:
         is_folder = Path(bundle).is_dir()

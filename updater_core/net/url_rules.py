@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 
 def redirect_problem(source: str, target: str) -> str | None:
-    """Why a redirect is not followed, or None where it is: never from https to http, never into a private network."""
+    """Return why a redirect is not followed, None if it is: not from https to http, not into a private network."""
     to, origin = split_url(target), split_url(source)
     if to is None or origin is None or to.scheme not in ("http", "https"):
         return "it is not a usable http(s) URL"

@@ -1,4 +1,4 @@
-"""Notifiers: who is told of news. A further one is one file here and one line in the table."""
+"""Notifiers: who is notified of events. A further one is one file here and one line in the table."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Notifier(NamedTuple):
     box: str
 
 
-# Each gives, for each address that the settings hold, what tells it from others (nothing where there is only one, and
-# what waits shall go to whatever it is corrected to), and what delivers an event.
+# Each gives, for each address that the settings hold, what distinguishes it from others and what delivers an event. It
+# distinguishes nothing if there can be only one address: what waits shall go to whatever that is corrected to.
 NOTIFIERS: Mapping[str, Callable[[Settings], Sequence[tuple[str, Send]]]] = {
     "webhook": webhook.senders,
     apprise.KIND: apprise.senders,
@@ -32,7 +32,7 @@ NOTIFIERS: Mapping[str, Callable[[Settings], Sequence[tuple[str, Send]]]] = {
 
 def active(settings: Settings) -> tuple[Notifier, ...]:
     """The notifiers that the settings ask for, one for each address: a chat that is dead delays nobody else, and who
-    was told already is not told again."""
+    was notified already is not notified again."""
     return tuple(_named(settings))
 
 
@@ -47,7 +47,7 @@ def outboxes(settings: Settings, folder: Path) -> dict[str, Outbox]:
 
 
 def drop_left(settings: Settings, folder: Path) -> None:
-    """Drop what waits for addresses that have left the list: nobody else may be told it. Only for the one who holds the
+    """Drop what waits for addresses that have left the list: nobody else may get it. Only for the holder of the
     lock."""
     kept = {notifier.box for notifier in active(settings)}
     for path in sorted(folder.glob(f"{apprise.KIND}*")):

@@ -1,4 +1,4 @@
-"""Chat, mail and push, by the Apprise library, which is installed only on wish (requirements-apprise.txt).
+"""Chat, mail and push, by the Apprise library, which is installed only on request (requirements-apprise.txt).
 
 https://github.com/caronc/apprise: its addresses (`slack://…`, `mailto://…`) are passwords, so none of them, nor a
 piece of one, reaches a message or a log. It is imported when the first address is used, for it is large.
@@ -24,7 +24,7 @@ from updater_core.notifiers.message import message_of
 
 KIND = "apprise"
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements-apprise.txt"
-_INSTALLED = Path("/opt/docker-auto-updater")  # where install.sh puts the program
+_INSTALLED = Path("/opt/docker-auto-updater")  # the folder into which install.sh puts the program
 _REMEDY = "Check this address of NOTIFY_URLS and its service; for this address the event stays queued."
 _SHORTEST_PIECE = 4  # of an address, that is hidden: `to` or `443` would blank out half of every sentence
 _LONGEST_WORDS = 200
@@ -33,7 +33,7 @@ _WORSE = {"WARNING", "ERROR", "CRITICAL"}
 
 
 def install_remedy(requirements: Path = REQUIREMENTS) -> str:
-    """How to install Apprise beside this program, whose list of what it needs is `requirements`: by the installer where
+    """How to install Apprise beside this program, whose list of what it needs is `requirements`: by the installer if
     that has put the program in its place, else by pip.
 
     >>> install_remedy(Path("/opt/docker-auto-updater/releases/1/requirements-apprise.txt"))
@@ -45,8 +45,10 @@ def install_remedy(requirements: Path = REQUIREMENTS) -> str:
 
 
 def senders(settings: Settings) -> Sequence[tuple[str, Callable[[Event], None]]]:
-    """What sends an event, for each of NOTIFY_URLS, after a digest that tells the address from others: it is a secret,
-    and names a folder."""
+    """Return a digest and what sends an event, for each of NOTIFY_URLS.
+
+    The digest distinguishes the address, which is a secret, from others: it names a folder.
+    """
     return [(_digest(url), partial(send, url=url)) for url in settings.notify_urls]
 
 
@@ -65,7 +67,7 @@ def problems(settings: Settings) -> Sequence[str]:
 
 
 def send(event: Event, url: Secret) -> None:
-    """Tell one address; UpdaterError where it was not told, or nobody can say that it was."""
+    """Notify one address. Raises UpdaterError if it was not notified, or nobody can say that it was."""
     if not _is_installed():
         raise UpdaterError("the Apprise library is not installed", install_remedy())
     message = message_of(event)
@@ -84,11 +86,11 @@ def send(event: Event, url: Secret) -> None:
         raise UpdaterError(f"{_scheme(url)} failed in Apprise: {type(error).__name__}", _REMEDY) from None
     if not result:
         why = [entry.message for entry in result.logs() if entry.level in _WORSE] or ["no reason given"]
-        raise UpdaterError(f"{_scheme(url)} was not told: {_discreet(why[-1], url)}", _REMEDY)
+        raise UpdaterError(f"{_scheme(url)} was not notified: {_discreet(why[-1], url)}", _REMEDY)
 
 
 def _service(url: Secret) -> Any:
-    """Apprise's own object for an address; None where it cannot read it."""
+    """Apprise's own object for an address; None if it cannot read it."""
     return _library().Apprise.instantiate(url.reveal(), suppress_exceptions=True)
 
 
@@ -109,7 +111,7 @@ def _library() -> Any:
 
 
 def _digest(url: Secret) -> str:
-    """Long enough to tell addresses apart, and too short to say for sure which one it was."""
+    """Long enough to distinguish addresses, and too short to say for sure which one it was."""
     return hashlib.sha256(url.reveal().encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -61,7 +61,7 @@ class Outbox:
         self._rest_until: datetime | None = None  # not asked before, whatever waits
 
     def put(self, event: Event) -> None:
-        """Queue an event; nothing happens where its id is queued already. StateError where the disk refuses."""
+        """Queue an event; do nothing if its id is queued already. Raises StateError if the disk refuses."""
         with self._lock:
             names = self._names()
             if any(_id_in(name) == _plain_id(event.id) for name in names):
@@ -75,8 +75,8 @@ class Outbox:
         """Hand every event that is due to `send`, those of one service strictly in their order, until `is_over`.
 
         An event whose `send` raises waits 5 seconds, twice as long after each further failure, 15 minutes at most; the
-        later ones of its service wait behind it, and all others too where nobody was there (`Unreachable`). After a
-        day of failures it is given up, with a warning in the log. StateError where the folder cannot be read or
+        later ones of its service wait behind it, and all others too if nobody was there (`Unreachable`). After a
+        day of failures it is given up, with a warning in the log. Raises StateError if the folder cannot be read or
         written.
         """
         results: dict[str, list[str]] = {"delivered": [], "failed": [], "given_up": []}
@@ -94,22 +94,22 @@ class Outbox:
         return Delivery(**{result: tuple(ids) for result, ids in results.items()})
 
     def is_due(self) -> bool:
-        """Whether there is something to `deliver`, or to tell of a folder that cannot be read."""
+        """Return whether there is something to `deliver`, or a folder that cannot be read to report."""
         try:
             return bool(self._names())
         except StateError:
             return True
 
     def pending(self) -> int:
-        """How many events wait; none are known of where the folder cannot be read, which `deliver` tells of."""
+        """Return how many events wait; 0 if the folder cannot be read, which `deliver` reports."""
         with contextlib.suppress(StateError):
             return len(self._names())
         return 0
 
     def next_try(self) -> datetime | None:
-        """When `deliver` has something to do again; None where nothing waits. A time that is past means: now."""
+        """Return when `deliver` has something to do again; None if nothing waits. A time that is past means: now."""
         first: dict[str, datetime] = {}
-        with contextlib.suppress(StateError):  # `deliver` tells of it
+        with contextlib.suppress(StateError):  # `deliver` reports it
             for name in self._names():
                 queued = self._read(name)
                 if queued:
@@ -137,7 +137,7 @@ class Outbox:
     def _try(self, name: str, queued: _Queued, send: Callable[[Event], None], now: datetime) -> str:
         try:
             if self._is_gone:
-                raise Unreachable("nobody is there to be told")
+                raise Unreachable("nobody is there to be notified")
             send(queued.event)
         except Exception as error:  # whatever a notifier does wrong must not stop the updater
             return self._failed(name, queued, error, now)
@@ -151,13 +151,13 @@ class Outbox:
         if isinstance(error, Unreachable) and not self._is_gone:
             self._is_gone, self._rest_until = True, now + timedelta(seconds=pause)
         if _is_old(queued, now):
-            text = f"{event.kind} ({event.id}) is given up for {self._name} after a day: {_told(error)}"
+            text = f"{event.kind} ({event.id}) is given up for {self._name} after a day: {_words(error)}"
             log_event(_log, logging.WARNING, LogEvent.NOTIFY_GIVEN_UP, text, service=event.service, id=event.id)
             files.remove(self._directory / name)
             return "given_up"
         later = replace(queued, attempts=queued.attempts + 1, next_try=now + timedelta(seconds=pause))
         level = logging.DEBUG if queued.attempts else logging.WARNING  # said once; when it is given up, once more
-        text = f"{event.kind} was not told to {self._name}: {_told(error)}; tried again in {pause:.0f} s"
+        text = f"{event.kind} was not delivered to {self._name}: {_words(error)}; tried again in {pause:.0f} s"
         log_event(_log, level, LogEvent.NOTIFY_FAILED, text, service=event.service, id=event.id)
         self._write(name, later)
         return "failed"
@@ -196,7 +196,7 @@ def _is_old(queued: _Queued, now: datetime) -> bool:
     return now - queued.event.time >= _GIVEN_UP_AFTER
 
 
-def _told(error: Exception) -> str:
+def _words(error: Exception) -> str:
     """An error of ours in its own words; of any other only the kind, for its text may hold an address."""
     return str(error) if isinstance(error, UpdaterError) else f"internal error {type(error).__name__}"
 

@@ -1,4 +1,4 @@
-"""The webhook: one event as a signed JSON POST to an address of the owner's."""
+"""The webhook: one event as a signed JSON POST to an address of the operator's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REMEDY = "Check WEBHOOK_URL and its receiver; the event stays queued and is tri
 
 
 def senders(settings: Settings) -> Sequence[tuple[str, Callable[[Event], None]]]:
-    """What sends an event under these settings; none where no WEBHOOK_URL is set."""
+    """Return what sends an event under these settings; nothing if WEBHOOK_URL is not set."""
     url, secret = settings.webhook_url, settings.webhook_secret
     return [("", lambda event: send(event, url, secret))] if url else []
 
@@ -48,7 +48,7 @@ def send(event: Event, url: Secret, secret: Secret | None = None) -> None:
 def body_of(event: Event) -> dict[str, Any]:
     """What is posted, as JSON values; docs/webhook.schema.json is its shape.
 
-    A receiver may get an event more than once (`id` tells), and gets the events of a service in their order.
+    A receiver may get an event more than once (its `id` is the same), and gets the events of a service in their order.
     """
     return {
         "id": event.id,
@@ -74,8 +74,11 @@ def _headers(body: bytes, secret: Secret | None) -> dict[str, str]:
 
 
 def _post(address: str, body: bytes, headers: dict[str, str]) -> tuple[int, str | None]:
-    """Status, and where a redirect leads to. Only the beginning of why it failed is told: the address is not in it, but
-    what a library puts in brackets may hold the host."""
+    """Return the status, and the target of a redirect.
+
+    Only the beginning of why it failed is quoted: the address is not in it, but what a library puts in brackets may
+    hold the host.
+    """
     request = Request(address, "webhook", "webhook", "POST", headers, body=body, longest_bytes=0)
     try:
         with closing(Connections(LIMITS)) as connections:
@@ -87,7 +90,7 @@ def _post(address: str, body: bytes, headers: dict[str, str]) -> tuple[int, str 
 
 
 def _next_address(address: str, location: str) -> str:
-    """Where a redirect leads, where it may: the same host, and no way down from https. The event is posted there."""
+    """Return the target of a redirect that may be followed: the same host, and not from https to http."""
     following = urljoin(address, location)
     old, new = urlsplit(address), urlsplit(following)
     if new.hostname != old.hostname or new.scheme not in (old.scheme, "https"):

@@ -61,7 +61,7 @@ class Registries:
     def for_service(self, reference: ImageRef, settings: RegistrySettings) -> protocols.Registry:
         """The registry that serves a reference, for a service with these settings; no request is made yet.
 
-        Raise RegistryError where the settings name a type that cannot serve it."""
+        Raises RegistryError if the settings name a type that cannot serve it."""
         kind = registry_type(reference, settings)
         opener = TABLE.get(kind)
         if opener is None:
@@ -95,9 +95,9 @@ class Registries:
         return self._session.limits.tightest()
 
     def pull_rest(self, reference: ImageRef, settings: RegistrySettings | None = None) -> datetime | None:
-        """Until when a pull of `reference` waits at the latest, because too few are left; None where it may begin.
+        """Return until when a pull of `reference` waits at the latest, because too few are left; None if it may begin.
 
-        No request is made: every check of an image at Docker Hub brings the news, and is not counted itself."""
+        No request is made: every check of an image at Docker Hub says what is left, and is not counted itself."""
         site = site_of(reference, settings or RegistrySettings(), self._session.hub)
         access = self._session.access(site, reference.repository)
         known = self._session.limits.of(access.host, access.credential)

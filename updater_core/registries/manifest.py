@@ -34,7 +34,7 @@ def is_manifest(media_type: str) -> bool:
 
 
 def read(body: bytes, media_type: str) -> Mapping[str, Any]:
-    """The manifest in a body; raise ValueError with the reason where it is none: no login page gets a digest."""
+    """Return the manifest in a body. Raises ValueError with the reason if it is none: no login page gets a digest."""
     try:
         manifest = untrusted_json.read(body)
     except ValueError:
@@ -49,7 +49,7 @@ def read(body: bytes, media_type: str) -> Mapping[str, Any]:
 
 
 def digest_of(body: bytes, like: str | None = None) -> str:
-    """The digest of a body's bytes, by the algorithm of `like` where one is given.
+    """The digest of a body's bytes, by the algorithm of `like` if one is given.
 
     >>> digest_of(b"")[:20]
     'sha256:e3b0c44298fc1'
@@ -74,7 +74,7 @@ def child_for(index: Mapping[str, Any], platform: str) -> str | None:
 
 
 def config_digest(manifest: Mapping[str, Any]) -> str | None:
-    """The digest of the image's configuration; None where the manifest is of something else than an image."""
+    """Return the digest of the image's configuration; None if the manifest is of something else than an image."""
     config = manifest.get("config")
     if (
         not isinstance(config, dict)

@@ -1,7 +1,7 @@
 """Any registry that speaks the OCI distribution protocol.
 
 The protocol is https://github.com/opencontainers/distribution-spec/blob/main/spec.md. A check is one HEAD, which Docker
-Hub does not count as a pull; a GET follows only where the HEAD leaves the question open.
+Hub does not count as a pull; a GET follows only if the HEAD leaves the question open.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class OciRegistry:
         return self.session.cycle.get(("digest", access, name), lambda: self._digest(access, name))
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
-        """Every tag, without those that tools generate; raise the same errors, also where a single page is missing."""
+        """Return every tag, without those that tools generate. Raises the same errors, also for one missing page."""
         access = self._access(reference)
         return self.session.cycle.get(("tags", access), lambda: self._tags(access))
 
@@ -55,7 +55,7 @@ class OciRegistry:
         return None
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
-        """The build time of the image for `platform`; None where there is no such image or no believable time."""
+        """Return the build time of the image for `platform`; None if there is no such image or no believable time."""
         access, digest = self._access(reference), self.digest(reference)
         key = (access.base, access.repository, digest, platform)
         text = self.session.cycle.get(
@@ -174,14 +174,14 @@ def problem(access: Access, answer: Answer, what: str) -> RegistryError:
     """The error that an answer without success means."""
     codes, words = _errors(answer)
     said = replace(answer, body=_scrubbed(words, access)).quoted()
-    told = f" ({said})" if said else ""
+    quoted = f" ({said})" if said else ""
     if answer.status == 404 or codes & {"MANIFEST_UNKNOWN", "NAME_UNKNOWN"}:
         missing = "the registry knows no such repository" if "NAME_UNKNOWN" in codes else f"{what} is not there"
         remedy = "check the name and the tag; what runs now is left as it is"
-        return NotFound(access.host, f"{access.repository}: {missing}{told}", remedy)
+        return NotFound(access.host, f"{access.repository}: {missing}{quoted}", remedy)
     if answer.status in (401, 403):
-        return access.refusal(f"{what}: unauthorised, or it does not exist (status {answer.status}){told}")
-    return RegistryError(access.host, f"{access.repository}: {what}: status {answer.status}{told}")
+        return access.refusal(f"{what}: unauthorised, or it does not exist (status {answer.status}){quoted}")
+    return RegistryError(access.host, f"{access.repository}: {what}: status {answer.status}{quoted}")
 
 
 def _errors(answer: Answer) -> tuple[set[str], bytes]:

@@ -1,7 +1,7 @@
 """How many pulls Docker Hub still allows, as it says itself with every manifest.
 
 `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 20;w=21600` come with a manifest's HEAD, which is not counted,
-and do not come where there is no limit (https://docs.docker.com/docker-hub/usage/pulls/). What counts is each GET of a
+and do not come if there is no limit (https://docs.docker.com/docker-hub/usage/pulls/). What counts is each GET of a
 manifest, so the pull of an image with an index counts twice.
 """
 
@@ -30,8 +30,9 @@ class PullLimit:
     seen_at: datetime
 
     def rest(self, now: datetime) -> datetime | None:
-        """Until when a pull has to wait at the latest; None where one can begin. The window's start is not told, so
-        the end is a whole window away, unless the next check hears of more before.
+        """Return until when a pull has to wait at the latest; None if one can begin.
+
+        The window's start is not known, so the end is a whole window away, unless the next check hears of more before.
 
         >>> from datetime import UTC
         >>> seen = datetime(2025, 1, 1, 12, tzinfo=UTC)
@@ -73,7 +74,7 @@ class PullLimits:
             self._known[host, _name(credential)] = replace(known, remaining=0, seen_at=now)
 
     def of(self, host: str, credential: Credential | None) -> PullLimit | None:
-        """What a host last said to an account; None where it named no limit."""
+        """Return what a host last said to an account; None if it named no limit."""
         with self._lock:
             return self._known.get((host, _name(credential)))
 

@@ -26,7 +26,7 @@ MOST_PAGES_REMEMBERED = 256
 
 @dataclass(frozen=True, slots=True)
 class HubEndpoints:
-    """Where Docker Hub answers: its registry, and the API that knows when a tag was pushed."""
+    """The addresses of Docker Hub: its registry, and the API that knows when a tag was pushed."""
 
     registry: str = "https://registry-1.docker.io"
     api: str = "https://hub.docker.com"
@@ -37,7 +37,7 @@ DOCKER_HUB = HubEndpoints()
 
 @dataclass(frozen=True, slots=True)
 class RegistryEndpoint:
-    """One registry as one service may use it: its domain in references, where it is asked, the service's settings."""
+    """One registry as one service may use it: its domain in references, its address, the service's settings."""
 
     domain: str
     base: str
@@ -71,7 +71,7 @@ class Session:
         return Access(site.base, repository, login.credential, site.settings.token_realm_hosts, login.problem)
 
     def ask(self, access: Access, request: Request) -> Answer:
-        """Send a request, answering a challenge once; raise AuthFailed where the answer to it is not taken.
+        """Send a request, answering a challenge once. Raises AuthFailed if the answer to it is not taken.
 
         A status of 403 or 404 is left to the caller."""
         answer = self._ask(access, request)
@@ -80,7 +80,7 @@ class Session:
         return answer
 
     def _ask(self, access: Access, request: Request) -> Answer:
-        with self.tokens.turn(access):
+        with self.tokens.first_alone(access):
             answer, sent = self._first_answer(access, request)
             if not _is_challenge(answer):
                 return answer
@@ -93,7 +93,7 @@ class Session:
             return answer
 
     def _first_answer(self, access: Access, request: Request) -> tuple[Answer, str | None]:
-        """What the registry says to what we have for it, and what that was. Where it hides or denies what was asked
+        """What the registry says to what we have for it, and what that was. If it hides or denies what was asked
         with a token that was only foreseen, it is asked without one: its challenge may want another."""
         sent, is_foreseen = self.tokens.ready(access)
         answer = self.transport.send(replace(request, authorization=sent))
@@ -126,7 +126,7 @@ def new_session(
 
 
 def base_url(domain: str, settings: RegistrySettings, hub: HubEndpoints) -> str:
-    """Scheme and host at which a domain is asked. Plain http only on this machine or where the settings allow it.
+    """Scheme and host at which a domain is asked. Plain http only on this machine or if the settings allow it.
 
     >>> base_url("docker.io", RegistrySettings(), HubEndpoints())
     'https://registry-1.docker.io'

@@ -1,4 +1,4 @@
-"""A registry of the distribution protocol whose own API knows when each tag was pushed, where that API lets us look.
+"""A registry of the distribution protocol whose own API knows when each tag was pushed, if that API lets us look.
 
 If it refuses (401, 403, 404), or knows fewer tags than the registry, it is left alone for the rest of the day, and our
 own clock counts: these APIs often want rights that a pull does not need, and no service shall need more rights than
@@ -40,7 +40,7 @@ class TagApi:
     """A vendor's list of tags: where it begins, who asks for it, and how an answer reads.
 
     `applies`: whether the registry has it, by what is known of it without a further question. `read` takes the page's
-    address and its answer, and raises ValueError where that is no such list. `place`: where the API lives, if not
+    address and its answer, and raises ValueError if that is no such list. `place`: where the API lives, if not
     beside the registry. `may_lack`: it may know fewer tags than the registry, as that of a proxy for another registry
     does. `kind` is for the metrics.
     """
@@ -86,9 +86,9 @@ class TimedRegistry:
         """The tags that `wanted` accepts with digests and push times, newest first; None if the API refuses, or
         lacks tags.
 
-        Reading ends early only where nothing newer than the reference's own tag can follow: every page so far came
+        Reading ends early only if nothing newer than the reference's own tag can follow: every page so far came
         newest first, and that tag, accepted too, has been among them. Without a tag in the reference there is no such
-        end: who wants older tags as well asks for the repository. Raise RegistryError or one of its kinds where a page
+        end: who wants older tags as well asks for the repository. Raises RegistryError or one of its kinds if a page
         is missing.
         """
         access = self.api.place(self.session, self.session.access(self.oci.site, reference.repository))

@@ -118,7 +118,7 @@ class Transport:
                 host.failures_in_a_row, host.down, host.is_asked, host.is_one_by_one = 0, "", False, False
 
     def send(self, request: Request) -> Answer:
-        """Ask, with patience. Every status is an answer but those of a busy or broken host (429, 408, 499, 5xx), which
+        """Ask, and retry. Every status is an answer but those of a busy or broken host (429, 408, 499, 5xx), which
         are raised as RateLimited or, after some tries, as RegistryError."""
         host = self._host(request.host)
         host.is_asked = True

@@ -1,1 +1,1 @@
-"""How a registry is logged in to: challenges, tokens, what was learned of both."""
+"""How a registry is logged in to: challenges, tokens, what is cached of both."""

@@ -18,7 +18,7 @@ class Access:
     repository: str
     credential: Credential | None
     realm_hosts: tuple[str, ...] = ()
-    problem: str = ""  # why there is no credential, where one was meant to be
+    problem: str = ""  # why there is no credential, if one was configured
 
     @property
     def host(self) -> str:

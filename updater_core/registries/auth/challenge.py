@@ -34,7 +34,7 @@ class Challenge:
 
 
 def parse(header: str) -> tuple[Challenge, ...]:
-    """Every challenge in a header value; raise ValueError with a sentence where it cannot be read.
+    """Return every challenge in a header value. Raises ValueError with a sentence if it cannot be read.
 
     >>> [c.scheme for c in parse('Bearer realm="https://a/t",scope="*",Basic realm="a"')]
     ['bearer', 'basic']
@@ -50,7 +50,7 @@ def parse(header: str) -> tuple[Challenge, ...]:
 
 
 def choose(challenges: tuple[Challenge, ...], has_password: bool) -> Challenge | None:
-    """The challenge to answer: Bearer before Basic, as Docker does; Basic only where there is a password to send."""
+    """Return the challenge to answer: Bearer before Basic, as Docker does; Basic only with a password to send."""
     bearers = [c for c in challenges if c.scheme == "bearer" and c.parameters.get("realm")]
     basics = [c for c in challenges if c.scheme == "basic"]
     return next(iter(bearers + (basics if has_password or not bearers else [])), None)
@@ -71,7 +71,7 @@ def realm_url(challenge: Challenge, request_url: str) -> str:
 
 
 def realm_problem(realm: str, registry_url: str, allowed_hosts: tuple[str, ...], with_secret: bool) -> str | None:
-    """Why no token is asked for at `realm` on behalf of the registry, or None where it may be.
+    """Return why no token is asked for at `realm` on behalf of the registry, or None if it may be.
 
     `with_secret`: a credential would be sent along, so the realm must belong to the registry or be allowed by name.
 

@@ -1,8 +1,8 @@
-"""What a registry's challenge teaches for the repositories that are asked about next: one challenge for each host.
+"""A cache of authentication challenges: a host challenges once, and the next repositories are asked for up front.
 
-A lesson is how a challenge was answered, and it is good for whoever got it: the same host, asked as the same person
-under the same rules of where a token may be asked for. Only a host that answers every repository alike teaches
-anything (behind one address there may be several, each with a realm of its own).
+A learned challenge is how one was answered. It is valid for its asker only: the same host, asked with the same account
+under the same rules of where a token may be asked for. It is used only if a host challenges all repositories alike
+(behind one address there may be several registries, each with a realm of its own).
 """
 
 from __future__ import annotations
@@ -12,81 +12,85 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-LONGEST_TURN_SECONDS = 2.0
+LONGEST_WAIT_SECONDS = 2.0
 _REPOSITORY = "\0"
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """How to ask up front: with the password where there is no realm, else with a token of that realm."""
+class LearnedChallenge:
+    """How to ask up front: with the password if there is no realm, else with a token of that realm."""
 
     realm: str = ""
     service: str | None = None
     scopes: tuple[str, ...] = ()
 
-    def about(self, old: str, new: str) -> Lesson:
-        """The lesson for another repository: the same scopes, naming that one.
+    def about(self, old: str, new: str) -> LearnedChallenge:
+        """Return the challenge for another repository: the same scopes, naming that one.
 
-        >>> Lesson("https://a/t", None, ("aws", "repository:a/b:pull")).about("a/b", "c").scopes
+        >>> LearnedChallenge("https://a/t", None, ("aws", "repository:a/b:pull")).about("a/b", "c").scopes
         ('aws', 'repository:c:pull')
         """
         scopes = tuple(scope.replace(f"repository:{old}:", f"repository:{new}:") for scope in self.scopes)
-        return Lesson(self.realm, self.service, scopes)
+        return LearnedChallenge(self.realm, self.service, scopes)
 
 
-class LearnedChallenges:
-    """The lessons of a process, by asker. Safe to use from many threads."""
+class ChallengeCache:
+    """The learned challenges of a process, by asker. Safe to use from many threads."""
 
-    def __init__(self, longest_turn_seconds: float = LONGEST_TURN_SECONDS) -> None:
-        self._longest_turn_seconds = longest_turn_seconds
+    def __init__(self, longest_wait_seconds: float = LONGEST_WAIT_SECONDS) -> None:
+        self._longest_wait_seconds = longest_wait_seconds
         self._lock = threading.Lock()
-        self._lessons: dict[Hashable, Lesson | None] = {}
-        self._turns: dict[Hashable, threading.Event] = {}
+        self._challenges: dict[Hashable, LearnedChallenge | None] = {}
+        self._first: dict[Hashable, threading.Event] = {}
         self._used: set[Hashable] = set()
 
-    def learn(self, asker: Hashable, repository: str, lesson: Lesson) -> None:
-        """Remember how a challenge for a repository was answered. A second answer of another kind unteaches for good:
-        there is no telling which of them the next repository wants."""
-        general = lesson.about(repository, _REPOSITORY)
-        with self._lock:
-            if self._lessons.setdefault(asker, general) != general:
-                self._lessons[asker] = None
+    def remember(self, asker: Hashable, repository: str, learned: LearnedChallenge) -> None:
+        """Remember how a challenge for a repository was answered.
 
-    def of(self, asker: Hashable, repository: str) -> Lesson | None:
-        """How to ask about a repository up front; None where nothing is known, or nothing for certain."""
+        If a host challenges two repositories differently, nothing is predicted for that host any more.
+        """
+        general = learned.about(repository, _REPOSITORY)
         with self._lock:
-            general = self._lessons.get(asker)
+            if self._challenges.setdefault(asker, general) != general:
+                self._challenges[asker] = None
+
+    def of(self, asker: Hashable, repository: str) -> LearnedChallenge | None:
+        """Return how to ask about a repository up front; None if nothing is known, or nothing for certain."""
+        with self._lock:
+            general = self._challenges.get(asker)
         return general.about(_REPOSITORY, repository) if general else None
 
     @contextmanager
-    def turn(self, asker: Hashable, *, has_password: bool) -> Iterator[None]:
-        """Let the first question of an asker go alone, for all can learn from its answer: eight at once would be
-        challenged eight times, and a wrong password be tried eight times. With a password to be tried everybody waits
-        for its end; without one, a first question that takes long holds nobody up."""
+    def first_alone(self, asker: Hashable, *, has_password: bool) -> Iterator[None]:
+        """Let the first question of an asker go alone, because its answer is of use to all others.
+
+        Eight at once would be challenged eight times, and a wrong password be tried eight times. If a password is
+        tried, the others wait for its end; else a first question that takes long holds nobody up.
+        """
         with self._lock:
             self._used.add(asker)
-            before = self._turns.get(asker)
-            mine = before or self._turns.setdefault(asker, threading.Event())
+            before = self._first.get(asker)
+            mine = before or self._first.setdefault(asker, threading.Event())
         if before:
-            before.wait(None if has_password else self._longest_turn_seconds)
+            before.wait(None if has_password else self._longest_wait_seconds)
             yield
             return
         try:
             yield
         except BaseException:
-            self.end_turns(lambda each: each == asker)  # nothing was learned
+            self.let_next_go_alone(lambda each: each == asker)  # nothing is known yet
             raise
         finally:
             mine.set()
 
-    def end_turns(self, askers: Callable[[Hashable], bool]) -> None:
-        """The next question of these goes alone again: what was learned of them is not good any more."""
+    def let_next_go_alone(self, askers: Callable[[Hashable], bool]) -> None:
+        """Let the next question of these askers go alone again: what is known of them is not valid any more."""
         with self._lock:
-            self._turns = {asker: each for asker, each in self._turns.items() if not askers(asker)}
+            self._first = {asker: each for asker, each in self._first.items() if not askers(asker)}
 
     def new_cycle(self) -> None:
-        """Forget whom the last cycle had no use for: rotated credentials must not pile up."""
+        """Forget askers that the last cycle did not use: rotated credentials must not pile up."""
         with self._lock:
-            self._lessons = {asker: each for asker, each in self._lessons.items() if asker in self._used}
-            self._turns = {asker: each for asker, each in self._turns.items() if asker in self._used}
+            self._challenges = {asker: each for asker, each in self._challenges.items() if asker in self._used}
+            self._first = {asker: each for asker, each in self._first.items() if asker in self._used}
             self._used = set()

@@ -24,7 +24,7 @@ from updater_core.net import untrusted_json
 from updater_core.registries.auth import challenge
 from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.challenge import Challenge
-from updater_core.registries.auth.learned import LearnedChallenges, Lesson
+from updater_core.registries.auth.learned import ChallengeCache, LearnedChallenge
 from updater_core.registries.transport import ERROR_BYTES, Answer, Request, Transport
 
 CLIENT_ID = "docker-auto-updater"
@@ -56,13 +56,13 @@ class Tokens:
         self._grants: dict[Access, _Grant] = {}
         self._refused: dict[tuple[str, Credential], float] = {}
         self._used: set[Access] = set()
-        self._lessons = LearnedChallenges()
+        self._challenges = ChallengeCache()
         self._proofs: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
         self._proven: dict[Hashable, float] = {}
 
-    def turn(self, access: Access) -> AbstractContextManager[None]:
-        """To be held from `ready` until the answer to the challenge is taken: see `LearnedChallenges.turn`."""
-        return self._lessons.turn(access.asker, has_password=access.credential is not None)
+    def first_alone(self, access: Access) -> AbstractContextManager[None]:
+        """To be held from `ready` until the answer to the challenge is taken: see `ChallengeCache.turn`."""
+        return self._challenges.first_alone(access.asker, has_password=access.credential is not None)
 
     def ready(self, access: Access) -> tuple[str | None, bool]:
         """The header that worked last time, renewed if it has run out, or the one that the host is foreseen to want
@@ -80,7 +80,7 @@ class Tokens:
             return self._renew(access, grant).header.reveal(), grant.is_foreseen
 
     def judge(self, access: Access, sent: str | None, *, is_taken: bool) -> None:
-        """Tell what became of a foreseen header: it is kept like any other, or forgotten."""
+        """Say what became of a predicted header: it is kept like any other, or forgotten."""
         with self._lock_of(access):
             grant = self._grants.get(access)
             if grant is None or grant.header.reveal() != sent:
@@ -93,7 +93,7 @@ class Tokens:
     def answer(self, access: Access, challenged: Answer, sent: str | None) -> str:
         """The header that answers a 401 (or an insufficient_scope); `sent` is the one that was not enough.
 
-        Raise AuthFailed where there is nothing more to offer."""
+        Raises AuthFailed if there is nothing more to offer."""
         with self._lock_of(access):
             grant = self._grants.get(access)
             if grant and grant.header.reveal() != sent:  # another thread was faster
@@ -119,14 +119,14 @@ class Tokens:
             self._proven = {k: until for k, until in self._proven.items() if now < until}
             self._proofs = defaultdict(threading.Lock, {k: x for k, x in self._proofs.items() if k in self._proven})
             self._used = set()
-        self._lessons.new_cycle()
+        self._challenges.new_cycle()
 
     def uses_credential(self, access: Access) -> bool:
         """Whether the registry asked who we are and took the answer."""
         return access.credential is not None and access in self._grants
 
     def service(self, access: Access) -> str | None:
-        """The service that the registry's challenge named; None where it asked for no token."""
+        """Return the service that the registry's challenge named; None if it asked for no token."""
         grant = self._grants.get(access)
         return grant.service if grant else None
 
@@ -134,7 +134,7 @@ class Tokens:
         """Remember that a host does not take a credential."""
         with self._lock:
             self._refused[(host, credential)] = self._clock.monotonic() + REFUSED_SECONDS
-        self._lessons.end_turns(lambda asker: isinstance(asker, tuple) and credential in asker)
+        self._challenges.let_next_go_alone(lambda asker: isinstance(asker, tuple) and credential in asker)
 
     def is_refused(self, host: str, credential: Credential | None) -> bool:
         """Whether a host turned the credential down a short while ago."""
@@ -158,24 +158,26 @@ class Tokens:
     def _granted(self, access: Access, challenged: Answer, sent: str | None) -> _Grant:
         chosen = self._chosen(access, challenged)
         if chosen.scheme == "basic":
-            grant, lesson = self._basic(access, sent), Lesson()
+            grant, learned = self._basic(access, sent), LearnedChallenge()
             self._grants[access] = grant
         else:
             realm, service = challenge.realm_url(chosen, challenged.url), chosen.parameters.get("service")
-            lesson = Lesson(realm, service, challenge.scopes(chosen, access.scope))
-            grant = self._renew(access, _asking(lesson))
+            learned = LearnedChallenge(realm, service, challenge.scopes(chosen, access.scope))
+            grant = self._renew(access, _asking(learned))
         if challenged.status == 401:  # a scope that did not suffice is one repository's matter
-            self._lessons.learn(access.asker, access.repository, lesson)
+            self._challenges.remember(access.asker, access.repository, learned)
         return grant
 
     def _foreseen(self, access: Access) -> _Grant | None:
-        """What the host will most likely want. A token that is not to be had so is no trouble yet: without one the host
-        says itself what it wants."""
-        lesson = self._lessons.of(access.asker, access.repository)
-        if lesson is None:
+        """Return what the host will most likely want.
+
+        A token that cannot be obtained so is no failure yet: without one the host says itself what it wants.
+        """
+        learned = self._challenges.of(access.asker, access.repository)
+        if learned is None:
             return None
         try:
-            grant = self._renew(access, _asking(lesson)) if lesson.realm else self._basic(access, None)
+            grant = self._renew(access, _asking(learned)) if learned.realm else self._basic(access, None)
         except RegistryError:
             return None
         self._grants[access] = replace(grant, is_foreseen=True)
@@ -270,9 +272,9 @@ class Tokens:
         return token, self._clock.monotonic() + lifetime_seconds(body, self._clock.now()) - EARLY_SECONDS
 
 
-def _asking(lesson: Lesson) -> _Grant:
+def _asking(learned: LearnedChallenge) -> _Grant:
     """A grant with all that it takes to get it, and nothing of it yet."""
-    return _Grant(Secret(""), None, lesson.realm, lesson.service, lesson.scopes)
+    return _Grant(Secret(""), None, learned.realm, learned.service, learned.scopes)
 
 
 def lifetime_seconds(body: Mapping[str, Any], now: datetime) -> float:

@@ -98,7 +98,7 @@ def _login_url(api: Access) -> str:
 
 def _end(token: str, now: datetime) -> datetime:
     """Until when a token is sent: a minute less than it says itself (`exp`, RFC 7519, 4.1.4), a day at most; `now`
-    where it says nothing.
+    if it says nothing.
 
     >>> _end("not.a.token", datetime(2025, 1, 1)).year
     2025

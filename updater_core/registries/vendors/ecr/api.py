@@ -30,8 +30,8 @@ MOST_AT_ONCE = 8
 MOST_TRIES, CONNECT_SECONDS, READ_SECONDS = 5, 5, 20
 _KINDS = {"DescribeImages": "ecr_describe", "GetAuthorizationToken": "ecr_token"}
 _OUR_NAMES = (errors.OddCredentials, errors.MalformedAnswer)
-# What falls out of botocore where something is not what it takes for granted (RecursionError is a RuntimeError).
-_ODD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
+# What botocore raises for malformed input (RecursionError is a RuntimeError).
+_UNEXPECTED = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
 _DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -108,11 +108,11 @@ class EcrApi:
         self._client: Any = None
         self._credentials: Any = None
         self._token: _Token | None = None
-        self._trouble: tuple[object, Fault] | None = None
+        self._failure: tuple[object, Fault] | None = None
 
     @property
     def region(self) -> str:
-        """The region in words; boto3's own choice where none was named."""
+        """The region in words; boto3's own choice if none was named."""
         return self._endpoint.region or (str(self._client.meta.region_name) if self._client else "the default region")
 
     @property
@@ -177,9 +177,9 @@ class EcrApi:
         return _Token(credential, renew_at, expires_at)
 
     def _guarded(self, repository: Repository, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Ask, and put what goes wrong into our words. After trouble with the account nothing more is asked in this
+        """Ask, and put what goes wrong into our words. After a failure of the account nothing more is asked in this
         cycle; after throttling, until the API has had its rest. An empty operation only makes the client."""
-        self._refuse_if_in_trouble(repository)
+        self._refuse_after_failure(repository)
         from_botocore = _botocore_errors()
         try:
             client = self._ready_client(from_botocore)
@@ -204,7 +204,7 @@ class EcrApi:
             return client
         except from_botocore:
             raise
-        except _ODD as error:
+        except _UNEXPECTED as error:
             raise errors.OddCredentials(type(error).__name__) from None
 
     def _call(
@@ -216,7 +216,7 @@ class EcrApi:
             return answer
         except from_botocore:
             raise
-        except _ODD as error:
+        except _UNEXPECTED as error:
             raise errors.MalformedAnswer(type(error).__name__) from None
 
     def _error(self, error: Exception, repository: Repository, operation: str) -> RegistryError:
@@ -228,7 +228,7 @@ class EcrApi:
         fault = errors.fault_of(error, Asked(action, self.region, self.who))
         with self._lock:
             if fault.is_everywhere:
-                self._trouble = (self._cycle(), fault)
+                self._failure = (self._cycle(), fault)
             if fault.is_about_login:
                 self._client = None
         now = self._session.clock.now()
@@ -236,10 +236,10 @@ class EcrApi:
         retry_at = self._session.transport.rest(self._host()) if is_throttled else now
         return fault.error(repository.domain, repository.name, retry_at)
 
-    def _refuse_if_in_trouble(self, repository: Repository) -> None:
-        trouble = self._trouble
-        if trouble and trouble[0] is self._cycle():
-            raise trouble[1].error(repository.domain, repository.name, self._session.clock.now())
+    def _refuse_after_failure(self, repository: Repository) -> None:
+        failure = self._failure
+        if failure and failure[0] is self._cycle():
+            raise failure[1].error(repository.domain, repository.name, self._session.clock.now())
 
     def _cycle(self) -> object:
         """Something that is the same throughout a cycle, and another in the next one."""
@@ -258,7 +258,7 @@ class EcrApi:
 
 
 def _new_client(endpoint: Endpoint) -> tuple[Any, Any]:
-    """The client, and what gives it credentials (None where nothing does)."""
+    """The client, and what gives it credentials (None if nothing does)."""
     import boto3  # a third of a second and 20 MB, for those who have an image at ECR
     import botocore.session
     from botocore.config import Config
@@ -289,7 +289,7 @@ def _system_authorities() -> str | None:
 
 
 def _botocore_errors() -> tuple[type[Exception], ...]:
-    """What a call may raise and we know; OSError falls out of botocore where a token file, or a program that should
+    """What a call may raise and we know; botocore raises OSError if a token file, or a program that should
     print credentials, is not there."""
     try:
         from botocore.exceptions import BotoCoreError, ClientError

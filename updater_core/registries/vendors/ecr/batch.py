@@ -64,7 +64,7 @@ class Batches:
             self._answers.update(digests)
 
     def _turn(self) -> None:
-        """Begin a new cycle where there is one."""
+        """Begin a new cycle if there is one."""
         now = self._cycle()
         if now is not self._now:
             self._now, self._expected = now, self._asked

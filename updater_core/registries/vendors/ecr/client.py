@@ -35,9 +35,9 @@ _ELSEWHERE = EcrHost("", "")  # a host that names neither account nor region
 
 
 def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> protocols.Registry:
-    """ECR, as a service with these settings may use it; raise RegistryError where they contradict the image's host.
+    """ECR, as a service with these settings may use it; raise RegistryError if they contradict the image's host.
 
-    A user name and a password of the owner's own are for the registry's own protocol, and need no AWS at all."""
+    A configured user name and password are for the registry's own protocol, and need no AWS at all."""
     _refuse_contradictions(reference, settings)
     if settings.username is not None and settings.password is not None:
         return oci.open_registry(reference, settings, session)
@@ -97,8 +97,8 @@ class EcrRegistry:
         """Ask for the reference's digest and for a token, as an update would need them; say in whose name."""
         self.digest(reference)
         self.credential()
-        where = f"{self.repository.domain}: {self.repository.name} reached over the AWS API in {self.api.region}"
-        return f"{where} with {self.api.who}"
+        place = f"{self.repository.domain}: {self.repository.name} reached over the AWS API in {self.api.region}"
+        return f"{place} with {self.api.who}"
 
     def _listed(self) -> tuple[Tag, ...]:
         session = self.oci.session
@@ -108,7 +108,7 @@ class EcrRegistry:
         found: dict[str, Tag] = {}
         api, repository = self.api, self.repository
         for details in pages(repository.domain, repository.name, "", lambda token: _page(api, repository, token)):
-            found.update({tag.name: tag for tag in _tags(details)})  # a tag that moved meanwhile is where it was last
+            found.update({tag.name: tag for tag in _tags(details)})  # a tag that moved meanwhile: its last place counts
         self.batches.note({tag.name: tag.digest for tag in found.values() if tag.digest})
         return tuple(found.values())
 
@@ -132,7 +132,7 @@ class EcrRegistry:
 
 @dataclass(frozen=True, slots=True)
 class PublicEcr:
-    """A `protocols.Registry` for public.ecr.aws: anonymous, but for pulls where AWS credentials were configured."""
+    """A `protocols.Registry` for public.ecr.aws: anonymous, but for pulls if AWS credentials were configured."""
 
     oci: OciRegistry
     repository: Repository
@@ -148,7 +148,7 @@ class PublicEcr:
         return self.oci.tags(reference)
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """None: only a repository's owner is told when its tags were pushed."""
+        """Return None: only the account of a repository may see when its tags were pushed."""
         return self.oci.pushed_tags(reference, wanted)
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
@@ -156,7 +156,7 @@ class PublicEcr:
         return self.oci.created(reference, platform)
 
     def credential(self) -> Credential | None:
-        """A token where `registry_config` has AWS credentials: pulls with one have wider limits."""
+        """Return a token if `registry_config` has AWS credentials: pulls with one have wider limits."""
         return self.api.credential(self.repository)[0] if self.has_login else self.oci.credential()
 
     def check(self, reference: ImageRef) -> str:
@@ -204,8 +204,8 @@ def _batches(api: EcrApi, repository: Repository, session: Session) -> Batches:
 
 
 def _digests(api: EcrApi, repository: Repository, names: Sequence[str]) -> Mapping[str, str | RegistryError]:
-    """The digests behind tags (or digests); for each that is not there, the error. AWS answers nothing at all where one
-    is missing, and names one of those: the rest is asked again without it, or in halves where it names none."""
+    """The digests behind tags (or digests); for each that is not there, the error. AWS answers nothing at all if one
+    is missing, and names one of those: the others are asked again without it, or in halves if it names none."""
     try:
         ids = [{"imageDigest" if is_digest(name) else "imageTag": name} for name in names]
         details = _details(api.describe_images(repository, imageIds=ids), repository)

@@ -1,8 +1,8 @@
 """What goes wrong with AWS, in our words: which kind of error it is, and what a person can do. Pure.
 
 Codes are those of the ECR API reference ("Common Errors", DescribeImages), of STS and of SSO; classes are botocore's,
-known by name, so that nothing has to be imported to tell them apart. What AWS or a credential process wrote is quoted
-only where it cannot hold a secret: a signature error repeats the request's headers, a session token among them.
+known by name, so that nothing has to be imported to distinguish them. What AWS or a credential process wrote is quoted
+only if it cannot hold a secret: a signature error repeats the request's headers, a session token among them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Fault:
     is_about_login: bool = False
 
     def error(self, domain: str, repository: str, retry_at: datetime) -> RegistryError:
-        """The error for one repository of a registry; `retry_at` counts only where a rest was asked for."""
+        """The error for one repository of a registry; `retry_at` counts only if a pause was asked for."""
         message = f"{repository}: {self.words}"
         if self.kind is RateLimited:
             return RateLimited(domain, message, retry_at, self.remedy)
@@ -90,11 +90,11 @@ def fault_of(error: Exception, asked: Asked) -> Fault:
 
 
 def code_of(response: object) -> str | None:
-    """The error code in a parsed response; None where there is no response, empty where it was a success."""
+    """The error code in a parsed response; None if there is no response, empty if it was a success."""
     if not isinstance(response, dict):
         return None
-    told = response.get("Error")
-    code = str(told.get("Code", "")) if isinstance(told, dict) else ""
+    message = response.get("Error")
+    code = str(message.get("Code", "")) if isinstance(message, dict) else ""
     return code.rpartition("#")[2] or ("429" if _status(response) == 429 else "")
 
 
@@ -122,7 +122,7 @@ def is_image_missing(error: Exception) -> bool:
 
 def missing_images(error: Exception) -> frozenset[str]:
     """The tags and digests that AWS names as missing; it names the first one only."""
-    return frozenset(_MISSING_TAG.findall(_told(error))) - {"null"}
+    return frozenset(_MISSING_TAG.findall(_message(error))) - {"null"}
 
 
 def _answered(error: Exception, code: str, asked: Asked) -> Fault:
@@ -145,8 +145,8 @@ def _answered(error: Exception, code: str, asked: Asked) -> Fault:
 
 
 def _denied(error: Exception, asked: Asked) -> Fault:
-    told = _told(error)
-    principal, said = _PRINCIPAL.search(told), _ACTION.search(told)
+    message = _message(error)
+    principal, said = _PRINCIPAL.search(message), _ACTION.search(message)
     operation = str(getattr(error, "operation_name", ""))
     guessed = f"{_ACRONYMS[operation]}:{operation}" if operation in _ACRONYMS else asked.action
     action = said[1] if said else guessed
@@ -157,7 +157,7 @@ def _denied(error: Exception, asked: Asked) -> Fault:
 
 
 def _bad_signature(error: Exception, code: str, asked: Asked) -> Fault:
-    if _CLOCK.search(_told(error)) or code in ("RequestTimeTooSkewed", "RequestExpired"):
+    if _CLOCK.search(_message(error)) or code in ("RequestTimeTooSkewed", "RequestExpired"):
         words = f"AWS refuses the time of our request ({code}): this machine's clock is wrong"
         return _login(words, "set the host's clock, best by NTP")
     return _login(
@@ -188,7 +188,7 @@ def _unanswered(error: Exception, asked: Asked) -> Fault:
         remedy = "try `aws sts get-caller-identity` as the updater's user"
         return _login(f"{asked.who}: the credentials could not be fetched ({type(error).__name__})", remedy)
     if names & _FILE_ERRORS:
-        return _login(f"the AWS configuration files are not usable ({type(error).__name__})", "mend ~/.aws/config")
+        return _login(f"the AWS configuration files are not usable ({type(error).__name__})", "fix ~/.aws/config")
     return _unreached(error, names, asked)
 
 
@@ -227,12 +227,12 @@ def _status(response: dict[str, object]) -> object:
     return metadata.get("HTTPStatusCode") if isinstance(metadata, dict) else None
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     response = getattr(error, "response", None)
-    told = response.get("Error") if isinstance(response, dict) else None
-    return str(told.get("Message", "")) if isinstance(told, dict) else ""
+    message = response.get("Error") if isinstance(response, dict) else None
+    return str(message.get("Message", "")) if isinstance(message, dict) else ""
 
 
 def _quoted(error: Exception) -> str:
-    words = " ".join(_told(error).split())[:_MOST_QUOTED]
+    words = " ".join(_message(error).split())[:_MOST_QUOTED]
     return f" ({words})" if words else ""

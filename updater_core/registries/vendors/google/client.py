@@ -4,12 +4,12 @@
 the tags of each digest and the time it was uploaded (go-containerregistry, pkg/v1/google/list.go), so one request says
 all there is to say about a repository. The time is the manifest's: a tag put on an older image keeps that image's time.
 
-An account that the owner named (a key file, GOOGLE_APPLICATION_CREDENTIALS, a docker login) is used at once. The one
-that merely is there (gcloud's, the metadata server's) is looked for only where a repository does not answer without,
+An account that the operator named (a key file, GOOGLE_APPLICATION_CREDENTIALS, a docker login) is used at once. The one
+that merely is there (gcloud's, the metadata server's) is looked for only if a repository does not answer without,
 which is remembered: public images need none, and other registries never come here.
 
-`registry_config.project_id` is the project that messages name and a remedy is for where the image's own path names
-none; where the two differ, a refusal says so. It is sent nowhere: no registry request depends on a project of ours.
+`registry_config.project_id` is the project that messages name and a remedy is for if the image's own path names
+none; if the two differ, a refusal says so. It is sent nowhere: no registry request depends on a project of ours.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class GoogleRegistry:
     session: Session
 
     def digest(self, reference: ImageRef) -> str:
-        """The digest behind the tag now: from this cycle's tag list where there is one, else by one HEAD."""
+        """The digest behind the tag now: from this cycle's tag list if there is one, else by one HEAD."""
         listed = self.session.cycle.known(self._list_key(reference))
         if isinstance(listed, _Listing) and reference.tag and not reference.digest:
             digest = next((tag.digest for tag in listed.tags if tag.name == reference.tag), None)
@@ -62,11 +62,11 @@ class GoogleRegistry:
         return self._answer(reference, lambda oci: oci.digest(reference))
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
-        """Every tag, with digest and push time where Google tells them."""
+        """Every tag, with digest and push time if Google says them."""
         return self._listing(reference).tags
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts, with digests and upload times, by one request; None where the list lacks its
+        """The tags that `wanted` accepts, with digests and upload times, by one request; None if the list lacks its
         map."""
         listing = self._listing(reference)
         return tuple(tag for tag in listing.tags if wanted(tag.name)) if listing.has_times else None
@@ -76,9 +76,9 @@ class GoogleRegistry:
         return self._answer(reference, lambda oci: oci.created(reference, platform))
 
     def credential(self) -> Credential | None:
-        """What the engine needs for a pull: a token good for some minutes; None where anybody may pull.
+        """What the engine needs for a pull: a token good for some minutes; None if anybody may pull.
 
-        Raise AuthFailed where the account named for this registry cannot be used."""
+        Raises AuthFailed if the account named for this registry cannot be used."""
         identity = self._identity(self.reference)
         if identity is None and not self._docker_login() and self._key("public") not in self.session.texts:
             identity = identities.of_machine(self.session)
@@ -130,7 +130,7 @@ class GoogleRegistry:
     def _second(
         self, reference: ImageRef, identity: Identity | None, refused: Credential | None
     ) -> tuple[Identity | None, Credential | None]:
-        """Who may ask once more, and with what, after `refused`; nobody where that was the best we have."""
+        """Who may ask once more, and with what, after `refused`; nobody if that was the best we have."""
         access = self._access(reference)
         if identity and refused:
             return identity, identity.renewed(access, refused)
@@ -245,7 +245,7 @@ def _when(tag: Tag) -> datetime:
 
 
 def _project(site: RegistryEndpoint, reference: ImageRef) -> tuple[str, str]:
-    """The project that a remedy is for, in words, and a hint where the settings name another than the image.
+    """The project that a remedy is for, in words, and a hint if the settings name another than the image.
 
     >>> image, settings = ImageRef("gcr.io", "example.com/shop/web"), RegistrySettings(project_id="shop")
     >>> _project(RegistryEndpoint("gcr.io", "https://gcr.io", settings), image)

@@ -38,7 +38,7 @@ _SECRET_LIKE = re.compile(r"[A-Za-z0-9_+/=.-]{60,}")
 _CLOCK = re.compile(r"reasonable timeframe|\biat\b|\bexp\b|clock", re.IGNORECASE)
 
 # RecursionError is a RuntimeError, OverflowError an ArithmeticError.
-_ODD = (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
+_UNEXPECTED = (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
 
 Load = Callable[[Callable[..., Any]], Any]
 
@@ -68,7 +68,7 @@ class Identity:
     def __init__(self, source: str, load: Load, transport: Transport, clock: protocols.Clock) -> None:
         self.source = source
         self._load = load
-        self._ask = _door(transport)
+        self._ask = _request_function(transport)
         self._clock = clock
         self._lock = threading.Lock()
         self._credentials: Any = None
@@ -77,14 +77,14 @@ class Identity:
 
     @property
     def name(self) -> str:
-        """The account's address where it has one that is known by now."""
+        """The account's address if it has one that is known by now."""
         address = getattr(self._credentials, "service_account_email", None)
         return address if isinstance(address, str) and "@" in address else f"the account of {self.source}"
 
     def credential(self, access: Access) -> Credential:
         """What `access` is asked with: a token that is good for some minutes more.
 
-        Raise AuthFailed where these credentials cannot be used, RegistryError where no answer is to be had."""
+        Raises AuthFailed if these credentials cannot be used, RegistryError if there is no answer."""
         with self._lock:
             self._refuse_if_refused(access)
             try:
@@ -97,7 +97,7 @@ class Identity:
             return self._current()
 
     def renewed(self, access: Access, refused: Credential) -> Credential | None:
-        """A token newer than the one that was refused; None where that one was fresh, so that age is not the reason."""
+        """A token newer than the one that was refused; None if that one was fresh, so that age is not the reason."""
         with self._lock:
             if self._current() != refused:  # another thread was faster
                 return self._current()
@@ -121,8 +121,8 @@ class Identity:
             why, remedy = _refusal(error, self.name, self.source)
             self._refusal = (why, remedy, self._clock.monotonic() + REFUSED_SECONDS)
             raise _Unusable(why, remedy) from None
-        except _ODD as error:
-            raise _odd(error, self.source) from None
+        except _UNEXPECTED as error:
+            raise _unexpected(error, self.source) from None
         token = self._credentials.token
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise _Unusable("Google's token server answered without a token", "is there a proxy in the way?")
@@ -137,7 +137,7 @@ class Identity:
         return AuthFailed(access.host, f"{access.repository}: {why}", remedy)
 
 
-# ---------------------------------------------------------------------------------------------------- where they are
+# ---------------------------------------------------------------------------------------------------- finding them
 
 
 def of_key_file(path: str, session: Session) -> Identity:
@@ -153,7 +153,7 @@ def of_environment(session: Session) -> Identity | None:
 
 def of_machine(session: Session) -> Identity | None:
     """The account that is there without our owner's doing: gcloud's application default credentials, or the one of the
-    metadata server (Compute Engine's, GKE's workload identity). None where there is neither."""
+    metadata server (Compute Engine's, GKE's workload identity). None if there is neither."""
     path = _gcloud_path()
     if path and path.is_file():
         return _kept(session, str(path), f"gcloud ({path})", lambda ask: _any_kind(str(path), ask))
@@ -184,7 +184,7 @@ def _gcloud_path() -> Path | None:
 
 
 def _has_metadata_server(session: Session) -> bool:
-    """Whether Google's metadata server answers here: one short question, at most once a day where it does not."""
+    """Whether Google's metadata server answers here: one short question, at most once a day if it does not."""
     if os.environ.get("NO_GCE_CHECK", "").lower() == "true":
         return False
     found = session.lasting.get("google metadata server", threading.Event)
@@ -260,13 +260,13 @@ def _made(path: str, make: Callable[[], Any]) -> Any:
 
     try:
         return make()
-    except (GoogleAuthError, *_ODD):  # their texts may quote the file
+    except (GoogleAuthError, *_UNEXPECTED):  # their texts may quote the file
         remedy = "create a new key in Google Cloud and put it there whole"
         raise _Unusable(f"the key file {path} lacks a field, or its key is damaged", remedy) from None
 
 
-def _odd(error: Exception, source: str) -> _Unusable:
-    """What fell out of google-auth where a file or an answer is not what it takes for granted, by its name alone."""
+def _unexpected(error: Exception, source: str) -> _Unusable:
+    """Return the error for what google-auth raises for a malformed file or answer, by its name alone."""
     if isinstance(error, OSError):
         why = f"{source} names {error.filename}, which cannot be read: {error.strerror}"
         return _Unusable(why, "correct its credential_source, or put a readable file there")
@@ -284,8 +284,8 @@ def _refusal(error: Exception, name: str, source: str) -> tuple[str, str]:
     return why, f"check that the account still exists, and its key or settings in {source}"
 
 
-def _door(transport: Transport) -> Callable[..., Any]:
-    """How google-auth asks (google.auth.transport.Request): through our transport, with its limits and its patience.
+def _request_function(transport: Transport) -> Callable[..., Any]:
+    """Return how google-auth asks (google.auth.transport.Request): through our transport, with its limits and retries.
 
     What the transport raises goes through google-auth as it is."""
 
