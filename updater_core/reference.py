@@ -52,6 +52,19 @@ def parse(text: str) -> ImageRef:
     return ImageRef(domain, repository, tag, digest or None, name)
 
 
+def is_valid(text: str) -> bool:
+    """Whether `text` is an image reference.
+
+    >>> is_valid("nginx:1.2"), is_valid("nginx:")
+    (True, False)
+    """
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
 def is_tag(text: str) -> bool:
     """Whether `text` is within the tag grammar."""
     return _TAG.fullmatch(text) is not None

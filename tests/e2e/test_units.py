@@ -331,16 +331,40 @@ def test_a_service_that_crashes_again_and_again_gets_its_fix(shop: Shop) -> None
     assert shop.releases() == [("two", "running")]
 
 
-def test_a_service_that_is_built_here_is_held(shop: Shop) -> None:
-    begin(shop)
+def add_build(shop: Shop) -> None:
+    """A `build` beside the image, and a Dockerfile that makes the same release anew."""
     shop.compose_file.write_text(shop.compose_file.read_text() + "    build: .\n")
+    (shop.folder / "Dockerfile").write_text(f"FROM {shop.repository}:latest\nLABEL release=built\n")
+
+
+def test_a_build_beside_an_image_of_the_registry_is_no_matter(shop: Shop) -> None:
+    begin(shop, "v1.0.0", semver_pattern="v*")
+    add_build(shop)
     shop.up("--no-build")
+    before = shop.compose_file.read_text()
+    shop.push("v1.1.0", lab.good("two"))
+    assert isinstance(outcome_of(shop), Committed)
+    assert shop.releases() == [("two", "running")]
+    assert shop.compose_file.read_text() == before.replace("v1.0.0", "v1.1.0")
+
+
+def test_a_service_that_was_built_here_is_held_until_it_runs_what_the_registry_has(shop: Shop) -> None:
+    begin(shop)
+    add_build(shop)
+    shop.up("--build")
+    assert shop.releases() == [("built", "running")]
     before = ids(shop)
     shop.push("latest", lab.good("two"))
     hold = hold_of(shop)
     assert hold.reason is Reason.LOCALLY_BUILT
-    assert hold.remedy
     assert ids(shop) == before
+    assert "docker compose pull web" in hold.remedy
+    shop.compose("pull", "web")
+    shop.up("--no-build", "web")
+    assert shop.releases() == [("two", "running")]
+    shop.push("latest", lab.good("three"))
+    assert isinstance(outcome_of(shop), Committed)
+    assert shop.releases() == [("three", "running")]
 
 
 # ------------------------------------------------------------------------------------------ what an owner asks for

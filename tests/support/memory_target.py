@@ -35,6 +35,7 @@ class MemoryObserved:
     current: ImageRef
     running_digests: frozenset[str]
     image_ids: frozenset[str] = frozenset()
+    unproven_digests: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import cProfile
+from collections.abc import Callable, Sequence
 
 import pytest
 import yaml
@@ -281,11 +282,6 @@ def test_a_text_that_an_alias_carries_elsewhere_is_not_touched(text: str) -> Non
 # -------------------------------------------------------------------------------------------------------- obstacles
 
 OBSTACLES = {
-    "built with a name": ("services:\n  web:\n    image: nginx:1.2\n    build: .\n", Reason.LOCALLY_BUILT),
-    "built through a merge": (
-        "x-b: &b {build: .}\nservices:\n  web: {<<: *b, image: nginx:1.2}\n",
-        Reason.LOCALLY_BUILT,
-    ),
     "built only": ("services:\n  web:\n    build: .\n", Reason.LOCALLY_BUILT),
     "no image": ("services:\n  web:\n    restart: always\n", Reason.NOT_IN_FILE),
     "not there": ("services:\n  api:\n    image: nginx:1.2\n", Reason.NOT_IN_FILE),
@@ -315,24 +311,28 @@ def test_what_cannot_be_edited_is_turned_down_with_its_reason(text: str, reason:
     assert refusal(text).reason is reason
 
 
-def test_a_service_with_build_and_image_is_located_with_its_reference() -> None:
-    located = found("services:\n  web:\n    image: nginx:1.2\n    build: .\n")
-    assert located.reference == "nginx:1.2"
-    assert located.obstacle is not None
-    assert located.obstacle.reason is Reason.LOCALLY_BUILT
+@pytest.mark.parametrize(
+    "text",
+    [
+        "services:\n  web:\n    image: nginx:1.2\n    build: .\n",
+        "x-b: &b {build: .}\nservices:\n  web: {<<: *b, image: nginx:1.2}\n",
+    ],
+)
+def test_an_image_with_a_build_beside_it_is_located_and_said_to_be_built(text: str) -> None:
+    located = found(text)
+    assert (located.reference, located.is_built) == ("nginx:1.2", True)
+    assert changed(text) == text.replace("nginx:1.2", "nginx:1.3")
 
 
 def test_a_build_that_an_override_takes_away_is_no_obstacle() -> None:
     override = a_file("services:\n  web:\n    build: !reset null\n", "/srv/app/override.yml")
-    assert isinstance(change([a_file("services:\n  web:\n    build: .\n    image: nginx:1.2\n"), override]), tuple)
+    located = locate([a_file("services:\n  web:\n    build: .\n    image: nginx:1.2\n"), override], [], "web")
+    assert isinstance(located, Located)
+    assert not located.is_built
 
 
 def test_broken_yaml_is_reported_with_file_and_line() -> None:
     assert "/srv/app/compose.yml: line 3:" in refusal("services:\n  web:\n   image: a: b\n").detail
-
-
-def test_a_service_that_may_be_in_an_included_file_says_so() -> None:
-    assert "include" in refusal("include: [other.yml]\nservices: {}\n").remedy
 
 
 def test_the_services_that_are_there_are_named() -> None:
@@ -376,6 +376,31 @@ VARIABLES = [
     ("nginx:$TAG", 'TAG = "1.2" # x\r\nB=1.2\r\n', "nginx:1.3", None, 'TAG = "1.3" # x\r\nB=1.2\r\n'),
     ("nginx:$TAG", BOM + "TAG=1.2   \r\n", "nginx:1.3", None, BOM + "TAG=1.3   \r\n"),
     ("nginx:$TAG", "A='x\nTAG=1.1\n'\nTAG: 1.2 # y\n", "nginx:1.3", None, "A='x\nTAG=1.1\n'\nTAG: 1.3 # y\n"),
+    # a tag of several pieces is written to the one that holds the number
+    ("nginx:${TAG}${POSTFIX}", "TAG=1.2\nPOSTFIX=-alpine\n", "nginx:1.3-alpine", None, "TAG=1.3\nPOSTFIX=-alpine\n"),
+    ("nginx:${TAG}${POSTFIX}", "TAG=1.2\nPOSTFIX=\n", "nginx:1.3", None, "TAG=1.3\nPOSTFIX=\n"),
+    ("nginx:${TAG}${POSTFIX}", "TAG=1.2\n", "nginx:1.3", None, "TAG=1.3\n"),
+    ("nginx:${TAG}-${V}", "TAG=1.2\nV=alpine3.19\n", "nginx:1.3-alpine3.19", None, "TAG=1.3\nV=alpine3.19\n"),
+    ("nginx:${TAG}-${V}", "TAG=1.2\nV=alpine3.19\n", "nginx:1.2-alpine3.20", None, "TAG=1.2\nV=alpine3.20\n"),
+    ("nginx:${OS}-${TAG}", "TAG=1.2\nOS=alpine\n", "nginx:alpine-1.3", None, "TAG=1.3\nOS=alpine\n"),
+    ("pg:15-${V}", "V=alpine\n", "pg:16-alpine", "pg:16-${V}", None),
+    ("app:v2-${SHA}", "SHA=a1b2c3d\n", "app:v2-d4e5f6a", None, "SHA=d4e5f6a\n"),
+    ("nginx:1.2${SUFFIX}", "SUFFIX=\n", "nginx:1.3", "nginx:1.3${SUFFIX}", None),
+    ("nginx:1.2${SUFFIX:+-$SUFFIX}", "SUFFIX=slim\n", "nginx:1.3-slim", "nginx:1.3${SUFFIX:+-$SUFFIX}", None),
+    # a default that is a variable, and one within another
+    ("nginx:${A:-${B}}", "B=1.2\n", "nginx:1.3", None, "B=1.3\n"),
+    ("nginx:${A:-$B}", "B=1.2\n", "nginx:1.3", None, "B=1.3\n"),
+    ("nginx:${A-$B}", "B=1.2\n", "nginx:1.3", None, "B=1.3\n"),
+    ("nginx:${A:-${B:-1.2}}", "", "nginx:1.3", "nginx:${A:-${B:-1.3}}", None),
+    ("${I:-nginx:${TAG:-1.2}}", "", "nginx:1.3", "${I:-nginx:${TAG:-1.3}}", None),
+    ("nginx:${A:-v${B}-alpine}", "B=1.2\n", "nginx:v1.3-alpine", None, "B=1.3\n"),
+    ("nginx:${TAG:-1.2}", "TAG=\n", "nginx:1.3", "nginx:${TAG:-1.3}", None),
+    ("nginx${TAG:+:1.2}", "TAG=x\n", "nginx:1.3", "nginx${TAG:+:1.3}", None),
+    # a registry that is empty, or set nowhere, is empty for Compose too
+    ("${REGISTRY}nginx:1.2", "REGISTRY=\n", "nginx:1.3", "${REGISTRY}nginx:1.3", None),
+    ("${REGISTRY}nginx:1.2", "", "nginx:1.3", "${REGISTRY}nginx:1.3", None),
+    ("${REGISTRY}nginx:${TAG}", "TAG=1.2\n", "nginx:1.3", None, "TAG=1.3\n"),
+    ("${REGISTRY}${NAME}:${TAG}", "NAME=nginx\nTAG=1.2\n", "nginx:1.3", None, "NAME=nginx\nTAG=1.3\n"),
     # literal parts and defaults are edited in the scalar
     ("${REG}/app:1.2", "REG=ghcr.io\n", "ghcr.io/app:1.3", "${REG}/app:1.3", None),
     ("${REG:-ghcr.io}/app", "", "ghcr.io/app:1.3", "${REG:-ghcr.io}/app:1.3", None),
@@ -402,25 +427,33 @@ REFUSED_VARIABLES = {
     "two variables in the tag": (in_service("nginx:v${A}.${B}"), "A=1\nB=2\n"),
     "set twice": (in_service("nginx:$TAG"), "TAG=1.1\nTAG=1.2\n"),
     "set nowhere": (in_service("nginx:$TAG"), ""),
-    "set to nothing, with a default": (in_service("nginx:${TAG:-1.2}"), "TAG=\n"),
     "put together from another": (in_service("nginx:$TAG"), "A=1\nTAG=$A.2\n"),
     "with escapes": (in_service("nginx:$TAG"), 'TAG="1\\.2"\n'),
-    "nested default": (in_service("nginx:${TAG:-${OTHER:-1.2}}"), ""),
-    "alternative": (in_service("nginx:${TAG:+1.2}"), "TAG=x\n"),
     "mandatory and missing": (in_service("nginx:${TAG:?no tag}"), ""),
     "malformed": (in_service("nginx:${TAG"), "TAG=1.2\n"),
-    "an empty tail": (in_service("nginx:1.2${SUFFIX}"), "SUFFIX=\n"),
     "used by another service": (in_service("nginx:$TAG") + "  db:\n    image: db:$TAG\n", "TAG=1.2\n"),
-    "used by another key": (in_service("nginx:$TAG") + "    labels: ['v=${TAG}']\n", "TAG=1.2\n"),
-    "used in a default": (in_service("nginx:$TAG") + "    hostname: ${H:-${TAG}}\n", "TAG=1.2\n"),
-    "handed on in a list": (in_service("nginx:$TAG") + "    environment: [TAG]\n", "TAG=1.2\n"),
-    "handed on in a mapping": (in_service("nginx:$TAG") + "    environment: {TAG: }\n", "TAG=1.2\n"),
+    "used by another key of another service": (
+        in_service("nginx:$TAG") + "  db:\n    labels: ['v=${TAG}']\n",
+        "TAG=1.2\n",
+    ),
+    "used in a default": (in_service("nginx:$TAG") + "  db:\n    hostname: ${H:-${TAG}}\n", "TAG=1.2\n"),
+    "used outside of the services": (in_service("nginx:$TAG") + "volumes: {a: {name: 'a${TAG}'}}\n", "TAG=1.2\n"),
+    "handed on in a list": (in_service("nginx:$TAG") + "  db: {environment: [TAG]}\n", "TAG=1.2\n"),
+    "handed on in a mapping": (in_service("nginx:$TAG") + "  db: {environment: {TAG: }}\n", "TAG=1.2\n"),
+    "handed on by extends": (
+        in_service("nginx:$TAG") + "    environment: [TAG]\n  db: {extends: web, image: httpd:1}\n",
+        "TAG=1.2\n",
+    ),
+    "handed on by an anchor": (
+        "x-e: &e {environment: [TAG]}\nservices: {web: {image: 'nginx:$TAG'}, db: {<<: *e, image: httpd:1}}\n",
+        "TAG=1.2\n",
+    ),
     "a secret of it": (in_service("nginx:$TAG") + "secrets: {s: {environment: TAG}}\n", "TAG=1.2\n"),
     "used by another variable": (in_service("nginx:$TAG"), "TAG=1.2\nB=$TAG\n"),
-    "also an env_file": (in_service("nginx:$TAG") + "    env_file: .env\n", "TAG=1.2\n"),
-    "also in a list of env files": (in_service("nginx:$TAG") + "    env_file: [a, ./.env]\n", "TAG=1.2\n"),
-    "also a long env_file": (in_service("nginx:$TAG") + "    env_file: [{path: .env}]\n", "TAG=1.2\n"),
-    "perhaps an env_file": (in_service("nginx:$TAG") + "    env_file: ${WHICH}\n", "TAG=1.2\n"),
+    "also an env_file": (in_service("nginx:$TAG") + "  db: {env_file: .env}\n", "TAG=1.2\n"),
+    "also in a list of env files": (in_service("nginx:$TAG") + "  db: {env_file: [a, ./.env]}\n", "TAG=1.2\n"),
+    "also a long env_file": (in_service("nginx:$TAG") + "  db: {env_file: [{path: .env}]}\n", "TAG=1.2\n"),
+    "perhaps an env_file": (in_service("nginx:$TAG") + "  db: {env_file: '${WHICH}'}\n", "TAG=1.2\n"),
     "perhaps used in an included file": ("include: [a.yml]\n" + in_service("nginx:$TAG"), "TAG=1.2\n"),
     "perhaps used in an extended file": (
         in_service("nginx:$TAG") + "  db: {extends: {file: a.yml, service: b}}\n",
@@ -455,7 +488,42 @@ def test_an_image_that_an_override_replaces_is_no_use_of_a_variable() -> None:
 def test_an_image_replaced_in_one_service_is_still_used_by_the_one_that_extends_it() -> None:
     base = in_service("httpd:${TAG}") + "  api: {extends: web}\n"
     override = a_file(in_service("nginx:$TAG"), "/srv/app/override.yml")
-    assert "line 3" in refusal([a_file(base), override], env="TAG=1.2").detail
+    assert "version of api" in refusal([a_file(base), override], env="TAG=1.2").detail
+
+
+READ_BY_ITSELF = {
+    "a label": "    labels: ['v=${TAG}']\n",
+    "a default": "    hostname: ${H:-${TAG}}\n",
+    "its environment": "    environment: [TAG]\n",
+    "its environment, as a mapping": "    environment: {TAG: }\n",
+    "its env_file": "    env_file: .env\n",
+    "a list of env files": "    env_file: [a, ./.env]\n",
+    "a long env_file": "    env_file: [{path: .env}]\n",
+    "perhaps its env_file": "    env_file: ${WHICH}\n",
+}
+
+
+@pytest.mark.parametrize("more", READ_BY_ITSELF.values(), ids=READ_BY_ITSELF.keys())
+def test_what_only_the_service_itself_reads_changes_with_it_and_is_said(more: str) -> None:
+    text = in_service("nginx:$TAG") + more
+    assert changed(text, env="TAG=1.2\n") == "TAG=1.3\n"
+    (note,) = found(text, env="TAG=1.2\n").notes
+    assert "TAG" in note
+    assert "line 4" in note
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "  db: {hostname: '${H:-$TAG}'}\n",  # H is set
+        "x-note: {labels: ['${TAG}']}\n",  # nobody takes it
+        "  db: {hostname: '${NONE:+$TAG}'}\n",
+    ],
+)
+def test_a_mention_that_changes_nothing_is_no_use(more: str) -> None:
+    text = in_service("nginx:$TAG") + more
+    assert changed(text, env="TAG=1.2\nH=h\n") == "TAG=1.3\nH=h\n"
+    assert found(text, env="TAG=1.2\nH=h\n").notes == ()
 
 
 def test_two_services_of_one_variable_and_repository_move_together() -> None:
@@ -465,13 +533,10 @@ def test_two_services_of_one_variable_and_repository_move_together() -> None:
     assert changed(text, services=["web", "api"], env="TAG=1.2") == "TAG=1.3"
 
 
-def test_the_later_env_file_wins_and_two_settings_are_an_obstacle() -> None:
-    files = [a_file(in_service("nginx:$TAG"))]
+def test_the_later_env_file_wins_and_is_the_one_edited() -> None:
     envs = [an_env("TAG=1.1"), an_env("TAG=1.2", "/srv/app/b.env")]
-    located = locate(files, envs, "web")
-    assert isinstance(located, Located)
-    assert located.reference == "nginx:1.2"
-    assert located.obstacle is not None
+    (edit,) = change([a_file(in_service("nginx:$TAG"))], env=envs)  # type: ignore[misc]
+    assert (edit.path, edit.after) == ("/srv/app/b.env", "TAG=1.3")
 
 
 def test_the_one_env_file_that_sets_it_is_edited() -> None:
@@ -585,3 +650,43 @@ def test_parts_of_a_tag_are_not_guessed_even_where_one_would_fit(image: str, env
 def test_the_proof_lets_through_nothing_but_the_one_scalar(after: str, is_proven: bool) -> None:
     before = documents("a.yml", "a: {image: old, b: 1}\nc: [x]\n")
     assert is_same_but(before, documents("a.yml", after), {11: "new"}) is is_proven
+
+
+# ------------------------------------------------------------------------------------------------------------- costs
+
+
+def many(count: int, lines: str, head: str = "") -> str:
+    return f"{head}services:\n" + "".join(lines.replace("@", str(number)) for number in range(count))
+
+
+LARGE: dict[str, tuple[Callable[[int], str], Callable[[int], str]]] = {
+    "plain": (lambda n: many(n, "  s@: {image: 'nginx:1.@', ports: ['80:80']}\n"), lambda _: ""),
+    "one variable": (lambda n: many(n, "  s@: {image: 'nginx:$TAG', labels: [a]}\n"), lambda _: "TAG=1.2\n"),
+    "a variable each": (
+        lambda n: many(n, "  s@: {image: 'nginx:$TAG_@_', env_file: a.env}\n"),
+        lambda n: "".join(f"TAG_{number}_=1.2\n" for number in range(n)),
+    ),
+    "a template": (lambda n: many(n, "  s@: {<<: *t, tty: true}\n", "x-t: &t {image: 'nginx:1.2'}\n"), lambda _: ""),
+    "extends": (
+        lambda n: many(n, "  s@: {extends: s0}\n").replace("s0: {extends: s0}", "s0: {image: a}"),
+        lambda _: "",
+    ),
+    "documents": (lambda n: "".join(many(1, f"  s{each}: {{image: a}}\n---\n") for each in range(n)), lambda _: ""),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_to_find_every_image_costs_no_more_than_in_proportion_to_the_services(kind: str) -> None:
+    """Function calls are counted, not seconds: they are the same on every machine."""
+
+    def calls(count: int) -> int:
+        texts = [build(count) for build in LARGE[kind]]
+        profile = cProfile.Profile()
+        profile.enable()
+        for number in range(count):
+            answer = locate([a_file(texts[0])], [an_env(texts[1])], f"s{number}")
+            assert isinstance(answer, Located), answer
+        profile.disable()
+        return sum(entry.callcount for entry in profile.getstats())
+
+    assert calls(160) < 2.3 * calls(80)

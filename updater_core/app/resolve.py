@@ -14,7 +14,7 @@ from time import thread_time
 from updater_core import reference
 from updater_core.app.candidate import Candidate, SharedMemory
 from updater_core.deploy.target import Observed, Target
-from updater_core.errors import RateLimited, RegistryError
+from updater_core.errors import NotFound, RateLimited, RegistryError
 from updater_core.models import Ask, Decision, Hold, Observation, Reason, ServiceConfig, Tag, TimeSource, Update
 from updater_core.policy import select
 from updater_core.policy.bounded_regex import MatchBudget, TooSlow
@@ -64,6 +64,9 @@ class Resolver:
 
     def _listed_and_decided(self) -> Decision:
         try:
+            built = self._built_here()
+            if built is not None:
+                return built
             if self.tags is None:
                 self._list_tags()
         except TooSlow as error:
@@ -74,6 +77,17 @@ class Resolver:
             return self._decide()
         except RegistryError as error:
             return unknown(error)
+
+    def _built_here(self) -> Hold | None:
+        """Why an image with a `build` beside it is left alone: the registry does not have what runs."""
+        current = self.observed.current
+        try:
+            for digest in self.observed.unproven_digests:
+                self.registry.digest(replace(current, tag=None, digest=digest))
+        except NotFound:
+            detail = f"it is built here: {current.key} does not have the image that runs"
+            return Hold(Reason.LOCALLY_BUILT, detail, "push that image, or take the service out of the configuration")
+        return None
 
     def _list_tags(self) -> None:
         current, policy = self.observed.current, self.service.policy

@@ -6,13 +6,15 @@ Sources: https://docs.docker.com/reference/compose-file/ (merge, extends, includ
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from yaml.nodes import MappingNode, Node, ScalarNode
+from yaml.nodes import MappingNode, Node
 
-from updater_core.composefile import yaml_nodes
-from updater_core.composefile.yaml_nodes import Document, Refused
+from updater_core.composefile import aliases, interpolation, yaml_nodes
+from updater_core.composefile.aliases import Uses
+from updater_core.composefile.interpolation import Assignment
+from updater_core.composefile.yaml_nodes import Document, Refused, Table
 from updater_core.models import Reason
 
 _REPLACING_TAGS = ("!reset", "!override")
@@ -20,36 +22,116 @@ _REPLACING_TAGS = ("!reset", "!override")
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file as decoded text, byte-order mark and line ends as they are."""
+    """A file as decoded text, byte-order mark and line ends as they are; and how Compose comes to it.
+
+    `directory`: where its relative paths start, empty for its own folder. `env_paths`: the env files that its
+    variables come from, a later one over an earlier; None for all that are given. `is_merged`: False for a file that
+    only `extends` reaches, whose services are none of the project's.
+    """
 
     path: str
     text: str
+    directory: str = ""
+    env_paths: tuple[str, ...] | None = None
+    is_merged: bool = True
+
+    @property
+    def base(self) -> str:
+        return self.directory or posixpath.dirname(self.path)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scope:
+    """What the variables of a file come from: every assignment of each with its env file, and the value that counts."""
+
+    settings: Mapping[str, tuple[tuple[SourceFile, Assignment], ...]]
+    values: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """One YAML document of a project: its file, its services, its variables, and where its nodes are used."""
+
+    document: Document
+    file: SourceFile
+    services: Table
+    scope: Scope
+    uses: Uses
+
+    def where(self, node: Node) -> str:
+        return f"{self.document.path} line {yaml_nodes.line(node)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Project:
-    """The parsed files, the names of their services, and what the env files set."""
+    """The parsed files in the order in which they are merged, and the names of the services.
 
-    documents: tuple[Document, ...]
-    names: tuple[str, ...]
+    `homes`: the sections that have a service, by its name. `sections`: also those that only `extends` reaches.
+    """
+
+    homes: Mapping[str, tuple[Section, ...]]
+    sections: tuple[Section, ...]
+    files: tuple[SourceFile, ...]
     env_files: tuple[SourceFile, ...]
-    values: Mapping[str, str | None]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.homes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
     """A value, and the service in whose own mapping (merge keys included) it stands."""
 
-    document: Document
+    section: Section
     service: str
     node: Node
 
 
 _Trail = frozenset[tuple[int, str]]
+_Base = tuple[tuple[Section, ...], str]
+
+
+def parse(files: Sequence[SourceFile], env_files: Sequence[SourceFile]) -> Project:
+    """Read a project; Refused if a file cannot be read."""
+    scopes: dict[tuple[str, ...] | None, Scope] = {}
+    sections: list[Section] = []
+    for file in files:
+        if file.env_paths not in scopes:
+            scopes[file.env_paths] = _scope(_chosen(env_files, file.env_paths))
+        for document in yaml_nodes.documents(file.path, file.text):
+            sections.append(_section(document, file, scopes[file.env_paths]))
+    homes: dict[str, tuple[Section, ...]] = {}
+    for section in sections:
+        for name in section.services if section.file.is_merged else ():
+            homes[name] = (*homes.get(name, ()), section)
+    return Project(homes, tuple(sections), tuple(files), tuple(env_files))
+
+
+def _chosen(env_files: Sequence[SourceFile], paths: tuple[str, ...] | None) -> list[SourceFile]:
+    if paths is None:
+        return list(env_files)
+    known = {file.path: file for file in env_files}
+    return [known[path] for path in paths if path in known]
+
+
+def _scope(env_files: Sequence[SourceFile]) -> Scope:
+    settings: dict[str, tuple[tuple[SourceFile, Assignment], ...]] = {}
+    for file in env_files:
+        for assignment in interpolation.assignments(file.text):
+            settings[assignment.key] = (*settings.get(assignment.key, ()), (file, assignment))
+    return Scope(settings, {name: some[-1][1].value for name, some in settings.items()})
+
+
+def _section(document: Document, file: SourceFile, scope: Scope) -> Section:
+    services = services_of(document)
+    layers = yaml_nodes.layers(services) if services else ()
+    uses = aliases.uses_in(document.root, frozenset(id(layer) for layer in layers), yaml_nodes.edges(document.root))
+    return Section(document, file, yaml_nodes.table(services) if services else {}, scope, uses)
 
 
 def services_of(document: Document) -> MappingNode | None:
-    """The `services` of a document; Refused where a merge tag replaces them as a whole."""
+    """The `services` of a document; Refused if a merge tag replaces them as a whole."""
     node = yaml_nodes.lookup(document.root, "services")
     if node is not None and node.tag in _REPLACING_TAGS:
         raise Refused(f"{document.path} line {yaml_nodes.line(node)}: 'services' as a whole is tagged {node.tag}")
@@ -57,10 +139,12 @@ def services_of(document: Document) -> MappingNode | None:
 
 
 def image(project: Project, service: str) -> Found:
-    """What Compose takes the image of `service` from: the last that defines it. Refused where there is none."""
-    if service not in project.names:
-        raise _absent(project, service)
-    found = defined(project, project.documents, service, "image")
+    """What Compose takes the image of `service` from: the last that defines it. Refused if there is none."""
+    if service not in project.homes:
+        known = ", ".join(sorted(project.names)) or "none"
+        detail = f"no service {service!r} in these files (services: {known})"
+        raise Refused(detail, "Check `compose_file` and `compose_service`.", Reason.NOT_IN_FILE)
+    found = defined(project, service, "image")
     if found is None and is_built(project, service):
         raise Refused(
             f"service {service!r} has no image: it is built here",
@@ -68,102 +152,99 @@ def image(project: Project, service: str) -> Found:
             Reason.LOCALLY_BUILT,
         )
     if found is None:
-        raise Refused(f"service {service!r} has no image in these files", _include_remedy(project), Reason.NOT_IN_FILE)
+        detail = f"service {service!r} has no image in these files"
+        raise Refused(detail, "Check `compose_file` and `compose_service`.", Reason.NOT_IN_FILE)
     return found
 
 
-def _absent(project: Project, service: str) -> Refused:
-    known = ", ".join(sorted(project.names)) or "none"
-    return Refused(
-        f"no service {service!r} in these files (services: {known})", _include_remedy(project), Reason.NOT_IN_FILE
-    )
-
-
-def _include_remedy(project: Project) -> str:
-    if has_include(project):
-        return (
-            "`include` is not followed: write the image in the top file, or list the included file as `compose_file`."
-        )
-    return "Check `compose_file` and `compose_service`."
-
-
 def is_built(project: Project, service: str) -> bool:
-    """Whether a service has a `build`, so that its image is no registry's."""
+    """Whether a service has a `build`, so that its image may be no registry's."""
     try:
-        found = defined(project, project.documents, service, "build")
+        found = defined(project, service, "build")
     except Refused:  # an `extends` into a file we do not see: what we do see has no build
         return False
     return found is not None and found.node.tag != "!reset"
 
 
-def defined(
-    project: Project, documents: Sequence[Document], service: str, key: str, trail: _Trail = frozenset()
-) -> Found | None:
-    """The value of `key` in a service, the last document that has it, `extends` followed; an empty value is none.
+def defined(project: Project, service: str, key: str) -> Found | None:
+    """The value of `key` in a service, the last section that has it, `extends` followed; an empty value is none.
 
-    `trail` is where `extends` has led so far. Refused where it leads out of sight or round, or where a merge tag
-    replaces the service."""
-    for document in reversed(documents):
-        services = services_of(document)
-        node = yaml_nodes.lookup(services, service) if services else None
+    Refused if `extends` leads out of sight or round, or if a merge tag replaces the service.
+    """
+    return defined_in(project, project.homes.get(service, ()), service, key)
+
+
+def defined_in(
+    project: Project, sections: Sequence[Section], service: str, key: str, trail: _Trail = frozenset()
+) -> Found | None:
+    """As `defined`, within these sections; `trail` is where `extends` has led so far."""
+    for section in reversed(sections):
+        node = yaml_nodes.entry(section.services, service)
         if not isinstance(node, MappingNode):
             continue
         value = yaml_nodes.lookup(node, key)
         if value is not None and not yaml_nodes.is_null(value):
-            return Found(document, service, value)
-        base = _base(project, document, node)
-        if base and (found := defined(project, base[0], base[1], key, _longer(trail, base))):
+            return Found(section, service, value)
+        base = _base(project, section, node)
+        if base and (found := defined_in(project, base[0], base[1], key, _longer(trail, base))):
             return found
         if node.tag in _REPLACING_TAGS:
-            raise Refused(f"{document.path} line {yaml_nodes.line(node)}: {service!r} as a whole is tagged {node.tag}")
+            raise Refused(f"{section.where(node)}: {service!r} as a whole is tagged {node.tag}")
     return None
 
 
-def _longer(trail: _Trail, base: tuple[tuple[Document, ...], str]) -> _Trail:
+def heirs(project: Project) -> Mapping[tuple[int, str], frozenset[str]]:
+    """The services of the project that take something from a service of a section, by the section's id and that name:
+    the one of the same name, and those that reach it through `extends`. Refused as `defined` is."""
+    found: dict[tuple[int, str], set[str]] = {}
+    for name, sections in project.homes.items():
+        for section, base in _ancestry(project, sections, name, frozenset()):
+            found.setdefault((id(section), base), set()).add(name)
+    return {key: frozenset(names) for key, names in found.items()}
+
+
+def _ancestry(
+    project: Project, sections: Sequence[Section], service: str, trail: _Trail
+) -> Iterator[tuple[Section, str]]:
+    for section in sections:
+        node = yaml_nodes.entry(section.services, service)
+        if node is None:
+            continue
+        yield section, service
+        base = _base(project, section, node) if isinstance(node, MappingNode) else None
+        if base:
+            yield from _ancestry(project, base[0], base[1], _longer(trail, base))
+
+
+def _longer(trail: _Trail, base: _Base) -> _Trail:
     step = (id(base[0][0]), base[1])
     if step in trail:
         raise Refused(f"`extends` goes round in a circle at service {base[1]!r}")
     return trail | {step}
 
 
-def _base(project: Project, document: Document, service: MappingNode) -> tuple[tuple[Document, ...], str] | None:
-    """The documents and the service that `extends` points to: of the same document, or of a file we were given."""
+def _base(project: Project, section: Section, service: MappingNode) -> _Base | None:
+    """The sections and the service that `extends` points to: of the same section, or of a file we were given."""
     extends = yaml_nodes.lookup(service, "extends")
     if extends is None or yaml_nodes.is_null(extends):
         return None
-    name = yaml_nodes.lookup(extends, "service") if isinstance(extends, MappingNode) else extends
-    file = yaml_nodes.lookup(extends, "file") if isinstance(extends, MappingNode) else None
-    documents = (document,) if file is None else _documents_of(project, document, str(file.value))
-    if not documents:
+    name, file = yaml_nodes.extended(extends)
+    if file is None:
+        return (section,), name
+    path = interpolation.resolve(file, section.scope.values)
+    known = () if path is None else _sections_of(project, section, path)
+    if not known:
         raise Refused(
-            f"{document.path} line {yaml_nodes.line(extends)}: `extends` reaches into a file"
-            " that is not the project's own",
+            f"{section.where(extends)}: `extends` reaches into a file that is not the project's own, or not there",
             "Write the image in this service itself.",
         )
-    return documents, str(name.value) if isinstance(name, ScalarNode) else ""
+    return known, name
 
 
-def _documents_of(project: Project, document: Document, path: str) -> tuple[Document, ...]:
-    wanted = {joined(base, path) for base in (document.path, project.documents[0].path)}
-    return tuple(other for other in project.documents if posixpath.normpath(other.path) in wanted)
-
-
-def joined(file: str, path: str) -> str:
-    """`path` as it is meant in a file: relative to that file's folder."""
-    return posixpath.normpath(posixpath.join(posixpath.dirname(file), path))
-
-
-def has_include(project: Project) -> bool:
-    """Whether a document brings in files that we are not given."""
-    found = [yaml_nodes.lookup(document.root, "include") for document in project.documents]
-    return any(node is not None and not yaml_nodes.is_null(node) for node in found)
-
-
-def has_foreign_base(project: Project) -> bool:
-    """Whether a service extends one that we do not see."""
-    try:
-        for service in project.names:
-            defined(project, project.documents, service, "\0")  # no such key: every base is visited
-    except Refused:
-        return True
-    return False
+def _sections_of(project: Project, section: Section, path: str) -> tuple[Section, ...]:
+    """Those of the file that is meant; the same file may be read more than once, with other variables each time."""
+    wanted = posixpath.normpath(posixpath.join(section.file.base, path))
+    some = tuple(other for other in project.sections if posixpath.normpath(other.document.path) == wanted)
+    same = tuple(other for other in some if other.file.env_paths == section.file.env_paths)
+    bases = tuple(other for other in same if not other.file.is_merged)
+    return bases or same or some

@@ -18,6 +18,9 @@ _REFERENCE_TEXT = re.compile(r"[A-Za-z0-9._/:@-]+")
 _OPENING = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?P<op>:?[-?+])?)", re.ASCII
 )
+_NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)", re.ASCII)
+_VERSION = re.compile(r"\d+(?:\.\d+)*", re.ASCII)
+_ANOTHER = "\0"  # a value that no file can hold
 _STATEMENT = re.compile(r"(?:export[ \t]+)?(?P<key>[A-Za-z_][\w.\[\]-]*)[ \t]*[=:][ \t]*", re.ASCII)
 
 
@@ -37,13 +40,14 @@ class Source(StrEnum):
     LITERAL = "literal"
     ASSIGNED = "assigned"
     DEFAULT = "default"
-    COMPUTED = "computed"  # `:+`, a nested default: nothing to write to
+    COMPUTED = "computed"  # `$$`, a variable that is set nowhere: nothing to write to
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a resolved value: `text`, at `at` in the result. `start` to `end` is where that text is written in the
-    template (the default, for a default), `stop` where the template goes on behind it.
+    """A part of a resolved value: `text`, at `at` in the result; `start` to `end` is where it stands in the template.
+
+    `variable`: the one it comes from, or whose default it stands in.
     """
 
     text: str
@@ -51,7 +55,6 @@ class Piece:
     source: Source
     start: int
     end: int
-    stop: int
     variable: str = ""
 
     @property
@@ -119,20 +122,14 @@ def _line_end(text: str, at: int) -> int:
 
 
 def pieces(template: str, values: Mapping[str, str | None]) -> tuple[Piece, ...] | None:
-    """Take a value apart as Compose resolves it; None where the text alone cannot tell (unset, not plain, malformed).
+    """Take a value apart as Compose resolves it; None where the text alone cannot tell (not plain, malformed).
 
-    >>> [(p.text, p.source.value) for p in pieces("app:${TAG:-1.2}", {})]
-    [('app:', 'literal'), ('1.2', 'default')]
+    A default is taken apart too. A variable that is set nowhere is empty, as it is for Compose.
+
+    >>> [(p.text, p.source.value) for p in pieces("app:${TAG:-1.${MINOR}}", {"MINOR": "2"})]
+    [('app:', 'literal'), ('1.', 'default'), ('2', 'assigned')]
     """
-    found: list[Piece] = []
-    at = start = 0
-    while start < len(template):
-        piece = _variable(template, start, at, values) if template[start] == "$" else _literal(template, start, at)
-        if piece is None:
-            return None
-        found.append(piece)
-        at, start = piece.until, piece.stop
-    return tuple(found)
+    return _Expansion(template, values).between(0, len(template), 0, Source.LITERAL, "")
 
 
 def resolve(template: str, values: Mapping[str, str | None]) -> str | None:
@@ -145,55 +142,95 @@ def resolve(template: str, values: Mapping[str, str | None]) -> str | None:
     return None if parts is None else "".join(part.text for part in parts)
 
 
+def unset(parts: Iterable[Piece]) -> tuple[str, ...]:
+    """The variables that a value takes and that are set nowhere."""
+    return tuple(dict.fromkeys(part.variable for part in parts if part.source is Source.COMPUTED and part.variable))
+
+
+def variables(text: str) -> frozenset[str]:
+    """Every variable that a text names, as `$V` or in any form of `${V...}`, also within defaults.
+
+    >>> sorted(variables("$A ${B:-${C}} $$D"))
+    ['A', 'B', 'C']
+    """
+    return frozenset(_NAMED.findall(text.replace("$$", ""))) if "$" in text else frozenset()
+
+
 def uses(text: str, variable: str) -> bool:
     """Whether `text` takes `variable`, as `$V` or in any form of `${V...}`."""
-    return re.search(rf"\$\{{?{re.escape(variable)}(?!\w)", text.replace("$$", ""), re.ASCII) is not None
+    return variable in variables(text)
 
 
-def _literal(template: str, start: int, at: int) -> Piece:
-    end = template.find("$", start)
-    end = len(template) if end < 0 else end
-    return Piece(template[start:end], at, Source.LITERAL, start, end, end)
+def depends(text: str, variable: str, values: Mapping[str, str | None]) -> bool:
+    """Whether another value of `variable` would make another text; True if the text alone cannot tell.
+
+    >>> depends("${A:-$B}", "B", {"A": "1", "B": "2"}), depends("${A:-$B}", "B", {"B": "2"})
+    (False, True)
+    """
+    if not uses(text, variable):
+        return False
+    before, after = resolve(text, values), resolve(text, {**values, variable: _ANOTHER})
+    return before is None or before != after
 
 
-def _variable(template: str, start: int, at: int, values: Mapping[str, str | None]) -> Piece | None:
-    opening = _OPENING.match(template, start)
-    if opening is None:
-        return None
-    if opening["escaped"]:
-        return Piece("$", at, Source.COMPUTED, start, start + 2, start + 2)
-    if opening["bare"]:
-        return _taken(opening, "", at, values)
-    end = _closing(template, opening.end())
-    if end is None or (opening["op"] is None and end != opening.end()):
-        return None
-    return _taken(opening, template[opening.end() : end], at, values)
+@dataclass(frozen=True, slots=True)
+class _Expansion:
+    """One template with the values for it; positions count in the whole template."""
+
+    template: str
+    values: Mapping[str, str | None]
+
+    def between(self, start: int, end: int, at: int, source: Source, variable: str) -> tuple[Piece, ...] | None:
+        """The pieces of a part of the template; its literals are of `source`, and stand in a default of `variable`."""
+        found: list[Piece] = []
+        while start < end:
+            if self.template[start] != "$":
+                stop = self.template.find("$", start, end)
+                stop = end if stop < 0 else stop
+                some: tuple[Piece, ...] = (Piece(self.template[start:stop], at, source, start, stop, variable),)
+            else:
+                step = self._variable(start, end, at)
+                if step is None:
+                    return None
+                some, stop = step
+            found += some
+            start, at = stop, some[-1].until
+        return tuple(found)
+
+    def _variable(self, start: int, end: int, at: int) -> tuple[tuple[Piece, ...], int] | None:
+        """The pieces that one `$…` makes, and where the template goes on behind it."""
+        opening = _OPENING.match(self.template, start, end)
+        if opening is None:
+            return None
+        if opening["escaped"]:
+            return (Piece("$", at, Source.COMPUTED, start, start + 2),), start + 2
+        close = opening.end() if opening["bare"] else _closing(self.template, opening.end(), end)
+        if close is None or (opening["op"] is None and close != opening.end()):
+            return None
+        taken = self._taken(opening, close, at)
+        return None if taken is None else (taken, close + bool(opening["braced"]))
+
+    def _taken(self, opening: re.Match[str], end: int, at: int) -> tuple[Piece, ...] | None:
+        """The pieces of one variable; `end` is where what stands behind its operator ends."""
+        name, op, start = opening["bare"] or opening["braced"], opening["op"] or "", opening.end()
+        value = self.values.get(name)
+        if name in self.values and value is None:
+            return None
+        is_set = bool(value) if op.startswith(":") else name in self.values
+        if op.endswith("+" if is_set else "-"):
+            return self.between(start, end, at, Source.DEFAULT, name) or (
+                (Piece("", at, Source.DEFAULT, start, start, name),) if start == end else None
+            )
+        if op.endswith("+"):
+            return (Piece("", at, Source.COMPUTED, start, end, name),)
+        if is_set:
+            return (Piece(value or "", at, Source.ASSIGNED, start, end, name),)
+        return None if op.endswith("?") else (Piece("", at, Source.COMPUTED, start, end, name),)
 
 
-def _taken(opening: re.Match[str], argument: str, at: int, values: Mapping[str, str | None]) -> Piece | None:
-    """The piece that one variable makes; `argument` is what stands behind its operator."""
-    name, op = opening["bare"] or opening["braced"], opening["op"] or ""
-    value = values.get(name)
-    if name in values and value is None:
-        return None
-    is_set = bool(value) if op.startswith(":") else name in values
-    text, source = value, Source.ASSIGNED
-    if op.endswith("+"):
-        text, source = (resolve(argument, values) if is_set else ""), Source.COMPUTED
-    elif not is_set:
-        is_plain = name not in values and "$" not in argument
-        text, source = _default(op, argument, values), Source.DEFAULT if is_plain else Source.COMPUTED
-    start, end = opening.end(), opening.end() + len(argument)
-    return None if text is None else Piece(text, at, source, start, end, end + bool(opening["braced"]), name)
-
-
-def _default(op: str, argument: str, values: Mapping[str, str | None]) -> str | None:
-    return resolve(argument, values) if op.endswith("-") else None
-
-
-def _closing(template: str, at: int) -> int | None:
+def _closing(template: str, at: int, end: int) -> int | None:
     depth = 1
-    while at < len(template):
+    while at < end:
         if template.startswith("${", at):
             depth, at = depth + 1, at + 1
         elif template[at] == "}":
@@ -207,22 +244,39 @@ def _closing(template: str, at: int) -> int | None:
 # -------------------------------------------------------------------------------------------------------- rewriting
 
 
-def holder(parts: tuple[Piece, ...], name_end: int) -> Piece | str:
-    """The one piece that holds everything of a reference behind its name, or a sentence why there is none.
+def holders(parts: tuple[Piece, ...], name_end: int) -> tuple[Piece, ...] | str:
+    """The pieces of a reference that an edit may write to, the likeliest first; or a sentence why there is none.
 
-    `parts` are the pieces of the reference, `name_end` the length of the name. Literals may stand around a single
-    variable (`postgres:${VERSION}-alpine`); two variables cannot be told apart.
+    `parts` are the pieces of the reference, `name_end` the length of its name. What stands behind the name may be put
+    together from several (`${TAG}${POSTFIX}`), if one of them holds the whole number of the version.
     """
     tail = [p for p in parts if p.until > name_end or (p.variable and p.at >= name_end)]
     if not tail:
         last = parts[-1]
-        return last if not last.variable or len(parts) == 1 else f"the name ends in the variable {last.variable}"
-    variables = [p for p in tail if p.source is not Source.LITERAL]
-    if len(variables) > 1:
-        return "the tag is put together from " + " and ".join(p.variable or "$$" for p in variables)
-    if variables and not variables[0].text:
-        return f"the variable {variables[0].variable} is empty"
-    return variables[0] if variables else tail[-1]
+        return (last,) if not last.variable or len(parts) == 1 else f"the name ends in the variable {last.variable}"
+    written = [p for p in tail if p.text and p.source is not Source.COMPUTED]
+    if not written:
+        return f"the variable {tail[0].variable or '$$'} is empty"
+    text = "".join(p.text for p in parts)
+    start, end = _number(text, name_end)
+    holding = [p for p in written if p.at < end and p.until > start] if start < end else _naming(written)
+    if len(holding) != 1:
+        return "the tag is put together from " + " and ".join(p.variable or p.text for p in holding)
+    return (*holding, *(p for p in written if p is not holding[0]))
+
+
+def _number(text: str, name_end: int) -> tuple[int, int]:
+    """Where a reference says which version it is: its first number, up to the digest's end if it has one."""
+    number = _VERSION.search(text, name_end)
+    digest = text.find("@", name_end)
+    if digest < 0:
+        return number.span() if number else (0, 0)
+    return (number.start() if number and number.start() < digest else digest + 1), len(text)
+
+
+def _naming(written: list[Piece]) -> list[Piece]:
+    """Of a tag without any number: its variables, or the one literal text."""
+    return [p for p in written if p.source is not Source.LITERAL] or written[-1:]
 
 
 def refill(parts: tuple[Piece, ...], piece: Piece, wanted: str) -> str | None:

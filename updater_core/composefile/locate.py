@@ -1,5 +1,6 @@
-"""Where a service's image is written in a project's compose and env files, and what else would change with it. Pure.
+"""Where a service's image is written in a project's compose and env files. Pure.
 
+Everything is worked out for all services at once: what it costs grows with the files, not with services times files.
 Sources: https://docs.docker.com/reference/compose-file/ (merge, extends, include, interpolation), checked against
 Compose 2.26.1.
 """
@@ -8,20 +9,20 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from yaml.nodes import Node, ScalarNode
+from yaml.nodes import ScalarNode
 
 from updater_core import reference
-from updater_core.composefile import definition, interpolation, yaml_nodes
-from updater_core.composefile.definition import Found, Project, SourceFile
+from updater_core.composefile import definition, includes, interpolation
+from updater_core.composefile.definition import Found, Project, Scope, Section, SourceFile
+from updater_core.composefile.includes import Setting
 from updater_core.composefile.interpolation import Piece, Source
-from updater_core.composefile.yaml_nodes import Document, Refused
+from updater_core.composefile.readers import Readers
+from updater_core.composefile.splice import VARIABLE, Place, image_place, only_assignment
+from updater_core.composefile.yaml_nodes import Refused
 from updater_core.models import ImageRef, Reason
-
-SERVICE = "service"
-VARIABLE = "variable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +35,11 @@ class NotEditable:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where an image is written: a service's whole image value, or the value of a variable; quotes left out.
-
-    `key` is the service or the variable (`kind`); `start` to `end` count code points of the file's text.
-    """
-
-    kind: str
-    path: str
-    key: str
-    start: int
-    end: int
-    text: str
-
-    @property
-    def spot(self) -> tuple[str, int]:
-        return self.path, self.start
-
-
-@dataclass(frozen=True, slots=True)
 class Located:
-    """A service's image. `reference` is None where the text alone cannot tell it; `place` or `obstacle` is set.
+    """A service's image. `reference` is None if the text alone cannot tell it; `place` or `obstacle` is set.
 
-    `takers` are all services of the project that take their image from this place, this one included.
+    `takers` are all services of the project that take their image from this place, this one included. `notes` say what
+    else of these services changes with it. `is_built`: there is a `build` beside the image.
     """
 
     service: str
@@ -64,13 +47,15 @@ class Located:
     place: Place | None
     obstacle: NotEditable | None
     takers: frozenset[str]
+    notes: tuple[str, ...] = ()
+    is_built: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
-    """An image that could be taken apart: its scalar, its pieces, the piece that holds the tag, and where that is."""
+    """An image that could be taken apart: its scalar, its pieces, the piece that is written to, and where that is."""
 
-    document: Document
+    section: Section
     node: ScalarNode
     parts: tuple[Piece, ...]
     image: ImageRef
@@ -78,201 +63,232 @@ class Site:
     place: Place
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What else a change of a place would do: an obstacle, or notes."""
+
+    takers: frozenset[str]
+    obstacle: NotEditable | None = None
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """A project, and every service of it whose image could be taken apart."""
+    """A project, every service of it whose image could be taken apart, and what stands against each place."""
 
     project: Project
     sites: Mapping[str, Site]
+    reaches: Mapping[tuple[str, int], Reach]
+
+
+def locate(files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str) -> Located | NotEditable:
+    """Where `service` has its image in the project's `files` (base first, then overrides).
+
+    `env_files` are those Compose interpolates from, the later over the earlier. NotEditable where a file is not YAML,
+    or the service is not there or has no image.
+    """
+    try:
+        return located(survey(tuple(files), tuple(env_files)), service)
+    except Refused as refused:
+        return answer(refused)
 
 
 # --------------------------------------------------------------------------------------------- the place of an image
 
 
 @lru_cache(maxsize=2)
-def survey(files: tuple[SourceFile, ...], env_files: tuple[SourceFile, ...]) -> Survey:
-    """Read a project; Refused where a file cannot be read. Remembered: a cycle asks for one service after another."""
-    documents = tuple(document for file in files for document in yaml_nodes.documents(file.path, file.text))
-    tables = [definition.services_of(document) for document in documents]
-    names = tuple(dict.fromkeys(name for table in tables if table for name in yaml_nodes.keys(table)))
-    project = Project(documents, names, env_files, interpolation.environment(file.text for file in env_files))
-    return Survey(project, _sites(project))
+def survey(
+    files: tuple[SourceFile, ...], env_files: tuple[SourceFile, ...], targets: tuple[ImageRef, ...] = ()
+) -> Survey:
+    """Read a project; Refused if a file cannot be read. Remembered: a cycle asks for one service after another.
+
+    `targets`: what is to be written. A tag that several pieces make up is written to the one that can hold it.
+    """
+    project = definition.parse(files, env_files)
+    sites = _sites(project, {target.key: target for target in targets})
+    return Survey(project, sites, _reaches(project, sites))
 
 
 def located(seen: Survey, service: str) -> Located:
-    """The image of `service`; Refused where the service is not there or has no image."""
-    project, sites = seen.project, seen.sites
+    """The image of `service`; Refused if the service is not there or has no image."""
+    project = seen.project
     try:
         found = definition.image(project, service)
     except Refused as refused:
         if refused.reason is not Reason.NOT_EDITABLE:
             raise
         return Located(service, None, None, answer(refused), frozenset({service}))
-    text = _text(project, found)
-    takers = _takers(sites, service)
-    try:
-        if definition.is_built(project, service):
-            raise Refused(
-                f"service {service!r} is built here; its image is only the name of what is built",
-                "Take `build:` out, or take the service out of the configuration.",
-                Reason.LOCALLY_BUILT,
-            )
-        site = _site(project, service)
-        _check_uses(project, sites, service)
-        return Located(service, text, site.place, None, takers)
-    except Refused as refused:
-        return Located(service, text, None, answer(refused), takers)
+    text, is_built = _text(found), definition.is_built(project, service)
+    if is_built and _is_built_always(project, service):
+        raise Refused(
+            f"service {service!r} is built at every start (`pull_policy: build`)",
+            "Take `pull_policy: build` out, or take the service out of the configuration.",
+            Reason.LOCALLY_BUILT,
+        )
+    site = seen.sites.get(service)
+    if site is None:
+        obstacle = _why_not(project, service)
+        return Located(service, text, None, obstacle, frozenset({service}), is_built=is_built)
+    reach = seen.reaches[site.place.spot]
+    place = None if reach.obstacle else site.place
+    return Located(service, text, place, reach.obstacle, reach.takers, reach.notes, is_built)
 
 
-def _text(project: Project, found: Found) -> str | None:
-    is_text = isinstance(found.node, ScalarNode) and found.node.tag != "!reset"
-    return interpolation.resolve(str(found.node.value), project.values) if is_text else None
+def _is_built_always(project: Project, service: str) -> bool:
+    found = definition.defined(project, service, "pull_policy")
+    if found is None or not isinstance(found.node, ScalarNode):
+        return False
+    return interpolation.resolve(found.node.value, found.section.scope.values) == "build"
 
 
-def _sites(project: Project) -> dict[str, Site]:
+def _text(found: Found) -> str | None:
+    """What the image resolves to; None if it is no whole reference for want of a variable."""
+    if not isinstance(found.node, ScalarNode) or found.node.tag == "!reset":
+        return None
+    parts = interpolation.pieces(str(found.node.value), found.section.scope.values)
+    if parts is None:
+        return None
+    text = "".join(part.text for part in parts)
+    return text if not interpolation.unset(parts) or reference.is_valid(text) else None
+
+
+def _sites(project: Project, targets: Mapping[str, ImageRef]) -> dict[str, Site]:
     """Every service whose image could be taken apart."""
     sites = {}
     for service in project.names:
         try:
-            sites[service] = _site(project, service)
+            sites[service] = _site(project, service, targets)
         except Refused:
             continue
     return sites
 
 
-def _site(project: Project, service: str) -> Site:
+def _why_not(project: Project, service: str) -> NotEditable:
+    try:
+        _site(project, service, {})
+    except Refused as refused:
+        return answer(refused)
+    raise AssertionError(f"{service} has a site")
+
+
+def _site(project: Project, service: str, targets: Mapping[str, ImageRef]) -> Site:
     found = definition.image(project, service)
-    node, where = found.node, f"{found.document.path} line {yaml_nodes.line(found.node)}"
+    node, where = found.node, found.section.where(found.node)
     if not isinstance(node, ScalarNode) or node.tag == "!reset":
         raise Refused(f"{where}: the image is not a text", "Write the image as plain text.")
-    parts = interpolation.pieces(node.value, project.values)
+    parts = interpolation.pieces(node.value, found.section.scope.values)
     if parts is None:
-        raise Refused(
-            f"{where}: {node.value!r} cannot be resolved from the project's files alone",
-            "Set its variables once, as plain `KEY=value`, in the project's .env, or write the image out.",
-        )
-    try:
-        image = reference.parse("".join(part.text for part in parts))
-    except ValueError as error:
-        raise Refused(f"{where}: {error}", "Write a complete image reference.") from None
-    piece = interpolation.holder(parts, len(image.name))
-    if isinstance(piece, str) or piece.source is Source.COMPUTED:
-        why = piece if isinstance(piece, str) else f"the value of {piece.variable or '$$'} is computed"
-        raise Refused(f"{where}: {node.value!r}: {why}", "Keep the whole tag in one variable, or write it out.")
+        raise _unresolved(where, node.value)
+    image = _parsed(where, node.value, parts)
+    holders = interpolation.holders(parts, len(image.name))
+    if isinstance(holders, str):
+        raise Refused(f"{where}: {node.value!r}: {holders}", "Keep the whole tag in one variable, or write it out.")
+    piece = _piece(parts, holders, image, targets)
     if piece.source is Source.ASSIGNED:
-        place = assigned(project.env_files, piece.variable)
+        place = _assigned(found.section.scope, piece.variable)
     else:
-        place = image_place(found.document, found.service, node)
-    return Site(found.document, node, parts, image, piece, place)
+        place = image_place(found.section.document, found.service, node)
+    return Site(found.section, node, parts, image, piece, place)
 
 
-def assigned(env_files: Sequence[SourceFile], variable: str) -> Place:
-    """Where a variable is set: once, plainly, in one of the env files."""
-    places = [
-        Place(VARIABLE, file.path, variable, a.start, a.end, file.text[a.start : a.end])
-        for file in env_files
-        for a in interpolation.assignments(file.text)
-        if a.key == variable
-    ]
-    if len(places) != 1:
-        raise Refused(f"{variable} is set {len(places)} times in the env files", f"Set {variable} once, in one file.")
-    if not interpolation.is_reference_text(places[0].text):
-        raise Refused(f"{places[0].path}: the value of {variable} is not plain", f"Write {variable} as KEY=value.")
-    return places[0]
+def _unresolved(where: str, text: str) -> Refused:
+    return Refused(
+        f"{where}: {text!r} cannot be resolved from the project's files alone",
+        "Set its variables once, as plain `KEY=value`, in the project's .env, or write the image out.",
+    )
 
 
-def _takers(sites: Mapping[str, Site], service: str) -> frozenset[str]:
-    """The services of the same place. Through a variable, those of the same repository: others merely use it."""
-    mine = sites.get(service)
-    if mine is None:
-        return frozenset({service})
-    shared = {name: site for name, site in sites.items() if site.place.spot == mine.place.spot}
-    return frozenset({service} | {n for n, s in shared.items() if s.node is mine.node or s.image.key == mine.image.key})
+def _parsed(where: str, text: str, parts: tuple[Piece, ...]) -> ImageRef:
+    try:
+        return reference.parse("".join(part.text for part in parts))
+    except ValueError as error:
+        if interpolation.unset(parts):
+            raise _unresolved(where, text) from None
+        raise Refused(f"{where}: {error}", "Write a complete image reference.") from None
+
+
+def _piece(
+    parts: tuple[Piece, ...], holders: tuple[Piece, ...], image: ImageRef, targets: Mapping[str, ImageRef]
+) -> Piece:
+    """The piece to write to: the likeliest, or another if only that one can make the tag what it shall be."""
+    target = targets.get(image.key)
+    if target is None:
+        return holders[0]
+    text = wanted(image, target)
+    return next((each for each in holders if interpolation.refill(parts, each, text) is not None), holders[0])
+
+
+def wanted(old: ImageRef, target: ImageRef) -> str:
+    """The new reference in the old spelling. A digest alone stays alone; no tag stays none if `latest` is meant."""
+    is_bare = old.tag is None and (target.digest if old.digest else target.tag == "latest" and not target.digest)
+    return replace(target, tag=None if is_bare else target.tag, name=old.name).text
+
+
+def _assigned(scope: Scope, variable: str) -> Place:
+    """Where a variable is set: in the last env file that sets it, once and plainly."""
+    settings = scope.settings[variable]
+    file = settings[-1][0]
+    return only_assignment(file, variable, [assignment for each, assignment in settings if each.path == file.path])
 
 
 # ---------------------------------------------------------------------------------------- what else a change would hit
 
 
-def _check_uses(project: Project, sites: Mapping[str, Site], service: str) -> None:
-    place = sites[service].place
-    images = {id(sites[taker].node): sites[taker] for taker in _takers(sites, service)}
-    for site in images.values():
-        if yaml_nodes.is_aliased_elsewhere(site.document.root, site.node, _tables(site.document)):
-            raise Refused(
-                f"{site.document.path} line {yaml_nodes.line(site.node)}:"
-                " through an anchor this text is more than an image",
-                "Write the image out where it is used for something else.",
-            )
-    if place.kind == VARIABLE:
-        _check_variable(project, place, {*images, *_shadowed(project, place.key)})
+def _reaches(project: Project, sites: Mapping[str, Site]) -> dict[tuple[str, int], Reach]:
+    services: dict[tuple[str, int], list[str]] = {}
+    for name, site in sites.items():
+        services.setdefault(site.place.spot, []).append(name)
+    readers = Readers(project, _missing(project))
+    return {
+        spot: _reach([sites[name] for name in names], frozenset(names), readers) for spot, names in services.items()
+    }
 
 
-def _shadowed(project: Project, variable: str) -> set[int]:
-    """Images with `variable` that no service has any more, because a later file replaces them."""
-    found: set[int] = set()
+def _missing(project: Project) -> str | None:
+    """A file that the project includes and that is not among its files."""
+    known = {posixpath.normpath(file.path) for file in project.files}
+    for section in project.sections:
+        setting = Setting(section.file.base, section.scope.values)
+        entries = includes.included(section.document.root, setting) if section.file.is_merged else ()
+        for path in (path for entry in entries for path in entry.paths):
+            if path not in known:
+                return path
+    return None
+
+
+def _reach(sites: Sequence[Site], takers: frozenset[str], readers: Readers) -> Reach:
     try:
-        for document, name in ((document, name) for document in project.documents for name in project.names):
-            own = definition.defined(project, (document,), name, "image")
-            if own and isinstance(own.node, ScalarNode) and interpolation.uses(own.node.value, variable):
-                is_more = yaml_nodes.is_aliased_elsewhere(own.document.root, own.node, _tables(own.document))
-                found |= set() if is_more else {id(own.node)}
-        last = [definition.defined(project, project.documents, name, "image") for name in project.names]
-    except Refused:  # who takes what is not known: count every use
-        return set()
-    return found - {id(image.node) for image in last if image}
-
-
-def _tables(document: Document) -> frozenset[int]:
-    services = definition.services_of(document)
-    return frozenset(id(table) for table in yaml_nodes.layers(services)) if services else frozenset()
-
-
-def _check_variable(project: Project, place: Place, images: set[int]) -> None:
-    name = place.key
-    remedy = f"Give this image a variable that nothing else uses, or write the image out in place of {name}."
-    for document in project.documents:
-        for _, key, child in yaml_nodes.edges(document.root):
-            if id(child) not in images and _takes(child, name):
-                raise Refused(f"{name} is also used in {document.path} line {yaml_nodes.line(child)}", remedy)
-            if key == name and yaml_nodes.is_null(child):
+        images = {id(site.node): site for site in sites}
+        for site in images.values():
+            if site.section.uses.is_more_than_an_image(site.node):
                 raise Refused(
-                    f"{name} is handed to a container in {document.path} line {yaml_nodes.line(child)}", remedy
+                    f"{site.section.where(site.node)}: through an anchor this text is more than an image",
+                    "Write the image out where it is used for something else.",
                 )
-            if key == "env_file" and _lists(project, child, place.path):
-                raise Refused(
-                    f"{place.path} is also an env_file in {document.path} line {yaml_nodes.line(child)}", remedy
-                )
-    for file in project.env_files:
-        if any(interpolation.uses(file.text[a.start : a.end], name) for a in interpolation.assignments(file.text)):
-            raise Refused(f"{name} is also used in {file.path}", remedy)
-    if definition.has_include(project) or definition.has_foreign_base(project):
-        raise Refused(f"{name} may also be used in files reached by `include` or `extends`", remedy)
+        place = sites[0].place
+        notes = _notes(place, takers, frozenset(images), readers) if place.kind == VARIABLE else ()
+        return Reach(takers, notes=notes)
+    except Refused as refused:
+        return Reach(takers, answer(refused))
 
 
-def _takes(node: Node, variable: str) -> bool:
-    """Whether a scalar takes the variable: `$V`, or just its name, as in `environment: [V]`."""
-    return isinstance(node, ScalarNode) and (node.value == variable or interpolation.uses(node.value, variable))
-
-
-def _lists(project: Project, entry: Node, path: str) -> bool:
-    """Whether the value of an `env_file:` names `path`, from any folder that Compose could mean."""
-    texts = [entry] if isinstance(entry, ScalarNode) else [child for _, _, child in yaml_nodes.edges(entry)]
-    bases = {path, *(document.path for document in project.documents)}
-    for scalar in (node for node in texts if isinstance(node, ScalarNode)):
-        listed = interpolation.resolve(scalar.value, project.values)
-        if listed is None or any(definition.joined(base, listed) == posixpath.normpath(path) for base in bases):
-            return True
-    return False
-
-
-def image_place(document: Document, service: str, node: ScalarNode) -> Place:
-    start, end = (index + document.offset for index in yaml_nodes.span(document, node))
-    return Place(SERVICE, document.path, service, start, end, node.value)
+def _notes(place: Place, takers: frozenset[str], images: frozenset[int], readers: Readers) -> tuple[str, ...]:
+    """What of the takers changes with a variable besides the image; Refused if anything else would change."""
+    remedy = f"Give this image a variable that nothing else uses, or write the image out in place of {place.key}."
+    found = []
+    for reader in readers.of(place.path, place.key):
+        if reader.node_id in images or reader.node_id in readers.shadowed:
+            continue
+        if not reader.services <= takers:
+            raise Refused(reader.what, remedy)
+        if reader.services:
+            found.append(reader.what)
+    return tuple(dict.fromkeys(found))
 
 
 def reference_of(project: Project, service: str) -> str | None:
     try:
-        return _text(project, definition.image(project, service))
+        return _text(definition.image(project, service))
     except Refused:
         return None
 

@@ -26,7 +26,7 @@ _PROPERTIES = re.compile(r"(?:(?:&[^\s,\[\]{}]+|!<[^>]*>|![^\s,\[\]{}]*)(?:[ \t]
 
 
 class Refused(UpdaterError):
-    """Text that cannot be read or edited. Inner to the compose modules: their doors hand it out as a value."""
+    """Text that cannot be read or edited. Inner to this package: its public functions hand it out as a value."""
 
     def __init__(self, detail: str, remedy: str = "Change it by hand.", reason: Reason = Reason.NOT_EDITABLE) -> None:
         super().__init__(detail, remedy)
@@ -73,26 +73,36 @@ def line(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
+Table = Mapping[str, tuple[Node, ...]]
+
+
 def lookup(mapping: MappingNode, key: str) -> Node | None:
-    """The value of `key`, its own or from merge keys; Refused where a mapping that counts has the key twice."""
+    """The value of `key`, its own or from merge keys; Refused if a mapping that counts has the key twice."""
+    return entry(table(mapping), key)
+
+
+def table(mapping: MappingNode) -> Table:
+    """Every key of a mapping, merge keys followed, with its values in the mapping that wins: more than one is a fault
+    of the file. To look up many keys of one mapping costs no more than to read it once."""
+    found: dict[str, tuple[Node, ...]] = {}
     for layer in layers(mapping):
-        values = [value for name, value in _pairs(layer) if name == key]
-        if len(values) > 1:
-            raise Refused(
-                f"line {line(values[1])}: {key!r} is there twice (first on line {line(values[0])}), "
-                "which Compose does not accept",
-                "Remove one of the two.",
-            )
-        if values:
-            return values[0]
-    return None
+        own: dict[str, tuple[Node, ...]] = {}
+        for name, value in _pairs(layer):
+            own[name] = (*own.get(name, ()), value)
+        found = {**own, **found}
+    return {name: values for name, values in found.items() if name and name != MERGE}
 
 
-def keys(mapping: MappingNode) -> tuple[str, ...]:
-    """Every key of a mapping, those from merge keys included, each once."""
-    return tuple(
-        dict.fromkeys(name for layer in layers(mapping) for name, _ in _pairs(layer) if name and name != MERGE)
-    )
+def entry(known: Table, key: str) -> Node | None:
+    """The value of `key`, or None; Refused if the file has it twice."""
+    values = known.get(key, ())
+    if len(values) > 1:
+        raise Refused(
+            f"line {line(values[1])}: {key!r} is there twice (first on line {line(values[0])}), "
+            "which Compose does not accept",
+            "Remove one of the two.",
+        )
+    return values[0] if values else None
 
 
 def layers(mapping: MappingNode) -> tuple[MappingNode, ...]:
@@ -109,6 +119,14 @@ def layers(mapping: MappingNode) -> tuple[MappingNode, ...]:
             raise Refused(f"line {line(sources[1])}: two '<<' in one mapping", "Write one '<<: [*first, *second]'.")
         ahead += [source for value in sources for source in reversed(_merged(value))]
     return tuple(found)
+
+
+def extended(extends: Node) -> tuple[str, str | None]:
+    """The service and the file that an `extends` names; no file: the one it stands in."""
+    name = lookup(extends, "service") if isinstance(extends, MappingNode) else extends
+    file = lookup(extends, "file") if isinstance(extends, MappingNode) else None
+    is_other = isinstance(file, ScalarNode) and not is_null(file)
+    return str(name.value) if isinstance(name, ScalarNode) else "", str(file.value) if is_other and file else None
 
 
 def edges(root: Node) -> Iterator[tuple[Node, str, Node]]:
@@ -162,37 +180,6 @@ def is_same_but(before: Sequence[Document], after: Sequence[Document], changed: 
         children = zip(_children(old), _children(new), strict=True)
         ahead += [(old_child, new_child) for (_, old_child), (_, new_child) in children]
     return len(before) == len(after)
-
-
-def is_aliased_elsewhere(root: Node, scalar: ScalarNode, tables: frozenset[int]) -> bool:
-    """Whether aliases carry an image's text to anywhere but images of services (`tables`: ids of mappings that list
-    them) and `x-` templates: then a change of it would change more than images.
-    """
-    parents: dict[int, list[tuple[Node, str]]] = {}
-    for parent, key, child in edges(root):
-        parents.setdefault(id(child), []).append((parent, key))
-    ahead: list[tuple[Node, str]] = [(scalar, "image")]
-    seen: set[tuple[int, str]] = set()
-    while ahead:
-        node, role = ahead.pop()
-        for parent, key in parents.get(id(node), []):
-            step = (parent, _role(parent, key, role))
-            if (parent is root and key.startswith("x-")) or (id(parent) in tables and role == "service"):
-                continue
-            if parent is root:
-                return True
-            if (id(parent), step[1]) not in seen:
-                seen.add((id(parent), step[1]))
-                ahead.append(step)
-    return False
-
-
-def _role(parent: Node, key: str, role: str) -> str:
-    """What `parent` is, one step up from an image's text: a mapping like a service's, or anything else."""
-    if role == "image":
-        return "service" if key == "image" else "other"
-    is_merge = key == MERGE or isinstance(parent, SequenceNode)
-    return "service" if role == "service" and is_merge else "other"
 
 
 def _is_alike(old: Node, new: Node, changed: Mapping[int, str]) -> bool:

@@ -60,6 +60,10 @@ class Observed(Protocol):
     def image_ids(self) -> frozenset[str]:
         """The local ids of the images that run; a subset of what `running_digests` may hold."""
 
+    @property
+    def unproven_digests(self) -> frozenset[str]:
+        """The digests that the registry must know, or what runs was built here; empty if that is known already."""
+
 
 @dataclass(frozen=True, slots=True)
 class UpdateRequest:

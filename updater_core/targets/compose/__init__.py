@@ -15,8 +15,9 @@ from updater_core.models import Hold, Plan, Project, Reason, ServiceConfig
 from updater_core.protocols import Tools
 from updater_core.targets.compose import observe, planner, report
 from updater_core.targets.compose.deployment import ComposeDeployment
-from updater_core.targets.compose.observe import ContainerIndex, FileCache, ObservedService
+from updater_core.targets.compose.observe import ContainerIndex, ObservedService
 from updater_core.targets.compose.plan import NAME, ComposePlan, former_plan
+from updater_core.targets.compose.reading.sources import FileCache
 
 __all__ = ["NAME", "ComposePlan", "ComposeTarget", "former_plan"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -10,9 +11,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from updater_core.composefile import edit as compose_edit
+from updater_core.composefile import splice
 from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
-from updater_core.models import Cause, Edit, Plan, Project, Snapshot, Step
+from updater_core.models import Cause, Edit, Mark, Plan, Project, Snapshot, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move
 
@@ -32,7 +33,7 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     reads them all, and what an owner has in his hands is not ours to deploy.
     """
     for path, text in plan.detail.sources.items():
-        if tools.files.read(Path(path)) != compose_edit.encode(text):
+        if tools.files.read(Path(path)) != splice.encode(text):
             raise _changed(path)
     before = tools.compose.config(plan.detail.project)
     if plan.detail.model_digest not in (None, model_digest(before)):
@@ -47,7 +48,8 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     except UpdaterError:
         discard(staged, tools)
         raise
-    problem = proof_problem(before, after, plan.detail.moves)
+    marks = [mark for edit in plan.detail.edits for mark in edit.marks if mark.kind == "variable"]
+    problem = proof_problem(before, after, plan.detail.moves, marks)
     if problem:
         discard(staged, tools)
         raise ComposeError(f"the edit of {plan.name} would change more than its image: {problem}", "please report this")
@@ -72,8 +74,14 @@ def remove_strays(plan: Plan[ComposePlan], tools: Tools) -> None:
         tools.files.remove_strays(folder, plan.id)
 
 
-def proof_problem(before: Mapping[str, Any], after: Mapping[str, Any], moves: Sequence[Move]) -> str | None:
-    """What differs between two models of a project besides the images of `moves`; None where nothing does."""
+def proof_problem(
+    before: Mapping[str, Any], after: Mapping[str, Any], moves: Sequence[Move], marks: Sequence[Mark] = ()
+) -> str | None:
+    """What differs between two models of a project besides the images of `moves`; None if nothing does.
+
+    A service of `moves` may also read a variable that the edit changes (`marks`): its new value for its old is no
+    other difference.
+    """
     wanted = {move.service: move for move in moves}
     if _around(before) != _around(after) or before["services"].keys() != after["services"].keys():
         return "something outside the services differs"
@@ -81,9 +89,26 @@ def proof_problem(before: Mapping[str, Any], after: Mapping[str, Any], moves: Se
         new = after["services"][service]
         if service in wanted and new.get("image") != wanted[service].new_reference:
             return f"{service} would run {new.get('image')}, not {wanted[service].new_reference}"
-        if {**old, "image": None} != {**new, "image": None} or (service not in wanted and old != new):
+        is_same = old == new
+        if service in wanted:
+            is_same = _is_same_but({**old, "image": None}, {**new, "image": None}, marks)
+        if not is_same:
             return f"service {service} differs"
     return None
+
+
+def _is_same_but(old: Any, new: Any, marks: Sequence[Mark]) -> bool:
+    """Whether two parts of a model are the same, but for texts that have a mark's new value in place of its old."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old.keys() == new.keys() and all(_is_same_but(old[key], new[key], marks) for key in old)
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(_is_same_but(*pair, marks) for pair in zip(old, new, strict=True))
+    return bool(old == new) or any(_is_swapped(str(old), str(new), mark) for mark in marks)
+
+
+def _is_swapped(old: str, new: str, mark: Mark) -> bool:
+    either = f"(?:{re.escape(mark.old)}|{re.escape(mark.new)})"
+    return re.fullmatch(either.join(map(re.escape, old.split(mark.old))), new) is not None
 
 
 def _around(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +152,7 @@ def blamed_for_files(cause: Cause, plan: Plan[ComposePlan], left: Mapping[str, s
 def _says_new(edit: Edit, tools: Tools) -> bool:
     """Whether any line of a file still has a new text of ours; a file that cannot be read may have it."""
     try:
-        lines = compose_edit.decode(tools.files.read(Path(edit.path))).splitlines()
+        lines = splice.decode(tools.files.read(Path(edit.path))).splitlines()
     except (UpdaterError, ValueError):
         return True
     return any(
@@ -164,12 +189,12 @@ def _with_copies(plan: Plan[ComposePlan], copies: Mapping[str, str]) -> Plan[Com
 
 
 def _copy(path: str, text: str, plan: Plan[ComposePlan], tools: Tools) -> str:
-    return str(tools.files.write_beside(Path(path), compose_edit.encode(text), plan.id))
+    return str(tools.files.write_beside(Path(path), splice.encode(text), plan.id))
 
 
 def _is_changed(path: str, text: str, tools: Tools) -> bool:
     try:
-        return tools.files.read(Path(path)) != compose_edit.encode(text)
+        return tools.files.read(Path(path)) != splice.encode(text)
     except UpdaterError:
         return True
 
@@ -186,10 +211,10 @@ def _reading(project: Project, copies: Mapping[str, str]) -> Project:
 
 def is_ours(edit: Edit, tools: Tools) -> bool:
     try:
-        text = compose_edit.decode(tools.files.snapshot(Path(edit.path)).data)
+        text = splice.decode(tools.files.snapshot(Path(edit.path)).data)
     except (UpdaterError, ValueError):
         return False
-    return text == edit.after or compose_edit.put_back(text, edit) not in (None, text)
+    return text == edit.after or splice.put_back(text, edit) not in (None, text)
 
 
 def _changed(path: str) -> ChangedOnDisk:
@@ -198,22 +223,22 @@ def _changed(path: str) -> ChangedOnDisk:
 
 def _stage(edit: Edit, plan_id: str, tools: Tools) -> Staged:
     snapshot = tools.files.snapshot(Path(edit.path))
-    if snapshot.data != compose_edit.encode(edit.before):
+    if snapshot.data != splice.encode(edit.before):
         raise _changed(edit.path)
-    return Staged(snapshot, tools.files.stage(snapshot, compose_edit.encode(edit.after), plan_id))
+    return Staged(snapshot, tools.files.stage(snapshot, splice.encode(edit.after), plan_id))
 
 
 def _put_back(edit: Edit, plan_id: str, tools: Tools) -> bool:
     snapshot = tools.files.snapshot(Path(edit.path))
     try:
-        text = compose_edit.decode(snapshot.data)
+        text = splice.decode(snapshot.data)
     except ValueError:
         return False
-    restored = edit.before if text == edit.after else compose_edit.put_back(text, edit)
+    restored = edit.before if text == edit.after else splice.put_back(text, edit)
     if restored is None:
         return False
     if restored != text:
-        _write_back(snapshot, compose_edit.encode(restored), plan_id, tools)
+        _write_back(snapshot, splice.encode(restored), plan_id, tools)
     return True
 
 

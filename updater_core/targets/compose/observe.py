@@ -9,7 +9,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -19,6 +19,8 @@ from updater_core.composefile import edit
 from updater_core.composefile.edit import Located, NotEditable, SourceFile
 from updater_core.models import Container, Hold, Image, ImageRef, Project, Reason, ServiceConfig
 from updater_core.targets.compose import names
+from updater_core.targets.compose.reading import sources
+from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.compose.recreate import is_wreck
 
 _PREFIX = "com.docker.compose.project."
@@ -44,42 +46,12 @@ class ObservedService:
         """The local ids of the images that run."""
         return frozenset(container.image_id for container in self.containers)
 
-
-@dataclass(slots=True)
-class FileCache:
-    """Text of files, and what stands where in it: read again only when a file's identity, size or time changed."""
-
-    _kept: dict[str, tuple[tuple[int, ...], SourceFile]] = field(default_factory=dict)
-    _places: dict[tuple[object, ...], tuple[object, Located | NotEditable]] = field(default_factory=dict)
-
-    def read(self, path: str) -> SourceFile:
-        """The file as text; OSError where it cannot be read, ValueError where it is not UTF-8."""
-        facts = os.stat(path)  # noqa: PTH116 - one call, links followed
-        identity = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
-        kept = self._kept.get(path)
-        if kept is None or kept[0] != identity:
-            kept = (identity, SourceFile(path, edit.decode(_bytes_of(path))))
-            self._kept[path] = kept
-        return kept[1]
-
-    def locate(
-        self, files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str
-    ) -> Located | NotEditable:
-        """Where a service has its image; worked out again only when one of the files changed."""
-        key = (service, *(file.path for file in (*files, *env_files)))
-        kept = self._places.get(key)
-        if kept is None or kept[0] != (files, env_files):
-            kept = ((files, env_files), edit.locate(files, env_files, service))
-            self._places[key] = kept
-        return kept[1]
-
-
-def _bytes_of(path: str) -> bytes:
-    """The error of a failing disk names no file of its own accord."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
+    @property
+    def unproven_digests(self) -> frozenset[str]:
+        """The ids of images with a `build` beside them, if an id is the only digest: containerd's store has one for a
+        local build too."""
+        is_built = any(one.is_built for one in self.located)
+        return self.image_ids if is_built and self.running_digests <= self.image_ids else frozenset()
 
 
 def roster(containers: Sequence[Container]) -> ContainerIndex:
@@ -99,19 +71,25 @@ def look(
     absent = _absent(service)
     if absent is not None:
         return absent
-    mine = _own_containers(service, known)
+    mine = _own_containers(service, known, memory)
     if isinstance(mine, Hold):
         return _misnamed(service, known, memory) or mine
     project = project_of(service, mine)
     if isinstance(project, Hold):
         return project
-    read = _read_sources(project, memory)
+    read = sources.read(project, memory)
     if isinstance(read, Hold):
         return read
     files, env_files = read
+    stranger = _not_started_from(service, mine, project, files)
+    if stranger is not None:
+        return stranger
     located = _locate_all(service, files, env_files, memory)
     if isinstance(located, Hold):
         return located
+    built = next((_built(one, mine, image) for one in located if one.is_built), None)
+    if built is not None:
+        return built
     current = _current(service, located, mine)
     if isinstance(current, Hold):
         return current
@@ -158,7 +136,7 @@ def _absent(service: ServiceConfig) -> Hold | None:
 
 def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> Hold | None:
     """Why there is no container, if the configuration means something that is not there: a wrong name or file."""
-    read = _read_sources(_fresh_project(service), memory)
+    read = sources.read(_fresh_project(service), memory)
     if isinstance(read, Hold):
         return None
     files, env_files = read
@@ -174,9 +152,10 @@ def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) 
     return None
 
 
-def _own_containers(service: ServiceConfig, known: ContainerIndex) -> tuple[Container, ...] | Hold:
+def _own_containers(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> tuple[Container, ...] | Hold:
     places = itertools.product(map(os.path.realpath, service.compose_files), service.compose_services)
     found = {container.id: container for place in places for container in known.get(place, ())}
+    found = found or _through_include(service, known, memory)
     project = service.compose_project
     mine = tuple(container for container in found.values() if project in (None, container.project))
     projects = sorted({container.project for container in mine})
@@ -189,6 +168,23 @@ def _own_containers(service: ServiceConfig, known: ContainerIndex) -> tuple[Cont
     orphans = [c for name in service.compose_services for c in known.get((NO_FILES, name), ())]
     moved = next((c for c in orphans if not mine and _may_be_moved(service, c)), None)
     return _unless_stopped(service, mine) if moved is None else _moved(moved)
+
+
+def _through_include(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> dict[str, Container]:
+    """The containers of a service whose configured file is one that their project's own files include: Compose writes
+    only the latter on a container."""
+    wanted = set(map(os.path.realpath, service.compose_files))
+    places = [(path, name) for path, name in known if path and name in service.compose_services]
+    candidates = {container.id: container for place in places for container in known[place]}
+    found: dict[str, Container] = {}
+    for container in candidates.values():
+        read = sources.read(_project_by_labels(container, _listed_files(container) or ()), memory)
+        if isinstance(read, Hold):
+            continue
+        files, _ = read
+        if wanted <= {os.path.realpath(file.path) for file in files}:
+            found[container.id] = container
+    return found
 
 
 def _may_be_moved(service: ServiceConfig, orphan: Container) -> bool:
@@ -256,16 +252,29 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
             f"{mine[0].name} was started from files that are not there: {labels.get(f'{_PREFIX}config_files')}",
             "run `docker compose up -d --force-recreate` once, from files that stay",
         )
-    absent = [path for path in service.compose_files if os.path.realpath(path) not in map(os.path.realpath, files)]
-    if absent:
-        return Hold(
-            Reason.NOT_IN_FILE,
-            f"{mine[0].name} was not started from {', '.join(absent)}",
-            f"it was started from {', '.join(files)}: write those as compose_file",
-        )
-    directory = labels.get(f"{_PREFIX}working_dir") or str(Path(files[0]).parent)
+    return _project_by_labels(mine[0], files)
+
+
+def _project_by_labels(container: Container, files: tuple[str, ...]) -> Project:
+    labels = container.labels
+    directory = labels.get(f"{_PREFIX}working_dir") or str(Path(files[0]).parent if files else "/")
     env_files = tuple(_owners_path(path) for path in labels.get(f"{_PREFIX}environment_file", "").split(",") if path)
-    return Project(mine[0].project, directory, files, env_files)
+    return Project(container.project, directory, files, env_files)
+
+
+def _not_started_from(
+    service: ServiceConfig, mine: Sequence[Container], project: Project, files: Sequence[SourceFile]
+) -> Hold | None:
+    """Why a configured file is not the service's: its project neither was started from it nor includes it."""
+    read = {os.path.realpath(file.path) for file in files}
+    absent = [path for path in service.compose_files if os.path.realpath(path) not in read]
+    if not mine or not absent:
+        return None
+    return Hold(
+        Reason.NOT_IN_FILE,
+        f"{mine[0].name} was not started from {', '.join(absent)}",
+        f"it was started from {', '.join(project.files)}: write those as compose_file",
+    )
 
 
 def _fresh_project(service: ServiceConfig) -> Project:
@@ -312,25 +321,13 @@ def _owners_path(path: str) -> str:
     return re.sub(r"/\.([^/]+)\.dau-[0-9a-f]{32}$", r"/\1", path)
 
 
-def _read_sources(project: Project, memory: FileCache) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]] | Hold:
-    default_env = Path(project.directory) / ".env"
-    env_paths = project.env_files or ((str(default_env),) if os.path.isfile(default_env) else ())  # noqa: PTH113
-    try:
-        return tuple(map(memory.read, project.files)), tuple(map(memory.read, env_paths))
-    except OSError as error:
-        remedy = "give the updater's user read and write access to the file and its folder"
-        return Hold(Reason.FILE_UNREADABLE, f"{error.filename} cannot be read: {error.strerror}", remedy)
-    except ValueError as error:
-        return Hold(Reason.FILE_UNREADABLE, f"{', '.join(project.files)}: {error}", "save it as UTF-8")
-
-
 def _locate_all(
     service: ServiceConfig, files: Sequence[SourceFile], env_files: Sequence[SourceFile], memory: FileCache
 ) -> tuple[Located, ...] | Hold:
     found: list[Located] = []
     for name in service.compose_services:
         located = memory.locate(files, env_files, name)
-        problem = located if isinstance(located, NotEditable) else _built(located)
+        problem = located if isinstance(located, NotEditable) else _never_pulled(located)
         if problem is not None:
             return Hold(problem.reason, problem.detail, problem.remedy)
         if isinstance(located, Located):
@@ -338,9 +335,31 @@ def _locate_all(
     return tuple(found)
 
 
-def _built(located: Located) -> NotEditable | None:
+def _never_pulled(located: Located) -> NotEditable | None:
     obstacle = located.obstacle
     return obstacle if obstacle is not None and obstacle.reason is Reason.LOCALLY_BUILT else None
+
+
+def _built(located: Located, mine: Sequence[Container], image: Callable[[str], Image | None]) -> Hold | None:
+    """A `build` beside the image is no matter if what runs came from the registry: the engine knows a digest of it in
+    that repository. In containerd's store it gives one to a local build too, so that the registry is asked later."""
+    own = [container for container in mine if container.service == located.service]
+    if located.reference and own and all(_is_of_registry(each, located.reference, image) for each in own):
+        return None
+    name = located.service
+    commands = f"`docker compose pull {name}` and `docker compose up -d --no-build {name}`"
+    return Hold(
+        Reason.LOCALLY_BUILT,
+        f"service {name!r} is built here, and no registry knows the image that runs",
+        f"start it from the registry once, with {commands}; or take it out of the configuration",
+    )
+
+
+def _is_of_registry(container: Container, text: str, image: Callable[[str], Image | None]) -> bool:
+    found = image(container.image_id)
+    if found is None or not reference.is_valid(text):
+        return False
+    return bool(reference.digests_of(found.repo_digests, reference.parse(text).key))
 
 
 def _current(service: ServiceConfig, located: Sequence[Located], mine: Sequence[Container]) -> ImageRef | Hold:

@@ -157,7 +157,7 @@ def _never_ran(
 def edited(files: Sequence[SourceFile], changes: Sequence[Edit]) -> tuple[SourceFile, ...]:
     """The files as they will be."""
     after = {edit.path: edit.after for edit in changes}
-    return tuple(SourceFile(file.path, after.get(file.path, file.text)) for file in files)
+    return tuple(replace(file, text=after.get(file.path, file.text)) for file in files)
 
 
 def _move(name: str, old: str, new: str, containers: Sequence[Container]) -> Move:

@@ -12,8 +12,9 @@ from updater_core.host import files
 from updater_core.models import Edit, Hold, Plan, Reason, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.targets.compose import observe
-from updater_core.targets.compose.observe import FileCache, ObservedService
+from updater_core.targets.compose.observe import ObservedService
 from updater_core.targets.compose.plan import ComposePlan
+from updater_core.targets.compose.reading.sources import FileCache
 
 
 def plan_lines(plan: Plan[ComposePlan]) -> list[str]:

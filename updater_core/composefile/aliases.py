@@ -1,0 +1,91 @@
+"""Where the nodes of a YAML document are used: what an anchor carries a text to, and to which services. Pure.
+
+A document is walked once; every question after that only climbs from a node to what holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+_MERGE = "<<"
+_IMAGE, _SERVICE, _OTHER = "image", "service", "other"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Uses:
+    """The nodes of one document, each with what holds it.
+
+    `tables`: ids of the mappings that list services. `scalars`: each scalar with its key (empty: it is a key itself,
+    or an item of a list). `env_files`: what stands under a key `env_file`.
+    """
+
+    root: MappingNode
+    tables: frozenset[int]
+    scalars: tuple[tuple[str, ScalarNode], ...]
+    env_files: tuple[Node, ...]
+    _parents: Mapping[int, tuple[tuple[Node, str], ...]]
+    _owners: dict[int, frozenset[str]] = field(default_factory=dict)
+
+    def owners(self, node: Node) -> frozenset[str]:
+        """The services whose mapping holds a node, also through anchors. The empty name stands for the rest of the
+        document; `x-` templates that nothing takes are nobody's."""
+        known = self._owners.get(id(node))
+        if known is not None:
+            return known
+        self._owners[id(node)] = frozenset()  # an anchor within itself adds nothing
+        found: set[str] = set()
+        for parent, key in self._parents.get(id(node), ()):
+            if id(parent) in self.tables and key and key != _MERGE:
+                found.add(key)
+            elif parent is not self.root:
+                found |= self.owners(parent)
+            elif not key.startswith("x-"):
+                found.add("")
+        self._owners[id(node)] = frozenset(found)
+        return self._owners[id(node)]
+
+    def is_more_than_an_image(self, scalar: ScalarNode) -> bool:
+        """Whether aliases carry an image's text to anywhere but images of services and `x-` templates: then a change
+        of it would change more than images."""
+        ahead: list[tuple[Node, str]] = [(scalar, _IMAGE)]
+        seen: set[tuple[int, str]] = set()
+        while ahead:
+            node, role = ahead.pop()
+            for parent, key in self._parents.get(id(node), ()):
+                above = _role(parent, key, role)
+                is_template = parent is self.root and key.startswith("x-")
+                if is_template or (id(parent) in self.tables and role == _SERVICE):
+                    continue
+                if parent is self.root:
+                    return True
+                if (id(parent), above) not in seen:
+                    seen.add((id(parent), above))
+                    ahead.append((parent, above))
+        return False
+
+
+def uses_in(root: MappingNode, tables: frozenset[int], edges: Iterable[tuple[Node, str, Node]]) -> Uses:
+    """The uses of a document's nodes, from every (parent, key, child) of it; `tables` are the ids of the mappings that
+    list its services."""
+    parents: dict[int, list[tuple[Node, str]]] = {}
+    scalars: list[tuple[str, ScalarNode]] = []
+    env_files: list[Node] = []
+    for parent, key, child in edges:
+        parents.setdefault(id(child), []).append((parent, key))
+        if isinstance(child, ScalarNode):
+            scalars.append((key, child))
+        if key == "env_file":
+            env_files.append(child)
+    held = {each: tuple(some) for each, some in parents.items()}
+    return Uses(root, tables, tuple(scalars), tuple(env_files), held)
+
+
+def _role(parent: Node, key: str, role: str) -> str:
+    """What `parent` is, one step up from an image's text: a mapping like a service's, or anything else."""
+    if role == _IMAGE:
+        return _SERVICE if key == "image" else _OTHER
+    is_merge = key == _MERGE or isinstance(parent, SequenceNode)
+    return _SERVICE if role == _SERVICE and is_merge else _OTHER

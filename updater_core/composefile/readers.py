@@ -1,0 +1,167 @@
+"""Who reads a variable of an env file, besides the images that are to change: a change of its value reaches them too.
+Pure.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from yaml.nodes import Node, ScalarNode
+
+from updater_core.composefile import definition, interpolation, yaml_nodes
+from updater_core.composefile.definition import Found, Project, Section
+from updater_core.composefile.yaml_nodes import Refused
+
+_OUTSIDE = frozenset({""})
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A node that a variable reaches, in words, and the services that take something from it.
+
+    The empty name stands for what is no service's. No service at all: nothing takes it.
+    """
+
+    what: str
+    node_id: int
+    services: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mention:
+    section: Section
+    node: ScalarNode
+    is_handed: bool  # by its bare name, as in `environment: [NAME]`
+
+
+class Readers:
+    """The readers of a project's variables. The files are gone through once, and only if something is asked.
+
+    `missing`: a file that the project includes and that is not among its files.
+    """
+
+    def __init__(self, project: Project, missing: str | None) -> None:
+        self._project = project
+        self._missing = missing
+
+    def of(self, path: str, variable: str) -> Iterator[Reader]:
+        """Everything that the variable reaches as the env file `path` sets it. Refused if there may be more out of
+        sight."""
+        for mention in self._mentions.get(variable, ()):
+            section, node = mention.section, mention.node
+            if _is_set_by(path, variable, section) and _is_reached(mention, variable):
+                what = f"{variable} is also used in {section.where(node)}"
+                yield Reader(what, id(node), self._services(section, node))
+        for section, entry in self._listed.get(posixpath.normpath(path), ()):
+            what = f"{path} with {variable} is also an env_file in {section.where(entry)}"
+            yield Reader(what, id(entry), self._services(section, entry))
+        if variable in self._used_in_env:
+            yield Reader(f"{variable} is also used in {self._used_in_env[variable]}", 0, _OUTSIDE)
+        self._check_sight(variable)
+
+    @cached_property
+    def shadowed(self) -> frozenset[int]:
+        """Images that no service has any more, because a later file replaces them."""
+        project = self._project
+        try:
+            last = [definition.defined(project, name, "image") for name in project.names]
+            own = [
+                definition.defined_in(project, (section,), name, "image")
+                for name, sections in project.homes.items()
+                for section in sections
+            ]
+        except Refused:  # who takes what is not known: every use counts
+            return frozenset()
+        kept = {id(image.node) for image in last if image}
+        return frozenset(id(image.node) for image in own if image and _is_only_an_image(image)) - kept
+
+    @cached_property
+    def _mentions(self) -> Mapping[str, list[_Mention]]:
+        found: dict[str, list[_Mention]] = {}
+        for section in self._project.sections:
+            for key, node in section.uses.scalars:
+                for name in interpolation.variables(node.value):
+                    found.setdefault(name, []).append(_Mention(section, node, is_handed=False))
+                handed = key if yaml_nodes.is_null(node) else node.value
+                if handed in section.scope.settings:
+                    found.setdefault(handed, []).append(_Mention(section, node, is_handed=True))
+        return found
+
+    @cached_property
+    def _listed(self) -> Mapping[str, list[tuple[Section, Node]]]:
+        """The values of `env_file:` by the paths that they may mean; one that cannot be told may mean any."""
+        every = [posixpath.normpath(file.path) for file in self._project.env_files]
+        found: dict[str, list[tuple[Section, Node]]] = {}
+        for section in self._project.sections:
+            for node in section.uses.env_files:
+                for path in _listed_paths(section, node) or every:
+                    found.setdefault(path, []).append((section, node))
+        return found
+
+    @cached_property
+    def _used_in_env(self) -> Mapping[str, str]:
+        """The variables that a value of an env file takes, each with such a file."""
+        found: dict[str, str] = {}
+        for file in self._project.env_files:
+            for assignment in interpolation.assignments(file.text):
+                text = file.text[assignment.start : assignment.end]
+                found |= dict.fromkeys(interpolation.variables(text), file.path)
+        return found
+
+    @cached_property
+    def _heirs(self) -> Mapping[tuple[int, str], frozenset[str]] | None:
+        try:
+            return definition.heirs(self._project)
+        except Refused:
+            return None
+
+    def _services(self, section: Section, node: Node) -> frozenset[str]:
+        found: set[str] = set()
+        for owner in section.uses.owners(node):
+            heirs = self._heirs.get((id(section), owner), frozenset()) if self._heirs is not None else {owner}
+            found |= heirs if owner else _OUTSIDE
+        return frozenset(found)
+
+    def _check_sight(self, variable: str) -> None:
+        if self._missing:
+            raise Refused(
+                f"{variable} may also be used in {self._missing}, which is not there",
+                "Put that file back, or take it out of `include`.",
+            )
+        if self._heirs is None:
+            raise Refused(
+                f"{variable} may also be used in a file that `extends` reaches, and that is not there",
+                "Put that file back, or write the service out.",
+            )
+
+
+def _is_only_an_image(image: Found) -> bool:
+    return isinstance(image.node, ScalarNode) and not image.section.uses.is_more_than_an_image(image.node)
+
+
+def _is_set_by(path: str, variable: str, section: Section) -> bool:
+    settings = section.scope.settings.get(variable)
+    return settings is not None and settings[-1][0].path == path
+
+
+def _is_reached(mention: _Mention, variable: str) -> bool:
+    values = mention.section.scope.values
+    return mention.is_handed or interpolation.depends(mention.node.value, variable, values)
+
+
+def _listed_paths(section: Section, entry: Node) -> frozenset[str]:
+    """The paths that the value of an `env_file:` names, from any folder that Compose could mean; none if a variable in
+    it is not known."""
+    texts = [entry] if isinstance(entry, ScalarNode) else [child for _, _, child in yaml_nodes.edges(entry)]
+    folders = {section.file.base, posixpath.dirname(section.document.path)}
+    found: set[str] = set()
+    for scalar in (node for node in texts if isinstance(node, ScalarNode)):
+        parts = interpolation.pieces(scalar.value, section.scope.values)
+        if parts is None or interpolation.unset(parts):
+            return frozenset()
+        listed = "".join(part.text for part in parts)
+        found |= {posixpath.normpath(posixpath.join(folder, listed)) for folder in folders}
+    return frozenset(found)

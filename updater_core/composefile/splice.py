@@ -1,0 +1,152 @@
+"""One span of a file replaced by another text, and put back later. Pure.
+
+An edit never dumps YAML; the result is parsed again to prove that every other node is as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from yaml.nodes import MappingNode, Node, ScalarNode
+
+from updater_core.composefile import interpolation, yaml_nodes
+from updater_core.composefile.definition import SourceFile, services_of
+from updater_core.composefile.interpolation import Assignment
+from updater_core.composefile.yaml_nodes import Document, Refused
+from updater_core.models import Edit, Mark
+
+SERVICE = "service"
+VARIABLE = "variable"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an image is written: a service's whole image value, or the value of a variable; quotes left out.
+
+    `key` is the service or the variable (`kind`); `start` to `end` count code points of the file's text.
+    """
+
+    kind: str
+    path: str
+    key: str
+    start: int
+    end: int
+    text: str
+
+    @property
+    def spot(self) -> tuple[str, int]:
+        return self.path, self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """One replacement. `node_start` is where its YAML node starts, to know it again; None in an env file."""
+
+    place: Place
+    new: str
+    node_start: int | None
+
+
+def decode(data: bytes) -> str:
+    """Bytes as text, byte-order mark and line ends untouched; ValueError with a sentence where it is not UTF-8."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError("the file is UTF-16; save it as UTF-8")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not UTF-8 (byte 0x{data[error.start]:02x}); save the file as UTF-8") from None
+
+
+def encode(text: str) -> bytes:
+    """The exact inverse of `decode`."""
+    return text.encode("utf-8")
+
+
+# ------------------------------------------------------------------------------------------------------- places
+
+
+def assigned_in(file: SourceFile, variable: str) -> Place:
+    """Where an env file sets a variable; Refused unless it does so once and plainly."""
+    found = interpolation.assignments(file.text)
+    return only_assignment(file, variable, [assignment for assignment in found if assignment.key == variable])
+
+
+def only_assignment(file: SourceFile, variable: str, found: Sequence[Assignment]) -> Place:
+    if len(found) != 1:
+        raise Refused(f"{variable} is set {len(found)} times in {file.path}", f"Set {variable} once.")
+    start, end = found[0].start, found[0].end
+    text = file.text[start:end]
+    if not interpolation.is_reference_text(text):
+        raise Refused(f"{file.path}: the value of {variable} is not plain", f"Write {variable} as KEY=value.")
+    return Place(VARIABLE, file.path, variable, start, end, text)
+
+
+def image_place(document: Document, service: str, node: ScalarNode) -> Place:
+    start, end = (index + document.offset for index in yaml_nodes.span(document, node))
+    return Place(SERVICE, document.path, service, start, end, node.value)
+
+
+# ----------------------------------------------------------------------------------------------------- the change
+
+
+def put_back(current_text: str, edit: Edit) -> str | None:
+    """`current_text` with our marks of `edit` from new back to old, everything else as it is now.
+
+    A mark that says the old already is left; None where one says neither or is gone: the text is no longer ours.
+    """
+    if current_text in (edit.before, edit.after):
+        return edit.before
+    file = SourceFile(edit.path, current_text)
+    try:
+        splices = [_backwards(file, mark) for mark in edit.marks]
+        return spliced(file, [splice for splice in splices if splice.new != splice.place.text])
+    except Refused:
+        return None
+
+
+def _backwards(file: SourceFile, mark: Mark) -> Splice:
+    """The splice that puts one mark back, in a text that may have changed around it."""
+    splice = _own_variable(file, mark) if mark.kind == VARIABLE else _own_image(file, mark)
+    if splice.place.text not in (mark.old, mark.new):
+        raise Refused(f"{file.path}: {mark.key} is no longer ours")
+    return splice
+
+
+def _own_variable(file: SourceFile, mark: Mark) -> Splice:
+    return Splice(assigned_in(file, mark.key), mark.old, None)
+
+
+def _own_image(file: SourceFile, mark: Mark) -> Splice:
+    for document in reversed(yaml_nodes.documents(file.path, file.text)):
+        services = services_of(document)
+        service = yaml_nodes.lookup(services, mark.key) if services else None
+        image = yaml_nodes.lookup(service, "image") if isinstance(service, MappingNode) else None
+        if isinstance(image, ScalarNode) and not yaml_nodes.is_null(image):
+            return Splice(image_place(document, mark.key, image), mark.old, start_of(image))
+    raise Refused(f"{file.path}: {mark.key} has no image here any more")
+
+
+def start_of(node: Node) -> int:
+    return int(node.start_mark.index)
+
+
+def spliced(file: SourceFile, splices: Sequence[Splice]) -> str:
+    """The file's text with the replacements made, and proof that they change nothing else."""
+    text = file.text
+    for splice in sorted(splices, key=lambda splice: splice.place.start, reverse=True):
+        text = text[: splice.place.start] + splice.new + text[splice.place.end :]
+    if not _is_proven(file, text, splices):
+        raise Refused(f"{file.path}: the change would not leave the rest of the file as it is")
+    return text
+
+
+def _is_proven(file: SourceFile, text: str, splices: Sequence[Splice]) -> bool:
+    nodes_changed = {splice.node_start: splice.new for splice in splices if splice.node_start is not None}
+    if nodes_changed:
+        before, after = (yaml_nodes.documents(file.path, each) for each in (file.text, text))
+        return yaml_nodes.is_same_but(before, after, nodes_changed)
+    values = {splice.place.key: splice.new for splice in splices}
+    wanted = [(a.key, values.get(a.key, a.value)) for a in interpolation.assignments(file.text)]
+    return wanted == [(a.key, a.value) for a in interpolation.assignments(text)]

@@ -1,0 +1,129 @@
+"""The files that Compose reads for a project: those it was started from, and all that these include or extend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from updater_core.composefile import includes, interpolation, locate, splice
+from updater_core.composefile.definition import SourceFile
+from updater_core.composefile.includes import Include, Setting, Wanted
+from updater_core.composefile.locate import Located, NotEditable
+from updater_core.models import Hold, Project, Reason
+
+
+@dataclass(slots=True)
+class FileCache:
+    """Text of files, and what stands where in it: read again only when a file's identity, size or time changed."""
+
+    _kept: dict[str, tuple[tuple[int, ...], SourceFile]] = field(default_factory=dict)
+    _places: dict[tuple[object, ...], tuple[object, Located | NotEditable]] = field(default_factory=dict)
+    _wanted: dict[tuple[object, ...], tuple[object, Wanted]] = field(default_factory=dict)
+
+    def read(self, path: str) -> SourceFile:
+        """The file as text; OSError if it cannot be read, ValueError if it is not UTF-8."""
+        facts = os.stat(path)  # noqa: PTH116 - one call, links followed
+        identity = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        kept = self._kept.get(path)
+        if kept is None or kept[0] != identity:
+            kept = (identity, SourceFile(path, _decoded(path)))
+            self._kept[path] = kept
+        return kept[1]
+
+    def locate(
+        self, files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str
+    ) -> Located | NotEditable:
+        """Where a service has its image; worked out again only when one of the files changed."""
+        key = (service, *(file.path for file in (*files, *env_files)))
+        kept = self._places.get(key)
+        if kept is None or kept[0] != (files, env_files):
+            kept = ((files, env_files), locate.locate(files, env_files, service))
+            self._places[key] = kept
+        return kept[1]
+
+    def wanted(self, file: SourceFile, env_files: Sequence[SourceFile]) -> Wanted:
+        """What a file includes and extends; worked out again only when it or one of its env files changed."""
+        key = (file.path, file.env_paths)
+        kept = self._wanted.get(key)
+        if kept is None or kept[0] != (file, env_files):
+            values = interpolation.environment(each.text for each in env_files)
+            found = includes.wanted(file.path, file.text, Setting(file.base, values))
+            kept = ((file, env_files), found if file.is_merged else replace(found, includes=()))
+            self._wanted[key] = kept
+        return kept[1]
+
+
+def _decoded(path: str) -> str:
+    """The error of a failing disk, or of a wrong encoding, names no file of its own accord."""
+    try:
+        return splice.decode(Path(path).read_bytes())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def read(project: Project, memory: FileCache) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]] | Hold:
+    """Every compose file in the order in which they count, and every env file that sets variables for one of them."""
+    reading = _SourceReader(memory)
+    try:
+        reading.project(project)
+    except OSError as error:
+        remedy = "give the updater's user read and write access to the file and its folder"
+        return Hold(Reason.FILE_UNREADABLE, f"{error.filename} cannot be read: {error.strerror}", remedy)
+    except ValueError as error:
+        return Hold(Reason.FILE_UNREADABLE, str(error), "save it as UTF-8")
+    return tuple(reading.files.values()), tuple(reading.env_files.values())
+
+
+@dataclass(slots=True)
+class _SourceReader:
+    """One pass over a project's files; a file that is reached twice with the same variables is read once."""
+
+    memory: FileCache
+    files: dict[tuple[str, tuple[str, ...] | None], SourceFile] = field(default_factory=dict)
+    env_files: dict[str, SourceFile] = field(default_factory=dict)
+
+    def project(self, project: Project) -> None:
+        env_paths = project.env_files or _default_env(project.directory)
+        for path in project.files:
+            self._merged(path, project.directory, self._env(env_paths), ())
+
+    def _merged(self, path: str, directory: str, env_paths: tuple[str, ...], trail: tuple[str, ...]) -> None:
+        """Read a file of the project, before it what it includes, behind it what it extends."""
+        file = replace(self.memory.read(path), directory=directory, env_paths=env_paths)
+        wanted = self._wanted(file)
+        for include in wanted.includes:
+            self._include(include, env_paths, (*trail, path))
+        self.files[path, env_paths] = file
+        self._bases(wanted, env_paths)
+
+    def _include(self, include: Include, env_paths: tuple[str, ...], trail: tuple[str, ...]) -> None:
+        given = _default_env(include.directory) if include.env_paths is None else include.env_paths
+        inner = (*(path for path in self._env(given) if path not in env_paths), *env_paths)
+        for path in include.paths:
+            if path not in trail and not includes.is_remote(path):  # Compose itself refuses a circle
+                self._merged(path, include.directory, inner, trail)
+
+    def _bases(self, wanted: Wanted, env_paths: tuple[str, ...]) -> None:
+        """Read the files that only `extends` reaches. One that is not there: the service that needs it is refused."""
+        for path in wanted.bases:
+            if (path, env_paths) in self.files or not os.path.isfile(path):  # noqa: PTH113
+                continue
+            file = replace(self.memory.read(path), env_paths=env_paths, is_merged=False)
+            self.files[path, env_paths] = file
+            self._bases(self._wanted(file), env_paths)
+
+    def _wanted(self, file: SourceFile) -> Wanted:
+        return self.memory.wanted(file, tuple(self.env_files[path] for path in file.env_paths or ()))
+
+    def _env(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        self.env_files |= {path: self.memory.read(path) for path in paths if path not in self.env_files}
+        return paths
+
+
+def _default_env(directory: str) -> tuple[str, ...]:
+    path = str(Path(directory) / ".env")
+    return (path,) if os.path.isfile(path) else ()  # noqa: PTH113 - Path's own raises in a closed folder
