@@ -29,7 +29,7 @@ _LABEL = "com.docker.compose."
 _CALL_TIMEOUT_SECONDS = 60
 _OLDEST_API = "1.24"  # docker-py takes no older one; the question for the version names none
 _PULL_SILENCE_SECONDS = 300  # how long a pull may say nothing: a large layer unpacks in silence
-_VIGIL_END_SECONDS = 5.0
+_WATCH_END_SECONDS = 5.0
 _NANOSECONDS = 1_000_000_000
 _TLS_REMEDY = "see that the ca.pem in DOCKER_CERT_PATH signed the engine's certificate, for the name that is asked"
 _SOCKET_REMEDY = "see that the engine runs and that this user may use its socket (group `docker`, or DOCKER_HOST)"
@@ -57,19 +57,19 @@ class DockerEngine:
         return f"{facts['Os']}/{facts['Arch']}"
 
     @contextlib.contextmanager
-    def vigil(self) -> Iterator[Callable[[], bool]]:
+    def watch_liveness(self) -> Iterator[Callable[[], bool]]:
         """A stream of events ends with the engine that sends it, however soon the next one answers."""
         has_ended = threading.Event()
         with _seam("listen to its events"):
             client = self._connect(_CALL_TIMEOUT_SECONDS)
             stream = client.events(filters={"type": "daemon"})  # hardly any: only the end matters
-        listener = threading.Thread(target=_hear_out, args=(stream, has_ended), name="engine vigil", daemon=True)
+        listener = threading.Thread(target=_hear_out, args=(stream, has_ended), name="engine liveness", daemon=True)
         listener.start()
         try:
             yield lambda: not has_ended.is_set()
         finally:
             stream.close()
-            listener.join(_VIGIL_END_SECONDS)
+            listener.join(_WATCH_END_SECONDS)
             client.close()
 
     def compose_containers(self) -> tuple[Container, ...]:
@@ -99,7 +99,7 @@ class DockerEngine:
         return None if raw is None else _image(raw)
 
     def known_image(self, image_id: str) -> Image | None:
-        """As `image`, answered from memory where this id was seen before: an id never changes what it is, but the
+        """As `image`, answered from the cache if this id was seen before: an id never changes what it is, but the
         names an image is known by may grow, so a caller that misses a digest asks `image` afresh."""
         if image_id not in self._images:
             found = self.image(image_id)

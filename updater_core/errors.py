@@ -3,14 +3,14 @@
     UpdaterError
     ├── ConfigError         exit status 2, or the old configuration is kept on reload
     ├── RegistryError       the service is `unknown` this cycle
-    │   ├── RateLimited     the host rests until `retry_at`
+    │   ├── RateLimited     the host is not asked before `retry_at`
     │   ├── AuthFailed      a person must act; no retry storm
     │   └── NotFound        tag or repository is not there; never an update, never a removal
     ├── EngineError         an engine call was refused
     │   └── EngineUnavailable   the socket does not answer: wait, do not blame the release
     ├── ComposeError        Compose refuses the project, or `up` failed
     │   └── ComposeMissing      there is no Compose to call: exit status 3
-    ├── ChangedOnDisk       the owner's file is not what we read
+    ├── ChangedOnDisk       a file of the operator's is not what we read
     ├── GateFailed          the release is not healthy (or not what was asked for): quarantine its digest
     ├── StateError          state or journal cannot be written or read
     └── LockHeld            another instance works here
@@ -56,7 +56,7 @@ class RegistryError(UpdaterError):
 
 
 class RateLimited(RegistryError):
-    """The registry asks for a rest. `retry_at` is aware UTC; no request goes to the host before it."""
+    """The registry asks for a pause. `retry_at` is aware UTC; no request goes to the host before it."""
 
     reason = Reason.RATE_LIMITED
 
@@ -94,7 +94,7 @@ class ComposeMissing(ComposeError):
 
 
 class ChangedOnDisk(UpdaterError):
-    """A file is not what we read a moment ago: the owner's edit wins."""
+    """A file is not what we read a moment ago: the operator's edit wins."""
 
 
 class GateFailed(UpdaterError):
@@ -106,7 +106,7 @@ class GateFailed(UpdaterError):
 
 
 class Unreachable(UpdaterError):
-    """Nobody is there to be told: what else waits for the same address would wait as long for nothing."""
+    """The receiver is not there: what else waits for the same address need not be tried now."""
 
 
 class StateError(UpdaterError):

@@ -1,4 +1,4 @@
-"""The words of the house: frozen values that the rooms hand to each other. No effects, no rules of the trade.
+"""The values that the modules pass to each other, as frozen dataclasses. No effects.
 
 Times are aware datetimes in UTC; durations are seconds in names that say so; digests are `sha256:<hex>` strings;
 `reference` is a whole image reference as text, `ImageRef` the same taken apart.
@@ -54,7 +54,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """An image reference taken apart. `name` is the repository as its owner spells it (`nginx`), never compared.
+    """An image reference taken apart. `name` is the repository as it was written (`nginx`), never compared.
 
     domain `docker.io`, repository `library/nginx`, tag `1.25` or None, digest `sha256:…` or None.
     """
@@ -72,17 +72,17 @@ class ImageRef:
 
     @property
     def text(self) -> str:
-        """The reference as its owner would write it: `nginx:1.25@sha256:…`."""
+        """The reference as one would write it: `nginx:1.25@sha256:…`."""
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.name or self.key}{tag}{digest}"
 
 
 class Reason(StrEnum):
-    """Why nothing is done, or why a tag or a release was turned down. Stable codes: log, status, metrics, webhook."""
+    """Why nothing is done, or why a tag or a release was rejected. Stable codes: log, status, metrics, webhook."""
 
     SAME_DIGEST = "same_digest"
-    # a tag turned down
+    # a rejected tag
     EXCLUDED = "excluded"
     NOT_MATCHING = "not_matching"
     NOT_SEMVER = "not_semver"
@@ -109,7 +109,7 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     AUTH_ERROR = "auth_error"
     NOT_FOUND = "not_found"
-    # held by the owner's wish
+    # held because the operator asks for it
     PAUSED = "paused"
     WINDOW_CLOSED = "window_closed"
     NOTIFY_ONLY = "notify_only"
@@ -203,7 +203,7 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """A service's `registry_config`, and the registry's type where it is written down."""
+    """A service's `registry_config`, and the registry's type if it is configured."""
 
     type: str | None = None  # docker_hub | ecr | gcr | generic; None = the host decides
     username: str | None = None
@@ -277,7 +277,7 @@ class Settings:
     docker_hub_password: Secret | None = None
     hours: Hours = Hours()
     notify_urls: tuple[Secret, ...] = ()  # addresses of the Apprise library; most hold a password or a token
-    notify_events: tuple[str, ...] = ("update", "rollback")  # kinds of `Event`; these two are always told
+    notify_events: tuple[str, ...] = ("update", "rollback")  # kinds of `Event`; these two are always sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +291,7 @@ class Config:
 
 
 class TimeSource(StrEnum):
-    """Where a tag's time comes from. Times of two clocks are never compared."""
+    """The source of a tag's time. Times of two sources are never compared."""
 
     REGISTRY = "registry"
     FIRST_SEEN = "first_seen"
@@ -299,7 +299,7 @@ class TimeSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag of a repository. `digest` and `pushed_at` where the registry's own API gives them with the list."""
+    """A tag of a repository. `digest` and `pushed_at` if the registry's own API gives them with the list."""
 
     name: str
     digest: str | None = None
@@ -345,7 +345,7 @@ class Healthcheck:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container as `inspect` shows it. `health` is None where there is no (active) healthcheck."""
+    """One container as `inspect` shows it. `health` is None if there is no (active) healthcheck."""
 
     id: str
     name: str
@@ -372,7 +372,7 @@ class Container:
 class ContainerSettings:
     """What a container was created with, besides its image. Binds are source and target, ports published and own."""
 
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold an owner's secrets
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
     command: tuple[str, ...] = field(default=(), repr=False)
     entrypoint: tuple[str, ...] = ()
     binds: frozenset[tuple[str, str]] = frozenset()
@@ -430,9 +430,9 @@ class History:
 class Observation:
     """Everything a decision looks at, at one moment.
 
-    `current`: what the owner's file says now. `running_digests`: every digest, in the file's repository, by which the
+    `current`: what the operator's file says. `running_digests`: every digest, in the file's repository, by which the
     running image is known (also its id); empty = it never came from a registry. `digests`: tag to digest, as the
-    registry answered so far. `tags`: the complete list, None where the policy needs none. `clock`: whose times they
+    registry answered so far. `tags`: the complete list, None if the policy needs none. `clock`: whose times they
     carry.
     """
 
@@ -446,7 +446,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A tag turned down."""
+    """A tag that may not be chosen, and why."""
 
     tag: str
     reason: Reason
@@ -502,7 +502,7 @@ class FileIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An owner's file as it was read. `asked` is the path as given, `path` the regular file it leads to."""
+    """A file of the operator's as it was read. `asked` is the path as given, `path` the regular file it leads to."""
 
     asked: Path
     path: Path
@@ -522,9 +522,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One owner's file before and after, as decoded text with its line ends and byte-order mark as they are.
+    """One file of the operator's before and after, as decoded text with its line ends and byte-order mark as they are.
 
-    `marks` find our places again in a file that its owner has changed in the meantime.
+    `marks` find our places again in a file that was changed in the meantime.
     """
 
     path: str
@@ -590,7 +590,7 @@ class CurrentStep:
 
 @dataclass(frozen=True, slots=True)
 class StepTaken:
-    """A step that an update has been through: when it began, and how long it took. `is_back`: on the way back."""
+    """A step that an update has been through: when it began, and how long it took. `is_back`: in the rollback."""
 
     step: Step
     begun: AwareTime
@@ -654,7 +654,7 @@ class RollbackFailed:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """The owner deployed another image in the middle of it: it is his, nothing was put back, nobody is blamed."""
+    """The operator deployed another image in the middle of it: nothing was rolled back, nothing is quarantined."""
 
     plan: Plan[Any]
     cause: Cause
@@ -669,7 +669,7 @@ KINDS = (*ALWAYS_SENT, "available", "failed", "recovered")  # of events
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """News for the outside. `id` stays the same however often it is delivered."""
+    """A notification. `id` stays the same however often it is delivered."""
 
     id: str
     kind: str  # update | rollback | available | failed | recovered

@@ -1,4 +1,4 @@
-"""What the story needs of the context, as protocols. The real ones live in `docker_utils`, `compose_utils`, `files`
+"""What the program needs of the outside, as protocols. The real ones are in `docker_utils`, `compose_utils`, `files`
 and `registries`; the tests' simulator satisfies the same and is held to the same contract tests.
 """
 
@@ -37,13 +37,13 @@ class Clock(Protocol):
 
 
 class Engine(Protocol):
-    """The Docker Engine. Every method may raise EngineError, or EngineUnavailable where it does not answer."""
+    """The Docker Engine. Every method may raise EngineError, or EngineUnavailable if it does not answer."""
 
     def version(self) -> str: ...
     def platform(self) -> str:
         """The engine's own platform, `linux/amd64`."""
 
-    def vigil(self) -> AbstractContextManager[Callable[[], bool]]:
+    def watch_liveness(self) -> AbstractContextManager[Callable[[], bool]]:
         """For the length of a block: a question whether the engine was there all the time since the block began."""
 
     def compose_containers(self) -> tuple[Container, ...]:
@@ -53,16 +53,16 @@ class Engine(Protocol):
         """The containers of one Compose service, in any state, one-offs left out, inspected now."""
 
     def container(self, container_id: str) -> Container | None:
-        """One container inspected now; None where it is gone."""
+        """One container inspected now; None if it is gone."""
 
     def settings(self, container_id: str) -> ContainerSettings | None:
-        """What a container was created with; None where it is gone."""
+        """What a container was created with; None if it is gone."""
 
     def image(self, reference: str) -> Image | None:
-        """The local image behind a reference, a `repository@digest` or an id; None where there is none."""
+        """The local image behind a reference, a `repository@digest` or an id; None if there is none."""
 
     def known_image(self, image_id: str) -> Image | None:
-        """As `image` for an id, from memory where possible; the digests it names may be out of date."""
+        """As `image` for an id, from the cache if possible; the digests it names may be out of date."""
 
     def forget_images(self, used: frozenset[str]) -> None:
         """Keep in memory only the images with these ids."""
@@ -74,7 +74,7 @@ class Engine(Protocol):
 
     def tag(self, image_id: str, reference: str) -> None: ...
     def untag(self, reference: str) -> None:
-        """Remove one name of an image; no error where it is not there."""
+        """Remove one name of an image; no error if it is not there."""
 
     def held(self, prefix: str) -> Mapping[str, str]:
         """Local references that start with `prefix`, each with the id it names."""
@@ -84,7 +84,7 @@ class Engine(Protocol):
     def remove_container(self, container_id: str) -> None: ...
     def rename_container(self, container_id: str, name: str) -> None: ...
     def remove_image(self, image_id: str) -> None:
-        """Remove an image that nothing uses; no error, and nothing done, where something does."""
+        """Remove an image that nothing uses; no error, and nothing done, if something does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +127,16 @@ class Registry(Protocol):
     """One registry, as one service may use it. Every method may raise RegistryError or one of its kinds."""
 
     def digest(self, reference: ImageRef) -> str:
-        """The digest behind the reference's tag now: of the index where the image has one."""
+        """The digest behind the reference's tag now: of the index if the image has one."""
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
         """Every tag of the repository; never a part of them."""
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts, with digests and push times; None where this registry has no such clock."""
+        """The tags that `wanted` accepts, with digests and push times; None if this registry has no such clock."""
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
-        """The build time in the image's own configuration; None where it is not to be believed."""
+        """The build time in the image's own configuration; None if it is not to be believed."""
 
     def credential(self) -> Credential | None:
         """What the engine needs for a pull from here."""
@@ -146,7 +146,7 @@ class Registry(Protocol):
 
 
 class Files(Protocol):
-    """The hand that writes owners' files (`files` itself). May raise UpdaterError, or ChangedOnDisk."""
+    """Writes the operator's files (`host.files` itself). May raise UpdaterError, or ChangedOnDisk."""
 
     def read(self, path: Path) -> bytes: ...
     def snapshot(self, path: Path) -> Snapshot: ...
@@ -161,7 +161,7 @@ class Files(Protocol):
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What one update may use. `credential` finds what a pull for a plan needs; `tell` is for people; `reached`
-    hears of each step as it begins, and whether it is one of the way back."""
+    hears of each step as it begins, and whether it is one of the rollback."""
 
     engine: Engine
     compose: Compose

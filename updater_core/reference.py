@@ -34,7 +34,7 @@ _GOOGLE_HOST = re.compile(  # docker-credential-gcr, config/const.go
 
 
 def parse(text: str) -> ImageRef:
-    """Take `text` apart; raise ValueError with a sentence where it is no image reference.
+    """Return `text` taken apart. Raises ValueError with a sentence if it is no image reference.
 
     >>> parse("nginx:1.25").key
     'docker.io/library/nginx'
@@ -95,7 +95,7 @@ def short(text: str) -> str:
 
 
 def with_default_tag(reference: ImageRef) -> ImageRef:
-    """The reference with `latest` where it names neither tag nor digest, as every engine reads it."""
+    """Return the reference with `latest` if it names neither tag nor digest, as every engine reads it."""
     return reference if reference.tag or reference.digest else replace(reference, tag="latest")
 
 

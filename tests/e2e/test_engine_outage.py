@@ -77,7 +77,7 @@ def test_an_engine_that_was_away_is_known_to_have_been_however_soon_it_is_back(
     private: PrivateEngine, how: signal.Signals
 ) -> None:
     engine = DockerEngine(EngineEndpoint(private.host))
-    with engine.vigil() as was_there:
+    with engine.watch_liveness() as was_there:
         assert was_there()
         private.end(how)
         private.start()

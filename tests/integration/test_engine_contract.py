@@ -295,7 +295,7 @@ def test_what_is_gone_already_is_removed_without_an_error(host: Host) -> None:
 
 
 def test_an_engine_that_stays_was_there_all_the_time(host: Host) -> None:
-    with host.engine.vigil() as was_there:
+    with host.engine.watch_liveness() as was_there:
         assert was_there()
         host.engine.version()
         assert was_there()
@@ -311,7 +311,7 @@ def test_an_engine_that_does_not_answer_is_unavailable_whatever_is_asked(host: H
         lambda: engine.container("0" * 64),
         lambda: engine.image(NOWHERE),
         lambda: engine.held("docker-updater.invalid/"),
-        lambda: engine.vigil().__enter__(),
+        lambda: engine.watch_liveness().__enter__(),
         lambda: engine.tag(NOWHERE, "a:b"),
         lambda: engine.pull(replace(reference.parse(host.name), digest=NOWHERE), None, None, None),
     ):

@@ -153,7 +153,7 @@ class SimEngine:
         return "linux/amd64"
 
     @contextmanager
-    def vigil(self) -> Iterator[Callable[[], bool]]:
+    def watch_liveness(self) -> Iterator[Callable[[], bool]]:
         begun = self._up().outages
         yield lambda: self._host.outages == begun
 

@@ -1,4 +1,4 @@
-"""Everything a cycle works with, and the few things every part of it does: remember, queue news, lock a project."""
+"""Everything a cycle works with, and what every part of it does: save the state, queue events, lock a project."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def reporter(context: AppContext, name: str) -> Reporter:
 
 
 def registry_settings(context: AppContext, found: Plan[Any]) -> RegistrySettings | None:
-    """What is configured for the registry of a plan's service; None where the service was taken out meanwhile."""
+    """Return what is configured for the registry of a plan's service; None if the service was taken out meanwhile."""
     return next((s.registry for s in context.config.services if s.name == found.name), None)
 
 
@@ -102,7 +102,7 @@ def exclusive(context: AppContext, target: Target, of: Observed | Plan[Any]) -> 
 
 
 def save(context: AppContext) -> bool:
-    """Put the state on the disk; say it where that fails, and go on: the next save has it all."""
+    """Write the state to the disk; log a failure and go on: the next save has it all."""
     settings = context.config.settings
     try:
         note = state_utils.save(
@@ -150,7 +150,7 @@ def _count_deliveries(context: AppContext, one: Future[Delivery]) -> None:
 
 
 def queue(context: AppContext, event: Event) -> None:
-    """Put an event, where it is wanted, into the outbox of everyone who is told. StateError where the disk refuses."""
+    """Put an event, if it is wanted, into the outbox of every notifier. Raises StateError if the disk refuses."""
     if not events.is_wanted(event, context.config.settings.notify_events):
         return
     for notifier in active(context.config.settings):

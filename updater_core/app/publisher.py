@@ -1,6 +1,6 @@
-"""What the outside may see of a running daemon: its pulse, put together with the context for the status server.
+"""What the outside may see of a running daemon: its status, put together with the context for the status server.
 
-The main thread replaces the pulse as it goes on, as it does with the state; the server's threads only read.
+The main thread replaces the status as it goes on, as it does with the state; the server's threads only read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Watch:
         self._address: tuple[str, int | None] = ("", None)
 
     def open(self) -> None:
-        """Listen where the configuration says; may be called again when that has changed. An address that cannot be
+        """Listen on the configured address; may be called again when that has changed. An address that cannot be
         taken is said, and the updater goes on without."""
         self._context.metrics.interval(self._context.config.settings.check_interval_seconds)
         address = address_of(self._context.config)
@@ -62,7 +62,7 @@ class Watch:
         """A cycle is over: keep when and how long, and what it left to do."""
         context, now = self._context, self._context.clock.now()
         open_updates = pending = 0
-        with contextlib.suppress(UpdaterError):  # of the disk: it is said where it matters
+        with contextlib.suppress(UpdaterError):  # of the disk: it is logged by what writes there
             open_updates = len(context.journal.read_all())
             pending = sum(box.pending() for box in context.outboxes.values())
         limits = context.registries.limits()

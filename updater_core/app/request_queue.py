@@ -1,6 +1,6 @@
-"""What an owner asks of an updater that already runs: `--retry` and `--rollback` leave a note, the daemon takes it.
+"""Requests to an updater that already runs: `--retry` and `--rollback` leave a file, the daemon takes it.
 
-A note that nobody took grows old: what its owner wanted of a service a day ago is not what he wants of it today.
+A request that nobody took expires: what was asked for a day ago may not be wanted today.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class OperatorRequest:
 
 
 def leave(folder: Path, request: OperatorRequest) -> None:
-    """Put a request where the running updater finds it and may read it; the same one twice is one."""
+    """Write a request into the folder of the running updater, readable for it; the same request twice is one."""
     path = folder / f"{request.kind}-{request.service}.json"
     record = {"kind": request.kind, "service": request.service, "at": request.at.isoformat()}
     files.write_atomically(path, json.dumps(record).encode())
@@ -47,7 +47,7 @@ def leave(folder: Path, request: OperatorRequest) -> None:
 
 def take(folder: Path) -> Iterator[OperatorRequest]:
     """Every request that waits, by name; each is gone once the next one is asked for, so that one which is cut off is
-    carried out again. What cannot be read is no request, and is dropped where that may be."""
+    carried out again. What cannot be read is no request, and is removed if possible."""
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         with suppress(UpdaterError, ValueError, KeyError, TypeError):
             record = json.loads(files.read(path))
@@ -58,7 +58,7 @@ def take(folder: Path) -> Iterator[OperatorRequest]:
 
 
 def wake(lock: Path) -> bool:
-    """Ask the holder of an instance lock to look now (SIGUSR1); False where there is none to ask."""
+    """Ask the holder of an instance lock to look now (SIGUSR1); Returns False if there is none."""
     try:
         process = int(lock.read_text("ascii").strip())
         if process <= 1:  # 0 would mean ourselves, -1 everybody (man 2 kill)

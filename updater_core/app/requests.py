@@ -1,4 +1,4 @@
-"""What an owner asks for, at the command line or of a daemon that runs: lift a quarantine, go back one image."""
+"""What an operator asks for, at the command line or of a running daemon: lift a quarantine, go back one image."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def roll_back(context: AppContext, service: ServiceConfig) -> Outcome | Hold:
         return observed
     earlier = reference.with_default_tag(reference.parse(previous.reference))
     image = replace(earlier, name=observed.current.name, digest=previous.digest)
-    request = UpdateRequest(image, "asked for by the owner", retained=previous.image_id, kind=outcomes.OWNER_ROLLBACK)
+    request = UpdateRequest(
+        image, "asked for by the operator", retained=previous.image_id, kind=outcomes.OWNER_ROLLBACK
+    )
     with exclusive(context, target, observed):
         facts = facts_of(context, service, observed, is_stopping=False)
         decision = admission.admit(Update(image, request.reason), facts, admission.OPERATOR_RULES)

@@ -115,7 +115,7 @@ def _place_findings(context: AppContext) -> Iterator[Finding]:
     yield _found("disk", lambda: f"{files.free_bytes(context.state_path) // 1_000_000} MB free at {context.folder}")
     if files.free_bytes(context.state_path) < _LEAST_FREE_BYTES:
         yield Finding(
-            False, "disk", "less than 1 GB is free, an image may not fit", "make room, e.g. `docker image prune`"
+            False, "disk", "less than 1 GB is free, an image may not fit", "free some space, e.g. `docker image prune`"
         )
 
 

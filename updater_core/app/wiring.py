@@ -56,7 +56,7 @@ def load_config(environment: Mapping[str, str]) -> Config:
 
 
 def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> AppContext:
-    """Everything put together. `is_reading`: nothing on the disk is touched, a damaged state stays where it is.
+    """Return everything put together. `is_reading`: nothing on the disk is touched, a damaged state stays in its place.
 
     Raises EngineError if the environment names an engine that cannot be asked from here."""
     settings = config.settings
@@ -121,12 +121,12 @@ def _lock_wait_seconds(settings: Settings) -> float:
 
 
 def address_of(config: Config) -> tuple[str, int | None]:
-    """Where to listen; no port: nowhere."""
+    """Return host and port to listen on; without a port: nowhere."""
     return config.settings.metrics_host, config.settings.metrics_port
 
 
 def _remembered(settings: Settings, clock: SystemClock, *, is_reading: bool) -> tuple[Path, State]:
-    """Where the state lies and what it says; what is wrong with either is said."""
+    """Return the path of the state and the state; log what is wrong with either."""
     folder = Path(settings.state_backup_dir) if settings.state_backup_dir else None
     if is_reading:
         with contextlib.suppress(StateError):  # said by --plan before this, and by --test in its own line
@@ -143,7 +143,7 @@ def _remembered(settings: Settings, clock: SystemClock, *, is_reading: bool) -> 
 
 
 def _progress(clock: SystemClock) -> Progress:
-    """What hears each progress message of a pull: the service manager, and the terminal where there is one."""
+    """What hears each progress message of a pull: the service manager, and the terminal if there is one."""
     shown = pull_progress.for_stream(sys.stderr)
 
     def hear(message: Mapping[str, Any]) -> None:
@@ -176,7 +176,7 @@ def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, known:
 
 @contextlib.contextmanager
 def only_instance(config: Config, clock: SystemClock) -> Iterator[None]:
-    """Be the only updater of this state for the length of a block. LockHeld where another one is."""
+    """Be the only updater of this state for the length of a block. Raises LockHeld if there is another one."""
     descriptor = acquire_lock(lock_path(config), clock=clock)
     try:
         yield

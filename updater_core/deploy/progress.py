@@ -36,7 +36,7 @@ class StepTimes:
         return tuple(taken)[:STEPS_KEPT]
 
     def gate_seconds(self, now: datetime) -> float:
-        """How long the gate of the new release took, or has taken so far; 0 where it came to none."""
+        """How long the gate of the new release took, or has taken so far; 0 if it came to none."""
         gates = (each.seconds for each in self.taken(now) if each.step is Step.GATE and not each.is_back)
         return next(gates, 0.0)
 

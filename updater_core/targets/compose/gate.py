@@ -82,7 +82,7 @@ def _gate(plan: Plan[ComposePlan], wanted: Sequence[health.Expectation], tools: 
 
 
 def _watch(project: str, wanted: Sequence[health.Expectation], tools: Tools) -> None:
-    with tools.engine.vigil() as was_there:
+    with tools.engine.watch_liveness() as was_there:
         _watch_until_proven(project, wanted, was_there, tools)
 
 
