@@ -77,6 +77,17 @@ class DockerEngine:
         found = self._list({"label": [f"{_LABEL}project", f"{_LABEL}service"]})
         return tuple(_from_list(raw) for raw in found if _is_ours(raw["Labels"]))
 
+    def all_containers(self) -> tuple[Container, ...]:
+        return tuple(map(_from_list, self._list({})))
+
+    def volume_names(self) -> frozenset[str]:
+        found = self._call("list volumes", lambda api: api.volumes())
+        return frozenset(raw["Name"] for raw in found.get("Volumes") or ())
+
+    def network_names(self) -> frozenset[str]:
+        found = self._call("list networks", lambda api: api.networks())
+        return frozenset(raw["Name"] for raw in found)
+
     def containers(self, project: str, service: str) -> tuple[Container, ...]:
         found = self._list({"label": [f"{_LABEL}project={project}", f"{_LABEL}service={service}"]})
         inspected = (self.container(raw["Id"]) for raw in found if _is_ours(raw["Labels"]))
@@ -153,6 +164,15 @@ class DockerEngine:
         found = self._call("list held images", lambda api: api.images(name=f"{prefix}*", all=True))
         pairs = ((tag, raw["Id"]) for raw in found for tag in raw.get("RepoTags") or ())
         return {tag: image_id for tag, image_id in pairs if tag.startswith(prefix)}
+
+    def create_container(self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]) -> str:
+        binds = [f"{volume}:{place}" for place, volume in volumes.items()]
+
+        def ask(api: docker.APIClient) -> str:
+            host = api.create_host_config(binds=binds, network_mode="none")
+            return str(api.create_container(image_id, name=name, labels=dict(labels), host_config=host)["Id"])
+
+        return str(self._call(f"create container {name}", ask))
 
     def stop_container(self, container_id: str) -> None:
         self._call(f"stop container {container_id[:12]}", lambda api: _or_none(api.stop, container_id))
@@ -326,14 +346,18 @@ def _from_inspect(raw: Mapping[str, Any]) -> Container:
 def _settings(raw: Mapping[str, Any]) -> ContainerSettings:
     config, host = raw["Config"], raw["HostConfig"]
     variables = (text.partition("=") for text in config.get("Env") or ())
-    mounts = (each for each in raw.get("Mounts") or () if each.get("Type") == "bind")
+    mounts = raw.get("Mounts") or ()
+    binds = (each for each in mounts if each.get("Type") == "bind")
+    volumes = (each for each in mounts if each.get("Name"))
     bound = ((own, each) for own, places in (host.get("PortBindings") or {}).items() for each in places or ())
     return ContainerSettings(
         environment={name: value for name, _, value in variables},
         command=tuple(config.get("Cmd") or ()),
         entrypoint=tuple(config.get("Entrypoint") or ()),
-        binds=frozenset((normpath(each.get("Source", "")), normpath(each.get("Destination", ""))) for each in mounts),
+        binds=frozenset((normpath(each.get("Source", "")), normpath(each.get("Destination", ""))) for each in binds),
         ports=frozenset((str(each.get("HostPort", "")), own) for own, each in bound),
+        volumes=frozenset((each["Name"], normpath(each.get("Destination", ""))) for each in volumes),
+        volumes_from=tuple(str(each).partition(":")[0] for each in host.get("VolumesFrom") or ()),
     )
 
 
@@ -368,4 +392,5 @@ def _image(raw: Mapping[str, Any]) -> Image:
         repo_tags=tuple(raw.get("RepoTags") or ()),
         platform="/".join(part for part in (raw.get("Os", ""), raw.get("Architecture", ""), variant) if part),
         descriptor_digest=(raw.get("Descriptor") or {}).get("digest"),
+        volumes=frozenset((raw.get("Config") or {}).get("Volumes") or ()),
     )

@@ -127,6 +127,7 @@ class Reason(StrEnum):
     TOUCHES_OTHERS = "touches_others"
     DEPENDENCY_NOT_READY = "dependency_not_ready"
     CHANGED_ON_DISK = "changed_on_disk"
+    VOLUME_MOVED = "volume_moved"
     TAKEN_OVER = "taken_over"
     BUSY = "busy"
     BACKING_OFF = "backing_off"
@@ -144,6 +145,7 @@ class Reason(StrEnum):
     RESTARTING = "restarting"
     GATE_TIMEOUT = "gate_timeout"
     DIGEST_MISMATCH = "digest_mismatch"
+    VOLUME_LOST = "volume_lost"
     INTERRUPTED = "interrupted"
     OWNER_ROLLBACK = "owner_rollback"
     INTERNAL_ERROR = "internal_error"
@@ -250,6 +252,7 @@ class ServiceConfig:
     enabled: bool = True
     start_stopped: bool = False
     allow_drift: bool = False
+    allow_volume_change: bool = False
     platform: str | None = None  # os/arch[/variant]; None = the engine's own
     policy: Policy = Policy()
     gate: GatePolicy = GatePolicy()
@@ -377,6 +380,8 @@ class ContainerSettings:
     entrypoint: tuple[str, ...] = ()
     binds: frozenset[tuple[str, str]] = frozenset()
     ports: frozenset[tuple[str, str]] = frozenset()
+    volumes: frozenset[tuple[str, str]] = frozenset()  # name and place
+    volumes_from: tuple[str, ...] = ()  # containers whose volumes it has, by id or name
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,6 +393,7 @@ class Image:
     repo_tags: tuple[str, ...] = ()
     platform: str = ""  # os/arch[/variant]
     descriptor_digest: str | None = None
+    volumes: frozenset[str] = frozenset()  # the places that it declares as VOLUME, as it spells them
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,12 @@ class Engine(Protocol):
     def compose_containers(self) -> tuple[Container, ...]:
         """Every Compose container in any state, one-offs left out."""
 
+    def all_containers(self) -> tuple[Container, ...]:
+        """Every container in any state, whoever made it, one-offs too; as `compose_containers` shows them."""
+
+    def volume_names(self) -> frozenset[str]: ...
+    def network_names(self) -> frozenset[str]: ...
+
     def containers(self, project: str, service: str) -> tuple[Container, ...]:
         """The containers of one Compose service, in any state, one-offs left out, inspected now."""
 
@@ -78,6 +84,9 @@ class Engine(Protocol):
 
     def held(self, prefix: str) -> Mapping[str, str]:
         """Local references that start with `prefix`, each with the id it names."""
+
+    def create_container(self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]) -> str:
+        """Make a container that is not started, without a network, and return its id. `volumes`: names by place."""
 
     def stop_container(self, container_id: str) -> None: ...
     def start_container(self, container_id: str) -> None: ...

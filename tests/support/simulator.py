@@ -160,6 +160,15 @@ class SimEngine:
     def compose_containers(self) -> tuple[Container, ...]:
         return tuple(self._seen(c) for c in self._up().containers.values())
 
+    def all_containers(self) -> tuple[Container, ...]:
+        return self.compose_containers()
+
+    def volume_names(self) -> frozenset[str]:
+        return frozenset()
+
+    def network_names(self) -> frozenset[str]:
+        return frozenset()
+
     def containers(self, project: str, service: str) -> tuple[Container, ...]:
         host = self._up()
         return tuple(
@@ -216,6 +225,9 @@ class SimEngine:
 
     def held(self, prefix: str) -> Mapping[str, str]:
         return {tag: image for tag, image in self._up().tags.items() if tag.startswith(prefix)}
+
+    def create_container(self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]) -> str:
+        raise EngineError("no container of the simulator has a volume")
 
     def stop_container(self, container_id: str) -> None:
         self._change(container_id, "stop", lambda c: setattr(c, "status", "exited"))

@@ -32,7 +32,7 @@ IMPURE = {"os", "sys", "time", "io", "random", "requests", "docker", "subprocess
 LAZY = ("boto3", "botocore", "google.auth", "rich", "prometheus_client", "regex")
 MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_A_FILE, MOST_MODULES_OF_A_FOLDER = 40, 400, 14
 LONGEST_IMPORT_CHAIN = 15
-LONGER = {"models": 700}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
+LONGER = {"models": 720}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
 MOST_DECISIONS_OF_A_STATEMENT = 3
 DENSE = {  # to be taken apart
     "app.daemon", "composefile.interpolation", "composefile.yaml_nodes", "docker_utils", "policy.versions",
@@ -130,6 +130,7 @@ COMPOSE_WORDS = {
     "platform",
     "with_dependencies",
     "prior_image_id",
+    "allow_volume_change",
     "sources",
     "model_digest",
     "old_image_id",

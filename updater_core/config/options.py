@@ -191,6 +191,9 @@ OPTIONS: tuple[Option, ...] = (
     _service("allow_drift", kinds.FLAG, False,
          "Update even if the Compose file was edited since it was last applied, and so apply the "
          "edits too.", True),
+    _service("allow_volume_change", kinds.FLAG, False,
+         "Update even if the new image keeps its data at another place, or would start with an empty "
+         "volume in place of one that the container has. The old volumes stay.", True),
     _service("platform", kinds.PLATFORM, None,
          "The image's platform, `os/architecture`; the engine's own when left out.",
          "linux/amd64", "linux/arm64/v8"),

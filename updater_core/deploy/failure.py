@@ -30,6 +30,7 @@ _RELEASE_AT_FAULT = {
     Reason.RESTARTING,
     Reason.GATE_TIMEOUT,
     Reason.DIGEST_MISMATCH,
+    Reason.VOLUME_LOST,
 }
 
 

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from updater_core.deploy import failure
 from updater_core.deploy.target import Stage
 from updater_core.errors import EngineUnavailable, UpdaterError
-from updater_core.models import Cause, Committed, Outcome, Plan, Reason, Step
+from updater_core.models import Cause, Committed, NotStarted, Outcome, Plan, Reason, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose import file_edits, gate, images
 from updater_core.targets.compose.file_edits import Staged
 from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.recreate import is_wreck, restart
 
 _WORTH_ANOTHER_TRY = {Reason.EXITED, Reason.COMPOSE_ERROR, Reason.UP_FAILED, Reason.ENGINE_ERROR}
@@ -95,9 +96,10 @@ class ComposeDeployment:
         self._not_put_back = left
         cause = file_edits.blamed_for_files(cause, self.plan, left, self._tools)
         images.tag_old(self.plan, self._tools)
-        return cause
+        return volumes.naming_leftovers(self.plan, cause, self._tools)
 
     def restore(self, cause: Cause) -> None:
+        volumes.bring_back(self.plan, self._tools)
         with file_edits.stand_in(self.plan, self._not_put_back, self._tools) as readable:
             self._restart_old_and_gate(readable, cause)
         self._tools.reached(Step.VERIFY, True)
@@ -113,6 +115,8 @@ class ComposeDeployment:
             keep.add(plan.new_retained)
         else:
             keep |= set(plan.earlier_retained)
+        if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.VOLUME_MOVED and plan.new_retained:
+            keep.add(plan.new_retained)  # the next look needs no second pull to know its volumes
         images.release_holds(plan, frozenset(keep), self._tools)
 
     def await_engine(self) -> None:

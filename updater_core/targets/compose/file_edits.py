@@ -16,6 +16,7 @@ from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
 from updater_core.models import Cause, Edit, Mark, Plan, Project, Snapshot, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.targets.compose.preflight import volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     before = tools.compose.config(plan.detail.project)
     if plan.detail.model_digest not in (None, model_digest(before)):
         raise _changed(f"a file that project {plan.detail.project.name} includes (`env_file`, `include`, `extends`)")
+    volumes.check_before_stop(plan, before, tools)
     if not plan.detail.edits:
         return ()
     staged: list[Staged] = []

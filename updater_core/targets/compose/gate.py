@@ -13,6 +13,7 @@ from updater_core.protocols import Tools
 from updater_core.targets.compose.file_edits import is_ours
 from updater_core.targets.compose.images import known_id
 from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.recreate import restart
 
 _LOOK_EVERY_SECONDS = 0.25
@@ -46,7 +47,8 @@ def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
     """Every container of the unit runs the image that was pulled by digest; return what else is worth saying."""
     for move in plan.detail.moves:
         _verify_image(plan, move, known_id(plan.new_retained), tools)
-    notes = [
+    notes = [*volumes.verify(plan, tools)]
+    notes += [
         f"{edit.path} was changed by its owner meanwhile" for edit in plan.detail.edits if not is_ours(edit, tools)
     ]
     for move in plan.detail.moves:
@@ -57,9 +59,10 @@ def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
 
 
 def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Every container of the unit runs its old image again."""
+    """Every container of the unit runs its old image again, with the volumes that it had."""
     for move in plan.detail.moves:
         _verify_image(plan, move, move.old_image_id, tools)
+    volumes.verify_old(plan, tools)
 
 
 def _expectation(move: Move, policy: GatePolicy, old_ids: frozenset[str]) -> health.Expectation:

@@ -24,6 +24,7 @@ class Move:
     was_well: bool = True  # False: it was already down or unhealthy, so going back cannot promise more than that
     is_one_shot: bool = False  # it ends by itself: success is an exit with 0
     stop_grace_seconds: float = 10.0
+    volumes: tuple[tuple[str, str], ...] = ()  # name and place of each that its containers had before
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class ComposePlan:
     edits: tuple[Edit, ...] = ()
     companions: tuple[Move, ...] = ()  # share a namespace: recreated and gated, their image stays
     platform: str | None = None  # as configured; None = the engine's own
+    allow_volume_change: bool = False  # as configured
     with_dependencies: bool = False  # leave --no-deps out (see compose_utils)
     prior_image_id: str | None = None  # what the new reference named locally before us, to be put back
     # the text of each of the project's files, as it was read; an operator's secrets may stand in it

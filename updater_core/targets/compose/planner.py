@@ -24,6 +24,7 @@ from updater_core.targets.compose.drift import Reading
 from updater_core.targets.compose.observe import ObservedService
 from updater_core.targets.compose.outlook import Group, Outlook
 from updater_core.targets.compose.plan import NAME, ComposePlan, Move
+from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.recreate import is_wreck
 
 _NAMESPACES = ("network_mode", "ipc", "pid")
@@ -46,16 +47,20 @@ def make(
     if isinstance(moves, NotEditable):
         return _hold(moves, request.image)
     model = compose.config(observed.project)
-    group = Group(observed.project, moves, _companions(observed.project, moves, engine, model), model)
+    companions = volumes.noted(_companions(observed.project, moves, engine, model), engine)
+    group = Group(observed.project, volumes.noted(moves, engine), companions, model)
     foreseen = _foreseen(service, group, engine, compose)
+    if isinstance(foreseen, Outlook):
+        foreseen = volumes.hold_for_known_image(service, group, request.image, engine) or foreseen
     if isinstance(foreseen, Hold):
         return replace(foreseen, available=request.image)
     detail = ComposePlan(
         project=observed.project,
-        moves=moves,
+        moves=group.moves,
         edits=changes,
         companions=group.companions,
         platform=service.platform,
+        allow_volume_change=service.allow_volume_change,
         with_dependencies=foreseen.with_dependencies,
         sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
         model_digest=file_edits.model_digest(model),
