@@ -1,6 +1,6 @@
 """Replay decisions over the true history of repositories' tags, and judge each of them.
 
-    python -m benchmarks.tag_history FILE [--decisions N] [--wrong]
+    python -m benchmarks.tag_history FILE [--decisions N] [--seed TEXT] [--wrong]
 
 FILE (plain or .gz) is JSON: repository -> list of [unix time, tag, content id] in order of time; a tag appears again
 when its content changes. At N moments of each repository, a service that runs one of the tags of that time is decided
@@ -35,7 +35,7 @@ POLICIES: Mapping[str, Policy] = {
 }
 VERDICTS = ("lower", "other variant", "other precision", "prerelease", "stuck")
 
-_VERSION = re.compile(r"(?:^|[-_.])v?[0-9]+(?:\.[0-9]+|(?=$|-|_|u[0-9]))")
+_VERSION = re.compile(r"(?:^|(?<=[-_])|(?<=[^0-9]\.))v?[0-9]+(?:\.[0-9]+|(?=$|-|_|u[0-9]))")
 _COMMIT = re.compile(r"-(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{7,40}(?![0-9A-Za-z])")
 _TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _PRERELEASE = re.compile(
@@ -59,6 +59,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--decisions", type=int, default=50, help="for each repository and policy (default: 50)")
+    parser.add_argument("--seed", default="", help="for other moments than those of every other run")
     parser.add_argument("--wrong", action="store_true", help="print each choice that is judged wrong")
     arguments = parser.parse_args()
     history = _read(arguments.file)
@@ -66,7 +67,7 @@ def main() -> int:
     faults = 0
     for name, policy in POLICIES.items():
         counts = Counter[str]()
-        for moment in _moments(history, arguments.decisions):
+        for moment in _moments(history, arguments.decisions, arguments.seed):
             outcome = _decide(moment, policy)
             verdict = judge(moment.tag, outcome, moment.contents)
             counts.update(["decisions", verdict, "updates" if isinstance(outcome, Update) else "holds"])
@@ -84,10 +85,10 @@ def _read(path: Path) -> Mapping[str, Sequence[Event]]:
     return {name: [(float(time), tag, content) for time, tag, content in events] for name, events in loaded.items()}
 
 
-def _moments(history: Mapping[str, Sequence[Event]], count: int) -> Iterator[Moment]:
-    """The same moments in every run."""
+def _moments(history: Mapping[str, Sequence[Event]], count: int, seed: str) -> Iterator[Moment]:
+    """The same moments in every run with the same seed."""
     for repository, events in sorted(history.items()):
-        chance = random.Random(repository)  # noqa: S311 - a sample, no secret
+        chance = random.Random(repository + seed)  # noqa: S311 - a sample, no secret
         for at in sorted(chance.choices(range(len(events)), k=count)):
             contents = {tag: content for _, tag, content in events[: at + 1]}
             yield Moment(repository, chance.choice(sorted(contents)), contents)

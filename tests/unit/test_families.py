@@ -162,6 +162,7 @@ NODE = "20-alpine 22-alpine 23-alpine 23.0.0 23.0.0-alpine 20.1-alpine alpine lt
         ("1.21rc2", "1.21rc2 1.21rc10 1.22rc1 1.20", "1.21rc10"),
         ("22-ea-9", "22-ea-9 22-ea-31 23-ea-1 21", "22-ea-31"),
         ("22-ea-31", "22-ea-31 23-ea-1 23-ea-2 21", "23-ea-2"),  # 22 ended without a release
+        ("3.13.0a2", "3.13.0a2 3.13.0a10 3.13.0b1 3.14.0a1", "3.13.0b1"),
         ("1.1.0-rc10", "1.1.0-rc9 1.1.0-rc10", "same_digest"),  # SemVer ranks rc9 higher; nobody means that
         ("5.3-rc", "5.3-rc 5.3 5.4-rc 5.4", "5.4-rc"),
         # nothing of its form

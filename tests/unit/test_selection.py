@@ -374,13 +374,18 @@ def test_a_long_list_of_young_tags_does_not_cost_a_request_each() -> None:
 
 
 def test_a_hint_says_how_to_follow_the_number_in_a_variant() -> None:
-    listed = tags("1.2.3-alpine3.9", "1.2.3-alpine3.10", "1.2.2-alpine3.11", "1.2.3-alpine3.8", "1.2.4-alpine3")
+    listed = tags("1.2.3-alpine3.9", "1.2.4-alpine3.10", "1.2.2-alpine3.11", "1.2.5-alpine3.8", "1.2.6-alpine3")
     held = choose(Policy(semver_pattern="*"), "1.2.3-alpine3.9", listed)
     assert isinstance(held, Hold)
-    assert (held.reason, held.available) == (Reason.VARIANT, image("1.2.3-alpine3.10"))
+    assert (held.reason, held.available) == (Reason.VARIANT, image("1.2.4-alpine3.10"))
     assert "follow_variant" in held.remedy
     assert answer(choose(Policy(semver_pattern="*", follow_variant=True), "1.2.3-alpine3.9", listed)) == (
-        "1.2.3-alpine3.10"
+        "1.2.4-alpine3.10"
+    )
+    same = tags("1.2.3-alpine3.9", "1.2.3-alpine3.10")  # the same version for others is no news
+    assert answer(choose(Policy(semver_pattern="*"), "1.2.3-alpine3.9", same)) == "same_digest"
+    assert (
+        answer(choose(Policy(semver_pattern="*", follow_variant=True), "1.2.3-alpine3.9", same)) == "1.2.3-alpine3.10"
     )
 
 

@@ -75,8 +75,7 @@ def by_version(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet |
 
 def _rules(case: SelectionContext, current: FamilyVersion | None, kin: Sequence[Candidate]) -> _Rules:
     policy = case.policy
-    on_release = current is not None and not current.tail.prerelease
-    only_prereleases = not on_release and all(version.tail.prerelease for _, version in kin)
+    only_prereleases = current is None and all(version.tail.prerelease for _, version in kin)
     return _Rules(
         policy,
         current,
@@ -194,18 +193,10 @@ def _unknown_start(case: SelectionContext, kin: Sequence[Candidate], others: Seq
 
 
 def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterable[Candidate]) -> Hold | None:
-    """A Hold that says that the current variant's number (`-alpine3.19`) goes on under another one."""
+    """A Hold that says that higher versions are there under a higher number of the current variant (`-alpine3.19`)."""
     if case.policy.follow_variant or not split_variant(current.tail.shape)[1]:
         return None
-    floor = rank(current)
-    above = [
-        (rank(version), tag.name)
-        for tag, version in others
-        if (version.prefix, version.form) == (current.prefix, current.form)
-        and is_risen(version.tail.shape, current.tail.shape)
-        and (case.policy.allow_prerelease or not version.tail.prerelease)
-    ]
-    above = [entry for entry in above if entry[0] > floor]
+    above = [(rank(version), tag.name) for tag, version in others if _goes_on(case, version, current)]
     if not above:
         return None
     name = max(above)[1]
@@ -215,6 +206,14 @@ def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterab
         "to let the number in the variant rise, set follow_variant to true",
         available=replace(case.observation.current, tag=name, digest=None),
     )
+
+
+def _goes_on(case: SelectionContext, version: FamilyVersion, current: FamilyVersion) -> bool:
+    """Whether a version of another variant is higher than the current one, and only the variant's number keeps it."""
+    if (version.prefix, version.form) != (current.prefix, current.form) or is_scheme_jump(current, version):
+        return False
+    is_open = case.policy.allow_prerelease or not version.tail.prerelease
+    return is_open and is_risen(version.tail.shape, current.tail.shape) and core_rank(version) > core_rank(current)
 
 
 # --------------------------------------------------------------------------------------------------- by key
