@@ -207,6 +207,8 @@ def test_candidates_come_from_the_family_of_the_current_tag(
         (Policy(semver_pattern="*"), "latest", POSTGRES, "current_unparsable"),
         (Policy(semver_pattern="*"), "latest", "19.2.0 22.0.0 2024.10.1", "current_unparsable"),
         (Policy(semver_pattern="*"), "latest", "1 1.2 1.2.3 1.2.4", "1.2.4"),
+        (Policy(semver_pattern="*"), "latest", "3 3.19 3.19.0 20240329", "3.19.0"),
+        (Policy(semver_pattern="*"), "latest", "16.3 1.0.0-rc.1", "current_unparsable"),
         (Policy(follow=Follow.MAJOR), "alpine", "1.2.3-alpine", "same_digest"),
         # the limits, for every form
         (Policy(semver_pattern="*", max_bump=Bump.MINOR), "16.3", POSTGRES, "16.4"),

@@ -443,7 +443,11 @@ def test_a_group_orders_the_tags(expression: str, current: str, names: str, expe
         # never across clocks, never down
         (Policy(tag_pattern="s-*"), "s-a", (*tags("s-new"), *tags(s_a=3, s_b=2)), "s-b"),
         (Policy(tag_pattern="s-*"), "s-a", tags("s-a", "s-b"), "no_push_time"),
-        (Policy(tag_pattern="s-*"), "latest", tags(latest=0, s_a=3, s_b=2), "s-b"),
+        # the operator runs a tag that the pattern does not mean: nothing pushed before it
+        (Policy(tag_pattern="s-*"), "latest", tags(latest=2.5, s_a=3, s_b=2), "s-b"),
+        (Policy(tag_pattern="s-*"), "hotfix", tags(hotfix=0, s_a=3, s_b=2), "downgrade"),
+        (Policy(tag_pattern="s-*", allow_downgrade=True), "hotfix", tags(hotfix=0, s_a=3, s_b=2), "s-b"),
+        (Policy(tag_pattern="s-*"), "latest", (Tag("latest", digest("new"), NOW), *tags(s_b=2)), "s-b"),  # it moved on
         (Policy(tag_pattern="s-*"), "s-x", tags(s_a=3, s_b=2), "s-b"),
         (Policy(tag_pattern="s-*"), None, tags(s_a=3, s_b=2), "s-b"),
         (Policy(tag_pattern="s-*"), "s-a", (), "no_candidate"),
@@ -451,6 +455,12 @@ def test_a_group_orders_the_tags(expression: str, current: str, names: str, expe
 )  # fmt: skip
 def test_the_newest_push_is_chosen(policy: Policy, current: str | None, listed: tuple[Tag, ...], expected: str) -> None:
     assert answer(choose(policy, current, listed)) == expected
+
+
+def test_another_tag_of_the_image_that_runs_is_no_downgrade() -> None:
+    listed = (Tag("latest", digest("run"), NOW), Tag("s-b", digest("run"), NOW - DAY))
+    outcome = choose(Policy(tag_pattern="s-*"), "latest", listed, running="run", digests={"s-b": digest("run")})
+    assert answer(outcome) == "same_digest"
 
 
 def test_a_tag_without_a_push_time_says_so() -> None:
@@ -517,6 +527,11 @@ def test_the_image_that_runs_is_known_by_another_tag_too() -> None:
         ("s-a", "s-a s-b", seen(s_a=2, s_b=2), "no_push_time"),
         ("s-a", "s-a s-b s-c", seen(s_a=None, s_b=1, s_c=2), "no_push_time"),
         ("latest", "latest s-a s-b", seen(latest=None, s_a=None, s_b=None), "no_push_time"),
+        # tags that came together, between the same two checks: the build times tell, or nothing does
+        ("s-a", "s-a s-b s-c", seen({"s-b": 1, "s-c": 1}, s_a=9), "s-c"),
+        # the operator went to a newer tag that the pattern does not mean
+        ("hotfix", "hotfix s-a s-b", seen({"hotfix": 1, "s-b": 2}, s_a=9), "downgrade"),
+        ("hotfix", "hotfix s-a s-b", seen({"hotfix": 2, "s-b": 1}, s_a=9), "s-b"),
         # one alone needs no time
         ("s-a", "s-a", seen(s_a=None), "same_digest"),
         ("latest", "latest s-a", seen(latest=None, s_a=None), "s-a"),
@@ -537,6 +552,50 @@ def test_our_own_clock_tells_the_newest(current: str, names: str, known: dict[st
         clock=TimeSource.FIRST_SEEN,
     )
     assert answer(outcome) == expected
+
+
+@pytest.mark.parametrize(
+    ("current", "minutes", "expected"),
+    [
+        ("s-a", {"s-f1": 10, "s-0e": 50}, "s-f1"),
+        ("s-a", {"s-f1": 50, "s-0e": 10}, "s-0e"),
+        ("s-a", {"s-f1": 50, "s-0e": 50}, "s-f1"),  # nothing tells: the highest name
+        ("s-f1", {"s-f1": 50, "s-0e": 10}, "s-0e"),
+        ("s-f1", {"s-f1": 10, "s-0e": 50}, "same_digest"),
+        ("s-0e", {"s-0e": 50}, "same_digest"),  # the other's build time is not known
+        ("s-0e", {"s-f1": 50}, "same_digest"),
+    ],
+)
+def test_builds_that_came_between_two_checks_are_ordered_by_their_build_times(
+    current: str, minutes: dict[str, float], expected: str
+) -> None:
+    known = seen({"s-f1": 1, "s-0e": 1}, s_a=9)
+    created = {name: NOW - timedelta(minutes=age) for name, age in minutes.items()}
+    listed, asked = tags("s-a", "s-f1", "s-0e"), list[Ask]()
+    outcome = choose(
+        Policy(tag_pattern="s-*"),
+        current,
+        listed,
+        history=History(seen=known),
+        clock=TimeSource.FIRST_SEEN,
+        created=created,
+        asked=asked,
+    )
+    assert answer(outcome) == expected
+    assert set(asked[0].created) == {"s-f1", "s-0e"}
+
+
+def test_a_choice_claims_no_more_than_what_is_known() -> None:
+    history = History(seen=seen({"s-f1": 1, "s-0e": 1}, s_a=9))
+    outcome = choose(
+        Policy(tag_pattern="s-*"), "s-a", tags("s-a", "s-f1", "s-0e"), history=history, clock=TimeSource.FIRST_SEEN
+    )
+    assert isinstance(outcome, Update)
+    assert "nothing tells which of them is newer" in outcome.detail
+    rejected = {one.tag: one for one in outcome.rejected}
+    assert rejected["s-0e"].reason is Reason.NO_PUSH_TIME
+    assert "nothing tells" in rejected["s-0e"].detail
+    assert rejected["s-a"].reason is Reason.OLDER
 
 
 def test_build_times_are_asked_for_once_and_only_so_many() -> None:

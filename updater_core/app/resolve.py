@@ -96,8 +96,10 @@ class Resolver:
             return
         if selector.order is Order.PUSH:
             # without a tag a registry gives the whole list, with one it may leave out what was pushed before that tag
-            asked = replace(current, tag=None, digest=None) if policy.allow_downgrade else current
-            pushed = self.registry.pushed_tags(asked, lambda name: selector.extract(name) is not None)
+            own = current.tag or "latest"  # its push time counts, whether the selector means it or not
+            is_meant = selector.extract(own) is not None
+            asked = current if is_meant and not policy.allow_downgrade else replace(current, tag=None, digest=None)
+            pushed = self.registry.pushed_tags(asked, lambda name: name == own or selector.extract(name) is not None)
             if pushed is not None:
                 self.tags, self.clock = pushed, TimeSource.REGISTRY
                 self.digests.update({tag.name: tag.digest for tag in pushed if tag.digest})

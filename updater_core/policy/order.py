@@ -7,7 +7,7 @@ their ranks (a greater rank is newer), the rank of the current tag as the floor,
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
@@ -19,6 +19,7 @@ from updater_core.policy.patterns import Selector, excluder, natural_key
 T = TypeVar("T")
 
 Rank = Any  # within one CandidateSet all ranks are of one comparable kind
+SeenRank = tuple[int, datetime, datetime]  # 0 for the first listing, our first sight, the build time in a tie
 Meant = tuple[Tag, str]  # a tag that the selector means, and the text of it that is compared
 
 # Build times cost requests for each tag, so only so many are asked for, once, for tags that were there before us.
@@ -101,12 +102,33 @@ def by_push(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
     )
     if tags and not ranked:
         return CandidateSet((), None, rejected, "", _no_push_time("the registry gives no push time for any of them"))
-    remembered = case.history.pushed.get(case.current) if case.current_text is not None else None
+    if case.current_text is None:
+        return _above_own(case, ranked, rejected)
+    remembered = case.history.pushed.get(case.current)
     floor = max((time for time, tag in ranked if _is_what_runs(case, tag)), default=remembered)
-    if floor is None and case.current_text is not None and not case.policy.allow_downgrade:
+    if floor is None and not case.policy.allow_downgrade:
         ranked, unproven = _proven_newer(case, ranked)
         rejected += unproven
     return CandidateSet(ranked, floor, rejected, "the newest push")
+
+
+def _above_own(
+    case: SelectionContext, ranked: Sequence[tuple[datetime, Tag]], rejected: tuple[Rejected, ...]
+) -> CandidateSet:
+    """The operator runs a tag that the selector does not mean: no tag pushed before that image may follow it."""
+    running_tags = [tag for tag in case.observation.tags or () if _is_surely_what_runs(case, tag)]
+    floor = max((tag.pushed_at for tag in running_tags if tag.pushed_at), default=None)
+    if floor is None:
+        return CandidateSet(ranked, None, rejected, "the newest push")
+    running = case.observation.running_digests
+    level = [(max(time, floor) if tag.digest in running else time, tag) for time, tag in ranked]
+    return CandidateSet(level, floor, rejected, "the newest push")
+
+
+def _is_surely_what_runs(case: SelectionContext, tag: Tag) -> bool:
+    """Whether the tag is what runs: a tag such as `latest` may have moved on since, which its digest tells."""
+    running = case.observation.running_digests
+    return tag.digest in running if tag.digest and running else tag.name == case.current
 
 
 def _is_what_runs(case: SelectionContext, tag: Tag) -> bool:
@@ -128,15 +150,17 @@ def _proven_newer(
 
 
 def by_first_sight(case: SelectionContext, meant: Iterable[Meant], *, with_baseline: bool) -> CandidateSet | Ask:
-    """Order by our own clock: a tag that came later is newer than every tag of the first listing.
-
-    Among those of the first listing the build times of the images decide; if these say nothing, the current tag stays.
-    Returns an Ask if build times are missing.
+    """Our own clock: a tag that came later is newer than every tag of the first listing. Among those, and among tags
+    that came between the same two checks, the images' build times decide; where these say nothing the current tag
+    stays. An Ask if build times are missing.
     """
     seen = _all_seen(case, [tag for tag, _ in meant])
     baseline = [tag for known, tag in seen if known.baseline]
-    later = [((1, known.seen_at), tag) for known, tag in seen if not known.baseline]
-    floor = _seen_floor(case) if case.current_text is not None else None
+    floor = _own_floor(case)
+    later = _arrivals(case, [(known, tag) for known, tag in seen if not known.baseline], floor)
+    if isinstance(later, Ask):
+        return later
+    floor = next((rank for rank, tag in later if tag.name == case.current), floor)
     out_of_reach = floor is not None and floor[0] == 1 and not case.policy.allow_downgrade
     if out_of_reach or not with_baseline:
         return _without_baseline(case, later, baseline, floor)
@@ -144,11 +168,47 @@ def by_first_sight(case: SelectionContext, meant: Iterable[Meant], *, with_basel
     return times if isinstance(times, Ask) else _with_baseline(case, later, baseline, times)
 
 
+def _own_floor(case: SelectionContext) -> SeenRank | None:
+    """The current tag's place on our clock. One that the selector does not mean counts if it came after the others."""
+    if case.current_text is not None:
+        return _seen_floor(case)
+    seen = case.history.seen.get(case.current)
+    return None if seen is None or seen.baseline else (1, seen.seen_at, _BEFORE_ALL)
+
+
+def _arrivals(
+    case: SelectionContext, later: Sequence[tuple[Seen, Tag]], floor: SeenRank | None
+) -> list[tuple[SeenRank, Tag]] | Ask:
+    """The tags that came after the first listing with their ranks, or an Ask for the build times of those that came
+    together, between the same two checks."""
+    groups: dict[datetime, list[Tag]] = {}
+    for seen, tag in later:
+        groups.setdefault(seen.seen_at, []).append(tag)
+    since = floor[1] if floor is not None and floor[0] == 1 else _BEFORE_ALL
+    recent = [tags for time, tags in groups.items() if time >= since]
+    together = [tag for tags in recent if len(tags) > 1 for tag in tags]
+    if not together:
+        return [((1, seen.seen_at, _BEFORE_ALL), tag) for seen, tag in later]
+    times = _build_times(case, together)
+    if isinstance(times, Ask):
+        return times
+    told = {tag.name for tags in recent if _is_told(case, tags, times) for tag in tags}
+    built = {name: time for name, time in times.items() if name in told}
+    return [((1, seen.seen_at, built.get(tag.name, _BEFORE_ALL)), tag) for seen, tag in later]
+
+
+def _is_told(case: SelectionContext, tags: Sequence[Tag], times: Mapping[str, datetime]) -> bool:
+    """Whether the build times tell which of these tags is the newest."""
+    is_lost = case.current not in times and any(tag.name == case.current for tag in tags)
+    known = {times[tag.name] for tag in tags if tag.name in times}
+    return len(known) > 1 and not is_lost
+
+
 def _without_baseline(
     case: SelectionContext,
-    later: Sequence[tuple[Rank, Tag]],
+    later: Sequence[tuple[SeenRank, Tag]],
     baseline: Sequence[Tag],
-    floor: tuple[int, datetime] | None,
+    floor: SeenRank | None,
 ) -> CandidateSet:
     """The tags that came later, and the current one."""
     reason = Reason.DOWNGRADE if floor is not None and floor[0] == 1 else Reason.OLDER
@@ -164,33 +224,32 @@ def has_baseline_only(case: SelectionContext, meant: Iterable[Meant]) -> bool:
 
 
 def _with_baseline(
-    case: SelectionContext, later: Sequence[tuple[Rank, Tag]], baseline: Sequence[Tag], times: dict[str, datetime]
+    case: SelectionContext, later: Sequence[tuple[SeenRank, Tag]], baseline: Sequence[Tag], times: dict[str, datetime]
 ) -> CandidateSet:
-    """Return all of them; of the first listing only the current tag if build times do not distinguish the tags."""
-    lost = case.current not in times and any(tag.name == case.current for tag in baseline)
-    is_known = len(baseline) == 1 or (len(set(times.values())) > 1 and not lost)
+    """All of them; of the first listing only the current tag where build times do not tell one tag from another."""
+    told = len(baseline) == 1 or _is_told(case, baseline, times)
     ranked, rejected = list(later), []
     for tag in baseline:
-        if len(baseline) == 1 or (tag.name in times if is_known else tag.name == case.current):
-            ranked.append(((0, times.get(tag.name, _BEFORE_ALL)), tag))
+        if len(baseline) == 1 or (tag.name in times if told else tag.name == case.current):
+            ranked.append(((0, times.get(tag.name, _BEFORE_ALL), _BEFORE_ALL), tag))
         else:
             rejected.append(Rejected(tag.name, Reason.NO_PUSH_TIME, "there before us, and no build time says its age"))
     why = "all were there before the first check, and their build times are equal or unknown"
-    floor = _floor_among(case, ranked) if case.current_text is not None else None
-    return CandidateSet(ranked, floor, tuple(rejected), "the newest", None if is_known else _no_push_time(why))
+    floor = _floor_among(case, ranked) if case.current_text is not None else _own_floor(case)
+    return CandidateSet(ranked, floor, tuple(rejected), "the newest", None if told else _no_push_time(why))
 
 
 def _floor_among(case: SelectionContext, ranked: Sequence[tuple[Rank, Tag]]) -> Rank:
     return next((rank for rank, tag in ranked if tag.name == case.current), _seen_floor(case))
 
 
-def _build_times(case: SelectionContext, baseline: Sequence[Tag]) -> dict[str, datetime] | Ask:
-    """The known build times of baseline tags, or an Ask for those not yet asked: the current tag and the greatest."""
+def _build_times(case: SelectionContext, tags: Sequence[Tag]) -> dict[str, datetime] | Ask:
+    """The known build times of these tags, or an Ask for those not yet asked: the current tag and the greatest."""
     created = case.observation.created
-    known = {tag.name: created.get(tag.name) or seen.created_at for seen, tag in _all_seen(case, baseline)}
-    if len(baseline) > 1:
+    known = {tag.name: created.get(tag.name) or seen.created_at for seen, tag in _all_seen(case, tags)}
+    if len(tags) > 1:
         basis = [*known], case.current
-        greatest = case.memo.kept("greatest", basis, lambda: _greatest(*basis))
+        greatest = case.memo.kept(f"greatest {len(tags)}", basis, lambda: _greatest(*basis))
         unasked = [name for name in greatest if known[name] is None and name not in created]
         if unasked:
             return Ask(created=tuple(unasked))
@@ -212,22 +271,20 @@ def _seen(case: SelectionContext, name: str) -> Seen:
     return case.history.seen.get(name) or Seen(None, case.now)
 
 
-def _seen_rank(case: SelectionContext, name: str) -> tuple[int, datetime]:
+def _seen_rank(case: SelectionContext, name: str) -> SeenRank:
     seen = _seen(case, name)
-    return (0, seen.created_at or _BEFORE_ALL) if seen.baseline else (1, seen.seen_at)
+    return (0, seen.created_at or _BEFORE_ALL, _BEFORE_ALL) if seen.baseline else (1, seen.seen_at, _BEFORE_ALL)
 
 
-def _seen_floor(case: SelectionContext) -> tuple[int, datetime]:
-    """Return the current tag's rank by our clock.
-
-    A tag that is gone and not remembered, or of unknown age, is only known to be older than the tags that came later.
-    """
+def _seen_floor(case: SelectionContext) -> SeenRank:
+    """The current tag's place on our clock. One that is gone and not remembered, or of unknown age, is only known to be
+    older than the tags that came later."""
     listed = any(tag.name == case.current for tag in case.observation.tags or ())
     seen = case.history.seen.get(case.current)
     if seen is None and listed:
-        return 1, case.now
+        return 1, case.now, _BEFORE_ALL
     if seen is None or (seen.baseline and seen.created_at is None and not listed):
-        return 1, _BEFORE_ALL
+        return 1, _BEFORE_ALL, _BEFORE_ALL
     return _seen_rank(case, case.current)
 
 

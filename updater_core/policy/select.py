@@ -259,12 +259,12 @@ def _choose(case: SelectionContext, candidates: CandidateSet) -> Decision | Ask:
         if isinstance(outcome, Ask):
             return outcome
         if isinstance(outcome, Update) or outcome.reason is Reason.SAME_DIGEST:
-            rejected += _passed_over(tag, reach, rejections)
+            rejected += _passed_over(case, tag, reach, rejections)
             return _settle(case, candidates, outcome, rejections, rejected)
         rejections.append(outcome)
         rejected.append(Rejected(tag.name, outcome.reason, outcome.detail))
         if tag.name == case.current:
-            rejected += _passed_over(tag, reach, rejections)
+            rejected += _passed_over(case, tag, reach, rejections)
     hold = rejections[0] if rejections else candidates.hint or _nothing(case, candidates, below)
     return replace(hold, rejected=tuple(rejected))
 
@@ -330,11 +330,21 @@ def _put_back(case: SelectionContext, tag: Tag, target: ImageRef) -> Hold | None
     )
 
 
-def _passed_over(last: Tag, reach: Iterable[tuple[Rank, Tag]], rejections: Sequence[Hold]) -> list[Rejected]:
-    """Return the tags below the one that was taken."""
+def _passed_over(
+    case: SelectionContext, last: Tag, reach: Sequence[tuple[Rank, Tag]], rejections: Iterable[Hold]
+) -> list[Rejected]:
+    """The tags below the one at which the walk ended, and those beside it."""
     examined = {last.name, *(hold.available.tag for hold in rejections if hold.available)}
-    detail = f"{last.name} is newer"
-    return [Rejected(tag.name, Reason.OLDER, detail) for _, tag in reach if tag.name not in examined]
+    end = next(rank for rank, tag in reach if tag.name == last.name)
+    newer = Reason.OLDER, f"{last.name} is newer"
+    beside = (Reason.NO_PUSH_TIME, f"nothing tells whether it is newer than {last.name}")
+    if not _is_by_first_sight(case):
+        beside = Reason.OLDER, f"no newer than {last.name}"
+    return [Rejected(tag.name, *(beside if rank == end else newer)) for rank, tag in reach if tag.name not in examined]
+
+
+def _is_by_first_sight(case: SelectionContext) -> bool:
+    return case.selector.order is Order.PUSH and case.observation.clock is TimeSource.FIRST_SEEN
 
 
 def _settle(
@@ -347,10 +357,19 @@ def _settle(
     if isinstance(outcome, Hold):  # the same image: a newer one that waits matters more, if there is one
         outcome = rejections[0] if rejections else candidates.hint or outcome
     elif outcome.target.tag != case.current:
-        count = len(candidates.ranked)
-        among = f"of {count} matching tags" if count > 1 else "that matches, and the only one"
-        outcome = replace(outcome, detail=f"{outcome.target.tag} is {candidates.superlative} {among}")
+        outcome = replace(outcome, detail=_because(case, candidates, str(outcome.target.tag)))
     return replace(outcome, rejected=tuple(rejected))
+
+
+def _because(case: SelectionContext, candidates: CandidateSet, tag: str) -> str:
+    """Why this tag is chosen; no more than what is known."""
+    count = len(candidates.ranked)
+    among = f"of {count} matching tags" if count > 1 else "that matches, and the only one"
+    own = next((rank for rank, other in candidates.ranked if other.name == tag), None)
+    beside = [other.name for rank, other in candidates.ranked if rank == own and other.name != tag]
+    if beside and _is_by_first_sight(case):
+        return f"{tag} came together with {beside[0]}, and nothing tells which of them is newer; all others are older"
+    return f"{tag} is {candidates.superlative} {among}"
 
 
 def _nothing(case: SelectionContext, candidates: CandidateSet, below: Sequence[Rejected]) -> Hold:

@@ -7,7 +7,7 @@ hides one that may.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from updater_core.models import Bump, Hold, Policy, Reason, Rejected, Tag
@@ -58,7 +58,7 @@ def by_version(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet |
     kin, others, rejected = by_family(case, baseline, meant)
     if not kin and others:
         return _no_kin(case, baseline, rejected)
-    if baseline.current is None:
+    if baseline.current is None and kin:
         unknown = _unknown_start(case, kin, others)
         if unknown is not None:
             return replace(unknown, rejected=tuple(rejected))
@@ -176,20 +176,28 @@ def _unparsable(case: SelectionContext, detail: str, rejected: Sequence[Rejected
 
 def _unknown_start(case: SelectionContext, kin: Sequence[Candidate], others: Sequence[Candidate]) -> Hold | None:
     """A Hold if the current tag names no version, and the highest of the three-part versions may be an older one."""
-    first = [version.numbers[0] for _, version in kin if not version.tail.prerelease]
-    variants = {version.tail.shape for _, version in kin}
-    rivals = [v for _, v in others if v.tail.shape in variants and not v.tail.prerelease and v.prefix in ("", "v")]
-    above = max(rivals, key=lambda version: version.numbers, default=None)
-    if above is not None and first and above.numbers[0] > max(first):
+    versions = [version for _, version in kin]
+    lowest, highest = min(versions, key=_first_number), max(versions, key=_first_number)
+    variants = {version.tail.shape for version in versions}
+    rivals = [version for _, version in others if _is_rival(version, variants)]
+    above = max(rivals, key=_first_number, default=highest)
+    if above.numbers[0] > highest.numbers[0]:
         detail = f"{case.current} names no version, and {above.text} is higher than every three-part version"
         return _unparsable(case, detail, ())
-    lowest = min((version for _, version in kin), key=lambda version: version.numbers, default=None)
-    jump = next((v for _, v in kin if lowest and is_scheme_jump(lowest, v)), None)
-    if jump is None or lowest is None or case.policy.allow_scheme_jump:
+    if not is_scheme_jump(lowest, highest) or case.policy.allow_scheme_jump:
         return None
-    return _unparsable(
-        case, f"{case.current} names no version, and {lowest.text} and {jump.text} count differently", ()
-    )
+    detail = f"{case.current} names no version, and {lowest.text} and {highest.text} count in different ways"
+    return _unparsable(case, detail, ())
+
+
+def _first_number(version: FamilyVersion) -> int:
+    return version.numbers[0]
+
+
+def _is_rival(version: FamilyVersion, variants: Collection[str]) -> bool:
+    """Whether a version of another form may be what the current tag runs."""
+    is_release = not version.tail.prerelease and not version.is_date
+    return is_release and version.prefix in ("", "v") and version.tail.shape in variants
 
 
 def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterable[Candidate]) -> Hold | None:
