@@ -49,6 +49,9 @@ def version_of(tag: str) -> FamilyVersion:
          (), ()),
         ("arm64v8-16", "arm64v8-", "#", (16,), "", (), ()),
         ("x86_64-1.2.3", "x86_64-", "#.#.#", (1, 2, 3), "", (), ()),
+        ("p10", "p", "#", (10,), "", (), ()),
+        ("release12.1", "release", "#.#", (12, 1), "", (), ()),
+        ("3-5.5.0-alpha-slim", "", "#", (3,), "-#.#.#-alpha-slim", (), (5, 5, 0)),
         ("centos7.9.2009", "centos", "#.#.#", (7, 9, 2009), "", (), ()),
         # prereleases
         ("19beta3", "", "#", (19,), "", ("beta", "3"), ()),
@@ -89,8 +92,8 @@ def test_a_tag_is_read_as_a_member_of_its_family(
 
 NO_VERSIONS = """
 latest alpine bookworm lts lts-alpine3.20 alpine3.21 alpine-3.20 php8.3-fpm python3.12 pg16 jdk17-noble
-temurin-17-alpine openjdk-11-slim jdk-21-and-23 windowsservercore-1809 5a81b1e6 sha-5a81b1e main-5a81b1e 1234567
-main-1234567 0a1b2c3 123456789012 v vnext nightly krypton-slim
+temurin-17-alpine openjdk-11-slim jdk-21-and-23 webProfile8 windowsservercore-1809 5a81b1e6 sha-5a81b1e main-5a81b1e
+1234567 main-1234567 0a1b2c3 123456789012 v vnext nightly krypton-slim
 """
 
 

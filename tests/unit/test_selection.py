@@ -393,6 +393,26 @@ def test_an_unknown_list_is_a_hold() -> None:
     assert answer(choose(Policy(semver_pattern="*"), "1.0.0", None)) == "listing_incomplete"
 
 
+def test_a_current_tag_that_is_gone_from_the_registry_is_said() -> None:
+    gone = "acme/web:1.1.0 is gone from the registry"
+    policy = Policy(semver_pattern="*")
+    held = choose(policy, "1.1.0", tags("1.2.0", "1.0.0"), digests={"1.2.0": digest("1.1.0")})
+    assert isinstance(held, Hold)
+    assert (held.reason, bool(held.remedy)) == (Reason.NOT_FOUND, True)
+    assert held.detail.startswith(gone)
+    for names, reason in (
+        ("1.0.0", Reason.DOWNGRADE),
+        ("latest", Reason.NO_CANDIDATE),
+        ("2", Reason.CURRENT_UNPARSABLE),
+    ):
+        held = choose(policy, "1.1.0", tags(*names.split()))
+        assert isinstance(held, Hold)
+        assert held.reason is reason
+        assert held.detail.startswith(gone)
+    assert "gone" not in choose(policy, "1.1.0", tags("1.1.0", "1.0.0")).detail
+    assert answer(choose(policy, "1.1.0", tags("1.2.0"))) == "1.2.0"
+
+
 def test_a_hold_without_candidates_counts_the_reasons() -> None:
     outcome = choose(Policy(semver_pattern="v*"), "latest", tags("nightly", "v1", "latest"))
     assert answer(outcome) == "current_unparsable"  # `v1` is a version, and nothing says that it is what `latest` runs

@@ -77,6 +77,8 @@ _DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _START = re.compile(r"(?:^|(?<=[-_])|(?<=[^0-9]\.))[vV]?(?=[0-9])")
 _GLUED_START = re.compile(r"([A-Za-z]+)(?=[0-9])")
 _COMMIT = re.compile(r"g?(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}(?![0-9A-Za-z])")
+_RELEASE_WORDS = frozenset({"release", "rel", "version", "ver", "build", "rev", "revision", "snapshot"})
+_LONGEST_PREFIX = 2  # letters glued in front of a release: `v`, `r`, `p`, `nd`
 _LAST_WORD = re.compile(r"([A-Za-z]+)[-_.]*$")
 _DATE_LENGTH = len("20240101")
 _LONGEST_NUMBER = 6  # digits; a longer number is a date, or a commit's hash that happens to have no letter
@@ -86,7 +88,7 @@ _FEWEST_LARGE, _LARGEST_FACTOR = 1000, 10  # a version this large, and this many
 _GLUED_WORDS = "|".join(sorted(PRERELEASE_WORDS - {"next"}, key=len, reverse=True))
 _GLUED_PRERELEASE = re.compile(rf"[._]?({_GLUED_WORDS})[._]?([0-9]+)(?=$|[-_.])", re.IGNORECASE)
 _DOTTED_PRERELEASE = re.compile(r"[._]?(alpha|beta|rc|milestone|preview|pre)(?=$|[-_])", re.IGNORECASE)
-_BEGINS_WITH_WORD = re.compile(rf"-(?:[0-9]+[.-])*(?:{'|'.join(sorted(PRERELEASE_WORDS))})", re.IGNORECASE)
+_BEGINS_WITH_WORD = re.compile(rf"-(?:[0-9]+\.)*(?:{'|'.join(sorted(PRERELEASE_WORDS))})", re.IGNORECASE)
 _BARE_PRERELEASES = frozenset({"alpha", "beta", "rc", "pre", "preview", "milestone"})
 _COUNTER_WORDS = (
     "r|ls|rev|revision|build|bld|p|pl|patch|hotfix|sp|post|update|k3s|rke2r|eksbuild|gke|CU"  # CU: SQL Server
@@ -206,12 +208,17 @@ def _places(text: str) -> list[tuple[int, int, str]]:
 
 
 def _glued_place(text: str) -> tuple[int, int, str] | None:
-    """The version in `centos7.9.2009` or `p10`: a number glued to the first word."""
+    """The version in `centos7.9.2009` or `p10`: a number glued to the first word. A short number behind a long word
+    (`webProfile8`, `hadoop28`) names what the image is for."""
     found = _GLUED_START.match(text)
     if found is None or _COMMIT.match(text):
         return None
     place = _version_at(text, found.end())
-    return None if place is None or _names_platform(text, place) else place
+    if place is None or _names_platform(text, place):
+        return None
+    is_short = place[2] in ("#", "#.#") and place[1] - place[0] < _DATE_LENGTH
+    is_of_word = len(found[1]) > _LONGEST_PREFIX and found[1].lower() not in _RELEASE_WORDS
+    return None if is_short and is_of_word else place
 
 
 def _names_platform(text: str, place: tuple[int, int, str]) -> bool:

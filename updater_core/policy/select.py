@@ -106,9 +106,29 @@ def _among_tags(case: SelectionContext) -> Decision | Ask:
     if isinstance(outcome, Ask):
         return outcome
     outcome = replace(outcome, rejected=(*rejected, *outcome.rejected))
-    if isinstance(outcome, Hold) and outcome.reason in (Reason.NO_CANDIDATE, Reason.CURRENT_UNPARSABLE):
-        return replace(outcome, detail=f"{outcome.detail}: {_summary(outcome.rejected)}")
-    return outcome
+    if isinstance(outcome, Update):
+        return outcome
+    if outcome.reason in (Reason.NO_CANDIDATE, Reason.CURRENT_UNPARSABLE):
+        outcome = replace(outcome, detail=f"{outcome.detail}: {_summary(outcome.rejected)}")
+    return _without_current(case, outcome) if _is_gone(case) else outcome
+
+
+def _is_gone(case: SelectionContext) -> bool:
+    """Whether the current tag is not in the registry any more."""
+    return bool(case.current) and all(tag.name != case.current for tag in case.observation.tags or ())
+
+
+def _without_current(case: SelectionContext, hold: Hold) -> Hold:
+    """The hold for a current tag that is gone: what runs cannot be pulled again, and nothing was found to follow it."""
+    gone = f"{case.observation.current.text} is gone from the registry"
+    if hold.reason is not Reason.SAME_DIGEST:
+        return replace(hold, detail=f"{gone}; {hold.detail}")
+    return replace(
+        hold,
+        reason=Reason.NOT_FOUND,
+        detail=f"{gone}, though what it named is there still: {hold.detail}",
+        remedy="write a tag that is there into the Compose file; --plan lists them, each with its reason",
+    )
 
 
 # ---------------------------------------------------------------------------------------------- the digest of one tag
