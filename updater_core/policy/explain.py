@@ -1,12 +1,14 @@
-"""How a choice among versions is explained: the family that was read from the current tag, the nearest tags. Pure."""
+"""How a choice is explained: its reason, no more than what is known; rejected tags; the current tag's family. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from updater_core.models import ImageRef, Policy, Reason, Rejected
+from updater_core.models import Hold, ImageRef, Policy, Reason, Rejected, Tag, TimeSource
 from updater_core.policy.families import FamilyVersion, read
 from updater_core.policy.following import selector_of
+from updater_core.policy.order import CandidateSet, Rank, SelectionContext
 from updater_core.policy.patterns import Order, pattern_of
 
 _OF_OTHERS = frozenset(
@@ -70,3 +72,61 @@ def nearest(rejected: Sequence[Rejected], current: str, count: int) -> list[Reje
     )
     kept = {one.tag for one in chosen[:count]}
     return [one for one in rejected if one.tag in kept]
+
+
+# ------------------------------------------------------------------------------------------ the words of a choice
+
+
+def is_gone(case: SelectionContext) -> bool:
+    """Whether the current tag is not in the registry any more."""
+    return bool(case.current) and all(tag.name != case.current for tag in case.observation.tags or ())
+
+
+def without_current(case: SelectionContext, hold: Hold) -> Hold:
+    """The hold for a current tag that is gone: what runs cannot be pulled again, and nothing was found to follow it."""
+    gone = f"{case.observation.current.text} is gone from the registry"
+    if hold.reason is not Reason.SAME_DIGEST:
+        return replace(hold, detail=f"{gone}; {hold.detail}")
+    return replace(
+        hold,
+        reason=Reason.NOT_FOUND,
+        detail=f"{gone}, though what it named is there still: {hold.detail}",
+        remedy="write a tag that is there into the Compose file; --plan lists them, each with its reason",
+    )
+
+
+def passed_over(
+    case: SelectionContext, last: Tag, reach: Sequence[tuple[Rank, Tag]], rejections: Iterable[Hold]
+) -> list[Rejected]:
+    """The tags below the one at which the walk ended, and those beside it."""
+    examined = {last.name, *(hold.available.tag for hold in rejections if hold.available)}
+    end = next(rank for rank, tag in reach if tag.name == last.name)
+    newer = Reason.OLDER, f"{last.name} is newer"
+    beside = (Reason.NO_PUSH_TIME, f"nothing tells whether it is newer than {last.name}")
+    if not _is_by_first_sight(case):
+        beside = Reason.OLDER, f"no newer than {last.name}"
+    return [Rejected(tag.name, *(beside if rank == end else newer)) for rank, tag in reach if tag.name not in examined]
+
+
+def _is_by_first_sight(case: SelectionContext) -> bool:
+    return case.selector.order is Order.PUSH and case.observation.clock is TimeSource.FIRST_SEEN
+
+
+def because(case: SelectionContext, candidates: CandidateSet, tag: str) -> str:
+    """Why this tag is chosen; no more than what is known."""
+    count = len(candidates.ranked)
+    among = f"of {count} matching tags" if count > 1 else "that matches, and the only one"
+    own = next((rank for rank, other in candidates.ranked if other.name == tag), None)
+    beside = [other.name for rank, other in candidates.ranked if rank == own and other.name != tag]
+    if beside and _is_by_first_sight(case):
+        return f"{tag} came together with {beside[0]}, and nothing tells which of them is newer; all others are older"
+    return f"{tag} is {candidates.superlative} {among}"
+
+
+def summary(rejected: Sequence[Rejected]) -> str:
+    if not rejected:
+        return "the repository has no tags"
+    counts: dict[str, int] = {}
+    for entry in rejected:
+        counts[entry.reason] = counts.get(entry.reason, 0) + 1
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))

@@ -192,12 +192,12 @@ def _arrivals(
     times = _build_times(case, together)
     if isinstance(times, Ask):
         return times
-    told = {tag.name for tags in recent if _is_told(case, tags, times) for tag in tags}
-    built = {name: time for name, time in times.items() if name in told}
+    ordered = {tag.name for tags in recent if _is_ordered(case, tags, times) for tag in tags}
+    built = {name: time for name, time in times.items() if name in ordered}
     return [((1, seen.seen_at, built.get(tag.name, _BEFORE_ALL)), tag) for seen, tag in later]
 
 
-def _is_told(case: SelectionContext, tags: Sequence[Tag], times: Mapping[str, datetime]) -> bool:
+def _is_ordered(case: SelectionContext, tags: Sequence[Tag], times: Mapping[str, datetime]) -> bool:
     """Whether the build times tell which of these tags is the newest."""
     is_lost = case.current not in times and any(tag.name == case.current for tag in tags)
     known = {times[tag.name] for tag in tags if tag.name in times}
@@ -227,16 +227,16 @@ def _with_baseline(
     case: SelectionContext, later: Sequence[tuple[SeenRank, Tag]], baseline: Sequence[Tag], times: dict[str, datetime]
 ) -> CandidateSet:
     """All of them; of the first listing only the current tag where build times do not tell one tag from another."""
-    told = len(baseline) == 1 or _is_told(case, baseline, times)
+    ordered = len(baseline) == 1 or _is_ordered(case, baseline, times)
     ranked, rejected = list(later), []
     for tag in baseline:
-        if len(baseline) == 1 or (tag.name in times if told else tag.name == case.current):
+        if len(baseline) == 1 or (tag.name in times if ordered else tag.name == case.current):
             ranked.append(((0, times.get(tag.name, _BEFORE_ALL), _BEFORE_ALL), tag))
         else:
             rejected.append(Rejected(tag.name, Reason.NO_PUSH_TIME, "there before us, and no build time says its age"))
     why = "all were there before the first check, and their build times are equal or unknown"
     floor = _floor_among(case, ranked) if case.current_text is not None else _own_floor(case)
-    return CandidateSet(ranked, floor, tuple(rejected), "the newest", None if told else _no_push_time(why))
+    return CandidateSet(ranked, floor, tuple(rejected), "the newest", None if ordered else _no_push_time(why))
 
 
 def _floor_among(case: SelectionContext, ranked: Sequence[tuple[Rank, Tag]]) -> Rank:

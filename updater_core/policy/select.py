@@ -34,6 +34,7 @@ from updater_core.models import (
     retry_command,
 )
 from updater_core.policy.bounded_regex import TooSlow
+from updater_core.policy.explain import because, is_gone, passed_over, summary, without_current
 from updater_core.policy.following import selector_of
 from updater_core.policy.order import (
     CandidateSet,
@@ -109,26 +110,8 @@ def _among_tags(case: SelectionContext) -> Decision | Ask:
     if isinstance(outcome, Update):
         return outcome
     if outcome.reason in (Reason.NO_CANDIDATE, Reason.CURRENT_UNPARSABLE):
-        outcome = replace(outcome, detail=f"{outcome.detail}: {_summary(outcome.rejected)}")
-    return _without_current(case, outcome) if _is_gone(case) else outcome
-
-
-def _is_gone(case: SelectionContext) -> bool:
-    """Whether the current tag is not in the registry any more."""
-    return bool(case.current) and all(tag.name != case.current for tag in case.observation.tags or ())
-
-
-def _without_current(case: SelectionContext, hold: Hold) -> Hold:
-    """The hold for a current tag that is gone: what runs cannot be pulled again, and nothing was found to follow it."""
-    gone = f"{case.observation.current.text} is gone from the registry"
-    if hold.reason is not Reason.SAME_DIGEST:
-        return replace(hold, detail=f"{gone}; {hold.detail}")
-    return replace(
-        hold,
-        reason=Reason.NOT_FOUND,
-        detail=f"{gone}, though what it named is there still: {hold.detail}",
-        remedy="write a tag that is there into the Compose file; --plan lists them, each with its reason",
-    )
+        outcome = replace(outcome, detail=f"{outcome.detail}: {summary(outcome.rejected)}")
+    return without_current(case, outcome) if is_gone(case) else outcome
 
 
 # ---------------------------------------------------------------------------------------------- the digest of one tag
@@ -279,12 +262,12 @@ def _choose(case: SelectionContext, candidates: CandidateSet) -> Decision | Ask:
         if isinstance(outcome, Ask):
             return outcome
         if isinstance(outcome, Update) or outcome.reason is Reason.SAME_DIGEST:
-            rejected += _passed_over(case, tag, reach, rejections)
+            rejected += passed_over(case, tag, reach, rejections)
             return _settle(case, candidates, outcome, rejections, rejected)
         rejections.append(outcome)
         rejected.append(Rejected(tag.name, outcome.reason, outcome.detail))
         if tag.name == case.current:
-            rejected += _passed_over(case, tag, reach, rejections)
+            rejected += passed_over(case, tag, reach, rejections)
     hold = rejections[0] if rejections else candidates.hint or _nothing(case, candidates, below)
     return replace(hold, rejected=tuple(rejected))
 
@@ -350,23 +333,6 @@ def _put_back(case: SelectionContext, tag: Tag, target: ImageRef) -> Hold | None
     )
 
 
-def _passed_over(
-    case: SelectionContext, last: Tag, reach: Sequence[tuple[Rank, Tag]], rejections: Iterable[Hold]
-) -> list[Rejected]:
-    """The tags below the one at which the walk ended, and those beside it."""
-    examined = {last.name, *(hold.available.tag for hold in rejections if hold.available)}
-    end = next(rank for rank, tag in reach if tag.name == last.name)
-    newer = Reason.OLDER, f"{last.name} is newer"
-    beside = (Reason.NO_PUSH_TIME, f"nothing tells whether it is newer than {last.name}")
-    if not _is_by_first_sight(case):
-        beside = Reason.OLDER, f"no newer than {last.name}"
-    return [Rejected(tag.name, *(beside if rank == end else newer)) for rank, tag in reach if tag.name not in examined]
-
-
-def _is_by_first_sight(case: SelectionContext) -> bool:
-    return case.selector.order is Order.PUSH and case.observation.clock is TimeSource.FIRST_SEEN
-
-
 def _settle(
     case: SelectionContext,
     candidates: CandidateSet,
@@ -377,19 +343,8 @@ def _settle(
     if isinstance(outcome, Hold):  # the same image: a newer one that waits matters more, if there is one
         outcome = rejections[0] if rejections else candidates.hint or outcome
     elif outcome.target.tag != case.current:
-        outcome = replace(outcome, detail=_because(case, candidates, str(outcome.target.tag)))
+        outcome = replace(outcome, detail=because(case, candidates, str(outcome.target.tag)))
     return replace(outcome, rejected=tuple(rejected))
-
-
-def _because(case: SelectionContext, candidates: CandidateSet, tag: str) -> str:
-    """Why this tag is chosen; no more than what is known."""
-    count = len(candidates.ranked)
-    among = f"of {count} matching tags" if count > 1 else "that matches, and the only one"
-    own = next((rank for rank, other in candidates.ranked if other.name == tag), None)
-    beside = [other.name for rank, other in candidates.ranked if rank == own and other.name != tag]
-    if beside and _is_by_first_sight(case):
-        return f"{tag} came together with {beside[0]}, and nothing tells which of them is newer; all others are older"
-    return f"{tag} is {candidates.superlative} {among}"
 
 
 def _nothing(case: SelectionContext, candidates: CandidateSet, below: Sequence[Rejected]) -> Hold:
@@ -407,12 +362,3 @@ def _nothing(case: SelectionContext, candidates: CandidateSet, below: Sequence[R
         "write the tag you want into the Compose file, or set allow_downgrade",
         available=replace(case.observation.current, tag=best, digest=None),
     )
-
-
-def _summary(rejected: Sequence[Rejected]) -> str:
-    if not rejected:
-        return "the repository has no tags"
-    counts: dict[str, int] = {}
-    for entry in rejected:
-        counts[entry.reason] = counts.get(entry.reason, 0) + 1
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
