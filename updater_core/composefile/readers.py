@@ -97,6 +97,8 @@ class Readers:
         found: dict[str, list[tuple[Section, Node]]] = {}
         for section in self._project.sections:
             for node in section.uses.env_files:
+                if section.uses.owners(node) <= _OUTSIDE:  # an `include` reads it, or nobody does
+                    continue
                 for path in _listed_paths(section, node) or every:
                     found.setdefault(path, []).append((section, node))
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,10 +13,14 @@ from typing import Any
 
 from updater_core.composefile import splice
 from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
-from updater_core.models import Cause, Edit, Mark, Plan, Project, Snapshot, Step
+from updater_core.models import Cause, Edit, Mark, Plan, Snapshot, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move
 from updater_core.targets.compose.preflight import volumes
+from updater_core.targets.compose.reading import copies
+from updater_core.targets.compose.reading.copies import SourceTexts
+
+_PROOF = "-proof"  # behind a plan's id, in the names of the copies that Compose reads to prove an edit
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,11 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     if not plan.detail.edits:
         return ()
     staged: list[Staged] = []
+    texts = {edit.path: edit.after for edit in plan.detail.edits}
     try:
         staged.extend(_stage(edit, plan.id, tools) for edit in plan.detail.edits)
-        replaced = {edit.path: str(one.path) for edit, one in zip(plan.detail.edits, staged, strict=True)}
-        after = tools.compose.config(plan.detail.project, replaced)
+        with copies.standing_in(_source_texts(plan, _PROOF), texts, tools.files) as project:
+            after = tools.compose.config(project)
     except UpdaterError:
         discard(staged, tools)
         raise
@@ -74,6 +79,7 @@ def remove_strays(plan: Plan[ComposePlan], tools: Tools) -> None:
     paths = [Path(path) for path in {*plan.detail.sources, *(edit.path for edit in plan.detail.edits)}]
     for folder in {path.parent for path in paths} | {path.resolve().parent for path in paths}:
         tools.files.remove_strays(folder, plan.id)
+        tools.files.remove_strays(folder, plan.id + _PROOF)
 
 
 def proof_problem(
@@ -168,30 +174,29 @@ def stand_in(plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools) -> 
     of those that their owner changed meanwhile: what he has in his hands is neither to be deployed by us nor to keep
     the service down. A changed file of which no copy can be made is read as it is. Dependencies stay out of it: the
     old text may say older things of them, too."""
-    copies: dict[str, str] = {}
+    texts = {edit.path: edit.before for edit in plan.detail.edits if edit.path in left}
+    for path, text in plan.detail.sources.items():
+        if path not in left and _is_changed(path, text, tools) and _takes_a_copy(path, text, plan, tools):
+            texts[path] = text
+            tools.tell(Step.RESTART, f"{path} was changed by its owner meanwhile; it is read as it was")
+    if not texts:
+        yield plan
+        return
+    with copies.standing_in(_source_texts(plan, ""), texts, tools.files) as project:
+        yield replace(plan, detail=replace(plan.detail, project=project, with_dependencies=False))
+
+
+def _source_texts(plan: Plan[ComposePlan], suffix: str) -> SourceTexts:
+    return SourceTexts(plan.detail.project, plan.detail.sources, plan.id + suffix)
+
+
+def _takes_a_copy(path: str, text: str, plan: Plan[ComposePlan], tools: Tools) -> bool:
+    """Whether a copy can be made beside a file."""
     try:
-        for edit in plan.detail.edits:
-            if edit.path in left:
-                copies[edit.path] = _copy(edit.path, edit.before, plan, tools)
-        for path, text in plan.detail.sources.items():
-            if path not in left and _is_changed(path, text, tools):
-                with suppress(UpdaterError):
-                    copies[path] = _copy(path, text, plan, tools)
-                    tools.tell(Step.RESTART, f"{path} was changed by its owner meanwhile; it is read as it was")
-        yield _with_copies(plan, copies) if copies else plan
-    finally:
-        for copy in copies.values():
-            tools.files.discard(Path(copy))
-
-
-def _with_copies(plan: Plan[ComposePlan], copies: Mapping[str, str]) -> Plan[ComposePlan]:
-    return replace(
-        plan, detail=replace(plan.detail, project=_reading(plan.detail.project, copies), with_dependencies=False)
-    )
-
-
-def _copy(path: str, text: str, plan: Plan[ComposePlan], tools: Tools) -> str:
-    return str(tools.files.write_beside(Path(path), splice.encode(text), plan.id))
+        tools.files.discard(tools.files.write_beside(Path(path), splice.encode(text), plan.id))
+    except UpdaterError:
+        return False
+    return True
 
 
 def _is_changed(path: str, text: str, tools: Tools) -> bool:
@@ -199,24 +204,6 @@ def _is_changed(path: str, text: str, tools: Tools) -> bool:
         return tools.files.read(Path(path)) != splice.encode(text)
     except UpdaterError:
         return True
-
-
-def _reading(project: Project, copies: Mapping[str, str]) -> Project:
-    """The project with other files to read. A `.env` that Compose finds by itself has to be named then."""
-    env_files = project.env_files or tuple(path for path in copies if path not in project.files)
-    return replace(
-        project,
-        files=tuple(copies.get(path, path) for path in project.files),
-        env_files=tuple(copies.get(path, path) for path in env_files),
-    )
-
-
-def is_ours(edit: Edit, tools: Tools) -> bool:
-    try:
-        text = splice.decode(tools.files.snapshot(Path(edit.path)).data)
-    except (UpdaterError, ValueError):
-        return False
-    return text == edit.after or splice.put_back(text, edit) not in (None, text)
 
 
 def _changed(path: str) -> ChangedOnDisk:

@@ -10,10 +10,10 @@ from updater_core.deploy import health
 from updater_core.errors import ComposeError, EngineUnavailable, GateFailed
 from updater_core.models import GatePolicy, Plan, Reason, Step
 from updater_core.protocols import Tools
-from updater_core.targets.compose.file_edits import is_ours
 from updater_core.targets.compose.images import known_id
 from updater_core.targets.compose.plan import ComposePlan, Move
 from updater_core.targets.compose.preflight import volumes
+from updater_core.targets.compose.reading.copies import is_ours
 from updater_core.targets.compose.recreate import restart
 
 _LOOK_EVERY_SECONDS = 0.25
@@ -49,7 +49,9 @@ def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
         _verify_image(plan, move, known_id(plan.new_retained), tools)
     notes = [*volumes.verify(plan, tools)]
     notes += [
-        f"{edit.path} was changed by its owner meanwhile" for edit in plan.detail.edits if not is_ours(edit, tools)
+        f"{edit.path} was changed by its owner meanwhile"
+        for edit in plan.detail.edits
+        if not is_ours(edit, tools.files)
     ]
     for move in plan.detail.moves:
         found = tools.engine.image(move.new_reference)

@@ -141,7 +141,7 @@ def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) 
         return None
     files, env_files = read
     for name in service.compose_services:
-        located = memory.locate(files, env_files, name)
+        located = _locate(files, env_files, name, memory)
         if isinstance(located, NotEditable) and located.reason is Reason.NOT_IN_FILE:
             return names.not_in_files(service, name, located.detail, edit.services(files), known)
         if any((os.path.realpath(path), name) in known for path in service.compose_files):
@@ -326,13 +326,26 @@ def _locate_all(
 ) -> tuple[Located, ...] | Hold:
     found: list[Located] = []
     for name in service.compose_services:
-        located = memory.locate(files, env_files, name)
+        located = _locate(files, env_files, name, memory)
         problem = located if isinstance(located, NotEditable) else _never_pulled(located)
         if problem is not None:
             return Hold(problem.reason, problem.detail, problem.remedy)
         if isinstance(located, Located):
             found.append(located)
     return tuple(found)
+
+
+def _locate(
+    files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str, memory: FileCache
+) -> Located | NotEditable:
+    """Where a service has its image; worked out again only when one of the files changed."""
+    key = (service, *(file.path for file in (*files, *env_files)))
+    known, found = memory.places.get(key, (None, None))
+    if known == (files, env_files) and isinstance(found, Located | NotEditable):
+        return found
+    found = edit.locate(files, env_files, service)
+    memory.places[key] = ((files, env_files), found)
+    return found
 
 
 def _never_pulled(located: Located) -> NotEditable | None:

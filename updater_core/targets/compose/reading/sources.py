@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from updater_core.composefile import includes, interpolation, locate, splice
+from updater_core.composefile import includes, interpolation, splice
 from updater_core.composefile.definition import SourceFile
 from updater_core.composefile.includes import Include, Setting, Wanted
-from updater_core.composefile.locate import Located, NotEditable
 from updater_core.models import Hold, Project, Reason
 
 
 @dataclass(slots=True)
 class FileCache:
-    """Text of files, and what stands where in it: read again only when a file's identity, size or time changed."""
+    """Text of files, and what stands where in it: read again only when a file's identity, size or time changed.
 
+    `given`: texts by path that count in place of what is on disk.
+    """
+
+    given: Mapping[str, str] = field(default_factory=dict)
     _kept: dict[str, tuple[tuple[int, ...], SourceFile]] = field(default_factory=dict)
-    _places: dict[tuple[object, ...], tuple[object, Located | NotEditable]] = field(default_factory=dict)
+    places: dict[tuple[object, ...], tuple[object, object]] = field(default_factory=dict)  # `observe` keeps them
     _wanted: dict[tuple[object, ...], tuple[object, Wanted]] = field(default_factory=dict)
 
     def read(self, path: str) -> SourceFile:
         """The file as text; OSError if it cannot be read, ValueError if it is not UTF-8."""
+        if path in self.given:
+            return SourceFile(path, self.given[path])
         facts = os.stat(path)  # noqa: PTH116 - one call, links followed
         identity = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
         kept = self._kept.get(path)
         if kept is None or kept[0] != identity:
             kept = (identity, SourceFile(path, _decoded(path)))
             self._kept[path] = kept
-        return kept[1]
-
-    def locate(
-        self, files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str
-    ) -> Located | NotEditable:
-        """Where a service has its image; worked out again only when one of the files changed."""
-        key = (service, *(file.path for file in (*files, *env_files)))
-        kept = self._places.get(key)
-        if kept is None or kept[0] != (files, env_files):
-            kept = ((files, env_files), locate.locate(files, env_files, service))
-            self._places[key] = kept
         return kept[1]
 
     def wanted(self, file: SourceFile, env_files: Sequence[SourceFile]) -> Wanted:
