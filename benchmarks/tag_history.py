@@ -147,12 +147,12 @@ def _from_word(tag: str, new: str, contents: Mapping[str, str]) -> str:
 
 def compare_texts(old: str, new: str) -> str:
     """What is wrong with going from one tag to the other."""
+    old, new = _COMMIT.sub("-commit", old), _COMMIT.sub("-commit", new)
     if _PRERELEASE.search(new) and not _PRERELEASE.search(old):
         return "prerelease"
     if _PRERELEASE.search(old):
         old, new = _PRERELEASE.sub("", old).strip("-._"), _PRERELEASE.sub("", new).strip("-._")
         old, new = re.sub(r"[-._]{2,}", "-", old), re.sub(r"[-._]{2,}", "-", new)
-    old, new = _COMMIT.sub("-commit", old), _COMMIT.sub("-commit", new)
     old_words, new_words = _TOKEN.split(old), _TOKEN.split(new)
     if old_words != new_words:
         return "other precision" if _TOKEN.sub("", old) == _TOKEN.sub("", new) else "other variant"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support import lab
@@ -54,6 +56,58 @@ def test_the_highest_version_is_taken_and_only_the_tag_in_the_file_changes(shop:
     assert shop.compose_file.stat().st_mode & 0o777 == 0o640
     assert shop.releases() == [("v1.10.0", "running")]
     assert shop.owner_up_changes() == []
+
+
+@pytest.mark.parametrize(
+    ("current", "others", "expected"),
+    [
+        ("16.3", "9.6.24 15.8 16.4 17.0 17.1-alpine 18beta1 18.0.1 2024.1 20241001", "17.0"),
+        ("4.0.16.2944-ls299", "3.0.10 4.0.16.2944-ls300 4.0.16.2944-ls1000 4.0.16.2945", "4.0.16.2944-ls1000"),
+    ],
+)
+def test_a_service_that_follows_versions_stays_in_the_family_of_its_tag(
+    shop: Shop, current: str, others: str, expected: str
+) -> None:
+    for tag in (current, *others.split()):
+        shop.push(tag, lab.good(tag))
+    shop.write(current)
+    shop.up()
+    shop.policy = {"follow": "major"}
+    before = shop.compose_file.read_text()
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    assert shop.compose_file.read_text() == before.replace(current, expected)
+    assert shop.releases() == [(expected, "running")]
+    assert shop.cycle().outcomes == ()
+
+
+def test_of_two_builds_between_two_checks_the_later_one_is_taken(shop: Shop) -> None:
+    shop.push("s-a", lab.good("first"))
+    shop.write("s-a")
+    shop.up()
+    shop.policy = {"tag_pattern": "s-*"}
+    assert shop.cycle().outcomes == ()
+    shop.push("s-f1", replace(lab.good("second"), created="2026-03-01T10:00:00Z"))
+    shop.push("s-0e", replace(lab.good("third"), created="2026-03-01T10:40:00Z"))
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    assert shop.releases() == [("third", "running")]
+    assert shop.cycle().outcomes == ()
+
+
+def test_a_newer_image_of_the_operators_own_is_not_replaced_by_an_older_one(shop: Shop) -> None:
+    shop.push("s-a", lab.good("first"))
+    shop.write("s-a")
+    shop.up()
+    shop.policy = {"tag_pattern": "s-*"}
+    shop.cycle()
+    shop.push("hotfix", lab.good("hotfix"))
+    shop.write("hotfix")
+    shop.up()
+    assert shop.cycle().outcomes == ()
+    assert shop.state()["reason"] == "downgrade"
+    assert shop.releases() == [("hotfix", "running")]
+    shop.push("s-b", lab.good("later"))
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    assert shop.releases() == [("later", "running")]
 
 
 @pytest.mark.parametrize(

@@ -185,16 +185,22 @@ def _arrivals(
     for seen, tag in later:
         groups.setdefault(seen.seen_at, []).append(tag)
     since = floor[1] if floor is not None and floor[0] == 1 else _BEFORE_ALL
-    recent = [tags for time, tags in groups.items() if time >= since]
-    together = [tag for tags in recent if len(tags) > 1 for tag in tags]
-    if not together:
-        return [((1, seen.seen_at, _BEFORE_ALL), tag) for seen, tag in later]
-    times = _build_times(case, together)
+    recent = [groups[time] for time in sorted(groups, reverse=True) if time >= since]
+    times = _build_times(case, _came_together(recent))
     if isinstance(times, Ask):
         return times
     ordered = {tag.name for tags in recent if _is_ordered(case, tags, times) for tag in tags}
     built = {name: time for name, time in times.items() if name in ordered}
     return [((1, seen.seen_at, built.get(tag.name, _BEFORE_ALL)), tag) for seen, tag in later]
+
+
+def _came_together(groups: Iterable[Sequence[Tag]]) -> list[Tag]:
+    """Return the tags that came with others, of the groups that came last; older groups are left to their names."""
+    together: list[Tag] = []
+    for group in groups:
+        if len(group) > 1 and len(together) < _MOST_BUILD_TIMES:
+            together += group
+    return together
 
 
 def _is_ordered(case: SelectionContext, tags: Sequence[Tag], times: Mapping[str, datetime]) -> bool:
