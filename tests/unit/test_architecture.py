@@ -35,8 +35,8 @@ LONGEST_IMPORT_CHAIN = 15
 LONGER = {"models": 720}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
 MOST_DECISIONS_OF_A_STATEMENT = 3
 DENSE = {  # to be taken apart
-    "app.daemon", "composefile.interpolation", "composefile.yaml_nodes", "docker_utils",
-    "registries.tag_api", "targets.compose.drift", "targets.compose.file_edits", "targets.compose.planner",
+    "app.daemon", "docker_utils", "composefile.interpolation", "composefile.yaml_nodes", "targets.compose.drift",
+    "targets.compose.file_edits", "targets.compose.planner",
 }  # fmt: skip
 SHARED_NAMES = {"Project"}  # to be given names of their own
 PURE = ("policy", "composefile", "models", "errors", "semver_utils", "config")

@@ -100,7 +100,8 @@ class TimedRegistry:
         if found is None:
             self.session.texts.put(unfit, "refused")
             return None
-        chosen = [t for t in found.values() if is_tag(t.name) and not is_generated(t.name) and wanted(t.name)]
+        real = (tag for tag in found.values() if is_tag(tag.name) and not is_generated(tag.name))
+        chosen = [tag for tag in real if wanted(tag.name)]
         return tuple(sorted(chosen, key=lambda tag: (_when(tag), tag.name), reverse=True))
 
     def _listed(self, reference: ImageRef, wanted: Callable[[str], bool]) -> frozenset[str]:
@@ -132,7 +133,8 @@ class TimedRegistry:
                 before = found.get(tag.name)
                 found[tag.name] = tag if before is None or _when(before) < _when(tag) else before
             lacking -= found.keys()
-            if newest_first and not lacking and reference.tag in found and wanted(reference.tag or ""):
+            is_past_own = reference.tag in found and wanted(reference.tag or "")
+            if newest_first and not lacking and is_past_own:
                 break
         if listed:
             self.session.known_names.put(key, listed - lacking)
