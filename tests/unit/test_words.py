@@ -48,6 +48,8 @@ CLEAN = (
     "app/selfcheck.py",
     "app/wiring.py",
     "compose_utils.py",
+    "composefile",
+    "deploy",
     "docker_utils.py",
     "errors.py",
     "models.py",

@@ -63,7 +63,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Project:
+class ComposeModel:
     """The parsed files in the order in which they are merged, and the names of the services.
 
     `homes`: the sections that have a service, by its name. `sections`: also those that only `extends` reaches.
@@ -92,7 +92,7 @@ _Trail = frozenset[tuple[int, str]]
 _Base = tuple[tuple[Section, ...], str]
 
 
-def parse(files: Sequence[SourceFile], env_files: Sequence[SourceFile]) -> Project:
+def parse(files: Sequence[SourceFile], env_files: Sequence[SourceFile]) -> ComposeModel:
     """Read a project; Refused if a file cannot be read."""
     scopes: dict[tuple[str, ...] | None, Scope] = {}
     sections: list[Section] = []
@@ -105,7 +105,7 @@ def parse(files: Sequence[SourceFile], env_files: Sequence[SourceFile]) -> Proje
     for section in sections:
         for name in section.services if section.file.is_merged else ():
             homes[name] = (*homes.get(name, ()), section)
-    return Project(homes, tuple(sections), tuple(files), tuple(env_files))
+    return ComposeModel(homes, tuple(sections), tuple(files), tuple(env_files))
 
 
 def _chosen(env_files: Sequence[SourceFile], paths: tuple[str, ...] | None) -> list[SourceFile]:
@@ -138,7 +138,7 @@ def services_of(document: Document) -> MappingNode | None:
     return node if isinstance(node, MappingNode) else None
 
 
-def image(project: Project, service: str) -> Found:
+def image(project: ComposeModel, service: str) -> Found:
     """What Compose takes the image of `service` from: the last that defines it. Refused if there is none."""
     if service not in project.homes:
         known = ", ".join(sorted(project.names)) or "none"
@@ -157,7 +157,7 @@ def image(project: Project, service: str) -> Found:
     return found
 
 
-def is_built(project: Project, service: str) -> bool:
+def is_built(project: ComposeModel, service: str) -> bool:
     """Whether a service has a `build`, so that its image may be no registry's."""
     try:
         found = defined(project, service, "build")
@@ -166,7 +166,7 @@ def is_built(project: Project, service: str) -> bool:
     return found is not None and found.node.tag != "!reset"
 
 
-def defined(project: Project, service: str, key: str) -> Found | None:
+def defined(project: ComposeModel, service: str, key: str) -> Found | None:
     """The value of `key` in a service, the last section that has it, `extends` followed; an empty value is none.
 
     Refused if `extends` leads out of sight or round, or if a merge tag replaces the service.
@@ -175,7 +175,7 @@ def defined(project: Project, service: str, key: str) -> Found | None:
 
 
 def defined_in(
-    project: Project, sections: Sequence[Section], service: str, key: str, trail: _Trail = frozenset()
+    project: ComposeModel, sections: Sequence[Section], service: str, key: str, trail: _Trail = frozenset()
 ) -> Found | None:
     """As `defined`, within these sections; `trail` is where `extends` has led so far."""
     for section in reversed(sections):
@@ -193,7 +193,7 @@ def defined_in(
     return None
 
 
-def heirs(project: Project) -> Mapping[tuple[int, str], frozenset[str]]:
+def heirs(project: ComposeModel) -> Mapping[tuple[int, str], frozenset[str]]:
     """The services of the project that take something from a service of a section, by the section's id and that name:
     the one of the same name, and those that reach it through `extends`. Refused as `defined` is."""
     found: dict[tuple[int, str], set[str]] = {}
@@ -204,7 +204,7 @@ def heirs(project: Project) -> Mapping[tuple[int, str], frozenset[str]]:
 
 
 def _ancestry(
-    project: Project, sections: Sequence[Section], service: str, trail: _Trail
+    project: ComposeModel, sections: Sequence[Section], service: str, trail: _Trail
 ) -> Iterator[tuple[Section, str]]:
     for section in sections:
         node = yaml_nodes.entry(section.services, service)
@@ -223,7 +223,7 @@ def _longer(trail: _Trail, base: _Base) -> _Trail:
     return trail | {step}
 
 
-def _base(project: Project, section: Section, service: MappingNode) -> _Base | None:
+def _base(project: ComposeModel, section: Section, service: MappingNode) -> _Base | None:
     """The sections and the service that `extends` points to: of the same section, or of a file we were given."""
     extends = yaml_nodes.lookup(service, "extends")
     if extends is None or yaml_nodes.is_null(extends):
@@ -241,7 +241,7 @@ def _base(project: Project, section: Section, service: MappingNode) -> _Base | N
     return known, name
 
 
-def _sections_of(project: Project, section: Section, path: str) -> tuple[Section, ...]:
+def _sections_of(project: ComposeModel, section: Section, path: str) -> tuple[Section, ...]:
     """Those of the file that is meant; the same file may be read more than once, with other variables each time."""
     wanted = posixpath.normpath(posixpath.join(section.file.base, path))
     some = tuple(other for other in project.sections if posixpath.normpath(other.document.path) == wanted)

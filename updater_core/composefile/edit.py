@@ -45,9 +45,9 @@ def services(files: Sequence[SourceFile]) -> tuple[str, ...]:
 def set_image(
     files: Sequence[SourceFile], env_files: Sequence[SourceFile], services: Sequence[str], target: ImageRef
 ) -> tuple[Edit, ...] | NotEditable:
-    """Send the images of all `services` to the target's tag, and to its digest where it has one (else none is written).
+    """Send the images of all `services` to the target's tag, and to its digest if it has one (else none is written).
 
-    The repository keeps the file's spelling. One Edit per file that changes; none where the text already says it.
+    The repository keeps the file's spelling. One Edit per file that changes; none for a file that says it already.
     """
     try:
         target = reference.with_default_tag(target)

@@ -61,7 +61,7 @@ def wanted(path: str, text: str, setting: Setting) -> Wanted:
 
 
 def included(root: MappingNode, setting: Setting) -> Iterator[Include]:
-    """The entries of a document's `include`. One whose paths cannot be told from the text has its path as written."""
+    """The entries of a document's `include`. One whose paths are not known from the text has its path as written."""
     node = yaml_nodes.lookup(root, "include")
     for entry in node.value if isinstance(node, SequenceNode) else ():
         paths = tuple(_absolute(setting, path) for path in _texts(setting, _part(entry, "path") or entry))

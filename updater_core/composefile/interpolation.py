@@ -1,4 +1,4 @@
-"""Variables of a compose file: what a value with `${...}` resolves to, which part of it came from where. Pure.
+"""Variables of a compose file: what a value with `${...}` resolves to, and where each part of it comes from. Pure.
 
 The grammar is Compose's own (https://docs.docker.com/reference/compose-file/interpolation/ and, for env files,
 https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/), checked against 2.26.1. Only
@@ -26,7 +26,7 @@ _STATEMENT = re.compile(r"(?:export[ \t]+)?(?P<key>[A-Za-z_][\w.\[\]-]*)[ \t]*[=
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One `KEY=value` of an env file: the span of its value inside the quotes; `value` None where it is not plain."""
+    """One `KEY=value` of an env file: the span of its value inside the quotes; `value` None if it is not plain."""
 
     key: str
     value: str | None
@@ -35,7 +35,7 @@ class Assignment:
 
 
 class Source(StrEnum):
-    """Where a piece of a value comes from, and so where it can be written."""
+    """The source of a piece of a value, and so the place in which it can be written."""
 
     LITERAL = "literal"
     ASSIGNED = "assigned"
@@ -122,7 +122,7 @@ def _line_end(text: str, at: int) -> int:
 
 
 def pieces(template: str, values: Mapping[str, str | None]) -> tuple[Piece, ...] | None:
-    """Take a value apart as Compose resolves it; None where the text alone cannot tell (not plain, malformed).
+    """Return the parts of a value as Compose resolves it; None if the text alone does not say (not plain, malformed).
 
     A default is taken apart too. A variable that is set nowhere is empty, as it is for Compose.
 
@@ -133,7 +133,7 @@ def pieces(template: str, values: Mapping[str, str | None]) -> tuple[Piece, ...]
 
 
 def resolve(template: str, values: Mapping[str, str | None]) -> str | None:
-    """The value as Compose resolves it, or None where the text alone cannot tell.
+    """Return the value as Compose resolves it, or None if the text alone does not say.
 
     >>> resolve("${IMAGE:-nginx:${TAG}}", {"TAG": "1.2"})
     'nginx:1.2'
@@ -250,7 +250,7 @@ def holders(parts: tuple[Piece, ...], name_end: int) -> tuple[Piece, ...] | str:
     `parts` are the pieces of the reference, `name_end` the length of its name. What stands behind the name may be put
     together from several (`${TAG}${POSTFIX}`), if one of them holds the whole number of the version.
     """
-    tail = [p for p in parts if p.until > name_end or (p.variable and p.at >= name_end)]
+    tail = [piece for piece in parts if _reaches_behind(piece, name_end)]
     if not tail:
         last = parts[-1]
         return (last,) if not last.variable or len(parts) == 1 else f"the name ends in the variable {last.variable}"
@@ -259,10 +259,16 @@ def holders(parts: tuple[Piece, ...], name_end: int) -> tuple[Piece, ...] | str:
         return f"the variable {tail[0].variable or '$$'} is empty"
     text = "".join(p.text for p in parts)
     start, end = _number(text, name_end)
-    holding = [p for p in written if p.at < end and p.until > start] if start < end else _naming(written)
+    overlapping = [p for p in written if p.at < end and p.until > start]
+    holding = overlapping if start < end else _naming(written)
     if len(holding) != 1:
         return "the tag is put together from " + " and ".join(p.variable or p.text for p in holding)
     return (*holding, *(p for p in written if p is not holding[0]))
+
+
+def _reaches_behind(piece: Piece, name_end: int) -> bool:
+    """Return whether a piece holds text behind the name, or is a variable there, which may be empty."""
+    return piece.until > name_end or (bool(piece.variable) and piece.at >= name_end)
 
 
 def _number(text: str, name_end: int) -> tuple[int, int]:
@@ -280,7 +286,7 @@ def _naming(written: list[Piece]) -> list[Piece]:
 
 
 def refill(parts: tuple[Piece, ...], piece: Piece, wanted: str) -> str | None:
-    """The text that `piece` needs for the whole to read `wanted`, or None where no text of its can do that.
+    """Return the text that `piece` needs for the whole to read `wanted`, or None if no text of it can do that.
 
     >>> parts = pieces("pg:${V}-alpine", {"V": "15"})
     >>> refill(parts, parts[1], "pg:16-alpine"), refill(parts, parts[1], "pg:16")

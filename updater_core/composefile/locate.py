@@ -16,7 +16,7 @@ from yaml.nodes import ScalarNode
 
 from updater_core import reference
 from updater_core.composefile import definition, includes, interpolation
-from updater_core.composefile.definition import Found, Project, Scope, Section, SourceFile
+from updater_core.composefile.definition import ComposeModel, Found, Scope, Section, SourceFile
 from updater_core.composefile.includes import Setting
 from updater_core.composefile.interpolation import Piece, Source
 from updater_core.composefile.readers import Readers
@@ -76,7 +76,7 @@ class Reach:
 class Survey:
     """A project, every service of it whose image could be taken apart, and what stands against each place."""
 
-    project: Project
+    project: ComposeModel
     sites: Mapping[str, Site]
     reaches: Mapping[tuple[str, int], Reach]
 
@@ -84,7 +84,7 @@ class Survey:
 def locate(files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str) -> Located | NotEditable:
     """Where `service` has its image in the project's `files` (base first, then overrides).
 
-    `env_files` are those Compose interpolates from, the later over the earlier. NotEditable where a file is not YAML,
+    `env_files` are those Compose interpolates from, the later over the earlier. NotEditable if a file is not YAML,
     or the service is not there or has no image.
     """
     try:
@@ -134,7 +134,7 @@ def located(seen: Survey, service: str) -> Located:
     return Located(service, text, place, reach.obstacle, reach.takers, reach.notes, is_built)
 
 
-def _is_built_always(project: Project, service: str) -> bool:
+def _is_built_always(project: ComposeModel, service: str) -> bool:
     found = definition.defined(project, service, "pull_policy")
     if found is None or not isinstance(found.node, ScalarNode):
         return False
@@ -152,7 +152,7 @@ def _text(found: Found) -> str | None:
     return text if not interpolation.unset(parts) or reference.is_valid(text) else None
 
 
-def _sites(project: Project, targets: Mapping[str, ImageRef]) -> dict[str, Site]:
+def _sites(project: ComposeModel, targets: Mapping[str, ImageRef]) -> dict[str, Site]:
     """Every service whose image could be taken apart."""
     sites = {}
     for service in project.names:
@@ -163,7 +163,7 @@ def _sites(project: Project, targets: Mapping[str, ImageRef]) -> dict[str, Site]
     return sites
 
 
-def _why_not(project: Project, service: str) -> NotEditable:
+def _why_not(project: ComposeModel, service: str) -> NotEditable:
     try:
         _site(project, service, {})
     except Refused as refused:
@@ -171,7 +171,7 @@ def _why_not(project: Project, service: str) -> NotEditable:
     raise AssertionError(f"{service} has a site")
 
 
-def _site(project: Project, service: str, targets: Mapping[str, ImageRef]) -> Site:
+def _site(project: ComposeModel, service: str, targets: Mapping[str, ImageRef]) -> Site:
     found = definition.image(project, service)
     node, where = found.node, found.section.where(found.node)
     if not isinstance(node, ScalarNode) or node.tag == "!reset":
@@ -234,7 +234,7 @@ def _assigned(scope: Scope, variable: str) -> Place:
 # ---------------------------------------------------------------------------------------- what else a change would hit
 
 
-def _reaches(project: Project, sites: Mapping[str, Site]) -> dict[tuple[str, int], Reach]:
+def _reaches(project: ComposeModel, sites: Mapping[str, Site]) -> dict[tuple[str, int], Reach]:
     services: dict[tuple[str, int], list[str]] = {}
     for name, site in sites.items():
         services.setdefault(site.place.spot, []).append(name)
@@ -244,7 +244,7 @@ def _reaches(project: Project, sites: Mapping[str, Site]) -> dict[tuple[str, int
     }
 
 
-def _missing(project: Project) -> str | None:
+def _missing(project: ComposeModel) -> str | None:
     """A file that the project includes and that is not among its files."""
     known = {posixpath.normpath(file.path) for file in project.files}
     for section in project.sections:
@@ -263,7 +263,7 @@ def _reach(sites: Sequence[Site], takers: frozenset[str], readers: Readers) -> R
             if site.section.uses.is_more_than_an_image(site.node):
                 raise Refused(
                     f"{site.section.where(site.node)}: through an anchor this text is more than an image",
-                    "Write the image out where it is used for something else.",
+                    "Write the image out in the place that uses it for something else.",
                 )
         place = sites[0].place
         notes = _notes(place, takers, frozenset(images), readers) if place.kind == VARIABLE else ()
@@ -286,7 +286,7 @@ def _notes(place: Place, takers: frozenset[str], images: frozenset[int], readers
     return tuple(dict.fromkeys(found))
 
 
-def reference_of(project: Project, service: str) -> str | None:
+def reference_of(project: ComposeModel, service: str) -> str | None:
     try:
         return _text(definition.image(project, service))
     except Refused:

@@ -12,7 +12,7 @@ from functools import cached_property
 from yaml.nodes import Node, ScalarNode
 
 from updater_core.composefile import definition, interpolation, yaml_nodes
-from updater_core.composefile.definition import Found, Project, Section
+from updater_core.composefile.definition import ComposeModel, Found, Section
 from updater_core.composefile.yaml_nodes import Refused
 
 _OUTSIDE = frozenset({""})
@@ -43,7 +43,7 @@ class Readers:
     `missing`: a file that the project includes and that is not among its files.
     """
 
-    def __init__(self, project: Project, missing: str | None) -> None:
+    def __init__(self, project: ComposeModel, missing: str | None) -> None:
         self._project = project
         self._missing = missing
 
@@ -92,7 +92,7 @@ class Readers:
 
     @cached_property
     def _listed(self) -> Mapping[str, list[tuple[Section, Node]]]:
-        """The values of `env_file:` by the paths that they may mean; one that cannot be told may mean any."""
+        """The values of `env_file:` by the paths that they may mean; one that is not known may mean any."""
         every = [posixpath.normpath(file.path) for file in self._project.env_files]
         found: dict[str, list[tuple[Section, Node]]] = {}
         for section in self._project.sections:

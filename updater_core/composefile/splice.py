@@ -49,7 +49,7 @@ class Splice:
 
 
 def decode(data: bytes) -> str:
-    """Bytes as text, byte-order mark and line ends untouched; ValueError with a sentence where it is not UTF-8."""
+    """Bytes as text, byte-order mark and line ends untouched; ValueError with a sentence if it is not UTF-8."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("the file is UTF-16; save it as UTF-8")
     try:
@@ -94,7 +94,7 @@ def image_place(document: Document, service: str, node: ScalarNode) -> Place:
 def put_back(current_text: str, edit: Edit) -> str | None:
     """`current_text` with our marks of `edit` from new back to old, everything else as it is now.
 
-    A mark that says the old already is left; None where one says neither or is gone: the text is no longer ours.
+    A mark that says the old already is left; None if one says neither or is gone: the text is no longer ours.
     """
     if current_text in (edit.before, edit.after):
         return edit.before

@@ -44,7 +44,7 @@ class Document:
 
 
 def documents(path: str, text: str) -> tuple[Document, ...]:
-    """The documents of a file, empty ones left out; Refused (file_unreadable, with the line) where it is no YAML."""
+    """Return the documents of a file, without empty ones. Raises Refused (file_unreadable) if it is no YAML."""
     loader: Any = getattr(yaml, "CSafeLoader", None)
     if loader is None:
         raise _unreadable(
@@ -146,7 +146,7 @@ def edges(root: Node) -> Iterator[tuple[Node, str, Node]]:
 def span(document: Document, node: ScalarNode) -> tuple[int, int]:
     """Where the value of a scalar stands in `document.text`, without anchor, tag, quotes or block header.
 
-    Refused where the text there is not the value itself (escapes, folded lines).
+    Raises Refused if the text there is not the value itself (escapes, folded lines).
     """
     start, end = node.start_mark.index, node.end_mark.index
     properties = _PROPERTIES.match(document.text, start, end)
@@ -193,7 +193,7 @@ def _is_alike(old: Node, new: Node, changed: Mapping[int, str]) -> bool:
 
 
 def _pairs(mapping: MappingNode) -> list[tuple[str, Node]]:
-    """Key texts with values; the key `<<` only where it merges, and no text for what is no plain key."""
+    """Return key texts with values; the key `<<` only if it merges, and no text for what is no plain key."""
     return [(_key_text(key), value) for key, value in mapping.value]
 
 

@@ -60,7 +60,7 @@ class JournalRecord:
 @dataclass(frozen=True, slots=True)
 class UnreadableRecord:
     """A file of the journal that is damaged, or of a version that this one does not know. `service` is empty if not
-    even that can be told. It counts as unfinished: nobody knows how far its update has come."""
+    even that is known. It counts as unfinished: nobody knows how far its update has come."""
 
     id: str
     path: Path

@@ -168,7 +168,7 @@ class Target(Protocol):
         """Lines for people on what a plan of this target would change, `label: text` and diffs."""
 
     def exclusive(self, of: Observed | Plan[Any]) -> AbstractContextManager[None]:
-        """Be the only updater that changes this service, and what it cannot be told apart from, for the length of a
+        """Be the only updater that changes this service, and what it cannot be distinguished from, for the length of a
         block. Raises LockHeld if another one does not end."""
 
     def deployment(self, plan: Plan[Any], reporter: Reporter) -> Deployment:

@@ -1,4 +1,4 @@
-"""The images of an update: hold the old, pull the new by digest, tag, and let go of what no way back needs."""
+"""The images of an update: retain the old, pull the new by digest, tag, and release what no rollback needs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move
 
 HOLD_PREFIX = "docker-updater.invalid/hold/"  # `.invalid` never resolves (RFC 2606): nobody can pull or push it
-FOUND, BROUGHT = "found-", "brought-"  # an image that was the owner's before us, and one that we pulled
+FOUND, BROUGHT = "found-", "brought-"  # an image that was there before us, and one that we pulled
 
 
 def hold_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Give every old image a local name of ours, so that it does not dangle: `docker image prune` leaves it alone
-    (`prune -a` does not; the way back then pulls it once more)."""
+    (`prune -a` does not; the rollback then pulls it once more)."""
     held = tools.engine.held(_hold_prefix(plan.name)).values()
     for move in plan.detail.moves:
         if move.old_image_id not in held:
@@ -121,7 +121,7 @@ def _hold_prefix(service: str) -> str:
 
 
 def local_name(text: str) -> str | None:
-    """The tag that a reference means locally; None where a digest pins it (no tag takes part then).
+    """The tag that a reference means locally; None if a digest pins it (no tag takes part then).
 
     >>> local_name("nginx"), local_name("nginx:1@sha256:" + "0" * 64)
     ('nginx:latest', None)
@@ -131,7 +131,7 @@ def local_name(text: str) -> str | None:
 
 
 def platform_problem(image: Image, wanted: str | None, old: str, own: str) -> str | None:
-    """Why an image is for the wrong platform; None where it fits.
+    """Why an image is for the wrong platform; None if it fits.
 
     >>> platform_problem(Image("i", platform="linux/arm64/v8"), None, "linux/amd64", "linux/amd64")
     'the image is for linux/arm64/v8, this service runs linux/amd64'
