@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,11 @@ from updater_core import reference
 from updater_core.composefile import edit
 from updater_core.composefile.edit import SourceFile
 from updater_core.deploy import transaction
-from updater_core.deploy.journal import JournalRecord
+from updater_core.deploy.journal import JournalRecord, Phase
 from updater_core.deploy.progress import StepTimes
 from updater_core.deploy.target import Host, Reporter
 from updater_core.deploy.transaction import Transaction
+from updater_core.errors import ComposeError
 from updater_core.models import (
     Committed,
     GatePolicy,
@@ -412,4 +414,72 @@ def test_the_owners_edit_between_look_and_change_wins(tmp_path: Path) -> None:
     made.file.write_text(made.file.read_text() + "# mine\n")
     made.before = made.file.read_bytes()
     assert isinstance(made.apply(), NotStarted)
+    made.assert_whole(OLD)
+
+
+# ------------------------------------------------------------------------------------------------- whose fault it is
+
+
+def nothing() -> None:
+    """Compose fails, and nothing else happens."""
+
+
+@pytest.mark.parametrize("case", ["new tag", "same tag", "unhealthy", "unit of two"])
+@pytest.mark.parametrize("failures", [2, 3, 4, 7])
+def test_compose_that_fails_for_a_while_lets_no_release_be_blamed(
+    folders: Iterator[Path], case: str, failures: int
+) -> None:
+    made = stage(folders, case)
+    made.host.compose_failures = [nothing] * failures
+    outcome = made.apply()
+    assert isinstance(outcome, RolledBack)
+    assert (outcome.cause.reason, outcome.quarantine) == (Reason.COMPOSE_ERROR, False)
+    made.assert_whole(OLD)
+
+
+@pytest.mark.parametrize("case", ["new tag", "unhealthy", "cannot start", "bad unit of two"])
+def test_a_rollback_that_the_host_prevents_is_tried_again_until_it_is_proven(
+    folders: Iterator[Path], case: str
+) -> None:
+    made = stage(folders, case)
+    made.host.compose_failures = [nothing] * (2 if case == "new tag" else 0)
+
+    def reached(step: Step, is_back: bool) -> None:
+        if is_back and step is Step.EDIT:
+            made.host.compose_failures = [nothing] * 1000
+
+    with pytest.raises(ComposeError):
+        made.apply(reached=reached)
+    for _ in range(3):
+        made.host.compose_failures = [nothing] * 1000
+        with pytest.raises(ComposeError):
+            made.recover()
+        (record,) = made.journal().read_all()
+        assert isinstance(record, JournalRecord)
+        assert record.phase is Phase.ROLLING_BACK
+    made.host.compose_failures = []
+    outcome = made.recover()
+    assert isinstance(outcome, RolledBack)
+    assert outcome.quarantine == (case != "new tag"), "what the release did is not forgotten over the host's trouble"
+    made.assert_whole(OLD)
+
+
+@pytest.mark.parametrize("case", ["new tag", "crashing"])
+def test_an_engine_that_goes_in_the_second_try_is_asked_too(folders: Iterator[Path], case: str) -> None:
+    made = stage(folders, case)
+
+    def start_new_and_go() -> None:
+        """Compose has got as far as the new container when the engine restarts under it."""
+        made.host.compose_failures, rest = [], made.host.compose_failures
+        with suppress(ComposeError):
+            SimCompose(made.host).up(
+                made.plan.detail.project, {"web": 1}, with_dependencies=False, force=False, grace_seconds=0.0
+            )
+        made.host.compose_failures = rest
+        made.host.restart_engine()
+
+    made.host.compose_failures = [nothing, start_new_and_go]
+    outcome = made.apply()
+    assert isinstance(outcome, RolledBack)
+    assert (outcome.cause.reason, outcome.quarantine) == (Reason.ENGINE_ERROR, False)
     made.assert_whole(OLD)

@@ -94,6 +94,7 @@ class SimHost:
     killer: Killer = field(default_factory=Killer)
     is_down: bool = False
     outages: int = 0
+    compose_failures: list[Callable[[], object]] = field(default_factory=list)  # what happens as the next `up`s fail
     pull_error: str | None = None
     made: int = 0
     labels: dict[str, str] = field(default_factory=dict)  # of every container
@@ -116,7 +117,7 @@ class SimHost:
     def start(self, container: SimContainer) -> None:
         fate = self.release_of(container.image_id).fate
         if fate == "cannot_start":
-            container.error = "exec: no such file"
+            container.error, container.exit_code = "exec: no such file", 127
             raise ComposeError("cannot start: exec: no such file")
         container.starts += 1
         container.status, container.exit_code = ("exited", 3) if fate == "exits" else ("running", 0)
@@ -315,6 +316,9 @@ class SimCompose:
     ) -> None:
         if self._host.is_down:
             raise ComposeError("Cannot connect to the Docker daemon")
+        if self._host.compose_failures:
+            self._host.compose_failures.pop(0)()
+            raise ComposeError("`compose up` ended with 255: status 255, nothing said")
         for service in replicas:
             self._up_one(project, service)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from updater_core.deploy.failure import cause_of, is_release_at_fault
+from updater_core.deploy.failure import cause_of, is_hosts_trouble, is_release_at_fault
 from updater_core.errors import ComposeError, GateFailed
 from updater_core.models import Reason, Step
 
@@ -19,15 +19,24 @@ from updater_core.models import Reason, Step
         "dependency failed to start: container db is unhealthy",
         "`compose up` of web ended with 137: status 137, nothing said",
         "Bind for 0.0.0.0:80 failed: port is already allocated",
+        "`compose up` of web ended with 255: status 255, nothing said",
+        "`compose up` of web ended with 125: unknown shorthand flag: 'd' in -d",
+        "`compose up` of web ended with -15: status -15, nothing said",
+        "`compose up` of web ended with 1: exec: no such file or directory",
+        "words that nobody has heard before",
     ],
 )
-def test_what_the_host_refuses_is_no_fault_of_the_release(text: str) -> None:
-    assert not is_release_at_fault(cause_of(ComposeError(text), Step.RESTART, "web"))
+def test_what_compose_fails_by_is_no_fault_of_the_release_whatever_it_says(text: str) -> None:
+    for step in Step:
+        cause = cause_of(ComposeError(text), step, "web")
+        assert not is_release_at_fault(cause)
+        assert is_hosts_trouble(cause)
 
 
-def test_an_entry_point_that_is_not_there_is() -> None:
-    text = "`compose up` of web ended with 1: exec: no such file or directory"
-    assert is_release_at_fault(cause_of(ComposeError(text), Step.RESTART, "web"))
+def test_an_entry_point_that_is_not_there_is_when_the_engine_says_so() -> None:
+    cause = cause_of(GateFailed(Reason.UP_FAILED, "web-1 cannot start: no such file"), Step.RESTART, "web")
+    assert is_release_at_fault(cause)
+    assert not is_hosts_trouble(cause)
 
 
 def test_a_stop_by_somebody_is_no_fault_of_the_release_and_has_a_remedy() -> None:

@@ -91,7 +91,11 @@ def test_every_replica_counts() -> None:
         (replace(PLAIN, restart_count=1, exit_code=7), Reason.RESTARTING, ["exited with 7"]),
         (replace(CHECKED, health="unhealthy"), Reason.UNHEALTHY, ["unhealthy"]),
         (replace(CHECKED, health="unhealthy", health_log="no database"), Reason.UNHEALTHY, ["no database"]),
-        (replace(PLAIN, status="created", error="port taken"), Reason.UP_FAILED, ["port taken"]),
+        (replace(PLAIN, status="created", error="port taken", exit_code=128), Reason.ENGINE_ERROR, ["port taken"]),
+        (replace(PLAIN, status="exited", error="port taken", exit_code=128), Reason.ENGINE_ERROR, ["port taken"]),
+        (replace(PLAIN, status="created", error="no device"), Reason.ENGINE_ERROR, ["no device"]),
+        (replace(PLAIN, status="created", error="no such file", exit_code=127), Reason.UP_FAILED, ["no such file"]),
+        (replace(PLAIN, status="created", error="may not be run", exit_code=126), Reason.UP_FAILED, ["may not be run"]),
         (replace(STARTING, status="exited", exit_code=1), Reason.EXITED, []),
     ],
 )

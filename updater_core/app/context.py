@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,14 @@ LOG = logging.getLogger("updater")
 _SIGN_OF_LIFE_SECONDS, _LONGEST_DELIVERY_SECONDS = 1.0, 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class PreventedRollback:
+    """A rollback that the host prevents: how often it was tried by this process, and when it is tried again."""
+
+    tries: int
+    retry_at: datetime
+
+
 @dataclass(slots=True)
 class AppContext:
     """Everything a cycle works with. `folder` holds state, journal, outbox, locks; `state` is replaced as a whole."""
@@ -54,6 +63,9 @@ class AppContext:
     metrics: Metrics
     clock: Clock
     progress: Progress | None = None
+    prevented: dict[str, PreventedRollback] = field(
+        default_factory=dict
+    )  # by the plan's id; a new process tries at once
     steps: StepTimes = field(default_factory=StepTimes)
 
     @property

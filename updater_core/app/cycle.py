@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from updater_core import state_utils
@@ -18,6 +18,7 @@ from updater_core.app.candidate import Candidate
 from updater_core.app.context import (
     LOG,
     AppContext,
+    PreventedRollback,
     backup_dir,
     bug,
     deliver,
@@ -29,7 +30,7 @@ from updater_core.app.context import (
     target_of,
 )
 from updater_core.app.evaluate import admitted, check_all, look_all, record_check
-from updater_core.deploy import transaction
+from updater_core.deploy import failure, transaction
 from updater_core.deploy.journal import JournalRecord, UnreadableRecord
 from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.deploy.transaction import Transaction
@@ -55,6 +56,8 @@ from updater_core.state import outcomes as state_outcomes
 from updater_core.state import records
 from updater_core.state.records import State, Status
 
+_FIRST_ROLLBACK_PAUSE_SECONDS = 15.0
+_LONGEST_ROLLBACK_PAUSE_SECONDS = 300.0
 _LOST = {Status.UNKNOWN, Status.FAILED, Status.ROLLBACK_FAILED}
 
 
@@ -197,15 +200,20 @@ def _moment(context: AppContext) -> events.Moment:
     return events.Moment(socket.gethostname(), context.clock.now())
 
 
-def carry_out(context: AppContext, found: Plan[Any]) -> Outcome:
-    """Apply a plan and put its outcome on record. StateError where the state cannot be saved before: then nothing is
-    begun, for what cannot be remembered must not be done."""
+def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
+    """Apply a plan and put its outcome on record; a Hold if it had to go back and the host prevents that.
+
+    Raises StateError if the state cannot be saved before: what cannot be remembered must not be done.
+    """
     started = context.clock.now()
     state_utils.save(
         context.state, context.state_path, context.config.settings.state_backups, backup_dir(context), started
     )
     log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, _summary(found), service=found.name, **_way(found))
-    outcome = _transaction(context, found).apply()
+    try:
+        outcome = _transaction(context, found).apply()
+    except UpdaterError as error:
+        return _postponed(context, found, error)
     if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.PULL_LIMIT:
         settings = registry_settings(context, found)
         if settings is not None:
@@ -230,6 +238,7 @@ def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
     if _tell_turn(context, outcome.plan.name):
         save(context)
     context.journal.close(outcome.plan.id)
+    context.prevented.pop(outcome.plan.id, None)
 
 
 def _queued(context: AppContext, event: Event | None) -> bool:
@@ -244,12 +253,16 @@ def _queued(context: AppContext, event: Event | None) -> bool:
     return True
 
 
-def recover_open(context: AppContext) -> tuple[Outcome, ...]:
-    """End everything that a former run left in the middle."""
+def recover_open(context: AppContext, *, is_asked: bool = False) -> tuple[Outcome, ...]:
+    """End everything that a former run left in the middle, and rollbacks that the host had prevented: those after a
+    pause, or at once if the operator has asked for something (`is_asked`)."""
     outcomes: list[Outcome] = []
     for entry in context.journal.read_all():
         if isinstance(entry, UnreadableRecord):
             _say_unreadable(entry)
+            continue
+        prevented = context.prevented.get(entry.id)
+        if prevented is not None and context.clock.now() < prevented.retry_at and not is_asked:
             continue
         outcome = _recover_one(context, entry)
         if outcome is not None:
@@ -273,12 +286,29 @@ def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
             outcome = _transaction(context, interrupted).recover(entry)
             record(context, outcome, started)
             return outcome
-    except UpdaterError as error:
+    except LockHeld as error:
         text = f"the interrupted update cannot be ended now: {error}; tried again in the next cycle"
-        log_event(LOG, logging.ERROR, LogEvent.ENGINE_UNAVAILABLE, text, service=interrupted.name)
+        log_event(LOG, logging.WARNING, LogEvent.HELD, text, service=interrupted.name)
+    except UpdaterError as error:
+        _postponed(context, interrupted, error)
     except Exception as error:
         bug(interrupted.name, error)
     return None
+
+
+def _postponed(context: AppContext, found: Plan[Any], error: UpdaterError) -> Hold:
+    """Put on record that the host prevents a rollback, and when it is tried again: soon at first, for the service may
+    be down, and no more often than every few minutes in the end. The journal stays open."""
+    tries = context.prevented[found.id].tries + 1 if found.id in context.prevented else 1
+    seconds = min(_FIRST_ROLLBACK_PAUSE_SECONDS * 2 ** min(tries - 1, 10), _LONGEST_ROLLBACK_PAUSE_SECONDS)
+    retry_at = context.clock.now() + timedelta(seconds=seconds)
+    context.prevented[found.id] = PreventedRollback(tries, retry_at)
+    cause = failure.cause_of(error, Step.RESTART, found.name)
+    context.state = state_outcomes.rollback_prevented(context.state, found, cause)
+    known = records.service_of(context.state, found.name)
+    text = f"{known.detail} in {seconds:.0f} s ({cause.remedy})"
+    log_event(LOG, logging.ERROR, LogEvent.ENGINE_UNAVAILABLE, text, service=found.name, reason=cause.reason.value)
+    return Hold(Reason.BACKING_OFF, known.detail, known.remedy, available=found.image, until=retry_at)
 
 
 def _kept_images(state: State, name: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from updater_core.app import cycle, requests
 from updater_core.app.context import LOG, AppContext, deliver
 from updater_core.app.publisher import Watch
 from updater_core.app.wiring import load_config, rewire
+from updater_core.deploy.journal import OpenRecord
 from updater_core.errors import ConfigError, StateError
 from updater_core.host import malloc
 from updater_core.host.clock import SystemClock
@@ -76,13 +77,19 @@ def pause_seconds(context: AppContext, result: cycle.Report, begun: datetime) ->
     that was open when the cycle had `begun` had its chance, even if the registry gave no answer."""
     interval = context.config.settings.check_interval_seconds
     pauses = [interval * random.uniform(1 - _JITTER, 1 + _JITTER)]  # noqa: S311 - not a secret
-    if result.is_engine_down or context.journal.read_all():
-        pauses.append(_SOON_SECONDS)
     now = context.clock.now()
+    if result.is_engine_down:
+        pauses.append(_SOON_SECONDS)
+    pauses += [_until_recovery_seconds(context, entry, now) for entry in context.journal.read_all()]
     waiting = [context.state.services.get(s.name) for s in context.config.services if s.enabled]
     pauses += [(s.opens_at - now).total_seconds() for s in waiting if s and s.opens_at and s.opens_at > begun]
     pauses += [(end - now).total_seconds() + _AFTER_BACKOFF_SECONDS for end in context.registries.rests().values()]
     return max(min(pauses), 1.0)
+
+
+def _until_recovery_seconds(context: AppContext, entry: OpenRecord, now: datetime) -> float:
+    prevented = context.prevented.get(entry.id)
+    return _SOON_SECONDS if prevented is None else (prevented.retry_at - now).total_seconds()
 
 
 def _rest(context: AppContext, clock: SystemClock, seconds: float) -> None:

@@ -21,7 +21,7 @@ from updater_core.policy import admission
 from updater_core.policy.admission import Facts
 from updater_core.protocols import Registry
 from updater_core.state import observed_tags, outcomes, records
-from updater_core.state.records import ServiceState, State
+from updater_core.state.records import ServiceState, State, Status
 
 _SIDE_BY_SIDE = 16  # of one registry; what is asked of one host at a time has a lower limit of its own
 
@@ -42,7 +42,17 @@ def check_all(context: AppContext, only: str | None = None) -> tuple[Candidate, 
 
 
 def _admitted_first(context: AppContext, one: Candidate, state: State) -> Candidate:
-    return replace(one, decision=admitted(context, one), before=records.service_of(state, one.service.name))
+    before = records.service_of(state, one.service.name)
+    decision = _prevented(context, one, before) or admitted(context, one)
+    return replace(one, decision=decision, before=before)
+
+
+def _prevented(context: AppContext, one: Candidate, before: ServiceState) -> Hold | None:
+    """A service whose rollback the host prevents keeps saying so, whatever it looks like meanwhile."""
+    is_unknown = isinstance(one.decision, Hold) and records.is_unknown(one.decision.reason)
+    if before.status is not Status.FAILED or is_unknown or not _has_unfinished_update(context, one.service):
+        return None
+    return Hold(Reason.BACKING_OFF, before.detail, before.remedy)
 
 
 def _tidied(context: AppContext) -> State:

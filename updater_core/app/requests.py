@@ -33,7 +33,7 @@ def carry_out(context: AppContext, service: ServiceConfig, kind: str) -> bool:
 
 def roll_back(context: AppContext, service: ServiceConfig) -> Outcome | Hold:
     """Go back to the image before the current one, and stay there until a newer one than the one left appears."""
-    cycle.recover_open(context)
+    cycle.recover_open(context, is_asked=True)
     context.state = observed_tags.follow_names(context.state, context.config.services)
     generations = records.service_of(context.state, service.name).generations
     if len(generations) < 2:

@@ -1,4 +1,8 @@
-"""Why an update failed, as a value: from an error and the step it met to a stable reason. Pure."""
+"""Why an update failed, as a value: from an error and the step it met to a stable reason. Pure.
+
+A release is blamed only for what its own container did, as the engine tells it (`GateFailed`). What ends Compose or the
+engine (a signal, a missing plugin, a port that stays allocated, a full disk) is the host's trouble, whatever the words.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,6 @@ from updater_core.errors import (
 )
 from updater_core.models import Cause, Reason, Step, retry_command
 
-_HOSTS_FAULT = re.compile(
-    r"port is already allocated|address already in use|no space left|cannot connect to the docker daemon"
-    r"|did not end within|is the docker daemon running|pool overlaps|no such network|network .* not found"
-    r"|is already in use by container|no such container|failed to mount|could not select device driver"
-    r"|dependency failed to start|ended with (?:-9|137):",
-    re.IGNORECASE,
-)
 _TOO_MANY = re.compile(r"toomanyrequests|too many requests|rate limit", re.IGNORECASE)
 _RELEASE_AT_FAULT = {
     Reason.PLATFORM_MISSING,
@@ -33,6 +30,19 @@ _RELEASE_AT_FAULT = {
     Reason.VOLUME_LOST,
 }
 
+
+_HOSTS_TROUBLE = {
+    Reason.ENGINE_ERROR,
+    Reason.COMPOSE_ERROR,
+    Reason.STATE_ERROR,
+    Reason.PULL_FAILED,
+    Reason.PULL_LIMIT,
+    Reason.CHANGED_ON_DISK,
+    Reason.REGISTRY_ERROR,
+    Reason.RATE_LIMITED,
+    Reason.AUTH_ERROR,
+    Reason.NOT_FOUND,
+}
 
 _NEXT_TIME = "nothing to do: it is tried again after a pause"
 _NEXT_RELEASE = "a newer release is taken by itself; see the log of this one, or try it again: {retry}"
@@ -62,14 +72,19 @@ def is_release_at_fault(cause: Cause) -> bool:
     return cause.reason in _RELEASE_AT_FAULT
 
 
+def is_hosts_trouble(cause: Cause) -> bool:
+    """Whether the host, or what it depends on, prevented something that may succeed once the host has healed. Anything
+    else that a rollback meets needs a person."""
+    return cause.reason in _HOSTS_TROUBLE
+
+
 def _reason(error: UpdaterError, step: Step) -> Reason:
     if isinstance(error, GateFailed):
         return Reason(error.reason)
     if isinstance(error, ChangedOnDisk):
         return Reason.CHANGED_ON_DISK
     if isinstance(error, ComposeError):
-        is_hosts_fault = _HOSTS_FAULT.search(str(error)) or step is not Step.RESTART
-        return Reason.COMPOSE_ERROR if is_hosts_fault else Reason.UP_FAILED
+        return Reason.COMPOSE_ERROR
     if isinstance(error, EngineError) and step is Step.PULL:
         return Reason.PULL_LIMIT if _TOO_MANY.search(str(error)) else Reason.PULL_FAILED
     if isinstance(error, EngineError):

@@ -11,7 +11,8 @@ The rules (facts measured in shared research, "Health semantics"):
    proves nothing either way: the stability window begins anew.
 6. What was found ended with 0 (a one-shot, or a service that was stopped) is proven by an exit with 0, or by running
    well when its time is over.
-7. Where the engine itself restarts what ends, a container that has exited was stopped by somebody: no release's fault.
+7. One that the engine could not start is the release's fault only if its command cannot be run; else the host's.
+8. Where the engine itself restarts what ends, a container that has exited was stopped by somebody: no release's fault.
 
 `docker compose up --wait` is no such gate: it calls a crash loop healthy.
 """
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from updater_core.models import Container, GatePolicy, Healthcheck, Reason
 
 _RESTARTED_BY_ENGINE = ("always", "unless-stopped")
+_COMMAND_CANNOT_RUN = (126, 127)
 Fingerprint = tuple[str, str]  # id, start time
 
 
@@ -121,6 +123,11 @@ def may_be_well(container: Container) -> bool:
     return container.status == "running" and container.health != "unhealthy"
 
 
+def failure_of(container: Container, wanted: Expectation) -> Failed | None:
+    """What one look at a container that is new shows it to have failed by; None if nothing does."""
+    return _container_failure(container, 0, wanted)
+
+
 def _failure(track: Track, containers: Sequence[Container], wanted: Expectation) -> Failed | None:
     if len(containers) < wanted.count:
         few = f"{wanted.service}: {len(containers)} of {wanted.count} containers are there, somebody removed the others"
@@ -135,10 +142,12 @@ def _failure(track: Track, containers: Sequence[Container], wanted: Expectation)
 
 
 def _container_failure(container: Container, restarts_before: int, wanted: Expectation) -> Failed | None:
+    if container.error and container.status in ("created", "exited"):
+        return _start_failure(container)
     if container.status in ("exited", "dead", "removing"):
         if wanted.is_one_shot and container.exit_code == 0:
             return None
-        if container.restart_policy in _RESTARTED_BY_ENGINE and not container.error:
+        if container.restart_policy in _RESTARTED_BY_ENGINE:
             return Failed(Reason.NOT_RUNNING, f"{container.name} was stopped by somebody ({_how_it_ended(container)})")
         return Failed(Reason.EXITED, f"{container.name} {_how_it_ended(container)}")
     if container.status == "restarting" or container.restart_count > restarts_before:
@@ -146,9 +155,15 @@ def _container_failure(container: Container, restarts_before: int, wanted: Expec
     if container.health == "unhealthy":
         said = f"; its last probe said: {container.health_log}" if container.health_log else ""
         return Failed(Reason.UNHEALTHY, f"{container.name} is unhealthy{said}")
-    if container.status == "created" and container.error:
-        return Failed(Reason.UP_FAILED, f"{container.name} cannot start: {container.error}")
     return None
+
+
+def _start_failure(container: Container) -> Failed:
+    """The engine could not start it. Its exit status says whose fault that is: 126 and 127 are the image's command that
+    cannot be run or is not there (moby, daemon/start.go); all else (a port, a mount, a device) is the host's."""
+    if container.exit_code in _COMMAND_CANNOT_RUN:
+        return Failed(Reason.UP_FAILED, f"{container.name} cannot start: {container.error}")
+    return Failed(Reason.ENGINE_ERROR, f"the host cannot start {container.name}: {container.error}")
 
 
 def _all_good(containers: Sequence[Container], wanted: Expectation) -> bool:

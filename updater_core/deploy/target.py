@@ -58,7 +58,8 @@ class Observed(Protocol):
 
     @property
     def image_ids(self) -> frozenset[str]:
-        """The local ids of the images that run; a subset of what `running_digests` may hold."""
+        """Local ids of the images that run by which no registry knows them; a subset of what `running_digests` may
+        hold."""
 
     @property
     def unproven_digests(self) -> frozenset[str]:

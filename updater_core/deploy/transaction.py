@@ -3,11 +3,12 @@
     prepare -> prove -> journal -> stages of the deployment -> commit
 
 Until the journal says `applying`, nothing visible has changed, and an error, or a request to stop, is just
-`NotStarted`. From then on there are two ends: the new release, proven, or the old one, proven. A rollback that cannot
-be proven is `RollbackFailed`, said loudly and left alone; what the operator has deployed meanwhile is `Superseded` and
-is left to stand. What is in the middle is in the journal first, so that a process that dies anywhere is followed by
-`recover`, which ends the same way. An engine that stops answering is waited for; if it does not come back,
-EngineUnavailable leaves the journal open for the next `recover`.
+`NotStarted`. From then on there are two ends: the new release, proven, or the old one, proven. A rollback that the host
+prevents (Compose or the engine fails, a port is taken, the disk is full) leaves the journal open and is tried again
+until it can be proven. Only one that needs a person, because the old release itself does not do well, is
+`RollbackFailed`, said loudly and left alone; what the operator has deployed meanwhile is `Superseded` and is left to
+stand. What is in the middle is in the journal first, so that a process that dies anywhere is followed by `recover`,
+which ends the same way.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class Transaction:
     def roll_back(self, cause: Cause) -> Outcome:
         """Put the old release back, whatever has been done of the new one. Repeatable: each part looks before it acts.
 
-        Raises EngineUnavailable if the engine does not answer; then nothing is decided.
+        Raises EngineUnavailable if the engine does not answer, and any other UpdaterError if the host prevents the
+        rollback: then the journal stays open, and `recover` tries again.
         """
         plan = self._deployment.plan
         superseded = self._deployment.superseded()
@@ -88,6 +90,8 @@ class Transaction:
             raise
         except UpdaterError as error:
             rollback = self._cause_of(error)
+            if failure.is_hosts_trouble(rollback):
+                raise
             self._write_if_possible(Phase.ROLLBACK_FAILED, cause, rollback)
             return RollbackFailed(plan, cause, rollback, failure.is_release_at_fault(cause))
         self._write_if_possible(Phase.ROLLED_BACK, cause)

@@ -66,6 +66,13 @@ def record_outcome(
     return after if isinstance(outcome, Superseded) else count(after, _counter(outcome))
 
 
+def rollback_prevented(state: State, plan: Plan[Any], cause: Cause) -> State:
+    """The state while the host prevents a rollback: its journal is open, and it is tried again until it is proven."""
+    detail = f"going back to {plan.old_reference} is prevented by the host: {cause.message}; it is tried again"
+    service = with_status(service_of(state, plan.name), Status.FAILED, cause.reason, detail, cause.remedy)
+    return with_service(state, plan.name, service)
+
+
 def _history(newest: tuple[Change, ...]) -> tuple[Change, ...]:
     return newest[:STEPS_KEPT_OF] + tuple(replace(each, steps=()) for each in newest[STEPS_KEPT_OF:CHANGES_KEPT])
 

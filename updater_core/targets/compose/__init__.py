@@ -61,7 +61,8 @@ class ComposeTarget:
     def refreshed(self, observed: Observed) -> ObservedService:
         seen = _own(observed)
         digests = observe.running_digests(seen.containers, seen.current.key, self._host.engine.image)
-        return replace(seen, running_digests=digests)
+        ids = observe.local_ids(seen.containers, seen.current.key, self._host.engine.image)
+        return replace(seen, running_digests=digests, image_ids=ids)
 
     def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[ComposePlan] | Hold:
         return planner.make(service, _own(observed), request, self._host.engine, self._host.compose)

@@ -138,7 +138,7 @@ class ComposeDeployment:
         for is_last in (False, False, True):
             try:
                 self._tools.reached(Step.RESTART, True)
-                restart(plan, self._tools)
+                restart(plan, self._tools, is_back=True)
                 self._tools.reached(Step.GATE, True)
                 gate.gate_old(plan, self._tools, may_be_stopping=may_be_stopping)
             except EngineUnavailable:

@@ -26,7 +26,7 @@ def gate_new(plan: Plan[ComposePlan], tools: Tools) -> None:
     everyone = plan.detail.everyone
     old_ids = frozenset(i for move in everyone for i in move.container_ids)  # `up` may keep one: its image is the same
     judged = (*plan.detail.moves, *(move for move in plan.detail.companions if move.was_well))
-    _gate(plan, [_expectation(move, plan.gate, old_ids) for move in judged], tools)
+    _gate(plan, [_expectation(move, plan.gate, old_ids) for move in judged], tools, is_back=False)
 
 
 def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) -> None:
@@ -40,7 +40,7 @@ def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) ->
     stable = max(plan.gate.stable_seconds, grace_seconds) if may_be_stopping else plan.gate.stable_seconds
     policy = replace(plan.gate, stable_seconds=stable)
     old_ids = frozenset(i for move in everyone for i in move.container_ids)
-    _gate(plan, [_expectation(move, policy, old_ids) for move in everyone], tools)
+    _gate(plan, [_expectation(move, policy, old_ids) for move in everyone], tools, is_back=True)
 
 
 def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def _expectation(move: Move, policy: GatePolicy, old_ids: frozenset[str]) -> hea
     return health.Expectation(move.service, move.replicas, policy, move.is_one_shot, old_ids)
 
 
-def _gate(plan: Plan[ComposePlan], wanted: Sequence[health.Expectation], tools: Tools) -> None:
+def _gate(plan: Plan[ComposePlan], wanted: Sequence[health.Expectation], tools: Tools, *, is_back: bool) -> None:
     """Look until every expectation is proven. An engine that goes away proves nothing: wait for it, bring the unit up
     again (an outage stops containers without asking), begin anew."""
     for _ in range(MOST_OUTAGES):
@@ -80,7 +80,7 @@ def _gate(plan: Plan[ComposePlan], wanted: Sequence[health.Expectation], tools: 
         except EngineUnavailable:
             tools.tell(Step.GATE, "the engine went away; waiting for it")
             await_engine(tools)
-            _restart_after_outage(plan, tools)
+            _restart_after_outage(plan, tools, is_back=is_back)
         else:
             return
     raise EngineUnavailable("the engine keeps going away", "see the engine's own log")
@@ -145,16 +145,16 @@ def await_engine(tools: Tools) -> None:
                 raise
 
 
-def _restart_after_outage(plan: Plan[ComposePlan], tools: Tools) -> None:
+def _restart_after_outage(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool) -> None:
     """The engine restarts containers of its own accord just now, so the first tries may meet a conflict."""
     for _ in range(5):
         try:
-            restart(plan, tools)
+            restart(plan, tools, is_back=is_back)
         except ComposeError:
             tools.clock.sleep(1.0)
         else:
             return
-    restart(plan, tools)
+    restart(plan, tools, is_back=is_back)
 
 
 def _verify_image(plan: Plan[ComposePlan], move: Move, image_id: str, tools: Tools) -> None:

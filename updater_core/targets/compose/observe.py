@@ -40,11 +40,7 @@ class ObservedService:
     current: ImageRef
     containers: tuple[Container, ...]
     running_digests: frozenset[str]
-
-    @property
-    def image_ids(self) -> frozenset[str]:
-        """The local ids of the images that run."""
-        return frozenset(container.image_id for container in self.containers)
+    image_ids: frozenset[str] = frozenset()  # ids that are nothing but local: no registry knows the image by them
 
     @property
     def unproven_digests(self) -> frozenset[str]:
@@ -94,7 +90,8 @@ def look(
     if isinstance(current, Hold):
         return current
     digests = running_digests(mine, current.key, image)
-    return ObservedService(project, files, env_files, located, current, mine, digests)
+    ids = local_ids(mine, current.key, image)
+    return ObservedService(project, files, env_files, located, current, mine, digests, ids)
 
 
 def unless_own(observed: ObservedService | Hold, own_container: str | None) -> ObservedService | Hold:
@@ -115,6 +112,19 @@ def running_digests(
     """The digests that every running image of the unit answers to: the registry's for this repository, and its id."""
     known = [_names_of(container.image_id, repository_key, image) for container in containers]
     return frozenset.intersection(*known) if known else frozenset()
+
+
+def local_ids(
+    containers: Sequence[Container], repository_key: str, image: Callable[[str], Image | None]
+) -> frozenset[str]:
+    """The ids of the running images by which no registry knows them. In containerd's image store an id is the digest of
+    the image's index, so there are none for what came from a registry."""
+    local: set[str] = set()
+    for container in containers:
+        found = image(container.image_id)
+        known = reference.digests_of(found.repo_digests, repository_key) if found else frozenset()
+        local |= {container.image_id} - known
+    return frozenset(local)
 
 
 def _names_of(image_id: str, repository_key: str, image: Callable[[str], Image | None]) -> frozenset[str]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from updater_core.errors import ComposeError
-from updater_core.models import Container, Plan, Project
+from updater_core.deploy import health
+from updater_core.errors import ComposeError, EngineUnavailable, GateFailed
+from updater_core.models import Container, Plan, Project, Reason
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move
 
 _WRECK = re.compile(r"([0-9a-f]{12})_(.+)")
 
 
-def restart(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Let Compose bring the unit and its companions to what files and tags say now. One retry, after tidying again."""
+def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> None:
+    """Let Compose bring the group and its companions to what files and tags say now. One retry, after tidying again.
+
+    Raises ComposeError if Compose fails in both tries, GateFailed if the engine shows that a container of the wanted
+    release is why (`is_back`: the old release is wanted), and EngineUnavailable if the engine was away meanwhile.
+    """
     everyone = plan.detail.everyone
     replicas = {move.service: move.replicas for move in everyone}
     grace_seconds = max(move.stop_grace_seconds for move in everyone) * 2
@@ -25,14 +30,37 @@ def restart(plan: Plan[ComposePlan], tools: Tools) -> None:
             plan.detail.project, services, with_dependencies=with_dependencies, force=force, grace_seconds=grace_seconds
         )
 
-    try:
-        up(replicas, with_dependencies=plan.detail.with_dependencies)
-    except ComposeError:
-        tools.engine.version()  # an engine that is gone is not Compose's fault, and not the release's
-        up(replicas, with_dependencies=False)
+    with tools.engine.vigil() as was_there:
+        try:
+            up(replicas, with_dependencies=plan.detail.with_dependencies)
+        except ComposeError:
+            tools.engine.version()  # an engine that is gone is not Compose's fault, and not the release's
+            try:
+                up(replicas, with_dependencies=False)
+            except ComposeError:
+                _raise_unless_compose(plan, was_there, tools, is_back=is_back)
+                raise
     stale = {move.service: move.replicas for move in plan.detail.companions if _is_stale(plan, move, tools)}
     if stale:
         up(stale, with_dependencies=False, force=True)
+
+
+def _raise_unless_compose(
+    plan: Plan[ComposePlan], was_there: Callable[[], bool], tools: Tools, *, is_back: bool
+) -> None:
+    """Ask the engine why Compose failed, for its exit status does not tell. An old container that has ended is one that
+    Compose itself had stopped: of those only one that cannot be started counts."""
+    tools.engine.version()
+    if not was_there():
+        raise EngineUnavailable("the engine was away for a moment")
+    telling = {Reason.UP_FAILED} if is_back else {Reason.UP_FAILED, Reason.EXITED, Reason.RESTARTING, Reason.UNHEALTHY}
+    for move in plan.detail.moves:
+        wanted_id = move.old_image_id if is_back else plan.new_retained
+        expectation = health.Expectation(move.service, move.replicas, plan.gate, move.is_one_shot)
+        for container in tools.engine.containers(plan.detail.project.name, move.service):
+            failed = health.failure_of(container, expectation)
+            if container.image_id == wanted_id and failed is not None and failed.reason in telling:
+                raise GateFailed(failed.reason, failed.message)
 
 
 def _is_stale(plan: Plan[ComposePlan], companion: Move, tools: Tools) -> bool:
