@@ -200,6 +200,8 @@ def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequ
         with _signals(clock), only_instance(config, clock):
             return ALL_WELL if requests.carry_out(wire(config, clock), service, request.kind) else TROUBLE
     except LockHeld:
+        if request.kind == requests.ROLLBACK and not _can_roll_back(config, service):
+            return TROUBLE
         lock = lock_path(config)
         request_queue.leave(lock.parent / request_queue.FOLDER, request)
         if not request_queue.wake(lock):
@@ -209,6 +211,15 @@ def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequ
 
 
 # ------------------------------------------------------------------------------------------------------------ details
+
+
+def _can_roll_back(config: Config, service: ServiceConfig) -> bool:
+    """Whether there is an image to go back to; says so if not, for nobody would read it in the log of the daemon."""
+    state = observed_tags.follow_names(_read_state(config).state, config.services)
+    nothing = requests.nothing_to_go_back_to(state, service.name)
+    if nothing is not None:
+        print(f"{nothing.detail} ({nothing.remedy})", file=sys.stderr)
+    return nothing is None
 
 
 @contextlib.contextmanager

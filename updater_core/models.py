@@ -421,6 +421,18 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftRelease:
+    """What an operator's rollback has left. As long as what it went back to is kept, only a newer release counts."""
+
+    reference: str
+    known_as: tuple[str, ...]  # its digest and its local id
+    kept_reference: str
+    kept_as: tuple[str, ...]
+    since: AwareTime
+    pushed_at: AwareTime | None = None  # its tag, by the registry's clock
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What is remembered and matters to a choice. `seen` is keyed by tag, `digest_seen` by digest; `pushed`: when the
     registry last said that the current tag was pushed."""
@@ -430,6 +442,7 @@ class History:
     digest_seen: Mapping[str, datetime] = field(default_factory=dict)
     pushed: Mapping[str, datetime] = field(default_factory=dict)
     service: str = "NAME"  # what it is called, for commands in remedies
+    left: LeftRelease | None = None
 
 
 @dataclass(frozen=True, slots=True)

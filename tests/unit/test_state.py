@@ -24,6 +24,7 @@ from updater_core.models import (
     Event,
     Hold,
     ImageRef,
+    LeftRelease,
     NotStarted,
     Outcome,
     Plan,
@@ -228,6 +229,10 @@ def test_an_owners_rollback_quarantines_what_was_left_and_has_nothing_to_go_back
     service = service_of(state, "web")
     assert [(entry.digest, entry.reason) for entry in service.quarantine] == [(D2, Reason.OWNER_ROLLBACK)]
     assert [each.digest for each in service.generations] == [D1]
+    assert service.left is not None
+    assert (service.left.known_as[0], service.left.kept_as[0]) == (D2, D1)
+    assert service_of(state_outcomes.lift_quarantine(state, "web"), "web").left is None
+    assert service_of(after(Committed(plan(3, D1, D3)), start=state), "web").left is None
 
 
 def test_an_owners_rollback_to_a_quarantined_digest_frees_it() -> None:
@@ -461,7 +466,8 @@ def full_state() -> State:
     state = observed_tags.note_push(state, "web", "latest", NOW)
     state = observed_tags.follow_names(state, [service("web", "a")])
     state = observed_tags.note_created(observed_tags.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
-    told = replace(service_of(state, "web"), troubles={"check:registry_error": NOW})
+    left = LeftRelease("app:2", (D2,), "app:1", (D1,), NOW, NOW)
+    told = replace(service_of(state, "web"), troubles={"check:registry_error": NOW}, left=left)
     state = replace(records.with_service(state, "web", told), outages={"ghcr.io": NOW})
     return observed_tags.note_rest(state, "docker.io", NOW)
 

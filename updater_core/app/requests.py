@@ -15,6 +15,7 @@ from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Committed, Hold, Outcome, Reason, ServiceConfig, Update, retry_command
 from updater_core.policy import admission
 from updater_core.state import observed_tags, outcomes, records
+from updater_core.state.records import State
 
 RETRY, ROLLBACK = "retry", "rollback"
 
@@ -35,10 +36,10 @@ def roll_back(context: AppContext, service: ServiceConfig) -> Outcome | Hold:
     """Go back to the image before the current one, and stay there until a newer one than the one left appears."""
     cycle.recover_open(context, is_asked=True)
     context.state = observed_tags.follow_names(context.state, context.config.services)
-    generations = records.service_of(context.state, service.name).generations
-    if len(generations) < 2:
-        return Hold(Reason.NO_CANDIDATE, f"no earlier image of {service.name} is remembered", "set its tag in the file")
-    previous = generations[1]
+    nothing = nothing_to_go_back_to(context.state, service.name)
+    if nothing is not None:
+        return nothing
+    previous = records.service_of(context.state, service.name).generations[1]
     target = target_of(context, service)
     observed = target.observe([service])[service.name]
     if isinstance(observed, Hold):
@@ -55,6 +56,13 @@ def roll_back(context: AppContext, service: ServiceConfig) -> Outcome | Hold:
             return decision
         found = cycle.plan_for(context, service, observed, request)
         return found if isinstance(found, Hold) else cycle.carry_out(context, found)
+
+
+def nothing_to_go_back_to(state: State, name: str) -> Hold | None:
+    """Why a service cannot be rolled back; None if an image before the current one is remembered."""
+    if len(records.service_of(state, name).generations) >= 2:
+        return None
+    return Hold(Reason.NO_CANDIDATE, f"no earlier image of {name} is remembered", "set its tag in the file")
 
 
 def take_requests(context: AppContext) -> None:

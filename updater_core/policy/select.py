@@ -33,6 +33,7 @@ from updater_core.models import (
     Update,
     retry_command,
 )
+from updater_core.policy import after_rollback
 from updater_core.policy.bounded_regex import TooSlow
 from updater_core.policy.explain import because, is_gone, passed_over, summary, without_current
 from updater_core.policy.following import selector_of
@@ -85,6 +86,15 @@ def decide(
     `memo`: passed again with the answer to an Ask, it saves work; it never changes the decision.
     """
     memo = memo or Memo()
+    left = history.left
+    if left is None or not after_rollback.still_counts(left, observation):
+        return _decide(observation, policy, history, now, memo)
+    as_left, history_of_left = after_rollback.as_if_left_still_ran(left, observation, history)
+    outcome = _decide(as_left, policy, history_of_left, now, memo)
+    return outcome if isinstance(outcome, Ask) else after_rollback.newer_than_left(left, observation, history, outcome)
+
+
+def _decide(observation: Observation, policy: Policy, history: History, now: datetime, memo: Memo) -> Decision | Ask:
     selector = selector_of(policy, observation.current, memo.budget)
     if selector is None:
         return _watch(observation, policy, history, now)

@@ -68,7 +68,7 @@ def history_of(state: State, name: str, repository_key: str) -> History:
     seen = state.seen.get(repository_key, {})
     timeless = {tag: replace(seen[tag], created_at=None) for tag in without_time(state, repository_key)}
     seen = {**seen, **timeless} if timeless else seen
-    return History(quarantine, seen, service.digest_seen, service.pushed, name)
+    return History(quarantine, seen, service.digest_seen, service.pushed, name, service.left)
 
 
 def without_time(state: State, repository_key: str) -> tuple[str, ...]:

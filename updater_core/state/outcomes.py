@@ -10,6 +10,7 @@ from typing import Any
 from updater_core.models import (
     Cause,
     Committed,
+    LeftRelease,
     NotStarted,
     Outcome,
     Plan,
@@ -109,6 +110,7 @@ def _committed(service: ServiceState, plan: Plan[Any], now: datetime) -> Service
         opens_at=None,
         last_change=now,
         generations=_generations(service, plan, now),
+        left=_left_by(service, plan, now),
     )
     return replace(service, quarantine=_quarantine_after(service, plan, now))
 
@@ -121,6 +123,16 @@ def _generations(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple
     known = next((each for each in service.generations if each.image_id == plan.old_retained), None)
     at, plan_id = (known.at, known.plan_id) if known else (now, plan.id)
     return (current, Generation(plan.old_reference, plan.old_retained, plan.old_digest, at, plan_id))
+
+
+def _left_by(service: ServiceState, plan: Plan[Any], now: datetime) -> LeftRelease | None:
+    """What the operator's rollback has left; None after any other change."""
+    if plan.kind != OWNER_ROLLBACK:
+        return None
+    known_as = tuple(name for name in (plan.old_digest, plan.old_retained) if name)
+    kept_as = tuple(name for name in (plan.image.digest, plan.new_retained) if name)
+    pushed_at = service.pushed.get(_tag(plan.old_reference) or "")
+    return LeftRelease(plan.old_reference, known_as, plan.new_reference, kept_as, now, pushed_at)
 
 
 def _quarantine_after(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple[Quarantined, ...]:
@@ -207,7 +219,7 @@ def lift_quarantine(state: State, name: str) -> State:
     of the release that broke it.
     """
     service = service_of(state, name)
-    service = without_failures(service if service.is_frozen else replace(service, quarantine=()))
+    service = without_failures(service if service.is_frozen else replace(service, quarantine=(), left=None))
     if service.status in (Status.ROLLBACK_FAILED, Status.ROLLED_BACK, Status.FAILED):
         service = replace(service, status=Status.UNKNOWN, reason=None, detail="", remedy="")
     return with_service(state, name, service)

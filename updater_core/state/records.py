@@ -15,6 +15,7 @@ from updater_core.models import (
     AwareTime,
     Decision,
     Hold,
+    LeftRelease,
     Quarantined,
     Reason,
     Seen,
@@ -93,6 +94,7 @@ class ServiceState:
     failures: int = 0
     retry_at: AwareTime | None = None
     opens_at: AwareTime | None = None  # when the window opens that an available image waits for
+    left: LeftRelease | None = None  # by the last change, if that was a rollback that the operator asked for
     changes: tuple[Change, ...] = ()
     digest_seen: Mapping[str, AwareTime] = field(default_factory=dict)
     pushed: Mapping[str, AwareTime] = field(default_factory=dict)  # the current tag, by its registry's clock

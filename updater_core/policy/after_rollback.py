@@ -1,0 +1,50 @@
+"""After a rollback that the operator asked for: only a release newer than the one that was left counts. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from updater_core import reference
+from updater_core.models import Decision, History, Hold, LeftRelease, Observation, Reason, Update, retry_command
+
+_NOTHING_NEWER = {Reason.SAME_DIGEST, Reason.NO_CANDIDATE, Reason.DOWNGRADE, Reason.QUARANTINED}
+
+
+def still_counts(left: LeftRelease, observation: Observation) -> bool:
+    """Whether what the operator's rollback went back to is still what is wanted and what runs. If not, the operator has
+    chosen anew."""
+    kept, current = reference.parse(left.kept_reference), observation.current
+    is_wanted = (kept.key, kept.tag) == (current.key, current.tag) or not current.tag
+    return is_wanted and not observation.running_digests.isdisjoint(left.kept_as)
+
+
+def as_if_left_still_ran(left: LeftRelease, observation: Observation, history: History) -> tuple[Observation, History]:
+    """What counts as newer than the release that was left is asked as if that one still ran: so every order, and each
+    rule of it, means the same by it."""
+    was = reference.with_default_tag(reference.parse(left.reference))
+    digest = observation.current.digest and next(filter(reference.is_digest, left.known_as), None)
+    current = replace(observation.current, tag=was.tag, digest=digest)
+    pushed = {was.tag: left.pushed_at} if was.tag and left.pushed_at else {}
+    as_left = replace(observation, current=current, running_digests=frozenset(left.known_as))
+    return as_left, replace(history, pushed={**history.pushed, **pushed})
+
+
+def newer_than_left(left: LeftRelease, observation: Observation, history: History, outcome: Decision) -> Decision:
+    """The decision for what runs, from the one for the release that was left."""
+    if isinstance(outcome, Update):
+        target = replace(outcome.target, name=observation.current.name)
+        is_kept = target.digest in observation.running_digests
+        return _stays_back(left, observation, history) if is_kept else replace(outcome, target=target)
+    is_settled = outcome.reason in _NOTHING_NEWER
+    return replace(_stays_back(left, observation, history), rejected=outcome.rejected) if is_settled else outcome
+
+
+def _stays_back(left: LeftRelease, observation: Observation, history: History) -> Hold:
+    was = reference.with_default_tag(reference.parse(left.reference))
+    digest = next(filter(reference.is_digest, left.known_as), None)
+    return Hold(
+        Reason.QUARANTINED,
+        f"{was.text} was left by a rollback, asked for on {left.since:%Y-%m-%d %H:%M} UTC; only a newer release counts",
+        f"nothing to do, a newer release is taken; to go on to this one again: {retry_command(history.service)}",
+        available=replace(observation.current, tag=was.tag, digest=digest),
+    )
