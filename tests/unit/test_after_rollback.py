@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.test_selection import DAY, NOW, answer, choose, digest, quarantine, seen, tags
-from updater_core.models import Clock, Decision, History, Hold, LeftRelease, Policy, Reason, Tag, Update
+from updater_core.models import Decision, History, Hold, LeftRelease, Policy, Reason, Tag, TimeSource, Update
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
 
@@ -64,7 +64,7 @@ def test_by_our_own_clock_only_what_came_after_the_one_left() -> None:
     known = seen({"main-b": 8, "main-c": 7}, main_a=9)
 
     def chosen(history: History, *names: str) -> Decision:
-        return choose(policy, "main-a", tags(*names), history=history, clock=Clock.FIRST_SEEN)
+        return choose(policy, "main-a", tags(*names), history=history, clock=TimeSource.FIRST_SEEN)
 
     history = after_rollback("main-c", "main-a", seen=known)
     assert isinstance(chosen(history, "main-a", "main-b", "main-c"), Hold)

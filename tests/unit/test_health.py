@@ -253,7 +253,7 @@ def test_what_was_taken_for_a_one_shot_and_runs_on_is_proven_when_its_time_is_ov
 def test_what_the_engine_would_restart_was_stopped_by_somebody(policy: str) -> None:
     ended = replace(PLAIN, status="exited", exit_code=0, restart_policy=policy)
     assert reason(last((0, PLAIN), (1, ended))) is Reason.NOT_RUNNING
-    assert reason(last((0, PLAIN), (1, replace(ended, error="no such file")))) is Reason.EXITED
+    assert reason(last((0, PLAIN), (1, replace(ended, error="no file", exit_code=127)))) is Reason.UP_FAILED
     assert reason(last((0, PLAIN), (1, replace(ended, restart_policy="no")))) is Reason.EXITED
 
 

@@ -30,7 +30,7 @@ def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> 
             plan.detail.project, services, with_dependencies=with_dependencies, force=force, grace_seconds=grace_seconds
         )
 
-    with tools.engine.vigil() as was_there:
+    with tools.engine.watch_liveness() as was_there:
         try:
             up(replicas, with_dependencies=plan.detail.with_dependencies)
         except ComposeError:
