@@ -114,17 +114,12 @@ def running_digests(
     return frozenset.intersection(*known) if known else frozenset()
 
 
-def local_ids(
-    containers: Sequence[Container], repository_key: str, image: Callable[[str], Image | None]
-) -> frozenset[str]:
-    """The ids of the running images by which no registry knows them. In containerd's image store an id is the digest of
-    the image's index, so there are none for what came from a registry."""
-    local: set[str] = set()
-    for container in containers:
-        found = image(container.image_id)
-        known = reference.digests_of(found.repo_digests, repository_key) if found else frozenset()
-        local |= {container.image_id} - known
-    return frozenset(local)
+def local_ids(containers: Sequence[Container], key: str, image: Callable[[str], Image | None]) -> frozenset[str]:
+    """The ids of the running images by which no registry knows them: none in containerd's store, where an id is the
+    digest of the image's index."""
+    found = [image(container.image_id) for container in containers]
+    known = [reference.digests_of(each.repo_digests, key) for each in found if each is not None]
+    return frozenset(container.image_id for container in containers).difference(*known)
 
 
 def _names_of(image_id: str, repository_key: str, image: Callable[[str], Image | None]) -> frozenset[str]:
