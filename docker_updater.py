@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from updater_core import __version__, logging_utils, notifiers, state_utils
-from updater_core.app import cycle, daemon, request_queue, requests, selfcheck
+from updater_core import __version__, logging_utils, notifiers, state_utils, targets
+from updater_core.app import cycle, daemon, discover_command, request_queue, requests, selfcheck
 from updater_core.app.context import LOG, AppContext
 from updater_core.app.evaluate import check_all
 from updater_core.app.wiring import load_config, lock_path, only_instance, wire
@@ -23,7 +23,7 @@ from updater_core.deploy.target import Finding
 from updater_core.errors import ComposeError, ComposeMissing, ConfigError, EngineError, LockHeld, UpdaterError
 from updater_core.host.clock import SystemClock
 from updater_core.host.systemd import Manager
-from updater_core.models import Config, Hold, Reason, ServiceConfig
+from updater_core.models import Config, Discover, Hold, Reason, ServiceConfig
 from updater_core.notifiers import events
 from updater_core.state import observed_tags
 from updater_core.state.records import service_of
@@ -75,31 +75,33 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--plan", action="store_true", help="say what would happen and why, with the exact diff; change nothing"
     )
+    what.add_argument(
+        "--discover", action="store_true", help="show every running Compose service and what would be followed"
+    )
     what.add_argument("--status", action="store_true", help="a table of the services, from the state")
     what.add_argument("--notify-test", action="store_true", help="send one message of each kind, marked as a test")
     what.add_argument("--retry", metavar="NAME", help="lift the quarantine of a service and let it be updated again")
     what.add_argument("--rollback", metavar="NAME", help="go back to the image before, until a newer one appears")
     made.add_argument("--service", metavar="NAME", help="only this service")
-    made.add_argument("--json", action="store_true", help="with --status or --test: for machines")
+    made.add_argument("--json", action="store_true", help="with --status, --test or --discover: for machines")
+    made.add_argument("--write", action="store_true", help="with --discover: put what is new into the configuration")
+    made.add_argument("--yes", action="store_true", help="with --write: do not ask")
     made.add_argument("--version", action="version", version=f"docker-updater {__version__}")
     return made
 
 
 def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     config = load_config(environment)
-    for name in (options.service, options.retry, options.rollback):
-        _require_service(config, name)
+    if config.settings.discover.mode is Discover.OFF:
+        for name in (options.service, options.retry, options.rollback):
+            _require_service(config, name)
     if options.status:
         return _status(config, options)
     clock = SystemClock()
     if options.notify_test:
         return _notify_test(config, clock.now())
-    if options.test or options.plan:
-        logging.basicConfig(level=logging.ERROR, format="%(message)s")
-        if options.plan:
-            _read_state(config)  # a plan made without what is remembered would not be what happens
-        context = wire(config, clock, is_reading=True)
-        return _test(context, options) if options.test else _plan(context, options.service)
+    if options.test or options.plan or options.discover:
+        return _look(config, clock, options)
     for note in logging_utils.set_up(config.settings, sys.stderr):
         LOG.warning(note)
     if options.retry:
@@ -114,9 +116,23 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 # ------------------------------------------------------------------------------------------- commands that only read
 
 
+def _look(config: Config, clock: SystemClock, options: argparse.Namespace) -> int:
+    """What asks the engine and the registries, and updates nothing."""
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    if options.plan:
+        _read_state(config)  # a plan made without what is remembered would not be what happens
+    context = wire(config, clock, is_reading=True)
+    if options.discover:
+        return discover_command.run(context, discover_command.DiscoverOptions(options.json, options.write, options.yes))
+    _take_up(context, options.service)
+    return _test(context, options) if options.test else _plan(context, options.service)
+
+
 def _status(config: Config, options: argparse.Namespace) -> int:
     loaded = _read_state(config)
-    services, known = _chosen(config, options.service), observed_tags.follow_names(loaded.state, config.services)
+    everything = targets.with_remembered(config, loaded.state)
+    _require_service(everything, options.service)
+    services, known = _chosen(everything, options.service), observed_tags.follow_names(loaded.state, config.services)
     print((text.status_json if options.json else text.status_table)(services, known))
     return ALL_WELL
 
@@ -178,6 +194,7 @@ def _notify_test(config: Config, now: datetime) -> int:
 def _once(config: Config, clock: SystemClock, only: str | None) -> int:
     with _signals(clock), only_instance(config, clock):
         context = wire(config, clock)
+        _take_up(context, only)
         result = cycle.run(context, only)
         requests.take_requests(context)  # of an operator who met this run's lock
         if result.is_engine_down or _is_compose_missing(context, result):
@@ -189,16 +206,20 @@ def _serve(config: Config, clock: SystemClock, environment: Mapping[str, str], o
     clock.manager = Manager(environment)
     faulthandler.enable()  # says where it hung if the service manager's watchdog ends it (SIGABRT)
     with _signals(clock), only_instance(config, clock):
-        daemon.serve(wire(config, clock), clock, environment, only)
+        context = wire(config, clock)
+        _take_up(context, only)
+        daemon.serve(context, clock, environment, only)
     return ALL_WELL
 
 
 def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequest) -> int:
     """Do what the operator asks, or hand it to the updater that runs already."""
-    service = next(s for s in config.services if s.name == request.service)
     try:
         with _signals(clock), only_instance(config, clock):
-            return ALL_WELL if requests.carry_out(wire(config, clock), service, request.kind) else TROUBLE
+            context = wire(config, clock)
+            _take_up(context, request.service)
+            service = next(each for each in context.config.services if each.name == request.service)
+            return ALL_WELL if requests.carry_out(context, service, request.kind) else TROUBLE
     except LockHeld:
         if request.kind == requests.ROLLBACK and not _can_roll_back(config, service):
             return TROUBLE
@@ -206,7 +227,7 @@ def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequ
         request_queue.leave(lock.parent / request_queue.FOLDER, request)
         if not request_queue.wake(lock):
             raise
-        print(f"{request.kind} of {service.name} is handed to the updater that is running; see --status")
+        print(f"{request.kind} of {request.service} is handed to the updater that is running; see --status")
         return ALL_WELL
 
 
@@ -235,6 +256,12 @@ def _signals(clock: SystemClock) -> Iterator[None]:
 
 def _chosen(config: Config, only: str | None) -> list[ServiceConfig]:
     return [service for service in config.services if only in (None, service.name)]
+
+
+def _take_up(context: AppContext, name: str | None) -> None:
+    """Find what `discover` means, and see that a service of this name is among all that there are."""
+    context.config = targets.take_up(context.config, context.host.engine, context.state)
+    _require_service(context.config, name)
 
 
 def _require_service(config: Config, name: str | None) -> None:

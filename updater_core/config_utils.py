@@ -11,19 +11,19 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from dotenv.parser import Binding, parse_stream
 
+from updater_core.config import rules
 from updater_core.config.messages import instead, problem, shown, shown_key
-from updater_core.config.options import BY_PLACE, REGISTRY, SELECTORS, SERVICE, TOP, Option
+from updater_core.config.options import BY_PLACE, DEFAULTS, REGISTRY, SELECTORS, SERVICE, TOP, Option
+from updater_core.config.rules import ReadObject
 from updater_core.errors import ConfigError
-from updater_core.models import Config, Follow, ServiceConfig, Settings
-from updater_core.net.url_rules import is_loopback
-from updater_core.reference import HUB, host_type
+from updater_core.models import Config, ServiceConfig, Settings
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _Record = TypeVar("_Record")
@@ -120,18 +120,6 @@ def _line(binding: Binding) -> int:
 # ------------------------------------------------------------------------------------------------------------ reading
 
 
-@dataclass(frozen=True, slots=True)
-class _Object:
-    """One object of the document, read: `at` is its path, `given` the keys that were set, right or wrong."""
-
-    at: str
-    values: Mapping[str, Any]
-    given: frozenset[str] = frozenset()
-
-    def path(self, key: str) -> str:
-        return f"{self.at}.{key}" if self.at else key
-
-
 def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     """Return the configuration in the JSON value `raw`. Relative paths start beside its file, the absolute `path`.
 
@@ -140,15 +128,44 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     """
     reading = _Reading(environment, Path(path).parent)
     top = reading.object(raw, TOP, "")
+    reading.defaults = reading.object(top.values["defaults"] or {}, DEFAULTS, "defaults")
     entries = [reading.entry(item, f"services[{index}]") for index, item in enumerate(top.values["services"] or ())]
-    reading.problems += [*_pair_problems(top, "docker_hub_username", "docker_hub_password")]
+    reading.problems += [*rules.pair_problems(top, "docker_hub_username", "docker_hub_password")]
     for service, registry in entries:
-        reading.problems += [*_selection_problems(service, top), *_registry_problems(service, registry)]
-    reading.problems += [*_twin_names(entries), *_twin_groups(entries)]
+        reading.problems += [*rules.selection_problems(service, top), *rules.registry_problems(service, registry)]
+    reading.problems += [*rules.twin_names(entries), *rules.twin_groups(entries)]
     if reading.problems:
         raise ConfigError(reading.problems)
     services = tuple(_service(service, registry, top) for service, registry in entries)
-    return Config(_settings(top), services, path)
+    return Config(_settings(top), services, path, ConfiguredEntries(environment, reading.folder, top, reading.defaults))
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredEntries:
+    """Reads an entry that stands in no file, with the defaults and the top level of the configuration."""
+
+    environment: Mapping[str, str]
+    folder: Path
+    top: ReadObject
+    defaults: ReadObject
+
+    @property
+    def default_keys(self) -> frozenset[str]:
+        """The keys that `defaults` sets."""
+        return self.defaults.given
+
+    def read(self, raw: Mapping[str, Any], at: str) -> ServiceConfig:
+        """Return the service in `raw`. Raises ConfigError with every problem, each beginning with `at`."""
+        reading = _Reading(self.environment, self.folder, defaults=self.defaults)
+        service, registry = reading.entry(dict(raw), at)
+        problems = [
+            *reading.problems,
+            *rules.selection_problems(service, self.top),
+            *rules.registry_problems(service, registry),
+        ]
+        if problems:
+            raise ConfigError(problems)
+        return _service(service, registry, self.top)
 
 
 @dataclass(slots=True)
@@ -158,20 +175,32 @@ class _Reading:
     environment: Mapping[str, str]
     folder: Path
     problems: list[str] = field(default_factory=list)
+    defaults: ReadObject | None = None
 
-    def entry(self, raw: Any, at: str) -> tuple[_Object, _Object]:
+    def entry(self, raw: Any, at: str) -> tuple[ReadObject, ReadObject]:
         """Return one of `services`, and its `registry_config`."""
-        service = self.object(raw, SERVICE, at)
+        service = self._with_defaults(self.object(raw, SERVICE, at))
         return service, self.object(service.values["registry_config"] or {}, REGISTRY, service.path("registry_config"))
 
-    def object(self, raw: Any, place: str, at: str) -> _Object:
+    def _with_defaults(self, service: ReadObject) -> ReadObject:
+        """Return the service with what `defaults` says in place of what it does not set. One that has a selector of its
+        own takes none from there."""
+        if self.defaults is None:
+            return service
+        shared = self.defaults.given - service.given
+        if any(key in service.given for key in SELECTORS):
+            shared -= {*SELECTORS}
+        values = {**service.values, **{key: self.defaults.values[key] for key in shared & service.values.keys()}}
+        return ReadObject(service.at, values, service.given | shared)
+
+    def object(self, raw: Any, place: str, at: str) -> ReadObject:
         """Return every value of one object: the default if it says nothing, None if it is wrong."""
         options = BY_PLACE[place]
         if not isinstance(raw, dict):
             self.problems.append(f"{at or 'the configuration'}: {shown(raw)} is not an object; write {{…}}")
-            return _Object(at, dict.fromkeys(options))
+            return ReadObject(at, dict.fromkeys(options))
         values: dict[str, Any] = {}
-        read = _Object(at, values, frozenset(raw) | {o.key for o in options.values() if self._variable(o)})
+        read = ReadObject(at, values, frozenset(raw) | {o.key for o in options.values() if self._variable(o)})
         self.problems += [f"{read.path(shown_key(k))}: it stands here twice; keep one" for k in raw.get(_TWICE, ())]
         known = {*options, *(_EDITORS_KEYS if place == TOP else ())}
         unknown = [key for key in raw if isinstance(key, str) and key not in known]
@@ -182,7 +211,7 @@ class _Reading:
     def _variable(self, option: Option) -> str:
         return self.environment.get(option.variable, "") if option.variable else ""
 
-    def _option(self, option: Option, raw: Mapping[str, Any], read: _Object) -> Any:
+    def _option(self, option: Option, raw: Mapping[str, Any], read: ReadObject) -> Any:
         text = self._variable(option)
         if text:  # a path in a variable starts, as in a shell, at the working directory
             return self._value(option, option.variable or "", text, Path())
@@ -239,110 +268,14 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
-# ------------------------------------------------------------------------------------------------ what fits together
-
-_Entries = Sequence[tuple[_Object, _Object]]
-_SELECT = "write tag_pattern, tag_regex, semver_pattern or follow too"
-_ORDER = "write semver_pattern or follow too, or a tag_regex with a group (?P<version>…)"
-_OF_VERSIONS = ("semver_range", "max_bump", "follow_variant", "allow_scheme_jump", "allow_prerelease")
-_AWS_KEYS = ("region", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile")
-_VENDOR_KEYS = {**dict.fromkeys(_AWS_KEYS, "ecr"), "project_id": "gcr", "service_account_path": "gcr"}
-
-
-def _has(read: _Object, key: str) -> bool:
-    """Return whether a key was set to something else than its default (or to something wrong)."""
-    option = BY_PLACE[SERVICE][key]
-    return key in read.given and (option.default is None or read.values[key] != option.kind.read(option.default))
-
-
-def _selection_problems(service: _Object, top: _Object) -> Iterator[str]:
-    chosen = [key for key in SELECTORS if key in service.given]
-    if len(chosen) > 1:
-        yield f"{service.path(chosen[1])}: {' and '.join(chosen)} exclude each other; keep one of them"
-    follow = service.values["follow"] if chosen else top.values["follow"]
-    is_wrong = chosen == ["follow"] and follow is None  # reported already, so nothing more is said of it
-    follows_versions = is_wrong or follow not in (None, Follow.TAG)
-    if not follows_versions and chosen in ([], ["follow"]):
-        for key in ("tag_exclude", "allow_downgrade"):
-            if _has(service, key):
-                yield f"{service.path(key)}: nothing selects tags here; {_SELECT}, or take it out"
-    if follows_versions and not is_wrong and "max_bump" in service.given:
-        yield f"{service.path('max_bump')}: follow names the step already ({follow}); keep one of them"
-    if not follows_versions and not _by_version(service):
-        for key in _OF_VERSIONS:
-            if _has(service, key):
-                yield f"{service.path(key)}: nothing orders versions here; {_ORDER}, or take it out"
-
-
-def _by_version(service: _Object) -> bool:
-    expression = service.values["tag_regex"]
-    if "tag_regex" in service.given:  # a wrong expression is reported already, so nothing more is said of it
-        return expression is None or "version" in re.compile(expression).groupindex
-    return "semver_pattern" in service.given
-
-
-def _registry_problems(service: _Object, registry: _Object) -> Iterator[str]:
-    image, written = service.values["image"], service.values["registry_type"]
-    yield from _pair_problems(registry, "username", "password")
-    yield from _pair_problems(registry, "aws_access_key_id", "aws_secret_access_key")
-    if "aws_session_token" in registry.given and "aws_access_key_id" not in registry.given:
-        yield f"{registry.path('aws_session_token')}: it belongs to keys; write aws_access_key_id and its secret too"
-    for key in ("service_account_path", "aws_access_key_id", "aws_profile"):
-        if key in registry.given and "username" in registry.given:
-            yield f"{registry.path(key)}: a login besides username and password; write one of the two"
-    if image is not None and image.domain == HUB and registry.values["insecure_http"]:
-        yield f"{registry.path('insecure_http')}: Docker Hub is asked over https only; take it out"
-    if image is None or (written is None and "registry_type" in service.given):
-        return
-    by_host = host_type(image.domain)
-    if written not in (None, "generic", by_host) and not is_loopback(image.domain):
-        wrong = f"{written} does not serve {image.domain}"
-        yield f"{service.path('registry_type')}: {wrong}; write {by_host}, or leave it out"
-    for key, needed in _VENDOR_KEYS.items():
-        if key in registry.given and (written or by_host) != needed:
-            yield f"{registry.path(key)}: it is for {needed}, and this registry is {written or by_host}; take it out"
-
-
-def _pair_problems(read: _Object, first: str, second: str) -> Iterator[str]:
-    for key, other in ((first, second), (second, first)):
-        if key in read.given and other not in read.given:
-            yield f"{read.path(key)}: {other} is missing; write both or neither"
-
-
-def _twin_names(entries: _Entries) -> Iterator[str]:
-    first: dict[str, str] = {}
-    for service, _ in entries:
-        name = service.values["name"]
-        if name in first:
-            yield f"{service.path('name')}: {first[name]} is called {name} too; write another name"
-        elif name:
-            first[name] = service.at
-
-
-def _twin_groups(entries: _Entries) -> Iterator[str]:
-    """Yield a problem for each two enabled entries that would edit and restart the same Compose service."""
-    taken: list[tuple[_Object, str, str, str | None]] = []
-    for service, _ in entries:
-        values = service.values
-        if not (values["enabled"] and values["compose_file"] and values["compose_service"]):
-            continue
-        file, project = values["compose_file"][0], values["compose_project"]  # the first file is the project's own
-        for name in values["compose_service"]:
-            for other, *unit, other_project in taken:
-                if unit == [file, name] and (None in (project, other_project) or project == other_project):
-                    taken_by = f"{name} of {file} belongs to {other.at} already"
-                    yield f"{service.path('compose_service')}: {taken_by}; keep it in one of them"
-        taken += [(service, file, name, project) for name in values["compose_service"]]
-
-
 # --------------------------------------------------------------------------------------------------------- the result
 
 
-def _settings(top: _Object) -> Settings:
+def _settings(top: ReadObject) -> Settings:
     return _filled(Settings, _by_path(top, TOP))
 
 
-def _service(service: _Object, registry: _Object, top: _Object) -> ServiceConfig:
+def _service(service: ReadObject, registry: ReadObject, top: ReadObject) -> ServiceConfig:
     own = replace(service, values=_with_inherited(service.values, top.values))
     return _filled(ServiceConfig, {**_by_path(own, SERVICE), **_by_path(registry, REGISTRY)})
 
@@ -361,7 +294,7 @@ def _with_inherited(values: Mapping[str, Any], top: Mapping[str, Any]) -> dict[s
     return {**values, **{key: top[key] for key in inherited if values[key] is None}}
 
 
-def _by_path(read: _Object, place: str) -> dict[str, Any]:
+def _by_path(read: ReadObject, place: str) -> dict[str, Any]:
     """Return what was read, by the field that it fills. What is None stays out: the field's own default stands."""
     given = {option.path: read.values[option.key] for option in BY_PLACE[place].values() if option.path is not None}
     return {path: value for path, value in given.items() if value is not None}

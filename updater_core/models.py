@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from msgspec import Meta
 
@@ -121,6 +121,7 @@ class Reason(StrEnum):
     FILE_UNREADABLE = "file_unreadable"
     LOCALLY_BUILT = "locally_built"
     OWN_CONTAINER = "own_container"
+    LABEL_INVALID = "label_invalid"
     IMAGE_MISMATCH = "image_mismatch"
     AMBIGUOUS_PROJECT = "ambiguous_project"
     DRIFT = "drift"
@@ -154,6 +155,14 @@ class Reason(StrEnum):
 class Mode(StrEnum):
     AUTO = "auto"
     NOTIFY = "notify"
+
+
+class Discover(StrEnum):
+    """Which running services that are not listed are taken up by themselves."""
+
+    OFF = "off"
+    LABELLED = "labelled"
+    ALL = "all"
 
 
 class Bump(StrEnum):
@@ -258,6 +267,16 @@ class ServiceConfig:
     gate: GatePolicy = GatePolicy()
     hours: Hours = Hours()
     registry: RegistrySettings = RegistrySettings()
+    is_discovered: bool = False  # it stands in no file: `discover` found it running
+    problem: str = ""  # what is wrong with its labels; such a service is only held
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """Which services that are not listed are taken up by themselves; `exclude` are globs over what they are."""
+
+    mode: Discover = Discover.OFF
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +298,20 @@ class Settings:
     docker_hub_username: str | None = None
     docker_hub_password: Secret | None = None
     hours: Hours = Hours()
+    discover: Discovery = Discovery()
     notify_urls: tuple[Secret, ...] = ()  # addresses of the Apprise library; most hold a password or a token
     notify_events: tuple[str, ...] = ("update", "rollback")  # kinds of `Event`; these two are always sent
+
+
+class EntryReader(Protocol):
+    """Reads an entry of `services` that stands in no file: what `discover` finds, and its labels."""
+
+    def read(self, raw: Mapping[str, Any], at: str) -> ServiceConfig:
+        """Return the service. Raises ConfigError with every problem, each beginning with `at`."""
+
+    @property
+    def default_keys(self) -> frozenset[str]:
+        """The keys that `defaults` sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +319,7 @@ class Config:
     settings: Settings
     services: tuple[ServiceConfig, ...]
     path: str = ""
+    entries: EntryReader | None = field(default=None, repr=False, compare=False)
 
 
 # --------------------------------------------------------------------------------------------- what a registry says

@@ -32,7 +32,7 @@ IMPURE = {"os", "sys", "time", "io", "random", "requests", "docker", "subprocess
 LAZY = ("boto3", "botocore", "google.auth", "rich", "prometheus_client", "regex")
 MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_A_FILE, MOST_MODULES_OF_A_FOLDER = 40, 400, 14
 LONGEST_IMPORT_CHAIN = 15
-LONGER = {"models": 720}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
+LONGER = {"models": 760}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
 MOST_DECISIONS_OF_A_STATEMENT = 3
 DENSE = {  # to be taken apart
     "app.daemon", "docker_utils", "targets.compose.drift",

@@ -87,7 +87,8 @@ def test_every_field_of_the_models_is_filled_by_one_option() -> None:
     top = [option.path for option in OPTIONS if option.place == TOP and option.path]
     service = [option.path for option in OPTIONS if option.place != TOP and option.path]
     assert sorted(top) == sorted(paths_of(Settings))
-    assert sorted(service) == sorted(paths_of(ServiceConfig))
+    found_running = {"is_discovered", "problem"}  # what no entry says
+    assert sorted(service) == sorted({*paths_of(ServiceConfig)} - found_running)
 
 
 def test_the_options_of_a_service_reach_the_model() -> None:
@@ -802,3 +803,48 @@ def test_each_variable_of_the_env_example_has_a_comment_above_it() -> None:
         if line[1:2].isupper() and "=" in line:
             assert before.startswith("# "), line
             assert "---" not in before, line
+
+
+# ------------------------------------------------------------------------------------------------ defaults, discovery
+
+
+def test_defaults_hold_for_every_service_that_does_not_set_the_key() -> None:
+    defaults = {"min_age": "3d", "mode": "notify", "health_timeout": "5m", "follow": "minor"}
+    raw = {"services": [entry(), entry(name="own", compose_service="own", mode="auto")], "defaults": defaults}
+    first, second = config_utils.parse(raw, {}).services
+    assert (first.policy.mode, second.policy.mode) == (Mode.NOTIFY, Mode.AUTO)
+    assert first.policy.min_age_seconds == second.policy.min_age_seconds == 259200
+    assert first.gate.timeout_seconds == 300
+    assert first.policy.follow == "minor"
+
+
+def test_a_selector_of_a_services_own_takes_the_place_of_that_of_the_defaults() -> None:
+    raw = {"services": [entry(tag_pattern="staging-*")], "defaults": {"semver_pattern": "v*"}}
+    (service,) = config_utils.parse(raw, {}).services
+    assert (service.policy.tag_pattern, service.policy.semver_pattern) == ("staging-*", None)
+
+
+@pytest.mark.parametrize(
+    "key", ["name", "image", "compose_file", "compose_service", "compose_project", "registry_config"]
+)
+def test_what_belongs_to_one_service_is_no_default(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"defaults\.{key}: unknown key; write it in the service"):
+        config_utils.parse({"services": [], "defaults": {key: "x"}}, {})
+
+
+def test_a_problem_of_the_defaults_is_said_once_and_at_its_place() -> None:
+    raw = {"services": [entry(), entry(name="b", compose_service="b")], "defaults": {"min_age": "soon"}}
+    with pytest.raises(ConfigError) as refused:
+        config_utils.parse(raw, {})
+    assert len(refused.value.problems) == 1
+    assert refused.value.problems[0].startswith("defaults.min_age: ")
+
+
+def test_an_entry_that_stands_in_no_file_is_read_with_the_defaults() -> None:
+    config = config_utils.parse({"services": [], "defaults": {"min_age": "3d"}, "health_timeout": "4m"}, {})
+    assert config.entries is not None
+    service = config.entries.read(entry(health_stable="3s"), "web")
+    assert (service.policy.min_age_seconds, service.gate.timeout_seconds) == (259200, 240)
+    with pytest.raises(ConfigError, match=r"^web\.min_age: "):
+        config.entries.read(entry(min_age="soon"), "web")
+    assert config.entries.default_keys == {"min_age"}

@@ -26,7 +26,7 @@ from updater_core.config.options import OPTIONS, REGISTRY, SERVICE, TOP, Option
 from updater_core.host.signals import SignalInbox
 from updater_core.logging_utils import LogEvent
 from updater_core.metrics_utils import COUNTERS, GAUGES, HISTOGRAMS
-from updater_core.models import Event, Reason, Step
+from updater_core.models import Discover, Event, Reason, Step
 from updater_core.notifiers import webhook
 from updater_core.policy import patterns as tag_filter
 from updater_core.policy.ranges import parse_range
@@ -177,7 +177,8 @@ def test_every_json_of_a_page_is_a_configuration_a_message_or_a_policy_of_amazon
     documents = [json.loads(block) for block in code_blocks(page, "json")]
     for document in documents:
         if "services" in document:
-            assert config_utils.parse(document, environment).services
+            config = config_utils.parse(document, environment)
+            assert config.services or config.settings.discover.mode is not Discover.OFF
         elif "compose_service" in document:
             assert config_utils.parse({"services": [document]}, environment).services
         else:
@@ -196,8 +197,11 @@ def test_every_option_that_stands_in_a_sentence_as_json_is_taken_by_the_parser()
     assert len(found) > 8
     labels = [piece for piece in found if not {option.key for option in OPTIONS} >= piece.keys()]
     assert labels == []
+    of_the_top = {option.key for option in OPTIONS if option.place == TOP}
     for piece in found:
-        assert config_utils.parse({"services": [{**_ENTRY, **piece}]}, {}).services
+        at_the_top = piece if piece.keys() <= of_the_top - {"follow", "pause_updates"} else {}
+        entry = _ENTRY if at_the_top else {**_ENTRY, **piece}
+        assert config_utils.parse({**at_the_top, "services": [entry]}, {}).services
 
 
 # ----------------------------------------------------------------------------------------------------------- variables

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from updater_core import state_utils
+from updater_core import state_utils, targets
 from updater_core.app.candidate import Candidate
 from updater_core.app.context import (
     LOG,
@@ -88,6 +88,7 @@ def run(context: AppContext, only: str | None = None) -> Report:
 
 def _pass(context: AppContext, only: str | None) -> Report:
     recovered = recover_open(context)
+    context.config = targets.take_up(context.config, context.host.engine, context.state)
     checked = check_all(context, only)
     outcomes: list[Outcome] = list(recovered)
     for one in checked:

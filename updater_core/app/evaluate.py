@@ -68,10 +68,16 @@ def _tidied(context: AppContext) -> State:
 
 def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Candidate]:
     """Return each service with how it is deployed now, in the order given; one that cannot be seen with a Hold."""
-    found: dict[str, Observed | Hold] = {}
+    found: dict[str, Observed | Hold] = {each.name: _mislabelled(each) for each in services if each.problem}
+    readable = [service for service in services if not service.problem]
     for target in context.targets.values():
-        found.update(target.observe([service for service in services if target_of(context, service) is target]))
+        found.update(target.observe([service for service in readable if target_of(context, service) is target]))
     return [_observed(service, found[service.name]) for service in services]
+
+
+def _mislabelled(service: ServiceConfig) -> Hold:
+    remedy = "correct the label, and apply it with `docker compose up -d`"
+    return Hold(Reason.LABEL_INVALID, service.problem, remedy)
 
 
 def _observed(service: ServiceConfig, found: Observed | Hold) -> Candidate:

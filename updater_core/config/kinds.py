@@ -12,7 +12,7 @@ from typing import Any
 
 from updater_core import models, reference
 from updater_core.config import readers
-from updater_core.models import Bump, Follow, Mode
+from updater_core.models import Bump, Discover, Follow, Mode
 from updater_core.net import hosts
 from updater_core.policy import patterns, ranges, windows
 
@@ -260,6 +260,14 @@ ZONE = Kind(
     readers.zone,
     _any(_pattern("^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")),
 )
+DISCOVER = _choice("a way to discover", "off, labelled or all", {mode.value: mode for mode in Discover})
+GLOBS = Kind(
+    "a glob or a list of them",
+    "globs such as traefik or staging/*, in one text with commas between",
+    readers.many(readers.text, between=r"[\s,]+"),
+    _or_list(_TEXT),
+)
+DEFAULTS = Kind("an object", "an object with keys of a service", readers.instance(dict), _defined("defaults"))
 SERVICES = Kind(
     "a list",
     "a list of objects, one for each service",

@@ -10,10 +10,15 @@ import json
 import re
 from typing import Any
 
-from updater_core.config.options import BY_PLACE, REGISTRY, SERVICE, TOP, Option
+from updater_core.config.options import BY_PLACE, DEFAULTS, REGISTRY, SERVICE, TOP, Option
 
 LONGEST_SHOWN = 60
-_PLACES = {TOP: "at the top of the file", SERVICE: "in the service", REGISTRY: "in the service's registry_config"}
+_PLACES = {
+    TOP: "at the top of the file",
+    SERVICE: "in the service",
+    REGISTRY: "in the service's registry_config",
+    DEFAULTS: "in defaults",
+}
 _MAY_HOLD_A_LOGIN = re.compile(r"://|@(?!sha\d+:)")  # an address, or `user:password@…`; a pinned digest is neither
 _LONG_WORD = re.compile(rf"\S{{{LONGEST_SHOWN + 1},}}")
 

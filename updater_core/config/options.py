@@ -6,13 +6,13 @@ The parser, the JSON Schema (`config.schema`) and docs/configuration.md are made
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from updater_core.config import kinds
 from updater_core.config.kinds import Kind
 
-TOP, SERVICE, REGISTRY = "top", "service", "registry_config"
+TOP, SERVICE, REGISTRY, DEFAULTS = "top", "service", "registry_config", "defaults"
 SELECTORS = ("follow", "tag_pattern", "tag_regex", "semver_pattern")  # at most one of them in a service
 
 
@@ -66,6 +66,16 @@ OPTIONS: tuple[Option, ...] = (
            "The services to keep up to date, one object each. The list may be empty.",
            ([{"name": "web", "image": "nginx:1.27", "compose_file": "/opt/web/docker-compose.yml",
               "compose_service": "web"}],), path=None, required=True),
+    Option(TOP, "defaults", kinds.DEFAULTS, None,
+           "Keys of a service for all that do not set them, those found by `discover` too.",
+           ({"follow": "minor", "min_age": "3d"},), path=None),
+    _top("discover", kinds.DISCOVER, "off",
+         "Which running Compose services that are not listed are taken up by themselves at each cycle: `off`, "
+         "`labelled` (those with the label `docker-updater.enable=true`) or `all` (but those with "
+         "`docker-updater.enable=false`).", "labelled", "all", field="discover.mode"),
+    _top("discover_exclude", kinds.GLOBS, None,
+         "What `discover` never takes up: globs over project, service, `project/service` and image.",
+         ["traefik", "staging/*", "*/postgres:*"], field="discover.exclude"),
     _top("check_interval", kinds.duration(30 * kinds.DAY), 3600,
          "How long it is from one check to the next, a tenth more or less.",
          3600, "15m", field="check_interval_seconds"),
@@ -234,6 +244,21 @@ OPTIONS: tuple[Option, ...] = (
          "/etc/docker-auto-updater/google.json"),
 )  # fmt: skip
 
+# What says which service is meant, and a login, which would be sent to the registry of every service.
+ONLY_OF_A_SERVICE = ("name", "image", "compose_file", "compose_service", "compose_project", "registry_config")
+
+
+def _in(place: str) -> dict[str, Option]:
+    return {option.key: option for option in OPTIONS if option.place == place}
+
+
+def _shared() -> dict[str, Option]:
+    """The options of a service that may stand in `defaults` too."""
+    shared = [option for option in OPTIONS if option.place == SERVICE and option.key not in ONLY_OF_A_SERVICE]
+    return {option.key: replace(option, place=DEFAULTS) for option in shared}
+
+
 BY_PLACE: Mapping[str, Mapping[str, Option]] = {
-    place: {option.key: option for option in OPTIONS if option.place == place} for place in (TOP, SERVICE, REGISTRY)
+    **{place: _in(place) for place in (TOP, SERVICE, REGISTRY)},
+    DEFAULTS: _shared(),
 }

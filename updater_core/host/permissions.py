@@ -48,6 +48,25 @@ def grant(path: Path) -> str:
     return f"Run `{access} && sudo setfacl -m u:{user}:rwx,d:u:{user}:rwX {folder}`, or run the updater as root."
 
 
+def grants(path: Path) -> tuple[str, ...]:
+    """Return the commands by which root lets this user read and edit a file: each closed folder above it, the folder
+    itself (what an editor puts there later too), and the file. A file that cannot be seen yet is granted by its path.
+    """
+    user, folder = _name(os.geteuid()), path.absolute().parent
+    closed = [each for each in reversed(folder.parents) if not _may(each, os.X_OK)]
+    entry = tuple(f"sudo setfacl -m u:{user}:x {shlex.quote(str(each))}" for each in closed if _is_seen(each))
+    return (
+        *entry,
+        f"sudo setfacl -m u:{user}:rwx,d:u:{user}:rwX {shlex.quote(str(folder))}",
+        f"sudo setfacl -m u:{user}:rw {shlex.quote(str(path))}",
+    )
+
+
+def _is_seen(folder: Path) -> bool:
+    """Whether a folder above a closed one can be looked at; those below it cannot, and may be open."""
+    return os.path.isdir(folder)  # noqa: PTH112 - False if it cannot be looked at
+
+
 def reading_remedy(path: Path) -> str:
     """Return what to do about a file that cannot be read."""
     if not _may(path, os.F_OK) or _may(path, os.R_OK):  # not there, or behind a folder that we may not enter

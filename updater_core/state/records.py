@@ -147,7 +147,7 @@ _NOT_KNOWN = {
     Reason.INTERNAL_ERROR,
 }
 # The configuration means a service that is not there: what it says can never come true.
-_WRONG = {Reason.NOT_IN_FILE}
+_WRONG = {Reason.NOT_IN_FILE, Reason.LABEL_INVALID}
 # A hold for one of these lasts until the operator acts.
 _FOR_THE_OPERATOR = {
     Reason.CURRENT_UNPARSABLE,

@@ -16,11 +16,11 @@ from updater_core.reference import short
 from updater_core.state.codec import encode
 from updater_core.state.records import ServiceState, State, Status, service_of
 from updater_core.status import columns
-from updater_core.status.columns import Keep
+from updater_core.status.columns import Elastic, Keep
 
 _REJECTED_SHOWN = 20
 _HEAD = ("SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "CHECKED", "CHANGED")
-_ELASTIC = {0: Keep.BEGINNING, 2: Keep.END, 3: Keep.END, 4: Keep.BEGINNING}
+_ELASTIC = {0: Elastic(least=26), 2: Elastic(Keep.END), 3: Elastic(Keep.END)}
 _WORST_FIRST = (
     Status.ROLLBACK_FAILED, Status.FAILED, Status.UNKNOWN, Status.ROLLED_BACK, Status.HELD, Status.WAITING,
     Status.UPDATED, Status.UP_TO_DATE,

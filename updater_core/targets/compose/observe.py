@@ -55,7 +55,7 @@ def roster(containers: Sequence[Container]) -> ContainerIndex:
     these are not there any more."""
     found: dict[tuple[str, str], tuple[Container, ...]] = {}
     for container in containers:
-        for path in {os.path.realpath(path) for path in _listed_files(container) or ()} or {NO_FILES}:
+        for path in {os.path.realpath(path) for path in listed_files(container) or ()} or {NO_FILES}:
             found[path, container.service] = (*found.get((path, container.service), ()), container)
     return found
 
@@ -183,7 +183,7 @@ def _through_include(service: ServiceConfig, known: ContainerIndex, memory: File
     candidates = {container.id: container for place in places for container in known[place]}
     found: dict[str, Container] = {}
     for container in candidates.values():
-        read = sources.read(_project_by_labels(container, _listed_files(container) or ()), memory)
+        read = sources.read(_project_by_labels(container, listed_files(container) or ()), memory)
         if isinstance(read, Hold):
             continue
         files, _ = read
@@ -250,7 +250,7 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
     if not mine:
         return _fresh_project(service)
     labels = mine[0].labels
-    files = _listed_files(mine[0])
+    files = listed_files(mine[0])
     if files is None:
         return Hold(
             Reason.FILE_UNREADABLE,
@@ -301,7 +301,7 @@ def default_project_name(compose_file: str) -> str:
     return re.sub(r"[^a-z0-9_-]", "", str(name or Path(compose_file).parent.name).lower()).lstrip("_-")
 
 
-def _listed_files(container: Container) -> tuple[str, ...] | None:
+def listed_files(container: Container) -> tuple[str, ...] | None:
     """The config files of a container's label, absolute; None where they are not all there. A comma both separates them
     and may be part of a name, so pieces are joined until each is a file."""
     text = container.labels.get(f"{_PREFIX}config_files", "")

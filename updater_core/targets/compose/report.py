@@ -9,7 +9,8 @@ from pathlib import Path
 from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
 from updater_core.host import files
-from updater_core.models import Edit, Hold, Plan, Reason, ServiceConfig
+from updater_core.models import Edit, Hold, ImageRef, Plan, Reason, ServiceConfig
+from updater_core.policy.following import selector_of
 from updater_core.protocols import Engine
 from updater_core.targets.compose import observe
 from updater_core.targets.compose.observe import ObservedService
@@ -33,7 +34,7 @@ def diff(edit: Edit) -> list[str]:
 
 def findings(service: ServiceConfig, engine: Engine, memory: FileCache) -> Iterator[Finding]:
     """Yield what stands in the way of an update of the service, or that it runs."""
-    for path in service.compose_files if _needs_edit(service) else ():
+    for path in service.compose_files if _needs_edit(service, service.image) else ():
         problem = files.objection(Path(path))
         if problem:
             yield Finding(False, service.name, *problem)
@@ -50,7 +51,7 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache) -> Itera
         return
     where = ", ".join(observed.project.files)
     yield Finding(True, service.name, f"runs {observed.current.text} as project {observed.project.name} of {where}")
-    if _needs_edit(service):
+    if _needs_edit(service, observed.current):
         yield from _edit_findings(service, observed)
 
 
@@ -69,6 +70,6 @@ def _edit_findings(service: ServiceConfig, observed: ObservedService) -> Iterato
             yield Finding(False, service.name, *problem)
 
 
-def _needs_edit(service: ServiceConfig) -> bool:
-    policy = service.policy
-    return bool(policy.tag_pattern or policy.tag_regex or policy.semver_pattern or policy.pin_digest)
+def _needs_edit(service: ServiceConfig, current: ImageRef) -> bool:
+    """Whether an update of the service writes its file: only what follows the digest behind a tag does not."""
+    return service.policy.pin_digest or selector_of(service.policy, current) is not None

@@ -1,0 +1,246 @@
+"""`--discover`: what runs is found, shown and written; nothing is updated by it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import lab
+from tests.support.lab import Shop
+
+pytestmark = pytest.mark.engine
+
+FOUR = """\
+services:
+  web:
+    image: {image}
+    stop_grace_period: 1s
+    network_mode: none
+  api:
+    image: HOST/team/api:1.4.2
+    stop_grace_period: 1s
+    network_mode: none
+  postgres:
+    image: HOST/team/postgres:16.3
+    stop_grace_period: 1s
+    network_mode: none
+  no:
+    image: {image}
+    stop_grace_period: 1s
+    network_mode: none
+    labels:
+      com.centurylinklabs.watchtower.enable: "false"
+"""
+
+
+@pytest.fixture
+def many(shop: Shop) -> Shop:
+    """A project of four services, none of which is configured."""
+    shop.push("latest", lab.good("one"))
+    shop.registry.push("team/api", "1.4.2", shop.own(lab.good("api")))
+    shop.registry.push("team/postgres", "16.3", shop.own(lab.good("db")))
+    shop.write("latest", FOUR.replace("HOST", shop.registry.host))
+    shop.up()
+    shop.settings = {"services": []}
+    return shop
+
+
+def discovered(shop: Shop, *words: str) -> dict[str, dict[str, object]]:
+    status, said = shop.run("--discover", "--json", *words)
+    assert status == 0, said
+    services = json.loads(said[said.index("{") : said.rindex("}") + 1])["services"]
+    return {each["name"]: each for each in services if each["name"].startswith(shop.name)}
+
+
+def written(shop: Shop, text: str, *words: str) -> tuple[int, str, str]:
+    """`--discover --write` with this text as the configuration; status, what it said, and the text afterwards."""
+    path = shop.folder / "mine.json"
+    path.write_text(text)
+    places = {"CONFIG_FILE": str(path), "STATE_FILE": str(shop.folder / "s.json"), "LOG_FILE": str(shop.folder / "l")}
+    argv = [sys.executable, str(lab.ROOT / "docker_updater.py"), "--discover", "--write", *words]
+    done = subprocess.run(
+        argv, env={**os.environ, **places}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr, path.read_text()
+
+
+def test_every_running_service_is_shown_with_what_it_would_follow(many: Shop) -> None:
+    found = discovered(many)
+    assert {name: each["entry"].get("follow") for name, each in found.items()} == {  # type: ignore[attr-defined]
+        f"{many.name}-web": None,
+        f"{many.name}-api": "minor",
+        f"{many.name}-postgres": "minor",
+    }
+    assert f"{many.name}-no-1" in many.run("--discover")[1].partition("Not for this updater")[2]
+    assert found[f"{many.name}-postgres"]["entry"]["mode"] == "notify"  # type: ignore[index]
+    assert "database" in str(found[f"{many.name}-postgres"]["note"])
+    assert all(each["obstacles"] == [] for each in found.values())
+
+
+def test_the_table_fits_a_terminal_and_ends_with_a_summary(many: Shop) -> None:
+    status, said = many.run("--discover")
+    assert status == 0
+    lines = said.splitlines()
+    assert max(map(len, lines[: lines.index("")])) <= 100
+    assert re.search(r"\d+ services: \d+ in the configuration, \d+ new", said)
+
+
+def test_a_container_of_no_compose_service_is_named(shop: Shop) -> None:
+    shop.push("latest", lab.good("one"))
+    shop.write("latest")
+    shop.up()
+    name = f"{shop.name}-plain"
+    subprocess.run(["docker", "run", "-d", "--name", name, f"{shop.repository}:latest"], check=True)
+    try:
+        _, said = shop.run("--discover")
+    finally:
+        subprocess.run(["docker", "rm", "-f", name], check=True)
+    assert f"{name} " in said[said.index("Not for this updater") :]
+    assert "no Compose service" in said
+
+
+def test_writing_adds_what_is_new_once_and_keeps_every_other_byte(many: Shop) -> None:
+    before = '{\n    "check_interval" : "2h",\n    "services": [ ]\n}\n'
+    status, said, after = written(many, before, "--yes")
+    assert status == 0, said
+    own = [each for each in json.loads(after)["services"] if each["name"].startswith(many.name)]
+    assert sorted(each["compose_service"] for each in own) == ["api", "postgres", "web"]
+    assert after.startswith('{\n    "check_interval" : "2h",\n    "services": [')
+    status, said, again = written(many, after, "--yes")
+    assert [each for each in json.loads(again)["services"] if each["name"].startswith(many.name)] == own
+    assert status == 0
+
+
+def test_what_was_written_passes_the_check(many: Shop) -> None:
+    _, _, after = written(many, '{"services": []}', "--yes")
+    own = [each for each in json.loads(after)["services"] if each["name"].startswith(many.name)]
+    many.settings = {"services": own}
+    status, said = many.run("--test")
+    assert status == 0, said
+
+
+def test_nobody_at_a_terminal_and_no_yes_writes_nothing(many: Shop) -> None:
+    status, said, after = written(many, '{"services": []}')
+    assert (status, after) == (1, '{"services": []}')
+    assert "--yes" in said
+
+
+def test_nothing_is_updated_by_it(many: Shop) -> None:
+    many.push("latest", lab.good("two"))
+    before = many.releases()
+    discovered(many)
+    written(many, '{"services": []}', "--yes")
+    assert many.releases() == before
+
+
+# ------------------------------------------------------------------------------------------ `discover` at each cycle
+
+LABELLED = """\
+services:
+  yes:
+    image: {image}
+    stop_grace_period: 1s
+    network_mode: none
+    labels:
+      docker-updater.enable: "true"
+      docker-updater.min_age: "0"
+  notify:
+    image: {image}
+    stop_grace_period: 1s
+    network_mode: none
+    labels:
+      docker-updater.enable: "true"
+      com.centurylinklabs.watchtower.monitor-only: "true"
+  wrong:
+    image: {image}
+    stop_grace_period: 1s
+    network_mode: none
+    labels:
+      docker-updater.enable: "true"
+      docker-updater.min_agee: "3d"
+      docker-updater.registry_config: "x"
+  silent:
+    image: {image}
+    stop_grace_period: 1s
+    network_mode: none
+  no:
+    image: {image}
+    stop_grace_period: 1s
+    network_mode: none
+    labels:
+      docker-updater.enable: "false"
+"""
+
+
+@pytest.fixture
+def labelled(shop: Shop) -> Shop:
+    """A project of five services that say by label what they want; none is configured."""
+    shop.push("latest", lab.good("one"))
+    shop.write("latest", LABELLED)
+    shop.up()
+    shop.settings = {
+        "services": [],
+        "discover": "labelled",
+        "defaults": {"health_stable": 1, "health_timeout": 30},
+    }
+    return shop
+
+
+def releases(shop: Shop) -> dict[str, str]:
+    return {name: shop.releases(name)[0][0] for name in ("yes", "notify", "wrong", "silent", "no")}
+
+
+def own_only(shop: Shop) -> None:
+    """Nothing of another test's is taken up: all but this project is excluded by its image's registry."""
+    others = {each for each in running_images() if not each.startswith(shop.registry.host)}
+    shop.settings["discover_exclude"] = [*sorted(others), "nothing"]
+
+
+def running_images() -> list[str]:
+    said = subprocess.run(["docker", "ps", "--format", "{{.Image}}"], capture_output=True, text=True, check=True)
+    return said.stdout.split()
+
+
+def test_a_label_takes_a_service_up_and_a_wrong_one_is_its_own_trouble(labelled: Shop) -> None:
+    labelled.push("latest", lab.good("two"))
+    status, said = labelled.run("--once")
+    assert status == 1, "the wrong label is trouble"
+    assert releases(labelled) == {"yes": "two", "notify": "one", "wrong": "one", "silent": "one", "no": "one"}
+    assert f"{labelled.name}-wrong" in said
+    assert "write docker-updater.min_age" in said
+    assert "registry_config: it is read from the configuration file only" in said
+    _, table = labelled.run("--status")
+    assert re.search(rf"{labelled.name}-wrong +failed .* label_invalid", table)
+    assert re.search(rf"{labelled.name}-notify +waiting .* notify_only", table)
+
+
+def test_what_was_taken_up_answers_to_its_name(labelled: Shop) -> None:
+    labelled.push("latest", lab.good("two"))
+    labelled.run("--once")
+    status, said = labelled.run("--rollback", f"{labelled.name}-yes")
+    assert status == 0, said
+    assert labelled.releases("yes")[0][0] == "one"
+    assert labelled.run("--retry", f"{labelled.name}-yes")[0] == 0
+    assert labelled.run("--retry", "nobody")[0] == 2
+
+
+def test_a_service_that_said_no_is_left_alone_and_all_others_are_taken_up(many: Shop) -> None:
+    many.settings = {"services": [], "discover": "all", "defaults": {"health_stable": 1, "health_timeout": 30}}
+    own_only(many)
+    many.settings["discover_exclude"].append(f"{many.name}/api")
+    many.push("latest", lab.good("two"))
+    many.registry.push("team/api", "1.4.3", many.own(lab.good("api2")))
+    many.run("--once", "--service", f"{many.name}-web")
+    many.run("--once", "--service", f"{many.name}-postgres")
+    assert many.releases("web")[0][0] == "two"
+    assert many.releases("no")[0][0] == "one"
+    assert many.releases("api")[0][0] == "api"
+    names = set(json.loads(many.run("--status", "--json")[1]))
+    assert f"{many.name}-no" not in names
+    assert f"{many.name}-api" not in names
+    assert f"{many.name}-web" in names

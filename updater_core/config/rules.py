@@ -1,0 +1,122 @@
+"""What has to fit together in a configuration whose values are each well: selectors, logins, names, services. Pure.
+
+Each function yields a problem as it is shown: `path: what is wrong; what to write instead`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from updater_core.config.options import BY_PLACE, SELECTORS, SERVICE
+from updater_core.models import Follow
+from updater_core.net.url_rules import is_loopback
+from updater_core.reference import HUB, host_type
+
+
+@dataclass(frozen=True, slots=True)
+class ReadObject:
+    """One object of the document, read: `at` is its path, `given` the keys that were set, right or wrong."""
+
+    at: str
+    values: Mapping[str, Any]
+    given: frozenset[str] = frozenset()
+
+    def path(self, key: str) -> str:
+        return f"{self.at}.{key}" if self.at else key
+
+
+_Entries = Sequence[tuple[ReadObject, ReadObject]]
+_SELECT = "write tag_pattern, tag_regex, semver_pattern or follow too"
+_ORDER = "write semver_pattern or follow too, or a tag_regex with a group (?P<version>…)"
+_OF_VERSIONS = ("semver_range", "max_bump", "follow_variant", "allow_scheme_jump", "allow_prerelease")
+_AWS_KEYS = ("region", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile")
+_VENDOR_KEYS = {**dict.fromkeys(_AWS_KEYS, "ecr"), "project_id": "gcr", "service_account_path": "gcr"}
+
+
+def _has(read: ReadObject, key: str) -> bool:
+    """Return whether a key was set to something else than its default (or to something wrong)."""
+    option = BY_PLACE[SERVICE][key]
+    return key in read.given and (option.default is None or read.values[key] != option.kind.read(option.default))
+
+
+def selection_problems(service: ReadObject, top: ReadObject) -> Iterator[str]:
+    chosen = [key for key in SELECTORS if key in service.given]
+    if len(chosen) > 1:
+        yield f"{service.path(chosen[1])}: {' and '.join(chosen)} exclude each other; keep one of them"
+    follow = service.values["follow"] if chosen else top.values["follow"]
+    is_wrong = chosen == ["follow"] and follow is None  # reported already, so nothing more is said of it
+    follows_versions = is_wrong or follow not in (None, Follow.TAG)
+    if not follows_versions and chosen in ([], ["follow"]):
+        for key in ("tag_exclude", "allow_downgrade"):
+            if _has(service, key):
+                yield f"{service.path(key)}: nothing selects tags here; {_SELECT}, or take it out"
+    if follows_versions and not is_wrong and "max_bump" in service.given:
+        yield f"{service.path('max_bump')}: follow names the step already ({follow}); keep one of them"
+    if not follows_versions and not _by_version(service):
+        for key in _OF_VERSIONS:
+            if _has(service, key):
+                yield f"{service.path(key)}: nothing orders versions here; {_ORDER}, or take it out"
+
+
+def _by_version(service: ReadObject) -> bool:
+    expression = service.values["tag_regex"]
+    if "tag_regex" in service.given:  # a wrong expression is reported already, so nothing more is said of it
+        return expression is None or "version" in re.compile(expression).groupindex
+    return "semver_pattern" in service.given
+
+
+def registry_problems(service: ReadObject, registry: ReadObject) -> Iterator[str]:
+    image, written = service.values["image"], service.values["registry_type"]
+    yield from pair_problems(registry, "username", "password")
+    yield from pair_problems(registry, "aws_access_key_id", "aws_secret_access_key")
+    if "aws_session_token" in registry.given and "aws_access_key_id" not in registry.given:
+        yield f"{registry.path('aws_session_token')}: it belongs to keys; write aws_access_key_id and its secret too"
+    for key in ("service_account_path", "aws_access_key_id", "aws_profile"):
+        if key in registry.given and "username" in registry.given:
+            yield f"{registry.path(key)}: a login besides username and password; write one of the two"
+    if image is not None and image.domain == HUB and registry.values["insecure_http"]:
+        yield f"{registry.path('insecure_http')}: Docker Hub is asked over https only; take it out"
+    if image is None or (written is None and "registry_type" in service.given):
+        return
+    by_host = host_type(image.domain)
+    if written not in (None, "generic", by_host) and not is_loopback(image.domain):
+        wrong = f"{written} does not serve {image.domain}"
+        yield f"{service.path('registry_type')}: {wrong}; write {by_host}, or leave it out"
+    for key, needed in _VENDOR_KEYS.items():
+        if key in registry.given and (written or by_host) != needed:
+            yield f"{registry.path(key)}: it is for {needed}, and this registry is {written or by_host}; take it out"
+
+
+def pair_problems(read: ReadObject, first: str, second: str) -> Iterator[str]:
+    for key, other in ((first, second), (second, first)):
+        if key in read.given and other not in read.given:
+            yield f"{read.path(key)}: {other} is missing; write both or neither"
+
+
+def twin_names(entries: _Entries) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for service, _ in entries:
+        name = service.values["name"]
+        if name in first:
+            yield f"{service.path('name')}: {first[name]} is called {name} too; write another name"
+        elif name:
+            first[name] = service.at
+
+
+def twin_groups(entries: _Entries) -> Iterator[str]:
+    """Yield a problem for each two enabled entries that would edit and restart the same Compose service."""
+    taken: list[tuple[ReadObject, str, str, str | None]] = []
+    for service, _ in entries:
+        values = service.values
+        if not (values["enabled"] and values["compose_file"] and values["compose_service"]):
+            continue
+        file, project = values["compose_file"][0], values["compose_project"]  # the first file is the project's own
+        for name in values["compose_service"]:
+            for other, *unit, other_project in taken:
+                if unit == [file, name] and (None in (project, other_project) or project == other_project):
+                    taken_by = f"{name} of {file} belongs to {other.at} already"
+                    yield f"{service.path('compose_service')}: {taken_by}; keep it in one of them"
+        taken += [(service, file, name, project) for name in values["compose_service"]]

@@ -1,0 +1,98 @@
+"""What `--discover` found, as a table for a terminal and as JSON. Text in, text out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from updater_core.deploy.discovered import Discovered, FoundService
+from updater_core.status import columns
+from updater_core.status.columns import Elastic, Keep
+
+_HEAD = ("SERVICE", "IMAGE", "WOULD FOLLOW", "STATE")
+_ELASTIC = {0: Elastic(least=26), 1: Elastic(Keep.END), 2: Elastic()}
+
+
+def table(found: Discovered) -> str:
+    """Return a line a service, what stands in the way with its remedy, and a line of summary at the end."""
+    rows = [_HEAD, *(_row(each) for each in _worst_first(found.services))]
+    lines = columns.table(rows, _ELASTIC)
+    for each in _worst_first(found.services):
+        lines += _notes(each)
+    if found.left_out:
+        lines += ["", "Not for this updater:"]
+        lines += [f"  {each.name} ({each.image}): {each.why}" for each in found.left_out]
+    if found.grants:
+        lines += ["", "To let the updater read and edit the files of all of them, run once:", *found.grants]
+    return "\n".join([*lines, "", summary(found)])
+
+
+def summary(found: Discovered) -> str:
+    """Return the last line: how many services there are, and how many could be updated as things stand."""
+    listed = sum(each.is_listed for each in found.services)
+    free = sum(not each.obstacles for each in found.services)
+    total = len(found.services)
+    text = f"{total} services: {listed} in the configuration, {total - listed} new; {free} ready"
+    return f"{text}, {total - free} held by what stands above" if total > free else text
+
+
+def as_json(found: Discovered) -> str:
+    """Return the same for machines."""
+    services = [
+        {
+            "name": each.name,
+            "image": each.image,
+            "compose_file": list(each.files),
+            "listed": each.is_listed,
+            "entry": dict(each.entry),
+            "note": each.note,
+            "obstacles": [{"text": one.text, "remedy": one.remedy} for one in each.obstacles],
+        }
+        for each in found.services
+    ]
+    left_out = [{"name": each.name, "image": each.image, "why": each.why} for each in found.left_out]
+    return json.dumps({"services": services, "left_out": left_out, "grants": list(found.grants)}, indent=2)
+
+
+def _worst_first(services: Sequence[FoundService]) -> list[FoundService]:
+    return sorted(services, key=lambda each: (not each.obstacles, each.is_listed, each.name))
+
+
+def _row(each: FoundService) -> tuple[str, ...]:
+    state = "held" if each.obstacles else "ready"
+    return (
+        each.name,
+        short_image(each.image),
+        _followed(each.entry),
+        f"{'listed' if each.is_listed else 'new'}, {state}",
+    )
+
+
+def _followed(entry: Mapping[str, Any]) -> str:
+    """What an entry makes the updater follow, in a word or two."""
+    for key in ("semver_pattern", "tag_pattern", "tag_regex"):
+        if key in entry:
+            return f"{key} {entry[key]}"
+    followed = str(entry.get("follow", "tag"))
+    return f"{followed}, notify only" if entry.get("mode") == "notify" else followed
+
+
+def _notes(each: FoundService) -> list[str]:
+    lines = [f"{each.name}: {each.note}"] if each.note else []
+    for obstacle in each.obstacles:
+        lines.append(f"{each.name}: {obstacle.text}")
+        if obstacle.remedy:
+            lines.append(f"  to do: {obstacle.remedy}")
+    return ["", *lines] if lines else []
+
+
+def short_image(text: str) -> str:
+    """A reference with a short digest, and without what Docker Hub's names begin with.
+
+    >>> short_image("docker.io/library/nginx:1.27@sha256:" + "0123456789abcdef" * 4)
+    'nginx:1.27@sha256:0123456789ab'
+    """
+    name, at, digest = text.partition("@")
+    name = name.removeprefix("docker.io/").removeprefix("library/")
+    return f"{name}{at}{digest[:19]}"
