@@ -357,6 +357,7 @@ def _settings(raw: Mapping[str, Any]) -> ContainerSettings:
         binds=frozenset((normpath(each.get("Source", "")), normpath(each.get("Destination", ""))) for each in binds),
         ports=frozenset((str(each.get("HostPort", "")), own) for own, each in bound),
         volumes=frozenset((each["Name"], normpath(each.get("Destination", ""))) for each in volumes),
+        networks=frozenset((raw.get("NetworkSettings") or {}).get("Networks") or ()),
         volumes_from=tuple(str(each).partition(":")[0] for each in host.get("VolumesFrom") or ()),
     )
 
@@ -393,4 +394,5 @@ def _image(raw: Mapping[str, Any]) -> Image:
         platform="/".join(part for part in (raw.get("Os", ""), raw.get("Architecture", ""), variant) if part),
         descriptor_digest=(raw.get("Descriptor") or {}).get("digest"),
         volumes=frozenset((raw.get("Config") or {}).get("Volumes") or ()),
+        variables=frozenset(each.partition("=")[0] for each in (raw.get("Config") or {}).get("Env") or ()),
     )

@@ -129,6 +129,11 @@ class Reason(StrEnum):
     DEPENDENCY_NOT_READY = "dependency_not_ready"
     CHANGED_ON_DISK = "changed_on_disk"
     VOLUME_MOVED = "volume_moved"
+    SECOND_COPY = "second_copy"
+    NAMESPACE_SHARED = "namespace_shared"
+    MISSING_ON_HOST = "missing_on_host"
+    VARIABLE_MISSING = "variable_missing"
+    PORT_TAKEN = "port_taken"
     TAKEN_OVER = "taken_over"
     BUSY = "busy"
     BACKING_OFF = "backing_off"
@@ -413,6 +418,7 @@ class ContainerSettings:
     binds: frozenset[tuple[str, str]] = frozenset()
     ports: frozenset[tuple[str, str]] = frozenset()
     volumes: frozenset[tuple[str, str]] = frozenset()  # name and place
+    networks: frozenset[str] = frozenset()
     volumes_from: tuple[str, ...] = ()  # containers whose volumes it has, by id or name
 
 
@@ -426,6 +432,7 @@ class Image:
     platform: str = ""  # os/arch[/variant]
     descriptor_digest: str | None = None
     volumes: frozenset[str] = frozenset()  # the places that it declares as VOLUME, as it spells them
+    variables: frozenset[str] = frozenset()  # names of those that it sets itself
 
 
 @dataclass(frozen=True, slots=True)

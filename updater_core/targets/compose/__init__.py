@@ -78,7 +78,12 @@ class ComposeTarget:
         )
 
     def examine(self, service: ServiceConfig) -> Iterator[Finding]:
-        return report.findings(service, self._host.engine, self._files)
+        engine, compose = self._host.engine, self._host.compose
+
+        def preflight(observed: ObservedService) -> Iterator[Hold]:
+            return planner.preflight(service, observed, engine, compose)
+
+        return report.findings(service, engine, self._files, preflight)
 
     @contextmanager
     def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:

@@ -6,7 +6,7 @@ Nothing is changed here. A plan that cannot be made is a Hold with its reason an
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from updater_core.targets.compose.drift import Reading
 from updater_core.targets.compose.observe import ObservedService
 from updater_core.targets.compose.outlook import Group, Outlook
 from updater_core.targets.compose.plan import NAME, ComposePlan, Move
-from updater_core.targets.compose.preflight import volumes
+from updater_core.targets.compose.preflight import checks, volumes
 from updater_core.targets.compose.recreate import is_wreck
 
 _NAMESPACES = ("network_mode", "ipc", "pid")
@@ -46,10 +46,8 @@ def make(
     moves = _moves(service, observed, changes, engine)
     if isinstance(moves, NotEditable):
         return _hold(moves, request.image)
-    model = compose.config(observed.project)
-    companions = volumes.noted(_companions(observed.project, moves, engine, model), engine)
-    group = Group(observed.project, volumes.noted(moves, engine), companions, model)
-    foreseen = _foreseen(service, group, engine, compose)
+    group = _group(observed.project, moves, engine, compose)
+    foreseen = next(_preflight(service, observed, group, engine), None) or _foreseen(service, group, engine, compose)
     if isinstance(foreseen, Outlook):
         foreseen = volumes.hold_for_known_image(service, group, request.image, engine) or foreseen
     if isinstance(foreseen, Hold):
@@ -63,9 +61,27 @@ def make(
         allow_volume_change=service.allow_volume_change,
         with_dependencies=foreseen.with_dependencies,
         sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
-        model_digest=file_edits.model_digest(model),
+        model_digest=file_edits.model_digest(group.model),
     )
     return _plan(service, request, detail, _old_digest(observed, moves[0], engine))
+
+
+def preflight(service: ServiceConfig, observed: ObservedService, engine: Engine, compose: Compose) -> Iterator[Hold]:
+    """Yield everything that the next update would be held for before it begins. Raises ComposeError, EngineError."""
+    moves = _moves(service, observed, (), engine)
+    if not isinstance(moves, NotEditable):
+        yield from _preflight(service, observed, _group(observed.project, moves, engine, compose), engine)
+
+
+def _preflight(service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine) -> Iterator[Hold]:
+    texts, env_texts = (tuple(file.text for file in some) for some in (observed.files, observed.env_files))
+    return checks.holds(service, group, texts, env_texts, engine)
+
+
+def _group(project: Project, moves: Sequence[Move], engine: Engine, compose: Compose) -> Group:
+    model = compose.config(project)
+    companions = _companions(project, moves, engine, model)
+    return Group(project, volumes.noted(moves, engine), volumes.noted(companions, engine), model)
 
 
 def _plan(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from updater_core.deploy.target import Finding
@@ -16,6 +16,8 @@ from updater_core.targets.compose import observe
 from updater_core.targets.compose.observe import ObservedService
 from updater_core.targets.compose.plan import ComposePlan
 from updater_core.targets.compose.reading.sources import FileCache
+
+Preflight = Callable[[ObservedService], Iterable[Hold]]
 
 
 def plan_lines(plan: Plan[ComposePlan]) -> list[str]:
@@ -32,7 +34,7 @@ def diff(edit: Edit) -> list[str]:
     return list(difflib.unified_diff(before, after, edit.path, edit.path, lineterm="", n=around))
 
 
-def findings(service: ServiceConfig, engine: Engine, memory: FileCache) -> Iterator[Finding]:
+def findings(service: ServiceConfig, engine: Engine, memory: FileCache, preflight: Preflight) -> Iterator[Finding]:
     """Yield what stands in the way of an update of the service, or that it runs."""
     for path in service.compose_files if _needs_edit(service, service.image) else ():
         problem = files.objection(Path(path))
@@ -53,6 +55,16 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache) -> Itera
     yield Finding(True, service.name, f"runs {observed.current.text} as project {observed.project.name} of {where}")
     if _needs_edit(service, observed.current):
         yield from _edit_findings(service, observed)
+    yield from _preflight_findings(service, observed, preflight)
+
+
+def _preflight_findings(service: ServiceConfig, observed: ObservedService, preflight: Preflight) -> Iterator[Finding]:
+    """Everything that the next update would be held for before it begins."""
+    try:
+        for hold in preflight(observed):
+            yield Finding(False, service.name, f"held, {hold.reason}: {hold.detail}", hold.remedy)
+    except UpdaterError as error:
+        yield Finding(False, service.name, str(error), error.remedy)
 
 
 def _edit_findings(service: ServiceConfig, observed: ObservedService) -> Iterator[Finding]:

@@ -1,0 +1,35 @@
+"""The preflight checks in their order: everything that an update, or a first start, would break or stumble over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from updater_core.models import Hold, ServiceConfig
+from updater_core.protocols import Engine
+from updater_core.targets.compose.outlook import Group
+from updater_core.targets.compose.preflight import copies, facts, neighbours, shortages, variables
+from updater_core.targets.compose.preflight.facts import HostFacts
+
+CHECKS: tuple[Callable[[HostFacts], Hold | None], ...] = (
+    copies.second_copy,
+    neighbours.left_without,
+    shortages.missing_path,
+    shortages.missing_object,
+    variables.missing_secret,
+    variables.missing_variable,
+    shortages.taken_port,
+)
+
+
+def holds(
+    service: ServiceConfig, group: Group, texts: tuple[str, ...], env_texts: tuple[str, ...], engine: Engine
+) -> Iterator[Hold]:
+    """Yield every hold, in the order of the checks. `texts`: of the project's files; `env_texts`: of its env files.
+
+    Raises EngineError, EngineUnavailable.
+    """
+    found = facts.collect(service, group, texts, env_texts, engine)
+    for check in CHECKS:
+        hold = check(found)
+        if hold is not None:
+            yield hold

@@ -1,0 +1,102 @@
+"""A second copy of what runs already: an `up` that would begin a new project on the same files, folder or data."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+from updater_core.models import Container, Hold, Reason
+from updater_core.targets.compose.preflight import mounts
+from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
+
+_PROJECT = "com.docker.compose.project."
+_SYSTEM = ("/dev", "/proc", "/sys", "/run", "/var/run", "/etc/localtime", "/etc/timezone", "/lib/modules")
+
+
+def second_copy(facts: HostFacts) -> Hold | None:
+    """Return a hold if an `up` would make the group's first containers while others run from the same file or folder,
+    under the same project's name from other files, or with the same path of the host or volume."""
+    if facts.own:
+        return None
+    project = facts.group.project
+    for other in facts.others:
+        if other.container.project == project.name:
+            same = _is_of_other_files(other.container, project.files, project.directory)
+            why = f"is project {project.name} already, from other files" if same else None
+        else:
+            why = _relation(other, facts)
+        if why:
+            return hold(facts.service.name, other.container, why)
+    return None
+
+
+def hold(name: str, other: Container, why: str) -> Hold:
+    """Return the hold; its remedy leads to what runs, and never to a start beside it."""
+    files = other.labels.get(f"{_PROJECT}config_files")
+    if files:
+        remedy = f'write "compose_file": "{files}" and its compose_service for {name}, for that is what runs'
+    else:
+        remedy = f'stop {other.name} before, if {name} shall take its place; else set "enabled": false for {name}'
+    of = f" of project {other.project}" if other.project else ""
+    return Hold(
+        Reason.SECOND_COPY, f"{name} has no container, and {other.name}{of} {why}: no second copy is started", remedy
+    )
+
+
+def is_from_same_place(other: Container, files: Iterable[str], directory: str) -> bool:
+    """Whether a container was started from one of these files, or from their folder."""
+    own_files = {os.path.realpath(path) for path in files}
+    folders = {os.path.realpath(directory), *(os.path.dirname(path) for path in own_files)}  # noqa: PTH120
+    theirs = {os.path.realpath(path) for path in _files(other)}
+    their_folders = {os.path.dirname(path) for path in theirs}  # noqa: PTH120
+    working = other.labels.get(f"{_PROJECT}working_dir")
+    their_folders |= {os.path.realpath(working)} if working else set()
+    return bool(own_files & theirs or folders & their_folders)
+
+
+def _is_of_other_files(other: Container, files: Iterable[str], directory: str) -> bool:
+    return bool(_files(other)) and not is_from_same_place(other, files, directory)
+
+
+def _files(container: Container) -> list[str]:
+    text = container.labels.get(f"{_PROJECT}config_files", "")
+    return [path for path in text.split(",") if path.startswith("/")]
+
+
+def _relation(other: Deployed, facts: HostFacts) -> str | None:
+    project = facts.group.project
+    if is_from_same_place(other.container, project.files, project.directory):
+        return "was started from the same file or folder"
+    paths = set(_host_paths(facts))
+    shared = sorted(path for path, _ in other.settings.binds if os.path.realpath(path) in paths)
+    if shared:
+        return f"mounts the same path {shared[0]}"
+    wanted = {name for service in facts.group.services for name in _volumes(facts, service)}
+    both = sorted({name for name, _ in other.settings.volumes} & wanted)
+    return f"mounts the same volume {both[0]}" if both else None
+
+
+def _host_paths(facts: HostFacts) -> Iterator[str]:
+    """Paths that hold data: what belongs to the system, a socket or a device is everybody's."""
+    for service in facts.group.services:
+        for path in mounts.of_service(facts.group.model, service).binds.values():
+            real = os.path.realpath(path)
+            if not _is_systems(path) and not _is_systems(real) and not _is_special(real):
+                yield real
+
+
+def _is_systems(path: str) -> bool:
+    return any(f"{path}/".startswith(f"{each}/") for each in _SYSTEM)
+
+
+def _is_special(path: str) -> bool:
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except OSError:
+        return False
+    return not (stat.S_ISDIR(mode) or stat.S_ISREG(mode))
+
+
+def _volumes(facts: HostFacts, service: str) -> Iterable[str]:
+    return mounts.of_service(facts.group.model, service).volumes.values()

@@ -1,0 +1,167 @@
+"""What the preflight checks look at, collected once: the update group, everything else on the engine, the host.
+
+Paths and ports of the host are looked at only if they are the engine's own: on its machine, outside a container. From
+inside one only the project's folder is known to be the host's, for the files were read from there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from updater_core.composefile import interpolation
+from updater_core.errors import EngineError
+from updater_core.host import engine_endpoint
+from updater_core.host.own_container import own_container_id
+from updater_core.models import Container, ContainerSettings, ServiceConfig
+from updater_core.protocols import Engine
+from updater_core.targets.compose.outlook import Group
+from updater_core.targets.compose.preflight import needs
+from updater_core.targets.compose.recreate import is_wreck
+
+_AT_WORK = ("running", "restarting", "paused")
+_LISTENING = "0A"  # of TCP, in /proc/net; a bound UDP socket has 07
+_PROC_NET = {"tcp": _LISTENING, "tcp6": _LISTENING, "udp": "07", "udp6": "07"}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """One container with what it was created with."""
+
+    container: Container
+    settings: ContainerSettings
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """`own`: the group's containers; `others`: every other container that is at work, of any project or of none.
+
+    `texts`: of the project's files. `absent`: paths that the model needs and the host certainly does not have.
+    `listening`: protocol, address and port of each socket of the host that waits for somebody. `environment`: the names
+    that the project's env files set.
+    """
+
+    service: ServiceConfig
+    group: Group
+    texts: tuple[str, ...]
+    environment: frozenset[str]
+    own: tuple[Deployed, ...]
+    others: tuple[Deployed, ...]
+    absent: frozenset[str]
+    listening: frozenset[tuple[str, str, int]]
+    volumes: frozenset[str]
+    networks: frozenset[str]
+    image_variables: Mapping[str, frozenset[str]]  # by image id
+
+    @cached_property
+    def project_is_there(self) -> bool:
+        """Whether anything of the project has a container: else an `up` would begin it."""
+        name = self.group.project.name
+        return bool(self.own) or any(each.container.project == name for each in self.others)
+
+
+def collect(
+    service: ServiceConfig,
+    group: Group,
+    texts: tuple[str, ...],
+    env_texts: tuple[str, ...],
+    engine: Engine,
+) -> HostFacts:
+    """Return the facts as they are now. Raises EngineError if the engine refuses, EngineUnavailable if it is away."""
+    own = tuple(_own(group, engine))
+    ids = {each.container.id for each in own}
+    is_host_ours = _is_host_ours()
+    return HostFacts(
+        service=service,
+        group=group,
+        texts=texts,
+        environment=frozenset(interpolation.environment(env_texts)),
+        own=own,
+        others=tuple(_others(ids, engine)),
+        absent=frozenset(_absent(group, is_host_ours)),
+        listening=frozenset(_listening()) if is_host_ours else frozenset(),
+        volumes=engine.volume_names(),
+        networks=engine.network_names(),
+        image_variables={each.container.image_id: _declared(each.container, engine) for each in own},
+    )
+
+
+def _own(group: Group, engine: Engine) -> Iterator[Deployed]:
+    for service in sorted(group.services):
+        for container in engine.containers(group.project.name, service):
+            settings = engine.settings(container.id)
+            if settings is not None and not is_wreck(container):
+                yield Deployed(container, settings)
+
+
+def _others(own_ids: set[str], engine: Engine) -> Iterator[Deployed]:
+    for listed in engine.all_containers():
+        if listed.id in own_ids or listed.status not in _AT_WORK:
+            continue
+        container, settings = engine.container(listed.id), engine.settings(listed.id)
+        if container is not None and settings is not None:
+            yield Deployed(container, settings)
+
+
+def _declared(container: Container, engine: Engine) -> frozenset[str]:
+    image = engine.image(container.image_id)
+    return image.variables if image else frozenset()
+
+
+def _is_host_ours() -> bool:
+    try:
+        endpoint = engine_endpoint.resolve(os.environ).host
+    except EngineError:
+        return False
+    return endpoint.startswith("unix://") and own_container_id() is None
+
+
+def _absent(group: Group, is_host_ours: bool) -> Iterator[str]:
+    for need in needs.of_group(group):
+        is_seen = is_host_ours or Path(need.path).is_relative_to(group.project.directory)
+        if is_seen and _is_absent(need.path):
+            yield need.path
+
+
+def _is_absent(path: str) -> bool:
+    """Whether a path is certainly not there; one in a folder that may not be entered is not known."""
+    try:
+        os.stat(path)  # noqa: PTH116 - one call, links followed
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _listening() -> Iterator[tuple[str, str, int]]:
+    for name, state in _PROC_NET.items():
+        for line in _lines(Path("/proc/net", name)):
+            fields = line.split()
+            if len(fields) > 3 and fields[3] == state and ":" in fields[1]:
+                address, _, port = fields[1].partition(":")
+                yield name.removesuffix("6"), _address(address), int(port, 16)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()[1:]
+    except OSError:
+        return []
+
+
+def _address(text: str) -> str:
+    """An address of `/proc/net` as people write it; empty for any address. Bytes are in the machine's own order.
+
+    >>> _address("0100007F"), _address("00000000"), _address("0" * 32)
+    ('127.0.0.1', '', '')
+    """
+    if not text.strip("0"):
+        return ""
+    if re.fullmatch("[0-9A-F]{8}", text):
+        return ".".join(str(each) for each in reversed(bytes.fromhex(text)))
+    return text

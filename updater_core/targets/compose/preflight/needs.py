@@ -1,0 +1,121 @@
+"""What an `up` of the group needs besides images: paths of the host, volumes, networks, ports. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from posixpath import normpath
+from typing import Any
+
+from updater_core.targets.compose.outlook import Group
+from updater_core.targets.compose.preflight import mounts
+
+_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - as the model spells them
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A path of the host that a service needs, and what for, in words."""
+
+    service: str
+    path: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A published port: `address` is empty for every address."""
+
+    service: str
+    address: str
+    number: int
+    target: str  # its own port and protocol, `80/tcp`
+
+    @property
+    def protocol(self) -> str:
+        return self.target.rpartition("/")[2]
+
+
+def of_group(group: Group) -> Iterator[Need]:
+    """Yield every path of the host that an `up` of the group mounts, reads or passes through."""
+    for service in sorted(group.services):
+        facts = (group.model.get("services") or {}).get(service) or {}
+        yield from _binds(group.model, service)
+        yield from _devices(service, facts)
+        for kind in ("secrets", "configs"):
+            yield from _files(group.model, service, facts, kind)
+
+
+def _binds(model: Mapping[str, Any], service: str) -> Iterator[Need]:
+    own = mounts.of_service(model, service)
+    for place, path in own.binds.items():
+        yield Need(service, path, f"it is mounted at {place}")
+    for place, name in own.volumes.items():
+        for facts in _volumes_called(model, name):
+            options = facts.get("driver_opts") or {}
+            path = str(options.get("device") or "")
+            if path.startswith("/") and "bind" in str(options.get("o") or "").split(","):
+                yield Need(service, normpath(path), f"the volume {name} at {place} is bound to it")
+
+
+def _volumes_called(model: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
+    for key, facts in (model.get("volumes") or {}).items():
+        if facts and mounts.real_name(model, "volumes", key) == name:
+            yield facts
+
+
+def _devices(service: str, facts: Mapping[str, Any]) -> Iterator[Need]:
+    for one in facts.get("devices") or ():
+        path = str(one.get("source") or "") if isinstance(one, Mapping) else str(one).partition(":")[0]
+        if path.startswith("/"):  # else a name by CDI, `vendor.com/gpu=all`
+            yield Need(service, normpath(path), "it is passed through as a device")
+
+
+def _files(model: Mapping[str, Any], service: str, facts: Mapping[str, Any], kind: str) -> Iterator[Need]:
+    for key in used(facts, kind):
+        path = str(((model.get(kind) or {}).get(key) or {}).get("file") or "")
+        if path.startswith("/"):
+            yield Need(service, normpath(path), f"the {kind.removesuffix('s')} {key} is read from it")
+
+
+def used(facts: Mapping[str, Any], kind: str) -> tuple[str, ...]:
+    """Return the names of the secrets, configs or networks that a service takes.
+
+    >>> used({"secrets": ["a", {"source": "b", "target": "/x"}]}, "secrets")
+    ('a', 'b')
+    """
+    written = facts.get(kind) or ()
+    return tuple(str(one.get("source") or "") if isinstance(one, Mapping) else str(one) for one in written)
+
+
+def ports(group: Group) -> Iterator[Port]:
+    """Yield every port that a service of the group publishes under one number."""
+    for service in sorted(group.services):
+        facts = (group.model.get("services") or {}).get(service) or {}
+        for one in facts.get("ports") or ():
+            if isinstance(one, Mapping) and str(one.get("published") or "").isdigit():
+                target = f"{one.get('target')}/{one.get('protocol') or 'tcp'}"
+                yield Port(service, _any_as_empty(str(one.get("host_ip") or "")), int(one["published"]), target)
+
+
+def _any_as_empty(address: str) -> str:
+    return "" if address in _ANY_ADDRESS else address
+
+
+def external(group: Group, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield each service with the engine's name of each external one of `kind`, volumes or networks, that it uses."""
+    for service in sorted(group.services):
+        facts = (group.model.get("services") or {}).get(service) or {}
+        names = _named_volumes(group.model, service) if kind == "volumes" else _networks(facts)
+        for key in names:
+            if ((group.model.get(kind) or {}).get(key) or {}).get("external"):
+                yield service, mounts.real_name(group.model, kind, key)
+
+
+def _named_volumes(model: Mapping[str, Any], service: str) -> list[str]:
+    wanted = set(mounts.of_service(model, service).volumes.values())
+    return [key for key in model.get("volumes") or {} if mounts.real_name(model, "volumes", key) in wanted]
+
+
+def _networks(facts: Mapping[str, Any]) -> Sequence[str]:
+    return [] if facts.get("network_mode") else [str(name) for name in facts.get("networks") or ()]

@@ -1,0 +1,63 @@
+"""Whether the host has what an `up` of the group needs; the first that it has not is named. Pure."""
+
+from __future__ import annotations
+
+from updater_core.models import Hold, Reason
+from updater_core.targets.compose.preflight import needs
+from updater_core.targets.compose.preflight.facts import HostFacts
+
+_BRING_BACK = {
+    "volumes": "bring it back with its data, or correct the compose file",
+    "networks": "make it again as it was (`docker network create`), or correct the compose file",
+}
+
+
+def missing_path(facts: HostFacts) -> Hold | None:
+    """Return a hold that names the first path which the host does not have: Docker would make a folder of root's in
+    its place, or stop the service and fail."""
+    for need in needs.of_group(facts.group):
+        if need.path in facts.absent:
+            detail = f"{need.path} is not on this host; {need.service} needs it: {need.what}"
+            return Hold(Reason.MISSING_ON_HOST, detail, "put it back, or correct the compose file")
+    return None
+
+
+def missing_object(facts: HostFacts) -> Hold | None:
+    """Return a hold that names an external volume or network which the engine does not have."""
+    attached = frozenset(name for each in facts.own for name in each.settings.networks)
+    for kind, known in (("volumes", facts.volumes), ("networks", facts.networks | attached)):
+        for service, name in needs.external(facts.group, kind):
+            if name not in known:
+                one = kind.removesuffix("s")
+                detail = f"the external {one} {name}, which {service} uses, is not on this engine"
+                return Hold(Reason.MISSING_ON_HOST, detail, _BRING_BACK[kind])
+    return None
+
+
+def taken_port(facts: HostFacts) -> Hold | None:
+    """Return a hold that names a port which somebody else has by now. One that a container of the group holds is its
+    own."""
+    held = {each for one in facts.own if one.container.status == "running" for each in one.settings.ports}
+    for port in needs.ports(facts.group):
+        if (str(port.number), port.target) in held:
+            continue
+        holder = _holder(port, facts)
+        if holder:
+            where = f"{port.address}:{port.number}" if port.address else str(port.number)
+            detail = f"{port.service} publishes port {where}/{port.protocol}, and {holder} has it"
+            return Hold(Reason.PORT_TAKEN, detail, "stop what has the port, or publish another one in the compose file")
+    return None
+
+
+def _holder(port: needs.Port, facts: HostFacts) -> str | None:
+    names = [each.container.name for each in facts.others if _publishes(each.settings.ports, port)]
+    for protocol, address, number in facts.listening:
+        is_same_place = not address or not port.address or address == port.address
+        if (protocol, number) == (port.protocol, port.number) and is_same_place:
+            return f"the container {names[0]}" if names else "a process of this host"
+    is_sure = not facts.listening and not port.address
+    return f"the container {names[0]}" if names and is_sure else None
+
+
+def _publishes(published: frozenset[tuple[str, str]], port: needs.Port) -> bool:
+    return any(number == str(port.number) and own.endswith(f"/{port.protocol}") for number, own in published)
