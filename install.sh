@@ -63,7 +63,7 @@ Places: $home, $config_dir, $state_dir, $log_dir,
         ${completions[0]}, and those of zsh and fish
 
 Exit status: 0 done   1 not done, the installation is as it was   2 wrong usage
-             3 installed, but \`$name --test\` finds something that is to be mended
+             3 installed, but \`$name --test\` finds something to fix
 END
 }
 
@@ -176,7 +176,7 @@ venv_of_source() {
     } | sha256sum | cut -c 1-16
 }
 
-# What was wished for once stays, in whatever way it came there.
+# What was chosen once stays, however it got there.
 choose_requirements() {
     requirements=("$source_dir/requirements.txt")
     if "$home/current/venv/bin/python" -c 'import apprise' 2>/dev/null; then with_apprise=yes; fi
@@ -308,7 +308,7 @@ put_completions() {
     done
 }
 
-# For logrotate, where it is in use. Its numbers are the owner's from then on; only the user is put right.
+# For logrotate, where it is in use. Its numbers are the operator's from then on; only the user is corrected.
 put_rotation() {
     [[ -d ${rotation%/*} ]] || return 0
     [[ -e $rotation ]] || install -m 644 "$1" "$rotation"
@@ -462,7 +462,7 @@ uninstall() {
     if [[ $purge == yes ]]; then
         remove_traces
     else
-        say "kept: $config_dir, $state_dir, $log_dir, the user, and the images for a way back; --purge removes them"
+        say "kept: $config_dir, $state_dir, $log_dir, the user, and the images for a rollback; --purge removes them"
     fi
     ! has_systemd || act "tell systemd" forget_unit
 }
@@ -476,7 +476,7 @@ forget_unit() {
 
 remove_traces() {
     act "remove $config_dir, $state_dir, $log_dir and $drop_ins" rm -rf "$config_dir" "$state_dir" "$log_dir" "$drop_ins"
-    act "remove the local names of images that were kept for a way back" release_images
+    act "remove the local names of images that were kept for a rollback" release_images
     if is_our_user "$name"; then
         act "remove the user $name" userdel "$name"
     fi

@@ -122,10 +122,10 @@ class Crowd:
 
 def context(folder: Path, host: str, services: int, references: int, **policy: Any) -> tuple[AppContext, ListedEngine]:
     """An AppContext of one crowd, all up to date."""
-    return world_of(folder, Crowd(host, services, references, policy))
+    return context_of(folder, Crowd(host, services, references, policy))
 
 
-def world_of(folder: Path, *crowds: Crowd) -> tuple[AppContext, ListedEngine]:
+def context_of(folder: Path, *crowds: Crowd) -> tuple[AppContext, ListedEngine]:
     """An AppContext of all crowds, all up to date."""
     everyone = [(crowd, number) for crowd in crowds for number in range(crowd.services)]
     made = [_service(folder, place, *one) for place, one in enumerate(everyone)]

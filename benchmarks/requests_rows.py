@@ -54,7 +54,7 @@ def _vendors() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, clouds(Path(folder), 10) as both:
         os.environ.update(both.environment)
         place = Path(folder) / "context"
-        context, _ = crowd.world_of(place, both.ecr(20, tag_pattern="*"), both.google(20, tag_pattern="*"))
+        context, _ = crowd.context_of(place, both.ecr(20, tag_pattern="*"), both.google(20, tag_pattern="*"))
         cycle.run(context)
         both.counts()
         cycle.run(context)

@@ -11,7 +11,7 @@ _HEADS = ("what", "figure", "budget", "")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `holds` is None where there is no budget to hold: a figure of this machine."""
+    """One line of the table. `holds` is None if there is no budget to hold: a figure of this machine."""
 
     what: str
     figure: str

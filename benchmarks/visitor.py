@@ -14,15 +14,15 @@ import sys
 import threading
 import time
 
-_PAUSE_SECONDS, _PATIENCE_SECONDS = 0.003, 0.1
+_PAUSE_SECONDS, _TIMEOUT_SECONDS = 0.003, 0.1
 _QUESTION = b"GET /release HTTP/1.0\r\n\r\n"
 
 
 def ask(port: int) -> str | None:
-    """The page, None where there is no good answer."""
+    """The page, None if there is no good answer."""
     try:
-        with socket.create_connection(("127.0.0.1", port), _PATIENCE_SECONDS) as connection:
-            connection.settimeout(_PATIENCE_SECONDS)
+        with socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS) as connection:
+            connection.settimeout(_TIMEOUT_SECONDS)
             connection.sendall(_QUESTION)
             answer = b""
             while data := connection.recv(4096):

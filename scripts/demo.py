@@ -1,6 +1,6 @@
 """The demo's play: six acts in which the real updater meets what releases do, each checked for real.
 
-Run it by scripts/demo. Exit status: 0 everything was as told, 1 something was not (said in one line), 130 interrupted.
+Run it by scripts/demo. Exit status: 0 all as announced, 1 not so (said in one line), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ class Stage:
         code = _COLOURS.get(colour) if self.is_coloured and text else None
         print(f"\x1b[{code}m{text}\x1b[0m" if code else text, flush=True)
 
-    def act(self, title: str, story: str) -> None:
+    def act(self, title: str, text: str) -> None:
         """Open the next act."""
         self.act_now += 1
         self.line()
         self.line(f"[{self.act_now}/{self.acts}] {title}", "bold")
-        self.tell(story)
+        self.tell(text)
 
-    def tell(self, story: str) -> None:
-        for line in textwrap.wrap(" ".join(story.split()), _WIDTH - 6):
+    def tell(self, text: str) -> None:
+        for line in textwrap.wrap(" ".join(text.split()), _WIDTH - 6):
             self.line(f"      {line}")
 
     def command(self, words: Sequence[str]) -> None:
@@ -75,12 +75,12 @@ class Stage:
     def diff(self, line: str) -> None:
         self.line(f"      {line}", "red" if line.startswith("-") else "green")
 
-    def check(self, holds: object, told: str, otherwise: str = "") -> None:
+    def check(self, holds: object, claim: str, otherwise: str = "") -> None:
         """Tick what was found to be so; Failed where it is not."""
         if not holds:
-            raise Failed(f"not as told: {told}" + (f" ({otherwise})" if otherwise else ""))
+            raise Failed(f"not as announced: {claim}" + (f" ({otherwise})" if otherwise else ""))
         self.checks += 1
-        self.line(f"      \N{CHECK MARK} {told}", "green")
+        self.line(f"      \N{CHECK MARK} {claim}", "green")
 
 
 @dataclass(slots=True)
@@ -200,7 +200,7 @@ class Play:
         self.stage.check(self.shop.journal() is None, "the journal is closed")
         self.stage.tell(
             """The release may not be to blame for that, so it is tried again, after a minute. To spare you the wait,
-            the owner asks for it now."""
+            the operator asks for it now."""
         )
         self._run("--retry", "shop-api", expected_status=0)
         self._run("--once", expected_status=0)
@@ -215,7 +215,7 @@ class Play:
         self._check_answers("web", "1.1")
         self._check_answers("api", "v1.2.1")
         stage.line()
-        what = f"All as told: {stage.checks} checks in {stage.acts} acts and {seconds:.0f} s"
+        what = f"All as announced: {stage.checks} checks in {stage.acts} acts and {seconds:.0f} s"
         stage.line(f"{what}; no visitor waited longer than {max(self.gaps):.1f} s for an answer.", "bold")
 
     # ----------------------------------------------------------------------------------------------- what acts share
@@ -269,8 +269,8 @@ class Play:
         gap, stretches = visitor.longest_gap(), visitor.stretches()
         seen = [f"{one.answer.partition(' ')[2]} for {one.last - one.first:.1f} s" for one in stretches]
         self.gaps.append(gap)
-        told = f"a visitor of {service} saw {', then '.join(seen)}; the longest time without an answer was {gap:.2f} s"
-        self.stage.check(gap < _LONGEST_SILENCE_SECONDS, told)
+        claim = f"a visitor of {service} saw {', then '.join(seen)}; the longest time without an answer was {gap:.2f} s"
+        self.stage.check(gap < _LONGEST_SILENCE_SECONDS, claim)
 
 
 def main() -> int:

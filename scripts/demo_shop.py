@@ -94,7 +94,7 @@ class Run:
     def _read(self, stream: IO[str]) -> None:
         for line in stream:
             self.lines.append(line.rstrip("\n"))
-            with suppress(OSError):  # who reads our output may be gone; the main thread learns it by itself
+            with suppress(OSError):  # who reads our output may be gone; the main thread notices it by itself
                 self.say(self.lines[-1])
 
 
@@ -126,7 +126,7 @@ class Shop:
         self._config_file.write_text(json.dumps(self._config(), indent=2))
 
     def close(self) -> bool:
-        """Take away every process, container, network, image and file of the demo; False where nothing was begun."""
+        """Take away every process, container, network, image and file of the demo; False if nothing was begun."""
         if self._claim is None:
             return False
         for visitor in self.visitors.values():
@@ -192,7 +192,7 @@ class Shop:
         return push(self.registry, f"shop/{service}", [tag], image)
 
     def deploy(self) -> None:
-        """What the owner does once: `docker compose up -d`; from then on visitors come."""
+        """What the operator does once: `docker compose up -d`; from then on visitors come."""
         argv = ["docker", "compose", "-p", PROJECT, "up", "-d", "--quiet-pull"]
         options = {"cwd": self.folder, "env": _environment(), "text": True}
         child = self._spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
@@ -204,7 +204,7 @@ class Shop:
             visitor.start()
 
     def answer(self, service: str) -> str | None:
-        """What the service says now; None where it does not answer."""
+        """What the service says now; None if it does not answer."""
         return ask(self.ports[service])
 
     def containers(self) -> dict[str, str]:

@@ -74,7 +74,7 @@ class Visitor:
 
 
 def ask(port: int, path: str = "/") -> str | None:
-    """One visit on loopback, around any proxy: the page's text, None where there was no good answer."""
+    """One visit on loopback, around any proxy: the page's text, None if there was no good answer."""
     connection = HTTPConnection("127.0.0.1", port, timeout=1)
     try:
         connection.request("GET", path)
@@ -88,7 +88,7 @@ def ask(port: int, path: str = "/") -> str | None:
 
 
 def until(condition: Callable[[], Any], seconds: float) -> bool:
-    """Look until the condition holds; False where it does not in time."""
+    """Look until the condition holds; False if it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -52,7 +52,7 @@ def test_a_registry_that_hangs_keeps_no_service_of_another_waiting(tmp_path: Pat
     with FakeRegistry() as hanging, FakeRegistry() as good:
         hanging.behave("*", Behaviour(hang=released))
         digests = {name: good.push(name, crowd.TAG).digest for name in (f"team/app{n}" for n in range(40))}
-        context, _ = crowd.world_of(
+        context, _ = crowd.context_of(
             tmp_path,
             crowd.Crowd(hanging.host, 40, 40, digest=digests.__getitem__),
             crowd.Crowd(good.host, 40, 40, digest=digests.__getitem__),
@@ -97,7 +97,7 @@ def test_where_the_vendor_has_one_call_for_the_tags_it_is_the_only_one(
     with clouds(tmp_path, 10) as both:
         for name, value in both.environment.items():
             monkeypatch.setenv(name, value)
-        context, _ = crowd.world_of(tmp_path / "w", both.ecr(20, tag_pattern="*"), both.google(20, tag_pattern="*"))
+        context, _ = crowd.context_of(tmp_path / "w", both.ecr(20, tag_pattern="*"), both.google(20, tag_pattern="*"))
         assert up_to_date(context) == 40
         cold = both.counts()
         assert (cold["DescribeImages"], cold["manifest_head"], cold["manifest_get"]) == (10, 0, 0)

@@ -87,6 +87,12 @@ def sources() -> Iterator[Path]:
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+FURTHER = [
+    ROOT / name
+    for name in (".env.example", "CHANGELOG.md", "install.sh", "docker-updater.service", "ops/prometheus-alerts.yml")
+]
+
+
 def prose(page: Path) -> str:
     """A document without its code, which holds public words."""
     text = re.sub(r"```.*?```", lambda block: "\n" * block[0].count("\n"), page.read_text(encoding="utf-8"), flags=re.S)
@@ -111,6 +117,11 @@ def test_the_code_uses_no_private_words(path: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_documents_use_no_private_words(page: Path) -> None:
     assert private_words(prose(page), ALLOWED.get(str(page.relative_to(ROOT)), set())) == []
+
+
+@pytest.mark.parametrize("path", FURTHER, ids=lambda path: path.name)
+def test_what_an_operator_reads_uses_no_private_words(path: Path) -> None:
+    assert private_words(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(
