@@ -12,6 +12,8 @@ from typing import Any
 
 from updater_core.models import Container
 
+_LEFT_ENDED = ("", "no", "on-failure")
+_STOPPED_BY_HAND = {0, 130, 137, 143}  # ended well, or by SIGINT, SIGKILL, SIGTERM: nobody's crash
 _IS_NONE = (0, "0")
 STARTED, HEALTHY, COMPLETED = "service_started", "service_healthy", "service_completed_successfully"
 _READY = {HEALTHY: "healthy", COMPLETED: "completed"}
@@ -55,6 +57,52 @@ def behind(model: Mapping[str, Any], services: Iterable[str]) -> tuple[Dependenc
         found.extend(own)
         waiting.extend(dependency.on for dependency in own)
     return tuple(found)
+
+
+def one_shots_before(model: Mapping[str, Any], services: Iterable[str]) -> tuple[str, ...]:
+    """Return the services that have to end with 0 before one of `services` starts, in the order in which they run.
+
+    >>> done = {"condition": "service_completed_successfully"}
+    >>> services = {"web": {"depends_on": {"seed": done}}, "seed": {"depends_on": {"migrate": done}}, "migrate": {}}
+    >>> one_shots_before({"services": services}, ["web"])
+    ('migrate', 'seed')
+    """
+    found: list[str] = []
+
+    def follow(service: str, trail: frozenset[str]) -> None:
+        for dependency in of_service(model, service):
+            is_one_shot = dependency.condition == COMPLETED and _has_containers(_facts(model, dependency.on))
+            if is_one_shot and dependency.on not in trail:
+                follow(dependency.on, trail | {dependency.on})
+                if dependency.on not in found:
+                    found.append(dependency.on)
+
+    for service in services:
+        follow(service, frozenset({service}))
+    return tuple(found)
+
+
+def restarted_with(model: Mapping[str, Any], services: Iterable[str]) -> frozenset[str]:
+    """Return the services that are declared to restart if one of `services` is recreated (`restart: true`)."""
+    recreated = frozenset(services)
+    names = [str(name) for name in model.get("services") or {}]
+    every = [each for name in names for each in of_service(model, name)]
+    return frozenset(each.service for each in every if each.restart and each.on in recreated) - recreated
+
+
+def has_ended_well(containers: Sequence[Container]) -> bool:
+    """Return whether all of a service's containers have ended with 0, and nobody restarts them: a one-shot that has
+    done its work, or a service that was stopped."""
+    has_ended = bool(containers) and all(each.status == "exited" and each.exit_code == 0 for each in containers)
+    return has_ended and all(each.restart_policy in _LEFT_ENDED for each in containers)
+
+
+def is_stopped_by_hand(container: Container) -> bool:
+    """Return whether a container was stopped, paused or never started by somebody: a crash that has ended may get its
+    fix, but these are meant."""
+    if container.status == "exited":
+        return container.exit_code in _STOPPED_BY_HAND
+    return container.status in ("created", "paused")
 
 
 def waiting_for(

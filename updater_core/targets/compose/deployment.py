@@ -69,6 +69,7 @@ class ComposeDeployment:
         images.tag_new(self.plan, self._tools)
 
     def _restart(self) -> None:
+        gate.run_one_shots(self.plan, self._tools)
         restart(self.plan, self._tools)
 
     def _gate(self) -> None:
@@ -139,6 +140,7 @@ class ComposeDeployment:
             try:
                 self._tools.reached(Step.RESTART, True)
                 restart(plan, self._tools, is_back=True)
+                gate.run_old_one_shots(plan, self._tools)
                 self._tools.reached(Step.GATE, True)
                 gate.gate_old(plan, self._tools, may_be_stopping=may_be_stopping)
             except EngineUnavailable:

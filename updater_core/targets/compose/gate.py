@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from updater_core.deploy import health
 from updater_core.errors import ComposeError, EngineUnavailable, GateFailed
-from updater_core.models import GatePolicy, Plan, Reason, Step
+from updater_core.models import Container, GatePolicy, Plan, Reason, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.images import known_id
 from updater_core.targets.compose.plan import ComposePlan, Move
 from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading.copies import is_ours
-from updater_core.targets.compose.recreate import restart
+from updater_core.targets.compose.recreate import restart, run
 
 _LOOK_EVERY_SECONDS = 0.25
 _ENGINE_PATIENCE_SECONDS = 300.0
@@ -25,7 +25,8 @@ def gate_new(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Wait until unit and companions have proven themselves; GateFailed as soon as one of them shows it will not."""
     everyone = plan.detail.everyone
     old_ids = frozenset(i for move in everyone for i in move.container_ids)  # `up` may keep one: its image is the same
-    judged = (*plan.detail.moves, *(move for move in plan.detail.companions if move.was_well))
+    everyone_else = (move for move in plan.detail.companions if move.was_well and not move.runs_first)
+    judged = (*plan.detail.moves, *everyone_else)
     _gate(plan, [_expectation(move, plan.gate, old_ids) for move in judged], tools, is_back=False)
 
 
@@ -35,12 +36,66 @@ def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) ->
     `may_be_stopping`: Compose was killed after it asked for a stop that the engine still carries out: watch for longer
     than the stop may take.
     """
-    everyone = [move for move in plan.detail.everyone if move.was_well or move.is_one_shot]
+    promised = [move for move in plan.detail.everyone if move.was_well or move.is_one_shot]
+    everyone = [move for move in promised if not move.runs_first]
     grace_seconds = max((move.stop_grace_seconds for move in everyone), default=0.0) + 1.0
     stable = max(plan.gate.stable_seconds, grace_seconds) if may_be_stopping else plan.gate.stable_seconds
     policy = replace(plan.gate, stable_seconds=stable)
     old_ids = frozenset(i for move in everyone for i in move.container_ids)
     _gate(plan, [_expectation(move, policy, old_ids) for move in everyone], tools, is_back=True)
+
+
+def run_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
+    """Run what has to end with 0 before the group is touched, one after the other.
+
+    Raises GateFailed if one of the new release does not, ComposeError if one of another image does not.
+    """
+    for move in _running_first(plan):
+        if _has_run_already(move, tools.engine.containers(plan.detail.project.name, move.service)):
+            continue
+        tools.tell(Step.RESTART, f"running {move.service}, which has to end with 0 before the others start")
+        run(move, plan, tools)
+        try:
+            _await_end(move, plan, tools)
+        except GateFailed as error:
+            if move in plan.detail.companions:
+                message = f"{move.service}, which has to run before, did not end with 0: {error}"
+                raise ComposeError(message, f"see `docker compose logs {move.service}`") from error
+            raise
+
+
+def run_old_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
+    """Run those again of the old release that a new one has taken the place of. One that fails keeps nobody from going
+    back: what it cannot undo, no rollback can."""
+    for move in _running_first(plan):
+        containers = tools.engine.containers(plan.detail.project.name, move.service)
+        is_untouched = all(container.image_id == move.old_image_id for container in containers)
+        if move in plan.detail.companions or (containers and is_untouched):
+            continue
+        try:
+            run(move, plan, tools, is_back=True)
+            _await_end(move, plan, tools)
+        except (GateFailed, ComposeError) as error:
+            tools.tell(Step.RESTART, f"{move.service} of the old release did not end with 0: {error}; going on")
+
+
+def _running_first(plan: Plan[ComposePlan]) -> list[Move]:
+    """Those of another image first: the operator's own preparations."""
+    return [move for move in (*plan.detail.companions, *plan.detail.moves) if move.runs_first]
+
+
+def _has_run_already(move: Move, containers: Sequence[Container]) -> bool:
+    """Whether this update has run a one-shot before: its containers are new, and ended with 0."""
+    new = [each for each in containers if each.id not in move.container_ids]
+    return bool(new) and all(each.status == "exited" and each.exit_code == 0 for each in new)
+
+
+def _await_end(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
+    _watch(plan.detail.project.name, [_expectation(move, plan.gate, frozenset(move.container_ids))], tools)
+    containers = tools.engine.containers(plan.detail.project.name, move.service)
+    if any(container.status != "exited" for container in containers):
+        message = f"{move.service} has to end with 0 before the others start, and still runs"
+        raise GateFailed(Reason.GATE_TIMEOUT, message, f"raise health_timeout for {plan.name} if it needs longer")
 
 
 def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:

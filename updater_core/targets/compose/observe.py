@@ -19,6 +19,7 @@ from updater_core.composefile import edit
 from updater_core.composefile.edit import Located, NotEditable, SourceFile
 from updater_core.models import Container, Hold, Image, ImageRef, Project, Reason, ServiceConfig
 from updater_core.targets.compose import names
+from updater_core.targets.compose.dependencies import has_ended_well, is_stopped_by_hand
 from updater_core.targets.compose.reading import sources
 from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.compose.recreate import is_wreck
@@ -26,7 +27,7 @@ from updater_core.targets.compose.recreate import is_wreck
 _PREFIX = "com.docker.compose.project."
 ContainerIndex = Mapping[tuple[str, str], tuple[Container, ...]]
 NO_FILES = ""
-_STOPPED_BY_HAND = {0, 130, 137, 143}  # ended well, or by SIGINT, SIGKILL, SIGTERM: nobody's crash
+_AT_WORK = ("running", "restarting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def _own_containers(service: ServiceConfig, known: ContainerIndex, memory: FileC
         )
     orphans = [c for name in service.compose_services for c in known.get((NO_FILES, name), ())]
     moved = next((c for c in orphans if not mine and _may_be_moved(service, c)), None)
-    return _unless_stopped(service, mine) if moved is None else _moved(moved)
+    return _unless_stopped(service, mine, memory) if moved is None else _moved(moved)
 
 
 def _through_include(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> dict[str, Container]:
@@ -183,7 +184,7 @@ def _through_include(service: ServiceConfig, known: ContainerIndex, memory: File
     candidates = {container.id: container for place in places for container in known[place]}
     found: dict[str, Container] = {}
     for container in candidates.values():
-        read = sources.read(_project_by_labels(container, listed_files(container) or ()), memory)
+        read = sources.read(_started_from(container), memory)
         if isinstance(read, Hold):
             continue
         files, _ = read
@@ -210,35 +211,28 @@ def _moved(orphan: Container) -> Hold:
     )
 
 
-def _unless_stopped(service: ServiceConfig, mine: tuple[Container, ...]) -> tuple[Container, ...] | Hold:
+def _unless_stopped(
+    service: ServiceConfig, mine: tuple[Container, ...], memory: FileCache
+) -> tuple[Container, ...] | Hold:
     if service.start_stopped:
         return mine
     for name in service.compose_services:
         states = [container for container in mine if container.service == name]
+        if has_ended_well(states) and name in sources.one_shots_of(_started_from(states[0]), memory):
+            continue
         if not states:
             return _not_running(service, f"{name} has no container")
-        if any(map(is_wreck, states)) and not any(_is_at_work(container) for container in states):
+        if any(map(is_wreck, states)) and not any(each.status in _AT_WORK for each in states):
             return _torn(name, states)
-        if all(_is_stopped_by_owner(container) for container in states):
+        if all(is_stopped_by_hand(container) for container in states):
             return _not_running(service, f"{name} is {states[0].status}")
     return mine
-
-
-def _is_at_work(container: Container) -> bool:
-    return container.status in ("running", "restarting")
 
 
 def _torn(name: str, states: Sequence[Container]) -> Hold:
     """No journal of ours knows of it (those are ended first): its state was moved, or another's Compose was killed."""
     detail = f"a recreate of {name} was interrupted ({', '.join(sorted(each.name for each in states))}) and it is down"
     return Hold(Reason.INTERRUPTED, detail, f"bring it up with `docker compose up -d {name}`")
-
-
-def _is_stopped_by_owner(container: Container) -> bool:
-    """A crash that has ended may get its fix; an end by hand, a pause, a start that never was are meant."""
-    if container.status == "exited":
-        return container.exit_code in _STOPPED_BY_HAND
-    return container.status in ("created", "paused")
 
 
 def _not_running(service: ServiceConfig, what: str) -> Hold:
@@ -258,6 +252,10 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
             "run `docker compose up -d --force-recreate` once, from files that stay",
         )
     return _project_by_labels(mine[0], files)
+
+
+def _started_from(container: Container) -> Project:
+    return _project_by_labels(container, listed_files(container) or ())
 
 
 def _project_by_labels(container: Container, files: tuple[str, ...]) -> Project:

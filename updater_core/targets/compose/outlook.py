@@ -65,7 +65,7 @@ def of_group(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
     waiting = _unready_dependency(group, engine)
     if waiting is not None:
         return waiting
-    if _cannot_be_previewed(group, engine):
+    if _would_wait_for_itself(group, engine):
         return Outlook(None, with_dependencies=False)
     try:
         return _previewed(group, engine, compose)
@@ -82,13 +82,18 @@ def would_change(preview: Preview, container: str) -> bool:
 
 
 def _previewed(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
-    whole = _readable(compose.preview(group.project, group.replicas, with_dependencies=True), group, engine)
-    if whole is None:
-        return Outlook(None, with_dependencies=False)
-    is_quiet = not _touched(whole, group, engine)
-    if is_quiet and not _changes_group(whole, group, engine):
-        return Outlook(whole, with_dependencies=True)
-    alone = _readable(compose.preview(group.project, group.replicas, with_dependencies=False), group, engine)
+    absent = _absent_one_shots(group, engine)
+    replicas = {service: count for service, count in group.replicas.items() if service not in absent}
+    whole = None
+    is_quiet = False
+    if not absent:
+        whole = _readable(compose.preview(group.project, replicas, with_dependencies=True), group, engine)
+        if whole is None:
+            return Outlook(None, with_dependencies=False)
+        is_quiet = not _touched(whole, group, engine)
+        if is_quiet and not _changes_group(whole, group, engine):
+            return Outlook(whole, with_dependencies=True)
+    alone = _readable(compose.preview(group.project, replicas, with_dependencies=False), group, engine)
     if alone is None:
         return Outlook(None, with_dependencies=False)
     touched = _touched(alone, group, engine)
@@ -98,11 +103,18 @@ def _previewed(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold
     return Outlook(itself, with_dependencies=is_quiet)
 
 
+def _absent_one_shots(group: Group, engine: Engine) -> frozenset[str]:
+    """The one-shots without a container: a dry run would wait for them for ever, for it runs nothing."""
+    found = dependencies.behind(group.model, group.services)
+    names = {each.on for each in found if each.condition == dependencies.COMPLETED}
+    return frozenset(name for name in names if not engine.containers(group.project.name, name))
+
+
 @dataclass(frozen=True, slots=True)
 class _Previews:
-    """Dry runs with the dependencies, and without them."""
+    """Dry runs with the dependencies, which may be impossible, and without them."""
 
-    whole: Preview
+    whole: Preview | None
     alone: Preview
 
 
@@ -117,6 +129,8 @@ def _of_the_group_itself(both: _Previews, group: Group, engine: Engine, compose:
         return both.alone
     if not _changes_group(both.alone, group, engine):
         return both.alone
+    if both.whole is None:
+        return None
     own = _container_names(group, engine)
     others = [name for name in _named_containers(both.whole) if name not in own]
     changes_others = any(would_change(both.whole, name) for name in others if not _is_own(name, own, group))
@@ -209,14 +223,10 @@ def _unready_dependency(group: Group, engine: Engine) -> Hold | None:
     return Hold(Reason.DEPENDENCY_NOT_READY, detail, remedy)
 
 
-def _cannot_be_previewed(group: Group, engine: Engine) -> bool:
-    """Whether a dry run would wait for what only a real `up` brings about: a service of the group that is not well now
-    and may be with a new release, a one-shot that has no container."""
-    found = dependencies.behind(group.model, group.services)
-    inside = [each for each in found if each.on in group.services]
-    one_shots = {each.on for each in found if each.condition == dependencies.COMPLETED}
-    is_absent = any(not engine.containers(group.project.name, name) for name in one_shots)
-    return is_absent or _first_unready(inside, group, engine) is not None
+def _would_wait_for_itself(group: Group, engine: Engine) -> bool:
+    """Whether one service of the group waits for another that is not ready now, which a new release may well cure."""
+    inside = [each for each in dependencies.behind(group.model, group.services) if each.on in group.services]
+    return _first_unready(inside, group, engine) is not None
 
 
 def _first_unready(found: Sequence[Dependency], group: Group, engine: Engine) -> tuple[Dependency, str] | None:

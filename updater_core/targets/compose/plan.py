@@ -23,6 +23,7 @@ class Move:
     container_ids: tuple[str, ...] = ()
     was_well: bool = True  # False: it was already down or unhealthy, so going back cannot promise more than that
     is_one_shot: bool = False  # it ends by itself: success is an exit with 0
+    runs_first: bool = False  # a one-shot that has to end with 0 before the others of the group are touched
     stop_grace_seconds: float = 10.0
     volumes: tuple[tuple[str, str], ...] = ()  # name and place of each that its containers had before
 
@@ -34,7 +35,7 @@ class ComposePlan:
     project: Project
     moves: tuple[Move, ...]
     edits: tuple[Edit, ...] = ()
-    companions: tuple[Move, ...] = ()  # share a namespace: recreated and gated, their image stays
+    companions: tuple[Move, ...] = ()  # restarted with them and gated, their image stays
     platform: str | None = None  # as configured; None = the engine's own
     allow_volume_change: bool = False  # as configured
     with_dependencies: bool = False  # leave --no-deps out (see compose_utils)

@@ -13,13 +13,13 @@ from typing import Any
 
 from updater_core import reference
 from updater_core.composefile import edit as compose_edit
-from updater_core.composefile.edit import NotEditable, SourceFile
+from updater_core.composefile.edit import Located, NotEditable, SourceFile
 from updater_core.deploy import health
 from updater_core.deploy.target import UpdateRequest
 from updater_core.host.files import objection
 from updater_core.models import Container, Edit, Hold, ImageRef, Plan, Project, Reason, ServiceConfig
 from updater_core.protocols import Compose, Engine
-from updater_core.targets.compose import drift, file_edits, outlook
+from updater_core.targets.compose import dependencies, drift, file_edits, outlook
 from updater_core.targets.compose.drift import Reading
 from updater_core.targets.compose.observe import ObservedService
 from updater_core.targets.compose.outlook import Group, Outlook
@@ -37,6 +37,8 @@ def make(
     service: ServiceConfig, observed: ObservedService, request: UpdateRequest, engine: Engine, compose: Compose
 ) -> Plan[ComposePlan] | Hold:
     """The plan that takes `service` from how it stands to what is wished."""
+    model = compose.config(observed.project)
+    service, observed = _with_one_shots(service, observed, model)
     changes = changes_for(service, observed, request.image)
     if isinstance(changes, NotEditable):
         return _hold(changes, request.image)
@@ -46,7 +48,7 @@ def make(
     moves = _moves(service, observed, changes, engine)
     if isinstance(moves, NotEditable):
         return _hold(moves, request.image)
-    group = _group(observed.project, moves, engine, compose)
+    group = _group(observed.project, moves, engine, model)
     foreseen = next(_preflight(service, observed, group, engine), None) or _foreseen(service, group, engine, compose)
     if isinstance(foreseen, Outlook):
         foreseen = volumes.hold_for_known_image(service, group, request.image, engine) or foreseen
@@ -59,18 +61,20 @@ def make(
         companions=group.companions,
         platform=service.platform,
         allow_volume_change=service.allow_volume_change,
-        with_dependencies=foreseen.with_dependencies,
+        with_dependencies=foreseen.with_dependencies and not any(move.runs_first for move in group.everyone),
         sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
         model_digest=file_edits.model_digest(group.model),
     )
-    return _plan(service, request, detail, _old_digest(observed, moves[0], engine))
+    return _plan(service, request, detail, _old_digest(observed, group.moves[0], engine))
 
 
 def preflight(service: ServiceConfig, observed: ObservedService, engine: Engine, compose: Compose) -> Iterator[Hold]:
     """Yield everything that the next update would be held for before it begins. Raises ComposeError, EngineError."""
+    model = compose.config(observed.project)
+    service, observed = _with_one_shots(service, observed, model)
     moves = _moves(service, observed, (), engine)
     if not isinstance(moves, NotEditable):
-        yield from _preflight(service, observed, _group(observed.project, moves, engine, compose), engine)
+        yield from _preflight(service, observed, _group(observed.project, moves, engine, model), engine)
 
 
 def _preflight(service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine) -> Iterator[Hold]:
@@ -78,10 +82,10 @@ def _preflight(service: ServiceConfig, observed: ObservedService, group: Group, 
     return checks.holds(service, group, texts, env_texts, engine)
 
 
-def _group(project: Project, moves: Sequence[Move], engine: Engine, compose: Compose) -> Group:
-    model = compose.config(project)
+def _group(project: Project, moves: Sequence[Move], engine: Engine, model: Mapping[str, Any]) -> Group:
     companions = _companions(project, moves, engine, model)
-    return Group(project, volumes.noted(moves, engine), volumes.noted(companions, engine), model)
+    in_order = _one_shots_last(moves, model)
+    return Group(project, volumes.noted(in_order, engine), volumes.noted(companions, engine), model)
 
 
 def _plan(
@@ -101,7 +105,7 @@ def _plan(
         reason=request.reason,
         detail=detail,
         restarts=_listed(detail),
-        was_well=all(move.was_well for move in detail.moves),
+        was_well=all(move.was_well or move.is_one_shot for move in detail.moves),
         new_retained=request.retained,
         earlier_retained=request.earlier_retained,
         kind=request.kind,
@@ -183,7 +187,6 @@ def edited(files: Sequence[SourceFile], changes: Sequence[Edit]) -> tuple[Source
 
 def _move(name: str, old: str, new: str, containers: Sequence[Container]) -> Move:
     newest = containers[0] if containers else None
-    has_ended_well = bool(containers) and all(c.status == "exited" and c.exit_code == 0 for c in containers)
     return Move(
         service=name,
         old_reference=old,
@@ -192,21 +195,80 @@ def _move(name: str, old: str, new: str, containers: Sequence[Container]) -> Mov
         replicas=max(len(containers), 1),
         container_ids=tuple(c.id for c in containers),
         was_well=bool(containers) and all(health.may_be_well(c) for c in containers),
-        is_one_shot=has_ended_well and all(c.restart_policy in ("no", "on-failure") for c in containers),
+        is_one_shot=dependencies.has_ended_well(containers),
         stop_grace_seconds=max((c.stop_grace_seconds for c in containers), default=10.0),
     )
 
 
+def _with_one_shots(
+    service: ServiceConfig, observed: ObservedService, model: Mapping[str, Any]
+) -> tuple[ServiceConfig, ObservedService]:
+    """The group with the one-shots that it waits for and that run the same image, a migration for example: they belong
+    to the same release, and no `up` would run the new one without them."""
+    names = set(service.compose_services)
+    same = {_identity(one.reference or observed.current.text) for one in observed.located}
+    further = []
+    for name in dependencies.one_shots_before(model, service.compose_services):
+        located = compose_edit.locate(observed.files, observed.env_files, name)
+        if name not in names and isinstance(located, Located) and _identity(_image_of(model, name)) in same:
+            further.append(located)
+    along = tuple(located.service for located in further)
+    wider = replace(service, compose_services=(*service.compose_services, *along))
+    return wider, replace(observed, located=(*observed.located, *further))
+
+
+def _identity(text: str) -> tuple[str, str | None, str | None] | None:
+    try:
+        found = reference.with_default_tag(reference.parse(text))
+    except ValueError:
+        return None
+    return found.key, found.tag, found.digest
+
+
+def _image_of(model: Mapping[str, Any], service: str) -> str:
+    return str((model.get("services", {}).get(service) or {}).get("image") or "")
+
+
+def _one_shots_last(moves: Sequence[Move], model: Mapping[str, Any]) -> tuple[Move, ...]:
+    """The moves, those behind the others that run before them, in the order in which they do. A member that has ended
+    well while the others run is one, too, if nobody has declared it."""
+    declared = dependencies.one_shots_before(model, [move.service for move in moves])
+    is_alone = all(move.is_one_shot or move.service in declared for move in moves)
+    first = [*declared, *(move.service for move in moves if move.is_one_shot and move.service not in declared)]
+    if is_alone:
+        return tuple(moves)
+    steady = [move for move in moves if move.service not in first]
+    by_name = {move.service: move for move in moves}
+    one_shots = [replace(by_name[name], is_one_shot=True, runs_first=True) for name in first if name in by_name]
+    return (*steady, *one_shots)
+
+
 def _companions(project: Project, moves: Sequence[Move], engine: Engine, whole: Mapping[str, Any]) -> tuple[Move, ...]:
-    """The services that live in a namespace of the unit's, or of such a one's: a recreate leaves them without it. One
-    that its owner has stopped stays stopped."""
+    """What is restarted with the group, its image as it is: the services that live in a namespace of the group's, or of
+    such a one's (a recreate leaves them without it), and those that are declared to restart with it. One that its
+    operator has stopped stays stopped. And the one-shots of another image that have to run before the group."""
     model = whole.get("services", {})
     running = {name: _running(project, name, engine) for name in model}
-    together = _closure({move.service for move in moves}, model, running)
+    own = {move.service for move in moves}
+    together = _closure(own, model, running)
+    together |= {name for name in dependencies.restarted_with(whole, together) if running[name]}
     found: list[Move] = []
-    for name in sorted(together - {move.service for move in moves}):
+    for name in sorted(together - own):
         text = str(model[name].get("image") or running[name][0].reference)
         found.append(_move(name, text, text, running[name]))
+    return (*found, *_foreign_one_shots(project, own, engine, whole))
+
+
+def _foreign_one_shots(project: Project, group: set[str], engine: Engine, model: Mapping[str, Any]) -> tuple[Move, ...]:
+    """One-shots that the group waits for and that are not of its image: Compose runs them again before it. One whose
+    image is not here is left out, for nothing is pulled for it."""
+    found: list[Move] = []
+    for name in dependencies.one_shots_before(model, sorted(group)):
+        text = _image_of(model, name)
+        if name in group or not text or engine.image(text) is None:
+            continue
+        containers = [c for c in engine.containers(project.name, name) if not is_wreck(c)]
+        found.append(replace(_move(name, text, text, containers), is_one_shot=True, runs_first=True))
     return tuple(found)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from updater_core.deploy import health
 from updater_core.errors import ComposeError, EngineUnavailable, GateFailed
@@ -15,34 +15,71 @@ _WRECK = re.compile(r"([0-9a-f]{12})_(.+)")
 
 
 def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> None:
-    """Let Compose bring the group and its companions to what files and tags say now. One retry, after tidying again.
+    """Let Compose bring the group and its companions to what files and tags say now, but for the one-shots that run
+    before them. One retry, after tidying again.
+
+    A group that still runs as it did, for only its one-shots have been run, is left alone on the way back.
 
     Raises ComposeError if Compose fails in both tries, GateFailed if the engine shows that a container of the wanted
     release is why (`is_back`: the old release is wanted), and EngineUnavailable if the engine was away meanwhile.
     """
-    everyone = plan.detail.everyone
-    replicas = {move.service: move.replicas for move in everyone}
-    grace_seconds = max(move.stop_grace_seconds for move in everyone) * 2
+    steady = [move for move in plan.detail.everyone if not move.runs_first]
+    has_one_shots = len(steady) < len(plan.detail.everyone)
+    if is_back and has_one_shots and _run_as_before(steady, plan, tools):
+        return
+    _up_twice(steady, plan, tools, is_back=is_back)
+    stale = [move for move in plan.detail.companions if not move.runs_first and _is_stale(plan, move, tools)]
+    if stale:
+        _up(stale, plan, tools, force=True)
 
-    def up(services: Mapping[str, int], *, with_dependencies: bool, force: bool = False) -> None:
-        tidy(plan.detail.project, [move.service for move in everyone], tools)
-        tools.compose.up(
-            plan.detail.project, services, with_dependencies=with_dependencies, force=force, grace_seconds=grace_seconds
-        )
 
+def _run_as_before(moves: Sequence[Move], plan: Plan[ComposePlan], tools: Tools) -> bool:
+    """Up to 2.29.2 an `up` without dependencies would recreate them, for their configuration hash is another then."""
+    for move in moves:
+        containers = tools.engine.containers(plan.detail.project.name, move.service)
+        is_same = {container.id for container in containers} == set(move.container_ids)
+        if not is_same or any(container.status != "running" for container in containers):
+            return False
+    return True
+
+
+def run(move: Move, plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> None:
+    """Let Compose make a one-shot's container as the files and tags say now, and start it; returns when it runs, or has
+    ended. One retry, after tidying again."""
+    _up_twice([move], plan, tools, is_back=is_back)
+
+
+def _up_twice(moves: Sequence[Move], plan: Plan[ComposePlan], tools: Tools, *, is_back: bool) -> None:
+    is_whole = all(not move.runs_first for move in moves)
     with tools.engine.watch_liveness() as was_there:
         try:
-            up(replicas, with_dependencies=plan.detail.with_dependencies)
+            _up(moves, plan, tools, with_dependencies=is_whole and plan.detail.with_dependencies)
         except ComposeError:
             tools.engine.version()  # an engine that is gone is not Compose's fault, and not the release's
             try:
-                up(replicas, with_dependencies=False)
+                _up(moves, plan, tools)
             except ComposeError:
                 _raise_unless_compose(plan, was_there, tools, is_back=is_back)
                 raise
-    stale = {move.service: move.replicas for move in plan.detail.companions if _is_stale(plan, move, tools)}
-    if stale:
-        up(stale, with_dependencies=False, force=True)
+
+
+def _up(
+    moves: Sequence[Move],
+    plan: Plan[ComposePlan],
+    tools: Tools,
+    *,
+    with_dependencies: bool = False,
+    force: bool = False,
+) -> None:
+    everyone = plan.detail.everyone
+    tidy(plan.detail.project, [move.service for move in everyone], tools)
+    tools.compose.up(
+        plan.detail.project,
+        {move.service: move.replicas for move in moves},
+        with_dependencies=with_dependencies,
+        force=force,
+        grace_seconds=max(move.stop_grace_seconds for move in everyone) * 2,
+    )
 
 
 def _raise_unless_compose(

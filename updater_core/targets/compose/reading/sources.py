@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from updater_core.composefile import includes, interpolation, splice
+from updater_core.composefile import includes, interpolation, one_shots, splice
 from updater_core.composefile.definition import SourceFile
 from updater_core.composefile.includes import Include, Setting, Wanted
 from updater_core.models import Hold, Project, Reason
@@ -23,6 +23,7 @@ class FileCache:
     given: Mapping[str, str] = field(default_factory=dict)
     _kept: dict[str, tuple[tuple[int, ...], SourceFile]] = field(default_factory=dict)
     places: dict[tuple[object, ...], tuple[object, object]] = field(default_factory=dict)  # `observe` keeps them
+    _one_shots: dict[tuple[str, ...], tuple[tuple[SourceFile, ...], frozenset[str]]] = field(default_factory=dict)
     _wanted: dict[tuple[object, ...], tuple[object, Wanted]] = field(default_factory=dict)
 
     def read(self, path: str) -> SourceFile:
@@ -48,6 +49,15 @@ class FileCache:
             self._wanted[key] = kept
         return kept[1]
 
+    def one_shots(self, files: Sequence[SourceFile]) -> frozenset[str]:
+        """The services that end by themselves, as these files say; worked out again only when one of them changed."""
+        key = tuple(file.path for file in files)
+        kept = self._one_shots.get(key)
+        if kept is None or kept[0] != tuple(files):
+            kept = (tuple(files), one_shots.declared(file.text for file in files))
+            self._one_shots[key] = kept
+        return kept[1]
+
 
 def _decoded(path: str) -> str:
     """The error of a failing disk, or of a wrong encoding, names no file of its own accord."""
@@ -70,6 +80,12 @@ def read(project: Project, memory: FileCache) -> tuple[tuple[SourceFile, ...], t
     except ValueError as error:
         return Hold(Reason.FILE_UNREADABLE, str(error), "save it as UTF-8")
     return tuple(reading.files.values()), tuple(reading.env_files.values())
+
+
+def one_shots_of(project: Project, memory: FileCache) -> frozenset[str]:
+    """The services that end by themselves, as a project's files say; none if one of these cannot be read."""
+    found = read(project, memory)
+    return frozenset() if isinstance(found, Hold) else memory.one_shots(found[0])
 
 
 @dataclass(slots=True)
