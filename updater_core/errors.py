@@ -5,6 +5,7 @@
     ├── RegistryError       the service is `unknown` this cycle
     │   ├── RateLimited     the host is not asked before `retry_at`
     │   ├── AuthFailed      a person must act; no retry storm
+    │   ├── NotAnImage      what the tag leads to is no image: one candidate less
     │   └── NotFound        tag or repository is not there; never an update, never a removal
     ├── EngineError         an engine call was refused
     │   └── EngineUnavailable   the socket does not answer: wait, do not blame the release
@@ -75,6 +76,12 @@ class NotFound(RegistryError):
     """The registry says that the tag or the repository does not exist."""
 
     reason = Reason.NOT_FOUND
+
+
+class NotAnImage(RegistryError):
+    """A tag leads to something that no engine can run."""
+
+    reason = Reason.NOT_AN_IMAGE
 
 
 class EngineError(UpdaterError):

@@ -99,6 +99,7 @@ class Reason(StrEnum):
     QUARANTINED = "quarantined"
     DOWNGRADE = "downgrade"
     OLDER = "older"
+    NOT_AN_IMAGE = "not_an_image"
     # the choice as a whole
     CURRENT_UNPARSABLE = "current_unparsable"
     NO_CANDIDATE = "no_candidate"
@@ -500,6 +501,7 @@ class Observation:
     created: Mapping[str, datetime | None] = field(default_factory=dict)
     tags: tuple[Tag, ...] | None = None
     clock: TimeSource = TimeSource.REGISTRY
+    contents: Mapping[str, Hold | None] | None = None  # tag to why it is not taken, once that was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,10 +515,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The choice cannot be made yet: the digests of these tags, or the build times of their images, are needed."""
+    """The choice cannot be made yet: digests of tags, build times of their images, or what they lead to are needed."""
 
     digests: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
+    contents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from updater_core.models import (
     ImageRef,
     Plan,
     Project,
+    Reason,
     Snapshot,
     Step,
     Tag,
@@ -132,6 +133,17 @@ class Compose(Protocol):
         `grace_seconds` is what the containers may take to stop, on top of the usual time-out."""
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteImage:
+    """The digests of an image's manifest for one platform and of its configuration, as far as a registry said them;
+    with an `obstacle` there is none, and `detail` says why."""
+
+    manifest: str = ""
+    config: str = ""
+    obstacle: Reason | None = None
+    detail: str = ""
+
+
 class Registry(Protocol):
     """One registry, as one service may use it. Every method may raise RegistryError or one of its kinds."""
 
@@ -146,6 +158,10 @@ class Registry(Protocol):
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
         """The build time in the image's own configuration; None if it is not to be believed."""
+
+    def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
+        """The image behind the reference's digest for a platform, or why there is none; with its configuration's digest
+        if it is to be known `in_full`."""
 
     def credential(self) -> Credential | None:
         """What the engine needs for a pull from here."""

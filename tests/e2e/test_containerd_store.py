@@ -13,6 +13,10 @@ import pytest
 from tests.e2e.test_kills import (  # noqa: F401 - collected here too
     test_killed_before_and_after_each_step_the_next_start_ends_whole,
 )
+from tests.e2e.test_no_images import (  # noqa: F401
+    test_a_new_attestation_around_the_same_image_is_no_update,
+    test_a_new_image_behind_the_tag_is_still_an_update,
+)
 from tests.e2e.test_units import (  # noqa: F401
     test_a_pin_follows_the_digest_behind_its_tag,
     test_a_pinned_digest_stays_a_pin_and_moves_with_its_tag,

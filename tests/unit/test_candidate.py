@@ -13,6 +13,7 @@ from updater_core.app.candidate import Candidate, SharedMemory
 from updater_core.app.resolve import Resolver
 from updater_core.errors import RegistryError
 from updater_core.models import Credential, Hold, ImageRef, Policy, Reason, ServiceConfig, Tag, Update
+from updater_core.protocols import RemoteImage
 from updater_core.reference import parse
 from updater_core.state import observed_tags
 from updater_core.state.records import State, service_of
@@ -43,6 +44,9 @@ class Spoken:
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
         return None
+
+    def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
+        return RemoteImage()
 
     def credential(self) -> Credential | None:
         return None

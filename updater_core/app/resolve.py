@@ -14,15 +14,26 @@ from time import thread_time
 from updater_core import reference
 from updater_core.app.candidate import Candidate, SharedMemory
 from updater_core.deploy.target import Observed, Target
-from updater_core.errors import NotFound, RateLimited, RegistryError
-from updater_core.models import Ask, Decision, Hold, Observation, Reason, ServiceConfig, Tag, TimeSource, Update
-from updater_core.policy import select
+from updater_core.errors import NotAnImage, NotFound, RateLimited, RegistryError
+from updater_core.models import (
+    Ask,
+    Decision,
+    Hold,
+    ImageRef,
+    Observation,
+    Reason,
+    ServiceConfig,
+    Tag,
+    TimeSource,
+    Update,
+)
+from updater_core.policy import content, select
 from updater_core.policy.bounded_regex import MatchBudget, TooSlow
 from updater_core.policy.following import selector_of
 from updater_core.policy.order import Memo
 from updater_core.policy.patterns import Order
-from updater_core.protocols import Registry
-from updater_core.state import observed_tags
+from updater_core.protocols import Registry, RemoteImage
+from updater_core.state import observed_tags, outcomes, records
 from updater_core.state.records import State
 
 _WAIT = "nothing to do: it is asked again in the next cycle"
@@ -43,6 +54,7 @@ class Resolver:
     digests: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     created: dict[str, datetime | None] = field(default_factory=dict)
+    contents: dict[str, Hold | None] = field(default_factory=dict)
     tags: tuple[Tag, ...] | None = None
     clock: TimeSource = TimeSource.REGISTRY
 
@@ -123,10 +135,60 @@ class Resolver:
         current = self.observed.current
         self.asked += needed.digests
         for tag in needed.digests:
-            self.digests[tag] = self.registry.digest(replace(current, tag=tag, digest=None))
+            self._ask_digest(tag)
         for tag in needed.created:
-            platform = self.service.platform or self.target.platform()
-            self.created[tag] = self.registry.created(replace(current, tag=tag, digest=None), platform)
+            self.created[tag] = self.registry.created(replace(current, tag=tag, digest=None), self._platform())
+        for tag in needed.contents:
+            self.contents[tag] = self._content(replace(current, tag=tag, digest=self.digests[tag]))
+
+    def _platform(self) -> str:
+        return self.service.platform or self.target.platform()
+
+    def _is_current(self, tag: str | None) -> bool:
+        return tag == reference.with_default_tag(self.observed.current).tag
+
+    def _ask_digest(self, tag: str) -> None:
+        """Ask for the digest behind a tag. A tag other than the current one that leads to nothing usable, although it
+        is listed, is one candidate less, and no reason to leave the others."""
+        asked = replace(self.observed.current, tag=tag, digest=None)
+        try:
+            self.digests[tag] = self.registry.digest(asked)
+        except (NotAnImage, NotFound) as error:
+            if self._is_current(tag):
+                raise
+            self.contents[tag] = Hold(error.reason, str(error), error.remedy, available=asked)
+
+    def _content(self, target: ImageRef) -> Hold | None:
+        """Return why a target is not taken for what it leads to. A registry that does not say is no reason: the pull
+        will."""
+        if outcomes.is_pausing(records.service_of(self._fold(), self.service.name), self.now):
+            return None  # after a failed try nothing is pulled for a while: it is asked when that is over
+        is_current = self._is_current(target.tag)
+        try:
+            found = self.registry.image(target, self._platform(), in_full=is_current)
+            if found.obstacle is not None:
+                hold = content.obstacle(found.obstacle, target, found.detail)
+                return replace(hold, available=None) if is_current else hold
+            return content.same_image(target) if is_current and self._is_running(found) else None
+        except RegistryError:
+            return None
+
+    def _is_running(self, found: RemoteImage) -> bool:
+        """Whether an image is the one that runs, in either of the engine's image stores.
+
+        The classic store names an image by its configuration's digest. containerd's names it by the digest of the index
+        or manifest that was pulled, so that the registry has to say what that one leads to.
+        """
+        ids, digests = self.observed.image_ids, self.observed.running_digests
+        if not ids or not found.manifest:
+            return False
+        if ids == {found.config} or found.manifest in digests:
+            return True
+        is_classic = bool(digests - ids)
+        if is_classic or len(ids) > 1:
+            return False
+        running = replace(self.observed.current, tag=None, digest=min(ids))
+        return self.registry.image(running, self._platform(), in_full=False).manifest == found.manifest
 
     def _fold(self) -> State:
         """Put what the registry has said so far into the memory; the same once more changes nothing."""
@@ -153,6 +215,7 @@ class Resolver:
             running_digests=self.observed.running_digests,
             digests=self.digests,
             created=self.created,
+            contents=self.contents,
             tags=self.tags,
             clock=self.clock,
         )

@@ -19,6 +19,9 @@ CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.c
 # Without the index types a registry answers with one platform's manifest, which is another digest.
 ACCEPT = ", ".join(INDEXES + IMAGES)
 
+_OF_ENTRIES = (*IMAGES, *INDEXES, None)
+_LAYERS = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
+
 _BEFORE_DOCKER = datetime(2013, 1, 1, tzinfo=UTC)
 _FUTURE = timedelta(days=1)
 _DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7"}
@@ -71,6 +74,51 @@ def child_for(index: Mapping[str, Any], platform: str) -> str | None:
         if offered[:2] == wanted[:2]:
             fitting.append((offered[2] != wanted[2], entry["digest"]))
     return min(fitting, key=lambda each: each[0])[1] if fitting else None
+
+
+def is_foreign(media_type: str) -> bool:
+    """Return whether a Content-Type is a registry's own, but of nothing that an engine pulls.
+
+    >>> is_foreign("application/vnd.docker.distribution.manifest.v1+prettyjws"), is_foreign("application/json")
+    (True, False)
+    """
+    name = media_type.partition(";")[0].strip().lower()
+    return name.startswith(("application/vnd.docker.", "application/vnd.oci.")) and not is_manifest(name)
+
+
+def what_is_foreign(media_type: str) -> str:
+    """Return what a manifest of such a type is, in words."""
+    if "distribution.manifest.v1+" in media_type:
+        return "it was published in Docker's old format (schema 1), a format that no engine pulls any more"
+    return f"it is no image but {_shown(media_type.partition(';')[0].strip())}"
+
+
+def objection(manifest: Mapping[str, Any]) -> str:
+    """Return why one platform's manifest is no image, or an empty text.
+
+    Charts, caches and artifacts have a configuration or an `artifactType` of their own; signatures and attestations
+    have an image's configuration, and layers of their own (image-spec, "Guidelines for Artifact Usage").
+    """
+    config = manifest.get("config")
+    kind = str(config.get("mediaType")) if isinstance(config, dict) else "without a configuration"
+    if kind not in CONFIGS:
+        return f"it is no image but {_shown(kind)}"
+    artifact = manifest.get("artifactType")
+    if artifact:
+        return f"it is no image but {_shown(str(artifact))}"
+    layers = [entry.get("mediaType") for entry in manifest.get("layers") or () if isinstance(entry, dict)]
+    foreign = [kind for kind in layers if not str(kind).startswith(_LAYERS)]
+    return f"it is no image, for its layers are {_shown(str(foreign[0]))}" if foreign else ""
+
+
+def has_images(index: Mapping[str, Any]) -> bool:
+    """Return whether an index names images for any platform."""
+    entries = [entry for entry in index.get("manifests") or () if isinstance(entry, dict)]
+    return any(_is_platform(entry.get("platform")) and entry.get("mediaType") in _OF_ENTRIES for entry in entries)
+
+
+def _is_platform(found: object) -> bool:
+    return isinstance(found, dict) and str(found.get("os") or "unknown") != "unknown"
 
 
 def config_digest(manifest: Mapping[str, Any]) -> str | None:

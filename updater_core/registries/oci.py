@@ -13,9 +13,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from updater_core.errors import NotFound, RegistryError
-from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
+from updater_core.errors import NotAnImage, NotFound, RegistryError
+from updater_core.models import Credential, ImageRef, Reason, RegistrySettings, Tag
 from updater_core.net import untrusted_json
+from updater_core.protocols import RemoteImage
 from updater_core.reference import is_digest, is_tag, with_default_tag
 from updater_core.registries import manifest as manifests
 from updater_core.registries.auth.access import Access
@@ -64,6 +65,14 @@ class OciRegistry:
         )
         return manifests.believable(text, self.session.clock.now())
 
+    def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
+        """The image behind the digest for `platform`, or why there is none; raise the errors of `digest`."""
+        access = self._access(reference)
+        key = (access.base, access.repository, reference.digest, platform, in_full)
+        known = self.session.images.get(key)
+        found = known or self._image(access, reference, platform, in_full)
+        return found if known else self.session.images.put(key, found)
+
     def credential(self) -> Credential | None:
         """What we have for this registry, from the service's settings or Docker's configuration."""
         return self.session.login(self.site).credential
@@ -91,6 +100,8 @@ class OciRegistry:
         head = self._manifest(access, name, "HEAD")
         digest = head.headers.get("docker-content-digest", "").strip()
         media_type = head.headers.get("content-type", "")
+        if head.status == 200 and manifests.is_foreign(media_type):
+            raise _no_image(access, name, media_type)
         if head.status == 200 and media_type and not manifests.is_manifest(media_type):
             raise _not_a_manifest(access, name, f"its media type is {media_type[:100]!r}")
         if head.status == 200 and media_type and is_digest(digest):
@@ -112,6 +123,8 @@ class OciRegistry:
         answer = self._manifest(access, name, "GET")
         if answer.status != 200:
             raise problem(access, answer, f"manifest {name}")
+        if manifests.is_foreign(answer.headers.get("content-type", "")):
+            raise _no_image(access, name, answer.headers["content-type"])
         try:
             manifest = manifests.read(answer.body, answer.headers.get("content-type", ""))
         except ValueError as error:
@@ -140,6 +153,29 @@ class OciRegistry:
         if config is None or not is_digest(config):
             return ""
         return self._created_in(access, config)
+
+    def _image(self, access: Access, reference: ImageRef, platform: str, in_full: bool) -> RemoteImage:
+        digest = reference.digest or self.digest(reference)
+        manifest = self._manifest_behind(access, digest, reference.tag)
+        if not isinstance(manifest.get("manifests"), list):
+            return _single_image(digest, manifest)
+        child = manifests.child_for(manifest, platform)
+        if child is None or not is_digest(child):
+            if manifests.has_images(manifest):
+                return RemoteImage(obstacle=Reason.PLATFORM_MISSING, detail=f"it is not published for {platform}")
+            return RemoteImage(obstacle=Reason.NOT_AN_IMAGE, detail="it is no image but an index without one")
+        return _single_image(child, self._get_manifest(access, child)[1]) if in_full else RemoteImage(child)
+
+    def _manifest_behind(self, access: Access, digest: str, tag: str | None) -> Mapping[str, Any]:
+        """The manifest of a digest. A cache that knows only what it was asked for by tag is asked by that."""
+        try:
+            return self._get_manifest(access, digest)[1]
+        except NotFound:
+            if tag is None:
+                raise
+            answer, manifest = self._get_manifest(access, tag)
+            _verify(access, answer.body, digest)
+            return manifest
 
     def _created_in(self, access: Access, digest: str) -> str:
         url = f"{access.base}/v2/{access.repository}/blobs/{digest}"
@@ -210,6 +246,19 @@ def _manifest_name(reference: ImageRef) -> str:
 def _verify(access: Access, body: bytes, name: str) -> None:
     if is_digest(name) and manifests.digest_of(body, name) != name:
         raise RegistryError(access.host, f"{access.repository}: what it sends for {name} has another digest")
+
+
+def _single_image(digest: str, manifest: Mapping[str, Any]) -> RemoteImage:
+    objection = manifests.objection(manifest)
+    if objection:
+        return RemoteImage(obstacle=Reason.NOT_AN_IMAGE, detail=objection)
+    return RemoteImage(digest, manifests.config_digest(manifest) or "")
+
+
+def _no_image(access: Access, name: str, media_type: str) -> NotAnImage:
+    what = manifests.what_is_foreign(media_type)
+    message = f"{access.repository}: the answer for {name} is no manifest that an engine pulls: {what}"
+    return NotAnImage(access.host, message, "use another tag, or ask its publisher to push it again with today's tools")
 
 
 def _not_a_manifest(access: Access, name: str, why: str) -> RegistryError:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from updater_core import protocols
 from updater_core.models import ImageRef, RegistrySettings, Secret
 from updater_core.net.url_rules import is_loopback, same_origin
+from updater_core.protocols import RemoteImage
 from updater_core.reference import HUB
 from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.tokens import Tokens
@@ -56,6 +57,7 @@ class Session:
     cycle: SingleFlight  # this cycle's answers
     lasting: SingleFlight  # what is made once for the process: vendors' credentials, clients
     texts: Cache[str]  # what was found out and stays true: build times by digest, how a host wants to be asked
+    images: Cache[RemoteImage]  # what digests lead to
     pages: Cache[tuple[str, object]]  # pages of lists with the ETag that their registry gave them
     known_names: Cache[frozenset[str]]  # of a repository's tags, those that its vendor's API knows
     passes: Cache[Secret]  # tokens of vendors' own APIs
@@ -118,6 +120,7 @@ def new_session(
         cycle=SingleFlight(),
         lasting=SingleFlight(),
         texts=Cache(now),
+        images=Cache(now),
         pages=Cache(now, MOST_PAGES_REMEMBERED),
         known_names=Cache(now, MOST_PAGES_REMEMBERED),
         passes=Cache(now),

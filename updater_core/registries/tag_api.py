@@ -16,6 +16,7 @@ from typing import Any
 from updater_core.errors import AuthFailed, RegistryError
 from updater_core.models import Credential, ImageRef, Tag
 from updater_core.net import untrusted_json
+from updater_core.protocols import RemoteImage
 from updater_core.reference import is_digest, is_tag
 from updater_core.registries.auth.access import Access
 from updater_core.registries.oci import OciRegistry, is_generated, problem
@@ -73,6 +74,10 @@ class TimedRegistry:
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
         """The build time of the image for `platform`."""
         return self.oci.created(reference, platform)
+
+    def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
+        """What the reference's digest leads to on `platform`."""
+        return self.oci.image(reference, platform, in_full=in_full)
 
     def credential(self) -> Credential | None:
         """What we have for this registry."""

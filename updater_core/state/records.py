@@ -153,6 +153,7 @@ _FOR_THE_OPERATOR = {
     Reason.CURRENT_UNPARSABLE,
     Reason.NO_CANDIDATE,
     Reason.NO_PUSH_TIME,
+    Reason.NOT_AN_IMAGE,
     Reason.NOT_EDITABLE,
     Reason.NOT_IN_FILE,
     Reason.LOCALLY_BUILT,

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from updater_core import protocols
 from updater_core.errors import AuthFailed, RegistryError
-from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
+from updater_core.models import Credential, ImageRef, Reason, RegistrySettings, Tag
 from updater_core.net import untrusted_json
 from updater_core.net.url_rules import is_loopback
+from updater_core.protocols import RemoteImage
 from updater_core.reference import is_digest, is_tag, with_default_tag
 from updater_core.registries import oci
+from updater_core.registries.manifest import CONFIGS
 from updater_core.registries.oci import OciRegistry
 from updater_core.registries.paging import pages
 from updater_core.registries.session import Session, site_of
@@ -85,6 +87,14 @@ class EcrRegistry:
         except AuthFailed:  # a token that was withdrawn before its time: once more with a fresh one
             return self._with_token().created(exact, platform)
 
+    def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:  # noqa: ARG002
+        """Whether AWS said that the reference's digest is of another kind than an image. It is asked nothing more: to
+        look into an index would be a pull."""
+        kind = self.oci.session.texts.get(_artifact_key(self.repository, reference.digest)) or ""
+        if not kind or kind in CONFIGS:
+            return RemoteImage()
+        return RemoteImage(obstacle=Reason.NOT_AN_IMAGE, detail=f"it is no image but {kind}")
+
     def credential(self) -> Credential | None:
         """The user name AWS with a token. One from our memory is shown to the registry first: it may be withdrawn."""
         credential, is_fresh = self.api.credential(self.repository)
@@ -108,6 +118,7 @@ class EcrRegistry:
         found: dict[str, Tag] = {}
         api, repository = self.api, self.repository
         for details in pages(repository.domain, repository.name, "", lambda token: _page(api, repository, token)):
+            _note_kinds(details, repository, self.oci.session)
             found.update({tag.name: tag for tag in _tags(details)})  # a tag that moved meanwhile: its last place counts
         self.batches.note({tag.name: tag.digest for tag in found.values() if tag.digest})
         return tuple(found.values())
@@ -154,6 +165,10 @@ class PublicEcr:
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
         """The build time of the image for `platform`."""
         return self.oci.created(reference, platform)
+
+    def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
+        """What the reference's digest leads to on `platform`."""
+        return self.oci.image(reference, platform, in_full=in_full)
 
     def credential(self) -> Credential | None:
         """Return a token if `registry_config` has AWS credentials: pulls with one have wider limits."""
@@ -222,6 +237,18 @@ def _digests(api: EcrApi, repository: Repository, names: Sequence[str]) -> Mappi
         return dict.fromkeys(names, error)
     known = _known(details)
     return {name: known.get(name) or _not_there(api, repository, name) for name in names}
+
+
+def _note_kinds(details: Iterable[Mapping[str, Any]], repository: Repository, session: Session) -> None:
+    """Remember what kind of thing each digest is, as far as AWS says: the media type of its configuration."""
+    for detail in details:
+        kind = detail.get("artifactMediaType")
+        if isinstance(kind, str):
+            session.texts.put(_artifact_key(repository, detail.get("imageDigest")), kind)
+
+
+def _artifact_key(repository: Repository, digest: object) -> Hashable:
+    return "kind of artifact", repository, digest
 
 
 def _known(details: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from updater_core.errors import AuthFailed, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
 from updater_core.net import untrusted_json
+from updater_core.protocols import RemoteImage
 from updater_core.reference import is_digest, is_tag
 from updater_core.registries import manifest as manifests
 from updater_core.registries.auth.access import Access
@@ -74,6 +75,10 @@ class GoogleRegistry:
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
         """The build time of the image for `platform`."""
         return self._answer(reference, lambda oci: oci.created(reference, platform))
+
+    def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
+        """What the reference's digest leads to on `platform`."""
+        return self._answer(reference, lambda oci: oci.image(reference, platform, in_full=in_full))
 
     def credential(self) -> Credential | None:
         """What the engine needs for a pull: a token good for some minutes; None if anybody may pull.
