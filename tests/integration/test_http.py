@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_registry import Behaviour, FakeRegistry
+from updater_core.net import dial
 from updater_core.net.http import MOST_AT_ONCE, USUAL_LIMITS, Broken, Connections, Limits, Request
 from updater_core.net.tls import Trust
 
@@ -365,7 +366,7 @@ def test_a_proxy_that_refuses_is_to_blame_and_not_the_registry(monkeypatch: pyte
 
 
 # Only the whole exchange's end comes soon. Who is silent here waits for it, and hangs up by himself after a while.
-IMPATIENT = Limits(connect_seconds=60.0, read_seconds=60.0, whole_seconds=0.3)
+IMPATIENT = Limits(connect_seconds=60.0, read_seconds=60.0, whole_seconds=2.0)
 
 
 def _say_nothing(server: Server, connected: socket.socket) -> None:
@@ -421,4 +422,111 @@ def test_a_proxy_of_another_kind_is_named_by_its_variable(proxy: str, monkeypatc
     monkeypatch.setenv("https_proxy", proxy)
     with pytest.raises(Broken, match="HTTPS_PROXY of the environment is not a http:// proxy") as broken:
         Connections(USUAL_LIMITS).exchange(PING)
+    assert broken.value.lasting
+
+
+def _say(text: bytes) -> Callable[[Server, socket.socket], None]:
+    def talk(server: Server, connected: socket.socket) -> None:
+        server.head(connected)
+        connected.sendall(text)
+
+    return talk
+
+
+PAGE = b"<html><body>Access denied by <b>policy</b></body></html>"
+
+
+@pytest.mark.parametrize(
+    ("head", "is_proxys"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\n", True),
+        (b"HTTP/1.1 503 No\r\nContent-Type: text/html; charset=utf-8\r\n", True),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n", True),
+        (b"HTTP/1.1 404 Not Found\r\nX-Squid-Error: ERR_DNS_FAIL 0\r\n", True),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n", False),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\n", False),
+    ],
+)
+def test_a_proxys_own_page_is_not_taken_for_the_registrys(
+    head: bytes, is_proxys: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(_say(head + b"Content-Length: %d\r\n\r\n" % len(PAGE) + PAGE)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://me:secret@{proxy.host}")
+        asked = Request("http://registry.example/v2/", "ping", "a question")
+        if not is_proxys:
+            assert Connections(USUAL_LIMITS).exchange(asked).status in (403, 404)
+            return
+        with pytest.raises(Broken, match="proxy of the environment answers.*Access denied by policy") as no:
+            Connections(USUAL_LIMITS).exchange(asked)
+    assert "NO_PROXY" in no.value.remedy
+
+
+def test_a_proxy_that_refuses_a_tunnel_is_quoted_with_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(_say(b"HTTP/1.1 403 Forbidden by policy\r\nContent-Length: 0\r\n\r\n")) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://me:secret@{proxy.host}")
+        with pytest.raises(Broken, match=r"refuses to connect us \(status 403 Forbidden by policy\)"):
+            Connections(USUAL_LIMITS).exchange(PING)
+
+
+@contextmanager
+def swallowing() -> Iterator[int]:
+    """A port of this machine that swallows packets: its listener's queue is full. Yield the port."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = []
+        for _ in range(8):
+            one = socket.socket()
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+            waiting.append(one)
+        yield port
+        for one in waiting:
+            one.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_takes_no_connection_is_named_as_the_cause(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with swallowing() as port:
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{port}")
+        with pytest.raises(Broken, match="the proxy of the environment did not answer in time"):
+            Connections(IMPATIENT).exchange(Request(f"{scheme}://registry.example/v2/", "ping", "a question"))
+
+
+def test_addresses_that_swallow_packets_do_not_keep_the_good_one_waiting() -> None:
+    with swallowing() as port, socket.create_server(("127.0.0.1", 0)) as good:
+        tcp = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+        dead: list[dial.Address] = [(*tcp, ("127.0.0.1", port))] * 8
+        connected = dial.first_of([*dead, (*tcp, good.getsockname())], 30)
+        with connected:
+            assert connected.getpeername() == good.getsockname()
+            assert connected.gettimeout() is None
+
+
+def test_the_families_of_addresses_take_turns() -> None:
+    six, four = socket.AF_INET6, socket.AF_INET
+    addresses = [(family, socket.SOCK_STREAM, 0, "", str(n)) for n, family in enumerate([six, six, six, four, four])]
+    assert [place for *_, place in dial.in_turn(addresses)] == ["0", "3", "1", "4", "2"]
+    assert dial.in_turn([]) == []
+
+
+def test_addresses_that_all_fail_end_with_the_last_ones_error() -> None:
+    tcp = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+    with pytest.raises(ConnectionRefusedError):
+        dial.first_of([(*tcp, ("127.0.0.1", 9))] * 3, 30)
+    with swallowing() as port, pytest.raises(TimeoutError):
+        dial.first_of([(*tcp, ("127.0.0.1", port))], 0.3)
+    with pytest.raises(OSError, match="no address"):
+        dial.first_of([], 1)
+
+
+def test_plain_http_where_https_was_asked_for_is_said_as_such() -> None:
+    answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+
+    def talk(_: Server, connected: socket.socket) -> None:
+        connected.recv(10)
+        connected.sendall(answer)
+
+    with serving(talk) as server, pytest.raises(Broken, match="speaks plain http") as broken:
+        Connections(USUAL_LIMITS).exchange(Request(f"https://{server.host}/v2/", "ping", "a question"))
+    assert "insecure_http" in broken.value.remedy
     assert broken.value.lasting

@@ -139,6 +139,21 @@ def test_everything_else_is_an_error_that_keeps_the_address_to_itself(listener: 
     assert TOKEN not in "".join(traceback.format_exception(caught.value))
 
 
+def test_the_receivers_own_words_are_quoted_without_the_address(listener: Listener) -> None:
+    said = f"no_text at /hook/{TOKEN}, key {TOKEN}"
+    listener.words = said.encode()
+    listener.fail(2, 400)
+    with pytest.raises(UpdaterError, match=r'status 400: "no_text at /\*\*\*') as caught:
+        webhook.send(event(1), url_of(listener))
+    assert TOKEN not in str(caught.value)
+    assert "NOTIFY_URLS in place of WEBHOOK_URL" in caught.value.remedy
+
+
+def test_a_receiver_has_time_to_do_its_work_before_it_answers() -> None:
+    assert webhook.LIMITS.read_seconds >= 30
+    assert webhook.LIMITS.whole_seconds > webhook.LIMITS.read_seconds
+
+
 @pytest.mark.parametrize(
     "url",
     [f"http://127.0.0.1:1/{TOKEN}", f"http://{TOKEN}.invalid/", f"{TOKEN}", f"http://[{TOKEN}/", f"http://.{TOKEN}/"],

@@ -29,6 +29,7 @@ class Listener:
     requests: list[Request] = field(default_factory=list)
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     before: Callable[[], object] = bool
+    words: bytes = b""  # the body of every answer
 
     def fail(self, times: int, status: int = 500) -> None:
         """Answer the next requests with an error."""
@@ -63,9 +64,10 @@ def _handler(listener: Listener) -> type[BaseHTTPRequestHandler]:
             listener.before()
             status, headers = listener.answers.pop(0) if listener.answers else (204, {})
             self.send_response(status)
-            for name, value in {"Content-Length": "0", **headers}.items():
+            for name, value in {"Content-Length": str(len(listener.words)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(listener.words)
 
         do_GET = do_POST
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from updater_core.net.url_rules import redirect_problem, same_origin
+from updater_core.registries.auth import challenge
 from updater_core.registries.auth.challenge import Challenge, choose, parse, realm_problem, realm_url, scopes
 
 
@@ -156,3 +157,33 @@ def test_an_origin_is_scheme_host_and_port() -> None:
     assert not same_origin("https://a/x", "http://a/x")
     assert not same_origin("https://a/x", "https://a:444/x")
     assert not same_origin("https://a:b/x", "https://a:b/x")
+
+
+@pytest.mark.parametrize(
+    ("realm", "registry", "remedy"),
+    [
+        ("http://harbor.example/service/token", "https://harbor.example", "external_url"),
+        ("https://10.0.0.7/token", "https://r.example", "in your own network"),
+        ("https://auth.elsewhere.example/token", "https://r.test", "if auth.elsewhere.example is the registry's own"),
+        ("ftp://r.example/token", "https://r.example", "https:// URL"),
+    ],
+)
+def test_each_cause_has_the_remedy_that_leads_out(realm: str, registry: str, remedy: str) -> None:
+    assert challenge.realm_problem(realm, registry, (), True)
+    assert remedy in challenge.realm_remedy(realm, registry)
+
+
+@pytest.mark.parametrize(
+    ("realm", "registry"),
+    [
+        ("https://10.0.0.7/token", "https://r.example"),
+        ("https://auth.elsewhere.example/token", "https://r.test"),
+        ("http://auth.lan/token", "http://r.lan:5000"),
+    ],
+)
+def test_a_host_that_the_remedy_names_is_allowed_once_it_is_followed(realm: str, registry: str) -> None:
+    host = realm.split("/")[2]
+    remedy = challenge.realm_remedy(realm, registry)
+    assert host in remedy
+    assert "registry_config.token_realm_hosts" in remedy
+    assert challenge.realm_problem(realm, registry, (host,), True) is None

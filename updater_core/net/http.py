@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import http.client
 import logging
+import os
+import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,19 +25,21 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 
+from updater_core.net import dial
+from updater_core.net.failures import PROXY_REMEDY, Broken, broken_by, causes_of, is_disconnect
+from updater_core.net.proxies import proxy_for
 from updater_core.net.tls import Trust
-from updater_core.net.url_rules import is_loopback
+
+__all__ = ["Answer", "Broken", "Connections", "Limits", "Request"]
 
 MOST_AT_ONCE = 8
 ERROR_BYTES, QUOTED_CHARACTERS = 64 << 10, 200
 CERTIFICATES = Path("/etc/docker/certs.d")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-_METADATA_SERVERS = {"169.254.169.254", "metadata.google.internal"}  # a cloud's own, on this machine's link only
 _HOSTS_KEPT = 32  # so many hosts' idle connections are kept
 _CHUNK_BYTES = 64 << 10
 
@@ -58,8 +63,11 @@ USUAL_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked. `kind` names the question in metrics (`manifest_head`, `token`); `what` names it in messages. A
-    body longer than `longest_bytes` is an error; with 0 none is read."""
+    """What is asked. `kind` names the question in metrics (`manifest_head`, `token`); `what` names it in messages.
+
+    A body longer than `longest_bytes` is an error; with 0 none is read but the beginning of an error's. A refusal of
+    what `is_optional` starts no backoff of the host.
+    """
 
     url: str
     kind: str
@@ -69,6 +77,7 @@ class Request:
     authorization: str | None = field(default=None, repr=False)
     body: bytes | None = field(default=None, repr=False)
     longest_bytes: int = 8 << 20
+    is_optional: bool = False
 
     @property
     def host(self) -> str:
@@ -92,18 +101,6 @@ class Answer:
         return " ".join(text.split())[:QUOTED_CHARACTERS]
 
 
-class Broken(Exception):
-    """An exchange that came to no answer; `lasting`: trying again does not help; `silent`: nothing came at all;
-    `connected`: the host was there, and it may be this question alone that takes too long. It never holds the URL."""
-
-    def __init__(self, why: str, remedy: str = "", lasting: bool = False, silent: bool = False) -> None:
-        super().__init__(why)
-        self.remedy = remedy
-        self.lasting = lasting
-        self.silent = silent
-        self.connected = False
-
-
 class Connections:
     """Exchanges requests for answers over connections that stay open; safe to use from many threads."""
 
@@ -120,12 +117,12 @@ class Connections:
                     answer = self._send(request)
                 if not watch.is_late:  # a body without a length looks complete when it is cut
                     return answer
-                failure = _broken((TimeoutError(),), watch)
+                failure = broken_by((TimeoutError(),), is_at_proxy=watch.is_at_proxy)
             except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError) as error:
-                causes = tuple(_causes(error))
-                if watch.is_on_kept_connection and not watch.is_late and _is_disconnect(causes):
+                causes = tuple(causes_of(error))
+                if watch.is_on_kept_connection and not watch.is_late and is_disconnect(causes):
                     continue
-                failure = _broken((TimeoutError(),) if watch.is_late else causes, watch)
+                failure = broken_by((TimeoutError(),) if watch.is_late else causes, is_at_proxy=watch.is_at_proxy)
             failure.connected = watch.is_connected
             raise failure
 
@@ -140,9 +137,14 @@ class Connections:
         auth = _as_it_is if request.authorization else None
         asked = requests.Request(request.method, request.url, headers, data=request.body, auth=auth).prepare()
         timeouts = (self._limits.connect_seconds, self._limits.read_seconds)
-        with self._adapter.send(asked, stream=True, timeout=timeouts, proxies=_proxies(request.url)) as response:
+        proxies = _proxies(request.url)
+        _here.watch.is_at_proxy = bool(proxies)
+        with self._adapter.send(asked, stream=True, timeout=timeouts, proxies=proxies) as response:
             received = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status_code, received, _read(response, request), request.url)
+            answer = Answer(response.status_code, received, _read(response, request), request.url)
+        if proxies and request.url.startswith("http:"):
+            _refuse_proxys_page(answer)
+        return answer
 
 
 def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -153,7 +155,7 @@ def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
 def _read(response: requests.Response, request: Request) -> bytes:
     """Return the whole body, unpacked if it was packed though nobody asked; of an error only the beginning matters."""
     if not request.longest_bytes:
-        return b""
+        return _beginning(response) if response.status_code >= 400 else b""
     longest = request.longest_bytes if response.status_code < 400 else ERROR_BYTES
     body = bytearray()
     while len(body) <= longest and (chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True)):
@@ -163,21 +165,38 @@ def _read(response: requests.Response, request: Request) -> bytes:
     return bytes(body[:longest])
 
 
+def _beginning(response: requests.Response) -> bytes:
+    """What an error begins with, if it is there: that there is one is known without it."""
+    with suppress(OSError, urllib3.exceptions.HTTPError, http.client.HTTPException):
+        return bytes(response.raw.read1(4 * QUOTED_CHARACTERS, decode_content=True))
+    return b""
+
+
 # -------------------------------------------------------------------------------------------------------------- proxies
 
 
 def _proxies(url: str) -> dict[str, str]:
-    """The proxy that the environment names for a URL, as requests wants it; never one for this machine itself, as in
-    Docker, and none by ALL_PROXY, which Docker does not read either."""
+    """The proxy that the environment names for a URL, as requests wants it."""
     parts = urlsplit(url)
-    is_here = is_loopback(parts.hostname or "") or parts.hostname in _METADATA_SERVERS
-    named = None if is_here else get_environ_proxies(url).get(parts.scheme)
+    named = proxy_for(url, os.environ)
     if not named:
         return {}
-    proxy = urlsplit(named if "://" in named else f"http://{named}")
+    proxy = urlsplit(named)
     if proxy.scheme != "http" or not proxy.hostname:
         raise Broken(f"the {parts.scheme.upper()}_PROXY of the environment is not a http:// proxy", lasting=True)
     return {parts.scheme: named}
+
+
+def _refuse_proxys_page(answer: Answer) -> None:
+    """Raise Broken for what a proxy most likely says itself: a request over plain http shows nobody else's name."""
+    is_page = answer.headers.get("content-type", "").startswith("text/html")
+    is_proxys = answer.status == 407 or "x-squid-error" in answer.headers
+    if is_proxys or (is_page and answer.status in (403, 502, 503, 504)):
+        said = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", answer.quoted(), flags=re.DOTALL | re.IGNORECASE)
+        why = (
+            f"the proxy of the environment answers in its place with status {answer.status} ({' '.join(said.split())})"
+        )
+        raise Broken(why, f"let the proxy allow it; {PROXY_REMEDY}", lasting=answer.status < 500)
 
 
 # ------------------------------------------------------------------------------------------- connections under watch
@@ -189,10 +208,11 @@ class _Watch:
     def __init__(self, seconds: float) -> None:
         self.is_late = False
         self.is_on_kept_connection = True
-        self.is_at_proxy = False  # waiting for the proxy's answer to CONNECT
+        self.is_at_proxy = False  # waiting for the proxy: for its connection, or its answer to CONNECT
         self.is_connected = False  # the host itself was there, TLS and all
         self._opened: socket.socket | None = None
         self._socket: socket.socket | None = None
+        self.end = time.monotonic() + seconds
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
 
@@ -213,11 +233,15 @@ class _Watch:
     def has_connected(self, connected: socket.socket | None) -> None:
         """The question can be put: over this socket."""
         self.is_connected = connected is not None  # a new one connects only as the question is put
+        self.is_at_proxy = self.is_at_proxy and not self.is_connected
         self.has(connected)
 
     def has_opened(self, opened: socket.socket) -> None:
         """A tunnel or TLS may still have to come on this socket: it is watched by a duplicate, for TLS takes the socket
         itself away before it has shaken hands."""
+        if self.is_late:
+            opened.close()
+            raise TimeoutError
         self._opened = opened.dup()
         self.has(self._opened)
 
@@ -235,6 +259,16 @@ class _Watch:
                 connected.shutdown(socket.SHUT_RDWR)
 
 
+def _dialled(connection: HTTPConnection) -> socket.socket:
+    """A socket to where a connection leads, in place of urllib3's own, which tries one address after the other."""
+    own_seconds = float(connection.timeout or USUAL_LIMITS.connect_seconds)
+    seconds = min(own_seconds, max(_here.watch.end - time.monotonic(), 0.0))
+    opened = dial.connect(connection._dns_host, connection.port, seconds, connection.socket_options or ())
+    _here.watch.has_opened(opened)
+    opened.settimeout(own_seconds)
+    return opened
+
+
 class _PlainConnection(HTTPConnection):
     """urllib3's connection, telling the watch of this thread about its socket.
 
@@ -246,9 +280,7 @@ class _PlainConnection(HTTPConnection):
         _here.watch.has_connected(self.sock)
 
     def _new_conn(self) -> socket.socket:
-        opened = super()._new_conn()
-        _here.watch.has_opened(opened)
-        return opened
+        return _dialled(self)
 
     def request(self, *args: Any, **options: Any) -> None:
         _here.watch.has_connected(self.sock)
@@ -264,16 +296,13 @@ class _SecureConnection(HTTPSConnection):
         _here.watch.has_connected(self.sock)
 
     def _new_conn(self) -> socket.socket:
-        opened = super()._new_conn()
-        _here.watch.has_opened(opened)
-        return opened
+        return _dialled(self)
 
     def request(self, *args: Any, **options: Any) -> None:
         _here.watch.has_connected(self.sock)
         super().request(*args, **options)
 
     def _tunnel(self) -> None:
-        _here.watch.is_at_proxy = True
         super()._tunnel()
         _here.watch.is_at_proxy = False
 
@@ -310,54 +339,3 @@ class _Adapter(HTTPAdapter):
         pool: Any = super().get_connection_with_tls_context(*args, **options)
         pool.ConnectionCls = _SecureConnection if isinstance(pool, HTTPSConnectionPool) else _PlainConnection
         return pool
-
-
-# --------------------------------------------------------------------------------------------------- what went wrong
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that the libraries wrapped in it, the innermost first."""
-    wrapped = next((each for each in error.args if isinstance(each, BaseException)), None)
-    inner = error.__cause__ or wrapped or error.__context__
-    if inner is not None:
-        yield from _causes(inner)
-    yield error
-
-
-def _is_disconnect(causes: tuple[BaseException, ...]) -> bool:
-    return isinstance(causes[0], ConnectionError | ssl.SSLEOFError)
-
-
-def _broken(causes: tuple[BaseException, ...], watch: _Watch) -> Broken:
-    """The sentence for whatever went wrong below: the innermost cause that we have one for."""
-    if watch.is_at_proxy or any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
-        is_late = watch.is_at_proxy and any(isinstance(cause, TimeoutError) for cause in causes)
-        why = "did not answer in time" if is_late else "cannot be reached, or refuses"
-        remedy = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the updater's environment"
-        return Broken(f"the proxy of the environment {why}", remedy, silent=True)
-    known = next((broken for cause in causes if (broken := _sentence(cause))), None)
-    name = type(causes[0]).__name__
-    if known is None and isinstance(causes[-1], ValueError):  # before anything was sent
-        return Broken(f"no request can be made of its address ({name})", lasting=True)
-    return known or Broken(f"it answered with something that is not HTTP ({name})")
-
-
-def _sentence(error: BaseException) -> Broken | None:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        remedy = "put its authority's certificate into /etc/docker/certs.d/<host>/ca.crt, or name it in SSL_CERT_FILE"
-        return Broken(f"its TLS certificate is not trusted ({error.verify_message})", remedy, lasting=True)
-    if isinstance(error, ssl.SSLError):
-        return Broken(f"TLS failed ({error.reason or 'no reason given'})")
-    if isinstance(error, TimeoutError):
-        return Broken("it did not answer in time", silent=True)
-    if isinstance(error, socket.gaierror):
-        return Broken(f"its name cannot be resolved ({error.strerror})", silent=True)
-    if isinstance(error, ConnectionRefusedError):
-        return Broken("the connection was refused", silent=True)
-    if isinstance(error, http.client.IncompleteRead):
-        return Broken("its answer broke off before its end")
-    if isinstance(error, ConnectionError):
-        return Broken("the connection broke off")
-    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        return Broken(f"it cannot be reached ({error.strerror or type(error).__name__})", silent=True)
-    return None

@@ -10,24 +10,21 @@ import hashlib
 import importlib
 import importlib.util
 import logging
-import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from updater_core.errors import UpdaterError
 from updater_core.models import Event, Secret, Settings
 from updater_core.notifiers.message import message_of
+from updater_core.notifiers.redaction import without_address
 
 KIND = "apprise"
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements-apprise.txt"
 _INSTALLED = Path("/opt/docker-auto-updater")  # the folder into which install.sh puts the program
 _REMEDY = "Check this address of NOTIFY_URLS and its service; for this address the event stays queued."
-_SHORTEST_PIECE = 4  # of an address, that is hidden: `to` or `443` would blank out half of every sentence
-_LONGEST_WORDS = 200
 _LONGEST_SECONDS = 30.0
 _WORSE = {"WARNING", "ERROR", "CRITICAL"}
 
@@ -86,7 +83,7 @@ def send(event: Event, url: Secret) -> None:
         raise UpdaterError(f"{_scheme(url)} failed in Apprise: {type(error).__name__}", _REMEDY) from None
     if not result:
         why = [entry.message for entry in result.logs() if entry.level in _WORSE] or ["no reason given"]
-        raise UpdaterError(f"{_scheme(url)} was not notified: {_discreet(why[-1], url)}", _REMEDY)
+        raise UpdaterError(f"{_scheme(url)} was not notified: {without_address(why[-1], url)}", _REMEDY)
 
 
 def _service(url: Secret) -> Any:
@@ -117,21 +114,3 @@ def _digest(url: Secret) -> str:
 
 def _scheme(url: Secret) -> str:
     return url.reveal().partition("://")[0].lower()
-
-
-def _discreet(text: str, url: Secret) -> str:
-    """The text without any piece of the address, its host too: in many addresses that is a token."""
-    address = url.reveal()
-    pieces = re.split(r"[^\w.~%+-]+", address.partition("://")[2]) + re.split(r"\W+", unquote(address))
-    with_host = {*pieces, *map(unquote, pieces), _host(address)} - {_scheme(url), ""}
-    for piece in sorted(with_host, key=len, reverse=True):
-        if len(piece) >= _SHORTEST_PIECE:
-            text = re.sub(re.escape(piece), "***", text, flags=re.IGNORECASE)
-    return " ".join(text.split())[:_LONGEST_WORDS]
-
-
-def _host(address: str) -> str:
-    try:
-        return urlsplit(address).hostname or ""
-    except ValueError:
-        return ""

@@ -13,11 +13,17 @@ from urllib.parse import urljoin, urlsplit
 from updater_core import __version__
 from updater_core.errors import Unreachable, UpdaterError
 from updater_core.models import Event, Secret, Settings
-from updater_core.net.http import REDIRECTS, Broken, Connections, Limits, Request
+from updater_core.net.http import REDIRECTS, Answer, Broken, Connections, Limits, Request
+from updater_core.notifiers.redaction import without_address
 
-LIMITS = Limits(connect_seconds=10.0, read_seconds=10.0)
+# A receiver that does its work before it answers takes its time: who is cut off is sent the event again.
+LIMITS = Limits(connect_seconds=10.0, read_seconds=45.0, whole_seconds=60.0)
 SIGNATURE = "X-Updater-Signature"
 _REDIRECTS_FOLLOWED = 3
+_OF_A_CHAT = (
+    "If a chat is behind this address (Slack, Discord, Teams and others), it takes only messages of its own form: put "
+    "its address into NOTIFY_URLS in place of WEBHOOK_URL. "
+)
 _REMEDY = "Check WEBHOOK_URL and its receiver; the event stays queued and is tried again."
 
 
@@ -36,11 +42,12 @@ def send(event: Event, url: Secret, secret: Secret | None = None) -> None:
     body = json.dumps(body_of(event)).encode("ascii")
     address = url.reveal()
     for _ in range(_REDIRECTS_FOLLOWED + 1):
-        status, location = _post(address, body, _headers(body, secret))
-        if 200 <= status < 300:
+        answer = _post(address, body, _headers(body, secret))
+        if 200 <= answer.status < 300:
             return
+        location = answer.headers.get("location") if answer.status in REDIRECTS else None
         if location is None:
-            raise UpdaterError(f"the webhook answered with HTTP status {status}", _REMEDY)
+            raise _refusal(answer, url)
         address = _next_address(address, location)
     raise UpdaterError("the webhook redirects without end", _REMEDY)
 
@@ -73,11 +80,20 @@ def _headers(body: bytes, secret: Secret | None) -> dict[str, str]:
     return headers
 
 
-def _post(address: str, body: bytes, headers: dict[str, str]) -> tuple[int, str | None]:
-    """Return the status, and the target of a redirect.
+def _refusal(answer: Answer, url: Secret) -> UpdaterError:
+    """The error for an answer that is no success, with the receiver's own words, as far as they are not the address."""
+    said = without_address(answer.quoted(), url)
+    words = f': "{said}"' if said else ""
+    is_about_the_form = 400 <= answer.status < 500 and answer.status != 429
+    remedy = f"{_OF_A_CHAT if is_about_the_form else ''}{_REMEDY}"
+    return UpdaterError(f"the webhook answered with HTTP status {answer.status}{words}", remedy)
 
-    Only the beginning of why it failed is quoted: the address is not in it, but what a library puts in brackets may
-    hold the host.
+
+def _post(address: str, body: bytes, headers: dict[str, str]) -> Answer:
+    """The answer, with the beginning of its body if it is an error.
+
+    Only the beginning of why it failed is given: the address is not in it, but what a library puts in brackets may hold
+    the host.
     """
     request = Request(address, "webhook", "webhook", "POST", headers, body=body, longest_bytes=0)
     try:
@@ -85,8 +101,12 @@ def _post(address: str, body: bytes, headers: dict[str, str]) -> tuple[int, str 
             answer = connections.exchange(request)
     except Broken as broken:
         kind = Unreachable if broken.silent else UpdaterError
-        raise kind(f"the webhook cannot be reached: {str(broken).partition(' (')[0]}", _REMEDY) from None
-    return answer.status, answer.headers.get("location") if answer.status in REDIRECTS else None
+        why = str(broken).partition(" (")[0]
+        if broken.silent and broken.connected:
+            why = f"the webhook took the connection, and {why}: it may have the event, and gets it once more"
+            raise kind(why, _REMEDY) from None
+        raise kind(f"the webhook cannot be reached: {why}", _REMEDY) from None
+    return answer
 
 
 def _next_address(address: str, location: str) -> str:

@@ -119,8 +119,10 @@ class OciRegistry:
         answer, _ = self._get_manifest(access, name)
         return manifests.digest_of(answer.body, name if is_digest(name) else None)
 
-    def _get_manifest(self, access: Access, name: str) -> tuple[Answer, Mapping[str, Any]]:
-        answer = self._manifest(access, name, "GET")
+    def _get_manifest(
+        self, access: Access, name: str, *, is_optional: bool = False
+    ) -> tuple[Answer, Mapping[str, Any]]:
+        answer = self._manifest(access, name, "GET", is_optional=is_optional)
         if answer.status != 200:
             raise problem(access, answer, f"manifest {name}")
         if manifests.is_foreign(answer.headers.get("content-type", "")):
@@ -132,11 +134,11 @@ class OciRegistry:
         _verify(access, answer.body, name)
         return answer, manifest
 
-    def _manifest(self, access: Access, name: str, method: str) -> Answer:
+    def _manifest(self, access: Access, name: str, method: str, *, is_optional: bool = False) -> Answer:
         url = f"{access.base}/v2/{access.repository}/manifests/{name}"
         what = f"{access.repository}: manifest {name}"
         request = Request(url, f"manifest_{method.lower()}", what, method, {"Accept": manifests.ACCEPT})
-        return self.session.ask(access, request)
+        return self.session.ask(access, replace(request, is_optional=is_optional))
 
     def _remembered(self, key: Hashable, ask: Callable[[], str]) -> str:
         known = self.session.texts.get(key)
@@ -164,16 +166,18 @@ class OciRegistry:
             if manifests.has_images(manifest):
                 return RemoteImage(obstacle=Reason.PLATFORM_MISSING, detail=f"it is not published for {platform}")
             return RemoteImage(obstacle=Reason.NOT_AN_IMAGE, detail="it is no image but an index without one")
-        return _single_image(child, self._get_manifest(access, child)[1]) if in_full else RemoteImage(child)
+        if not in_full:
+            return RemoteImage(child)
+        return _single_image(child, self._get_manifest(access, child, is_optional=True)[1])
 
     def _manifest_behind(self, access: Access, digest: str, tag: str | None) -> Mapping[str, Any]:
         """The manifest of a digest. A cache that knows only what it was asked for by tag is asked by that."""
         try:
-            return self._get_manifest(access, digest)[1]
+            return self._get_manifest(access, digest, is_optional=True)[1]
         except NotFound:
             if tag is None:
                 raise
-            answer, manifest = self._get_manifest(access, tag)
+            answer, manifest = self._get_manifest(access, tag, is_optional=True)
             _verify(access, answer.body, digest)
             return manifest
 

@@ -246,6 +246,8 @@ class Transport:
             return
         now = self._clock.now()
         hint = retry_after(answer, now)
+        if request.is_optional:
+            raise RateLimited(request.host, f"{request.what}: too many requests", now + (hint or timedelta(0)))
         if hint is None or hint > LONGEST_WAITED:
             raise self._rate_limited(request, host, hint)
         pause = max(hint, timedelta(seconds=FIRST_WAIT_SECONDS))

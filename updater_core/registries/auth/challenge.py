@@ -95,6 +95,28 @@ def realm_problem(realm: str, registry_url: str, allowed_hosts: tuple[str, ...],
     return None
 
 
+def realm_remedy(realm: str, registry_url: str) -> str:
+    """Return what to do about a realm that `realm_problem` objects to."""
+    to, registry = split_url(realm), split_url(registry_url)
+    if to is None or registry is None or to.scheme not in ("http", "https"):
+        return (
+            "correct the registry's own configuration: its challenge has to name its token service by an https:// URL; "
+            "token_realm_hosts is no help there"
+        )
+    host = to.hostname or ""
+    if to.scheme == "http" and registry.scheme == "https":
+        return (
+            "let the registry name its token service by https:// (Harbor: external_url or EXT_ENDPOINT with https://; "
+            "behind a proxy: that it sends X-Forwarded-Proto); no password or token is sent over http"
+        )
+    if is_private(host):
+        return (
+            f"if the registry's token service really is at {host} in your own network, add {host} to "
+            "registry_config.token_realm_hosts; if not, do not use this registry"
+        )
+    return f"if {host} is the registry's own, add it to registry_config.token_realm_hosts"
+
+
 def _challenge(text: str, start: int) -> tuple[Challenge, int]:
     found = _SCHEME.match(text, start)
     if not found:

@@ -14,22 +14,28 @@ from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from updater_core import protocols
 from updater_core.errors import AuthFailed, RegistryError
 from updater_core.models import Credential, Secret
 from updater_core.net import untrusted_json
+from updater_core.net.http import ERROR_BYTES, Answer, Request
 from updater_core.registries.auth import challenge
 from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.challenge import Challenge
 from updater_core.registries.auth.learned import ChallengeCache, LearnedChallenge
-from updater_core.registries.transport import ERROR_BYTES, Answer, Request, Transport
 
 CLIENT_ID = "docker-auto-updater"
 SHORTEST_TOKEN_SECONDS, EARLY_SECONDS = 60.0, 5.0
 REFUSED_SECONDS, PROVEN_SECONDS = 600.0, 60.0
+
+
+class Sender(Protocol):
+    """What sends a request and returns the answer; raises RegistryError."""
+
+    def send(self, request: Request) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Tokens:
     """The Authorization headers of a process. Safe to use from many threads; one question to a token server at a time
     for each access."""
 
-    def __init__(self, transport: Transport, clock: protocols.Clock) -> None:
+    def __init__(self, transport: Sender, clock: protocols.Clock) -> None:
         self._transport = transport
         self._clock = clock
         self._lock = threading.Lock()
@@ -211,7 +217,7 @@ class Tokens:
             host = urlsplit(grant.realm).hostname or "its realm"
             raise access.refusal(
                 f"it sends us to {host} for a token, which gets nothing from us: {problem}",
-                f"if {host} is the registry's own, add it to registry_config.token_realm_hosts",
+                challenge.realm_remedy(grant.realm, access.base),
             )
         answer = self._ask(access, grant)
         token, until = self._read(access, answer)
