@@ -4,7 +4,7 @@ Layers, lowest first. A package, or a module of this folder, imports only what s
 own line if that stands to its left. The list is the truth: `tests/unit/test_architecture.py` reads it.
 
 1. words: `models`, `errors`, `protocols`
-2. ground: `net`, `host`, `reference`, `logging_utils`
+2. ground: `host`, `net`, `reference`, `logging_utils`
 3. pure: `semver_utils`, `policy`, `composefile`
 4. facts: `registry_utils`, `registries`, `docker_utils`, `compose_utils`, `state`
 5. rules of a deployment: `config`, `config_utils`, `state_utils`, `deploy`, `metrics_utils`

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from updater_core import protocols
+from updater_core.host.stamp import FileStamp, stamp_of
 from updater_core.logging_utils import protect_login
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
 from updater_core.net import untrusted_json
@@ -73,7 +74,7 @@ class Logins:
         self._path = _config_path(config_dir)
         self._clock = clock
         self._lock = threading.Lock()
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: FileStamp | None = None
         self._config: Mapping[str, Any] = {}
         self._problem = ""
         self._helped: dict[tuple[str, str], tuple[float, Login]] = {}
@@ -89,7 +90,7 @@ class Logins:
             return self._from_config(domain)
 
     def _refresh(self) -> None:
-        stamp = _stamp(self._path)
+        stamp = stamp_of(self._path) if self._path else None
         if stamp == self._stamp:
             return
         self._stamp, self._config, self._problem = stamp, {}, ""
@@ -250,18 +251,6 @@ def _or_none(path: Callable[[], Path]) -> Path | None:
         return path()
     except RuntimeError:  # a service without a home
         return None
-
-
-def _stamp(path: Path | None) -> tuple[int, int] | None:
-    if path is None:
-        return None
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return (-1, -1)  # there, but not ours to see: reading it says why
-    return found.st_mtime_ns, found.st_size
 
 
 def _why(error: Exception) -> str:

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import certifi
 
+from updater_core.host.stamp import FileStamp, stamp_of
+
 _DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
-_Stamp = tuple[tuple[str, int, int, int], ...]
+_Stamp = tuple[tuple[Path, FileStamp | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A context, and which files it was made of: name, inode, size and time of each."""
+    """A context, and the files that it was made of."""
 
     stamp: _Stamp
     context: ssl.SSLContext
@@ -48,15 +50,7 @@ class Trust:
 
 
 def _stamp(own: Path | None) -> _Stamp:
-    return tuple(_identity(path) for path in _sources(own))
-
-
-def _identity(path: Path) -> tuple[str, int, int, int]:
-    try:
-        found = path.stat()
-    except OSError:  # not there, or not ours to see: reading it says why, if it matters
-        return str(path), 0, 0, 0
-    return str(path), found.st_ino, found.st_size, found.st_mtime_ns
+    return tuple((path, stamp_of(path)) for path in _sources(own))
 
 
 def _sources(own: Path | None) -> Iterator[Path]:

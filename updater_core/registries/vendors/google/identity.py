@@ -19,6 +19,7 @@ from typing import Any
 
 from updater_core import protocols
 from updater_core.errors import AuthFailed
+from updater_core.host.stamp import stamp_of
 from updater_core.logging_utils import protect_login
 from updater_core.models import Credential, Secret
 from updater_core.net import untrusted_json
@@ -171,7 +172,7 @@ def _of_metadata(session: Session) -> Identity:
 
 
 def _kept(session: Session, path: str, source: str, load: Load) -> Identity:
-    key = ("google identity", source, _stamp(path))
+    key = ("google identity", source, stamp_of(Path(path)))
     return session.lasting.get(key, lambda: Identity(source, load, session.transport, session.clock))
 
 
@@ -298,11 +299,3 @@ def _request_function(transport: Transport) -> Callable[..., Any]:
         return _Reply(answer.status, answer.headers, answer.body)
 
     return ask
-
-
-def _stamp(path: str) -> tuple[int, int] | None:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size

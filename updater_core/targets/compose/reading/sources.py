@@ -10,6 +10,7 @@ from pathlib import Path
 from updater_core.composefile import includes, interpolation, one_shots, splice
 from updater_core.composefile.definition import SourceFile
 from updater_core.composefile.includes import Include, Setting, Wanted
+from updater_core.host.stamp import FileStamp, stamp_of
 from updater_core.models import Hold, Project, Reason
 
 
@@ -21,7 +22,7 @@ class FileCache:
     """
 
     given: Mapping[str, str] = field(default_factory=dict)
-    _kept: dict[str, tuple[tuple[int, ...], SourceFile]] = field(default_factory=dict)
+    _kept: dict[str, tuple[FileStamp | None, SourceFile]] = field(default_factory=dict)
     places: dict[tuple[object, ...], tuple[object, object]] = field(default_factory=dict)  # `observe` keeps them
     _one_shots: dict[tuple[str, ...], tuple[tuple[SourceFile, ...], frozenset[str]]] = field(default_factory=dict)
     _wanted: dict[tuple[object, ...], tuple[object, Wanted]] = field(default_factory=dict)
@@ -30,11 +31,10 @@ class FileCache:
         """The file as text; OSError if it cannot be read, ValueError if it is not UTF-8."""
         if path in self.given:
             return SourceFile(path, self.given[path])
-        facts = os.stat(path)  # noqa: PTH116 - one call, links followed
-        identity = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        stamp = stamp_of(Path(path))
         kept = self._kept.get(path)
-        if kept is None or kept[0] != identity:
-            kept = (identity, SourceFile(path, _decoded(path)))
+        if kept is None or kept[0] != stamp:
+            kept = (stamp, SourceFile(path, _decoded(path)))
             self._kept[path] = kept
         return kept[1]
 

@@ -1,0 +1,73 @@
+"""A file that was replaced or written is seen to be another one, whatever its size and time say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.set_clock import SetClock
+from updater_core.host.stamp import stamp_of
+from updater_core.models import RegistrySettings
+from updater_core.registry_utils import Logins
+from updater_core.targets.compose.reading.sources import FileCache
+
+
+def replace_alike(path: Path, text: str) -> None:
+    """Put another file in the place of one, with its size and time."""
+    found = path.stat()
+    beside = path.with_name("beside")
+    beside.write_text(text)
+    os.utime(beside, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert beside.stat().st_size == found.st_size
+    beside.replace(path)
+
+
+def write_alike(path: Path, text: str) -> None:
+    """Write a file in place, and give it the time that it had."""
+    found = path.stat()
+    path.write_text(text)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert path.stat().st_size == found.st_size
+
+
+CHANGES = pytest.mark.parametrize("change", [replace_alike, write_alike])
+
+
+@CHANGES
+def test_a_stamp_is_another_one_after_a_change_that_size_and_time_hide(change: object, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("one")
+    before = stamp_of(path)
+    assert before == stamp_of(path)
+    change(path, "two")  # type: ignore[operator]
+    assert stamp_of(path) != before
+    path.unlink()
+    assert stamp_of(path) is None
+
+
+@CHANGES
+def test_a_password_of_a_replaced_docker_config_is_not_kept(change: object, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    text = '{"auths": {"r.example": {"username": "jane", "password": "%s"}}}'
+    path.write_text(text % "hunter2")
+    logins = Logins(None, tmp_path, SetClock())
+
+    def password() -> str:
+        credential = logins.find("r.example", RegistrySettings()).credential
+        return credential.secret.reveal() if credential else ""
+
+    assert password() == "hunter2"
+    change(path, text % "hunter3")  # type: ignore[operator]
+    assert password() == "hunter3"
+
+
+@CHANGES
+def test_a_replaced_compose_file_is_read_anew(change: object, tmp_path: Path) -> None:
+    path = tmp_path / "compose.yml"
+    path.write_text("image: a:1")
+    cache = FileCache()
+    assert cache.read(str(path)).text == "image: a:1"
+    change(path, "image: a:2")  # type: ignore[operator]
+    assert cache.read(str(path)).text == "image: a:2"
