@@ -27,7 +27,7 @@ from updater_core.models import (
     TimeSource,
     Update,
 )
-from updater_core.policy import content, select
+from updater_core.policy import explain, select
 from updater_core.policy.bounded_regex import MatchBudget, TooSlow
 from updater_core.policy.following import selector_of
 from updater_core.policy.order import Memo
@@ -167,9 +167,9 @@ class Resolver:
         try:
             found = self.registry.image(target, self._platform(), in_full=is_current)
             if found.obstacle is not None:
-                hold = content.obstacle(found.obstacle, target, found.detail)
+                hold = explain.obstacle(found.obstacle, target, found.detail)
                 return replace(hold, available=None) if is_current else hold
-            return content.same_image(target) if is_current and self._is_running(found) else None
+            return explain.same_image(target) if is_current and self._is_running(found) else None
         except RegistryError:
             return None
 

@@ -33,7 +33,7 @@ from updater_core.models import (
     Update,
     retry_command,
 )
-from updater_core.policy import after_rollback, content
+from updater_core.policy import after_rollback, explain
 from updater_core.policy.bounded_regex import TooSlow
 from updater_core.policy.explain import because, is_gone, passed_over, summary, without_current
 from updater_core.policy.following import selector_of
@@ -142,7 +142,7 @@ def _watch(observation: Observation, policy: Policy, history: History, now: date
 def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
     """Decide on one tag alone: the same as what runs, quarantined, too young, or to be taken."""
     observation = case.observation
-    held = content.known(observation, tag.name)
+    held = explain.known(observation, tag.name)
     if held:
         return held
     if tag.name != case.current:  # its push time alone may settle it, without a request
@@ -163,7 +163,7 @@ def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
             f"nothing to do, a newer digest is taken; to try this one again: {retry_command(case.history.service)}",
             available=target,
         )
-    held_or_ask = _too_young(case, tag, target) or content.still_to_ask(observation, tag.name)
+    held_or_ask = _too_young(case, tag, target) or explain.still_to_ask(observation, tag.name)
     return held_or_ask or Update(target, _changed(case, target))
 
 
@@ -282,7 +282,7 @@ def _choose(case: SelectionContext, candidates: CandidateSet) -> Decision | Ask:
         rejected.append(Rejected(tag.name, outcome.reason, outcome.detail))
         if tag.name == case.current:
             rejected += passed_over(case, tag, reach, rejections)
-    hold = content.first_of(rejections) or candidates.hint or _nothing(case, candidates, below)
+    hold = explain.first_of(rejections) or candidates.hint or _nothing(case, candidates, below)
     return replace(hold, rejected=tuple(rejected))
 
 
@@ -355,7 +355,7 @@ def _settle(
     rejected: Iterable[Rejected],
 ) -> Decision:
     if isinstance(outcome, Hold):  # the same image: a newer one that waits matters more, if there is one
-        outcome = content.first_waiting(rejections) or candidates.hint or outcome
+        outcome = explain.first_waiting(rejections) or candidates.hint or outcome
     elif outcome.target.tag != case.current:
         outcome = replace(outcome, detail=because(case, candidates, str(outcome.target.tag)))
     return replace(outcome, rejected=tuple(rejected))
