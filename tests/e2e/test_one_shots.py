@@ -141,6 +141,23 @@ def test_a_one_shot_alone_is_updated_and_taken_back(shop: Shop, restart: str) ->
     assert shop.releases() == [("two", "exited")]
 
 
+def test_what_has_ended_and_may_have_been_stopped_is_held_with_a_remedy_that_leads_out(shop: Shop) -> None:
+    """Nothing tells one that ends by itself from one that somebody stopped, unless its file does."""
+    text = "services:\n  web:\n    image: {image}\n    network_mode: none\n"
+    shop.push("latest", lab.build("one", "exit 0"))
+    shop.write(text=text)
+    shop.up()
+    lab.until(lambda: shop.releases() == [("one", "exited")], what="it has ended")
+    shop.push("latest", lab.build("two", "exit 0"))
+    hold = hold_of(shop)
+    assert hold.reason is Reason.NOT_RUNNING
+    assert 'restart: "no"' in hold.remedy
+    shop.write(text=f'{text}    restart: "no"\n')
+    shop.up("--pull", "never")
+    assert isinstance(outcome_of(shop), Committed)
+    assert shop.releases() == [("two", "exited")]
+
+
 def test_a_service_that_was_stopped_is_no_one_shot(shop: Shop) -> None:
     shop.push("latest", lab.good("one"))
     shop.write(text=f"services:\n  web:\n    image: {{image}}\n{ALONE}")

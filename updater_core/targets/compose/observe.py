@@ -27,6 +27,7 @@ from updater_core.targets.compose.recreate import is_wreck
 _PREFIX = "com.docker.compose.project."
 ContainerIndex = Mapping[tuple[str, str], tuple[Container, ...]]
 NO_FILES = ""
+_ENDS = '; if it ends by itself, write `restart: "no"` for it in the compose file and run `up` once'
 _AT_WORK = ("running", "restarting")
 
 
@@ -225,7 +226,7 @@ def _unless_stopped(
         if any(map(is_wreck, states)) and not any(each.status in _AT_WORK for each in states):
             return _torn(name, states)
         if all(is_stopped_by_hand(container) for container in states):
-            return _not_running(service, f"{name} is {states[0].status}")
+            return _not_running(service, f"{name} is {states[0].status}", _ENDS if has_ended_well(states) else "")
     return mine
 
 
@@ -235,8 +236,8 @@ def _torn(name: str, states: Sequence[Container]) -> Hold:
     return Hold(Reason.INTERRUPTED, detail, f"bring it up with `docker compose up -d {name}`")
 
 
-def _not_running(service: ServiceConfig, what: str) -> Hold:
-    return Hold(Reason.NOT_RUNNING, what, f'start it with Compose, or set "start_stopped" for {service.name}')
+def _not_running(service: ServiceConfig, what: str, further: str = "") -> Hold:
+    return Hold(Reason.NOT_RUNNING, what, f'start it with Compose, or set "start_stopped" for {service.name}{further}')
 
 
 def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | Hold:
