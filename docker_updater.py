@@ -18,7 +18,7 @@ from updater_core import __version__, logging_utils, notifiers, state_utils, tar
 from updater_core.app import cycle, daemon, discover_command, request_queue, requests, selfcheck
 from updater_core.app.context import LOG, AppContext
 from updater_core.app.evaluate import check_all
-from updater_core.app.wiring import load_config, lock_path, only_instance, wire
+from updater_core.app.wiring import load_config, lock_path, only_instance, reload, wire
 from updater_core.deploy.target import Finding
 from updater_core.errors import ComposeError, ComposeMissing, ConfigError, EngineError, LockHeld, UpdaterError
 from updater_core.host.clock import SystemClock
@@ -208,7 +208,7 @@ def _serve(config: Config, clock: SystemClock, environment: Mapping[str, str], o
     with _signals(clock), only_instance(config, clock):
         context = wire(config, clock)
         _take_up(context, only)
-        daemon.serve(context, clock, environment, only)
+        daemon.serve(context, clock, lambda running: reload(running, clock, environment), only)
     return ALL_WELL
 
 

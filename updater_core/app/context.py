@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from updater_core import state_utils
 from updater_core.deploy.journal import JournalFolder
@@ -24,6 +24,7 @@ from updater_core.models import (
     Credential,
     Event,
     Hold,
+    ImageRef,
     Plan,
     Reason,
     RegistrySettings,
@@ -32,8 +33,8 @@ from updater_core.models import (
 )
 from updater_core.notifiers import active, events
 from updater_core.notifiers.outbox import Delivery, Outbox
-from updater_core.protocols import Clock, Progress
-from updater_core.registries import Registries
+from updater_core.protocols import Clock, Progress, Registry
+from updater_core.registries.pull_limits import PullLimit
 from updater_core.state.records import State
 
 LOG = logging.getLogger("updater")
@@ -48,6 +49,20 @@ class PreventedRollback:
     retry_at: datetime
 
 
+class RegistryClients(Protocol):
+    """What the program asks of all registries together (`registries.Registries`)."""
+
+    def new_cycle(self) -> None: ...
+    def open_all(self, questions: Sequence[tuple[ImageRef, RegistrySettings]]) -> list[Registry | Exception]: ...
+    def for_service(self, reference: ImageRef, settings: RegistrySettings) -> Registry: ...
+    def rests(self) -> Mapping[str, datetime]: ...
+    def outages(self) -> Mapping[str, datetime]: ...
+    def limits(self) -> Mapping[str, PullLimit]: ...
+    def pull_rest(self, reference: ImageRef, settings: RegistrySettings | None = None) -> datetime | None: ...
+    def pull_begins(self, reference: ImageRef, settings: RegistrySettings) -> None: ...
+    def pull_refused(self, reference: ImageRef, settings: RegistrySettings) -> None: ...
+
+
 @dataclass(slots=True)
 class AppContext:
     """Everything a cycle works with. `folder` holds state, journal, outbox, locks; `state` is replaced as a whole."""
@@ -57,7 +72,7 @@ class AppContext:
     state_path: Path
     host: Host
     targets: Mapping[str, Target]
-    registries: Registries
+    registries: RegistryClients
     journal: JournalFolder
     outboxes: Mapping[str, Outbox]
     metrics: Metrics
@@ -168,6 +183,11 @@ def queue(context: AppContext, event: Event) -> None:
     for notifier in active(context.config.settings):
         if notifier.box in context.outboxes:
             context.outboxes[notifier.box].put(event)
+
+
+def address_of(config: Config) -> tuple[str, int | None]:
+    """Where to listen; no port: nowhere."""
+    return config.settings.metrics_host, config.settings.metrics_port
 
 
 def backup_dir(context: AppContext) -> Path | None:

@@ -6,14 +6,14 @@ Checking is for all services at once; acting is for one service at a time.
 from __future__ import annotations
 
 import logging
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from updater_core import state_utils, targets
+from updater_core.app import recorder
 from updater_core.app.candidate import Candidate
 from updater_core.app.context import (
     LOG,
@@ -23,35 +23,29 @@ from updater_core.app.context import (
     bug,
     deliver,
     exclusive,
-    queue,
     registry_settings,
     reporter,
     save,
     target_of,
 )
 from updater_core.app.evaluate import admitted, check_all, look_all, record_check
-from updater_core.deploy import failure, transaction
+from updater_core.deploy import failure
 from updater_core.deploy.journal import JournalRecord, UnreadableRecord
 from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.deploy.transaction import Transaction
 from updater_core.errors import EngineUnavailable, LockHeld, StateError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.metrics_utils import Metrics
 from updater_core.models import (
     Committed,
-    Event,
     Hold,
     NotStarted,
     Outcome,
     Plan,
     Reason,
-    RollbackFailed,
-    RolledBack,
     ServiceConfig,
     Step,
     Superseded,
 )
-from updater_core.notifiers import events
 from updater_core.state import outcomes as state_outcomes
 from updater_core.state import records
 from updater_core.state.records import State, Status
@@ -95,7 +89,7 @@ def _pass(context: AppContext, only: str | None) -> Report:
         outcome = _act(context, one)
         if outcome is not None:
             outcomes.append(outcome)
-        _tell_turn(context, one.service.name)
+        recorder.tell_turn(context, one.service.name)
     save(context)
     deliver(context)
     return _report(context, checked, outcomes)
@@ -130,7 +124,7 @@ def plan_for(
 def _act(context: AppContext, one: Candidate) -> Outcome | None:
     """Update one service if it may be; a failure of any kind stays its own."""
     if isinstance(one.decision, Hold) or one.observed is None:
-        _announce(context, one)
+        recorder.announce(context, one)
         return None
     try:
         found = _acted(context, one.observed, one)
@@ -141,7 +135,7 @@ def _act(context: AppContext, one: Candidate) -> Outcome | None:
     if isinstance(found, Hold):
         one = replace(one, decision=found)
         record_check(context, one)
-        _announce(context, one)
+        recorder.announce(context, one)
         return None
     return found
 
@@ -175,32 +169,6 @@ def _reason_not_begun(error: UpdaterError) -> Reason:
     return Reason.STATE_ERROR if isinstance(error, StateError) else Reason.ENGINE_ERROR
 
 
-def _announce(context: AppContext, one: Candidate) -> None:
-    """Tell of each image that waits, once."""
-    name, hold = one.service.name, one.decision
-    known = records.service_of(context.state, name)
-    if not isinstance(hold, Hold) or hold.available is None or known.announced == hold.available.text:
-        return
-    event = events.available_event(name, known, hold, _moment(context))
-    if event and events.is_wanted(event, context.config.settings.notify_events) and _queued(context, event):
-        context.state = records.announce(context.state, name)
-
-
-def _tell_turn(context: AppContext, name: str) -> bool:
-    """Tell of a trouble that has begun, or of the end of all; whether there is something to save: what was told."""
-    known = records.service_of(context.state, name)
-    turn = events.turn_of(known, context.clock.now())
-    is_news = turn.open_incidents != known.troubles
-    if is_news and _queued(context, events.turn_event(name, known, turn, _moment(context))):
-        context.state = records.with_service(context.state, name, replace(known, troubles=turn.open_incidents))
-        return True
-    return False
-
-
-def _moment(context: AppContext) -> events.Moment:
-    return events.Moment(socket.gethostname(), context.clock.now())
-
-
 def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
     """Apply a plan and put its outcome on record; a Hold if it had to go back and the host prevents that.
 
@@ -210,7 +178,7 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
     state_utils.save(
         context.state, context.state_path, context.config.settings.state_backups, backup_dir(context), started
     )
-    log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, _summary(found), service=found.name, **_way(found))
+    log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, _summary(found), service=found.name, **recorder.way(found))
     try:
         outcome = _transaction(context, found).apply()
     except UpdaterError as error:
@@ -219,39 +187,9 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
         settings = registry_settings(context, found)
         if settings is not None:
             context.registries.pull_refused(found.image, settings)
-    record(context, outcome, started)
-    _measure(context, outcome)
+    recorder.record(context, outcome, started)
+    recorder.measure(context, outcome)
     return outcome
-
-
-def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
-    """Remember an outcome, queue its news, close its journal: in this order, so that a crash between two of them
-    repeats the later ones and loses nothing."""
-    now = context.clock.now()
-    before = context.state
-    context.state = state_outcomes.record_outcome(before, outcome, started, now, context.steps.taken(now))
-    if context.state is not before:
-        _log_outcome(outcome, (now - started).total_seconds())
-        _count(context.metrics, outcome)
-    event = events.event_of(outcome, socket.gethostname(), started, now)
-    if not (save(context) and _queued(context, event)):
-        return
-    if _tell_turn(context, outcome.plan.name):
-        save(context)
-    context.journal.close(outcome.plan.id)
-    context.prevented.pop(outcome.plan.id, None)
-
-
-def _queued(context: AppContext, event: Event | None) -> bool:
-    """Whether the news is in every outbox; where it is not, it is not remembered as told, a journal stays open, and
-    the next cycle tries again."""
-    try:
-        if event is not None:
-            queue(context, event)
-    except StateError as error:
-        log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"an event is to be told later: {error}")
-        return False
-    return True
 
 
 def recover_open(context: AppContext, *, is_asked: bool = False) -> tuple[Outcome, ...]:
@@ -281,11 +219,11 @@ def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
     interrupted = entry.plan
     started = context.clock.now()
     text = f"an update was interrupted ({entry.phase}): {_summary(interrupted)}"
-    log_event(LOG, logging.WARNING, LogEvent.RECOVERED, text, service=interrupted.name, **_way(interrupted))
+    log_event(LOG, logging.WARNING, LogEvent.RECOVERED, text, service=interrupted.name, **recorder.way(interrupted))
     try:
         with exclusive(context, context.targets[interrupted.target], interrupted):
             outcome = _transaction(context, interrupted).recover(entry)
-            record(context, outcome, started)
+            recorder.record(context, outcome, started)
             return outcome
     except LockHeld as error:
         text = f"the interrupted update cannot be ended now: {error}; tried again in the next cycle"
@@ -316,56 +254,12 @@ def _kept_images(state: State, name: str) -> tuple[str, ...]:
     return tuple(generation.image_id for generation in records.service_of(state, name).generations)
 
 
-# ----------------------------------------------------------------------------------------------------- small matters
-
-
-def _log_outcome(outcome: Outcome, seconds: float) -> None:
-    event, level = _NEWS[type(outcome)]
-    fields: dict[str, object] = {**_way(outcome.plan), "duration_seconds": round(seconds, 1)}
-    if not isinstance(outcome, Committed):
-        fields["reason"] = outcome.cause.reason.value
-    log_event(LOG, level, event, transaction.describe(outcome), service=outcome.plan.name, **fields)
-
-
-def _way(found: Plan[Any]) -> Mapping[str, str]:
-    return {"from": found.old_reference, "to": found.image.text}
-
-
 def _summary(found: Plan[Any]) -> str:
     return f"{found.old_reference} -> {found.image.text}; restarts {found.restarts}"
 
 
 def _transaction(context: AppContext, found: Plan[Any]) -> Transaction:
     return Transaction(found, context.targets[found.target], context.journal, reporter(context, found.name))
-
-
-_NEWS: Mapping[type, tuple[LogEvent, int]] = {
-    Committed: (LogEvent.UPDATED, logging.INFO),
-    NotStarted: (LogEvent.NOT_STARTED, logging.WARNING),
-    RolledBack: (LogEvent.ROLLED_BACK, logging.WARNING),
-    RollbackFailed: (LogEvent.ROLLBACK_FAILED, logging.ERROR),
-    Superseded: (LogEvent.TAKEN_OVER, logging.WARNING),
-}
-
-
-def _count(metrics: Metrics, outcome: Outcome) -> None:
-    name = outcome.plan.name
-    match outcome:
-        case Committed():
-            metrics.updated(name)
-        case RolledBack(cause=cause):
-            metrics.rolled_back(name, cause.reason.value)
-        case NotStarted(cause=cause) | RollbackFailed(cause=cause):
-            metrics.failed(name, cause.step.value)
-
-
-def _measure(context: AppContext, outcome: Outcome) -> None:
-    """How long the update took, and its gate where it came to one. What a former run began is not measured."""
-    change = records.service_of(context.state, outcome.plan.name).changes[0]
-    context.metrics.update_ended(change.outcome, change.duration_seconds)
-    step = Step.COMMIT if isinstance(outcome, Committed) else outcome.cause.step
-    if step in (Step.GATE, Step.VERIFY, Step.COMMIT):
-        context.metrics.gate_ended("failed" if step is Step.GATE else "proven", context.steps.gate_seconds(change.at))
 
 
 def _report(context: AppContext, checked: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Report:

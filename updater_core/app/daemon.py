@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 import random
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from updater_core import __version__, logging_utils
+from updater_core import __version__
 from updater_core.app import cycle, requests
 from updater_core.app.context import LOG, AppContext, deliver
 from updater_core.app.publisher import Watch
-from updater_core.app.wiring import load_config, rewire
 from updater_core.deploy.journal import OpenRecord
-from updater_core.errors import ConfigError, StateError
+from updater_core.errors import StateError
 from updater_core.host import malloc
 from updater_core.host.clock import SystemClock
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Config, Settings
+
+Reload = Callable[[AppContext], None]
 
 _JITTER = 0.1  # of the interval, either way: many hosts must not ask a registry in the same second
 _LONGEST_IDLE_SECONDS = 3600.0
@@ -27,8 +27,9 @@ _AFTER_BACKOFF_SECONDS = 1.0  # a registry that names a moment may count it on a
 _SOON_SECONDS = 30.0  # after an engine that does not answer, or an update that could not be ended
 
 
-def serve(context: AppContext, clock: SystemClock, environment: Mapping[str, str], only: str | None = None) -> None:
-    """Run cycles, of service `only` or of all, until a signal ends them. `environment`: what a reload starts from."""
+def serve(context: AppContext, clock: SystemClock, reload: Reload, only: str | None = None) -> None:
+    """Run cycles, of service `only` or of all, until a signal ends them. `reload` takes a changed configuration into
+    the context; it raises nothing."""
     watch = Watch(context)
     watch.open()
     clock.manager.allow(_further_silence_seconds(context.config))
@@ -39,7 +40,7 @@ def serve(context: AppContext, clock: SystemClock, environment: Mapping[str, str
         rest_seconds = _watched_cycle(context, clock, watch, only)
         _rest(context, clock, rest_seconds)
         if clock.signals.take_reload():
-            _reload(context, clock, watch, environment)
+            _reload(context, clock, watch, reload)
         requests.take_requests(context)
     watch.close()
     log_event(LOG, logging.INFO, LogEvent.STOPPED, "stopped as asked")
@@ -109,27 +110,9 @@ def _until_delivery_seconds(context: AppContext) -> float:
     return _LONGEST_IDLE_SECONDS
 
 
-def _reload(context: AppContext, clock: SystemClock, watch: Watch, environment: Mapping[str, str]) -> None:
-    """Take a changed configuration over; a bad one is reported and the old one kept. The state's place stays."""
+def _reload(context: AppContext, clock: SystemClock, watch: Watch, reload: Reload) -> None:
     clock.manager.reloading(clock.monotonic())
-    try:
-        config = load_config(environment)
-    except ConfigError as error:
-        text = "the changed configuration is not taken over, the old one stays: " + "; ".join(error.problems)
-        log_event(LOG, logging.ERROR, LogEvent.CONFIG_REFUSED, text)
-    else:
-        _take_over(context, config, clock)
-        watch.open()
+    reload(context)
+    watch.open()
     clock.manager.allow(_further_silence_seconds(context.config))
     clock.manager.ready()
-
-
-def _take_over(context: AppContext, config: Config, clock: SystemClock) -> None:
-    for note in logging_utils.set_up(config.settings, sys.stderr):
-        LOG.warning(note)
-    wanted = config.settings.state_file
-    if wanted != context.config.settings.state_file:
-        text = f"STATE_FILE changed: restart the updater to move from {context.state_path} to {wanted}"
-        log_event(LOG, logging.WARNING, LogEvent.CONFIG_LOADED, text)
-    rewire(context, config, clock)
-    log_event(LOG, logging.INFO, LogEvent.CONFIG_LOADED, f"{config.path}: {len(config.services)} services")

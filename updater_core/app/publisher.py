@@ -13,8 +13,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from updater_core import __version__, logging_utils
-from updater_core.app.context import LOG, AppContext
-from updater_core.app.wiring import address_of
+from updater_core.app.context import LOG, AppContext, address_of
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.status import page

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from updater_core import config_utils, logging_utils, notifiers, state_utils, targets
-from updater_core.app.context import LOG, AppContext, bug
+from updater_core.app.context import LOG, AppContext, address_of, bug
 from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Host
@@ -94,6 +94,30 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
     return context
 
 
+def reload(context: AppContext, clock: SystemClock, environment: Mapping[str, str]) -> None:
+    """Take a changed configuration over; a bad one is reported and the old one kept. The state's place stays.
+
+    `environment`: what the process was born with (see `load_config`)."""
+    try:
+        config = load_config(environment)
+    except ConfigError as error:
+        text = "the changed configuration is not taken over, the old one stays: " + "; ".join(error.problems)
+        log_event(LOG, logging.ERROR, LogEvent.CONFIG_REFUSED, text)
+    else:
+        _take_over(context, config, clock)
+
+
+def _take_over(context: AppContext, config: Config, clock: SystemClock) -> None:
+    for note in logging_utils.set_up(config.settings, sys.stderr):
+        LOG.warning(note)
+    wanted = config.settings.state_file
+    if wanted != context.config.settings.state_file:
+        text = f"STATE_FILE changed: restart the updater to move from {context.state_path} to {wanted}"
+        log_event(LOG, logging.WARNING, LogEvent.CONFIG_LOADED, text)
+    rewire(context, config, clock)
+    log_event(LOG, logging.INFO, LogEvent.CONFIG_LOADED, f"{config.path}: {len(config.services)} services")
+
+
 def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
     """Take a changed configuration into the context of a running daemon: state, journal and what registries asked for
     stay."""
@@ -118,11 +142,6 @@ def _compose(endpoint: EngineEndpoint, settings: Settings) -> DockerCompose:
 def _lock_wait_seconds(settings: Settings) -> float:
     """A Compose command of another updater that was killed may go on for its whole time-out."""
     return settings.compose_timeout_seconds + 30
-
-
-def address_of(config: Config) -> tuple[str, int | None]:
-    """Return host and port to listen on; without a port: nowhere."""
-    return config.settings.metrics_host, config.settings.metrics_port
 
 
 def _remembered(settings: Settings, clock: SystemClock, *, is_reading: bool) -> tuple[Path, State]:

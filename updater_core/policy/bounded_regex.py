@@ -15,8 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from updater_core.errors import UpdaterError
-
 SECONDS_OF_A_CHOICE = 1.0  # of CPU; 20,000 tags take 0.03 with an expression that is sound
 _LONGEST = 4096
 _MOST_COPIES = 10_000
@@ -25,8 +23,14 @@ _COUNTED = re.compile(r"(\)\s*)?\{([0-9]+)")
 _REMEDY = "write it so that no repeat is within a repeat and no two alternatives begin alike: a+ for (a|aa)+"
 
 
-class TooSlow(UpdaterError):
-    """An expression used up the time of its decision. The message names its key and the tag at which it was stopped."""
+class TooSlow(Exception):
+    """An expression used up the time of its decision. The message names its key and the tag at which it was stopped.
+
+    No UpdaterError: the decision that it interrupts makes a Hold of it, and nobody else ever sees it."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 @dataclass(slots=True)

@@ -1,0 +1,129 @@
+"""What an outcome or a check leaves behind: state, log, metrics, events, in the order that survives a crash."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from updater_core.app.candidate import Candidate
+from updater_core.app.context import LOG, AppContext, queue, save
+from updater_core.deploy import transaction
+from updater_core.errors import StateError
+from updater_core.logging_utils import LogEvent, log_event
+from updater_core.metrics_utils import Metrics
+from updater_core.models import (
+    Committed,
+    Event,
+    Hold,
+    NotStarted,
+    Outcome,
+    Plan,
+    RollbackFailed,
+    RolledBack,
+    Step,
+    Superseded,
+)
+from updater_core.notifiers import events
+from updater_core.state import outcomes as state_outcomes
+from updater_core.state import records
+
+
+def announce(context: AppContext, one: Candidate) -> None:
+    """Tell of each image that waits, once."""
+    name, hold = one.service.name, one.decision
+    known = records.service_of(context.state, name)
+    if not isinstance(hold, Hold) or hold.available is None or known.announced == hold.available.text:
+        return
+    event = events.available_event(name, known, hold, _moment(context))
+    if event and events.is_wanted(event, context.config.settings.notify_events) and _queued(context, event):
+        context.state = records.announce(context.state, name)
+
+
+def tell_turn(context: AppContext, name: str) -> bool:
+    """Tell of a trouble that has begun, or of the end of all; whether there is something to save: what was told."""
+    known = records.service_of(context.state, name)
+    turn = events.turn_of(known, context.clock.now())
+    is_news = turn.open_incidents != known.troubles
+    if is_news and _queued(context, events.turn_event(name, known, turn, _moment(context))):
+        context.state = records.with_service(context.state, name, replace(known, troubles=turn.open_incidents))
+        return True
+    return False
+
+
+def _moment(context: AppContext) -> events.Moment:
+    return events.Moment(socket.gethostname(), context.clock.now())
+
+
+def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
+    """Remember an outcome, queue its news, close its journal: in this order, so that a crash between two of them
+    repeats the later ones and loses nothing."""
+    now = context.clock.now()
+    before = context.state
+    context.state = state_outcomes.record_outcome(before, outcome, started, now, context.steps.taken(now))
+    if context.state is not before:
+        _log_outcome(outcome, (now - started).total_seconds())
+        _count(context.metrics, outcome)
+    event = events.event_of(outcome, socket.gethostname(), started, now)
+    if not (save(context) and _queued(context, event)):
+        return
+    if tell_turn(context, outcome.plan.name):
+        save(context)
+    context.journal.close(outcome.plan.id)
+    context.prevented.pop(outcome.plan.id, None)
+
+
+def _queued(context: AppContext, event: Event | None) -> bool:
+    """Whether the news is in every outbox; where it is not, it is not remembered as told, a journal stays open, and
+    the next cycle tries again."""
+    try:
+        if event is not None:
+            queue(context, event)
+    except StateError as error:
+        log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"an event is to be told later: {error}")
+        return False
+    return True
+
+
+def _log_outcome(outcome: Outcome, seconds: float) -> None:
+    event, level = _NEWS[type(outcome)]
+    fields: dict[str, object] = {**way(outcome.plan), "duration_seconds": round(seconds, 1)}
+    if not isinstance(outcome, Committed):
+        fields["reason"] = outcome.cause.reason.value
+    log_event(LOG, level, event, transaction.describe(outcome), service=outcome.plan.name, **fields)
+
+
+def way(found: Plan[Any]) -> Mapping[str, str]:
+    return {"from": found.old_reference, "to": found.image.text}
+
+
+_NEWS: Mapping[type, tuple[LogEvent, int]] = {
+    Committed: (LogEvent.UPDATED, logging.INFO),
+    NotStarted: (LogEvent.NOT_STARTED, logging.WARNING),
+    RolledBack: (LogEvent.ROLLED_BACK, logging.WARNING),
+    RollbackFailed: (LogEvent.ROLLBACK_FAILED, logging.ERROR),
+    Superseded: (LogEvent.TAKEN_OVER, logging.WARNING),
+}
+
+
+def _count(metrics: Metrics, outcome: Outcome) -> None:
+    name = outcome.plan.name
+    match outcome:
+        case Committed():
+            metrics.updated(name)
+        case RolledBack(cause=cause):
+            metrics.rolled_back(name, cause.reason.value)
+        case NotStarted(cause=cause) | RollbackFailed(cause=cause):
+            metrics.failed(name, cause.step.value)
+
+
+def measure(context: AppContext, outcome: Outcome) -> None:
+    """How long the update took, and its gate where it came to one. What a former run began is not measured."""
+    change = records.service_of(context.state, outcome.plan.name).changes[0]
+    context.metrics.update_ended(change.outcome, change.duration_seconds)
+    step = Step.COMMIT if isinstance(outcome, Committed) else outcome.cause.step
+    if step in (Step.GATE, Step.VERIFY, Step.COMMIT):
+        context.metrics.gate_ended("failed" if step is Step.GATE else "proven", context.steps.gate_seconds(change.at))
