@@ -294,7 +294,7 @@ def test_a_dead_chat_delays_neither_the_webhook_nor_the_chat_beside_it(tmp_path:
         assert [json.loads(each.body)["id"] for each in hook.requests] == ["e1", "e2"]
         assert len(alive.requests) == 2
         assert len(dead.requests) == 1, "it waits for its time"
-        assert {n.name: context.outboxes[n.box].pending() for n in active(settings)} == {
+        assert {each.name: each.outbox.pending() for each in context.channels} == {
             "webhook": 0, "apprise": 2, "apprise-2": 0,
         }  # fmt: skip
 
@@ -309,7 +309,7 @@ def test_everyone_is_told_at_the_same_time(tmp_path: Path) -> None:
         context = wire(Config(settings, ()), SystemClock())
         queue(context, real("update", time=context.clock.now()))
         deliver(context)
-        assert [box.pending() for box in context.outboxes.values()] == [0, 0]
+        assert [each.outbox.pending() for each in context.channels] == [0, 0]
 
 
 def news_for(listener: Listener) -> list[str]:
@@ -325,7 +325,7 @@ def test_what_waits_for_an_address_is_told_to_it_wherever_it_stands_in_the_list(
         deliver(context)
         assert (news_for(dead), news_for(alive)) == (["first"], ["first"])
         rewire(context, Config(replace(settings, notify_urls=(chat(alive), chat(dead))), ()), SystemClock())
-        assert [context.outboxes[each.box].pending() for each in active(context.config.settings)] == [0, 1]
+        assert [each.outbox.pending() for each in context.channels] == [0, 1]
         queue(context, real("update", service="second", time=context.clock.now()))
         deliver(context)
         assert news_for(alive) == ["first", "second"]
@@ -361,7 +361,7 @@ def test_who_only_reads_drops_nothing(tmp_path: Path) -> None:
     context = wire(Config(settings, ()), SystemClock())
     queue(context, real("update", time=context.clock.now()))
     wire(Config(replace(settings, notify_urls=()), ()), SystemClock(), is_reading=True)
-    assert [box.pending() for box in context.outboxes.values()] == [1]
+    assert [each.outbox.pending() for each in context.channels] == [1]
 
 
 def test_no_address_is_on_the_disk_in_clear(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Host:
         whole.host.engine = SimEngine(self.made.host)
         if killer is not None:
             whole.journal = Killable(whole.journal, killer)  # type: ignore[assignment]
-            whole.outboxes = {n: KillableOutbox(box.put, killer) for n, box in whole.outboxes.items()}  # type: ignore[misc]
+            whole.channels = [each._replace(outbox=KillableOutbox(each.outbox.put, killer)) for each in whole.channels]  # type: ignore[arg-type]
         return whole
 
     def queued(self) -> list[str]:

@@ -240,7 +240,7 @@ def context(tmp_path: Path) -> AppContext:
         targets={},
         registries=Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock),
         journal=JournalFolder(tmp_path / "journal", read_plan),
-        outboxes={},
+        channels=(),
         metrics=Metrics(enabled=True),
         clock=clock,
     )

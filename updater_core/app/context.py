@@ -31,8 +31,8 @@ from updater_core.models import (
     ServiceConfig,
     Step,
 )
-from updater_core.notifiers import active, events
-from updater_core.notifiers.outbox import Delivery, Outbox
+from updater_core.notifiers import Channel, events
+from updater_core.notifiers.outbox import Delivery
 from updater_core.protocols import Clock, Progress, Registry
 from updater_core.registries.pull_limits import PullLimit
 from updater_core.state.records import State
@@ -74,7 +74,7 @@ class AppContext:
     targets: Mapping[str, Target]
     registries: RegistryClients
     journal: JournalFolder
-    outboxes: Mapping[str, Outbox]
+    channels: Sequence[Channel]
     metrics: Metrics
     clock: Clock
     progress: Progress | None = None
@@ -147,9 +147,7 @@ def deliver(context: AppContext) -> None:
     """Send what waits in the outboxes, all side by side, so that one who is dead delays no other; what cannot be sent
     waits there for the next time, and so does what is left when this takes long or a stop is asked for. An outbox on a
     disk that refuses is said, and harms nobody."""
-    waiting = [
-        n for n in active(context.config.settings) if n.box in context.outboxes and context.outboxes[n.box].is_due()
-    ]
+    waiting = [channel for channel in context.channels if channel.outbox.is_due()]
     if not waiting:
         return
     now, end = context.clock.now(), context.clock.monotonic() + _LONGEST_DELIVERY_SECONDS
@@ -158,7 +156,7 @@ def deliver(context: AppContext) -> None:
         return context.clock.wait(0) or context.clock.monotonic() > end
 
     with ThreadPoolExecutor(len(waiting)) as pool:
-        passes = [pool.submit(context.outboxes[each.box].deliver, each.send, now, is_over) for each in waiting]
+        passes = [pool.submit(each.outbox.deliver, each.send, now, is_over) for each in waiting]
         while futures.wait(passes, timeout=_SIGN_OF_LIFE_SECONDS).not_done:
             context.clock.wait(0)
     for one in passes:
@@ -180,9 +178,8 @@ def queue(context: AppContext, event: Event) -> None:
     """Put an event, if it is wanted, into the outbox of every notifier. Raises StateError if the disk refuses."""
     if not events.is_wanted(event, context.config.settings.notify_events):
         return
-    for notifier in active(context.config.settings):
-        if notifier.box in context.outboxes:
-            context.outboxes[notifier.box].put(event)
+    for channel in context.channels:
+        channel.outbox.put(event)
 
 
 def address_of(config: Config) -> tuple[str, int | None]:

@@ -269,7 +269,7 @@ def _report(context: AppContext, checked: Sequence[Candidate], outcomes: Sequenc
     context.metrics.show(context.state.services)
     context.metrics.open_journal(len(context.journal.read_all()))
     with suppress(StateError):  # said by `deliver` already
-        context.metrics.outbox_pending(sum(box.pending() for box in context.outboxes.values()))
+        context.metrics.outbox_pending(sum(channel.outbox.pending() for channel in context.channels))
     return Report(tuple(checked), tuple(outcomes), frozenset(failed | lost), is_down and not _answers(context))
 
 

@@ -103,9 +103,9 @@ def _rest(context: AppContext, clock: SystemClock, seconds: float) -> None:
 
 def _until_delivery_seconds(context: AppContext) -> float:
     with suppress(StateError):  # said by `deliver` already
-        waits = [
-            (due - context.clock.now()).total_seconds() for b in context.outboxes.values() if (due := b.next_try())
-        ]
+        now = context.clock.now()
+        due_times = [channel.outbox.next_try() for channel in context.channels]
+        waits = [(due - now).total_seconds() for due in due_times if due]
         return max(min(waits, default=_LONGEST_IDLE_SECONDS), 1.0)
     return _LONGEST_IDLE_SECONDS
 

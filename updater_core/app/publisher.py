@@ -63,7 +63,7 @@ class Watch:
         open_updates = pending = 0
         with contextlib.suppress(UpdaterError):  # of the disk: it is logged by what writes there
             open_updates = len(context.journal.read_all())
-            pending = sum(box.pending() for box in context.outboxes.values())
+            pending = sum(channel.outbox.pending() for channel in context.channels)
         limits = context.registries.limits()
         context.metrics.show_limits({host: (limit.remaining, limit.limit) for host, limit in limits.items()})
         self._pulse = replace(

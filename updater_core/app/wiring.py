@@ -81,7 +81,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
         targets=targets.open_all(host, bug),
         registries=_registries(settings, clock, metrics, state),
         journal=JournalFolder(path.parent / "journal", targets.read_plan),
-        outboxes=notifiers.outboxes(settings, path.parent / "outbox"),
+        channels=notifiers.channels(settings, path.parent / "outbox"),
         metrics=metrics,
         clock=clock,
         progress=None if is_reading else _progress(clock),
@@ -89,8 +89,8 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
     if not is_reading:
         context.journal.clear_strays()
         notifiers.drop_left(settings, path.parent / "outbox")
-        for outbox in context.outboxes.values():
-            outbox.clear_strays()
+        for channel in context.channels:
+            channel.outbox.clear_strays()
     return context
 
 
@@ -131,7 +131,7 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
     known = replace(context.state, rests=context.registries.rests(), outages=context.registries.outages())
     context.registries = _registries(settings, clock, context.metrics, known)
     notifiers.drop_left(settings, context.folder / "outbox")
-    context.outboxes = notifiers.outboxes(settings, context.folder / "outbox")
+    context.channels = notifiers.channels(settings, context.folder / "outbox")
 
 
 def _compose(endpoint: EngineEndpoint, settings: Settings) -> DockerCompose:

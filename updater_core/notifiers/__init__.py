@@ -22,6 +22,14 @@ class Notifier(NamedTuple):
     box: str
 
 
+class Channel(NamedTuple):
+    """A notifier with what waits for it."""
+
+    name: str
+    send: Send
+    outbox: Outbox
+
+
 # Each gives, for each address that the settings hold, what distinguishes it from others and what delivers an event. It
 # distinguishes nothing if there can be only one address: what waits shall go to whatever that is corrected to.
 NOTIFIERS: Mapping[str, Callable[[Settings], Sequence[tuple[str, Send]]]] = {
@@ -41,9 +49,9 @@ def problems(settings: Settings) -> tuple[str, ...]:
     return tuple(apprise.problems(settings))
 
 
-def outboxes(settings: Settings, folder: Path) -> dict[str, Outbox]:
-    """The outbox of each active notifier in `folder`, by the name of its box."""
-    return {notifier.box: Outbox(folder / notifier.box, notifier.name) for notifier in active(settings)}
+def channels(settings: Settings, folder: Path) -> tuple[Channel, ...]:
+    """Each active notifier with its outbox in `folder`."""
+    return tuple(Channel(each.name, each.send, Outbox(folder / each.box, each.name)) for each in active(settings))
 
 
 def drop_left(settings: Settings, folder: Path) -> None:
