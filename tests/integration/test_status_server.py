@@ -20,6 +20,7 @@ from tests.support.sample_status import NOW, mixed, well
 from tests.support.set_clock import SetClock
 from updater_core.app.context import AppContext
 from updater_core.app.publisher import Watch
+from updater_core.app.store import StateStore
 from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Host
@@ -234,8 +235,7 @@ def context(tmp_path: Path) -> AppContext:
     host = Host(*parts, tmp_path / "locks", 1.0)
     return AppContext(
         config=replace(given.config, settings=settings),
-        state=given.state,
-        state_path=tmp_path / "state.json",
+        store=StateStore(given.state, tmp_path / "state.json", settings),
         host=host,
         targets={},
         registries=Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock),

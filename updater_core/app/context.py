@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from updater_core import state_utils
+from updater_core.app.store import StateStore
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.progress import StepTimes
 from updater_core.deploy.target import Host, Observed, Reporter, Target
@@ -65,11 +65,10 @@ class RegistryClients(Protocol):
 
 @dataclass(slots=True)
 class AppContext:
-    """Everything a cycle works with. `folder` holds state, journal, outbox, locks; `state` is replaced as a whole."""
+    """Everything a cycle works with. `folder` holds state, journal, outbox and locks."""
 
     config: Config
-    state: State
-    state_path: Path
+    store: StateStore
     host: Host
     targets: Mapping[str, Target]
     registries: RegistryClients
@@ -85,7 +84,16 @@ class AppContext:
 
     @property
     def folder(self) -> Path:
-        return self.state_path.parent
+        return self.store.folder
+
+    @property
+    def state(self) -> State:
+        """What is remembered now; replaced as a whole."""
+        return self.store.state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self.store.state = state
 
 
 def target_of(context: AppContext, service: ServiceConfig) -> Target:
@@ -130,11 +138,8 @@ def exclusive(context: AppContext, target: Target, of: Observed | Plan[Any]) -> 
 
 def save(context: AppContext) -> bool:
     """Write the state to the disk; log a failure and go on: the next save has it all."""
-    settings = context.config.settings
     try:
-        note = state_utils.save(
-            context.state, context.state_path, settings.state_backups, backup_dir(context), context.clock.now()
-        )
+        note = context.store.save(context.clock.now())
     except StateError as error:
         log_event(LOG, logging.ERROR, LogEvent.STATE_NOT_SAVED, f"the state was not saved: {error} ({error.remedy})")
         return False
@@ -185,11 +190,6 @@ def queue(context: AppContext, event: Event) -> None:
 def address_of(config: Config) -> tuple[str, int | None]:
     """Where to listen; no port: nowhere."""
     return config.settings.metrics_host, config.settings.metrics_port
-
-
-def backup_dir(context: AppContext) -> Path | None:
-    directory = context.config.settings.state_backup_dir
-    return Path(directory) if directory else None
 
 
 def bug(name: str, error: Exception) -> Hold:

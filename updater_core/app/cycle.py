@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from updater_core import state_utils, targets
+from updater_core import targets
 from updater_core.app import recorder
 from updater_core.app.candidate import Candidate
 from updater_core.app.context import (
     LOG,
     AppContext,
     PreventedRollback,
-    backup_dir,
     bug,
     deliver,
     exclusive,
@@ -175,9 +174,7 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
     Raises StateError if the state cannot be saved before: what cannot be remembered must not be done.
     """
     started = context.clock.now()
-    state_utils.save(
-        context.state, context.state_path, context.config.settings.state_backups, backup_dir(context), started
-    )
+    context.store.save(started)
     log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, _summary(found), service=found.name, **recorder.way(found))
     try:
         outcome = _transaction(context, found).apply()

@@ -108,12 +108,12 @@ def _reference(context: AppContext, service: ServiceConfig) -> ImageRef:
 
 def _place_findings(context: AppContext) -> Iterator[Finding]:
     settings = context.config.settings
-    yield _writable("state", context.state_path, "fix its permissions, or set STATE_FILE")
+    yield _writable("state", context.store.path, "fix its permissions, or set STATE_FILE")
     yield _writable(
         "log", Path(settings.log_file), "fix its permissions, or set LOG_FILE; until then only stderr has it"
     )
-    yield _found("disk", lambda: f"{files.free_bytes(context.state_path) // 1_000_000} MB free at {context.folder}")
-    if files.free_bytes(context.state_path) < _LEAST_FREE_BYTES:
+    yield _found("disk", lambda: f"{files.free_bytes(context.store.path) // 1_000_000} MB free at {context.folder}")
+    if files.free_bytes(context.store.path) < _LEAST_FREE_BYTES:
         yield Finding(
             False, "disk", "less than 1 GB is free, an image may not fit", "free some space, e.g. `docker image prune`"
         )

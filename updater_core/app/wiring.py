@@ -13,6 +13,7 @@ from typing import Any
 
 from updater_core import config_utils, logging_utils, notifiers, state_utils, targets
 from updater_core.app.context import LOG, AppContext, address_of, bug
+from updater_core.app.store import StateStore
 from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Host
@@ -75,8 +76,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
     )
     context = AppContext(
         config=config,
-        state=state,
-        state_path=path,
+        store=StateStore(state, path, settings),
         host=host,
         targets=targets.open_all(host, bug),
         registries=_registries(settings, clock, metrics, state),
@@ -112,7 +112,7 @@ def _take_over(context: AppContext, config: Config, clock: SystemClock) -> None:
         LOG.warning(note)
     wanted = config.settings.state_file
     if wanted != context.config.settings.state_file:
-        text = f"STATE_FILE changed: restart the updater to move from {context.state_path} to {wanted}"
+        text = f"STATE_FILE changed: restart the updater to move from {context.store.path} to {wanted}"
         log_event(LOG, logging.WARNING, LogEvent.CONFIG_LOADED, text)
     rewire(context, config, clock)
     log_event(LOG, logging.INFO, LogEvent.CONFIG_LOADED, f"{config.path}: {len(config.services)} services")
@@ -125,7 +125,7 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
     if address_of(config) != address_of(context.config):
         context.metrics = Metrics(enabled=settings.metrics_port is not None)
         context.metrics.start_from(context.state.counters)
-    context.config = config
+    context.config, context.store.settings = config, settings
     context.host.compose = _compose(engine_endpoint.resolve(os.environ), settings)
     context.host.lock_wait_seconds = _lock_wait_seconds(settings)
     known = replace(context.state, rests=context.registries.rests(), outages=context.registries.outages())
