@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from updater_core.errors import UpdaterError
 from updater_core.models import Reason
 
 BOM = "\ufeff"
@@ -25,12 +24,12 @@ _NULL_TAG = "tag:yaml.org,2002:null"
 _PROPERTIES = re.compile(r"(?:(?:&[^\s,\[\]{}]+|!<[^>]*>|![^\s,\[\]{}]*)(?:[ \t]+#[^\r\n]*|\s)+)*")
 
 
-class Refused(UpdaterError):
+class Refused(Exception):
     """Text that cannot be read or edited. Inner to this package: its public functions hand it out as a value."""
 
     def __init__(self, detail: str, remedy: str = "Change it by hand.", reason: Reason = Reason.NOT_EDITABLE) -> None:
-        super().__init__(detail, remedy)
-        self.reason = reason
+        super().__init__(detail)
+        self.remedy, self.reason = remedy, reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
