@@ -177,9 +177,6 @@ class DockerEngine:
     def stop_container(self, container_id: str) -> None:
         self._call(f"stop container {container_id[:12]}", lambda api: _or_none(api.stop, container_id))
 
-    def start_container(self, container_id: str) -> None:
-        self._call(f"start container {container_id[:12]}", lambda api: api.start(container_id))
-
     def remove_container(self, container_id: str) -> None:
         """Remove a container that never ran, or has ended; its anonymous volumes stay."""
         self._call(f"remove container {container_id[:12]}", lambda api: _or_none(api.remove_container, container_id))

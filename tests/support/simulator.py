@@ -233,9 +233,6 @@ class SimEngine:
     def stop_container(self, container_id: str) -> None:
         self._change(container_id, "stop", lambda c: setattr(c, "status", "exited"))
 
-    def start_container(self, container_id: str) -> None:
-        self._change(container_id, "start", self._up().start)
-
     def remove_container(self, container_id: str) -> None:
         if container_id in self._host.containers:
             self._change(container_id, "remove", lambda c: self._host.containers.pop(c.id))

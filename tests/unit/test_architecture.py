@@ -32,12 +32,9 @@ IMPURE = {"os", "sys", "time", "io", "random", "requests", "docker", "subprocess
 LAZY = ("boto3", "botocore", "google.auth", "rich", "prometheus_client", "regex")
 MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_A_FILE, MOST_MODULES_OF_A_FOLDER = 40, 400, 14
 LONGEST_IMPORT_CHAIN = 12
-LONGER = {"models": 760}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
+LONGER = {"models": 700}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
 MOST_DECISIONS_OF_A_STATEMENT = 3
-DENSE = {  # to be taken apart
-    "app.daemon", "docker_utils", "targets.compose.drift",
-    "targets.compose.file_edits", "targets.compose.planner",
-}  # fmt: skip
+DENSE = {"docker_utils", "targets.compose.preflight.facts"}  # to be taken apart
 PURE = ("policy", "composefile", "models", "errors", "semver_utils", "config")
 
 
@@ -143,7 +140,7 @@ def test_only_its_own_target_reads_what_a_plan_holds_for_compose(module: str) ->
     read = {node.attr for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)}
     allowed = {"platform"}  # a service's, and a target's question of the same name
     assert not read & (COMPOSE_WORDS - allowed)
-    assert not {other for other in own_modules(module) if other.startswith("targets.")}
+    assert not {other for other in own_modules(module) if other.startswith("targets.compose")}
 
 
 def test_a_neutral_plan_has_none_of_the_words_of_compose() -> None:

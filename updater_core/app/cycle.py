@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from updater_core import targets
 from updater_core.app import recorder
 from updater_core.app.candidate import Candidate
 from updater_core.app.context import (
@@ -48,6 +47,7 @@ from updater_core.models import (
 from updater_core.state import outcomes as state_outcomes
 from updater_core.state import records
 from updater_core.state.records import State, Status
+from updater_core.targets import discovery
 
 _FIRST_ROLLBACK_PAUSE_SECONDS = 15.0
 _LONGEST_ROLLBACK_PAUSE_SECONDS = 300.0
@@ -81,7 +81,7 @@ def run(context: AppContext, only: str | None = None) -> Report:
 
 def _pass(context: AppContext, only: str | None) -> Report:
     recovered = recover_open(context)
-    context.config = targets.take_up(context.config, context.host.engine, context.state)
+    context.config = discovery.take_up(context.config, context.host.engine, context.state)
     checked = check_all(context, only)
     outcomes: list[Outcome] = list(recovered)
     for one in checked:

@@ -83,7 +83,8 @@ def pause_seconds(context: AppContext, result: cycle.Report, begun: datetime) ->
         pauses.append(_SOON_SECONDS)
     pauses += [_until_recovery_seconds(context, entry, now) for entry in context.journal.read_all()]
     waiting = [context.state.services.get(s.name) for s in context.config.services if s.enabled]
-    pauses += [(s.opens_at - now).total_seconds() for s in waiting if s and s.opens_at and s.opens_at > begun]
+    openings = [known.opens_at for known in waiting if known]
+    pauses += [(opens_at - now).total_seconds() for opens_at in openings if opens_at and opens_at > begun]
     pauses += [(end - now).total_seconds() + _AFTER_BACKOFF_SECONDS for end in context.registries.rests().values()]
     return max(min(pauses), 1.0)
 

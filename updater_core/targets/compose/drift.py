@@ -129,8 +129,9 @@ def _plain(value: object) -> str:
 
 
 def _binds(facts: Mapping[str, Any]) -> set[tuple[str, str]]:
-    mounts = (each for each in facts.get("volumes") or () if isinstance(each, Mapping) and each.get("type") == "bind")
-    return {(_place(each.get("source")), _place(each.get("target"))) for each in mounts}
+    mounts = [each for each in facts.get("volumes") or () if isinstance(each, Mapping)]
+    binds = [each for each in mounts if each.get("type") == "bind"]
+    return {(_place(each.get("source")), _place(each.get("target"))) for each in binds}
 
 
 def _place(path: object) -> str:

@@ -163,9 +163,11 @@ def _says_new(edit: Edit, tools: Tools) -> bool:
         lines = splice.decode(tools.files.read(Path(edit.path))).splitlines()
     except (UpdaterError, ValueError):
         return True
-    return any(
-        mark.new in line and (mark.kind == "service" or mark.key in line) for mark in edit.marks for line in lines
-    )
+    return any(_is_in(mark, line) for mark in edit.marks for line in lines)
+
+
+def _is_in(mark: Mark, line: str) -> bool:
+    return mark.new in line and (mark.kind == "service" or mark.key in line)
 
 
 @contextmanager

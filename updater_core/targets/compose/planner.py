@@ -187,6 +187,8 @@ def edited(files: Sequence[SourceFile], changes: Sequence[Edit]) -> tuple[Source
 
 def _move(name: str, old: str, new: str, containers: Sequence[Container]) -> Move:
     newest = containers[0] if containers else None
+    is_well = bool(containers) and all(health.may_be_well(c) for c in containers)
+    stop_grace_seconds = max((c.stop_grace_seconds for c in containers), default=10.0)
     return Move(
         service=name,
         old_reference=old,
@@ -194,9 +196,9 @@ def _move(name: str, old: str, new: str, containers: Sequence[Container]) -> Mov
         old_image_id=newest.image_id if newest else "",
         replicas=max(len(containers), 1),
         container_ids=tuple(c.id for c in containers),
-        was_well=bool(containers) and all(health.may_be_well(c) for c in containers),
+        was_well=is_well,
         is_one_shot=dependencies.has_ended_well(containers),
-        stop_grace_seconds=max((c.stop_grace_seconds for c in containers), default=10.0),
+        stop_grace_seconds=stop_grace_seconds,
     )
 
 
