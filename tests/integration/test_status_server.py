@@ -18,9 +18,8 @@ from tests.support.lab import until
 from tests.support.ports import free_port
 from tests.support.sample_status import NOW, mixed, well
 from tests.support.set_clock import SetClock
-from updater_core.app.context import AppContext
+from updater_core.app.context import AppContext, StateStore
 from updater_core.app.publisher import Watch
-from updater_core.app.store import StateStore
 from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Host

@@ -15,8 +15,8 @@ from updater_core.models import Container, Hold, Project, Reason
 from updater_core.protocols import Preview
 from updater_core.targets.compose import dependencies, outlook
 from updater_core.targets.compose.dependencies import Dependency, waiting_for
-from updater_core.targets.compose.outlook import Group, Outlook
-from updater_core.targets.compose.plan import Move
+from updater_core.targets.compose.outlook import Outlook
+from updater_core.targets.compose.plan import Group, Move
 
 PROJECT = Project("shop", "/srv", ("/srv/c.yml",))
 WEB_RUNS = "Container shop-web-1 Running\n"

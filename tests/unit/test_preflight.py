@@ -9,8 +9,7 @@ import pytest
 
 from updater_core import reference
 from updater_core.models import Container, ContainerSettings, Project, Reason, ServiceConfig
-from updater_core.targets.compose.outlook import Group
-from updater_core.targets.compose.plan import Move
+from updater_core.targets.compose.plan import Group, Move
 from updater_core.targets.compose.preflight import copies, needs, neighbours, shortages, variables
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
 

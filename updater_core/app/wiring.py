@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from updater_core import config_utils, logging_utils, notifiers, state_utils, targets
-from updater_core.app.context import LOG, AppContext, address_of, bug
-from updater_core.app.store import StateStore
+from updater_core.app.context import LOG, AppContext, StateStore, address_of, bug
 from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Host

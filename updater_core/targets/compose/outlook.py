@@ -7,44 +7,21 @@ form is not known, is none at all; then the models are compared (`drift`), and d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from updater_core.errors import ComposeError
-from updater_core.models import Hold, Project, Reason
+from updater_core.models import Hold, Reason
 from updater_core.protocols import Compose, Engine, Preview
 from updater_core.targets.compose import dependencies
 from updater_core.targets.compose.dependencies import Dependency
-from updater_core.targets.compose.plan import Move
+from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.recreate import is_wreck
 
 _LEFT_ALONE = frozenset({"Running", "Waiting", "Healthy", "Exited", "Skipped"})
 _STARTED = frozenset({"Starting", "Started", "Restart", "Restarted", "Created"})  # "Created": it is there, and stopped
 _HASH_WITHOUT_DEPENDENCIES = (2, 29, 3)
 _TEMPORARY = re.compile(r"[0-9a-f]{12}_(.+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The services that an `up` is for, and their project as Compose resolves it."""
-
-    project: Project
-    moves: tuple[Move, ...]
-    companions: tuple[Move, ...]
-    model: Mapping[str, Any]
-
-    @property
-    def everyone(self) -> tuple[Move, ...]:
-        return (*self.moves, *self.companions)
-
-    @property
-    def services(self) -> frozenset[str]:
-        return frozenset(move.service for move in self.everyone)
-
-    @property
-    def replicas(self) -> Mapping[str, int]:
-        return {move.service: move.replicas for move in self.everyone}
 
 
 @dataclass(frozen=True, slots=True)

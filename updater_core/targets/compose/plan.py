@@ -29,6 +29,28 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The services that an `up` is for, and their project as Compose resolves it."""
+
+    project: Project
+    moves: tuple[Move, ...]
+    companions: tuple[Move, ...]
+    model: Mapping[str, Any]
+
+    @property
+    def everyone(self) -> tuple[Move, ...]:
+        return (*self.moves, *self.companions)
+
+    @property
+    def services(self) -> frozenset[str]:
+        return frozenset(move.service for move in self.everyone)
+
+    @property
+    def replicas(self) -> Mapping[str, int]:
+        return {move.service: move.replicas for move in self.everyone}
+
+
+@dataclass(frozen=True, slots=True)
 class ComposePlan:
     """The part of a plan that only Compose's own modules read."""
 

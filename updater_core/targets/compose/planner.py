@@ -22,8 +22,8 @@ from updater_core.protocols import Compose, Engine
 from updater_core.targets.compose import dependencies, drift, file_edits, outlook
 from updater_core.targets.compose.drift import Reading
 from updater_core.targets.compose.observe import ObservedService
-from updater_core.targets.compose.outlook import Group, Outlook
-from updater_core.targets.compose.plan import NAME, ComposePlan, Move
+from updater_core.targets.compose.outlook import Outlook
+from updater_core.targets.compose.plan import NAME, ComposePlan, Group, Move
 from updater_core.targets.compose.preflight import checks, volumes
 from updater_core.targets.compose.recreate import is_wreck
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from updater_core.models import Hold, ServiceConfig
 from updater_core.protocols import Engine
-from updater_core.targets.compose.outlook import Group
+from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.preflight import copies, facts, neighbours, shortages, variables
 from updater_core.targets.compose.preflight.facts import HostFacts
 

@@ -19,7 +19,7 @@ from updater_core.host import engine_endpoint
 from updater_core.host.own_container import own_container_id
 from updater_core.models import Container, ContainerSettings, ServiceConfig
 from updater_core.protocols import Engine
-from updater_core.targets.compose.outlook import Group
+from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.preflight import needs
 from updater_core.targets.compose.recreate import is_wreck
 

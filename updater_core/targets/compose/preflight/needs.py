@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from posixpath import normpath
 from typing import Any
 
-from updater_core.targets.compose.outlook import Group
+from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.preflight import mounts
 
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - as the model spells them

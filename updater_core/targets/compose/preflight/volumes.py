@@ -9,8 +9,7 @@ from typing import Any
 from updater_core.errors import EngineError, EngineUnavailable, GateFailed
 from updater_core.models import Cause, Container, Hold, Image, ImageRef, Plan, Reason, ServiceConfig, Step
 from updater_core.protocols import Engine, Tools
-from updater_core.targets.compose.outlook import Group
-from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.targets.compose.plan import ComposePlan, Group, Move
 from updater_core.targets.compose.preflight import mounts
 from updater_core.targets.compose.preflight.mounts import Volume
 from updater_core.targets.compose.recreate import is_wreck, tidy
