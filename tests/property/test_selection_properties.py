@@ -178,6 +178,19 @@ def test_a_service_stays_in_its_family_and_never_goes_down(case: tuple, data: st
         assert verdict in ("", "prerelease") if policy.allow_prerelease else verdict == ""
 
 
+@given(st.from_regex(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,40}", fullmatch=True) | st.text(max_size=20))
+def test_whatever_a_tag_is_it_is_read_whole_or_not_at_all(tag: str) -> None:
+    version = read(tag)
+    if version is None:
+        return
+    assert tag.startswith(version.prefix)
+    assert version.form.count("#") == len(version.numbers)
+    assert version.tail.shape.count("#") >= len(version.tail.counters)
+    digits = [*version.numbers, *version.tail.counters]
+    assert all(str(number) in tag for number in digits)
+    assert read(tag) == version
+
+
 @given(st.lists(family_names, min_size=3, max_size=3))
 def test_the_order_of_a_family_is_total(tags: list[str]) -> None:
     versions = [version for version in map(read, tags) if version is not None]
