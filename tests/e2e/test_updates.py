@@ -80,6 +80,27 @@ def test_a_service_that_follows_versions_stays_in_the_family_of_its_tag(
     assert shop.cycle().outcomes == ()
 
 
+def test_a_pattern_that_does_not_mean_the_current_tag_holds_and_its_remedy_leads_out(shop: Shop) -> None:
+    for tag in ("16.3", "v9.6.24", "v16.3", "v17.0", "v17.0.1", "v17.1-rc1"):
+        shop.push(tag, lab.good(tag))
+    shop.write("16.3")
+    shop.up()
+    shop.policy = {"semver_pattern": "v*"}
+    assert shop.cycle().outcomes == ()
+    _, said = shop.run("--plan")
+    assert "no update: current_unparsable" in said
+    assert "family:    none, the selector does not mean 16.3" in said
+    assert "v17.0: other_prefix" in said
+    assert "to do:" in said
+    shop.write("v16.3")  # the version that runs, spelt as one of the tags that the plan lists
+    shop.up()
+    _, said = shop.run("--plan")
+    assert "family:    v#.#, each # a number; v16.3 is at 16.3" in said
+    assert "v9.6.24: other_precision" in said
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    assert shop.releases() == [("v17.0", "running")]
+
+
 def test_of_two_builds_between_two_checks_the_later_one_is_taken(shop: Shop) -> None:
     shop.push("s-a", lab.good("first"))
     shop.write("s-a")
