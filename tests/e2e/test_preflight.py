@@ -253,3 +253,51 @@ def test_what_is_nobodys_data_may_be_mounted_by_two(shop: Shop) -> None:
         shop.push("latest", lab.good("two"))
         shop.policy |= {"start_stopped": True, "compose_project": shop.name}
         updated(shop)
+
+
+INCLUDED = {
+    "the same path": "    volumes: [./data:/a]\n",
+    "a volume of the project": "    volumes: [vol:/a]\nvolumes:\n  vol:\n",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("start_stopped", [False, True])
+@pytest.mark.parametrize("kind", INCLUDED)
+def test_a_file_that_another_project_includes_is_no_project_of_its_own(
+    shop: Shop, kind: str, start_stopped: bool
+) -> None:
+    part = shop.folder / "part"
+    (part / "data").mkdir(parents=True)
+    shop.push("latest", lab.good("one"))
+    shop.write(text=WEB + INCLUDED[kind])
+    (part / "compose.yml").write_bytes(shop.compose_file.read_bytes())
+    shop.compose_file.write_text("include:\n  - part/compose.yml\n")
+    shop.up()
+    before = [each.id for each in shop.containers()]
+    shop.push("latest", lab.good("two"))
+    shop.policy |= {"start_stopped": start_stopped, "compose_file": str(part / "compose.yml")}
+    cycle.run(shop.context())
+    client = shop.client
+    found = client.api.containers(filters={"label": "com.docker.compose.service=web"}, all=True)
+    client.close()
+    mine = [each for each in found if each["Image"].startswith(shop.repository)]
+    projects = {each["Labels"]["com.docker.compose.project"] for each in mine}
+    subprocess.run(["docker", "compose", "-p", "part", "down", "-t", "0", "-v"], check=False, capture_output=True)
+    assert projects == {shop.name}
+    state = shop.state()
+    assert state["status"] in ("held", "waiting", "unknown", "updated"), state
+    assert str(shop.compose_file) in state["remedy"] or state["status"] == "updated", state
+    assert [each.id for each in shop.containers()] == before or state["status"] == "updated"
+
+
+@pytest.mark.parametrize("start_stopped", [False, True])
+def test_another_project_name_for_the_same_files_is_held_and_the_remedy_leads_out(
+    shop: Shop, start_stopped: bool
+) -> None:
+    begin(shop)
+    shop.policy |= {"start_stopped": start_stopped, "compose_project": f"{shop.name}-other"}
+    found = held(shop, Reason.SECOND_COPY, shop.name)
+    assert f'"compose_project": "{shop.name}"' in found.remedy
+    shop.policy["compose_project"] = shop.name
+    updated(shop)

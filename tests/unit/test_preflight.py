@@ -118,6 +118,8 @@ def test_a_port_is_taken_by_the_same_protocol_at_an_address_that_overlaps(
     assert (shortages.taken_port(known) is not None) is is_taken
     mine = Deployed(container(), ContainerSettings(ports=frozenset({("80", "8080/tcp")})))
     assert shortages.taken_port(replace(known, own=(mine,))) is None
+    paused = replace(mine, container=replace(mine.container, status="paused"))
+    assert shortages.taken_port(replace(known, own=(paused,))) is None
     stopped = replace(mine, container=replace(mine.container, status="exited"))
     assert (shortages.taken_port(replace(known, own=(stopped,))) is not None) is is_taken
 
@@ -160,10 +162,14 @@ def test_a_second_copy_is_what_has_the_same_files_folder_name_or_data(running: D
     assert (copies.second_copy(replace(known, own=())) is not None) is is_copy
 
 
-def test_the_remedy_for_a_second_copy_leads_to_what_runs() -> None:
-    found = copies.second_copy(facts(others=(other(project="x", labels=labels("/srv/shop/c.yml")),), own=()))
+@pytest.mark.parametrize(
+    ("files", "remedy"),
+    [("/srv/shop/c.yml", '"compose_project": "x"'), ("/srv/shop/a.yml", '"compose_file": "/srv/shop/a.yml"')],
+)
+def test_the_remedy_for_a_second_copy_leads_to_what_runs(files: str, remedy: str) -> None:
+    found = copies.second_copy(facts(others=(other(project="x", labels=labels(files)),), own=()))
     assert found is not None
-    assert "/srv/shop/c.yml" in found.remedy
+    assert remedy in found.remedy
     assert "start" not in found.remedy
 
 

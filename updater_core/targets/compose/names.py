@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from updater_core import reference
 from updater_core.models import Container, Hold, Reason, ServiceConfig
@@ -40,6 +40,16 @@ def started_elsewhere(service: ServiceConfig, name: str, known: Known) -> Hold |
         f"nothing runs from {files}, and a service {name} of the same image runs from another file",
         f'{remedy}; or start it from this one, or set "enabled": false for {service.name}',
     )
+
+
+def of_other_project(service: ServiceConfig, found: Iterable[Container]) -> Hold | None:
+    """Return a hold if a service runs from its very files, but not as the project that is configured: a start as that
+    one would make a second copy."""
+    running = next((each for each in found if each.status in ("running", "restarting")), None)
+    if running is None:
+        return None
+    detail = f"{running.name} runs from these files as project {running.project}, not as {service.compose_project}"
+    return Hold(Reason.SECOND_COPY, detail, f'write "compose_project": "{running.project}" for {service.name}')
 
 
 def _by_container_name(missing: str, known: Known) -> str:

@@ -167,11 +167,11 @@ def _own_containers(service: ServiceConfig, known: ContainerIndex, memory: FileC
     mine = tuple(container for container in found.values() if project in (None, container.project))
     projects = sorted({container.project for container in mine})
     if len(projects) > 1:
-        return Hold(
-            Reason.AMBIGUOUS_PROJECT,
-            f"{service.compose_files[0]} runs as more than one project: {', '.join(projects)}",
-            'name the one that is meant with "compose_project"',
-        )
+        detail = f"{service.compose_files[0]} runs as more than one project: {', '.join(projects)}"
+        return Hold(Reason.AMBIGUOUS_PROJECT, detail, 'name the one that is meant with "compose_project"')
+    other = None if mine else names.of_other_project(service, found.values())
+    if other is not None:
+        return other
     orphans = [c for name in service.compose_services for c in known.get((NO_FILES, name), ())]
     moved = next((c for c in orphans if not mine and _may_be_moved(service, c)), None)
     return _unless_stopped(service, mine, memory) if moved is None else _moved(moved)

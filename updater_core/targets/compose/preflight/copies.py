@@ -27,28 +27,33 @@ def second_copy(facts: HostFacts) -> Hold | None:
         else:
             why = _relation(other, facts)
         if why:
-            return hold(facts.service.name, other.container, why)
+            return _hold(facts, other.container, why)
     return None
 
 
-def hold(name: str, other: Container, why: str) -> Hold:
-    """Return the hold; its remedy leads to what runs, and never to a start beside it."""
-    files = other.labels.get(f"{_PROJECT}config_files")
-    if files:
+def _hold(facts: HostFacts, other: Container, why: str) -> Hold:
+    """The remedy leads to what runs, and never to a start beside it."""
+    name, files = facts.service.name, other.labels.get(f"{_PROJECT}config_files")
+    if _real(facts.group.project.files) & _real(_files(other)):
+        remedy = f'write "compose_project": "{other.project}" for {name}, for that is what runs'
+    elif files:
         remedy = f'write "compose_file": "{files}" and its compose_service for {name}, for that is what runs'
     else:
         remedy = f'stop {other.name} before, if {name} shall take its place; else set "enabled": false for {name}'
     of = f" of project {other.project}" if other.project else ""
-    return Hold(
-        Reason.SECOND_COPY, f"{name} has no container, and {other.name}{of} {why}: no second copy is started", remedy
-    )
+    detail = f"{name} has no container, and {other.name}{of} {why}: no second copy is started"
+    return Hold(Reason.SECOND_COPY, detail, remedy)
+
+
+def _real(paths: Iterable[str]) -> set[str]:
+    return {os.path.realpath(path) for path in paths}
 
 
 def is_from_same_place(other: Container, files: Iterable[str], directory: str) -> bool:
     """Whether a container was started from one of these files, or from their folder."""
-    own_files = {os.path.realpath(path) for path in files}
+    own_files = _real(files)
     folders = {os.path.realpath(directory), *(os.path.dirname(path) for path in own_files)}  # noqa: PTH120
-    theirs = {os.path.realpath(path) for path in _files(other)}
+    theirs = _real(_files(other))
     their_folders = {os.path.dirname(path) for path in theirs}  # noqa: PTH120
     working = other.labels.get(f"{_PROJECT}working_dir")
     their_folders |= {os.path.realpath(working)} if working else set()

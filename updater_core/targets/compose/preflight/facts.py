@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from updater_core.composefile import interpolation
@@ -23,7 +22,7 @@ from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.preflight import needs
 from updater_core.targets.compose.recreate import is_wreck
 
-_AT_WORK = ("running", "restarting", "paused")
+AT_WORK = ("running", "restarting", "paused")
 _LISTENING = "0A"  # of TCP, in /proc/net; a bound UDP socket has 07
 _PROC_NET = {"tcp": _LISTENING, "tcp6": _LISTENING, "udp": "07", "udp6": "07"}
 
@@ -36,7 +35,7 @@ class Deployed:
     settings: ContainerSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """`own`: the group's containers; `others`: every other container that is at work, of any project or of none.
 
@@ -56,12 +55,6 @@ class HostFacts:
     volumes: frozenset[str]
     networks: frozenset[str]
     image_variables: Mapping[str, frozenset[str]]  # by image id
-
-    @cached_property
-    def project_is_there(self) -> bool:
-        """Whether anything of the project has a container: else an `up` would begin it."""
-        name = self.group.project.name
-        return bool(self.own) or any(each.container.project == name for each in self.others)
 
 
 def collect(
@@ -100,7 +93,7 @@ def _own(group: Group, engine: Engine) -> Iterator[Deployed]:
 
 def _others(own_ids: set[str], engine: Engine) -> Iterator[Deployed]:
     for listed in engine.all_containers():
-        if listed.id in own_ids or listed.status not in _AT_WORK:
+        if listed.id in own_ids or listed.status not in AT_WORK:
             continue
         container, settings = engine.container(listed.id), engine.settings(listed.id)
         if container is not None and settings is not None:

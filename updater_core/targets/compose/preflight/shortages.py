@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from updater_core.models import Hold, Reason
 from updater_core.targets.compose.preflight import needs
-from updater_core.targets.compose.preflight.facts import HostFacts
+from updater_core.targets.compose.preflight.facts import AT_WORK, HostFacts
 
 _BRING_BACK = {
     "volumes": "bring it back with its data, or correct the compose file",
@@ -37,7 +37,7 @@ def missing_object(facts: HostFacts) -> Hold | None:
 def taken_port(facts: HostFacts) -> Hold | None:
     """Return a hold that names a port which somebody else has by now. One that a container of the group holds is its
     own."""
-    held = {each for one in facts.own if one.container.status == "running" for each in one.settings.ports}
+    held = {each for one in facts.own if one.container.status in AT_WORK for each in one.settings.ports}
     for port in needs.ports(facts.group):
         if (str(port.number), port.target) in held:
             continue

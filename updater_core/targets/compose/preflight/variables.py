@@ -98,7 +98,8 @@ def _hold(facts: HostFacts, service: str, name: str, use: str) -> Hold:
     folder = facts.group.project.directory
     return Hold(
         Reason.VARIABLE_MISSING,
-        f"the variable {name} is set only in the shell that started {service}, not in the project's .env: {use}",
+        f"{service} was started with a value of the variable {name} that no env file of the project sets ({use}):"
+        " it came from the shell that ran `docker compose up`, or the file was edited since",
         f"write {name} with its value into {folder}/.env (mode 0600), or give it in a file (`env_file`, a secret's"
         " `file`); do not run `docker compose up` without it",
     )
