@@ -24,7 +24,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from updater_core.models import Ask, Decision, Follow, History, Hold, ImageRef, Observation, Policy, Tag, Update
+from updater_core.models import Decision, Follow, Hold, ImageRef, Policy, Tag, Update
+from updater_core.policy.observation import Ask, History, Observation
 from updater_core.policy.select import decide
 
 Event = tuple[float, str, str]  # unix time, tag, content id

@@ -13,25 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.tag_history import compare_texts
-from updater_core.models import (
-    Ask,
-    Bump,
-    Decision,
-    History,
-    Hold,
-    Hours,
-    ImageRef,
-    Observation,
-    Policy,
-    Quarantined,
-    Reason,
-    Seen,
-    Tag,
-    TimeSource,
-    Update,
-)
+from updater_core.models import Bump, Decision, Hold, Hours, ImageRef, Policy, Quarantined, Reason, Tag, Update
 from updater_core.policy.families import read
 from updater_core.policy.family_members import rank
+from updater_core.policy.observation import Ask, History, Observation, Seen, TimeSource
 from updater_core.policy.order import Memo
 from updater_core.policy.select import decide
 from updater_core.policy.windows import is_open, next_close, next_open, parse_windows

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.test_selection import DAY, NOW, answer, choose, digest, quarantine, seen, tags
-from updater_core.models import Decision, History, Hold, LeftRelease, Policy, Reason, Tag, TimeSource, Update
+from updater_core.models import Decision, Hold, Policy, Reason, Tag, Update
+from updater_core.policy.observation import History, LeftRelease, TimeSource
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
 

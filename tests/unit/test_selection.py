@@ -11,22 +11,8 @@ from typing import Any
 
 import pytest
 
-from updater_core.models import (
-    Ask,
-    Bump,
-    Decision,
-    History,
-    Hold,
-    ImageRef,
-    Observation,
-    Policy,
-    Quarantined,
-    Reason,
-    Seen,
-    Tag,
-    TimeSource,
-    Update,
-)
+from updater_core.models import Bump, Decision, Hold, ImageRef, Policy, Quarantined, Reason, Tag, Update
+from updater_core.policy.observation import Ask, History, Observation, Seen, TimeSource
 from updater_core.policy.order import Memo
 from updater_core.policy.select import (
     check_exclude,

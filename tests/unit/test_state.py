@@ -24,7 +24,6 @@ from updater_core.models import (
     Event,
     Hold,
     ImageRef,
-    LeftRelease,
     NotStarted,
     Outcome,
     Plan,
@@ -32,12 +31,12 @@ from updater_core.models import (
     Reason,
     RollbackFailed,
     RolledBack,
-    Seen,
     ServiceConfig,
     Step,
     StepTaken,
     Update,
 )
+from updater_core.policy.observation import LeftRelease, Seen
 from updater_core.state import observed_tags, records
 from updater_core.state import outcomes as state_outcomes
 from updater_core.state.codec import decode, encode

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from updater_core.models import History, Hold, ImageRef, Observation, Policy, Reason, Tag
+from updater_core.models import Hold, ImageRef, Policy, Reason, Tag
 from updater_core.policy.bounded_regex import MatchBudget, TooSlow, compiled, problem
+from updater_core.policy.observation import History, Observation
 from updater_core.policy.order import Memo
 from updater_core.policy.select import decide
 

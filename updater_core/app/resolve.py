@@ -15,21 +15,11 @@ from updater_core import reference
 from updater_core.app.candidate import Candidate, SharedMemory
 from updater_core.deploy.target import Observed, Target
 from updater_core.errors import NotAnImage, NotFound, RateLimited, RegistryError
-from updater_core.models import (
-    Ask,
-    Decision,
-    Hold,
-    ImageRef,
-    Observation,
-    Reason,
-    ServiceConfig,
-    Tag,
-    TimeSource,
-    Update,
-)
+from updater_core.models import Decision, Hold, ImageRef, Reason, ServiceConfig, Tag, Update
 from updater_core.policy import explain, select
 from updater_core.policy.bounded_regex import MatchBudget, TooSlow
-from updater_core.policy.following import selector_of
+from updater_core.policy.families import selector_of
+from updater_core.policy.observation import Ask, Observation, TimeSource
 from updater_core.policy.order import Memo
 from updater_core.policy.patterns import Order
 from updater_core.protocols import Registry, RemoteImage

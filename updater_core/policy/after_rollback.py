@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from updater_core import reference
-from updater_core.models import Decision, History, Hold, LeftRelease, Observation, Reason, Update, retry_command
+from updater_core.models import Decision, Hold, Reason, Update, retry_command
+from updater_core.policy.observation import History, LeftRelease, Observation
 
 _NOTHING_NEWER = {Reason.SAME_DIGEST, Reason.NO_CANDIDATE, Reason.DOWNGRADE, Reason.QUARANTINED}
 

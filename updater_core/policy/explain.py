@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from updater_core.models import Ask, Hold, ImageRef, Observation, Policy, Reason, Rejected, Tag, TimeSource
-from updater_core.policy.families import FamilyVersion, read
-from updater_core.policy.following import selector_of
+from updater_core.models import Hold, ImageRef, Policy, Reason, Rejected, Tag
+from updater_core.policy.families import FamilyVersion, read, selector_of
+from updater_core.policy.observation import Ask, Observation, TimeSource
 from updater_core.policy.order import CandidateSet, Rank, SelectionContext
 from updater_core.policy.patterns import Order, pattern_of
 

@@ -13,6 +13,9 @@ import functools
 import re
 from dataclasses import dataclass
 
+from updater_core.models import Bump, Follow, ImageRef, Policy
+from updater_core.policy.bounded_regex import MatchBudget
+from updater_core.policy.patterns import Selector, pattern_of, semver_selector
 from updater_core.semver_utils import CHANNEL_WORDS, PRERELEASE_WORDS, split_tail
 
 Numbers = tuple[int, ...]
@@ -351,3 +354,27 @@ def _counter_at(text: str, position: int, *, is_first: bool) -> tuple[str, list[
     if number is None or not _is_plausible(number[1]):
         return None
     return number[0], [int(digits) for digits in number[1].split(".")]
+
+
+# ---------------------------------------------------------------------------------------- what `follow` is short for
+
+
+def selector_of(policy: Policy, current: ImageRef, budget: MatchBudget | None = None) -> Selector | None:
+    """Return the policy's selector, None if the digest behind the current tag is followed.
+
+    A current tag that names no version (`latest`) has no versions to follow, so its digest is followed then too.
+    """
+    pattern = pattern_of(policy, budget)
+    if pattern is not None or policy.follow is Follow.TAG or read(current.tag or "") is None:
+        return pattern
+    return semver_selector("*")
+
+
+def largest_step(policy: Policy) -> Bump:
+    """Return the largest step between versions that the policy takes.
+
+    >>> largest_step(Policy(follow=Follow.MINOR)).value, largest_step(Policy(max_bump=Bump.PATCH)).value
+    ('minor', 'patch')
+    """
+    has_pattern = pattern_of(policy) is not None
+    return policy.max_bump if has_pattern or policy.follow is Follow.TAG else Bump(policy.follow.value)

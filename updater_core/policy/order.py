@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
-from updater_core.models import Ask, History, Hold, Observation, Policy, Reason, Rejected, Seen, Tag
+from updater_core.models import Hold, Policy, Reason, Rejected, Tag
 from updater_core.policy.bounded_regex import MatchBudget
+from updater_core.policy.observation import Ask, History, Observation, Seen
 from updater_core.policy.patterns import Selector, excluder, natural_key
 
 T = TypeVar("T")

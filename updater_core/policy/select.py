@@ -18,25 +18,12 @@ from typing import Any
 
 from updater_core import reference
 from updater_core.host import times
-from updater_core.models import (
-    Ask,
-    Decision,
-    History,
-    Hold,
-    ImageRef,
-    Observation,
-    Policy,
-    Reason,
-    Rejected,
-    Tag,
-    TimeSource,
-    Update,
-    retry_command,
-)
+from updater_core.models import Decision, Hold, ImageRef, Policy, Reason, Rejected, Tag, Update, retry_command
 from updater_core.policy import after_rollback, explain
 from updater_core.policy.bounded_regex import TooSlow
 from updater_core.policy.explain import because, is_gone, passed_over, summary, without_current
-from updater_core.policy.following import selector_of
+from updater_core.policy.families import selector_of
+from updater_core.policy.observation import Ask, History, Observation, TimeSource
 from updater_core.policy.order import (
     CandidateSet,
     Meant,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from updater_core.models import Bump, Hold, Policy, Reason, Rejected, Tag
-from updater_core.policy.families import FamilyVersion, is_scheme_jump, named_variant, read, split_variant
+from updater_core.policy.families import FamilyVersion, is_scheme_jump, largest_step, named_variant, read, split_variant
 from updater_core.policy.family_members import (
     Baseline,
     Candidate,
@@ -25,7 +25,6 @@ from updater_core.policy.family_members import (
     rank,
     silent_change,
 )
-from updater_core.policy.following import largest_step
 from updater_core.policy.order import CandidateSet, Meant, Rank, SelectionContext
 from updater_core.policy.patterns import natural_key
 from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies

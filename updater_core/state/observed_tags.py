@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from updater_core.models import History, Seen, ServiceConfig
+from updater_core.models import ServiceConfig
+from updater_core.policy.observation import History, Seen
 from updater_core.state.records import DIGESTS_KEPT, NO_TIME, ServiceState, State, service_of, with_service
 
 GONE_KEPT, GONE_KEPT_FOR = 1000, timedelta(days=30)

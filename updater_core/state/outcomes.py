@@ -10,7 +10,6 @@ from typing import Any
 from updater_core.models import (
     Cause,
     Committed,
-    LeftRelease,
     NotStarted,
     Outcome,
     Plan,
@@ -22,6 +21,7 @@ from updater_core.models import (
     Superseded,
     retry_command,
 )
+from updater_core.policy.observation import LeftRelease
 from updater_core.reference import parse
 from updater_core.state.records import (
     Change,

@@ -11,17 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from updater_core.models import (
-    AwareTime,
-    Decision,
-    Hold,
-    LeftRelease,
-    Quarantined,
-    Reason,
-    Seen,
-    StepTaken,
-    Update,
-)
+from updater_core.models import AwareTime, Decision, Hold, Quarantined, Reason, StepTaken, Update
+from updater_core.policy.observation import LeftRelease, Seen
 
 DIGESTS_KEPT = 10
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # of an image that was asked for its build time and gave none to believe

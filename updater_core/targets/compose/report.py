@@ -10,7 +10,7 @@ from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
 from updater_core.host import files
 from updater_core.models import Edit, Hold, ImageRef, Plan, Reason, ServiceConfig
-from updater_core.policy.following import selector_of
+from updater_core.policy.families import selector_of
 from updater_core.protocols import Engine
 from updater_core.targets.compose import observe
 from updater_core.targets.compose.observe import ObservedService
