@@ -190,3 +190,31 @@ def test_what_is_declared_to_restart_with_a_service_does_and_nothing_else(both: 
     assert after["last"] == before["last"]
     assert both.releases("agent") == [("agent", "running")]
     assert both.releases() == [("two", "running")]
+
+
+def test_an_updater_that_is_killed_while_a_migration_runs_leaves_no_half(shop: Shop) -> None:
+    begin(shop)
+    shop.push("v1.1.0", lab.good("two"))
+    text = shop.compose_file.read_text().replace(
+        "cat /release", "until [ -e /data/go ]; do sleep 0.1; done; cat /release"
+    )
+    shop.compose_file.write_text(text)
+    (shop.folder / "data" / "go").touch()
+    shop.up()
+    lab.until(lambda: shop.releases("migrate") == [("one", "exited")], what="the edited migration has ended")
+    web = shop.containers("web")[0].id
+    (shop.folder / "data" / "go").unlink()
+    child = shop.updater("--once")
+    lab.until(lambda: shop.releases("migrate") == [("two", "running")], what="the new migration runs")
+    child.kill()
+    child.communicate()
+    (shop.folder / "data" / "go").touch()
+
+    shop.policy["pause_updates"] = True  # so that what is seen is the recovery alone
+    (outcome,) = shop.cycle().outcomes
+    assert isinstance(outcome, RolledBack)
+    assert outcome.cause.reason is Reason.INTERRUPTED
+    assert shop.containers("web")[0].id == web
+    assert shop.releases("migrate") == [("one", "exited")]
+    assert shop.compose_file.read_text() == text
+    assert shop.strays() == []
