@@ -35,15 +35,15 @@ LABEL = "docker-updater.demo"
 _OURS = {"label": f"com.docker.compose.project={PROJECT}"}
 FOLDER_PREFIX = "docker-updater-demo-"
 SERVICES = ("web", "api")
-STABLE_SECONDS = 2
-_LONGEST_RUN_SECONDS = 120
+STABLE_SECONDS = 5
+_LONGEST_RUN_SECONDS = 900
 _KEPT_VARIABLES = (
     "PATH", "HOME", "LANG", "TZ", "XDG_RUNTIME_DIR",
     "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH",
 )  # fmt: skip
 
 _SERVE = "trap 'exit 0' TERM; httpd -f -p 8080 -h /www & {then}wait"
-_BREAK = "sleep 1; rm /www/health; "
+_BREAK = "until [ -f /probed ]; do sleep 0.2; done; sleep 1; rm /www/health; "
 _COMPOSE = """\
 # The shop of the demo. What is written by hand in here is kept, to the byte.
 services:
@@ -155,7 +155,7 @@ class Shop:
         with log.open("wb") as stream:
             self._spawn(["docker-registry", "serve", str(path)], stdout=stream, stderr=stream)
         port = int(self.registry.partition(":")[2])
-        if not until(lambda: ask(port, "/v2/") is not None, 20):
+        if not until(lambda: ask(port, "/v2/") is not None, 300):
             raise Failed(f"docker-registry does not answer on {self.registry}: {log.read_text()[-500:]}")
 
     def _await_orphans(self) -> None:
@@ -164,7 +164,7 @@ class Shop:
         if not self.registry or not path.exists():
             return
         with path.open("rb") as lock:
-            until(lambda: _is_free(lock), 30)
+            until(lambda: _is_free(lock), 300)
 
     # -------------------------------------------------------------------------------------------------- the services
 
@@ -173,7 +173,7 @@ class Shop:
         return self.folder / "docker-compose.yml"
 
     def release(self, service: str, version: str, tag: str, *, turns_bad: bool = False) -> str:
-        """Push a release; one that `turns_bad` works for a second, and then fails its healthcheck. Its digest."""
+        """Push a release; one that `turns_bad` passes its healthcheck, and fails it a second later. Its digest."""
         second = 1_000_000_000
         image = TinyImage(
             pages={"index.html": f"{service} {version}\n", "health": "well\n"},
@@ -181,10 +181,10 @@ class Shop:
             config={
                 "Labels": {LABEL: "yes"},
                 "Healthcheck": {
-                    "Test": ["CMD-SHELL", "wget -q -O - http://127.0.0.1:8080/health"],
+                    "Test": ["CMD-SHELL", "wget -q -O - http://127.0.0.1:8080/health && : > /probed"],
                     "Interval": second // 2,
-                    "Timeout": 5 * second,
-                    "StartPeriod": 3 * second,
+                    "Timeout": 60 * second,
+                    "StartPeriod": 300 * second,  # of a slow machine; it ends with the first probe that passes
                     "Retries": 1,
                 },
             },
@@ -249,8 +249,8 @@ class Shop:
 
     def _config(self) -> dict[str, Any]:
         return {
-            "compose_timeout": 60,
-            "health_timeout": 20,
+            "compose_timeout": 600,
+            "health_timeout": 600,
             "health_stable": STABLE_SECONDS,
             "state_file": str(self.state_folder / "state.json"),
             "log_file": str(self.folder / "updater.log"),

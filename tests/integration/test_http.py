@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -36,6 +37,7 @@ class Server:
     connections: int = 0
     sent_bytes: int = 0
     was_cut_off: threading.Event = field(default_factory=threading.Event)
+    was_reached: threading.Event = field(default_factory=threading.Event)
 
     @property
     def host(self) -> str:
@@ -365,12 +367,21 @@ def test_a_proxy_that_refuses_is_to_blame_and_not_the_registry(monkeypatch: pyte
     assert "secret" not in str(broken.value)
 
 
-# Only the whole exchange's end comes soon. Who is silent here waits for it, and hangs up by himself after a while.
-IMPATIENT = Limits(connect_seconds=60.0, read_seconds=60.0, whole_seconds=2.0)
+def cut_off(server: Server, request: Request) -> Broken:
+    """How an exchange ends whose other side is silent. Only the end of the whole exchange comes soon; if it came before
+    the silent side was reached (the machine may be slow), it is tried with more time."""
+    for whole_seconds in (0.3, 1.0, 3.0, 10.0, 30.0, 100.0):
+        limits = Limits(connect_seconds=600.0, read_seconds=600.0, whole_seconds=whole_seconds)
+        with pytest.raises(Broken) as broken:
+            Connections(limits).exchange(request)
+        if server.was_reached.wait(whole_seconds):
+            return broken.value
+    raise AssertionError("the server was never reached")
 
 
 def _say_nothing(server: Server, connected: socket.socket) -> None:
-    server.head(connected)
+    if server.head(connected):
+        server.was_reached.set()
     _wait_to_be_cut_off(server, connected)
 
 
@@ -379,9 +390,9 @@ def _never_shake_hands(server: Server, connected: socket.socket) -> None:
 
 
 def _wait_to_be_cut_off(server: Server, connected: socket.socket) -> None:
-    connected.settimeout(5)
+    connected.settimeout(120)
     while connected.recv(65536):  # the greeting of TLS
-        pass
+        server.was_reached.set()
     server.was_cut_off.set()
 
 
@@ -403,18 +414,18 @@ def test_a_proxy_that_accepts_and_hangs_is_cut_off(
 ) -> None:
     with serving(talk) as proxy:
         monkeypatch.setenv("https_proxy", f"http://me:secret@{proxy.host}")
-        with pytest.raises(Broken, match=words) as broken:
-            Connections(IMPATIENT).exchange(PING)
-        assert proxy.was_cut_off.wait(10)
+        broken = cut_off(proxy, PING)
+        assert proxy.was_cut_off.wait(120)
     assert proxy.heads[0].startswith(b"CONNECT ")
-    assert remedy in broken.value.remedy
+    assert re.search(words, str(broken))
+    assert remedy in broken.remedy
 
 
 def test_a_host_that_accepts_and_never_shakes_hands_is_cut_off() -> None:
     with serving(_never_shake_hands) as server:
-        with pytest.raises(Broken, match="^it did not answer in time$"):
-            Connections(IMPATIENT).exchange(Request(f"https://{server.host}/v2/", "ping", "a question"))
-        assert server.was_cut_off.wait(10)
+        broken = cut_off(server, Request(f"https://{server.host}/v2/", "ping", "a question"))
+        assert str(broken) == "it did not answer in time"
+        assert server.was_cut_off.wait(120)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://"])
