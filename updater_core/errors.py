@@ -13,6 +13,7 @@
     │   └── ComposeMissing      there is no Compose to call: exit status 3
     ├── ChangedOnDisk       a file of the operator's is not what we read
     ├── GateFailed          the release is not healthy (or not what was asked for): quarantine its digest
+    ├── Stopped             an end was asked for: nothing is decided, the next start goes on
     ├── StateError          state or journal cannot be written or read
     └── LockHeld            another instance works here
 
@@ -114,6 +115,10 @@ class GateFailed(UpdaterError):
 
 class Unreachable(UpdaterError):
     """The receiver is not there: what else waits for the same address need not be tried now."""
+
+
+class Stopped(UpdaterError):
+    """The updater was asked to end while it waited: the journal stays open, and the next start takes it up."""
 
 
 class StateError(UpdaterError):

@@ -547,6 +547,7 @@ class Plan(Generic[Detail]):
     new_retained: str | None = None
     earlier_retained: tuple[str, ...] = ()
     kind: str = "update"  # update | owner_rollback
+    healthcheck_seconds: float = 0.0  # how long the service's own healthcheck may take to decide
 
 
 class Step(StrEnum):

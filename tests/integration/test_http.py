@@ -367,6 +367,10 @@ def test_a_proxy_that_refuses_is_to_blame_and_not_the_registry(monkeypatch: pyte
     assert "secret" not in str(broken.value)
 
 
+# Only the whole exchange's end comes soon; nothing has to come about before it.
+IMPATIENT = Limits(connect_seconds=60.0, read_seconds=60.0, whole_seconds=2.0)
+
+
 def cut_off(server: Server, request: Request) -> Broken:
     """How an exchange ends whose other side is silent. Only the end of the whole exchange comes soon; if it came before
     the silent side was reached (the machine may be slow), it is tried with more time."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ from updater_core.deploy.journal import JournalRecord, Phase
 from updater_core.deploy.progress import StepTimes
 from updater_core.deploy.target import Host, Reporter
 from updater_core.deploy.transaction import Transaction
-from updater_core.errors import ComposeError
+from updater_core.errors import ComposeError, Stopped
 from updater_core.models import (
     Committed,
     GatePolicy,
@@ -59,6 +60,7 @@ NAME = "registry.example/team/app"
 OLD, NEW = SimRelease("sha256:" + "a" * 64), SimRelease("sha256:" + "b" * 64)
 BAD = SimRelease("sha256:" + "c" * 64, fate="unhealthy", has_healthcheck=True)
 BROKEN = SimRelease("sha256:" + "d" * 64, fate="cannot_start")
+SLOW = SimRelease("sha256:" + "f" * 64, fate="starting", has_healthcheck=True)
 CRASHING = SimRelease("sha256:" + "e" * 64, fate="exits")
 TEXT = """\
 services:
@@ -483,3 +485,41 @@ def test_an_engine_that_goes_in_the_second_try_is_asked_too(folders: Iterator[Pa
     assert isinstance(outcome, RolledBack)
     assert (outcome.cause.reason, outcome.quarantine) == (Reason.ENGINE_ERROR, False)
     made.assert_whole(OLD)
+
+
+# ------------------------------------------------------------------------------------- asked to end while it waits
+
+
+@dataclass
+class StoppedClock(SimClock):
+    """Time in which an end is asked for from the first wait on."""
+
+    def wait(self, seconds: float) -> bool:
+        return self.seconds > 0.0
+
+
+HOURS = 4 * 3600
+
+
+def test_an_end_that_is_asked_for_ends_a_long_gate_and_the_next_start_takes_it_up(tmp_path: Path) -> None:
+    made = Stage(tmp_path, SLOW, new_tag="1.1")
+    made.plan = replace(made.plan, gate=GatePolicy(timeout_seconds=HOURS, stable_seconds=1))
+    clock = StoppedClock()
+    with pytest.raises(Stopped):
+        made.apply(clock=clock)
+    assert clock.seconds < HOURS / 10
+    assert made.host.running("web") == [SLOW.id]
+    (record,) = made.journal().read_all()
+    assert isinstance(record, JournalRecord)
+    assert record.phase is Phase.APPLYING
+    outcome = made.recover()
+    assert isinstance(outcome, RolledBack)
+    assert not outcome.quarantine, "nothing is known of it that could be held against it"
+    made.assert_whole(OLD)
+
+
+def test_a_gate_that_ends_soon_is_waited_for_although_an_end_is_asked_for(tmp_path: Path) -> None:
+    made = Stage(tmp_path, NEW, new_tag="1.1")
+    made.plan = replace(made.plan, gate=GatePolicy(timeout_seconds=HOURS, stable_seconds=10))
+    assert isinstance(made.apply(clock=StoppedClock()), Committed)
+    made.assert_whole(NEW)

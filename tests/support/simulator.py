@@ -56,7 +56,7 @@ def image_id(text: str) -> str:
 
 @dataclass
 class SimRelease:
-    """How containers of an image behave. `fate`: well | unhealthy | exits | loops | cannot_start."""
+    """How containers of an image behave. `fate`: well | unhealthy | starting | exits | loops | cannot_start."""
 
     digest: str
     fate: str = "well"
@@ -263,7 +263,11 @@ class SimEngine:
 
     def _seen(self, c: SimContainer) -> Container:
         release = self._host.release_of(c.image_id)
-        health = {"well": "healthy", "unhealthy": "unhealthy"}.get(release.fate) if release.has_healthcheck else None
+        health = (
+            {"well": "healthy", "unhealthy": "unhealthy", "starting": "starting"}.get(release.fate)
+            if release.has_healthcheck
+            else None
+        )
         return Container(
             id=c.id,
             name=c.name,

@@ -85,6 +85,11 @@ def test_a_plan_is_printed_with_its_reason_its_gate_and_the_exact_diff() -> None
     ]
 
 
+def test_the_gate_of_a_plan_says_what_the_services_own_healthcheck_may_take() -> None:
+    assert "healthy within 242 min (so long its own healthcheck" in printed(replace(PLAN, healthcheck_seconds=14_520))
+    assert "healthy within 180 s, stable" in printed(replace(PLAN, healthcheck_seconds=179))
+
+
 def test_a_plan_without_an_edit_says_that_the_file_stays() -> None:
     text = printed(replace(PLAN, detail=replace(DETAIL, edits=())))
     assert "file:      unchanged" in text

@@ -31,7 +31,7 @@ from updater_core.deploy import failure
 from updater_core.deploy.journal import JournalRecord, UnreadableRecord
 from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.deploy.transaction import Transaction
-from updater_core.errors import EngineUnavailable, LockHeld, StateError, UpdaterError
+from updater_core.errors import EngineUnavailable, LockHeld, StateError, Stopped, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import (
     Committed,
@@ -235,6 +235,9 @@ def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
 def _postponed(context: AppContext, found: Plan[Any], error: UpdaterError) -> Hold:
     """Put on record that the host prevents a rollback, and when it is tried again: soon at first, for the service may
     be down, and no more often than every few minutes in the end. The journal stays open."""
+    if isinstance(error, Stopped):
+        log_event(LOG, logging.WARNING, LogEvent.HELD, f"{error} ({error.remedy})", service=found.name)
+        return Hold(Reason.STOPPING, str(error), error.remedy, available=found.image)
     tries = context.prevented[found.id].tries + 1 if found.id in context.prevented else 1
     seconds = min(_FIRST_ROLLBACK_PAUSE_SECONDS * 2 ** min(tries - 1, 10), _LONGEST_ROLLBACK_PAUSE_SECONDS)
     retry_at = context.clock.now() + timedelta(seconds=seconds)

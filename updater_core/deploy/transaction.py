@@ -21,7 +21,7 @@ from typing import Any, assert_never
 from updater_core.deploy import failure
 from updater_core.deploy.journal import Journal, JournalRecord, Phase
 from updater_core.deploy.target import Reporter, Stage, Target
-from updater_core.errors import EngineUnavailable, StateError, UpdaterError
+from updater_core.errors import EngineUnavailable, StateError, Stopped, UpdaterError
 from updater_core.models import (
     Cause,
     Committed,
@@ -61,6 +61,8 @@ class Transaction:
             self._carry_out(self._deployment.stages())
             self._reached(Step.COMMIT)
             self._write(Phase.COMMITTED)
+        except Stopped:
+            raise  # the journal says `applying`: the next start takes it up
         except Exception as error:  # a bug of ours, too, must not leave the service in the middle
             cause = self._cause_of(error)
             with suppress(UpdaterError):
@@ -90,7 +92,7 @@ class Transaction:
             raise
         except UpdaterError as error:
             rollback = self._cause_of(error)
-            if failure.is_hosts_trouble(rollback):
+            if isinstance(error, Stopped) or failure.is_hosts_trouble(rollback):
                 raise
             self._write_if_possible(Phase.ROLLBACK_FAILED, cause, rollback)
             return RollbackFailed(plan, cause, rollback, failure.is_release_at_fault(cause))

@@ -90,9 +90,26 @@ def _update_lines(plan: Plan[Any], explained: Sequence[str]) -> list[str]:
         f"  digest:    {plan.old_digest or 'unknown'} -> {plan.image.digest}",
         f"  because:   {plan.reason}",
         f"  restarts:  {plan.restarts}",
-        f"  gate:      healthy within {gate.timeout_seconds:.0f} s, stable for {gate.stable_seconds:.0f} s",
+        f"  gate:      healthy within {_deadline(plan)}, stable for {gate.stable_seconds:.0f} s",
         *(f"  {line}" for line in explained),
     ]
+
+
+def _deadline(plan: Plan[Any]) -> str:
+    """How long the gate may take: what is configured, or longer if the service's own healthcheck needs that.
+
+    >>> from types import SimpleNamespace
+    >>> from updater_core.models import GatePolicy
+    >>> _deadline(SimpleNamespace(gate=GatePolicy(15), healthcheck_seconds=0.0))
+    '15 s'
+    >>> _deadline(SimpleNamespace(gate=GatePolicy(15), healthcheck_seconds=14520.0))
+    '242 min (so long its own healthcheck may take to decide; health_timeout is 15 s)'
+    """
+    configured, own = plan.gate.timeout_seconds, plan.healthcheck_seconds
+    if own <= configured:
+        return f"{configured:.0f} s"
+    length = f"{own:.0f} s" if own < 600 else f"{own / 60:.0f} min"
+    return f"{length} (so long its own healthcheck may take to decide; health_timeout is {configured:.0f} s)"
 
 
 def _rejected_lines(rejected: Sequence[Rejected], current: str) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from updater_core.deploy import failure
 from updater_core.deploy.target import Stage
-from updater_core.errors import EngineUnavailable, UpdaterError
+from updater_core.errors import EngineUnavailable, Stopped, UpdaterError
 from updater_core.models import Cause, Committed, NotStarted, Outcome, Plan, Reason, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose import file_edits, gate, images
@@ -143,7 +143,7 @@ class ComposeDeployment:
                 gate.run_old_one_shots(plan, self._tools)
                 self._tools.reached(Step.GATE, True)
                 gate.gate_old(plan, self._tools, may_be_stopping=may_be_stopping)
-            except EngineUnavailable:
+            except (EngineUnavailable, Stopped):
                 raise
             except UpdaterError as error:
                 reason = failure.cause_of(error, Step.GATE, plan.name).reason

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from updater_core.deploy import health
-from updater_core.errors import ComposeError, EngineUnavailable, GateFailed
+from updater_core.errors import ComposeError, EngineUnavailable, GateFailed, Stopped
 from updater_core.models import Container, GatePolicy, Plan, Reason, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.images import known_id
@@ -16,6 +16,7 @@ from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading.copies import is_ours
 from updater_core.targets.compose.recreate import restart, run
 
+_STOP_PATIENCE_SECONDS = 60.0  # within what service managers allow; one that asks for less kills, as ever
 _LOOK_EVERY_SECONDS = 0.25
 _ENGINE_PATIENCE_SECONDS = 300.0
 MOST_OUTAGES = 10
@@ -152,6 +153,7 @@ def _watch_until_proven(
     begun = tools.clock.monotonic()
     tracks = {one.service: health.Track(begun) for one in wanted}
     said = ""
+    stop_asked_at: float | None = None
     while True:
         waiting = []
         for one in wanted:
@@ -164,7 +166,19 @@ def _watch_until_proven(
         if not waiting:
             return
         said = _tell_once("; ".join(waiting), said, tools)
+        stop_asked_at = _heed_stop(stop_asked_at, tools)
         tools.clock.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _heed_stop(asked_at: float | None, tools: Tools) -> float | None:
+    """When a stop was first found to be asked for; None if it is not. Raises Stopped a while after that: most gates end
+    by then, and one that may take hours keeps nobody waiting."""
+    if not tools.clock.wait(0):
+        return None
+    now = tools.clock.monotonic()
+    if asked_at is not None and now - asked_at > _STOP_PATIENCE_SECONDS:
+        raise Stopped("the updater was asked to end before the gate had", "nothing to do: the next start takes it up")
+    return now if asked_at is None else asked_at
 
 
 def _raise_unless_outage(verdict: health.Failed, was_there: Callable[[], bool], tools: Tools) -> None:

@@ -25,6 +25,7 @@ class Move:
     is_one_shot: bool = False  # it ends by itself: success is an exit with 0
     runs_first: bool = False  # a one-shot that has to end with 0 before the others of the group are touched
     stop_grace_seconds: float = 10.0
+    healthcheck_seconds: float = 0.0  # what its own healthcheck may take to decide
     volumes: tuple[tuple[str, str], ...] = ()  # name and place of each that its containers had before
 
 

@@ -17,7 +17,7 @@ from updater_core.composefile.edit import Located, NotEditable, SourceFile
 from updater_core.deploy import health
 from updater_core.deploy.target import UpdateRequest
 from updater_core.host.files import objection
-from updater_core.models import Container, Edit, Hold, ImageRef, Plan, Project, Reason, ServiceConfig
+from updater_core.models import Container, Edit, GatePolicy, Hold, ImageRef, Plan, Project, Reason, ServiceConfig
 from updater_core.protocols import Compose, Engine
 from updater_core.targets.compose import dependencies, drift, file_edits, outlook
 from updater_core.targets.compose.drift import Reading
@@ -109,6 +109,7 @@ def _plan(
         new_retained=request.retained,
         earlier_retained=request.earlier_retained,
         kind=request.kind,
+        healthcheck_seconds=max(move.healthcheck_seconds for move in detail.moves),
     )
 
 
@@ -199,6 +200,7 @@ def _move(name: str, old: str, new: str, containers: Sequence[Container]) -> Mov
         was_well=is_well,
         is_one_shot=dependencies.has_ended_well(containers),
         stop_grace_seconds=stop_grace_seconds,
+        healthcheck_seconds=health.deadline_seconds(containers, GatePolicy(timeout_seconds=0.0)),
     )
 
 
