@@ -257,7 +257,10 @@ def test_where_the_pattern_does_not_mean_the_current_tag_the_hold_says_what_to_w
     assert isinstance(held, Hold)
     assert held.reason is Reason.CURRENT_UNPARSABLE
     assert "16.3" in held.detail
-    assert "Compose file" in held.remedy
+    assert "(such as v16.3), into the Compose file" in held.remedy
+    other = choose(Policy(semver_pattern="v*"), "16.3", tags("16.3", "v17.0"))
+    assert isinstance(other, Hold)
+    assert "such as" not in other.remedy
     assert answer(choose(Policy(semver_pattern="v*"), "v16.3", tags("16.3", "v16.3", "v17.0"))) == "v17.0"
 
 

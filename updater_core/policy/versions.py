@@ -168,9 +168,21 @@ def _unparsable(case: SelectionContext, detail: str, rejected: Sequence[Rejected
         Reason.CURRENT_UNPARSABLE,
         detail,
         f"write the version that {case.observation.current.name or 'the service'} runs, spelt as one of the tags that "
-        "--plan lists, into the Compose file; or change the selector so that it means the current tag",
+        f"--plan lists{_same_version(case)}, into the Compose file; or change the selector so that it means the "
+        "current tag",
         rejected=tuple(rejected),
     )
+
+
+def _same_version(case: SelectionContext) -> str:
+    """An example: the current version as a tag that the selector means spells it; empty if there is none."""
+    current = read(case.current)
+    names = sorted(tag.name for tag in case.observation.tags or ())
+    meant = [name for name in names if case.selector.extract(name) is not None and name != case.current]
+    versions = {name: version for name in meant if (version := read(name)) is not None}
+    same = (name for name, version in versions.items() if current and version.numbers == current.numbers)
+    example = next(same, None)
+    return f" (such as {example})" if example else ""
 
 
 def _unknown_start(case: SelectionContext, kin: Sequence[Candidate], others: Sequence[Candidate]) -> Hold | None:
