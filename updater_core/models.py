@@ -462,11 +462,13 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Go to `target` (always with its digest; the tag is the one the file shall say)."""
+    """Go to `target` (always with its digest; the tag is the one the file shall say), and with it to `others`, which
+    are of other repositories and have the same tag."""
 
     target: ImageRef
     detail: str = ""
     rejected: tuple[Rejected, ...] = ()
+    others: tuple[ImageRef, ...] = ()
 
 
 Decision = Hold | Update

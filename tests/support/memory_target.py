@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.support.simulator import Killer
 from updater_core import reference
-from updater_core.deploy.target import Finding, Observed, Reporter, Stage, UpdateRequest
+from updater_core.deploy.target import Finding, Observed, OtherImage, Reporter, Stage, UpdateRequest
 from updater_core.errors import EngineError, GateFailed, LockHeld
 from updater_core.models import Cause, Hold, ImageRef, Outcome, Plan, Reason, ServiceConfig, Step
 from updater_core.state.codec import decode
@@ -36,6 +36,7 @@ class MemoryObserved:
     running_digests: frozenset[str]
     image_ids: frozenset[str] = frozenset()
     unproven_digests: frozenset[str] = frozenset()
+    others: tuple[OtherImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

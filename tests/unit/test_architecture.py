@@ -129,6 +129,7 @@ COMPOSE_WORDS = {
     "allow_volume_change",
     "sources",
     "model_digest",
+    "further",
     "old_image_id",
     "located",
 }

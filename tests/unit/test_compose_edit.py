@@ -488,7 +488,7 @@ def test_an_image_that_an_override_replaces_is_no_use_of_a_variable() -> None:
 def test_an_image_replaced_in_one_service_is_still_used_by_the_one_that_extends_it() -> None:
     base = in_service("httpd:${TAG}") + "  api: {extends: web}\n"
     override = a_file(in_service("nginx:$TAG"), "/srv/app/override.yml")
-    assert "version of api" in refusal([a_file(base), override], env="TAG=1.2").detail
+    assert "image of api too" in refusal([a_file(base), override], env="TAG=1.2").detail
 
 
 READ_BY_ITSELF = {
@@ -524,6 +524,15 @@ def test_a_mention_that_changes_nothing_is_no_use(more: str) -> None:
     text = in_service("nginx:$TAG") + more
     assert changed(text, env="TAG=1.2\nH=h\n") == "TAG=1.3\nH=h\n"
     assert found(text, env="TAG=1.2\nH=h\n").notes == ()
+
+
+def test_services_of_one_variable_and_several_repositories_move_together() -> None:
+    text = in_service("a/web:$TAG") + "  ml: {image: 'b/ml:${TAG}-cpu'}\n"
+    assert found(text, env="TAG=1.2").takers == {"web", "ml"}
+    assert '["ml", "web"]' in refusal(text, "a/web:1.3", env="TAG=1.2").remedy
+    targets = [reference.parse(each) for each in ("a/web:1.3", "b/ml:1.3-cpu")]
+    (edit,) = set_image([a_file(text)], [an_env("TAG=1.2")], ["web", "ml"], targets)  # type: ignore[misc]
+    assert edit.after == "TAG=1.3"
 
 
 def test_two_services_of_one_variable_and_repository_move_together() -> None:

@@ -147,7 +147,14 @@ def reporter(context: AppContext, name: str) -> Reporter:
 
 def registry_settings(context: AppContext, found: Plan[Any]) -> RegistrySettings | None:
     """Return what is configured for the registry of a plan's service; None if the service was taken out meanwhile."""
-    return next((s.registry for s in context.config.services if s.name == found.name), None)
+    service = next((s for s in context.config.services if s.name == found.name), None)
+    return None if service is None else settings_for(service, found.image)
+
+
+def settings_for(service: ServiceConfig, image: ImageRef) -> RegistrySettings:
+    """What is configured for the registry of an image; nothing for another registry than that of the service's own
+    image: a login goes to no other."""
+    return service.registry if image.domain == service.image.domain else RegistrySettings()
 
 
 @contextlib.contextmanager

@@ -104,7 +104,8 @@ def planned(context: AppContext, one: Candidate) -> Plan[Any] | Hold:
         return decision
     if one.observed is None:
         return Hold(Reason.INTERNAL_ERROR, "nothing was observed")
-    request = UpdateRequest(decision.target, decision.detail, _kept_images(context.state, one.service.name))
+    kept = _kept_images(context.state, one.service.name)
+    request = UpdateRequest(decision.target, decision.detail, kept, others=decision.others)
     return plan_for(context, one.service, one.observed, request)
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from updater_core.app import resolve
 from updater_core.app.candidate import Candidate, SharedMemory
-from updater_core.app.context import LOG, AppContext, bug, target_of
+from updater_core.app.context import LOG, AppContext, bug, settings_for, target_of
 from updater_core.app.resolve import Resolver
 from updater_core.deploy.target import Observed
 from updater_core.errors import RegistryError, UpdaterError
@@ -116,13 +116,20 @@ def _decide(
     try:
         if isinstance(registry, Exception):
             raise registry
-        return Resolver(one.service, one.observed, registry, target, memory, now).resolve()
+        others = _others(context, one.service, one.observed)
+        return Resolver(one.service, one.observed, registry, target, memory, now, others).resolve()
     except RegistryError as error:
         return replace(one, decision=resolve.unknown(error))
     except UpdaterError as error:
         return replace(one, decision=Hold(Reason.ENGINE_ERROR, str(error), error.remedy))
     except Exception as error:
         return replace(one, decision=bug(one.service.name, error))
+
+
+def _others(context: AppContext, service: ServiceConfig, observed: Observed) -> tuple[Registry, ...]:
+    """The registries of the images of other repositories that move with the service's own."""
+    images = [other.current for other in observed.others]
+    return tuple(context.registries.for_service(image, settings_for(service, image)) for image in images)
 
 
 def _was_cut_short(one: Candidate) -> bool:

@@ -6,13 +6,14 @@ services can be asked about side by side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import thread_time
 
 from updater_core import reference
 from updater_core.app.candidate import Candidate, SharedMemory
+from updater_core.deploy import together
 from updater_core.deploy.target import Observed, Target
 from updater_core.errors import NotAnImage, NotFound, RateLimited, RegistryError
 from updater_core.models import Decision, Hold, ImageRef, Reason, ServiceConfig, Tag, Update
@@ -31,8 +32,8 @@ _WAIT = "nothing to do: it is asked again in the next cycle"
 
 @dataclass(slots=True)
 class Resolver:
-    """One service's questions to its registry. `budget`: what the operator's expressions may take in it; `asked`: the
-    tags whose digests were asked for one by one."""
+    """One service's questions to its registry. `others`: the registries of `observed.others`; `budget`: what the
+    operator's expressions may take in it; `asked`: the tags whose digests were asked for one by one."""
 
     service: ServiceConfig
     observed: Observed
@@ -40,6 +41,7 @@ class Resolver:
     target: Target
     memory: SharedMemory
     now: datetime
+    others: Sequence[Registry] = ()
     budget: MatchBudget = field(default_factory=lambda: MatchBudget(thread_time))
     digests: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -76,9 +78,13 @@ class Resolver:
         except RegistryError as error:
             return unknown(error, otherwise=Reason.LISTING_INCOMPLETE)
         try:
-            return self._decide()
+            return together.whole_group(self._decide(), self._view())
         except RegistryError as error:
             return unknown(error)
+
+    def _view(self) -> together.TagGroup:
+        history = observed_tags.history_of(self._fold(), self.service.name, self.observed.current.key)
+        return together.TagGroup(self.service.name, self.observed, self.registry, self.others, history.quarantine)
 
     def _built_here(self) -> Hold | None:
         """Why an image with a `build` beside it is left alone: the registry does not have what runs."""
@@ -206,7 +212,7 @@ class Resolver:
             digests=self.digests,
             created=self.created,
             contents=self.contents,
-            tags=self.tags,
+            tags=None if self.tags is None else together.shared(self.tags, self.observed, self.others),
             clock=self.clock,
         )
 

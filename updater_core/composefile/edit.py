@@ -43,20 +43,26 @@ def services(files: Sequence[SourceFile]) -> tuple[str, ...]:
 
 
 def set_image(
-    files: Sequence[SourceFile], env_files: Sequence[SourceFile], services: Sequence[str], target: ImageRef
+    files: Sequence[SourceFile],
+    env_files: Sequence[SourceFile],
+    services: Sequence[str],
+    target: ImageRef | Sequence[ImageRef],
 ) -> tuple[Edit, ...] | NotEditable:
     """Send the images of all `services` to the target's tag, and to its digest if it has one (else none is written).
 
-    The repository keeps the file's spelling. One Edit per file that changes; none for a file that says it already.
+    Services of several repositories need a target for each. The repository keeps the file's spelling. One Edit per
+    file that changes; none if the text already says it.
     """
+    given = (target,) if isinstance(target, ImageRef) else target
+    targets = {each.key: reference.with_default_tag(each) for each in given}
     try:
-        target = reference.with_default_tag(target)
-        before = survey(tuple(files), tuple(env_files), (target,))
-        splices = _splices(before, services, target)
+        before = survey(tuple(files), tuple(env_files), tuple(targets.values()))
+        splices = _splices(before, services, targets)
         by_path = {file.path: file for file in (*files, *env_files)}
         edits = tuple(_edit(by_path[path], splices) for path in dict.fromkeys(s.place.path for s in splices))
         texts = {edit.path: edit.after for edit in edits}
-        new = {service: wanted(before.sites[service].image, target) for service in services}
+        images = {service: before.sites[service].image for service in services}
+        new = {service: wanted(image, targets[image.key]) for service, image in images.items()}
         _prove_references(before, survey(_with(files, texts), _with(env_files, texts)), new)
         return edits
     except Refused as refused:
@@ -66,40 +72,34 @@ def set_image(
 # ------------------------------------------------------------------------------------------------------- the change
 
 
-def _splices(seen: Survey, services: Sequence[str], target: ImageRef) -> list[Splice]:
+def _splices(seen: Survey, services: Sequence[str], targets: Mapping[str, ImageRef]) -> list[Splice]:
     found: dict[tuple[str, int], Splice] = {}
     for service in services:
         image = located(seen, service)
         if image.obstacle:
             raise Refused(image.obstacle.detail, image.obstacle.remedy, image.obstacle.reason)
-        _check_unit(seen, services, image.takers)
-        splice = _splice(seen.sites[service], target)
+        _check_unit(services, image.takers)
+        splice = _splice(seen.sites[service], targets)
         if found.setdefault(splice.place.spot, splice).new != splice.new:
             raise Refused(f"{splice.place.key} would need two values at once", "Give each image a variable of its own.")
     return [splice for splice in found.values() if splice.new != splice.place.text]
 
 
-def _check_unit(seen: Survey, services: Sequence[str], takers: frozenset[str]) -> None:
+def _check_unit(services: Sequence[str], takers: frozenset[str]) -> None:
     outside = sorted(takers - set(services))
-    if not outside:
-        return
-    mine = seen.sites[next(iter(takers & set(services)))]
-    foreign = [name for name in outside if seen.sites[name].image.key != mine.image.key]
-    if foreign:
+    if outside:
+        listed = ", ".join(f'"{name}"' for name in sorted(takers | set(services)))
         raise Refused(
-            f"{mine.place.key} is also the version of {' and '.join(foreign)}",
-            f"Give this image a variable that nothing else uses, or write the image out in place of {mine.place.key}.",
+            f"the same place in the file is the image of {' and '.join(outside)} too",
+            f'Write "compose_service": [{listed}] in the configuration, so that they move together.',
         )
-    listed = ", ".join(f'"{name}"' for name in sorted(takers | set(services)))
-    raise Refused(
-        f"the same place in the file is the image of {' and '.join(outside)} too",
-        f'Write "compose_service": [{listed}] in the configuration, so that they move together.',
-    )
 
 
-def _splice(site: Site, target: ImageRef) -> Splice:
-    if site.image.key != target.key:
-        raise Refused(f"the file says {site.image.text}, the update is for {target.key}", "Make the two agree.")
+def _splice(site: Site, targets: Mapping[str, ImageRef]) -> Splice:
+    target = targets.get(site.image.key)
+    if target is None:
+        meant = " and ".join(targets)
+        raise Refused(f"the file says {site.image.text}, the update is for {meant}", "Make the two agree.")
     whole = wanted(site.image, target)
     text = interpolation.refill(site.parts, site.piece, whole)
     if text is None:

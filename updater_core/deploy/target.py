@@ -45,6 +45,15 @@ class Finding:
         return f"{head} -> {self.remedy}" if self.remedy and not self.is_good else head
 
 
+@dataclass(frozen=True, slots=True)
+class OtherImage:
+    """An image of another repository that takes its tag from the same place as the service's own: both move to one
+    tag, together. `running_digests`: as of `Observed`."""
+
+    current: ImageRef
+    running_digests: frozenset[str]
+
+
 class Observed(Protocol):
     """A service as it is deployed now. Its target has more to it; this is what the others may read."""
 
@@ -65,13 +74,17 @@ class Observed(Protocol):
     def unproven_digests(self) -> frozenset[str]:
         """The digests that the registry must know, or what runs was built here; empty if that is known already."""
 
+    @property
+    def others(self) -> Sequence[OtherImage]:
+        """The images of other repositories that move with this one."""
+
 
 @dataclass(frozen=True, slots=True)
 class UpdateRequest:
     """What a plan is made for: the image to run, in words why, and what is remembered that a rollback wants.
 
-    `retained`: what the target keeps the image by, if it is kept locally; `earlier_retained`: what earlier images of
-    the service are kept by.
+    `others`: the images of other repositories that move with it. `retained`: what the target keeps the image by, if it
+    is kept locally; `earlier_retained`: what earlier images of the service are kept by.
     """
 
     image: ImageRef
@@ -79,6 +92,7 @@ class UpdateRequest:
     earlier_retained: tuple[str, ...] = ()
     retained: str | None = None
     kind: str = "update"
+    others: tuple[ImageRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from updater_core.models import Hold, Plan, Project, Reason, ServiceConfig
 from updater_core.protocols import Tools
 from updater_core.targets.compose import observe, planner, report
 from updater_core.targets.compose.deployment import ComposeDeployment
-from updater_core.targets.compose.observe import ContainerIndex, ObservedService
+from updater_core.targets.compose.observe import ContainerIndex
 from updater_core.targets.compose.plan import NAME, ComposePlan, former_plan
+from updater_core.targets.compose.reading.observed import ObservedService, refreshed
 from updater_core.targets.compose.reading.sources import FileCache
 
 __all__ = ["NAME", "ComposePlan", "ComposeTarget", "former_plan"]
@@ -59,10 +59,7 @@ class ComposeTarget:
             return self._on_bug(service.name, error)
 
     def refreshed(self, observed: Observed) -> ObservedService:
-        seen = _own(observed)
-        digests = observe.running_digests(seen.containers, seen.current.key, self._host.engine.image)
-        ids = observe.local_ids(seen.containers, seen.current.key, self._host.engine.image)
-        return replace(seen, running_digests=digests, image_ids=ids)
+        return refreshed(_own(observed), self._host.engine.image)
 
     def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[ComposePlan] | Hold:
         return planner.make(service, _own(observed), request, self._host.engine, self._host.compose)

@@ -14,7 +14,7 @@ from updater_core.models import Cause, Committed, NotStarted, Outcome, Plan, Rea
 from updater_core.protocols import Tools
 from updater_core.targets.compose import file_edits, gate, images
 from updater_core.targets.compose.file_edits import Staged
-from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.recreate import is_wreck, restart
 
@@ -36,7 +36,7 @@ class ComposeDeployment:
     def preparation(self) -> Sequence[Stage]:
         return (
             Stage(Step.HOLD, self._retain, f"keeping {self.plan.old_reference} at hand"),
-            Stage(Step.PULL, self._fetch, f"pulling {self.plan.image.text}"),
+            Stage(Step.PULL, self._fetch, f"pulling {', '.join(part.image.text for part in parts(self.plan))}"),
         )
 
     def proof(self) -> Stage:
@@ -83,8 +83,9 @@ class ComposeDeployment:
     def superseded(self) -> Cause | None:
         """Why the update is not ours to end any more: a container of the group runs an image that is neither the old
         nor the new one. Raises EngineUnavailable if nobody can know."""
-        for move in self.plan.detail.moves:
-            found = self._foreign_container(move)
+        found_in = ((part, move) for part in parts(self.plan) for move in part.detail.moves)
+        for part, move in found_in:
+            found = self._foreign_container(part, move)
             if found is not None:
                 what = f"its owner deployed another image meanwhile ({found})"
                 return Cause(Step.VERIFY, Reason.TAKEN_OVER, what, "nothing to do: the next cycle looks at it anew")
@@ -97,7 +98,9 @@ class ComposeDeployment:
         self._not_put_back = left
         cause = file_edits.blamed_for_files(cause, self.plan, left, self._tools)
         images.tag_old(self.plan, self._tools)
-        return volumes.naming_leftovers(self.plan, cause, self._tools)
+        for part in parts(self.plan):
+            cause = volumes.naming_leftovers(part, cause, self._tools)
+        return cause
 
     def restore(self, cause: Cause) -> None:
         volumes.bring_back(self.plan, self._tools)
@@ -112,20 +115,21 @@ class ComposeDeployment:
     def finish(self, outcome: Outcome) -> None:
         plan = self.plan
         keep = {move.old_image_id for move in plan.detail.moves}
-        if isinstance(outcome, Committed) and plan.new_retained:
-            keep.add(plan.new_retained)
+        new = {part.new_retained for part in parts(plan) if part.new_retained}
+        if isinstance(outcome, Committed):
+            keep |= new
         else:
             keep |= set(plan.earlier_retained)
-        if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.VOLUME_MOVED and plan.new_retained:
-            keep.add(plan.new_retained)  # the next look needs no second pull to know its volumes
+        if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.VOLUME_MOVED:
+            keep |= new  # the next look needs no second pull to know its volumes
         images.release_holds(plan, frozenset(keep), self._tools)
 
     def await_engine(self) -> None:
         gate.await_engine(self._tools)
 
-    def _foreign_container(self, move: Move) -> str | None:
+    def _foreign_container(self, plan: Plan[ComposePlan], move: Move) -> str | None:
         """A container that was there before us, and what a killed Compose left, are nobody's deployment."""
-        ours = {self.plan.new_retained, move.old_image_id}
+        ours = {plan.new_retained, move.old_image_id}
         for container in self._tools.engine.containers(self.plan.detail.project.name, move.service):
             is_known = container.image_id in ours or container.id in move.container_ids
             if not is_known and not is_wreck(container):

@@ -15,7 +15,7 @@ from updater_core.composefile import splice
 from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
 from updater_core.models import Cause, Edit, Mark, Plan, Snapshot, Step
 from updater_core.protocols import Tools
-from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading import copies
 from updater_core.targets.compose.reading.copies import SourceTexts
@@ -43,7 +43,8 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     before = tools.compose.config(plan.detail.project)
     if plan.detail.model_digest not in (None, model_digest(before)):
         raise _changed(f"a file that project {plan.detail.project.name} includes (`env_file`, `include`, `extends`)")
-    volumes.check_before_stop(plan, before, tools)
+    for part in parts(plan):
+        volumes.check_before_stop(part, before, tools)
     if not plan.detail.edits:
         return ()
     staged: list[Staged] = []

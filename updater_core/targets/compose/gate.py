@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from updater_core.deploy import health
@@ -11,7 +11,7 @@ from updater_core.errors import ComposeError, EngineUnavailable, GateFailed, Sto
 from updater_core.models import Container, GatePolicy, Plan, Reason, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.images import known_id
-from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading.copies import is_ours
 from updater_core.targets.compose.recreate import restart, run
@@ -101,19 +101,25 @@ def _await_end(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
 
 def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
     """Every container of the unit runs the image that was pulled by digest; return what else is worth saying."""
-    for move in plan.detail.moves:
-        _verify_image(plan, move, known_id(plan.new_retained), tools)
+    for part in parts(plan):
+        for move in part.detail.moves:
+            _verify_image(part, move, known_id(part.new_retained), tools)
     notes = [*volumes.verify(plan, tools)]
     notes += [
         f"{edit.path} was changed by its owner meanwhile"
         for edit in plan.detail.edits
         if not is_ours(edit, tools.files)
     ]
+    for part in parts(plan):
+        notes += _renamed(part, tools)
+    return tuple(notes)
+
+
+def _renamed(plan: Plan[ComposePlan], tools: Tools) -> Iterator[str]:
     for move in plan.detail.moves:
         found = tools.engine.image(move.new_reference)
         if found is None or found.id != plan.new_retained:
-            notes.append(f"{move.new_reference} names another local image by now")
-    return tuple(notes)
+            yield f"{move.new_reference} names another local image by now"
 
 
 def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:

@@ -12,7 +12,7 @@ from updater_core import reference
 from updater_core.errors import EngineError, EngineUnavailable, GateFailed
 from updater_core.models import Image, Plan, Reason
 from updater_core.protocols import Tools
-from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.targets.compose.plan import ComposePlan, Move, joined, parts
 
 HOLD_PREFIX = "docker-updater.invalid/hold/"  # `.invalid` never resolves (RFC 2606): nobody can pull or push it
 FOUND, BROUGHT = "found-", "brought-"  # an image that was there before us, and one that we pulled
@@ -34,7 +34,12 @@ def heed_stop(tools: Tools) -> None:
 
 
 def fetch(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
-    """Pull the target by digest (no tag moves), check its platform, hold it; return the plan with the image's id."""
+    """Pull each image of the plan by digest (no tag moves), check its platform, hold it; return the plan with their
+    ids."""
+    return joined(plan, [_fetched(part, tools) for part in parts(plan)])
+
+
+def _fetched(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
     image = _local_target(plan, tools) or _pulled_target(plan, tools)
     problem = platform_problem(image, plan.detail.platform, _old_platform(plan, tools), tools.engine.platform())
     if problem:
@@ -49,13 +54,19 @@ def fetch(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
 
 
 def tag_new(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Let the new references name the new image locally, as a pull of them would."""
-    for name in {local_name(move.new_reference) for move in plan.detail.moves} - {None}:
-        tools.engine.tag(known_id(plan.new_retained), str(name))
+    """Let the new references name the new images locally, as a pull of them would."""
+    for part in parts(plan):
+        for name in {local_name(move.new_reference) for move in part.detail.moves} - {None}:
+            tools.engine.tag(known_id(part.new_retained), str(name))
 
 
 def tag_old(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Let the old references name the old images again, fetching one that is gone; put back what the new one named."""
+    for part in parts(plan):
+        _tag_old(part, tools)
+
+
+def _tag_old(plan: Plan[ComposePlan], tools: Tools) -> None:
     for move in plan.detail.moves:
         _ensure_old_image(plan, move, tools)
     for name in {local_name(move.new_reference) for move in plan.detail.moves} - {None}:
@@ -96,8 +107,9 @@ def _remove_brought(image_id: str, plan: Plan[ComposePlan], tools: Tools) -> Non
     image = tools.engine.image(image_id)
     if image is None:
         return
+    repositories = [part.image.text for part in parts(plan)]
     for tag in image.repo_tags:
-        if reference.same_repository(tag, plan.image.text):
+        if any(reference.same_repository(tag, each) for each in repositories):
             tools.engine.untag(tag)
     left = tools.engine.image(image_id)
     if left is not None and not left.repo_tags:

@@ -9,7 +9,6 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -17,10 +16,11 @@ import yaml
 from updater_core import reference
 from updater_core.composefile import edit
 from updater_core.composefile.edit import Located, NotEditable, SourceFile
-from updater_core.models import Container, Hold, Image, ImageRef, Project, Reason, ServiceConfig
+from updater_core.models import Container, Hold, Image, Project, Reason, ServiceConfig
 from updater_core.targets.compose import names
 from updater_core.targets.compose.dependencies import has_ended_well, is_stopped_by_hand
-from updater_core.targets.compose.reading import sources
+from updater_core.targets.compose.reading import observed, sources
+from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.compose.recreate import is_wreck
 
@@ -29,27 +29,6 @@ ContainerIndex = Mapping[tuple[str, str], tuple[Container, ...]]
 NO_FILES = ""
 _ENDS = '; if it ends by itself, write `restart: "no"` for it in the compose file and run `up` once'
 _AT_WORK = ("running", "restarting")
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedService:
-    """One unit as it stands. `running_digests`: by which the image that runs everywhere in the unit is known."""
-
-    project: Project
-    files: tuple[SourceFile, ...]
-    env_files: tuple[SourceFile, ...]
-    located: tuple[Located, ...]  # one a Compose service, in the configuration's order
-    current: ImageRef
-    containers: tuple[Container, ...]
-    running_digests: frozenset[str]
-    image_ids: frozenset[str] = frozenset()  # ids that are nothing but local: no registry knows the image by them
-
-    @property
-    def unproven_digests(self) -> frozenset[str]:
-        """The ids of images with a `build` beside them, if an id is the only digest: containerd's store has one for a
-        local build too."""
-        is_built = any(one.is_built for one in self.located)
-        return self.image_ids if is_built and self.running_digests <= self.image_ids else frozenset()
 
 
 def roster(containers: Sequence[Container]) -> ContainerIndex:
@@ -85,51 +64,27 @@ def look(
     located = _locate_all(service, files, env_files, memory)
     if isinstance(located, Hold):
         return located
-    built = next((_built(one, mine, image) for one in located if one.is_built), None)
+    built = next((observed.built_here(one, mine, image) for one in located if one.is_built), None)
     if built is not None:
         return built
-    current = _current(service, located, mine)
-    if isinstance(current, Hold):
-        return current
-    digests = running_digests(mine, current.key, image)
-    ids = local_ids(mine, current.key, image)
-    return ObservedService(project, files, env_files, located, current, mine, digests, ids)
+    found = observed.references(service, located, mine)
+    if isinstance(found, Hold):
+        return found
+    own = next(each for each in found if each.key == service.image.key)
+    seen = ObservedService(project, files, env_files, located, own, mine, frozenset())
+    return observed.of_every_repository(seen, found, image)
 
 
-def unless_own(observed: ObservedService | Hold, own_container: str | None) -> ObservedService | Hold:
+def unless_own(found: ObservedService | Hold, own_container: str | None) -> ObservedService | Hold:
     """The service as it is, but for the one that this process runs in: its restart would end us in the middle of it."""
-    if isinstance(observed, Hold) or own_container is None:
-        return observed
-    if all(container.id != own_container for container in observed.containers):
-        return observed
-    names = " ".join(located.service for located in observed.located)
-    command = f"docker compose -p {observed.project.name} up -d --pull always {names}"
+    if isinstance(found, Hold) or own_container is None:
+        return found
+    if all(container.id != own_container for container in found.containers):
+        return found
+    names = " ".join(located.service for located in found.located)
+    command = f"docker compose -p {found.project.name} up -d --pull always {names}"
     remedy = f"update it by hand, in its folder on the host: `{command}`"
     return Hold(Reason.OWN_CONTAINER, "this is the container that the updater itself runs in", remedy)
-
-
-def running_digests(
-    containers: Sequence[Container], repository_key: str, image: Callable[[str], Image | None]
-) -> frozenset[str]:
-    """The digests that every running image of the unit answers to: the registry's for this repository, and its id."""
-    known = [_names_of(container.image_id, repository_key, image) for container in containers]
-    return frozenset.intersection(*known) if known else frozenset()
-
-
-def local_ids(containers: Sequence[Container], key: str, image: Callable[[str], Image | None]) -> frozenset[str]:
-    """The ids of the running images by which no registry knows them: none in containerd's store, where an id is the
-    digest of the image's index."""
-    found = [image(container.image_id) for container in containers]
-    known = [reference.digests_of(each.repo_digests, key) for each in found if each is not None]
-    return frozenset(container.image_id for container in containers).difference(*known)
-
-
-def _names_of(image_id: str, repository_key: str, image: Callable[[str], Image | None]) -> frozenset[str]:
-    found = image(image_id)
-    if found is None:
-        return frozenset({image_id})
-    own = {found.id, found.descriptor_digest or found.id}
-    return reference.digests_of(found.repo_digests, repository_key) | own
 
 
 def _absent(service: ServiceConfig) -> Hold | None:
@@ -355,44 +310,3 @@ def _locate(
 def _never_pulled(located: Located) -> NotEditable | None:
     obstacle = located.obstacle
     return obstacle if obstacle is not None and obstacle.reason is Reason.LOCALLY_BUILT else None
-
-
-def _built(located: Located, mine: Sequence[Container], image: Callable[[str], Image | None]) -> Hold | None:
-    """A `build` beside the image is no matter if what runs came from the registry: the engine knows a digest of it in
-    that repository. In containerd's store it gives one to a local build too, so that the registry is asked later."""
-    own = [container for container in mine if container.service == located.service]
-    if located.reference and own and all(_is_of_registry(each, located.reference, image) for each in own):
-        return None
-    name = located.service
-    commands = f"`docker compose pull {name}` and `docker compose up -d --no-build {name}`"
-    return Hold(
-        Reason.LOCALLY_BUILT,
-        f"service {name!r} is built here, and no registry knows the image that runs",
-        f"start it from the registry once, with {commands}; or take it out of the configuration",
-    )
-
-
-def _is_of_registry(container: Container, text: str, image: Callable[[str], Image | None]) -> bool:
-    found = image(container.image_id)
-    if found is None or not reference.is_valid(text):
-        return False
-    return bool(reference.digests_of(found.repo_digests, reference.parse(text).key))
-
-
-def _current(service: ServiceConfig, located: Sequence[Located], mine: Sequence[Container]) -> ImageRef | Hold:
-    created_from: Mapping[str, str] = {container.service: container.reference for container in mine}
-    found: list[ImageRef] = []
-    for one in located:
-        text = one.reference or created_from.get(one.service, "")
-        try:
-            found.append(reference.with_default_tag(reference.parse(text)))
-        except ValueError as error:
-            return Hold(Reason.NOT_EDITABLE, f"{one.service}: {error}", "write the image of this service as plain text")
-    foreign = [ref for ref in found if ref.key != service.image.key]
-    if foreign:
-        return Hold(
-            Reason.IMAGE_MISMATCH,
-            f"the file runs {foreign[0].key}, the configuration says {service.image.key}",
-            f'write "image": "{foreign[0].text}" for {service.name}, or mend the file',
-        )
-    return found[0]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from updater_core.models import Edit, Project
+from updater_core.models import Edit, ImageRef, Plan, Project
 
 NAME = "compose"  # the target's, in the table and in a plan
 
@@ -52,6 +52,17 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class FurtherImage:
+    """The image of another repository in the group: `services` run it. The fields are as those of the plan."""
+
+    services: tuple[str, ...]
+    image: ImageRef
+    old_digest: str | None = None
+    new_retained: str | None = None
+    prior_image_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ComposePlan:
     """The part of a plan that only Compose's own modules read."""
 
@@ -66,11 +77,48 @@ class ComposePlan:
     # the text of each of the project's files, as it was read; an operator's secrets may stand in it
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     model_digest: str | None = None  # of what Compose makes of them, and of all that they include
+    further: tuple[FurtherImage, ...] = ()  # of other repositories; all other moves take the plan's own image
 
     @property
     def everyone(self) -> tuple[Move, ...]:
         """The services that are restarted."""
         return (*self.moves, *self.companions)
+
+
+def parts(plan: Plan[ComposePlan]) -> tuple[Plan[ComposePlan], ...]:
+    """The plan as one for each image of its group, the plan's own first."""
+    detail = plan.detail
+    foreign = {service for each in detail.further for service in each.services}
+    own = tuple(move for move in detail.moves if move.service not in foreign)
+    return (
+        replace(plan, detail=replace(detail, moves=own, further=())),
+        *(_part(plan, each) for each in detail.further),
+    )
+
+
+def _part(plan: Plan[ComposePlan], further: FurtherImage) -> Plan[ComposePlan]:
+    moves = tuple(move for move in plan.detail.moves if move.service in further.services)
+    return replace(
+        plan,
+        image=further.image,
+        old_reference=moves[0].old_reference,
+        new_reference=moves[0].new_reference,
+        old_digest=further.old_digest,
+        old_retained=moves[0].old_image_id,
+        new_retained=further.new_retained,
+        detail=replace(plan.detail, moves=moves, prior_image_id=further.prior_image_id, further=()),
+    )
+
+
+def joined(plan: Plan[ComposePlan], done: Sequence[Plan[ComposePlan]]) -> Plan[ComposePlan]:
+    """The plan with what was found out for each of its `parts`."""
+    own, *others = done
+    further = tuple(
+        replace(each, new_retained=other.new_retained, prior_image_id=other.detail.prior_image_id)
+        for each, other in zip(plan.detail.further, others, strict=True)
+    )
+    detail = replace(plan.detail, prior_image_id=own.detail.prior_image_id, further=further)
+    return replace(plan, new_retained=own.new_retained, detail=detail)
 
 
 def former_plan(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from updater_core.models import Container, Edit, GatePolicy, Hold, ImageRef, Pla
 from updater_core.protocols import Compose, Engine
 from updater_core.targets.compose import dependencies, drift, file_edits, outlook
 from updater_core.targets.compose.drift import Reading
-from updater_core.targets.compose.observe import ObservedService
 from updater_core.targets.compose.outlook import Outlook
-from updater_core.targets.compose.plan import NAME, ComposePlan, Group, Move
+from updater_core.targets.compose.plan import NAME, ComposePlan, FurtherImage, Group, Move
 from updater_core.targets.compose.preflight import checks, volumes
+from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.recreate import is_wreck
 
 _NAMESPACES = ("network_mode", "ipc", "pid")
@@ -37,9 +37,11 @@ def make(
     service: ServiceConfig, observed: ObservedService, request: UpdateRequest, engine: Engine, compose: Compose
 ) -> Plan[ComposePlan] | Hold:
     """The plan that takes `service` from how it stands to what is wished."""
+    if len(request.others) < len(observed.others):
+        return _hold(_no_way_back(service, observed), request.image)
     model = compose.config(observed.project)
     service, observed = _with_one_shots(service, observed, model)
-    changes = changes_for(service, observed, request.image)
+    changes = changes_for(service, observed, (request.image, *request.others))
     if isinstance(changes, NotEditable):
         return _hold(changes, request.image)
     obstacle = _obstacle(changes)
@@ -51,7 +53,7 @@ def make(
     group = _group(observed.project, moves, engine, model)
     foreseen = next(_preflight(service, observed, group, engine), None) or _foreseen(service, group, engine, compose)
     if isinstance(foreseen, Outlook):
-        foreseen = volumes.hold_for_known_image(service, group, request.image, engine) or foreseen
+        foreseen = _moved_volume(service, group, request, engine) or foreseen
     if isinstance(foreseen, Hold):
         return replace(foreseen, available=request.image)
     detail = ComposePlan(
@@ -64,8 +66,39 @@ def make(
         with_dependencies=foreseen.with_dependencies and not any(move.runs_first for move in group.everyone),
         sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
         model_digest=file_edits.model_digest(group.model),
+        further=_further(request, group.moves, engine),
     )
-    return _plan(service, request, detail, _old_digest(observed, group.moves[0], engine))
+    key = observed.current.key
+    own = next(move for move in group.moves if reference.parse(move.old_reference).key == key)
+    return _plan(service, request, detail, _old_digest(key, own, engine))
+
+
+def _no_way_back(service: ServiceConfig, observed: ObservedService) -> NotEditable:
+    places = sorted({f"{one.place.key} in {one.place.path}" for one in observed.located if one.place})
+    detail = f"{service.name} runs images of several repositories, and only one of the earlier ones is remembered"
+    command = f"docker compose up -d {' '.join(service.compose_services)}"
+    return NotEditable(
+        Reason.NOT_EDITABLE, detail, f"write the earlier version as {' and '.join(places)}, then `{command}`"
+    )
+
+
+def _moved_volume(service: ServiceConfig, group: Group, request: UpdateRequest, engine: Engine) -> Hold | None:
+    for image in (request.image, *request.others):
+        own = tuple(move for move in group.moves if reference.parse(move.old_reference).key == image.key)
+        found = volumes.hold_for_known_image(service, replace(group, moves=own), image, engine)
+        if found is not None:
+            return found
+    return None
+
+
+def _further(request: UpdateRequest, moves: Sequence[Move], engine: Engine) -> tuple[FurtherImage, ...]:
+    """The images of other repositories, with the services that run them."""
+    found: list[FurtherImage] = []
+    for image in request.others:
+        own = [move for move in moves if reference.parse(move.old_reference).key == image.key]
+        services = tuple(move.service for move in own)
+        found.append(FurtherImage(services, image, _old_digest(image.key, own[0], engine)))
+    return tuple(found)
 
 
 def preflight(service: ServiceConfig, observed: ObservedService, engine: Engine, compose: Compose) -> Iterator[Hold]:
@@ -91,7 +124,8 @@ def _group(project: Project, moves: Sequence[Move], engine: Engine, model: Mappi
 def _plan(
     service: ServiceConfig, request: UpdateRequest, detail: ComposePlan, old_digest: str | None
 ) -> Plan[ComposePlan]:
-    first = detail.moves[0]
+    foreign = {name for each in detail.further for name in each.services}
+    first = next(move for move in detail.moves if move.service not in foreign)
     return Plan(
         id=uuid.uuid4().hex,
         name=service.name,
@@ -129,15 +163,18 @@ def _foreseen(service: ServiceConfig, group: Group, engine: Engine, compose: Com
     return found if drifted is None else _drift_hold(service, drifted)
 
 
-def changes_for(service: ServiceConfig, observed: ObservedService, target: ImageRef) -> tuple[Edit, ...] | NotEditable:
-    """The edits that make the files say `target`; none where only the image behind the tag is another.
+def changes_for(
+    service: ServiceConfig, observed: ObservedService, targets: Sequence[ImageRef]
+) -> tuple[Edit, ...] | NotEditable:
+    """The edits that make the files say `targets`, one of each repository; none if only the images behind the tag are
+    others.
 
-    A digest is written where the service asks for one, or where the owner wrote one before: a pin stays a pin.
+    A digest is written if the service asks for one, or if the operator wrote one before: a pin stays a pin.
     """
     is_pinned = service.policy.pin_digest or any(_digest_of(one.reference) for one in observed.located)
-    if not is_pinned and all(_tag_of(one.reference) == target.tag for one in observed.located):
+    if not is_pinned and all(_tag_of(one.reference) == targets[0].tag for one in observed.located):
         return ()
-    written = target if is_pinned else replace(target, digest=None)
+    written = [each if is_pinned else replace(each, digest=None) for each in targets]
     return compose_edit.set_image(observed.files, observed.env_files, service.compose_services, written)
 
 
@@ -163,21 +200,22 @@ def _moves(
         containers = [c for c in engine.containers(observed.project.name, located.service) if not is_wreck(c)]
         old = located.reference or observed.current.text
         moves.append(_move(located.service, old, after.reference or old, containers))
-    first = next((move.old_image_id for move in moves if move.old_image_id), None)
-    if first is None:
-        return _never_ran(service, observed, moves, engine)
-    return tuple(replace(move, old_image_id=move.old_image_id or first) for move in moves)
+    return _with_old_images(service, moves, engine)
 
 
-def _never_ran(
-    service: ServiceConfig, observed: ObservedService, moves: Sequence[Move], engine: Engine
-) -> tuple[Move, ...] | NotEditable:
-    """A unit without any container (`start_stopped`): the way back is the image its file names, if it is here."""
-    image = engine.image(observed.current.text)
-    if image is None:
-        detail = f"{service.name} was never started and its image {observed.current.text} is not on this host"
-        return NotEditable(Reason.NOT_RUNNING, detail, "start it once with `docker compose up -d`")
-    return tuple(replace(move, old_image_id=image.id) for move in moves)
+def _with_old_images(service: ServiceConfig, moves: Sequence[Move], engine: Engine) -> tuple[Move, ...] | NotEditable:
+    """A service without any container (`start_stopped`) goes back to what others of its repository run, or to the
+    image that its file names, if it is here."""
+    running = {reference.parse(move.old_reference).key: move.old_image_id for move in moves if move.old_image_id}
+    found: list[Move] = []
+    for move in moves:
+        image_id = move.old_image_id or running.get(reference.parse(move.old_reference).key)
+        named = None if image_id else engine.image(move.old_reference)
+        if image_id is None and named is None:
+            detail = f"{service.name} was never started and its image {move.old_reference} is not on this host"
+            return NotEditable(Reason.NOT_RUNNING, detail, "start it once with `docker compose up -d`")
+        found.append(replace(move, old_image_id=image_id or (named.id if named else "")))
+    return tuple(found)
 
 
 def edited(files: Sequence[SourceFile], changes: Sequence[Edit]) -> tuple[SourceFile, ...]:
@@ -313,10 +351,10 @@ def _drift_hold(service: ServiceConfig, drifted: str) -> Hold:
     return Hold(Reason.DRIFT, f"{drifted} (edited since its last `up`?)", remedy)
 
 
-def _old_digest(observed: ObservedService, move: Move, engine: Engine) -> str | None:
+def _old_digest(key: str, move: Move, engine: Engine) -> str | None:
     """A digest under which the registry knows the image that runs, for a pull should it be gone."""
     image = engine.image(move.old_image_id)
-    known = reference.digests_of(image.repo_digests, observed.current.key) if image else frozenset()
+    known = reference.digests_of(image.repo_digests, key) if image else frozenset()
     pinned = _digest_of(move.old_reference)
     return pinned if pinned in known else min(known, default=None)
 

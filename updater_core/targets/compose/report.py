@@ -13,8 +13,8 @@ from updater_core.models import Edit, Hold, ImageRef, Plan, Reason, ServiceConfi
 from updater_core.policy.families import selector_of
 from updater_core.protocols import Engine
 from updater_core.targets.compose import observe
-from updater_core.targets.compose.observe import ObservedService
 from updater_core.targets.compose.plan import ComposePlan
+from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
 
 Preflight = Callable[[ObservedService], Iterable[Hold]]

@@ -1,0 +1,122 @@
+"""One variable that is the version of several repositories, on the real engine: its services move as one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import lab
+from tests.support.lab import Shop
+from updater_core.models import Committed, Hold, Outcome, Reason, RolledBack
+
+pytestmark = pytest.mark.engine
+
+COMPOSE = """\
+services:
+  web:
+    image: @HOST/team/app:${VERSION:-v0} # the server
+    env_file: [.env]
+    network_mode: none
+    stop_grace_period: 1s
+  ml:
+    image: "@HOST/team/app-ml:${VERSION}"
+    labels: {version: "of ${VERSION}"}
+    network_mode: none
+    stop_grace_period: 1s
+"""
+ENV = "# the version\nOTHER=v1.0.0\nVERSION=v1.0.0\n"
+
+
+@pytest.fixture(autouse=True)
+def _running(shop: Shop) -> None:
+    shop.policy = {"health_stable": 1, "semver_pattern": "v*"}
+    shop.compose_service = ["web", "ml"]
+    release(shop, "v1.0.0")
+    shop.compose_file.write_text(COMPOSE.replace("@HOST", shop.registry.host))
+    (shop.folder / ".env").write_text(ENV)
+    shop.up()
+
+
+def release(shop: Shop, tag: str, names: tuple[str, ...] = ("app", "app-ml")) -> None:
+    for name in names:
+        shop.registry.push(f"team/{name}", tag, shop.own(lab.good(f"{name} {tag}")))
+
+
+def running(shop: Shop) -> list[tuple[str, str]]:
+    return [*shop.releases("web"), *shop.releases("ml")]
+
+
+def outcome_of(shop: Shop) -> Outcome:
+    report = shop.cycle()
+    assert len(report.outcomes) == 1, [one.decision for one in report.checked]
+    return report.outcomes[0]
+
+
+def test_all_go_to_the_highest_version_that_every_repository_has(shop: Shop) -> None:
+    release(shop, "v1.1.0")
+    release(shop, "v1.2.0", ("app",))
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
+    assert (shop.folder / ".env").read_text() == ENV.replace("VERSION=v1.0.0", "VERSION=v1.1.0")
+    assert shop.compose_file.read_text() == COMPOSE.replace("@HOST", shop.registry.host)
+    assert shop.owner_up_changes() == []
+    assert shop.cycle().outcomes == ()
+    release(shop, "v1.2.0", ("app-ml",))
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("app v1.2.0", "running"), ("app-ml v1.2.0", "running")]
+
+
+def test_one_that_fails_takes_all_of_them_back(shop: Shop) -> None:
+    release(shop, "v1.1.0", ("app",))
+    shop.registry.push("team/app-ml", "v1.1.0", shop.own(lab.exits("bad")))
+    assert isinstance(outcome_of(shop), RolledBack)
+    assert running(shop) == [("app v1.0.0", "running"), ("app-ml v1.0.0", "running")]
+    assert (shop.folder / ".env").read_text() == ENV
+    assert shop.owner_up_changes() == []
+    assert shop.cycle().outcomes == ()
+
+
+def test_another_image_behind_the_tag_of_one_restarts_all_and_a_bad_one_is_tried_once(shop: Shop) -> None:
+    del shop.policy["semver_pattern"]
+    shop.registry.push("team/app-ml", "v1.0.0", shop.own(lab.good("ml anew")))
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("app v1.0.0", "running"), ("ml anew", "running")]
+    shop.registry.push("team/app-ml", "v1.0.0", shop.own(lab.exits("bad")))
+    assert isinstance(outcome_of(shop), RolledBack)
+    assert running(shop) == [("app v1.0.0", "running"), ("ml anew", "running")]
+    report = shop.cycle()
+    assert report.outcomes == ()
+    decision = report.checked[0].decision
+    assert isinstance(decision, Hold)
+    assert decision.reason is Reason.QUARANTINED
+
+
+def test_one_of_them_alone_is_held_with_the_list_that_leads_out(shop: Shop) -> None:
+    shop.compose_service = "web"
+    release(shop, "v1.1.0")
+    report = shop.cycle()
+    assert report.outcomes == ()
+    status, said = shop.run("--plan")
+    assert status == 0, said
+    assert '"compose_service": ["ml", "web"]' in said
+    shop.compose_service = ["ml", "web"]
+    assert isinstance(outcome_of(shop), Committed)
+
+
+def test_a_rollback_by_the_operator_is_refused_with_the_place_to_write(shop: Shop) -> None:
+    release(shop, "v1.1.0")
+    assert isinstance(outcome_of(shop), Committed)
+    status, said = shop.run("--rollback", shop.name)
+    assert status != 0
+    assert f"VERSION in {shop.folder / '.env'}" in said
+    assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
+
+
+def test_another_service_that_reads_the_file_holds_the_update(shop: Shop) -> None:
+    more = "  db:\n    image: @HOST/team/app:v1.0.0\n    env_file: .env\n    network_mode: none\n"
+    shop.compose_file.write_text((COMPOSE + more).replace("@HOST", shop.registry.host))
+    shop.up()
+    release(shop, "v1.1.0")
+    assert shop.cycle().outcomes == ()
+    status, said = shop.run("--plan")
+    assert status == 0, said
+    assert "is also an env_file" in said

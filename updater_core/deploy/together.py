@@ -1,0 +1,65 @@
+"""Images of several repositories that take one tag, and so move together: which tags all of them have, and what the
+decision for one of them means for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from updater_core.deploy.target import Observed
+from updater_core.models import Decision, Hold, ImageRef, Quarantined, Reason, Tag, Update, retry_command
+from updater_core.protocols import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class TagGroup:
+    """A service with the registries of all its repositories. `quarantine`: by digests of its own."""
+
+    name: str
+    observed: Observed
+    registry: Registry
+    others: Sequence[Registry]
+    quarantine: Mapping[str, Quarantined]
+
+
+def shared(tags: Sequence[Tag], observed: Observed, others: Sequence[Registry]) -> tuple[Tag, ...]:
+    """The tags that every repository has, and the one that runs. Raises RegistryError if a list cannot be had."""
+    found = tuple(tags)
+    for other, registry in zip(observed.others, others, strict=True):
+        names = {tag.name for tag in registry.tags(other.current)} | {observed.current.tag}
+        found = tuple(tag for tag in found if tag.name in names)
+    return found
+
+
+def whole_group(decision: Decision, group: TagGroup) -> Decision:
+    """The decision for the service's own image, for all of the group: an update takes the others to the same tag; if
+    only one of them is another behind the tag that runs, all are restarted. Raises RegistryError."""
+    if not group.others or (isinstance(decision, Hold) and decision.reason is not Reason.SAME_DIGEST):
+        return decision
+    if isinstance(decision, Update):
+        return replace(decision, others=_at(decision.target.tag, group))
+    found = _at(group.observed.current.tag, group)
+    pairs = zip(group.observed.others, found, strict=True)
+    changed = [image for other, image in pairs if image.digest not in other.running_digests]
+    if not changed:
+        return decision
+    current = group.observed.current
+    own = replace(current, digest=group.registry.digest(replace(current, digest=None)))
+    return _refused(own, group) or Update(own, f"{changed[0].key} is another behind {current.tag}", others=found)
+
+
+def _refused(own: ImageRef, group: TagGroup) -> Hold | None:
+    """An update for another repository's image alone is remembered by the own digest, which has not changed."""
+    known = group.quarantine.get(own.digest or "")
+    if known is None:
+        return None
+    detail = f"with it, the group failed: {known.detail or known.reason}"
+    return Hold(Reason.QUARANTINED, detail, f"see to it, then run {retry_command(group.name)}", available=own)
+
+
+def _at(tag: str | None, group: TagGroup) -> tuple[ImageRef, ...]:
+    """The image of each other repository behind a tag, with its digest."""
+    images = [replace(other.current, tag=tag, digest=None) for other in group.observed.others]
+    pairs = zip(images, group.others, strict=True)
+    return tuple(replace(image, digest=registry.digest(image)) for image, registry in pairs)
