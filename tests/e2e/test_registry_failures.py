@@ -293,3 +293,15 @@ def test_a_tag_that_moves_on_during_the_pull_brings_what_was_decided(shop: Shop)
     assert shop.state()["digest"] == two.digest
     assert isinstance(shop.cycle().outcomes[0], Committed)
     assert shop.releases() == [("three", "running")]
+
+
+def test_the_test_is_not_ok_where_the_list_of_tags_is_refused(shop: Shop) -> None:
+    opened(shop)
+    assert shop.run("--test")[0] == 0
+    shop.policy = {"semver_pattern": "*"}
+    shop.registry.behave("tags", Behaviour(status=403))
+    status, said = shop.run("--test")
+    assert status != 0
+    assert "FAIL  registry" in said
+    shop.registry.well_behaved()
+    assert shop.run("--test")[0] == 0

@@ -266,3 +266,30 @@ def test_what_we_sent_is_not_in_a_message_even_where_the_registry_says_it_back(
     for part in ("hunter2", "eyJhbGci", "c2lnbmF0dXJl"):
         assert part not in str(caught.value)
     assert "***" in str(caught.value) or len(said) > 190
+
+
+def test_an_expired_login_names_the_file_it_comes_from_and_the_command_that_removes_it(
+    fake: FakeRegistry, registries: Registries, tmp_path: Path
+) -> None:
+    fake.push(APP, "1.0")
+    fake.auth = Bearer("jane", "hunter2")
+    config(tmp_path, fake, {"username": "jane", "password": "hunter9"})
+    for _ in range(2):  # also while the refusal is remembered
+        with pytest.raises(AuthFailed) as error:
+            digest(registries, at(fake))
+        registries.new_cycle()
+        assert str(tmp_path / "config.json") in error.value.remedy
+        assert f"`docker logout {fake.host}`" in error.value.remedy
+        assert "hunter9" not in f"{error.value} {error.value.remedy}"
+    fake.auth = Bearer()
+    (tmp_path / "config.json").write_text("{}")  # what `docker logout` leaves
+    digest(registries, at(fake))
+
+
+def test_a_refused_login_of_the_configuration_is_named_as_that(fake: FakeRegistry, registries: Registries) -> None:
+    fake.push(APP, "1.0")
+    fake.auth = Bearer("jane", "other")
+    with pytest.raises(AuthFailed) as error:
+        digest(registries, at(fake), SOMEONE)
+    assert "registry_config" in error.value.remedy
+    assert "logout" not in error.value.remedy

@@ -15,6 +15,8 @@ from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
 from updater_core.host import engine_endpoint, files
 from updater_core.models import Hold, ImageRef, ServiceConfig
+from updater_core.policy.following import selector_of
+from updater_core.policy.patterns import Order
 
 _LEAST_FREE_BYTES = 1_000_000_000
 
@@ -88,7 +90,7 @@ def _registry_findings(context: AppContext, services: list[ServiceConfig]) -> It
     """Each repository once for each set of credentials."""
     asked: set[object] = set()
     for service in services:
-        question = (service.image.key, service.registry)
+        question = (service.image.key, service.registry, _lists_tags(service))
         if question in asked:
             continue
         asked.add(question)
@@ -96,8 +98,22 @@ def _registry_findings(context: AppContext, services: list[ServiceConfig]) -> It
         yield _found(subject, lambda s=service: _reached(context, s))  # type: ignore[misc]
 
 
+def _lists_tags(service: ServiceConfig) -> Order | None:
+    """The order in which the service's tags would be listed, if it needs a list: another right than one manifest's."""
+    selector = selector_of(service.policy, service.image)
+    return selector.order if selector else None
+
+
 def _reached(context: AppContext, service: ServiceConfig) -> str:
-    return context.registries.for_service(service.image, service.registry).check(_reference(context, service))
+    reference = _reference(context, service)
+    registry = context.registries.for_service(service.image, service.registry)
+    found = registry.check(reference)
+    selector = selector_of(service.policy, reference)
+    if selector is None:
+        return found
+    pushed = registry.pushed_tags(reference, lambda _: True) if selector.order is Order.PUSH else None
+    tags = registry.tags(reference) if pushed is None else pushed
+    return f"{found}; it lists {len(tags)} tags"
 
 
 def _reference(context: AppContext, service: ServiceConfig) -> ImageRef:

@@ -70,7 +70,8 @@ class Session:
     def access(self, site: RegistryEndpoint, repository: str) -> Access:
         """Reading one repository of a site, as who we are there."""
         login = self.login(site)
-        return Access(site.base, repository, login.credential, site.settings.token_realm_hosts, login.problem)
+        realm_hosts = site.settings.token_realm_hosts
+        return Access(site.base, repository, login.credential, realm_hosts, login.problem, login.source)
 
     def ask(self, access: Access, request: Request) -> Answer:
         """Send a request, answering a challenge once. Raises AuthFailed if the answer to it is not taken.

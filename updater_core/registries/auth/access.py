@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from updater_core.errors import AuthFailed
@@ -19,6 +19,7 @@ class Access:
     credential: Credential | None
     realm_hosts: tuple[str, ...] = ()
     problem: str = ""  # why there is no credential, if one was configured
+    source: str = field(default="", compare=False)  # where the credential comes from
 
     @property
     def host(self) -> str:
@@ -35,13 +36,32 @@ class Access:
 
     def refusal(self, message: str, remedy: str = "") -> AuthFailed:
         """The error for a refusal on this access, with what a person can do."""
-        if not remedy and self.credential:
-            remedy = f"check that {self.credential.username} may read {self.repository}, and its password or token"
-        elif not remedy:
-            login = "docker login" if self.host.endswith("docker.io") else f"docker login {self.host}"
-            remedy = (
-                f"check the spelling of {self.repository}; if it is private, set registry_config.username and "
-                f"registry_config.password, or run `{login}`"
-            )
+        remedy = remedy or (self._remedy_of_login() if self.credential else self._remedy_of_nobody())
         broken = f" (asked without credentials: {self.problem})" if self.problem else ""
         return AuthFailed(self.host, f"{self.repository}: {message}{broken}", remedy)
+
+    def _remedy_of_login(self) -> str:
+        name = self.credential.username if self.credential else ""
+        check = f"check that {name} may read {self.repository}, and its password or token"
+        if not self.source:
+            return check
+        if self.source == "registry_config":
+            return f"{check} in registry_config; a public image needs neither"
+        if self.source == "DOCKER_HUB_USERNAME":
+            return f"{check} in DOCKER_HUB_PASSWORD; a public image needs neither"
+        where = self._shown_host
+        return (
+            f"{check}. The login comes from {self.source}: `docker login{where}` renews it there; if the image is "
+            f"public, `docker logout{where}` is enough"
+        )
+
+    def _remedy_of_nobody(self) -> str:
+        return (
+            f"check the spelling of {self.repository}; if it is private, set registry_config.username and "
+            f"registry_config.password, or run `docker login{self._shown_host}`"
+        )
+
+    @property
+    def _shown_host(self) -> str:
+        """The host as an argument of `docker login`; Docker Hub needs none."""
+        return "" if self.host.endswith("docker.io") else f" {self.host}"

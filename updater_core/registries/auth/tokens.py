@@ -157,8 +157,7 @@ class Tokens:
             name = access.credential.username if access.credential else ""
             raise access.refusal(
                 f"the login as {name} was refused a short while ago and is not tried again for "
-                f"{REFUSED_SECONDS / 60:.0f} minutes",
-                f"correct the user name or password for {access.host}; a corrected one is tried at once",
+                f"{REFUSED_SECONDS / 60:.0f} minutes; a corrected one is tried at once",
             )
 
     def _granted(self, access: Access, challenged: Answer, sent: str | None) -> _Grant:
