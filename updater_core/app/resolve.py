@@ -176,15 +176,19 @@ class Resolver:
         or manifest that was pulled, so that the registry has to say what that one leads to.
         """
         ids, digests = self.observed.image_ids, self.observed.running_digests
-        if not ids or not found.manifest:
+        if not found.manifest:
             return False
-        if ids == {found.config} or found.manifest in digests:
+        if found.manifest in digests or ids == {found.config}:
             return True
-        is_classic = bool(digests - ids)
-        if is_classic or len(ids) > 1:
+        return not ids and any(self._leads_to(digest, found.manifest) for digest in sorted(digests))
+
+    def _leads_to(self, digest: str, manifest: str) -> bool:
+        """Whether the image of a digest has this manifest, for all that the registry still knows of it."""
+        running = replace(self.observed.current, tag=None, digest=digest)
+        try:
+            return self.registry.image(running, self._platform(), in_full=False).manifest == manifest
+        except NotFound:
             return False
-        running = replace(self.observed.current, tag=None, digest=min(ids))
-        return self.registry.image(running, self._platform(), in_full=False).manifest == found.manifest
 
     def _fold(self) -> State:
         """Put what the registry has said so far into the memory; the same once more changes nothing."""
