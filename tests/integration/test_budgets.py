@@ -83,6 +83,14 @@ def test_a_window_that_opened_while_the_registry_was_away_makes_no_storm(tmp_pat
     assert pause_seconds(30) <= 30
 
 
+def test_the_next_cycle_comes_when_a_registry_may_be_asked_again(tmp_path: Path) -> None:
+    with FakeRegistry() as registry:
+        registry.behave("manifest_head", Behaviour(status=429, headers={"Retry-After": "90"}), times=1)
+        context, _ = crowd.context(tmp_path, registry.host, 2, 1)
+        cycle.run(context)
+        assert daemon.pause_seconds(context, cycle.Report(), context.clock.now()) <= 91
+
+
 def test_a_tag_policy_adds_one_tag_list_for_each_repository(tmp_path: Path) -> None:
     with crowd.registry() as registry:
         context, _ = crowd.context(tmp_path, registry.host, 40, 10, semver_pattern="*")

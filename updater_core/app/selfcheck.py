@@ -15,7 +15,7 @@ from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
 from updater_core.host import engine_endpoint, files
 from updater_core.models import Hold, ImageRef, ServiceConfig
-from updater_core.policy.following import selector_of
+from updater_core.policy.families import selector_of
 from updater_core.policy.patterns import Order
 
 _LEAST_FREE_BYTES = 1_000_000_000
