@@ -16,6 +16,7 @@ from updater_core.targets.compose import observe, planner, report
 from updater_core.targets.compose.deployment import ComposeDeployment
 from updater_core.targets.compose.observe import ContainerIndex
 from updater_core.targets.compose.plan import NAME, ComposePlan, former_plan
+from updater_core.targets.compose.preflight import other_projects
 from updater_core.targets.compose.reading.observed import ObservedService, refreshed
 from updater_core.targets.compose.reading.sources import FileCache
 
@@ -62,7 +63,11 @@ class ComposeTarget:
         return refreshed(_own(observed), self._host.engine.image)
 
     def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[ComposePlan] | Hold:
-        return planner.make(service, _own(observed), request, self._host.engine, self._host.compose)
+        engine = self._host.engine
+        found = planner.make(service, _own(observed), request, engine, self._host.compose)
+        if isinstance(found, Hold):
+            return found
+        return other_projects.hold_for(found, engine.compose_containers(), self._files) or found
 
     def explain(self, plan: Plan[Any]) -> Sequence[str]:
         return report.plan_lines(plan)

@@ -140,7 +140,7 @@ def _through_include(service: ServiceConfig, known: ContainerIndex, memory: File
     candidates = {container.id: container for place in places for container in known[place]}
     found: dict[str, Container] = {}
     for container in candidates.values():
-        read = sources.read(_started_from(container), memory)
+        read = sources.read(started_from(container), memory)
         if isinstance(read, Hold):
             continue
         files, _ = read
@@ -174,7 +174,7 @@ def _unless_stopped(
         return mine
     for name in service.compose_services:
         states = [container for container in mine if container.service == name]
-        if has_ended_well(states) and name in sources.one_shots_of(_started_from(states[0]), memory):
+        if has_ended_well(states) and name in sources.one_shots_of(started_from(states[0]), memory):
             continue
         if not states:
             return _not_running(service, f"{name} has no container")
@@ -210,7 +210,8 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
     return _project_by_labels(mine[0], files)
 
 
-def _started_from(container: Container) -> Project:
+def started_from(container: Container) -> Project:
+    """The project that a container is of, as its labels tell it; without files if they are not there any more."""
     return _project_by_labels(container, listed_files(container) or ())
 
 

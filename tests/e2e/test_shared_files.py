@@ -1,0 +1,85 @@
+"""A file that two projects read, on the real engine: an update of one never edits the other's version unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import lab
+from tests.support.lab import Shop
+from updater_core.app import cycle
+from updater_core.models import Committed, Hold, Reason
+
+pytestmark = pytest.mark.engine
+
+SERVICE = """\
+services:
+  web:
+    image: @IMAGE
+    stop_grace_period: 1s
+    network_mode: none
+"""
+WAYS = {
+    # what the other project's file says; whether the update of the first one would change it
+    "the same variable as its version": (SERVICE.replace("@IMAGE", "@REPO:${VERSION}"), True),
+    "the same variable in a label": (SERVICE.replace("@IMAGE", "@REPO:v1.0.0\n    labels: ['${VERSION}']"), True),
+    "the same file as env_file": (SERVICE.replace("@IMAGE", "@REPO:v1.0.0\n    env_file: ../shared.env"), True),
+    "another variable of the file": (SERVICE.replace("@IMAGE", "@REPO:${OTHER}"), False),
+}
+
+
+@pytest.fixture
+def other(shop: Shop) -> Iterator[Shop]:
+    folder = shop.folder / "other"
+    folder.mkdir()
+    found = Shop(folder, shop.registry, name=f"{shop.name}-other")
+    yield found
+    found.compose("--env-file", "../shared.env", "down", "--timeout", "0", check=False)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_env_file_of_two_projects(shop: Shop, other: Shop, way: str) -> None:
+    text, is_held = WAYS[way]
+    shop.policy = {"health_stable": 1, "semver_pattern": "v*"}
+    shop.push("v1.0.0", lab.good("one"))
+    shared = shop.folder / "shared.env"
+    shared.write_text("VERSION=v1.0.0\nOTHER=v1.0.0\n")
+    shop.compose_file.write_text(SERVICE.replace("@IMAGE", f"{shop.repository}:${{VERSION}}"))
+    other.compose_file.write_text(text.replace("@REPO", shop.repository))
+    shop.compose("--env-file", "shared.env", "up", "-d")
+    other.compose("--env-file", "../shared.env", "up", "-d")
+    shop.push("v1.1.0", lab.good("two"))
+    context = shop.context()
+    report = cycle.run(context)
+    if is_held:
+        assert report.outcomes == ()
+        decision = cycle.planned(context, report.checked[0])
+        assert isinstance(decision, Hold)
+        assert decision.reason is Reason.NOT_EDITABLE
+        assert other.name in decision.detail
+        assert "VERSION" in decision.remedy
+        assert shared.read_text() == "VERSION=v1.0.0\nOTHER=v1.0.0\n"
+    else:
+        assert isinstance(report.outcomes[0], Committed)
+        assert shared.read_text() == "VERSION=v1.1.0\nOTHER=v1.0.0\n"
+
+
+def test_a_file_that_two_projects_include(shop: Shop, other: Shop) -> None:
+    shop.policy = {"health_stable": 1, "semver_pattern": "v*"}
+    shop.push("v1.0.0", lab.good("one"))
+    common = shop.folder / "common.yml"
+    common.write_text(SERVICE.replace("@IMAGE", f"{shop.repository}:v1.0.0"))
+    (shop.folder / "shared.env").write_text("")
+    shop.compose_file.write_text("include: [common.yml]\n")
+    other.compose_file.write_text("include: [../common.yml]\n")
+    shop.up()
+    other.up()
+    shop.push("v1.1.0", lab.good("two"))
+    context = shop.context()
+    report = cycle.run(context)
+    assert report.outcomes == ()
+    decision = cycle.planned(context, report.checked[0])
+    assert isinstance(decision, Hold)
+    assert other.name in decision.detail
+    assert "v1.0.0" in common.read_text()
