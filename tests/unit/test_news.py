@@ -73,8 +73,8 @@ class Story:
         return self.tell()
 
     def tell(self) -> Event | None:
-        turn = events.turn_of(self.service, self.now)
-        event = events.turn_event("web", self.service, turn, Moment("box", self.now))
+        turn = events.transition_of(self.service, self.now)
+        event = events.transition_event("web", self.service, turn, Moment("box", self.now))
         self.state = records.with_service(self.state, "web", replace(self.service, troubles=turn.open_incidents))
         self.told += [event] if event else []
         return event
@@ -311,7 +311,7 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_a_turn_without_anything_new_changes_nothing() -> None:
     troubles = {"check:registry_error": NOW}
     service = ServiceState(status=Status.UNKNOWN, reason=Reason.REGISTRY_ERROR, troubles=troubles)
-    assert events.turn_of(service, NOW + timedelta(hours=1)) == Transition(None, {}, troubles)
+    assert events.transition_of(service, NOW + timedelta(hours=1)) == Transition(None, {}, troubles)
 
 
 # ------------------------------------------------------------------------------------------------------------- a test

@@ -21,9 +21,9 @@ def test_a_project_in_a_folder_that_may_not_be_entered_is_nobodys_trouble(tmp_pa
     file.write_text("services: {}")
     labels = {f"{PREFIX}config_files": str(file), f"{PREFIX}working_dir": str(closed)}
     foreign = Container("i", "n", "p", "web", "sha256:0", "app:1", "running", "", 0, labels=labels)
-    assert observe.roster([foreign]) == {(str(file), "web"): (foreign,)}
+    assert observe.container_index([foreign]) == {(str(file), "web"): (foreign,)}
     os.seteuid(65534)
     try:
-        assert observe.roster([foreign]) == {(observe.NO_FILES, "web"): (foreign,)}
+        assert observe.container_index([foreign]) == {(observe.NO_FILES, "web"): (foreign,)}
     finally:
         os.seteuid(0)

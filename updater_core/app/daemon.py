@@ -1,4 +1,4 @@
-"""The daemon: cycle after cycle until it is told to stop, and between them what signals and owners ask for."""
+"""The daemon: cycle after cycle until it is asked to stop, and between them what signals and operators ask for."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _until_recovery_seconds(context: AppContext, entry: OpenRecord, now: datetim
 
 
 def _rest(context: AppContext, clock: SystemClock, seconds: float) -> None:
-    """Until the next cycle or a signal; only news that could not be delivered is tried again meanwhile."""
+    """Until the next cycle or a signal; only events that could not be delivered are tried again meanwhile."""
     end = clock.monotonic() + seconds
     while (left := end - clock.monotonic()) > 0 and not clock.idle(min(left, _until_delivery_seconds(context))):
         if left > 1.0:

@@ -44,11 +44,11 @@ def announce(context: AppContext, one: Candidate) -> None:
 
 
 def tell_turn(context: AppContext, name: str) -> bool:
-    """Tell of a trouble that has begun, or of the end of all; whether there is something to save: what was told."""
+    """Queue the event of an incident that began, or of the end of all. Returns whether the state is to be saved."""
     known = records.service_of(context.state, name)
-    turn = events.turn_of(known, context.clock.now())
-    is_news = turn.open_incidents != known.troubles
-    if is_news and _queued(context, events.turn_event(name, known, turn, _moment(context))):
+    turn = events.transition_of(known, context.clock.now())
+    is_changed = turn.open_incidents != known.troubles
+    if is_changed and _queued(context, events.transition_event(name, known, turn, _moment(context))):
         context.state = records.with_service(context.state, name, replace(known, troubles=turn.open_incidents))
         return True
     return False
@@ -59,7 +59,7 @@ def _moment(context: AppContext) -> events.Moment:
 
 
 def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
-    """Remember an outcome, queue its news, close its journal: in this order, so that a crash between two of them
+    """Remember an outcome, queue its event, close its journal: in this order, so that a crash between two of them
     repeats the later ones and loses nothing."""
     now = context.clock.now()
     before = context.state
@@ -77,19 +77,19 @@ def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
 
 
 def _queued(context: AppContext, event: Event | None) -> bool:
-    """Whether the news is in every outbox; where it is not, it is not remembered as told, a journal stays open, and
+    """Return whether the event is in every outbox; if not, it is not remembered as sent, a journal stays open, and
     the next cycle tries again."""
     try:
         if event is not None:
             queue(context, event)
     except StateError as error:
-        log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"an event is to be told later: {error}")
+        log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"an event is queued later: {error}")
         return False
     return True
 
 
 def _log_outcome(outcome: Outcome, seconds: float) -> None:
-    event, level = _NEWS[type(outcome)]
+    event, level = _LOG_EVENTS[type(outcome)]
     fields: dict[str, object] = {**way(outcome.plan), "duration_seconds": round(seconds, 1)}
     if not isinstance(outcome, Committed):
         fields["reason"] = outcome.cause.reason.value
@@ -100,7 +100,7 @@ def way(found: Plan[Any]) -> Mapping[str, str]:
     return {"from": found.old_reference, "to": found.image.text}
 
 
-_NEWS: Mapping[type, tuple[LogEvent, int]] = {
+_LOG_EVENTS: Mapping[type, tuple[LogEvent, int]] = {
     Committed: (LogEvent.UPDATED, logging.INFO),
     NotStarted: (LogEvent.NOT_STARTED, logging.WARNING),
     RolledBack: (LogEvent.ROLLED_BACK, logging.WARNING),

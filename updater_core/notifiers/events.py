@@ -139,7 +139,7 @@ def available_event(service: str, known: ServiceState, hold: Hold, moment: Momen
 # ------------------------------------------------------------------------------------------ an incident, and its end
 
 
-def turn_of(service: ServiceState, now: datetime) -> Transition:
+def transition_of(service: ServiceState, now: datetime) -> Transition:
     """Return what of a service's incidents began or ended since the last event.
 
     A check that could not know ends with one that does; an update that failed, or was rolled back, with a service that
@@ -154,7 +154,7 @@ def turn_of(service: ServiceState, now: datetime) -> Transition:
     return Transition(begun, ended, open_incidents)
 
 
-def turn_event(name: str, service: ServiceState, change: Transition, moment: Moment) -> Event | None:
+def transition_event(name: str, service: ServiceState, change: Transition, moment: Moment) -> Event | None:
     """Return `failed` for an incident that began (a rollback has its own event), `recovered` if none is open any more.
 
     None if neither is so.

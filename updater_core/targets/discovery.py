@@ -192,7 +192,7 @@ def proposed(unit: Unit, names: Names, given: frozenset[str]) -> tuple[dict[str,
 
 
 def _proposed_policy(image: str) -> tuple[dict[str, Any], str]:
-    """Return what to follow: minor steps of a full version, the digest behind any other tag; of a database only news.
+    """Return what to follow: minor steps of a version, the digest behind any other tag; only notices of a database.
 
     >>> _proposed_policy("nginx:1.27.3")[0], _proposed_policy("nginx:latest")[0]
     ({'follow': 'minor'}, {})

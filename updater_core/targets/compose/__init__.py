@@ -47,7 +47,7 @@ class ComposeTarget:
         except UpdaterError as error:
             return {service.name: Hold(Reason.ENGINE_ERROR, str(error), error.remedy) for service in services}
         self._host.engine.forget_images(frozenset(container.image_id for container in containers))
-        known = observe.roster(containers)
+        known = observe.container_index(containers)
         return {service.name: self._observe_one(service, known) for service in services}
 
     def _observe_one(self, service: ServiceConfig, known: ContainerIndex) -> ObservedService | Hold:

@@ -38,7 +38,7 @@ def of_all(
     moves: Sequence[Move], companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose
 ) -> str | None:
     """How a service of the unit differs from its file by more than the image, or one that is restarted with it by
-    anything, in words; None where none does."""
+    anything, in words; None if none does."""
     found = _of_unit(moves, reading, engine, compose)
     return found or _of_companions(companions, reading, engine, compose)
 
@@ -95,7 +95,7 @@ def _is_conclusive(container: Container, move: Move, engine: Engine, compose: Co
 
 def settings_difference(facts: Mapping[str, Any], settings: ContainerSettings) -> str | None:
     """What a service's model says that its container was not created with: of variables, command, entry point, bind
-    mounts, published ports; None where all of it is there. Values are not named, for they may be secret.
+    mounts, published ports; None if all of it is there. Values are not named, for they may be secret.
 
     >>> settings_difference({"environment": {"A": "1", "B": None}}, ContainerSettings(environment={"A": "2"}))
     'environment A'

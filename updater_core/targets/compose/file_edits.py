@@ -1,4 +1,4 @@
-"""The owner's files in an update: prove the edit before it is made, put it in place, take it back."""
+"""The operator's files in an update: prove the edit before it is made, put it in place, take it back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     """Stage the edited files, and prove with Compose's own reading that only the unit's images differ.
 
     ChangedOnDisk where any file of the project, or one that these include, is not what the plan was made from: `up`
-    reads them all, and what an owner has in his hands is not ours to deploy.
+    reads them all, and what an operator is editing is not ours to deploy.
     """
     for path, text in plan.detail.sources.items():
         if tools.files.read(Path(path)) != splice.encode(text):
@@ -76,7 +76,7 @@ def discard(staged: Sequence[Staged], tools: Tools) -> None:
 
 
 def remove_strays(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Remove what an interrupted run of this plan left beside the owner's files; nobody else's."""
+    """Remove what an interrupted run of this plan left beside the operator's files; nobody else's."""
     paths = [Path(path) for path in {*plan.detail.sources, *(edit.path for edit in plan.detail.edits)}]
     for folder in {path.parent for path in paths} | {path.resolve().parent for path in paths}:
         tools.files.remove_strays(folder, plan.id)
@@ -126,14 +126,14 @@ def _around(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def replace_files(staged: Sequence[Staged], tools: Tools) -> None:
-    """Put the proven edits in their places, unless an owner was faster."""
+    """Put the proven edits in their places, unless an operator was faster."""
     for one in staged:
         tools.files.commit(one.snapshot, one.path)
 
 
 def put_files_back(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, str]:
     """Undo our edits, and only ours; return the files that could not be undone, each with the reason: where a span is
-    no longer ours the owner's edit wins, and a file that he has in his hands does not keep the service down."""
+    no longer ours the operator's edit wins, and a file that is being edited does not keep the service down."""
     left: dict[str, str] = {}
     for edit in plan.detail.edits:
         try:
@@ -146,7 +146,7 @@ def put_files_back(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, str]:
 
 def blamed_for_files(cause: Cause, plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools) -> Cause:
     """The cause of a rollback, which also says of the files in `left` which still name the release that failed, or may,
-    and what to do. The same cause where its owner has written something else: then the file says what he wants."""
+    and what to do. The same cause if something else was written there: then the file says what is wanted."""
     bad = [
         f"{edit.path} ({left[edit.path]})" for edit in plan.detail.edits if edit.path in left and _says_new(edit, tools)
     ]
@@ -173,8 +173,8 @@ def _is_in(mark: Mark, line: str) -> bool:
 
 @contextmanager
 def stand_in(plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools) -> Iterator[Plan[ComposePlan]]:
-    """The plan with the old text, in copies beside the owner's files, in place of those that could not be put back, and
-    of those that their owner changed meanwhile: what he has in his hands is neither to be deployed by us nor to keep
+    """The plan with the old text, in copies beside the operator's files, in place of those not put back, and
+    of those that were changed meanwhile: what an operator is editing is neither to be deployed by us nor to keep
     the service down. A changed file of which no copy can be made is read as it is. Dependencies stay out of it: the
     old text may say older things of them, too."""
     texts = {edit.path: edit.before for edit in plan.detail.edits if edit.path in left}

@@ -18,7 +18,7 @@ from updater_core.targets.compose.recreate import restart, run
 
 _STOP_PATIENCE_SECONDS = 60.0  # within what service managers allow; one that asks for less kills, as ever
 _LOOK_EVERY_SECONDS = 0.25
-_ENGINE_PATIENCE_SECONDS = 300.0
+_LONGEST_ENGINE_ABSENCE_SECONDS = 300.0
 MOST_OUTAGES = 10
 
 
@@ -206,7 +206,7 @@ def _tell_once(text: str, said: str, tools: Tools) -> str:
 def await_engine(tools: Tools) -> None:
     """Return when the engine has answered twice, a second apart (one that goes down or comes up may answer once);
     EngineUnavailable when it does not within five minutes."""
-    deadline = tools.clock.monotonic() + _ENGINE_PATIENCE_SECONDS
+    deadline = tools.clock.monotonic() + _LONGEST_ENGINE_ABSENCE_SECONDS
     answers = 0
     while answers < 2:
         tools.clock.sleep(1.0)

@@ -31,7 +31,7 @@ _ENDS = '; if it ends by itself, write `restart: "no"` for it in the compose fil
 _AT_WORK = ("running", "restarting")
 
 
-def roster(containers: Sequence[Container]) -> ContainerIndex:
+def container_index(containers: Sequence[Container]) -> ContainerIndex:
     """Every Compose container of the host, by the files it was started from and its service; under `NO_FILES` where
     these are not there any more."""
     found: dict[tuple[str, str], tuple[Container, ...]] = {}

@@ -18,7 +18,7 @@ def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> 
     """Let Compose bring the group and its companions to what files and tags say now, but for the one-shots that run
     before them. One retry, after tidying again.
 
-    A group that still runs as it did, for only its one-shots have been run, is left alone on the way back.
+    A group that still runs as it did, for only its one-shots have been run, is left alone in the rollback.
 
     Raises ComposeError if Compose fails in both tries, GateFailed if the engine shows that a container of the wanted
     release is why (`is_back`: the old release is wanted), and EngineUnavailable if the engine was away meanwhile.

@@ -42,7 +42,7 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache, prefligh
             yield Finding(False, service.name, *problem)
             return
     try:
-        observed = observe.look(service, observe.roster(engine.compose_containers()), engine.image, memory)
+        observed = observe.look(service, observe.container_index(engine.compose_containers()), engine.image, memory)
     except UpdaterError as error:
         yield Finding(False, service.name, str(error), error.remedy)
         return
