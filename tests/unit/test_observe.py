@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from updater_core.models import Container
+from updater_core.models import Container, Image
 from updater_core.targets.compose import observe
 
 PREFIX = "com.docker.compose.project."
@@ -27,3 +27,17 @@ def test_a_project_in_a_folder_that_may_not_be_entered_is_nobodys_trouble(tmp_pa
         assert observe.container_index([foreign]) == {(observe.NO_FILES, "web"): (foreign,)}
     finally:
         os.seteuid(0)
+
+
+@pytest.mark.parametrize("is_containerds", [True, False], ids=["containerd's store", "the engine's own store"])
+def test_a_digest_of_the_registry_is_no_local_id_although_containerds_store_calls_the_image_by_it(
+    is_containerds: bool,
+) -> None:
+    digest, key = "sha256:" + "d" * 64, "docker.io/acme/web"
+    own_id = digest if is_containerds else "sha256:" + "1" * 64
+    known = Image(own_id, repo_digests=(f"acme/web@{digest}",))
+    container = Container("c1", "web-1", "shop", "web", own_id, "acme/web:1", "running", "", 0)
+    ids = observe.local_ids([container], key, {own_id: known}.get)
+    assert ids == (frozenset() if is_containerds else {own_id})
+    assert observe.running_digests([container], key, {own_id: known}.get) - ids == {digest}
+    assert observe.local_ids([container], key, lambda _: None) == {own_id}
