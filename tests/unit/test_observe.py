@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from updater_core.models import Container, Image
-from updater_core.targets.compose import observe
+from updater_core.targets.compose.reading import observe, observed
 
 PREFIX = "com.docker.compose.project."
 
@@ -37,7 +37,7 @@ def test_a_digest_of_the_registry_is_no_local_id_although_containerds_store_call
     own_id = digest if is_containerds else "sha256:" + "1" * 64
     known = Image(own_id, repo_digests=(f"acme/web@{digest}",))
     container = Container("c1", "web-1", "shop", "web", own_id, "acme/web:1", "running", "", 0)
-    ids = observe.local_ids([container], key, {own_id: known}.get)
+    ids = observed.local_ids([container], key, {own_id: known}.get)
     assert ids == (frozenset() if is_containerds else {own_id})
-    assert observe.running_digests([container], key, {own_id: known}.get) - ids == {digest}
-    assert observe.local_ids([container], key, lambda _: None) == {own_id}
+    assert observed.running_digests([container], key, {own_id: known}.get) - ids == {digest}
+    assert observed.local_ids([container], key, lambda _: None) == {own_id}
