@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from updater_core.models import Container, Image
-from updater_core.targets.compose.reading import observe, observed
+from updater_core.targets.compose import observe
+from updater_core.targets.compose.reading import observed
 
 PREFIX = "com.docker.compose.project."
 
