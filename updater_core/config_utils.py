@@ -20,7 +20,7 @@ from dotenv.parser import Binding, parse_stream
 
 from updater_core.config import rules
 from updater_core.config.messages import instead, problem, shown, shown_key
-from updater_core.config.options import BY_PLACE, DEFAULTS, REGISTRY, SELECTORS, SERVICE, TOP, Option
+from updater_core.config.options import BY_PLACE, DEFAULTS, REGISTRY, SELECTORS, SERVICE, SIGNATURE, TOP, Option
 from updater_core.config.rules import ReadObject
 from updater_core.errors import ConfigError
 from updater_core.models import Config, ServiceConfig, Settings
@@ -178,9 +178,17 @@ class _Reading:
     defaults: ReadObject | None = None
 
     def entry(self, raw: Any, at: str) -> tuple[ReadObject, ReadObject]:
-        """Return one of `services`, and its `registry_config`."""
-        service = self._with_defaults(self.object(raw, SERVICE, at))
+        """Return one of `services`, with what its `signature` says, and its `registry_config`."""
+        service = self._signed(self._with_defaults(self.object(raw, SERVICE, at)))
         return service, self.object(service.values["registry_config"] or {}, REGISTRY, service.path("registry_config"))
+
+    def _signed(self, service: ReadObject) -> ReadObject:
+        """Return the service with the keys of its `signature`, by their own option."""
+        raw = service.values["signature"]
+        if raw is None:
+            return service
+        signature = self.object(raw, SIGNATURE, service.path("signature"))
+        return ReadObject(service.at, {**service.values, "public_key": signature.values["public_key"]}, service.given)
 
     def _with_defaults(self, service: ReadObject) -> ReadObject:
         """Return the service with what `defaults` says in place of what it does not set. One that has a selector of its
@@ -277,7 +285,9 @@ def _settings(top: ReadObject) -> Settings:
 
 def _service(service: ReadObject, registry: ReadObject, top: ReadObject) -> ServiceConfig:
     own = replace(service, values=_with_inherited(service.values, top.values))
-    return _filled(ServiceConfig, {**_by_path(own, SERVICE), **_by_path(registry, REGISTRY)})
+    keys = own.values.get("public_key")
+    signed = {"policy.public_keys": keys} if keys else {}
+    return _filled(ServiceConfig, {**_by_path(own, SERVICE), **signed, **_by_path(registry, REGISTRY)})
 
 
 def _with_inherited(values: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,6 +97,8 @@ class Reason(StrEnum):
     NO_PUSH_TIME = "no_push_time"
     TOO_YOUNG = "too_young"
     QUARANTINED = "quarantined"
+    NOT_SIGNED = "not_signed"
+    BAD_SIGNATURE = "bad_signature"
     DOWNGRADE = "downgrade"
     OLDER = "older"
     NOT_AN_IMAGE = "not_an_image"
@@ -208,6 +210,7 @@ class Policy:
     follow_variant: bool = False
     pin_digest: bool = False
     mode: Mode = Mode.AUTO
+    public_keys: tuple[str, ...] = ()  # paths; an image has to be signed by one of them, if there is any
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,6 +221,12 @@ class FakeRegistry:
             place.tags[tag] = digest_of(body)
             return digest_of(body)
 
+    def put_blob(self, repository: str, data: bytes) -> str:
+        """Put a blob; its digest."""
+        with self._lock:
+            self._repositories.setdefault(repository, _Repository()).blobs[digest_of(data)] = data
+        return digest_of(data)
+
     def contents(self, repository: str) -> tuple[dict[str, bytes], dict[str, tuple[str, bytes]], dict[str, str]]:
         """All of a repository: blobs by digest, manifests (media type, body) by digest in the order they came, tags."""
         with self._lock:

@@ -29,7 +29,7 @@ SOURCES = {
 del SOURCES["__init__"]  # the docstring with the layers, and the version
 MODULES = sorted(SOURCES)
 IMPURE = {"os", "sys", "time", "io", "random", "requests", "docker", "subprocess", "socket", "shutil", "logging"}
-LAZY = ("boto3", "botocore", "google.auth", "rich", "prometheus_client", "regex")
+LAZY = ("boto3", "botocore", "google.auth", "rich", "prometheus_client", "regex", "cryptography")
 MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_A_FILE, MOST_MODULES_OF_A_FOLDER = 40, 400, 14
 LONGEST_IMPORT_CHAIN = 12
 LONGER = {"models": 680}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both

@@ -13,7 +13,7 @@ import pytest
 from updater_core import config_utils
 from updater_core.config import schema
 from updater_core.config.kinds import REGISTRY_SPELLINGS
-from updater_core.config.options import OPTIONS, REGISTRY, SERVICE, TOP, Option
+from updater_core.config.options import OPTIONS, REGISTRY, SERVICE, SIGNATURE, TOP, Option
 from updater_core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +23,7 @@ PLACES: Mapping[str, dict[str, Any]] = {
     TOP: SCHEMA,
     SERVICE: SCHEMA["$defs"]["service"],
     REGISTRY: SCHEMA["$defs"][REGISTRY],
+    SIGNATURE: SCHEMA["$defs"][SIGNATURE],
 }
 ECR_IMAGE = "111111111111.dkr.ecr.us-east-1.amazonaws.com/api:1"
 GOOGLE_IMAGE = "gcr.io/project/api:1"
@@ -105,6 +106,8 @@ def with_value(option: Option, value: Any) -> dict[str, Any]:
         return document(entry(**image_for("region" if "region" in value else ""), registry_config=value))
     if option.place == SERVICE:
         return document(entry(**{**BESIDE.get(option.key, {}), option.key: value}))
+    if option.place == SIGNATURE:
+        return document(entry(signature={option.key: value}))
     settings = {**REGISTRY_BESIDE.get(option.key, {}), option.key: value}
     return document(entry(**image_for(option.key), registry_config=settings))
 

@@ -34,6 +34,7 @@ from updater_core.models import (
 )
 from updater_core.notifiers import Channel, events
 from updater_core.notifiers.outbox import Delivery
+from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Clock, Progress, Registry
 from updater_core.registries.pull_limits import PullLimit
 from updater_core.state.records import State
@@ -84,6 +85,9 @@ class RegistryClients(Protocol):
     def limits(self) -> Mapping[str, PullLimit]: ...
     def pull_rest(self, reference: ImageRef, settings: RegistrySettings | None = None) -> datetime | None: ...
     def pull_begins(self, reference: ImageRef, settings: RegistrySettings) -> None: ...
+    def signature(
+        self, reference: ImageRef, settings: RegistrySettings, key_files: Sequence[str]
+    ) -> SignatureVerdict: ...
     def pull_refused(self, reference: ImageRef, settings: RegistrySettings) -> None: ...
 
 

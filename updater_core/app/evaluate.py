@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,9 +16,10 @@ from updater_core.app.resolve import Resolver
 from updater_core.deploy.target import Observed
 from updater_core.errors import RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Decision, Hold, Reason, ServiceConfig, Update
+from updater_core.models import Decision, Hold, ImageRef, Reason, ServiceConfig, Update
 from updater_core.policy import admission
 from updater_core.policy.admission import Facts
+from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Registry
 from updater_core.state import observed_tags, outcomes, records
 from updater_core.state.records import ServiceState, State, Status
@@ -117,7 +118,9 @@ def _decide(
         if isinstance(registry, Exception):
             raise registry
         others = _others(context, one.service, one.observed)
-        return Resolver(one.service, one.observed, registry, target, memory, now, others).resolve()
+        resolver = Resolver(one.service, one.observed, registry, target, memory, now, others)
+        resolver.verify = _verifier(context, one.observed)
+        return resolver.resolve()
     except RegistryError as error:
         return replace(one, decision=resolve.unknown(error))
     except UpdaterError as error:
@@ -130,6 +133,27 @@ def _others(context: AppContext, service: ServiceConfig, observed: Observed) -> 
     """The registries of the images of other repositories that move with the service's own."""
     images = [other.current for other in observed.others]
     return tuple(context.registries.for_service(image, settings_for(service, image)) for image in images)
+
+
+def _verifier(context: AppContext, observed: Observed) -> Callable[[ServiceConfig, ImageRef], SignatureVerdict]:
+    """What asks who signed an image. Images of other repositories that move with it are not asked about, so a group of
+    several is never taken for signed."""
+
+    def verify(service: ServiceConfig, image: ImageRef) -> SignatureVerdict:
+        if observed.others:
+            names = ", ".join(other.current.key for other in observed.others)
+            detail = f"{names} would move with it, and only one image of a service is checked"
+            return SignatureVerdict(reason=Reason.BAD_SIGNATURE, detail=detail)
+        return signature_of(context, service, image)
+
+    return verify
+
+
+def signature_of(context: AppContext, service: ServiceConfig, image: ImageRef) -> SignatureVerdict:
+    """Return who signed `image.digest`, of the keys that the service trusts.
+
+    Raises RegistryError if the registry does not answer."""
+    return context.registries.signature(image, service.registry, service.policy.public_keys)
 
 
 def _was_cut_short(one: Candidate) -> bool:

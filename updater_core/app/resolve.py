@@ -6,7 +6,7 @@ services can be asked about side by side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import thread_time
@@ -20,7 +20,7 @@ from updater_core.models import Decision, Hold, ImageRef, Reason, ServiceConfig,
 from updater_core.policy import explain, select
 from updater_core.policy.bounded_regex import MatchBudget, TooSlow
 from updater_core.policy.families import selector_of
-from updater_core.policy.observation import Ask, Observation, TimeSource
+from updater_core.policy.observation import Ask, Observation, SignatureVerdict, TimeSource
 from updater_core.policy.order import Memo
 from updater_core.policy.patterns import Order
 from updater_core.protocols import Registry, RemoteImage
@@ -30,10 +30,18 @@ from updater_core.state.records import State
 _WAIT = "nothing to do: it is asked again in the next cycle"
 
 
+Verify = Callable[[ServiceConfig, ImageRef], SignatureVerdict]
+
+
+def _never_asked(service: ServiceConfig, image: ImageRef) -> SignatureVerdict:
+    raise ValueError(f"{service.name} has no public key, so nobody asks who signed {image.text}")
+
+
 @dataclass(slots=True)
 class Resolver:
     """One service's questions to its registry. `others`: the registries of `observed.others`; `budget`: what the
-    operator's expressions may take in it; `asked`: the tags whose digests were asked for one by one."""
+    operator's expressions may take in it; `asked`: the tags whose digests were asked for one by one; `verify`: asks who
+    signed an image, if the service has keys."""
 
     service: ServiceConfig
     observed: Observed
@@ -42,11 +50,13 @@ class Resolver:
     memory: SharedMemory
     now: datetime
     others: Sequence[Registry] = ()
+    verify: Verify = _never_asked
     budget: MatchBudget = field(default_factory=lambda: MatchBudget(thread_time))
     digests: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     created: dict[str, datetime | None] = field(default_factory=dict)
     contents: dict[str, Hold | None] = field(default_factory=dict)
+    signatures: dict[str, SignatureVerdict] = field(default_factory=dict)
     tags: tuple[Tag, ...] | None = None
     clock: TimeSource = TimeSource.REGISTRY
 
@@ -132,6 +142,8 @@ class Resolver:
         self.asked += needed.digests
         for tag in needed.digests:
             self._ask_digest(tag)
+        for digest in needed.signatures:
+            self.signatures[digest] = self.verify(self.service, replace(current, digest=digest))
         for tag in needed.created:
             self.created[tag] = self.registry.created(replace(current, tag=tag, digest=None), self._platform())
         for tag in needed.contents:
@@ -216,6 +228,7 @@ class Resolver:
             digests=self.digests,
             created=self.created,
             contents=self.contents,
+            signatures=self.signatures,
             tags=None if self.tags is None else together.shared(self.tags, self.observed, self.others),
             clock=self.clock,
         )

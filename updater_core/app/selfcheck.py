@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from updater_core.app.context import AppContext, target_of
+from updater_core.app.evaluate import signature_of
 from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
 from updater_core.host import engine_endpoint, files
@@ -53,6 +55,7 @@ def examine(context: AppContext, only: str | None = None) -> Iterator[Finding]:
     for service in services:
         yield from target_of(context, service).examine(service)
     yield from _registry_findings(context, services)
+    yield from _signature_findings(context, services)
     yield from _place_findings(context)
 
 
@@ -102,6 +105,29 @@ def _lists_tags(service: ServiceConfig) -> Order | None:
     """The order in which the service's tags would be listed, if it needs a list: another right than one manifest's."""
     selector = selector_of(service.policy, service.image)
     return selector.order if selector else None
+
+
+def _signature_findings(context: AppContext, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
+    """Whether the image behind the current tag is signed, of each service that wants that."""
+    for service in services:
+        if service.policy.public_keys:
+            yield from _signature_finding(context, service)
+
+
+def _signature_finding(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
+    subject = f"signature {service.name}"
+    reference = _reference(context, service)
+    try:
+        digest = context.registries.for_service(reference, service.registry).digest(reference)
+        verdict = signature_of(context, service, replace(reference, digest=digest))
+    except UpdaterError as error:
+        yield Finding(False, subject, str(error), error.remedy)
+        return
+    if verdict.key is not None:
+        yield Finding(True, subject, f"{reference.text} is signed by {verdict.key}")
+        return
+    remedy = "ask its publisher to sign it, or add the key it was signed with to signature.public_key"
+    yield Finding(False, subject, f"{reference.text}: {verdict.reason}: {verdict.detail}", remedy)
 
 
 def _reached(context: AppContext, service: ServiceConfig) -> str:

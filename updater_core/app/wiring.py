@@ -50,9 +50,23 @@ def load_config(environment: Mapping[str, str]) -> Config:
         registry = service.registry
         logging_utils.protect(registry.password, registry.aws_secret_access_key, registry.aws_session_token)
     logging_utils.protect(*config.settings.notify_urls)
-    if problems := notifiers.problems(config.settings):
+    if problems := [*_key_problems(config), *notifiers.problems(config.settings)]:
         raise ConfigError(problems)
     return config
+
+
+def _key_problems(config: Config) -> Iterator[str]:
+    """Yield a problem for each public key that cannot be used: a signature policy without a key would hold for ever."""
+    paths = [(service.name, path) for service in config.services for path in service.policy.public_keys]
+    if not paths:
+        return
+    from updater_core.registries import signatures  # cryptography is loaded only for whoever has such a policy
+
+    for name, path in paths:
+        try:
+            signatures.read_keys([path])
+        except ValueError as error:
+            yield f"{name}: signature.public_key: {error}; name a PEM file with a public key (cosign.pub)"
 
 
 def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> AppContext:

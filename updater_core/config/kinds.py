@@ -274,4 +274,5 @@ SERVICES = Kind(
     readers.instance(list),
     {"type": "array", "items": _defined("service")},
 )
+SIGNATURE = Kind("an object", "an object with public_key", readers.instance(dict), _defined("signature"))
 TABLE = Kind("an object", "an object with the registry's keys", readers.instance(dict), _defined("registry_config"))

@@ -12,7 +12,7 @@ from typing import Any
 from updater_core.config import kinds
 from updater_core.config.kinds import Kind
 
-TOP, SERVICE, REGISTRY, DEFAULTS = "top", "service", "registry_config", "defaults"
+TOP, SERVICE, REGISTRY, SIGNATURE, DEFAULTS = "top", "service", "registry_config", "signature", "defaults"
 SELECTORS = ("follow", "tag_pattern", "tag_regex", "semver_pattern")  # at most one of them in a service
 
 
@@ -190,6 +190,9 @@ OPTIONS: tuple[Option, ...] = (
          "`tag_exclude` does.", True),
     _policy("pin_digest", kinds.FLAG, False, "Write `tag@sha256:…` into the Compose file.",
          True),
+    _service("signature", kinds.SIGNATURE, None,
+         "Take only images that are signed, by cosign, with one of these keys: [what that protects from]"
+         "(security.md#signatures).", {"public_key": "/etc/docker-auto-updater/keys/acme.pub"}, field=None),
     _policy("mode", kinds.MODE, "auto", "`auto` updates. `notify` only notifies, once for each image.",
          "notify"),
     _service("health_timeout", kinds.duration(kinds.DAY), None, "As at the top level, for this service.",
@@ -215,6 +218,11 @@ OPTIONS: tuple[Option, ...] = (
          "Europe/Berlin", "UTC", field="hours.zone"),
     _service("pause_updates", kinds.FLAG, False, "Goes on checking, does not update this service.",
          True, field="hours.paused"),
+
+    Option(SIGNATURE, "public_key", kinds.PATHS, None,
+           "A PEM file with the public key (ECDSA P-256, RSA or Ed25519), or several: a signature by any of them "
+           "counts.", ("/etc/docker-auto-updater/keys/acme.pub", ["old.pub", "new.pub"]),
+           "policy.public_keys", required=True),
 
     _registry("username", kinds.TEXT, None, "The account at this registry.", "robot"),
     _registry("password", kinds.SECRET, None, "Its password or token; best written as `${VARIABLE}`.",
@@ -259,6 +267,6 @@ def _shared() -> dict[str, Option]:
 
 
 BY_PLACE: Mapping[str, Mapping[str, Option]] = {
-    **{place: _in(place) for place in (TOP, SERVICE, REGISTRY)},
+    **{place: _in(place) for place in (TOP, SERVICE, REGISTRY, SIGNATURE)},
     DEFAULTS: _shared(),
 }

@@ -130,6 +130,28 @@ def because(case: SelectionContext, candidates: CandidateSet, tag: str) -> str:
     return f"{tag} is {candidates.superlative} {among}"
 
 
+def unsigned(case: SelectionContext, target: ImageRef) -> Hold | Ask | None:
+    """Return why the image is not taken for who signed it, or that this is still to be asked; None if it may be.
+
+    No quarantine: a signature may be added later, and is asked for again in each cycle."""
+    if not case.policy.public_keys:
+        return None
+    verdict = case.observation.signatures.get(target.digest or "")
+    if verdict is None:
+        return Ask(signatures=(target.digest or "",))
+    if verdict.key is not None:
+        return None
+    remedy = "ask its publisher to sign it, or add the key it was signed with to signature.public_key"
+    reason = verdict.reason or Reason.NOT_SIGNED
+    return Hold(reason, f"{target.text} is not taken: {verdict.detail}", remedy, available=target)
+
+
+def signer(case: SelectionContext, target: ImageRef) -> str:
+    """Return who signed the image, as the end of a sentence; empty if nobody had to."""
+    verdict = case.observation.signatures.get(target.digest or "")
+    return f"; signed by {verdict.key}" if verdict and verdict.key else ""
+
+
 def summary(rejected: Sequence[Rejected]) -> str:
     if not rejected:
         return "the repository has no tags"

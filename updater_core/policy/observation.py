@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from updater_core.models import AwareTime, Hold, ImageRef, Quarantined, Tag
+from updater_core.models import AwareTime, Hold, ImageRef, Quarantined, Reason, Tag
 
 
 class TimeSource(StrEnum):
@@ -58,19 +58,29 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureVerdict:
+    """`key`: the name of the key that signed the image. Else `reason` (`not_signed`, `bad_signature`) and `detail`."""
+
+    key: str | None = None
+    reason: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """Everything a decision looks at, at one moment.
 
     `current`: what the operator's file says. `running_digests`: every digest, in the file's repository, by which the
     running image is known (also its id); empty = it never came from a registry. `digests`: tag to digest, as the
-    registry answered so far. `tags`: the complete list, None if the policy needs none. `clock`: whose times they
-    carry.
+    registry answered so far; `signatures`: by digest, who signed the image. `tags`: the complete list, None if the
+    policy needs none. `clock`: whose times they carry.
     """
 
     current: ImageRef
     running_digests: frozenset[str]
     digests: Mapping[str, str] = field(default_factory=dict)
     created: Mapping[str, datetime | None] = field(default_factory=dict)
+    signatures: Mapping[str, SignatureVerdict] = field(default_factory=dict)
     tags: tuple[Tag, ...] | None = None
     clock: TimeSource = TimeSource.REGISTRY
     contents: Mapping[str, Hold | None] | None = None  # tag to why it is not taken, once that was asked
@@ -78,8 +88,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The choice cannot be made yet: digests of tags, build times of their images, or what they lead to are needed."""
+    """The choice cannot be made yet: digests of tags, build times of their images, or what they lead to are needed, or
+    who signed the image with a digest."""
 
     digests: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
     contents: tuple[str, ...] = ()
+    signatures: tuple[str, ...] = ()

@@ -150,8 +150,9 @@ def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
             f"nothing to do, a newer digest is taken; to try this one again: {retry_command(case.history.service)}",
             available=target,
         )
-    held_or_ask = _too_young(case, tag, target) or explain.still_to_ask(observation, tag.name)
-    return held_or_ask or Update(target, _changed(case, target))
+    trust = _too_young(case, tag, target) or explain.unsigned(case, target)
+    held_or_ask = trust or explain.still_to_ask(observation, tag.name)
+    return held_or_ask or Update(target, f"{_changed(case, target)}{explain.signer(case, target)}")
 
 
 def _too_young(case: SelectionContext, tag: Tag, target: ImageRef | None) -> Hold | None:
@@ -344,7 +345,8 @@ def _settle(
     if isinstance(outcome, Hold):  # the same image: a newer one that waits matters more, if there is one
         outcome = explain.first_waiting(rejections) or candidates.hint or outcome
     elif outcome.target.tag != case.current:
-        outcome = replace(outcome, detail=because(case, candidates, str(outcome.target.tag)))
+        detail = f"{because(case, candidates, str(outcome.target.tag))}{explain.signer(case, outcome.target)}"
+        outcome = replace(outcome, detail=detail)
     return replace(outcome, rejected=tuple(rejected))
 
 

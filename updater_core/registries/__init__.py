@@ -8,7 +8,9 @@ from pathlib import Path
 
 from updater_core import protocols
 from updater_core.errors import RegistryError
-from updater_core.models import Credential, ImageRef, RegistrySettings
+from updater_core.models import Credential, ImageRef, Reason, RegistrySettings
+from updater_core.policy.observation import SignatureVerdict
+from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.tokens import Tokens
 from updater_core.registries.pull_limits import PullLimit
 from updater_core.registries.session import DOCKER_HUB, HubEndpoints, Session, new_session, site_of
@@ -102,6 +104,26 @@ class Registries:
         access = self._session.access(site, reference.repository)
         known = self._session.limits.of(access.host, access.credential)
         return known.rest(self._session.clock.now()) if known else None
+
+    def signature(self, reference: ImageRef, settings: RegistrySettings, key_files: Sequence[str]) -> SignatureVerdict:
+        """Return whether the image `reference.digest` is signed by one of the keys in these files. The service's own
+        login is used.
+
+        A key that cannot be read signs nothing. Raises RegistryError if the registry does not answer."""
+        from updater_core.registries import signatures  # cryptography is loaded only for whoever has such a policy
+
+        try:
+            keys = signatures.read_keys(key_files)
+        except ValueError as error:
+            return SignatureVerdict(reason=Reason.BAD_SIGNATURE, detail=f"a public key cannot be used: {error}")
+        credential = self.for_service(reference, settings).credential()
+        site = site_of(reference, settings, self._session.hub)
+        access = Access(site.base, reference.repository, credential, settings.token_realm_hosts)
+        digest = reference.digest or ""
+        return self._session.cycle.get(
+            ("signature", access, digest, tuple(keys)),
+            lambda: signatures.look_for(self._session.ask, access, digest, keys),
+        )
 
     def pull_begins(self, reference: ImageRef, settings: RegistrySettings) -> None:
         """Count a pull of `reference` against what its registry allows."""

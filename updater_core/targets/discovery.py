@@ -23,7 +23,7 @@ from updater_core.state.records import State
 from updater_core.targets.compose import observe
 
 LABEL = "docker-updater."
-LABEL_KEYS = frozenset(BY_PLACE[DEFAULTS]) - {"registry_type", "enabled"} | {"enable"}
+LABEL_KEYS = frozenset(BY_PLACE[DEFAULTS]) - {"registry_type", "enabled", "signature"} | {"enable"}
 _WATCHTOWER = "com.centurylinklabs.watchtower."
 _PROJECT_LABEL = "com.docker.compose.project."
 _SWARM_LABEL = "com.docker.swarm.task.id"
