@@ -221,7 +221,7 @@ def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequ
             service = next(each for each in context.config.services if each.name == request.service)
             return ALL_WELL if requests.carry_out(context, service, request.kind) else TROUBLE
     except LockHeld:
-        if request.kind == requests.ROLLBACK and not _can_roll_back(config, service):
+        if request.kind == requests.ROLLBACK and not _can_roll_back(config, request.service):
             return TROUBLE
         lock = lock_path(config)
         request_queue.leave(lock.parent / request_queue.FOLDER, request)
@@ -234,10 +234,10 @@ def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequ
 # ------------------------------------------------------------------------------------------------------------ details
 
 
-def _can_roll_back(config: Config, service: ServiceConfig) -> bool:
+def _can_roll_back(config: Config, name: str) -> bool:
     """Whether there is an image to go back to; says so if not, for nobody would read it in the log of the daemon."""
     state = observed_tags.follow_names(_read_state(config).state, config.services)
-    nothing = requests.nothing_to_go_back_to(state, service.name)
+    nothing = requests.nothing_to_go_back_to(state, name)
     if nothing is not None:
         print(f"{nothing.detail} ({nothing.remedy})", file=sys.stderr)
     return nothing is None
