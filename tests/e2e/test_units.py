@@ -16,8 +16,8 @@ from tests.support import lab
 from tests.support.lab import Shop
 from tests.support.listener import listening
 from updater_core.app import cycle
+from updater_core.host.retention_tags import HOLD_PREFIX
 from updater_core.models import Committed, Hold, Outcome, Reason, RolledBack
-from updater_core.targets.compose.images import HOLD_PREFIX
 
 pytestmark = pytest.mark.engine
 

@@ -35,6 +35,7 @@ from updater_core.deploy.progress import StepTimes
 from updater_core.deploy.target import Host, Reporter
 from updater_core.deploy.transaction import Transaction
 from updater_core.errors import ComposeError, Stopped
+from updater_core.host.retention_tags import HOLD_PREFIX
 from updater_core.models import (
     Committed,
     GatePolicy,
@@ -53,7 +54,6 @@ from updater_core.state.outcomes import record_outcome
 from updater_core.state.records import State, record_check, service_of
 from updater_core.targets.compose import NAME as NAME_OF_TARGET
 from updater_core.targets.compose import ComposePlan, ComposeTarget
-from updater_core.targets.compose.images import HOLD_PREFIX
 from updater_core.targets.compose.plan import Move
 
 NAME = "registry.example/team/app"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,18 +9,16 @@ from typing import Any
 
 from updater_core import reference
 from updater_core.errors import EngineError, EngineUnavailable, GateFailed
+from updater_core.host.retention_tags import BROUGHT, FOUND, hold_name, hold_prefix
 from updater_core.models import Image, Plan, Reason
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move, joined, parts
-
-HOLD_PREFIX = "docker-updater.invalid/hold/"  # `.invalid` never resolves (RFC 2606): nobody can pull or push it
-FOUND, BROUGHT = "found-", "brought-"  # an image that was there before us, and one that we pulled
 
 
 def hold_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Give every old image a local name of ours, so that it does not dangle: `docker image prune` leaves it alone
     (`prune -a` does not; the rollback then pulls it once more)."""
-    held = tools.engine.held(_hold_prefix(plan.name)).values()
+    held = tools.engine.held(hold_prefix(plan.name)).values()
     for move in plan.detail.moves:
         if move.old_image_id not in held:
             tools.engine.tag(move.old_image_id, hold_name(plan.name, move.old_image_id, FOUND))
@@ -87,7 +84,7 @@ def release_holds(plan: Plan[ComposePlan], keep: frozenset[str], tools: Tools) -
     """Let go of this service's images that are not to be kept. One that we brought, and that no container uses, is
     removed with its names in the target's repository; one that was there before us only loses our name, and not even
     that where it would go with it."""
-    for name, image_id in tools.engine.held(_hold_prefix(plan.name)).items():
+    for name, image_id in tools.engine.held(hold_prefix(plan.name)).items():
         if image_id in keep or (BROUGHT not in name and _lives_by(name, tools.engine.image(image_id))):
             continue
         tools.engine.untag(name)
@@ -114,22 +111,6 @@ def _remove_brought(image_id: str, plan: Plan[ComposePlan], tools: Tools) -> Non
     left = tools.engine.image(image_id)
     if left is not None and not left.repo_tags:
         tools.engine.remove_image(image_id)
-
-
-def hold_name(service: str, image_id: str, origin: str) -> str:
-    """The local name under which an image of a service is held.
-
-    >>> hold_name("web", "sha256:0123456789abcdef", BROUGHT)
-    'docker-updater.invalid/hold/web-4b5e57f6:brought-0123456789ab'
-    """
-    return f"{_hold_prefix(service)}{origin}{image_id.removeprefix('sha256:')[:12]}"
-
-
-def _hold_prefix(service: str) -> str:
-    """Names of services may differ in case only, names of repositories may not: a short hash tells them apart."""
-    plain = re.sub(r"[^a-z0-9]+", "-", service.lower()).strip("-")
-    mark = hashlib.sha256(service.encode()).hexdigest()[:8]
-    return f"{HOLD_PREFIX}{plain}-{mark}:"
 
 
 def local_name(text: str) -> str | None:
