@@ -177,7 +177,7 @@ def _restore(shop: Shop, before: bytes) -> None:
     [
         pytest.param(_hard_link, _no_hard_link, "waiting", Reason.NOT_EDITABLE, "hard links", id="hard link"),
         pytest.param(_read_only, _writable, "waiting", Reason.NOT_EDITABLE, "write-protected", id="read-only"),
-        pytest.param(_duplicate_key, None, "waiting", Reason.NOT_EDITABLE, "twice", id="duplicate key"),
+        pytest.param(_duplicate_key, None, "unknown", Reason.COMPOSE_ERROR, "already defined", id="duplicate key"),
         pytest.param(_invalid, None, "unknown", Reason.FILE_UNREADABLE, "line 5", id="invalid yaml"),
         pytest.param(_renamed_service, None, "failed", Reason.NOT_IN_FILE, "'web'", id="service missing"),
         pytest.param(_latin, None, "unknown", Reason.FILE_UNREADABLE, "line 5 is not UTF-8", id="not UTF-8"),
@@ -215,8 +215,17 @@ def test_a_file_that_cannot_be_edited_holds_its_service_until_it_is_mended(
     _assert_updated(shop)
 
 
+OTHER_READER = """\
+  other:
+    image: {}:v1.0.0
+    network_mode: none
+    environment:
+      RELEASE: ${{{{TAG}}}}
+"""
+
+
 def test_a_variable_that_serves_something_else_too_is_not_touched(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    text = SERVICE.replace("{image}", f"{shop.repository}:${{{{TAG}}}}") + "    environment:\n      RELEASE: ${{TAG}}\n"
+    text = SERVICE.replace("{image}", f"{shop.repository}:${{{{TAG}}}}") + OTHER_READER.format(shop.repository)
     identity = _versions(shop, text, **{".env": "TAG=v1.0.0\n"})
     before = shop.compose_file.read_bytes()
     assert shop.cycle().outcomes == ()

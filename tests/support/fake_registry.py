@@ -129,6 +129,7 @@ class _Rule:
     behaviour: Behaviour
     times: int | None
     path: str
+    agent: str
 
 
 @dataclass
@@ -235,11 +236,13 @@ class FakeRegistry:
 
     # ------------------------------------------------------------------------------------------------ its bad manners
 
-    def behave(self, kind: str, behaviour: Behaviour, times: int | None = None, path: str = "") -> None:
-        """Answer requests of a kind (`*` = all) whose path contains `path` differently: the next `times`, or always.
-        Earlier rules come first."""
+    def behave(
+        self, kind: str, behaviour: Behaviour, times: int | None = None, path: str = "", agent: str = ""
+    ) -> None:
+        """Answer requests of a kind (`*` = all) differently: the next `times`, or always; only those whose path
+        contains `path` and whose user agent contains `agent`. Earlier rules come first."""
         with self._lock:
-            self._rules.append(_Rule(kind, behaviour, times, path))
+            self._rules.append(_Rule(kind, behaviour, times, path, agent))
 
     def well_behaved(self) -> None:
         """Forget all that `behave` said."""
@@ -278,7 +281,8 @@ class FakeRegistry:
         with self._lock:
             self._log.append(entry)
             for rule in self._rules:
-                if rule.kind in (entry.kind, "*") and rule.path in entry.path and rule.times != 0:
+                is_meant = rule.path in entry.path and rule.agent in entry.headers.get("user-agent", "")
+                if rule.kind in (entry.kind, "*") and is_meant and rule.times != 0:
                     rule.times = None if rule.times is None else rule.times - 1
                     return rule.behaviour
         return Behaviour()

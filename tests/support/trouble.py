@@ -16,7 +16,7 @@ import pytest
 from docker.errors import APIError, NotFound
 
 from tests.support import lab
-from tests.support.fake_registry import Behaviour, Build
+from tests.support.fake_registry import Behaviour, Build, Logged
 from tests.support.lab import Shop, until
 from updater_core.app import cycle
 from updater_core.app.cycle import Report
@@ -165,6 +165,13 @@ def during_the_pull(shop: Shop, act: Callable[[], object]) -> Report:
         return held.report()
 
 
+ENGINE = "docker/"  # in the user agent of every engine, in none of ours
+
+
+def _is_pull(entry: Logged) -> bool:
+    return entry.kind == "manifest_get" and ENGINE in entry.headers.get("user-agent", "")
+
+
 @dataclass
 class Pull:
     """A pull that the registry keeps waiting for its first answer, until `released` is set."""
@@ -174,14 +181,14 @@ class Pull:
 
     def begun(self) -> None:
         """Wait until the engine has asked."""
-        until(lambda: self.shop.registry.counts().get("manifest_get"), what="a pull")
+        until(lambda: any(_is_pull(entry) for entry in self.shop.registry.log), what="a pull")
 
 
 @contextmanager
 def pull_held_up(shop: Shop) -> Iterator[Pull]:
     """The next pull of a `fresh` image (the engine keeps manifests) waits until it is released, or this ends."""
     pull = Pull(shop)
-    shop.registry.behave("manifest_get", Behaviour(hang=pull.released), times=1)
+    shop.registry.behave("manifest_get", Behaviour(hang=pull.released), times=1, agent=ENGINE)
     shop.registry.clear_log()
     try:
         yield pull
