@@ -19,6 +19,7 @@ from updater_core.app import cycle, daemon, discover_command, request_queue, req
 from updater_core.app.context import LOG, AppContext
 from updater_core.app.evaluate import check_all
 from updater_core.app.wiring import load_config, lock_path, only_instance, reload, wire
+from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Finding
 from updater_core.errors import ComposeError, ComposeMissing, ConfigError, EngineError, LockHeld, UpdaterError
 from updater_core.host.clock import SystemClock
@@ -235,7 +236,11 @@ def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequ
 
 
 def _can_roll_back(config: Config, name: str) -> bool:
-    """Whether there is an image to go back to; says so if not, for nobody would read it in the log of the daemon."""
+    """Whether there is an image to go back to; says so if not, for nobody would read it in the log of the daemon.
+
+    While an update is under way nobody can tell: it brings one."""
+    if JournalFolder(lock_path(config).parent / "journal", targets.read_plan).read_all():
+        return True
     state = observed_tags.follow_names(_read_state(config).state, config.services)
     nothing = requests.nothing_to_go_back_to(state, name)
     if nothing is not None:
