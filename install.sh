@@ -492,7 +492,7 @@ list_images() {
     PYTHONPATH=$code "$with" -B - \
         "$config_dir/updater_config.json" "$state_dir/updater_state.json" <<'END' >"$scratch/prefixes" || return 0
 import contextlib, json, sys
-from updater_core.host.retention_tags import hold_name
+from updater_core.deploy.retention_tags import hold_name
 
 names = set()
 with contextlib.suppress(OSError, ValueError, LookupError, TypeError):

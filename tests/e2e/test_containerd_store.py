@@ -36,7 +36,7 @@ from tests.support.containerd_engine import containerd_engine
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import Shop
 from tests.support.private_engine import PrivateEngine
-from updater_core.host.retention_tags import HOLD_PREFIX
+from updater_core.deploy.retention_tags import HOLD_PREFIX
 from updater_core.models import Committed
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("containerd store")]

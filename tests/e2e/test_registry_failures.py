@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -174,6 +174,9 @@ class _Hurried:
 
     def for_service(self, reference: ImageRef, settings: RegistrySettings) -> protocols.Registry:
         return oci.open_registry(reference, settings, self._session)
+
+    def open_all(self, questions: Sequence[tuple[ImageRef, RegistrySettings]]) -> list[protocols.Registry]:
+        return [self.for_service(reference, settings) for reference, settings in questions]
 
     def new_cycle(self) -> None:
         self._session.cycle.forget_all()

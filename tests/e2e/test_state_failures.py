@@ -86,7 +86,7 @@ def test_what_cannot_be_remembered_is_not_begun(
     assert len(lines) == 1
     assert lines[0].startswith("state_error: ")
     assert "space" in lines[0]
-    assert shop.registry.counts() == {"manifest_head": 1}
+    assert shop.registry.counts() == {"manifest_head": 1, "manifest_get": 1}, "it was looked at, and not pulled"
     assert (shop.containers()[0].id, shop.containers()[0].status) == (identity, "running")
     assert json.loads((small_disk / "state" / "state.json").read_text())["services"]  # the old one, whole
     _free(small_disk)

@@ -16,7 +16,7 @@ from tests.support import lab
 from tests.support.lab import Shop
 from tests.support.listener import listening
 from updater_core.app import cycle
-from updater_core.host.retention_tags import HOLD_PREFIX
+from updater_core.deploy.retention_tags import HOLD_PREFIX
 from updater_core.models import Committed, Hold, Outcome, Reason, RolledBack
 
 pytestmark = pytest.mark.engine

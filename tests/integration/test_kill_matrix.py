@@ -32,10 +32,10 @@ from updater_core.composefile.edit import SourceFile
 from updater_core.deploy import transaction
 from updater_core.deploy.journal import JournalRecord, Phase
 from updater_core.deploy.progress import StepTimes
+from updater_core.deploy.retention_tags import HOLD_PREFIX
 from updater_core.deploy.target import Host, Reporter
 from updater_core.deploy.transaction import Transaction
 from updater_core.errors import ComposeError, Stopped
-from updater_core.host.retention_tags import HOLD_PREFIX
 from updater_core.models import (
     Committed,
     GatePolicy,

@@ -24,8 +24,8 @@ from updater_core.app import cycle
 from updater_core.app.context import AppContext
 from updater_core.app.cycle import Report
 from updater_core.app.wiring import wire
+from updater_core.deploy.retention_tags import HOLD_PREFIX
 from updater_core.host.clock import SystemClock
-from updater_core.host.retention_tags import HOLD_PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 _BUSYBOX = Path("/bin/busybox").read_bytes()

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from updater_core import reference
+from updater_core.deploy.retention_tags import BROUGHT, FOUND, hold_name, hold_prefix
 from updater_core.errors import EngineError, EngineUnavailable, GateFailed
-from updater_core.host.retention_tags import BROUGHT, FOUND, hold_name, hold_prefix
 from updater_core.models import Image, Plan, Reason
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move, joined, parts
