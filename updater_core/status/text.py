@@ -159,7 +159,14 @@ def _local(moment: datetime | None, zone: tzinfo | None) -> str:
 def _note(name: str, service: ServiceState) -> str:
     if not service.remedy:
         return ""
-    detail = textwrap.fill(f"{name}: {service.detail}", columns.WIDTH, subsequent_indent="  ", break_long_words=False)
+    detail = textwrap.fill(
+        service.detail,
+        columns.WIDTH,
+        initial_indent=f"{name}: ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     return f"\n{detail}\n  to do: {service.remedy}"  # in one line, because it may hold a command to be pasted
 
 
