@@ -260,7 +260,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """One entry of `services`: a unit of one or more Compose services that run one image and move together."""
+    """One entry of `services`: an update group of one or more services that run one image and move together."""
 
     name: str
     image: ImageRef

@@ -2,7 +2,7 @@
 tests hold both to the same behaviour.
 
 `Killer` ends the updater (with `Killed`, which no `except Exception` catches) before or after its n-th effect; a
-Compose killed in its middle leaves the same wrecks as the real one, for its recreate is the same five calls.
+Compose killed in its middle leaves the same leftovers as the real one, for its recreate is the same five calls.
 """
 
 from __future__ import annotations

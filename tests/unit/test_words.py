@@ -39,39 +39,6 @@ WORDS = re.compile(
     r"(?<![A-Za-z])(?:" + "|".join(f"(?:{words})" for words in PRIVATE) + r")(?![A-Za-z])", re.IGNORECASE
 )
 
-# The packages and modules that keep to it.
-CLEAN = (
-    "app/context.py",
-    "app/daemon.py",
-    "app/recorder.py",
-    "app/publisher.py",
-    "app/request_queue.py",
-    "app/requests.py",
-    "app/selfcheck.py",
-    "app/wiring.py",
-    "compose_utils.py",
-    "composefile",
-    "deploy",
-    "docker_utils.py",
-    "errors.py",
-    "models.py",
-    "protocols.py",
-    "reference.py",
-    "net",
-    "notifiers",
-    "registries",
-    "registry_utils.py",
-    "semver_utils.py",
-    "config",
-    "config_utils.py",
-    "host",
-    "logging_utils.py",
-    "metrics_utils.py",
-    "policy",
-    "state",
-    "state_utils.py",
-    "status",
-)
 # Words of the outside: a mailbox that gets mail, an option of a library.
 ALLOWED = {
     "docs/comparison.md": {"learn"},
@@ -81,9 +48,7 @@ ALLOWED = {
 
 def sources() -> Iterator[Path]:
     yield ROOT / "docker_updater.py"
-    for place in CLEAN:
-        path = ROOT / "updater_core" / place
-        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    yield from sorted((ROOT / "updater_core").rglob("*.py"))
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

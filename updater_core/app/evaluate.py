@@ -181,7 +181,7 @@ def _record(context: AppContext, one: Candidate, memory: SharedMemory) -> None:
 
 
 def _log_check(one: Candidate, after: ServiceState) -> None:
-    """The same answer as in the last cycle is no news: it is said at DEBUG only."""
+    """The same answer as in the last cycle is logged at DEBUG only."""
     name, decision = one.service.name, one.decision
     runs = one.observed.current.text if one.observed else None
     if isinstance(decision, Update):
@@ -193,9 +193,9 @@ def _log_check(one: Candidate, after: ServiceState) -> None:
     level = logging.WARNING if is_unknown else logging.INFO
     event = LogEvent.CHECK_FAILED if is_unknown else LogEvent.CHECKED
     text = " ".join(part for part in (f"{decision.reason}: {decision.detail}", _sentence(decision.remedy)) if part)
-    is_news = (one.before.status, one.before.reason) != (after.status, after.reason)
+    is_new = (one.before.status, one.before.reason) != (after.status, after.reason)
     fields = {"from": runs, "to": decision.available.text if decision.available else None}
-    level = level if is_news else logging.DEBUG
+    level = level if is_new else logging.DEBUG
     log_event(LOG, level, event, text, service=name, reason=decision.reason.value, **fields)
 
 

@@ -16,7 +16,7 @@ from updater_core.targets.compose import file_edits, gate, images
 from updater_core.targets.compose.file_edits import Staged
 from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import volumes
-from updater_core.targets.compose.recreate import is_wreck, restart
+from updater_core.targets.compose.recreate import is_leftover, restart
 
 _WORTH_ANOTHER_TRY = {Reason.EXITED, Reason.COMPOSE_ERROR, Reason.UP_FAILED, Reason.ENGINE_ERROR}
 
@@ -87,7 +87,7 @@ class ComposeDeployment:
         for part, move in found_in:
             found = self._foreign_container(part, move)
             if found is not None:
-                what = f"its owner deployed another image meanwhile ({found})"
+                what = f"the operator deployed another image meanwhile ({found})"
                 return Cause(Step.VERIFY, Reason.TAKEN_OVER, what, "nothing to do: the next cycle looks at it anew")
         return None
 
@@ -104,7 +104,7 @@ class ComposeDeployment:
 
     def restore(self, cause: Cause) -> None:
         volumes.bring_back(self.plan, self._tools)
-        with file_edits.stand_in(self.plan, self._not_put_back, self._tools) as readable:
+        with file_edits.fallback_copies(self.plan, self._not_put_back, self._tools) as readable:
             self._restart_old_and_gate(readable, cause)
         self._tools.reached(Step.VERIFY, True)
         gate.verify_old(self.plan, self._tools)
@@ -132,7 +132,7 @@ class ComposeDeployment:
         ours = {plan.new_retained, move.old_image_id}
         for container in self._tools.engine.containers(self.plan.detail.project.name, move.service):
             is_known = container.image_id in ours or container.id in move.container_ids
-            if not is_known and not is_wreck(container):
+            if not is_known and not is_leftover(container):
                 return f"{container.name} runs {container.reference}, {container.image_id[:19]}"
         return None
 

@@ -20,14 +20,14 @@ from updater_core.models import Container, ContainerSettings, Project
 from updater_core.protocols import Compose, Engine, Preview
 from updater_core.targets.compose.outlook import would_change
 from updater_core.targets.compose.plan import Move
-from updater_core.targets.compose.recreate import is_wreck
+from updater_core.targets.compose.recreate import is_leftover
 
 _IMAGE_LABEL, _VERSION_LABEL = "com.docker.compose.image", "com.docker.compose.version"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A project as Compose reads it now: its model, and what a dry run of `up` says of the unit."""
+    """A project as Compose reads it now: its model, and what a dry run of `up` says of the group."""
 
     project: Project
     model: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Reading:
 def of_all(
     moves: Sequence[Move], companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose
 ) -> str | None:
-    """How a service of the unit differs from its file by more than the image, or one that is restarted with it by
+    """How a service of the group differs from its file by more than the image, or one that is restarted with it by
     anything, in words; None if none does."""
     found = _of_unit(moves, reading, engine, compose)
     return found or _of_companions(companions, reading, engine, compose)
@@ -68,7 +68,7 @@ def _of_companions(companions: Sequence[Move], reading: Reading, engine: Engine,
 
 def _containers(move: Move, reading: Reading, engine: Engine) -> Iterator[Container]:
     """Those of a service but what a killed Compose left, which nobody has deployed."""
-    return (each for each in engine.containers(reading.project.name, move.service) if not is_wreck(each))
+    return (each for each in engine.containers(reading.project.name, move.service) if not is_leftover(each))
 
 
 def _difference(container: Container, move: Move, reading: Reading, engine: Engine, compose: Compose) -> str | None:

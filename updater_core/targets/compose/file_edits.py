@@ -32,7 +32,7 @@ class Staged:
 
 
 def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
-    """Stage the edited files, and prove with Compose's own reading that only the unit's images differ.
+    """Stage the edited files, and prove with Compose's own reading that only the group's images differ.
 
     ChangedOnDisk where any file of the project, or one that these include, is not what the plan was made from: `up`
     reads them all, and what an operator is editing is not ours to deploy.
@@ -138,7 +138,7 @@ def put_files_back(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, str]:
     for edit in plan.detail.edits:
         try:
             if not _put_back(edit, plan.id, tools):
-                left[edit.path] = "it was changed by its owner meanwhile"
+                left[edit.path] = "it was changed by its operator meanwhile"
         except UpdaterError as error:
             left[edit.path] = str(error)
     return left
@@ -172,7 +172,7 @@ def _is_in(mark: Mark, line: str) -> bool:
 
 
 @contextmanager
-def stand_in(plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools) -> Iterator[Plan[ComposePlan]]:
+def fallback_copies(plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools) -> Iterator[Plan[ComposePlan]]:
     """The plan with the old text, in copies beside the operator's files, in place of those not put back, and
     of those that were changed meanwhile: what an operator is editing is neither to be deployed by us nor to keep
     the service down. A changed file of which no copy can be made is read as it is. Dependencies stay out of it: the
@@ -181,7 +181,7 @@ def stand_in(plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools) -> 
     for path, text in plan.detail.sources.items():
         if path not in left and _is_changed(path, text, tools) and _takes_a_copy(path, text, plan, tools):
             texts[path] = text
-            tools.tell(Step.RESTART, f"{path} was changed by its owner meanwhile; it is read as it was")
+            tools.tell(Step.RESTART, f"{path} was changed by its operator meanwhile; it is read as it was")
     if not texts:
         yield plan
         return

@@ -16,14 +16,14 @@ from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading.copies import is_ours
 from updater_core.targets.compose.recreate import restart, run
 
-_STOP_PATIENCE_SECONDS = 60.0  # within what service managers allow; one that asks for less kills, as ever
+_LONGEST_GATE_AFTER_STOP_SECONDS = 60.0  # within what service managers allow; one that asks for less kills, as ever
 _LOOK_EVERY_SECONDS = 0.25
 _LONGEST_ENGINE_ABSENCE_SECONDS = 300.0
 MOST_OUTAGES = 10
 
 
 def gate_new(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Wait until unit and companions have proven themselves; GateFailed as soon as one of them shows it will not."""
+    """Wait until group and companions have proven themselves; GateFailed as soon as one of them shows it will not."""
     everyone = plan.detail.everyone
     old_ids = frozenset(i for move in everyone for i in move.container_ids)  # `up` may keep one: its image is the same
     everyone_else = (move for move in plan.detail.companions if move.was_well and not move.runs_first)
@@ -100,13 +100,13 @@ def _await_end(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
-    """Every container of the unit runs the image that was pulled by digest; return what else is worth saying."""
+    """Every container of the group runs the image that was pulled by digest; return what else is worth saying."""
     for part in parts(plan):
         for move in part.detail.moves:
             _verify_image(part, move, known_id(part.new_retained), tools)
     notes = [*volumes.verify(plan, tools)]
     notes += [
-        f"{edit.path} was changed by its owner meanwhile"
+        f"{edit.path} was changed by its operator meanwhile"
         for edit in plan.detail.edits
         if not is_ours(edit, tools.files)
     ]
@@ -123,7 +123,7 @@ def _renamed(plan: Plan[ComposePlan], tools: Tools) -> Iterator[str]:
 
 
 def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Every container of the unit runs its old image again, with the volumes that it had."""
+    """Every container of the group runs its old image again, with the volumes that it had."""
     for move in plan.detail.moves:
         _verify_image(plan, move, move.old_image_id, tools)
     volumes.verify_old(plan, tools)
@@ -134,7 +134,7 @@ def _expectation(move: Move, policy: GatePolicy, old_ids: frozenset[str]) -> hea
 
 
 def _gate(plan: Plan[ComposePlan], wanted: Sequence[health.Expectation], tools: Tools, *, is_back: bool) -> None:
-    """Look until every expectation is proven. An engine that goes away proves nothing: wait for it, bring the unit up
+    """Look until every expectation is proven. An engine that goes away proves nothing: wait for it, bring the group up
     again (an outage stops containers without asking), begin anew."""
     for _ in range(MOST_OUTAGES):
         try:
@@ -182,7 +182,7 @@ def _heed_stop(asked_at: float | None, tools: Tools) -> float | None:
     if not tools.clock.wait(0):
         return None
     now = tools.clock.monotonic()
-    if asked_at is not None and now - asked_at > _STOP_PATIENCE_SECONDS:
+    if asked_at is not None and now - asked_at > _LONGEST_GATE_AFTER_STOP_SECONDS:
         raise Stopped("the updater was asked to end before the gate had", "nothing to do: the next start takes it up")
     return now if asked_at is None else asked_at
 

@@ -69,7 +69,7 @@ def _tag_old(plan: Plan[ComposePlan], tools: Tools) -> None:
     for name in {local_name(move.new_reference) for move in plan.detail.moves} - {None}:
         named = tools.engine.image(str(name))
         if named is not None and named.id != plan.new_retained:
-            continue  # its owner has pulled another one meanwhile
+            continue  # the operator has pulled another one meanwhile
         if plan.detail.prior_image_id and tools.engine.image(plan.detail.prior_image_id):
             tools.engine.tag(plan.detail.prior_image_id, str(name))
         else:

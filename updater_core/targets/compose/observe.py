@@ -22,7 +22,7 @@ from updater_core.targets.compose.dependencies import has_ended_well, is_stopped
 from updater_core.targets.compose.reading import observed, sources
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
-from updater_core.targets.compose.recreate import is_wreck
+from updater_core.targets.compose.recreate import is_leftover
 
 _PREFIX = "com.docker.compose.project."
 ContainerIndex = Mapping[tuple[str, str], tuple[Container, ...]]
@@ -178,7 +178,7 @@ def _unless_stopped(
             continue
         if not states:
             return _not_running(service, f"{name} has no container")
-        if any(map(is_wreck, states)) and not any(each.status in _AT_WORK for each in states):
+        if any(map(is_leftover, states)) and not any(each.status in _AT_WORK for each in states):
             return _torn(name, states)
         if all(is_stopped_by_hand(container) for container in states):
             return _not_running(service, f"{name} is {states[0].status}", _ENDS if has_ended_well(states) else "")
@@ -218,7 +218,7 @@ def started_from(container: Container) -> Project:
 def _project_by_labels(container: Container, files: tuple[str, ...]) -> Project:
     labels = container.labels
     directory = labels.get(f"{_PREFIX}working_dir") or str(Path(files[0]).parent if files else "/")
-    env_files = tuple(_owners_path(path) for path in labels.get(f"{_PREFIX}environment_file", "").split(",") if path)
+    env_files = tuple(_operators_path(path) for path in labels.get(f"{_PREFIX}environment_file", "").split(",") if path)
     return Project(container.project, directory, files, env_files)
 
 
@@ -257,7 +257,7 @@ def default_project_name(compose_file: str) -> str:
 
 
 def listed_files(container: Container) -> tuple[str, ...] | None:
-    """The config files of a container's label, absolute; None where they are not all there. A comma both separates them
+    """The config files of a container's label, absolute; None if they are not all there. A comma both separates them
     and may be part of a name, so pieces are joined until each is a file."""
     text = container.labels.get(f"{_PREFIX}config_files", "")
     directory = container.labels.get(f"{_PREFIX}working_dir", "/")
@@ -265,17 +265,17 @@ def listed_files(container: Container) -> tuple[str, ...] | None:
     piece = ""
     for part in text.split(",") if text else []:
         piece = f"{piece},{part}" if piece else part
-        path = _owners_path(str(Path(directory) / piece))  # Compose v1 writes them relative
+        path = _operators_path(str(Path(directory) / piece))  # Compose v1 writes them relative
         if os.path.isfile(path):  # noqa: PTH113 - Path's own raises for a folder that may not be entered
             files.append(path)
             piece = ""
     return tuple(files) if files and not piece else None
 
 
-def _owners_path(path: str) -> str:
-    """The owner's file that a path means: itself, or the file that a copy of ours stood in for (`files.write_beside`).
+def _operators_path(path: str) -> str:
+    """The operator's file that a path means: itself, or the file that our fallback copy was for (`files.write_beside`).
 
-    >>> _owners_path("/srv/.compose.yml.dau-" + "0" * 32)
+    >>> _operators_path("/srv/.compose.yml.dau-" + "0" * 32)
     '/srv/compose.yml'
     """
     return re.sub(r"/\.([^/]+)\.dau-[0-9a-f]{32}$", r"/\1", path)

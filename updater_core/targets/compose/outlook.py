@@ -16,7 +16,7 @@ from updater_core.protocols import Compose, Engine, Preview
 from updater_core.targets.compose import dependencies
 from updater_core.targets.compose.dependencies import Dependency
 from updater_core.targets.compose.plan import Group
-from updater_core.targets.compose.recreate import is_wreck
+from updater_core.targets.compose.recreate import is_leftover
 
 _LEFT_ALONE = frozenset({"Running", "Waiting", "Healthy", "Exited", "Skipped"})
 _STARTED = frozenset({"Starting", "Started", "Restart", "Restarted", "Created"})  # "Created": it is there, and stopped
@@ -137,7 +137,7 @@ def _readable(preview: Preview | None, group: Group, engine: Engine) -> Preview 
 
 def _container_names(group: Group, engine: Engine) -> list[str]:
     found = [each for service in group.services for each in engine.containers(group.project.name, service)]
-    return [each.name for each in found if not is_wreck(each)]
+    return [each.name for each in found if not is_leftover(each)]
 
 
 def _said_of(preview: Preview, container: str) -> frozenset[str]:

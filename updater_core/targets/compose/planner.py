@@ -25,7 +25,7 @@ from updater_core.targets.compose.outlook import Outlook
 from updater_core.targets.compose.plan import NAME, ComposePlan, FurtherImage, Group, Move
 from updater_core.targets.compose.preflight import checks, volumes
 from updater_core.targets.compose.reading.observed import ObservedService
-from updater_core.targets.compose.recreate import is_wreck
+from updater_core.targets.compose.recreate import is_leftover
 
 _NAMESPACES = ("network_mode", "ipc", "pid")
 _DRIFT_REMEDY = (
@@ -36,7 +36,7 @@ _DRIFT_REMEDY = (
 def make(
     service: ServiceConfig, observed: ObservedService, request: UpdateRequest, engine: Engine, compose: Compose
 ) -> Plan[ComposePlan] | Hold:
-    """The plan that takes `service` from how it stands to what is wished."""
+    """The plan that takes `service` from how it stands to what is asked for."""
     if len(request.others) < len(observed.others):
         return _hold(_no_way_back(service, observed), request.image)
     model = compose.config(observed.project)
@@ -197,7 +197,7 @@ def _moves(
         after = compose_edit.locate(files, env_files, located.service)
         if isinstance(after, NotEditable):
             return after
-        containers = [c for c in engine.containers(observed.project.name, located.service) if not is_wreck(c)]
+        containers = [c for c in engine.containers(observed.project.name, located.service) if not is_leftover(c)]
         old = located.reference or observed.current.text
         moves.append(_move(located.service, old, after.reference or old, containers))
     return _with_old_images(service, moves, engine)
@@ -309,7 +309,7 @@ def _foreign_one_shots(project: Project, group: set[str], engine: Engine, model:
         text = _image_of(model, name)
         if name in group or not text or engine.image(text) is None:
             continue
-        containers = [c for c in engine.containers(project.name, name) if not is_wreck(c)]
+        containers = [c for c in engine.containers(project.name, name) if not is_leftover(c)]
         found.append(replace(_move(name, text, text, containers), is_one_shot=True, runs_first=True))
     return tuple(found)
 
@@ -319,10 +319,10 @@ def _running(project: Project, service: str, engine: Engine) -> tuple[Container,
 
 
 def _closure(
-    unit: set[str], model: Mapping[str, Mapping[str, Any]], running: Mapping[str, Sequence[Container]]
+    group: set[str], model: Mapping[str, Mapping[str, Any]], running: Mapping[str, Sequence[Container]]
 ) -> set[str]:
-    """The services that stand and fall with `unit`, and they themselves."""
-    together, before = set(unit), set[str]()
+    """The services that stand and fall with `group`, and they themselves."""
+    together, before = set(group), set[str]()
     while together != before:
         before = set(together)
         names = {f"container:{each.name}" for service in before for each in running.get(service, ())}

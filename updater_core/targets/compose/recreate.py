@@ -1,4 +1,4 @@
-"""Let Compose restart a unit, after clearing up what a killed Compose has left. Can be repeated without harm."""
+"""Let Compose restart an update group, after clearing up what a killed Compose left. Repeatable without harm."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from updater_core.models import Container, Plan, Project, Reason
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move
 
-_WRECK = re.compile(r"([0-9a-f]{12})_(.+)")
+_LEFTOVER = re.compile(r"([0-9a-f]{12})_(.+)")
 
 
 def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> None:
-    """Let Compose bring the group and its companions to what files and tags say now, but for the one-shots that run
+    """Let Compose bring the group and its dependents to what files and tags say now, but for the one-shots that run
     before them. One retry, after tidying again.
 
     A group that still runs as it did, for only its one-shots have been run, is left alone in the rollback.
@@ -118,21 +118,21 @@ def tidy(project: Project, services: Sequence[str], tools: Tools) -> None:
     for service in services:
         containers = tools.engine.containers(project.name, service)
         for container in containers:
-            match = _WRECK.fullmatch(container.name)
-            if match and is_wreck(container):
+            match = _LEFTOVER.fullmatch(container.name)
+            if match and is_leftover(container):
                 _tidy_one(container, match[1], match[2], containers, tools)
 
 
-def is_wreck(container: Container) -> bool:
+def is_leftover(container: Container) -> bool:
     """Whether a container is what a killed recreate left (see `tidy`). Digits alone are somebody's date, unless they
     begin its own id or stand before the name that Compose gives.
 
     >>> from dataclasses import replace
     >>> made = Container("0f", "", "shop", "web", "sha256:1", "web:1", "running", "", 0)
-    >>> [is_wreck(replace(made, name=f"202401311200_{name}")) for name in ("shop-web-1", "other")]
+    >>> [is_leftover(replace(made, name=f"202401311200_{name}")) for name in ("shop-web-1", "other")]
     [True, False]
     """
-    match = _WRECK.fullmatch(container.name)
+    match = _LEFTOVER.fullmatch(container.name)
     if match is None:
         return False
     usual = rf"{re.escape(container.project)}[-_]{re.escape(container.service)}[-_]\d+"

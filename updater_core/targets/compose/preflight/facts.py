@@ -20,7 +20,7 @@ from updater_core.models import Container, ContainerSettings, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.preflight import needs
-from updater_core.targets.compose.recreate import is_wreck
+from updater_core.targets.compose.recreate import is_leftover
 
 AT_WORK = ("running", "restarting", "paused")
 _LISTENING = "0A"  # of TCP, in /proc/net; a bound UDP socket has 07
@@ -87,7 +87,7 @@ def _own(group: Group, engine: Engine) -> Iterator[Deployed]:
     for service in sorted(group.services):
         for container in engine.containers(group.project.name, service):
             settings = engine.settings(container.id)
-            if settings is not None and not is_wreck(container):
+            if settings is not None and not is_leftover(container):
                 yield Deployed(container, settings)
 
 

@@ -12,7 +12,7 @@ from updater_core.protocols import Engine, Tools
 from updater_core.targets.compose.plan import ComposePlan, Group, Move
 from updater_core.targets.compose.preflight import mounts
 from updater_core.targets.compose.preflight.mounts import Volume
-from updater_core.targets.compose.recreate import is_wreck, tidy
+from updater_core.targets.compose.recreate import is_leftover, tidy
 
 _ALLOW = 'or set "allow_volume_change" for {name}: the new release then starts without these data'
 _MOVE = "copy the data to where the new image keeps them and mount them there in the compose file, {allow}"
@@ -104,7 +104,7 @@ def _lost(move: Move, plan: Plan[ComposePlan], engine: Engine) -> tuple[Volume, 
 
 
 def _containers(plan: Plan[ComposePlan], move: Move, engine: Engine) -> list[Container]:
-    return [each for each in engine.containers(plan.detail.project.name, move.service) if not is_wreck(each)]
+    return [each for each in engine.containers(plan.detail.project.name, move.service) if not is_leftover(each)]
 
 
 # ------------------------------------------------------------------------------------------------------- going back
