@@ -47,6 +47,7 @@ from updater_core.models import (
 from updater_core.state import outcomes as state_outcomes
 from updater_core.state import records
 from updater_core.state.records import State, Status
+from updater_core.status import summary
 from updater_core.targets import discovery
 
 _FIRST_ROLLBACK_PAUSE_SECONDS = 15.0
@@ -71,12 +72,18 @@ def run(context: AppContext, only: str | None = None) -> Report:
     seconds = context.clock.monotonic() - started
     context.metrics.cycle_ended(context.clock.now(), seconds)
     counts = f"{len(result.checked)} checked, {sum(isinstance(o, Committed) for o in result.outcomes)} updated"
-    trouble = f", needs a look: {', '.join(sorted(result.troubled))}" if result.troubled else ", all well"
-    text = f"{counts}{trouble} ({seconds:.1f} s)"
+    text = f"{counts}, {came_to(context, result)} ({seconds:.1f} s)"
     log_event(
         LOG, logging.INFO, LogEvent.CYCLE_ENDED, text, checked=len(result.checked), duration_seconds=round(seconds, 2)
     )
     return result
+
+
+def came_to(context: AppContext, result: Report) -> str:
+    """Return what needs a look after a cycle, what waits and what is held, in a line; `all well` if nothing."""
+    names = [one.service.name for one in result.checked]
+    known = [(name, records.service_of(context.state, name)) for name in names]
+    return summary.text(known, result.troubled, context.clock.now())
 
 
 def _pass(context: AppContext, only: str | None) -> Report:

@@ -62,9 +62,9 @@ def _watched_cycle(context: AppContext, clock: SystemClock, watch: Watch, only: 
 
 def _standing(context: AppContext, result: cycle.Report, pause_seconds: float) -> str:
     """One line for `systemctl status`."""
-    trouble = f"needs a look: {', '.join(sorted(result.troubled))}" if result.troubled else "all well"
     following = (context.clock.now() + timedelta(seconds=pause_seconds)).astimezone()
-    return f"{len(result.checked)} services checked, {trouble}; next check {following:%Y-%m-%d %H:%M:%S %Z}"
+    came_to = cycle.came_to(context, result)
+    return f"{len(result.checked)} services checked, {came_to}; next check {following:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _further_silence_seconds(config: Config) -> float:

@@ -1,0 +1,59 @@
+"""What a cycle came to, in one line for the log, `--once` and `systemctl status`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+
+from updater_core.state import outcomes
+from updater_core.state.records import ServiceState, Status
+
+_NAMES_SHOWN = 5
+_COUNTED = (
+    (Status.ROLLED_BACK, "rolled back", "rolled back"),
+    (Status.WAITING, "waits", "wait"),
+    (Status.HELD, "held", "held"),
+)
+
+
+def text(
+    known: Sequence[tuple[str, ServiceState]], troubled: frozenset[str], now: datetime, zone: tzinfo | None = None
+) -> str:
+    """Return which services need a look, which wait and for what, and which are held; `all well` if there are none.
+
+    `known`: the names and states of what was checked; `troubled`: the names of what failed, was rolled back or is
+    unknown. `zone`: that of the times; the machine's own if None."""
+    details = {name: _named(name, _detail(service, now, zone)) for name, service in known}
+    wrong = [details.get(name, name) for name in sorted(troubled)]
+    said = [f"needs a look: {_listed(wrong)}"] if wrong else []
+    for status, one, many in _COUNTED:
+        names = sorted(name for name, service in known if service.status is status and name not in troubled)
+        if names:
+            counted = f"{len(names)} {one if len(names) == 1 else many}"
+            said.append(f"{counted}: {_listed([details[name] for name in names])}")
+    return "; ".join(said) or "all well"
+
+
+def _detail(service: ServiceState, now: datetime, zone: tzinfo | None) -> str:
+    """When it goes on by itself; else why it does not."""
+    if service.retry_at is not None and outcomes.is_pausing(service, now):
+        return f"tried again at {_clock(service.retry_at, now, zone)}"
+    if service.opens_at is not None and service.opens_at > now:
+        return f"window opens at {_clock(service.opens_at, now, zone)}"
+    return service.reason.value if service.reason else ""
+
+
+def _clock(moment: datetime, now: datetime, zone: tzinfo | None) -> str:
+    """The time of a day, with the day if it is not today's."""
+    there, here = moment.astimezone(zone), now.astimezone(zone)
+    return f"{there:%H:%M}" if there.date() == here.date() else f"{there:%Y-%m-%d %H:%M}"
+
+
+def _named(name: str, detail: str) -> str:
+    return f"{name} ({detail})" if detail else name
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return f"{shown} and {more} more" if more > 0 else shown
