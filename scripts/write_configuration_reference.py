@@ -61,9 +61,9 @@ file beats the defaults; an empty variable counts as not set.
 - **Where.** The file is `/etc/docker-auto-updater/updater_config.json`, or what `CONFIG_FILE` names. `.env` is the one
   beside that file. Without `CONFIG_FILE`, and without a `.env` in `/etc/docker-auto-updater`, the one in the working
   directory counts.
-- **Every problem at once.** A wrong configuration ends with status 2 and a line for each problem: its path
-  (`services[2].tag_regex`), what is wrong, what to write. Unknown keys are problems, with the nearest known one
-  named.
+- **Every problem at once.** A wrong configuration ends with status 2 and a line for each problem: the file, the line,
+  the path of the key (`services[2].tag_regex`), what is wrong, what to write. Unknown keys are problems, with the
+  nearest known one named. A file that is no JSON is named for what it is: YAML, a comma too many, a comment.
 - **Durations** are seconds, as a number or as text, or carry a unit: `90s`, `15m`, `6h`, `3d`, `2w`.
 - **`${NAME}`** in any text of the file is replaced by that variable; one that is not set is a problem. `$$` is a `$`.
 - **Paths** in the file may be relative to the file, those in a variable to the working directory; `~/` is the home.

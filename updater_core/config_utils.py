@@ -11,14 +11,14 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from dotenv.parser import Binding, parse_stream
 
-from updater_core.config import rules
+from updater_core.config import json_places, not_json, rules
 from updater_core.config.messages import instead, problem, shown, shown_key
 from updater_core.config.options import BY_PLACE, DEFAULTS, REGISTRY, SELECTORS, SERVICE, SIGNATURE, TOP, Option
 from updater_core.config.rules import ReadObject
@@ -83,11 +83,33 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     try:
         raw = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
-        at = f"{place}: line {error.lineno}, column {error.colno}"
-        raise ConfigError([f"{at}: not JSON ({error.msg}); fix it there or just before"]) from None
+        raise ConfigError([f"{place}: {not_json.explanation(text, error)}"]) from None
     except (ValueError, RecursionError):
         raise ConfigError([f"{place}: a number or a nesting beyond all bounds; write a plain configuration"]) from None
-    return parse(raw, environment, str(place))
+    try:
+        return parse(raw, environment, str(place))
+    except ConfigError as error:
+        raise ConfigError(_placed(error.problems, text, place, environment)) from None
+
+
+def load_or_begin(path: Path, environment: Mapping[str, str]) -> Config:
+    """Return the configuration in the file `path`, one without services if it is not there yet or empty."""
+    place = path.absolute()
+    is_begun = _is_there(place) and (not place.is_file() or bool(_file_text(place, "").strip()))
+    return load(path, environment) if is_begun else parse({"services": []}, environment, str(place))
+
+
+def _placed(problems: Sequence[str], text: str, place: Path, environment: Mapping[str, str]) -> list[str]:
+    """The problems with the file and the line of each in front; one of a variable names no file."""
+    variables = {name for option in BY_PLACE[TOP].values() if (name := option.variable) and environment.get(name)}
+    lines = json_places.lines_of(text)
+    placed: list[str] = []
+    for problem_text in problems:
+        path = problem_text.partition(": ")[0]
+        line = json_places.line_of(lines, path)
+        at = f"{place}: line {line}: " if line else f"{place}: "
+        placed.append(problem_text if path in variables else f"{at}{problem_text}")
+    return placed
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:

@@ -684,7 +684,7 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ('{\n  "services": []\n  "log_level": "INFO"\n}', "line 3, column 3: not JSON"),
-        ("", "line 1, column 1: not JSON"),
+        ("", "the file is empty; write"),
         (b'{"services": "\xff"}', "not UTF-8 text"),
         ("[" * 100_000, "nesting beyond all bounds"),
         ('{"services": [], "check_interval": ' + "9" * 5000 + "}", "beyond all bounds"),
@@ -700,7 +700,102 @@ def test_a_file_that_cannot_be_read_is_told_where(tmp_path: Path, text: str | by
 def test_a_key_written_twice_deep_inside_is_told_with_its_path(tmp_path: Path) -> None:
     whole = json.dumps(document(entry(registry_config={"insecure_http": True})))
     path = written(tmp_path, whole.replace('"insecure_http": true', '"insecure_http": true, "insecure_http": false'))
-    assert load_problem(path) == "services[0].registry_config.insecure_http: it stands here twice; keep one"
+    wrong = "services[0].registry_config.insecure_http: it stands here twice; keep one"
+    assert load_problem(path) == f"{path}: line 1: {wrong}"
+
+
+NOT_JSON = [
+    ("services:\n  - name: web\n", "this is YAML, not JSON"),
+    ("# mine\n---\nservices: []\n", "this is YAML, not JSON"),
+    ("CHECK_INTERVAL=30\n", "not JSON; name the JSON file with CONFIG_FILE"),
+    ('[services]\nname = "web"\n', "not JSON; name the JSON file with CONFIG_FILE"),
+    (" \n\t\n", "the file is empty"),
+    ('{\n  "services": [],\n}', "line 2, column 17: not JSON: a comma too many in front of the closing bracket"),
+    ('{"services": [\n  {},\n  {},\n]}', "line 3, column 5: not JSON: a comma too many"),
+    ('{"services": [],, "follow": "tag"}', "column 17: not JSON: a comma too many"),
+    ('{\n  // mine\n  "services": []\n}', "line 2, column 3: not JSON: a comment"),
+    ('{"services": [] # mine\n}', "line 1, column 17: not JSON: a comment"),
+    ('{"services": [] /* mine */}', "not JSON: a comment"),
+    ("{'services': []}", "another kind of quotes"),
+    ("{“services”: []}", "another kind of quotes"),
+    ("{services: []}", "without double quotes"),
+    ('{"services": [], "follow": tag}', "without double quotes"),
+    ('{"services": [], "pause_updates": True}', "True is no JSON; write true"),
+    ('{"services": [], "pause_updates": off}', "off is no JSON; write false"),
+    ('{"services": [], "follow": }', "a value is missing in front of the closing bracket"),
+    ('{"services" []}', "a colon is missing"),
+    ('{"services": [], "log_file": "C:\\x"}', "write \\\\ for it"),
+    ('{"services": [], "log_file": "/var\n"}', "close its double quotes"),
+    ('{"services": [], "log_file": "/var', "close its double quotes"),
+    ('{"services": [{"name": "web"', "the text ends too early"),
+    ('{"services": []}]', "the document has ended before this"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), NOT_JSON)
+def test_what_is_no_json_is_named_for_what_it_is(tmp_path: Path, text: str, words: str) -> None:
+    path = written(tmp_path, text)
+    found = load_problem(path)
+    assert found.startswith(f"{path}: ")
+    assert words in found
+
+
+def test_a_secret_in_a_broken_file_is_not_shown(tmp_path: Path) -> None:
+    for text, _ in NOT_JSON:
+        secret = text.replace("mine", "hunter2").replace("tag}", "hunter2}")
+        assert "hunter2" not in load_problem(written(tmp_path, secret))
+
+
+def test_each_problem_names_the_file_and_the_line_of_its_key(tmp_path: Path) -> None:
+    text = """{
+  "check_interval": "soon",
+  "services": [
+    {"name": "web", "image": "nginx",
+     "compose_file": "/srv/compose.yml",
+     "compose_service": "web",
+     "min_age": "old"},
+    {
+      "name": "db",
+      "pin-digest": true,
+      "registry_config": {
+        "usrname": "x"
+      }
+    }
+  ],
+  "servces": 1
+}
+"""
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        config_utils.load(path, {"HEALTH_TIMEOUT": "never"})
+    found = [problem.removeprefix(f"{path}: ").split(";")[0].split(" is ")[0] for problem in caught.value.problems]
+    assert sorted(found) == sorted([
+        "line 2: check_interval: \"soon\"",
+        "line 7: services[0].min_age: \"old\"",
+        "line 8: services[1].image: missing",
+        "line 8: services[1].compose_file: missing",
+        "line 8: services[1].compose_service: missing",
+        'line 10: services[1]."pin-digest": unknown key',
+        "line 12: services[1].registry_config.usrname: unknown key",
+        "line 16: servces: unknown key",
+        "HEALTH_TIMEOUT: \"never\"",
+    ])  # fmt: skip
+
+
+def test_copies_of_an_entry_are_one_line_each(tmp_path: Path) -> None:
+    assert len(problems(document(*[entry()] * 20))) == 19
+    renamed = [entry(name=f"web-{number}", compose_service=["web", "worker"]) for number in range(20)]
+    found = problems(document(*renamed))
+    assert len(found) == 19
+    assert all("web, worker of /srv/compose.yml belong to services[0] already" in each for each in found)
+
+
+def test_a_file_that_is_not_there_or_empty_may_be_begun(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.json", written(tmp_path, " \n")):
+        begun = config_utils.load_or_begin(path, {"CHECK_INTERVAL": "2h"})
+        assert (begun.services, begun.path, begun.settings.check_interval_seconds) == ((), str(path), 7200)
+    with pytest.raises(ConfigError):
+        config_utils.load_or_begin(tmp_path, {})
 
 
 # ------------------------------------------------------------------------------------------------------------- the .env

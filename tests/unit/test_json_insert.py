@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from updater_core.config.json_insert import insert
+from updater_core.config.json_places import line_of, lines_of
 
 NEW: list[dict[str, object]] = [{"name": "b", "compose_service": ["x", "y"]}, {"name": "c"}]
 TEXTS = [
@@ -68,3 +69,39 @@ def test_any_document_takes_entries(
     text = json.dumps({**document, "services": services}, indent=indent)
     after = json.loads(insert(text, "services", NEW))
     assert after == {**document, "services": [*services, *NEW]}
+
+
+def places(value: object, path: str = "") -> list[str]:
+    """The path of each key and element in a JSON value, as problems spell them."""
+    found: list[str] = []
+    if isinstance(value, dict):
+        parts = [(f"{path}.{key}" if path else key, each) for key, each in value.items()]
+    else:
+        parts = [(f"{path}[{number}]", each) for number, each in enumerate(value)] if isinstance(value, list) else []
+    for part, each in parts:
+        found += [part, *places(each, part)]
+    return found
+
+
+@given(
+    st.recursive(
+        st.none() | st.floats(allow_nan=False) | st.text(max_size=6),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.from_regex("[a-z]{1,3}", fullmatch=True), inner),
+    )
+)
+def test_every_key_and_element_of_any_document_has_its_line(document: object) -> None:
+    whole = json.dumps({"first": document}, indent=1)
+    found = lines_of(whole)
+    assert list(found) == places({"first": document})
+    lines = whole.splitlines()
+    for path, line in found.items():
+        if not path.endswith("]"):
+            assert lines[line - 1].strip().startswith(f'"{path.rpartition(".")[2]}":')
+
+
+def test_what_is_missing_has_the_line_of_what_it_is_missing_in() -> None:
+    found = lines_of('{\n"services": [\n{"a key": 1,\n"b.c": {"d": 2}}]}')
+    assert line_of(found, "services[0].registry_config.password") == 3
+    assert line_of(found, 'services[0]."b.c".image') == 4
+    assert line_of(found, "services[7]") == 2
+    assert line_of(found, "follow") is None

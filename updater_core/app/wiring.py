@@ -66,7 +66,8 @@ def _key_problems(config: Config) -> Iterator[str]:
         try:
             signatures.read_keys([path])
         except ValueError as error:
-            yield f"{name}: signature.public_key: {error}; name a PEM file with a public key (cosign.pub)"
+            wrong = f"{config.path}: {name}: signature.public_key: {error}"
+            yield f"{wrong}; name a PEM file with a public key (cosign.pub)"
 
 
 def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> AppContext:

@@ -107,16 +107,34 @@ def twin_names(entries: _Entries) -> Iterator[str]:
 
 
 def twin_groups(entries: _Entries) -> Iterator[str]:
-    """Yield a problem for each two enabled entries that would edit and restart the same Compose service."""
-    taken: list[tuple[ReadObject, str, str, str | None]] = []
+    """Yield a problem for each enabled entry that would edit and restart a Compose service of an earlier one. A copy
+    with the name of the other as well is reported for its name alone."""
+    taken: list[_Taken] = []
     for service, _ in entries:
         values = service.values
         if not (values["enabled"] and values["compose_file"] and values["compose_service"]):
             continue
         file, project = values["compose_file"][0], values["compose_project"]  # the first file is the project's own
-        for name in values["compose_service"]:
-            for other, *unit, other_project in taken:
-                if unit == [file, name] and (None in (project, other_project) or project == other_project):
-                    taken_by = f"{name} of {file} belongs to {other.at} already"
-                    yield f"{service.path('compose_service')}: {taken_by}; keep it in one of them"
-        taken += [(service, file, name, project) for name in values["compose_service"]]
+        own = [_Taken(service, file, name, project) for name in values["compose_service"]]
+        pairs = [(each, next((one for one in taken if one.is_same(each)), None)) for each in own]
+        known = [(each, one) for each, one in pairs if one is not None and one.entry.values["name"] != values["name"]]
+        for at in dict.fromkeys(one.entry.at for _, one in known):
+            names = ", ".join(each.name for each, one in known if one.entry.at == at)
+            belongs = f"{names} of {file} belong{'' if ', ' in names else 's'} to {at} already"
+            yield f"{service.path('compose_service')}: {belongs}; keep it in one of them"
+        taken += own
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A Compose service that an entry means."""
+
+    entry: ReadObject
+    file: str
+    name: str
+    project: str | None
+
+    def is_same(self, other: _Taken) -> bool:
+        """Whether both mean one service: an entry without a project may mean any of its file."""
+        projects = {self.project, other.project} - {None}
+        return (self.file, self.name) == (other.file, other.name) and len(projects) < 2
