@@ -76,7 +76,7 @@ def test_a_window_that_opened_while_the_registry_was_away_makes_no_storm(tmp_pat
 
     def pause_seconds(opens_in_seconds: float) -> float:
         waiting = ServiceState(opens_at=begun + timedelta(seconds=opens_in_seconds))
-        context.state = with_service(context.state, "service0", waiting)
+        context.change(lambda state: with_service(state, "service0", waiting))
         return daemon.pause_seconds(context, cycle.Report(), begun)
 
     assert pause_seconds(-3600) > 600

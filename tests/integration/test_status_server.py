@@ -270,14 +270,14 @@ def test_all_four_pages_tell_of_the_world_as_it_is(context: AppContext, watch: W
     twin = json.loads(of(context, "/status.json")[1])
     assert twin["pulse"]["next_cycle"] == times.rfc3339(NOW + timedelta(seconds=60))
     assert of(context, "/healthz") == (200, "the last cycle ended at 2026-11-23 08:00:00 UTC\n")
-    context.state = well().state
+    context.change(lambda _: well().state)
     assert "see to the service by hand" not in of(context, "/")[1]
 
 
 def test_a_stale_cycle_is_seen_by_a_probe_and_by_people(context: AppContext, watch: Watch) -> None:
     watch.cycle_begins()
     watch.cycle_ended(is_engine_down=False)
-    context.state = replace(context.state, services={})
+    context.change(lambda state: replace(state, services={}))
     clock = context.clock
     assert isinstance(clock, SetClock)
     clock.advance(2 * 3600 + 120 + 190)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from tests.support.memory_target import MemoryTarget, Place
-from updater_core.app.candidate import Candidate, SharedMemory
+from updater_core.app.candidate import Candidate
 from updater_core.app.resolve import Resolver
 from updater_core.errors import RegistryError
 from updater_core.models import Credential, Hold, ImageRef, Policy, Reason, ServiceConfig, Tag, Update
@@ -17,6 +17,7 @@ from updater_core.protocols import RemoteImage
 from updater_core.reference import parse
 from updater_core.state import observed_tags
 from updater_core.state.records import State, service_of
+from updater_core.state.shared import SharedState
 
 NOW = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -55,7 +56,7 @@ class Spoken:
         return "fine"
 
 
-def resolved(name: str, tag: str, registry: Spoken, memory: SharedMemory, policy: Policy | None = None) -> Candidate:
+def resolved(name: str, tag: str, registry: Spoken, memory: SharedState, policy: Policy | None = None) -> Candidate:
     service = ServiceConfig(name, parse(f"app:{tag}"), ("/c.yml",), ("web",), policy=policy or Policy())
     target = MemoryTarget(Place({name: f"app:{tag}"}, {name: OLD}))
     observed = target.observe([service])[name]
@@ -64,7 +65,7 @@ def resolved(name: str, tag: str, registry: Spoken, memory: SharedMemory, policy
 
 
 def test_what_is_decided_is_carried_with_what_it_was_decided_from() -> None:
-    memory, registry = SharedMemory(State()), Spoken({"1.0": NEW})
+    memory, registry = SharedState(State()), Spoken({"1.0": NEW})
     one = resolved("web", "1.0", registry, memory)
     assert one.observed is not None
     assert isinstance(one.decision, Update)
@@ -73,30 +74,30 @@ def test_what_is_decided_is_carried_with_what_it_was_decided_from() -> None:
 
 
 def test_what_one_service_was_told_is_kept_beside_what_its_neighbour_was_told() -> None:
-    memory = SharedMemory(State())
+    memory = SharedState(State())
     by_push = Policy(tag_pattern="1.*")
     resolved("web", "1.0", Spoken({"1.0": OLD, "1.1": NEW}), memory, by_push)
     resolved("api", "1.1", Spoken({"1.0": OLD, "1.1": NEW}), memory, by_push)
-    seen = memory.into(State()).seen[KEY]
+    seen = memory.state.seen[KEY]
     assert seen["1.0"].digest == OLD
     assert seen["1.1"].digest == NEW
-    assert service_of(memory.into(State()), "web").digest_seen
-    assert service_of(memory.into(State()), "api").digest_seen
+    assert service_of(memory.state, "web").digest_seen
+    assert service_of(memory.state, "api").digest_seen
 
 
 def test_what_was_said_before_an_error_is_kept() -> None:
     earlier = observed_tags.note_tags(State(), KEY, ["1.0"], {}, NOW - timedelta(days=1))
-    memory, registry = SharedMemory(earlier), Spoken({"1.0": OLD, "1.1": NEW})
+    memory, registry = SharedState(earlier), Spoken({"1.0": OLD, "1.1": NEW})
     listed = ("1.0", "1.1", "1.2")
     registry.tags = lambda reference: tuple(map(Tag, listed))  # type: ignore[method-assign]
     one = resolved("web", "1.0", registry, memory, Policy(tag_pattern="*"))
     assert isinstance(one.decision, Hold)
     assert one.decision.reason is Reason.REGISTRY_ERROR
-    assert memory.into(State()).seen[KEY].keys() == {*listed}
+    assert memory.state.seen[KEY].keys() == {*listed}
 
 
 def test_threads_lose_nothing_of_each_other() -> None:
-    memory, names = SharedMemory(State()), [f"service{number}" for number in range(50)]
+    memory, names = SharedState(State()), [f"service{number}" for number in range(50)]
 
     def note(name: str, digest: str, part: State) -> State:
         return observed_tags.note_digest(part, name, digest, NOW)
@@ -108,7 +109,7 @@ def test_threads_lose_nothing_of_each_other() -> None:
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(add, names))
-    state = memory.into(State())
+    state = memory.state
     kept = {f"sha256:{number}" for number in range(5)}
     assert all(service_of(state, name).digest_seen.keys() == kept for name in names)
     assert len(state.services) == 50

@@ -69,7 +69,7 @@ def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
     raw = {"services": [service], "state_file": str(tmp_path / "state.json")}
     context = wire(config_utils.parse(raw, {}, str(tmp_path / "config.json")), SystemClock())
     bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
-    context.state = State({"web": ServiceState(quarantine=(bad,))})
+    context.change(lambda _: State({"web": ServiceState(quarantine=(bad,))}))
     asked = context.clock.now() - timedelta(hours=hours)
     request_queue.leave(context.folder / request_queue.FOLDER, OperatorRequest("retry", name, asked))
     with caplog.at_level(logging.WARNING, "updater"):
@@ -86,11 +86,11 @@ def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path
     context = wire(config_utils.parse(raw, {}, str(tmp_path / "config.json")), SystemClock())
     bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
     unit = observed_tags.unit_of(context.config.services[0])
-    context.state = State({"web": ServiceState(quarantine=(bad,), unit=unit, reference="a/b:1")})
+    context.change(lambda _: State({"web": ServiceState(quarantine=(bad,), unit=unit, reference="a/b:1")}))
     request_queue.leave(context.folder / request_queue.FOLDER, OperatorRequest("retry", "shop", context.clock.now()))
     requests.take_requests(context)
     assert context.state.services == {"shop": ServiceState(unit=unit, reference="a/b:1")}
-    context.state = State({"web": ServiceState(quarantine=(bad,), unit=unit)})
+    context.change(lambda _: State({"web": ServiceState(quarantine=(bad,), unit=unit)}))
     check_all(context)  # the engine may be there or not: the memory is kept either way
     assert records.service_of(context.state, "shop").quarantine == (bad,)
     assert list(context.state.services) == ["shop"]

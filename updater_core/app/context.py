@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,6 +39,7 @@ from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Clock, Progress, Registry
 from updater_core.registries.pull_limits import PullLimit
 from updater_core.state.records import State
+from updater_core.state.shared import Change, SharedState
 
 LOG = logging.getLogger("updater")
 _SIGN_OF_LIFE_SECONDS, _LONGEST_DELIVERY_SECONDS = 1.0, 30.0
@@ -51,14 +53,14 @@ class PreventedRollback:
     retry_at: datetime
 
 
-@dataclass(slots=True)
 class StateStore:
-    """`state` is replaced as a whole, so that other threads may read it; `settings` say how many backups there are,
-    and in which folder."""
+    """The state that all threads share, and its file. `settings` say how many backups there are, and in which
+    folder."""
 
-    state: State
-    path: Path
-    settings: Settings
+    def __init__(self, state: State, path: Path, settings: Settings) -> None:
+        self.shared = SharedState(state)
+        self.path, self.settings = path, settings
+        self._writing = threading.Lock()
 
     @property
     def folder(self) -> Path:
@@ -71,7 +73,8 @@ class StateStore:
         Raises StateError if the state itself cannot be written; the file is as it was then.
         """
         folder = Path(self.settings.state_backup_dir) if self.settings.state_backup_dir else None
-        return state_utils.save(self.state, self.path, self.settings.state_backups, folder, now)
+        with self._writing:  # what is read within comes after what any earlier save has written
+            return state_utils.save(self.shared.state, self.path, self.settings.state_backups, folder, now)
 
 
 class RegistryClients(Protocol):
@@ -93,7 +96,16 @@ class RegistryClients(Protocol):
 
 @dataclass(slots=True)
 class AppContext:
-    """Everything a cycle works with. `folder` holds state, journal, outbox and locks."""
+    """Everything a cycle works with. `folder` holds state, journal, outbox and locks.
+
+    Threads share it. What is remembered is therefore changed in one way only, with a function from the state as it is
+    then to the next one:
+
+        context.change(lambda state: outcomes.lift_quarantine(state, name))
+
+    The function must be pure and quick. It must take what it needs of a service from the state that it is given, not
+    from a `context.state` that was read before; that one is for reading.
+    """
 
     config: Config
     store: StateStore
@@ -116,12 +128,12 @@ class AppContext:
 
     @property
     def state(self) -> State:
-        """What is remembered now; replaced as a whole."""
-        return self.store.state
+        """What is remembered now: a frozen value to read, and never one to make the next state of."""
+        return self.store.shared.state
 
-    @state.setter
-    def state(self, state: State) -> None:
-        self.store.state = state
+    def change(self, change: Change) -> bool:
+        """Change what is remembered, in one step; return whether there was anything to change."""
+        return self.store.shared.change(change)
 
 
 def target_of(context: AppContext, service: ServiceConfig) -> Target:

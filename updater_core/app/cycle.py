@@ -251,7 +251,7 @@ def _postponed(context: AppContext, found: Plan[Any], error: UpdaterError) -> Ho
     retry_at = context.clock.now() + timedelta(seconds=seconds)
     context.prevented[found.id] = PreventedRollback(tries, retry_at)
     cause = failure.cause_of(error, Step.RESTART, found.name)
-    context.state = state_outcomes.rollback_prevented(context.state, found, cause)
+    context.change(lambda state: state_outcomes.rollback_prevented(state, found, cause))
     known = records.service_of(context.state, found.name)
     text = f"{known.detail} in {seconds:.0f} s ({cause.remedy})"
     log_event(LOG, logging.ERROR, LogEvent.ENGINE_UNAVAILABLE, text, service=found.name, reason=cause.reason.value)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 
 from updater_core.app import resolve
-from updater_core.app.candidate import Candidate, SharedMemory
-from updater_core.app.context import LOG, AppContext, bug, settings_for, target_of
+from updater_core.app.candidate import Candidate
+from updater_core.app.context import LOG, AppContext, RegistryClients, bug, settings_for, target_of
 from updater_core.app.resolve import Resolver
 from updater_core.deploy.target import Observed
 from updater_core.errors import RegistryError, UpdaterError
@@ -30,15 +31,16 @@ _SIDE_BY_SIDE = 16  # of one registry; what is asked of one host at a time has a
 def check_all(context: AppContext, only: str | None = None) -> tuple[Candidate, ...]:
     """Look at every enabled service and decide for it; record the checks in the state (not yet on disk)."""
     context.registries.new_cycle()
-    context.state = observed_tags.follow_names(context.state, context.config.services)
-    services = [s for s in context.config.services if s.enabled and only in (None, s.name)]
-    before, memory = context.state, SharedMemory(context.state)
-    decided = _decide_all(context, look_all(context, services), memory)
+    configured = context.config.services
+    context.change(lambda state: observed_tags.follow_names(state, configured))
+    services = [s for s in configured if s.enabled and only in (None, s.name)]
+    before = context.state
+    decided = _decide_all(context, look_all(context, services))
     checked = tuple(_admitted_first(context, one, before) for one in decided if not _was_cut_short(one))
     for one in checked:
-        _record(context, one, memory)
-    context.state = memory.into(context.state)
-    context.state = _tidied(context)
+        record_check(context, one)
+    now, registries = context.clock.now(), context.registries
+    context.change(lambda state: _tidied(state, configured, registries, now))
     return checked
 
 
@@ -56,15 +58,14 @@ def _prevented(context: AppContext, one: Candidate, before: ServiceState) -> Hol
     return Hold(Reason.BACKING_OFF, before.detail, before.remedy)
 
 
-def _tidied(context: AppContext) -> State:
+def _tidied(state: State, services: Sequence[ServiceConfig], registries: RegistryClients, now: datetime) -> State:
     """The state with what the registries asked for, and without what is not configured any more."""
-    services = context.config.services
-    state = observed_tags.follow_names(context.state, services)
-    for host, until in context.registries.rests().items():
+    state = observed_tags.follow_names(state, services)
+    for host, until in registries.rests().items():
         state = observed_tags.note_rest(state, host, until)
-    state = replace(state, outages=context.registries.outages())
+    state = replace(state, outages=registries.outages())
     names, keys = [service.name for service in services], {service.image.key for service in services}
-    return observed_tags.forget_unknown(state, names, keys, context.clock.now())
+    return observed_tags.forget_unknown(state, names, keys, now)
 
 
 def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Candidate]:
@@ -85,7 +86,7 @@ def _observed(service: ServiceConfig, found: Observed | Hold) -> Candidate:
     return Candidate(service, None, found) if isinstance(found, Hold) else Candidate(service, found)
 
 
-def _decide_all(context: AppContext, looked: Sequence[Candidate], memory: SharedMemory) -> tuple[Candidate, ...]:
+def _decide_all(context: AppContext, looked: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Ask all registries side by side; the answers come back in the configuration's order.
 
     Each registry has threads of its own, so that one which does not answer keeps none of the others waiting."""
@@ -98,7 +99,7 @@ def _decide_all(context: AppContext, looked: Sequence[Candidate], memory: Shared
             domain: open_pools.enter_context(ThreadPoolExecutor(min(_SIDE_BY_SIDE, count)))
             for domain, count in counts.items()
         }
-        asked = [pools[_domain(one)].submit(_decide, context, one, registry, memory) for one, registry in opened]
+        asked = [pools[_domain(one)].submit(_decide, context, one, registry) for one, registry in opened]
         return tuple(each.result() for each in asked)
 
 
@@ -106,9 +107,7 @@ def _domain(one: Candidate) -> str:
     return "" if one.observed is None else one.observed.current.domain
 
 
-def _decide(
-    context: AppContext, one: Candidate, registry: Registry | Exception | None, memory: SharedMemory
-) -> Candidate:
+def _decide(context: AppContext, one: Candidate, registry: Registry | Exception | None) -> Candidate:
     if one.observed is None or registry is None:
         return one
     if context.clock.wait(0):
@@ -118,7 +117,7 @@ def _decide(
         if isinstance(registry, Exception):
             raise registry
         others = _others(context, one.service, one.observed)
-        resolver = Resolver(one.service, one.observed, registry, target, memory, now, others)
+        resolver = Resolver(one.service, one.observed, registry, target, context.store.shared, now, others)
         resolver.verify = _verifier(context, one.observed)
         return resolver.resolve()
     except RegistryError as error:
@@ -163,19 +162,13 @@ def _was_cut_short(one: Candidate) -> bool:
 
 def record_check(context: AppContext, one: Candidate) -> None:
     """Put one check into the state, and say what is new of it."""
-    memory = SharedMemory(context.state)
-    _record(context, one, memory)
-    context.state = memory.into(context.state)
-
-
-def _record(context: AppContext, one: Candidate, memory: SharedMemory) -> None:
     name, now = one.service.name, context.clock.now()
     current, key = (one.observed.current.text, one.observed.current.key) if one.observed else ("", "")
 
     def recorded(part: State) -> State:
         return records.record_check(part, name, current, one.digest, one.decision, now=now)
 
-    after = memory.fold(name, key, recorded)
+    after = context.store.shared.fold(name, key, recorded)
     context.metrics.checked("update" if isinstance(one.decision, Update) else one.decision.reason.value)
     _log_check(one, records.service_of(after, name))
 

@@ -30,6 +30,7 @@ from updater_core.models import (
 from updater_core.notifiers import events
 from updater_core.state import outcomes as state_outcomes
 from updater_core.state import records
+from updater_core.state.records import State
 
 
 def announce(context: AppContext, one: Candidate) -> None:
@@ -40,7 +41,7 @@ def announce(context: AppContext, one: Candidate) -> None:
         return
     event = events.available_event(name, known, hold, _moment(context))
     if event and events.is_wanted(event, context.config.settings.notify_events) and _queued(context, event):
-        context.state = records.announce(context.state, name)
+        context.change(lambda state: records.announce(state, name))
 
 
 def tell_turn(context: AppContext, name: str) -> bool:
@@ -49,9 +50,13 @@ def tell_turn(context: AppContext, name: str) -> bool:
     turn = events.transition_of(known, context.clock.now())
     is_changed = turn.open_incidents != known.troubles
     if is_changed and _queued(context, events.transition_event(name, known, turn, _moment(context))):
-        context.state = records.with_service(context.state, name, replace(known, troubles=turn.open_incidents))
+        context.change(lambda state: _with_incidents(state, name, turn.open_incidents))
         return True
     return False
+
+
+def _with_incidents(state: State, name: str, incidents: Mapping[str, datetime]) -> State:
+    return records.with_service(state, name, replace(records.service_of(state, name), troubles=incidents))
 
 
 def _moment(context: AppContext) -> events.Moment:
@@ -62,9 +67,9 @@ def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
     """Remember an outcome, queue its event, close its journal: in this order, so that a crash between two of them
     repeats the later ones and loses nothing."""
     now = context.clock.now()
-    before = context.state
-    context.state = state_outcomes.record_outcome(before, outcome, started, now, context.steps.taken(now))
-    if context.state is not before:
+    steps = context.steps.taken(now)
+    is_new = context.change(lambda state: state_outcomes.record_outcome(state, outcome, started, now, steps))
+    if is_new:
         _log_outcome(outcome, (now - started).total_seconds())
         _count(context.metrics, outcome)
     event = events.event_of(outcome, socket.gethostname(), started, now)

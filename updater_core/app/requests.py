@@ -35,7 +35,7 @@ def carry_out(context: AppContext, service: ServiceConfig, kind: str) -> bool:
 def roll_back(context: AppContext, service: ServiceConfig) -> Outcome | Hold:
     """Go back to the image before the current one, and stay there until a newer one than the one left appears."""
     cycle.recover_open(context, is_asked=True)
-    context.state = observed_tags.follow_names(context.state, context.config.services)
+    context.change(lambda state: observed_tags.follow_names(state, context.config.services))
     nothing = nothing_to_go_back_to(context.state, service.name)
     if nothing is not None:
         return nothing
@@ -88,8 +88,8 @@ def _drop(request: request_queue.OperatorRequest, *, is_known: bool) -> None:
 
 
 def _retry(context: AppContext, service: ServiceConfig) -> bool:
-    context.state = observed_tags.follow_names(context.state, context.config.services)
-    context.state = outcomes.lift_quarantine(context.state, service.name)
+    context.change(lambda state: observed_tags.follow_names(state, context.config.services))
+    context.change(lambda state: outcomes.lift_quarantine(state, service.name))
     save(context)
     left = records.service_of(context.state, service.name).quarantine
     text = "nothing is quarantined any more, the next cycle tries again"

@@ -12,7 +12,7 @@ from datetime import datetime
 from time import thread_time
 
 from updater_core import reference
-from updater_core.app.candidate import Candidate, SharedMemory
+from updater_core.app.candidate import Candidate
 from updater_core.deploy import together
 from updater_core.deploy.target import Observed, Target
 from updater_core.errors import NotAnImage, NotFound, RateLimited, RegistryError
@@ -26,6 +26,7 @@ from updater_core.policy.patterns import Order
 from updater_core.protocols import Registry, RemoteImage
 from updater_core.state import observed_tags, outcomes, records
 from updater_core.state.records import State
+from updater_core.state.shared import SharedState
 
 _WAIT = "nothing to do: it is asked again in the next cycle"
 
@@ -47,7 +48,7 @@ class Resolver:
     observed: Observed
     registry: Registry
     target: Target
-    memory: SharedMemory
+    memory: SharedState
     now: datetime
     others: Sequence[Registry] = ()
     verify: Verify = _never_asked
