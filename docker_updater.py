@@ -15,16 +15,16 @@ from datetime import datetime
 from pathlib import Path
 
 from updater_core import __version__, logging_utils, notifiers, state_utils, targets
-from updater_core.app import cycle, daemon, discover_command, request_queue, requests, selfcheck
+from updater_core.app import cycle, daemon, request_queue, requests, selfcheck
+from updater_core.app.commands import discover, plan
 from updater_core.app.context import LOG, AppContext
-from updater_core.app.evaluate import check_all
 from updater_core.app.wiring import load_config, lock_path, only_instance, reload, wire
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Finding
 from updater_core.errors import ComposeError, ComposeMissing, ConfigError, EngineError, LockHeld, UpdaterError
 from updater_core.host.clock import SystemClock
 from updater_core.host.systemd import Manager
-from updater_core.models import Config, Discover, Hold, Reason, ServiceConfig
+from updater_core.models import Config, Discover, Reason, ServiceConfig
 from updater_core.notifiers import events
 from updater_core.state import observed_tags
 from updater_core.state.records import service_of
@@ -46,7 +46,7 @@ signals of the daemon:  TERM finishes the current step and ends   HUP reads the 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
     """Run what the arguments ask for and return the exit status; `environment` is the process's own if left out."""
-    options = parser().parse_args(arguments)
+    options = _options(arguments)
     try:
         return _run(options, dict(os.environ if environment is None else environment))
     except ConfigError as error:
@@ -84,11 +84,28 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--retry", metavar="NAME", help="lift the quarantine of a service and let it be updated again")
     what.add_argument("--rollback", metavar="NAME", help="go back to the image before, until a newer one appears")
     made.add_argument("--service", metavar="NAME", help="only this service")
-    made.add_argument("--json", action="store_true", help="with --status, --test or --discover: for machines")
+    made.add_argument("--json", action="store_true", help="with --status, --plan, --test or --discover: for machines")
     made.add_argument("--write", action="store_true", help="with --discover: put what is new into the configuration")
     made.add_argument("--yes", action="store_true", help="with --write: do not ask")
     made.add_argument("--version", action="version", version=f"docker-updater {__version__}")
     return made
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments, read. One that would be ignored ends the program with status 2 and a sentence."""
+    known = parser()
+    options = known.parse_args(arguments)
+    is_report = options.status or options.plan or options.test or options.discover
+    if options.json and not is_report:
+        known.error("--json goes with --status, --plan, --test or --discover")
+    if options.write and not options.discover:
+        known.error("--write goes with --discover")
+    if options.yes and not options.write:
+        known.error("--yes goes with --discover --write")
+    for flag, is_of_all in (("--discover", options.discover), ("--notify-test", options.notify_test)):
+        if options.service and is_of_all:
+            known.error(f"--service does not go with {flag}")
+    return options
 
 
 def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -124,9 +141,11 @@ def _look(config: Config, clock: SystemClock, options: argparse.Namespace) -> in
         _read_state(config)  # a plan made without what is remembered would not be what happens
     context = wire(config, clock, is_reading=True)
     if options.discover:
-        return discover_command.run(context, discover_command.DiscoverOptions(options.json, options.write, options.yes))
+        return discover.run(context, discover.DiscoverOptions(options.json, options.write, options.yes))
     _take_up(context, options.service)
-    return _test(context, options) if options.test else _plan(context, options.service)
+    if options.test:
+        return _test(context, options)
+    return plan.run(context, options.service, as_json=options.json)
 
 
 def _status(config: Config, options: argparse.Namespace) -> int:
@@ -158,16 +177,6 @@ def _test(context: AppContext, options: argparse.Namespace) -> int:
             print(finding.line(), flush=True)
     print(selfcheck.as_json(findings) if options.json else selfcheck.summary(findings))
     return ALL_WELL if all(finding.is_good for finding in findings) else NO_ENGINE
-
-
-def _plan(context: AppContext, only: str | None) -> int:
-    context.host.engine.version()
-    for one in check_all(context, only):
-        found = cycle.planned(context, one)
-        explained = () if isinstance(found, Hold) else context.targets[found.target].explain(found)
-        current = one.observed.current if one.observed else None
-        print(text.plan_text(one.service, found, one.decision.rejected, explained, current), end="\n\n")
-    return ALL_WELL
 
 
 def _notify_test(config: Config, now: datetime) -> int:

@@ -31,7 +31,9 @@ from updater_core.models import (
 from updater_core.reference import parse
 from updater_core.state.codec import decode
 from updater_core.state.records import ServiceState, State, Status
+from updater_core.status import plans
 from updater_core.status import text as report
+from updater_core.status.plans import PlannedService
 from updater_core.targets.compose import ComposePlan
 from updater_core.targets.compose import report as compose_report
 from updater_core.targets.compose.plan import Move
@@ -59,6 +61,14 @@ PLAN = compose_plan(
     reason="1.1 is the highest of 3 matching tags",
 )
 
+HOLD = Hold(
+    Reason.WINDOW_CLOSED,
+    "the window is closed",
+    "wait for the window",
+    available=parse(f"app:1.1@{NEW_DIGEST}"),
+    until=NOW,
+)
+
 
 def printed(plan: Plan[ComposePlan], rejected: Sequence[Rejected] = ()) -> str:
     return report.plan_text(service(), plan, rejected, compose_report.plan_lines(plan))
@@ -70,8 +80,8 @@ def printed(plan: Plan[ComposePlan], rejected: Sequence[Rejected] = ()) -> str:
 def test_a_plan_is_printed_with_its_reason_its_gate_and_the_exact_diff() -> None:
     assert printed(PLAN).splitlines() == [
         "web",
-        f"  update:    app:1.0 -> app:1.1@{NEW_DIGEST}",
-        f"  digest:    {OLD_DIGEST} -> {NEW_DIGEST}",
+        "  update:    app:1.0 -> app:1.1",
+        f"  digest:    {OLD_DIGEST[:19]} -> {NEW_DIGEST[:19]}",
         "  because:   1.1 is the highest of 3 matching tags",
         "  restarts:  web",
         "  gate:      healthy within 180 s, stable for 10 s",
@@ -90,6 +100,77 @@ def test_the_gate_of_a_plan_says_what_the_services_own_healthcheck_may_take() ->
     assert "healthy within 180 s, stable" in printed(replace(PLAN, healthcheck_seconds=179))
 
 
+def test_the_lines_of_a_plan_fit_a_terminal_and_keep_every_word() -> None:
+    reason = "the tag names " + "a long sentence of many words " * 9
+    held = replace(HOLD, detail=reason, also=(replace(HOLD, detail=reason),))
+    for found in (held, replace(PLAN, reason=reason)):
+        text = report.plan_text(service(), found, ())
+        assert max(map(len, text.splitlines())) <= 100
+        assert " ".join(reason.split()) in " ".join(text.split())
+
+
+def planned(name: str, found: Plan[ComposePlan] | Hold, **more: Any) -> PlannedService:
+    return PlannedService(service(name), found, **more)
+
+
+UP_TO_DATE = Hold(Reason.SAME_DIGEST, "app:1.0 is up to date")
+ALL = [
+    planned("z", UP_TO_DATE),
+    planned("a", UP_TO_DATE, current=parse("app:1.0"), newer=(parse("app:1.1"), 'write "follow": "minor" for a')),
+    planned("new", PLAN, rejected=(Rejected("rc", Reason.PRERELEASE, "an rc"),), explained=("file: unchanged",)),
+    planned("held", Hold(Reason.DRIFT, "edited", "run up")),
+    planned("waits", HOLD),
+    planned("lost", Hold(Reason.REGISTRY_ERROR, "no answer", until=NOW)),
+]
+
+
+def test_a_plan_shows_the_worst_first_and_ends_with_a_summary() -> None:
+    assert [one.service.name for one in plans.worst_first(ALL)] == ["lost", "held", "waits", "new", "a", "z"]
+    line = "8 services: 1 unknown, 1 held, 1 waiting, 1 to be updated, 2 up to date, 2 disabled"
+    assert plans.summary(ALL, 2) == line
+    assert plans.summary([], 0) == "no services"
+    assert plans.summary([], 1) == "1 service: 1 disabled"
+
+
+def test_a_plan_says_which_newer_version_nothing_follows() -> None:
+    said = plans.block(ALL[1])
+    assert said.endswith('newer:     app:1.1 is there, and nothing follows versions; write "follow": "minor" for a')
+    assert "newer" not in plans.block(ALL[0])
+
+
+PLAN_KEYS = {
+    "name", "current", "action", "reason", "detail", "remedy", "until", "available", "also", "update", "family",
+    "newer", "rejected",
+}  # fmt: skip
+
+
+def test_a_plan_for_machines_has_every_key_in_every_service() -> None:
+    found = json.loads(plans.as_json(ALL, 1))
+    assert found.keys() == {"services", "summary"}
+    assert all(each.keys() == PLAN_KEYS for each in found["services"])
+    assert [each["name"] for each in found["services"]] == [one.service.name for one in ALL]
+    kinds = {"unknown": 1, "held": 1, "waiting": 1, "updates": 1, "up_to_date": 2, "disabled": 1}
+    assert found["summary"] == {"services": 7, **kinds}
+    _, pinned, new, held, waits, lost = found["services"]
+    assert (pinned["newer"], pinned["current"], pinned["action"]) == ("app:1.1", "app:1.0", "none")
+    assert new["action"] == "update"
+    assert new["update"] == {
+        "from": "app:1.0",
+        "from_digest": OLD_DIGEST,
+        "to": f"app:1.1@{NEW_DIGEST}",
+        "to_digest": NEW_DIGEST,
+        "because": "1.1 is the highest of 3 matching tags",
+        "restarts": "web",
+        "strategy": "recreate",
+        "gate": {"timeout_seconds": 180, "stable_seconds": 10, "healthcheck_seconds": 0.0},
+        "changes": ["file: unchanged"],
+    }
+    assert new["rejected"] == [{"tag": "rc", "reason": "prerelease", "detail": "an rc"}]
+    assert (held["reason"], held["detail"], held["remedy"], held["update"]) == ("drift", "edited", "run up", None)
+    assert (waits["available"], waits["until"]) == (f"app:1.1@{NEW_DIGEST}", "2026-11-23T08:30:00Z")
+    assert (lost["reason"], lost["until"]) == ("registry_error", "2026-11-23T08:30:00Z")
+
+
 def test_a_plan_without_an_edit_says_that_the_file_stays() -> None:
     text = printed(replace(PLAN, detail=replace(DETAIL, edits=())))
     assert "file:      unchanged" in text
@@ -103,7 +184,7 @@ def test_a_plan_names_what_is_restarted_with_it() -> None:
 
 def test_a_plan_from_an_unknown_digest_says_so() -> None:
     text = printed(replace(PLAN, old_digest=None))
-    assert f"digest:    unknown -> {NEW_DIGEST}" in text
+    assert f"digest:    unknown -> {NEW_DIGEST[:19]}" in text
 
 
 def test_a_file_with_other_line_ends_differs_only_where_it_is_edited() -> None:
@@ -113,20 +194,11 @@ def test_a_file_with_other_line_ends_differs_only_where_it_is_edited() -> None:
     assert changed == ["-    image: app:1.0  # kept", "+    image: app:1.1  # kept"]
 
 
-HOLD = Hold(
-    Reason.WINDOW_CLOSED,
-    "the window is closed",
-    "wait for the window",
-    available=parse(f"app:1.1@{NEW_DIGEST}"),
-    until=NOW,
-)
-
-
 def test_a_hold_says_why_what_waits_until_when_and_what_to_do() -> None:
     assert report.plan_text(service(), HOLD, ()).splitlines() == [
         "web",
         "  no update: window_closed - the window is closed",
-        f"  waiting:   app:1.1@{NEW_DIGEST}",
+        f"  waiting:   app:1.1@{NEW_DIGEST[:19]}",
         "  until:     2026-11-23 08:30 UTC",
         "  to do:     wait for the window",
     ]
@@ -294,6 +366,9 @@ def test_the_table_fits_a_terminal_however_long_the_names_are() -> None:
 def test_status_for_machines_is_the_whole_state_of_each_service() -> None:
     found = json.loads(report.status_json([service("web"), service("never")], STATE))
     assert decode(ServiceState, found["web"]) == WAITING
+    assert found["web"]["enabled"] is True
+    disabled = json.loads(report.status_json([service("web", enabled=False)], STATE))
+    assert disabled["web"]["enabled"] is False
     assert found["web"]["status"] == "waiting"
     assert found["never"]["status"] == "unknown"
 

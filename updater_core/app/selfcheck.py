@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from updater_core.app.commands import newer_versions
 from updater_core.app.context import AppContext, target_of
 from updater_core.app.evaluate import signature_of
 from updater_core.deploy.target import Finding
@@ -56,6 +57,7 @@ def examine(context: AppContext, only: str | None = None) -> Iterator[Finding]:
         yield from target_of(context, service).examine(service)
     yield from _registry_findings(context, services)
     yield from _signature_findings(context, services)
+    yield from _pinned_findings(context, services)
     yield from _place_findings(context)
 
 
@@ -128,6 +130,16 @@ def _signature_finding(context: AppContext, service: ServiceConfig) -> Iterator[
         return
     remedy = "ask its publisher to sign it, or add the key it was signed with to signature.public_key"
     yield Finding(False, subject, f"{reference.text}: {verdict.reason}: {verdict.detail}", remedy)
+
+
+def _pinned_findings(context: AppContext, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
+    """A tag that names a version is up to date for ever: no failure, but worth a line if a newer one is there."""
+    for service in services:
+        observed = target_of(context, service).observe([service])[service.name]
+        newest = None if isinstance(observed, Hold) else newer_versions.newest(context, service, observed)
+        if newest is not None and not isinstance(observed, Hold):
+            stays = f"{observed.current.text} stays, though {newest.text} is there"
+            yield Finding(True, service.name, f"{stays}: nothing follows versions; {newer_versions.remedy(service)}")
 
 
 def _reached(context: AppContext, service: ServiceConfig) -> str:

@@ -55,8 +55,9 @@ def _summary(known: Sequence[tuple[ServiceConfig, ServiceState]], zone: tzinfo |
 
 
 def status_json(services: Iterable[ServiceConfig], state: State) -> str:
-    """Return the same for machines: the state of each service, as the state file has it."""
-    return json.dumps({service.name: encode(service_of(state, service.name)) for service in services}, indent=2)
+    """Return the same for machines: the state of each service as the state file has it, and whether it is `enabled`."""
+    known = {service.name: (service.enabled, encode(service_of(state, service.name))) for service in services}
+    return json.dumps({name: {"enabled": enabled, **record} for name, (enabled, record) in known.items()}, indent=2)
 
 
 def plan_text(
@@ -72,11 +73,11 @@ def plan_text(
     family = explain.family_text(service.policy, current)
     lines = [service.name]
     if isinstance(found, Hold):
-        lines += [f"  no update: {found.reason} - {found.detail}"]
-        lines += [f"  waiting:   {found.available.text}"] if found.available else []
+        lines += [_filled(f"  no update: {found.reason} - {found.detail}")]
+        lines += [f"  waiting:   {short(found.available.text)}"] if found.available else []
         lines += [f"  until:     {_time(found.until)}"] if found.until else []
         lines += [f"  to do:     {found.remedy}"] if found.remedy else []
-        lines += [f"  also held: {hold.reason} - {hold.detail}" for hold in found.also]
+        lines += [_filled(f"  also held: {hold.reason} - {hold.detail}") for hold in found.also]
     else:
         lines += _update_lines(found, explained)
     lines += [f"  family:    {family}"] if family else []
@@ -86,13 +87,24 @@ def plan_text(
 def _update_lines(plan: Plan[Any], explained: Sequence[str]) -> list[str]:
     gate = plan.gate
     return [
-        f"  update:    {plan.old_reference} -> {plan.image.text}",
-        f"  digest:    {plan.old_digest or 'unknown'} -> {plan.image.digest}",
-        f"  because:   {plan.reason}",
+        f"  update:    {short(plan.old_reference)} -> {plan.new_reference.partition('@')[0]}",
+        f"  digest:    {_short_digest(plan.old_digest)} -> {_short_digest(plan.image.digest)}",
+        _filled(f"  because:   {plan.reason}"),
         f"  restarts:  {plan.restarts}",
         f"  gate:      healthy within {_deadline(plan)}, stable for {gate.stable_seconds:.0f} s",
         *(f"  {line}" for line in explained),
     ]
+
+
+def _short_digest(digest: str | None) -> str:
+    return short(f"@{digest}")[1:] if digest else "unknown"
+
+
+def _filled(line: str) -> str:
+    """A line of a plan, broken between words to the width of a terminal."""
+    return textwrap.fill(
+        line, columns.WIDTH, subsequent_indent=" " * 13, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _deadline(plan: Plan[Any]) -> str:
