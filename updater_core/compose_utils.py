@@ -24,7 +24,7 @@ import yaml
 from updater_core.composefile import dry_run
 from updater_core.errors import ComposeError, ComposeMissing
 from updater_core.models import Project
-from updater_core.protocols import Preview
+from updater_core.protocols import Preview, Recreate
 
 _KEPT_VARIABLES = (
     "PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_TLS", "DOCKER_CERT_PATH",
@@ -41,6 +41,11 @@ _SWITCHES = {
     "COMPOSE_ANSI": "never",
     "COMPOSE_MENU": "false",
     "COMPOSE_STATUS_STDOUT": "false",
+}
+_RECREATE_WORDS: Mapping[Recreate, list[str]] = {
+    Recreate.CHANGED: [],
+    Recreate.ALL: ["--force-recreate"],
+    Recreate.NONE: ["--no-recreate"],
 }
 _DRY_RUN_SINCE = (2, 17)
 _FORMS: tuple[tuple[str, ...], ...] = (("--progress", "json"), ())  # the machine-readable one first; 2.26 refuses it
@@ -154,7 +159,7 @@ def _env_files(project: Project, replaced: Mapping[str, str]) -> list[str]:
     return [replaced.get(path, path) for path in project.env_files]
 
 
-def up_words(replicas: Mapping[str, int], *, is_v1: bool, with_dependencies: bool, force: bool) -> list[str]:
+def up_words(replicas: Mapping[str, int], *, is_v1: bool, with_dependencies: bool, recreate: Recreate) -> list[str]:
     """`up` for these services alone, never building, never pulling.
 
     `--scale` because `up` without it shrinks a scaled service; `--pull never` beats `pull_policy: always`.
@@ -162,7 +167,7 @@ def up_words(replicas: Mapping[str, int], *, is_v1: bool, with_dependencies: boo
     words = ["up", "-d", "--no-build"]
     words += [] if is_v1 else ["--pull", "never"]
     words += [] if with_dependencies else ["--no-deps"]
-    words += ["--force-recreate"] if force else []
+    words += _RECREATE_WORDS[recreate]
     for service, count in replicas.items():
         words += ["--scale", f"{service}={count}"]
     return [*words, *replicas]
@@ -206,7 +211,7 @@ class DockerCompose:
         form = self._form()
         if form is None:
             return None
-        words = up_words(replicas, is_v1=False, with_dependencies=with_dependencies, force=False)
+        words = up_words(replicas, is_v1=False, with_dependencies=with_dependencies, recreate=Recreate.CHANGED)
         result = self._project(project, _Call(words, before=["--dry-run", *form]))
         if result.code != 0:
             raise ComposeError(f"Compose refuses project {project.name}: {_quote(result)}", "correct what it names")
@@ -222,7 +227,7 @@ class DockerCompose:
         return self._forms[command]
 
     def _is_readable(self, form: Sequence[str]) -> bool:
-        words = up_words({"probe": 1}, is_v1=False, with_dependencies=True, force=False)
+        words = up_words({"probe": 1}, is_v1=False, with_dependencies=True, recreate=Recreate.CHANGED)
         result = self._project(_PROBE, _Call(words, before=["--dry-run", *form], stdin=_PROBE_MODEL))
         container, expected = _PROBE_SAYS
         return result.code == 0 and expected <= dry_run.read(f"{result.out}\n{result.err}").get(container, frozenset())
@@ -233,10 +238,10 @@ class DockerCompose:
         replicas: Mapping[str, int],
         *,
         with_dependencies: bool,
-        force: bool,
+        recreate: Recreate,
         grace_seconds: float,
     ) -> None:
-        words = up_words(replicas, is_v1=self.is_v1, with_dependencies=with_dependencies, force=force)
+        words = up_words(replicas, is_v1=self.is_v1, with_dependencies=with_dependencies, recreate=recreate)
         result = self._project(project, _Call(words, grace_seconds=grace_seconds))
         if result.code != 0:
             services = ", ".join(replicas)

@@ -8,10 +8,9 @@ answer), and its dictionaries become `models.Container` and `models.Image`. Fiel
 from __future__ import annotations
 
 import contextlib
-import re
+import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from posixpath import normpath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import docker
@@ -21,16 +20,15 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
 from updater_core.errors import EngineError, EngineUnavailable
+from updater_core.host.engine import execution, facts
 from updater_core.host.engine_endpoint import EngineEndpoint, TlsFiles
-from updater_core.models import Container, ContainerSettings, Credential, Healthcheck, Image, ImageRef
-from updater_core.protocols import Progress
+from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef
+from updater_core.protocols import Execution, Progress
 
-_LABEL = "com.docker.compose."
 _CALL_TIMEOUT_SECONDS = 60
 _OLDEST_API = "1.24"  # docker-py takes no older one; the question for the version names none
 _PULL_SILENCE_SECONDS = 300  # how long a pull may say nothing: a large layer unpacks in silence
 _WATCH_END_SECONDS = 5.0
-_NANOSECONDS = 1_000_000_000
 _TLS_REMEDY = "see that the ca.pem in DOCKER_CERT_PATH signed the engine's certificate, for the name that is asked"
 _SOCKET_REMEDY = "see that the engine runs and that this user may use its socket (group `docker`, or DOCKER_HOST)"
 
@@ -53,8 +51,8 @@ class DockerEngine:
         return str(self._call("ask its version", lambda api: api.version()["Version"]))
 
     def platform(self) -> str:
-        facts = self._call("ask its platform", lambda api: api.version())
-        return f"{facts['Os']}/{facts['Arch']}"
+        found = self._call("ask its platform", lambda api: api.version())
+        return f"{found['Os']}/{found['Arch']}"
 
     @contextlib.contextmanager
     def watch_liveness(self) -> Iterator[Callable[[], bool]]:
@@ -74,11 +72,11 @@ class DockerEngine:
 
     def compose_containers(self) -> tuple[Container, ...]:
         """One list call; its containers carry no start time, restart count or health (those take an inspect)."""
-        found = self._list({"label": [f"{_LABEL}project", f"{_LABEL}service"]})
-        return tuple(_from_list(raw) for raw in found if _is_ours(raw["Labels"]))
+        found = self._list({"label": [f"{facts.LABEL}project", f"{facts.LABEL}service"]})
+        return tuple(facts.from_list(raw) for raw in found if facts.is_member(raw["Labels"]))
 
     def all_containers(self) -> tuple[Container, ...]:
-        return tuple(map(_from_list, self._list({})))
+        return tuple(map(facts.from_list, self._list({})))
 
     def volume_names(self) -> frozenset[str]:
         found = self._call("list volumes", lambda api: api.volumes())
@@ -89,25 +87,25 @@ class DockerEngine:
         return frozenset(raw["Name"] for raw in found)
 
     def containers(self, project: str, service: str) -> tuple[Container, ...]:
-        found = self._list({"label": [f"{_LABEL}project={project}", f"{_LABEL}service={service}"]})
-        inspected = (self.container(raw["Id"]) for raw in found if _is_ours(raw["Labels"]))
+        found = self._list({"label": [f"{facts.LABEL}project={project}", f"{facts.LABEL}service={service}"]})
+        inspected = (self.container(raw["Id"]) for raw in found if facts.is_member(raw["Labels"]))
         return tuple(container for container in inspected if container is not None)
 
     def container(self, container_id: str) -> Container | None:
         raw = self._call(
             f"inspect container {container_id[:12]}", lambda api: _or_none(api.inspect_container, container_id)
         )
-        return None if raw is None else _from_inspect(raw)
+        return None if raw is None else facts.from_inspect(raw)
 
     def settings(self, container_id: str) -> ContainerSettings | None:
         raw = self._call(
             f"inspect container {container_id[:12]}", lambda api: _or_none(api.inspect_container, container_id)
         )
-        return None if raw is None else _settings(raw)
+        return None if raw is None else facts.settings(raw)
 
     def image(self, reference: str) -> Image | None:
         raw = self._call(f"inspect image {reference}", lambda api: _or_none(api.inspect_image, reference))
-        return None if raw is None else _image(raw)
+        return None if raw is None else facts.image(raw)
 
     def known_image(self, image_id: str) -> Image | None:
         """As `image`, answered from the cache if this id was seen before: an id never changes what it is, but the
@@ -174,8 +172,27 @@ class DockerEngine:
 
         return str(self._call(f"create container {name}", ask))
 
+    def run_in_container(self, container_id: str, command: Sequence[str], timeout_seconds: float) -> Execution:
+        """Run a command in a running container, over a connection of its own."""
+        with _seam(f"run {command[0]} in container {container_id[:12]}"):
+            client = self._connect(_CALL_TIMEOUT_SECONDS)
+            try:
+                return execution.run(client, container_id, command, timeout_seconds)
+            finally:
+                client.close()
+
     def stop_container(self, container_id: str) -> None:
-        self._call(f"stop container {container_id[:12]}", lambda api: _or_none(api.stop, container_id))
+        """Over a connection of its own: it lasts as long as the container needs to stop, and others go on meanwhile."""
+        what = f"stop container {container_id[:12]}"
+        found = self.container(container_id)
+        if found is None:
+            return
+        with _seam(what):
+            client = self._connect(_CALL_TIMEOUT_SECONDS)
+            try:
+                _or_none(client.stop, container_id, timeout=math.ceil(found.stop_grace_seconds))
+            finally:
+                client.close()
 
     def remove_container(self, container_id: str) -> None:
         """Remove a container that never ran, or has ended; its anonymous volumes stay."""
@@ -284,112 +301,3 @@ def _stream_error(message: Mapping[str, Any]) -> str:
     detail = message.get("errorDetail")
     text = detail.get("message") if isinstance(detail, Mapping) else None
     return str(text or message.get("error") or "no reason given")
-
-
-def _is_ours(labels: Mapping[str, str] | None) -> bool:
-    return (labels or {}).get(f"{_LABEL}oneoff", "False").lower() != "true"
-
-
-def _from_list(raw: Mapping[str, Any]) -> Container:
-    labels = raw["Labels"] or {}
-    return Container(
-        id=raw["Id"],
-        name=(raw.get("Names") or ["/"])[0].lstrip("/"),
-        project=labels.get(f"{_LABEL}project", ""),
-        service=labels.get(f"{_LABEL}service", ""),
-        image_id=raw["ImageID"],
-        reference=raw["Image"],
-        status=raw["State"],
-        started_at="",
-        restart_count=0,
-        exit_code=_listed_exit_code(raw.get("Status", "")),
-        labels=labels,
-    )
-
-
-def _listed_exit_code(status: str) -> int:
-    """The list tells it only in words: `Exited (137) 2 minutes ago`."""
-    match = re.match(r"Exited \((\d+)\)", status)
-    return int(match[1]) if match else 0
-
-
-def _from_inspect(raw: Mapping[str, Any]) -> Container:
-    state, config, host = raw["State"], raw["Config"], raw["HostConfig"]
-    labels = config.get("Labels") or {}
-    health = state.get("Health") or {}
-    return Container(
-        id=raw["Id"],
-        name=raw["Name"].lstrip("/"),
-        project=labels.get(f"{_LABEL}project", ""),
-        service=labels.get(f"{_LABEL}service", ""),
-        image_id=raw["Image"],
-        reference=config["Image"],
-        status=state["Status"],
-        started_at=state.get("StartedAt", ""),
-        restart_count=raw.get("RestartCount", 0),
-        exit_code=state.get("ExitCode", 0),
-        error=state.get("Error", ""),
-        oom_killed=bool(state.get("OOMKilled")),
-        health=None if health.get("Status", "none") == "none" else health["Status"],
-        health_log=_last_probe(health),
-        healthcheck=_healthcheck(config.get("Healthcheck")),
-        restart_policy=(host.get("RestartPolicy") or {}).get("Name") or "no",
-        stop_grace_seconds=float(config.get("StopTimeout") or 10),
-        joined=_joined(host),
-        labels=labels,
-    )
-
-
-def _settings(raw: Mapping[str, Any]) -> ContainerSettings:
-    config, host = raw["Config"], raw["HostConfig"]
-    variables = (text.partition("=") for text in config.get("Env") or ())
-    mounts = raw.get("Mounts") or ()
-    binds = (each for each in mounts if each.get("Type") == "bind")
-    volumes = (each for each in mounts if each.get("Name"))
-    bound = ((own, each) for own, places in (host.get("PortBindings") or {}).items() for each in places or ())
-    return ContainerSettings(
-        environment={name: value for name, _, value in variables},
-        command=tuple(config.get("Cmd") or ()),
-        entrypoint=tuple(config.get("Entrypoint") or ()),
-        binds=frozenset((normpath(each.get("Source", "")), normpath(each.get("Destination", ""))) for each in binds),
-        ports=frozenset((str(each.get("HostPort", "")), own) for own, each in bound),
-        volumes=frozenset((each["Name"], normpath(each.get("Destination", ""))) for each in volumes),
-        networks=frozenset((raw.get("NetworkSettings") or {}).get("Networks") or ()),
-        volumes_from=tuple(str(each).partition(":")[0] for each in host.get("VolumesFrom") or ()),
-    )
-
-
-def _joined(host: Mapping[str, Any]) -> tuple[str, ...]:
-    modes = (str(host.get(key) or "") for key in ("NetworkMode", "PidMode", "IpcMode"))
-    return tuple(mode.removeprefix("container:") for mode in modes if mode.startswith("container:"))
-
-
-def _last_probe(health: Mapping[str, Any]) -> str:
-    log = health.get("Log") or []
-    text = re.sub(r"\s+", " ", str(log[-1].get("Output", ""))) if log else ""
-    return text.strip()[:240]
-
-
-def _healthcheck(raw: Mapping[str, Any] | None) -> Healthcheck | None:
-    """Zero means the engine's default: 30 s interval, 30 s timeout, 3 retries."""
-    if not raw or not raw.get("Test") or raw["Test"][0] == "NONE":
-        return None
-    return Healthcheck(
-        interval_seconds=(raw.get("Interval") or 30 * _NANOSECONDS) / _NANOSECONDS,
-        timeout_seconds=(raw.get("Timeout") or 30 * _NANOSECONDS) / _NANOSECONDS,
-        start_period_seconds=(raw.get("StartPeriod") or 0) / _NANOSECONDS,
-        retries=raw.get("Retries") or 3,
-    )
-
-
-def _image(raw: Mapping[str, Any]) -> Image:
-    variant = raw.get("Variant") or ""
-    return Image(
-        id=raw["Id"],
-        repo_digests=tuple(raw.get("RepoDigests") or ()),
-        repo_tags=tuple(raw.get("RepoTags") or ()),
-        platform="/".join(part for part in (raw.get("Os", ""), raw.get("Architecture", ""), variant) if part),
-        descriptor_digest=(raw.get("Descriptor") or {}).get("digest"),
-        volumes=frozenset((raw.get("Config") or {}).get("Volumes") or ()),
-        variables=frozenset(each.partition("=")[0] for each in (raw.get("Config") or {}).get("Env") or ()),
-    )

@@ -414,6 +414,7 @@ class Image:
     platform: str = ""  # os/arch[/variant]
     descriptor_digest: str | None = None
     volumes: frozenset[str] = frozenset()  # the places that it declares as VOLUME, as it spells them
+    has_healthcheck: bool = False
     variables: frozenset[str] = frozenset()  # names of those that it sets itself
 
 

@@ -4,10 +4,11 @@ and `registries`; the tests' simulator satisfies the same and is held to the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +36,14 @@ class Clock(Protocol):
     def monotonic(self) -> float: ...
     def wait(self, seconds: float) -> bool: ...
     def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a command ended: `exit_code` is None if it did not end in time, `output` the end of what it wrote."""
+
+    exit_code: int | None
+    output: str
 
 
 class Engine(Protocol):
@@ -89,7 +98,12 @@ class Engine(Protocol):
     def create_container(self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]) -> str:
         """Make a container that is not started, without a network, and return its id. `volumes`: names by place."""
 
-    def stop_container(self, container_id: str) -> None: ...
+    def run_in_container(self, container_id: str, command: Sequence[str], timeout_seconds: float) -> Execution:
+        """Run a command in a container that runs, as the container's own user, and wait for it."""
+
+    def stop_container(self, container_id: str) -> None:
+        """Stop a container as it asks to be stopped: with its own signal, within its own grace period."""
+
     def remove_container(self, container_id: str) -> None: ...
     def rename_container(self, container_id: str, name: str) -> None: ...
     def remove_image(self, image_id: str) -> None:
@@ -102,6 +116,14 @@ class Preview:
     to it (`Running`, `Recreate`, …)."""
 
     said: Mapping[str, frozenset[str]]
+
+
+class Recreate(StrEnum):
+    """Which of the existing containers an `up` replaces: those that differ from the file, all, or none."""
+
+    CHANGED = "changed"
+    ALL = "all"
+    NONE = "none"
 
 
 class Compose(Protocol):
@@ -125,7 +147,7 @@ class Compose(Protocol):
         replicas: Mapping[str, int],
         *,
         with_dependencies: bool,
-        force: bool,
+        recreate: Recreate,
         grace_seconds: float,
     ) -> None:
         """Bring the named services to what the files say, with that many containers each. Never builds or pulls.

@@ -23,6 +23,7 @@ from updater_core.docker_utils import DockerEngine
 from updater_core.errors import ComposeError, EngineError, EngineUnavailable
 from updater_core.host.engine_endpoint import EngineEndpoint, resolve
 from updater_core.models import ImageRef, Project
+from updater_core.protocols import Recreate
 
 NOWHERE = "sha256:" + "0" * 64
 
@@ -258,6 +259,16 @@ def test_a_container_is_found_by_the_start_of_its_id_until_it_is_gone(host: Host
     assert host.engine.containers(host.project, "web") == ()
 
 
+def test_a_command_runs_in_a_container_that_runs(host: Host) -> None:
+    container_id = host.start("web", pull(host, "one").id)
+    commands = (["sh", "-c", "exit 0"], ["sh", "-c", "exit 1"])
+    codes = [host.engine.run_in_container(container_id, command, 60).exit_code for command in commands]
+    assert codes == [0, 1]
+    host.engine.stop_container(container_id)
+    with pytest.raises(EngineError, match="run sh in"):
+        host.engine.run_in_container(container_id, ["sh", "-c", "exit 0"], 60)
+
+
 def test_what_a_container_was_created_with_is_known_until_it_is_gone(host: Host) -> None:
     digest = host.publish("1.0")
     host.engine.pull(reference.parse(f"{host.name}@{digest}"), None, None, None)
@@ -341,7 +352,7 @@ def project(host: Host, file: Path) -> Project:
 
 
 def up(host: Host, file: Path, **changes: Any) -> None:
-    words = {"with_dependencies": False, "force": False, "grace_seconds": 1.0, **changes}
+    words = {"with_dependencies": False, "recreate": Recreate.CHANGED, "grace_seconds": 1.0, **changes}
     host.compose.up(project(host, file), {"web": 1}, **words)
 
 
@@ -421,6 +432,19 @@ def test_a_preview_tells_what_up_would_do_without_doing_it(registry: FakeRegistr
         assert moved is not None
         assert "Recreate" in moved.said[own]
         assert web(host) == (f"{host.project}-web-1", one, "running")
+    finally:
+        host.clean()
+
+
+@pytest.mark.engine
+def test_of_a_command_in_a_container_the_end_is_kept_and_none_is_waited_for_in_vain(registry: FakeRegistry) -> None:
+    host = RealHost(registry)
+    try:
+        container_id = host.start("web", pull(host, "one").id)
+        wordy = host.engine.run_in_container(container_id, ["sh", "-c", "seq 1 5000; echo end; exit 7"], 60)
+        assert (wordy.exit_code, wordy.output[-9:], len(wordy.output)) == (7, "5000\nend\n", 4096)
+        assert host.engine.run_in_container(container_id, ["sleep", "600"], 0.5).exit_code is None
+        assert host.engine.run_in_container(container_id, ["no-such-command"], 60).exit_code in (126, 127)
     finally:
         host.clean()
 

@@ -50,6 +50,7 @@ from updater_core.models import (
     Step,
 )
 from updater_core.notifiers import events
+from updater_core.protocols import Recreate
 from updater_core.state.outcomes import record_outcome
 from updater_core.state.records import State, record_check, service_of
 from updater_core.targets.compose import NAME as NAME_OF_TARGET
@@ -475,7 +476,11 @@ def test_an_engine_that_goes_in_the_second_try_is_asked_too(folders: Iterator[Pa
         made.host.compose_failures, rest = [], made.host.compose_failures
         with suppress(ComposeError):
             SimCompose(made.host).up(
-                made.plan.detail.project, {"web": 1}, with_dependencies=False, force=False, grace_seconds=0.0
+                made.plan.detail.project,
+                {"web": 1},
+                with_dependencies=False,
+                recreate=Recreate.CHANGED,
+                grace_seconds=0.0,
             )
         made.host.compose_failures = rest
         made.host.restart_engine()

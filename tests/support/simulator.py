@@ -8,10 +8,12 @@ Compose killed in its middle leaves the same leftovers as the real one, for its 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from updater_core.deploy.journal import JournalFolder, JournalRecord, OpenRecord
 from updater_core.errors import ComposeError, EngineError, EngineUnavailable
 from updater_core.host import files
 from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef, Project, Snapshot
-from updater_core.protocols import Preview, Progress
+from updater_core.protocols import Execution, Preview, Progress, Recreate
 from updater_core.targets import read_plan
 
 
@@ -189,7 +191,9 @@ class SimEngine:
             return None
         host = self._host
         tags = tuple(sorted(tag for tag, named in host.tags.items() if named == found))
-        return Image(found, tuple(sorted(host.images[found])), tags, host.release_of(found).platform)
+        release = host.release_of(found)
+        names = tuple(sorted(host.images[found]))
+        return Image(found, names, tags, release.platform, has_healthcheck=release.has_healthcheck)
 
     def known_image(self, image_id: str) -> Image | None:
         return self.image(image_id)
@@ -229,6 +233,14 @@ class SimEngine:
 
     def create_container(self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]) -> str:
         raise EngineError("no container of the simulator has a volume")
+
+    def run_in_container(self, container_id: str, command: Sequence[str], timeout_seconds: float) -> Execution:
+        host = self._up()
+        found = host.containers.get(container_id)
+        if found is None or found.status != "running":
+            raise EngineError(f"the engine could not run {command[0]} in {container_id[:12]}: it does not run")
+        host.killer.effect(f"run {command[0]}", lambda: None)
+        return Execution(1 if command[-1] == "exit 1" else 0, "")
 
     def stop_container(self, container_id: str) -> None:
         self._change(container_id, "stop", lambda c: setattr(c, "status", "exited"))
@@ -312,7 +324,7 @@ class SimCompose:
         replicas: Mapping[str, int],
         *,
         with_dependencies: bool,
-        force: bool,
+        recreate: Recreate,
         grace_seconds: float,
     ) -> None:
         if self._host.is_down:
@@ -320,10 +332,39 @@ class SimCompose:
         if self._host.compose_failures:
             self._host.compose_failures.pop(0)()
             raise ComposeError("`compose up` ended with 255: status 255, nothing said")
-        for service in replicas:
-            self._up_one(project, service)
+        for service, count in replicas.items():
+            if recreate is Recreate.NONE:
+                self._scale_up(project, service, count)
+            else:
+                self._up_one(project, service)
+
+    def _scale_up(self, project: Project, service: str, count: int) -> None:
+        """Numbers climb: a container that is gone leaves its own unused."""
+        text, image_id = self._resolved(project, service)
+        mine = [c for c in self._host.containers.values() if c.service == service]
+        number = max((int(c.name.rpartition("-")[2]) for c in mine), default=0)
+        for _ in range(count - len(mine)):
+            number += 1
+            name = f"{self._host.project}-{service}-{number}"
+            made: SimContainer = self._effect("create", partial(self._host.create, name, service, text, image_id))
+            self._effect("start", partial(self._host.start, made))
 
     def _up_one(self, project: Project, service: str) -> None:
+        text, image_id = self._resolved(project, service)
+        mine = [c for c in self._host.containers.values() if c.service == service]
+        wanted = mine[0].name if len(mine) == 1 else f"{self._host.project}-{service}-1"
+        wanted = re.sub(r"^[0-9a-f]{12}_", "", wanted)
+        if any(c.name != wanted for c in mine) and len(mine) > 1:
+            raise ComposeError(f"Conflict: the container name {wanted} is in use")
+        old = mine[0] if mine else None
+        if old is not None and old.image_id == image_id:
+            if old.status != "running":
+                self._effect("start", lambda: self._host.start(old))
+            return
+        self._recreate(service, wanted, text, image_id)
+
+    def _resolved(self, project: Project, service: str) -> tuple[str, str]:
+        """The reference of a service, and the id of the local image behind it."""
         model = self.config(project)["services"]
         if service not in model:
             raise ComposeError(f"no such service: {service}")
@@ -331,19 +372,10 @@ class SimCompose:
         image = SimEngine(self._host).image(text)
         if image is None:
             raise ComposeError(f"No such image: {text}")
-        wanted = f"{self._host.project}-{service}-1"
-        mine = [c for c in self._host.containers.values() if c.service == service]
-        if any(c.name != wanted for c in mine) and len(mine) > 1:
-            raise ComposeError(f"Conflict: the container name {wanted} is in use")
-        old = mine[0] if mine else None
-        if old is not None and old.image_id == image.id:
-            if old.status != "running":
-                self._effect("start", lambda: self._host.start(old))
-            return
-        self._recreate(service, text, image.id, old)
+        return text, image.id
 
-    def _recreate(self, service: str, text: str, image: str, old: SimContainer | None) -> None:
-        wanted = f"{self._host.project}-{service}-1"
+    def _recreate(self, service: str, wanted: str, text: str, image: str) -> None:
+        old = next((c for c in self._host.containers.values() if c.service == service), None)
         first = wanted if old is None else f"{old.id[:12]}_{wanted}"
         new: SimContainer = self._effect("create", lambda: self._host.create(first, service, text, image))
         if old is not None:

@@ -34,7 +34,7 @@ MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_A_FILE, MOST_MODULES_OF_A_FOLDER = 40, 4
 LONGEST_IMPORT_CHAIN = 12
 LONGER = {"models": 680}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
 MOST_DECISIONS_OF_A_STATEMENT = 3
-DENSE = {"docker_utils", "targets.compose.preflight.facts"}  # to be taken apart
+DENSE = {"targets.compose.preflight.facts"}  # to be taken apart
 PURE = ("policy", "composefile", "models", "errors", "semver_utils", "config")
 
 
@@ -152,7 +152,7 @@ def test_a_neutral_plan_has_none_of_the_words_of_compose() -> None:
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith(("deploy.", "targets."))])
 def test_a_deployment_knows_no_vendor(module: str) -> None:
-    vendors = {"docker_utils", "compose_utils", "registry_utils", "registries", "notifiers", "metrics_utils"}
+    vendors = {"compose_utils", "registry_utils", "registries", "notifiers", "metrics_utils"}
     assert not vendors & {other.partition(".")[0] for other in own_modules(module)}
 
 

@@ -17,6 +17,7 @@ from updater_core import compose_utils
 from updater_core.compose_utils import DockerCompose, detect, project_environment, project_words, scrubbed, up_words
 from updater_core.errors import ComposeError
 from updater_core.models import Project
+from updater_core.protocols import Recreate
 
 SHOP = Project("shop", "/srv/shop", ("/srv/shop/a.yml", "/srv/shop/b.yml"))
 
@@ -59,19 +60,25 @@ def test_the_options_mean_exactly_this_project(
 
 
 @pytest.mark.parametrize(
-    ("is_v1", "with_dependencies", "force", "words"),
+    ("is_v1", "with_dependencies", "recreate", "words"),
     [
-        (False, False, False, "up -d --no-build --pull never --no-deps"),
-        (False, True, False, "up -d --no-build --pull never"),
-        (False, False, True, "up -d --no-build --pull never --no-deps --force-recreate"),
-        (True, False, False, "up -d --no-build --no-deps"),  # v1 knows no --pull, and never pulls what is here
-        (True, True, True, "up -d --no-build --force-recreate"),
+        (False, False, Recreate.CHANGED, "up -d --no-build --pull never --no-deps"),
+        (False, True, Recreate.CHANGED, "up -d --no-build --pull never"),
+        (False, False, Recreate.ALL, "up -d --no-build --pull never --no-deps --force-recreate"),
+        (False, False, Recreate.NONE, "up -d --no-build --pull never --no-deps --no-recreate"),
+        (
+            True,
+            False,
+            Recreate.CHANGED,
+            "up -d --no-build --no-deps",
+        ),  # v1 knows no --pull, and never pulls what is here
+        (True, True, Recreate.ALL, "up -d --no-build --force-recreate"),
     ],
 )
 def test_up_names_the_services_and_keeps_their_number(
-    is_v1: bool, with_dependencies: bool, force: bool, words: str
+    is_v1: bool, with_dependencies: bool, recreate: Recreate, words: str
 ) -> None:
-    found = up_words({"web": 3, "worker": 1}, is_v1=is_v1, with_dependencies=with_dependencies, force=force)
+    found = up_words({"web": 3, "worker": 1}, is_v1=is_v1, with_dependencies=with_dependencies, recreate=recreate)
     assert found == [*words.split(), "--scale", "web=3", "--scale", "worker=1", "web", "worker"]
 
 
@@ -172,7 +179,7 @@ def compose(tmp_path: Path, body: str, *, version: str = "2.26.1", timeout_secon
 
 
 def up(made: DockerCompose, project: Project, grace_seconds: float = 0.0) -> None:
-    made.up(project, {"web": 1}, with_dependencies=False, force=False, grace_seconds=grace_seconds)
+    made.up(project, {"web": 1}, with_dependencies=False, recreate=Recreate.CHANGED, grace_seconds=grace_seconds)
 
 
 def test_the_child_is_run_in_the_projects_folder_without_our_variables(tmp_path: Path, project: Project) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from updater_core.deploy import health
 from updater_core.errors import ComposeError, EngineUnavailable, GateFailed
 from updater_core.models import Container, Plan, Project, Reason
-from updater_core.protocols import Tools
+from updater_core.protocols import Recreate, Tools
 from updater_core.targets.compose.plan import ComposePlan, Move
 
 _LEFTOVER = re.compile(r"([0-9a-f]{12})_(.+)")
@@ -30,7 +30,7 @@ def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> 
     _up_twice(steady, plan, tools, is_back=is_back)
     stale = [move for move in plan.detail.companions if not move.runs_first and _is_stale(plan, move, tools)]
     if stale:
-        _up(stale, plan, tools, force=True)
+        _up(stale, plan, tools, recreate=Recreate.ALL)
 
 
 def _run_as_before(moves: Sequence[Move], plan: Plan[ComposePlan], tools: Tools) -> bool:
@@ -69,7 +69,7 @@ def _up(
     tools: Tools,
     *,
     with_dependencies: bool = False,
-    force: bool = False,
+    recreate: Recreate = Recreate.CHANGED,
 ) -> None:
     everyone = plan.detail.everyone
     tidy(plan.detail.project, [move.service for move in everyone], tools)
@@ -77,7 +77,7 @@ def _up(
         plan.detail.project,
         {move.service: move.replicas for move in moves},
         with_dependencies=with_dependencies,
-        force=force,
+        recreate=recreate,
         grace_seconds=max(move.stop_grace_seconds for move in everyone) * 2,
     )
 

@@ -1,0 +1,1 @@
+"""The Docker Engine's API: what its JSON means, and commands in its containers."""

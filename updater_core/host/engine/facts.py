@@ -1,0 +1,177 @@
+"""What the engine's JSON says of containers and images, as our values. Pure.
+
+Field meanings are those of the Engine API (https://docs.docker.com/reference/api/engine/).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from posixpath import normpath
+from typing import Any
+
+from updater_core.models import Container, ContainerSettings, Healthcheck, Image
+
+LABEL = "com.docker.compose."
+_NANOSECONDS = 1_000_000_000
+
+
+def is_member(labels: Mapping[str, str] | None) -> bool:
+    """Return whether a container of a Compose service is one that `up` made, and not one of `docker compose run`."""
+    return (labels or {}).get(f"{LABEL}oneoff", "False").lower() != "true"
+
+
+def from_list(raw: Mapping[str, Any]) -> Container:
+    """Return an entry of `GET /containers/json`: without start time, restart count and health."""
+    labels = _mapping(raw, "Labels")
+    names = _list(raw, "Names")
+    return Container(
+        id=raw["Id"],
+        name=names[0].lstrip("/") if names else "",
+        project=labels.get(f"{LABEL}project", ""),
+        service=labels.get(f"{LABEL}service", ""),
+        image_id=raw["ImageID"],
+        reference=raw["Image"],
+        status=raw["State"],
+        started_at="",
+        restart_count=0,
+        exit_code=_listed_exit_code(raw.get("Status", "")),
+        labels=labels,
+    )
+
+
+def _listed_exit_code(status: str) -> int:
+    """The list tells it only in words: `Exited (137) 2 minutes ago`."""
+    match = re.match(r"Exited \((\d+)\)", status)
+    return int(match[1]) if match else 0
+
+
+def from_inspect(raw: Mapping[str, Any]) -> Container:
+    """Return what `GET /containers/ID/json` says of how a container does."""
+    state, config, host = raw["State"], raw["Config"], raw["HostConfig"]
+    labels = _mapping(config, "Labels")
+    health = _mapping(state, "Health")
+    return Container(
+        id=raw["Id"],
+        name=raw["Name"].lstrip("/"),
+        project=labels.get(f"{LABEL}project", ""),
+        service=labels.get(f"{LABEL}service", ""),
+        image_id=raw["Image"],
+        reference=config["Image"],
+        status=state["Status"],
+        started_at=state.get("StartedAt", ""),
+        restart_count=raw.get("RestartCount", 0),
+        exit_code=state.get("ExitCode", 0),
+        error=state.get("Error", ""),
+        oom_killed=bool(state.get("OOMKilled")),
+        health=_health(health),
+        health_log=_last_probe(health),
+        healthcheck=_healthcheck(config.get("Healthcheck")),
+        restart_policy=_text(_mapping(host, "RestartPolicy"), "Name", "no"),
+        stop_grace_seconds=float(_number(config, "StopTimeout", 10)),
+        joined=_joined(host),
+        labels=labels,
+    )
+
+
+def settings(raw: Mapping[str, Any]) -> ContainerSettings:
+    """Return what `GET /containers/ID/json` says of how a container was created."""
+    config, host = raw["Config"], raw["HostConfig"]
+    mounts = _list(raw, "Mounts")
+    binds = [each for each in mounts if each.get("Type") == "bind"]
+    volumes = [each for each in mounts if each.get("Name")]
+    lenders = [str(each).partition(":")[0] for each in _list(host, "VolumesFrom")]
+    return ContainerSettings(
+        environment=_environment(config),
+        command=tuple(_list(config, "Cmd")),
+        entrypoint=tuple(_list(config, "Entrypoint")),
+        binds=frozenset((normpath(each.get("Source", "")), _place(each)) for each in binds),
+        ports=frozenset(_ports(host)),
+        volumes=frozenset((each["Name"], _place(each)) for each in volumes),
+        networks=frozenset(_mapping(_mapping(raw, "NetworkSettings"), "Networks")),
+        volumes_from=tuple(lenders),
+    )
+
+
+def _environment(config: Mapping[str, Any]) -> dict[str, str]:
+    pairs = (text.partition("=") for text in _list(config, "Env"))
+    return {name: value for name, _, value in pairs}
+
+
+def _place(mount: Mapping[str, Any]) -> str:
+    return normpath(str(mount.get("Destination", "")))
+
+
+def _ports(host: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for own, places in _mapping(host, "PortBindings").items():
+        for each in places or ():
+            yield str(each.get("HostPort", "")), own
+
+
+def _joined(host: Mapping[str, Any]) -> tuple[str, ...]:
+    modes = [_text(host, key, "") for key in ("NetworkMode", "PidMode", "IpcMode")]
+    return tuple(mode.removeprefix("container:") for mode in modes if mode.startswith("container:"))
+
+
+def _health(health: Mapping[str, Any]) -> str | None:
+    """None if there is no healthcheck; Podman has an empty text before the first probe."""
+    status = str(health.get("Status", "none"))
+    return None if status == "none" else status
+
+
+def _last_probe(health: Mapping[str, Any]) -> str:
+    log = _list(health, "Log")
+    text = re.sub(r"\s+", " ", str(log[-1].get("Output", ""))) if log else ""
+    return text.strip()[:240]
+
+
+def _healthcheck(raw: Mapping[str, Any] | None) -> Healthcheck | None:
+    """Zero means the engine's default: 30 s interval, 30 s timeout, 3 retries."""
+    test = _list(raw or {}, "Test")
+    if raw is None or not test or test[0] == "NONE":
+        return None
+    return Healthcheck(
+        interval_seconds=_seconds(raw, "Interval", 30),
+        timeout_seconds=_seconds(raw, "Timeout", 30),
+        start_period_seconds=_seconds(raw, "StartPeriod", 0),
+        retries=_number(raw, "Retries", 3),
+    )
+
+
+def _seconds(raw: Mapping[str, Any], key: str, default: int) -> float:
+    return float(_number(raw, key, default * _NANOSECONDS)) / _NANOSECONDS
+
+
+def image(raw: Mapping[str, Any]) -> Image:
+    """Return what `GET /images/NAME/json` says."""
+    config = _mapping(raw, "Config")
+    parts = [_text(raw, key, "") for key in ("Os", "Architecture", "Variant")]
+    return Image(
+        id=raw["Id"],
+        repo_digests=tuple(_list(raw, "RepoDigests")),
+        repo_tags=tuple(_list(raw, "RepoTags")),
+        platform="/".join(filter(None, parts)),
+        descriptor_digest=_mapping(raw, "Descriptor").get("digest"),
+        volumes=frozenset(_mapping(config, "Volumes")),
+        variables=frozenset(_environment(config)),
+        has_healthcheck=_healthcheck(config.get("Healthcheck")) is not None,
+    )
+
+
+# What is not set is null, zero, empty or left out, each by another version of the engine.
+
+
+def _mapping(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    return raw.get(key) or {}
+
+
+def _list(raw: Mapping[str, Any], key: str) -> Sequence[Any]:
+    return raw.get(key) or ()
+
+
+def _text(raw: Mapping[str, Any], key: str, default: str) -> str:
+    return str(raw.get(key) or default)
+
+
+def _number(raw: Mapping[str, Any], key: str, default: int) -> int:
+    return raw.get(key) or default
