@@ -28,7 +28,7 @@ from updater_core.models import Config, Discover, Reason, ServiceConfig
 from updater_core.notifiers import events
 from updater_core.state import observed_tags
 from updater_core.state.records import service_of
-from updater_core.status import text
+from updater_core.status import history, text
 
 ALL_WELL, TROUBLE, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
 
@@ -154,6 +154,8 @@ def _status(config: Config, options: argparse.Namespace) -> int:
     _require_service(everything, options.service)
     services, known = _chosen(everything, options.service), observed_tags.follow_names(loaded.state, config.services)
     print((text.status_json if options.json else text.status_table)(services, known))
+    if options.service is not None and not options.json:
+        print(history.text_of(service_of(known, options.service)))
     return ALL_WELL
 
 

@@ -3,7 +3,7 @@
 Layers, lowest first. A package, or a module of this folder, imports only what stands above it in this list, or on its
 own line if that stands to its left. The list is the truth: `tests/unit/test_architecture.py` reads it.
 
-1. words: `models`, `errors`, `protocols`
+1. words: `vocabulary`, `models`, `errors`, `protocols`
 2. ground: `host`, `net`, `reference`, `logging_utils`
 3. pure: `semver_utils`, `policy`, `composefile`
 4. facts: `registry_utils`, `registries`, `docker_utils`, `compose_utils`, `state`

@@ -92,16 +92,17 @@ class DockerEngine:
         return tuple(container for container in inspected if container is not None)
 
     def container(self, container_id: str) -> Container | None:
-        raw = self._call(
-            f"inspect container {container_id[:12]}", lambda api: _or_none(api.inspect_container, container_id)
-        )
+        raw = self._inspected(container_id)
         return None if raw is None else facts.from_inspect(raw)
 
     def settings(self, container_id: str) -> ContainerSettings | None:
-        raw = self._call(
-            f"inspect container {container_id[:12]}", lambda api: _or_none(api.inspect_container, container_id)
-        )
+        raw = self._inspected(container_id)
         return None if raw is None else facts.settings(raw)
+
+    def log_tail(self, container_id: str, lines: int) -> str:
+        what = f"read the log of container {container_id[:12]}"
+        said = self._call(what, lambda api: _or_none(api.logs, container_id, tail=lines))
+        return bytes(said or b"").decode("utf-8", "replace")
 
     def image(self, reference: str) -> Image | None:
         raw = self._call(f"inspect image {reference}", lambda api: _or_none(api.inspect_image, reference))
@@ -211,6 +212,10 @@ class DockerEngine:
             if self._client is not None:
                 self._client.close()
             self._client = None
+
+    def _inspected(self, container_id: str) -> Any:
+        what = f"inspect container {container_id[:12]}"
+        return self._call(what, lambda api: _or_none(api.inspect_container, container_id))
 
     def _list(self, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
         found = self._call("list containers", lambda api: api.containers(all=True, filters=dict(filters)))

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from msgspec import Meta
 
+from updater_core.vocabulary.evidence import Evidence
+
 AwareTime = Annotated[datetime, Meta(tz=True)]  # for what is written to a file: one without its zone is refused
 
 
@@ -602,12 +604,14 @@ def retry_command(service: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What went wrong: at which step, under which stable reason, in words, and what a person can do."""
+    """What went wrong: at which step, under which stable reason, in words, and what a person can do; with what was seen
+    of the containers."""
 
     step: Step
     reason: Reason
     message: str
     remedy: str = ""
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -677,4 +681,5 @@ class Event:
     detail: str = ""
     duration_seconds: float | None = None
     remedy: str = ""
+    evidence: tuple[Evidence, ...] = ()
     is_test: bool = False  # made by `--notify-test`: nothing has happened

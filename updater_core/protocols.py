@@ -74,6 +74,9 @@ class Engine(Protocol):
     def settings(self, container_id: str) -> ContainerSettings | None:
         """What a container was created with; None if it is gone."""
 
+    def log_tail(self, container_id: str, lines: int) -> str:
+        """The last lines that a container wrote, to either stream; empty if it is gone."""
+
     def image(self, reference: str) -> Image | None:
         """The local image behind a reference, a `repository@digest` or an id; None if there is none."""
 

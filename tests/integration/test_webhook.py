@@ -100,6 +100,7 @@ def test_an_event_is_posted_as_json_with_all_it_says(listener: Listener) -> None
         "detail": "ü",
         "remedy": "",
         "duration_seconds": 1.5,
+        "evidence": [],
         "test": False,
     }
 

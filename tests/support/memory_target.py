@@ -14,6 +14,7 @@ from updater_core.deploy.target import Finding, Observed, OtherImage, Reporter, 
 from updater_core.errors import EngineError, GateFailed, LockHeld
 from updater_core.models import Cause, Hold, ImageRef, Outcome, Plan, Reason, ServiceConfig, Step
 from updater_core.state.codec import decode
+from updater_core.vocabulary.evidence import Evidence
 
 NAME = "memory"
 
@@ -146,6 +147,10 @@ class MemoryDeployment:
         if self._place.running[self.plan.detail.key] in (self.plan.old_digest, self.plan.image.digest):
             return None
         return Cause(Step.VERIFY, Reason.TAKEN_OVER, "something else runs")
+
+    def evidence(self) -> Sequence[Evidence]:
+        running = self._place.running[self.plan.detail.key]
+        return [Evidence(self.plan.detail.key, running, "running", log=("a line",))]
 
     def revert(self, cause: Cause) -> Cause:
         self._define(self.plan.old_reference)

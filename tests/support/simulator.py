@@ -185,6 +185,10 @@ class SimEngine:
     def settings(self, container_id: str) -> ContainerSettings | None:
         return ContainerSettings() if container_id in self._up().containers else None
 
+    def log_tail(self, container_id: str, lines: int) -> str:
+        found = self._up().containers.get(container_id)
+        return "" if found is None else f"{found.name} of {found.reference} starts\n"
+
     def image(self, reference: str) -> Image | None:
         found = self._find(reference)
         if found is None:

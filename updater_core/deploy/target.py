@@ -24,6 +24,7 @@ from updater_core.models import (
     Step,
 )
 from updater_core.protocols import Clock, Compose, Engine, Files, Progress
+from updater_core.vocabulary.evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,9 @@ class Deployment(Protocol):
 
     def superseded(self) -> Cause | None:
         """Why the update is not ours to end any more: the operator deployed something else meanwhile."""
+
+    def evidence(self) -> Sequence[Evidence]:
+        """What is seen of the containers that failed: asked before anything of them is taken away."""
 
     def revert(self, cause: Cause) -> Cause:
         """Let every definition name the old image again. Returns the cause, with what could not be put back."""

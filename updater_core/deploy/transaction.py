@@ -64,7 +64,7 @@ class Transaction:
         except Stopped:
             raise  # the journal says `applying`: the next start takes it up
         except Exception as error:  # a bug of ours, too, must not leave the service in the middle
-            cause = self._cause_of(error)
+            cause = self._with_evidence(self._cause_of(error))
             with suppress(UpdaterError):
                 self._deployment.clean()
             return self._roll_back_when_possible(cause)
@@ -94,6 +94,7 @@ class Transaction:
             rollback = self._cause_of(error)
             if isinstance(error, Stopped) or failure.is_hosts_trouble(rollback):
                 raise
+            rollback = self._with_evidence(rollback)
             self._write_if_possible(Phase.ROLLBACK_FAILED, cause, rollback)
             return RollbackFailed(plan, cause, rollback, failure.is_release_at_fault(cause))
         self._write_if_possible(Phase.ROLLED_BACK, cause)
@@ -157,6 +158,13 @@ class Transaction:
 
     def _cause_of(self, error: Exception) -> Cause:
         return failure.cause_of(error, self._step, self._deployment.plan.name)
+
+    def _with_evidence(self, cause: Cause) -> Cause:
+        """The cause with what the containers show now: a rollback removes them. No rollback waits for it if the
+        engine does not tell."""
+        with suppress(UpdaterError):
+            return replace(cause, evidence=tuple(self._deployment.evidence()))
+        return cause
 
     def _write(self, phase: Phase, cause: Cause | None = None, rollback: Cause | None = None) -> None:
         plan = self._deployment.plan

@@ -26,6 +26,7 @@ from updater_core.models import (
     retry_command,
 )
 from updater_core.state.records import ServiceState, Status, is_unknown
+from updater_core.vocabulary.evidence import Evidence
 
 _INCIDENTS_KEPT = 20
 _WELL = {Status.UP_TO_DATE, Status.UPDATED}
@@ -72,15 +73,18 @@ def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> E
     Its id comes from the plan: a second event for the same outcome, after a crash, is the same event.
     """
     plan = outcome.plan
+    seen: tuple[Evidence, ...] = ()
     match outcome:
         case Committed():
             kind, reason, detail, remedy = "update", plan.kind, plan.reason, ""
         case RolledBack(cause=cause):
             kind, reason, detail, remedy = "rollback", cause.reason.value, cause.message, cause.remedy or _ROLLED_BACK
+            seen = cause.evidence
         case RollbackFailed(cause=cause, rollback=rollback):
             kind, reason = "rollback", Reason.FROZEN.value
             detail = f"{cause.message}; the rollback failed too: {rollback.message}"
             remedy = f"see to the service by hand, then run {retry_command(plan.name)}"
+            seen = (*cause.evidence, *rollback.evidence)
         case NotStarted() | Superseded():
             return None
     event = Event(
@@ -97,6 +101,7 @@ def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> E
         detail=detail,
         duration_seconds=max((now - started).total_seconds(), 0.0),
         remedy=remedy,
+        evidence=seen,
     )
     return event if kind == "update" else _reversed(event)
 

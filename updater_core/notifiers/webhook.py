@@ -15,6 +15,7 @@ from updater_core.errors import Unreachable, UpdaterError
 from updater_core.models import Event, Secret, Settings
 from updater_core.net.http import REDIRECTS, Answer, Broken, Connections, Limits, Request
 from updater_core.notifiers.redaction import without_address
+from updater_core.state.codec import encode
 
 # A receiver that does its work before it answers takes its time: who is cut off is sent the event again.
 LIMITS = Limits(connect_seconds=10.0, read_seconds=45.0, whole_seconds=60.0)
@@ -69,6 +70,7 @@ def body_of(event: Event) -> dict[str, Any]:
         "detail": event.detail,
         "remedy": event.remedy,
         "duration_seconds": event.duration_seconds,
+        "evidence": encode(event.evidence),
         "test": event.is_test,
     }
 

@@ -35,9 +35,11 @@ from updater_core.state.records import (
     with_status,
     without_failures,
 )
+from updater_core.vocabulary.evidence import Evidence
 
 CHANGES_KEPT = 20
 STEPS_KEPT_OF = 5  # a service's latest changes; of older ones the whole duration tells enough
+EVIDENCE_KEPT_OF = 3  # the latest changes that failed
 QUARANTINE_KEPT = 200  # more than a registry has releases that are newer than the current one
 OWNER_ROLLBACK = "owner_rollback"  # a plan's kind
 _FIRST_PAUSE_SECONDS = 60.0
@@ -75,7 +77,12 @@ def rollback_prevented(state: State, plan: Plan[Any], cause: Cause) -> State:
 
 
 def _history(newest: tuple[Change, ...]) -> tuple[Change, ...]:
-    return newest[:STEPS_KEPT_OF] + tuple(replace(each, steps=()) for each in newest[STEPS_KEPT_OF:CHANGES_KEPT])
+    """Old changes without their details, so that a service's memory does not grow with what its containers said."""
+    brief = (replace(each, steps=()) for each in newest[STEPS_KEPT_OF:CHANGES_KEPT])
+    failed = [each.plan_id for each in newest if each.evidence][:EVIDENCE_KEPT_OF]
+    return tuple(
+        each if each.plan_id in failed else replace(each, evidence=()) for each in (*newest[:STEPS_KEPT_OF], *brief)
+    )
 
 
 def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceState:
@@ -200,7 +207,16 @@ def _change(outcome: Outcome, started: datetime, now: datetime) -> Change:
         reason=cause.reason.value if cause else plan.kind,
         detail=cause.message if cause else plan.reason,
         duration_seconds=max((now - started).total_seconds(), 0.0),
+        evidence=_evidence(outcome),
     )
+
+
+def _evidence(outcome: Outcome) -> tuple[Evidence, ...]:
+    """What was seen of the new release, and of the old one if that could not be proven."""
+    if isinstance(outcome, Committed):
+        return ()
+    of_old = outcome.rollback.evidence if isinstance(outcome, RollbackFailed) else ()
+    return (*outcome.cause.evidence, *of_old)
 
 
 _OUTCOMES: Mapping[type, str] = {

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from updater_core.models import AwareTime, Decision, Hold, Quarantined, Reason, StepTaken, Update
 from updater_core.policy.observation import LeftRelease, Seen
+from updater_core.vocabulary.evidence import Evidence
 
 DIGESTS_KEPT = 10
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # of an image that was asked for its build time and gave none to believe
@@ -58,6 +59,7 @@ class Change:
     detail: str = ""
     duration_seconds: float = 0.0
     steps: tuple[StepTaken, ...] = ()  # of the run that ended it; empty for an old change
+    evidence: tuple[Evidence, ...] = ()  # of the containers that failed; empty for an old change
 
 
 @dataclass(frozen=True, slots=True)

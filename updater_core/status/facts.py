@@ -255,6 +255,7 @@ def _change(facts: StatusFacts, service: str, change: Change) -> ChangeView:
         detail=_cut(facts.clean(change.detail)),
         duration_seconds=change.duration_seconds,
         steps=change.steps,
+        evidence=change.evidence,
     )
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from updater_core.models import Config, CurrentStep, StepTaken
 from updater_core.state.records import State
+from updater_core.vocabulary.evidence import Evidence
 
 
 class Level(StrEnum):
@@ -129,6 +130,7 @@ class ChangeView:
     detail: str
     duration_seconds: float
     steps: tuple[StepTaken, ...]
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

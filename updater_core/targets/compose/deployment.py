@@ -16,7 +16,9 @@ from updater_core.targets.compose import file_edits, gate, images
 from updater_core.targets.compose.file_edits import Staged
 from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import volumes
+from updater_core.targets.compose.reading import evidence
 from updater_core.targets.compose.recreate import is_leftover, restart
+from updater_core.vocabulary.evidence import Evidence
 
 _WORTH_ANOTHER_TRY = {Reason.EXITED, Reason.COMPOSE_ERROR, Reason.UP_FAILED, Reason.ENGINE_ERROR}
 
@@ -90,6 +92,9 @@ class ComposeDeployment:
                 what = f"the operator deployed another image meanwhile ({found})"
                 return Cause(Step.VERIFY, Reason.TAKEN_OVER, what, "nothing to do: the next cycle looks at it anew")
         return None
+
+    def evidence(self) -> Sequence[Evidence]:
+        return evidence.collect(self.plan, self._tools)
 
     def revert(self, cause: Cause) -> Cause:
         left = file_edits.put_files_back(self.plan, self._tools)

@@ -13,6 +13,7 @@ from updater_core.protocols import Tools
 from updater_core.targets.compose.images import known_id
 from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import volumes
+from updater_core.targets.compose.reading import evidence
 from updater_core.targets.compose.reading.copies import is_ours
 from updater_core.targets.compose.recreate import restart, run
 
@@ -166,7 +167,7 @@ def _watch_until_proven(
             containers = tools.engine.containers(project, one.service)
             tracks[one.service], verdict = health.judge(tracks[one.service], containers, one, tools.clock.monotonic())
             if isinstance(verdict, health.Failed):
-                _raise_unless_outage(verdict, was_there, tools)
+                _raise_unless_outage(verdict, was_there, tools, containers)
             if isinstance(verdict, health.Waiting):
                 waiting.append(verdict.what)
         if not waiting:
@@ -187,13 +188,15 @@ def _heed_stop(asked_at: float | None, tools: Tools) -> float | None:
     return now if asked_at is None else asked_at
 
 
-def _raise_unless_outage(verdict: health.Failed, was_there: Callable[[], bool], tools: Tools) -> None:
+def _raise_unless_outage(
+    verdict: health.Failed, was_there: Callable[[], bool], tools: Tools, containers: Sequence[Container]
+) -> None:
     """An engine that is going down, or was away between two looks, ends containers too: only one that still answers,
     and did so all the time, lets a release be blamed."""
     tools.engine.version()
     if not was_there():
         raise EngineUnavailable("the engine was away for a moment")
-    raise GateFailed(verdict.reason, verdict.message)
+    raise GateFailed(verdict.reason, evidence.without_secrets(verdict.message, containers, tools))
 
 
 def _tell_once(text: str, said: str, tools: Tools) -> str:
