@@ -6,7 +6,7 @@ own line if that stands to its left. The list is the truth: `tests/unit/test_arc
 1. words: `vocabulary`, `models`, `errors`, `protocols`
 2. ground: `host`, `net`, `reference`, `logging_utils`
 3. pure: `semver_utils`, `policy`, `composefile`
-4. facts: `registry_utils`, `registries`, `docker_utils`, `compose_utils`, `state`
+4. facts: `registry_utils`, `registries`, `docker_utils`, `swarm_utils`, `compose_utils`, `state`
 5. rules of a deployment: `config`, `config_utils`, `state_utils`, `deploy`, `metrics_utils`
 6. ends: `targets`, `notifiers`, `status`
 7. program: `app`, `docker_updater`

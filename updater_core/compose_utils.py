@@ -206,6 +206,22 @@ class DockerCompose:
             raise ComposeError(f"Compose gave no readable model of project {project.name}")
         return model
 
+    def stack_model(self, files: Sequence[str]) -> Mapping[str, Any]:
+        """As the Docker CLI reads them (23.0 and later); it asks no engine, and reads no `.env`."""
+        words = [word for path in files for word in ("-c", path)]
+        argv = ["docker", "stack", "config", *words]
+        result = _run(_Child(argv, self._environment, self._timeout_seconds, str(Path(files[0]).parent)))
+        if result.code != 0:
+            what = f"`docker stack config` cannot read {', '.join(files)}: {_quote(result)}"
+            raise ComposeError(what, "correct what it names; it needs the Docker CLI 23.0 or later")
+        try:
+            model = yaml.safe_load(result.out)
+        except yaml.YAMLError as error:
+            raise ComposeError(f"`docker stack config` gave no readable model of {', '.join(files)}") from error
+        if not isinstance(model, dict):
+            raise ComposeError(f"`docker stack config` gave no model of {', '.join(files)}")
+        return model
+
     def preview(self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool) -> Preview | None:
         self._command = detect(self._environment)  # an upgrade of Compose under a running daemon brings another form
         form = self._form()

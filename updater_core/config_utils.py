@@ -154,7 +154,11 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     entries = [reading.entry(item, f"services[{index}]") for index, item in enumerate(top.values["services"] or ())]
     reading.problems += [*rules.pair_problems(top, "docker_hub_username", "docker_hub_password")]
     for service, registry in entries:
-        reading.problems += [*rules.selection_problems(service, top), *rules.registry_problems(service, registry)]
+        reading.problems += [
+            *rules.place_problems(service),
+            *rules.selection_problems(service, top),
+            *rules.registry_problems(service, registry),
+        ]
     reading.problems += [*rules.twin_names(entries), *rules.twin_groups(entries)]
     if reading.problems:
         raise ConfigError(reading.problems)
@@ -182,6 +186,7 @@ class ConfiguredEntries:
         service, registry = reading.entry(dict(raw), at)
         problems = [
             *reading.problems,
+            *rules.place_problems(service),
             *rules.selection_problems(service, self.top),
             *rules.registry_problems(service, registry),
         ]
@@ -210,7 +215,7 @@ class _Reading:
         if raw is None:
             return service
         signature = self.object(raw, SIGNATURE, service.path("signature"))
-        return ReadObject(service.at, {**service.values, "public_key": signature.values["public_key"]}, service.given)
+        return replace(service, values={**service.values, "public_key": signature.values["public_key"]})
 
     def _with_defaults(self, service: ReadObject) -> ReadObject:
         """Return the service with what `defaults` says in place of what it does not set. One that has a selector of its
@@ -221,14 +226,14 @@ class _Reading:
         if any(key in service.given for key in SELECTORS):
             shared -= {*SELECTORS}
         values = {**service.values, **{key: self.defaults.values[key] for key in shared & service.values.keys()}}
-        return ReadObject(service.at, values, service.given | shared)
+        return replace(service, values=values, given=service.given | shared)
 
     def object(self, raw: Any, place: str, at: str) -> ReadObject:
         """Return every value of one object: the default if it says nothing, None if it is wrong."""
         options = BY_PLACE[place]
         if not isinstance(raw, dict):
             self.problems.append(f"{at or 'the configuration'}: {shown(raw)} is not an object; write {{…}}")
-            return ReadObject(at, dict.fromkeys(options))
+            return ReadObject(at, dict.fromkeys(options), is_object=False)
         values: dict[str, Any] = {}
         read = ReadObject(at, values, frozenset(raw) | {o.key for o in options.values() if self._variable(o)})
         self.problems += [f"{read.path(shown_key(k))}: it stands here twice; keep one" for k in raw.get(_TWICE, ())]

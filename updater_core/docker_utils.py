@@ -25,7 +25,7 @@ from updater_core.host.engine_endpoint import EngineEndpoint, TlsFiles
 from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef
 from updater_core.protocols import Execution, Progress
 
-_CALL_TIMEOUT_SECONDS = 60
+CALL_TIMEOUT_SECONDS = 60
 _OLDEST_API = "1.24"  # docker-py takes no older one; the question for the version names none
 _PULL_SILENCE_SECONDS = 300  # how long a pull may say nothing: a large layer unpacks in silence
 _WATCH_END_SECONDS = 5.0
@@ -58,8 +58,8 @@ class DockerEngine:
     def watch_liveness(self) -> Iterator[Callable[[], bool]]:
         """A stream of events ends with the engine that sends it, however soon the next one answers."""
         has_ended = threading.Event()
-        with _seam("listen to its events"):
-            client = self._connect(_CALL_TIMEOUT_SECONDS)
+        with seam("listen to its events"):
+            client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
             stream = client.events(filters={"type": "daemon"})  # hardly any: only the end matters
         listener = threading.Thread(target=_hear_out, args=(stream, has_ended), name="engine liveness", daemon=True)
         listener.start()
@@ -142,8 +142,8 @@ class DockerEngine:
                 if progress is not None:
                     progress(message)
 
-        with _seam(what):
-            client = self._connect(_PULL_SILENCE_SECONDS)
+        with seam(what):
+            client = connect(self._endpoint, _PULL_SILENCE_SECONDS)
             try:
                 run(client)
             finally:
@@ -175,8 +175,8 @@ class DockerEngine:
 
     def run_in_container(self, container_id: str, command: Sequence[str], timeout_seconds: float) -> Execution:
         """Run a command in a running container, over a connection of its own."""
-        with _seam(f"run {command[0]} in container {container_id[:12]}"):
-            client = self._connect(_CALL_TIMEOUT_SECONDS)
+        with seam(f"run {command[0]} in container {container_id[:12]}"):
+            client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
             try:
                 return execution.run(client, container_id, command, timeout_seconds)
             finally:
@@ -188,8 +188,8 @@ class DockerEngine:
         found = self.container(container_id)
         if found is None:
             return
-        with _seam(what):
-            client = self._connect(_CALL_TIMEOUT_SECONDS)
+        with seam(what):
+            client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
             try:
                 _or_none(client.stop, container_id, timeout=math.ceil(found.stop_grace_seconds))
             finally:
@@ -222,19 +222,22 @@ class DockerEngine:
         return list(found)
 
     def _call(self, what: str, ask: Any) -> Any:
-        with _seam(what), self._lock:
+        with seam(what), self._lock:
             if self._client is None:
-                self._client = self._connect(_CALL_TIMEOUT_SECONDS)
+                self._client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
             return ask(self._client)
 
-    def _connect(self, timeout_seconds: int) -> docker.APIClient:
-        """A client that speaks the engine's own version of the API; the question for it is an unversioned one."""
-        probe = _client(self._endpoint, _OLDEST_API, timeout_seconds)
-        try:
-            version = probe.version(api_version=False)["ApiVersion"]
-        finally:
-            probe.close()
-        return _client(self._endpoint, version, timeout_seconds)
+
+def connect(endpoint: EngineEndpoint, timeout_seconds: int) -> docker.APIClient:
+    """Return a client that speaks the engine's own version of the API; the question for it is an unversioned one.
+
+    Raises what docker-py does: it belongs into a block under `seam`."""
+    probe = _client(endpoint, _OLDEST_API, timeout_seconds)
+    try:
+        version = probe.version(api_version=False)["ApiVersion"]
+    finally:
+        probe.close()
+    return _client(endpoint, version, timeout_seconds)
 
 
 def _client(endpoint: EngineEndpoint, version: str, timeout_seconds: int) -> docker.APIClient:
@@ -264,8 +267,8 @@ def _hear_out(stream: Iterable[object], has_ended: threading.Event) -> None:
 
 
 @contextlib.contextmanager
-def _seam(what: str) -> Iterator[None]:
-    """Turn docker-py's and requests' exceptions into ours, once."""
+def seam(what: str) -> Iterator[None]:
+    """Turn docker-py's and requests' exceptions into ours, once; `what` is what the engine was asked to do."""
     try:
         yield
     except APIError as error:

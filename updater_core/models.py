@@ -141,6 +141,10 @@ class Reason(StrEnum):
     PORT_TAKEN = "port_taken"
     TAKEN_OVER = "taken_over"
     BUSY = "busy"
+    NOT_A_MANAGER = "not_a_manager"
+    NO_SUITABLE_NODE = "no_suitable_node"
+    UPDATE_PAUSED = "update_paused"
+    FAILURE_ACTION = "failure_action"
     BACKING_OFF = "backing_off"
     STOPPING = "stopping"
     FROZEN = "rollback_failed"
@@ -266,9 +270,12 @@ class ServiceConfig:
 
     name: str
     image: ImageRef
-    compose_files: tuple[str, ...]
-    compose_services: tuple[str, ...]
+    compose_files: tuple[str, ...] = ()
+    compose_services: tuple[str, ...] = ()
     compose_project: str | None = None
+    stack: str | None = None  # of a Swarm: it is deployed there then, and not by Compose
+    swarm_service: str | None = None  # its name in the Swarm, if it is of no stack
+    engine: str | None = None  # one of `engines`; None = the engine of this host
     enabled: bool = True
     start_stopped: bool = False
     allow_drift: bool = False

@@ -156,6 +156,32 @@ class Compose(Protocol):
         """Bring the named services to what the files say, with that many containers each. Never builds or pulls.
         `grace_seconds` is what the containers may take to stop, on top of the usual time-out."""
 
+    def stack_model(self, files: Sequence[str]) -> Mapping[str, Any]:
+        """What `docker stack deploy` makes of the files of a stack, base first."""
+
+
+class Swarm(Protocol):
+    """The managers of one Docker Swarm; any of them answers. What they say is the Engine API's own JSON
+    (https://docs.docker.com/reference/api/engine/). Every method may raise EngineError, or EngineUnavailable if none of
+    them answers, or the swarm has no leader just now."""
+
+    def version(self) -> str: ...
+    def role(self) -> str:
+        """What the engine that is asked is in a swarm: `manager`, `worker`, or its state (`inactive`, `locked`)."""
+
+    def services(self) -> tuple[Mapping[str, Any], ...]: ...
+    def service(self, service_id: str) -> Mapping[str, Any] | None:
+        """One service by id or name, read now; None if it is gone."""
+
+    def tasks(self, service_id: str) -> tuple[Mapping[str, Any], ...]: ...
+    def nodes(self) -> tuple[Mapping[str, Any], ...]: ...
+    def image_platforms(self, reference: str, credential: Credential | None) -> tuple[tuple[str, str], ...]:
+        """Architecture and system of each platform of an image, as its registry says to the manager."""
+
+    def update(self, service_id: str, version: int, spec: Mapping[str, Any], credential: Credential | None) -> bool:
+        """Write a service's whole spec if it is still at `version`; False, and nothing done, if it is not. Without a
+        credential the login that the spec had stays."""
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteImage:

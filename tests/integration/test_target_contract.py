@@ -14,13 +14,23 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.integration.test_kill_matrix import BAD, NAME, NEW, OLD, Stage
+from tests.integration.test_kill_matrix import BAD, NAME, NEW, OLD, Stage, not_expected
 from tests.support import memory_target
 from tests.support.memory_target import MemoryTarget, Place
-from tests.support.simulator import Killed, Killer, SimRelease
+from tests.support.simulator import (
+    KillableFiles,
+    Killed,
+    Killer,
+    SimClock,
+    SimCompose,
+    SimEngine,
+    SimHost,
+    SimRelease,
+)
+from tests.support.swarm_simulator import SimSwarm, web_spec
 from updater_core import reference, targets
 from updater_core.deploy.journal import JournalFolder, JournalRecord
-from updater_core.deploy.target import Reporter, Target, UpdateRequest
+from updater_core.deploy.target import Host, Reporter, Target, UpdateRequest
 from updater_core.deploy.transaction import Transaction
 from updater_core.errors import LockHeld
 from updater_core.models import (
@@ -37,6 +47,7 @@ from updater_core.models import (
     Step,
 )
 from updater_core.state import codec
+from updater_core.targets.swarm import SwarmTarget
 
 SERVICE = "shop"
 
@@ -55,6 +66,9 @@ class Bench(Protocol):
 
     def defined(self) -> str:
         """The reference that the operator's definition names."""
+
+    def of_another_release(self, plan: Plan[Any]) -> Plan[Any]:
+        """The plan as it would be if something else had run than does now."""
 
 
 @dataclass
@@ -80,6 +94,10 @@ class ComposeBench:
     def defined(self) -> str:
         return self.made.file.read_text().split("image: ")[1].split()[0]
 
+    def of_another_release(self, plan: Plan[Any]) -> Plan[Any]:
+        moves = tuple(replace(move, old_image_id=plan.old_retained, container_ids=()) for move in plan.detail.moves)
+        return replace(plan, detail=replace(plan.detail, moves=moves))
+
 
 @dataclass
 class MemoryBench:
@@ -101,6 +119,49 @@ class MemoryBench:
     def defined(self) -> str:
         return self.place.defined[SERVICE]
 
+    def of_another_release(self, plan: Plan[Any]) -> Plan[Any]:
+        return plan
+
+
+@dataclass
+class SwarmBench:
+    """A stack `shop` with its file, in a swarm in memory."""
+
+    folder: Path
+    swarm: SimSwarm
+
+    def __post_init__(self) -> None:
+        self.file = self.folder / "stack.yml"
+        self.file.write_text(f"services:\n  web:\n    image: {NAME}:1.0  # kept\n  db:\n    image: postgres:16\n")
+        gate = GatePolicy(timeout_seconds=30, stable_seconds=3)
+        image = reference.parse(f"{NAME}:1.0")
+        self.service = ServiceConfig(SERVICE, image, (str(self.file),), ("web",), stack="shop", gate=gate)
+        self.kill_at(Killer())
+
+    def read_plan(self, raw: Mapping[str, Any]) -> Plan[Any]:
+        return targets.read_plan(raw)
+
+    def kill_at(self, killer: Killer) -> None:
+        """As a process that has just started has it."""
+        self.swarm.killer, self.clock = killer, SimClock()
+        host = SimHost()
+        parts = (SimEngine(host), SimCompose(host), KillableFiles(killer), self.clock)
+        made = Host(*parts, self.folder / "locks", 1.0, swarm=lambda engine: self.swarm)
+        self.target: Target = SwarmTarget(made, on_bug=not_expected)
+
+    def running(self) -> str:
+        (image,) = set(self.swarm.running())
+        return image.partition("@")[2]
+
+    def defined(self) -> str:
+        label = self.swarm.spec["Labels"]["com.docker.stack.image"]
+        named = self.file.read_text().split("image: ")[1].split()[0]
+        assert named == label == self.swarm.image().partition("@")[0]
+        return named
+
+    def of_another_release(self, plan: Plan[Any]) -> Plan[Any]:
+        return replace(plan, detail=replace(plan.detail, old_image="app:0.8", new_image="app:0.9"))
+
 
 def compose_bench(folder: Path, release: SimRelease) -> Bench:
     return ComposeBench(Stage(folder, release, new_tag="1.1"))
@@ -111,7 +172,14 @@ def memory_bench(folder: Path, release: SimRelease) -> Bench:
     return MemoryBench(Place({SERVICE: f"{NAME}:1.0"}, {SERVICE: OLD.digest}, bad))
 
 
-BENCHES = {"compose": compose_bench, "memory": memory_bench}
+def swarm_bench(folder: Path, release: SimRelease) -> Bench:
+    fates = {"well": "well", "unhealthy": "unhealthy"}
+    return SwarmBench(
+        folder, SimSwarm(web_spec(f"{NAME}:1.0@{OLD.digest}"), fates={release.digest: fates[release.fate]})
+    )
+
+
+BENCHES = {"compose": compose_bench, "memory": memory_bench, "swarm": swarm_bench}
 Opened = Callable[[SimRelease], Bench]
 
 
@@ -258,9 +326,7 @@ def test_killed_anywhere_it_ends_on_old_or_new(opened: Opened, tmp_path: Path, r
 def test_what_the_operator_deployed_meanwhile_is_left_alone(opened: Opened, tmp_path: Path) -> None:
     bench = opened(BAD)
     plan = replace(planned(bench, BAD), old_digest="sha256:" + "9" * 64, old_retained="sha256:" + "9" * 64)
-    if bench.target.name != memory_target.NAME:
-        moves = tuple(replace(move, old_image_id=plan.old_retained, container_ids=()) for move in plan.detail.moves)
-        plan = replace(plan, detail=replace(plan.detail, moves=moves))
+    plan = bench.of_another_release(plan)
     superseded = transaction(bench, plan, JournalFolder(tmp_path / "j", bench.read_plan)).roll_back(
         Cause(Step.GATE, Reason.UNHEALTHY, "it is unhealthy")
     )

@@ -143,7 +143,7 @@ class _Repository:
 class FakeRegistry:
     """The server. All attributes may be changed while it runs."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> None:
         self.auth: Basic | Bearer | None = None
         self.page_size = 1000  # the most tags on one page, whatever is asked for
         self.next_link = '</v2/{name}/tags/list?{query}>; rel="next"'  # also {url}, this server's
@@ -161,7 +161,7 @@ class FakeRegistry:
         self._bounds: dict[str, list[str]] = {}  # token to the scopes that it is bound to
         self._lock = threading.RLock()
         self._busy = self.most_at_once = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer((address, 0), _handler(self))
         self._server.daemon_threads = True
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients may hang up
         self._scheme = "https" if tls else "http"
@@ -182,7 +182,8 @@ class FakeRegistry:
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        address, port = self._server.server_address[:2]
+        return f"{address!s}:{port}"
 
     @property
     def url(self) -> str:

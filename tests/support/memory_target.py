@@ -140,6 +140,9 @@ class MemoryDeployment:
             Stage(Step.GATE, self._gate),
         )
 
+    def remaining_stages(self) -> Sequence[Stage]:
+        return ()
+
     def notes(self) -> Sequence[str]:
         return ()
 

@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from updater_core import reference
 from updater_core.composefile import edit
 from updater_core.composefile.edit import Located, SourceFile
@@ -318,6 +320,10 @@ class SimCompose:
         names = ("web", "worker")
         found = {name: edit.locate(sources, (), name) for name in names}
         return {"services": {n: {"image": one.reference} for n, one in found.items() if isinstance(one, Located)}}
+
+    def stack_model(self, paths: Sequence[str]) -> Mapping[str, Any]:
+        (path,) = paths
+        return dict(yaml.safe_load(files.read(Path(path))))
 
     def preview(self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool) -> Preview | None:
         return None

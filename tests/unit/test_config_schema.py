@@ -104,6 +104,9 @@ def with_value(option: Option, value: Any) -> dict[str, Any]:
         return {**document(entry()), **REGISTRY_BESIDE.get(option.key, {}), option.key: value}
     if option.place == SERVICE and option.key == REGISTRY:
         return document(entry(**image_for("region" if "region" in value else ""), registry_config=value))
+    if option.key == "swarm_service":
+        of_compose = ("compose_file", "compose_service")
+        return document({k: v for k, v in entry(swarm_service=value).items() if k not in of_compose})
     if option.place == SERVICE:
         return document(entry(**{**BESIDE.get(option.key, {}), option.key: value}))
     if option.place == SIGNATURE:

@@ -220,6 +220,11 @@ PROJECT = _name(
     "lower case letters, digits, '_' and '-', the first a letter or a digit",
     "[a-z0-9][a-z0-9_-]*",
 )
+STACK = _name(
+    "the name of a stack or a Swarm service",
+    "letters, digits, '.', '_' and '-', the first a letter or a digit",
+    "[A-Za-z0-9][A-Za-z0-9_.-]*",
+)
 REGISTRY_TYPE = _choice(
     "a registry type",
     "docker_hub, ecr, gcr or generic, or leave it out: the image's host decides",

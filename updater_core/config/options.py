@@ -135,13 +135,19 @@ OPTIONS: tuple[Option, ...] = (
     _required("image", kinds.IMAGE,
          "The image. Its repository must be the Compose file's; its tag is only a note, for the file "
          "says which tag is current.", "nginx:1.27", "ghcr.io/acme/web:v1.4.2"),
-    _required("compose_file", kinds.PATHS,
-         "The Compose file, or all of them if the project was started with several `-f`.",
+    _service("compose_file", kinds.PATHS, None,
+         "The Compose file, or all of them if the project was started with several `-f`. Of a stack: its file, which "
+         "is edited too; the Swarm service alone is updated when left out.",
          "/opt/apps/web/docker-compose.yml", ["docker-compose.yml", "docker-compose.prod.yml"],
          field="compose_files"),
-    _required("compose_service", kinds.COMPOSE_SERVICES,
+    _service("compose_service", kinds.COMPOSE_SERVICES, None,
          "The service in that file. A list is an update group: one image, updated as one.",
          "web", ["web", "worker"], field="compose_services"),
+    _service("stack", kinds.STACK, None,
+         "The stack of a service that runs in a Docker Swarm and is updated there: `web` of `shop` is `shop_web`.",
+         "shop"),
+    _service("swarm_service", kinds.STACK, None,
+         "The name of a Swarm service that belongs to no stack.", "web"),
     _service("compose_project", kinds.PROJECT, None,
          "The project, needed only if one file runs under several names.", "web-blue"),
     _service("registry_type", kinds.REGISTRY_TYPE, None,
@@ -253,7 +259,9 @@ OPTIONS: tuple[Option, ...] = (
 )  # fmt: skip
 
 # What says which service is meant, and a login, which would be sent to the registry of every service.
-ONLY_OF_A_SERVICE = ("name", "image", "compose_file", "compose_service", "compose_project", "registry_config")
+ONLY_OF_A_SERVICE = (
+    "name", "image", "compose_file", "compose_service", "stack", "swarm_service", "compose_project", "registry_config",
+)  # fmt: skip
 
 
 def _in(place: str) -> dict[str, Option]:

@@ -23,6 +23,7 @@ class ReadObject:
     at: str
     values: Mapping[str, Any]
     given: frozenset[str] = frozenset()
+    is_object: bool = True  # False: something else stands in its place, and nothing more is said of it
 
     def path(self, key: str) -> str:
         return f"{self.at}.{key}" if self.at else key
@@ -40,6 +41,32 @@ def _has(read: ReadObject, key: str) -> bool:
     """Return whether a key was set to something else than its default (or to something wrong)."""
     option = BY_PLACE[SERVICE][key]
     return key in read.given and (option.default is None or read.values[key] != option.kind.read(option.default))
+
+
+def place_problems(service: ReadObject) -> Iterator[str]:
+    """Yield what is wrong with the keys that say where a service is deployed: by Compose, or in a Swarm."""
+    given, names = service.given, service.values["compose_service"] or ()
+    if not service.is_object:
+        return
+    if not {"stack", "swarm_service"} & given:
+        yield from _missing(service, "compose_file", "compose_service")
+    elif "swarm_service" in given:
+        for key in ("stack", "compose_file", "compose_service"):
+            if key in given:
+                yield f"{service.path(key)}: swarm_service is for a service without a stack; keep one of the two"
+    else:
+        yield from _missing(service, "compose_service")
+        if len(names) > 1:
+            one_each = "write an entry for each"
+            yield f"{service.path('compose_service')}: the services of a Swarm are updated one by one; {one_each}"
+    if {"stack", "swarm_service"} & given and "compose_project" in given:
+        yield f"{service.path('compose_project')}: a stack has no Compose project; take it out"
+
+
+def _missing(service: ReadObject, *keys: str) -> Iterator[str]:
+    for key in keys:
+        if key not in service.given:
+            yield f"{service.path(key)}: missing; write {BY_PLACE[SERVICE][key].kind.remedy}"
 
 
 def selection_problems(service: ReadObject, top: ReadObject) -> Iterator[str]:
@@ -112,22 +139,33 @@ def twin_groups(entries: _Entries) -> Iterator[str]:
     taken: list[_Taken] = []
     for service, _ in entries:
         values = service.values
-        if not (values["enabled"] and values["compose_file"] and values["compose_service"]):
-            continue
-        file, project = values["compose_file"][0], values["compose_project"]  # the first file is the project's own
-        own = [_Taken(service, file, name, project) for name in values["compose_service"]]
+        own = _taken_by(service) if values["enabled"] else []
         pairs = [(each, next((one for one in taken if one.is_same(each)), None)) for each in own]
         known = [(each, one) for each, one in pairs if one is not None and one.entry.values["name"] != values["name"]]
         for at in dict.fromkeys(one.entry.at for _, one in known):
             names = ", ".join(each.name for each, one in known if one.entry.at == at)
-            belongs = f"{names} of {file} belong{'' if ', ' in names else 's'} to {at} already"
-            yield f"{service.path('compose_service')}: {belongs}; keep it in one of them"
+            belongs = f"{names} of {own[0].file} belong{'' if ', ' in names else 's'} to {at} already"
+            key = "swarm_service" if values["swarm_service"] else "compose_service"
+            yield f"{service.path(key)}: {belongs}; keep it in one of them"
         taken += own
+
+
+def _taken_by(service: ReadObject) -> list[_Taken]:
+    values = service.values
+    names = values["compose_service"] or ()
+    if values["swarm_service"]:
+        return [_Taken(service, "the swarm", values["swarm_service"], None)]
+    if values["stack"]:
+        return [_Taken(service, "the swarm", f"{values['stack']}_{name}", None) for name in names]
+    if not values["compose_file"]:
+        return []
+    file = values["compose_file"][0]  # the first file is the project's own
+    return [_Taken(service, file, name, values["compose_project"]) for name in names]
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A Compose service that an entry means."""
+    """A Compose service that an entry means, or one of a Swarm."""
 
     entry: ReadObject
     file: str

@@ -39,11 +39,17 @@ _RELATIONS: Mapping[str, Mapping[str, Any]] = {
         "then": {"properties": {"services": {"items": {"dependentSchemas": _ORDERED_RANGE}}}},
     },
     SERVICE: {
+        "anyOf": [
+            _needs("compose_file", "compose_service"),
+            _needs("stack", "compose_service"),
+            _needs("swarm_service"),
+        ],
         "dependentSchemas": {
+            "swarm_service": {"not": {"anyOf": [_needs("stack"), _needs("compose_file"), _needs("compose_service")]}},
             "follow": {"not": {"anyOf": [_needs("tag_pattern"), _needs("tag_regex"), _needs("semver_pattern")]}},
             "tag_pattern": {"not": {"anyOf": [_needs("tag_regex"), _needs("semver_pattern")]}},
             "tag_regex": {"not": _needs("semver_pattern")},
-        }
+        },
     },
     DEFAULTS: {},
     SIGNATURE: {},

@@ -42,6 +42,7 @@ _HOSTS_TROUBLE = {
     Reason.RATE_LIMITED,
     Reason.AUTH_ERROR,
     Reason.NOT_FOUND,
+    Reason.NO_SUITABLE_NODE,
 }
 
 _NEXT_TIME = "nothing to do: it is tried again after a pause"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from updater_core.errors import EngineError
 from updater_core.models import (
     Cause,
     Credential,
@@ -23,7 +24,7 @@ from updater_core.models import (
     ServiceConfig,
     Step,
 )
-from updater_core.protocols import Clock, Compose, Engine, Files, Progress
+from updater_core.protocols import Clock, Compose, Engine, Files, Progress, Swarm
 from updater_core.vocabulary.evidence import Evidence
 
 
@@ -122,6 +123,9 @@ class Deployment(Protocol):
     def stages(self) -> Sequence[Stage]:
         """What becomes visible, in its order. The strategy of an update (recreate, start first) is this list."""
 
+    def remaining_stages(self) -> Sequence[Stage]:
+        """What an interrupted update still needs to end well; none if it has to be rolled back."""
+
     def notes(self) -> Sequence[str]:
         """What else is worth saying of an update that is proven."""
 
@@ -197,10 +201,15 @@ class Target(Protocol):
         """What an update of the service needs, one finding each, for `--test`. Raises nothing."""
 
 
+def _no_swarm(engine: str | None) -> Swarm:
+    raise EngineError(f"no swarm is known here (engine {engine or 'of this host'})")
+
+
 @dataclass(slots=True)
 class Host:
     """What targets on this host are built on. `lock_folder`: one lock file for each thing that is changed;
-    `own_container`: the id of the container that this process runs in, None if it runs in none."""
+    `own_container`: the id of the container that this process runs in, None if it runs in none; `swarm`: the swarm
+    whose managers are named under one of `engines`, of this host's engine by None."""
 
     engine: Engine
     compose: Compose
@@ -209,3 +218,4 @@ class Host:
     lock_folder: Path
     lock_wait_seconds: float
     own_container: str | None = None
+    swarm: Callable[[str | None], Swarm] = _no_swarm

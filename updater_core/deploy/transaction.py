@@ -55,10 +55,13 @@ class Transaction:
             self._carry_out([self._deployment.proof()])
         except UpdaterError as error:
             return self._not_started(self._cause_of(error))
+        return self._carry_through(self._deployment.stages())
+
+    def _carry_through(self, stages: Sequence[Stage]) -> Outcome:
         try:
             self._reached(Step.JOURNAL)
             self._write(Phase.APPLYING)
-            self._carry_out(self._deployment.stages())
+            self._carry_out(stages)
             self._reached(Step.COMMIT)
             self._write(Phase.COMMITTED)
         except Stopped:
@@ -117,7 +120,10 @@ class Transaction:
                 return self._finished(Superseded(plan, cause))
             case Phase.PREPARED:
                 return self._not_started(cause)
-            case Phase.APPLYING | Phase.ROLLING_BACK:
+            case Phase.APPLYING:
+                remaining = self._deployment.remaining_stages()
+                return self._carry_through(remaining) if remaining else self._roll_back_when_possible(cause)
+            case Phase.ROLLING_BACK:
                 return self._roll_back_when_possible(cause)
             case _:
                 assert_never(record.phase)

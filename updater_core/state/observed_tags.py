@@ -93,7 +93,11 @@ def note_rest(state: State, host: str, until: datetime) -> State:
 
 
 def unit_of(service: ServiceConfig) -> str:
-    """Return what identifies a service apart from its name: its Compose file, project and services."""
+    """Return what identifies a service apart from its name: its Compose file, project and services, or what the Swarm
+    calls it."""
+    if service.stack or service.swarm_service:
+        names = (service.stack or "", service.swarm_service or "", *service.compose_services)
+        return "\n".join(("swarm", service.engine or "", *names))
     return "\n".join((service.compose_files[0], service.compose_project or "", *sorted(service.compose_services)))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from updater_core.deploy.target import Host, Target
 from updater_core.models import Hold, Plan
 from updater_core.state.codec import decode
-from updater_core.targets import compose
+from updater_core.targets import compose, swarm
 from updater_core.targets.discovery import HostSurvey, take_up, with_remembered
 
 __all__ = ["TABLE", "HostSurvey", "OnBug", "TargetKind", "open_all", "read_plan", "take_up", "with_remembered"]
@@ -26,6 +26,7 @@ class TargetKind:
 
 
 TABLE: Mapping[str, TargetKind] = {
+    swarm.NAME: TargetKind(swarm.SwarmTarget, swarm.SwarmPlan),  # before Compose: its services may have a file, too
     compose.NAME: TargetKind(compose.ComposeTarget, compose.ComposePlan),
 }
 

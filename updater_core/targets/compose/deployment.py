@@ -53,6 +53,10 @@ class ComposeDeployment:
             Stage(Step.VERIFY, self._verify),
         )
 
+    def remaining_stages(self) -> Sequence[Stage]:
+        """None: Compose may have been killed anywhere in the middle of a recreate, and the old release is known."""
+        return ()
+
     def notes(self) -> Sequence[str]:
         return self._notes
 

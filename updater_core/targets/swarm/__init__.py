@@ -1,0 +1,118 @@
+"""Services that a Docker Swarm runs, on whatever nodes it likes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from updater_core.deploy.target import Finding, Host, Observed, Reporter, UpdateRequest
+from updater_core.errors import EngineUnavailable, UpdaterError
+from updater_core.host.locks import acquire_lock, release_lock
+from updater_core.models import Hold, Plan, Reason, ServiceConfig
+from updater_core.protocols import Swarm
+from updater_core.targets.swarm import facts, observed, planner, report
+from updater_core.targets.swarm.deployment import SwarmDeployment, SwarmTools
+from updater_core.targets.swarm.observed import NOT_A_MANAGER_REMEDY, ObservedSwarmService
+from updater_core.targets.swarm.plan import NAME, SwarmPlan
+
+__all__ = ["NAME", "SwarmPlan", "SwarmTarget"]
+
+
+class SwarmTarget:
+    """`deploy.target.Target` for the services of swarms. `on_bug` turns an error that nobody foresaw into a Hold."""
+
+    name = NAME
+
+    def __init__(self, host: Host, on_bug: Callable[[str, Exception], Hold]) -> None:
+        self._host, self._on_bug = host, on_bug
+
+    def serves(self, service: ServiceConfig) -> bool:
+        return bool(service.stack or service.swarm_service)
+
+    def check(self) -> str:
+        return self._host.engine.version()
+
+    def platform(self) -> str:
+        return self._host.engine.platform()
+
+    def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, ObservedSwarmService | Hold]:
+        """One list of services for each swarm, however many are asked about."""
+        found: dict[str, ObservedSwarmService | Hold] = {}
+        for engine in dict.fromkeys(service.engine for service in services):
+            mine = [service for service in services if service.engine == engine]
+            found.update(self._observe_in(engine, mine))
+        return found
+
+    def _observe_in(
+        self, engine: str | None, services: Sequence[ServiceConfig]
+    ) -> Mapping[str, ObservedSwarmService | Hold]:
+        try:
+            known = observed.by_name(self._host.swarm(engine).services())
+        except UpdaterError as error:
+            hold = self._why_not(engine, error)
+            return {service.name: hold for service in services}
+        return {service.name: self._observe_one(service, known) for service in services}
+
+    def _observe_one(
+        self, service: ServiceConfig, known: Mapping[str, facts.SwarmService]
+    ) -> ObservedSwarmService | Hold:
+        try:
+            return observed.observe(service, known)
+        except Exception as error:  # a bug of ours is one service's trouble too
+            return self._on_bug(service.name, error)
+
+    def _why_not(self, engine: str | None, error: UpdaterError) -> Hold:
+        """An engine that is no manager is not one that is broken: it will never answer."""
+        hold = Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
+        if isinstance(error, EngineUnavailable):
+            return hold
+        try:
+            role = self._host.swarm(engine).role()
+        except UpdaterError:
+            return hold
+        if role == "manager":
+            return hold
+        detail = f"the engine that is asked is no manager of a swarm (it is: {role})"
+        return Hold(Reason.NOT_A_MANAGER, detail, NOT_A_MANAGER_REMEDY)
+
+    def refreshed(self, observed: Observed) -> ObservedSwarmService:
+        return _own(observed)
+
+    def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[SwarmPlan] | Hold:
+        seen = _own(observed)
+        tasks = [facts.task_of(raw) for raw in self._host.swarm(service.engine).tasks(seen.found.id)]
+        found = planner.make(service, seen, request, tasks, self._host.files)
+        if isinstance(found, Plan) and found.detail.changes:
+            self._host.compose.stack_model([*found.detail.texts])  # a file that it refuses cannot be proven later
+        return found
+
+    def explain(self, plan: Plan[Any]) -> Sequence[str]:
+        return report.plan_lines(plan)
+
+    def deployment(self, plan: Plan[Any], reporter: Reporter) -> SwarmDeployment:
+        swarm: Swarm = self._host.swarm(plan.detail.engine)
+        return SwarmDeployment(plan, SwarmTools(self._host, swarm, reporter))
+
+    def examine(self, service: ServiceConfig) -> Iterator[Finding]:
+        seen = self.observe([service])[service.name]
+        yield from report.findings(service, seen, self._host.files, self._host.compose)
+
+    @contextmanager
+    def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:
+        """Hold the lock of the service's stack. The managers have none, so that an updater elsewhere is met by the
+        version of the spec alone: its write makes ours out of sequence."""
+        name = of.detail.locked_as if isinstance(of, Plan) else _own(of).lock_name
+        host = self._host
+        path = host.lock_folder / f"{name}.lock"
+        held = acquire_lock(path, clock=host.clock, wait_seconds=host.lock_wait_seconds)
+        try:
+            yield
+        finally:
+            release_lock(held)
+
+
+def _own(observed: Observed) -> ObservedSwarmService:
+    if not isinstance(observed, ObservedSwarmService):
+        raise TypeError(f"{type(observed).__name__} was not observed by Swarm's target")
+    return observed

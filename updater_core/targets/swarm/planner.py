@@ -1,0 +1,130 @@
+"""How a Swarm service gets from what is observed to another image, or why it may not. Changes nothing."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from updater_core import reference
+from updater_core.deploy.health import slowest_verdict_seconds
+from updater_core.deploy.target import UpdateRequest
+from updater_core.models import Edit, Healthcheck, Hold, ImageRef, Plan, Reason, ServiceConfig
+from updater_core.protocols import Files
+from updater_core.targets.swarm import gate, stack_file
+from updater_core.targets.swarm.facts import SwarmService, SwarmTask
+from updater_core.targets.swarm.observed import ObservedSwarmService, hold_of, lock_name
+from updater_core.targets.swarm.plan import NAME, SwarmPlan
+from updater_core.targets.swarm.spec import NANOSECONDS, pinned
+
+
+@dataclass(frozen=True, slots=True)
+class _FileChange:
+    """What an update changes in the stack's files, and the text of the image there afterwards."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    changes: tuple[Edit, ...] = ()
+    label: str | None = None
+
+
+def make(
+    service: ServiceConfig,
+    observed: ObservedSwarmService,
+    request: UpdateRequest,
+    tasks: Sequence[SwarmTask],
+    files: Files,
+) -> Plan[SwarmPlan] | Hold:
+    """Return how to go to the image of a request, or why that may not be. Changes nothing."""
+    found, image = observed.found, request.image
+    held = hold_of(found) or _unpinned(request)
+    if held is not None:
+        return replace(held, available=image)
+    file = _file_change(service, observed, image, files)
+    if isinstance(file, Hold):
+        return replace(file, available=image)
+    old = reference.with_default_tag(reference.parse(found.image))
+    return Plan(
+        id=uuid.uuid4().hex,
+        name=service.name,
+        target=NAME,
+        image=image,
+        old_reference=observed.current.text,
+        new_reference=replace(image, digest=None).text if image.tag else image.text,
+        old_digest=old.digest,
+        old_retained=found.image,
+        gate=service.gate,
+        reason=request.reason,
+        detail=replace(_detail(service, found, image, file), known_tasks=tuple(task.id for task in tasks)),
+        strategy=found.update_config.get("Order") or "stop-first",
+        restarts=f"{found.name}, {_how_many(found)}",
+        was_well=gate.is_steady(found, tasks, found.image),
+        new_retained=pinned(image),
+        earlier_retained=request.earlier_retained,
+        kind=request.kind,
+        healthcheck_seconds=_healthcheck_seconds(found),
+    )
+
+
+def _detail(service: ServiceConfig, found: SwarmService, image: ImageRef, file: _FileChange) -> SwarmPlan:
+    return SwarmPlan(
+        service_id=found.id,
+        swarm_service=found.name,
+        engine=service.engine,
+        locked_as=lock_name(found),
+        old_spec=found.spec,
+        former_update=found.status.started_at,
+        old_image=found.image,
+        new_image=pinned(image),
+        label=file.label,
+        compose_service="".join(service.compose_services),
+        texts=file.texts,
+        changes=file.changes,
+    )
+
+
+def _unpinned(request: UpdateRequest) -> Hold | None:
+    if request.image.digest is not None:
+        return None
+    return Hold(Reason.NO_CANDIDATE, f"{request.image.text} has no digest, so nobody knows what would run", "")
+
+
+def _file_change(
+    service: ServiceConfig, observed: ObservedSwarmService, image: ImageRef, files: Files
+) -> _FileChange | Hold:
+    if not service.compose_files:
+        return _FileChange()
+    name = service.compose_services[0]
+    text = stack_file.read(service.compose_files, name, files)
+    if isinstance(text, Hold):
+        return text
+    drift = None if service.allow_drift else stack_file.difference(text, observed.current)
+    if drift is not None:
+        return drift
+    is_pinned = service.policy.pin_digest or "@" in (text.image or "")
+    wanted = image if is_pinned else replace(image, digest=None)
+    changes = stack_file.edits(text, name, wanted)
+    if isinstance(changes, Hold):
+        return changes
+    after = {change.path: change.after for change in changes}
+    renewed = tuple(replace(file, text=after.get(file.path, file.text)) for file in text.files)
+    found = stack_file.located(renewed, name)
+    return _FileChange(text.sources, changes, found.image if found else None)
+
+
+def _how_many(found: SwarmService) -> str:
+    count = "a task on each node" if found.replicas is None else f"{found.replicas} tasks"
+    at_once = int(found.update_config.get("Parallelism") or 1)
+    order = found.update_config.get("Order") or "stop-first"
+    return f"{count}, {'one' if at_once == 1 else at_once} at a time, {order}"
+
+
+def _healthcheck_seconds(found: SwarmService) -> float:
+    """What the service's own healthcheck may take; one of the image alone is not known to a manager."""
+    raw = found.spec["TaskTemplate"]["ContainerSpec"].get("Healthcheck") or {}
+    if not raw.get("Test") or raw["Test"][0] == "NONE":
+        return 0.0
+    seconds = {key: float(raw.get(key) or 0) / NANOSECONDS for key in ("Interval", "Timeout", "StartPeriod")}
+    check = Healthcheck(
+        seconds["Interval"] or 30.0, seconds["Timeout"] or 30.0, seconds["StartPeriod"], int(raw.get("Retries") or 3)
+    )
+    return slowest_verdict_seconds(check)
