@@ -109,7 +109,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    config = load_config(environment)
+    config = load_config(environment, may_begin=options.discover)
     if config.settings.discover.mode is Discover.OFF:
         for name in (options.service, options.retry, options.rollback):
             _require_service(config, name)

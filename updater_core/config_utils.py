@@ -79,7 +79,7 @@ def vendor_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def load(path: Path, environment: Mapping[str, str]) -> Config:
     """Return the configuration in the file `path`. Raises ConfigError, also if it cannot be read or is no JSON."""
     place = path.absolute()  # not resolved: the file's paths start beside the path that was given, which may be a link
-    text = _file_text(place, "copy updater_config.json there, or name your file with CONFIG_FILE")
+    text = _file_text(place, "let `docker-updater --discover --write` make it, or name your file with CONFIG_FILE")
     try:
         raw = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:

@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from tests.support import lab
 from tests.support.lab import Shop
+from updater_core import config_utils
 
 pytestmark = pytest.mark.engine
 
@@ -149,6 +151,152 @@ def test_nothing_is_updated_by_it(many: Shop) -> None:
     discovered(many)
     written(many, '{"services": []}', "--yes")
     assert many.releases() == before
+
+
+STRANGE = """\
+services:
+  misnamed:
+    image: {image}
+    network_mode: none
+    labels:
+      docker-updater.min_agee: "3d"
+  misread:
+    image: {image}
+    network_mode: none
+    labels:
+      docker-updater.min_age: "soon"
+  unsure:
+    image: {image}
+    network_mode: none
+    labels:
+      docker-updater.enable: "perhaps"
+  built:
+    image: NAME-built:1
+    network_mode: none
+  nopull:
+    image: {image}
+    network_mode: none
+    labels:
+      com.centurylinklabs.watchtower.no-pull: "true"
+  no:
+    image: {image}
+    network_mode: none
+    labels:
+      com.centurylinklabs.watchtower.enable: "F"
+  yes:
+    image: {image}
+    network_mode: none
+    labels:
+      com.centurylinklabs.watchtower.enable: "false"
+      docker-updater.enable: "yes"
+      docker-updater.follow: major
+  watchtower:
+    image: {image}
+    network_mode: none
+    labels:
+      com.centurylinklabs.watchtower: "true"
+"""
+
+
+@pytest.fixture
+def strange(shop: Shop) -> Iterator[Shop]:
+    """A project of services that say no, or say something wrong, or can never be updated; none is configured."""
+    shop.push("latest", lab.good("one"))
+    subprocess.run(["docker", "pull", "-q", f"{shop.repository}:latest"], check=True)
+    built = f"{shop.name}-built:1"
+    made = f"{shop.name}-made"
+    for words in (("create", "--name", made, f"{shop.repository}:latest"), ("commit", made, built), ("rm", made)):
+        subprocess.run(["docker", *words], check=True, capture_output=True)
+    shop.write("latest", STRANGE.replace("NAME", shop.name))
+    shop.up("--pull", "never")
+    shop.settings = {"services": []}
+    yield shop
+    shop.compose("down", "--timeout", "0", check=False)
+    subprocess.run(["docker", "rmi", "-f", built], check=False)
+
+
+def test_what_would_never_be_updated_or_would_spoil_the_file_is_shown_and_not_written(strange: Shop) -> None:
+    found = discovered(strange)
+    name = strange.name
+    assert {each.removeprefix(f"{name}-") for each, one in found.items() if one["entry"]} == {"nopull", "yes"}
+    said = {each.removeprefix(f"{name}-"): json.dumps(one["obstacles"]) for each, one in found.items()}
+    assert "there is no such label; write docker-updater.min_age" in said["misnamed"]
+    assert "min_age" in said["misread"]
+    assert "correct the label" in said["misread"]
+    assert "docker-updater.enable: write true or false" in said["unsure"]
+    assert "came from no registry" in said["built"]
+    assert found[f"{name}-nopull"]["entry"]["mode"] == "notify"  # type: ignore[index]
+    assert found[f"{name}-yes"]["entry"]["follow"] == "major"  # type: ignore[index]
+    out = strange.run("--discover")[1].partition("Not for this updater")[2]
+    assert f"{name}-no-1" in out
+    assert f"docker stop {name}-watchtower-1" in out
+    status, said_then, after = written(strange, "\ufeff{}\n".replace("{}", '{"services": []}'), "--yes")
+    assert status == 0, said_then
+    assert after.startswith("\ufeff{")
+    path = strange.folder / "mine.json"
+    own = [each["name"] for each in json.loads(path.read_text("utf-8-sig"))["services"] if name in each["name"]]
+    assert sorted(own) == [f"{name}-nopull", f"{name}-yes"]
+    config_utils.load(path, {})
+
+
+@pytest.mark.parametrize("before", [None, "", "  \n"], ids=["no file", "empty", "blank"])
+def test_a_configuration_that_is_not_there_yet_is_begun(many: Shop, before: str | None) -> None:
+    """As after `pip install`: nobody has copied an example yet, and not even its folder is there."""
+    folder = many.folder / "new"
+    if before is not None:
+        folder.mkdir()
+        (folder / "c.json").write_text(before)
+    path = folder / "c.json"
+    state = {"STATE_FILE": str(many.folder / "s.json"), "LOG_FILE": str(many.folder / "l")}
+    argv = [sys.executable, str(lab.ROOT / "docker_updater.py"), "--discover"]
+
+    def run(*words: str) -> tuple[int, str]:
+        """With standard input closed, as some schedulers start a program."""
+        environment = {**os.environ, **state, "CONFIG_FILE": str(path)}
+        closed = ["sh", "-c", 'exec "$@" <&-', "sh", *argv, *words]
+        done = subprocess.run(closed, env=environment, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    assert run()[0] == 0
+    status, said = run("--write")
+    assert (status, "add --yes" in said) == (1, True), said
+    assert (path.read_text() if path.exists() else None) == before
+    status, said = run("--write", "--yes")
+    assert status == 0, said
+    names = {service.name for service in config_utils.load(path, {}).services}
+    assert {f"{many.name}-web", f"{many.name}-api", f"{many.name}-postgres"} <= names
+
+
+def test_one_file_that_runs_as_two_projects_is_two_entries(shop: Shop) -> None:
+    shop.push("latest", lab.good("one"))
+    shop.write("latest")
+    shop.up()
+    other = f"{shop.name}-b"
+    subprocess.run(["docker", "compose", "-p", other, "up", "-d"], cwd=shop.folder, check=True, capture_output=True)
+    shop.settings = {"services": []}
+    try:
+        _, _, after = written(shop, '{"services": []}', "--yes")
+    finally:
+        subprocess.run(["docker", "compose", "-p", other, "down", "-t", "0"], cwd=shop.folder, check=True)
+    own = [each for each in json.loads(after)["services"] if each["name"].startswith(shop.name)]
+    assert [each["compose_project"] for each in own] == [shop.name, other]
+    config_utils.load(shop.folder / "mine.json", {})
+
+
+def test_a_file_that_is_not_on_this_host_is_named_with_what_to_do(shop: Shop) -> None:
+    """As of a manager that runs in a container: its labels have that container's paths."""
+    shop.push("latest", lab.good("one"))
+    shop.write("latest")
+    shop.up()
+    moved = shop.compose_file.rename(shop.folder / "elsewhere.yml")
+    shop.settings = {"services": []}
+    (found,) = discovered(shop).values()
+    assert found["entry"] == {}
+    assert "is not on this host" in json.dumps(found["obstacles"])
+    assert str(shop.folder) not in json.dumps(json.loads(shop.run("--discover", "--json")[1])["grants"])
+    shop.compose_file.symlink_to(moved)  # the remedy, followed
+    (found,) = discovered(shop).values()
+    assert (found["obstacles"], bool(found["entry"])) == ([], True)
 
 
 # ------------------------------------------------------------------------------------------ `discover` at each cycle

@@ -32,12 +32,12 @@ from updater_core.state.records import State
 from updater_core.swarm_utils import SwarmManagers
 
 
-def load_config(environment: Mapping[str, str]) -> Config:
+def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> Config:
     """The configuration that CONFIG_FILE names, under `environment` and the `.env` beside the file.
 
     What libraries read from the process (AWS, Google, proxies, the engine) is put there; `environment` is what the
-    process was born with, without such additions, so that a reload sees a changed `.env`. ConfigError with every
-    problem.
+    process was born with, without such additions, so that a reload sees a changed `.env`. `may_begin`: a file that is
+    not there yet counts as one without services. ConfigError with every problem.
     """
     path = config_utils.default_config_path(environment)
     merged = config_utils.read_environment(environment, config_utils.default_dotenv_path(path, environment))
@@ -46,7 +46,7 @@ def load_config(environment: Mapping[str, str]) -> Config:
     for name in config_utils.vendor_environment(os.environ).keys() - wanted.keys():
         del os.environ[name]
     os.environ.update(wanted)
-    config = config_utils.load(path, merged)
+    config = (config_utils.load_or_begin if may_begin else config_utils.load)(path, merged)
     for service in config.services:
         registry = service.registry
         logging_utils.protect(registry.password, registry.aws_secret_access_key, registry.aws_session_token)

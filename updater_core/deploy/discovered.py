@@ -17,7 +17,8 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class FoundService:
-    """A running Compose service. `entry`: what would be written into the configuration; `note`: why it is so."""
+    """A running Compose service. `entry`: what would be written into the configuration, empty if nothing would be;
+    `note`: why it is so; `follows`: what is followed, in a word or two."""
 
     name: str
     image: str
@@ -25,6 +26,7 @@ class FoundService:
     entry: Mapping[str, Any]
     is_listed: bool = False
     note: str = ""
+    follows: str = "-"
     obstacles: tuple[Obstacle, ...] = ()
 
 
@@ -49,3 +51,8 @@ class Discovered:
     def new(self) -> tuple[FoundService, ...]:
         """The services that are not in the configuration yet."""
         return tuple(each for each in self.services if not each.is_listed)
+
+    @property
+    def writable(self) -> tuple[FoundService, ...]:
+        """The services that `--write` would add."""
+        return tuple(each for each in self.new if each.entry)

@@ -49,22 +49,36 @@ def grant(path: Path) -> str:
 
 
 def grants(path: Path) -> tuple[str, ...]:
-    """Return the commands by which root lets this user read and edit a file: each closed folder above it, the folder
-    itself (what an editor puts there later too), and the file. A file that cannot be seen yet is granted by its path.
+    """Return the commands by which root lets this user read and edit a file: each folder above it from the first closed
+    one on (what lies below that one cannot be seen), its own folder (what an editor puts there later too), the file.
     """
     user, folder = _name(os.geteuid()), path.absolute().parent
-    closed = [each for each in reversed(folder.parents) if not _may(each, os.X_OK)]
-    entry = tuple(f"sudo setfacl -m u:{user}:x {shlex.quote(str(each))}" for each in closed if _is_seen(each))
+    closed = closed_above(path)
+    behind = [each for each in reversed(folder.parents) if closed is not None and closed in (each, *each.parents)]
     return (
-        *entry,
+        *(f"sudo setfacl -m u:{user}:x {shlex.quote(str(each))}" for each in behind),
         f"sudo setfacl -m u:{user}:rwx,d:u:{user}:rwX {shlex.quote(str(folder))}",
         f"sudo setfacl -m u:{user}:rw {shlex.quote(str(path))}",
     )
 
 
-def _is_seen(folder: Path) -> bool:
-    """Whether a folder above a closed one can be looked at; those below it cannot, and may be open."""
-    return os.path.isdir(folder)  # noqa: PTH112 - False if it cannot be looked at
+def folder_grants(folder: Path) -> str:
+    """Return the command by which root lets this user read and edit every file of a project's folder that by its name
+    may be one of Compose's: of a folder that cannot be seen from here."""
+    names = r"\( -name '*.y*ml' -o -name '*.env' -o -name '.env*' \)"
+    acl = f"setfacl -m u:{_name(os.geteuid())}:rw"
+    return f"sudo find {shlex.quote(str(folder))} -maxdepth 1 -type f {names} -exec {acl} {{}} +"
+
+
+def closed_above(path: Path) -> Path | None:
+    """Return the first folder above a path that is there and may not be entered; None if there is none, or if the path
+    ends before it."""
+    for folder in reversed(path.absolute().parents):
+        if not os.path.isdir(folder):  # noqa: PTH112
+            return None
+        if not _may(folder, os.X_OK):
+            return folder
+    return None
 
 
 def reading_remedy(path: Path) -> str:

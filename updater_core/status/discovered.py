@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from updater_core.deploy.discovered import Discovered, FoundService
 from updater_core.status import columns
 from updater_core.status.columns import Elastic, Keep
 
-_HEAD = ("SERVICE", "IMAGE", "WOULD FOLLOW", "STATE")
+_HEAD = ("SERVICE", "IMAGE", "FOLLOWS", "STATE")
 _ELASTIC = {0: Elastic(least=26), 1: Elastic(Keep.END), 2: Elastic()}
 
 
@@ -33,7 +32,8 @@ def summary(found: Discovered) -> str:
     listed = sum(each.is_listed for each in found.services)
     free = sum(not each.obstacles for each in found.services)
     total = len(found.services)
-    text = f"{total} services: {listed} in the configuration, {total - listed} new; {free} ready"
+    services = f"{total} service{'s' if total != 1 else ''}"
+    text = f"{services}: {listed} in the configuration, {total - listed} new; {free} ready"
     return f"{text}, {total - free} held by what stands above" if total > free else text
 
 
@@ -64,18 +64,9 @@ def _row(each: FoundService) -> tuple[str, ...]:
     return (
         each.name,
         short_image(each.image),
-        _followed(each.entry),
+        each.follows,
         f"{'listed' if each.is_listed else 'new'}, {state}",
     )
-
-
-def _followed(entry: Mapping[str, Any]) -> str:
-    """What an entry makes the updater follow, in a word or two."""
-    for key in ("semver_pattern", "tag_pattern", "tag_regex"):
-        if key in entry:
-            return f"{key} {entry[key]}"
-    followed = str(entry.get("follow", "tag"))
-    return f"{followed}, notify only" if entry.get("mode") == "notify" else followed
 
 
 def _notes(each: FoundService) -> list[str]:

@@ -10,7 +10,8 @@ from updater_core.deploy.target import Host, Target
 from updater_core.models import Hold, Plan
 from updater_core.state.codec import decode
 from updater_core.targets import compose, swarm
-from updater_core.targets.discovery import HostSurvey, take_up, with_remembered
+from updater_core.targets.discovery import take_up, with_remembered
+from updater_core.targets.survey import HostSurvey
 
 __all__ = ["TABLE", "HostSurvey", "OnBug", "TargetKind", "open_all", "read_plan", "take_up", "with_remembered"]
 

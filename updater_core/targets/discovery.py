@@ -1,8 +1,7 @@
-"""What runs on this engine, and what the configuration would say of it. Reads only; nothing is updated by it."""
+"""The Compose services that run on an engine, as entries of the configuration; which of them `discover` takes up."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,21 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from updater_core import reference
-from updater_core.config.options import BY_PLACE, DEFAULTS, REGISTRY, SELECTORS, SERVICE
-from updater_core.deploy.discovered import Discovered, FoundService, LeftOut, Obstacle
-from updater_core.deploy.target import Target
+from updater_core.config.options import SELECTORS
 from updater_core.errors import ConfigError, UpdaterError
-from updater_core.host import files, permissions
 from updater_core.models import Config, Container, Discover, ImageRef, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.state.records import State
+from updater_core.targets import labels
 from updater_core.targets.compose import observe
 
-LABEL = "docker-updater."
-LABEL_KEYS = frozenset(BY_PLACE[DEFAULTS]) - {"registry_type", "enabled", "signature"} | {"enable"}
-_WATCHTOWER = "com.centurylinklabs.watchtower."
 _PROJECT_LABEL = "com.docker.compose.project."
-_SWARM_LABEL = "com.docker.swarm.task.id"
 # The official images of databases, and their usual replacements: a new major version may want a migration, and going
 # back may be impossible once the new one has written its files.
 _DATABASES = frozenset({
@@ -36,13 +29,6 @@ _DATABASES = frozenset({
 })  # fmt: skip
 _FULL_VERSION = re.compile(r"(?<![0-9])[0-9]+\.[0-9]+(?:\.[0-9]+)*")
 _DATABASE_NOTE = "a database is only notified of: a new version may change its files, and then there is no rollback"
-
-
-_SAID_NO = f"its label says no ({LABEL}enable or {_WATCHTOWER}enable)"
-_NO_FILES = Obstacle(
-    "its containers do not say which compose file they were started from",
-    "start it once from a file: `docker compose -f FILE up -d`",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,66 +48,11 @@ class Unit:
         return self.first.labels
 
 
-# -------------------------------------------------------------------------------------------------------- `--discover`
-
-
-@dataclass(frozen=True, slots=True)
-class HostSurvey:
-    """One look at everything that runs: the configuration it is held against, the engine, and where services deploy."""
-
-    config: Config
-    engine: Engine
-    targets: Mapping[str, Target]
-
-    def run(self) -> Discovered:
-        """Return everything that runs on the engine, with what stands in the way of each service's updates."""
-        containers = self.engine.all_containers()
-        units = running_units(containers)
-        names = Names(self.config.services)
-        listed = self.config.services
-        kept = [unit for unit in units if is_wanted(unit, Discover.ALL, ()) or listed_as(listed, unit) is not None]
-        services = tuple(self._found(unit, names) for unit in kept)
-        refused = [LeftOut(unit.first.name, unit.first.reference, _SAID_NO) for unit in units if unit not in kept]
-        others = [_left_out(each) for each in containers if not each.project and _runs(each)]
-        return Discovered(services, (*refused, *others), grants([path for each in services for path in each.files]))
-
-    def _found(self, unit: Unit, names: Names) -> FoundService:
-        listed = listed_as(self.config.services, unit)
-        paths, image = files_of(unit), unit.first.reference
-        if listed is not None:
-            return FoundService(listed.name, image, paths, {}, is_listed=True, obstacles=tuple(self._obstacles(listed)))
-        if not paths:
-            return FoundService(names.for_unit(unit), image, (), {}, obstacles=(_NO_FILES,))
-        entry, note = proposed(unit, names, default_keys(self.config))
-        entry = with_labels(entry, unit.labels)
-        try:
-            service = read_entry(self.config, entry)
-        except ConfigError as error:
-            wrong = tuple(Obstacle(problem) for problem in error.problems)
-            return FoundService(entry["name"], image, paths, entry, note=note, obstacles=wrong)
-        obstacles = (*self._registry_obstacle(unit), *self._obstacles(service))
-        return FoundService(entry["name"], image, paths, entry, note=note, obstacles=obstacles)
-
-    def _registry_obstacle(self, unit: Unit) -> Iterator[Obstacle]:
-        """An image that has no digest of a registry was built here, or loaded from a file."""
-        image = self.engine.known_image(unit.first.image_id)
-        if image is not None and not image.repo_digests:
-            text = f"{unit.first.reference} came from no registry: it was built or loaded on this host"
-            yield Obstacle(text, "leave it out, or push it to a registry and start the service from there")
-
-    def _obstacles(self, service: ServiceConfig) -> Iterator[Obstacle]:
-        """What `--test` would say of the service, if it were in the configuration."""
-        target = next(each for each in self.targets.values() if each.serves(service))
-        for finding in target.examine(service):
-            if not finding.is_good:
-                yield Obstacle(finding.text, finding.remedy)
-
-
 def running_units(containers: Sequence[Container]) -> list[Unit]:
     """Return the running Compose services among `containers`, by project and name."""
     found: dict[tuple[str, str], tuple[Container, ...]] = {}
     for container in containers:
-        if container.project and _runs(container) and not _is_one_off(container):
+        if container.project and runs(container) and not _is_one_off(container):
             key = (container.project, container.service)
             found[key] = (*found.get(key, ()), container)
     return [Unit(project, service, found[project, service]) for project, service in sorted(found)]
@@ -132,16 +63,9 @@ def _is_one_off(container: Container) -> bool:
     return container.labels.get("com.docker.compose.oneoff", "").lower() == "true"
 
 
-def _runs(container: Container) -> bool:
+def runs(container: Container) -> bool:
+    """Return whether a container is up, or Docker starts it again and again."""
     return container.status in ("running", "restarting")
-
-
-def _left_out(container: Container) -> LeftOut:
-    if _SWARM_LABEL in container.labels:
-        why = "a task of a Swarm service: Docker Swarm replaces it, not Compose"
-    else:
-        why = "no Compose service: write a compose file for it and start it with `docker compose up -d`"
-    return LeftOut(container.name, container.reference, why)
 
 
 # ---------------------------------------------------------------------------------------------------------- the entry
@@ -170,10 +94,11 @@ class Names:
         return name
 
 
-def proposed(unit: Unit, names: Names, given: frozenset[str]) -> tuple[dict[str, Any], str]:
+def proposed(unit: Unit, names: Names, given: frozenset[str], *, is_one_of_many: bool) -> tuple[dict[str, Any], str]:
     """Return the entry for a service that is not listed, and a note if a part of it wants a reason.
 
-    `given`: the keys that `defaults` sets; nothing else is proposed for those."""
+    `given`: the keys that `defaults` sets; nothing else is proposed for those. `is_one_of_many`: other projects run the
+    same service of the same file."""
     paths = files_of(unit)
     image = image_of(unit)
     entry: dict[str, Any] = {
@@ -182,7 +107,7 @@ def proposed(unit: Unit, names: Names, given: frozenset[str]) -> tuple[dict[str,
         "compose_file": paths[0] if len(paths) == 1 else list(paths),
         "compose_service": unit.service,
     }
-    if unit.project != observe.default_project_name(paths[0] if paths else ""):
+    if is_one_of_many or unit.project != observe.default_project_name(paths[0] if paths else ""):
         entry["compose_project"] = unit.project
     policy, note = _proposed_policy(image)
     selects = bool(given & {*SELECTORS})
@@ -225,6 +150,13 @@ def files_of(unit: Unit) -> tuple[str, ...]:
     if there is not None:
         return there
     return tuple(os.path.normpath(Path(folder) / part) for part in text.split(",") if part)
+
+
+def is_one_of_many(unit: Unit, units: Sequence[Unit]) -> bool:
+    """Return whether the same service of the same files runs in several projects: then each entry names its own."""
+    paths = files_of(unit)
+    others = [each for each in units if each.service == unit.service and each.project != unit.project]
+    return any(files_of(each) == paths for each in others)
 
 
 def read_entry(config: Config, entry: Mapping[str, Any]) -> ServiceConfig:
@@ -286,11 +218,12 @@ def unlisted(config: Config, state: State, containers: Sequence[Container]) -> I
     its problem: it is held with it, and nobody else's trouble."""
     settings = config.settings.discover
     names = Names(config.services)
-    for unit in _lasting_units(state, containers):
+    units = _lasting_units(state, containers)
+    for unit in units:
         is_left_out = not files_of(unit) or listed_as(config.services, unit) is not None
         if is_left_out or not is_wanted(unit, settings.mode, settings.exclude):
             continue
-        entry, _ = proposed(unit, names, default_keys(config))
+        entry, _ = proposed(unit, names, default_keys(config), is_one_of_many=is_one_of_many(unit, units))
         yield _discovered(config, entry, unit)
 
 
@@ -305,10 +238,10 @@ def _lasting_units(state: State, containers: Sequence[Container]) -> list[Unit]:
 
 
 def _discovered(config: Config, entry: Mapping[str, Any], unit: Unit) -> ServiceConfig:
-    problems = label_problems(unit.labels)
+    problems = labels.label_problems(unit.labels)
     if not problems:
         try:
-            service = read_entry(config, with_labels(entry, unit.labels))
+            service = read_entry(config, labels.with_labels(entry, unit.labels))
         except ConfigError as error:
             problems = list(error.problems)
         else:
@@ -318,12 +251,8 @@ def _discovered(config: Config, entry: Mapping[str, Any], unit: Unit) -> Service
 
 def is_wanted(unit: Unit, mode: Discover, exclude: Sequence[str]) -> bool:
     """Return whether a service that is not listed is taken up. Whoever said no by Watchtower's label is believed."""
-    said = unit.labels.get(f"{LABEL}enable", "").strip().lower()
-    if said in ("false", "0", "no", "off") or mode is Discover.OFF:
-        return False
-    if unit.labels.get(f"{_WATCHTOWER}enable", "").strip().lower() == "false" and said == "":
-        return False
-    if mode is Discover.LABELLED and said not in ("true", "1", "yes", "on"):
+    said = labels.wants(unit.labels)
+    if said is False or mode is Discover.OFF or (mode is Discover.LABELLED and said is None):
         return False
     return not any(_matches(unit, glob) for glob in exclude)
 
@@ -340,48 +269,3 @@ def _image_names(text: str) -> tuple[str, ...]:
     except ValueError:
         return (text,)
     return text, parsed.name, parsed.key, parsed.repository
-
-
-def with_labels(entry: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return an entry with what the labels say on top; a selector of theirs takes the place of the entry's own."""
-    said = entry_of_labels(labels)
-    selects = any(key in SELECTORS for key in said)
-    return {**{key: value for key, value in entry.items() if not (selects and key in SELECTORS)}, **said}
-
-
-def label_problems(labels: Mapping[str, str]) -> list[str]:
-    """Return what is wrong with the names of our labels: only policy may be said by label, never a login or a place."""
-    own = [key.removeprefix(LABEL) for key in labels if key.startswith(LABEL)]
-    return [f"label {LABEL}{key}: {_instead(key)}" for key in sorted(own) if key not in LABEL_KEYS]
-
-
-def _instead(key: str) -> str:
-    if key in BY_PLACE[SERVICE] or key in BY_PLACE[REGISTRY]:
-        return "it is read from the configuration file only; write it there, and take the label away"
-    close = difflib.get_close_matches(key, sorted(LABEL_KEYS), n=1)
-    return f"there is no such label; write {LABEL}{close[0]}" if close else "there is no such label; take it away"
-
-
-def entry_of_labels(labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a service's labels say, by key: `docker-updater.min_age=3d` is `min_age`.
-
-    >>> entry_of_labels({"docker-updater.enable": "true", "docker-updater.min_age": "3d", "a": "b"})
-    {'min_age': '3d'}
-    >>> entry_of_labels({"com.centurylinklabs.watchtower.monitor-only": "true"})
-    {'mode': 'notify'}
-    """
-    entry: dict[str, Any] = {}
-    if labels.get(f"{_WATCHTOWER}monitor-only", "").strip().lower() == "true":
-        entry["mode"] = "notify"
-    own = {key.removeprefix(LABEL): value for key, value in labels.items() if key.startswith(LABEL)}
-    return {**entry, **{key: value for key, value in own.items() if key in LABEL_KEYS and key != "enable"}}
-
-
-# ----------------------------------------------------------------------------------------------------- access to files
-
-
-def grants(paths: Sequence[str]) -> tuple[str, ...]:
-    """Return the commands, each once, that let this user read and edit all of these files; none if it may already."""
-    blocked = [path for path in dict.fromkeys(paths) if files.objection(Path(path)) is not None]
-    commands = [command for path in blocked for command in permissions.grants(Path(path))]
-    return tuple(dict.fromkeys(commands))

@@ -1,0 +1,170 @@
+"""Everything that runs on this engine, for `--discover`: what would be configured for it and what stands in the way.
+
+Reads only; nothing is updated by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from updater_core import reference
+from updater_core.deploy.discovered import Discovered, FoundService, LeftOut, Obstacle
+from updater_core.deploy.target import Target
+from updater_core.errors import ConfigError
+from updater_core.models import Config, Container, Discover, Hold, Mode, ServiceConfig
+from updater_core.protocols import Engine
+from updater_core.targets import access, discovery, labels
+from updater_core.targets.compose import observe
+from updater_core.targets.compose.reading import sources
+from updater_core.targets.compose.reading.sources import FileCache
+from updater_core.targets.discovery import Names, Unit
+
+_SWARM_LABEL = "com.docker.swarm.task.id"
+_NO_FILES = Obstacle(
+    "its containers do not say which compose file they were started from",
+    "start it once from a file: `docker compose -f FILE up -d`",
+)
+_WATCHTOWER = (
+    "another updater, and two must not look after one service: `docker stop NAME && docker update --restart=no NAME`"
+)
+_OURSELVES = (
+    "the updater itself: it does not restart itself in the middle of its work; update it by hand, in its folder: "
+    "`docker compose up -d --build` or `--pull always`"
+)
+_LABEL_REMEDY = "correct the label, apply it with `docker compose up -d`, and run this again"
+
+
+@dataclass(frozen=True, slots=True)
+class HostSurvey:
+    """One look at everything that runs: the configuration it is held against, the engine, and where services deploy.
+    `own_container`: the id of the container that this process runs in, None if it runs in none."""
+
+    config: Config
+    engine: Engine
+    targets: Mapping[str, Target]
+    own_container: str | None = None
+
+    def run(self) -> Discovered:
+        """Return everything that runs on the engine, with what stands in the way of each service's updates."""
+        containers = self.engine.all_containers()
+        units = discovery.running_units(containers)
+        names = Names(self.config.services)
+        left_out = {(unit.project, unit.service): why for unit in units if (why := self._why_left_out(unit))}
+        kept = [unit for unit in units if (unit.project, unit.service) not in left_out]
+        services = tuple(self._found(unit, names, kept) for unit in kept)
+        refused = [_refused(unit, left_out) for unit in units if unit not in kept]
+        others = [_left_out(each) for each in containers if not each.project and discovery.runs(each)]
+        return Discovered(services, (*refused, *others), _grants(kept))
+
+    def _why_left_out(self, unit: Unit) -> str:
+        """Why a service is nothing for the configuration; empty if it is. What is listed counts as wanted."""
+        if any(container.id == self.own_container for container in unit.containers):
+            return _OURSELVES
+        if discovery.listed_as(self.config.services, unit) is not None:
+            return ""
+        if labels.is_watchtower(unit.labels):
+            return _WATCHTOWER.replace("NAME", unit.first.name)
+        return "" if discovery.is_wanted(unit, Discover.ALL, ()) else labels.SAID_NO
+
+    def _found(self, unit: Unit, names: Names, units: Sequence[Unit]) -> FoundService:
+        listed = discovery.listed_as(self.config.services, unit)
+        paths, image = discovery.files_of(unit), unit.first.reference
+        if listed is not None:
+            found = FoundService(listed.name, image, paths, {}, is_listed=True, follows=_followed(listed))
+            return replace(found, obstacles=tuple(self._obstacles(listed)) if listed.enabled else ())
+        if not paths:
+            return FoundService(names.for_unit(unit), image, (), {}, obstacles=(_NO_FILES,))
+        is_one_of_many = discovery.is_one_of_many(unit, units)
+        given = discovery.default_keys(self.config)
+        entry, note = discovery.proposed(unit, names, given, is_one_of_many=is_one_of_many)
+        found = FoundService(entry["name"], image, paths, labels.with_labels(entry, unit.labels), note=note)
+        lasting = (*_label_obstacles(unit), *_missing(paths), *self._registry_obstacles(unit))
+        if lasting:  # an entry would be held for ever, or be no good configuration
+            return replace(found, entry={}, obstacles=lasting)
+        try:
+            service = discovery.read_entry(self.config, found.entry)
+        except ConfigError as error:
+            wrong = tuple(Obstacle(problem, _remedy_of_entry(unit)) for problem in error.problems)
+            return replace(found, entry={}, obstacles=wrong)
+        return replace(found, follows=_followed(service), obstacles=tuple(self._obstacles(service)))
+
+    def _registry_obstacles(self, unit: Unit) -> Iterator[Obstacle]:
+        """An image that has no digest of a registry was built here, or loaded from a file."""
+        image = self.engine.known_image(unit.first.image_id)
+        if image is not None and not image.repo_digests:
+            text = f"{unit.first.reference} came from no registry: it was built or loaded on this host"
+            yield Obstacle(text, "leave it out, or push it to a registry and start the service from there")
+
+    def _obstacles(self, service: ServiceConfig) -> Iterator[Obstacle]:
+        """What `--test` would say of the service, if it were in the configuration."""
+        target = next(each for each in self.targets.values() if each.serves(service))
+        for finding in target.examine(service):
+            if not finding.is_good:
+                yield Obstacle(finding.text, finding.remedy)
+
+
+def _followed(service: ServiceConfig) -> str:
+    """What the updater follows for a service, in a word or two."""
+    if not service.enabled:
+        return "disabled"
+    policy = service.policy
+    patterns = {key: getattr(policy, key) for key in ("semver_pattern", "tag_pattern", "tag_regex")}
+    given = [f"{key} {value}" for key, value in patterns.items() if value]
+    followed = given[0] if given else policy.follow.value
+    return f"{followed}, notify only" if policy.mode is Mode.NOTIFY else followed
+
+
+def _refused(unit: Unit, why: Mapping[tuple[str, str], str]) -> LeftOut:
+    return LeftOut(unit.first.name, unit.first.reference, why[unit.project, unit.service])
+
+
+def _left_out(container: Container) -> LeftOut:
+    if labels.is_watchtower(container.labels):
+        why = _WATCHTOWER.replace("NAME", container.name)
+    elif _SWARM_LABEL in container.labels:
+        why = "a task of a Swarm service: Docker Swarm replaces it, not Compose"
+    else:
+        why = "no Compose service: write a compose file for it and start it with `docker compose up -d`"
+    return LeftOut(container.name, container.reference, why)
+
+
+def _label_obstacles(unit: Unit) -> Iterator[Obstacle]:
+    for problem in labels.label_problems(unit.labels):
+        yield Obstacle(problem, _LABEL_REMEDY)
+
+
+def _remedy_of_entry(unit: Unit) -> str:
+    """A proposal of ours is well by itself, unless the image is none that a registry could have."""
+    try:
+        reference.parse(unit.first.reference)
+    except ValueError:
+        return "start the service from an image with a name, or leave it out"
+    return _LABEL_REMEDY
+
+
+def _missing(paths: Sequence[str]) -> Iterator[Obstacle]:
+    """The files of a manager that runs in a container lie at a path of that container's own."""
+    missing = [path for path in paths if not access.is_there_or_closed(path)]
+    if missing:
+        folder = Path(missing[0]).parent
+        text = f"{', '.join(missing)} is not on this host: was it started by a manager in a container, or moved?"
+        remedy = (
+            f"give the folder that path here, too: `sudo ln -s FOLDER {folder}`; or start it from a file that stays"
+        )
+        yield Obstacle(text, remedy)
+
+
+def _grants(units: Sequence[Unit]) -> tuple[str, ...]:
+    """The commands that let this user at every file that Compose reads for these services."""
+    memory = FileCache()
+    projects = {observe.started_from(unit.first): unit for unit in units}
+    paths = [path for unit in units for path in discovery.files_of(unit)]
+    for project in projects:
+        read = sources.read(project, memory)
+        if not isinstance(read, Hold):
+            files, env_files = read
+            paths += [file.path for file in (*files, *env_files)]
+    folders = [str(Path(path).parent) for unit in units for path in discovery.files_of(unit)]
+    return access.grants(paths, folders)
