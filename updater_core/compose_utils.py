@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -174,14 +175,22 @@ def up_words(replicas: Mapping[str, int], *, is_v1: bool, with_dependencies: boo
 
 
 class DockerCompose:
-    """The Compose command of this host; satisfies `protocols.Compose`. `lock_fds` are inherited by its children."""
+    """The Compose command of this host; satisfies `protocols.Compose`. Any thread may call it.
 
-    def __init__(self, environment: Mapping[str, str], timeout_seconds: float) -> None:
+    `held_locks`: descriptors by project; a child for it inherits them, so that one that outlives us still holds the
+    locks."""
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        timeout_seconds: float,
+        held_locks: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    ) -> None:
         self._environment = scrubbed(environment)
         self._timeout_seconds = timeout_seconds
         self._command: Command | None = None
         self._forms: dict[Command, tuple[str, ...] | None] = {}
-        self.lock_fds: tuple[int, ...] = ()
+        self._held_locks = held_locks
 
     @property
     def version(self) -> str:
@@ -271,7 +280,7 @@ class DockerCompose:
             project_environment(self._environment, is_v1=command.is_v1),
             timeout_seconds=self._timeout_seconds + call.grace_seconds,
             directory=project.directory,
-            lock_fds=self.lock_fds,
+            lock_fds=self._held_locks.get(project.name, ()),
             stdin=call.stdin,
         )
         return _run(child)

@@ -29,6 +29,7 @@ CALL_TIMEOUT_SECONDS = 60
 _OLDEST_API = "1.24"  # docker-py takes no older one; the question for the version names none
 _PULL_SILENCE_SECONDS = 300  # how long a pull may say nothing: a large layer unpacks in silence
 _WATCH_END_SECONDS = 5.0
+_IDLE_KEPT = 2  # connections; more are made when more threads ask at once, and ended after that
 _TLS_REMEDY = "see that the ca.pem in DOCKER_CERT_PATH signed the engine's certificate, for the name that is asked"
 _SOCKET_REMEDY = "see that the engine runs and that this user may use its socket (group `docker`, or DOCKER_HOST)"
 
@@ -36,14 +37,15 @@ _SOCKET_REMEDY = "see that the engine runs and that this user may use its socket
 class DockerEngine:
     """The engine of one endpoint (the default socket if none is given); satisfies `protocols.Engine`.
 
-    It connects at the first call, so that an engine which is down is one service's trouble and not a crash.
+    It connects at the first call, so that an engine which is down is one service's trouble and not a crash. Any thread
+    may ask: each call has a connection to itself, so that a slow one keeps no other waiting.
     """
 
     def __init__(self, endpoint: EngineEndpoint | None = None) -> None:
         self._endpoint = endpoint or EngineEndpoint()
-        self._client: docker.APIClient | None = None
+        self._idle: list[docker.APIClient] = []  # a requests session is for one thread at a time
         self._images: dict[str, Image] = {}
-        self._lock = threading.Lock()  # a requests session is for one thread at a time
+        self._lock = threading.Lock()  # of both; held for no call
 
     def version(self) -> str:
         """Asked over a new connection: an engine that is going down still answers on an old one."""
@@ -111,16 +113,19 @@ class DockerEngine:
     def known_image(self, image_id: str) -> Image | None:
         """As `image`, answered from the cache if this id was seen before: an id never changes what it is, but the
         names an image is known by may grow, so a caller that misses a digest asks `image` afresh."""
-        if image_id not in self._images:
-            found = self.image(image_id)
-            if found is None:
-                return None
-            self._images[image_id] = found
-        return self._images[image_id]
+        known = self._images.get(image_id)
+        if known is not None:
+            return known
+        found = self.image(image_id)
+        if found is not None:
+            with self._lock:
+                self._images[image_id] = found
+        return found
 
     def forget_images(self, used: frozenset[str]) -> None:
         """Keep in memory only images that are in use."""
-        self._images = {key: image for key, image in self._images.items() if key in used}
+        with self._lock:
+            self._images = {key: image for key, image in self._images.items() if key in used}
 
     def pull(
         self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
@@ -150,7 +155,8 @@ class DockerEngine:
                 client.close()
                 if progress is not None:
                     progress({"end": True})
-        self._images.clear()
+        with self._lock:
+            self._images = {}
 
     def tag(self, image_id: str, reference: str) -> None:
         repository, _, tag = reference.rpartition(":")
@@ -207,11 +213,11 @@ class DockerEngine:
             self._call(f"remove image {image_id[:19]}", lambda api: _or_none(api.remove_image, image_id))
 
     def close(self) -> None:
-        """Give the connection back; the next call makes a new one."""
+        """End every connection that is not in use; the next call makes a new one."""
         with self._lock:
-            if self._client is not None:
-                self._client.close()
-            self._client = None
+            idle, self._idle = self._idle, []
+        for client in idle:
+            client.close()
 
     def _inspected(self, container_id: str) -> Any:
         what = f"inspect container {container_id[:12]}"
@@ -222,10 +228,33 @@ class DockerEngine:
         return list(found)
 
     def _call(self, what: str, ask: Any) -> Any:
-        with seam(what), self._lock:
-            if self._client is None:
-                self._client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
-            return ask(self._client)
+        with seam(what), self._connection() as client:
+            return ask(client)
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[docker.APIClient]:
+        """A connection for one call. It is kept for the next if the engine has answered on it."""
+        with self._lock:
+            client = self._idle.pop() if self._idle else None
+        if client is None:
+            client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
+        has_answered = False
+        try:
+            yield client
+            has_answered = True
+        except APIError:
+            has_answered = True
+            raise
+        finally:
+            self._put_back(client, is_usable=has_answered)
+
+    def _put_back(self, client: docker.APIClient, *, is_usable: bool) -> None:
+        with self._lock:
+            is_kept = is_usable and len(self._idle) < _IDLE_KEPT
+            if is_kept:
+                self._idle.append(client)
+        if not is_kept:
+            client.close()
 
 
 def connect(endpoint: EngineEndpoint, timeout_seconds: int) -> docker.APIClient:

@@ -132,8 +132,6 @@ class Recreate(StrEnum):
 class Compose(Protocol):
     """Docker Compose. Every method may raise ComposeError."""
 
-    lock_fds: tuple[int, ...]  # inherited by the child, so that one that outlives us still holds them
-
     @property
     def version(self) -> str: ...
     @property

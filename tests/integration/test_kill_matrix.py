@@ -182,7 +182,7 @@ class Stage:
 
     def way(self) -> list[str]:
         """The steps of the last process, in their order; those of the way back begin with `<`."""
-        taken = self.steps.taken(SimClock().now())
+        taken = self.steps.taken("shop", SimClock().now())
         return [f"{'<' if one.is_back else ''}{one.step}" for one in taken]
 
     def effects(self) -> int:

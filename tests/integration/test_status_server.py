@@ -295,7 +295,7 @@ def test_an_update_under_way_is_shown_step_by_step(context: AppContext, watch: W
         context.steps.heard("web", step, text, context.clock.now())
         assert json.loads(of(context, "/status.json")[1])["at_hand"]["step"] == step.value
         assert text in of(context, "/")[1]
-    context.steps.end()
+    context.steps.end("web")
     assert json.loads(of(context, "/status.json")[1])["at_hand"] is None
 
 

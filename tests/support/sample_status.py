@@ -83,7 +83,7 @@ def mixed() -> StatusFacts:
         made,
         state=replace(made.state, rests={"ghcr.io": NOW + timedelta(minutes=20)}),
         pulse=replace(made.pulse, cycle_begun=ago(seconds=40), next_cycle=None, pending_messages=2),
-        at_hand=hand,
+        under_way=(hand,),
         quotas={"registry-1.docker.io": Quota(100, 16, 21600, ago(minutes=3))},
     )
 

@@ -310,7 +310,6 @@ class SimCompose:
 
     version = "2.26.1"
     is_v1 = False
-    lock_fds: tuple[int, ...] = ()
 
     def __init__(self, host: SimHost) -> None:
         self._host = host

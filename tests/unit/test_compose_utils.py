@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -171,11 +173,18 @@ def project(tmp_path: Path) -> Project:
     return Project("shop", str(folder), (str(folder / "compose.yml"),))
 
 
-def compose(tmp_path: Path, body: str, *, version: str = "2.26.1", timeout_seconds: float = 20.0) -> DockerCompose:
+def compose(
+    tmp_path: Path,
+    body: str,
+    *,
+    version: str = "2.26.1",
+    timeout_seconds: float = 20.0,
+    held_locks: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+) -> DockerCompose:
     """A plugin that does as `body` says."""
     script(tmp_path, "docker", f'case "$*" in "compose version"*) echo {version}; exit;; esac\n{body}')
     path = f"{tmp_path}:/usr/bin:/bin"
-    return DockerCompose({"PATH": path, "TAG": "ours"}, timeout_seconds)
+    return DockerCompose({"PATH": path, "TAG": "ours"}, timeout_seconds, held_locks)
 
 
 def up(made: DockerCompose, project: Project, grace_seconds: float = 0.0) -> None:
@@ -240,10 +249,14 @@ def test_the_projects_lock_is_inherited_so_that_an_orphan_still_holds_it(tmp_pat
     lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
     try:
         os.set_inheritable(lock, True)
-        made = compose(tmp_path, f"readlink /proc/$$/fd/{lock} > {seen} || true")
+        held: dict[str, tuple[int, ...]] = {}
+        made = compose(tmp_path, f"readlink /proc/$$/fd/{lock} > {seen} || true", held_locks=held)
         up(made, project)
         assert seen.read_text() == "", "no lock is passed on unless it is named"
-        made.lock_fds = (lock,)
+        held["shop of another"] = (lock,)
+        up(made, project)
+        assert seen.read_text() == "", "nor to a child of another project"
+        held[project.name] = (lock,)
         up(made, project)
         assert seen.read_text().strip() == str(tmp_path / "lock")
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -197,3 +198,25 @@ def test_a_full_disk_keeps_the_former_record(tmp_path: Path) -> None:
         assert folder.read_all() == (record("a"),)
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_record_that_another_thread_closes_meanwhile_is_no_damaged_one(tmp_path: Path) -> None:
+    journal = JournalFolder(tmp_path, read_plan)
+    ids = [f"plan-{number}" for number in range(20)]
+    is_over = threading.Event()
+
+    def update() -> None:
+        while not is_over.is_set():
+            for plan_id in ids:
+                journal.write(record(plan_id))
+            for plan_id in ids:
+                journal.close(plan_id)
+
+    worker = threading.Thread(target=update)
+    worker.start()
+    try:
+        for _ in range(100):
+            assert not [each for each in journal.read_all() if isinstance(each, UnreadableRecord)]
+    finally:
+        is_over.set()
+        worker.join()

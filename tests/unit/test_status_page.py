@@ -180,12 +180,11 @@ def test_a_probe_hears_of_an_updater_that_does_not_get_on(
     given = well()
     limit = longest_silence_seconds(given.config)
     over = None if ended is None else NOW - timedelta(seconds=limit + ended)
-    hand = mixed().at_hand
-    assert hand
+    (hand,) = mixed().under_way
     given = replace(
         given,
         pulse=replace(given.pulse, cycle_ended=over),
-        at_hand=replace(hand, heard_at=ago(seconds=heard)) if heard else None,
+        under_way=(replace(hand, heard_at=ago(seconds=heard)),) if heard else (),
     )
     assert health_of(given)[0] is is_well
 
@@ -386,13 +385,12 @@ def test_whatever_a_registry_or_a_container_says_is_text_and_not_markup() -> Non
     )  # fmt: skip
     waiting = replace(state, status=Status.WAITING)
     given = facts((service(EVIL, "a:1"), service(f"2{EVIL}", "a:1")), {EVIL: state, f"2{EVIL}": waiting})
-    hand = mixed().at_hand
-    assert hand
+    (hand,) = mixed().under_way
     given = replace(
         given,
         host=EVIL,
         version=EVIL,
-        at_hand=replace(hand, service=EVIL, text=EVIL),
+        under_way=(replace(hand, service=EVIL, text=EVIL),),
         state=replace(given.state, rests={EVIL: NOW + timedelta(hours=1)}),
     )
     page_seen = parsed(given)
@@ -410,8 +408,21 @@ def test_the_json_twin_holds_the_same_facts() -> None:
     assert twin["services"][2]["target"] == f"redis:7.4.1@{DIGEST}"
     assert twin["services"][2]["until"] == "2026-11-24T02:00:00Z"
     assert twin["at_hand"]["step"] == "gate"
+    assert twin["under_way"] == [twin["at_hand"]]
     pull = {"step": "pull", "begun": "2026-11-23T05:59:38.600000Z", "seconds": 3.21, "is_back": False}
     assert twin["changes"][1]["steps"][1] == pull
+
+
+def test_each_update_that_is_under_way_is_shown() -> None:
+    given = mixed()
+    (first,) = given.under_way
+    view = view_of(replace(given, under_way=(first, replace(first, service="api", text="api-1 is starting"))))
+    seen = page.status_html(view)
+    assert seen.count("Being updated") == 2
+    assert "api-1 is starting" in seen
+    twin = json.loads(page.status_json(view))
+    assert [each["service"] for each in twin["under_way"]] == ["web", "api"]
+    assert twin["at_hand"]["service"] == "web"
 
 
 def test_no_setting_and_so_no_secret_is_in_either() -> None:

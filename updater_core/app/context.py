@@ -174,13 +174,14 @@ def settings_for(service: ServiceConfig, image: ImageRef) -> RegistrySettings:
 
 
 @contextlib.contextmanager
-def exclusive(context: AppContext, target: Target, of: Observed | Plan[Any]) -> Iterator[None]:
-    """Be the only one that changes what `of` names, for the length of a block; no step is under way after it."""
+def exclusive(context: AppContext, target: Target, of: Observed | Plan[Any], name: str) -> Iterator[None]:
+    """Be the only one that changes what `of` names, for the length of a block; no step of service `name` is under way
+    after it."""
     with target.exclusive(of):
         try:
             yield
         finally:
-            context.steps.end()
+            context.steps.end(name)
 
 
 def save(context: AppContext) -> bool:

@@ -151,7 +151,7 @@ def _acted(context: AppContext, seen: Observed, one: Candidate) -> Outcome | Hol
     admission = admitted(context, one, is_stopping=context.clock.wait(0))  # the lock may have to be waited for
     if isinstance(admission, Hold):
         return admission
-    with exclusive(context, target_of(context, one.service), seen):
+    with exclusive(context, target_of(context, one.service), seen, one.service.name):
         observed = _observed_now(context, one)
         if isinstance(observed, Hold):
             return observed
@@ -226,7 +226,7 @@ def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
     text = f"an update was interrupted ({entry.phase}): {_summary(interrupted)}"
     log_event(LOG, logging.WARNING, LogEvent.RECOVERED, text, service=interrupted.name, **recorder.way(interrupted))
     try:
-        with exclusive(context, context.targets[interrupted.target], interrupted):
+        with exclusive(context, context.targets[interrupted.target], interrupted, interrupted.name):
             outcome = _transaction(context, interrupted).recover(entry)
             recorder.record(context, outcome, started)
             return outcome

@@ -91,7 +91,7 @@ class Watch:
             config=context.config,
             state=context.state,
             pulse=self._pulse,
-            at_hand=context.steps.at_hand,
+            under_way=context.steps.under_way,
             quotas={h: Quota(q.limit, q.remaining, q.window_seconds, q.seen_at) for h, q in limits.items()},
             clean=logging_utils.redact,
         )

@@ -67,7 +67,7 @@ def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
     """Remember an outcome, queue its event, close its journal: in this order, so that a crash between two of them
     repeats the later ones and loses nothing."""
     now = context.clock.now()
-    steps = context.steps.taken(now)
+    steps = context.steps.taken(outcome.plan.name, now)
     is_new = context.change(lambda state: state_outcomes.record_outcome(state, outcome, started, now, steps))
     if is_new:
         _log_outcome(outcome, (now - started).total_seconds())
@@ -131,4 +131,6 @@ def measure(context: AppContext, outcome: Outcome) -> None:
     context.metrics.update_ended(change.outcome, change.duration_seconds)
     step = Step.COMMIT if isinstance(outcome, Committed) else outcome.cause.step
     if step in (Step.GATE, Step.VERIFY, Step.COMMIT):
-        context.metrics.gate_ended("failed" if step is Step.GATE else "proven", context.steps.gate_seconds(change.at))
+        context.metrics.gate_ended(
+            "failed" if step is Step.GATE else "proven", context.steps.gate_seconds(outcome.plan.name, change.at)
+        )

@@ -49,7 +49,7 @@ def roll_back(context: AppContext, service: ServiceConfig) -> Outcome | Hold:
     request = UpdateRequest(
         image, "asked for by the operator", retained=previous.image_id, kind=outcomes.OWNER_ROLLBACK
     )
-    with exclusive(context, target, observed):
+    with exclusive(context, target, observed, service.name):
         facts = facts_of(context, service, observed, is_stopping=False)
         decision = admission.admit(Update(image, request.reason), facts, admission.OPERATOR_RULES)
         if isinstance(decision, Hold):

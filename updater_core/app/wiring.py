@@ -80,15 +80,17 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
     path, state = _remembered(settings, clock, is_reading=is_reading)
     metrics = Metrics(enabled=settings.metrics_port is not None and not is_reading)
     metrics.start_from(state.counters)
+    held_locks: dict[str, tuple[int, ...]] = {}
     host = Host(
         engine=DockerEngine(endpoint),
-        compose=_compose(endpoint, settings),
+        compose=_compose(endpoint, settings, held_locks),
         files=files,
         clock=clock,
         lock_folder=path.parent / "locks",
         lock_wait_seconds=_lock_wait_seconds(settings),
         own_container=own_container_id(),
         swarm=_swarms(endpoint),
+        held_locks=held_locks,
     )
     context = AppContext(
         config=config,
@@ -142,7 +144,7 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
         context.metrics = Metrics(enabled=settings.metrics_port is not None)
         context.metrics.start_from(context.state.counters)
     context.config, context.store.settings = config, settings
-    context.host.compose = _compose(engine_endpoint.resolve(os.environ), settings)
+    context.host.compose = _compose(engine_endpoint.resolve(os.environ), settings, context.host.held_locks)
     context.host.lock_wait_seconds = _lock_wait_seconds(settings)
     known = replace(context.state, rests=context.registries.rests(), outages=context.registries.outages())
     context.registries = _registries(settings, clock, context.metrics, known)
@@ -162,9 +164,10 @@ def _swarms(endpoint: EngineEndpoint) -> Callable[[str | None], Swarm]:
     return swarm
 
 
-def _compose(endpoint: EngineEndpoint, settings: Settings) -> DockerCompose:
+def _compose(endpoint: EngineEndpoint, settings: Settings, held_locks: Mapping[str, tuple[int, ...]]) -> DockerCompose:
     """Compose, led to the very engine that we look at ourselves."""
-    return DockerCompose({**os.environ, **endpoint.environment()}, settings.compose_timeout_seconds)
+    environment = {**os.environ, **endpoint.environment()}
+    return DockerCompose(environment, settings.compose_timeout_seconds, held_locks)
 
 
 def _lock_wait_seconds(settings: Settings) -> float:

@@ -114,7 +114,8 @@ class JournalFolder:
             return ()
         except OSError as error:
             raise StateError(f"the journal {self._directory} cannot be read: {error.strerror}") from error
-        return tuple(self._read(self._directory / name) for name in names if name.endswith(".json") and name[0] != ".")
+        listed = [self._directory / name for name in names if name.endswith(".json") and name[0] != "."]
+        return tuple(record for record in map(self._read, listed) if record is not None)
 
     def close(self, plan_id: str) -> None:
         """Remove a record for good; no error if there is none."""
@@ -124,9 +125,12 @@ class JournalFolder:
         """Remove half-written files of a killed process. Only for the one who holds the lock."""
         files.clear_own_strays(self._directory)
 
-    def _read(self, path: Path) -> OpenRecord:
+    def _read(self, path: Path) -> OpenRecord | None:
+        """Return the record in a file; None if another thread has closed it since the folder was listed."""
         try:
             raw = parse(path.read_bytes())
+        except FileNotFoundError:
+            return None
         except OSError as error:
             return UnreadableRecord(path.stem, path, error.strerror or "it cannot be read")
         except (ValueError, RecursionError):

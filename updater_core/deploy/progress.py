@@ -1,7 +1,10 @@
-"""The steps of the update that is under way: which one it is at, since when, and how long each took. Reads no clock."""
+"""The steps of the updates that are under way: which one each is at, since when, and how long each took. Reads no
+clock."""
 
 from __future__ import annotations
 
+import threading
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from updater_core.models import CurrentStep, Step, StepTaken
@@ -9,41 +12,63 @@ from updater_core.models import CurrentStep, Step, StepTaken
 STEPS_KEPT = 20  # of one update: an engine that comes and goes can make it restart and gate many times
 
 
+@dataclass(slots=True)
+class _Update:
+    """The update of one service: its steps as they began, and the last of them with what it said."""
+
+    current: CurrentStep
+    begun: list[tuple[Step, datetime, bool]] = field(default_factory=list)
+
+
 class StepTimes:
-    """Hears of each step of one update at a time. One thread tells; any other may read `at_hand`, which is replaced
-    as a whole."""
+    """Hears of each step of each update. Every update has a thread of its own, and any thread may ask."""
 
     def __init__(self) -> None:
-        self.at_hand: CurrentStep | None = None
-        self._begun: list[tuple[Step, datetime, bool]] = []
+        self._lock = threading.Lock()
+        self._updates: dict[str, _Update] = {}
+
+    @property
+    def under_way(self) -> tuple[CurrentStep, ...]:
+        """The step of each update that is under way, the one that began first before the others."""
+        with self._lock:
+            return tuple(update.current for update in self._updates.values())
 
     def reached(self, service: str, step: Step, now: datetime, *, is_back: bool = False) -> None:
         """The update of `service` begins with `step`."""
-        self._begun.append((step, now, is_back))
-        self.at_hand = CurrentStep(service, step, "", now, now)
+        current = CurrentStep(service, step, "", now, now)
+        with self._lock:
+            update = self._updates.setdefault(service, _Update(current))
+            update.current = current
+            update.begun.append((step, now, is_back))
 
     def heard(self, service: str, step: Step, text: str, now: datetime) -> None:
         """The update of `service` says `text` of `step`; it may say many things at one step."""
-        since = self._begun[-1][1] if self._begun else now
-        self.at_hand = CurrentStep(service, step, text, since, now)
+        with self._lock:
+            update = self._updates.get(service)
+            since = update.begun[-1][1] if update and update.begun else now
+            current = CurrentStep(service, step, text, since, now)
+            self._updates.setdefault(service, _Update(current)).current = current
 
-    def taken(self, now: datetime) -> tuple[StepTaken, ...]:
-        """Every step so far, in the order in which they began; the last one lasts until `now`. Only what was heard
-        of: what a former run had begun is not in it."""
-        ends = [*(begun for _, begun, _ in self._begun[1:]), now]
-        pairs = zip(self._begun, ends, strict=False)
-        taken = (StepTaken(step, begun, _seconds(begun, end), is_back) for (step, begun, is_back), end in pairs)
+    def taken(self, service: str, now: datetime) -> tuple[StepTaken, ...]:
+        """Every step of a service's update so far, in the order in which they began; the last one lasts until `now`.
+        Only what was heard of: what a former run had begun is not in it."""
+        with self._lock:
+            update = self._updates.get(service)
+            begun = list(update.begun) if update else []
+        ends = [*(start for _, start, _ in begun[1:]), now]
+        pairs = zip(begun, ends, strict=False)
+        taken = (StepTaken(step, start, _seconds(start, end), is_back) for (step, start, is_back), end in pairs)
         return tuple(taken)[:STEPS_KEPT]
 
-    def gate_seconds(self, now: datetime) -> float:
-        """How long the gate of the new release took, or has taken so far; 0 if it came to none."""
-        gates = (each.seconds for each in self.taken(now) if each.step is Step.GATE and not each.is_back)
+    def gate_seconds(self, service: str, now: datetime) -> float:
+        """How long the gate of a service's new release took, or has taken so far; 0 if it came to none."""
+        gates = (each.seconds for each in self.taken(service, now) if each.step is Step.GATE and not each.is_back)
         return next(gates, 0.0)
 
-    def end(self) -> None:
-        """Nothing is under way any more."""
-        self.at_hand = None
-        self._begun = []
+    def end(self, service: str) -> None:
+        """Nothing is under way for this service any more."""
+        with self._lock:
+            self._updates.pop(service, None)
 
 
 def _seconds(begun: datetime, end: datetime) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -209,7 +209,8 @@ def _no_swarm(engine: str | None) -> Swarm:
 class Host:
     """What targets on this host are built on. `lock_folder`: one lock file for each thing that is changed;
     `own_container`: the id of the container that this process runs in, None if it runs in none; `swarm`: the swarm
-    whose managers are named under one of `engines`, of this host's engine by None."""
+    whose managers are named under one of `engines`, of this host's engine by None; `held_locks`: by Compose project,
+    the descriptors of its locks while one of our threads holds them, which every child for that project inherits."""
 
     engine: Engine
     compose: Compose
@@ -219,3 +220,4 @@ class Host:
     lock_wait_seconds: float
     own_container: str | None = None
     swarm: Callable[[str | None], Swarm] = _no_swarm
+    held_locks: dict[str, tuple[int, ...]] = field(default_factory=dict)

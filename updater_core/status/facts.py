@@ -54,7 +54,8 @@ def view_of(facts: StatusFacts) -> View:
         health=health,
         pulse=facts.pulse,
         interval_seconds=facts.config.settings.check_interval_seconds,
-        at_hand=facts.at_hand,
+        at_hand=next(iter(facts.under_way), None),
+        under_way=facts.under_way,
         window=enabled.pop() if len(enabled) == 1 else None,
         services=services,
         changes=_changes(facts),
@@ -79,7 +80,7 @@ def health_of(facts: StatusFacts) -> tuple[bool, str]:
     services does not matter here.
     """
     pulse = facts.pulse
-    signs = (pulse.started_at, pulse.cycle_ended, facts.at_hand.heard_at if facts.at_hand else None)
+    signs = (pulse.started_at, pulse.cycle_ended, *(step.heard_at for step in facts.under_way))
     silent = (facts.now - max(filter(None, signs))).total_seconds()
     longest = longest_silence_seconds(facts.config)
     if silent > longest:

@@ -13,7 +13,7 @@ from datetime import datetime
 from markupsafe import Markup
 
 from updater_core.host import times
-from updater_core.models import retry_command
+from updater_core.models import CurrentStep, retry_command
 from updater_core.reference import short, short_digest
 from updater_core.state.codec import encode
 from updater_core.status import markup
@@ -84,8 +84,8 @@ def _links(is_refreshing: bool) -> Markup:
 
 
 def _facts(view: View) -> Iterator[tuple[str, str]]:
-    if view.at_hand:
-        yield "Being updated", _current_step(view)
+    for step in view.under_way:
+        yield "Being updated", _current_step(step, view.at)
     yield "Last cycle", _last_cycle(view)
     yield "Next cycle", _next_cycle(view)
     yield "Updates allowed", _common_window(view)
@@ -94,10 +94,8 @@ def _facts(view: View) -> Iterator[tuple[str, str]]:
         yield "Messages", f"{view.pulse.pending_messages} wait for their receiver"
 
 
-def _current_step(view: View) -> Markup:
-    step = view.at_hand
-    assert step
-    lasted = times.span((view.at - step.since).total_seconds())
+def _current_step(step: CurrentStep, at: datetime) -> Markup:
+    lasted = times.span((at - step.since).total_seconds())
     return Markup("<strong>{}</strong>: {} for {}{}").format(step.service, code(step.step), lasted, small(step.text))
 
 

@@ -60,7 +60,7 @@ class StatusFacts:
     config: Config
     state: State
     pulse: DaemonStatus
-    at_hand: CurrentStep | None = None
+    under_way: tuple[CurrentStep, ...] = ()
     quotas: Mapping[str, Quota] | None = None
     clean: Callable[[str], str] = str
 
@@ -149,7 +149,8 @@ class RegistryView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The whole page. `window` is the common one of the services, None if theirs differ."""
+    """The whole page. `window` is the common one of the services, None if theirs differ. `under_way`: the step of each
+    update that is; `at_hand`: the first of them."""
 
     at: datetime
     host: str
@@ -160,6 +161,7 @@ class View:
     pulse: DaemonStatus
     interval_seconds: float
     at_hand: CurrentStep | None
+    under_way: tuple[CurrentStep, ...]
     window: WindowView | None
     services: tuple[ServiceView, ...]
     changes: tuple[ChangeView, ...]

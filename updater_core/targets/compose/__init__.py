@@ -101,11 +101,11 @@ class ComposeTarget:
             shared = acquire_folder_lock(folder, clock=host.clock, wait_seconds=host.lock_wait_seconds)
             if shared is not None:
                 held.callback(release_lock, shared)
-            host.compose.lock_fds = (own,) if shared is None else (own, shared)
+            host.held_locks[project.name] = (own,) if shared is None else (own, shared)
             try:
                 yield
             finally:
-                host.compose.lock_fds = ()
+                del host.held_locks[project.name]
 
 
 def _own(observed: Observed) -> ObservedService:
