@@ -20,10 +20,10 @@ from dotenv.parser import Binding, parse_stream
 
 from updater_core.config import json_places, not_json, rules
 from updater_core.config.messages import instead, problem, shown, shown_key
-from updater_core.config.options import BY_PLACE, DEFAULTS, REGISTRY, SELECTORS, SERVICE, SIGNATURE, TOP, Option
+from updater_core.config.options import BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SELECTORS, SERVICE, SIGNATURE, TOP, Option
 from updater_core.config.rules import ReadObject
 from updater_core.errors import ConfigError
-from updater_core.models import Config, ServiceConfig, Settings
+from updater_core.models import Config, NamedEngine, ServiceConfig, Settings
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _Record = TypeVar("_Record")
@@ -154,16 +154,14 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     entries = [reading.entry(item, f"services[{index}]") for index, item in enumerate(top.values["services"] or ())]
     reading.problems += [*rules.pair_problems(top, "docker_hub_username", "docker_hub_password")]
     for service, registry in entries:
-        reading.problems += [
-            *rules.place_problems(service),
-            *rules.selection_problems(service, top),
-            *rules.registry_problems(service, registry),
-        ]
+        reading.problems += rules.service_problems(service, registry, top)
+    engines = tuple(reading.engine(name, item) for name, item in (top.values["engines"] or {}).items())
     reading.problems += [*rules.twin_names(entries), *rules.twin_groups(entries)]
     if reading.problems:
         raise ConfigError(reading.problems)
     services = tuple(_service(service, registry, top) for service, registry in entries)
-    return Config(_settings(top), services, path, ConfiguredEntries(environment, reading.folder, top, reading.defaults))
+    settings = replace(_settings(top), engines=engines)
+    return Config(settings, services, path, ConfiguredEntries(environment, reading.folder, top, reading.defaults))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +182,7 @@ class ConfiguredEntries:
         """Return the service in `raw`. Raises ConfigError with every problem, each beginning with `at`."""
         reading = _Reading(self.environment, self.folder, defaults=self.defaults)
         service, registry = reading.entry(dict(raw), at)
-        problems = [
-            *reading.problems,
-            *rules.place_problems(service),
-            *rules.selection_problems(service, self.top),
-            *rules.registry_problems(service, registry),
-        ]
+        problems = [*reading.problems, *rules.service_problems(service, registry, self.top)]
         if problems:
             raise ConfigError(problems)
         return _service(service, registry, self.top)
@@ -208,6 +201,11 @@ class _Reading:
         """Return one of `services`, with what its `signature` says, and its `registry_config`."""
         service = self._signed(self._with_defaults(self.object(raw, SERVICE, at)))
         return service, self.object(service.values["registry_config"] or {}, REGISTRY, service.path("registry_config"))
+
+    def engine(self, name: str, raw: Any) -> NamedEngine:
+        """Return one of `engines`."""
+        values = self.object(raw, ENGINE, f"engines.{name}").values
+        return NamedEngine(name, values["hosts"] or (), values["cert_path"])
 
     def _signed(self, service: ReadObject) -> ReadObject:
         """Return the service with the keys of its `signature`, by their own option."""

@@ -298,6 +298,15 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedEngine:
+    """One of `engines`: managers of one Swarm, any of which will do; `cert_path` as DOCKER_CERT_PATH."""
+
+    name: str
+    hosts: tuple[str, ...]
+    cert_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything of the configuration that is not one service's."""
 
@@ -317,6 +326,7 @@ class Settings:
     docker_hub_password: Secret | None = None
     hours: Hours = Hours()
     discover: Discovery = Discovery()
+    engines: tuple[NamedEngine, ...] = ()
     notify_urls: tuple[Secret, ...] = ()  # addresses of the Apprise library; most hold a password or a token
     notify_events: tuple[str, ...] = ("update", "rollback")  # kinds of `Event`; these two are always sent
 

@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
@@ -19,8 +20,8 @@ import requests
 
 from updater_core import docker_utils
 from updater_core.errors import EngineError, EngineUnavailable
-from updater_core.host.engine_endpoint import EngineEndpoint
-from updater_core.models import Credential, Secret
+from updater_core.host.engine_endpoint import EngineEndpoint, TlsFiles
+from updater_core.models import Credential, NamedEngine, Secret
 
 _CALL_TIMEOUT_SECONDS = 30  # without a leader the others answer nothing for up to 15 s
 _OUT_OF_SEQUENCE = "out of sequence"  # with status 500 or 400, so only its words tell
@@ -140,6 +141,31 @@ class SwarmManagers:
         client = self._clients.pop(endpoint, None)
         if client is not None:
             client.close()
+
+
+class Swarms:
+    """The swarms that can be asked: that of this host's engine, and those of `engines`."""
+
+    def __init__(self, own: EngineEndpoint, named: Sequence[NamedEngine]) -> None:
+        self._endpoints: dict[str | None, tuple[EngineEndpoint, ...]] = {None: (own,)}
+        self._endpoints.update({engine.name: _endpoints(engine) for engine in named})
+        self._opened: dict[str | None, SwarmManagers] = {}
+
+    def __call__(self, engine: str | None) -> SwarmManagers:
+        """Return the swarm of an engine. Raises EngineError if it is not configured, or a file for TLS is missing."""
+        if engine not in self._endpoints:
+            raise EngineError(f"no engine is configured as {engine}", "write it under `engines`")
+        for endpoint in self._endpoints[engine]:
+            if engine is not None and endpoint.tls is not None and endpoint.tls.client is None:
+                what = f"engines.{engine}: {endpoint.tls.folder} does not hold cert.pem and key.pem"
+                raise EngineError(what, "put ca.pem, cert.pem and key.pem there, readable for the updater")
+        return self._opened.setdefault(engine, SwarmManagers(self._endpoints[engine]))
+
+
+def _endpoints(engine: NamedEngine) -> tuple[EngineEndpoint, ...]:
+    tls = TlsFiles(Path(engine.cert_path)) if engine.cert_path else None
+    source = f"engines.{engine.name}"
+    return tuple(EngineEndpoint(host, source, None if host.startswith("unix://") else tls) for host in engine.hosts)
 
 
 def registry_login(credential: Credential | None) -> Secret | None:

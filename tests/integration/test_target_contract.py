@@ -284,7 +284,7 @@ def test_what_an_update_needs_is_examined(opened: Opened) -> None:
     bench = opened(NEW)
     assert [finding.is_good for finding in bench.target.examine(bench.service)] == [True]
     assert bench.target.check()
-    assert bench.target.platform() == "linux/amd64"
+    assert bench.target.platform(bench.service) == "linux/amd64"
 
 
 class KillableJournal(JournalFolder):

@@ -66,7 +66,7 @@ class MemoryTarget:
     def check(self) -> str:
         return "a dictionary"
 
-    def platform(self) -> str:
+    def platform(self, service: ServiceConfig) -> str:
         return "linux/amd64"
 
     def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, Observed | Hold]:

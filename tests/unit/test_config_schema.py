@@ -13,7 +13,7 @@ import pytest
 from updater_core import config_utils
 from updater_core.config import schema
 from updater_core.config.kinds import REGISTRY_SPELLINGS
-from updater_core.config.options import OPTIONS, REGISTRY, SERVICE, SIGNATURE, TOP, Option
+from updater_core.config.options import ENGINE, OPTIONS, REGISTRY, SERVICE, SIGNATURE, TOP, Option
 from updater_core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +24,7 @@ PLACES: Mapping[str, dict[str, Any]] = {
     SERVICE: SCHEMA["$defs"]["service"],
     REGISTRY: SCHEMA["$defs"][REGISTRY],
     SIGNATURE: SCHEMA["$defs"][SIGNATURE],
+    ENGINE: SCHEMA["$defs"][ENGINE],
 }
 ECR_IMAGE = "111111111111.dkr.ecr.us-east-1.amazonaws.com/api:1"
 GOOGLE_IMAGE = "gcr.io/project/api:1"
@@ -104,11 +105,15 @@ def with_value(option: Option, value: Any) -> dict[str, Any]:
         return {**document(entry()), **REGISTRY_BESIDE.get(option.key, {}), option.key: value}
     if option.place == SERVICE and option.key == REGISTRY:
         return document(entry(**image_for("region" if "region" in value else ""), registry_config=value))
+    if option.key == "engine":
+        return {**document(entry(stack="shop", engine=value)), "engines": {"prod": {"hosts": "unix:///a"}}}
     if option.key == "swarm_service":
         of_compose = ("compose_file", "compose_service")
         return document({k: v for k, v in entry(swarm_service=value).items() if k not in of_compose})
     if option.place == SERVICE:
         return document(entry(**{**BESIDE.get(option.key, {}), option.key: value}))
+    if option.place == ENGINE:
+        return {**document(entry()), "engines": {"prod": {"hosts": "unix:///a", option.key: value}}}
     if option.place == SIGNATURE:
         return document(entry(signature={option.key: value}))
     settings = {**REGISTRY_BESIDE.get(option.key, {}), option.key: value}

@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 
 from tests.support.swarm_simulator import web_spec
-from updater_core import reference
+from updater_core import config_utils, reference
 from updater_core.deploy.health import Failed, Proven, Waiting
+from updater_core.errors import ConfigError, EngineError
 from updater_core.host import files
-from updater_core.models import GatePolicy, Hold, Reason, ServiceConfig
+from updater_core.host.engine_endpoint import EngineEndpoint
+from updater_core.models import GatePolicy, Hold, NamedEngine, Reason, ServiceConfig
+from updater_core.state import observed_tags
+from updater_core.swarm_utils import Swarms
 from updater_core.targets.swarm import facts, gate, observed, placement, spec, stack_file
 from updater_core.targets.swarm.facts import SwarmService, SwarmTask, UpdateStatus
 from updater_core.targets.swarm.gate import Rollout, RolloutTrack
@@ -344,3 +348,83 @@ def test_a_file_that_names_another_tag_is_not_deployed_yet(tmp_path: Path) -> No
     held = stack_file.difference(file(tmp_path, "app:1.5"), runs)
     assert held is not None
     assert held.reason is Reason.DRIFT
+
+
+# ---------------------------------------------------------------------------------------------------- the configuration
+
+
+def parsed(**keys: Any) -> Any:
+    engines = keys.pop("engines", None)
+    raw = {"services": [{"name": "web", "image": "app:1", **keys}], **({"engines": engines} if engines else {})}
+    return config_utils.parse(raw, {}, "/etc/up/config.json")
+
+
+def problems_of(**keys: Any) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parsed(**keys)
+    return list(caught.value.problems)
+
+
+OF_STACK = {"stack": "shop", "compose_service": "web"}
+PROD = {"prod": {"hosts": ["tcp://10.0.0.1:2376", "tcp://[fd00::1]:2376"], "cert_path": "certs"}}
+
+
+def test_a_service_of_a_swarm_says_its_stack_or_its_own_name() -> None:
+    (web,) = parsed(**OF_STACK, engine="prod", engines=PROD).services
+    assert (web.stack, web.compose_services, web.compose_files, web.engine) == ("shop", ("web",), (), "prod")
+    assert observed.name_of(web) == "shop_web"
+    (alone,) = parsed(swarm_service="proxy").services
+    assert observed.name_of(alone) == "proxy"
+    (engine,) = parsed(**OF_STACK, engines=PROD).settings.engines
+    assert engine == NamedEngine("prod", ("tcp://10.0.0.1:2376", "tcp://[fd00::1]:2376"), "/etc/up/certs")
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"stack": "shop"}, ["compose_service: missing"]),
+        ({}, ["compose_file: missing", "compose_service: missing"]),
+        ({"stack": "shop", "compose_service": ["web", "worker"]}, ["write an entry for each"]),
+        ({**OF_STACK, "swarm_service": "web"}, ["stack: swarm_service is", "compose_service: swarm_service is"]),
+        ({**OF_STACK, "compose_project": "blue"}, ["compose_project: a stack has no"]),
+        ({**OF_STACK, "engine": "prod"}, ["engine: prod is none of engines (none is there)"]),
+        ({**OF_STACK, "engine": "dev", "engines": PROD}, ["engine: dev is none of engines (prod)"]),
+        ({"compose_file": "c", "compose_service": "web", "engine": "prod", "engines": PROD}, ["an updater there"]),
+        ({**OF_STACK, "engines": {"prod": {"hosts": "ssh://me@host"}}}, ["ssh -nNT -L"]),
+        ({**OF_STACK, "engines": {"prod": {"hosts": "https://host:1"}}}, ["engines.prod.hosts", ]),
+        ({**OF_STACK, "engines": {"prod": {"hosts": "tcp://host"}}}, ["write tcp://HOST:PORT"]),
+        ({**OF_STACK, "engines": {"prod": {}}}, ["engines.prod.hosts: missing"]),
+        ({**OF_STACK, "engines": {"a b": {"hosts": "unix:///a"}}}, ["a name in it is none"]),
+        ({**OF_STACK, "engines": {"prod": "tcp://host:1"}}, ["is not an object"]),
+        ({**OF_STACK, "engines": {"prod": {"host": "tcp://host:1"}}}, ["engines.prod.hosts: missing", "write hosts"]),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_together_is_named_with_its_remedy(keys: dict[str, Any], expected: list[str]) -> None:
+    found = problems_of(**keys)
+    assert len(found) == len(expected), found
+    assert all(any(part in each for each in found) for part in expected), found
+
+
+def test_two_entries_do_not_update_one_service() -> None:
+    twins = [{"name": name, "image": "app:1", **OF_STACK} for name in ("a", "b")]
+    with pytest.raises(ConfigError, match="shop_web of the swarm belongs to services"):
+        config_utils.parse({"services": twins}, {}, "/c.json")
+    elsewhere = [twins[0], {**twins[1], "engine": "prod"}]
+    config_utils.parse({"services": elsewhere, "engines": PROD}, {}, "/c.json")
+
+
+def test_a_renamed_service_keeps_its_memory_and_another_of_the_swarm_does_not_get_it() -> None:
+    found = [parsed(**keys, engines=PROD).services[0] for keys in (
+        OF_STACK, {**OF_STACK, "engine": "prod"}, {"swarm_service": "shop_web"}, {**OF_STACK, "compose_service": "api"},
+    )]  # fmt: skip
+    assert len({observed_tags.unit_of(each) for each in found}) == len(found)
+    with_file = parsed(**OF_STACK, compose_file="/srv/stack.yml").services[0]
+    assert observed_tags.unit_of(with_file) == observed_tags.unit_of(found[0])
+
+
+def test_an_engine_without_its_files_or_its_entry_is_said(tmp_path: Path) -> None:
+    named = [NamedEngine("prod", ("tcp://127.0.0.1:1",), str(tmp_path))]
+    with pytest.raises(EngineError, match=r"engines.prod: .* does not hold cert.pem and key.pem"):
+        Swarms(EngineEndpoint(), named)("prod")
+    with pytest.raises(EngineError, match="no engine is configured as dev"):
+        Swarms(EngineEndpoint(), named)("dev")

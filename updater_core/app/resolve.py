@@ -151,7 +151,7 @@ class Resolver:
             self.contents[tag] = self._content(replace(current, tag=tag, digest=self.digests[tag]))
 
     def _platform(self) -> str:
-        return self.service.platform or self.target.platform()
+        return self.service.platform or self.target.platform(self.service)
 
     def _is_current(self, tag: str | None) -> bool:
         return tag == reference.with_default_tag(self.observed.current).tag

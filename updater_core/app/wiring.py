@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Host
 from updater_core.docker_utils import DockerEngine
-from updater_core.errors import ConfigError, EngineError, StateError
+from updater_core.errors import ConfigError, StateError
 from updater_core.host import engine_endpoint, files, pull_progress
 from updater_core.host.clock import SystemClock
 from updater_core.host.engine_endpoint import EngineEndpoint
@@ -26,10 +26,10 @@ from updater_core.host.own_container import own_container_id
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
 from updater_core.models import Config, Credential, Settings
-from updater_core.protocols import Progress, Swarm
+from updater_core.protocols import Progress
 from updater_core.registries import Registries
 from updater_core.state.records import State
-from updater_core.swarm_utils import SwarmManagers
+from updater_core.swarm_utils import Swarms
 
 
 def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> Config:
@@ -89,7 +89,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
         lock_folder=path.parent / "locks",
         lock_wait_seconds=_lock_wait_seconds(settings),
         own_container=own_container_id(),
-        swarm=_swarms(endpoint),
+        swarm=Swarms(endpoint, settings.engines),
         held_locks=held_locks,
     )
     context = AppContext(
@@ -144,24 +144,14 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
         context.metrics = Metrics(enabled=settings.metrics_port is not None)
         context.metrics.start_from(context.state.counters)
     context.config, context.store.settings = config, settings
-    context.host.compose = _compose(engine_endpoint.resolve(os.environ), settings, context.host.held_locks)
+    endpoint = engine_endpoint.resolve(os.environ)
+    context.host.compose = _compose(endpoint, settings, context.host.held_locks)
+    context.host.swarm = Swarms(endpoint, settings.engines)
     context.host.lock_wait_seconds = _lock_wait_seconds(settings)
     known = replace(context.state, rests=context.registries.rests(), outages=context.registries.outages())
     context.registries = _registries(settings, clock, context.metrics, known)
     notifiers.drop_left(settings, context.folder / "outbox")
     context.channels = notifiers.channels(settings, context.folder / "outbox")
-
-
-def _swarms(endpoint: EngineEndpoint) -> Callable[[str | None], Swarm]:
-    """The swarm of this host's engine, whichever is asked for."""
-    local = SwarmManagers((endpoint,))
-
-    def swarm(engine: str | None) -> Swarm:
-        if engine is not None:
-            raise EngineError(f"no engine is configured as {engine}")
-        return local
-
-    return swarm
 
 
 def _compose(endpoint: EngineEndpoint, settings: Settings, held_locks: Mapping[str, tuple[int, ...]]) -> DockerCompose:

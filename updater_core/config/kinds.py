@@ -225,6 +225,27 @@ STACK = _name(
     "letters, digits, '.', '_' and '-', the first a letter or a digit",
     "[A-Za-z0-9][A-Za-z0-9_.-]*",
 )
+ENGINE_NAME = _name(
+    "the name of an engine",
+    "letters, digits, '_' and '-', the first a letter or a digit",
+    readers.ENGINE_NAME,
+)
+ENGINES = Kind(
+    "an object",
+    'an object with a name for each, such as {"prod": {"hosts": ["tcp://10.0.0.1:2376"]}}',
+    readers.engines,
+    {
+        "type": "object",
+        "propertyNames": _pattern(f"^{readers.ENGINE_NAME}$"),
+        "additionalProperties": _defined("engine"),
+    },
+)
+ENGINE_HOSTS = Kind(
+    "an engine's address or a list of them",
+    "tcp://HOST:PORT or unix:///PATH",
+    readers.many(readers.engine_host),
+    _or_list(_any(_pattern(r"^(tcp://[^/@ ]+:[0-9]{1,5}|unix:///[^ ]+)$"))),
+)
 REGISTRY_TYPE = _choice(
     "a registry type",
     "docker_hub, ecr, gcr or generic, or leave it out: the image's host decides",

@@ -13,6 +13,7 @@ from updater_core.config import kinds
 from updater_core.config.kinds import Kind
 
 TOP, SERVICE, REGISTRY, SIGNATURE, DEFAULTS = "top", "service", "registry_config", "signature", "defaults"
+ENGINE = "engine"
 SELECTORS = ("follow", "tag_pattern", "tag_regex", "semver_pattern")  # at most one of them in a service
 
 
@@ -24,7 +25,7 @@ class Option:
     in `ServiceConfig`: `policy.tag_regex`; None if it fills none directly. `variable` is the one that beats the file.
     """
 
-    place: str  # top | service | registry_config
+    place: str  # top | service | registry_config | signature | engine
     key: str
     kind: Kind
     default: Any
@@ -69,6 +70,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(TOP, "defaults", kinds.DEFAULTS, None,
            "Keys of a service for all that do not set them, those found by `discover` too.",
            ({"follow": "minor", "min_age": "3d"},), path=None),
+    Option(TOP, "engines", kinds.ENGINES, None,
+           "Managers of Docker Swarms elsewhere, by a name of yours: `hosts`, any of which will do, and `cert_path`: "
+           "[managers elsewhere](swarm.md#managers-elsewhere).",
+           ({"prod": {"hosts": ["tcp://10.0.0.1:2376", "tcp://10.0.0.2:2376"], "cert_path": "/etc/docker/certs"}},),
+           path="engines"),
     _top("discover", kinds.DISCOVER, "off",
          "Which running Compose services that are not listed are taken up by themselves at each cycle: `off`, "
          "`labelled` (those with the label `docker-updater.enable=true`) or `all` (but those with "
@@ -148,6 +154,8 @@ OPTIONS: tuple[Option, ...] = (
          "shop"),
     _service("swarm_service", kinds.STACK, None,
          "The name of a Swarm service that belongs to no stack.", "web"),
+    _service("engine", kinds.ENGINE_NAME, None,
+         "The one of `engines` whose Swarm the service runs in; this host's engine when left out.", "prod"),
     _service("compose_project", kinds.PROJECT, None,
          "The project, needed only if one file runs under several names.", "web-blue"),
     _service("registry_type", kinds.REGISTRY_TYPE, None,
@@ -225,6 +233,13 @@ OPTIONS: tuple[Option, ...] = (
     _service("pause_updates", kinds.FLAG, False, "Goes on checking, does not update this service.",
          True, field="hours.paused"),
 
+    Option(ENGINE, "hosts", kinds.ENGINE_HOSTS, None,
+           "The addresses of managers of one swarm. The next one is asked if one is away.",
+           (["tcp://10.0.0.1:2376", "tcp://10.0.0.2:2376"], "unix:///run/other.sock"), path=None, required=True),
+    Option(ENGINE, "cert_path", kinds.PATH, None,
+           "The folder with `ca.pem`, `cert.pem` and `key.pem` for them, as DOCKER_CERT_PATH names one.",
+           ("/etc/docker-auto-updater/prod",), path=None),
+
     Option(SIGNATURE, "public_key", kinds.PATHS, None,
            "A PEM file with the public key (ECDSA P-256, RSA or Ed25519), or several: a signature by any of them "
            "counts.", ("/etc/docker-auto-updater/keys/acme.pub", ["old.pub", "new.pub"]),
@@ -260,7 +275,8 @@ OPTIONS: tuple[Option, ...] = (
 
 # What says which service is meant, and a login, which would be sent to the registry of every service.
 ONLY_OF_A_SERVICE = (
-    "name", "image", "compose_file", "compose_service", "stack", "swarm_service", "compose_project", "registry_config",
+    "name", "image", "compose_file", "compose_service", "stack", "swarm_service", "engine", "compose_project",
+    "registry_config",
 )  # fmt: skip
 
 
@@ -275,6 +291,6 @@ def _shared() -> dict[str, Option]:
 
 
 BY_PLACE: Mapping[str, Mapping[str, Option]] = {
-    **{place: _in(place) for place in (TOP, SERVICE, REGISTRY, SIGNATURE)},
+    **{place: _in(place) for place in (TOP, SERVICE, REGISTRY, SIGNATURE, ENGINE)},
     DEFAULTS: _shared(),
 }

@@ -17,6 +17,7 @@ from updater_core.net import hosts
 
 Read = Callable[[Any], Any]
 
+ENGINE_NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"\s*(-?[0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)\s*")
 _INTEGER = re.compile(r"\s*(-?[0-9]{1,18})\s*")
@@ -231,3 +232,28 @@ def instance(kind: type) -> Read:
         return value
 
     return read_instance
+
+
+def engines(value: Any) -> Mapping[str, Any]:
+    """Return an object whose keys are names of engines."""
+    if not isinstance(value, dict):
+        raise ValueError
+    wrong = [name for name in value if not (isinstance(name, str) and re.fullmatch(ENGINE_NAME, name))]
+    if wrong:
+        raise ValueError("a name in it is none; write letters, digits, '_' and '-', the first a letter or a digit")
+    return value
+
+
+def engine_host(value: Any) -> str:
+    """Return the address of an engine: `tcp://HOST:PORT`, or a socket of this machine."""
+    if not isinstance(value, str):
+        raise ValueError
+    if value.startswith("ssh://"):
+        tunnel = "ssh -nNT -L /run/engine.sock:/var/run/docker.sock USER@HOST"
+        raise ValueError(f"an engine is not asked over ssh; write unix:///run/engine.sock, and keep `{tunnel}` running")
+    scheme, _, rest = value.partition("://")
+    is_tcp = scheme == "tcp" and ":" in rest and hosts.is_host_with_port(rest)
+    is_socket = scheme == "unix" and rest.startswith("/") and len(rest) > 1
+    if not is_tcp and not is_socket:
+        raise ValueError
+    return value

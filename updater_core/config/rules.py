@@ -6,7 +6,7 @@ Each function yields a problem as it is shown: `path: what is wrong; what to wri
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,10 @@ _Entries = Sequence[tuple[ReadObject, ReadObject]]
 _SELECT = "write tag_pattern, tag_regex, semver_pattern or follow too"
 _ORDER = "write semver_pattern or follow too, or a tag_regex with a group (?P<version>…)"
 _OF_VERSIONS = ("semver_range", "max_bump", "follow_variant", "allow_scheme_jump", "allow_prerelease")
+_COMPOSE_ELSEWHERE = (
+    "the files and bind mounts of a Compose service are on its engine's host; run an updater there, or set DOCKER_HOST"
+    " for this one if the files are here"
+)
 _AWS_KEYS = ("region", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile")
 _VENDOR_KEYS = {**dict.fromkeys(_AWS_KEYS, "ecr"), "project_id": "gcr", "service_account_path": "gcr"}
 
@@ -43,6 +47,16 @@ def _has(read: ReadObject, key: str) -> bool:
     return key in read.given and (option.default is None or read.values[key] != option.kind.read(option.default))
 
 
+def service_problems(service: ReadObject, registry: ReadObject, top: ReadObject) -> list[str]:
+    """Return what is wrong with an entry of `services` as a whole."""
+    return [
+        *place_problems(service),
+        *engine_problems(service, top.values["engines"] or {}),
+        *selection_problems(service, top),
+        *registry_problems(service, registry),
+    ]
+
+
 def place_problems(service: ReadObject) -> Iterator[str]:
     """Yield what is wrong with the keys that say where a service is deployed: by Compose, or in a Swarm."""
     given, names = service.given, service.values["compose_service"] or ()
@@ -50,6 +64,8 @@ def place_problems(service: ReadObject) -> Iterator[str]:
         return
     if not {"stack", "swarm_service"} & given:
         yield from _missing(service, "compose_file", "compose_service")
+        if "engine" in given:
+            yield f"{service.path('engine')}: {_COMPOSE_ELSEWHERE}"
     elif "swarm_service" in given:
         for key in ("stack", "compose_file", "compose_service"):
             if key in given:
@@ -61,6 +77,14 @@ def place_problems(service: ReadObject) -> Iterator[str]:
             yield f"{service.path('compose_service')}: the services of a Swarm are updated one by one; {one_each}"
     if {"stack", "swarm_service"} & given and "compose_project" in given:
         yield f"{service.path('compose_project')}: a stack has no Compose project; take it out"
+
+
+def engine_problems(service: ReadObject, engines: Collection[str]) -> Iterator[str]:
+    """Yield that an engine is meant which is not configured."""
+    name = service.values["engine"]
+    if name is not None and name not in engines:
+        known = ", ".join(sorted(engines)) or "none is there"
+        yield f"{service.path('engine')}: {name} is none of engines ({known}); write one of them, or add it there"
 
 
 def _missing(service: ReadObject, *keys: str) -> Iterator[str]:
@@ -153,10 +177,11 @@ def twin_groups(entries: _Entries) -> Iterator[str]:
 def _taken_by(service: ReadObject) -> list[_Taken]:
     values = service.values
     names = values["compose_service"] or ()
+    swarm = f"the swarm of {values['engine']}" if values["engine"] else "the swarm"
     if values["swarm_service"]:
-        return [_Taken(service, "the swarm", values["swarm_service"], None)]
+        return [_Taken(service, swarm, values["swarm_service"], None)]
     if values["stack"]:
-        return [_Taken(service, "the swarm", f"{values['stack']}_{name}", None) for name in names]
+        return [_Taken(service, swarm, f"{values['stack']}_{name}", None) for name in names]
     if not values["compose_file"]:
         return []
     file = values["compose_file"][0]  # the first file is the project's own

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from updater_core.config.kinds import DEFINITIONS
-from updater_core.config.options import BY_PLACE, DEFAULTS, REGISTRY, SERVICE, SIGNATURE, TOP, Option
+from updater_core.config.options import BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SERVICE, SIGNATURE, TOP, Option
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _EDITORS_KEY = {
@@ -22,6 +22,7 @@ _DESCRIPTIONS = {
     TOP: "What updater_config.json may hold. Any text may take in variables as ${NAME}; $$ stands for a dollar sign.",
     SERVICE: "One entry: one or more Compose services that run one image and are updated as one.",
     REGISTRY: "Credentials and settings for one service's registry.",
+    ENGINE: "Managers of one Docker Swarm elsewhere.",
     SIGNATURE: "Whose signature an image needs.",
     DEFAULTS: "Keys of a service, for all services that do not set them.",
 }
@@ -45,6 +46,7 @@ _RELATIONS: Mapping[str, Mapping[str, Any]] = {
             _needs("swarm_service"),
         ],
         "dependentSchemas": {
+            "engine": {"anyOf": [_needs("stack"), _needs("swarm_service")]},
             "swarm_service": {"not": {"anyOf": [_needs("stack"), _needs("compose_file"), _needs("compose_service")]}},
             "follow": {"not": {"anyOf": [_needs("tag_pattern"), _needs("tag_regex"), _needs("semver_pattern")]}},
             "tag_pattern": {"not": {"anyOf": [_needs("tag_regex"), _needs("semver_pattern")]}},
@@ -52,6 +54,7 @@ _RELATIONS: Mapping[str, Mapping[str, Any]] = {
         },
     },
     DEFAULTS: {},
+    ENGINE: {},
     SIGNATURE: {},
     REGISTRY: {
         "dependentRequired": {
@@ -69,7 +72,7 @@ def schema() -> dict[str, Any]:
     """Return the schema of a whole configuration file, as what `json.dumps` takes."""
     top = _object(TOP)
     top["properties"] = {"$schema": _EDITORS_KEY, **top["properties"]}
-    places = {place: _object(place) for place in (SERVICE, REGISTRY, SIGNATURE, DEFAULTS)}
+    places = {place: _object(place) for place in (SERVICE, REGISTRY, SIGNATURE, ENGINE, DEFAULTS)}
     definitions = {**places, **DEFINITIONS}
     return {"$schema": _DIALECT, "title": "Docker Auto-Updater configuration", **top, "$defs": definitions}
 

@@ -175,8 +175,8 @@ class Target(Protocol):
     def check(self) -> str:
         """Return a few words on what answers there. Raises EngineError if nothing does."""
 
-    def platform(self) -> str:
-        """The platform whose images run there, `linux/amd64`."""
+    def platform(self, service: ServiceConfig) -> str:
+        """The platform whose images run where the service does, `linux/amd64`."""
 
     def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, Observed | Hold]:
         """Each service by its name as it is deployed now, or why that cannot be seen. Raises nothing."""

@@ -38,7 +38,7 @@ class ComposeTarget:
     def check(self) -> str:
         return self._host.engine.version()
 
-    def platform(self) -> str:
+    def platform(self, service: ServiceConfig) -> str:  # noqa: ARG002 - one engine, one platform
         return self._host.engine.platform()
 
     def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, ObservedService | Hold]:

@@ -11,7 +11,7 @@ from updater_core.errors import EngineUnavailable, UpdaterError
 from updater_core.host.locks import acquire_lock, release_lock
 from updater_core.models import Hold, Plan, Reason, ServiceConfig
 from updater_core.protocols import Swarm
-from updater_core.targets.swarm import facts, observed, planner, report
+from updater_core.targets.swarm import facts, observed, placement, planner, report
 from updater_core.targets.swarm.deployment import SwarmDeployment, SwarmTools
 from updater_core.targets.swarm.observed import NOT_A_MANAGER_REMEDY, ObservedSwarmService
 from updater_core.targets.swarm.plan import NAME, SwarmPlan
@@ -33,8 +33,10 @@ class SwarmTarget:
     def check(self) -> str:
         return self._host.engine.version()
 
-    def platform(self) -> str:
-        return self._host.engine.platform()
+    def platform(self, service: ServiceConfig) -> str:
+        """That of the first node that is there: in a swarm of several, a service that is not for it names its own."""
+        nodes = [facts.node_of(raw) for raw in self._host.swarm(service.engine).nodes()]
+        return placement.platform_of(nodes)
 
     def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, ObservedSwarmService | Hold]:
         """One list of services for each swarm, however many are asked about."""

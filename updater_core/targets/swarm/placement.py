@@ -27,6 +27,12 @@ def for_spec(platforms: Sequence[Platform]) -> tuple[Platform, ...]:
     return tuple(("" if arch.lower() == "arm" else arch, system) for arch, system in platforms)
 
 
+def platform_of(nodes: Sequence[SwarmNode]) -> str:
+    """Return the platform of the first node that takes tasks, as an image names it; Linux on amd64 if none does."""
+    there = next((node for node in nodes if node.is_ready and node.is_active), None)
+    return "linux/amd64" if there is None else f"{there.system}/{_arch(there)}"
+
+
 def hold_for(service: SwarmService, platforms: Sequence[Platform], nodes: Sequence[SwarmNode]) -> Hold | None:
     """Return why an image cannot run on any node that the service may use; None if it can.
 
