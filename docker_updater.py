@@ -11,13 +11,14 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from updater_core import __version__, logging_utils, notifiers, state_utils, targets
 from updater_core.app import cycle, daemon, request_queue, requests, selfcheck
 from updater_core.app.commands import discover, plan
 from updater_core.app.context import LOG, AppContext
+from updater_core.app.orders import command
 from updater_core.app.wiring import load_config, lock_path, only_instance, reload, wire
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Finding
@@ -26,9 +27,10 @@ from updater_core.host.clock import SystemClock
 from updater_core.host.systemd import Manager
 from updater_core.models import Config, Discover, Reason, ServiceConfig
 from updater_core.notifiers import events
-from updater_core.state import observed_tags
+from updater_core.state import observed_tags, orders
+from updater_core.state.orders import ALL, OperatorOrder
 from updater_core.state.records import service_of
-from updater_core.status import history, text
+from updater_core.status import decided, history, text
 
 ALL_WELL, TROUBLE, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
 
@@ -81,8 +83,10 @@ def parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--status", action="store_true", help="a table of the services, from the state")
     what.add_argument("--notify-test", action="store_true", help="send one message of each kind, marked as a test")
-    what.add_argument("--retry", metavar="NAME", help="lift the quarantine of a service and let it be updated again")
-    what.add_argument("--rollback", metavar="NAME", help="go back to the image before, until a newer one appears")
+    command.add_flags(what)
+    made.add_argument(
+        "--for", dest="pause_for", metavar="TIME", type=command.seconds_of, help="with --pause: how long, such as 3d"
+    )
     made.add_argument("--service", metavar="NAME", help="only this service")
     made.add_argument("--json", action="store_true", help="with --status, --plan, --test or --discover: for machines")
     made.add_argument("--write", action="store_true", help="with --discover: put what is new into the configuration")
@@ -102,6 +106,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         known.error("--write goes with --discover")
     if options.yes and not options.write:
         known.error("--yes goes with --discover --write")
+    if options.pause_for is not None and options.pause is None:
+        known.error("--for goes with --pause")
+    if options.service and command.kind_of(options):
+        known.error("--service does not go with an order: write --update NAME")
     for flag, is_of_all in (("--discover", options.discover), ("--notify-test", options.notify_test)):
         if options.service and is_of_all:
             known.error(f"--service does not go with {flag}")
@@ -110,22 +118,22 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     config = load_config(environment, may_begin=options.discover)
+    clock = SystemClock()
+    order = command.order_of(options, environment, clock.now())
     if config.settings.discover.mode is Discover.OFF:
-        for name in (options.service, options.retry, options.rollback):
-            _require_service(config, name)
+        command.require_service(config, options.service)
+        if order is not None:
+            command.require_service(config, order.service, order.kind)
     if options.status:
         return _status(config, options)
-    clock = SystemClock()
     if options.notify_test:
         return _notify_test(config, clock.now())
     if options.test or options.plan or options.discover:
         return _look(config, clock, options)
     for note in logging_utils.set_up(config.settings, sys.stderr):
         LOG.warning(note)
-    if options.retry:
-        return _ask(config, clock, request_queue.OperatorRequest(requests.RETRY, options.retry, clock.now()))
-    if options.rollback:
-        return _ask(config, clock, request_queue.OperatorRequest(requests.ROLLBACK, options.rollback, clock.now()))
+    if order is not None:
+        return _ask(config, clock, order)
     if options.once:
         return _once(config, clock, options.service)
     return _serve(config, clock, environment, options.service)
@@ -151,11 +159,14 @@ def _look(config: Config, clock: SystemClock, options: argparse.Namespace) -> in
 def _status(config: Config, options: argparse.Namespace) -> int:
     loaded = _read_state(config)
     everything = targets.with_remembered(config, loaded.state)
-    _require_service(everything, options.service)
+    command.require_service(everything, options.service)
     services, known = _chosen(everything, options.service), observed_tags.follow_names(loaded.state, config.services)
     print((text.status_json if options.json else text.status_table)(services, known))
+    if not options.json:
+        print(decided.text_of(known, [service.name for service in services], datetime.now(UTC)), end="")
     if options.service is not None and not options.json:
         print(history.text_of(service_of(known, options.service)))
+        print(decided.orders_of(known, options.service), end="")
     return ALL_WELL
 
 
@@ -224,39 +235,51 @@ def _serve(config: Config, clock: SystemClock, environment: Mapping[str, str], o
     return ALL_WELL
 
 
-def _ask(config: Config, clock: SystemClock, request: request_queue.OperatorRequest) -> int:
+def _ask(config: Config, clock: SystemClock, order: OperatorOrder) -> int:
     """Do what the operator asks, or hand it to the updater that runs already."""
     try:
         with _signals(clock), only_instance(config, clock):
             context = wire(config, clock)
-            _take_up(context, request.service)
-            service = next(each for each in context.config.services if each.name == request.service)
-            return ALL_WELL if requests.carry_out(context, service, request.kind) else TROUBLE
+            _take_up(context, order.service, order.kind)
+            answer = requests.carry_out(context, order)
+            print(answer.sentence, flush=True)
+            return ALL_WELL if answer.is_done else TROUBLE
     except LockHeld:
-        if request.kind == requests.ROLLBACK and not _can_roll_back(config, request.service):
-            return TROUBLE
         lock = lock_path(config)
-        request_queue.leave(lock.parent / request_queue.FOLDER, request)
+        handed = _handed_over(config, order, clock.now())
+        if handed is None:
+            return TROUBLE
+        request_queue.leave(lock.parent / request_queue.FOLDER, handed)
         if not request_queue.wake(lock):
             raise
-        print(f"{request.kind} of {request.service} is handed to the updater that is running; see --status")
+        seen = f" --service {order.service}" if order.service != ALL else ""
+        print(f"{order.kind} of {order.service} is handed to the updater that is running; see --status{seen}")
         return ALL_WELL
 
 
 # ------------------------------------------------------------------------------------------------------------ details
 
 
-def _can_roll_back(config: Config, name: str) -> bool:
-    """Whether there is an image to go back to; says so if not, for nobody would read it in the log of the daemon.
+def _handed_over(config: Config, order: OperatorOrder, now: datetime) -> OperatorOrder | None:
+    """The order for the updater that runs, with the image that it is for; None, and a sentence, if it has nothing to
+    act on: nobody would read that in the log of the daemon.
 
-    While an update is under way nobody can tell: it brings one."""
+    While an update is under way nobody can tell: it changes what waits, and what there is to go back to."""
+    state = _read_state(config).state
+    everything = targets.with_remembered(config, state)
+    command.require_service(everything, order.service, order.kind)
+    state = observed_tags.follow_names(state, everything.services)
     if JournalFolder(lock_path(config).parent / "journal", targets.read_plan).read_all():
-        return True
-    state = observed_tags.follow_names(_read_state(config).state, config.services)
-    nothing = requests.nothing_to_go_back_to(state, name)
+        return order
+    service = next((each for each in everything.services if each.name == order.service), None)
+    objection = orders.objection(state, order, service, now)
+    nothing = requests.nothing_to_go_back_to(state, order.service) if order.kind == orders.ROLLBACK else None
     if nothing is not None:
-        print(f"{nothing.detail} ({nothing.remedy})", file=sys.stderr)
-    return nothing is None
+        objection = orders.refused(nothing.detail, nothing.remedy)
+    if objection is not None:
+        print(objection.sentence, file=sys.stderr)
+        return None
+    return orders.with_digest(state, order)
 
 
 @contextlib.contextmanager
@@ -274,16 +297,10 @@ def _chosen(config: Config, only: str | None) -> list[ServiceConfig]:
     return [service for service in config.services if only in (None, service.name)]
 
 
-def _take_up(context: AppContext, name: str | None) -> None:
+def _take_up(context: AppContext, name: str | None, kind: str = "") -> None:
     """Find what `discover` means, and see that a service of this name is among all that there are."""
     context.config = targets.take_up(context.config, context.host.engine, context.state)
-    _require_service(context.config, name)
-
-
-def _require_service(config: Config, name: str | None) -> None:
-    names = [service.name for service in config.services]
-    if name is not None and name not in names:
-        raise ConfigError([f"no service is called {name!r}; {config.path} has {', '.join(names) or 'none'}"])
+    command.require_service(context.config, name, kind)
 
 
 def _is_compose_missing(context: AppContext, result: cycle.Report) -> bool:

@@ -10,7 +10,7 @@ _docker_updater_services() {
 _docker_updater() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words
     case $previous in
-        --service | --retry | --rollback) words=$(_docker_updater_services) ;;
+        --service | --retry | --rollback | --update | --approve | --skip | --pause | --resume) words=$(_docker_updater_services) ;;
         *) words=$(docker-updater --help 2>/dev/null | grep -oE -- '(^|[[:space:],])--[a-z][a-z-]*' | tr -d ' ,' | sort -u) ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")

@@ -13,6 +13,6 @@ end
 
 complete -c docker-updater -f
 complete -c docker-updater -f -a '(__docker_updater_flags)'
-for flag in service retry rollback
+for flag in service retry rollback update approve skip pause resume
     complete -c docker-updater -x -l $flag -a '(__docker_updater_services)'
 end

@@ -3,7 +3,7 @@
 
 local -a found
 case ${words[CURRENT - 1]} in
-    --service | --retry | --rollback)
+    --service | --retry | --rollback | --update | --approve | --skip | --pause | --resume)
         # Names stand one a line or many: a service's name is the string after "name":. Unreadable: nothing is offered.
         found=(${(f)"$(grep -o '"name"[[:space:]]*:[[:space:]]*"[^"]*"' -- \
             ${CONFIG_FILE:-/etc/docker-auto-updater/updater_config.json} 2>/dev/null | sed 's/.*"\([^"]*\)"$/\1/')"})

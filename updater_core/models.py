@@ -117,7 +117,10 @@ class Reason(StrEnum):
     # held because the operator asks for it
     PAUSED = "paused"
     WINDOW_CLOSED = "window_closed"
+    SKIPPED = "skipped"
     NOTIFY_ONLY = "notify_only"
+    AWAITING_APPROVAL = "awaiting_approval"
+    APPROVAL_EXPIRED = "approval_expired"
     PULL_LIMIT = "pull_limit"
     # held because of what stands on the host
     NOT_RUNNING = "not_running"
@@ -169,6 +172,7 @@ class Reason(StrEnum):
 class Mode(StrEnum):
     AUTO = "auto"
     NOTIFY = "notify"
+    APPROVE = "approve"
 
 
 class Discover(StrEnum):
@@ -216,6 +220,7 @@ class Policy:
     follow_variant: bool = False
     pin_digest: bool = False
     mode: Mode = Mode.AUTO
+    approval_expires_seconds: float = 7 * 86400.0
     public_keys: tuple[str, ...] = ()  # paths; an image has to be signed by one of them, if there is any
 
 
@@ -481,6 +486,7 @@ class Hold:
     rejected: tuple[Rejected, ...] = ()
     until: datetime | None = None
     also: tuple[Hold, ...] = ()
+    others: tuple[ImageRef, ...] = ()  # that would move with `available`
 
 
 @dataclass(frozen=True, slots=True)
@@ -678,7 +684,7 @@ Outcome = Committed | NotStarted | RolledBack | RollbackFailed | Superseded
 
 
 ALWAYS_SENT = ("update", "rollback")
-KINDS = (*ALWAYS_SENT, "available", "failed", "recovered")  # of events
+KINDS = (*ALWAYS_SENT, "available", "failed", "recovered", "approval", "order")  # of events
 
 
 @dataclass(frozen=True, slots=True)
@@ -686,7 +692,7 @@ class Event:
     """A notification. `id` stays the same however often it is delivered."""
 
     id: str
-    kind: str  # update | rollback | available | failed | recovered
+    kind: str  # one of KINDS
     service: str
     time: AwareTime
     host: str
@@ -700,3 +706,5 @@ class Event:
     remedy: str = ""
     evidence: tuple[Evidence, ...] = ()
     is_test: bool = False  # made by `--notify-test`: nothing has happened
+    who: str = ""  # who gave the order, if it was one
+    approve_url: str = ""  # of `approval`: leads to a page that asks, and then approves this one image

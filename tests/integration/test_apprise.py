@@ -90,6 +90,8 @@ def test_people_are_told_what_why_what_was_done_and_what_to_do(kind: str, listen
         (real("failed"), "example: check failed (registry_error) on box", "failure"),
         (real("failed", to_reference="a/api:v2"), "example: update to api:v2 failed on box", "failure"),
         (real("recovered"), "example: well again on box", "success"),
+        (real("approval"), "example: api:v1.5.0 waits for your approval on box", "info"),
+        (real("order", who="ann"), "example: pause, asked for by ann on box", "info"),
     ],
 )
 def test_the_title_alone_says_what_has_happened_and_whether_to_worry(

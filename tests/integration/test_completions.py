@@ -56,7 +56,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 CASES = [("--st", "--status"), ("--notify", "--notify-test"), ("--retry wa", "--retry warehouse"),
-         ("--service sh", "--service shop"), ("--rollback ware", "--rollback warehouse")]  # fmt: skip
+         ("--service sh", "--service shop"), ("--rollback ware", "--rollback warehouse"),
+         ("--approve sh", "--approve shop"), ("--pause ware", "--pause warehouse")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("typed", "whole"), CASES)

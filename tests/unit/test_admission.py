@@ -22,12 +22,12 @@ from updater_core.models import (
 )
 from updater_core.policy import admission
 from updater_core.policy.admission import Facts, admit
+from updater_core.policy.operator.decisions import Approval, Decisions, Pause, Skip, question
 from updater_core.policy.windows import parse_windows
 from updater_core.reference import parse
 
-UPDATE = Update(
-    ImageRef("docker.io", "acme/web", "v1.3.0", "sha256:" + "a" * 64), rejected=(Rejected("v1.2.0", Reason.OLDER),)
-)
+DIGEST = "sha256:" + "a" * 64
+UPDATE = Update(ImageRef("docker.io", "acme/web", "v1.3.0", DIGEST), rejected=(Rejected("v1.2.0", Reason.OLDER),))
 SERVICE = ServiceConfig("web", parse("acme/web:v1.2.0"), ("/srv/c.yml",), ("web",))
 NIGHT = Hours(parse_windows("02:00-04:00"), "UTC")
 NOON, AT_THREE = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 3, tzinfo=UTC)
@@ -39,8 +39,10 @@ HOLDING: dict[Reason, dict[str, Any]] = {
     Reason.BACKING_OFF: {"retry_at": SOON, "failure": "no space left", "failure_remedy": "free some"},
     Reason.STOPPING: {"is_stopping": True},
     Reason.PAUSED: {"shared_hours": Hours(paused=True)},
+    Reason.SKIPPED: {"decisions": Decisions(skips=(Skip(DIGEST, "acme/web:edge", NOON, "ann"),))},
     Reason.NOTIFY_ONLY: {"service": replace(SERVICE, policy=Policy(mode=Mode.NOTIFY))},
     Reason.WINDOW_CLOSED: {"shared_hours": NIGHT},
+    Reason.AWAITING_APPROVAL: {"service": replace(SERVICE, policy=Policy(mode=Mode.APPROVE))},
     Reason.PULL_LIMIT: {"pull_allowed_at": SOON},
     Reason.BUSY: {"has_unfinished_update": True},
 }
@@ -71,6 +73,8 @@ def test_a_held_update_says_why_what_waits_and_what_to_do(reason: Reason) -> Non
 
 @pytest.mark.parametrize(("first", "second"), itertools.combinations(HOLDING, 2))
 def test_the_first_rule_names_the_reason_and_the_other_is_not_hidden(first: Reason, second: Reason) -> None:
+    if {first, second} == {Reason.NOTIFY_ONLY, Reason.AWAITING_APPROVAL}:
+        return  # a service has one mode
     facts = {**HOLDING[first], **HOLDING[second]}
     if {first, second} == {Reason.PAUSED, Reason.WINDOW_CLOSED}:
         facts["shared_hours"] = replace(NIGHT, paused=True)
@@ -84,6 +88,68 @@ def test_the_first_rule_names_the_reason_and_the_other_is_not_hidden(first: Reas
 def test_what_the_operator_asks_for_waits_for_an_unfinished_update_only(reason: Reason) -> None:
     found = admit(UPDATE, replace(FREE, **HOLDING[reason]), admission.OPERATOR_RULES)
     assert isinstance(found, Hold) is (reason is Reason.BUSY)
+
+
+@pytest.mark.parametrize("reason", HOLDING)
+def test_an_update_that_is_asked_for_passes_time_and_mode_and_nothing_else(reason: Reason) -> None:
+    found = admit(UPDATE, replace(FREE, **HOLDING[reason]), admission.UPDATE_NOW_RULES)
+    passed = {Reason.BACKING_OFF, Reason.NOTIFY_ONLY, Reason.WINDOW_CLOSED, Reason.AWAITING_APPROVAL}
+    assert isinstance(found, Update) is (reason in passed)
+
+
+DAY = timedelta(days=1)
+APPROVING = replace(FREE, service=replace(SERVICE, policy=Policy(mode=Mode.APPROVE)))
+ASKED = question(UPDATE.target, (), NOON, 7 * DAY.total_seconds())
+GIVEN = replace(ASKED, given_at=NOON, who="ann")
+
+
+@pytest.mark.parametrize(
+    ("approval", "after", "reason"),
+    [
+        (None, DAY, Reason.AWAITING_APPROVAL),
+        (ASKED, DAY, Reason.AWAITING_APPROVAL),
+        (ASKED, 7 * DAY, Reason.APPROVAL_EXPIRED),
+        (GIVEN, DAY, None),
+        (GIVEN, 7 * DAY - timedelta(seconds=1), None),
+        (GIVEN, 7 * DAY, Reason.APPROVAL_EXPIRED),
+        (replace(GIVEN, digest="sha256:" + "b" * 64), DAY, Reason.AWAITING_APPROVAL),
+        (replace(GIVEN, others=("sha256:" + "c" * 64,)), DAY, Reason.AWAITING_APPROVAL),
+    ],
+)
+def test_an_approval_is_for_exactly_these_images_and_for_a_time(
+    approval: Approval | None, after: timedelta, reason: Reason | None
+) -> None:
+    found = admit(UPDATE, replace(APPROVING, decisions=Decisions(approval=approval), now=NOON + after))
+    assert (found.reason if isinstance(found, Hold) else None) is reason
+
+
+def test_a_skip_is_of_the_digest_under_any_tag_and_of_no_other() -> None:
+    skipped = Decisions(skips=(Skip(DIGEST, "acme/web:v1.3.0", NOON, "ann"),))
+    latest = replace(UPDATE, target=replace(UPDATE.target, tag="latest"))
+    newer = replace(UPDATE, target=replace(UPDATE.target, digest="sha256:" + "b" * 64))
+    found = admit(latest, replace(FREE, decisions=skipped))
+    assert isinstance(found, Hold)
+    assert (found.reason, "ann" in found.detail) == (Reason.SKIPPED, True)
+    assert admit(newer, replace(FREE, decisions=skipped)) is newer
+
+
+@pytest.mark.parametrize(
+    ("own", "of_all", "until", "resumed"),
+    [
+        (Pause(NOON, "ann"), None, None, "--resume web"),
+        (Pause(NOON, "ann", SOON), None, SOON, "--resume web"),
+        (None, Pause(NOON, "bob", SOON), SOON, "--resume all"),
+        (Pause(NOON, "ann", SOON), Pause(NOON, "bob", NOON + DAY), NOON + DAY, "--resume all"),
+        (Pause(NOON, "ann"), Pause(NOON, "bob", NOON + DAY), None, "--resume web"),
+    ],
+)
+def test_of_two_pauses_the_one_that_lasts_longer_is_named(
+    own: Pause | None, of_all: Pause | None, until: datetime | None, resumed: str
+) -> None:
+    found = admit(UPDATE, replace(FREE, decisions=Decisions(pause=own), pause_of_all=of_all))
+    assert isinstance(found, Hold)
+    assert (found.reason, found.until, found.remedy.endswith(resumed)) == (Reason.PAUSED, until, True)
+    assert admit(UPDATE, replace(FREE, decisions=Decisions(pause=Pause(NOON, "ann", NOON)))) is UPDATE
 
 
 @pytest.mark.parametrize(

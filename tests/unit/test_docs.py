@@ -26,7 +26,7 @@ from updater_core.config.options import OPTIONS, REGISTRY, SERVICE, TOP, Option
 from updater_core.host.signals import SignalInbox
 from updater_core.logging_utils import LogEvent
 from updater_core.metrics_utils import COUNTERS, GAUGES, HISTOGRAMS
-from updater_core.models import Discover, Event, Reason, Step
+from updater_core.models import KINDS, Discover, Event, Reason, Step
 from updater_core.notifiers import webhook
 from updater_core.policy import patterns as tag_filter
 from updater_core.policy.ranges import parse_range
@@ -365,9 +365,9 @@ def test_the_webhook_examples_have_the_shape_of_a_message() -> None:
     examples = [json.loads(block) for block in code_blocks("docs/webhook.md", "json")]
     now = datetime(2026, 11, 23, tzinfo=UTC)
     message = webhook.body_of(Event("i", "rollback", "api", now, "h", "a", None, "b", None, "unhealthy"))
-    assert len(examples) == 5
-    assert [shape(example) for example in examples] == [shape(message)] * 5
-    assert all(example["reason"] in {*Reason, "update"} for example in examples)
+    assert [example["event"] for example in examples] == list(KINDS)
+    assert [shape(example) for example in examples] == [shape(message)] * len(KINDS)
+    assert all(example["reason"] in {*Reason, "update", "pause"} for example in examples)
     assert webhook.SIGNATURE in PAGES["docs/webhook.md"]
 
 

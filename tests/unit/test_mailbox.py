@@ -16,11 +16,11 @@ from tests.support.lab import ROOT
 from updater_core import config_utils
 from updater_core.app import request_queue, requests
 from updater_core.app.evaluate import check_all
-from updater_core.app.request_queue import OperatorRequest
 from updater_core.app.wiring import wire
 from updater_core.host.clock import SystemClock
 from updater_core.models import Quarantined, Reason
 from updater_core.state import observed_tags, records
+from updater_core.state.orders import OperatorOrder
 from updater_core.state.records import ServiceState, State
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -28,25 +28,49 @@ NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
 def test_a_request_arrives_once(tmp_path: Path) -> None:
     for _ in range(2):
-        request_queue.leave(tmp_path / "requests", OperatorRequest("retry", "web", NOW))
-    assert list(request_queue.take(tmp_path / "requests")) == [OperatorRequest("retry", "web", NOW)]
+        request_queue.leave(tmp_path / "requests", OperatorOrder("retry", "web", NOW))
+    assert list(request_queue.take(tmp_path / "requests")) == [OperatorOrder("retry", "web", NOW)]
     assert list(request_queue.take(tmp_path / "requests")) == []
 
 
 def test_a_request_whose_carrying_out_was_cut_off_comes_again(tmp_path: Path) -> None:
-    request_queue.leave(tmp_path / "requests", OperatorRequest("rollback", "web", NOW))
-    assert next(iter(request_queue.take(tmp_path / "requests"))) == OperatorRequest("rollback", "web", NOW)
-    assert list(request_queue.take(tmp_path / "requests")) == [OperatorRequest("rollback", "web", NOW)]
+    request_queue.leave(tmp_path / "requests", OperatorOrder("rollback", "web", NOW))
+    assert next(iter(request_queue.take(tmp_path / "requests"))) == OperatorOrder("rollback", "web", NOW)
+    assert list(request_queue.take(tmp_path / "requests")) == [OperatorOrder("rollback", "web", NOW)]
 
 
 def test_what_is_no_request_stops_no_other(tmp_path: Path) -> None:
     folder = tmp_path / "requests"
-    request_queue.leave(folder, OperatorRequest("retry", "web", NOW))
+    request_queue.leave(folder, OperatorOrder("retry", "web", NOW))
     (folder / "a.json").write_text("{")
     (folder / "b.json").mkdir()
-    assert list(request_queue.take(folder)) == [OperatorRequest("retry", "web", NOW)]
+    assert list(request_queue.take(folder)) == [OperatorOrder("retry", "web", NOW)]
     (folder / "c.json").write_text('{"kind": "retry", "service": "web", "at": "soon"}')
+    (folder / "d.json").write_text('{"kind": "remove", "service": "web", "at": "2026-05-01T12:00:00+00:00"}')
+    (folder / "e.json").write_text(
+        '{"kind": "pause", "service": "web", "at": "2026-05-01T12:00:00+00:00", "seconds": 1e999}'
+    )
+    (folder / "f.json").write_text("x" * 20_000)
     assert list(request_queue.take(folder)) == []
+
+
+def test_orders_are_taken_in_the_order_in_which_they_were_given(tmp_path: Path) -> None:
+    folder = tmp_path / "requests"
+    given = [OperatorOrder(kind, "web", NOW + timedelta(seconds=at)) for at, kind in enumerate(("resume", "pause"))]
+    for order in reversed(given):
+        request_queue.leave(folder, order)
+    assert list(request_queue.take(folder)) == given
+
+
+def test_an_order_that_is_given_again_while_it_is_carried_out_is_not_lost(tmp_path: Path) -> None:
+    folder, first = tmp_path / "requests", OperatorOrder("update", "web", NOW)
+    again = OperatorOrder("update", "web", NOW + timedelta(seconds=1))
+    request_queue.leave(folder, first)
+    taken = request_queue.take(folder)
+    assert next(taken) == first
+    request_queue.leave(folder, again)
+    assert [*taken] == []
+    assert [*request_queue.take(folder)] == [again]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +79,7 @@ def test_what_is_no_request_stops_no_other(tmp_path: Path) -> None:
      (timedelta(days=-2), True)],
 )  # fmt: skip
 def test_a_request_grows_old_after_a_day(age: timedelta, old: bool) -> None:
-    assert OperatorRequest("retry", "web", NOW - age).is_old(NOW) is old
+    assert request_queue.is_old(OperatorOrder("retry", "web", NOW - age), NOW) is old
 
 
 @pytest.mark.parametrize(
@@ -71,7 +95,7 @@ def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
     bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
     context.change(lambda _: State({"web": ServiceState(quarantine=(bad,))}))
     asked = context.clock.now() - timedelta(hours=hours)
-    request_queue.leave(context.folder / request_queue.FOLDER, OperatorRequest("retry", name, asked))
+    request_queue.leave(context.folder / request_queue.FOLDER, OperatorOrder("retry", name, asked))
     with caplog.at_level(logging.WARNING, "updater"):
         requests.take_requests(context)
     assert bool(records.service_of(context.state, "web").quarantine) is (told is not None)
@@ -87,9 +111,11 @@ def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path
     bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
     unit = observed_tags.unit_of(context.config.services[0])
     context.change(lambda _: State({"web": ServiceState(quarantine=(bad,), unit=unit, reference="a/b:1")}))
-    request_queue.leave(context.folder / request_queue.FOLDER, OperatorRequest("retry", "shop", context.clock.now()))
+    request_queue.leave(context.folder / request_queue.FOLDER, OperatorOrder("retry", "shop", context.clock.now()))
     requests.take_requests(context)
-    assert context.state.services == {"shop": ServiceState(unit=unit, reference="a/b:1")}
+    (taken,) = records.service_of(context.state, "shop").orders
+    assert (taken.kind, taken.is_done) == ("retry", True)
+    assert context.state.services == {"shop": ServiceState(unit=unit, reference="a/b:1", orders=(taken,))}
     context.change(lambda _: State({"web": ServiceState(quarantine=(bad,), unit=unit)}))
     check_all(context)  # the engine may be there or not: the memory is kept either way
     assert records.service_of(context.state, "shop").quarantine == (bad,)
@@ -104,7 +130,7 @@ def test_what_the_reader_has_laid_in_roots_way_does_not_become_his(tmp_path: Pat
     other.mkdir()
     os.chown(state, 1234, 1234)
     (state / request_queue.FOLDER).symlink_to(other)
-    request_queue.leave(state / request_queue.FOLDER, OperatorRequest("retry", "web", NOW))
+    request_queue.leave(state / request_queue.FOLDER, OperatorOrder("retry", "web", NOW))
     assert other.stat().st_uid == 0
 
 

@@ -37,7 +37,7 @@ from updater_core.models import (
     Update,
 )
 from updater_core.policy.observation import LeftRelease, Seen
-from updater_core.state import observed_tags, records
+from updater_core.state import observed_tags, orders, records
 from updater_core.state import outcomes as state_outcomes
 from updater_core.state.codec import decode, encode
 from updater_core.state.outcomes import STEPS_KEPT_OF, record_outcome
@@ -468,7 +468,18 @@ def full_state() -> State:
     left = LeftRelease("app:2", (D2,), "app:1", (D1,), NOW, NOW)
     told = replace(service_of(state, "web"), troubles={"check:registry_error": NOW}, left=left)
     state = replace(records.with_service(state, "web", told), outages={"ghcr.io": NOW})
+    for kind in (orders.SKIP, orders.APPROVE, orders.PAUSE):
+        order = orders.OperatorOrder(kind, "web", NOW, "1" * 32, "ann", seconds=60.0)
+        state = orders.record(_decided(state, order), order, orders.OrderAnswer(is_done=True, text="done"), NOW)
+    of_all = orders.OperatorOrder(orders.PAUSE, orders.ALL, NOW, "2" * 32, "bob")
+    state = orders.record(orders.paused(state, of_all), of_all, orders.refused("no", "do this"), NOW)
     return observed_tags.note_rest(state, "docker.io", NOW)
+
+
+def _decided(state: State, order: orders.OperatorOrder) -> State:
+    if order.kind == orders.PAUSE:
+        return orders.paused(state, order)
+    return orders.skipped(state, order) if order.kind == orders.SKIP else orders.approved(state, order, NOW, 60.0)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ class Candidate:
     """A service on its way from observation to decision.
 
     `observed`: None if it could not be seen. `digest`: of what runs, as the registry knows it. `before`: what was
-    remembered of the service when the cycle began.
+    remembered of the service when the cycle began. `asked_by`: who wants it updated now; empty in a cycle.
     """
 
     service: ServiceConfig
@@ -22,3 +22,4 @@ class Candidate:
     decision: Decision = field(default_factory=lambda: Hold(Reason.INTERNAL_ERROR, "nothing was decided"))
     digest: str | None = None
     before: ServiceState = field(default_factory=ServiceState)
+    asked_by: str = ""

@@ -36,6 +36,7 @@ from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import (
     Committed,
     Hold,
+    Mode,
     NotStarted,
     Outcome,
     Plan,
@@ -92,8 +93,8 @@ def _pass(context: AppContext, only: str | None) -> Report:
     checked = check_all(context, only)
     outcomes: list[Outcome] = list(recovered)
     for one in checked:
-        outcome = _act(context, one)
-        if outcome is not None:
+        outcome = act(context, one)
+        if not isinstance(outcome, Hold):
             outcomes.append(outcome)
         recorder.tell_turn(context, one.service.name)
     save(context)
@@ -112,8 +113,18 @@ def planned(context: AppContext, one: Candidate) -> Plan[Any] | Hold:
     if one.observed is None:
         return Hold(Reason.INTERNAL_ERROR, "nothing was observed")
     kept = _kept_images(context.state, one.service.name)
-    request = UpdateRequest(decision.target, decision.detail, kept, others=decision.others)
+    detail = f"{decision.detail}{_consent(context, one)}"
+    request = UpdateRequest(decision.target, detail, kept, others=decision.others)
     return plan_for(context, one.service, one.observed, request)
+
+
+def _consent(context: AppContext, one: Candidate) -> str:
+    """Who asked for the update or approved it, as the end of a sentence; empty if nobody had to."""
+    if one.asked_by:
+        return f"; asked for by {one.asked_by}"
+    approval = records.service_of(context.state, one.service.name).decisions.approval
+    is_approved = one.service.policy.mode is Mode.APPROVE and approval is not None
+    return f"; approved by {approval.who}" if approval and is_approved else ""
 
 
 def plan_for(
@@ -128,11 +139,13 @@ def plan_for(
         return Hold(Reason.COMPOSE_ERROR, str(error), error.remedy, available=request.image)
 
 
-def _act(context: AppContext, one: Candidate) -> Outcome | None:
+def act(context: AppContext, one: Candidate) -> Outcome | Hold:
     """Update one service if it may be; a failure of any kind stays its own."""
-    if isinstance(one.decision, Hold) or one.observed is None:
+    if isinstance(one.decision, Hold):
         recorder.announce(context, one)
-        return None
+        return one.decision
+    if one.observed is None:
+        return Hold(Reason.INTERNAL_ERROR, "nothing was observed")
     try:
         found = _acted(context, one.observed, one)
     except UpdaterError as error:
@@ -143,7 +156,6 @@ def _act(context: AppContext, one: Candidate) -> Outcome | None:
         one = replace(one, decision=found)
         record_check(context, one)
         recorder.announce(context, one)
-        return None
     return found
 
 

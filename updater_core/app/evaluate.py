@@ -22,7 +22,7 @@ from updater_core.policy import admission
 from updater_core.policy.admission import Facts
 from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Registry
-from updater_core.state import observed_tags, outcomes, records
+from updater_core.state import observed_tags, orders, outcomes, records
 from updater_core.state.records import ServiceState, State, Status
 
 _SIDE_BY_SIDE = 16  # of one registry; what is asked of one host at a time has a lower limit of its own
@@ -42,6 +42,18 @@ def check_all(context: AppContext, only: str | None = None) -> tuple[Candidate, 
     now, registries = context.clock.now(), context.registries
     context.change(lambda state: _tidied(state, configured, registries, now))
     return checked
+
+
+def check_asked(context: AppContext, service: ServiceConfig, who: str) -> Candidate:
+    """Look at one service that `who` wants updated now, and decide: how old the release is does not matter. Nothing is
+    recorded yet."""
+    context.registries.new_cycle()
+    configured = context.config.services
+    context.change(lambda state: observed_tags.follow_names(state, configured))
+    ageless = replace(service, policy=replace(service.policy, min_age_seconds=0.0))
+    (decided,) = _decide_all(context, look_all(context, [ageless]))
+    one = replace(decided, before=records.service_of(context.state, service.name), asked_by=who)
+    return replace(one, decision=admitted(context, one))
 
 
 def _admitted_first(context: AppContext, one: Candidate, state: State) -> Candidate:
@@ -65,7 +77,7 @@ def _tidied(state: State, services: Sequence[ServiceConfig], registries: Registr
         state = observed_tags.note_rest(state, host, until)
     state = replace(state, outages=registries.outages())
     names, keys = [service.name for service in services], {service.image.key for service in services}
-    return observed_tags.forget_unknown(state, names, keys, now)
+    return orders.without_ended_pauses(observed_tags.forget_unknown(state, names, keys, now), now)
 
 
 def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Candidate]:
@@ -200,7 +212,8 @@ def admitted(context: AppContext, one: Candidate, *, is_stopping: bool = False) 
     """The decision for a service after the rules of admission."""
     if isinstance(one.decision, Hold) or one.observed is None:
         return one.decision
-    return admission.admit(one.decision, facts_of(context, one.service, one.observed, is_stopping=is_stopping))
+    facts = facts_of(context, one.service, one.observed, is_stopping=is_stopping)
+    return admission.admit(one.decision, facts, admission.UPDATE_NOW_RULES if one.asked_by else admission.RULES)
 
 
 def facts_of(context: AppContext, service: ServiceConfig, observed: Observed, *, is_stopping: bool) -> Facts:
@@ -217,6 +230,8 @@ def facts_of(context: AppContext, service: ServiceConfig, observed: Observed, *,
         is_stopping=is_stopping,
         pull_allowed_at=context.registries.pull_rest(observed.current, service.registry),
         has_unfinished_update=_has_unfinished_update(context, service),
+        decisions=known.decisions,
+        pause_of_all=context.state.pause,
     )
 
 

@@ -22,19 +22,23 @@ from updater_core.models import (
     NotStarted,
     Outcome,
     Plan,
+    Reason,
     RollbackFailed,
     RolledBack,
     Step,
     Superseded,
 )
 from updater_core.notifiers import events
+from updater_core.policy.operator import decisions
+from updater_core.state import orders, records
 from updater_core.state import outcomes as state_outcomes
-from updater_core.state import records
+from updater_core.state.orders import OperatorOrder, OrderAnswer
 from updater_core.state.records import State
 
 
 def announce(context: AppContext, one: Candidate) -> None:
-    """Tell of each image that waits, once."""
+    """Say of each image that waits that it does, once; and ask for an approval, if it needs one."""
+    _ask_approval(context, one)
     name, hold = one.service.name, one.decision
     known = records.service_of(context.state, name)
     if not isinstance(hold, Hold) or hold.available is None or known.announced == hold.available.text:
@@ -42,6 +46,38 @@ def announce(context: AppContext, one: Candidate) -> None:
     event = events.available_event(name, known, hold, _moment(context))
     if event and events.is_wanted(event, context.config.settings.notify_events) and _queued(context, event):
         context.change(lambda state: records.announce(state, name))
+
+
+def _ask_approval(context: AppContext, one: Candidate) -> None:
+    """Ask the operator whether the image that waits may be taken, if that is so: once for each image."""
+    hold, name, now = one.decision, one.service.name, context.clock.now()
+    if not isinstance(hold, Hold) or hold.available is None or hold.available.digest is None:
+        return
+    if all(each.reason is not Reason.AWAITING_APPROVAL for each in (hold, *hold.also)):
+        return
+    known = records.service_of(context.state, name)
+    asked = known.decisions.approval
+    if asked is not None and asked.is_of(hold.available, hold.others):
+        return
+    question = decisions.question(hold.available, hold.others, now, one.service.policy.approval_expires_seconds)
+    if _queued(context, events.approval_event(name, known, question, _moment(context))):
+        context.change(lambda state: orders.asked(state, name, question))
+        text = f"{question.reference} waits for an approval until {question.expires_at:%Y-%m-%d %H:%M} UTC"
+        remedy = f"{decisions.command(orders.APPROVE, name)}, or --skip {name}"
+        log_event(LOG, logging.INFO, LogEvent.APPROVAL_ASKED, f"{text}: {remedy}", service=name)
+
+
+def order_taken(context: AppContext, order: OperatorOrder, answer: OrderAnswer) -> None:
+    """Remember an order and what came of it, log it, and queue its event if it changed what may be done."""
+    now, level = context.clock.now(), logging.INFO if answer.is_done else logging.WARNING
+    known = records.service_of(context.state, order.service)
+    event = events.order_event(known, order, answer, _moment(context))
+    context.change(lambda state: orders.record(state, order, answer, now))
+    text = f"{order.kind}, asked for by {order.who or 'nobody known'}: {answer.sentence}"
+    kind = LogEvent.ORDER_DONE if answer.is_done else LogEvent.ORDER_REFUSED
+    log_event(LOG, level, kind, text, service=order.service, order=order.kind, who=order.who)
+    _queued(context, event)
+    save(context)
 
 
 def tell_turn(context: AppContext, name: str) -> bool:

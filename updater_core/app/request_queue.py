@@ -1,43 +1,59 @@
-"""Requests to an updater that already runs: `--retry` and `--rollback` leave a file, the daemon takes it.
+"""Orders to an updater that already runs: the command line leaves a file for each, the daemon takes it.
 
-A request that nobody took expires: what was asked for a day ago may not be wanted today.
+An order that nobody took expires: what was asked for a day ago may not be wanted today.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from updater_core import reference
 from updater_core.errors import UpdaterError
 from updater_core.host import files
+from updater_core.state.orders import KINDS, OperatorOrder
 
 FOLDER = "requests"  # beside the state
 LONGEST_WAIT = timedelta(hours=24)
+LONGEST_PAUSE_SECONDS = 10 * 366 * 86400.0
+_ID = re.compile(r"[0-9a-f]{32}")
+_LONGEST_BYTES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorRequest:
-    """`kind` is `retry` or `rollback`, `service` a service's name, `at` when it was asked."""
+class QueuedOrder:
+    """An order in the queue, with the file that it lies in."""
 
-    kind: str
-    service: str
-    at: datetime
-
-    def is_old(self, now: datetime) -> bool:
-        """Whether it was made more than a day ago, or by a clock that ran ahead by more than that."""
-        return abs(now - self.at) > LONGEST_WAIT
+    path: Path
+    order: OperatorOrder
 
 
-def leave(folder: Path, request: OperatorRequest) -> None:
-    """Write a request into the folder of the running updater, readable for it; the same request twice is one."""
-    path = folder / f"{request.kind}-{request.service}.json"
-    record = {"kind": request.kind, "service": request.service, "at": request.at.isoformat()}
+def is_old(order: OperatorOrder, now: datetime) -> bool:
+    """Whether it was made more than a day ago, or by a clock that ran ahead by more than that."""
+    return abs(now - order.at) > LONGEST_WAIT
+
+
+def leave(folder: Path, order: OperatorOrder) -> None:
+    """Write an order into the folder of the running updater, readable for it; the same order twice is one."""
+    path = folder / f"{order.kind}-{order.service}.json"
+    record = {
+        "kind": order.kind,
+        "service": order.service,
+        "at": order.at.isoformat(),
+        "id": order.id,
+        "who": order.who,
+        "digest": order.digest,
+        "seconds": order.seconds,
+    }
     files.write_atomically(path, json.dumps(record).encode())
     if os.geteuid() == 0:
         reader = folder.parent.stat()
@@ -45,16 +61,62 @@ def leave(folder: Path, request: OperatorRequest) -> None:
             os.chown(each, reader.st_uid, reader.st_gid, follow_symlinks=False)  # the reader may write the folder
 
 
-def take(folder: Path) -> Iterator[OperatorRequest]:
-    """Every request that waits, by name; each is gone once the next one is asked for, so that one which is cut off is
-    carried out again. What cannot be read is no request, and is removed if possible."""
+def take(folder: Path) -> Iterator[OperatorOrder]:
+    """Every order that waits, in the order of their times; each is gone once the next one is asked for, so that one
+    which is cut off is carried out again. What cannot be read is no order, and is removed if possible."""
+    for waiting in waiting_in(folder):
+        yield waiting.order
+        if _is_same(waiting):
+            with suppress(UpdaterError):
+                files.remove(waiting.path)
+
+
+def waiting_in(folder: Path) -> list[QueuedOrder]:
+    """Return what waits, the earliest first; what is no order is removed if possible."""
+    found = []
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        with suppress(UpdaterError, ValueError, KeyError, TypeError):
-            record = json.loads(files.read(path))
-            at = datetime.fromisoformat(record["at"]).astimezone(UTC)
-            yield OperatorRequest(str(record["kind"]), str(record["service"]), at)
+        order = _read(path)
+        if order is not None:
+            found.append(QueuedOrder(path, order))
+            continue
         with suppress(UpdaterError):
             files.remove(path)
+    return sorted(found, key=lambda each: each.order.at)
+
+
+def _is_same(waiting: QueuedOrder) -> bool:
+    """Whether the file still holds the order that was taken: the operator may have asked for the same once more."""
+    return _read(waiting.path) == waiting.order
+
+
+def _read(path: Path) -> OperatorOrder | None:
+    with suppress(UpdaterError, OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        if path.stat().st_size <= _LONGEST_BYTES:
+            return _order(json.loads(files.read(path)))
+    return None
+
+
+def _order(record: Mapping[str, Any]) -> OperatorOrder:
+    """Return the order in a record. Raises ValueError if it is none."""
+    seconds = record.get("seconds")
+    if seconds is not None and not (math.isfinite(seconds) and 0 < seconds <= LONGEST_PAUSE_SECONDS):
+        raise ValueError("this is no length of a pause")
+    if str(record["kind"]) not in KINDS:
+        raise ValueError("there is no such order")
+    digest = str(record.get("digest") or "")
+    return OperatorOrder(
+        kind=str(record["kind"]),
+        service=str(record["service"]),
+        at=datetime.fromisoformat(record["at"]).astimezone(UTC),
+        id=_matching(_ID, record.get("id")),
+        who=_matching(re.compile(r"[^\x00-\x1f\x7f]{0,80}"), record.get("who")),
+        digest=digest if reference.is_digest(digest) else "",
+        seconds=None if seconds is None else float(seconds),
+    )
+
+
+def _matching(pattern: re.Pattern[str], text: Any) -> str:
+    return text if isinstance(text, str) and pattern.fullmatch(text) else ""
 
 
 def wake(lock: Path) -> bool:

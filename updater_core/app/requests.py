@@ -1,38 +1,99 @@
-"""What an operator asks for, at the command line or of a running daemon: lift a quarantine, go back one image."""
+"""The orders of an operator, from the command line or handed to a running daemon: each carried out and recorded."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from updater_core import reference
-from updater_core.app import cycle, request_queue
-from updater_core.app.context import LOG, AppContext, deliver, exclusive, save, target_of
-from updater_core.app.evaluate import facts_of
+from updater_core.app import cycle, recorder, request_queue
+from updater_core.app.context import LOG, AppContext, deliver, exclusive, target_of
+from updater_core.app.evaluate import check_asked, facts_of, record_check
+from updater_core.deploy import transaction
 from updater_core.deploy.target import UpdateRequest
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Committed, Hold, Outcome, Reason, ServiceConfig, Update, retry_command
 from updater_core.policy import admission
-from updater_core.state import observed_tags, outcomes, records
+from updater_core.policy.operator.decisions import Pause, command
+from updater_core.state import observed_tags, orders, outcomes, records
+from updater_core.state.orders import ALL, OperatorOrder, OrderAnswer, refused
 from updater_core.state.records import State
 
-RETRY, ROLLBACK = "retry", "rollback"
 
-
-def carry_out(context: AppContext, service: ServiceConfig, kind: str) -> bool:
-    """Do what is asked, `RETRY` or `ROLLBACK`, and say how it ended; whether it was done."""
-    if kind == RETRY:
-        return _retry(context, service)
-    outcome = roll_back(context, service)
+def carry_out(context: AppContext, order: OperatorOrder) -> OrderAnswer:
+    """Do what is asked, record it, and return how it ended. The service is one that is configured, or `ALL`."""
+    context.change(lambda state: observed_tags.follow_names(state, context.config.services))
+    service = next((each for each in context.config.services if each.name == order.service), None)
+    answer = orders.objection(context.state, order, service, context.clock.now())
+    if answer is None:
+        answer = _CARRIED_OUT[order.kind](context, order, service)
+    recorder.order_taken(context, order, answer)
     deliver(context)
+    return answer
+
+
+def take_requests(context: AppContext) -> None:
+    """Carry out what was left for the daemon; an order that fails, is old, or names nobody is said and stops no
+    other."""
+    names = {service.name for service in context.config.services}
+    for order in request_queue.take(context.folder / request_queue.FOLDER):
+        is_known = order.service in names or (order.service == ALL and order.kind in orders.OF_ALL)
+        if not is_known or request_queue.is_old(order, context.clock.now()):
+            _drop(order, is_known=is_known)
+        elif orders.find(context.state, order.id) is None:  # else it was carried out, and then this process was killed
+            _taken(context, order)
+
+
+def _taken(context: AppContext, order: OperatorOrder) -> None:
+    try:
+        carry_out(context, order)
+    except UpdaterError as error:
+        text = f"{order.kind} could not be carried out: {error} ({error.remedy})"
+        log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=order.service)
+        recorder.order_taken(context, order, refused(f"it could not be carried out: {error}", error.remedy))
+
+
+def _drop(order: OperatorOrder, *, is_known: bool) -> None:
+    why = "more than 24 hours ago" if is_known else "of a service that is not configured"
+    text = f"--{order.kind} {order.service} of {order.at:%Y-%m-%d %H:%M} UTC is dropped: it was asked {why}"
+    remedy = "if you still want it, ask again" if is_known else "write the name as in the configuration"
+    log_event(LOG, logging.WARNING, LogEvent.REQUEST_DROPPED, f"{text} ({remedy})", service=order.service)
+
+
+# ------------------------------------------------------------------------------------------- what changes a service
+
+
+def _update(context: AppContext, order: OperatorOrder, service: ServiceConfig | None) -> OrderAnswer:
+    found = _updated_now(context, _named(service), order.who)
+    if isinstance(found, Hold):
+        is_settled = found.reason is Reason.SAME_DIGEST
+        return OrderAnswer(is_settled, f"{found.reason}: {found.detail}", "" if is_settled else found.remedy)
+    return _of_outcome(found)
+
+
+def _updated_now(context: AppContext, service: ServiceConfig, who: str) -> Outcome | Hold:
+    cycle.recover_open(context, is_asked=True)
+    one = check_asked(context, service, who or "the operator")
+    record_check(context, one)
+    return cycle.act(context, one)
+
+
+def _roll_back(context: AppContext, order: OperatorOrder, service: ServiceConfig | None) -> OrderAnswer:
+    outcome = roll_back(context, _named(service), order.who)
     if isinstance(outcome, Hold):
-        text = f"{outcome.reason}: {outcome.detail} ({outcome.remedy})"
-        log_event(LOG, logging.WARNING, LogEvent.HELD, text, service=service.name)
-    return isinstance(outcome, Committed)
+        return refused(f"{outcome.reason}: {outcome.detail}", outcome.remedy)
+    return _of_outcome(outcome)
 
 
-def roll_back(context: AppContext, service: ServiceConfig) -> Outcome | Hold:
+def _of_outcome(outcome: Outcome) -> OrderAnswer:
+    if isinstance(outcome, Committed):
+        return OrderAnswer(is_done=True, text=transaction.describe(outcome))
+    return refused(transaction.describe(outcome), outcome.cause.remedy)
+
+
+def roll_back(context: AppContext, service: ServiceConfig, who: str = "") -> Outcome | Hold:
     """Go back to the image before the current one, and stay there until a newer one than the one left appears."""
     cycle.recover_open(context, is_asked=True)
     context.change(lambda state: observed_tags.follow_names(state, context.config.services))
@@ -47,7 +108,10 @@ def roll_back(context: AppContext, service: ServiceConfig) -> Outcome | Hold:
     earlier = reference.with_default_tag(reference.parse(previous.reference))
     image = replace(earlier, name=observed.current.name, digest=previous.digest)
     request = UpdateRequest(
-        image, "asked for by the operator", retained=previous.image_id, kind=outcomes.OWNER_ROLLBACK
+        image,
+        f"asked for by {who or 'the operator'}",
+        retained=previous.image_id,
+        kind=outcomes.OWNER_ROLLBACK,
     )
     with exclusive(context, target, observed, service.name):
         facts = facts_of(context, service, observed, is_stopping=False)
@@ -65,36 +129,80 @@ def nothing_to_go_back_to(state: State, name: str) -> Hold | None:
     return Hold(Reason.NO_CANDIDATE, f"no earlier image of {name} is remembered", "set its tag in the file")
 
 
-def take_requests(context: AppContext) -> None:
-    """Carry out what was left for the daemon; a request that fails, is old, or names nobody is said and stops no
-    other."""
-    for request in request_queue.take(context.folder / request_queue.FOLDER):
-        service = next((s for s in context.config.services if s.name == request.service), None)
-        if service is None or request.is_old(context.clock.now()):
-            _drop(request, is_known=service is not None)
-            continue
-        try:
-            carry_out(context, service, request.kind)
-        except UpdaterError as error:
-            text = f"{request.kind} could not be carried out: {error} ({error.remedy})"
-            log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=service.name)
+# ------------------------------------------------------------------------------------------- what changes the memory
 
 
-def _drop(request: request_queue.OperatorRequest, *, is_known: bool) -> None:
-    why = "more than 24 hours ago" if is_known else "of a service that is not configured"
-    text = f"--{request.kind} {request.service} of {request.at:%Y-%m-%d %H:%M} UTC is dropped: it was asked {why}"
-    remedy = "if you still want it, ask again" if is_known else "write the name as in the configuration"
-    log_event(LOG, logging.WARNING, LogEvent.REQUEST_DROPPED, f"{text} ({remedy})", service=request.service)
-
-
-def _retry(context: AppContext, service: ServiceConfig) -> bool:
-    context.change(lambda state: observed_tags.follow_names(state, context.config.services))
-    context.change(lambda state: outcomes.lift_quarantine(state, service.name))
-    save(context)
-    left = records.service_of(context.state, service.name).quarantine
+def _retry(context: AppContext, order: OperatorOrder, _: ServiceConfig | None) -> OrderAnswer:
+    name = order.service
+    context.change(lambda state: outcomes.lift_quarantine(state, name))
+    left = records.service_of(context.state, name).quarantine
     text = "nothing is quarantined any more, the next cycle tries again"
     if left:
-        once_more = f"until {retry_command(service.name)} is run once more"
+        once_more = f"until {retry_command(name)} is run once more"
         text = f"it is looked after again; {left[0].reference} stays in quarantine {once_more}"
-    log_event(LOG, logging.INFO, LogEvent.QUARANTINE_LIFTED, text, service=service.name)
-    return True
+    log_event(LOG, logging.INFO, LogEvent.QUARANTINE_LIFTED, text, service=name)
+    return OrderAnswer(is_done=True, text=text)
+
+
+def _pause(context: AppContext, order: OperatorOrder, _: ServiceConfig | None) -> OrderAnswer:
+    context.change(lambda state: orders.paused(state, order))
+    pause = _pause_of(context.state, order.service)
+    end = f"until {pause.until:%Y-%m-%d %H:%M} UTC" if pause and pause.until else "until they are resumed"
+    return OrderAnswer(is_done=True, text=f"updates of {_whose(order)} are paused {end}; checks go on")
+
+
+def _pause_of(state: State, name: str) -> Pause | None:
+    return state.pause if name == ALL else records.service_of(state, name).decisions.pause
+
+
+def _resume(context: AppContext, order: OperatorOrder, service: ServiceConfig | None) -> OrderAnswer:
+    context.change(lambda state: orders.resumed(state, order.service))
+    settings = context.config.settings
+    is_paused = settings.hours.paused or (service is not None and service.hours.paused)
+    further = "; but pause_updates of the configuration still holds them" if is_paused else ""
+    if service is not None and context.state.pause is not None:
+        further += f"; but all are paused, until {command(orders.RESUME, ALL)}"
+    return OrderAnswer(is_done=True, text=f"updates of {_whose(order)} go on{further}")
+
+
+def _skip(context: AppContext, order: OperatorOrder, _: ServiceConfig | None) -> OrderAnswer:
+    target = orders.waiting(records.service_of(context.state, order.service))
+    context.change(lambda state: orders.skipped(state, order))
+    what = target.text if target else "it"
+    return OrderAnswer(is_done=True, text=f"{what} is not taken, under any tag; a newer one is")
+
+
+def _approve(context: AppContext, order: OperatorOrder, service: ServiceConfig | None) -> OrderAnswer:
+    now, seconds = context.clock.now(), _named(service).policy.approval_expires_seconds
+    context.change(lambda state: orders.approved(state, order, now, seconds))
+    given = records.service_of(context.state, order.service).decisions.approval
+    if given is None:
+        return refused("nothing waits any more", f"see docker-updater --status --service {order.service}")
+    text = f"{given.reference} may be taken, until {given.expires_at:%Y-%m-%d %H:%M} UTC; the next cycle looks at it"
+    return OrderAnswer(is_done=True, text=text)
+
+
+def _check(_: AppContext, order: OperatorOrder, __: ServiceConfig | None) -> OrderAnswer:
+    return OrderAnswer(is_done=True, text=f"{_whose(order)} are checked now".capitalize())
+
+
+def _whose(order: OperatorOrder) -> str:
+    return "all services" if order.service == ALL else order.service
+
+
+def _named(service: ServiceConfig | None) -> ServiceConfig:
+    if service is None:
+        raise UpdaterError("this order is for one service", "name it")
+    return service
+
+
+_CARRIED_OUT: Mapping[str, Callable[[AppContext, OperatorOrder, ServiceConfig | None], OrderAnswer]] = {
+    orders.UPDATE: _update,
+    orders.APPROVE: _approve,
+    orders.SKIP: _skip,
+    orders.PAUSE: _pause,
+    orders.RESUME: _resume,
+    orders.RETRY: _retry,
+    orders.ROLLBACK: _roll_back,
+    orders.CHECK: _check,
+}

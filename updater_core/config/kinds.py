@@ -270,7 +270,7 @@ EXCLUDES = Kind(
 )
 BUMP = _choice("a size of step", "patch, minor or major", {bump.value: bump for bump in Bump})
 FOLLOW = _choice("a step to follow", "tag, patch, minor or major", {follow.value: follow for follow in Follow})
-MODE = _choice("a mode", "auto or notify", {mode.value: mode for mode in Mode})
+MODE = _choice("a mode", "auto, approve or notify", {mode.value: mode for mode in Mode})
 PLATFORM = _name(
     "a platform", "os/architecture such as linux/amd64 or linux/arm64/v8", "[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?"
 )

@@ -119,7 +119,8 @@ OPTIONS: tuple[Option, ...] = (
          "${WEBHOOK}", ["${WEBHOOK}", "mailto://user:${HUB_TOKEN}@example.com"]),
     _top("notify_events", kinds.EVENTS, "update,rollback",
          "The kinds of event to notify of: `update` and `rollback` are always among them; `available`, `failed` "
-         "and `recovered` on request.", "update,rollback,failed,recovered", ["available", "failed"]),
+         "and `recovered` on request. `approval` (the mode `approve` asks) and `order` (you gave one) always come.",
+         "update,rollback,failed,recovered", ["available", "failed"]),
     _top("maintenance_window", kinds.WINDOWS, None,
          "When updates may happen; always when left out. Checks never stop.",
          "02:00-04:00,14:00-15:30", "sat 23:00-02:30", field="hours.windows"),
@@ -207,8 +208,12 @@ OPTIONS: tuple[Option, ...] = (
     _service("signature", kinds.SIGNATURE, None,
          "Take only images that are signed, by cosign, with one of these keys: [what that protects from]"
          "(security.md#signatures).", {"public_key": "/etc/docker-auto-updater/keys/acme.pub"}, field=None),
-    _policy("mode", kinds.MODE, "auto", "`auto` updates. `notify` only notifies, once for each image.",
-         "notify"),
+    _policy("mode", kinds.MODE, "auto",
+         "`auto` updates. `approve` asks you, once for each image, and updates after your yes. `notify` only "
+         "notifies, once for each image.", "notify", "approve"),
+    _service("approval_expires", kinds.duration(30 * kinds.DAY), 604800,
+         "With the mode `approve`: how long you may answer, and how long your yes counts.", "3d", 604800,
+         field="policy.approval_expires_seconds"),
     _service("health_timeout", kinds.duration(kinds.DAY), None, "As at the top level, for this service.",
          180, "5m", field="gate.timeout_seconds"),
     _service("health_stable", kinds.duration(kinds.DAY, zero=True), None,

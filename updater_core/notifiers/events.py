@@ -25,6 +25,9 @@ from updater_core.models import (
     Superseded,
     retry_command,
 )
+from updater_core.policy.operator.decisions import Approval, command
+from updater_core.state import orders
+from updater_core.state.orders import OperatorOrder, OrderAnswer
 from updater_core.state.records import ServiceState, Status, is_unknown
 from updater_core.vocabulary.evidence import Evidence
 
@@ -36,7 +39,12 @@ _NOT_FOR_A_PERSON = {
     Reason.QUARANTINED,
     Reason.BUSY,
     Reason.STOPPING,
+    Reason.AWAITING_APPROVAL,
+    Reason.APPROVAL_EXPIRED,
+    Reason.SKIPPED,
 }
+_ASKED_FOR = ("approval", "order")  # by the mode approve, and by the operator: nobody has to name them
+_WITH_OWN_EVENT = {orders.UPDATE, orders.ROLLBACK, orders.CHECK}
 _ROLLED_BACK = "nothing at once: the release that failed is not tried again, the next one is"
 
 
@@ -60,7 +68,7 @@ class Transition:
 
 def is_wanted(event: Event, kinds: Collection[str]) -> bool:
     """Return whether an event is sent if `kinds` (`notify_events`) are configured; `mode` notify asks for its own."""
-    is_asked_for = event.kind in ALWAYS_SENT or event.kind in kinds
+    is_asked_for = event.kind in (*ALWAYS_SENT, *_ASKED_FOR) or event.kind in kinds
     return is_asked_for or (event.kind == "available" and event.reason == Reason.NOTIFY_ONLY)
 
 
@@ -138,6 +146,48 @@ def available_event(service: str, known: ServiceState, hold: Hold, moment: Momen
         reason=reason.value,
         detail=f"{target.text} is available and waits{why or ' for you'}",
         remedy=hold.remedy,
+    )
+
+
+def approval_event(service: str, known: ServiceState, question: Approval, moment: Moment) -> Event:
+    """Return the event that asks for an approval, with the same id for the same question."""
+    mark = f"{question.digest} {question.others} {question.asked_at.isoformat()}"
+    end = f"{question.expires_at:%Y-%m-%d %H:%M} UTC"
+    return Event(
+        id=_id(service, "approval", mark),
+        kind="approval",
+        service=service,
+        time=moment.now,
+        host=moment.host,
+        from_reference=known.reference,
+        from_digest=known.digest,
+        to_reference=question.reference,
+        to_digest=question.digest,
+        reason=Reason.AWAITING_APPROVAL.value,
+        detail=f"{question.reference} waits for your approval, until {end}",
+        remedy=f"{command(orders.APPROVE, service)}, or {command(orders.SKIP, service)}",
+    )
+
+
+def order_event(known: ServiceState, order: OperatorOrder, answer: OrderAnswer, moment: Moment) -> Event | None:
+    """Return the event of an order that was done; None if it was refused, or has an event of its own as an update
+    has."""
+    if not answer.is_done or order.kind in _WITH_OWN_EVENT:
+        return None
+    target = orders.waiting(known) if order.kind in (orders.APPROVE, orders.SKIP) else None
+    return Event(
+        id=_id(order.service, "order", f"{order.kind} {order.id} {order.at.isoformat()}"),
+        kind="order",
+        service=order.service,
+        time=moment.now,
+        host=moment.host,
+        from_reference=known.reference,
+        from_digest=known.digest,
+        to_reference=target.text if target else "",
+        to_digest=target.digest if target else None,
+        reason=order.kind,
+        detail=answer.text,
+        who=order.who,
     )
 
 
@@ -271,4 +321,6 @@ _SAMPLES: tuple[tuple[str, str, str, str, str, float | None], ...] = (
     ("available", _OLD, _NEW, Reason.NOTIFY_ONLY.value, "v1.5.0 waits for you", None),
     ("failed", _OLD, "", Reason.REGISTRY_ERROR.value, "the registry did not answer", None),
     ("recovered", _OLD, _OLD, Reason.REGISTRY_ERROR.value, "the registry answers again", 600.0),
+    ("approval", _OLD, _NEW, Reason.AWAITING_APPROVAL.value, "v1.5.0 waits for your approval", None),
+    ("order", _OLD, "", orders.PAUSE, "updates of example are paused", None),
 )

@@ -29,6 +29,8 @@ def message_of(event: Event) -> Message:
     title, done = _words(event)
     why = f"{event.reason}: {event.detail}" if event.detail else event.reason
     lines = [*_images(event), f"Why: {why}", f"Done: {done}", f"To do: {event.remedy or _TO_DO[event.kind]}"]
+    if event.approve_url:
+        lines.append(f"Approve: {event.approve_url}")
     if event.duration_seconds is not None:
         lines.append(f"Took: {times.took(event.duration_seconds)}")
     lines.append(f"When: {times.utc(event.time, seconds=True)} on {event.host}")
@@ -58,6 +60,8 @@ def _words(event: Event) -> tuple[str, str]:
         "available": (f"{name}: {_tag(new)} is available", "nothing was changed"),
         "failed": (f"{name}: {_failure(event)}", "nothing was changed"),
         "recovered": (f"{name}: well again", "nothing more is wrong"),
+        "approval": (f"{name}: {_tag(new)} waits for your approval", "nothing was changed"),
+        "order": (f"{name}: {event.reason}, asked for by {event.who or 'nobody known'}", "it counts from now on"),
     }
     return titles[event.kind]
 
@@ -72,13 +76,15 @@ _TO_DO: Mapping[str, str] = {
     "available": "update by hand, or wait until it may go",
     "failed": "see docker-updater --status; it is tried again by itself",
     "recovered": _NOTHING,
+    "approval": "approve it, or skip it",
+    "order": _NOTHING,
 }
 
 
 def _mood(event: Event) -> str:
     if event.kind in _CALM:
         return "success"
-    if event.kind == "available":
+    if event.kind in ("available", "approval", "order"):
         return "info"
     return "failure" if event.kind == "failed" or event.reason == Reason.FROZEN else "warning"
 

@@ -71,8 +71,14 @@ def body_of(event: Event) -> dict[str, Any]:
         "remedy": event.remedy,
         "duration_seconds": event.duration_seconds,
         "evidence": encode(event.evidence),
+        "by": _or_null(event.who),
+        "approve_url": _or_null(event.approve_url),
         "test": event.is_test,
     }
+
+
+def _or_null(text: str) -> str | None:
+    return text or None
 
 
 def _headers(body: bytes, secret: Secret | None) -> dict[str, str]:

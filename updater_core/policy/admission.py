@@ -7,11 +7,12 @@ each update: after the check, for what is recorded, and once more under the lock
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from updater_core.models import Hold, Hours, Mode, Reason, ServiceConfig, Update, retry_command
 from updater_core.policy import windows
+from updater_core.policy.operator.decisions import Decisions, Pause, command, pause_in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Facts:
     is_stopping: bool = False
     pull_allowed_at: datetime | None = None
     has_unfinished_update: bool = False
+    decisions: Decisions = field(default_factory=Decisions)
+    pause_of_all: Pause | None = None
 
     @property
     def hours(self) -> Hours:
@@ -48,7 +51,9 @@ def admit(update: Update, facts: Facts, rules: Sequence[Rule] | None = None) -> 
     found = [hold for rule in (RULES if rules is None else rules) if (hold := rule(update, facts)) is not None]
     if not found:
         return update
-    first, *further = (replace(hold, available=update.target, rejected=update.rejected) for hold in found)
+    first, *further = (
+        replace(hold, available=update.target, rejected=update.rejected, others=update.others) for hold in found
+    )
     return replace(first, also=tuple(further))
 
 
@@ -76,10 +81,29 @@ def stopping(_: Update, facts: Facts) -> Hold | None:
 
 
 def paused(update: Update, facts: Facts) -> Hold | None:
-    """The operator has paused this service, or all."""
-    if not facts.hours.paused:
+    """The operator has paused this service, or all: in the configuration, or by an order."""
+    if facts.hours.paused:
+        return _waits(update, Reason.PAUSED, "updates are paused", "set pause_updates to false to let it through")
+    own, of_all = facts.decisions.pause, facts.pause_of_all
+    pause = pause_in_force(own, of_all, facts.now)
+    if pause is None:
         return None
-    return _waits(update, Reason.PAUSED, "updates are paused", "set pause_updates to false to let it through")
+    end = f" until {pause.until:%Y-%m-%d %H:%M} UTC" if pause.until else ""
+    name = facts.service.name if pause is own else "all"
+    held = _waits(update, Reason.PAUSED, f"updates are paused by {pause.who}{end}", f"run {command('resume', name)}")
+    return replace(held, until=pause.until)
+
+
+def skipped(update: Update, facts: Facts) -> Hold | None:
+    """The operator does not want this image, whatever its tag is."""
+    skip = facts.decisions.skip_of(update.target.digest)
+    if skip is None:
+        return None
+    detail = f"{update.target.text} is skipped, by {skip.who} on {skip.since:%Y-%m-%d %H:%M} UTC"
+    remedy = (
+        f"nothing to do, a newer one is taken; to take this one after all: {command('approve', facts.service.name)}"
+    )
+    return Hold(Reason.SKIPPED, detail, remedy)
 
 
 def notify_only(update: Update, facts: Facts) -> Hold | None:
@@ -98,6 +122,23 @@ def window_closed(update: Update, facts: Facts) -> Hold | None:
     when = f"it opens at {opens:%Y-%m-%d %H:%M} UTC" if opens else "it does not open in the next three weeks"
     held = _waits(update, Reason.WINDOW_CLOSED, f"the maintenance window is closed, {when}", "wait for the window")
     return replace(held, until=opens)
+
+
+def approval(update: Update, facts: Facts) -> Hold | None:
+    """The operator wants to say yes to each image. What was said of another one does not count."""
+    if facts.service.policy.mode is not Mode.APPROVE:
+        return None
+    given, remedy = facts.decisions.approval, f"run {command('approve', facts.service.name)}, or --skip"
+    if given is None or not given.is_of(update.target, update.others):
+        return _waits(update, Reason.AWAITING_APPROVAL, "it needs your approval", remedy)
+    if given.counts(facts.now):
+        return None
+    end = f"{given.expires_at:%Y-%m-%d %H:%M} UTC"
+    if given.is_open(facts.now):
+        asked = f"it needs your approval, asked for on {given.asked_at:%Y-%m-%d %H:%M} UTC"
+        return _waits(update, Reason.AWAITING_APPROVAL, asked, remedy)
+    whose = f"the approval by {given.who}" if given.given_at else "the time to approve it"
+    return _waits(update, Reason.APPROVAL_EXPIRED, f"{whose} ended on {end}", remedy)
 
 
 def pull_limit(update: Update, facts: Facts) -> Hold | None:
@@ -122,12 +163,16 @@ RULES: tuple[Rule, ...] = (
     backing_off,
     stopping,
     paused,
+    skipped,
     notify_only,
     window_closed,
+    approval,
     pull_limit,
     unfinished,
 )
-OPERATOR_RULES: tuple[Rule, ...] = (unfinished,)  # for what the operator asks for: only what would do harm
+# For `--update`: it passes the window, the mode, the age of the release and the wait after a failure.
+UPDATE_NOW_RULES: tuple[Rule, ...] = (rollback_failed, stopping, paused, skipped, pull_limit, unfinished)
+OPERATOR_RULES: tuple[Rule, ...] = (unfinished,)  # for `--rollback`: only what would do harm
 
 
 def _waits(update: Update, reason: Reason, why: str, remedy: str) -> Hold:

@@ -118,6 +118,7 @@ def _committed(service: ServiceState, plan: Plan[Any], now: datetime) -> Service
         last_change=now,
         generations=_generations(service, plan, now),
         left=_left_by(service, plan, now),
+        decisions=replace(service.decisions, approval=None),
     )
     return replace(service, quarantine=_quarantine_after(service, plan, now))
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from updater_core.models import AwareTime, Decision, Hold, Quarantined, Reason, StepTaken, Update
 from updater_core.policy.observation import LeftRelease, Seen
+from updater_core.policy.operator.decisions import Decisions, Pause
 from updater_core.vocabulary.evidence import Evidence
 
 DIGESTS_KEPT = 10
@@ -63,6 +64,21 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderTaken:
+    """An operator's order that was taken up, and what came of it. `service` is `all` if it was for all."""
+
+    id: str
+    kind: str  # update | approve | skip | pause | resume | retry | rollback | check
+    service: str
+    asked_at: AwareTime
+    who: str
+    done_at: AwareTime
+    is_done: bool
+    detail: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceState:
     """The memory of one service.
 
@@ -86,7 +102,7 @@ class ServiceState:
     generations: tuple[Generation, ...] = ()
     failures: int = 0
     retry_at: AwareTime | None = None
-    opens_at: AwareTime | None = None  # when the window opens that an available image waits for
+    opens_at: AwareTime | None = None  # when the window opens, or the pause ends, that an available image waits for
     left: LeftRelease | None = None  # by the last change, if that was a rollback that the operator asked for
     changes: tuple[Change, ...] = ()
     digest_seen: Mapping[str, AwareTime] = field(default_factory=dict)
@@ -95,6 +111,8 @@ class ServiceState:
         default_factory=dict
     )  # the incidents of which there was an event, and when
     unit: str = ""  # what it is besides its name; see `observed_tags.unit_of`
+    decisions: Decisions = field(default_factory=Decisions)  # of the operator
+    orders: tuple[OrderTaken, ...] = ()  # newest first
 
     @property
     def is_frozen(self) -> bool:
@@ -115,6 +133,8 @@ class State:
     rests: Mapping[str, AwareTime] = field(default_factory=dict)
     outages: Mapping[str, AwareTime] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
+    pause: Pause | None = None  # of all services, by an order
+    orders: tuple[OrderTaken, ...] = ()  # those that were for all, newest first
     saved_at: AwareTime | None = None
 
 
@@ -153,7 +173,10 @@ _FOR_THE_OPERATOR = {
     Reason.IMAGE_MISMATCH,
     Reason.AMBIGUOUS_PROJECT,
     Reason.DRIFT,
+    Reason.AWAITING_APPROVAL,
+    Reason.APPROVAL_EXPIRED,
 }
+_ENDS_BY_ITSELF = {Reason.WINDOW_CLOSED, Reason.PAUSED}  # at the time that the hold names
 _AFTERMATH = {Reason.QUARANTINED, Reason.BACKING_OFF}
 _FAILED_LAST = {Status.ROLLED_BACK, Status.FAILED}
 
@@ -196,7 +219,7 @@ def _decided(service: ServiceState, decision: Decision, now: datetime) -> Servic
 
 def _held(service: ServiceState, hold: Hold) -> ServiceState:
     available = hold.available.text if hold.available else None
-    opens_at = hold.until if hold.reason is Reason.WINDOW_CLOSED else None
+    opens_at = hold.until if hold.reason in _ENDS_BY_ITSELF else None
     service = replace(service, available=available, opens_at=opens_at)
     if hold.reason is Reason.SAME_DIGEST:
         service = replace(without_failures(service), announced=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
 
+from updater_core.models import Reason
 from updater_core.state import outcomes
 from updater_core.state.records import ServiceState, Status
 
@@ -39,7 +40,8 @@ def _detail(service: ServiceState, now: datetime, zone: tzinfo | None) -> str:
     if service.retry_at is not None and outcomes.is_pausing(service, now):
         return f"tried again at {_clock(service.retry_at, now, zone)}"
     if service.opens_at is not None and service.opens_at > now:
-        return f"window opens at {_clock(service.opens_at, now, zone)}"
+        what = "pause ends" if service.reason is Reason.PAUSED else "window opens"
+        return f"{what} at {_clock(service.opens_at, now, zone)}"
     return service.reason.value if service.reason else ""
 
 

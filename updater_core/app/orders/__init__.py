@@ -1,0 +1,1 @@
+"""The orders of an operator: how each is carried out, and how they come in."""

@@ -1,0 +1,1 @@
+"""What an operator has decided of a service, and whether that still counts."""
