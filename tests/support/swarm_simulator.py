@@ -34,6 +34,7 @@ class SimSwarm:
     happenings: list[Callable[[], object]] = field(default_factory=list)
     previous: dict[str, Any] | None = None
     updates: int = 0
+    goes_back: bool = True  # the engine itself, if the spec says so
 
     def __post_init__(self) -> None:
         for slot in range(1, self._replicas() + 1):
@@ -142,7 +143,8 @@ class SimSwarm:
         task = self._add(slot, state)
         task["DesiredState"], task["Status"]["Err"] = "shutdown", error
         task["Status"]["ContainerStatus"]["ExitCode"] = code
-        if self.spec.get("UpdateConfig", {}).get("FailureAction") == "rollback" and self.previous:
+        is_asked = self.spec.get("UpdateConfig", {}).get("FailureAction") == "rollback"
+        if is_asked and self.previous and self.goes_back:
             self.spec, self.previous = self.previous, None
             message = f"update rolled back due to failure or early termination of task {task['ID']}"
             self.status = {**self.status, "State": "rollback_started", "Message": message}
