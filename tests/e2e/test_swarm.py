@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import lab, newer_docker
+from tests.support.fake_registry import Basic, Behaviour, Build
 from tests.support.swarm_lab import SwarmLab, SwarmShop, swarm
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("swarm")]
@@ -47,3 +48,130 @@ def test_a_new_version_lands_and_the_operators_next_deploy_changes_no_task(shop:
         shop.up("--resolve-image", how)
         assert shop.running() == running, how
     assert shop.strays() == []
+
+
+@pytest.mark.parametrize(
+    ("make", "reason", "untouched"),
+    [
+        (lab.unhealthy, "unhealthy", 2),
+        (lab.no_entry, "up_failed", 2),
+        (lambda name: lab.build(name, "sleep 1; exit 3"), "exited", 1),
+        (lambda name: lab.build(name, "sleep 3; exit 3", healthcheck="test -f /release"), "exited", 1),
+    ],
+    ids=["unhealthy", "cannot start", "ends after a second", "healthy and then ends"],
+)
+def test_a_bad_release_stops_at_its_first_task_and_is_not_tried_again(
+    shop: SwarmShop, make: Callable[[str], Build], reason: str, untouched: int
+) -> None:
+    old = shop.push("1.0", lab.healthy("old"))
+    shop.write()
+    shop.up()
+    before, tasks, text = shop.spec(), shop.running(), shop.compose_file.read_bytes()
+    shop.push("1.1", make("bad"))
+    status, said = shop.run("--once")
+    assert status == 1, said
+    assert shop.image() == shop.pinned("1.0", old)
+    assert len(set(shop.running()) & set(tasks)) >= untouched, said
+    assert shop.spec() == before
+    assert shop.compose_file.read_bytes() == text
+    state = shop.state()
+    assert state["status"] == "rolled_back", said
+    assert [entry["reason"] for entry in state["quarantine"]] == [reason], said
+    version = shop.service()["Version"]["Index"]
+    shop.run("--once")
+    assert shop.service()["Version"]["Index"] == version
+    assert shop.strays() == []
+
+
+def test_a_release_that_dies_late_is_watched_for_as_long_as_health_stable(shop: SwarmShop) -> None:
+    """The engine's own 5 s would call it completed, and it would crash for ever."""
+    shop.policy = {**shop.policy, "health_stable": 14}
+    old = shop.push("1.0", lab.healthy("old"))
+    shop.write()
+    shop.up()
+    shop.push("1.1", lab.build("late", "sleep 9; exit 3"))
+    status, said = shop.run("--once")
+    assert status == 1, said
+    assert shop.image() == shop.pinned("1.0", old)
+    assert shop.state()["status"] == "rolled_back"
+    assert shop.spec()["UpdateConfig"].get("Monitor") is None
+
+
+def test_a_node_that_cannot_pull_says_nothing_about_the_release(shop: SwarmShop) -> None:
+    """The login goes with the update: no node has one of its own. Then the node's pull is refused, and nobody is
+    blamed; with a login that works the very same digest lands."""
+    registry = shop.lab.registry
+    registry.auth = Basic("robot", "s3cret")
+    shop.policy = {**shop.policy, "registry_config": {"username": "robot", "password": "s3cret"}}
+    try:
+        shop.push("1.0", lab.healthy("old"))
+        shop.write()
+        login = shop.lab.manager.docker("login", "-u", "robot", "-p", "s3cret", registry.host)
+        assert login.returncode == 0
+        shop.up("--with-registry-auth")
+        shop.lab.manager.docker("logout", registry.host)
+        new = shop.push("1.1", lab.healthy("new"))
+        registry.behave("blob", Behaviour(status=401), agent="docker")
+        status, said = shop.run("--once")
+        assert status == 1, said
+        state = shop.state()
+        assert (state["status"], state["reason"], state["quarantine"]) == ("rolled_back", "pull_failed", []), said
+        assert "login" in state["detail"]
+        registry.well_behaved()
+        assert shop.run("--retry", shop.name)[0] == 0
+        status, said = shop.run("--once")
+        assert status == 0, said
+        assert set(shop.running().values()) == {shop.pinned("1.1", new)}
+    finally:
+        registry.auth = None
+        registry.well_behaved()
+
+
+def test_an_image_for_no_node_and_what_is_at_work_are_held_before_any_write(shop: SwarmShop) -> None:
+    shop.policy = {**shop.policy, "platform": "linux/arm64"}
+    shop.push("1.0", lab.healthy("old"))
+    shop.write()
+    shop.up()
+    shop.push("1.1", lab.build("arm", platforms=("linux/arm64",)))
+    version = shop.service()["Version"]["Index"]
+    status, said = shop.run("--once")
+    assert status == 1, said
+    assert shop.state()["reason"] == "platform_missing", said
+    assert shop.service()["Version"]["Index"] == version
+    del shop.policy["platform"]
+    shop.lab.manager.docker("service", "update", "-d", "--update-failure-action", "continue", shop.swarm_name)
+    shop.push("1.2", lab.healthy("new"))
+    status, said = shop.run("--plan")
+    assert "failure_action" in said
+    assert "failure_action: rollback" in said
+
+
+def test_a_global_service_is_updated_and_a_job_is_only_notified_of(shop: SwarmShop) -> None:
+    shop.deploy = {"mode": "global", "update_config": {"order": "stop-first"}}
+    shop.push("1.0", lab.healthy("old"))
+    shop.write()
+    shop.up()
+    new = shop.push("1.1", lab.healthy("new"))
+    status, said = shop.run("--once")
+    assert status == 0, said
+    assert set(shop.running().values()) == {shop.pinned("1.1", new)}
+    name = f"{shop.name}job"
+    image = f"{shop.repository}:1.0"
+    shop.lab.manager.docker("service", "create", "-d", "--name", name, "--mode", "replicated-job", image)
+    try:
+        shop.of_no_stack = name
+        said = shop.run("--plan")[1]
+        assert "notify_only" in said
+        assert "is a job" in said
+    finally:
+        shop.lab.manager.docker("service", "rm", name)
+
+
+def test_an_engine_that_is_no_manager_is_named(shop: SwarmShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.write()
+    shop.engine_host = None
+    monkeypatch.setenv("DOCKER_HOST", "unix:///var/run/docker.sock")
+    status, said = shop.run("--test")
+    assert status == 3, said
+    assert "not_a_manager" in said
+    assert "run the updater on a manager" in said

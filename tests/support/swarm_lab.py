@@ -178,6 +178,7 @@ class SwarmShop(Shop):
     lab: SwarmLab = field(kw_only=True)
     deploy: Mapping[str, Any] = field(default_factory=dict, kw_only=True)  # `deploy` of the service in the file
     has_file: bool = field(default=True, kw_only=True)
+    of_no_stack: str = field(default="", kw_only=True)  # the name of another service, which the updater looks after
 
     def __post_init__(self) -> None:
         self.name = f"dau{uuid.uuid4().hex[:6]}"
@@ -188,7 +189,7 @@ class SwarmShop(Shop):
         return f"{self.name}_web"
 
     def write(self, tag: str = "1.0", text: str | None = None) -> None:
-        deploy = json.dumps({"replicas": 2, "update_config": {"order": "start-first"}, **self.deploy})
+        deploy = json.dumps({"update_config": {"order": "start-first"}, **(self.deploy or {"replicas": 2})})
         self.compose_file.write_text(
             text or f"# the shop\nservices:\n  web:\n    image: {self.repository}:{tag}  # kept\n    deploy: {deploy}\n"
         )
@@ -204,13 +205,12 @@ class SwarmShop(Shop):
     def config(self) -> dict[str, Any]:
         made = super().config()
         service = made["services"][0]
-        del service["compose_file"]
-        service.update({
-            "image": f"{self.repository}:1.0",
-            "stack": self.name,
-            "registry_config": {"insecure_http": True, **self.policy.get("registry_config", {})},
-            **({"compose_file": str(self.compose_file)} if self.has_file else {}),
-        })  # fmt: skip
+        del service["compose_file"], service["compose_service"]
+        of_stack = {"stack": self.name, "compose_service": "web"}
+        file = {"compose_file": str(self.compose_file)} if self.has_file else {}
+        place = {"swarm_service": self.of_no_stack} if self.of_no_stack else {**of_stack, **file}
+        registry = {"insecure_http": True, **self.policy.get("registry_config", {})}
+        service.update({"image": f"{self.repository}:1.0", "registry_config": registry, **place})
         return made
 
     # --------------------------------------------------------------------------------------------- what there is now
