@@ -24,6 +24,7 @@ from updater_core.config.options import BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SE
 from updater_core.config.rules import ReadObject
 from updater_core.errors import ConfigError
 from updater_core.models import Config, NamedEngine, ServiceConfig, Settings
+from updater_core.vocabulary.hooks import HookKind, Hooks
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _Record = TypeVar("_Record")
@@ -178,6 +179,11 @@ class ConfiguredEntries:
         """The keys that `defaults` sets."""
         return self.defaults.given
 
+    @property
+    def default_hooks(self) -> Hooks:
+        """The hooks that `defaults` sets."""
+        return Hooks(**{kind.value: self.defaults.values[kind.value] for kind in HookKind})
+
     def read(self, raw: Mapping[str, Any], at: str) -> ServiceConfig:
         """Return the service in `raw`. Raises ConfigError with every problem, each beginning with `at`."""
         reading = _Reading(self.environment, self.folder, defaults=self.defaults)
@@ -258,7 +264,7 @@ class _Reading:
         """Return what `raw` stands for; None, and the problem noted, if it is wrong."""
         kind, is_variable = option.kind, at == option.variable
         try:
-            given = raw if is_variable else _mapped(raw, self._substituted)
+            given = raw if is_variable or kind.is_shells else _mapped(raw, self._substituted)
         except ValueError as error:
             self.problems.append(f"{at}: {error}")
             return None

@@ -55,6 +55,8 @@ class LogEvent(StrEnum):
     ROLLED_BACK = "rolled_back"
     ROLLBACK_FAILED = "rollback_failed"
     TAKEN_OVER = "taken_over"
+    HOOK_ENDED = "hook_ended"
+    HOOK_FAILED = "hook_failed"
     RECOVERED = "recovered"
     QUARANTINE_LIFTED = "quarantine_lifted"
     APPROVAL_ASKED = "approval_asked"

@@ -17,41 +17,10 @@ from typing import Annotated, Any, Generic, Protocol, TypeVar
 from msgspec import Meta
 
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.hooks import NO_HOOKS, HookRun, Hooks
+from updater_core.vocabulary.secret import Secret as Secret  # known under this place everywhere
 
 AwareTime = Annotated[datetime, Meta(tz=True)]  # for what is written to a file: one without its zone is refused
-
-
-class Secret:
-    """A string that never shows: repr, str, format and pickling give it away to nobody; `reveal()` is the only way."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __str__(self) -> str:
-        return "***"
-
-    def __format__(self, spec: str) -> str:
-        return "***"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a secret is not written anywhere")
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(("Secret", self._text))
-
-    def __bool__(self) -> bool:
-        return bool(self._text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +133,9 @@ class Reason(StrEnum):
     GATE_TIMEOUT = "gate_timeout"
     DIGEST_MISMATCH = "digest_mismatch"
     VOLUME_LOST = "volume_lost"
+    HOOK_MISSING = "hook_missing"
+    PRE_UPDATE_FAILED = "pre_update_failed"
+    POST_UPDATE_FAILED = "post_update_failed"
     INTERRUPTED = "interrupted"
     OWNER_ROLLBACK = "owner_rollback"
     INTERNAL_ERROR = "internal_error"
@@ -290,6 +262,7 @@ class ServiceConfig:
     gate: GatePolicy = GatePolicy()
     hours: Hours = Hours()
     registry: RegistrySettings = RegistrySettings()
+    hooks: Hooks = NO_HOOKS
     is_discovered: bool = False  # it stands in no file: `discover` found it running
     problem: str = ""  # what is wrong with its labels; such a service is only held
 
@@ -345,6 +318,10 @@ class EntryReader(Protocol):
     @property
     def default_keys(self) -> frozenset[str]:
         """The keys that `defaults` sets."""
+
+    @property
+    def default_hooks(self) -> Hooks:
+        """The hooks that `defaults` sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -586,13 +563,17 @@ class Step(StrEnum):
 
     HOLD = "hold"
     PULL = "pull"
+    PRE_UPDATE = "pre_update"
     PROVE = "prove"
     JOURNAL = "journal"
     EDIT = "edit"
     RESTART = "restart"
     GATE = "gate"
     VERIFY = "verify"
+    POST_UPDATE = "post_update"
     COMMIT = "commit"
+    ON_SUCCESS = "on_success"
+    ON_FAILURE = "on_failure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -642,6 +623,7 @@ class Committed:
     """The new release runs and is proven."""
 
     plan: Plan[Any]
+    hooks: tuple[HookRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -651,6 +633,7 @@ class NotStarted:
     plan: Plan[Any]
     cause: Cause
     quarantine: bool = False
+    hooks: tuple[HookRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -660,6 +643,7 @@ class RolledBack:
     plan: Plan[Any]
     cause: Cause
     quarantine: bool = True
+    hooks: tuple[HookRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -670,6 +654,7 @@ class RollbackFailed:
     cause: Cause
     rollback: Cause
     quarantine: bool = True
+    hooks: tuple[HookRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -678,6 +663,7 @@ class Superseded:
 
     plan: Plan[Any]
     cause: Cause
+    hooks: tuple[HookRun, ...] = ()
 
 
 Outcome = Committed | NotStarted | RolledBack | RollbackFailed | Superseded

@@ -30,6 +30,7 @@ from updater_core import reference
 from updater_core.composefile import edit
 from updater_core.composefile.edit import SourceFile
 from updater_core.deploy import transaction
+from updater_core.deploy.hooks import UpdateHooks
 from updater_core.deploy.journal import JournalRecord, Phase
 from updater_core.deploy.progress import StepTimes
 from updater_core.deploy.retention_tags import HOLD_PREFIX
@@ -56,6 +57,7 @@ from updater_core.state.records import State, record_check, service_of
 from updater_core.targets.compose import NAME as NAME_OF_TARGET
 from updater_core.targets.compose import ComposePlan, ComposeTarget
 from updater_core.targets.compose.plan import Move
+from updater_core.vocabulary.hooks import NO_HOOKS, Hook, HookCall, HookKind, HookResult, HookRun, Hooks
 
 NAME = "registry.example/team/app"
 OLD, NEW = SimRelease("sha256:" + "a" * 64), SimRelease("sha256:" + "b" * 64)
@@ -77,6 +79,25 @@ Reached = Callable[[Step, bool], None]
 
 def not_expected(service: str, error: Exception) -> Hold:
     raise error
+
+
+@dataclass
+class KillableHooks:
+    """`hooks.HookRunner`, seen by the killer: hooks of these kinds end with 1, all others with 0."""
+
+    killer: Killer
+    fails: frozenset[HookKind] = frozenset()
+
+    def begin(self, kind: HookKind) -> HookRun:
+        return HookRun(kind, SimClock().now())
+
+    def missing(self, hook: Hook, folder: str) -> str | None:
+        return None if hook.argv[0] == "/there" else "it is not there"
+
+    def run(self, call: HookCall) -> HookRun:
+        self.killer.effect(f"hook {call.kind}", lambda: None)
+        code = int(call.kind in self.fails)
+        return replace(self.begin(call.kind), result=HookResult.FAILED if code else HookResult.DONE, exit_code=code)
 
 
 class Stage:
@@ -125,6 +146,9 @@ class Stage:
             detail=detail,
         )
 
+    hooks: Hooks = NO_HOOKS
+    fails: frozenset[HookKind] = frozenset()
+
     def transaction(self, killer: Killer, clock: SimClock | None = None, reached: Reached | None = None) -> Transaction:
         """What one process works with: a process that is new knows of no step yet."""
         self.steps, used = StepTimes(), clock or SimClock()
@@ -134,7 +158,8 @@ class Stage:
             self.steps.reached("shop", step, used.now(), is_back=is_back)
 
         reporter = Reporter(lambda _: None, lambda step, text: None, reached or heard)
-        return Transaction(self.plan, target, self.journal(), reporter)
+        self.update_hooks = UpdateHooks(self.hooks, (str(self.file),), KillableHooks(killer, self.fails))
+        return Transaction(self.plan, target, self.journal(), reporter, self.update_hooks)
 
     def target_of(self, killer: Killer, clock: SimClock | None = None) -> ComposeTarget:
         """Compose's target on this host, as a process that has just started has it."""
@@ -317,6 +342,84 @@ def test_killed_anywhere_the_next_start_ends_on_old_or_new_whole(folders: Iterat
         committed = isinstance(outcome, Committed) or (outcome is None and made.host.running("web") == [made.target.id])
         assert outcome is None or isinstance(outcome, (Committed, RolledBack, NotStarted)), (at, after, outcome)
         made.assert_whole(made.target if committed else OLD)
+
+
+ALL_HOOKS = Hooks(*[Hook(("/there",))] * 4)
+
+
+def stage_with_hooks(folders: Iterator[Path], *fails: HookKind) -> Stage:
+    made = stage(folders, "new tag")
+    made.hooks, made.fails = ALL_HOOKS, frozenset(fails)
+    return made
+
+
+def test_hooks_run_before_anything_is_touched_and_after_all_is_proven(folders: Iterator[Path]) -> None:
+    made, killer = stage_with_hooks(folders), Killer()
+    outcome = made.apply(killer)
+    assert isinstance(outcome, Committed)
+    assert [(run.kind, run.result) for run in outcome.hooks] == [
+        (HookKind.PRE_UPDATE, HookResult.DONE),
+        (HookKind.POST_UPDATE, HookResult.DONE),
+    ]
+    assert made.update_hooks.ending(outcome) is HookKind.ON_SUCCESS
+    log = killer.log
+    assert log.index("pull") < log.index("hook pre_update") < log.index("stage") < log.index("replace file")
+    assert log.index("compose start") < log.index("hook post_update") < log.index("journal committed")
+
+
+def test_a_pre_update_that_fails_leaves_everything_as_it_was(folders: Iterator[Path]) -> None:
+    made, killer = stage_with_hooks(folders, HookKind.PRE_UPDATE), Killer()
+    outcome = made.apply(killer)
+    assert isinstance(outcome, NotStarted)
+    assert (outcome.cause.reason, outcome.cause.step) == (Reason.PRE_UPDATE_FAILED, Step.PRE_UPDATE)
+    assert not outcome.quarantine
+    assert not [name for name in killer.log if name.startswith(("compose", "replace", "stage"))]
+    assert made.update_hooks.ending(outcome) is HookKind.ON_FAILURE
+    made.assert_whole(OLD)
+    now = SimClock().now()
+    known = service_of(record_outcome(State(), outcome, now, now), "shop")
+    assert (known.retry_at is not None, known.quarantine) == (True, ())
+
+
+def test_a_post_update_that_fails_is_the_releases_fault(folders: Iterator[Path]) -> None:
+    made = stage_with_hooks(folders, HookKind.POST_UPDATE)
+    outcome = made.apply()
+    assert isinstance(outcome, RolledBack)
+    assert (outcome.cause.reason, outcome.quarantine) == (Reason.POST_UPDATE_FAILED, True)
+    assert outcome.cause.evidence
+    made.assert_whole(OLD)
+
+
+def test_a_hook_that_is_not_there_is_found_out_before_anything_is_touched(folders: Iterator[Path]) -> None:
+    made = stage(folders, "new tag")
+    made.hooks = Hooks(post_update=Hook(("/gone",)))
+    outcome = made.apply()
+    assert isinstance(outcome, NotStarted)
+    assert (outcome.cause.reason, outcome.quarantine) == (Reason.HOOK_MISSING, False)
+    made.assert_whole(OLD)
+
+
+@pytest.mark.parametrize("fails", [(), (HookKind.PRE_UPDATE,), (HookKind.POST_UPDATE,)])
+def test_killed_anywhere_an_update_with_hooks_ends_whole(folders: Iterator[Path], fails: tuple[HookKind, ...]) -> None:
+    rehearsal = Killer()
+    stage_with_hooks(folders, *fails).apply(rehearsal)
+    for at, after in itertools.product(range(1, len(rehearsal.log) + 1), (False, True)):
+        made = stage_with_hooks(folders, *fails)
+        with pytest.raises(Killed):
+            made.apply(Killer(at, after))
+        outcome = made.recover()
+        committed = isinstance(outcome, Committed) or (outcome is None and made.host.running("web") == [made.target.id])
+        made.assert_whole(made.target if committed else OLD)
+        killed_in = rehearsal.log[at - 1]
+        if killed_in == "hook pre_update":
+            assert isinstance(outcome, NotStarted)
+            assert [run.result for run in outcome.hooks] == [HookResult.INTERRUPTED]
+        if killed_in == "hook post_update":
+            assert isinstance(outcome, RolledBack)
+            assert not outcome.quarantine
+            assert [run.result for run in outcome.hooks] == [HookResult.DONE, HookResult.INTERRUPTED]
+        if outcome is not None and outcome.hooks:
+            assert made.update_hooks.ending(outcome) is not None, "whatever a pre_update has begun can be ended"
 
 
 @pytest.mark.parametrize("case", ["new tag", "same tag", "unhealthy", "bad unit of two"])

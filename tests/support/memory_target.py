@@ -151,6 +151,9 @@ class MemoryDeployment:
             return None
         return Cause(Step.VERIFY, Reason.TAKEN_OVER, "something else runs")
 
+    def container(self) -> str | None:
+        return None
+
     def evidence(self) -> Sequence[Evidence]:
         running = self._place.running[self.plan.detail.key]
         return [Evidence(self.plan.detail.key, running, "running", log=("a line",))]

@@ -20,19 +20,24 @@ import pytest
 
 import docker_updater
 from scripts import write_configuration_reference
+from tests.support.plans import compose_plan
 from updater_core import compose_utils, config_utils, models, protocols
 from updater_core.config import schema
 from updater_core.config.options import OPTIONS, REGISTRY, SERVICE, TOP, Option
+from updater_core.deploy import hooks
+from updater_core.host.process import hook_runner
 from updater_core.host.signals import SignalInbox
 from updater_core.logging_utils import LogEvent
 from updater_core.metrics_utils import COUNTERS, GAUGES, HISTOGRAMS
-from updater_core.models import KINDS, Discover, Event, Reason, Step
+from updater_core.models import KINDS, Cause, Discover, Event, Reason, RolledBack, Step
 from updater_core.notifiers import webhook
 from updater_core.policy import patterns as tag_filter
 from updater_core.policy.ranges import parse_range
 from updater_core.policy.windows import parse_windows
+from updater_core.reference import parse
 from updater_core.semver_utils import PRERELEASE_WORDS, parse_tag
 from updater_core.state.records import Status
+from updater_core.vocabulary.hooks import HookKind
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {p.relative_to(ROOT).as_posix(): p.read_text("utf-8") for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
@@ -215,9 +220,20 @@ def test_every_variable_of_an_option_and_every_promised_one_is_documented() -> N
     assert [v for v in further if v != "CONFIG_FILE" and not config_utils._VENDOR.fullmatch(v)] == []
 
 
+def hook_variables() -> set[str]:
+    plan = compose_plan(parse("app:2"), "app:1")
+    failed = RolledBack(plan, Cause(Step.GATE, Reason.EXITED, "it ended"))
+    return {"DAU_HOOK", *hooks.facts_of(plan, ()), *hooks.ending_facts(failed)}
+
+
+def test_each_fact_that_a_hook_gets_is_explained_once() -> None:
+    named = [word for row in table(OPERATIONS, "Hooks") for word in code_words(row[0]) if word.startswith("DAU_")]
+    assert sorted(named) == sorted(hook_variables())
+
+
 def test_no_variable_is_documented_that_nobody_reads() -> None:
     real = {*(option.variable for option in OPTIONS), "CONFIG_FILE", *compose_utils._KEPT_VARIABLES}
-    real |= {*compose_utils._SWITCHES}
+    real |= {*compose_utils._SWITCHES, *hook_runner._KEPT_VARIABLES, *hook_variables()}
     words = {(p, word) for p, word in everywhere() if VARIABLE.fullmatch(word) and "_" in word and word not in real}
     unknown = {(page, word) for page, word in words if not config_utils._VENDOR.fullmatch(word)}
     of_watchtower = {(p, word) for p, word in unknown if p == WATCHTOWER and re.match("WATCHTOWER_|REPO_", word)}
@@ -319,7 +335,8 @@ def test_the_steps_stand_in_their_order() -> None:
 
 def test_the_picture_shows_the_steps_in_their_order() -> None:
     names = [e.text for e in ET.parse(ROOT / "docs/update.svg").iter() if e.get("class") == "name"]  # noqa: S314
-    assert [name for name in names if name in list(Step)] == [step.value for step in Step]
+    hooks = {kind.value for kind in HookKind}  # the operator's, if there are any: not in the picture
+    assert [name for name in names if name in list(Step)] == [step.value for step in Step if step not in hooks]
 
 
 def test_the_states_are_those_of_a_service() -> None:

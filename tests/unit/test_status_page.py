@@ -43,6 +43,7 @@ from updater_core.status.view import (
     View,
     WindowView,
 )
+from updater_core.vocabulary.hooks import HookRun
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -446,6 +447,8 @@ def test_the_documented_keys_are_those_of_the_twin() -> None:
     documented = {
         key: re.findall(r"`(\w+)`", text) for cell, text in rows.items() for key in re.findall(r"`(\w+)`", cell)
     }
+    hooks = re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", rows["`changes.hooks`"]))
+    assert hooks == [field.name for field in fields(HookRun)]
     assert set(documented) == {field.name for field in fields(View)}
     assert re.findall(r"`(\w+)`", rows["`changes.steps`"]) == [field.name for field in fields(StepTaken)]
     kinds = {

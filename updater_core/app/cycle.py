@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from updater_core.app import recorder
+from updater_core.app import hooks, recorder
 from updater_core.app.candidate import Candidate
 from updater_core.app.context import (
     LOG,
@@ -206,6 +206,7 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
             context.registries.pull_refused(found.image, settings)
     recorder.record(context, outcome, started)
     recorder.measure(context, outcome)
+    hooks.run_after(context, outcome)
     return outcome
 
 
@@ -241,6 +242,7 @@ def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
         with exclusive(context, context.targets[interrupted.target], interrupted, interrupted.name):
             outcome = _transaction(context, interrupted).recover(entry)
             recorder.record(context, outcome, started)
+            hooks.run_after(context, outcome)
             return outcome
     except LockHeld as error:
         text = f"the interrupted update cannot be ended now: {error}; tried again in the next cycle"
@@ -279,7 +281,13 @@ def _summary(found: Plan[Any]) -> str:
 
 
 def _transaction(context: AppContext, found: Plan[Any]) -> Transaction:
-    return Transaction(found, context.targets[found.target], context.journal, reporter(context, found.name))
+    return Transaction(
+        found,
+        context.targets[found.target],
+        context.journal,
+        reporter(context, found.name),
+        hooks.hooks_of(context, found.name),
+    )
 
 
 def _report(context: AppContext, checked: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Report:

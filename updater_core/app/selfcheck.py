@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from updater_core.app import hooks
 from updater_core.app.commands import newer_versions
 from updater_core.app.context import AppContext, target_of
 from updater_core.app.evaluate import signature_of
@@ -55,6 +56,7 @@ def examine(context: AppContext, only: str | None = None) -> Iterator[Finding]:
     yield _found("compose", lambda: f"Docker Compose {context.host.compose.version}")
     for service in services:
         yield from target_of(context, service).examine(service)
+        yield from hooks.findings(context, service)
     yield from _registry_findings(context, services)
     yield from _signature_findings(context, services)
     yield from _pinned_findings(context, services)

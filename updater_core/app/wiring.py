@@ -18,7 +18,7 @@ from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Host
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import ConfigError, StateError
-from updater_core.host import engine_endpoint, files, pull_progress
+from updater_core.host import engine_endpoint, files, permissions, pull_progress
 from updater_core.host.clock import SystemClock
 from updater_core.host.engine_endpoint import EngineEndpoint
 from updater_core.host.locks import acquire_lock, release_lock
@@ -30,6 +30,7 @@ from updater_core.protocols import Progress
 from updater_core.registries import Registries
 from updater_core.state.records import State
 from updater_core.swarm_utils import Swarms
+from updater_core.vocabulary.hooks import Hooks
 
 
 def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> Config:
@@ -51,9 +52,20 @@ def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> C
         registry = service.registry
         logging_utils.protect(registry.password, registry.aws_secret_access_key, registry.aws_session_token)
     logging_utils.protect(*config.settings.notify_urls)
-    if problems := [*_key_problems(config), *notifiers.problems(config.settings)]:
+    if problems := [*_key_problems(config), *_hook_problems(config, path), *notifiers.problems(config.settings)]:
         raise ConfigError(problems)
     return config
+
+
+def _hook_problems(config: Config, path: Path) -> Iterator[str]:
+    """Yield a problem if somebody else may write hooks into the configuration: they run with this user's rights."""
+    defaults = config.entries.default_hooks if config.entries else Hooks()
+    if defaults == Hooks() and all(service.hooks == Hooks() for service in config.services):
+        return
+    found = permissions.open_to_others(path)
+    if found is not None:
+        what, remedy = found
+        yield f"{config.path}: it has hooks, which run as this user, and {what}; {remedy}"
 
 
 def _key_problems(config: Config) -> Iterator[str]:
@@ -91,6 +103,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
         own_container=own_container_id(),
         swarm=Swarms(endpoint, settings.engines),
         held_locks=held_locks,
+        engine_environment=endpoint.environment(),
     )
     context = AppContext(
         config=config,

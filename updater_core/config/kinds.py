@@ -32,6 +32,7 @@ class Kind:
     schema: Schema
     secret: bool = False  # the value, right or wrong, is never shown
     is_path: bool = False  # relative and `~` paths are made absolute by the parser
+    is_shells: bool = False  # a ${…} in it is for a shell to fill in, not for the parser
 
 
 # ------------------------------------------------------------------------------------------------ the schema of a value
@@ -285,6 +286,45 @@ ZONE = Kind(
     "an IANA name such as Europe/Berlin or UTC",
     readers.zone,
     _any(_pattern("^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")),
+)
+_PROGRAM: Schema = {
+    "anyOf": [
+        {"type": "string", "pattern": r"\S"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    ]
+}
+_DURATION: Schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": DAY}, _defined("duration")]}
+HOOK = Kind(
+    "a hook",
+    'a program with its arguments such as ["/usr/local/bin/backup", "web"], a text for `sh -c`, or an object with run, '
+    "in and timeout",
+    readers.hook,
+    {
+        "anyOf": [
+            *_PROGRAM["anyOf"],
+            {
+                "type": "object",
+                "required": ["run"],
+                "additionalProperties": False,
+                "properties": {"run": _PROGRAM, "in": _enum(["host", "container"]), "timeout": _DURATION},
+            },
+        ]
+    },
+    is_shells=True,
+)
+PROBE = Kind(
+    "a web address",
+    "one such as http://127.0.0.1:8080/health",
+    readers.probe_address,
+    _any(_pattern("^https?://[^ @]+$")),
+)
+STATUSES = Kind(
+    "HTTP statuses",
+    "one or more of 100 to 599, such as 200, 200-299 or 200-204,401",
+    readers.http_statuses,
+    _any(
+        {"type": "integer", "minimum": 100, "maximum": 599}, _pattern(r"^\s*[1-5][0-9]{2}([-\s,]+[1-5][0-9]{2})*\s*$")
+    ),
 )
 DISCOVER = _choice("a way to discover", "off, labelled or all", {mode.value: mode for mode in Discover})
 GLOBS = Kind(

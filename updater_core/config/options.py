@@ -218,6 +218,22 @@ OPTIONS: tuple[Option, ...] = (
          180, "5m", field="gate.timeout_seconds"),
     _service("health_stable", kinds.duration(kinds.DAY, zero=True), None,
          "As at the top level, for this service.", 10, field="gate.stable_seconds"),
+    _service("pre_update", kinds.HOOK, None,
+         "A [hook](operations.md#hooks): what is run before anything of the service is stopped, such as a backup. If "
+         "it fails, the update is not started.", ["/usr/local/bin/backup", "web"],
+         {"run": "pg_dump -U app app > /backup/before.sql", "in": "container", "timeout": "30m"},
+         field="hooks.pre_update"),
+    _service("post_update", kinds.HOOK, None,
+         "A hook: what is run once the new release has passed its gate, such as a smoke test. If it fails, the old "
+         "release is put back, and the new one is not tried again.", "curl -fsS http://127.0.0.1:8080/version",
+         field="hooks.post_update"),
+    _service("on_failure", kinds.HOOK, None,
+         "A hook: what is run after an update that failed, once the old release is back. If it fails, that is a "
+         "warning.",
+         ["/usr/local/bin/page-me"], field="hooks.on_failure"),
+    _service("on_success", kinds.HOOK, None,
+         "A hook: what is run after an update that succeeded. If it fails, that is a warning.",
+         "docker image prune -f", field="hooks.on_success"),
     _service("start_stopped", kinds.FLAG, False,
          "Update and start the service even if it is stopped.", True),
     _service("allow_drift", kinds.FLAG, False,

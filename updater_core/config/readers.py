@@ -11,9 +11,11 @@ import re
 import zoneinfo
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from updater_core.models import Secret
 from updater_core.net import hosts
+from updater_core.vocabulary.hooks import Hook
 
 Read = Callable[[Any], Any]
 
@@ -24,6 +26,7 @@ _INTEGER = re.compile(r"\s*(-?[0-9]{1,18})\s*")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _ADDRESS_GAP = re.compile(r"[\s,;]+(?=[A-Za-z0-9][A-Za-z0-9+.-]*://)")
 _ADDRESS_AS_PARAMETER = re.compile(r"[?&][^?&=]*=[A-Za-z][A-Za-z0-9+.-]*://")
+_LONGEST_HOOK_SECONDS = 86400
 _FLAGS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -204,6 +207,57 @@ def addresses(value: Any) -> tuple[Secret, ...]:
     if len(set(found)) < len(found):
         raise ValueError("it holds the same twice")
     return tuple(Secret(each) for each in found)
+
+
+def hook(value: Any) -> Hook:
+    """Return a hook: a text for `sh -c`, a list of a program and its arguments, or an object with either as `run`."""
+    given = value if isinstance(value, dict) else {"run": value}
+    unknown = sorted(map(str, given.keys() - {"run", "in", "timeout"}))
+    if unknown:
+        raise ValueError(f"it has an unknown key {unknown[0][:30]!r}; it may have run, in and timeout")
+    place = given.get("in", "host")
+    if place not in ("host", "container"):
+        raise ValueError('"in" is neither "host" nor "container"')
+    try:
+        timeout = within(seconds, 0, _LONGEST_HOOK_SECONDS, open_end=True)(given.get("timeout", 300))
+    except ValueError:
+        raise ValueError('its "timeout" is not a time above 0 and of at most a day, such as 90s or 15m') from None
+    return Hook(_program(given.get("run")), place == "container", float(timeout))
+
+
+def _program(value: Any) -> tuple[str, ...]:
+    words = ["sh", "-c", value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError
+    program = words[-1] if isinstance(value, str) else "".join(words[:1])
+    if not program.strip():
+        raise ValueError("it names no program")
+    if any("\0" in word for word in words):
+        raise ValueError("it holds a NUL character")
+    return tuple(map(_writable, words))
+
+
+def http_statuses(value: Any) -> tuple[tuple[int, int], ...]:
+    """Return ranges of HTTP statuses, first and last: a number, or a text such as `200-299,401`."""
+    return tuple(_status_range(part) for part in re.split(r"[\s,]+", str(value).strip()))
+
+
+def _status_range(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?", text)
+    if not found:
+        raise ValueError
+    first, last = int(found[1]), int(found[2] or found[1])
+    if last < first:
+        raise ValueError(f"{text} ends before it begins")
+    return first, last
+
+
+def probe_address(value: Any) -> str:
+    """Return an http or https address that holds no login."""
+    address = str(such(hosts.is_web_address)(value))
+    if "@" in urlsplit(address).netloc:
+        raise ValueError("a login stands in it, which would be written into log and journal; leave it out")
+    return address
 
 
 def zone(value: Any) -> str:

@@ -14,6 +14,7 @@ from updater_core.vocabulary.evidence import Evidence
 
 LOG_LINES = 50
 LONGEST_LINE, LONGEST_LOG = 400, 8192  # characters
+OUTPUT_BYTES = 4096  # of the end of what a hook writes
 _LONGEST_WORDS = 400
 _SHORTEST_SECRET = 4  # anything shorter would blank out half of every line, and protect nothing
 _SECRETIVE = re.compile(r"PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|SALT|DSN|COOKIE", re.IGNORECASE)

@@ -28,6 +28,7 @@ _RELEASE_AT_FAULT = {
     Reason.GATE_TIMEOUT,
     Reason.DIGEST_MISMATCH,
     Reason.VOLUME_LOST,
+    Reason.POST_UPDATE_FAILED,
 }
 
 
@@ -43,6 +44,8 @@ _HOSTS_TROUBLE = {
     Reason.AUTH_ERROR,
     Reason.NOT_FOUND,
     Reason.NO_SUITABLE_NODE,
+    Reason.HOOK_MISSING,
+    Reason.PRE_UPDATE_FAILED,
 }
 
 _NEXT_TIME = "nothing to do: it is tried again after a pause"

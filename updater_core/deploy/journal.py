@@ -18,6 +18,7 @@ from updater_core.errors import StateError
 from updater_core.host import files
 from updater_core.models import Cause, Plan
 from updater_core.state.codec import decode, encode, parse
+from updater_core.vocabulary.hooks import HookRun
 
 _PLAN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
@@ -39,13 +40,15 @@ _UNFINISHED = {Phase.PREPARED, Phase.APPLYING, Phase.ROLLING_BACK}
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """One update in flight. `cause`: why it goes back; `rollback`: why going back failed."""
+    """One update in flight. `cause`: why it goes back; `rollback`: why going back failed; `hooks`: those that ran,
+    or run."""
 
     id: str
     phase: Phase
     plan: Plan[Any]
     cause: Cause | None = None
     rollback: Cause | None = None
+    hooks: tuple[HookRun, ...] = ()
 
     @property
     def service(self) -> str:
@@ -78,6 +81,7 @@ class _Written:
     plan: dict[str, Any]
     cause: Cause | None = None
     rollback: Cause | None = None
+    hooks: tuple[HookRun, ...] = ()
 
 
 OpenRecord = JournalRecord | UnreadableRecord
@@ -142,7 +146,7 @@ class JournalFolder:
             plan = self._read_plan(written.plan)
         except ValueError as error:
             return UnreadableRecord(path.stem, path, f"it is of another version ({error})", _service_in(raw))
-        return JournalRecord(written.id, written.phase, plan, written.cause, written.rollback)
+        return JournalRecord(written.id, written.phase, plan, written.cause, written.rollback, written.hooks)
 
     def _path(self, plan_id: str) -> Path:
         if not _PLAN_ID.fullmatch(plan_id):

@@ -132,6 +132,10 @@ class Deployment(Protocol):
     def superseded(self) -> Cause | None:
         """Why the update is not ours to end any more: the operator deployed something else meanwhile."""
 
+    def container(self) -> str | None:
+        """The container of the service that runs now, by its id, for a hook that runs in one; None if there is none on
+        this host."""
+
     def evidence(self) -> Sequence[Evidence]:
         """What is seen of the containers that failed: asked before anything of them is taken away."""
 
@@ -221,3 +225,4 @@ class Host:
     own_container: str | None = None
     swarm: Callable[[str | None], Swarm] = _no_swarm
     held_locks: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    engine_environment: Mapping[str, str] = field(default_factory=dict)  # leads Docker's own commands to this engine

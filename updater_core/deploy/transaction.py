@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from updater_core.deploy import failure
+from updater_core.deploy.hooks import UpdateHooks
 from updater_core.deploy.journal import Journal, JournalRecord, Phase
 from updater_core.deploy.target import Reporter, Stage, Target
 from updater_core.errors import EngineUnavailable, StateError, Stopped, UpdaterError
@@ -34,6 +35,7 @@ from updater_core.models import (
     Step,
     Superseded,
 )
+from updater_core.vocabulary.hooks import HookKind
 
 _MOST_OUTAGES = 10
 _INTERRUPTED = Cause(Step.JOURNAL, Reason.INTERRUPTED, "the updater or the host stopped in the middle of the update")
@@ -42,16 +44,28 @@ _INTERRUPTED = Cause(Step.JOURNAL, Reason.INTERRUPTED, "the updater or the host 
 class Transaction:
     """One plan's way to its end. Made once for each process that works on it."""
 
-    def __init__(self, plan: Plan[Any], target: Target, journal: Journal, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        plan: Plan[Any],
+        target: Target,
+        journal: Journal,
+        reporter: Reporter,
+        hooks: UpdateHooks | None = None,
+    ) -> None:
         self._journal, self._reporter = journal, reporter
+        self._hooks = hooks or UpdateHooks()
         self._step = Step.HOLD
         self._deployment = target.deployment(plan, replace(reporter, reached=self._reached))
 
     def apply(self) -> Outcome:
         """Carry out the plan; end on the new release proven, or on the old one proven."""
+        return replace(self._applied(), hooks=self._hooks.runs)
+
+    def _applied(self) -> Outcome:
         try:
             self._carry_out(self._deployment.preparation())
             self._write(Phase.PREPARED)
+            self._carry_out(self._hooks.before(self._deployment, lambda: self._write(Phase.PREPARED)))
             self._carry_out([self._deployment.proof()])
         except UpdaterError as error:
             return self._not_started(self._cause_of(error))
@@ -62,6 +76,7 @@ class Transaction:
             self._reached(Step.JOURNAL)
             self._write(Phase.APPLYING)
             self._carry_out(stages)
+            self._carry_out(self._hooks.after(self._deployment, lambda: self._write(Phase.APPLYING)))
             self._reached(Step.COMMIT)
             self._write(Phase.COMMITTED)
         except Stopped:
@@ -106,6 +121,10 @@ class Transaction:
     def recover(self, record: JournalRecord) -> Outcome:
         """End what the plan's journal record says was in the middle. Runs before any check, for nothing else brings
         back a container that was stopped for a recreate."""
+        self._hooks.take_up(record.hooks)
+        return replace(self._recovered(record), hooks=self._hooks.runs)
+
+    def _recovered(self, record: JournalRecord) -> Outcome:
         plan, cause = record.plan, record.cause or _INTERRUPTED
         is_at_fault = failure.is_release_at_fault(cause)
         self._deployment.clean()
@@ -121,7 +140,8 @@ class Transaction:
             case Phase.PREPARED:
                 return self._not_started(cause)
             case Phase.APPLYING:
-                remaining = self._deployment.remaining_stages()
+                is_cut_short = self._hooks.has_cut_short(HookKind.POST_UPDATE)
+                remaining = () if is_cut_short else self._deployment.remaining_stages()
                 return self._carry_through(remaining) if remaining else self._roll_back_when_possible(cause)
             case Phase.ROLLING_BACK:
                 return self._roll_back_when_possible(cause)
@@ -174,7 +194,7 @@ class Transaction:
 
     def _write(self, phase: Phase, cause: Cause | None = None, rollback: Cause | None = None) -> None:
         plan = self._deployment.plan
-        self._journal.write(JournalRecord(plan.id, phase, plan, cause, rollback))
+        self._journal.write(JournalRecord(plan.id, phase, plan, cause, rollback, self._hooks.runs))
 
     def _write_if_possible(self, phase: Phase, cause: Cause, rollback: Cause | None = None) -> None:
         """A rollback does not wait for a full disk: an older record on disk leads `recover` the same way."""

@@ -33,6 +33,23 @@ def objection(path: Path, found: os.stat_result) -> tuple[str, str] | None:
     return None
 
 
+def open_to_others(path: Path) -> tuple[str, str] | None:
+    """Return who besides root and this user may change a file, or put another in its place, with a remedy; None if
+    nobody may. For a file whose words become programs of ours.
+
+    A link is judged by what it leads to, and by the folder that it lies in.
+    """
+    for each in dict.fromkeys((path.absolute(), path.absolute().parent, path.resolve(), path.resolve().parent)):
+        found = each.stat()
+        name = shlex.quote(str(each))
+        if found.st_uid not in (0, os.geteuid()):
+            return f"{each} belongs to {_name(found.st_uid)}", f"Run `sudo chown root {name}`."
+        is_sticky_folder = stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not is_sticky_folder:
+            return f"{each} may be changed by others than its file owner", f"Run `sudo chmod go-w {name}`."
+    return None
+
+
 def is_in_place(found: os.stat_result) -> bool:
     """Return whether a file with this status keeps its file owner only if it is written in place."""
     return os.geteuid() not in (0, found.st_uid)

@@ -36,6 +36,7 @@ from updater_core.state.records import (
     without_failures,
 )
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.hooks import HookRun
 
 CHANGES_KEPT = 20
 STEPS_KEPT_OF = 5  # a service's latest changes; of older ones the whole duration tells enough
@@ -69,6 +70,20 @@ def record_outcome(
     return after if isinstance(outcome, Superseded) else count(after, _counter(outcome))
 
 
+def hook_runs(state: State, plan: Plan[Any]) -> tuple[HookRun, ...]:
+    """The hooks of an update that are remembered; none if the update is not."""
+    changes = service_of(state, plan.name).changes
+    return next((change.hooks for change in changes if change.plan_id == plan.id), ())
+
+
+def note_hook(state: State, plan: Plan[Any], run: HookRun) -> State:
+    """Return the state with this run in the update's own record, in the place of an earlier word on the same hook."""
+    service = service_of(state, plan.name)
+    others = tuple(each for each in hook_runs(state, plan) if each.kind is not run.kind)
+    changes = (replace(each, hooks=(*others, run)) if each.plan_id == plan.id else each for each in service.changes)
+    return with_service(state, plan.name, replace(service, changes=tuple(changes)))
+
+
 def rollback_prevented(state: State, plan: Plan[Any], cause: Cause) -> State:
     """The state while the host prevents a rollback: its journal is open, and it is tried again until it is proven."""
     detail = f"going back to {plan.old_reference} is prevented by the host: {cause.message}; it is tried again"
@@ -78,7 +93,7 @@ def rollback_prevented(state: State, plan: Plan[Any], cause: Cause) -> State:
 
 def _history(newest: tuple[Change, ...]) -> tuple[Change, ...]:
     """Old changes without their details, so that a service's memory does not grow with what its containers said."""
-    brief = (replace(each, steps=()) for each in newest[STEPS_KEPT_OF:CHANGES_KEPT])
+    brief = (replace(each, steps=(), hooks=()) for each in newest[STEPS_KEPT_OF:CHANGES_KEPT])
     failed = [each.plan_id for each in newest if each.evidence][:EVIDENCE_KEPT_OF]
     return tuple(
         each if each.plan_id in failed else replace(each, evidence=()) for each in (*newest[:STEPS_KEPT_OF], *brief)
@@ -204,11 +219,12 @@ def _change(outcome: Outcome, started: datetime, now: datetime) -> Change:
         from_digest=plan.old_digest,
         to_reference=plan.image.text,
         to_digest=plan.image.digest,
-        outcome=_OUTCOMES[type(outcome)],
+        outcome=OUTCOME_CODES[type(outcome)],
         reason=cause.reason.value if cause else plan.kind,
         detail=cause.message if cause else plan.reason,
         duration_seconds=max((now - started).total_seconds(), 0.0),
         evidence=_evidence(outcome),
+        hooks=outcome.hooks,
     )
 
 
@@ -220,7 +236,7 @@ def _evidence(outcome: Outcome) -> tuple[Evidence, ...]:
     return (*outcome.cause.evidence, *of_old)
 
 
-_OUTCOMES: Mapping[type, str] = {
+OUTCOME_CODES: Mapping[type, str] = {
     Committed: "committed",
     NotStarted: "not_started",
     RolledBack: "rolled_back",

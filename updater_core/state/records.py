@@ -15,6 +15,7 @@ from updater_core.models import AwareTime, Decision, Hold, Quarantined, Reason, 
 from updater_core.policy.observation import LeftRelease, Seen
 from updater_core.policy.operator.decisions import Decisions, Pause
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.hooks import HookRun
 
 DIGESTS_KEPT = 10
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # of an image that was asked for its build time and gave none to believe
@@ -60,6 +61,7 @@ class Change:
     detail: str = ""
     duration_seconds: float = 0.0
     steps: tuple[StepTaken, ...] = ()  # of the run that ended it; empty for an old change
+    hooks: tuple[HookRun, ...] = ()  # as `steps`
     evidence: tuple[Evidence, ...] = ()  # of the containers that failed; empty for an old change
 
 

@@ -256,6 +256,7 @@ def _change(facts: StatusFacts, service: str, change: Change) -> ChangeView:
         detail=_cut(facts.clean(change.detail)),
         duration_seconds=change.duration_seconds,
         steps=change.steps,
+        hooks=change.hooks,
         evidence=change.evidence,
     )
 

@@ -9,6 +9,7 @@ from updater_core.host import times
 from updater_core.reference import short
 from updater_core.state.records import Change, ServiceState
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.hooks import HookResult, HookRun
 
 _CHANGES_SHOWN = 5
 
@@ -29,8 +30,17 @@ def _change(change: Change, zone: tzinfo | None) -> Iterator[str]:
     yield f"  {change.at.astimezone(zone):%Y-%m-%d %H:%M} {word}: {way} ({times.took(change.duration_seconds)})"
     if change.detail:
         yield f"    {change.reason}: {change.detail}"
+    for run in change.hooks:
+        yield from _hook(run)
     for each in change.evidence:
         yield from _evidence(each)
+
+
+def _hook(run: HookRun) -> Iterator[str]:
+    how = run.detail or (f"ended with {run.exit_code}" if run.result is not HookResult.BEGUN else "did not end")
+    yield f"    hook {run.kind}: {how} ({times.took(run.seconds)})"
+    for line in run.output.splitlines():
+        yield f"      | {line}"
 
 
 def _evidence(seen: Evidence) -> Iterator[str]:

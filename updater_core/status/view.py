@@ -10,6 +10,7 @@ from enum import StrEnum
 from updater_core.models import Config, CurrentStep, StepTaken
 from updater_core.state.records import State
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.hooks import HookRun
 
 
 class Level(StrEnum):
@@ -130,6 +131,7 @@ class ChangeView:
     detail: str
     duration_seconds: float
     steps: tuple[StepTaken, ...]
+    hooks: tuple[HookRun, ...] = ()
     evidence: tuple[Evidence, ...] = ()
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from updater_core.config.options import BY_PLACE, DEFAULTS, REGISTRY, SELECTORS, SERVICE
 
 LABEL = "docker-updater."
-LABEL_KEYS = frozenset(BY_PLACE[DEFAULTS]) - {"registry_type", "enabled", "signature"} | {"enable"}
+# Whoever may write a label may start a container, and no more: no label runs a program on this host.
+_NOT_BY_LABEL = {"registry_type", "enabled", "signature", "pre_update", "post_update", "on_failure", "on_success"}
+LABEL_KEYS = frozenset(BY_PLACE[DEFAULTS]) - _NOT_BY_LABEL | {"enable"}
 _WATCHTOWER = "com.centurylinklabs.watchtower"
 _YES, _NO = ("true", "1", "yes", "on", "t", "y"), ("false", "0", "no", "off", "f", "n")
 SAID_NO = f"its label says no ({LABEL}enable or {_WATCHTOWER}.enable)"

@@ -97,6 +97,9 @@ class ComposeDeployment:
                 return Cause(Step.VERIFY, Reason.TAKEN_OVER, what, "nothing to do: the next cycle looks at it anew")
         return None
 
+    def container(self) -> str | None:
+        return gate.running_container(self.plan, self._tools)
+
     def evidence(self) -> Sequence[Evidence]:
         return evidence.collect(self.plan, self._tools)
 

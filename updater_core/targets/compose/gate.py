@@ -123,6 +123,12 @@ def _renamed(plan: Plan[ComposePlan], tools: Tools) -> Iterator[str]:
             yield f"{move.new_reference} names another local image by now"
 
 
+def running_container(plan: Plan[ComposePlan], tools: Tools) -> str | None:
+    """The first container that runs of the first service of the group; None if none does."""
+    found = tools.engine.containers(plan.detail.project.name, plan.detail.moves[0].service)
+    return next((each.id for each in sorted(found, key=lambda each: each.name) if each.status == "running"), None)
+
+
 def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Every container of the group runs its old image again, with the volumes that it had."""
     for move in plan.detail.moves:

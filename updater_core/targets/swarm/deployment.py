@@ -132,6 +132,11 @@ class SwarmDeployment:
         remedy = "nothing to do: the next cycle looks at it anew"
         return Cause(Step.VERIFY, Reason.TAKEN_OVER, f"its operator deployed something else meanwhile: {what}", remedy)
 
+    def container(self) -> str | None:
+        running = [task for task in self._tasks() if task.state == facts.RUNNING and task.container_id]
+        here = (self._host.engine.container(task.container_id) for task in running)
+        return next((each.id for each in here if each is not None and each.status == "running"), None)
+
     def evidence(self) -> Sequence[Evidence]:
         detail = self.plan.detail
         new = [task for task in self._tasks() if task.image == detail.new_image and task.id not in detail.known_tasks]

@@ -1,0 +1,1 @@
+"""Programs of the operator's that are run to their end."""
