@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import lab, newer_docker
 from tests.support.fake_registry import Basic, Behaviour, Build
+from tests.support.lab import until
 from tests.support.swarm_lab import SwarmLab, SwarmShop, swarm
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("swarm")]
@@ -175,3 +176,32 @@ def test_an_engine_that_is_no_manager_is_named(shop: SwarmShop, monkeypatch: pyt
     assert status == 3, said
     assert "not_a_manager" in said
     assert "run the updater on a manager" in said
+
+
+def test_killed_in_a_rollout_the_next_start_ends_it_and_says_which_release_runs(shop: SwarmShop) -> None:
+    shop.push("1.0", lab.healthy("old"))
+    shop.write()
+    shop.up()
+    new = shop.push("1.1", lab.healthy("new"))
+    child = shop.updater("--once")
+    until(lambda: shop.image() == shop.pinned("1.1", new), 120, "the spec is written")
+    child.kill()
+    child.communicate()
+    status, said = shop.run("--once")
+    assert status == 0, said
+    assert set(shop.running().values()) == {shop.pinned("1.1", new)}
+    assert shop.state()["changes"][0]["outcome"] == "updated", said
+    until(shop.is_steady, 60, "nothing is at work")
+
+    shop.push("1.2", lab.unhealthy("bad"))
+    child = shop.updater("--once")
+    until(lambda: ":1.2@" in shop.image(), 120, "the bad one is written")
+    child.kill()
+    child.communicate()
+    until(lambda: shop.image() == shop.pinned("1.1", new), 120, "the engine goes back by itself")
+    status, said = shop.run("--once")
+    assert set(shop.running().values()) == {shop.pinned("1.1", new)}
+    assert shop.state()["changes"][0]["outcome"] == "rolled_back", said
+    assert [entry["reason"] for entry in shop.state()["quarantine"]] == ["unhealthy"], said
+    assert f"image: {shop.repository}:1.1 " in shop.compose_file.read_text()
+    assert shop.strays() == []

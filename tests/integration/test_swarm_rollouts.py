@@ -247,6 +247,19 @@ def test_a_quorum_that_is_lost_leaves_the_journal_open_until_it_is_back(cluster:
     (cluster.assert_new if image == NEW_IMAGE else cluster.assert_back)()
 
 
+@pytest.mark.parametrize(("is_node_away", "reason"), [(True, Reason.NO_SUITABLE_NODE), (False, Reason.GATE_TIMEOUT)])
+def test_what_stands_still_on_a_node_that_is_away_blames_no_release(
+    tmp_path: Path, is_node_away: bool, reason: Reason
+) -> None:
+    cluster, clock = Cluster(tmp_path, "stuck"), SimClock()
+    cluster.after(4, lambda: setattr(cluster.swarm, "is_node_away", is_node_away))
+    outcome = cluster.update(clock=clock)
+    assert isinstance(outcome, RolledBack)
+    assert (outcome.cause.reason, outcome.quarantine) == (reason, not is_node_away)
+    assert (clock.seconds > 180) is is_node_away
+    cluster.assert_back()
+
+
 def test_an_image_that_no_node_can_run_is_refused_before_any_write(cluster: Cluster) -> None:
     cluster.swarm.platforms[NEW.digest] = [("arm64", "linux")]
     outcome = cluster.update()

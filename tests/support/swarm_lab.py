@@ -1,5 +1,6 @@
 """Docker Swarm on this machine alone: private engines in network namespaces of their own, and a registry for them.
 
+The bridge between them is in a namespace, too: on this machine's own, the rules of its engine's firewall would count.
 The engine is the newer one that `scripts/setup --with-newer-docker` brings: Swarm's rollback of 20.10 has known faults.
 `nsenter` and not `ip netns exec`, which would hide the control groups from dockerd.
 """
@@ -15,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,10 @@ _API = "1.44"
 class SwarmNode:
     """One engine in a namespace, with an address on the lab's bridge."""
 
-    def __init__(self, name: str, address: str, bridge: str, network: str) -> None:
-        self.name, self.address = name, address
+    def __init__(self, name: str, address: str, switch: str, network: str, certificates: Path | None = None) -> None:
+        self.name, self.address, self._certificates = name, address, certificates
         self.folder = Path(tempfile.mkdtemp(prefix="dsw-"))  # short: socket paths may have 108 characters
-        self._bridge, self._link = bridge, f"{name}v"
+        self._switch = switch
         (self.folder / "daemon.json").write_text(json.dumps({"insecure-registries": [network]}))
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
@@ -47,8 +48,8 @@ class SwarmNode:
 
     def join_network(self, length: int) -> None:
         _ip("netns", "add", self.name)
-        _ip("link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", self.name)
-        _ip("link", "set", self._link, "master", self._bridge, "up")
+        _ip("link", "add", "eth0", "netns", self.name, "type", "veth", "peer", "name", self.name, "netns", self._switch)
+        _ip("-n", self._switch, "link", "set", self.name, "master", "br0", "up")
         for words in (
             ("addr", "add", f"{self.address}/{length}", "dev", "eth0"),
             ("link", "set", "eth0", "up"),
@@ -64,12 +65,29 @@ class SwarmNode:
             *self._inside(), "dockerd", "--config-file", str(self.folder / "daemon.json"),
             "--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec"),
             "--pidfile", str(self.folder / "pid"), "-H", self.host, "--iptables=false", "--ip6tables=false",
+            *self._listening(),
         ]  # fmt: skip
         environment = {**os.environ, "PATH": f"{_PROGRAMS}:{os.environ['PATH']}"}
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True, env=environment)
         self._starts += 1
         until(self.answers, 120, f"{self.name} answers")
+
+    def _listening(self) -> list[str]:
+        """The words for TLS on its address, with the client's certificate asked for."""
+        if self._certificates is None:
+            return []
+        files = [f"--tls{kind}={self._certificates / kind}.pem" for kind in ("cert", "key")]
+        ca = f"--tlscacert={self._certificates / 'ca.pem'}"
+        return ["-H", self.tcp, "--tlsverify", ca, *files]
+
+    @property
+    def tcp(self) -> str:
+        return f"tcp://{self.address}:2376"
+
+    @property
+    def is_started(self) -> bool:
+        return self._process is not None
 
     def answers(self) -> bool:
         try:
@@ -115,7 +133,6 @@ class SwarmNode:
         for _ in range(self._starts + 1):  # dockerd binds its data folder onto itself at each start
             subprocess.run(["umount", str(self.folder / "data")], check=False, capture_output=True)
         _ip("netns", "del", self.name, check=False)
-        _ip("link", "del", self._link, check=False)
         for place in _mounts_below(self.folder):
             subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -124,19 +141,27 @@ class SwarmNode:
 class SwarmLab:
     """A swarm of managers, and a registry that all of them reach."""
 
-    def __init__(self, managers: int = 1) -> None:
+    def __init__(self, managers: int = 1, certificates: Path | None = None) -> None:
+        """`certificates`: a folder that is filled with those of the nodes, which listen with TLS then."""
         newer_docker.need()
         self._id = uuid.uuid4().hex[:6]
-        self._bridge = f"dsb{self._id}"
+        self._switch = f"dss{self._id}"
         net = f"198.19.{random.randrange(256)}"  # RFC 2544: for tests
-        _ip("link", "add", self._bridge, "type", "bridge")
-        _ip("addr", "add", f"{net}.1/24", "dev", self._bridge)
-        _ip("link", "set", self._bridge, "up")
+        _ip("netns", "add", self._switch)
+        _ip("-n", self._switch, "link", "add", "br0", "type", "bridge")
+        _ip("-n", self._switch, "link", "set", "br0", "up")
+        _ip("link", "add", self._switch, "type", "veth", "peer", "name", "host", "netns", self._switch)
+        _ip("-n", self._switch, "link", "set", "host", "master", "br0", "up")
+        _ip("addr", "add", f"{net}.1/24", "dev", self._switch)
+        _ip("link", "set", self._switch, "up")
         self.registry = FakeRegistry(address=f"{net}.1")
         self.registry.__enter__()
+        addresses = [f"{net}.{10 + number}" for number in range(managers)]
+        if certificates is not None:
+            _make_certificate(certificates, addresses)
         self.nodes = [
-            SwarmNode(f"ds{self._id}{number}", f"{net}.{10 + number}", self._bridge, f"{net}.0/24")
-            for number in range(managers)
+            SwarmNode(f"ds{self._id}{number}", address, self._switch, f"{net}.0/24", certificates)
+            for number, address in enumerate(addresses)
         ]
 
     def start(self) -> None:
@@ -153,17 +178,23 @@ class SwarmLab:
         for node in self.nodes:
             node.close()
         self.registry.close()
-        _ip("link", "del", self._bridge, check=False)
+        _ip("netns", "del", self._switch, check=False)
+        _ip("link", "del", self._switch, check=False)
 
     @property
     def manager(self) -> SwarmNode:
-        return self.nodes[0]
+        """The first that runs."""
+        return next(node for node in self.nodes if node.is_started)
+
+    def leader(self) -> SwarmNode:
+        (found,) = [each for each in self.manager.get("/nodes") if each["ManagerStatus"].get("Leader")]
+        return next(node for node in self.nodes if found["ManagerStatus"]["Addr"].startswith(f"{node.address}:"))
 
 
 @contextlib.contextmanager
-def swarm(managers: int = 1) -> Iterator[SwarmLab]:
+def swarm(managers: int = 1, certificates: Path | None = None) -> Iterator[SwarmLab]:
     """Run a swarm for the length of a block."""
-    lab = SwarmLab(managers)
+    lab = SwarmLab(managers, certificates)
     try:
         lab.start()
         yield lab
@@ -183,6 +214,7 @@ class SwarmShop(Shop):
     def __post_init__(self) -> None:
         self.name = f"dau{uuid.uuid4().hex[:6]}"
         self.engine_host = self.lab.manager.host
+        self.cert_path: Path | None = None  # of the managers' TLS, by which the updater is to ask them then
 
     @property
     def swarm_name(self) -> str:
@@ -208,6 +240,10 @@ class SwarmShop(Shop):
         del service["compose_file"], service["compose_service"]
         of_stack = {"stack": self.name, "compose_service": "web"}
         file = {"compose_file": str(self.compose_file)} if self.has_file else {}
+        if self.cert_path is not None:
+            engine = {"hosts": [node.tcp for node in self.lab.nodes], "cert_path": str(self.cert_path)}
+            made["engines"] = {"prod": engine}
+            service["engine"] = "prod"
         place = {"swarm_service": self.of_no_stack} if self.of_no_stack else {**of_stack, **file}
         registry = {"insecure_http": True, **self.policy.get("registry_config", {})}
         service.update({"image": f"{self.repository}:1.0", "registry_config": registry, **place})
@@ -250,6 +286,17 @@ class SwarmShop(Shop):
 
     def pinned(self, tag: str, pushed: Pushed) -> str:
         return f"{self.repository}:{tag}@{pushed.digest}"
+
+
+def _make_certificate(folder: Path, addresses: Sequence[str]) -> None:
+    """One self-signed certificate for all nodes and the client, as DOCKER_CERT_PATH has it."""
+    folder.mkdir()
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    names = ",".join(f"IP:{address}" for address in addresses)
+    subject = ["-subj", "/CN=swarm", "-addext", f"subjectAltName={names}"]
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *files, *subject]
+    subprocess.run(argv, check=True, capture_output=True)
+    shutil.copy(folder / "cert.pem", folder / "ca.pem")
 
 
 def _ip(*words: str, check: bool = True) -> None:

@@ -18,14 +18,15 @@ _SECOND = 1_000_000_000
 @dataclass
 class SimSwarm:
     """One service on nodes of one platform. `fates`: what becomes of a task, by the digest of its image: well |
-    unhealthy | exits | cannot_start | rejected | dies (some looks after it ran). `happenings` come one by one, each
-    before one of the next looks at the tasks."""
+    unhealthy | exits | cannot_start | rejected | stuck | dies (some looks after it ran). `happenings` come one by one,
+    each before one of the next looks at the tasks."""
 
     spec: dict[str, Any]
     killer: Killer = field(default_factory=Killer)
     fates: dict[str, str] = field(default_factory=dict)
     platforms: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     is_away: bool = False
+    is_node_away: bool = False
     index: int = 10
     status: dict[str, str] = field(default_factory=dict)
     all_tasks: list[dict[str, Any]] = field(default_factory=list)
@@ -71,7 +72,7 @@ class SimSwarm:
             {
                 "ID": "n1",
                 "Spec": {"Role": "manager", "Availability": "active"},
-                "Status": {"State": "ready"},
+                "Status": {"State": "down" if self.is_node_away else "ready"},
                 "Description": {"Hostname": "one", "Platform": node},
             },
         )
@@ -130,6 +131,9 @@ class SimSwarm:
         elif fate in ("well", "dies"):
             old["DesiredState"], old["Status"]["State"] = "shutdown", "shutdown"
             self._add(old["Slot"], "running")
+        elif fate == "stuck":
+            if not any(t["Status"]["State"] == "starting" for t in self.all_tasks):
+                self._add(old["Slot"], "starting")
         else:
             self._fail(old["Slot"], fate)
 
@@ -161,6 +165,7 @@ class SimSwarm:
     def _add(self, slot: int, state: str) -> dict[str, Any]:
         task = {
             "ID": f"t{len(self.all_tasks) + 1}",
+            "NodeID": "n1",
             "Slot": slot,
             "DesiredState": "running",
             "Status": {"State": state, "ContainerStatus": {"ExitCode": 0}},

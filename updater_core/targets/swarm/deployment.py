@@ -28,6 +28,7 @@ from updater_core.vocabulary.evidence import Evidence
 
 _LOOK_EVERY_SECONDS = 0.5
 _LONGEST_ABSENCE_SECONDS = 300.0  # a new leader is there after some 15 s; a quorum comes back by a person
+_NODE_ABSENCE_SECONDS = 180.0  # for as long its tasks may be given up, placed again, and become well
 _MOST_WRITES = 10  # each write of the engine's own, and each of somebody else's, makes ours out of sequence
 _Result = TypeVar("_Result")
 
@@ -233,6 +234,8 @@ class SwarmDeployment:
         while True:
             found, tasks = self._patient(self._current), self._tasks()
             track, verdict = gate.judge(track, found, tasks, wanted, clock.monotonic())
+            if isinstance(verdict, Failed) and verdict.reason is Reason.GATE_TIMEOUT:
+                wanted, verdict = self._with_time_for_nodes(wanted, verdict, tasks)
             if isinstance(verdict, Failed):
                 raise GateFailed(verdict.reason, evidence.without_secrets(verdict.message, found.spec))
             if not isinstance(verdict, Waiting):
@@ -242,6 +245,21 @@ class SwarmDeployment:
                 what = "the updater was asked to end before the rollout had"
                 raise Stopped(what, "nothing to do: the engine goes on, and the next start takes it up")
             clock.sleep(_LOOK_EVERY_SECONDS)
+
+    def _with_time_for_nodes(
+        self, wanted: Rollout, verdict: Failed, tasks: Sequence[SwarmTask]
+    ) -> tuple[Rollout, Failed | Waiting]:
+        """A node that is away keeps its tasks for some 45 s before they are given to others, and blames no release."""
+        nodes = [facts.node_of(raw) for raw in self._patient(self._swarm.nodes)]
+        used = {task.node_id for task in tasks if task.wanted == facts.RUNNING}
+        away = ", ".join(node.name for node in nodes if not node.is_ready and node.facts["node.id"] in used)
+        has_waited = wanted.pause_seconds >= _NODE_ABSENCE_SECONDS
+        if away and has_waited:
+            return wanted, Failed(Reason.NO_SUITABLE_NODE, f"{verdict.message}; a node is away ({away})")
+        if has_waited or not away:
+            return wanted, verdict
+        more = replace(wanted, pause_seconds=wanted.pause_seconds + _NODE_ABSENCE_SECONDS)
+        return more, Waiting(f"{verdict.message}; a node is away ({away})")
 
     def _tell_once(self, text: str, said: str) -> str:
         plain = re.sub(r"\d+ s ", "", text)

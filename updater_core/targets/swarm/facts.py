@@ -77,11 +77,12 @@ class SwarmTask:
     error: str = ""
     exit_code: int = 0
     container_id: str = ""
+    node_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SwarmNode:
-    """One node. `facts` are its values under the names that placement constraints use."""
+    """One node. `name`: its host name. `facts` are its values under the names that placement constraints use."""
 
     name: str
     architecture: str
@@ -113,6 +114,7 @@ def task_of(raw: Mapping[str, Any]) -> SwarmTask:
         error=str(status.get("Err", "")),
         exit_code=int(container.get("ExitCode", 0)),
         container_id=str(container.get("ContainerID", "")),
+        node_id=str(raw.get("NodeID", "")),
     )
 
 
