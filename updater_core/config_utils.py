@@ -18,7 +18,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from dotenv.parser import Binding, parse_stream
 
-from updater_core.config import json_places, not_json, rules
+from updater_core.config import groups, json_places, not_json, rules
 from updater_core.config.messages import instead, problem, shown, shown_key
 from updater_core.config.options import BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SELECTORS, SERVICE, SIGNATURE, TOP, Option
 from updater_core.config.rules import ReadObject
@@ -161,8 +161,12 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     if reading.problems:
         raise ConfigError(reading.problems)
     services = tuple(_service(service, registry, top) for service, registry in entries)
+    wrong = [f"services[{number}].{key}: {text}" for number, key, text in groups.problems(services)]
+    if wrong:
+        raise ConfigError(wrong)
     settings = replace(_settings(top), engines=engines)
-    return Config(settings, services, path, ConfiguredEntries(environment, reading.folder, top, reading.defaults))
+    entries_reader = ConfiguredEntries(environment, reading.folder, top, reading.defaults)
+    return Config(settings, groups.merged(services), path, entries_reader)
 
 
 @dataclass(frozen=True, slots=True)

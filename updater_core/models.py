@@ -253,6 +253,7 @@ class ServiceConfig:
     stack: str | None = None  # of a Swarm: it is deployed there then, and not by Compose
     swarm_service: str | None = None  # its name in the Swarm, if it is of no stack
     engine: str | None = None  # one of `engines`; None = the engine of this host
+    group: str | None = None  # services of one group are updated as one; then it is the name of all
     enabled: bool = True
     start_stopped: bool = False
     allow_drift: bool = False

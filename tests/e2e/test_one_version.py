@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support import lab
@@ -120,3 +122,84 @@ def test_another_service_that_reads_the_file_holds_the_update(shop: Shop) -> Non
     status, said = shop.run("--plan")
     assert status == 0, said
     assert "is also an env_file" in said
+
+
+# ------------------------------------------------------------------------------------------------------------- `group`
+
+
+def entries(shop: Shop, *names: str) -> None:
+    """An entry of its own for each service, all of one group; each names its own image."""
+    base = shop.config()["services"][0]
+    images = {"web": f"{shop.repository}:v1.0.0", "ml": f"{shop.repository}-ml:v1.0.0"}
+    named = [
+        {**base, "name": f"{shop.name}-{name}", "image": images[name], "compose_service": name, "group": shop.name}
+        for name in names
+    ]
+    shop.settings = {**shop.settings, "services": named}
+
+
+def test_entries_of_one_group_move_as_one_under_its_name(shop: Shop) -> None:
+    entries(shop, "web", "ml")
+    release(shop, "v1.1.0")
+    release(shop, "v1.2.0", ("app",))
+    assert shop.run("--test")[0] == 0
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
+    assert shop.state()["status"] == "updated"
+
+
+def test_a_part_of_what_shares_a_place_fails_the_check_and_its_remedy_leads_out(shop: Shop) -> None:
+    entries(shop, "web")
+    status, said = shop.run("--test")
+    assert status == 3
+    assert "the same place in the file is the image of ml too" in said
+    assert 'the same "group"' in said
+    entries(shop, "web", "ml")
+    assert shop.run("--test")[0] == 0
+
+
+def test_a_group_of_one_tag_in_several_places_moves_and_one_of_several_tags_is_held(shop: Shop) -> None:
+    """The tag stands in each image of the file, without a variable."""
+    text = COMPOSE.replace("@HOST", shop.registry.host).replace("    env_file: [.env]\n", "")
+    plain = text.replace("${VERSION:-v0}", "v1.0.0").replace('app-ml:${VERSION}"', 'app-ml:v1.0.0"')
+    shop.compose_file.write_text(plain.replace("of ${VERSION}", "any"))
+    shop.up()
+    entries(shop, "web", "ml")
+    release(shop, "v1.1.0")
+    release(shop, "v1.2.0", ("ml",))
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
+    after = shop.compose_file.read_text()
+    assert after == plain.replace("of ${VERSION}", "any").replace("v1.0.0", "v1.1.0")
+    shop.compose_file.write_text(after.replace("app-ml:v1.1.0", "app-ml:v1.0.0"))
+    shop.up()
+    (one,) = shop.cycle().checked
+    assert isinstance(one.decision, Hold)
+    assert one.decision.reason is Reason.IMAGE_MISMATCH
+    assert "have several tags" in one.decision.detail
+    shop.compose_file.write_text(after)  # the remedy, followed
+    shop.up()
+    release(shop, "v1.3.0")
+    assert isinstance(outcome_of(shop), Committed)
+
+
+def test_a_label_makes_a_group_and_discovery_proposes_one(shop: Shop) -> None:
+    shop.settings = {"services": []}
+    _, said = shop.run("--discover", "--json")
+    found = {each["name"]: each for each in json.loads(said)["services"] if each["name"].startswith(shop.name)}
+    assert {each["entry"]["group"] for each in found.values()} == {shop.name}
+    assert all("move together" in each["note"] for each in found.values())
+    assert all(each["obstacles"] == [] for each in found.values())
+    label = f'{{docker-updater.enable: "true", docker-updater.group: {shop.name}, docker-updater.follow: minor}}'
+    labelled = COMPOSE.replace('{version: "of ${VERSION}"}', label).replace(
+        "    env_file: [.env]\n", f"    labels: {label}\n"
+    )
+    shop.compose_file.write_text(labelled.replace("@HOST", shop.registry.host))
+    shop.up()
+    shop.settings = {
+        "services": [], "discover": "labelled", "defaults": {"health_stable": 1, "health_timeout": 20},
+    }  # fmt: skip
+    release(shop, "v1.1.0")
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
+    assert shop.state()["status"] == "updated"

@@ -31,6 +31,8 @@ from updater_core.models import Edit, ImageRef, Mark
 __all__ = ["Located", "NotEditable", "Place", "SourceFile", "decode", "encode", "locate", "put_back", "set_image"]
 
 
+SHARED_PLACE = "the same place in the file is the image of"
+
 # ------------------------------------------------------------------------------------------- the public functions
 
 
@@ -86,13 +88,23 @@ def _splices(seen: Survey, services: Sequence[str], targets: Mapping[str, ImageR
 
 
 def _check_unit(services: Sequence[str], takers: frozenset[str]) -> None:
+    shared = shared_place(services, takers)
+    if shared is not None:
+        raise Refused(*shared)
+
+
+def shared_place(services: Sequence[str], takers: frozenset[str]) -> tuple[str, str] | None:
+    """Return why `services` cannot move alone, with what to do about it; None if they can. `takers`: all services that
+    take their image from the same place."""
     outside = sorted(takers - set(services))
-    if outside:
-        listed = ", ".join(f'"{name}"' for name in sorted(takers | set(services)))
-        raise Refused(
-            f"the same place in the file is the image of {' and '.join(outside)} too",
-            f'Write "compose_service": [{listed}] in the configuration, so that they move together.',
-        )
+    if not outside:
+        return None
+    listed = ", ".join(f'"{name}"' for name in sorted(takers | set(services)))
+    return (
+        f"{SHARED_PLACE} {' and '.join(outside)} too",
+        f'Write "compose_service": [{listed}] in one entry, or the same "group" (label docker-updater.group) for each, '
+        "so that they move together.",
+    )
 
 
 def _splice(site: Site, targets: Mapping[str, ImageRef]) -> Splice:

@@ -159,6 +159,9 @@ OPTIONS: tuple[Option, ...] = (
          "The one of `engines` whose Swarm the service runs in; this host's engine when left out.", "prod"),
     _service("compose_project", kinds.PROJECT, None,
          "The project, needed only if one file runs under several names.", "web-blue"),
+    _service("group", kinds.NAME, None,
+         "Services of one project that name the same group are [one update group](choosing.md#groups), as if one entry "
+         "listed them; that is its name then.", "immich"),
     _service("registry_type", kinds.REGISTRY_TYPE, None,
          "`docker_hub`, `ecr`, `gcr` or `generic`. The image's host decides when left out.",
          "docker_hub", "generic", field="registry.type"),
@@ -296,7 +299,7 @@ OPTIONS: tuple[Option, ...] = (
 
 # What says which service is meant, and a login, which would be sent to the registry of every service.
 ONLY_OF_A_SERVICE = (
-    "name", "image", "compose_file", "compose_service", "stack", "swarm_service", "engine", "compose_project",
+    "name", "image", "compose_file", "compose_service", "stack", "swarm_service", "engine", "compose_project", "group",
     "registry_config",
 )  # fmt: skip
 

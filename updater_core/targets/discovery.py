@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from updater_core import reference
+from updater_core.config import groups
 from updater_core.config.options import SELECTORS
 from updater_core.errors import ConfigError, UpdaterError
 from updater_core.models import Config, Container, Discover, ImageRef, ServiceConfig
@@ -85,8 +86,11 @@ class Names:
         >>> names.for_unit(one), names.for_unit(one), names.for_unit(Unit("vpn", "vpn", ()))
         ('immich-server', 'immich-server-2', 'vpn')
         """
-        plain = unit.service if unit.service == unit.project else f"{unit.project}-{unit.service}"
-        plain = re.sub(r"[^A-Za-z0-9_.-]", "-", plain)[:60]
+        return self.free(unit.service if unit.service == unit.project else f"{unit.project}-{unit.service}")
+
+    def free(self, wanted: str) -> str:
+        """Return this name as it may be written, with a number behind it if somebody has it."""
+        plain = re.sub(r"[^A-Za-z0-9_.-]", "-", wanted)[:60]
         name, number = plain, 2
         while name in self._taken:
             name, number = f"{plain}-{number}", number + 1
@@ -213,9 +217,23 @@ def with_remembered(config: Config, state: State) -> Config:
     return replace(config, services=(*config.services, *remembered))
 
 
-def unlisted(config: Config, state: State, containers: Sequence[Container]) -> Iterator[ServiceConfig]:
-    """Yield each service that is not in `config` and is to be looked after. One whose labels are wrong is yielded with
-    its problem: it is held with it, and nobody else's trouble."""
+def unlisted(config: Config, state: State, containers: Sequence[Container]) -> tuple[ServiceConfig, ...]:
+    """Return each service that is not in `config` and is to be looked after, groups as one. One whose labels are wrong
+    is returned with its problem: it is held with it, and nobody else's trouble."""
+    found = list(_ungrouped(config, state, containers))
+    taken = {service.name for service in config.services}
+    for number, key, wrong in groups.problems(found):
+        found[number] = replace(found[number], group=None, problem=f"label {labels.LABEL}{key}: {wrong}")
+    for number, service in enumerate(found):
+        if service.group in taken:
+            wrong = (
+                f"label {labels.LABEL}group: a service of the configuration is called {service.group}; write another"
+            )
+            found[number] = replace(service, group=None, problem=wrong)
+    return groups.merged(found)
+
+
+def _ungrouped(config: Config, state: State, containers: Sequence[Container]) -> Iterator[ServiceConfig]:
     settings = config.settings.discover
     names = Names(config.services)
     units = _lasting_units(state, containers)
@@ -233,7 +251,11 @@ def _lasting_units(state: State, containers: Sequence[Container]) -> list[Unit]:
     seen = {(unit.project, unit.service) for unit in running}
     stopped = [replace(each, status="running") for each in containers if (each.project, each.service) not in seen]
     names = Names(())
-    known = [unit for unit in running_units(stopped) if names.for_unit(unit) in state.services]
+    remembered = state.services.keys()
+    grouped = labels.LABEL + "group"
+    known = [
+        unit for unit in running_units(stopped) if {names.for_unit(unit), unit.labels.get(grouped, "")} & remembered
+    ]
     return sorted([*running, *known], key=lambda unit: (unit.project, unit.service))
 
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from updater_core import reference
+from updater_core.composefile import edit
+from updater_core.composefile.edit import NotEditable
+from updater_core.config import groups
 from updater_core.deploy.discovered import Discovered, FoundService, LeftOut, Obstacle
 from updater_core.deploy.target import Target
 from updater_core.errors import ConfigError
@@ -53,7 +56,8 @@ class HostSurvey:
         names = Names(self.config.services)
         left_out = {(unit.project, unit.service): why for unit in units if (why := self._why_left_out(unit))}
         kept = [unit for unit in units if (unit.project, unit.service) not in left_out]
-        services = tuple(self._found(unit, names, kept) for unit in kept)
+        found = [(unit, self._found(unit, names, kept)) for unit in kept]
+        services = tuple(_grouped(found, names, self.config))
         refused = [_refused(unit, left_out) for unit in units if unit not in kept]
         others = [_left_out(each) for each in containers if not each.project and discovery.runs(each)]
         return Discovered(services, (*refused, *others), _grants(kept))
@@ -168,3 +172,57 @@ def _grants(units: Sequence[Unit]) -> tuple[str, ...]:
             paths += [file.path for file in (*files, *env_files)]
     folders = [str(Path(path).parent) for unit in units for path in discovery.files_of(unit)]
     return access.grants(paths, folders)
+
+
+# ------------------------------------------------------------------------------------- what can only move together
+
+_NOTE = "it takes its image from the same place as {others}, so that they move together"
+_Key = tuple[str, str]
+
+
+def _grouped(found: Sequence[tuple[Unit, FoundService]], names: Names, config: Config) -> Iterator[FoundService]:
+    """Yield the services; those that take their image from one place in the files, and are all new, with a group."""
+    proposals: dict[_Key, tuple[str, list[FoundService]]] = {}
+    memory = FileCache()
+    for unit, _ in found:
+        sharing = [] if _key(unit) in proposals else _sharing(unit, found, memory)
+        if len(sharing) > 1 and all(service.entry for _, service in sharing):
+            proposal = names.free(unit.project), [service for _, service in sharing]
+            proposals |= dict.fromkeys((_key(each) for each, _ in sharing), proposal)
+    for unit, service in found:
+        yield _with_group(service, *proposals[_key(unit)], config) if _key(unit) in proposals else service
+
+
+def _key(unit: Unit) -> _Key:
+    return unit.project, unit.service
+
+
+def _sharing(
+    unit: Unit, found: Sequence[tuple[Unit, FoundService]], memory: FileCache
+) -> list[tuple[Unit, FoundService]]:
+    """The services that run and take their image from the same place as this one, itself included; none if that cannot
+    be seen."""
+    read = sources.read(observe.started_from(unit.first), memory)
+    if isinstance(read, Hold):
+        return []
+    located = edit.locate(*read, unit.service)
+    if isinstance(located, NotEditable):
+        return []
+    return [pair for pair in found if pair[0].project == unit.project and pair[0].service in located.takers]
+
+
+def _with_group(service: FoundService, name: str, members: Sequence[FoundService], config: Config) -> FoundService:
+    """The service with the group, if it and the others can be one; the stricter mode counts for all."""
+    is_notify = any(each.entry.get("mode") == "notify" for each in members)
+    mode = {"mode": "notify"} if is_notify else {}
+    read = [discovery.read_entry(config, {**each.entry, "group": name, **mode}) for each in members]
+    if list(groups.problems(read)):
+        return service
+    others = " and ".join(each.name for each in members if each is not service)
+    note = "; ".join(filter(None, (service.note, _NOTE.format(others=others))))
+    return replace(service, entry={**service.entry, "group": name, **mode}, note=note, obstacles=_alone(service))
+
+
+def _alone(service: FoundService) -> tuple[Obstacle, ...]:
+    """The obstacles but for the one that the group takes away."""
+    return tuple(each for each in service.obstacles if edit.SHARED_PLACE not in each.text)

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from updater_core.composefile import edit
 from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
 from updater_core.host import files
@@ -23,15 +24,15 @@ Preflight = Callable[[ObservedService], Iterable[Hold]]
 def plan_lines(plan: Plan[ComposePlan]) -> list[str]:
     """Return the exact change of each file, a line each."""
     edits = plan.detail.edits
-    return [line for edit in edits for line in diff(edit)] if edits else ["file:      unchanged, its reference stays"]
+    return [line for each in edits for line in diff(each)] if edits else ["file:      unchanged, its reference stays"]
 
 
-def diff(edit: Edit) -> list[str]:
+def diff(change: Edit) -> list[str]:
     """Return the change of one file as a unified diff; of an env file without the lines around it, which may hold
     secrets."""
-    before, after = edit.before.splitlines(), edit.after.splitlines()
-    around = 0 if any(mark.kind == "variable" for mark in edit.marks) else 1
-    return list(difflib.unified_diff(before, after, edit.path, edit.path, lineterm="", n=around))
+    before, after = change.before.splitlines(), change.after.splitlines()
+    around = 0 if any(mark.kind == "variable" for mark in change.marks) else 1
+    return list(difflib.unified_diff(before, after, change.path, change.path, lineterm="", n=around))
 
 
 def findings(service: ServiceConfig, engine: Engine, memory: FileCache, preflight: Preflight) -> Iterator[Finding]:
@@ -70,6 +71,9 @@ def _preflight_findings(service: ServiceConfig, observed: ObservedService, prefl
 def _edit_findings(service: ServiceConfig, observed: ObservedService) -> Iterator[Finding]:
     """What stands in the way of writing the image, in each place that would be written: also a project's `.env`."""
     checked = set(service.compose_files)
+    shared = {edit.shared_place(service.compose_services, located.takers) for located in observed.located}
+    for text, remedy in sorted(filter(None, shared)):
+        yield Finding(False, service.name, text, remedy)
     for located in observed.located:
         if located.obstacle is not None:
             yield Finding(False, service.name, located.obstacle.detail, located.obstacle.remedy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from updater_core import reference
@@ -46,7 +46,7 @@ def references(
 ) -> tuple[ImageRef, ...] | Hold:
     """What each service of the group runs by its file, those of the configured repository first.
 
-    Another repository is right if it takes its tag from the same place.
+    Another repository is right if it takes its tag from the same place, or in a `group` if it has the same tag.
     """
     created_from: Mapping[str, str] = {container.service: container.reference for container in mine}
     found: list[ImageRef] = []
@@ -59,7 +59,10 @@ def references(
     together: set[str] = set()
     for one, ref in zip(located, found, strict=True):
         together |= one.takers if ref.key == service.image.key else set()
+    tags = {ref.tag for one, ref in zip(located, found, strict=True) if ref.key == service.image.key}
     foreign = [ref for one, ref in zip(located, found, strict=True) if one.service not in together]
+    if service.group and foreign:
+        return _of_one_tag(service, found, {*tags, *(ref.tag for ref in foreign)})
     if foreign:
         return Hold(
             Reason.IMAGE_MISMATCH,
@@ -67,6 +70,20 @@ def references(
             f'write "image": "{foreign[0].text}" for {service.name}, or correct the file',
         )
     return tuple(found)
+
+
+def _of_one_tag(
+    service: ServiceConfig, found: Sequence[ImageRef], tags: Set[str | None]
+) -> tuple[ImageRef, ...] | Hold:
+    """The images of a group whose tags stand in several places: they move together if they are the same."""
+    if len(tags) == 1:
+        return tuple(found)
+    named = ", ".join(dict.fromkeys(ref.text for ref in found))
+    return Hold(
+        Reason.IMAGE_MISMATCH,
+        f"the images of group {service.name} have several tags: {named}",
+        "give them one variable, or the same tag, in the compose file; or take those of another tag out of the group",
+    )
 
 
 def refreshed(observed: ObservedService, image: Callable[[str], Image | None]) -> ObservedService:
