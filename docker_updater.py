@@ -81,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--discover", action="store_true", help="show every running Compose service and what would be followed"
     )
+    what.add_argument(
+        "--check-config", action="store_true", help="read the configuration and say every mistake in it; no more"
+    )
     what.add_argument("--status", action="store_true", help="a table of the services, from the state")
     what.add_argument("--notify-test", action="store_true", help="send one message of each kind, marked as a test")
     command.add_flags(what)
@@ -124,8 +127,8 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         command.require_service(config, options.service)
         if order is not None:
             command.require_service(config, order.service, order.kind)
-    if options.status:
-        return _status(config, options)
+    if options.check_config or options.status:
+        return _check(config) if options.check_config else _status(config, options)
     if options.notify_test:
         return _notify_test(config, clock.now())
     if options.test or options.plan or options.discover:
@@ -154,6 +157,12 @@ def _look(config: Config, clock: SystemClock, options: argparse.Namespace) -> in
     if options.test:
         return _test(context, options)
     return plan.run(context, options.service, as_json=options.json)
+
+
+def _check(config: Config) -> int:
+    """The configuration was read, and nothing is wrong with it."""
+    print(f"{config.path}: no mistake, {len(config.services)} services")
+    return ALL_WELL
 
 
 def _status(config: Config, options: argparse.Namespace) -> int:

@@ -258,26 +258,33 @@ make_user() {
     fi
 }
 
-# The service's user owns what it writes, and only reads its configuration.
+# The service's user owns what it writes: its configuration too, for `--discover --write`. The unit shows /etc to the
+# service read-only.
 make_folders() {
-    act "keep configuration in $config_dir, for root and $group" install -d -m 750 -o root -g "$group" "$config_dir"
-    make_config "$source_dir/updater_config.json" "$config_dir/updater_config.json"
-    make_config "$source_dir/.env.example" "$config_dir/.env"
+    act "keep configuration in $config_dir, for $user" install -d -m 750 -o "$user" -g "$group" "$config_dir"
+    first_config >"$scratch/updater_config.json"
+    make_config "$user" "$scratch/updater_config.json" "$config_dir/updater_config.json"
+    make_config root "$source_dir/.env.example" "$config_dir/.env"
     act "keep state in $state_dir, for $user" own_folder "$state_dir"
     act "keep the log in $log_dir, for $user" own_folder "$log_dir"
 }
 
+# Nothing of an example stays in use: its services do not exist, and it checks every 30 seconds.
+first_config() {
+    printf '{\n  "$schema": "%s",\n  "services": []\n}\n' "$home/current/updater_config.schema.json"
+}
+
 make_config() {
-    if [[ -e $2 ]]; then
-        act "keep $2" restrict "$2"
+    if [[ -e $3 ]]; then
+        act "keep $3" restrict "$1" "$3"
     else
-        act "make $2 from $(basename "$1")" install -m 640 -o root -g "$group" "$1" "$2"
+        act "make $3" install -m 640 -o "$1" -g "$group" "$2" "$3"
     fi
 }
 
 restrict() {
-    chown "root:$group" "$1"
-    chmod 640 "$1"
+    chown "$1:$group" "$2"
+    chmod 640 "$2"
 }
 
 own_folder() {
@@ -433,8 +440,9 @@ close_report() {
     if [[ -z $1 ]]; then
         cat <<END
 
-Next:  sudo nano $config_dir/updater_config.json    # your services; those in it are examples, switched off
-       sudo nano $config_dir/.env                   # credentials and settings
+Next:  sudo $name --discover --write        # finds your services, and puts them into the configuration
+       sudo nano $config_dir/updater_config.json    # the configuration
+       sudo nano $config_dir/.env                   # credentials and settings, if any
        sudo $name --test                            # says what is missing, and how to grant it
        sudo systemctl enable --now $name
 

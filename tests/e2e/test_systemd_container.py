@@ -117,10 +117,12 @@ def test_a_fresh_install_is_whole_and_its_test_passes(box: Machine) -> None:
     assert modes == [
         f"{kind} {place}"
         for kind, place in zip(
-            ("750 root docker-updater", "640 root docker-updater", "640 root docker-updater",
+            ("750 docker-updater docker-updater", "640 docker-updater docker-updater", "640 root docker-updater",
              "750 docker-updater docker-updater", "750 docker-updater docker-updater"), places, strict=True,
         )
     ]  # fmt: skip
+    assert json.loads(box.read(CONFIG))["services"] == [], "no example is in use"
+    assert box.exists(json.loads(box.read(CONFIG))["$schema"])
     assert "docker" in box.run("id", "-nG", "docker-updater").stdout.split()
     tested = box.run("docker-updater", "--test").stdout
     assert "ok    engine: Docker Engine" in tested
@@ -338,8 +340,11 @@ def test_a_reload_takes_a_good_configuration_over_and_refuses_a_bad_one(box: Mac
     good = box.read(CONFIG)
     process = box.show("MainPID")
     box.write(CONFIG, good.replace('"semver_pattern"', '"server_pattern"'))
-    box.run("systemctl", "reload", "docker-updater")
+    assert box.run("systemctl", "reload", "docker-updater", check=False).returncode != 0
     assert "server_pattern" in await_line(box, "config_refused", refused)["message"]
+    until(lambda: "the changed configuration is not taken over" in box.show("StatusText"), what="the status line")
+    assert re.search(r"updater_config.json: line \d+: services\[0\].server_pattern: unknown key", box.journal())
+    assert (box.show("ActiveState"), box.show("MainPID")) == ("active", process)
     box.write(CONFIG, good)
     box.run("systemctl", "reload", "docker-updater")
     await_line(box, "config_loaded", loaded)

@@ -77,24 +77,24 @@ class Machine:
 
 
 @contextmanager
-def machine() -> Iterator[Machine]:
-    """A fresh machine, and none when it is over."""
+def machine(engine: Path = _SOCKET) -> Iterator[Machine]:
+    """A fresh machine, and none when it is over. `engine`: the socket of the engine that it has inside."""
     made_of = image()
     name = f"dau-test-systemd-{uuid.uuid4().hex[:8]}"
     shared = Path(tempfile.mkdtemp(prefix="dau-test-", dir="/srv"))
     shared.chmod(0o755)
     try:
-        subprocess.run(_start_words(name, made_of, shared), check=True, capture_output=True)
+        subprocess.run(_start_words(name, made_of, shared, engine), check=True, capture_output=True)
         made = Machine(name, shared)
         until(lambda: _is_up(made), 120, "systemd is up")
-        made.run("groupadd", "--non-unique", "--gid", str(_SOCKET.stat().st_gid), "docker")
+        made.run("groupadd", "--non-unique", "--gid", str(engine.stat().st_gid), "docker")
         yield made
     finally:
         subprocess.run(["docker", "rm", "--force", "--volumes", name], check=False, capture_output=True)
         shutil.rmtree(shared, ignore_errors=True)
 
 
-def _start_words(name: str, made_of: str, shared: Path) -> list[str]:
+def _start_words(name: str, made_of: str, shared: Path, engine: Path) -> list[str]:
     """systemd needs the cgroup tree and file systems of its own for /run; SYS_ADMIN is for what units are confined by.
     The host's network, because the engine takes a registry without TLS only on its own loopback."""
     words = ["docker", "run", "--detach", "--name", name, "--hostname", "machine", "--network", "host"]
@@ -103,7 +103,7 @@ def _start_words(name: str, made_of: str, shared: Path) -> list[str]:
     words += ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec", "--env", "container=docker"]
     words += _cgroup_words()
     for source, target in (
-        (_SOCKET, "/run/docker.sock"),
+        (engine, "/run/docker.sock"),
         (_docker_binary(), "/usr/bin/docker:ro"),
         (compose_plugin(), "/usr/libexec/docker/cli-plugins/docker-compose:ro"),
         (ROOT, "/src:ro"),
