@@ -17,6 +17,7 @@ from typing import Annotated, Any, Generic, Protocol, TypeVar
 from msgspec import Meta
 
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.handover import Handover
 from updater_core.vocabulary.hooks import NO_HOOKS, HookRun, Hooks
 from updater_core.vocabulary.secret import Secret as Secret  # known under this place everywhere
 
@@ -111,6 +112,7 @@ class Reason(StrEnum):
     MISSING_ON_HOST = "missing_on_host"
     VARIABLE_MISSING = "variable_missing"
     PORT_TAKEN = "port_taken"
+    CANNOT_START_FIRST = "cannot_start_first"
     TAKEN_OVER = "taken_over"
     BUSY = "busy"
     NOT_A_MANAGER = "not_a_manager"
@@ -261,6 +263,7 @@ class ServiceConfig:
     platform: str | None = None  # os/arch[/variant]; None = the engine's own
     policy: Policy = Policy()
     gate: GatePolicy = GatePolicy()
+    handover: Handover = field(default_factory=Handover)
     hours: Hours = Hours()
     registry: RegistrySettings = RegistrySettings()
     hooks: Hooks = NO_HOOKS
@@ -560,7 +563,7 @@ class Plan(Generic[Detail]):
 
 
 class Step(StrEnum):
-    """The steps of one update, in their order."""
+    """The steps of one update, in their order: stop-first has RESTART, start-first has START and SWITCH."""
 
     HOLD = "hold"
     PULL = "pull"
@@ -569,7 +572,9 @@ class Step(StrEnum):
     JOURNAL = "journal"
     EDIT = "edit"
     RESTART = "restart"
+    START = "start"
     GATE = "gate"
+    SWITCH = "switch"
     VERIFY = "verify"
     POST_UPDATE = "post_update"
     COMMIT = "commit"

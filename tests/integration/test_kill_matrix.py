@@ -57,6 +57,7 @@ from updater_core.state.records import State, record_check, service_of
 from updater_core.targets.compose import NAME as NAME_OF_TARGET
 from updater_core.targets.compose import ComposePlan, ComposeTarget
 from updater_core.targets.compose.plan import Move
+from updater_core.vocabulary.handover import Handover
 from updater_core.vocabulary.hooks import NO_HOOKS, Hook, HookCall, HookKind, HookResult, HookRun, Hooks
 
 NAME = "registry.example/team/app"
@@ -64,6 +65,7 @@ OLD, NEW = SimRelease("sha256:" + "a" * 64), SimRelease("sha256:" + "b" * 64)
 BAD = SimRelease("sha256:" + "c" * 64, fate="unhealthy", has_healthcheck=True)
 BROKEN = SimRelease("sha256:" + "d" * 64, fate="cannot_start")
 SLOW = SimRelease("sha256:" + "f" * 64, fate="starting", has_healthcheck=True)
+CHECKED = SimRelease("sha256:" + "9" * 64, has_healthcheck=True)
 CRASHING = SimRelease("sha256:" + "e" * 64, fate="exits")
 TEXT = """\
 services:
@@ -103,7 +105,15 @@ class KillableHooks:
 class Stage:
     """A host in its state before the update, and the plan for it."""
 
-    def __init__(self, folder: Path, target: SimRelease, *, new_tag: str, services: tuple[str, ...] = ("web",)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        target: SimRelease,
+        *,
+        new_tag: str,
+        services: tuple[str, ...] = ("web",),
+        handover: Handover | None = None,
+    ) -> None:
         self.file = folder / "compose.yml"
         self.journal_folder = folder / "journal"
         self.file.write_text(TEXT.format(web="1.0", worker="1.0"))
@@ -115,7 +125,7 @@ class Stage:
         self.host.load(OLD, NAME, "1.0")
         for service in services:
             self.host.start(self.host.create(f"shop-{service}-1", service, f"{NAME}:1.0", OLD.id))
-        self.target, self.services = target, services
+        self.target, self.services, self.handover = target, services, handover
         self.plan = self._plan(new_tag)
         self.before = self.file.read_bytes()
 
@@ -124,14 +134,16 @@ class Stage:
         source = SourceFile(str(self.file), self.file.read_text())
         edits = edit.set_image([source], [], self.services, reference.parse(f"{NAME}:{new_tag}"))
         assert isinstance(edits, tuple)
+        is_beside = self.handover is not None
+        ids = {c.service: (c.id,) for c in self.host.containers.values()} if is_beside else {}
         moves = tuple(
-            Move(service, f"{NAME}:1.0", f"{NAME}:{new_tag}", OLD.id, 1, stop_grace_seconds=0.5)
+            Move(service, f"{NAME}:1.0", f"{NAME}:{new_tag}", OLD.id, 1, ids.get(service, ()), stop_grace_seconds=0.5)
             for service in self.services
         )
         project = Project("shop", str(self.file.parent), (str(self.file),))
         gate = GatePolicy(timeout_seconds=3, stable_seconds=1)
         sources = {source.path: source.text}
-        detail = ComposePlan(project, moves, edits, sources=sources)
+        detail = ComposePlan(project, moves, edits, sources=sources, handover=self.handover or Handover())
         return Plan(
             id="p1",
             name="shop",
@@ -144,6 +156,7 @@ class Stage:
             gate=gate,
             reason="newer",
             detail=detail,
+            strategy="start-first" if is_beside else "recreate",
         )
 
     hooks: Hooks = NO_HOOKS
@@ -194,7 +207,9 @@ class Stage:
         host = self.host
         for service in self.services:
             mine = [c for c in host.containers.values() if c.service == service]
-            assert [(c.name, c.status, c.image_id) for c in mine] == [(f"shop-{service}-1", "running", release.id)]
+            number = 1 if self.handover is None or release is OLD else 2
+            expected = [(f"shop-{service}-{number}", "running", release.id)]
+            assert [(c.name, c.status, c.image_id) for c in mine] == expected
         for move in self.plan.detail.moves:
             says = move.new_reference if release is self.target else move.old_reference
             assert says in self.file.read_text()
@@ -226,6 +241,16 @@ CASES = {
     "crashing": (CRASHING, "1.0", ("web",)),
     "unit of two": (NEW, "1.1", ("web", "worker")),
     "bad unit of two": (BAD, "1.1", ("web", "worker")),
+    "start-first": (CHECKED, "1.1", ("web",)),
+    "start-first, same tag, drained": (CHECKED, "1.0", ("web",)),
+    "start-first, unhealthy": (BAD, "1.1", ("web",)),
+    "start-first, two services": (CHECKED, "1.1", ("web", "worker")),
+}
+HANDOVERS = {
+    "start-first": Handover(),
+    "start-first, same tag, drained": Handover(drain_command=("drain",), drain_seconds=2.0),
+    "start-first, unhealthy": Handover(drain_command=("drain",)),
+    "start-first, two services": Handover(),
 }
 
 
@@ -244,7 +269,7 @@ def folders(tmp_path: Path) -> Iterator[Path]:
 
 def stage(folders: Iterator[Path], case: str) -> Stage:
     target, tag, services = CASES[case]
-    return Stage(next(folders), target, new_tag=tag, services=services)
+    return Stage(next(folders), target, new_tag=tag, services=services, handover=HANDOVERS.get(case))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -306,6 +331,8 @@ BACK = ["<edit", "<restart", "<gate", "<verify"]
         ("new tag", [*FORWARD, "gate", "verify", "commit"]),
         ("unhealthy", [*FORWARD, "gate", *BACK]),
         ("cannot start", [*FORWARD, *BACK]),
+        ("start-first", [*FORWARD[:-1], "start", "gate", "switch", "verify", "commit"]),
+        ("start-first, unhealthy", [*FORWARD[:-1], "start", "gate", "<edit", "<verify"]),
     ],
 )
 def test_each_step_is_heard_of_as_it_begins(folders: Iterator[Path], case: str, way: list[str]) -> None:
@@ -422,7 +449,7 @@ def test_killed_anywhere_an_update_with_hooks_ends_whole(folders: Iterator[Path]
             assert made.update_hooks.ending(outcome) is not None, "whatever a pre_update has begun can be ended"
 
 
-@pytest.mark.parametrize("case", ["new tag", "same tag", "unhealthy", "bad unit of two"])
+@pytest.mark.parametrize("case", ["new tag", "same tag", "unhealthy", "bad unit of two", *HANDOVERS])
 def test_killed_again_during_the_recovery_it_still_ends_whole(folders: Iterator[Path], case: str) -> None:
     count = stage(folders, case).effects()
     for at in range(1, count + 1):
@@ -458,6 +485,88 @@ def test_killed_anywhere_and_its_file_spoilt_meanwhile_the_service_is_whole(fold
             assert web.image_id in (OLD.id, made.target.id if made.target.fate == "well" else OLD.id), (at, again)
             assert made.file.read_text() == SPOILT, (at, again)
             assert not list(made.file.parent.glob(".*.dau-*")), (at, again)
+
+
+@pytest.mark.parametrize("case", HANDOVERS)
+def test_start_first_leaves_the_old_containers_alone_until_the_new_ones_are_proven(
+    folders: Iterator[Path], case: str
+) -> None:
+    """Killed before the switch, or with a release that fails: the old container was never stopped."""
+    rehearsal = Killer()
+    stage(folders, case).apply(rehearsal)
+    is_switch = [name in ("run drain", "stop container") for name in rehearsal.log]
+    is_good = CASES[case][0].fate == "well"
+    before_switch = is_switch.index(True) if is_good else len(rehearsal.log)
+    for at in range(1, before_switch + 1):
+        made = stage(folders, case)
+        old = {c.id for c in made.host.containers.values()}
+        with pytest.raises(Killed):
+            made.apply(Killer(at))
+        made.recover()
+        assert {(c.id, c.starts) for c in made.host.containers.values()} == {(one, 1) for one in old}, at
+
+
+@pytest.mark.parametrize("fate", ["unhealthy", "exits"])
+@pytest.mark.parametrize("drain", [(), ("drain",)])
+def test_a_new_release_that_fails_in_the_switch_gives_way_to_the_old(
+    folders: Iterator[Path], fate: str, drain: tuple[str, ...]
+) -> None:
+    made = Stage(next(folders), replace(CHECKED), new_tag="1.1", handover=Handover(drain_command=drain))
+
+    def reached(step: Step, is_back: bool) -> None:
+        if step is Step.SWITCH and not is_back:
+            made.target.fate = fate
+            for container in made.host.containers.values():
+                if container.image_id == made.target.id and fate == "exits":
+                    container.status, container.exit_code = "exited", 3
+
+    outcome = made.apply(reached=reached)
+    assert isinstance(outcome, RolledBack)
+    assert outcome.quarantine
+    (web,) = made.host.containers.values()
+    assert (web.status, web.image_id) == ("running", OLD.id)
+    assert (web.starts, web.name) == (1, "shop-web-1")
+
+
+def test_a_smoke_test_runs_before_the_switch_and_if_it_fails_the_old_containers_are_untouched(
+    folders: Iterator[Path],
+) -> None:
+    made, killer = stage(folders, "start-first"), Killer()
+    made.hooks = ALL_HOOKS
+    assert isinstance(made.apply(killer), Committed)
+    log = killer.log
+    assert log.index("compose start") < log.index("hook post_update") < log.index("stop container")
+    made = stage(folders, "start-first")
+    made.hooks, made.fails = ALL_HOOKS, frozenset({HookKind.POST_UPDATE})
+    old = {c.id for c in made.host.containers.values()}
+    outcome = made.apply()
+    assert isinstance(outcome, RolledBack)
+    assert outcome.quarantine
+    assert {(c.id, c.starts) for c in made.host.containers.values()} == {(one, 1) for one in old}
+
+
+def test_killed_in_the_switch_the_next_start_carries_on_and_an_engine_that_goes_is_waited_for(
+    folders: Iterator[Path],
+) -> None:
+    made = stage(folders, "start-first, same tag, drained")
+    with pytest.raises(Killed):
+        made.apply(Killer(made_at(folders, "start-first, same tag, drained", "run drain")))
+    (record,) = made.journal().read_all()
+    assert isinstance(record, JournalRecord)
+    assert record.phase is Phase.SWITCHING
+    made.host.restart_engine()
+    for container in made.host.containers.values():
+        made.host.start(container)
+    assert isinstance(made.recover(), Committed)
+    made.assert_whole(made.target)
+
+
+def test_a_new_image_without_a_healthcheck_is_not_started_beside_the_old(tmp_path: Path) -> None:
+    made = Stage(tmp_path, NEW, new_tag="1.1", handover=Handover())
+    outcome = made.apply()
+    assert isinstance(outcome, NotStarted)
+    assert (outcome.cause.reason, outcome.quarantine) == (Reason.CANNOT_START_FIRST, False)
+    made.assert_whole(OLD)
 
 
 SPOILT = "services: [ {\n"

@@ -351,6 +351,8 @@ class SimCompose:
         """Numbers climb: a container that is gone leaves its own unused."""
         text, image_id = self._resolved(project, service)
         mine = [c for c in self._host.containers.values() if c.service == service]
+        for resting in (c for c in mine if c.status != "running"):
+            self._effect("start", partial(self._host.start, resting))
         number = max((int(c.name.rpartition("-")[2]) for c in mine), default=0)
         for _ in range(count - len(mine)):
             number += 1

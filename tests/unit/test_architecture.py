@@ -35,7 +35,7 @@ LONGEST_IMPORT_CHAIN = 13
 LONGER = {"models": 720}  # the one vocabulary: cut in two, a newcomer would have to look for each word in both
 MOST_DECISIONS_OF_A_STATEMENT = 3
 DENSE = {"targets.compose.preflight.facts"}  # to be taken apart
-PURE = ("policy", "composefile", "models", "errors", "semver_utils", "config")
+PURE = ("policy", "composefile", "models", "vocabulary", "errors", "semver_utils", "config")
 
 
 def layers() -> list[list[str]]:
@@ -127,6 +127,7 @@ COMPOSE_WORDS = {
     "with_dependencies",
     "prior_image_id",
     "allow_volume_change",
+    "handover",
     "sources",
     "model_digest",
     "further",

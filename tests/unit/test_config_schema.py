@@ -79,6 +79,8 @@ BESIDE: Mapping[str, dict[str, Any]] = {
     "allow_scheme_jump": {"follow": "minor"},
     "tag_exclude": {"tag_pattern": "a*"},
     "allow_downgrade": {"tag_pattern": "a*"},
+    "drain_command": {"update_order": "start-first"},
+    "drain_seconds": {"update_order": "start-first"},
 }
 REGISTRY_BESIDE: Mapping[str, dict[str, Any]] = {
     "username": {"password": "p"},

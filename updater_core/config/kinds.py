@@ -15,6 +15,7 @@ from updater_core.config import readers
 from updater_core.models import Bump, Discover, Follow, Mode
 from updater_core.net import hosts
 from updater_core.policy import patterns, ranges, windows
+from updater_core.vocabulary.handover import UpdateOrder
 
 Schema = Mapping[str, Any]
 
@@ -272,6 +273,13 @@ EXCLUDES = Kind(
 BUMP = _choice("a size of step", "patch, minor or major", {bump.value: bump for bump in Bump})
 FOLLOW = _choice("a step to follow", "tag, patch, minor or major", {follow.value: follow for follow in Follow})
 MODE = _choice("a mode", "auto, approve or notify", {mode.value: mode for mode in Mode})
+ORDER = _choice("an update order", "stop-first or start-first", {order.value: order for order in UpdateOrder})
+ARGUMENTS = Kind(
+    "a command",
+    'a list of words such as ["/app/drain", "--now"], or a text for sh -c',
+    readers.arguments,
+    {"anyOf": [_TEXT, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+)
 PLATFORM = _name(
     "a platform", "os/architecture such as linux/amd64 or linux/arm64/v8", "[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?"
 )

@@ -237,6 +237,17 @@ OPTIONS: tuple[Option, ...] = (
     _service("on_success", kinds.HOOK, None,
          "A hook: what is run after an update that succeeded. If it fails, that is a warning.",
          "docker image prune -f", field="hooks.on_success"),
+    _service("update_order", kinds.ORDER, None,
+         "`start-first` starts the new container beside the old one, and stops the old one only when the new one is "
+         "proven; `stop-first` is Compose's own recreate. When left out, what `deploy.update_config.order` of the "
+         "Compose file says, else `stop-first`. See [start-first](start-first.md).", "start-first",
+         field="handover.order"),
+    _service("drain_command", kinds.ARGUMENTS, None,
+         "Start-first: run in each old container before it is stopped, so that a proxy sends it nothing more.",
+         ["touch", "/tmp/draining"], "kill -USR1 1", field="handover.drain_command"),  # noqa: S108 - an example
+    _service("drain_seconds", kinds.duration(kinds.DAY, zero=True), 0,
+         "Start-first: how long the old containers go on beside the proven new ones before they are stopped.",
+         5, "1m", field="handover.drain_seconds"),
     _service("start_stopped", kinds.FLAG, False,
          "Update and start the service even if it is stopped.", True),
     _service("allow_drift", kinds.FLAG, False,

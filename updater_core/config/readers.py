@@ -222,10 +222,15 @@ def hook(value: Any) -> Hook:
         timeout = within(seconds, 0, _LONGEST_HOOK_SECONDS, open_end=True)(given.get("timeout", 300))
     except ValueError:
         raise ValueError('its "timeout" is not a time above 0 and of at most a day, such as 90s or 15m') from None
-    return Hook(_program(given.get("run")), place == "container", float(timeout))
+    return Hook(arguments(given.get("run")), place == "container", float(timeout))
 
 
-def _program(value: Any) -> tuple[str, ...]:
+def arguments(value: Any) -> tuple[str, ...]:
+    """Return a program and its arguments: a list as it is, a text as one for `sh -c`.
+
+    >>> arguments("touch /tmp/drain")
+    ('sh', '-c', 'touch /tmp/drain')
+    """
     words = ["sh", "-c", value] if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ValueError

@@ -14,6 +14,7 @@ from updater_core.config.options import BY_PLACE, SELECTORS, SERVICE
 from updater_core.models import Follow
 from updater_core.net.url_rules import is_loopback
 from updater_core.reference import HUB, host_type
+from updater_core.vocabulary.handover import UpdateOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ def service_problems(service: ReadObject, registry: ReadObject, top: ReadObject)
         *place_problems(service),
         *engine_problems(service, top.values["engines"] or {}),
         *selection_problems(service, top),
+        *order_problems(service),
         *registry_problems(service, registry),
     ]
 
@@ -117,6 +119,14 @@ def _by_version(service: ReadObject) -> bool:
     if "tag_regex" in service.given:  # a wrong expression is reported already, so nothing more is said of it
         return expression is None or "version" in re.compile(expression).groupindex
     return "semver_pattern" in service.given
+
+
+def order_problems(service: ReadObject) -> Iterator[str]:
+    if service.values["update_order"] is UpdateOrder.START_FIRST:
+        return
+    for key in ("drain_command", "drain_seconds"):
+        if _has(service, key):
+            yield f'{service.path(key)}: it is for start-first; write "update_order": "start-first" too, or take it out'
 
 
 def registry_problems(service: ReadObject, registry: ReadObject) -> Iterator[str]:

@@ -71,12 +71,14 @@ class Expectation:
     policy: GatePolicy = field(default_factory=GatePolicy)
     is_one_shot: bool = False
     old_ids: frozenset[str] = frozenset()  # were there before: restarts counted on them are history
+    is_beside_old: bool = False  # the old containers are still there, and are not judged
 
 
 def judge(
     track: Track, containers: Sequence[Container], wanted: Expectation, now_seconds: float
 ) -> tuple[Track, Verdict]:
     """One look. Return what to remember, and the verdict."""
+    containers = _judged(containers, wanted)
     failure = _failure(track, containers, wanted)
     if failure is not None:
         return track, failure
@@ -91,6 +93,12 @@ def judge(
             return track, Proven()
         return track, Failed(Reason.GATE_TIMEOUT, _too_late(containers, wanted))
     return track, Waiting(f"{wanted.service} is {_state(containers)}")
+
+
+def _judged(containers: Sequence[Container], wanted: Expectation) -> Sequence[Container]:
+    if not wanted.is_beside_old:
+        return containers
+    return [container for container in containers if container.id not in wanted.old_ids]
 
 
 def deadline_seconds(containers: Sequence[Container], policy: GatePolicy) -> float:

@@ -28,6 +28,7 @@ class Phase(StrEnum):
 
     PREPARED = "prepared"
     APPLYING = "applying"
+    SWITCHING = "switching"  # behind the point of no return: a kill is followed by carrying on
     COMMITTED = "committed"
     ROLLING_BACK = "rolling_back"
     ROLLED_BACK = "rolled_back"
@@ -35,7 +36,7 @@ class Phase(StrEnum):
     TAKEN_OVER = "taken_over"
 
 
-_UNFINISHED = {Phase.PREPARED, Phase.APPLYING, Phase.ROLLING_BACK}
+_UNFINISHED = {Phase.PREPARED, Phase.APPLYING, Phase.SWITCHING, Phase.ROLLING_BACK}
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,11 +99,16 @@ class UpdateRequest:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One part of a deployment: the step it is known by, and what it does. `says` is shown as it begins."""
+    """One part of a deployment: the step it is known by, and what it does. `says` is shown as it begins.
+
+    `is_point_of_no_return`: from here on a kill is followed by carrying on, for what ran before may be gone. This stage
+    and those behind it can be repeated.
+    """
 
     step: Step
     run: Callable[[], None]
     says: str = ""
+    is_point_of_no_return: bool = False
 
 
 class Deployment(Protocol):

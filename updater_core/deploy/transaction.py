@@ -7,8 +7,9 @@ Until the journal says `applying`, nothing visible has changed, and an error, or
 prevents (Compose or the engine fails, a port is taken, the disk is full) leaves the journal open and is tried again
 until it can be proven. Only one that needs a person, because the old release itself does not do well, is
 `RollbackFailed`, said loudly and left alone; what the operator has deployed meanwhile is `Superseded` and is left to
-stand. What is in the middle is in the journal first, so that a process that dies anywhere is followed by `recover`,
-which ends the same way.
+stand. A stage may be the point of no return, if the new release is proven beside the old one: a process that dies
+behind it is followed by one that carries on. What is in the middle is in the journal first, so that a process that dies
+anywhere is followed by `recover`, which ends the same way.
 """
 
 from __future__ import annotations
@@ -69,18 +70,18 @@ class Transaction:
             self._carry_out([self._deployment.proof()])
         except UpdaterError as error:
             return self._not_started(self._cause_of(error))
-        return self._carry_through(self._deployment.stages())
+        return self._carry_through(Phase.APPLYING, self._with_post_update(self._deployment.stages()))
 
-    def _carry_through(self, stages: Sequence[Stage]) -> Outcome:
+    def _carry_through(self, phase: Phase, stages: Sequence[Stage]) -> Outcome:
+        """Carry out the stages and commit, or go back. The journal says `phase` before the first of them begins."""
         try:
             self._reached(Step.JOURNAL)
-            self._write(Phase.APPLYING)
+            self._write(phase)
             self._carry_out(stages)
-            self._carry_out(self._hooks.after(self._deployment, lambda: self._write(Phase.APPLYING)))
             self._reached(Step.COMMIT)
             self._write(Phase.COMMITTED)
         except Stopped:
-            raise  # the journal says `applying`: the next start takes it up
+            raise  # the journal says how far it came: the next start takes it up
         except Exception as error:  # a bug of ours, too, must not leave the service in the middle
             cause = self._with_evidence(self._cause_of(error))
             with suppress(UpdaterError):
@@ -139,10 +140,15 @@ class Transaction:
                 return self._finished(Superseded(plan, cause))
             case Phase.PREPARED:
                 return self._not_started(cause)
+            case Phase.SWITCHING:
+                stages = self._deployment.stages()
+                return self._carry_through(Phase.SWITCHING, stages[_point_of_no_return(stages) :])
             case Phase.APPLYING:
                 is_cut_short = self._hooks.has_cut_short(HookKind.POST_UPDATE)
                 remaining = () if is_cut_short else self._deployment.remaining_stages()
-                return self._carry_through(remaining) if remaining else self._roll_back_when_possible(cause)
+                if remaining:
+                    return self._carry_through(Phase.APPLYING, self._with_post_update(remaining))
+                return self._roll_back_when_possible(cause)
             case Phase.ROLLING_BACK:
                 return self._roll_back_when_possible(cause)
             case _:
@@ -150,8 +156,17 @@ class Transaction:
 
     # -------------------------------------------------------------------------------------------------------- parts
 
+    def _with_post_update(self, stages: Sequence[Stage]) -> Sequence[Stage]:
+        """The stages with the post_update hook: while the old release can still be put back for nothing, if there is a
+        point of no return, else once all is proven."""
+        at = _point_of_no_return(stages)
+        hook = self._hooks.after(self._deployment, lambda: self._write(Phase.APPLYING))
+        return (*stages[:at], *hook, *stages[at:])
+
     def _carry_out(self, stages: Sequence[Stage]) -> None:
         for stage in stages:
+            if stage.is_point_of_no_return:
+                self._write(Phase.SWITCHING)
             self._reached(stage.step)
             if stage.says:
                 self._reporter.tell(stage.step, stage.says)
@@ -202,6 +217,10 @@ class Transaction:
             self._write(phase, cause, rollback)
         except StateError as error:
             self._reporter.tell(Step.JOURNAL, f"the journal could not be written ({error}); going on")
+
+
+def _point_of_no_return(stages: Sequence[Stage]) -> int:
+    return next((at for at, stage in enumerate(stages) if stage.is_point_of_no_return), len(stages))
 
 
 def describe(outcome: Outcome) -> str:

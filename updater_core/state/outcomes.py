@@ -46,7 +46,7 @@ OWNER_ROLLBACK = "owner_rollback"  # a plan's kind
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 6 * 3600.0
 
-_NO_FAILURE = {Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK, Reason.VOLUME_MOVED}
+_NO_FAILURE = {Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK, Reason.VOLUME_MOVED, Reason.CANNOT_START_FIRST}
 
 
 def record_outcome(

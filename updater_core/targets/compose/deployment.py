@@ -1,6 +1,7 @@
 """One plan carried out with Compose: what each stage does, and how everything is put back.
 
-Recreate, the one strategy: edit the file, let Compose restart the services, gate them, verify which image they run.
+Two strategies. Recreate: edit the file, let Compose restart the services, gate them, verify which image they run.
+Start-first (`start_first`): edit, start new containers beside the old, gate the new, switch, verify.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading import evidence
 from updater_core.targets.compose.recreate import is_leftover, restart
+from updater_core.targets.compose.start_first import handover
+from updater_core.targets.compose.start_first.conditions import START_FIRST
 from updater_core.vocabulary.evidence import Evidence
 
+_SEEN_IN_THE_IMAGE = {Reason.VOLUME_MOVED, Reason.CANNOT_START_FIRST}  # its volumes, its healthcheck
 _WORTH_ANOTHER_TRY = {Reason.EXITED, Reason.COMPOSE_ERROR, Reason.UP_FAILED, Reason.ENGINE_ERROR}
 
 
@@ -45,12 +49,15 @@ class ComposeDeployment:
         return Stage(Step.PROVE, self._prove)
 
     def stages(self) -> Sequence[Stage]:
+        is_beside = self.plan.strategy == START_FIRST
+        strategy = handover.stages(self.plan, self._tools) if is_beside else self._recreate()
+        return (Stage(Step.EDIT, self._edit), *strategy, Stage(Step.VERIFY, self._verify))
+
+    def _recreate(self) -> Sequence[Stage]:
         services = ", ".join(move.service for move in self.plan.detail.everyone)
         return (
-            Stage(Step.EDIT, self._edit),
             Stage(Step.RESTART, self._restart, f"restarting {services}"),
             Stage(Step.GATE, self._gate),
-            Stage(Step.VERIFY, self._verify),
         )
 
     def remaining_stages(self) -> Sequence[Stage]:
@@ -82,7 +89,8 @@ class ComposeDeployment:
         gate.gate_new(self.plan, self._tools)
 
     def _verify(self) -> None:
-        self._notes = gate.verify_new(self.plan, self._tools)
+        verified = gate.verify_new(self.plan, self._tools)
+        self._notes = (*verified, *file_edits.changed_meanwhile(self.plan, self._tools))
 
     # --------------------------------------------------------------------------------------------------------- back
 
@@ -115,11 +123,16 @@ class ComposeDeployment:
         return cause
 
     def restore(self, cause: Cause) -> None:
+        is_beside = self.plan.strategy == START_FIRST
+        if not (is_beside and handover.put_back(self.plan, cause, self._tools)):
+            self._bring_up_old(cause)
+        self._tools.reached(Step.VERIFY, True)
+        gate.verify_old(self.plan, self._tools)
+
+    def _bring_up_old(self, cause: Cause) -> None:
         volumes.bring_back(self.plan, self._tools)
         with file_edits.fallback_copies(self.plan, self._not_put_back, self._tools) as readable:
             self._restart_old_and_gate(readable, cause)
-        self._tools.reached(Step.VERIFY, True)
-        gate.verify_old(self.plan, self._tools)
 
     def clean(self) -> None:
         file_edits.remove_strays(self.plan, self._tools)
@@ -132,8 +145,8 @@ class ComposeDeployment:
             keep |= new
         else:
             keep |= set(plan.earlier_retained)
-        if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.VOLUME_MOVED:
-            keep |= new  # the next look needs no second pull to know its volumes
+        if isinstance(outcome, NotStarted) and outcome.cause.reason in _SEEN_IN_THE_IMAGE:
+            keep |= new  # the next look needs no second pull to know them
         images.release_holds(plan, frozenset(keep), self._tools)
 
     def await_engine(self) -> None:

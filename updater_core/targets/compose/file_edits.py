@@ -19,6 +19,7 @@ from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading import copies
 from updater_core.targets.compose.reading.copies import SourceTexts
+from updater_core.targets.compose.start_first import conditions
 
 _PROOF = "-proof"  # behind a plan's id, in the names of the copies that Compose reads to prove an edit
 
@@ -45,6 +46,7 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
         raise _changed(f"a file that project {plan.detail.project.name} includes (`env_file`, `include`, `extends`)")
     for part in parts(plan):
         volumes.check_before_stop(part, before, tools)
+        conditions.check_new_image(part, before, tools)
     if not plan.detail.edits:
         return ()
     staged: list[Staged] = []
@@ -129,6 +131,13 @@ def replace_files(staged: Sequence[Staged], tools: Tools) -> None:
     """Put the proven edits in their places, unless an operator was faster."""
     for one in staged:
         tools.files.commit(one.snapshot, one.path)
+
+
+def changed_meanwhile(plan: Plan[ComposePlan], tools: Tools) -> Iterator[str]:
+    """Yield a few words on each file of ours that its operator has changed since our edit."""
+    for edit in plan.detail.edits:
+        if not copies.is_ours(edit, tools.files):
+            yield f"{edit.path} was changed by its operator meanwhile"
 
 
 def put_files_back(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, str]:

@@ -14,7 +14,6 @@ from updater_core.targets.compose.images import known_id
 from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading import evidence
-from updater_core.targets.compose.reading.copies import is_ours
 from updater_core.targets.compose.recreate import restart, run
 
 _LONGEST_GATE_AFTER_STOP_SECONDS = 60.0  # within what service managers allow; one that asks for less kills, as ever
@@ -29,7 +28,8 @@ def gate_new(plan: Plan[ComposePlan], tools: Tools) -> None:
     old_ids = frozenset(i for move in everyone for i in move.container_ids)  # `up` may keep one: its image is the same
     everyone_else = (move for move in plan.detail.companions if move.was_well and not move.runs_first)
     judged = (*plan.detail.moves, *everyone_else)
-    _gate(plan, [_expectation(move, plan.gate, old_ids) for move in judged], tools, is_back=False)
+    wanted = [_expectation(move, plan.gate, old_ids) for move in judged]
+    until_proven(plan, wanted, tools, lambda: _restart_after_outage(plan, tools, is_back=False))
 
 
 def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) -> None:
@@ -44,7 +44,8 @@ def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) ->
     stable = max(plan.gate.stable_seconds, grace_seconds) if may_be_stopping else plan.gate.stable_seconds
     policy = replace(plan.gate, stable_seconds=stable)
     old_ids = frozenset(i for move in everyone for i in move.container_ids)
-    _gate(plan, [_expectation(move, policy, old_ids) for move in everyone], tools, is_back=True)
+    wanted = [_expectation(move, policy, old_ids) for move in everyone]
+    until_proven(plan, wanted, tools, lambda: _restart_after_outage(plan, tools, is_back=True))
 
 
 def run_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
@@ -106,11 +107,6 @@ def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
         for move in part.detail.moves:
             _verify_image(part, move, known_id(part.new_retained), tools)
     notes = [*volumes.verify(plan, tools)]
-    notes += [
-        f"{edit.path} was changed by its operator meanwhile"
-        for edit in plan.detail.edits
-        if not is_ours(edit, tools.files)
-    ]
     for part in parts(plan):
         notes += _renamed(part, tools)
     return tuple(notes)
@@ -124,9 +120,12 @@ def _renamed(plan: Plan[ComposePlan], tools: Tools) -> Iterator[str]:
 
 
 def running_container(plan: Plan[ComposePlan], tools: Tools) -> str | None:
-    """The first container that runs of the first service of the group; None if none does."""
-    found = tools.engine.containers(plan.detail.project.name, plan.detail.moves[0].service)
-    return next((each.id for each in sorted(found, key=lambda each: each.name) if each.status == "running"), None)
+    """The first container that runs of the first service of the group, a new one before an old one that is still there;
+    None if none does."""
+    first = plan.detail.moves[0]
+    found = tools.engine.containers(plan.detail.project.name, first.service)
+    in_order = sorted(found, key=lambda each: (each.id in first.container_ids, each.name))
+    return next((each.id for each in in_order if each.status == "running"), None)
 
 
 def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
@@ -140,16 +139,21 @@ def _expectation(move: Move, policy: GatePolicy, old_ids: frozenset[str]) -> hea
     return health.Expectation(move.service, move.replicas, policy, move.is_one_shot, old_ids)
 
 
-def _gate(plan: Plan[ComposePlan], wanted: Sequence[health.Expectation], tools: Tools, *, is_back: bool) -> None:
+def until_proven(
+    plan: Plan[ComposePlan], wanted: Sequence[health.Expectation], tools: Tools, bring_up: Callable[[], None]
+) -> None:
     """Look until every expectation is proven. An engine that goes away proves nothing: wait for it, bring the group up
-    again (an outage stops containers without asking), begin anew."""
+    again (an outage stops containers without asking), begin anew.
+
+    Raises GateFailed as soon as a container shows that it will not, EngineUnavailable if the engine goes too often.
+    """
     for _ in range(MOST_OUTAGES):
         try:
             _watch(plan.detail.project.name, wanted, tools)
         except EngineUnavailable:
             tools.tell(Step.GATE, "the engine went away; waiting for it")
             await_engine(tools)
-            _restart_after_outage(plan, tools, is_back=is_back)
+            bring_up()
         else:
             return
     raise EngineUnavailable("the engine keeps going away", "see the engine's own log")
@@ -230,15 +234,19 @@ def await_engine(tools: Tools) -> None:
 
 
 def _restart_after_outage(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool) -> None:
-    """The engine restarts containers of its own accord just now, so the first tries may meet a conflict."""
+    after_outage(lambda: restart(plan, tools, is_back=is_back), tools)
+
+
+def after_outage(bring_up: Callable[[], None], tools: Tools) -> None:
+    """Bring containers up while the engine restarts some of its own accord: the first tries may meet a conflict."""
     for _ in range(5):
         try:
-            restart(plan, tools, is_back=is_back)
+            bring_up()
         except ComposeError:
             tools.clock.sleep(1.0)
         else:
             return
-    restart(plan, tools, is_back=is_back)
+    bring_up()
 
 
 def _verify_image(plan: Plan[ComposePlan], move: Move, image_id: str, tools: Tools) -> None:

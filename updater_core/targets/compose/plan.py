@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from updater_core.models import Edit, ImageRef, Plan, Project
+from updater_core.vocabulary.handover import Handover
 
 NAME = "compose"  # the target's, in the table and in a plan
 
@@ -78,6 +79,7 @@ class ComposePlan:
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     model_digest: str | None = None  # of what Compose makes of them, and of all that they include
     further: tuple[FurtherImage, ...] = ()  # of other repositories; all other moves take the plan's own image
+    handover: Handover = field(default_factory=Handover)  # for start-first
 
     @property
     def everyone(self) -> tuple[Move, ...]:

@@ -26,6 +26,7 @@ from updater_core.targets.compose.plan import NAME, ComposePlan, FurtherImage, G
 from updater_core.targets.compose.preflight import checks, volumes
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.recreate import is_leftover
+from updater_core.targets.compose.start_first import conditions
 
 _NAMESPACES = ("network_mode", "ipc", "pid")
 _DRIFT_REMEDY = (
@@ -67,10 +68,12 @@ def make(
         sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
         model_digest=file_edits.model_digest(group.model),
         further=_further(request, group.moves, engine),
+        handover=service.handover,
     )
     key = observed.current.key
     own = next(move for move in group.moves if reference.parse(move.old_reference).key == key)
-    return _plan(service, request, detail, _old_digest(key, own, engine))
+    strategy = conditions.strategy_of(service, group)
+    return replace(_plan(service, request, detail, _old_digest(key, own, engine)), strategy=strategy)
 
 
 def _no_way_back(service: ServiceConfig, observed: ObservedService) -> NotEditable:

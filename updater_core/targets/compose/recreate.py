@@ -59,7 +59,7 @@ def _up_twice(moves: Sequence[Move], plan: Plan[ComposePlan], tools: Tools, *, i
             try:
                 _up(moves, plan, tools)
             except ComposeError:
-                _raise_unless_compose(plan, was_there, tools, is_back=is_back)
+                raise_unless_compose(plan, was_there, tools, is_back=is_back)
                 raise
 
 
@@ -82,7 +82,7 @@ def _up(
     )
 
 
-def _raise_unless_compose(
+def raise_unless_compose(
     plan: Plan[ComposePlan], was_there: Callable[[], bool], tools: Tools, *, is_back: bool
 ) -> None:
     """Ask the engine why Compose failed, for its exit status does not tell. An old container that has ended is one that

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -17,14 +18,25 @@ from updater_core.targets.compose import observe
 from updater_core.targets.compose.plan import ComposePlan
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
+from updater_core.targets.compose.start_first import conditions
 
 Preflight = Callable[[ObservedService], Iterable[Hold]]
 
 
 def plan_lines(plan: Plan[ComposePlan]) -> list[str]:
-    """Return the exact change of each file, a line each."""
+    """Return what happens to the containers if it is no recreate, and the exact change of each file, a line each."""
     edits = plan.detail.edits
-    return [line for each in edits for line in diff(each)] if edits else ["file:      unchanged, its reference stays"]
+    changes = [line for each in edits for line in diff(each)]
+    return [*_order_lines(plan), *(changes or ["file:      unchanged, its reference stays"])]
+
+
+def _order_lines(plan: Plan[ComposePlan]) -> Iterator[str]:
+    if plan.strategy != conditions.START_FIRST:
+        return
+    handover = plan.detail.handover
+    drained = f"drained by `{shlex.join(handover.drain_command)}`, " if handover.drain_command else ""
+    waited = f"left for {handover.drain_seconds:g} s, " if handover.drain_seconds else ""
+    yield f"order:     start-first; the old containers are then {drained}{waited}stopped and removed"
 
 
 def diff(change: Edit) -> list[str]:

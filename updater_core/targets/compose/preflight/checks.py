@@ -9,6 +9,7 @@ from updater_core.protocols import Engine
 from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.preflight import copies, facts, neighbours, shortages, variables
 from updater_core.targets.compose.preflight.facts import HostFacts
+from updater_core.targets.compose.start_first import conditions
 
 CHECKS: tuple[Callable[[HostFacts], Hold | None], ...] = (
     copies.second_copy,
@@ -18,6 +19,7 @@ CHECKS: tuple[Callable[[HostFacts], Hold | None], ...] = (
     variables.missing_secret,
     variables.missing_variable,
     shortages.taken_port,
+    conditions.obstacle,
 )
 
 
