@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support import lab
+from tests.support.cosign_fixture import public_pem, sign
 from tests.support.lab import Shop
 from updater_core.models import Committed, Hold, Outcome, Reason, RolledBack
 
@@ -36,6 +38,30 @@ def _running(shop: Shop) -> None:
     shop.compose_file.write_text(COMPOSE.replace("@HOST", shop.registry.host))
     (shop.folder / ".env").write_text(ENV)
     shop.up()
+
+
+def test_every_image_of_the_group_must_be_signed(shop: Shop) -> None:
+    signer = ec.generate_private_key(ec.SECP256R1())
+    key = shop.folder / "acme.pub"
+    key.write_bytes(public_pem(signer))
+    shop.policy["signature"] = {"public_key": str(key)}
+
+    def pushed(tag: str, name: str) -> None:
+        digest = shop.registry.push(f"team/{name}", tag, shop.own(lab.good(f"{name} {tag}"))).digest
+        sign(shop.registry, f"team/{name}", digest, signer)
+
+    for name in ("app", "app-ml"):
+        pushed("v1.1.0", name)
+    pushed("v1.2.0", "app")
+    release(shop, "v1.2.0", ("app-ml",))
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
+    shop.registry.push("team/app-ml", "v1.1.0", shop.own(lab.good("behind the same tag")))
+    (checked,) = shop.cycle().checked
+    assert isinstance(checked.decision, Hold)
+    assert checked.decision.reason is Reason.NOT_SIGNED
+    assert "team/app-ml" in checked.decision.detail
+    assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
 
 
 def release(shop: Shop, tag: str, names: tuple[str, ...] = ("app", "app-ml")) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -175,6 +176,25 @@ def test_rsa_signs_too(registries: Registries, registry: FakeRegistry) -> None:
     assert verdict(registries, registry, DIGESTS["unsigned"], public(signer)).key == "mine.pub"
 
 
+@pytest.mark.parametrize("bits", [2048, 4096])
+def test_rsa_signs_as_openssl_does(registries: Registries, registry: FakeRegistry, tmp_path: Path, bits: int) -> None:
+    """The tool that cosign's documents name for keys of one's own: another implementation than the one that verifies."""
+    body, _ = simple(DIGESTS["unsigned"])
+    (tmp_path / "payload").write_bytes(body)
+    made = ["genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{bits}", "-out", "rsa.key"]
+    for arguments in (
+        made,
+        ["pkey", "-in", "rsa.key", "-pubout", "-out", "rsa.pub"],
+        ["dgst", "-sha256", "-sign", "rsa.key", "-out", "signature", "payload"],
+    ):
+        subprocess.run(["openssl", *arguments], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    registry.put_blob(REPOSITORY, body)
+    signature = base64.b64encode((tmp_path / "signature").read_bytes()).decode()
+    attach(registry, DIGESTS["unsigned"], layer(body, signature))
+    rsa_key = read_key("rsa.pub", (tmp_path / "rsa.pub").read_bytes())
+    assert verdict(registries, registry, DIGESTS["unsigned"], rsa_key).key == "rsa.pub"
+
+
 def test_a_payload_of_another_type_is_no_signature(registries: Registries, registry: FakeRegistry) -> None:
     signer = ec.generate_private_key(ec.SECP256R1())
     body, signature = simple(DIGESTS["unsigned"], signer, kind="atomic container signature")
@@ -254,6 +274,80 @@ def test_a_signature_that_comes_later_counts_in_the_next_cycle(registries: Regis
     registry.put_blob(REPOSITORY, body)
     attach(registry, DIGESTS["unsigned"], layer(body, signature))
     assert verdict(registries, registry, DIGESTS["unsigned"], public(signer)).key == "mine.pub"
+
+
+def test_an_unsigned_image_costs_a_head_of_each_place_while_nothing_changes(
+    registries: Registries, registry: FakeRegistry
+) -> None:
+    for _ in range(3):
+        assert verdict(registries, registry, DIGESTS["unsigned"], key("ec")).reason is Reason.NOT_SIGNED
+    assert registry.counts() == {"manifest_get": 2, "other": 1, "manifest_head": 4}
+
+
+def test_a_good_signature_costs_one_head_and_counts_until_it_is_withdrawn(
+    registries: Registries, registry: FakeRegistry
+) -> None:
+    assert verdict(registries, registry, DIGESTS["legacy"], key("ec")).key == "ec.pub"
+    registry.clear_log()
+    assert verdict(registries, registry, DIGESTS["legacy"], key("ec")).key == "ec.pub"
+    assert registry.counts() == {"manifest_head": 1}
+    assert verdict(registries, registry, DIGESTS["legacy"], key("other")).reason is Reason.BAD_SIGNATURE
+    registry.delete(REPOSITORY, DIGESTS["legacy"].replace(":", "-") + ".sig")
+    assert verdict(registries, registry, DIGESTS["legacy"], key("ec")).reason is Reason.NOT_SIGNED
+
+
+@pytest.mark.parametrize("name", ["legacy", "bundle"])
+def test_a_signature_of_either_form_that_comes_later_is_seen(
+    registries: Registries, registry: FakeRegistry, name: str
+) -> None:
+    tag = DIGESTS[name].replace(":", "-") + (".sig" if name == "legacy" else "")
+    written = WRITTEN["tags"][tag]
+    registry.delete(REPOSITORY, tag)
+    for _ in range(2):
+        assert verdict(registries, registry, DIGESTS[name], key("ec")).reason is Reason.NOT_SIGNED
+    registry.put_manifest(REPOSITORY, tag, WRITTEN["manifests"][written][0], WRITTEN["manifests"][written][1].encode())
+    assert verdict(registries, registry, DIGESTS[name], key("ec")).key == "ec.pub"
+
+
+def test_what_a_referrers_api_lists_later_is_seen(registries: Registries, registry: FakeRegistry) -> None:
+    digest = DIGESTS["bundle"]
+    body = WRITTEN["manifests"][WRITTEN["tags"][digest.replace(":", "-")]][1].encode()
+    registry.delete(REPOSITORY, digest.replace(":", "-"))
+    headers = {"Content-Type": OCI_INDEX}
+    nothing = b'{"schemaVersion": 2, "manifests": []}'
+    registry.behave("other", Behaviour(status=200, headers=headers, body=nothing), path=f"/referrers/{digest}", times=2)
+    registry.behave("other", Behaviour(status=200, headers=headers, body=body), path=f"/referrers/{digest}")
+    for _ in range(2):
+        assert verdict(registries, registry, digest, key("ec")).reason is Reason.NOT_SIGNED
+    assert verdict(registries, registry, digest, key("ec")).key == "ec.pub"
+
+
+def test_another_signature_beside_a_bad_one_is_read(registries: Registries, registry: FakeRegistry) -> None:
+    first, second = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    digest, layers = DIGESTS["unsigned"], []
+    for signer, found in ((first, None), (second, "mine.pub")):
+        body, signature = simple(digest, signer)
+        registry.put_blob(REPOSITORY, body)
+        layers.append(layer(body, signature))
+        attach(registry, digest, *layers)
+        assert verdict(registries, registry, digest, public(second)).key == found
+
+
+@pytest.mark.parametrize("behaviour", [Behaviour(status=405), Behaviour(headers={"Docker-Content-Digest": None})])
+def test_a_registry_that_answers_no_head_is_read_in_full(
+    registries: Registries, registry: FakeRegistry, behaviour: Behaviour
+) -> None:
+    assert verdict(registries, registry, DIGESTS["legacy"], key("other")).reason is Reason.BAD_SIGNATURE
+    registry.behave("manifest_head", behaviour)
+    assert verdict(registries, registry, DIGESTS["legacy"], key("other")).reason is Reason.BAD_SIGNATURE
+    assert registry.counts()["manifest_get"] == 4
+
+
+def test_a_registry_that_fails_at_the_second_look_is_unknown(registries: Registries, registry: FakeRegistry) -> None:
+    assert verdict(registries, registry, DIGESTS["unsigned"], key("ec")).reason is Reason.NOT_SIGNED
+    registry.behave("manifest_head", Behaviour(status=503))
+    with pytest.raises(RegistryError):
+        verdict(registries, registry, DIGESTS["unsigned"], key("ec"))
 
 
 # ----------------------------------------------------------------------------------------------------------- the keys

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from updater_core.app import resolve
 from updater_core.app.candidate import Candidate
@@ -130,7 +131,7 @@ def _decide(context: AppContext, one: Candidate, registry: Registry | Exception 
             raise registry
         others = _others(context, one.service, one.observed)
         resolver = Resolver(one.service, one.observed, registry, target, context.store.shared, now, others)
-        resolver.verify = _verifier(context, one.observed)
+        resolver.verify = partial(signature_of, context)
         return resolver.resolve()
     except RegistryError as error:
         return replace(one, decision=resolve.unknown(error))
@@ -146,25 +147,11 @@ def _others(context: AppContext, service: ServiceConfig, observed: Observed) -> 
     return tuple(context.registries.for_service(image, settings_for(service, image)) for image in images)
 
 
-def _verifier(context: AppContext, observed: Observed) -> Callable[[ServiceConfig, ImageRef], SignatureVerdict]:
-    """What asks who signed an image. Images of other repositories that move with it are not asked about, so a group of
-    several is never taken for signed."""
-
-    def verify(service: ServiceConfig, image: ImageRef) -> SignatureVerdict:
-        if observed.others:
-            names = ", ".join(other.current.key for other in observed.others)
-            detail = f"{names} would move with it, and only one image of a service is checked"
-            return SignatureVerdict(reason=Reason.BAD_SIGNATURE, detail=detail)
-        return signature_of(context, service, image)
-
-    return verify
-
-
 def signature_of(context: AppContext, service: ServiceConfig, image: ImageRef) -> SignatureVerdict:
     """Return who signed `image.digest`, of the keys that the service trusts.
 
     Raises RegistryError if the registry does not answer."""
-    return context.registries.signature(image, service.registry, service.policy.public_keys)
+    return context.registries.signature(image, settings_for(service, image), service.policy.public_keys)
 
 
 def _was_cut_short(one: Candidate) -> bool:

@@ -89,7 +89,10 @@ class Resolver:
         except RegistryError as error:
             return unknown(error, otherwise=Reason.LISTING_INCOMPLETE)
         try:
-            return together.whole_group(self._decide(), self._view())
+            decision = together.whole_group(self._decide(), self._view())
+            if not (self.others and self.service.policy.public_keys):
+                return decision
+            return together.unsigned(decision, self._verified) or decision
         except RegistryError as error:
             return unknown(error)
 
@@ -143,12 +146,15 @@ class Resolver:
         self.asked += needed.digests
         for tag in needed.digests:
             self._ask_digest(tag)
-        for digest in needed.signatures:
-            self.signatures[digest] = self.verify(self.service, replace(current, digest=digest))
+        for image in needed.signatures:
+            self.signatures[image.digest or ""] = together.signature(image, self._view(), self._verified)
         for tag in needed.created:
             self.created[tag] = self.registry.created(replace(current, tag=tag, digest=None), self._platform())
         for tag in needed.contents:
             self.contents[tag] = self._content(replace(current, tag=tag, digest=self.digests[tag]))
+
+    def _verified(self, image: ImageRef) -> SignatureVerdict:
+        return self.verify(self.service, image)
 
     def _platform(self) -> str:
         return self.service.platform or self.target.platform(self.service)

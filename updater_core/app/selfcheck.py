@@ -19,6 +19,7 @@ from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
 from updater_core.host import engine_endpoint, files
 from updater_core.models import Hold, ImageRef, ServiceConfig
+from updater_core.policy.explain import REMEDY_OF_UNSIGNED
 from updater_core.policy.families import selector_of
 from updater_core.policy.patterns import Order
 
@@ -130,8 +131,7 @@ def _signature_finding(context: AppContext, service: ServiceConfig) -> Iterator[
     if verdict.key is not None:
         yield Finding(True, subject, f"{reference.text} is signed by {verdict.key}")
         return
-    remedy = "ask its publisher to sign it, or add the key it was signed with to signature.public_key"
-    yield Finding(False, subject, f"{reference.text}: {verdict.reason}: {verdict.detail}", remedy)
+    yield Finding(False, subject, f"{reference.text}: {verdict.reason}: {verdict.detail}", REMEDY_OF_UNSIGNED)
 
 
 def _pinned_findings(context: AppContext, services: Sequence[ServiceConfig]) -> Iterator[Finding]:

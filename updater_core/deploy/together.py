@@ -4,11 +4,13 @@ decision for one of them means for all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from updater_core.deploy.target import Observed
 from updater_core.models import Decision, Hold, ImageRef, Quarantined, Reason, Tag, Update, retry_command
+from updater_core.policy.explain import REMEDY_OF_UNSIGNED
+from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Registry
 
 
@@ -47,6 +49,30 @@ def whole_group(decision: Decision, group: TagGroup) -> Decision:
     current = group.observed.current
     own = replace(current, digest=group.registry.digest(replace(current, digest=None)))
     return _refused(own, group) or Update(own, f"{changed[0].key} is another behind {current.tag}", others=found)
+
+
+def signature(image: ImageRef, group: TagGroup, verify: Callable[[ImageRef], SignatureVerdict]) -> SignatureVerdict:
+    """Who signed an image of the service's own repository, and those that move with it: all must be signed. The keys'
+    names are those of all; else it is the verdict on the first that is not. Raises RegistryError."""
+    keys: dict[str, None] = {}
+    for each in (image, *_at(image.tag, group)):
+        verdict = verify(each)
+        if verdict.key is None:
+            return verdict if each == image else replace(verdict, detail=f"{each.key}: {verdict.detail}")
+        keys[verdict.key] = None
+    return SignatureVerdict(key=", ".join(keys))
+
+
+def unsigned(decision: Decision, verify: Callable[[ImageRef], SignatureVerdict]) -> Hold | None:
+    """Return why an update is not made because an image of it is not signed; None if all are. For an update that only
+    an image of another repository asks for: nobody has chosen the own one then, and asked who signed it."""
+    for image in (decision.target, *decision.others) if isinstance(decision, Update) else ():
+        verdict = verify(image)
+        if verdict.key is None:
+            detail = f"{image.text} is not taken: {verdict.detail}"
+            reason = verdict.reason or Reason.NOT_SIGNED
+            return Hold(reason, detail, REMEDY_OF_UNSIGNED, available=image)
+    return None
 
 
 def _refused(own: ImageRef, group: TagGroup) -> Hold | None:

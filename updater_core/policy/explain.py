@@ -22,6 +22,7 @@ _OF_OTHERS = frozenset(
     }
 )
 
+REMEDY_OF_UNSIGNED = "ask its publisher to sign it, or add the key it was signed with to signature.public_key"
 # Such a tag is no candidate for this host: it neither waits nor stands in the way of another one.
 NO_CANDIDATE_HERE = frozenset({Reason.NOT_AN_IMAGE, Reason.PLATFORM_MISSING, Reason.NOT_FOUND})
 _REMEDIES = {
@@ -138,12 +139,11 @@ def unsigned(case: SelectionContext, target: ImageRef) -> Hold | Ask | None:
         return None
     verdict = case.observation.signatures.get(target.digest or "")
     if verdict is None:
-        return Ask(signatures=(target.digest or "",))
+        return Ask(signatures=(target,))
     if verdict.key is not None:
         return None
-    remedy = "ask its publisher to sign it, or add the key it was signed with to signature.public_key"
     reason = verdict.reason or Reason.NOT_SIGNED
-    return Hold(reason, f"{target.text} is not taken: {verdict.detail}", remedy, available=target)
+    return Hold(reason, f"{target.text} is not taken: {verdict.detail}", REMEDY_OF_UNSIGNED, available=target)
 
 
 def signer(case: SelectionContext, target: ImageRef) -> str:

@@ -89,9 +89,9 @@ class Observation:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """The choice cannot be made yet: digests of tags, build times of their images, or what they lead to are needed, or
-    who signed the image with a digest."""
+    who signed an image, which then has its tag and its digest."""
 
     digests: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
     contents: tuple[str, ...] = ()
-    signatures: tuple[str, ...] = ()
+    signatures: tuple[ImageRef, ...] = ()

@@ -120,9 +120,10 @@ class Registries:
         site = site_of(reference, settings, self._session.hub)
         access = Access(site.base, reference.repository, credential, settings.token_realm_hosts)
         digest = reference.digest or ""
-        return self._session.cycle.get(
-            ("signature", access, digest, tuple(keys)),
-            lambda: signatures.look_for(self._session.ask, access, digest, keys),
+        session = self._session
+        reader = signatures.SignatureReader(session.ask, session.signatures, session.clock.now)
+        return session.cycle.get(
+            ("signature", access, digest, tuple(keys)), lambda: reader.look_for(access, digest, keys)
         )
 
     def pull_begins(self, reference: ImageRef, settings: RegistrySettings) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from updater_core import protocols
@@ -61,6 +62,7 @@ class Session:
     pages: Cache[tuple[str, object]]  # pages of lists with the ETag that their registry gave them
     known_names: Cache[frozenset[str]]  # of a repository's tags, those that its vendor's API knows
     passes: Cache[Secret]  # tokens of vendors' own APIs
+    signatures: Cache[Any]  # `SeenSignatures` of images; their module is loaded only for whoever has a policy
     limits: PullLimits
 
     def login(self, site: RegistryEndpoint) -> Login:
@@ -125,6 +127,7 @@ def new_session(
         pages=Cache(now, MOST_PAGES_REMEMBERED),
         known_names=Cache(now, MOST_PAGES_REMEMBERED),
         passes=Cache(now),
+        signatures=Cache(now),
         limits=PullLimits(),
     )
 

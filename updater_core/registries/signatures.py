@@ -4,12 +4,16 @@ Where cosign puts them: the tag `sha256-<hex>.sig` (simple signing), and a refer
 referrers API or, at a registry without it, by the tag `sha256-<hex>`
 (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers). Only 404 at all of these
 places means "not signed": any other refusal is an error, and the image's state is unknown.
+
+What was found is remembered for the process. An image is looked at again in the next cycle, but only by a HEAD of each
+place: its signatures are read again if one of the places holds something else than before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +24,54 @@ from updater_core.policy.observation import SignatureVerdict
 from updater_core.reference import is_digest
 from updater_core.registries import cosign, manifest
 from updater_core.registries.auth.access import Access
+from updater_core.registries.cache import Cache
 from updater_core.registries.cosign import Statement, TrustedKey
 from updater_core.registries.oci import problem
 from updater_core.registries.transport import Answer, Request
 
 _NO_KEY_FITS = "none of its signatures is by a key that the service trusts"
 
+_REFERRERS = "referrers"  # the place that is an API; the others are called by their tags
+_READ_ANEW_EVERY = timedelta(days=1)  # a registry may have got a referrers API meanwhile
+
 Ask = Callable[[Access, Request], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSignatures:
+    """The verdict on an image, and what each place held then: the digest of what lay there, empty if nothing did."""
+
+    verdict: SignatureVerdict
+    places: Mapping[str, str]
 
 
 @dataclass(slots=True)
 class _Search:
-    """One look for the signatures of one image. `left`: how many more are looked at; `faults`: what was wrong."""
+    """One look for the signatures of one image. `left`: how many more are looked at; `faults`: what was wrong;
+    `places`: what was found at each place."""
 
     ask: Ask
     access: Access
     digest: str
     left: int = cosign.MOST_SIGNATURES
     faults: tuple[str, ...] = ()
+    places: dict[str, str] = field(default_factory=dict)
+
+    def is_unchanged(self, seen: SeenSignatures) -> bool:
+        """Return whether each place still holds what it held: one request without a body for each."""
+        watched = {place: before for place, before in seen.places.items() if place != _REFERRERS or before}
+        return all(self._held_by(place) == before for place, before in watched.items())
+
+    def _held_by(self, place: str) -> str | None:
+        """The digest of what a place holds now; empty if nothing, None if that is not said."""
+        if place == _REFERRERS:
+            answer = self._get(self._referrers_url, "referrers", f"referrers of {self.digest}")
+            return manifest.digest_of(answer.body) if answer.status == 200 else None
+        url = f"{self.access.base}/v2/{self.access.repository}/manifests/{place}"
+        answer = self._get(url, "signature", f"manifest {place}", {"Accept": manifest.ACCEPT}, method="HEAD")
+        if answer.status == 404:
+            return ""
+        return answer.headers.get("docker-content-digest") if answer.status == 200 else None
 
     def verdict(self, keys: Sequence[TrustedKey]) -> SignatureVerdict:
         """Return what the first good signature says, or why there is none."""
@@ -106,10 +140,14 @@ class _Search:
     def _tag(self) -> str:
         return self.digest.replace(":", "-")
 
+    @property
+    def _referrers_url(self) -> str:
+        return f"{self.access.base}/v2/{self.access.repository}/referrers/{self.digest}"
+
     def _referrers(self) -> Mapping[str, Any] | None:
         """The index of what refers to the image: by the API, or by the fallback tag if the registry has no API."""
-        url = f"{self.access.base}/v2/{self.access.repository}/referrers/{self.digest}"
-        answer = self._get(url, "referrers", f"referrers of {self.digest}")
+        answer = self._get(self._referrers_url, "referrers", f"referrers of {self.digest}")
+        self.places[_REFERRERS] = manifest.digest_of(answer.body) if answer.status == 200 else ""
         if answer.status == 200:
             return self._document(answer)
         if answer.status not in (400, 404, 405, 406):
@@ -120,10 +158,12 @@ class _Search:
         """A manifest by tag or digest, or None if it is not there."""
         url = f"{self.access.base}/v2/{self.access.repository}/manifests/{name}"
         answer = self._get(url, "signature", f"manifest {name}", {"Accept": manifest.ACCEPT})
+        if answer.status not in (200, 404):
+            raise problem(self.access, answer, f"manifest {name}")
+        if not is_digest(name):
+            self.places[name] = manifest.digest_of(answer.body) if answer.status == 200 else ""
         if answer.status == 404:
             return None
-        if answer.status != 200:
-            raise problem(self.access, answer, f"manifest {name}")
         if is_digest(name) and manifest.digest_of(answer.body, name) != name:
             raise self._other_digest(name)
         return self._document(answer)
@@ -156,9 +196,10 @@ class _Search:
         message = f"{self.access.repository}: what came for {digest} has another digest"
         return RegistryError(self.access.host, message)
 
-    def _get(self, url: str, kind: str, what: str, headers: Mapping[str, str] | None = None) -> Answer:
-        name = f"{self.access.repository}: {what}"
-        request = Request(url, kind, name, headers=headers or {})
+    def _get(
+        self, url: str, kind: str, what: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+    ) -> Answer:
+        request = Request(url, kind, f"{self.access.repository}: {what}", method, headers or {})
         return self.ask(self.access, replace(request, longest_bytes=cosign.LONGEST_DOCUMENT_BYTES))
 
     def _document(self, answer: Answer) -> Mapping[str, Any] | None:
@@ -173,12 +214,27 @@ class _Search:
         return None
 
 
-def look_for(ask: Ask, access: Access, digest: str, keys: Sequence[TrustedKey]) -> SignatureVerdict:
-    """Return whether the image `digest` is signed by one of `keys`. No blob of the image itself is asked for.
+@dataclass(frozen=True, slots=True)
+class SignatureReader:
+    """Looks for signatures. `ask` puts a question to a registry, `memory` keeps what was seen, `now` is the clock."""
 
-    Raises RegistryError if the registry does not answer: that is never "not signed", and never accepted.
-    """
-    return _Search(ask, access, digest).verdict(keys)
+    ask: Ask
+    memory: Cache[SeenSignatures]
+    now: Callable[[], datetime]
+
+    def look_for(self, access: Access, digest: str, keys: Sequence[TrustedKey]) -> SignatureVerdict:
+        """Return whether the image `digest` is signed by one of `keys`. No blob of the image itself is asked for.
+
+        Raises RegistryError if the registry does not answer: that is never "not signed", and never accepted.
+        """
+        key = (access, digest, tuple(keys))
+        seen = self.memory.get(key)
+        if seen is not None and _Search(self.ask, access, digest).is_unchanged(seen):
+            return seen.verdict
+        search = _Search(self.ask, access, digest)
+        verdict = search.verdict(keys)
+        self.memory.put(key, SeenSignatures(verdict, search.places), self.now() + _READ_ANEW_EVERY)
+        return verdict
 
 
 def read_keys(paths: Sequence[str]) -> tuple[TrustedKey, ...]:
