@@ -178,7 +178,7 @@ def test_rsa_signs_too(registries: Registries, registry: FakeRegistry) -> None:
 
 @pytest.mark.parametrize("bits", [2048, 4096])
 def test_rsa_signs_as_openssl_does(registries: Registries, registry: FakeRegistry, tmp_path: Path, bits: int) -> None:
-    """The tool that cosign's documents name for keys of one's own: another implementation than the one that verifies."""
+    """Signed by another implementation than the one that verifies."""
     body, _ = simple(DIGESTS["unsigned"])
     (tmp_path / "payload").write_bytes(body)
     made = ["genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{bits}", "-out", "rsa.key"]
