@@ -19,6 +19,7 @@ from msgspec import Meta
 from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.handover import Handover
 from updater_core.vocabulary.hooks import NO_HOOKS, HookRun, Hooks
+from updater_core.vocabulary.release import NO_FACTS, NO_STEP, ImageFacts, ReleaseStep
 from updater_core.vocabulary.secret import Secret as Secret  # known under this place everywhere
 
 AwareTime = Annotated[datetime, Meta(tz=True)]  # for what is written to a file: one without its zone is refused
@@ -421,6 +422,7 @@ class Image:
     volumes: frozenset[str] = frozenset()  # the places that it declares as VOLUME, as it spells them
     has_healthcheck: bool = False
     variables: frozenset[str] = frozenset()  # names of those that it sets itself
+    facts: ImageFacts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -560,6 +562,8 @@ class Plan(Generic[Detail]):
     earlier_retained: tuple[str, ...] = ()
     kind: str = "update"  # update | owner_rollback
     healthcheck_seconds: float = 0.0  # how long the service's own healthcheck may take to decide
+    old_facts: ImageFacts = NO_FACTS  # known once the new image is fetched, like `new_facts`
+    new_facts: ImageFacts = NO_FACTS
 
 
 class Step(StrEnum):
@@ -697,6 +701,7 @@ class Event:
     duration_seconds: float | None = None
     remedy: str = ""
     evidence: tuple[Evidence, ...] = ()
+    release: ReleaseStep = NO_STEP
     is_test: bool = False  # made by `--notify-test`: nothing has happened
     who: str = ""  # who gave the order, if it was one
     approve_url: str = ""  # of `approval`: leads to a page that asks, and then approves this one image

@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
@@ -108,6 +109,7 @@ def test_the_whole_message_of_a_rollback() -> None:
         "example: rolled back to api:v1.4.2 on box",
         "From: registry.example.com/shop/api:v1.5.0 (sha256:555555555555…)\n"
         "To: registry.example.com/shop/api:v1.4.2 (sha256:444444444444…)\n"
+        "Tried: v1.4.2 -> v1.5.0 (minor)\n"
         "Why: unhealthy: because\n"
         "Done: registry.example.com/shop/api:v1.5.0 was taken down; registry.example.com/shop/api:v1.4.2 runs again, "
         "seen well\n"
@@ -116,6 +118,13 @@ def test_the_whole_message_of_a_rollback() -> None:
         "When: 2026-11-23 08:00:00 UTC on box",
         "warning",
     )
+
+
+def test_a_service_has_time_to_do_its_work_before_it_answers(listener: Listener) -> None:
+    """Apprise's own patience is four seconds; who is cut off would get the message again."""
+    listener.before = lambda: time.sleep(5)
+    apprise.send(real("update"), chat(listener))
+    assert len(listener.requests) == 1
 
 
 def test_a_test_says_first_that_it_is_one() -> None:

@@ -15,6 +15,7 @@ from updater_core.errors import EngineError, GateFailed, LockHeld
 from updater_core.models import Cause, Hold, ImageRef, Outcome, Plan, Reason, ServiceConfig, Step
 from updater_core.state.codec import decode
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 NAME = "memory"
 
@@ -38,6 +39,7 @@ class MemoryObserved:
     image_ids: frozenset[str] = frozenset()
     unproven_digests: frozenset[str] = frozenset()
     others: tuple[OtherImage, ...] = ()
+    image_facts: ImageFacts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)

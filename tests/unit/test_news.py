@@ -29,6 +29,7 @@ from updater_core.notifiers.events import Moment, Transition
 from updater_core.state import outcomes, records
 from updater_core.state.records import ServiceState, State, Status
 from updater_core.targets import compose
+from updater_core.vocabulary.release import ReleaseStep
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 D1, D2, D3 = ("sha256:" + digit * 64 for digit in "123")
@@ -93,7 +94,7 @@ def test_an_update_goes_from_the_old_image_to_the_new_one() -> None:
     event = events.event_of(Committed(plan()), "box", NOW, NOW + timedelta(seconds=14))
     assert event == Event(
         "plan1-update", "update", "web", NOW + timedelta(seconds=14), "box", "acme/web:1", D1, image().text, D2,
-        "update", "2 is newer", 14.0,
+        "update", "2 is newer", 14.0, release=ReleaseStep("1", "2", "major"),
     )  # fmt: skip
 
 

@@ -50,6 +50,7 @@ from updater_core.state.records import (
 )
 from updater_core.targets import compose
 from updater_core.targets.compose.plan import ComposePlan
+from updater_core.vocabulary.release import ImageFacts
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 HUB = "docker.io/library/app"
@@ -461,6 +462,7 @@ def full_state() -> State:
     state = record_check(
         state, "web", "app:latest", D2, Hold(Reason.WINDOW_CLOSED, "d", "r", image(digest=D4), until=NOW), now=NOW
     )
+    state = records.note_facts(state, "web", ImageFacts("1.5.0", "https://github.com/acme/app", built_at=NOW))
     state = records.announce(observed_tags.note_digest(state, "web", D4, NOW), "web")
     state = observed_tags.note_push(state, "web", "latest", NOW)
     state = observed_tags.follow_names(state, [service("web", "a")])

@@ -27,10 +27,11 @@ from tests.support.sample_status import (
     well,
 )
 from updater_core.models import CurrentStep, Hours, Reason, Secret, Step, StepTaken
+from updater_core.policy.releases.size import kind_of_change
 from updater_core.policy.windows import parse_windows
 from updater_core.state.records import ServiceState, Status
 from updater_core.status import markup, page
-from updater_core.status.facts import CHANGES_SHOWN, health_of, kind_of_change, longest_silence_seconds, view_of
+from updater_core.status.facts import CHANGES_SHOWN, health_of, longest_silence_seconds, view_of
 from updater_core.status.markup import STYLE
 from updater_core.status.view import (
     ChangeView,

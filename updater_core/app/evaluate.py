@@ -165,7 +165,8 @@ def record_check(context: AppContext, one: Candidate) -> None:
     current, key = (one.observed.current.text, one.observed.current.key) if one.observed else ("", "")
 
     def recorded(part: State) -> State:
-        return records.record_check(part, name, current, one.digest, one.decision, now=now)
+        after = records.record_check(part, name, current, one.digest, one.decision, now=now)
+        return records.note_facts(after, name, one.observed.image_facts) if one.observed else after
 
     after = context.store.shared.fold(name, key, recorded)
     context.metrics.checked("update" if isinstance(one.decision, Update) else one.decision.reason.value)

@@ -26,6 +26,7 @@ from updater_core.models import (
 )
 from updater_core.protocols import Clock, Compose, Engine, Files, Progress, Swarm
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.release import ImageFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,10 @@ class Observed(Protocol):
     @property
     def unproven_digests(self) -> frozenset[str]:
         """The digests that the registry must know, or what runs was built here; empty if that is known already."""
+
+    @property
+    def image_facts(self) -> ImageFacts:
+        """What the image that runs says of itself; empty if it is not on this host."""
 
     @property
     def others(self) -> Sequence[OtherImage]:

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,7 +26,10 @@ KIND = "apprise"
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements-apprise.txt"
 _INSTALLED = Path("/opt/docker-auto-updater")  # the folder into which install.sh puts the program
 _REMEDY = "Check this address of NOTIFY_URLS and its service; for this address the event stays queued."
-_LONGEST_SECONDS = 30.0
+# A service that does its work before it answers takes its time: one that is cut off gets the message again.
+_ANSWER_SECONDS = 30.0
+_LONGEST_SECONDS = 45.0
+_NAMES_A_TIMEOUT = re.compile(r"[?&]rto=", re.IGNORECASE)  # Apprise's option for it, in the address
 _WORSE = {"WARNING", "ERROR", "CRITICAL"}
 
 
@@ -67,10 +71,10 @@ def send(event: Event, url: Secret) -> None:
     """Notify one address. Raises UpdaterError if it was not notified, or nobody can say that it was."""
     if not _is_installed():
         raise UpdaterError("the Apprise library is not installed", install_remedy())
-    message = message_of(event)
-    library = _library()
+    library, service = _library(), _service(url)
+    message = message_of(event, _most_characters(service))
     target = library.Apprise()
-    target.add(_service(url))
+    target.add(service)
     try:
         result = target.notify(
             title=message.title,
@@ -87,8 +91,17 @@ def send(event: Event, url: Secret) -> None:
 
 
 def _service(url: Secret) -> Any:
-    """Apprise's own object for an address; None if it cannot read it."""
-    return _library().Apprise.instantiate(url.reveal(), suppress_exceptions=True)
+    """Apprise's own object for an address, with time to answer; None if it cannot read the address."""
+    service = _library().Apprise.instantiate(url.reveal(), suppress_exceptions=True)
+    if service is not None and not _NAMES_A_TIMEOUT.search(url.reveal()):
+        service.socket_read_timeout = _ANSWER_SECONDS  # its own is 4 s
+    return service
+
+
+def _most_characters(service: Any) -> int | None:
+    """How long a text the service takes, its title included; None if it does not say."""
+    most = getattr(service, "body_maxlen", None)
+    return most if isinstance(most, int) and most > 0 else None
 
 
 def _is_installed() -> bool:

@@ -26,10 +26,12 @@ from updater_core.models import (
     retry_command,
 )
 from updater_core.policy.operator.decisions import Approval, command
+from updater_core.policy.releases.size import step_between, waiting_step
 from updater_core.state import orders
 from updater_core.state.orders import OperatorOrder, OrderAnswer
 from updater_core.state.records import ServiceState, Status, is_unknown
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.release import NO_STEP, ReleaseStep
 
 _INCIDENTS_KEPT = 20
 _WELL = {Status.UP_TO_DATE, Status.UPDATED}
@@ -45,6 +47,7 @@ _NOT_FOR_A_PERSON = {
 }
 _ASKED_FOR = ("approval", "order")  # by the mode approve, and by the operator: nobody has to name them
 _WITH_OWN_EVENT = {orders.UPDATE, orders.ROLLBACK, orders.CHECK}
+_SAMPLE_RELEASE = ReleaseStep("v1.4.2", "v1.5.0", "minor")
 _ROLLED_BACK = "nothing at once: the release that failed is not tried again, the next one is"
 
 
@@ -109,6 +112,7 @@ def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> E
         detail=detail,
         duration_seconds=max((now - started).total_seconds(), 0.0),
         remedy=remedy,
+        release=step_between(plan.old_reference, plan.old_facts, plan.image.text, plan.new_facts),
         evidence=seen,
     )
     return event if kind == "update" else _reversed(event)
@@ -146,6 +150,7 @@ def available_event(service: str, known: ServiceState, hold: Hold, moment: Momen
         reason=reason.value,
         detail=f"{target.text} is available and waits{why or ' for you'}",
         remedy=hold.remedy,
+        release=waiting_step(known.reference, known.facts, target.text),
     )
 
 
@@ -166,6 +171,7 @@ def approval_event(service: str, known: ServiceState, question: Approval, moment
         reason=Reason.AWAITING_APPROVAL.value,
         detail=f"{question.reference} waits for your approval, until {end}",
         remedy=f"{command(orders.APPROVE, service)}, or {command(orders.SKIP, service)}",
+        release=waiting_step(known.reference, known.facts, question.reference),
     )
 
 
@@ -260,6 +266,7 @@ def _failed(name: str, service: ServiceState, incident: str, moment: Moment) -> 
         to_reference=change.to_reference,
         to_digest=change.to_digest,
         duration_seconds=change.duration_seconds,
+        release=change.release,
     )
 
 
@@ -307,6 +314,7 @@ def samples(moment: Moment) -> tuple[Event, ...]:
             detail=f"this is a test of the notifications: {detail}",
             duration_seconds=seconds,
             remedy="nothing, this is a test",
+            release=_SAMPLE_RELEASE if end and end != start else NO_STEP,
             is_test=True,
         )
         for kind, start, end, reason, detail, seconds in _SAMPLES

@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -16,6 +16,7 @@ from updater_core.models import Event, Secret, Settings
 from updater_core.net.http import REDIRECTS, Answer, Broken, Connections, Limits, Request
 from updater_core.notifiers.redaction import without_address
 from updater_core.state.codec import encode
+from updater_core.vocabulary.release import ReleaseStep
 
 # A receiver that does its work before it answers takes its time: who is cut off is sent the event again.
 LIMITS = Limits(connect_seconds=10.0, read_seconds=45.0, whole_seconds=60.0)
@@ -62,7 +63,7 @@ def body_of(event: Event) -> dict[str, Any]:
         "id": event.id,
         "event": event.kind,
         "service": event.service,
-        "time": event.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "time": _time(event.time),
         "host": event.host,
         "from": {"reference": event.from_reference or None, "digest": event.from_digest},
         "to": {"reference": event.to_reference or None, "digest": event.to_digest},
@@ -70,6 +71,7 @@ def body_of(event: Event) -> dict[str, Any]:
         "detail": event.detail,
         "remedy": event.remedy,
         "duration_seconds": event.duration_seconds,
+        "release": _release(event.release),
         "evidence": encode(event.evidence),
         "by": _or_null(event.who),
         "approve_url": _or_null(event.approve_url),
@@ -79,6 +81,21 @@ def body_of(event: Event) -> dict[str, Any]:
 
 def _or_null(text: str) -> str | None:
     return text or None
+
+
+def _release(step: ReleaseStep) -> dict[str, Any]:
+    return {
+        "from_version": _or_null(step.from_version),
+        "to_version": _or_null(step.to_version),
+        "size": _or_null(step.size),
+        "same_tag": step.is_same_tag,
+        "built": _time(step.built_at) if step.built_at else None,
+        "notes": _or_null(step.notes_url),
+    }
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _headers(body: bytes, secret: Secret | None) -> dict[str, str]:

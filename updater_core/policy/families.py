@@ -12,13 +12,15 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from updater_core.models import Bump, Follow, ImageRef, Policy
 from updater_core.policy.bounded_regex import MatchBudget
-from updater_core.policy.patterns import Selector, pattern_of, semver_selector
-from updater_core.semver_utils import CHANNEL_WORDS, PRERELEASE_WORDS, split_tail
+from updater_core.policy.patterns import Selector, natural_key, pattern_of, semver_selector
+from updater_core.semver_utils import CHANNEL_WORDS, PRERELEASE_WORDS, TagVersion, precedence, split_tail
 
 Numbers = tuple[int, ...]
+SEMVER_FORM = "#.#.#"
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,3 +380,19 @@ def largest_step(policy: Policy) -> Bump:
     """
     has_pattern = pattern_of(policy) is not None
     return policy.max_bump if has_pattern or policy.follow is Follow.TAG else Bump(policy.follow.value)
+
+
+def core_rank(version: FamilyVersion) -> Any:
+    """What orders the versions of a family by numbers and prerelease alone: of three numbers SemVer 2.0.0, §11."""
+    prerelease = version.tail.prerelease
+    if not prerelease:
+        return version.numbers, True, ()
+    if version.form == SEMVER_FORM:
+        return precedence(as_semver(version))
+    return version.numbers, False, natural_key(".".join(prerelease).lower())
+
+
+def as_semver(version: FamilyVersion) -> TagVersion:
+    """The version as three numbers: missing ones are 0, and those behind the third are left out."""
+    major, minor, patch = (*version.numbers, 0, 0)[:3]
+    return TagVersion((major, minor, patch), version.tail.prerelease)

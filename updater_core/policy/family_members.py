@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from updater_core.models import Reason, Rejected, Tag
-from updater_core.policy.families import FamilyVersion, named_variant, read, split_variant
+from updater_core.policy.families import SEMVER_FORM, FamilyVersion, core_rank, named_variant, read, split_variant
 from updater_core.policy.order import Meant, Rank, SelectionContext
-from updater_core.policy.patterns import natural_key
-from updater_core.semver_utils import TagVersion, precedence
 
-_SEMVER_FORM = "#.#.#"
 Fault = tuple[Reason, str]
 Candidate = tuple[Tag, FamilyVersion]
 
@@ -37,22 +33,6 @@ def rank(version: FamilyVersion) -> Rank:
     """A key that sorts the versions of one family, lowest first."""
     tail = version.tail
     return core_rank(version), tail.counters, split_variant(tail.shape)[1] if tail.shape else ()
-
-
-def core_rank(version: FamilyVersion) -> Any:
-    """The same by the numbers and the prerelease alone. Three numbers have SemVer 2.0.0 precedence (§11)."""
-    prerelease = version.tail.prerelease
-    if not prerelease:
-        return version.numbers, True, ()
-    if version.form == _SEMVER_FORM:
-        return precedence(as_semver(version))
-    return version.numbers, False, natural_key(".".join(prerelease).lower())
-
-
-def as_semver(version: FamilyVersion) -> TagVersion:
-    """The version as three numbers: missing ones are 0, and those behind the third are left out."""
-    major, minor, patch = (*version.numbers, 0, 0)[:3]
-    return TagVersion((major, minor, patch), version.tail.prerelease)
 
 
 def baseline_of(case: SelectionContext) -> Baseline:
@@ -103,7 +83,7 @@ def _other_family(name: str, version: FamilyVersion, baseline: Baseline, *, foll
     if current is None:
         if version.prefix not in ("", "v"):
             return Reason.OTHER_PREFIX, f"begins with {version.prefix}"
-        if version.form != _SEMVER_FORM:
+        if version.form != SEMVER_FORM:
             return Reason.OTHER_PRECISION, "not MAJOR.MINOR.PATCH, and the current tag names no other form"
     elif version.prefix != current.prefix and baseline.whole is None:
         return Reason.OTHER_PREFIX, _prefixes(version, current)

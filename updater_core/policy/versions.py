@@ -11,15 +11,22 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from updater_core.models import Bump, Hold, Policy, Reason, Rejected, Tag
-from updater_core.policy.families import FamilyVersion, is_scheme_jump, largest_step, named_variant, read, split_variant
+from updater_core.policy.families import (
+    FamilyVersion,
+    as_semver,
+    core_rank,
+    is_scheme_jump,
+    largest_step,
+    named_variant,
+    read,
+    split_variant,
+)
 from updater_core.policy.family_members import (
     Baseline,
     Candidate,
     Fault,
-    as_semver,
     baseline_of,
     by_family,
-    core_rank,
     is_risen,
     other_whole,
     rank,

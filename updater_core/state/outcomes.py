@@ -22,6 +22,7 @@ from updater_core.models import (
     retry_command,
 )
 from updater_core.policy.observation import LeftRelease
+from updater_core.policy.releases.size import step_between
 from updater_core.reference import parse
 from updater_core.state.records import (
     Change,
@@ -127,6 +128,7 @@ def _committed(service: ServiceState, plan: Plan[Any], now: datetime) -> Service
         remedy="",
         reference=plan.new_reference,
         digest=plan.image.digest,
+        facts=plan.new_facts,
         available=None,
         announced=None,
         opens_at=None,
@@ -225,6 +227,7 @@ def _change(outcome: Outcome, started: datetime, now: datetime) -> Change:
         duration_seconds=max((now - started).total_seconds(), 0.0),
         evidence=_evidence(outcome),
         hooks=outcome.hooks,
+        release=step_between(plan.old_reference, plan.old_facts, plan.image.text, plan.new_facts),
     )
 
 

@@ -16,6 +16,7 @@ from updater_core.policy.observation import LeftRelease, Seen
 from updater_core.policy.operator.decisions import Decisions, Pause
 from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.hooks import HookRun
+from updater_core.vocabulary.release import NO_FACTS, NO_STEP, ImageFacts, ReleaseStep
 
 DIGESTS_KEPT = 10
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # of an image that was asked for its build time and gave none to believe
@@ -63,6 +64,7 @@ class Change:
     steps: tuple[StepTaken, ...] = ()  # of the run that ended it; empty for an old change
     hooks: tuple[HookRun, ...] = ()  # as `steps`
     evidence: tuple[Evidence, ...] = ()  # of the containers that failed; empty for an old change
+    release: ReleaseStep = NO_STEP  # empty for a change of before there was this
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class ServiceState:
 
     reference: str = ""
     digest: str | None = None
+    facts: ImageFacts = NO_FACTS  # of the image that ran at the last check
     status: Status = Status.UNKNOWN
     reason: Reason | None = None
     detail: str = ""
@@ -238,6 +241,11 @@ def with_status(
     if service.is_frozen:
         return service
     return replace(service, status=status, reason=reason, detail=detail, remedy=remedy)
+
+
+def note_facts(state: State, name: str, facts: ImageFacts) -> State:
+    """Return the state with what the image that runs says of itself."""
+    return with_service(state, name, replace(service_of(state, name), facts=facts))
 
 
 def announce(state: State, name: str) -> State:

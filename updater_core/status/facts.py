@@ -14,9 +14,8 @@ from datetime import datetime
 from updater_core.host import times
 from updater_core.models import Config, Hours, ServiceConfig
 from updater_core.policy import windows as schedule
-from updater_core.policy.families import FamilyVersion, is_scheme_jump, read
-from updater_core.policy.family_members import core_rank
-from updater_core.reference import HUB, parse
+from updater_core.policy.releases.size import kind_of_change
+from updater_core.reference import HUB
 from updater_core.state.records import Change, ServiceState, Status, needs_operator, service_of
 from updater_core.status.view import (
     ChangeView,
@@ -177,43 +176,6 @@ def _level(known: ServiceState, is_stale: bool) -> Level:
     if needs_operator(known):
         return Level.LOOK
     return Level.OK if known.status in (Status.UP_TO_DATE, Status.UPDATED) else Level.WAITING
-
-
-def kind_of_change(old: str, new: str) -> str:
-    """Return the kind of step between two references.
-
-    >>> kind_of_change("app:1.2.3", "app:1.3.0@sha256:" + "0" * 64), kind_of_change("app:1", "app:1")
-    ('minor', 'rebuild')
-    >>> kind_of_change("app:16.3", "app:16.4"), kind_of_change("app:16-alpine", "app:17-alpine")
-    ('minor', 'major')
-    >>> kind_of_change("app:1.2.3", "app:1.2.0"), kind_of_change("app:stable", "app:edge")
-    ('downgrade', 'tag')
-    """
-    before, after = _tag(old), _tag(new)
-    if before == after:
-        return "rebuild"
-    versions = read(before), read(after)
-    return _step(versions[0], versions[1]) if versions[0] and versions[1] else "tag"
-
-
-def _step(old: FamilyVersion, new: FamilyVersion) -> str:
-    if old.form != new.form or is_scheme_jump(old, new):
-        return "tag"
-    if core_rank(new) < core_rank(old):
-        return "downgrade"
-    if old.is_date:
-        return "tag"
-    for place, (before, after) in enumerate(zip(old.numbers, new.numbers, strict=True)):
-        if before != after:
-            return ("major", "minor", "patch")[min(place, 2)]
-    return "prerelease" if old.tail.prerelease != new.tail.prerelease else "tag"
-
-
-def _tag(text: str) -> str:
-    try:
-        return parse(text).tag or "latest"
-    except ValueError:
-        return ""
 
 
 def _windows(facts: StatusFacts) -> Mapping[str, WindowView]:

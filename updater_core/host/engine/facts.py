@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from posixpath import normpath
 from typing import Any
 
 from updater_core.models import Container, ContainerSettings, Healthcheck, Image
+from updater_core.vocabulary.release import ImageFacts
+from updater_core.vocabulary.untrusted import visible
 
 LABEL = "com.docker.compose."
 _NANOSECONDS = 1_000_000_000
+_LONGEST_LABEL = 500
+_FIRST_IMAGES = 2013  # Docker's first year
 
 
 def is_member(labels: Mapping[str, str] | None) -> bool:
@@ -155,7 +160,28 @@ def image(raw: Mapping[str, Any]) -> Image:
         volumes=frozenset(_mapping(config, "Volumes")),
         variables=frozenset(_environment(config)),
         has_healthcheck=_healthcheck(config.get("Healthcheck")) is not None,
+        facts=_release_facts(_mapping(config, "Labels"), _text(raw, "Created", "")),
     )
+
+
+def _release_facts(labels: Mapping[str, Any], created: str) -> ImageFacts:
+    version, source, url = (_label(labels, name) for name in ("version", "source", "url"))
+    return ImageFacts(version, source, url, _build_time(created))
+
+
+def _label(labels: Mapping[str, Any], name: str) -> str:
+    """A label of the image's publisher; one that is longer than any real one is none."""
+    text = visible(_text(labels, f"org.opencontainers.image.{name}", "").strip())
+    return text if len(text) <= _LONGEST_LABEL else ""
+
+
+def _build_time(created: str) -> datetime | None:
+    """None if an image was built without a clock: builds that can be repeated write 1970 or 1980 for every image."""
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo and moment.year >= _FIRST_IMAGES else None
 
 
 # What is not set is null, zero, empty or left out, each by another version of the engine.

@@ -38,7 +38,9 @@ def fetch(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
 
 def _fetched(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
     image = _local_target(plan, tools) or _pulled_target(plan, tools)
-    problem = platform_problem(image, plan.detail.platform, _old_platform(plan, tools), tools.engine.platform())
+    old = tools.engine.image(plan.old_retained)
+    old_platform = old.platform if old else ""
+    problem = platform_problem(image, plan.detail.platform, old_platform, tools.engine.platform())
     if problem:
         raise GateFailed(Reason.PLATFORM_MISSING, problem, "publish the image for this platform, or set `platform`")
     tools.engine.tag(image.id, hold_name(plan.name, image.id, BROUGHT))
@@ -46,6 +48,8 @@ def _fetched(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
     return replace(
         plan,
         new_retained=image.id,
+        old_facts=old.facts if old else plan.old_facts,
+        new_facts=image.facts,
         detail=replace(plan.detail, prior_image_id=prior.id if prior else None),
     )
 
@@ -181,11 +185,6 @@ def _pulled_target(plan: Plan[ComposePlan], tools: Tools) -> Image:
 
 def _pull_name(plan: Plan[ComposePlan]) -> str:
     return f"{plan.image.name or plan.image.key}@{plan.image.digest}"
-
-
-def _old_platform(plan: Plan[ComposePlan], tools: Tools) -> str:
-    old = tools.engine.image(plan.old_retained)
-    return old.platform if old else ""
 
 
 def _ensure_old_image(plan: Plan[ComposePlan], move: Move, tools: Tools) -> None:

@@ -120,7 +120,13 @@ def joined(plan: Plan[ComposePlan], done: Sequence[Plan[ComposePlan]]) -> Plan[C
         for each, other in zip(plan.detail.further, others, strict=True)
     )
     detail = replace(plan.detail, prior_image_id=own.detail.prior_image_id, further=further)
-    return replace(plan, new_retained=own.new_retained, detail=detail)
+    return replace(
+        plan,
+        new_retained=own.new_retained,
+        old_facts=own.old_facts,
+        new_facts=own.new_facts,
+        detail=detail,
+    )
 
 
 def former_plan(raw: Mapping[str, Any]) -> dict[str, Any]:

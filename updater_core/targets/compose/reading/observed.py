@@ -10,6 +10,7 @@ from updater_core.composefile.definition import SourceFile
 from updater_core.composefile.locate import Located
 from updater_core.deploy.target import OtherImage
 from updater_core.models import Container, Hold, Image, ImageRef, Project, Reason, ServiceConfig
+from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class ObservedService:
     running_digests: frozenset[str]
     others: tuple[OtherImage, ...] = ()
     foreign_services: frozenset[str] = frozenset()  # those of the group that run one of `others`
+    image_facts: ImageFacts = NO_FACTS
     image_ids: frozenset[str] = frozenset()  # ids that are nothing but local: no registry knows the image by them
 
     @property
@@ -96,7 +98,9 @@ def refreshed(observed: ObservedService, image: Callable[[str], Image | None]) -
     )
     digests = running_digests(own, observed.current.key, image)
     ids = local_ids(own, observed.current.key, image)
-    return replace(observed, running_digests=digests, image_ids=ids, others=others)
+    running = image(own[0].image_id) if own else None
+    facts = running.facts if running else observed.image_facts
+    return replace(observed, running_digests=digests, image_ids=ids, others=others, image_facts=facts)
 
 
 def of_every_repository(
