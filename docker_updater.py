@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from updater_core import __version__, logging_utils, notifiers, state_utils, targets
-from updater_core.app import cycle, daemon, request_queue, requests, selfcheck
-from updater_core.app.commands import discover, plan
+from updater_core.app import cycle, daemon, request_queue, requests
+from updater_core.app.commands import discover, plan, selfcheck
 from updater_core.app.context import LOG, AppContext
 from updater_core.app.orders import command
+from updater_core.app.report import Report
 from updater_core.app.wiring import load_config, lock_path, only_instance, reload, wire
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Finding
@@ -229,6 +230,7 @@ def _once(config: Config, clock: SystemClock, only: str | None) -> int:
         _take_up(context, only)
         result = cycle.run(context, only)
         requests.take_requests(context)  # of an operator who met this run's lock
+        cycle.finish(context)
         if result.is_engine_down or _is_compose_missing(context, result):
             return NO_ENGINE
         return TROUBLE if result.troubled else ALL_WELL
@@ -312,7 +314,7 @@ def _take_up(context: AppContext, name: str | None, kind: str = "") -> None:
     command.require_service(context.config, name, kind)
 
 
-def _is_compose_missing(context: AppContext, result: cycle.Report) -> bool:
+def _is_compose_missing(context: AppContext, result: Report) -> bool:
     """Return whether a service could not be looked at or updated because there is no Compose."""
     reasons = {service_of(context.state, one.service.name).reason for one in result.checked}
     if Reason.COMPOSE_ERROR not in reasons:

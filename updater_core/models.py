@@ -295,6 +295,7 @@ class Settings:
 
     check_interval_seconds: float = 3600.0
     compose_timeout_seconds: float = 120.0
+    parallel_updates: int = 4
     log_level: str = "INFO"
     log_format: str = "plain"
     log_file: str = "/var/log/docker-auto-updater/docker_updater.log"

@@ -20,7 +20,11 @@ from tests.support.trouble import let_go, slow
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd")]
 # Changes of a source that make a bad version: a file, what stands there, what to write.
-FAILS_ITS_TEST = ("updater_core/app/selfcheck.py", '_found("compose", lambda:', '_found("compose", lambda: {}[0] or')
+FAILS_ITS_TEST = (
+    "updater_core/app/commands/selfcheck.py",
+    '_found("compose", lambda:',
+    '_found("compose", lambda: {}[0] or',
+)
 DOES_NOT_START = ("docker_updater.py", "    clock.manager = Manager(environment)", '    raise OSError("broken")')
 
 CONFIG = "/etc/docker-auto-updater/updater_config.json"

@@ -9,7 +9,7 @@ import pytest
 from tests.support import lab
 from tests.support.lab import Shop, until
 from tests.support.trouble import during_the_gate, let_go
-from updater_core.app.cycle import Report
+from updater_core.app.report import Report
 from updater_core.models import Committed, NotStarted, Reason, RolledBack
 
 pytestmark = pytest.mark.engine

@@ -15,6 +15,7 @@ from tests.support.fake_registry import Behaviour, FakeRegistry
 from tests.support.lab import until
 from updater_core.app import cycle, daemon
 from updater_core.app.context import AppContext
+from updater_core.app.report import Report
 from updater_core.models import Hold, Reason
 from updater_core.state.records import ServiceState, with_service
 
@@ -77,7 +78,7 @@ def test_a_window_that_opened_while_the_registry_was_away_makes_no_storm(tmp_pat
     def pause_seconds(opens_in_seconds: float) -> float:
         waiting = ServiceState(opens_at=begun + timedelta(seconds=opens_in_seconds))
         context.change(lambda state: with_service(state, "service0", waiting))
-        return daemon.pause_seconds(context, cycle.Report(), begun)
+        return daemon.pause_seconds(context, Report(), begun)
 
     assert pause_seconds(-3600) > 600
     assert pause_seconds(30) <= 30
@@ -88,7 +89,7 @@ def test_the_next_cycle_comes_when_a_registry_may_be_asked_again(tmp_path: Path)
         registry.behave("manifest_head", Behaviour(status=429, headers={"Retry-After": "90"}), times=1)
         context, _ = crowd.context(tmp_path, registry.host, 2, 1)
         cycle.run(context)
-        assert daemon.pause_seconds(context, cycle.Report(), context.clock.now()) <= 91
+        assert daemon.pause_seconds(context, Report(), context.clock.now()) <= 91
 
 
 def test_a_tag_policy_adds_one_tag_list_for_each_repository(tmp_path: Path) -> None:

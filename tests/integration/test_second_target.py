@@ -12,7 +12,8 @@ from tests.support.fake_registry import Build, FakeRegistry
 from tests.support.memory_target import MemoryTarget, Place, read_plan
 from tests.support.simulator import Killed, Killer
 from updater_core import config_utils
-from updater_core.app import cycle, requests, selfcheck
+from updater_core.app import cycle, requests
+from updater_core.app.commands import selfcheck
 from updater_core.app.context import AppContext
 from updater_core.app.evaluate import check_all
 from updater_core.app.wiring import wire

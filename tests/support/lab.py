@@ -22,7 +22,7 @@ from tests.support.fake_registry import Build, FakeRegistry, Pushed
 from updater_core import config_utils
 from updater_core.app import cycle
 from updater_core.app.context import AppContext
-from updater_core.app.cycle import Report
+from updater_core.app.report import Report
 from updater_core.app.wiring import wire
 from updater_core.deploy.retention_tags import HOLD_PREFIX
 from updater_core.host.clock import SystemClock

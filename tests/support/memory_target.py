@@ -3,6 +3,7 @@ know of a new one, and stands beside Compose's in the contract tests."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,17 +19,43 @@ from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 NAME = "memory"
+_LIMIT_SECONDS = 120.0
+
+
+class Barrier:
+    """A point at which an update stops until somebody lets it go."""
+
+    def __init__(self) -> None:
+        self._was_reached, self._is_open = threading.Event(), threading.Event()
+
+    def arrive(self) -> None:
+        self._was_reached.set()
+        assert self._is_open.wait(_LIMIT_SECONDS), "nobody has opened it"
+
+    def await_arrival(self) -> None:
+        assert self._was_reached.wait(_LIMIT_SECONDS), "nobody has come"
+
+    def open(self) -> None:
+        self._is_open.set()
 
 
 @dataclass
 class Place:
-    """What is defined and what runs, by service; `bad` digests never become healthy."""
+    """What is defined and what runs, by service; `bad` digests never become healthy. `projects`: those that share one
+    are changed one after the other. `pulls`, `gates` and `restores`: by service, where its update is held up."""
 
     defined: dict[str, str] = field(default_factory=dict)
     running: dict[str, str] = field(default_factory=dict)
     bad: set[str] = field(default_factory=set)
     killer: Killer = field(default_factory=Killer)
     locked: set[str] = field(default_factory=set)
+    projects: dict[str, str] = field(default_factory=dict)
+    pulls: dict[str, Barrier] = field(default_factory=dict)
+    gates: dict[str, Barrier] = field(default_factory=dict)
+    restores: dict[str, Barrier] = field(default_factory=dict)
+
+    def project_of(self, service: str) -> str:
+        return self.projects.get(service, service)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +130,17 @@ class MemoryTarget:
     def explain(self, plan: Plan[Any]) -> Sequence[str]:
         return [f"entry:     {plan.detail.key}"]
 
+    def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
+        return frozenset({self._project_of(of)})
+
+    def _project_of(self, of: ServiceConfig | Observed | Plan[Any]) -> str:
+        if isinstance(of, Plan):
+            return self._place.project_of(of.detail.key)
+        return self._place.project_of(of.service if isinstance(of, MemoryObserved) else getattr(of, "name", ""))
+
     @contextmanager
     def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:
-        key = of.name if isinstance(of, Plan) else of.service if isinstance(of, MemoryObserved) else ""
+        key = self._project_of(of)
         if key in self._place.locked:
             raise LockHeld(f"{key} is locked", "wait")
         self._place.locked.add(key)
@@ -166,6 +201,7 @@ class MemoryDeployment:
 
     def restore(self, cause: Cause) -> None:
         self._reporter.reached(Step.RESTART, True)
+        self._stop_at(self._place.restores)
         self._run(self.plan.old_digest)
 
     def clean(self) -> None:
@@ -177,7 +213,12 @@ class MemoryDeployment:
     def await_engine(self) -> None:
         return
 
+    def _stop_at(self, barriers: Mapping[str, Barrier]) -> None:
+        if self.plan.detail.key in barriers:
+            barriers[self.plan.detail.key].arrive()
+
     def _fetch(self) -> None:
+        self._stop_at(self._place.pulls)
         if self.plan.image.digest is None:
             raise EngineError("no digest")
         self.plan = replace(self.plan, new_retained=self.plan.image.digest)
@@ -189,5 +230,6 @@ class MemoryDeployment:
         self._place.killer.effect("run", lambda: self._place.running.update({self.plan.detail.key: digest or ""}))
 
     def _gate(self) -> None:
+        self._stop_at(self._place.gates)
         if self._place.running[self.plan.detail.key] in self._place.bad:
             raise GateFailed(Reason.UNHEALTHY, "it is unhealthy")

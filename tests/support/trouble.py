@@ -19,7 +19,7 @@ from tests.support import lab
 from tests.support.fake_registry import Behaviour, Build, Logged
 from tests.support.lab import Shop, until
 from updater_core.app import cycle
-from updater_core.app.cycle import Report
+from updater_core.app.report import Report
 from updater_core.host.clock import SystemClock
 from updater_core.logging_utils import LogEvent
 from updater_core.models import Reason

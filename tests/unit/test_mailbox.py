@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.lab import ROOT
 from updater_core import config_utils
-from updater_core.app import request_queue, requests
+from updater_core.app import cycle, request_queue, requests
 from updater_core.app.evaluate import check_all
 from updater_core.app.wiring import wire
 from updater_core.host.clock import SystemClock
@@ -98,6 +98,7 @@ def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
     request_queue.leave(context.folder / request_queue.FOLDER, OperatorOrder("retry", name, asked))
     with caplog.at_level(logging.WARNING, "updater"):
         requests.take_requests(context)
+        cycle.finish(context)
     assert bool(records.service_of(context.state, "web").quarantine) is (told is not None)
     assert list(request_queue.take(context.folder / request_queue.FOLDER)) == []
     assert [record.levelname for record in caplog.records] == (["WARNING"] if told else [])
@@ -113,6 +114,7 @@ def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path
     context.change(lambda _: State({"web": ServiceState(quarantine=(bad,), unit=unit, reference="a/b:1")}))
     request_queue.leave(context.folder / request_queue.FOLDER, OperatorOrder("retry", "shop", context.clock.now()))
     requests.take_requests(context)
+    cycle.finish(context)
     (taken,) = records.service_of(context.state, "shop").orders
     assert (taken.kind, taken.is_done) == ("retry", True)
     assert context.state.services == {"shop": ServiceState(unit=unit, reference="a/b:1", orders=(taken,))}

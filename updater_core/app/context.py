@@ -17,6 +17,7 @@ from updater_core import state_utils
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.progress import StepTimes
 from updater_core.deploy.target import Host, Observed, Reporter, Target
+from updater_core.deploy.workers import Claim, Slots, Workers
 from updater_core.errors import StateError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
@@ -121,6 +122,9 @@ class AppContext:
         default_factory=dict
     )  # by the plan's id; a new process tries at once
     steps: StepTimes = field(default_factory=StepTimes)
+    workers: Workers = field(default_factory=Workers)
+    slots: Slots = field(default_factory=Slots)
+    delivering: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def folder(self) -> Path:
@@ -141,6 +145,16 @@ def target_of(context: AppContext, service: ServiceConfig) -> Target:
     return next(target for target in context.targets.values() if target.serves(service))
 
 
+def claim_of(context: AppContext, service: ServiceConfig, observed: Observed | None = None) -> Claim:
+    """What an update of a service keeps to itself, as far as that is known before and after it was looked at."""
+    names = frozenset({service.name})
+    if service.problem:
+        return Claim(names, frozenset())
+    target = target_of(context, service)
+    configured = target.locked_by(service)
+    return Claim(names, configured if observed is None else configured | target.locked_by(observed))
+
+
 def reporter(context: AppContext, name: str) -> Reporter:
     """The context as one update of service `name` sees it."""
 
@@ -156,6 +170,8 @@ def reporter(context: AppContext, name: str) -> Reporter:
         log_event(LOG, logging.INFO, LogEvent.UPDATE_STEP, f"{step}: {text}", service=name, step=step.value)
 
     def reached(step: Step, is_back: bool) -> None:
+        if step is Step.GATE:
+            context.slots.give_back(name)
         context.steps.reached(name, step, context.clock.now(), is_back=is_back)
 
     return Reporter(credential, tell, reached, context.progress)
@@ -200,6 +216,15 @@ def deliver(context: AppContext) -> None:
     """Send what waits in the outboxes, all side by side, so that one who is dead delays no other; what cannot be sent
     waits there for the next time, and so does what is left when this takes long or a stop is asked for. An outbox on a
     disk that refuses is said, and harms nobody."""
+    if not context.delivering.acquire(blocking=False):
+        return  # another thread delivers; what it misses is delivered with what comes next
+    try:
+        _deliver_due(context)
+    finally:
+        context.delivering.release()
+
+
+def _deliver_due(context: AppContext) -> None:
     waiting = [channel for channel in context.channels if channel.outbox.is_due()]
     if not waiting:
         return

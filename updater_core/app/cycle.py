@@ -1,24 +1,26 @@
 """One pass over all services: recover, check, apply, record, tell. One service's trouble never stops the others.
 
-Checking is for all services at once; acting is for one service at a time.
+Checking is for all services at once. Acting is for one service of a project at a time, and for projects side by side.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from updater_core.app import hooks, recorder
+from updater_core import reference
+from updater_core.app import hooks, recorder, report
 from updater_core.app.candidate import Candidate
 from updater_core.app.context import (
     LOG,
     AppContext,
     PreventedRollback,
     bug,
+    claim_of,
     deliver,
     exclusive,
     registry_settings,
@@ -26,11 +28,13 @@ from updater_core.app.context import (
     save,
     target_of,
 )
-from updater_core.app.evaluate import admitted, check_all, look_all, record_check
+from updater_core.app.evaluate import admitted, check, look_all, record_check
+from updater_core.app.report import Report
 from updater_core.deploy import failure
 from updater_core.deploy.journal import JournalRecord, UnreadableRecord
 from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.deploy.transaction import Transaction
+from updater_core.deploy.workers import Claim, grouped
 from updater_core.errors import EngineUnavailable, LockHeld, StateError, Stopped, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import (
@@ -43,63 +47,140 @@ from updater_core.models import (
     Reason,
     ServiceConfig,
     Step,
-    Superseded,
 )
 from updater_core.state import outcomes as state_outcomes
 from updater_core.state import records
-from updater_core.state.records import State, Status
-from updater_core.status import summary
+from updater_core.state.records import State
 from updater_core.targets import discovery
 
 _FIRST_ROLLBACK_PAUSE_SECONDS = 15.0
 _LONGEST_ROLLBACK_PAUSE_SECONDS = 300.0
-_LOST = {Status.UNKNOWN, Status.FAILED, Status.ROLLBACK_FAILED}
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a cycle came to. `troubled` names the services that failed, were rolled back or are unknown."""
-
-    checked: tuple[Candidate, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
-    troubled: frozenset[str] = frozenset()
-    is_engine_down: bool = False
 
 
 def run(context: AppContext, only: str | None = None) -> Report:
-    """One cycle over every enabled service, or over the one that is named; a line in the log on what it came to."""
-    started = context.clock.monotonic()
-    result = _pass(context, only)
-    seconds = context.clock.monotonic() - started
-    context.metrics.cycle_ended(context.clock.now(), seconds)
-    counts = f"{len(result.checked)} checked, {sum(isinstance(o, Committed) for o in result.outcomes)} updated"
-    text = f"{counts}, {came_to(context, result)} ({seconds:.1f} s)"
-    log_event(
-        LOG, logging.INFO, LogEvent.CYCLE_ENDED, text, checked=len(result.checked), duration_seconds=round(seconds, 2)
-    )
-    return result
+    """One cycle over every enabled service, or over the one that is named, to the end of all that it begins."""
+    current = Cycle(context, only)
+    while current.goes_on():
+        context.workers.await_end(context.clock)
+    return current.end()
 
 
-def came_to(context: AppContext, result: Report) -> str:
-    """Return what needs a look after a cycle, what waits and what is held, in a line; `all well` if nothing."""
-    names = [one.service.name for one in result.checked]
-    known = [(name, records.service_of(context.state, name)) for name in names]
-    return summary.text(known, result.troubled, context.clock.now())
+def finish(context: AppContext) -> None:
+    """Return when all that is under way has ended, or has left its journal for the next start because a stop is asked
+    for."""
+    if not context.workers.claims:
+        return
+    while context.workers.claims:
+        context.workers.await_end(context.clock)
+        context.workers.take_ended()
+    save(context)
+    deliver(context)
 
 
-def _pass(context: AppContext, only: str | None) -> Report:
-    recovered = recover_open(context)
-    context.config = discovery.take_up(context.config, context.host.engine, context.state)
-    checked = check_all(context, only)
-    outcomes: list[Outcome] = list(recovered)
-    for one in checked:
-        outcome = act(context, one)
+class Cycle:
+    """One pass over all services: end what was interrupted, check all side by side, update those that may be.
+
+    Recoveries and updates go on in `context.workers`, a project beside the others. A project that is being changed is
+    not looked at; its services are as soon as that has ended, if it is before the end of the cycle. An update that
+    outlives its cycle is counted in the one in which it ends.
+    """
+
+    def __init__(self, context: AppContext, only: str | None = None) -> None:
+        self._context, self._only = context, only
+        self._started = context.clock.monotonic()
+        self._checked: dict[str, Candidate] = {}
+        self._outcomes: list[Outcome] = []
+        self._left_out: frozenset[str] | None = None
+
+    def goes_on(self) -> bool:
+        """Begin what can begin by now. Returns whether anything is under way: then call this again when some of it has
+        ended. Events that have come of it are delivered here."""
+        context = self._context
+        is_anything_new = context.workers.has_ended() or self._left_out is None
+        self._outcomes += context.workers.take_ended()
+        if self._left_out is None:
+            self._begin()
+        elif self._left_out and is_anything_new:
+            self._look([service for service in self._wanted() if service.name in self._left_out])
+        if is_anything_new:
+            save(context)
+            deliver(context)
+        return bool(context.workers.claims)
+
+    def end(self) -> Report:
+        """Put on record what it came to; a line in the log. What is under way goes on."""
+        context = self._context
+        result = self.report()
+        seconds = context.clock.monotonic() - self._started
+        context.metrics.cycle_ended(context.clock.now(), seconds)
+        updated = sum(isinstance(outcome, Committed) for outcome in result.outcomes)
+        counts = f"{len(result.checked)} checked, {updated} updated"
+        text = f"{counts}, {report.came_to(context, result)} ({seconds:.1f} s)"
+        checked, rounded = len(result.checked), round(seconds, 2)
+        log_event(LOG, logging.INFO, LogEvent.CYCLE_ENDED, text, checked=checked, duration_seconds=rounded)
+        return result
+
+    def report(self) -> Report:
+        """What it has come to by now."""
+        return report.of_cycle(self._context, [*self._checked.values()], self._outcomes)
+
+    def _begin(self) -> None:
+        context = self._context
+        records_by_project = grouped([(_claim_of_record(context, entry), entry) for entry in _to_recover(context)])
+        for claim, entries in records_by_project:
+            context.workers.begin(claim, partial(_recover_all, context, entries))
+        context.config = discovery.take_up(context.config, context.host.engine, context.state)
+        self._look(self._wanted())
+
+    def _wanted(self) -> list[ServiceConfig]:
+        return [each for each in self._context.config.services if each.enabled and self._only in (None, each.name)]
+
+    def _look(self, services: Sequence[ServiceConfig]) -> None:
+        """Check the services of projects that are free, and begin their updates."""
+        context = self._context
+        checked = check(context, services)
+        self._checked |= {one.service.name: one for one in checked}
+        self._left_out = frozenset(service.name for service in services) - self._checked.keys()
+        for service in services:
+            if service.name in self._left_out:
+                _hold_busy(context, service)
+        for one in checked:
+            if not _is_update(one):
+                act(context, one)
+                recorder.tell_turn(context, one.service.name)
+        updates = [(claim_of(context, one.service, one.observed), one) for one in checked if _is_update(one)]
+        for claim, candidates in grouped(updates):
+            context.workers.begin(claim, partial(_update_project, context, candidates))
+
+
+def _is_update(one: Candidate) -> bool:
+    return one.observed is not None and not isinstance(one.decision, Hold)
+
+
+def _update_project(context: AppContext, candidates: Sequence[Candidate]) -> list[Outcome]:
+    """Update the services of one project, one after the other. In a thread of its own."""
+    outcomes = []
+    for one in candidates:
+        with context.slots.held(one.service.name, context.clock):
+            outcome = act(context, one)
         if not isinstance(outcome, Hold):
             outcomes.append(outcome)
         recorder.tell_turn(context, one.service.name)
-    save(context)
-    deliver(context)
-    return _report(context, checked, outcomes)
+    return outcomes
+
+
+def _hold_busy(context: AppContext, service: ServiceConfig) -> None:
+    """Say of a service that its project is being changed; what was known of it stays. One that is changed itself says
+    so with its steps."""
+    if service.name in context.workers.names or context.clock.wait(0):
+        return
+    claim = context.workers.in_the_way(claim_of(context, service))
+    names = claim.names if claim else context.workers.names
+    known = records.service_of(context.state, service.name)
+    detail = f"its project is being changed: {', '.join(sorted(names))} is at work"
+    available = reference.parse(known.available) if known.available else None
+    hold = Hold(Reason.BUSY, detail, "nothing to do: it is checked as soon as that has ended", available=available)
+    record_check(context, Candidate(service, None, hold, before=known))
 
 
 # ------------------------------------------------------------------------------------------------------------- act
@@ -210,21 +291,40 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
     return outcome
 
 
-def recover_open(context: AppContext, *, is_asked: bool = False) -> tuple[Outcome, ...]:
-    """End everything that a former run left in the middle, and rollbacks that the host had prevented: those after a
-    pause, or at once if the operator has asked for something (`is_asked`)."""
-    outcomes: list[Outcome] = []
+def recover_open(context: AppContext, asked: Claim | None = None) -> tuple[Outcome, ...]:
+    """End, one after the other, everything that a former run left in the middle, and rollbacks that the host had
+    prevented: those after a pause. With `asked`, what the operator has asked something of, only what is in its way, and
+    at once; its caller holds that claim."""
+    if asked is None:
+        return _recover_all(context, _to_recover(context))
+    entries = [entry for entry in _open_records(context) if _claim_of_record(context, entry).meets(asked)]
+    return _recover_all(context, entries)
+
+
+def _to_recover(context: AppContext) -> Iterator[JournalRecord]:
+    """The open records of updates that nobody is at, but for rollbacks that are to be tried again later."""
+    for entry in _open_records(context):
+        prevented = context.prevented.get(entry.id)
+        is_pausing = prevented is not None and context.clock.now() < prevented.retry_at
+        if not is_pausing and context.workers.in_the_way(_claim_of_record(context, entry)) is None:
+            yield entry
+
+
+def _open_records(context: AppContext) -> Iterator[JournalRecord]:
     for entry in context.journal.read_all():
         if isinstance(entry, UnreadableRecord):
             _say_unreadable(entry)
-            continue
-        prevented = context.prevented.get(entry.id)
-        if prevented is not None and context.clock.now() < prevented.retry_at and not is_asked:
-            continue
-        outcome = _recover_one(context, entry)
-        if outcome is not None:
-            outcomes.append(outcome)
-    return tuple(outcomes)
+        else:
+            yield entry
+
+
+def _recover_all(context: AppContext, entries: Iterable[JournalRecord]) -> tuple[Outcome, ...]:
+    found = (_recover_one(context, entry) for entry in entries)
+    return tuple(outcome for outcome in found if outcome is not None)
+
+
+def _claim_of_record(context: AppContext, entry: JournalRecord) -> Claim:
+    return Claim(frozenset({entry.service}), context.targets[entry.plan.target].locked_by(entry.plan))
 
 
 def _say_unreadable(entry: UnreadableRecord) -> None:
@@ -288,23 +388,3 @@ def _transaction(context: AppContext, found: Plan[Any]) -> Transaction:
         reporter(context, found.name),
         hooks.hooks_of(context, found.name),
     )
-
-
-def _report(context: AppContext, checked: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Report:
-    failed = {outcome.plan.name for outcome in outcomes if not isinstance(outcome, Committed | Superseded)}
-    lost = {one.service.name for one in checked if records.service_of(context.state, one.service.name).status in _LOST}
-    is_down = any(isinstance(o.decision, Hold) and o.decision.reason is Reason.ENGINE_ERROR for o in checked)
-    context.metrics.show(context.state.services)
-    context.metrics.open_journal(len(context.journal.read_all()))
-    with suppress(StateError):  # said by `deliver` already
-        context.metrics.outbox_pending(sum(channel.outbox.pending() for channel in context.channels))
-    return Report(tuple(checked), tuple(outcomes), frozenset(failed | lost), is_down and not _answers(context))
-
-
-def _answers(context: AppContext) -> bool:
-    try:
-        for target in context.targets.values():
-            target.check()
-    except UpdaterError:
-        return False
-    return True

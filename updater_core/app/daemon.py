@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from updater_core import __version__
-from updater_core.app import cycle, requests
+from updater_core.app import cycle, report, requests
 from updater_core.app.context import LOG, AppContext, deliver
+from updater_core.app.cycle import Cycle
 from updater_core.app.publisher import Watch
+from updater_core.app.report import Report
 from updater_core.deploy.journal import OpenRecord
 from updater_core.errors import StateError
 from updater_core.host import malloc
@@ -37,33 +40,55 @@ def serve(context: AppContext, clock: SystemClock, reload: Reload, only: str | N
     text = f"docker-updater {__version__}: {len(context.config.services)} services"
     log_event(LOG, logging.INFO, LogEvent.STARTED, text)
     while not clock.signals.is_stopping:
-        rest_seconds = _watched_cycle(context, clock, watch, only)
-        _rest(context, clock, rest_seconds)
+        sleep_seconds = _watched_cycle(context, clock, watch, only)
+        _sleep(context, clock, sleep_seconds)
         if clock.signals.take_reload():
             _reload(context, clock, watch, reload)
         requests.take_requests(context)
+    cycle.finish(context)
     watch.close()
     log_event(LOG, logging.INFO, LogEvent.STOPPED, "stopped as asked")
 
 
 def _watched_cycle(context: AppContext, clock: SystemClock, watch: Watch, only: str | None) -> float:
-    """One cycle, seen by the service manager and the status page; how long to rest after it."""
+    """One cycle, seen by the service manager and the status page; how long to sleep after it."""
     clock.manager.status(f"checking {sum(s.enabled for s in context.config.services)} services")
     watch.cycle_begins()
-    begun = context.clock.now()
-    result = cycle.run(context, only)
+    begun, current = context.clock.now(), Cycle(context, only)
+    is_next_due = False
+    due_at = math.inf
+    while current.goes_on() and not is_next_due:
+        requests.take_requests(context)
+        so_far = current.report()
+        due_at = min(due_at, clock.monotonic() + pause_seconds(context, so_far, begun))
+        clock.manager.status(_standing(context, so_far, due_at - clock.monotonic()))
+        is_next_due = _await_update(context, clock, due_at)
+    result = current.end()
     malloc.give_back()
     watch.cycle_ended(is_engine_down=result.is_engine_down)
-    rest_seconds = pause_seconds(context, result, begun)
-    watch.rests(rest_seconds)
-    clock.manager.status(_standing(context, result, rest_seconds))
-    return rest_seconds
+    sleep_seconds = 0.0 if is_next_due else pause_seconds(context, result, begun)
+    watch.rests(sleep_seconds)
+    clock.manager.status(_standing(context, result, sleep_seconds))
+    return sleep_seconds
 
 
-def _standing(context: AppContext, result: cycle.Report, pause_seconds: float) -> str:
+def _await_update(context: AppContext, clock: SystemClock, due_at: float) -> bool:
+    """Wait until an update has ended, and deliver meanwhile what could not be delivered; return whether the next cycle
+    is due first, or a signal asks for something."""
+    has_ended = context.workers.has_ended
+    while not has_ended():
+        left = due_at - clock.monotonic()
+        if left <= 0 or clock.idle(min(left, _until_delivery_seconds(context)), has_ended):
+            return True
+        if not has_ended():
+            deliver(context)
+    return False
+
+
+def _standing(context: AppContext, result: Report, pause_seconds: float) -> str:
     """One line for `systemctl status`."""
     following = (context.clock.now() + timedelta(seconds=pause_seconds)).astimezone()
-    came_to = cycle.came_to(context, result)
+    came_to = report.came_to(context, result)
     return f"{len(result.checked)} services checked, {came_to}; next check {following:%Y-%m-%d %H:%M:%S %Z}"
 
 
@@ -73,7 +98,7 @@ def _further_silence_seconds(config: Config) -> float:
     return max(config.settings.compose_timeout_seconds - Settings().compose_timeout_seconds, 0.0)
 
 
-def pause_seconds(context: AppContext, result: cycle.Report, begun: datetime) -> float:
+def pause_seconds(context: AppContext, result: Report, begun: datetime) -> float:
     """Until the next cycle: the interval with some jitter, sooner where something must be ended or a window opens. One
     that was open when the cycle had `begun` had its chance, even if the registry gave no answer."""
     interval = context.config.settings.check_interval_seconds
@@ -81,7 +106,8 @@ def pause_seconds(context: AppContext, result: cycle.Report, begun: datetime) ->
     now = context.clock.now()
     if result.is_engine_down:
         pauses.append(_SOON_SECONDS)
-    pauses += [_until_recovery_seconds(context, entry, now) for entry in context.journal.read_all()]
+    interrupted = [entry for entry in context.journal.read_all() if entry.service not in context.workers.names]
+    pauses += [_until_recovery_seconds(context, entry, now) for entry in interrupted]
     waiting = [context.state.services.get(s.name) for s in context.config.services if s.enabled]
     openings = [known.opens_at for known in waiting if known]
     pauses += [(opens_at - now).total_seconds() for opens_at in openings if opens_at and opens_at > begun]
@@ -94,7 +120,7 @@ def _until_recovery_seconds(context: AppContext, entry: OpenRecord, now: datetim
     return _SOON_SECONDS if prevented is None else (prevented.retry_at - now).total_seconds()
 
 
-def _rest(context: AppContext, clock: SystemClock, seconds: float) -> None:
+def _sleep(context: AppContext, clock: SystemClock, seconds: float) -> None:
     """Until the next cycle or a signal; only events that could not be delivered are tried again meanwhile."""
     end = clock.monotonic() + seconds
     while (left := end - clock.monotonic()) > 0 and not clock.idle(min(left, _until_delivery_seconds(context))):

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 
 from updater_core.app import resolve
 from updater_core.app.candidate import Candidate
-from updater_core.app.context import LOG, AppContext, RegistryClients, bug, settings_for, target_of
+from updater_core.app.context import LOG, AppContext, bug, claim_of, settings_for, target_of
 from updater_core.app.resolve import Resolver
 from updater_core.deploy.target import Observed
 from updater_core.errors import RegistryError, UpdaterError
@@ -31,26 +30,40 @@ _SIDE_BY_SIDE = 16  # of one registry; what is asked of one host at a time has a
 
 def check_all(context: AppContext, only: str | None = None) -> tuple[Candidate, ...]:
     """Look at every enabled service and decide for it; record the checks in the state (not yet on disk)."""
+    return check(context, [s for s in context.config.services if s.enabled and only in (None, s.name)])
+
+
+def check(context: AppContext, services: Sequence[ServiceConfig]) -> tuple[Candidate, ...]:
+    """Look at services and decide for them; record the checks in the state (not yet on disk). Those whose project is
+    being changed are left out."""
     context.registries.new_cycle()
-    configured = context.config.services
-    context.change(lambda state: observed_tags.follow_names(state, configured))
-    services = [s for s in configured if s.enabled and only in (None, s.name)]
+    follow_names(context)
     before = context.state
-    decided = _decide_all(context, look_all(context, services))
+    looked = look_all(context, [service for service in services if _is_free(context, service)])
+    decided = _decide_all(context, [one for one in looked if _is_free(context, one.service, one.observed)])
     checked = tuple(_admitted_first(context, one, before) for one in decided if not _was_cut_short(one))
     for one in checked:
         record_check(context, one)
-    now, registries = context.clock.now(), context.registries
-    context.change(lambda state: _tidied(state, configured, registries, now))
+    _tidy(context)
     return checked
+
+
+def follow_names(context: AppContext, own: str = "") -> None:
+    """Let what is remembered go with services that have another name by now, but for what is being changed: that stays
+    under its name until it has ended. `own`: the service that the caller itself works on."""
+    free = [each for each in context.config.services if each.name == own or _is_free(context, each)]
+    context.change(lambda state: observed_tags.follow_names(state, free))
+
+
+def _is_free(context: AppContext, service: ServiceConfig, observed: Observed | None = None) -> bool:
+    return context.workers.in_the_way(claim_of(context, service, observed)) is None
 
 
 def check_asked(context: AppContext, service: ServiceConfig, who: str) -> Candidate:
     """Look at one service that `who` wants updated now, and decide: how old the release is does not matter. Nothing is
     recorded yet."""
     context.registries.new_cycle()
-    configured = context.config.services
-    context.change(lambda state: observed_tags.follow_names(state, configured))
+    follow_names(context, service.name)
     ageless = replace(service, policy=replace(service.policy, min_age_seconds=0.0))
     (decided,) = _decide_all(context, look_all(context, [ageless]))
     one = replace(decided, before=records.service_of(context.state, service.name), asked_by=who)
@@ -71,14 +84,21 @@ def _prevented(context: AppContext, one: Candidate, before: ServiceState) -> Hol
     return Hold(Reason.BACKING_OFF, before.detail, before.remedy)
 
 
-def _tidied(state: State, services: Sequence[ServiceConfig], registries: RegistryClients, now: datetime) -> State:
-    """The state with what the registries asked for, and without what is not configured any more."""
-    state = observed_tags.follow_names(state, services)
-    for host, until in registries.rests().items():
-        state = observed_tags.note_rest(state, host, until)
-    state = replace(state, outages=registries.outages())
-    names, keys = [service.name for service in services], {service.image.key for service in services}
-    return orders.without_ended_pauses(observed_tags.forget_unknown(state, names, keys, now), now)
+def _tidy(context: AppContext) -> None:
+    """Put into the state what the registries asked for, and take out what is neither configured any more nor being
+    changed."""
+    follow_names(context)
+    services, registries, now = context.config.services, context.registries, context.clock.now()
+    names = {service.name for service in services} | context.workers.names
+    keys = {service.image.key for service in services}
+
+    def tidied(state: State) -> State:
+        for host, until in registries.rests().items():
+            state = observed_tags.note_rest(state, host, until)
+        state = replace(state, outages=registries.outages())
+        return orders.without_ended_pauses(observed_tags.forget_unknown(state, names, keys, now), now)
+
+    context.change(tidied)
 
 
 def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Candidate]:

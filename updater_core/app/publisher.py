@@ -62,7 +62,8 @@ class Watch:
         context, now = self._context, self._context.clock.now()
         open_updates = pending = 0
         with contextlib.suppress(UpdaterError):  # of the disk: it is logged by what writes there
-            open_updates = len(context.journal.read_all())
+            names = context.workers.names
+            open_updates = sum(entry.service not in names for entry in context.journal.read_all())
             pending = sum(channel.outbox.pending() for channel in context.channels)
         limits = context.registries.limits()
         context.metrics.show_limits({host: (limit.remaining, limit.limit) for host, limit in limits.items()})

@@ -66,9 +66,14 @@ def take(folder: Path) -> Iterator[OperatorOrder]:
     which is cut off is carried out again. What cannot be read is no order, and is removed if possible."""
     for waiting in waiting_in(folder):
         yield waiting.order
-        if _is_same(waiting):
-            with suppress(UpdaterError):
-                files.remove(waiting.path)
+        done(waiting)
+
+
+def done(waiting: QueuedOrder) -> None:
+    """Remove the file of an order that was carried out; one that was asked for once more meanwhile stays."""
+    if _is_same(waiting):
+        with suppress(UpdaterError):
+            files.remove(waiting.path)
 
 
 def waiting_in(folder: Path) -> list[QueuedOrder]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from updater_core import reference
 from updater_core.app import cycle, recorder, request_queue
-from updater_core.app.context import LOG, AppContext, deliver, exclusive, target_of
-from updater_core.app.evaluate import check_asked, facts_of, record_check
+from updater_core.app.context import LOG, AppContext, bug, claim_of, deliver, exclusive, target_of
+from updater_core.app.evaluate import check_asked, facts_of, follow_names, record_check
 from updater_core.deploy import transaction
 from updater_core.deploy.target import UpdateRequest
 from updater_core.errors import UpdaterError
@@ -17,14 +18,14 @@ from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Committed, Hold, Outcome, Reason, ServiceConfig, Update, retry_command
 from updater_core.policy import admission
 from updater_core.policy.operator.decisions import Pause, command
-from updater_core.state import observed_tags, orders, outcomes, records
+from updater_core.state import orders, outcomes, records
 from updater_core.state.orders import ALL, OperatorOrder, OrderAnswer, refused
 from updater_core.state.records import State
 
 
 def carry_out(context: AppContext, order: OperatorOrder) -> OrderAnswer:
     """Do what is asked, record it, and return how it ended. The service is one that is configured, or `ALL`."""
-    context.change(lambda state: observed_tags.follow_names(state, context.config.services))
+    follow_names(context, order.service)
     service = next((each for each in context.config.services if each.name == order.service), None)
     answer = orders.objection(context.state, order, service, context.clock.now())
     if answer is None:
@@ -35,24 +36,38 @@ def carry_out(context: AppContext, order: OperatorOrder) -> OrderAnswer:
 
 
 def take_requests(context: AppContext) -> None:
-    """Carry out what was left for the daemon; an order that fails, is old, or names nobody is said and stops no
-    other."""
-    names = {service.name for service in context.config.services}
-    for order in request_queue.take(context.folder / request_queue.FOLDER):
+    """Carry out what was left for the daemon; an order that fails, is old, or names nobody is said and stops no other.
+
+    What changes a service goes on in a thread, beside other projects; while its project is being changed, it waits."""
+    names = {service.name: service for service in context.config.services}
+    for queued in request_queue.waiting_in(context.folder / request_queue.FOLDER):
+        order = queued.order
         is_known = order.service in names or (order.service == ALL and order.kind in orders.OF_ALL)
         if not is_known or request_queue.is_old(order, context.clock.now()):
             _drop(order, is_known=is_known)
-        elif orders.find(context.state, order.id) is None:  # else it was carried out, and then this process was killed
-            _taken(context, order)
+            request_queue.done(queued)
+        elif order.kind not in _CHANGES_A_SERVICE:
+            _taken(context, queued)
+        else:
+            claim = claim_of(context, names[order.service])
+            if context.workers.in_the_way(claim) is None:
+                context.workers.begin(claim, partial(_taken, context, queued))
 
 
-def _taken(context: AppContext, order: OperatorOrder) -> None:
+def _taken(context: AppContext, queued: request_queue.QueuedOrder) -> tuple[Outcome, ...]:
+    """Carry out an order, and then remove its file: one that is cut off is carried out again."""
+    order = queued.order
     try:
-        carry_out(context, order)
+        if orders.find(context.state, order.id) is None:  # else it was carried out, and then this process was killed
+            carry_out(context, order)
     except UpdaterError as error:
         text = f"{order.kind} could not be carried out: {error} ({error.remedy})"
         log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=order.service)
         recorder.order_taken(context, order, refused(f"it could not be carried out: {error}", error.remedy))
+    except Exception as error:
+        recorder.order_taken(context, order, refused(bug(order.service, error).detail, "see the log"))
+    request_queue.done(queued)
+    return ()
 
 
 def _drop(order: OperatorOrder, *, is_known: bool) -> None:
@@ -74,7 +89,7 @@ def _update(context: AppContext, order: OperatorOrder, service: ServiceConfig | 
 
 
 def _updated_now(context: AppContext, service: ServiceConfig, who: str) -> Outcome | Hold:
-    cycle.recover_open(context, is_asked=True)
+    cycle.recover_open(context, claim_of(context, service))
     one = check_asked(context, service, who or "the operator")
     record_check(context, one)
     return cycle.act(context, one)
@@ -95,8 +110,8 @@ def _of_outcome(outcome: Outcome) -> OrderAnswer:
 
 def roll_back(context: AppContext, service: ServiceConfig, who: str = "") -> Outcome | Hold:
     """Go back to the image before the current one, and stay there until a newer one than the one left appears."""
-    cycle.recover_open(context, is_asked=True)
-    context.change(lambda state: observed_tags.follow_names(state, context.config.services))
+    cycle.recover_open(context, claim_of(context, service))
+    follow_names(context, service.name)
     nothing = nothing_to_go_back_to(context.state, service.name)
     if nothing is not None:
         return nothing
@@ -206,3 +221,4 @@ _CARRIED_OUT: Mapping[str, Callable[[AppContext, OperatorOrder, ServiceConfig | 
     orders.ROLLBACK: _roll_back,
     orders.CHECK: _check,
 }
+_CHANGES_A_SERVICE = {orders.UPDATE, orders.ROLLBACK, orders.RETRY}

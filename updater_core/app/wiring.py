@@ -16,6 +16,7 @@ from updater_core.app.context import LOG, AppContext, StateStore, address_of, bu
 from updater_core.compose_utils import DockerCompose
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Host
+from updater_core.deploy.workers import Workers
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import ConfigError, StateError
 from updater_core.host import engine_endpoint, files, permissions, pull_progress
@@ -90,21 +91,9 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
     settings = config.settings
     endpoint = engine_endpoint.resolve(os.environ)
     path, state = _remembered(settings, clock, is_reading=is_reading)
+    host = _host(settings, clock, endpoint, path.parent / "locks")
     metrics = Metrics(enabled=settings.metrics_port is not None and not is_reading)
     metrics.start_from(state.counters)
-    held_locks: dict[str, tuple[int, ...]] = {}
-    host = Host(
-        engine=DockerEngine(endpoint),
-        compose=_compose(endpoint, settings, held_locks),
-        files=files,
-        clock=clock,
-        lock_folder=path.parent / "locks",
-        lock_wait_seconds=_lock_wait_seconds(settings),
-        own_container=own_container_id(),
-        swarm=Swarms(endpoint, settings.engines),
-        held_locks=held_locks,
-        engine_environment=endpoint.environment(),
-    )
     context = AppContext(
         config=config,
         store=StateStore(state, path, settings),
@@ -116,13 +105,31 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
         metrics=metrics,
         clock=clock,
         progress=None if is_reading else _progress(clock),
+        workers=Workers(clock.working, clock.signals.wake),
     )
+    context.slots.most = lambda: context.config.settings.parallel_updates
     if not is_reading:
         context.journal.clear_strays()
         notifiers.drop_left(settings, path.parent / "outbox")
         for channel in context.channels:
             channel.outbox.clear_strays()
     return context
+
+
+def _host(settings: Settings, clock: SystemClock, endpoint: EngineEndpoint, lock_folder: Path) -> Host:
+    held_locks: dict[str, tuple[int, ...]] = {}
+    return Host(
+        engine=DockerEngine(endpoint),
+        compose=_compose(endpoint, settings, held_locks),
+        files=files,
+        clock=clock,
+        lock_folder=lock_folder,
+        lock_wait_seconds=_lock_wait_seconds(settings),
+        own_container=own_container_id(),
+        swarm=Swarms(endpoint, settings.engines),
+        held_locks=held_locks,
+        engine_environment=endpoint.environment(),
+    )
 
 
 def reload(context: AppContext, clock: SystemClock, environment: Mapping[str, str]) -> None:

@@ -186,6 +186,7 @@ LEVEL = Kind(
     _any(_enum(spelling.upper() for spelling in LEVEL_SPELLINGS)),
 )
 FORMAT = _choice("a log format", "plain or json", {"plain": "plain", "json": "json"})
+SIDE_BY_SIDE = _whole("a whole number", "a whole number from 1 to 100", 1, 100)
 COUNT = _whole("a whole number", "a whole number from 0 to 1000", 0, 1000)
 PORT = _whole("a port", "a whole number from 1 to 65535, or leave it out for no metrics", 1, 65535)
 HOST = Kind(

@@ -93,6 +93,9 @@ OPTIONS: tuple[Option, ...] = (
     _top("compose_timeout", kinds.duration(kinds.DAY), 120,
          "How long one Compose command may take; what containers are given to stop comes on top.",
          120, field="compose_timeout_seconds"),
+    _top("parallel_updates", kinds.SIDE_BY_SIDE, 4,
+         "How many projects may pull and restart at the same time. An update that waits for its container to become "
+         "healthy does not count, and services of one project always go one after the other.", 4, 1),
     _top("log_level", kinds.LEVEL, "INFO",
          "The least serious message that is logged: `DEBUG`, `INFO`, `WARN` or `ERROR`.",
          "INFO", "DEBUG"),

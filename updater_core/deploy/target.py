@@ -204,6 +204,10 @@ class Target(Protocol):
     def explain(self, plan: Plan[Any]) -> Sequence[str]:
         """Lines for people on what a plan of this target would change, `label: text` and diffs."""
 
+    def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
+        """The names of what an update changes, of files, projects and the like: two updates that share one never go at
+        the same time. Of a service that was not looked at, those that its configuration tells. Raises nothing."""
+
     def exclusive(self, of: Observed | Plan[Any]) -> AbstractContextManager[None]:
         """Be the only updater that changes this service, and what it cannot be distinguished from, for the length of a
         block. Raises LockHeld if another one does not end."""

@@ -75,12 +75,16 @@ class SignalInbox:
     def check_now(self) -> None:
         """Ask for a check, from any thread, as USR1 does."""
         self._came.setdefault(signal.SIGUSR1, None)
+        self.wake()
+
+    def wake(self) -> None:
+        """End the wait of the main thread, from any thread, without asking for anything."""
         with contextlib.suppress(BlockingIOError):  # full: the wait ends anyway
-            os.write(self._writer, bytes([signal.SIGUSR1]))
+            os.write(self._writer, b"\0")
 
     def wait(self, seconds: float) -> None:
-        """Return when a signal has come since the last wait, at latest after `seconds`. Another thread than the main
-        one only sleeps, for a moment at most."""
+        """Return when a signal or a `wake` has come since the last wait, at latest after `seconds`. Another thread than
+        the main one only sleeps, for a moment at most."""
         if threading.current_thread() is not threading.main_thread():
             time.sleep(min(seconds, _OTHER_THREADS_LOOK_SECONDS))
             return

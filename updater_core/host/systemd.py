@@ -22,7 +22,8 @@ class Manager:
     """The service manager of this process, if it has one.
 
     Alive means that the work makes progress: `beat` is called by the main thread while it waits, and by whatever it
-    waits for, each time that answers. No thread of its own calls it, so a main thread that hangs goes silent.
+    waits for, each time that answers. No thread of its own calls it, so a main thread that hangs goes silent; and it is
+    not called while one of the threads that update a project hangs (`clock.SystemClock.beat`).
     """
 
     def __init__(self, environment: Mapping[str, str], process_id: int | None = None) -> None:
@@ -31,6 +32,11 @@ class Manager:
         self._watchdog_seconds = self._asked_seconds
         self._next_beat = 0.0
         self._is_stopping = False
+
+    @property
+    def watchdog_seconds(self) -> float | None:
+        """How long the work may be silent; None if nobody listens for it."""
+        return self._watchdog_seconds
 
     @property
     def beat_seconds(self) -> float | None:

@@ -182,7 +182,7 @@ _FOR_THE_OPERATOR = {
     Reason.APPROVAL_EXPIRED,
 }
 _ENDS_BY_ITSELF = {Reason.WINDOW_CLOSED, Reason.PAUSED}  # at the time that the hold names
-_AFTERMATH = {Reason.QUARANTINED, Reason.BACKING_OFF}
+_AFTERMATH = {Reason.QUARANTINED, Reason.BACKING_OFF, Reason.BUSY}
 _FAILED_LAST = {Status.ROLLED_BACK, Status.FAILED}
 
 

@@ -18,15 +18,22 @@ _COUNTED = (
 
 
 def text(
-    known: Sequence[tuple[str, ServiceState]], troubled: frozenset[str], now: datetime, zone: tzinfo | None = None
+    known: Sequence[tuple[str, ServiceState]],
+    troubled: frozenset[str],
+    now: datetime,
+    zone: tzinfo | None = None,
+    *,
+    under_way: frozenset[str] = frozenset(),
 ) -> str:
-    """Return which services need a look, which wait and for what, and which are held; `all well` if there are none.
+    """Return which services need a look, whose update is under way, which wait and for what, and which are held; `all
+    well` if there are none.
 
     `known`: the names and states of what was checked; `troubled`: the names of what failed, was rolled back or is
     unknown. `zone`: that of the times; the machine's own if None."""
     details = {name: _named(name, _detail(service, now, zone)) for name, service in known}
     wrong = [details.get(name, name) for name in sorted(troubled)]
     said = [f"needs a look: {_listed(wrong)}"] if wrong else []
+    said += [f"under way: {_listed(sorted(under_way))}"] if under_way else []
     for status, one, many in _COUNTED:
         names = sorted(name for name, service in known if service.status is status and name not in troubled)
         if names:

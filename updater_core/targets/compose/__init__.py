@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -87,11 +88,25 @@ class ComposeTarget:
 
         return report.findings(service, engine, self._files, preflight)
 
+    def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
+        """The project, its folder, and each of its files: another project may include one of them."""
+        if isinstance(of, ServiceConfig):
+            return frozenset(f"file {os.path.realpath(path)}" for path in of.compose_files)
+        project = _project_of(of)
+        paths = [*project.files, *project.env_files]
+        paths += (
+            of.detail.sources
+            if isinstance(of, Plan)
+            else [file.path for file in (*_own(of).files, *_own(of).env_files)]
+        )
+        own = {f"project {project.name}", f"folder {os.path.realpath(project.directory)}"}
+        return frozenset(own | {f"file {os.path.realpath(path)}" for path in paths})
+
     @contextmanager
     def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:
         """Hold the project's lock, and its folder's, which an updater with another state knows too. A Compose child
         inherits them: one that outlives us still holds them, and is waited for."""
-        project: Project = of.detail.project if isinstance(of, Plan) else _own(of).project
+        project = _project_of(of)
         host = self._host
         path = host.lock_folder / f"{project.name}.lock"
         with ExitStack() as held:
@@ -106,6 +121,11 @@ class ComposeTarget:
                 yield
             finally:
                 del host.held_locks[project.name]
+
+
+def _project_of(of: Observed | Plan[Any]) -> Project:
+    project: Project = of.detail.project if isinstance(of, Plan) else _own(of).project
+    return project
 
 
 def _own(observed: Observed) -> ObservedService:

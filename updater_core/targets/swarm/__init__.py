@@ -100,6 +100,12 @@ class SwarmTarget:
         seen = self.observe([service])[service.name]
         yield from report.findings(service, seen, self._host.files, self._host.compose)
 
+    def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
+        if isinstance(of, ServiceConfig):
+            return frozenset()
+        name = of.detail.locked_as if isinstance(of, Plan) else _own(of).lock_name
+        return frozenset({f"stack {name}"})
+
     @contextmanager
     def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:
         """Hold the lock of the service's stack. The managers have none, so that an updater elsewhere is met by the
