@@ -20,10 +20,21 @@ from dotenv.parser import Binding, parse_stream
 
 from updater_core.config import groups, json_places, not_json, rules
 from updater_core.config.messages import instead, problem, shown, shown_key
-from updater_core.config.options import BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SELECTORS, SERVICE, SIGNATURE, TOP, Option
+from updater_core.config.options import (
+    API_TOKEN,
+    BY_PLACE,
+    DEFAULTS,
+    ENGINE,
+    REGISTRY,
+    SELECTORS,
+    SERVICE,
+    SIGNATURE,
+    TOP,
+    Option,
+)
 from updater_core.config.rules import ReadObject
 from updater_core.errors import ConfigError
-from updater_core.models import Config, NamedEngine, ServiceConfig, Settings
+from updater_core.models import ApiToken, Config, NamedEngine, ServiceConfig, Settings
 from updater_core.vocabulary.hooks import HookKind, Hooks
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
@@ -157,6 +168,8 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     for service, registry in entries:
         reading.problems += rules.service_problems(service, registry, top)
     engines = tuple(reading.engine(name, item) for name, item in (top.values["engines"] or {}).items())
+    tokens = reading.api_tokens(top)
+    reading.problems += [*rules.api_problems(top, tokens)]
     reading.problems += [*rules.twin_names(entries), *rules.twin_groups(entries)]
     if reading.problems:
         raise ConfigError(reading.problems)
@@ -164,7 +177,7 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     wrong = [f"services[{number}].{key}: {text}" for number, key, text in groups.problems(services)]
     if wrong:
         raise ConfigError(wrong)
-    settings = replace(_settings(top), engines=engines)
+    settings = replace(_settings(top), engines=engines, api_tokens=tokens)
     entries_reader = ConfiguredEntries(environment, reading.folder, top, reading.defaults)
     return Config(settings, groups.merged(services), path, entries_reader)
 
@@ -216,6 +229,17 @@ class _Reading:
         """Return one of `engines`."""
         values = self.object(raw, ENGINE, f"engines.{name}").values
         return NamedEngine(name, values["hosts"] or (), values["cert_path"])
+
+    def api_tokens(self, top: ReadObject) -> tuple[ApiToken, ...]:
+        """Return the tokens of the API: that of `api_token`, and those of `api_tokens`."""
+        alone = top.values["api_token"]
+        found = [ApiToken("api", alone)] if alone else []
+        for name, raw in (top.values["api_tokens"] or {}).items():
+            values = self.object(raw, API_TOKEN, f"api_tokens.{name}").values
+            rights = values["may"]
+            if values["token"]:
+                found.append(ApiToken(name, values["token"], None if rights is None else frozenset(rights)))
+        return tuple(found)
 
     def _signed(self, service: ReadObject) -> ReadObject:
         """Return the service with the keys of its `signature`, by their own option."""

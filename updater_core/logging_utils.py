@@ -62,6 +62,7 @@ class LogEvent(StrEnum):
     APPROVAL_ASKED = "approval_asked"
     ORDER_DONE = "order_done"
     ORDER_REFUSED = "order_refused"
+    API_WITHOUT_TLS = "api_without_tls"
     REQUEST_DROPPED = "request_dropped"
     STATE_RESTORED = "state_restored"
     STATE_ELSEWHERE = "state_elsewhere"

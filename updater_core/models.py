@@ -181,7 +181,6 @@ class Policy:
     """Which image a service wants. At most one of the three patterns is set; without any, `follow` counts."""
 
     follow: Follow = Follow.TAG
-
     tag_pattern: str | None = None
     tag_regex: str | None = None
     semver_pattern: str | None = None
@@ -290,6 +289,15 @@ class NamedEngine:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A token of the HTTP API, by its name; `may` are the orders that it may give, None = every one."""
+
+    name: str
+    secret: Secret
+    may: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything of the configuration that is not one service's."""
 
@@ -304,6 +312,8 @@ class Settings:
     state_backup_dir: str | None = None
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
+    api_tokens: tuple[ApiToken, ...] = ()  # none: there is no API
+    api_public_url: str | None = None
     webhook_url: Secret | None = None  # such URLs often carry a token in their path
     webhook_secret: Secret | None = None
     docker_hub_username: str | None = None

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from updater_core import config_utils
-from updater_core.config.options import OPTIONS, REGISTRY, TOP, Option
+from updater_core.config.options import API_TOKEN, OPTIONS, REGISTRY, TOP, Option
 from updater_core.errors import ConfigError
 from updater_core.models import (
     Bump,
@@ -401,7 +401,7 @@ def test_an_unknown_key_is_told_with_the_one_that_was_meant(raw: object, told: s
 
 def test_a_key_like_none_is_told_with_all_there_are() -> None:
     found = only(problems(document(zzz=1)))
-    assert found.startswith("zzz: unknown key; take it out, or write one of check_interval, compose_timeout")
+    assert found.startswith("zzz: unknown key; take it out, or write one of api_public_url, api_token")
 
 
 @pytest.mark.parametrize(("image", "plain"), [("acme/b:1", False), ("registry.example:5000/b:1", True)])
@@ -543,7 +543,11 @@ def test_half_a_docker_hub_account_is_told() -> None:
 @pytest.mark.parametrize("value", [["hunter2"], {"hunter2": 1}])
 def test_no_problem_shows_a_secret(option: Option, value: Any) -> None:
     secret = {option.key: value}
-    found = problems(document(entry(registry_config=secret)) if option.place == REGISTRY else document(**secret))
+    documents = {
+        REGISTRY: document(entry(registry_config=secret)),
+        API_TOKEN: document(metrics_port=9100, api_tokens={"ci": secret}),
+    }
+    found = problems(documents.get(option.place, document(**secret)))
     assert any(f"{option.key}: it is not a " in problem for problem in found)
     assert "hunter2" not in "\n".join(found)
 
@@ -592,7 +596,10 @@ def test_a_pinned_digest_is_no_login_and_its_mistake_is_shown() -> None:
 
 
 def test_no_secret_shows_in_the_configuration() -> None:
-    secrets = {option.key: "https://hunter2" for option in OPTIONS if option.kind.secret and option.place == TOP}
+    secrets: dict[str, Any] = {
+        option.key: "https://hunter2" for option in OPTIONS if option.kind.secret and option.place == TOP
+    }
+    secrets |= {"api_token": "hunter2" * 3, "api_tokens": {"ci": {"token": "hunter2" * 4}}, "metrics_port": 9100}
     keys = {option.key: "hunter2" for option in OPTIONS if option.kind.secret and option.place == REGISTRY}
     login = {"username": "u", "password": keys.pop("password")}
     raw = document(

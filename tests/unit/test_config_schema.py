@@ -13,7 +13,7 @@ import pytest
 from updater_core import config_utils
 from updater_core.config import schema
 from updater_core.config.kinds import REGISTRY_SPELLINGS
-from updater_core.config.options import ENGINE, OPTIONS, REGISTRY, SERVICE, SIGNATURE, TOP, Option
+from updater_core.config.options import API_TOKEN, ENGINE, OPTIONS, REGISTRY, SERVICE, SIGNATURE, TOP, Option
 from updater_core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,11 +25,13 @@ PLACES: Mapping[str, dict[str, Any]] = {
     REGISTRY: SCHEMA["$defs"][REGISTRY],
     SIGNATURE: SCHEMA["$defs"][SIGNATURE],
     ENGINE: SCHEMA["$defs"][ENGINE],
+    API_TOKEN: SCHEMA["$defs"][API_TOKEN],
 }
 ECR_IMAGE = "111111111111.dkr.ecr.us-east-1.amazonaws.com/api:1"
 GOOGLE_IMAGE = "gcr.io/project/api:1"
 VARIABLES = {
-    "X": "1", "HUB_TOKEN": "t", "WEBHOOK": "https://example.com/hook", "WEBHOOK_KEY": "k", "REGISTRY_PASSWORD": "p",
+    "X": "1", "HUB_TOKEN": "t", "API_KEY": "k" * 20,
+    "WEBHOOK": "https://example.com/hook", "WEBHOOK_KEY": "k", "REGISTRY_PASSWORD": "p",
     "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t",
 }  # fmt: skip
 
@@ -89,6 +91,7 @@ REGISTRY_BESIDE: Mapping[str, dict[str, Any]] = {
     "aws_secret_access_key": {"aws_access_key_id": "a"},
     "aws_session_token": {"aws_access_key_id": "a", "aws_secret_access_key": "s"},
     "docker_hub_username": {"docker_hub_password": "p"},
+    **{key: {"metrics_port": 9100} for key in ("api_token", "api_tokens", "api_public_url")},
     "docker_hub_password": {"docker_hub_username": "u"},
 }
 
@@ -114,6 +117,9 @@ def with_value(option: Option, value: Any) -> dict[str, Any]:
         return document({k: v for k, v in entry(swarm_service=value).items() if k not in of_compose})
     if option.place == SERVICE:
         return document(entry(**{**BESIDE.get(option.key, {}), option.key: value}))
+    if option.place == API_TOKEN:
+        tokens = {"ci": {"token": "t" * 20, option.key: value}}
+        return {**document(entry()), "metrics_port": 9100, "api_tokens": tokens}
     if option.place == ENGINE:
         return {**document(entry()), "engines": {"prod": {"hosts": "unix:///a", option.key: value}}}
     if option.place == SIGNATURE:

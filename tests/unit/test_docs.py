@@ -178,7 +178,9 @@ def test_the_reference_shows_the_example_configuration_as_it_is() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_json_of_a_page_is_a_configuration_a_message_or_a_policy_of_amazon(page: str) -> None:
-    environment = {"INTERN_TOKEN": "t", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    tokens = {name: f"{name}-0123456789abcdef-0" for name in ("CI", "PHONE", "DASHBOARD")}
+    environment = {f"{name}_TOKEN": token for name, token in tokens.items()}
+    environment |= {"INTERN_TOKEN": "t", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
     documents = [json.loads(block) for block in code_blocks(page, "json")]
     for document in documents:
         if "services" in document:

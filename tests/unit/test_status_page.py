@@ -487,4 +487,4 @@ def test_every_file_of_the_page_is_packaged() -> None:
     packaged = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     folder = root / "updater_core/status"
     found = {path for pattern in packaged["updater_core.status"] for path in folder.glob(pattern)}
-    assert found == {path for path in folder.rglob("*") if path.suffix in (".css", ".html")}
+    assert found == {path for path in folder.rglob("*") if path.suffix in (".css", ".html", ".js")}

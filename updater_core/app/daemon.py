@@ -33,7 +33,7 @@ _SOON_SECONDS = 30.0  # after an engine that does not answer, or an update that 
 def serve(context: AppContext, clock: SystemClock, reload: Reload, only: str | None = None) -> None:
     """Run cycles, of service `only` or of all, until a signal ends them. `reload` takes a changed configuration into
     the context; it raises nothing."""
-    watch = Watch(context)
+    watch = Watch(context, clock.signals.check_now)
     watch.open()
     clock.manager.allow(_further_silence_seconds(context.config))
     clock.manager.ready()

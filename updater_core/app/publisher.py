@@ -8,45 +8,68 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 
 from updater_core import __version__, logging_utils
+from updater_core.app.api.routes import Api
 from updater_core.app.context import LOG, AppContext, address_of
+from updater_core.app.orders import approval_link
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
+from updater_core.net.url_rules import is_loopback
 from updater_core.status import page
 from updater_core.status.facts import health_of, view_of
-from updater_core.status.server import Endpoints, Response, StatusServer
+from updater_core.status.server import WITH_SCRIPT, ApiRequest, Endpoints, Response, StatusServer
 from updater_core.status.view import DaemonStatus, Quota, StatusFacts, View
 
 
 class Watch:
     """The daemon as others see it. Without METRICS_PORT nothing listens, and this only keeps the time."""
 
-    def __init__(self, context: AppContext) -> None:
+    def __init__(self, context: AppContext, wake: Callable[[], None] | None = None) -> None:
+        """`wake` asks the main thread to look at the queue of orders; without it there is no API."""
         self._context = context
+        self._api = None if wake is None else Api(context, wake)
         self._pulse = DaemonStatus(context.clock.now())
         self._server: StatusServer | None = None
-        self._address: tuple[str, int | None] = ("", None)
+        self._address: tuple[str, int | None, bool] = ("", None, False)
 
     def open(self) -> None:
         """Listen on the configured address; may be called again when that has changed. An address that cannot be
         taken is said, and the updater goes on without."""
         self._context.metrics.interval(self._context.config.settings.check_interval_seconds)
-        address = address_of(self._context.config)
+        address = (*address_of(self._context.config), self._has_api())
         if self._server is not None and address == self._address:
             return
         self.close()
         self._address = address
-        host, port = address
+        host, port, _ = address
         if port is None:
             return
+        self._warn(host)
+        pages = Endpoints(self._metrics, self._html, self._json, self._health, self._answer_of_api())
         try:
-            self._server = StatusServer(host, port, Endpoints(self._metrics, self._html, self._json, self._health))
+            self._server = StatusServer(host, port, pages)
         except UpdaterError as error:
             log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, f"{error} ({error.remedy})")
+
+    def _has_api(self) -> bool:
+        """Whether there is anything that the API would let in: a token, or links that approve."""
+        settings = self._context.config.settings
+        return self._api is not None and (bool(settings.api_tokens) or approval_link.are_sent(settings))
+
+    def _answer_of_api(self) -> Callable[[ApiRequest], Response] | None:
+        return self._api.answer if self._api is not None and self._has_api() else None
+
+    def _warn(self, host: str) -> None:
+        public = self._context.config.settings.api_public_url or ""
+        if self._has_api() and not is_loopback(host) and not public.startswith("https://"):
+            text = f"the API listens on {host} without TLS: whoever is on the way can read its tokens"
+            remedy = "set METRICS_HOST to 127.0.0.1, a proxy with TLS in front, and API_PUBLIC_URL to its https address"
+            log_event(LOG, logging.WARNING, LogEvent.API_WITHOUT_TLS, f"{text} ({remedy})")
 
     def close(self) -> None:
         """Stop listening."""
@@ -104,7 +127,9 @@ class Watch:
         return Response(*self._context.metrics.exposition(accept))
 
     def _html(self, is_refreshing: bool) -> Response:
-        return Response(page.status_html(self.view(), is_refreshing=is_refreshing), "text/html; charset=utf-8")
+        has_orders = self._has_api() and bool(self._context.config.settings.api_tokens)
+        text = page.status_html(self.view(), is_refreshing=is_refreshing, has_orders=has_orders)
+        return Response(text, "text/html; charset=utf-8", headers=WITH_SCRIPT if has_orders else {})
 
     def _json(self) -> Response:
         return Response(page.status_json(self.view()), "application/json")

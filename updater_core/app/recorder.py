@@ -11,6 +11,7 @@ from typing import Any
 
 from updater_core.app.candidate import Candidate
 from updater_core.app.context import LOG, AppContext, queue, save
+from updater_core.app.orders import approval_link
 from updater_core.deploy import transaction
 from updater_core.errors import StateError
 from updater_core.logging_utils import LogEvent, log_event
@@ -60,7 +61,9 @@ def _ask_approval(context: AppContext, one: Candidate) -> None:
     if asked is not None and asked.is_of(hold.available, hold.others):
         return
     question = decisions.question(hold.available, hold.others, now, one.service.policy.approval_expires_seconds)
-    if _queued(context, events.approval_event(name, known, question, _moment(context))):
+    question, link = approval_link.with_link(question, context.config.settings)
+    event = replace(events.approval_event(name, known, question, _moment(context)), approve_url=link)
+    if _queued(context, event):
         context.change(lambda state: orders.asked(state, name, question))
         text = f"{question.reference} waits for an approval until {question.expires_at:%Y-%m-%d %H:%M} UTC"
         remedy = f"{decisions.command(orders.APPROVE, name)}, or --skip {name}"

@@ -53,6 +53,7 @@ def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> C
         registry = service.registry
         logging_utils.protect(registry.password, registry.aws_secret_access_key, registry.aws_session_token)
     logging_utils.protect(*config.settings.notify_urls)
+    logging_utils.protect(*(token.secret for token in config.settings.api_tokens))
     if problems := [*_key_problems(config), *_hook_problems(config, path), *notifiers.problems(config.settings)]:
         raise ConfigError(problems)
     return config

@@ -15,6 +15,7 @@ from updater_core.config import readers
 from updater_core.models import Bump, Discover, Follow, Mode
 from updater_core.net import hosts
 from updater_core.policy import patterns, ranges, windows
+from updater_core.policy.operator.kinds import KINDS as ORDERS
 from updater_core.vocabulary.handover import UpdateOrder
 
 Schema = Mapping[str, Any]
@@ -242,6 +243,35 @@ ENGINES = Kind(
         "propertyNames": _pattern(f"^{readers.ENGINE_NAME}$"),
         "additionalProperties": _defined("engine"),
     },
+)
+API_TOKEN = Kind(
+    "a token for the API",
+    "20 to 256 letters, digits and -._~+/=, best as ${VARIABLE}; `openssl rand -hex 32` makes one",
+    readers.hidden(readers.api_token),
+    _defined("secret"),
+    secret=True,
+)
+API_TOKENS = Kind(
+    "an object",
+    'an object with a name for each, such as {"ci": {"token": "${CI_TOKEN}", "may": ["update"]}}',
+    readers.named,
+    {
+        "type": "object",
+        "propertyNames": _pattern(f"^{readers.TOKEN_NAME}$"),
+        "additionalProperties": _defined("api_token"),
+    },
+)
+API_RIGHTS = Kind(
+    "an order or a list of them",
+    f"one or more of {', '.join(ORDERS)}",
+    readers.many(readers.one_of({kind: kind for kind in ORDERS}), fewest=0),
+    _or_list(_any(_enum(ORDERS)), fewest=0),
+)
+PUBLIC_URL = Kind(
+    "a web address without path",
+    "one such as https://updates.example.com",
+    readers.public_url,
+    _any(_pattern("^https?://[^/?#@ ]+/?$")),
 )
 ENGINE_HOSTS = Kind(
     "an engine's address or a list of them",

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from updater_core.config.options import BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SERVICE, SIGNATURE, TOP, Option
+from updater_core.config.options import API_TOKEN, BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SERVICE, SIGNATURE, TOP, Option
 
 LONGEST_SHOWN = 60
 _PLACES = {
@@ -20,6 +20,7 @@ _PLACES = {
     DEFAULTS: "in defaults",
     SIGNATURE: "in the service's signature",
     ENGINE: "in one of engines",
+    API_TOKEN: "in one of api_tokens",
 }
 _MAY_HOLD_A_LOGIN = re.compile(r"://|@(?!sha\d+:)")  # an address, or `user:password@…`; a pinned digest is neither
 _LONG_WORD = re.compile(rf"\S{{{LONGEST_SHOWN + 1},}}")

@@ -14,6 +14,7 @@ from updater_core.config.kinds import Kind
 
 TOP, SERVICE, REGISTRY, SIGNATURE, DEFAULTS = "top", "service", "registry_config", "signature", "defaults"
 ENGINE = "engine"
+API_TOKEN = "api_token"  # noqa: S105 - the name of a place
 SELECTORS = ("follow", "tag_pattern", "tag_regex", "semver_pattern")  # at most one of them in a service
 
 
@@ -113,6 +114,15 @@ OPTIONS: tuple[Option, ...] = (
          "The port of the metrics and the status page; nothing listens when left out.", 9100),
     _top("metrics_host", kinds.HOST, "127.0.0.1", "The address on which that port listens.",
          "127.0.0.1", "0.0.0.0"),  # noqa: S104 - an example that an operator may choose
+    _top("api_token", kinds.API_TOKEN, None,
+         "Opens the [HTTP API](api.md) on that port, and may give every order.", "${API_KEY}", field=None),
+    Option(TOP, "api_tokens", kinds.API_TOKENS, None,
+           "Further tokens, by a name of yours, which is what orders are recorded with: `token`, and what it `may` "
+           "([rights](api.md#tokens)).", ({"ci": {"token": "${API_KEY}", "may": ["update", "check"]}},),
+           path="api_tokens"),
+    _top("api_public_url", kinds.PUBLIC_URL, None,
+         "Where people reach that port, through a proxy with TLS. With it, messages that ask for an approval carry a "
+         "[link](api.md#links-that-approve).", "https://updates.example.com"),
     _top("webhook_url", kinds.URL, None, "The address that is notified of updates and rollbacks.", "${WEBHOOK}"),
     _top("webhook_secret", kinds.SECRET, None,
          "The key that signs these messages, so that the receiver can trust them.", "${WEBHOOK_KEY}"),
@@ -271,6 +281,11 @@ OPTIONS: tuple[Option, ...] = (
     _service("pause_updates", kinds.FLAG, False, "Goes on checking, does not update this service.",
          True, field="hours.paused"),
 
+    Option(API_TOKEN, "token", kinds.API_TOKEN, None, "The token itself; best written as `${VARIABLE}`.",
+           ("${API_KEY}",), path=None, required=True),
+    Option(API_TOKEN, "may", kinds.API_RIGHTS, None,
+           "The orders that it may give, all when left out. An empty list lets it read only.",
+           (["update", "check"], "approve", []), path=None),
     Option(ENGINE, "hosts", kinds.ENGINE_HOSTS, None,
            "The addresses of managers of one swarm. The next one is asked if one is away.",
            (["tcp://10.0.0.1:2376", "tcp://10.0.0.2:2376"], "unix:///run/other.sock"), path=None, required=True),
@@ -329,6 +344,6 @@ def _shared() -> dict[str, Option]:
 
 
 BY_PLACE: Mapping[str, Mapping[str, Option]] = {
-    **{place: _in(place) for place in (TOP, SERVICE, REGISTRY, SIGNATURE, ENGINE)},
+    **{place: _in(place) for place in (TOP, SERVICE, REGISTRY, SIGNATURE, ENGINE, API_TOKEN)},
     DEFAULTS: _shared(),
 }

@@ -19,6 +19,8 @@ from updater_core.vocabulary.hooks import Hook
 
 Read = Callable[[Any], Any]
 
+TOKEN_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"  # noqa: S105 - the form of a name
+_API_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{20,256}")
 ENGINE_NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"\s*(-?[0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)\s*")
@@ -291,6 +293,33 @@ def instance(kind: type) -> Read:
         return value
 
     return read_instance
+
+
+def api_token(value: Any) -> Secret:
+    """Return a token for the API as a `Secret`: one that nobody guesses, and that a header can carry (RFC 6750)."""
+    if not isinstance(value, str):
+        raise ValueError
+    if not _API_TOKEN.fullmatch(value.strip()):
+        raise ValueError("it is too short, too long, or holds other characters than letters, digits and -._~+/=")
+    return Secret(value.strip())
+
+
+def public_url(value: Any) -> str:
+    """Return the address of a server alone: scheme, host and port."""
+    address: str = such(hosts.is_web_address)(value)
+    parts = urlsplit(address.rstrip("/"))
+    if parts.path or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("it holds more than scheme, host and port")
+    return parts.geturl()
+
+
+def named(value: Any) -> Mapping[str, Any]:
+    """Return an object whose keys are usable names."""
+    if not isinstance(value, dict):
+        raise ValueError
+    if not all(isinstance(name, str) and re.fullmatch(TOKEN_NAME, name) for name in value):
+        raise ValueError("a name in it is none; write at most 63 letters, digits, '.', '_' and '-'")
+    return value
 
 
 def engines(value: Any) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from updater_core.config.options import BY_PLACE, SELECTORS, SERVICE
-from updater_core.models import Follow
+from updater_core.models import ApiToken, Follow, Secret
 from updater_core.net.url_rules import is_loopback
 from updater_core.reference import HUB, host_type
 from updater_core.vocabulary.handover import UpdateOrder
@@ -57,6 +57,18 @@ def service_problems(service: ReadObject, registry: ReadObject, top: ReadObject)
         *order_problems(service),
         *registry_problems(service, registry),
     ]
+
+
+def api_problems(top: ReadObject, tokens: Sequence[ApiToken]) -> Iterator[str]:
+    """Yield what is wrong with the API as a whole: nobody would reach it, or two tokens are the same."""
+    given = [key for key in ("api_token", "api_tokens", "api_public_url") if top.values[key]]
+    if given and "metrics_port" not in top.given:
+        yield f"{given[0]}: nothing listens; set metrics_port too, for the API answers there"
+    first: dict[Secret, str] = {}
+    for token in tokens:
+        if token.secret in first:
+            yield f"api_tokens.{token.name}: it is the same as that of {first[token.secret]}; make another one"
+        first[token.secret] = token.name
 
 
 def place_problems(service: ReadObject) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from updater_core.config.kinds import DEFINITIONS
-from updater_core.config.options import BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SERVICE, SIGNATURE, TOP, Option
+from updater_core.config.options import API_TOKEN, BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SERVICE, SIGNATURE, TOP, Option
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _EDITORS_KEY = {
@@ -23,6 +23,7 @@ _DESCRIPTIONS = {
     SERVICE: "One entry: one or more Compose services that run one image and are updated as one.",
     REGISTRY: "Credentials and settings for one service's registry.",
     ENGINE: "Managers of one Docker Swarm elsewhere.",
+    API_TOKEN: "A token for the HTTP API, and what it may do.",
     SIGNATURE: "Whose signature an image needs.",
     DEFAULTS: "Keys of a service, for all services that do not set them.",
 }
@@ -55,6 +56,7 @@ _RELATIONS: Mapping[str, Mapping[str, Any]] = {
     },
     DEFAULTS: {},
     ENGINE: {},
+    API_TOKEN: {},
     SIGNATURE: {},
     REGISTRY: {
         "dependentRequired": {
@@ -72,7 +74,7 @@ def schema() -> dict[str, Any]:
     """Return the schema of a whole configuration file, as what `json.dumps` takes."""
     top = _object(TOP)
     top["properties"] = {"$schema": _EDITORS_KEY, **top["properties"]}
-    places = {place: _object(place) for place in (SERVICE, REGISTRY, SIGNATURE, ENGINE, DEFAULTS)}
+    places = {place: _object(place) for place in (SERVICE, REGISTRY, SIGNATURE, ENGINE, API_TOKEN, DEFAULTS)}
     definitions = {**places, **DEFINITIONS}
     return {"$schema": _DIALECT, "title": "Docker Auto-Updater configuration", **top, "$defs": definitions}
 

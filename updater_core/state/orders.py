@@ -12,13 +12,38 @@ from updater_core import reference
 from updater_core.models import ImageRef, Mode, ServiceConfig, retry_command
 from updater_core.policy.operator import decisions
 from updater_core.policy.operator.decisions import Approval, Pause, Skip, command
+from updater_core.policy.operator.kinds import (
+    ALL,
+    APPROVE,
+    CHECK,
+    KINDS,
+    OF_ALL,
+    PAUSE,
+    RESUME,
+    RETRY,
+    ROLLBACK,
+    SKIP,
+    UPDATE,
+)
 from updater_core.state.records import OrderTaken, ServiceState, State, service_of, with_service
 
-UPDATE, APPROVE, SKIP, PAUSE, RESUME = "update", "approve", "skip", "pause", "resume"
-RETRY, ROLLBACK, CHECK = "retry", "rollback", "check"
-KINDS = (UPDATE, APPROVE, SKIP, PAUSE, RESUME, RETRY, ROLLBACK, CHECK)
-ALL = "all"  # in place of a service's name: every service
-OF_ALL = {PAUSE, RESUME, CHECK}  # the orders that may be for all
+__all__ = [
+    "ALL",
+    "APPROVE",
+    "CHECK",
+    "KINDS",
+    "OF_ALL",
+    "PAUSE",
+    "RESUME",
+    "RETRY",
+    "ROLLBACK",
+    "SKIP",
+    "UPDATE",
+    "OperatorOrder",
+    "OrderAnswer",
+    "objection",
+    "record",
+]
 ORDERS_KEPT = 20
 
 
@@ -185,6 +210,13 @@ def asked(state: State, name: str, approval: Approval) -> State:
     """Return the state in which the operator is asked whether an image may be taken."""
     known = service_of(state, name)
     return with_service(state, name, replace(known, decisions=replace(known.decisions, approval=approval)))
+
+
+def without_link(state: State, name: str) -> State:
+    """Return the state in which no link answers the question that was asked of a service."""
+    known = service_of(state, name)
+    approval = known.decisions.approval
+    return state if approval is None else asked(state, name, replace(approval, link_hash=""))
 
 
 def without_ended_pauses(state: State, now: datetime) -> State:

@@ -25,6 +25,8 @@ STYLE = Markup((_FOLDER / "style.css").read_text(encoding="utf-8"))  # noqa: S70
 # (https://www.w3.org/TR/CSP3/#grammardef-hash-source).
 STYLE_HASH = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
+ORDERS_SCRIPT = (_FOLDER / "orders.js").read_text(encoding="utf-8")
+
 NONE = "–"
 MARKS = {
     Level.OK: "✓",

@@ -1,7 +1,7 @@
 """The status page as text: one view of how everything stands, as HTML for people and as JSON for machines.
 
-The page works without scripts and loads nothing. Its markup is in `templates/`, its look in `style.css`; escaping is
-the default (`status.markup`).
+The page works without scripts, and loads nothing but, if there is an API, the script of its buttons. Its markup is in
+`templates/`, its look in `style.css`; escaping is the default (`status.markup`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from updater_core.status.markup import MARKS, NONE, Column, code, joined, moment
 from updater_core.status.view import ChangeView, Level, RegistryView, ServiceView, View, WindowView
 
 REFRESH_SECONDS = 60
+_ORDERS_SCRIPT = Markup('<script src="/orders.js" defer></script>\n')
 _NEEDS_A_PERSON = (Level.TROUBLE, Level.UNKNOWN, Level.LOOK)
 _OUTCOMES = {
     "committed": (Level.OK, "updated"),
@@ -57,14 +58,17 @@ def status_json(view: View) -> str:
     return json.dumps(encode(view), indent=2) + "\n"
 
 
-def status_html(view: View, *, is_refreshing: bool = False) -> str:
-    """Return the view for people, one whole page; with `is_refreshing` the browser fetches it anew each minute."""
+def status_html(view: View, *, is_refreshing: bool = False, has_orders: bool = False) -> str:
+    """Return the view for people, one whole page; with `is_refreshing` the browser fetches it anew each minute.
+
+    `has_orders`: a script adds buttons for them."""
     sections = (_to_do(view), _waits(view), _services(view), _changes(view), _registries(view))
     refresh = Markup('<meta http-equiv="refresh" content="{}">\n').format(REFRESH_SECONDS) if is_refreshing else ""
     return _PAGE.format(
         view=view,
         refresh=refresh,
         style=markup.STYLE,
+        scripts=_ORDERS_SCRIPT if has_orders else "",
         as_of=moment(view.at, seconds=True),
         links=_links(is_refreshing),
         mark=MARKS[view.verdict.level],
