@@ -111,10 +111,12 @@ def test_skip_holds_one_digest_under_any_tag_until_a_newer_one(shop: Shop) -> No
 
 def test_a_skip_is_taken_back_by_the_command_that_its_remedy_names(shop: Shop) -> None:
     opened(shop)
-    shop.policy |= {"mode": "notify"}
+    shop.policy |= {"mode": "approve"}
     shop.push("latest", lab.good("two"))
-    assert standing(shop) == ("one", "notify_only")
+    assert standing(shop) == ("one", "awaiting_approval")
     assert shop.run("--skip", shop.name)[0] == 0
+    status, out = shop.run("--once")
+    assert (status, "waits for an approval" in out) == (0, False), "a skip is an answer: nothing more is asked"
     assert standing(shop) == ("one", "skipped")
     assert "--approve" in shop.state()["remedy"]
     assert shop.run("--approve", shop.name)[0] == 0

@@ -66,7 +66,7 @@ def _ask_approval(context: AppContext, one: Candidate) -> None:
     if _queued(context, event):
         context.change(lambda state: orders.asked(state, name, question))
         text = f"{question.reference} waits for an approval until {question.expires_at:%Y-%m-%d %H:%M} UTC"
-        remedy = f"{decisions.command(orders.APPROVE, name)}, or --skip {name}"
+        remedy = f"{decisions.command(orders.APPROVE, name)}, or {decisions.command(orders.SKIP, name)}"
         log_event(LOG, logging.INFO, LogEvent.APPROVAL_ASKED, f"{text}: {remedy}", service=name)
 
 

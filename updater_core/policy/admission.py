@@ -125,10 +125,12 @@ def window_closed(update: Update, facts: Facts) -> Hold | None:
 
 
 def approval(update: Update, facts: Facts) -> Hold | None:
-    """The operator wants to say yes to each image. What was said of another one does not count."""
-    if facts.service.policy.mode is not Mode.APPROVE:
+    """The operator wants to say yes to each image. What was said of another one does not count, and a skip is an
+    answer."""
+    if facts.service.policy.mode is not Mode.APPROVE or facts.decisions.skip_of(update.target.digest) is not None:
         return None
-    given, remedy = facts.decisions.approval, f"run {command('approve', facts.service.name)}, or --skip"
+    name, given = facts.service.name, facts.decisions.approval
+    remedy = f"run {command('approve', name)}, or {command('skip', name)}"
     if given is None or not given.is_of(update.target, update.others):
         return _waits(update, Reason.AWAITING_APPROVAL, "it needs your approval", remedy)
     if given.counts(facts.now):

@@ -72,8 +72,8 @@ def make(
     )
     key = observed.current.key
     own = next(move for move in group.moves if reference.parse(move.old_reference).key == key)
-    strategy = conditions.strategy_of(service, group)
-    return replace(_plan(service, request, detail, _old_digest(key, own, engine)), strategy=strategy)
+    plan = _plan(service, request, detail, _old_digest(key, own, engine))
+    return conditions.with_strategy(plan, conditions.strategy_of(service, group))
 
 
 def _no_way_back(service: ServiceConfig, observed: ObservedService) -> NotEditable:

@@ -6,6 +6,7 @@ What Compose refuses or breaks with two generations of containers side by side w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from updater_core.errors import GateFailed
@@ -28,6 +29,13 @@ def strategy_of(service: ServiceConfig, group: Group) -> str:
         return RECREATE
     order = service.handover.order or _order_in_file(group)
     return START_FIRST if order is UpdateOrder.START_FIRST else RECREATE
+
+
+def with_strategy(plan: Plan[ComposePlan], strategy: str) -> Plan[ComposePlan]:
+    """Return the plan with its strategy, also in the words on what it restarts if that is not the usual one."""
+    if strategy == RECREATE:
+        return replace(plan, strategy=strategy)
+    return replace(plan, strategy=strategy, restarts=f"{plan.restarts} ({strategy})")
 
 
 def _order_in_file(group: Group) -> UpdateOrder | None:
