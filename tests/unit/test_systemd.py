@@ -180,3 +180,81 @@ def test_idling_ends_at_once_when_it_was_woken_before(clock: SystemClock) -> Non
 def test_a_wake_up_that_came_during_the_work_is_heard_even_without_time_to_wait(clock: SystemClock) -> None:
     clock.signals.check_now()
     assert clock.idle(0.0) is True
+
+
+def test_idling_ends_when_it_is_woken_and_what_it_waits_for_is_there(clock: SystemClock) -> None:
+    done = threading.Event()
+
+    def work() -> None:
+        clock.signals.wake()  # of something else: it waits on
+        done.set()
+        clock.signals.wake()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert clock.idle(3600.0, done.is_set) is False
+    assert done.is_set()
+    worker.join()
+
+
+class Worker:
+    """A thread that works on its own, and gives a sign of life when it is asked to."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        self._clock = clock
+        self._go, self._done, self._is_over = threading.Event(), threading.Event(), False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self.give_sign()
+
+    def give_sign(self) -> None:
+        self._done.clear()
+        self._go.set()
+        assert self._done.wait(120)
+
+    def end(self) -> None:
+        self._is_over = True
+        self._go.set()
+        self._thread.join(120)
+
+    def _run(self) -> None:
+        with self._clock.working():
+            while self._go.wait(120) and not self._is_over:
+                self._go.clear()
+                self._clock.wait(0)
+                self._done.set()
+
+
+def test_the_process_is_alive_only_while_each_of_its_workers_is(
+    clock: SystemClock, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: seconds[0])
+
+    def is_alive() -> bool:
+        """Whether the main thread's sign of life is passed on, a second later."""
+        seconds[0] += 1.0
+        clock.beat()
+        return bool(ear.heard())
+
+    clock.manager = manager(ear, WATCHDOG_USEC="10000000")
+    well, hanging = Worker(clock), Worker(clock)
+    well.start()
+    hanging.start()
+    assert ear.heard() == [], "a worker's own sign is not the process's"
+    assert is_alive()
+    for _ in range(5):
+        seconds[0] += 2.0
+        well.give_sign()
+    assert not is_alive(), "the other one has said nothing for longer than the watchdog allows"
+    hanging.give_sign()
+    seconds[0] += 2.5  # signs are not sent more often than of use
+    assert is_alive()
+    seconds[0] += 20.0
+    well.give_sign()
+    assert not is_alive()
+    hanging.end()
+    assert is_alive(), "one that has ended need not be alive"
+    well.end()
