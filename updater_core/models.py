@@ -17,10 +17,11 @@ from typing import Annotated, Any, Generic, Protocol, TypeVar
 from msgspec import Meta
 
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.gate_policy import GatePolicy as GatePolicy  # known under this place everywhere
 from updater_core.vocabulary.handover import Handover
 from updater_core.vocabulary.hooks import NO_HOOKS, HookRun, Hooks
 from updater_core.vocabulary.release import NO_FACTS, NO_STEP, ImageFacts, ReleaseStep
-from updater_core.vocabulary.secret import Secret as Secret  # known under this place everywhere
+from updater_core.vocabulary.secret import Secret as Secret  # as GatePolicy
 
 AwareTime = Annotated[datetime, Meta(tz=True)]  # for what is written to a file: one without its zone is refused
 
@@ -136,6 +137,7 @@ class Reason(StrEnum):
     GATE_TIMEOUT = "gate_timeout"
     DIGEST_MISMATCH = "digest_mismatch"
     VOLUME_LOST = "volume_lost"
+    PROBE_FAILED = "probe_failed"
     HOOK_MISSING = "hook_missing"
     PRE_UPDATE_FAILED = "pre_update_failed"
     POST_UPDATE_FAILED = "post_update_failed"
@@ -199,14 +201,6 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class GatePolicy:
-    """`timeout_seconds`: how long a container may take to become good; `stable_seconds`: how long it must stay so."""
-
-    timeout_seconds: float = 180.0
-    stable_seconds: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
 class RegistrySettings:
     """A service's `registry_config`, and the registry's type if it is configured."""
 
@@ -262,7 +256,7 @@ class ServiceConfig:
     allow_volume_change: bool = False
     platform: str | None = None  # os/arch[/variant]; None = the engine's own
     policy: Policy = Policy()
-    gate: GatePolicy = GatePolicy()
+    gate: GatePolicy = field(default_factory=GatePolicy)
     handover: Handover = field(default_factory=Handover)
     hours: Hours = Hours()
     registry: RegistrySettings = RegistrySettings()

@@ -188,6 +188,9 @@ class MemoryDeployment:
             return None
         return Cause(Step.VERIFY, Reason.TAKEN_OVER, "something else runs")
 
+    def recheck(self) -> None:
+        self._gate()
+
     def container(self) -> str | None:
         return None
 

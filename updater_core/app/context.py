@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from updater_core import state_utils
+from updater_core.deploy.http_gate import HttpGate
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.progress import StepTimes
 from updater_core.deploy.target import Host, Observed, Reporter, Target
@@ -174,7 +175,7 @@ def reporter(context: AppContext, name: str) -> Reporter:
             context.slots.give_back(name)
         context.steps.reached(name, step, context.clock.now(), is_back=is_back)
 
-    return Reporter(credential, tell, reached, context.progress)
+    return Reporter(credential, tell, reached, context.progress, (HttpGate(context.clock, tell),))
 
 
 def registry_settings(context: AppContext, found: Plan[Any]) -> RegistrySettings | None:

@@ -234,6 +234,13 @@ OPTIONS: tuple[Option, ...] = (
          180, "5m", field="gate.timeout_seconds"),
     _service("health_stable", kinds.duration(kinds.DAY, zero=True), None,
          "As at the top level, for this service.", 10, field="gate.stable_seconds"),
+    _service("health_url", kinds.PROBE, None,
+         "An address that has to answer too, asked from this host: within `health_timeout`, and then for "
+         "`health_stable`. [How it is asked](operations.md#the-http-gate).", "http://127.0.0.1:8080/health",
+         field="gate.url"),
+    _service("health_status", kinds.STATUSES, "200-399",
+         "The HTTP statuses that count as an answer there. Redirects are not followed.", 200, "200-299,401",
+         field="gate.statuses"),
     _service("pre_update", kinds.HOOK, None,
          "A [hook](operations.md#hooks): what is run before anything of the service is stopped, such as a backup. If "
          "it fails, the update is not started.", ["/usr/local/bin/backup", "web"],

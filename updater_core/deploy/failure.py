@@ -28,6 +28,7 @@ _RELEASE_AT_FAULT = {
     Reason.GATE_TIMEOUT,
     Reason.DIGEST_MISMATCH,
     Reason.VOLUME_LOST,
+    Reason.PROBE_FAILED,
     Reason.POST_UPDATE_FAILED,
 }
 

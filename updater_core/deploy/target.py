@@ -142,6 +142,10 @@ class Deployment(Protocol):
     def superseded(self) -> Cause | None:
         """Why the update is not ours to end any more: the operator deployed something else meanwhile."""
 
+    def recheck(self) -> None:
+        """See that the new release, which has passed its gate, still does well; an engine that went away is waited for,
+        and the release proven anew. Raises GateFailed if it does not."""
+
     def container(self) -> str | None:
         """The container of the service that runs now, by its id, for a hook that runs in one; None if there is none on
         this host."""
@@ -165,15 +169,24 @@ class Deployment(Protocol):
         """Return when the place answers again. Raises EngineUnavailable if it does not in a few minutes."""
 
 
+class Gate(Protocol):
+    """What a new release has to pass besides the target's own gate."""
+
+    def stages(self, deployment: Deployment) -> Sequence[Stage]:
+        """What is asked of it, once the target's own stages are through."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reporter:
     """What a deployment may use of the program. `credential` finds what a pull for a plan needs; `tell` is for people;
-    `reached` hears of each step as it begins, and whether it belongs to the rollback."""
+    `reached` hears of each step as it begins, and whether it belongs to the rollback; `gates`: what a release has to
+    pass besides the target's own."""
 
     credential: Callable[[Plan[Any]], Credential | None]
     tell: Callable[[Step, str], None]
     reached: Callable[[Step, bool], None]
     progress: Progress | None = None
+    gates: Sequence[Gate] = ()
 
 
 class Target(Protocol):

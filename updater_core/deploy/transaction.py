@@ -70,7 +70,7 @@ class Transaction:
             self._carry_out([self._deployment.proof()])
         except UpdaterError as error:
             return self._not_started(self._cause_of(error))
-        return self._carry_through(Phase.APPLYING, self._with_post_update(self._deployment.stages()))
+        return self._carry_through(Phase.APPLYING, self._with_gates(self._deployment.stages()))
 
     def _carry_through(self, phase: Phase, stages: Sequence[Stage]) -> Outcome:
         """Carry out the stages and commit, or go back. The journal says `phase` before the first of them begins."""
@@ -142,12 +142,13 @@ class Transaction:
                 return self._not_started(cause)
             case Phase.SWITCHING:
                 stages = self._deployment.stages()
-                return self._carry_through(Phase.SWITCHING, stages[_point_of_no_return(stages) :])
+                behind = stages[_point_of_no_return(stages) :]
+                return self._carry_through(Phase.SWITCHING, (*behind, *self._addresses()))
             case Phase.APPLYING:
                 is_cut_short = self._hooks.has_cut_short(HookKind.POST_UPDATE)
                 remaining = () if is_cut_short else self._deployment.remaining_stages()
                 if remaining:
-                    return self._carry_through(Phase.APPLYING, self._with_post_update(remaining))
+                    return self._carry_through(Phase.APPLYING, self._with_gates(remaining))
                 return self._roll_back_when_possible(cause)
             case Phase.ROLLING_BACK:
                 return self._roll_back_when_possible(cause)
@@ -156,12 +157,21 @@ class Transaction:
 
     # -------------------------------------------------------------------------------------------------------- parts
 
-    def _with_post_update(self, stages: Sequence[Stage]) -> Sequence[Stage]:
-        """The stages with the post_update hook: while the old release can still be put back for nothing, if there is a
-        point of no return, else once all is proven."""
+    def _with_gates(self, stages: Sequence[Stage]) -> Sequence[Stage]:
+        """The stages with what else the new release has to pass. The post_update hook runs while the old release can
+        still be put back for nothing, if there is a point of no return, else once all is proven; after it the release
+        is looked at once more, for a test may break what it tests. Addresses are asked when the new one alone is there.
+        """
         at = _point_of_no_return(stages)
         hook = self._hooks.after(self._deployment, lambda: self._write(Phase.APPLYING))
-        return (*stages[:at], *hook, *stages[at:])
+        again = [Stage(Step.POST_UPDATE, self._deployment.recheck)] if hook else []
+        addresses = self._addresses()
+        if at < len(stages):
+            return (*stages[:at], *hook, *again, *stages[at:], *addresses)
+        return (*stages, *addresses, *hook, *again)
+
+    def _addresses(self) -> Sequence[Stage]:
+        return [stage for gate in self._reporter.gates for stage in gate.stages(self._deployment)]
 
     def _carry_out(self, stages: Sequence[Stage]) -> None:
         for stage in stages:
@@ -204,7 +214,9 @@ class Transaction:
         """The cause with what the containers show now: a rollback removes them. No rollback waits for it if the
         engine does not tell."""
         with suppress(UpdaterError):
-            return replace(cause, evidence=tuple(self._deployment.evidence()))
+            seen = self._deployment.evidence()
+            said = cause.message if cause.reason is Reason.PROBE_FAILED else ""
+            return replace(cause, evidence=tuple(replace(one, last_probe=said or one.last_probe) for one in seen))
         return cause
 
     def _write(self, phase: Phase, cause: Cause | None = None, rollback: Cause | None = None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
+from updater_core.deploy import http_gate
 from updater_core.host import times
 from updater_core.models import Hold, ImageRef, Plan, Rejected, ServiceConfig
 from updater_core.policy import explain
@@ -92,6 +93,7 @@ def _update_lines(plan: Plan[Any], explained: Sequence[str]) -> list[str]:
         _filled(f"  because:   {plan.reason}"),
         f"  restarts:  {plan.restarts}",
         f"  gate:      healthy within {_deadline(plan)}, stable for {gate.stable_seconds:.0f} s",
+        *([f"  address:   {gate.url} answers {http_gate.statuses_text(gate)}"] if gate.url else []),
         *(f"  {line}" for line in explained),
     ]
 

@@ -9,9 +9,11 @@ from typing import Any
 from updater_core.config.options import BY_PLACE, DEFAULTS, REGISTRY, SELECTORS, SERVICE
 
 LABEL = "docker-updater."
-# Whoever may write a label may start a container, and no more: no label runs a program on this host.
+# Whoever may write a label may start a container, and no more: no label runs a program on this host, or has it
+# ask an address.
 _COMMANDS = {"pre_update", "post_update", "on_failure", "on_success", "drain_command"}
-_NOT_BY_LABEL = {"registry_type", "enabled", "signature", *_COMMANDS}
+_ADDRESSES = {"health_url", "health_status"}
+_NOT_BY_LABEL = {"registry_type", "enabled", "signature", *_COMMANDS, *_ADDRESSES}
 LABEL_KEYS = frozenset(BY_PLACE[DEFAULTS]) - _NOT_BY_LABEL | {"enable", "group"}
 _WATCHTOWER = "com.centurylinklabs.watchtower"
 _YES, _NO = ("true", "1", "yes", "on", "t", "y"), ("false", "0", "no", "off", "f", "n")

@@ -1,1 +1,1 @@
-"""Values that packages of every layer pass on, beside `models`: secrets, what failed, and what hooks are."""
+"""Values that packages of every layer pass on, beside `models`: secrets, gates, what failed, and what hooks are."""

@@ -15,6 +15,7 @@ from updater_core.app import hooks
 from updater_core.app.commands import newer_versions
 from updater_core.app.context import AppContext, target_of
 from updater_core.app.evaluate import signature_of
+from updater_core.deploy import http_gate
 from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
 from updater_core.host import engine_endpoint, files
@@ -58,10 +59,21 @@ def examine(context: AppContext, only: str | None = None) -> Iterator[Finding]:
     for service in services:
         yield from target_of(context, service).examine(service)
         yield from hooks.findings(context, service)
+        yield from _address_findings(service)
     yield from _registry_findings(context, services)
     yield from _signature_findings(context, services)
     yield from _pinned_findings(context, services)
     yield from _place_findings(context)
+
+
+def _address_findings(service: ServiceConfig) -> Iterator[Finding]:
+    """What `health_url` answers of the release that runs: one that no release can answer would fail all of them."""
+    if not service.gate.url:
+        return
+    subject, answer = f"health_url of {service.name}", http_gate.probe(service.gate.url)
+    wanted = http_gate.statuses_text(service.gate)
+    remedy = f"correct it, or health_status ({wanted}); leave it if only the next release answers there"
+    yield Finding(http_gate.is_wanted(answer, service.gate), subject, answer.words, remedy)
 
 
 def _engine(context: AppContext) -> str:

@@ -7,6 +7,7 @@ Start-first (`start_first`): edit, start new containers beside the old, gate the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from updater_core.deploy import failure
 from updater_core.deploy.target import Stage
@@ -104,6 +105,14 @@ class ComposeDeployment:
                 what = f"the operator deployed another image meanwhile ({found})"
                 return Cause(Step.VERIFY, Reason.TAKEN_OVER, what, "nothing to do: the next cycle looks at it anew")
         return None
+
+    def recheck(self) -> None:
+        plan, tools = self.plan, self._tools
+        if plan.strategy == START_FIRST:
+            bring_up, prove = partial(handover.start_beside, plan, tools), partial(handover.gate_beside, plan, tools)
+        else:
+            bring_up, prove = partial(restart, plan, tools), partial(gate.gate_new, plan, tools)
+        gate.recheck(plan, tools, bring_up, prove)
 
     def container(self) -> str | None:
         return gate.running_container(self.plan, self._tools)

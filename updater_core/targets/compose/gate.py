@@ -32,6 +32,28 @@ def gate_new(plan: Plan[ComposePlan], tools: Tools) -> None:
     until_proven(plan, wanted, tools, lambda: _restart_after_outage(plan, tools, is_back=False))
 
 
+def recheck(plan: Plan[ComposePlan], tools: Tools, bring_up: Callable[[], None], prove: Callable[[], None]) -> None:
+    """One look at what has passed the gate. If not all is well, `prove` decides, anew and in full: the gate knows an
+    engine that was away from a release that fails. `bring_up` starts what an outage has stopped."""
+    judged = (*plan.detail.moves, *(move for move in plan.detail.companions if move.was_well and not move.runs_first))
+    try:
+        found = [(move, tools.engine.containers(plan.detail.project.name, move.service)) for move in judged]
+    except EngineUnavailable:
+        tools.tell(Step.GATE, "the engine went away; waiting for it")
+        await_engine(tools)
+        after_outage(bring_up, tools)
+        prove()
+        return
+    if not all(_is_as_proven(move, containers) for move, containers in found):
+        prove()
+
+
+def _is_as_proven(move: Move, containers: Sequence[Container]) -> bool:
+    new = [each for each in containers if each.id not in move.container_ids]
+    is_well = all(move.is_one_shot or health.is_well(each) for each in containers)
+    return len(containers) >= move.replicas and is_well and not any(each.restart_count for each in new)
+
+
 def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) -> None:
     """As `gate_new` for the old release, as far as it was well before.
 

@@ -133,6 +133,11 @@ class SwarmDeployment:
         remedy = "nothing to do: the next cycle looks at it anew"
         return Cause(Step.VERIFY, Reason.TAKEN_OVER, f"its operator deployed something else meanwhile: {what}", remedy)
 
+    def recheck(self) -> None:
+        """One look; if no task of the new image runs any more, the gate decides anew."""
+        if not any(task.state == facts.RUNNING and task.image == self.plan.detail.new_image for task in self._tasks()):
+            self._gate()
+
     def container(self) -> str | None:
         running = [task for task in self._tasks() if task.state == facts.RUNNING and task.container_id]
         here = (self._host.engine.container(task.container_id) for task in running)
