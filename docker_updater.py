@@ -310,7 +310,7 @@ def _chosen(config: Config, only: str | None) -> list[ServiceConfig]:
 
 def _take_up(context: AppContext, name: str | None, kind: str = "") -> None:
     """Find what `discover` means, and see that a service of this name is among all that there are."""
-    context.config = targets.take_up(context.config, context.host.engine, context.state)
+    context.config = targets.take_up(context.config, context.host, context.state)
     command.require_service(context.config, name, kind)
 
 

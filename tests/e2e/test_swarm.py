@@ -34,6 +34,9 @@ def test_a_new_version_lands_and_the_operators_next_deploy_changes_no_task(shop:
     shop.write()
     shop.up()
     new = shop.push("1.1", lab.healthy("new"))
+    listed = shop.run("--discover", "--json")[1]
+    assert f'"name": "{shop.name}"' in listed
+    assert "a task of a Swarm service" not in listed
     before = shop.spec()
     status, said = shop.run("--once")
     assert status == 0, said
@@ -190,7 +193,7 @@ def test_killed_in_a_rollout_the_next_start_ends_it_and_says_which_release_runs(
     status, said = shop.run("--once")
     assert status == 0, said
     assert set(shop.running().values()) == {shop.pinned("1.1", new)}
-    assert shop.state()["changes"][0]["outcome"] == "updated", said
+    assert shop.state()["changes"][0]["outcome"] == "committed", said
     until(shop.is_steady, 60, "nothing is at work")
 
     shop.push("1.2", lab.unhealthy("bad"))

@@ -386,6 +386,7 @@ def test_a_service_of_a_swarm_says_its_stack_or_its_own_name() -> None:
         ({}, ["compose_file: missing", "compose_service: missing"]),
         ({"stack": "shop", "compose_service": ["web", "worker"]}, ["write an entry for each"]),
         ({**OF_STACK, "swarm_service": "web"}, ["stack: swarm_service is", "compose_service: swarm_service is"]),
+        ({**OF_STACK, "group": "shop"}, ["group: the services of a Swarm are updated one by one"]),
         ({**OF_STACK, "compose_project": "blue"}, ["compose_project: a stack has no"]),
         ({**OF_STACK, "engine": "prod"}, ["engine: prod is none of engines (none is there)"]),
         ({**OF_STACK, "engine": "dev", "engines": PROD}, ["engine: dev is none of engines (prod)"]),

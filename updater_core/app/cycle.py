@@ -129,7 +129,7 @@ class Cycle:
         records_by_project = grouped([(_claim_of_record(context, entry), entry) for entry in _to_recover(context)])
         for claim, entries in records_by_project:
             context.workers.begin(claim, partial(_recover_all, context, entries))
-        context.config = discovery.take_up(context.config, context.host.engine, context.state)
+        context.config = discovery.take_up(context.config, context.host, context.state)
         self._look(self._wanted())
 
     def _wanted(self) -> list[ServiceConfig]:

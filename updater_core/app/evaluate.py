@@ -111,7 +111,9 @@ def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Can
 
 
 def _mislabelled(service: ServiceConfig) -> Hold:
-    remedy = "correct the label, and apply it with `docker compose up -d`"
+    is_of_swarm = bool(service.stack or service.swarm_service)
+    how = "docker stack deploy" if is_of_swarm else "docker compose up -d"
+    remedy = f"correct the label, and apply it with `{how}`"
     return Hold(Reason.LABEL_INVALID, service.problem, remedy)
 
 

@@ -89,6 +89,8 @@ def place_problems(service: ReadObject) -> Iterator[str]:
         if len(names) > 1:
             one_each = "write an entry for each"
             yield f"{service.path('compose_service')}: the services of a Swarm are updated one by one; {one_each}"
+    if {"stack", "swarm_service"} & given and "group" in given:
+        yield f"{service.path('group')}: the services of a Swarm are updated one by one; take it out"
     if {"stack", "swarm_service"} & given and "compose_project" in given:
         yield f"{service.path('compose_project')}: a stack has no Compose project; take it out"
 

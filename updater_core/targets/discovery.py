@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -12,24 +11,16 @@ from typing import Any
 
 from updater_core import reference
 from updater_core.config import groups
-from updater_core.config.options import SELECTORS
+from updater_core.deploy.target import Host
 from updater_core.errors import ConfigError, UpdaterError
 from updater_core.models import Config, Container, Discover, ImageRef, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.state.records import State
-from updater_core.targets import labels
+from updater_core.targets import entries, labels, swarm_discovery
 from updater_core.targets.compose import observe
+from updater_core.targets.entries import Names
 
 _PROJECT_LABEL = "com.docker.compose.project."
-# The official images of databases, and their usual replacements: a new major version may want a migration, and going
-# back may be impossible once the new one has written its files.
-_DATABASES = frozenset({
-    "arangodb", "cassandra", "clickhouse", "clickhouse-server", "cockroach", "couchdb", "elasticsearch", "influxdb",
-    "keydb", "mariadb", "mongo", "mongodb", "mysql", "neo4j", "opensearch", "percona", "postgis", "postgres", "redis",
-    "rethinkdb", "rqlite", "timescaledb", "valkey",
-})  # fmt: skip
-_FULL_VERSION = re.compile(r"(?<![0-9])[0-9]+\.[0-9]+(?:\.[0-9]+)*")
-_DATABASE_NOTE = "a database is only notified of: a new version may change its files, and then there is no rollback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +63,6 @@ def runs(container: Container) -> bool:
 # ---------------------------------------------------------------------------------------------------------- the entry
 
 
-class Names:
-    """Gives names to services, each once: `project-service`, or the project's own if both are the same."""
-
-    def __init__(self, services: Sequence[ServiceConfig]) -> None:
-        self._taken = {service.name for service in services}
-
-    def for_unit(self, unit: Unit) -> str:
-        """Return a name that nobody has yet.
-
-        >>> one = Unit("immich", "server", ())
-        >>> names = Names(())
-        >>> names.for_unit(one), names.for_unit(one), names.for_unit(Unit("vpn", "vpn", ()))
-        ('immich-server', 'immich-server-2', 'vpn')
-        """
-        return self.free(unit.service if unit.service == unit.project else f"{unit.project}-{unit.service}")
-
-    def free(self, wanted: str) -> str:
-        """Return this name as it may be written, with a number behind it if somebody has it."""
-        plain = re.sub(r"[^A-Za-z0-9_.-]", "-", wanted)[:60]
-        name, number = plain, 2
-        while name in self._taken:
-            name, number = f"{plain}-{number}", number + 1
-        self._taken.add(name)
-        return name
-
-
 def proposed(unit: Unit, names: Names, given: frozenset[str], *, is_one_of_many: bool) -> tuple[dict[str, Any], str]:
     """Return the entry for a service that is not listed, and a note if a part of it wants a reason.
 
@@ -106,34 +71,15 @@ def proposed(unit: Unit, names: Names, given: frozenset[str], *, is_one_of_many:
     paths = files_of(unit)
     image = image_of(unit)
     entry: dict[str, Any] = {
-        "name": names.for_unit(unit),
+        "name": names.unique(unit.project, unit.service),
         "image": image,
         "compose_file": paths[0] if len(paths) == 1 else list(paths),
         "compose_service": unit.service,
     }
     if is_one_of_many or unit.project != observe.default_project_name(paths[0] if paths else ""):
         entry["compose_project"] = unit.project
-    policy, note = _proposed_policy(image)
-    selects = bool(given & {*SELECTORS})
-    taken = given | ({*SELECTORS} if selects else set())
-    kept = {key: value for key, value in policy.items() if key not in taken}
-    return {**entry, **kept}, note if kept.get("mode") else ""
-
-
-def _proposed_policy(image: str) -> tuple[dict[str, Any], str]:
-    """Return what to follow: minor steps of a version, the digest behind any other tag; only notices of a database.
-
-    >>> _proposed_policy("nginx:1.27.3")[0], _proposed_policy("nginx:latest")[0]
-    ({'follow': 'minor'}, {})
-    """
-    try:
-        parsed = reference.parse(image)
-    except ValueError:
-        return {}, ""
-    follow = {"follow": "minor"} if _FULL_VERSION.search(parsed.tag or "") else {}
-    if parsed.repository.rpartition("/")[2] in _DATABASES:
-        return {**follow, "mode": "notify"}, _DATABASE_NOTE
-    return follow, ""
+    policy, note = entries.policy_of(image, given)
+    return {**entry, **policy}, note
 
 
 def image_of(unit: Unit) -> str:
@@ -163,18 +109,6 @@ def is_one_of_many(unit: Unit, units: Sequence[Unit]) -> bool:
     return any(files_of(each) == paths for each in others)
 
 
-def read_entry(config: Config, entry: Mapping[str, Any]) -> ServiceConfig:
-    """Return the service of an entry, with the configuration's defaults. Raises ConfigError with its problems."""
-    if config.entries is None:
-        raise ConfigError(["the configuration was not read from a file"])
-    return config.entries.read(entry, str(entry["name"]))
-
-
-def default_keys(config: Config) -> frozenset[str]:
-    """Return the keys that the configuration's `defaults` sets."""
-    return config.entries.default_keys if config.entries else frozenset()
-
-
 def listed_as(services: Sequence[ServiceConfig], unit: Unit) -> ServiceConfig | None:
     """Return the entry of the configuration that means this service, or None if none does."""
     own = {os.path.realpath(path) for path in files_of(unit)}
@@ -189,9 +123,14 @@ def listed_as(services: Sequence[ServiceConfig], unit: Unit) -> ServiceConfig | 
 # ------------------------------------------------------------------------------------------ `discover` at each cycle
 
 
-def take_up(config: Config, engine: Engine, state: State) -> Config:
-    """Return the configuration with what `discover` finds beside the services of the file, in place of what it found
-    before. If the engine does not answer, what was found before stays, with what is known of it."""
+def take_up(config: Config, host: Host, state: State) -> Config:
+    """Return the configuration with what `discover` finds beside the services of the file, of Compose and of swarms, in
+    place of what it found before."""
+    return swarm_discovery.take_up(_with_compose(config, host.engine, state), config, host.swarm)
+
+
+def _with_compose(config: Config, engine: Engine, state: State) -> Config:
+    """If the engine does not answer, what was found before stays, with what is known of it."""
     listed = tuple(each for each in config.services if not each.is_discovered)
     if config.settings.discover.mode is Discover.OFF:
         return replace(config, services=listed)
@@ -241,7 +180,7 @@ def _ungrouped(config: Config, state: State, containers: Sequence[Container]) ->
         is_left_out = not files_of(unit) or listed_as(config.services, unit) is not None
         if is_left_out or not is_wanted(unit, settings.mode, settings.exclude):
             continue
-        entry, _ = proposed(unit, names, default_keys(config), is_one_of_many=is_one_of_many(unit, units))
+        entry, _ = proposed(unit, names, entries.default_keys(config), is_one_of_many=is_one_of_many(unit, units))
         yield _discovered(config, entry, unit)
 
 
@@ -254,7 +193,9 @@ def _lasting_units(state: State, containers: Sequence[Container]) -> list[Unit]:
     remembered = state.services.keys()
     grouped = labels.LABEL + "group"
     known = [
-        unit for unit in running_units(stopped) if {names.for_unit(unit), unit.labels.get(grouped, "")} & remembered
+        unit
+        for unit in running_units(stopped)
+        if {names.unique(unit.project, unit.service), unit.labels.get(grouped, "")} & remembered
     ]
     return sorted([*running, *known], key=lambda unit: (unit.project, unit.service))
 
@@ -263,12 +204,12 @@ def _discovered(config: Config, entry: Mapping[str, Any], unit: Unit) -> Service
     problems = labels.label_problems(unit.labels)
     if not problems:
         try:
-            service = read_entry(config, labels.with_labels(entry, unit.labels))
+            service = entries.read_entry(config, labels.with_labels(entry, unit.labels))
         except ConfigError as error:
             problems = list(error.problems)
         else:
             return replace(service, is_discovered=True)
-    return replace(read_entry(config, entry), is_discovered=True, problem="; ".join(problems))
+    return replace(entries.read_entry(config, entry), is_discovered=True, problem="; ".join(problems))
 
 
 def is_wanted(unit: Unit, mode: Discover, exclude: Sequence[str]) -> bool:

@@ -18,13 +18,16 @@ from updater_core.deploy.target import Target
 from updater_core.errors import ConfigError
 from updater_core.models import Config, Container, Discover, Hold, Mode, ServiceConfig
 from updater_core.protocols import Engine
-from updater_core.targets import access, discovery, labels
+from updater_core.targets import access, discovery, entries, labels, swarm_discovery
 from updater_core.targets.compose import observe
 from updater_core.targets.compose.reading import sources
 from updater_core.targets.compose.reading.sources import FileCache
-from updater_core.targets.discovery import Names, Unit
+from updater_core.targets.discovery import Unit
+from updater_core.targets.entries import Names
+from updater_core.targets.swarm_discovery import Swarms
 
 _SWARM_LABEL = "com.docker.swarm.task.id"
+_TASK = "a task of a Swarm service: run this on a manager of the swarm"
 _NO_FILES = Obstacle(
     "its containers do not say which compose file they were started from",
     "start it once from a file: `docker compose -f FILE up -d`",
@@ -48,9 +51,20 @@ class HostSurvey:
     engine: Engine
     targets: Mapping[str, Target]
     own_container: str | None = None
+    swarm: Swarms | None = None  # whose services are looked at too
 
     def run(self) -> Discovered:
-        """Return everything that runs on the engine, with what stands in the way of each service's updates."""
+        """Return everything that runs on the engine, and in swarms, with what stands in the way of each service's
+        updates."""
+        found = self._on_engine()
+        if self.swarm is None:
+            return found
+        of_swarms = swarm_discovery.survey(self.config, self.swarm, self._obstacles).services
+        tasks = tuple(each for each in found.left_out if of_swarms and each.why == _TASK)
+        kept = tuple(each for each in found.left_out if each not in tasks)
+        return replace(found, services=(*found.services, *of_swarms), left_out=kept)
+
+    def _on_engine(self) -> Discovered:
         containers = self.engine.all_containers()
         units = discovery.running_units(containers)
         names = Names(self.config.services)
@@ -79,16 +93,16 @@ class HostSurvey:
             found = FoundService(listed.name, image, paths, {}, is_listed=True, follows=_followed(listed))
             return replace(found, obstacles=tuple(self._obstacles(listed)) if listed.enabled else ())
         if not paths:
-            return FoundService(names.for_unit(unit), image, (), {}, obstacles=(_NO_FILES,))
+            return FoundService(names.unique(unit.project, unit.service), image, (), {}, obstacles=(_NO_FILES,))
         is_one_of_many = discovery.is_one_of_many(unit, units)
-        given = discovery.default_keys(self.config)
+        given = entries.default_keys(self.config)
         entry, note = discovery.proposed(unit, names, given, is_one_of_many=is_one_of_many)
         found = FoundService(entry["name"], image, paths, labels.with_labels(entry, unit.labels), note=note)
         lasting = (*_label_obstacles(unit), *_missing(paths), *self._registry_obstacles(unit))
         if lasting:  # an entry would be held for ever, or be no good configuration
             return replace(found, entry={}, obstacles=lasting)
         try:
-            service = discovery.read_entry(self.config, found.entry)
+            service = entries.read_entry(self.config, found.entry)
         except ConfigError as error:
             wrong = tuple(Obstacle(problem, _remedy_of_entry(unit)) for problem in error.problems)
             return replace(found, entry={}, obstacles=wrong)
@@ -128,7 +142,7 @@ def _left_out(container: Container) -> LeftOut:
     if labels.is_watchtower(container.labels):
         why = _WATCHTOWER.replace("NAME", container.name)
     elif _SWARM_LABEL in container.labels:
-        why = "a task of a Swarm service: Docker Swarm replaces it, not Compose"
+        why = _TASK
     else:
         why = "no Compose service: write a compose file for it and start it with `docker compose up -d`"
     return LeftOut(container.name, container.reference, why)
@@ -215,7 +229,7 @@ def _with_group(service: FoundService, name: str, members: Sequence[FoundService
     """The service with the group, if it and the others can be one; the stricter mode counts for all."""
     is_notify = any(each.entry.get("mode") == "notify" for each in members)
     mode = {"mode": "notify"} if is_notify else {}
-    read = [discovery.read_entry(config, {**each.entry, "group": name, **mode}) for each in members]
+    read = [entries.read_entry(config, {**each.entry, "group": name, **mode}) for each in members]
     if list(groups.problems(read)):
         return service
     others = " and ".join(each.name for each in members if each is not service)

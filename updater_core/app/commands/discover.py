@@ -35,7 +35,8 @@ def run(context: AppContext, wanted: DiscoverOptions, ask: Ask = input) -> int:
 
     Raises ConfigError if the file cannot take the entries, UpdaterError if it cannot be written.
     """
-    found = targets.HostSurvey(context.config, context.host.engine, context.targets, context.host.own_container).run()
+    host = context.host
+    found = targets.HostSurvey(context.config, host.engine, context.targets, host.own_container, host.swarm).run()
     print(discovered.as_json(found) if wanted.as_json else discovered.table(found))
     if wanted.is_writing:
         return _write(Path(context.config.path), found, wanted, ask)

@@ -1,0 +1,84 @@
+"""What all entries have in common that discovery makes: a name that nobody has, what to follow, the defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from updater_core import reference
+from updater_core.config.options import SELECTORS
+from updater_core.errors import ConfigError
+from updater_core.models import Config, ServiceConfig
+
+# The official images of databases, and their usual replacements: a new major version may want a migration, and going
+# back may be impossible once the new one has written its files.
+_DATABASES = frozenset({
+    "arangodb", "cassandra", "clickhouse", "clickhouse-server", "cockroach", "couchdb", "elasticsearch", "influxdb",
+    "keydb", "mariadb", "mongo", "mongodb", "mysql", "neo4j", "opensearch", "percona", "postgis", "postgres", "redis",
+    "rethinkdb", "rqlite", "timescaledb", "valkey",
+})  # fmt: skip
+_FULL_VERSION = re.compile(r"(?<![0-9])[0-9]+\.[0-9]+(?:\.[0-9]+)*")
+_DATABASE_NOTE = "a database is only notified of: a new version may change its files, and then there is no rollback"
+
+
+class Names:
+    """Gives names to services, each once: `project-service`, or the project's own if both are the same."""
+
+    def __init__(self, services: Sequence[ServiceConfig]) -> None:
+        self._taken = {service.name for service in services}
+
+    def unique(self, project: str, service: str) -> str:
+        """Return a name that nobody has yet.
+
+        >>> names = Names(())
+        >>> names.unique("immich", "server"), names.unique("immich", "server"), names.unique("vpn", "vpn")
+        ('immich-server', 'immich-server-2', 'vpn')
+        """
+        return self.free(service if service == project else f"{project}-{service}")
+
+    def free(self, wanted: str) -> str:
+        """Return this name as it may be written, with a number behind it if somebody has it."""
+        plain = re.sub(r"[^A-Za-z0-9_.-]", "-", wanted)[:60]
+        name, number = plain, 2
+        while name in self._taken:
+            name, number = f"{plain}-{number}", number + 1
+        self._taken.add(name)
+        return name
+
+
+def policy_of(image: str, given: frozenset[str]) -> tuple[dict[str, Any], str]:
+    """Return what to follow of an image, but for the keys that `given` has, and a note if that wants a reason."""
+    policy, note = _proposed_policy(image)
+    selects = bool(given & {*SELECTORS})
+    taken = given | ({*SELECTORS} if selects else set())
+    kept = {key: value for key, value in policy.items() if key not in taken}
+    return kept, note if kept.get("mode") else ""
+
+
+def _proposed_policy(image: str) -> tuple[dict[str, Any], str]:
+    """Return what to follow: minor steps of a version, the digest behind any other tag; only notices of a database.
+
+    >>> _proposed_policy("nginx:1.27.3")[0], _proposed_policy("nginx:latest")[0]
+    ({'follow': 'minor'}, {})
+    """
+    try:
+        parsed = reference.parse(image)
+    except ValueError:
+        return {}, ""
+    follow = {"follow": "minor"} if _FULL_VERSION.search(parsed.tag or "") else {}
+    if parsed.repository.rpartition("/")[2] in _DATABASES:
+        return {**follow, "mode": "notify"}, _DATABASE_NOTE
+    return follow, ""
+
+
+def read_entry(config: Config, entry: Mapping[str, Any]) -> ServiceConfig:
+    """Return the service of an entry, with the configuration's defaults. Raises ConfigError with its problems."""
+    if config.entries is None:
+        raise ConfigError(["the configuration was not read from a file"])
+    return config.entries.read(entry, str(entry["name"]))
+
+
+def default_keys(config: Config) -> frozenset[str]:
+    """Return the keys that the configuration's `defaults` sets."""
+    return config.entries.default_keys if config.entries else frozenset()

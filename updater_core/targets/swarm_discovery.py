@@ -1,0 +1,161 @@
+"""The services that run in swarms, as entries of the configuration: this host's swarm, and those of `engines`.
+
+Labels are those of the service (`deploy.labels` in a stack's file). Where a stack's file is, nobody says, so that an
+entry names none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from updater_core import reference
+from updater_core.deploy.discovered import Discovered, FoundService, Obstacle
+from updater_core.errors import ConfigError, UpdaterError
+from updater_core.models import Config, Discover, ServiceConfig
+from updater_core.protocols import Swarm
+from updater_core.targets import entries, labels
+from updater_core.targets.entries import Names
+from updater_core.targets.swarm import observed
+from updater_core.targets.swarm.facts import SwarmService
+
+Swarms = Callable[[str | None], Swarm]
+_FILE_NOTE = "add `compose_file` if the stack's file is here: without it your next `docker stack deploy` goes back"
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmUnit:
+    """A service of a swarm, and the one of `engines` that it was found by."""
+
+    found: SwarmService
+    engine: str | None
+
+    @property
+    def service(self) -> str:
+        """Its name within its stack."""
+        return self.found.name.removeprefix(f"{self.found.stack}_")
+
+    def names(self) -> tuple[str, ...]:
+        """What a glob of `discover_exclude` may mean: stack, service, both, name, image."""
+        image = image_of(self.found)
+        stack = self.found.stack or self.service
+        return (stack, self.service, f"{stack}/{self.service}", self.found.name, image, image.partition(":")[0])
+
+
+def image_of(found: SwarmService) -> str:
+    """Return the image of a service without its digest; as it is if it is none."""
+    try:
+        parsed = reference.parse(found.image)
+    except ValueError:
+        return found.image
+    return replace(parsed, digest=None).text if parsed.tag else found.image
+
+
+def running(config: Config, swarm: Swarms) -> Iterator[tuple[str | None, list[SwarmUnit] | None]]:
+    """Yield the services of each swarm by its engine, in the order of their names; None for one that gives no answer,
+    or is none."""
+    for engine in (None, *(each.name for each in config.settings.engines)):
+        try:
+            known = observed.by_name(swarm(engine).services())
+        except UpdaterError:
+            yield engine, None
+        else:
+            yield engine, [SwarmUnit(known[name], engine) for name in sorted(known)]
+
+
+def take_up(config: Config, before: Config, swarm: Swarms) -> Config:
+    """Return the configuration with what `discover` finds in swarms, in place of what it found there `before`. What was
+    found in one that does not answer stays, with what is known of it."""
+    mode, exclude = config.settings.discover.mode, config.settings.discover.exclude
+    former = [each for each in before.services if each.is_discovered and _is_of_swarm(each)]
+    own = replace(config, services=tuple(each for each in config.services if each not in former))
+    if mode is Discover.OFF:
+        return own
+    names, services = Names(own.services), list(own.services)
+    for engine, units in running(config, swarm):
+        if units is None:
+            services += [each for each in former if each.engine == engine]
+            continue
+        wanted = [each for each in units if _is_wanted(each, mode, exclude) and _is_new(each, own.services)]
+        services += [_discovered(own, each, names) for each in wanted]
+    return replace(own, services=tuple(services))
+
+
+def survey(config: Config, swarm: Swarms, examine: Callable[[ServiceConfig], Iterator[Obstacle]]) -> Discovered:
+    """Return the services of all swarms, with what stands in the way of each one's updates."""
+    names, found = Names(config.services), []
+    for _, units in running(config, swarm):
+        for unit in units or ():
+            if _is_wanted(unit, Discover.ALL, ()):
+                found.append(_found(config, unit, names, examine))
+    return Discovered(tuple(found))
+
+
+def _found(
+    config: Config, unit: SwarmUnit, names: Names, examine: Callable[[ServiceConfig], Iterator[Obstacle]]
+) -> FoundService:
+    listed = next((each for each in config.services if _means(each, unit)), None)
+    image = image_of(unit.found)
+    if listed is not None:
+        found = FoundService(
+            listed.name, image, listed.compose_files, {}, is_listed=True, follows=listed.policy.follow.value
+        )
+        return replace(found, obstacles=tuple(examine(listed)) if listed.enabled else ())
+    entry, note = _proposed(config, unit, names)
+    found = FoundService(entry["name"], image, (), labels.with_labels(entry, unit.found.labels), note=note)
+    obstacles = [
+        Obstacle(text, "correct the label of the service") for text in labels.label_problems(unit.found.labels)
+    ]
+    try:
+        service = entries.read_entry(config, found.entry)
+    except ConfigError as error:
+        obstacles += [Obstacle(problem, "correct the label of the service") for problem in error.problems]
+    if obstacles:
+        return replace(found, entry={}, obstacles=tuple(obstacles))
+    return replace(found, follows=service.policy.follow.value, obstacles=tuple(examine(service)))
+
+
+def _proposed(config: Config, unit: SwarmUnit, names: Names) -> tuple[dict[str, Any], str]:
+    """The entry for a service that is not listed, and why it is so."""
+    found, image = unit.found, image_of(unit.found)
+    stack = found.stack
+    place = {"stack": stack, "compose_service": unit.service} if stack else {"swarm_service": found.name}
+    engine = {"engine": unit.engine} if unit.engine else {}
+    name = names.unique(stack or unit.service, unit.service)
+    policy, note = entries.policy_of(image, entries.default_keys(config))
+    return {"name": name, "image": image, **place, **engine, **policy}, note or (_FILE_NOTE if stack else "")
+
+
+def _discovered(config: Config, unit: SwarmUnit, names: Names) -> ServiceConfig:
+    entry, _ = _proposed(config, unit, names)
+    said = unit.found.labels
+    problems = labels.label_problems(said)
+    if not problems:
+        try:
+            return replace(entries.read_entry(config, labels.with_labels(entry, said)), is_discovered=True)
+        except ConfigError as error:
+            problems = list(error.problems)
+    return replace(entries.read_entry(config, entry), is_discovered=True, problem="; ".join(problems))
+
+
+def _is_wanted(unit: SwarmUnit, mode: Discover, exclude: Sequence[str]) -> bool:
+    said = labels.wants(unit.found.labels)
+    if said is False or unit.found.is_job or (mode is Discover.LABELLED and said is None):
+        return False
+    return not any(fnmatchcase(name, glob) for name in unit.names() for glob in exclude)
+
+
+def _is_new(unit: SwarmUnit, services: Sequence[ServiceConfig]) -> bool:
+    return not any(_means(each, unit) for each in services)
+
+
+def _means(service: ServiceConfig, unit: SwarmUnit) -> bool:
+    """Whether an entry of the configuration is for a service of a swarm."""
+    is_there = _is_of_swarm(service) and service.engine == unit.engine
+    return is_there and observed.name_of(service) == unit.found.name
+
+
+def _is_of_swarm(service: ServiceConfig) -> bool:
+    return bool(service.stack or service.swarm_service)
