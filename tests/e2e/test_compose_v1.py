@@ -182,3 +182,22 @@ def test_what_a_killed_v1_leaves_is_put_in_order(shop_v1: Shop, v1_command: str,
     assert status == 0, said
     assert [type(found) for found in shop.cycle().outcomes] == [Committed]
     assert_whole(shop, v1_path, "two")
+
+
+def test_v1_updates_start_first_and_leaves_the_old_container_alone_if_the_release_fails(
+    shop_v1: Shop, v1_path: Path
+) -> None:
+    shop = shop_v1
+    shop.policy["update_order"] = "start-first"
+    (old,) = (each.id for each in shop.containers())
+    shop.push("v1.1.0", lab.unhealthy("two"))
+    (outcome,) = shop.cycle().outcomes
+    assert isinstance(outcome, RolledBack)
+    assert [each.id for each in shop.containers()] == [old]
+    shop.push("v1.2.0", lab.healthy("three"))
+    (outcome,) = shop.cycle().outcomes
+    assert isinstance(outcome, Committed)
+    (new,) = shop.containers()
+    assert (new.name, new.labels["release"]) == (f"{shop.name}_web_2", "three")
+    owners_up(shop, v1_path)
+    assert [each.id for each in shop.containers()] == [new.id]
