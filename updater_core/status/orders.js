@@ -44,8 +44,11 @@
     return service.enabled ? found : ["retry", "rollback"];
   };
 
+  // "ghcr.io/acme/api:2@sha256:9f3c1d…": enough to tell two apart, and no longer than a phone is wide
+  const brief = (reference) => reference.replace(/(sha(?:256|512):[0-9a-f]{12})[0-9a-f]+$/, "$1…");
+
   const give = async (service, kind, button) => {
-    const waits = service.available ? ` (${service.available.reference})` : "";
+    const waits = service.available ? ` (${brief(service.available.reference)})` : "";
     if (SURE.has(kind) && !window.confirm(`${LABELS[kind]}: ${service.name}${kind === "rollback" ? "" : waits}?`)) return;
     const pinned = (kind === "approve" || kind === "skip") && service.available;
     button.disabled = true;
@@ -64,8 +67,13 @@
 
   const row = (service) => {
     const group = make("div", "", { role: "group", "aria-label": service.name });
-    const waits = service.available ? ` → ${service.available.reference}` : "";
-    group.append(make("h3", service.name), make("p", `${service.state}${service.reason ? `: ${service.reason}` : ""}${waits}`));
+    const why = service.reason ? `: ${service.reason}` : "";
+    group.append(make("h3", service.name), make("p", `${service.state}${why}`));
+    if (service.available) {
+      const waits = make("p", "→ ");
+      waits.append(make("code", brief(service.available.reference)));
+      group.append(waits);
+    }
     const buttons = make("p");
     for (const kind of kinds(service)) {
       const button = make("button", LABELS[kind], {
@@ -107,5 +115,9 @@
   line.append(label, field, " ", make("button", "Show the buttons", { type: "submit" }));
   form.append(line);
   section.append(make("h2", "Orders", { id: "orders-title" }), form, said, list);
-  document.querySelector("main").append(section);
+  const services = document.getElementById("services");
+  const before = services && (services.closest("section") || services);
+  document.querySelector("main").insertBefore(section, before);
+  const links = document.querySelector("header nav");
+  if (links) links.append(make("a", "Orders", { href: "#orders" }));
 })();
