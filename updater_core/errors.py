@@ -117,6 +117,10 @@ class Unreachable(UpdaterError):
     """The receiver is not there: what else waits for the same address need not be tried now."""
 
 
+class Unanswered(Unreachable):
+    """Something was sent to a receiver that gave no answer in time: it may have it, and is left alone for a while."""
+
+
 class Stopped(UpdaterError):
     """The updater was asked to end while it waited: the journal stays open, and the next start takes it up."""
 

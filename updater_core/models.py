@@ -316,6 +316,7 @@ class Settings:
     discover: Discovery = Discovery()
     engines: tuple[NamedEngine, ...] = ()
     notify_urls: tuple[Secret, ...] = ()  # addresses of the Apprise library; most hold a password or a token
+    notify_grouping: str = "cycle"  # cycle | each
     notify_events: tuple[str, ...] = ("update", "rollback")  # kinds of `Event`; these two are always sent
 
 

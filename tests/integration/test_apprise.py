@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ import pytest
 
 from tests.support.listener import Listener, listening
 from updater_core import config_utils
-from updater_core.app.context import deliver, queue
+from updater_core.app.context import AppContext, deliver, queue
 from updater_core.app.wiring import rewire, wire
-from updater_core.errors import ConfigError, UpdaterError
+from updater_core.errors import ConfigError, Unanswered, UpdaterError
 from updater_core.host.clock import SystemClock
 from updater_core.models import ALWAYS_SENT, KINDS, Config, Event, Secret, Settings
 from updater_core.notifiers import active, apprise, events, problems
 from updater_core.notifiers.message import Message, message_of
+from updater_core.notifiers.outbox import Delivery, Outbox
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -303,11 +304,112 @@ def test_a_dead_chat_delays_neither_the_webhook_nor_the_chat_beside_it(tmp_path:
         deliver(context)
         deliver(context)
         assert [json.loads(each.body)["id"] for each in hook.requests] == ["e1", "e2"]
-        assert len(alive.requests) == 2
+        assert len(alive.requests) == 1, "both in one message"
         assert len(dead.requests) == 1, "it waits for its time"
         assert {each.name: each.outbox.pending() for each in context.channels} == {
             "webhook": 0, "apprise": 2, "apprise-2": 0,
         }  # fmt: skip
+
+
+def both(tmp_path: Path, hook: Listener, talk: Listener, grouping: str = "cycle") -> AppContext:
+    """A program with a webhook and a chat."""
+    settings = Settings(
+        state_file=str(tmp_path / "s.json"),
+        webhook_url=Secret(hook.url),
+        notify_urls=(chat(talk),),
+        notify_grouping=grouping,
+    )
+    return wire(Config(settings, ()), SystemClock())
+
+
+def test_a_cycle_is_one_message_for_people_and_each_event_one_for_the_webhook(tmp_path: Path) -> None:
+    with listening() as hook, listening() as talk:
+        context = both(tmp_path, hook, talk)
+        for number in range(5):
+            queue(context, real("update", id=f"e{number}", service=f"s{number}", time=context.clock.now()))
+            deliver(context, is_cycle_over=False)
+        assert len(hook.requests) == 5, "the webhook has all of them while the cycle goes on"
+        assert talk.requests == [], "nobody is needed: it waits for the end of the cycle"
+        deliver(context)
+        (told,) = said(talk)
+        assert told["title"] == "5 updated on box"
+        assert [f"s{number}: updated to api:v1.5.0" in told["message"] for number in range(5)] == [True] * 5
+        assert len(hook.requests) == 5
+        assert [each.outbox.pending() for each in context.channels] == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["rollback", "failed", "approval"])
+def test_what_needs_a_person_leaves_while_the_cycle_goes_on_with_all_that_waits(kind: str, tmp_path: Path) -> None:
+    with listening() as hook, listening() as talk:
+        context = both(tmp_path, hook, talk)
+        context.config = replace(
+            context.config, settings=replace(context.config.settings, notify_events=("failed", "rollback"))
+        )
+        queue(context, real("update", id="e1", service="calm", time=context.clock.now()))
+        deliver(context, is_cycle_over=False)
+        assert talk.requests == []
+        queue(context, real(kind, id="e2", service="loud", time=context.clock.now()))
+        deliver(context, is_cycle_over=False)
+        (told,) = said(talk)
+        assert told["message"].startswith("loud: ")
+        assert "calm: updated" in told["message"]
+
+
+def test_with_each_people_get_a_message_for_each_event(tmp_path: Path) -> None:
+    with listening() as hook, listening() as talk:
+        context = both(tmp_path, hook, talk, grouping="each")
+        for number in range(3):
+            queue(context, real("update", id=f"e{number}", time=context.clock.now()))
+        deliver(context, is_cycle_over=False)
+        assert [each["title"] for each in said(talk)] == ["example: updated to api:v1.5.0 on box"] * 3
+
+
+def test_a_group_that_was_refused_comes_again_as_one(tmp_path: Path) -> None:
+    outbox, sent = Outbox(tmp_path), list[list[str]]()
+    now = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+
+    def send(events: Sequence[Event]) -> None:
+        sent.append([event.id for event in events])
+        if len(sent) == 1:
+            raise UpdaterError("refused")
+
+    for number in range(3):
+        outbox.put(real("update", id=f"e{number}", service=f"s{number}", time=now))
+    assert outbox.deliver_together(send, now).failed == ("e0", "e1", "e2")
+    assert outbox.deliver_together(send, now + timedelta(seconds=4)) == Delivery()
+    outbox.put(real("update", id="e3", service="s0", time=now))
+    assert outbox.deliver_together(send, now + timedelta(seconds=5)).delivered == ("e0", "e1", "e2", "e3")
+    assert sent == [["e0", "e1", "e2"], ["e0", "e1", "e2", "e3"]]
+
+
+def test_what_waits_for_the_end_of_a_cycle_waits_five_minutes_at_most(tmp_path: Path) -> None:
+    outbox, sent = Outbox(tmp_path), list[Sequence[Event]]()
+    now = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+    outbox.put(real("update", id="e1", time=now))
+    for seconds, count in ((0, 0), (299, 0), (300, 1)):
+        outbox.deliver_together(sent.append, now + timedelta(seconds=seconds), is_cycle_over=False)
+        assert len(sent) == count
+    outbox.put(real("update", id="e2", time=now + timedelta(hours=1)))
+    outbox.deliver_together(sent.append, now, is_cycle_over=False)
+    assert len(sent) == 2, "a clock that was set back keeps nothing"
+
+
+def test_who_may_have_it_already_gets_it_once_more_and_not_at_once(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+
+    def send(_: object) -> None:
+        tried.append(now)
+        raise Unanswered("no answer in time")
+
+    for name in ("deliver", "deliver_together"):
+        outbox, tried = Outbox(tmp_path / name), list[datetime]()
+        deliver_all = getattr(outbox, name)
+        outbox.put(real("update", id="e1", time=now))
+        for seconds in (0, 5, 82, 899):
+            deliver_all(send, now + timedelta(seconds=seconds))
+        assert len(tried) == 1
+        deliver_all(send, now + timedelta(seconds=900))
+        assert len(tried) == 2
 
 
 def test_everyone_is_told_at_the_same_time(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -36,7 +36,6 @@ from updater_core.models import (
     Step,
 )
 from updater_core.notifiers import Channel, events
-from updater_core.notifiers.outbox import Delivery
 from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Clock, Progress, Registry
 from updater_core.registries.pull_limits import PullLimit
@@ -213,38 +212,43 @@ def save(context: AppContext) -> bool:
     return True
 
 
-def deliver(context: AppContext) -> None:
+def deliver(context: AppContext, *, is_cycle_over: bool = True) -> None:
     """Send what waits in the outboxes, all side by side, so that one who is dead delays no other; what cannot be sent
     waits there for the next time, and so does what is left when this takes long or a stop is asked for. An outbox on a
-    disk that refuses is said, and harms nobody."""
+    disk that refuses is said, and harms nobody. While the cycle goes on, what needs nobody may wait for its end."""
     if not context.delivering.acquire(blocking=False):
         return  # another thread delivers; what it misses is delivered with what comes next
     try:
-        _deliver_due(context)
+        _deliver_due(context, is_cycle_over=is_cycle_over)
     finally:
         context.delivering.release()
 
 
-def _deliver_due(context: AppContext) -> None:
+def _deliver_due(context: AppContext, *, is_cycle_over: bool) -> None:
     waiting = [channel for channel in context.channels if channel.outbox.is_due()]
     if not waiting:
         return
-    now, end = context.clock.now(), context.clock.monotonic() + _LONGEST_DELIVERY_SECONDS
+    end = context.clock.monotonic() + _LONGEST_DELIVERY_SECONDS
 
     def is_over() -> bool:
         return context.clock.wait(0) or context.clock.monotonic() > end
 
     with ThreadPoolExecutor(len(waiting)) as pool:
-        passes = [pool.submit(each.outbox.deliver, each.send, now, is_over) for each in waiting]
+        passes = [pool.submit(_deliver_to, context, each, is_over, is_cycle_over=is_cycle_over) for each in waiting]
         while futures.wait(passes, timeout=_SIGN_OF_LIFE_SECONDS).not_done:
             context.clock.wait(0)
     for one in passes:
-        _count_deliveries(context, one)
+        one.result()
 
 
-def _count_deliveries(context: AppContext, one: Future[Delivery]) -> None:
+def _deliver_to(context: AppContext, channel: Channel, is_over: Callable[[], bool], *, is_cycle_over: bool) -> None:
+    """One pass over the outbox of a channel."""
+    now, outbox = context.clock.now(), channel.outbox
     try:
-        delivery = one.result()
+        if channel.send_together is None:
+            delivery = outbox.deliver(channel.send, now, is_over)
+        else:
+            delivery = outbox.deliver_together(channel.send_together, now, is_over, is_cycle_over=is_cycle_over)
     except StateError as error:
         log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"nothing is delivered: {error}")
         return

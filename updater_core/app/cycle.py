@@ -104,7 +104,7 @@ class Cycle:
             self._look([service for service in self._wanted() if service.name in self._left_out])
         if is_anything_new:
             save(context)
-            deliver(context)
+            deliver(context, is_cycle_over=not context.workers.claims)
         return bool(context.workers.claims)
 
     def end(self) -> Report:

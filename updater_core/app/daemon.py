@@ -81,7 +81,7 @@ def _await_update(context: AppContext, clock: SystemClock, due_at: float) -> boo
         if left <= 0 or clock.idle(min(left, _until_delivery_seconds(context)), has_ended):
             return True
         if not has_ended():
-            deliver(context)
+            deliver(context, is_cycle_over=False)
     return False
 
 

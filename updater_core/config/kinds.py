@@ -304,6 +304,7 @@ EXCLUDES = Kind(
 BUMP = _choice("a size of step", "patch, minor or major", {bump.value: bump for bump in Bump})
 FOLLOW = _choice("a step to follow", "tag, patch, minor or major", {follow.value: follow for follow in Follow})
 MODE = _choice("a mode", "auto, approve or notify", {mode.value: mode for mode in Mode})
+GROUPING = _choice("a grouping of messages", "cycle or each", {name: name for name in ("cycle", "each")})
 ORDER = _choice("an update order", "stop-first or start-first", {order.value: order for order in UpdateOrder})
 ARGUMENTS = Kind(
     "a command",

@@ -134,6 +134,11 @@ OPTIONS: tuple[Option, ...] = (
          "The kinds of event to notify of: `update` and `rollback` are always among them; `available`, `failed` "
          "and `recovered` on request. `approval` (the mode `approve` asks) and `order` (you gave one) always come.",
          "update,rollback,failed,recovered", ["available", "failed"]),
+    _top("notify_grouping", kinds.GROUPING, "cycle",
+         "`cycle`: people (`notify_urls`) get what happens in one cycle as one message. What needs a person leaves at "
+         "once, with all that waits; the rest at the end of the cycle, after five minutes at most. `each`: a message "
+         "for each event, as the webhook always gets it.",
+         "each"),
     _top("maintenance_window", kinds.WINDOWS, None,
          "When updates may happen; always when left out. Checks never stop.",
          "02:00-04:00,14:00-15:30", "sat 23:00-02:30", field="hours.windows"),

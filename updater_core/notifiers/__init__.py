@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from updater_core.models import Event, Settings
+from updater_core.models import Settings
 from updater_core.notifiers import apprise, webhook
 from updater_core.notifiers.outbox import Outbox
-
-Send = Callable[[Event], None]
+from updater_core.notifiers.sender import AddressSender, Send, SendTogether
 
 
 class Notifier(NamedTuple):
@@ -20,6 +19,7 @@ class Notifier(NamedTuple):
     name: str
     send: Send
     box: str
+    send_together: SendTogether | None
 
 
 class Channel(NamedTuple):
@@ -28,11 +28,11 @@ class Channel(NamedTuple):
     name: str
     send: Send
     outbox: Outbox
+    send_together: SendTogether | None = None  # if several events of a cycle are one message
 
 
-# Each gives, for each address that the settings hold, what distinguishes it from others and what delivers an event. It
-# distinguishes nothing if there can be only one address: what waits shall go to whatever that is corrected to.
-NOTIFIERS: Mapping[str, Callable[[Settings], Sequence[tuple[str, Send]]]] = {
+# Each gives a sender for each address that the settings hold.
+NOTIFIERS: Mapping[str, Callable[[Settings], Sequence[AddressSender]]] = {
     "webhook": webhook.senders,
     apprise.KIND: apprise.senders,
 }
@@ -51,7 +51,10 @@ def problems(settings: Settings) -> tuple[str, ...]:
 
 def channels(settings: Settings, folder: Path) -> tuple[Channel, ...]:
     """Each active notifier with its outbox in `folder`."""
-    return tuple(Channel(each.name, each.send, Outbox(folder / each.box, each.name)) for each in active(settings))
+    return tuple(
+        Channel(each.name, each.send, Outbox(folder / each.box, each.name), each.send_together)
+        for each in active(settings)
+    )
 
 
 def drop_left(settings: Settings, folder: Path) -> None:
@@ -65,5 +68,8 @@ def drop_left(settings: Settings, folder: Path) -> None:
 
 def _named(settings: Settings) -> Iterator[Notifier]:
     for kind, senders in NOTIFIERS.items():
-        for number, (key, send) in enumerate(senders(settings), start=1):
-            yield Notifier(kind if number == 1 else f"{kind}-{number}", send, f"{kind}-{key}" if key else kind)
+        for number, sender in enumerate(senders(settings), start=1):
+            name = kind if number == 1 else f"{kind}-{number}"
+            box = f"{kind}-{sender.key}" if sender.key else kind
+            together = sender.send_together if settings.notify_grouping == "cycle" else None
+            yield Notifier(name, sender.send, box, together)

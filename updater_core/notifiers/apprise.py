@@ -12,15 +12,17 @@ import importlib.util
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from updater_core.errors import UpdaterError
+from updater_core.errors import Unanswered, UpdaterError
 from updater_core.models import Event, Secret, Settings
-from updater_core.notifiers.message import message_of
+from updater_core.notifiers.message import message_of_all
 from updater_core.notifiers.redaction import without_address
+from updater_core.notifiers.sender import AddressSender
 
 KIND = "apprise"
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements-apprise.txt"
@@ -45,12 +47,15 @@ def install_remedy(requirements: Path = REQUIREMENTS) -> str:
     return f"install it: {sys.executable} -m pip install -r {requirements}"
 
 
-def senders(settings: Settings) -> Sequence[tuple[str, Callable[[Event], None]]]:
-    """Return a digest and what sends an event, for each of NOTIFY_URLS.
+def senders(settings: Settings) -> Sequence[AddressSender]:
+    """Return a digest and what sends events, for each of NOTIFY_URLS.
 
     The digest distinguishes the address, which is a secret, from others: it names a folder.
     """
-    return [(_digest(url), partial(send, url=url)) for url in settings.notify_urls]
+    return [
+        AddressSender(_digest(url), partial(send, url=url), partial(send_together, url=url))
+        for url in settings.notify_urls
+    ]
 
 
 def problems(settings: Settings) -> Sequence[str]:
@@ -68,13 +73,21 @@ def problems(settings: Settings) -> Sequence[str]:
 
 
 def send(event: Event, url: Secret) -> None:
-    """Notify one address. Raises UpdaterError if it was not notified, or nobody can say that it was."""
+    """Notify one address of one event, as `send_together` does."""
+    send_together([event], url)
+
+
+def send_together(events: Sequence[Event], url: Secret) -> None:
+    """Notify one address of all events, in one message.
+
+    Raises UpdaterError if it was not notified; Unanswered if it took so long that it may have been."""
     if not _is_installed():
         raise UpdaterError("the Apprise library is not installed", install_remedy())
     library, service = _library(), _service(url)
-    message = message_of(event, _most_characters(service))
+    message = message_of_all(events, _most_characters(service))
     target = library.Apprise()
     target.add(service)
+    begun = time.monotonic()
     try:
         result = target.notify(
             title=message.title,
@@ -87,7 +100,8 @@ def send(event: Event, url: Secret) -> None:
         raise UpdaterError(f"{_scheme(url)} failed in Apprise: {type(error).__name__}", _REMEDY) from None
     if not result:
         why = [entry.message for entry in result.logs() if entry.level in _WORSE] or ["no reason given"]
-        raise UpdaterError(f"{_scheme(url)} was not notified: {without_address(why[-1], url)}", _REMEDY)
+        kind = Unanswered if time.monotonic() - begun >= _ANSWER_SECONDS else UpdaterError
+        raise kind(f"{_scheme(url)} was not notified: {without_address(why[-1], url)}", _REMEDY)
 
 
 def _service(url: Secret) -> Any:

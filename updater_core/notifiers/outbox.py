@@ -8,16 +8,17 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from updater_core.errors import StateError, Unreachable, UpdaterError
+from updater_core.errors import StateError, Unanswered, Unreachable, UpdaterError
 from updater_core.host import files
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import AwareTime, Event
+from updater_core.notifiers.grouping import MOST_TOGETHER, may_wait
 from updater_core.state.codec import decode, encode, parse
 
 _FIRST_PAUSE_SECONDS = 5.0
@@ -93,6 +94,50 @@ class Outbox:
                 waiting.add(queued.event.service)
         return Delivery(**{result: tuple(ids) for result, ids in results.items()})
 
+    def deliver_together(
+        self,
+        send: Callable[[Sequence[Event]], None],
+        now: datetime,
+        is_over: Callable[[], bool] = lambda: False,
+        *,
+        is_cycle_over: bool = True,
+    ) -> Delivery:
+        """Hand all events that are due to `send` at once: one message for all of them.
+
+        As long as the cycle goes on, those that need nobody wait for its end (`grouping.may_wait`). If `send` raises,
+        each of them waits as in `deliver`. Raises StateError if the folder cannot be read or written.
+        """
+        due = {} if is_over() else self._due(now)
+        events = [queued.event for queued in due.values()]
+        if not events or (not is_cycle_over and may_wait(events, now)):
+            return Delivery()
+        self._is_gone = False
+        try:
+            send(events)
+        except Exception as error:  # whatever a notifier does wrong must not stop the updater
+            results = {queued.event.id: self._failed(name, queued, error, now) for name, queued in due.items()}
+            failed = tuple(key for key, result in results.items() if result == "failed")
+            return Delivery(failed=failed, given_up=tuple(key for key in results if key not in failed))
+        self._rest_until = None
+        for name in due:
+            files.remove(self._directory / name)
+        return Delivery(delivered=tuple(event.id for event in events))
+
+    def _due(self, now: datetime) -> dict[str, _Queued]:
+        """What waits by its file, but for what comes after an event of the same service that is not to be tried yet."""
+        is_resting = self._rest_until is not None and now < self._rest_until
+        due: dict[str, _Queued] = {}
+        waiting: set[str] = set()
+        for name in self._names():
+            queued = self._read(name) if len(due) < MOST_TOGETHER else None
+            if queued is None or queued.event.service in waiting or (is_resting and not _is_old(queued, now)):
+                continue
+            if queued.next_try and queued.next_try > now:
+                waiting.add(queued.event.service)
+            else:
+                due[name] = queued
+        return due
+
     def is_due(self) -> bool:
         """Return whether there is something to `deliver`, or a folder that cannot be read to report."""
         try:
@@ -148,6 +193,8 @@ class Outbox:
     def _failed(self, name: str, queued: _Queued, error: Exception, now: datetime) -> str:
         event = queued.event
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(queued.attempts, 20), _LONGEST_PAUSE_SECONDS)
+        if isinstance(error, Unanswered):
+            pause = _LONGEST_PAUSE_SECONDS  # it may have the event: not again and again within a minute
         if isinstance(error, Unreachable) and not self._is_gone:
             self._is_gone, self._rest_until = True, now + timedelta(seconds=pause)
         if _is_old(queued, now):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from updater_core import __version__
-from updater_core.errors import Unreachable, UpdaterError
+from updater_core.errors import Unanswered, Unreachable, UpdaterError
 from updater_core.models import Event, Secret, Settings
 from updater_core.net.http import REDIRECTS, Answer, Broken, Connections, Limits, Request
 from updater_core.notifiers.redaction import without_address
+from updater_core.notifiers.sender import AddressSender
 from updater_core.state.codec import encode
 from updater_core.vocabulary.release import ReleaseStep
 
@@ -29,10 +30,10 @@ _OF_A_CHAT = (
 _REMEDY = "Check WEBHOOK_URL and its receiver; the event stays queued and is tried again."
 
 
-def senders(settings: Settings) -> Sequence[tuple[str, Callable[[Event], None]]]:
+def senders(settings: Settings) -> Sequence[AddressSender]:
     """Return what sends an event under these settings; nothing if WEBHOOK_URL is not set."""
     url, secret = settings.webhook_url, settings.webhook_secret
-    return [("", lambda event: send(event, url, secret))] if url else []
+    return [AddressSender("", lambda event: send(event, url, secret))] if url else []
 
 
 def send(event: Event, url: Secret, secret: Secret | None = None) -> None:
@@ -129,7 +130,7 @@ def _post(address: str, body: bytes, headers: dict[str, str]) -> Answer:
         why = str(broken).partition(" (")[0]
         if broken.silent and broken.connected:
             why = f"the webhook took the connection, and {why}: it may have the event, and gets it once more"
-            raise kind(why, _REMEDY) from None
+            raise Unanswered(why, _REMEDY) from None
         raise kind(f"the webhook cannot be reached: {why}", _REMEDY) from None
     return answer
 
