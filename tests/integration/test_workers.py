@@ -3,13 +3,16 @@ changes is touched by nobody else meanwhile."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.fake_registry import Build, FakeRegistry
 from tests.support.lab import until
+from tests.support.listener import listening
 from tests.support.memory_target import Barrier, MemoryTarget, Place, read_plan
 from tests.support.simulator import Killed, Killer
 from updater_core import config_utils
@@ -257,6 +260,45 @@ def test_what_is_renamed_while_it_is_updated_keeps_its_memory(
     assert set(context.state.services) == {"renamed", "b"}
     assert known(context, "renamed").changes[0].outcome == ("rolled_back" if is_bad else "committed")
     assert bool(known(context, "renamed").quarantine) is is_bad
+
+
+def test_an_event_does_not_wait_for_the_gate_of_the_next_service(
+    tmp_path: Path, place: Place, registry: FakeRegistry
+) -> None:
+    place.projects = {"a": "shop", "b": "shop"}
+    place.gates["b"] = Barrier()
+    for name in "ab":
+        release(registry, name, "1.1")
+    with listening() as listener:
+        context = started(tmp_path, place, webhook_url=listener.url)
+        current = Cycle(context)
+        current.goes_on()
+        place.gates["b"].await_arrival()
+        until(lambda: [json.loads(each.body)["service"] for each in [*listener.requests]] == ["a"], what="a's event")
+        place.gates["b"].open()
+        cycle.finish(context)
+        assert [json.loads(each.body)["service"] for each in listener.requests] == ["a", "b"]
+
+
+def test_what_a_reload_takes_out_while_it_waits_its_turn_is_not_updated(
+    tmp_path: Path, place: Place, registry: FakeRegistry
+) -> None:
+    place.projects = {"a": "shop", "b": "shop"}
+    place.gates["a"], old = Barrier(), place.running["b"]
+    for name in "ab":
+        release(registry, name, "1.1")
+    context = started(tmp_path, place)
+    current = Cycle(context)
+    current.goes_on()
+    place.gates["a"].await_arrival()
+    services = context.config.services
+    context.config = replace(context.config, services=tuple(each for each in services if each.name != "b"))
+    place.gates["a"].open()
+    cycle.finish(context)
+    assert place.running["b"] == old
+    context.config = replace(context.config, services=services)
+    cycle.run(context)
+    assert place.running["b"] != old, "it is decided anew"
 
 
 def test_what_breaks_in_a_worker_is_not_lost_there(tmp_path: Path, place: Place, registry: FakeRegistry) -> None:

@@ -158,14 +158,20 @@ def _is_update(one: Candidate) -> bool:
 
 
 def _update_project(context: AppContext, candidates: Sequence[Candidate]) -> list[Outcome]:
-    """Update the services of one project, one after the other. In a thread of its own."""
-    outcomes = []
+    """Update the services of one project, one after the other. In a thread of its own.
+
+    One whose configuration was changed meanwhile is left to the next cycle, which the reload has begun."""
+    outcomes: list[Outcome] = []
     for one in candidates:
+        if one.service not in context.config.services:
+            continue
         with context.slots.held(one.service.name, context.clock):
             outcome = act(context, one)
         if not isinstance(outcome, Hold):
             outcomes.append(outcome)
         recorder.tell_turn(context, one.service.name)
+        if one is not candidates[-1]:
+            deliver(context)  # the next one may take hours
     return outcomes
 
 
