@@ -21,6 +21,7 @@ from benchmarks.table import Row, text_of
 SUBJECTS: Mapping[str, str] = {  # by name, for a module is loaded by the process that needs it: memory is measured
     "requests": "requests_rows.rows",
     "cycle": "cycle_rows.rows",
+    "swarm": "swarm_rows.rows",
     "memory": "memory_rows.plain_rows",
     "memory-clouds": "memory_rows.cloud_rows",
     "start": "start_rows.rows",

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import crowd
 from benchmarks.clouds import clouds
+from benchmarks.swarm_crowd import RecordedManager, managed
 from tests.support.fake_registry import Behaviour, FakeRegistry
 from tests.support.lab import until
 from updater_core.app import cycle, daemon
@@ -37,6 +38,18 @@ def test_forty_services_on_ten_images_cost_ten_heads_and_nothing_else(tmp_path: 
             assert engine.counts["list"] == 1
             assert engine.counts["inspect"] == (40 if cycle_number == 0 else 0)
             engine.counts.clear()
+
+
+def test_the_services_of_a_swarm_cost_one_list_and_a_head_for_each_reference(tmp_path: Path) -> None:
+    with crowd.registry() as registry:
+        manager = RecordedManager(registry.host, 40, 10)
+        with managed(tmp_path, manager) as context:
+            for _ in range(3):
+                assert up_to_date(context) == 40
+                assert registry.counts() == {"manifest_head": 10}
+                assert manager.counts["services"] == 1
+                assert manager.counts.keys() <= {"services", "version"}
+                manager.counts.clear()
 
 
 def test_a_cold_cycle_adds_a_challenge_for_the_host_and_a_token_for_each_repository(tmp_path: Path) -> None:
