@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import lab
-from tests.support.fake_registry import Behaviour, FakeRegistry, Pushed
+from tests.support.fake_registry import Basic, Behaviour, FakeRegistry, Pushed
 from tests.support.lab import Shop
 from tests.support.trouble import assert_told, during_the_pull, fresh, later, opened, said, under_way
 from updater_core import protocols
@@ -187,6 +188,9 @@ class _Hurried:
     def outages(self) -> Mapping[str, datetime]:
         return {}
 
+    def refused_logins(self) -> Mapping[str, datetime]:
+        return {}
+
 
 def test_a_registry_that_hangs_is_given_up_in_bounded_time(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     """The real limits are 20 s a try and 45 s in all; here they are shortened, the client is the same."""
@@ -308,3 +312,23 @@ def test_the_test_is_not_ok_where_the_list_of_tags_is_refused(shop: Shop) -> Non
     assert "FAIL  registry" in said
     shop.registry.well_behaved()
     assert shop.run("--test")[0] == 0
+
+
+def test_runs_from_cron_offer_a_refused_login_once_and_a_corrected_one_at_once(shop: Shop) -> None:
+    opened(shop)
+    shop.registry.auth = Basic("jane", "new")
+    shop.policy["registry_config"] = {"username": "jane", "password": "hunter2-revoked"}
+
+    def offers() -> int:
+        return sum("authorization" in entry.headers for entry in shop.registry.log)
+
+    for _ in range(3):
+        shop.run("--once")
+        assert offers() == 1
+    text = (shop.folder / "state" / "state.json").read_text()
+    (kept,) = json.loads(text)["refused_logins"]
+    assert kept.startswith(f"{shop.registry.host} ")
+    assert "hunter2-revoked" not in text
+    shop.policy["registry_config"]["password"] = "new"
+    status, said = shop.run("--once")
+    assert status == 0, said

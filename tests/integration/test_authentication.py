@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -164,6 +166,66 @@ def test_a_refused_login_is_not_tried_again_for_ten_minutes(
     with pytest.raises(AuthFailed):
         digest(registries, at(fake), SOMEONE)
     assert [e.kind for e in fake.log if "Basic" in e.headers.get("authorization", "")] != []
+
+
+def of_next_process(fake: FakeRegistry, clock: SetClock, saved: Mapping[str, datetime], folder: Path) -> Registries:
+    """What a process that starts with this memory asks registries with."""
+    return Registries(hub_credential=None, docker_config_dir=folder, clock=clock, refused_logins=saved)
+
+
+@pytest.mark.parametrize("auth", [Basic("jane", "new"), Bearer("jane", "new")])
+def test_a_refused_login_is_not_offered_by_the_next_process_either(
+    auth: Basic | Bearer, fake: FakeRegistry, registries: Registries, clock: SetClock, tmp_path: Path
+) -> None:
+    fake.push(APP, "1.0")
+    fake.auth = auth
+    pair = base64.b64encode(b"jane:hunter2").decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {fake.host: {"auth": pair}}}))
+    with pytest.raises(AuthFailed):
+        digest(registries, at(fake))
+    saved = registries.refused_logins()
+    assert len(saved) == 1
+    assert "hunter2" not in str(saved)
+    assert pair not in str(saved)
+    fake.clear_log()
+    clock.advance(300)
+    after = of_next_process(fake, clock, saved, tmp_path)
+    with pytest.raises(AuthFailed, match="not tried again for 10 minutes") as error:
+        digest(after, at(fake))
+    assert str(tmp_path / "config.json") in error.value.remedy
+    assert f"docker logout {fake.host}" in error.value.remedy
+    assert fake.counts() == {}
+    assert after.refused_logins() == saved  # the ten minutes do not begin anew
+    assert digest(after, at(fake), RegistrySettings(username="jane", password=Secret("new")))
+    clock.advance(301)
+    assert after.refused_logins() == {}
+    with pytest.raises(AuthFailed):
+        digest(of_next_process(fake, clock, saved, tmp_path), at(fake))
+    assert [e.kind for e in fake.log if "Basic" in e.headers.get("authorization", "")] != []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "HOST", "HOST salt", "HOST salt 00", "HOST s a l t", "HOST \ud800 é"], ids=ascii
+)
+def test_a_memory_of_refused_logins_that_was_tampered_with_does_no_harm(
+    text: str, fake: FakeRegistry, clock: SetClock, tmp_path: Path
+) -> None:
+    pushed = fake.push(APP, "1.0")
+    fake.auth = Basic("jane", "hunter2")
+    saved = {text.replace("HOST", fake.host): clock.now() + timedelta(minutes=5)}
+    assert digest(of_next_process(fake, clock, saved, tmp_path), at(fake), SOMEONE) == pushed.digest
+
+
+def test_a_refusal_that_a_wrong_clock_noted_does_not_last(
+    fake: FakeRegistry, registries: Registries, clock: SetClock, tmp_path: Path
+) -> None:
+    pushed = fake.push(APP, "1.0")
+    fake.auth = Basic("jane", "new")
+    with pytest.raises(AuthFailed):
+        digest(registries, at(fake), SOMEONE)
+    fake.auth = Basic("jane", "hunter2")
+    far = {text: until + timedelta(days=400) for text, until in registries.refused_logins().items()}
+    assert digest(of_next_process(fake, clock, far, tmp_path), at(fake), SOMEONE) == pushed.digest
 
 
 @pytest.mark.parametrize("auth", [Basic("jane", "hunter2"), Bearer("jane", "hunter2")])

@@ -469,7 +469,8 @@ def full_state() -> State:
     state = observed_tags.note_created(observed_tags.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
     left = LeftRelease("app:2", (D2,), "app:1", (D1,), NOW, NOW)
     told = replace(service_of(state, "web"), troubles={"check:registry_error": NOW}, left=left)
-    state = replace(records.with_service(state, "web", told), outages={"ghcr.io": NOW})
+    known = replace(state, outages={"ghcr.io": NOW}, refused_logins={"ghcr.io salt hash": NOW})
+    state = records.with_service(known, "web", told)
     for kind in (orders.SKIP, orders.APPROVE, orders.PAUSE):
         order = orders.OperatorOrder(kind, "web", NOW, "1" * 32, "ann", seconds=60.0)
         state = orders.record(_decided(state, order), order, orders.OrderAnswer(is_done=True, text="done"), NOW)

@@ -95,7 +95,7 @@ def _tidy(context: AppContext) -> None:
     def tidied(state: State) -> State:
         for host, until in registries.rests().items():
             state = observed_tags.note_rest(state, host, until)
-        state = replace(state, outages=registries.outages())
+        state = replace(state, outages=registries.outages(), refused_logins=registries.refused_logins())
         return orders.without_ended_pauses(observed_tags.forget_unknown(state, names, keys, now), now)
 
     context.change(tidied)

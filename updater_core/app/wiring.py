@@ -170,7 +170,13 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
     context.host.compose = _compose(endpoint, settings, context.host.held_locks)
     context.host.swarm = Swarms(endpoint, settings.engines)
     context.host.lock_wait_seconds = _lock_wait_seconds(settings)
-    known = replace(context.state, rests=context.registries.rests(), outages=context.registries.outages())
+    registries = context.registries
+    known = replace(
+        context.state,
+        rests=registries.rests(),
+        outages=registries.outages(),
+        refused_logins=registries.refused_logins(),
+    )
     context.registries = _registries(settings, clock, context.metrics, known)
     notifiers.drop_left(settings, context.folder / "outbox")
     context.channels = notifiers.channels(settings, context.folder / "outbox")
@@ -233,6 +239,7 @@ def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, known:
         on_request=requested,
         rests=known.rests,
         outages=known.outages,
+        refused_logins=known.refused_logins,
     )
 
 

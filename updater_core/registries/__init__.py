@@ -11,6 +11,7 @@ from updater_core.errors import RegistryError
 from updater_core.models import Credential, ImageRef, Reason, RegistrySettings
 from updater_core.policy.observation import SignatureVerdict
 from updater_core.registries.auth.access import Access
+from updater_core.registries.auth.refused import RefusedLogins
 from updater_core.registries.auth.tokens import Tokens
 from updater_core.registries.pull_limits import PullLimit
 from updater_core.registries.session import DOCKER_HUB, HubEndpoints, Session, new_session, site_of
@@ -41,7 +42,8 @@ class Registries:
 
     `on_request` hears of each HTTP exchange: host, kind (`manifest_head`, `manifest_get`, `tags`, `blob`, `token`,
     `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_token`) and result (`ok`, `unauthorized`, `denied`,
-    `not_found`, `rate_limited`, `error`, `unreachable`). `rests` and `outages` are what these said in an earlier life.
+    `not_found`, `rate_limited`, `error`, `unreachable`). `rests`, `outages` and `refused_logins` are what these
+    said in an earlier life.
     """
 
     def __init__(  # noqa: PLR0913 - the wiring, all by name
@@ -53,10 +55,12 @@ class Registries:
         on_request: OnRequest = _ignore,
         rests: Mapping[str, datetime] | None = None,
         outages: Mapping[str, datetime] | None = None,
+        refused_logins: Mapping[str, datetime] | None = None,
         hub_endpoints: HubEndpoints = DOCKER_HUB,
     ) -> None:
         self._transport = Transport(clock, on_request, rests or {}, outages=outages)
-        tokens = Tokens(self._transport, clock)
+        self._refused = RefusedLogins(clock, refused_logins or {})
+        tokens = Tokens(self._transport, clock, self._refused)
         logins = Logins(hub_credential, docker_config_dir, clock)
         self._session = new_session(clock, self._transport, tokens, logins, hub_endpoints)
 
@@ -91,6 +95,11 @@ class Registries:
     def outages(self) -> Mapping[str, datetime]:
         """The hosts that did not answer in this cycle, and since when; to be kept across restarts."""
         return self._transport.outages()
+
+    def refused_logins(self) -> Mapping[str, datetime]:
+        """A hash of each login that a host refused a short while ago, and until when it is not offered again; to be
+        kept across restarts."""
+        return self._refused.saved()
 
     def limits(self) -> Mapping[str, PullLimit]:
         """How many pulls each host that counts them still allows, as it said last; of several accounts the tightest."""

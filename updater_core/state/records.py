@@ -129,7 +129,8 @@ class ServiceState:
 class State:
     """The memory of all. `seen`: repository key, then tag; a repository that is there has had its first listing.
 
-    `rests`: registry host, and until when it is not asked; `outages`: since when it does not answer.
+    `rests`: registry host, and until when it is not asked; `outages`: since when it does not answer;
+    `refused_logins`: a hash of each login that was refused, and until when it is not offered again.
     `counters`: see `count`.
     """
 
@@ -137,6 +138,7 @@ class State:
     seen: Mapping[str, Mapping[str, Seen]] = field(default_factory=dict)
     rests: Mapping[str, AwareTime] = field(default_factory=dict)
     outages: Mapping[str, AwareTime] = field(default_factory=dict)
+    refused_logins: Mapping[str, AwareTime] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
     pause: Pause | None = None  # of all services, by an order
     orders: tuple[OrderTaken, ...] = ()  # those that were for all, newest first

@@ -26,10 +26,11 @@ from updater_core.registries.auth import challenge
 from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.challenge import Challenge
 from updater_core.registries.auth.learned import ChallengeCache, LearnedChallenge
+from updater_core.registries.auth.refused import REFUSED_FOR, RefusedLogins
 
 CLIENT_ID = "docker-auto-updater"
 SHORTEST_TOKEN_SECONDS, EARLY_SECONDS = 60.0, 5.0
-REFUSED_SECONDS, PROVEN_SECONDS = 600.0, 60.0
+PROVEN_SECONDS = 60.0
 
 
 class Sender(Protocol):
@@ -54,13 +55,13 @@ class Tokens:
     """The Authorization headers of a process. Safe to use from many threads; one question to a token server at a time
     for each access."""
 
-    def __init__(self, transport: Sender, clock: protocols.Clock) -> None:
+    def __init__(self, transport: Sender, clock: protocols.Clock, refused: RefusedLogins | None = None) -> None:
         self._transport = transport
+        self._refused = refused or RefusedLogins(clock, {})
         self._clock = clock
         self._lock = threading.Lock()
         self._locks: defaultdict[Access, threading.Lock] = defaultdict(threading.Lock)
         self._grants: dict[Access, _Grant] = {}
-        self._refused: dict[tuple[str, Credential], float] = {}
         self._used: set[Access] = set()
         self._challenges = ChallengeCache()
         self._proofs: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
@@ -121,10 +122,10 @@ class Tokens:
         with self._lock:
             self._grants = {a: g for a, g in self._grants.items() if a in self._used}
             self._locks = defaultdict(threading.Lock, {a: x for a, x in self._locks.items() if a in self._used})
-            self._refused = {k: until for k, until in self._refused.items() if now < until}
             self._proven = {k: until for k, until in self._proven.items() if now < until}
             self._proofs = defaultdict(threading.Lock, {k: x for k, x in self._proofs.items() if k in self._proven})
             self._used = set()
+        self._refused.forget_old()
         self._challenges.new_cycle()
 
     def uses_credential(self, access: Access) -> bool:
@@ -138,14 +139,12 @@ class Tokens:
 
     def refuse(self, host: str, credential: Credential) -> None:
         """Remember that a host does not take a credential."""
-        with self._lock:
-            self._refused[(host, credential)] = self._clock.monotonic() + REFUSED_SECONDS
+        self._refused.add(host, credential)
         self._challenges.let_next_go_alone(lambda asker: isinstance(asker, tuple) and credential in asker)
 
     def is_refused(self, host: str, credential: Credential | None) -> bool:
         """Whether a host turned the credential down a short while ago."""
-        with self._lock:
-            return credential is not None and self._clock.monotonic() < self._refused.get((host, credential), 0.0)
+        return self._refused.has(host, credential)
 
     def _lock_of(self, access: Access) -> threading.Lock:
         with self._lock:
@@ -157,7 +156,7 @@ class Tokens:
             name = access.credential.username if access.credential else ""
             raise access.refusal(
                 f"the login as {name} was refused a short while ago and is not tried again for "
-                f"{REFUSED_SECONDS / 60:.0f} minutes; a corrected one is tried at once",
+                f"{REFUSED_FOR.total_seconds() / 60:.0f} minutes; a corrected one is tried at once",
             )
 
     def _granted(self, access: Access, challenged: Answer, sent: str | None) -> _Grant:
