@@ -56,6 +56,12 @@ class DockerEngine:
         found = self._call("ask its platform", lambda api: api.version())
         return f"{found['Os']}/{found['Arch']}"
 
+    def hub_mirrors(self) -> tuple[str, ...]:
+        """The addresses of its mirrors of Docker Hub (`registry-mirrors`), in the order in which it asks them."""
+        found = self._call("ask its settings", lambda api: api.info())
+        mirrors = (found.get("RegistryConfig") or {}).get("Mirrors") or ()
+        return tuple(address for address in mirrors if isinstance(address, str))
+
     @contextlib.contextmanager
     def watch_liveness(self) -> Iterator[Callable[[], bool]]:
         """A stream of events ends with the engine that sends it, however soon the next one answers."""

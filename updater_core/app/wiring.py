@@ -18,7 +18,7 @@ from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Host
 from updater_core.deploy.workers import Workers
 from updater_core.docker_utils import DockerEngine
-from updater_core.errors import ConfigError, StateError
+from updater_core.errors import ConfigError, EngineError, StateError
 from updater_core.host import engine_endpoint, files, permissions, pull_progress
 from updater_core.host.clock import SystemClock
 from updater_core.host.engine_endpoint import EngineEndpoint
@@ -100,7 +100,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
         store=StateStore(state, path, settings),
         host=host,
         targets=targets.open_all(host, bug),
-        registries=_registries(settings, clock, metrics, state),
+        registries=_registries(settings, clock, metrics, state, endpoint),
         journal=JournalFolder(path.parent / "journal", targets.read_plan),
         channels=notifiers.channels(settings, path.parent / "outbox"),
         metrics=metrics,
@@ -177,7 +177,7 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
         outages=registries.outages(),
         refused_logins=registries.refused_logins(),
     )
-    context.registries = _registries(settings, clock, context.metrics, known)
+    context.registries = _registries(settings, clock, context.metrics, known, endpoint)
     notifiers.drop_left(settings, context.folder / "outbox")
     context.channels = notifiers.channels(settings, context.folder / "outbox")
 
@@ -222,7 +222,9 @@ def _progress(clock: SystemClock) -> Progress:
     return hear
 
 
-def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, known: State) -> Registries:
+def _registries(
+    settings: Settings, clock: SystemClock, metrics: Metrics, known: State, endpoint: EngineEndpoint
+) -> Registries:
     hub = None
     if settings.docker_hub_username and settings.docker_hub_password:
         hub = Credential(settings.docker_hub_username, settings.docker_hub_password)
@@ -240,7 +242,19 @@ def _registries(settings: Settings, clock: SystemClock, metrics: Metrics, known:
         rests=known.rests,
         outages=known.outages,
         refused_logins=known.refused_logins,
+        hub_mirrors=lambda: _mirrors(endpoint),
     )
+
+
+def _mirrors(endpoint: EngineEndpoint) -> tuple[str, ...]:
+    """The engine's mirrors of Docker Hub; none if it does not answer, for then Docker Hub's own failure is said."""
+    engine = DockerEngine(endpoint)
+    try:
+        return engine.hub_mirrors()
+    except EngineError:
+        return ()
+    finally:
+        engine.close()
 
 
 @contextlib.contextmanager

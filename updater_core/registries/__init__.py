@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -43,7 +44,8 @@ class Registries:
     `on_request` hears of each HTTP exchange: host, kind (`manifest_head`, `manifest_get`, `tags`, `blob`, `token`,
     `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_token`) and result (`ok`, `unauthorized`, `denied`,
     `not_found`, `rate_limited`, `error`, `unreachable`). `rests`, `outages` and `refused_logins` are what these
-    said in an earlier life.
+    said in an earlier life. `hub_mirrors` names the engine's mirrors of Docker Hub; it is asked only if that does not
+    answer.
     """
 
     def __init__(  # noqa: PLR0913 - the wiring, all by name
@@ -57,12 +59,14 @@ class Registries:
         outages: Mapping[str, datetime] | None = None,
         refused_logins: Mapping[str, datetime] | None = None,
         hub_endpoints: HubEndpoints = DOCKER_HUB,
+        hub_mirrors: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._transport = Transport(clock, on_request, rests or {}, outages=outages)
         self._refused = RefusedLogins(clock, refused_logins or {})
         tokens = Tokens(self._transport, clock, self._refused)
         logins = Logins(hub_credential, docker_config_dir, clock)
-        self._session = new_session(clock, self._transport, tokens, logins, hub_endpoints)
+        session = new_session(clock, self._transport, tokens, logins, hub_endpoints)
+        self._session = replace(session, hub_mirrors=hub_mirrors)
 
     def for_service(self, reference: ImageRef, settings: RegistrySettings) -> protocols.Registry:
         """The registry that serves a reference, for a service with these settings; no request is made yet.

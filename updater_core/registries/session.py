@@ -6,6 +6,7 @@ A question is asked once per cycle, also if several threads have it at once; the
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,6 +65,7 @@ class Session:
     passes: Cache[Secret]  # tokens of vendors' own APIs
     signatures: Cache[Any]  # `SeenSignatures` of images; their module is loaded only for whoever has a policy
     limits: PullLimits
+    hub_mirrors: Callable[[], Sequence[str]] = tuple  # the engine's mirrors of Docker Hub; may ask the engine
 
     def login(self, site: RegistryEndpoint) -> Login:
         """Who we are at a site."""

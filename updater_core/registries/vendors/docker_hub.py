@@ -20,6 +20,7 @@ from updater_core.models import Credential, ImageRef, RegistrySettings, Secret, 
 from updater_core.net import untrusted_json
 from updater_core.reference import HUB
 from updater_core.registries.auth.access import Access
+from updater_core.registries.mirrors import MirroredHub
 from updater_core.registries.oci import OciRegistry
 from updater_core.registries.session import Session, site_of
 from updater_core.registries.tag_api import Page, TagApi, TimedRegistry, moment, rows_of, tag_of
@@ -29,12 +30,13 @@ PAGE_SIZE = 100  # the API's most
 _EARLY_SECONDS, _LONGEST_SECONDS = 60.0, 86400.0
 
 
-def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> TimedRegistry:
+def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> MirroredHub:
     """Docker Hub, as a service with these settings may use it; raise RegistryError for images from elsewhere."""
     if reference.domain != HUB:
         message = f"{reference.key} does not live on Docker Hub, but its registry type says docker_hub"
         raise RegistryError(reference.domain, message, "leave registry_type out, or set it to generic")
-    return TimedRegistry(OciRegistry(site_of(reference, settings, session.hub), session), session, _API)
+    hub = TimedRegistry(OciRegistry(site_of(reference, settings, session.hub), session), session, _API)
+    return MirroredHub(hub, session)
 
 
 def _place(session: Session, access: Access) -> Access:

@@ -1,0 +1,128 @@
+"""Docker Hub by way of the engine's own mirrors (`registry-mirrors`), for a machine that cannot reach Docker Hub.
+
+An engine asks its mirrors for the images of Docker Hub, and for no other's (`registry-mirrors` of daemon.json), so a
+pull may work where Docker Hub itself does not answer. Docker Hub is asked first, for a mirror may be behind. If it does
+not answer or asks for a pause, the mirrors are asked, and for an hour they go first. What Docker Hub does say is
+believed: a refusal, a missing tag. The login for Docker Hub goes to no mirror.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from updater_core.errors import AuthFailed, NotAnImage, NotFound, RateLimited, RegistryError
+from updater_core.models import Credential, ImageRef, RegistrySettings, Tag
+from updater_core.protocols import RemoteImage
+from updater_core.registries.oci import OciRegistry
+from updater_core.registries.session import RegistryEndpoint, Session
+from updater_core.registries.tag_api import TimedRegistry
+
+MIRRORS_FIRST_FOR = timedelta(hours=1)
+_ANSWERS = (AuthFailed, NotFound, NotAnImage)  # of Docker Hub itself; a mirror that says so may just know less
+
+T = TypeVar("T")
+Registry = TimedRegistry | OciRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class MirroredHub:
+    """A `protocols.Registry` for Docker Hub that may answer through a mirror. Safe to use from many threads."""
+
+    hub: TimedRegistry
+    session: Session
+
+    def digest(self, reference: ImageRef) -> str:
+        """The digest behind the tag now."""
+        return self._ask(lambda registry: registry.digest(reference))
+
+    def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
+        """Every tag."""
+        return self._ask(lambda registry: registry.tags(reference))
+
+    def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
+        """The tags that `wanted` accepts with push times; None if only a mirror answers, which knows no such times."""
+        return self._ask(lambda registry: registry.pushed_tags(reference, wanted))
+
+    def created(self, reference: ImageRef, platform: str) -> datetime | None:
+        """The build time of the image for `platform`."""
+        return self._ask(lambda registry: registry.created(reference, platform))
+
+    def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
+        """What the reference's digest leads to on `platform`."""
+        return self._ask(lambda registry: registry.image(reference, platform, in_full=in_full))
+
+    def credential(self) -> Credential | None:
+        """What we have for Docker Hub: the engine gives it to no mirror either."""
+        return self.hub.credential()
+
+    def check(self, reference: ImageRef) -> str:
+        """Ask for the reference's digest; return who Docker Hub, or its mirror, took us for."""
+
+        def asked(registry: Registry) -> str:
+            found = registry.check(reference)
+            return found if isinstance(registry, TimedRegistry) else f"{found}, a mirror of Docker Hub for this engine"
+
+        return self._ask(asked)
+
+    def _ask(self, question: Callable[[Registry], T]) -> T:
+        """Docker Hub's answer, or a mirror's; raise Docker Hub's error, and name what the mirrors said."""
+        first = ("mirrors first", self.hub.oci.site.base)
+        if first in self.session.texts:
+            try:
+                return self._ask_mirrors(question)
+            except RegistryError:
+                return question(self.hub)
+        try:
+            return question(self.hub)
+        except _ANSWERS:
+            raise
+        except RegistryError as error:
+            if not self._mirrors():
+                raise
+            unanswered = error
+        try:
+            found = self._ask_mirrors(question)
+        except RegistryError as error:
+            raise _with(unanswered, error) from error
+        self.session.texts.put(first, "yes", self.session.clock.now() + MIRRORS_FIRST_FOR)
+        return found
+
+    def _ask_mirrors(self, question: Callable[[Registry], T]) -> T:
+        """The first answer of a mirror; raise what the last one said."""
+        problem = RegistryError(self.hub.oci.site.domain, "the engine names no mirror any more")
+        for mirror in self._mirrors():
+            try:
+                return question(mirror)
+            except RegistryError as error:
+                problem = error
+        raise problem
+
+    def _mirrors(self) -> tuple[OciRegistry, ...]:
+        addresses = self.session.cycle.get("mirrors of the engine", lambda: tuple(self.session.hub_mirrors()))
+        return tuple(OciRegistry(_site(address), self.session) for address in addresses if _is_usable(address))
+
+
+def _site(address: str) -> RegistryEndpoint:
+    """A mirror as a registry of its own, with the login that Docker's configuration has for it."""
+    base = address.rstrip("/")
+    return RegistryEndpoint(urlsplit(base).netloc, base, RegistrySettings())
+
+
+def _is_usable(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
+    except ValueError:
+        return False
+
+
+def _with(unanswered: RegistryError, of_mirror: RegistryError) -> RegistryError:
+    """Docker Hub's error, with what its mirror said."""
+    message = f"{str(unanswered).removeprefix(f'{unanswered.host}: ')}; the engine's mirror: {of_mirror}"
+    if isinstance(unanswered, RateLimited):
+        return RateLimited(unanswered.host, message, unanswered.retry_at, unanswered.remedy)
+    return RegistryError(unanswered.host, message, unanswered.remedy)
