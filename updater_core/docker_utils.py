@@ -20,7 +20,7 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
 from updater_core.errors import EngineError, EngineUnavailable
-from updater_core.host.engine import execution, facts
+from updater_core.host.engine import execution, facts, label_paths
 from updater_core.host.engine_endpoint import EngineEndpoint, TlsFiles
 from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef
 from updater_core.protocols import Execution, Progress
@@ -41,8 +41,8 @@ class DockerEngine:
     may ask: each call has a connection to itself, so that a slow one keeps no other waiting.
     """
 
-    def __init__(self, endpoint: EngineEndpoint | None = None) -> None:
-        self._endpoint = endpoint or EngineEndpoint()
+    def __init__(self, endpoint: EngineEndpoint | None = None, path_map: Sequence[label_paths.Folder] = ()) -> None:
+        self._endpoint, self._path_map = endpoint or EngineEndpoint(), path_map
         self._idle: list[docker.APIClient] = []  # a requests session is for one thread at a time
         self._images: dict[str, Image] = {}
         self._lock = threading.Lock()  # of both; held for no call
@@ -79,12 +79,34 @@ class DockerEngine:
             client.close()
 
     def compose_containers(self) -> tuple[Container, ...]:
-        """One list call; its containers carry no start time, restart count or health (those take an inspect)."""
+        """One list call; its containers carry no start time, restart count or health (those take an inspect).
+
+        A second one if the files of some are not on this host: a manager's container may have them mounted."""
         found = self._list({"label": [f"{facts.LABEL}project", f"{facts.LABEL}service"]})
-        return tuple(facts.from_list(raw) for raw in found if facts.is_member(raw["Labels"]))
+        listed = [facts.from_list(raw) for raw in found if facts.is_member(raw["Labels"])]
+        mounted = self._mounted(self._list({})) if any(map(label_paths.is_lost, listed)) else []
+        return self._with_host_paths(listed, mounted)
 
     def all_containers(self) -> tuple[Container, ...]:
-        return tuple(map(facts.from_list, self._list({})))
+        found = self._list({})
+        listed = list(map(facts.from_list, found))
+        mounted = self._mounted(found) if any(map(label_paths.is_lost, listed)) else []
+        return self._with_host_paths(listed, mounted)
+
+    def _with_host_paths(
+        self, containers: Iterable[Container], mounted: Sequence[label_paths.Folder]
+    ) -> tuple[Container, ...]:
+        return tuple(label_paths.with_host_paths(each, self._path_map, mounted) for each in containers)
+
+    def _mounted(self, listed: Iterable[Mapping[str, Any]]) -> list[label_paths.Folder]:
+        """Every place in a container, with what is mounted there; some engines name a volume without its folder."""
+        mounts = [mount for raw in listed for mount in facts.mounts(raw)]
+        places: Mapping[str, str] = {}
+        if any(not mount.source for mount in mounts):
+            answer = self._call("list volumes", lambda api: api.volumes())
+            places = {str(raw["Name"]): str(raw.get("Mountpoint") or "") for raw in answer.get("Volumes") or ()}
+        found = [(mount.place, mount.source or places.get(mount.volume, "")) for mount in mounts]
+        return [folder for folder in dict.fromkeys(found) if folder[1]]
 
     def volume_names(self) -> frozenset[str]:
         found = self._call("list volumes", lambda api: api.volumes())

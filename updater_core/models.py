@@ -112,6 +112,7 @@ class Reason(StrEnum):
     SECOND_COPY = "second_copy"
     NAMESPACE_SHARED = "namespace_shared"
     MISSING_ON_HOST = "missing_on_host"
+    RELATIVE_BIND = "relative_bind"
     VARIABLE_MISSING = "variable_missing"
     PORT_TAKEN = "port_taken"
     CANNOT_START_FIRST = "cannot_start_first"
@@ -315,6 +316,7 @@ class Settings:
     hours: Hours = Hours()
     discover: Discovery = Discovery()
     engines: tuple[NamedEngine, ...] = ()
+    path_map: tuple[tuple[str, str], ...] = ()  # a folder as a manager's container calls it, and as this host does
     notify_urls: tuple[Secret, ...] = ()  # addresses of the Apprise library; most hold a password or a token
     notify_grouping: str = "cycle"  # cycle | each
     notify_events: tuple[str, ...] = ("update", "rollback")  # kinds of `Event`; these two are always sent

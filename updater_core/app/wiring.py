@@ -120,7 +120,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
 def _host(settings: Settings, clock: SystemClock, endpoint: EngineEndpoint, lock_folder: Path) -> Host:
     held_locks: dict[str, tuple[int, ...]] = {}
     return Host(
-        engine=DockerEngine(endpoint),
+        engine=DockerEngine(endpoint, settings.path_map),
         compose=_compose(endpoint, settings, held_locks),
         files=files,
         clock=clock,
@@ -165,8 +165,10 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
     if address_of(config) != address_of(context.config):
         context.metrics = Metrics(enabled=settings.metrics_port is not None)
         context.metrics.start_from(context.state.counters)
-    context.config, context.store.settings = config, settings
     endpoint = engine_endpoint.resolve(os.environ)
+    if settings.path_map != context.config.settings.path_map:
+        context.host.engine = DockerEngine(endpoint, settings.path_map)
+    context.config, context.store.settings = config, settings
     context.host.compose = _compose(endpoint, settings, context.host.held_locks)
     context.host.swarm = Swarms(endpoint, settings.engines)
     context.host.lock_wait_seconds = _lock_wait_seconds(settings)

@@ -279,6 +279,12 @@ ENGINE_HOSTS = Kind(
     readers.many(readers.engine_host),
     _or_list(_any(_pattern(r"^(tcp://[^/@ ]+:[0-9]{1,5}|unix:///[^ ]+)$"))),
 )
+PATH_MAP = Kind(
+    "an object",
+    'an object of absolute paths, such as {"/data/compose": "/srv/portainer/compose"}',
+    readers.path_map,
+    {"type": "object", "propertyNames": _pattern("^/"), "additionalProperties": _pattern("^/")},
+)
 REGISTRY_TYPE = _choice(
     "a registry type",
     "docker_hub, ecr, gcr or generic, or leave it out: the image's host decides",

@@ -76,6 +76,11 @@ OPTIONS: tuple[Option, ...] = (
            "[managers elsewhere](swarm.md#managers-elsewhere).",
            ({"prod": {"hosts": ["tcp://10.0.0.1:2376", "tcp://10.0.0.2:2376"], "cert_path": "/etc/docker/certs"}},),
            path="engines"),
+    Option(TOP, "path_map", kinds.PATH_MAP, None,
+           "For stacks that a manager's container (Portainer, Dockge) started: its folders, each with the same "
+           "folder on this host. Needed only if its mounts do not tell: "
+           "[stacks of a manager](discovery.md#stacks-of-a-manager).",
+           ({"/data/compose": "/srv/portainer/compose"},), path="path_map"),
     _top("discover", kinds.DISCOVER, "off",
          "Which running Compose services that are not listed are taken up by themselves at each cycle: `off`, "
          "`labelled` (those with the label `docker-updater.enable=true`) or `all` (but those with "

@@ -7,6 +7,7 @@ sentence if more can be said. The functions that take something return a reader.
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 import zoneinfo
 from collections.abc import Callable, Mapping
@@ -330,6 +331,18 @@ def engines(value: Any) -> Mapping[str, Any]:
     if wrong:
         raise ValueError("a name in it is none; write letters, digits, '_' and '-', the first a letter or a digit")
     return value
+
+
+def path_map(value: Any) -> tuple[tuple[str, str], ...]:
+    """Return the folders of an object whose keys and values are absolute paths."""
+    if not isinstance(value, dict):
+        raise ValueError
+    found = []
+    for inner, outer in value.items():
+        if not all(isinstance(path, str) and path.startswith("/") for path in (inner, outer)):
+            raise ValueError("each folder in it, and what it is on this host, must begin with /")
+        found.append((posixpath.normpath(inner).rstrip("/"), posixpath.normpath(outer).rstrip("/")))
+    return tuple(found)
 
 
 def engine_host(value: Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from posixpath import normpath
 from typing import Any
@@ -19,6 +20,15 @@ LABEL = "com.docker.compose."
 _NANOSECONDS = 1_000_000_000
 _LONGEST_LABEL = 500
 _FIRST_IMAGES = 2013  # Docker's first year
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMount:
+    """A mount of a container: its place in it, the host's path, and the volume's name; empty if none is given."""
+
+    place: str
+    source: str
+    volume: str
 
 
 def is_member(labels: Mapping[str, str] | None) -> bool:
@@ -43,6 +53,14 @@ def from_list(raw: Mapping[str, Any]) -> Container:
         exit_code=_listed_exit_code(raw.get("Status", "")),
         labels=labels,
     )
+
+
+def mounts(raw: Mapping[str, Any]) -> Iterator[ListedMount]:
+    """Yield what an entry of `GET /containers/json` has mounted from the host."""
+    for one in _list(raw, "Mounts"):
+        if one.get("Type") in ("bind", "volume"):
+            source = str(one.get("Source") or "").rstrip("/")
+            yield ListedMount(str(one.get("Destination") or "").rstrip("/"), source, str(one.get("Name") or ""))
 
 
 def _listed_exit_code(status: str) -> int:

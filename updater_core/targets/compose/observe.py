@@ -29,6 +29,7 @@ ContainerIndex = Mapping[tuple[str, str], tuple[Container, ...]]
 NO_FILES = ""
 _ENDS = '; if it ends by itself, write `restart: "no"` for it in the compose file and run `up` once'
 _AT_WORK = ("running", "restarting")
+_OF_A_MANAGER = "if a manager's container (Portainer, Dockge) started it, write its folder in `path_map`"
 
 
 def container_index(containers: Sequence[Container]) -> ContainerIndex:
@@ -163,7 +164,8 @@ def _moved(orphan: Container) -> Hold:
     return Hold(
         Reason.FILE_UNREADABLE,
         f"{orphan.name} was started from files that are not to be found: {orphan.labels.get(f'{_PREFIX}config_files')}",
-        "if its folder was moved, run `docker compose up -d --force-recreate` there once; else remove that container",
+        f"if its folder was moved, run `docker compose up -d --force-recreate` there once; {_OF_A_MANAGER}; "
+        "else remove that container",
     )
 
 
@@ -205,7 +207,7 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
         return Hold(
             Reason.FILE_UNREADABLE,
             f"{mine[0].name} was started from files that are not there: {labels.get(f'{_PREFIX}config_files')}",
-            "run `docker compose up -d --force-recreate` once, from files that stay",
+            f"run `docker compose up -d --force-recreate` once, from files that stay; {_OF_A_MANAGER}",
         )
     return _project_by_labels(mine[0], files)
 

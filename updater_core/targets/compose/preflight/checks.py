@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from updater_core.models import Hold, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.targets.compose.plan import Group
-from updater_core.targets.compose.preflight import copies, facts, neighbours, shortages, variables
+from updater_core.targets.compose.preflight import copies, facts, neighbours, relative_paths, shortages, variables
 from updater_core.targets.compose.preflight.facts import HostFacts
 from updater_core.targets.compose.start_first import conditions
 
 CHECKS: tuple[Callable[[HostFacts], Hold | None], ...] = (
     copies.second_copy,
     neighbours.left_without,
+    relative_paths.moved_bind,
     shortages.missing_path,
     shortages.missing_object,
     variables.missing_secret,
