@@ -68,6 +68,7 @@ class Running:
         while not self.is_over:
             if self.is_taking:
                 requests.take_requests(self.context)
+                self.context.workers.take_ended()
             self.clock.wait(0.01)
 
     def ask(self, method: str, path: str, body: Any = None, token: str | None = TOKEN, **headers: str) -> Answer:
