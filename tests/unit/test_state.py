@@ -451,6 +451,15 @@ def test_a_renamed_service_keeps_its_quarantine_and_its_way_back() -> None:
     assert len(service_of(state, "shop").generations) == 2
 
 
+def test_an_approval_is_used_up_by_the_update_that_it_was_for_and_not_by_a_failure() -> None:
+    """After a rollback the same image needs another yes."""
+    waits = records.with_service(State(), "web", ServiceState(available=f"app:2@{D2}"))
+    approved = orders.approved(waits, orders.OperatorOrder(orders.APPROVE, "web", NOW), NOW, 3600.0)
+    for outcome, is_kept in ((Committed(plan(1)), False), (NotStarted(plan(1), cause()), True)):
+        state = record_outcome(approved, outcome, NOW, NOW)
+        assert (service_of(state, "web").decisions.approval is not None) is is_kept
+
+
 # -------------------------------------------------------------------------------------------------------- the file
 
 
