@@ -189,7 +189,7 @@ make_venv() {
     [[ ! -e $place/.complete ]] || return 0
     [[ -z $wheels ]] || from+=(--no-index --find-links "$wheels")
     quietly "$python" -m venv --clear "$place" || die "could not make $place (see above)"
-    quietly "$place/bin/python" -m pip install -q --disable-pip-version-check --no-cache-dir "${from[@]}" ||
+    quietly "$place/bin/python" -m pip install -q --disable-pip-version-check --no-cache-dir --require-hashes "${from[@]}" ||
         die "pip could not install the packages (see above); without network, give a folder of wheels: --wheels DIR"
     touch "$place/.complete"
 }

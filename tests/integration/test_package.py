@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -22,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel of a copy of the checkout: a build leaves folders behind."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    kept = "docker_updater.py updater_core pyproject.toml README.md LICENSE requirements.txt requirements-apprise.txt"
+    kept = "docker_updater.py updater_core pyproject.toml README.md LICENSE requirements.in requirements-apprise.in"
     source.mkdir()
     subprocess.run(["cp", "-r", *(str(ROOT / name) for name in kept.split()), str(source)], check=True)
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
@@ -53,8 +54,8 @@ def test_the_command_of_the_package_is_the_updater(wheel: Path, tmp_path: Path) 
 
 def test_it_needs_what_the_requirements_say_and_chats_are_an_extra(wheel: Path) -> None:
     needs = metadata(wheel).get_all("Requires-Dist") or []
-    plain = {need.partition("=")[0].strip() for need in needs if "extra ==" not in need}
-    extra = {need.partition("=")[0].strip() for need in needs if 'extra == "apprise"' in need}
+    plain = {re.split(r"[<>=~! ]", need)[0] for need in needs if "extra ==" not in need}
+    extra = {re.split(r"[<>=~! ]", need)[0] for need in needs if 'extra == "apprise"' in need}
     assert {"docker", "boto3", "PyYAML", "semver"} <= plain
     assert "apprise" in extra - plain
 
