@@ -101,3 +101,31 @@ def test_it_updates_a_stack_of_the_host_and_leaves_itself_alone(shop: Shop, cont
     assert "own_container" in said
     assert "by hand" in said
     assert docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", contained) == before
+
+
+def test_it_begins_its_own_configuration_and_never_lists_itself(shop: Shop, contained: str, image: str) -> None:
+    """As docs/install.md has it: an empty folder, `--discover --write`, then the start."""
+    first = shop.folder / "first"
+    first.mkdir(mode=0o777)
+    first.chmod(0o777)
+    mounts = [f"{SOCKET}:{SOCKET}", f"{shop.folder}:{shop.folder}", f"{first}:/config"]
+    words = [
+        "run",
+        "--rm",
+        "--user",
+        "65534:65534",
+        "--group-add",
+        str(Path(SOCKET).stat().st_gid),
+        "--network",
+        "host",
+    ]
+    words += ["--read-only", "--tmpfs", "/tmp", "--tmpfs", "/state:mode=1777", "--cap-drop", "ALL"]
+    words += [word for mount in mounts for word in ("--volume", mount)]
+    docker(*words, image, "--discover", "--write", "--yes")
+    assert "no mistake" in docker(*words, image, "--check-config")
+    written = json.loads((first / "updater_config.json").read_text())["services"]
+    assert f"{shop.name}-web" in {each["name"] for each in written}
+    said = docker("exec", "--env", "CONFIG_FILE=/tmp/none.json", contained, "docker-updater", "--discover", "--json")
+    found = json.loads(said)
+    why = {each["name"]: each["why"] for each in found["left_out"]}
+    assert "the updater itself" in why[contained]

@@ -199,7 +199,7 @@ def test_a_hold_says_why_what_waits_until_when_and_what_to_do() -> None:
         "web",
         "  no update: window_closed - the window is closed",
         f"  waiting:   app:1.1@{NEW_DIGEST[:19]}",
-        "  until:     2026-11-23 08:30 UTC",
+        f"  until:     {NOW.astimezone():%Y-%m-%d %H:%M %Z}",
         "  to do:     wait for the window",
     ]
 

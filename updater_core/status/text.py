@@ -10,7 +10,6 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from updater_core.deploy import http_gate
-from updater_core.host import times
 from updater_core.models import Hold, ImageRef, Plan, Rejected, ServiceConfig
 from updater_core.policy import explain
 from updater_core.reference import short
@@ -185,4 +184,4 @@ def _note(name: str, service: ServiceState) -> str:
 
 
 def _time(moment: datetime | None) -> str:
-    return times.utc(moment) if moment else "never"
+    return f"{moment.astimezone():%Y-%m-%d %H:%M %Z}" if moment else "never"
