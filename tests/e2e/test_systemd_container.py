@@ -352,6 +352,7 @@ def test_a_reload_takes_a_good_configuration_over_and_refuses_a_bad_one(box: Mac
     box.write(CONFIG, good)
     box.run("systemctl", "reload", "docker-updater")
     await_line(box, "config_loaded", loaded)
+    until(lambda: "not taken over" not in box.show("StatusText"), what="the status line is as before")
     until(lambda: box.show("ActiveState") == "active", what="the reload is over")
     assert box.show("MainPID") == process
 

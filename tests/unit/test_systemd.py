@@ -62,6 +62,17 @@ def test_each_turn_of_its_life_is_one_message(ear: Ear) -> None:
     ]
 
 
+def test_a_remark_stands_in_front_of_every_status_until_it_is_taken_back(ear: Ear) -> None:
+    told = manager(ear)
+    told.remark("the configuration is refused")
+    told.status("checking")
+    told.status("all well")
+    told.remark("")
+    told.status("all well")
+    refused = "STATUS=the configuration is refused; "
+    assert ear.heard() == [f"{refused}checking", f"{refused}all well", "STATUS=all well"]
+
+
 def test_it_beats_at_once_and_then_no_more_often_than_is_of_use(ear: Ear) -> None:
     told = manager(ear, WATCHDOG_USEC="8000000", WATCHDOG_PID=str(ME))
     for now in (100.0, 100.5, 101.9, 102.0, 103.9, 104.0):

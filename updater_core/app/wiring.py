@@ -142,8 +142,9 @@ def reload(context: AppContext, clock: SystemClock, environment: Mapping[str, st
     except ConfigError as error:
         text = "the changed configuration is not taken over, the old one stays: " + "; ".join(error.problems)
         log_event(LOG, logging.ERROR, LogEvent.CONFIG_REFUSED, text)
-        clock.manager.status(text)
+        clock.manager.remark(text)
     else:
+        clock.manager.remark("")
         _take_over(context, config, clock)
 
 

@@ -32,6 +32,7 @@ class Manager:
         self._watchdog_seconds = self._asked_seconds
         self._next_beat = 0.0
         self._is_stopping = False
+        self._remark = ""
 
     @property
     def watchdog_seconds(self) -> float | None:
@@ -67,7 +68,12 @@ class Manager:
 
     def status(self, text: str) -> None:
         """Say in one line what is going on, for `systemctl status`."""
-        self._send("STATUS=" + " ".join(text.split()))
+        whole = f"{self._remark}; {text}" if self._remark else text
+        self._send("STATUS=" + " ".join(whole.split()))
+
+    def remark(self, text: str) -> None:
+        """Say something in front of every status from now on; nothing any more if `text` is empty."""
+        self._remark = text
 
     def beat(self, now: float) -> None:
         """Say that the work makes progress; `now` is monotonic. Not sent more often than is of use.
