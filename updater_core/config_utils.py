@@ -137,8 +137,10 @@ def _file_text(path: Path, remedy: str) -> str:
         raise ConfigError([f"{path}: not UTF-8 text; save it as UTF-8"]) from None
     except PermissionError as error:
         raise ConfigError([f"{path}: {error.strerror}; run it with sudo, or let your user into its group"]) from error
+    except FileNotFoundError as error:
+        raise ConfigError([f"{path}: {error.strerror}; {remedy}"]) from error
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror or error}; {remedy}"]) from error
+        raise ConfigError([f"{path}: {error.strerror or error}; name a file that can be read"]) from error
 
 
 def _is_there(path: Path) -> bool:
