@@ -70,7 +70,8 @@ def lines(shop: Shop) -> list[dict[str, Any]]:
     """What one `--once` logged."""
     log = shop.folder / "updater.log"
     before = len(log.read_text().splitlines()) if log.exists() else 0
-    shop.run("--once")
+    status, said = shop.run("--once")
+    assert status in (0, 1), said
     return [json.loads(line) for line in log.read_text().splitlines()[before:]]
 
 

@@ -269,7 +269,7 @@ def test_a_second_instance_ends_with_status_4_and_harms_nothing(shop: Shop) -> N
     shop.push("latest", fresh("two"))
     with pull_held_up(shop) as pull:
         first = shop.updater("--once")
-        pull.begun()
+        pull.begun(first)
         status, out = shop.run("--once")
         assert status == 4
         assert f"process {first.pid}" in out

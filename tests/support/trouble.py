@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -179,9 +180,17 @@ class Pull:
     shop: Shop
     released: threading.Event = field(default_factory=threading.Event)
 
-    def begun(self) -> None:
-        """Wait until the engine has asked."""
-        until(lambda: any(_is_pull(entry) for entry in self.shop.registry.log), what="a pull")
+    def begun(self, updater: subprocess.Popen[str] | None = None) -> None:
+        """Wait until the engine has asked; fail at once, with what it said, if the process that should ends before."""
+
+        def has_come() -> bool:
+            if any(_is_pull(entry) for entry in self.shop.registry.log):
+                return True
+            if updater is not None and updater.poll() is not None:
+                raise AssertionError(f"it ended with {updater.returncode} before a pull: {updater.communicate()[0]}")
+            return False
+
+        until(has_come, what="a pull")
 
 
 @contextmanager
