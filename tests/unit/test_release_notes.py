@@ -116,6 +116,7 @@ def test_the_source_goes_before_the_home_page() -> None:
         ("app:v1.5.0-alpine", "", "v1.5.0"),
         ("app:2.1.0-ubuntu22.04", "22.04", "2.1.0"),
         ("app:1.5.0", "24.04", "1.5.0"),
+        ("app:2024.06", "", "2024.06"),
         ("app:latest", "main", ""),
         ("app:latest", "master", ""),
         ("app:latest", "0a1b2c3d", ""),

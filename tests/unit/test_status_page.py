@@ -44,7 +44,9 @@ from updater_core.status.view import (
     View,
     WindowView,
 )
-from updater_core.vocabulary.hooks import HookRun
+from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.hooks import HookKind, HookResult, HookRun
+from updater_core.vocabulary.release import ReleaseStep
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -313,7 +315,7 @@ def test_the_page_answers_at_a_glance() -> None:
         "web : gate for 12 s web-1 is starting",
         "see to the service by hand, then run sudo docker-updater --retry db",
         "check user name and password in registry_config",
-        "redis:7.4.1 minor sha256:0123456789ab",
+        "redis:7.4.1 sha256:0123456789ab 7.2.4 → 7.4.1 · minor",
         "2 wait for their receiver",
         "16 of 100 in 6 h, as of 3 min ago",
         "under way begun 40 s ago",
@@ -325,9 +327,79 @@ def test_the_page_answers_at_a_glance() -> None:
 def test_what_needs_a_person_comes_first_and_in_its_order() -> None:
     text = page.status_html(view_of(mixed()))
     titles = re.findall(r"<h2[^>]*>(?:<span.*?</span>)?\s*(.*?)</h2>", text)
-    assert titles == ["Something failed", "What to do", "What waits", "Services", "History", "Registries"]
+    assert titles == [
+        'Something failed: <a href="#need-3">db</a>',
+        "What to do",
+        "What waits",
+        "Services",
+        "History",
+        "Registries",
+    ]
     todo = text.partition('id="todo"')[2].partition("</section>")[0]
     assert re.findall(r"<h3>(\w+)", todo) == ["db", "mail", "search", "api", "queue"]
+
+
+def with_evidence(log: tuple[str, ...]) -> StatusFacts:
+    """The mixed host, with what was seen of the release of api that failed, and where its notes are."""
+    given = mixed()
+    api = given.state.services["api"]
+    found = Evidence("api-1", "ghcr.io/acme/api:v1.5.0", "exited", 1, log=log)
+    notes = "https://github.com/acme/api/releases/tag/v1.5.0"
+    release = ReleaseStep("v1.4.2", "v1.5.0", "minor", notes_url=notes)
+    run = HookRun(HookKind.PRE_UPDATE, NOW, HookResult.DONE, 0, 1.5, "dumped 12 tables")
+    failed = replace(api.changes[0], evidence=(found,), release=release, hooks=(run,))
+    services = {**given.state.services, "api": replace(api, changes=(failed,))}
+    return replace(given, state=replace(given.state, services=services))
+
+
+def test_the_history_of_a_service_shows_what_its_release_and_its_hooks_said() -> None:
+    given = with_evidence(("no such table: orders",))
+    text = page.status_html(view_of(given))
+    row = next(row for row in text.split("<tr ") if '"rowheader">api<' in row)
+    for words in (
+        "last update",
+        "v1.4.2 → v1.5.0 · minor",
+        "no such table: orders",
+        "dumped 12 tables",
+        "Release notes",
+    ):
+        assert words in row, words
+    todo = text.partition('id="todo"')[2].partition("</section>")[0]
+    assert "no such table: orders" in todo, "what failed is seen where it says what to do"
+    (api,) = (one for one in view_of(given).services if one.name == "api")
+    assert [each.release.to_version for each in api.history] == ["v1.5.0"]
+    twin = json.loads(page.status_json(view_of(given)))["services"][1]["history"][0]
+    assert (twin["evidence"][0]["log"], twin["hooks"][0]["output"]) == (["no such table: orders"], "dumped 12 tables")
+
+
+def test_what_a_container_wrote_is_text_without_anything_that_is_not_seen() -> None:
+    shown = parsed(with_evidence((EVIL, "x" * 10_000, "a\u202eb\x1b[31mc\u200bd")))
+    assert shown.named("script") == []
+    assert EVIL in shown.text
+    assert "a·b·[31mc·d" in shown.text
+    assert not {"\u202e", "\x1b", "\u200b"} & set(shown.text)
+
+
+def test_the_headline_leads_to_what_is_to_be_done_and_comes_before_all_else() -> None:
+    text = page.status_html(view_of(mixed()))
+    assert '<li class="note trouble" id="need-3">' in text
+    assert text.index('id="todo"') < text.index('class="facts"') < text.index('id="services"')
+
+
+def test_the_services_are_the_worst_first_and_can_be_filtered_without_a_script() -> None:
+    text = page.status_html(view_of(mixed()))
+    rows = re.findall(r'<tr role="row" class="is-(\w+)"><th[^>]*>(\w+)<', text)
+    assert [level for level, _ in rows] == [
+        "trouble", "unknown", "unknown", "look", "look", "waiting", "ok", "off",
+    ]  # fmt: skip
+    choices = re.findall(r'id="show-(\w+)"( checked)?><label for="show-\w+">([^<]+)<', text)
+    assert choices[:2] == [("all", " checked", "all 8"), ("trouble", "", "1 failed")]
+    assert all(f"#show-{level}:checked" in STYLE for level in Level)
+    assert 'class="filter"' not in page.status_html(view_of(well(3))), "nothing to choose"
+
+
+def test_that_nothing_is_new_needs_no_word() -> None:
+    assert "same_digest" not in page.status_html(view_of(well(25)))
 
 
 def test_where_all_is_well_nothing_is_asked_for() -> None:
@@ -364,7 +436,7 @@ def test_the_page_stands_alone() -> None:
     assert {tag for tag, _ in seen.tags} & {"script", "link", "img", "iframe", "form", "object"} == set()
     assert [a for _, attributes in seen.tags for a in attributes if a.startswith("on") or a in ("style", "src")] == []
     assert {a["href"] for a in seen.named("a")} <= {
-        "/", "/?refresh", "#services", "/status.json", "/metrics", "/healthz",
+        "/", "/?refresh", "#services", "#need-3", "/status.json", "/metrics", "/healthz",
     }  # fmt: skip
     assert "url(" not in STYLE
     assert "@import" not in STYLE
@@ -406,7 +478,12 @@ def test_the_json_twin_holds_the_same_facts() -> None:
     twin = json.loads(page.status_json(view))
     assert set(twin) == {field.name for field in fields(View)}
     assert [one["name"] for one in twin["services"]] == [one.name for one in view.services]
-    assert twin["verdict"] == {"level": "trouble", "headline": view.verdict.headline, "text": view.verdict.text}
+    assert twin["verdict"] == {
+        "level": "trouble",
+        "headline": view.verdict.headline,
+        "text": view.verdict.text,
+        "services": ["db"],
+    }
     assert twin["services"][2]["target"] == f"redis:7.4.1@{DIGEST}"
     assert twin["services"][2]["until"] == "2026-11-24T02:00:00Z"
     assert twin["at_hand"]["step"] == "gate"
@@ -457,7 +534,9 @@ def test_the_documented_keys_are_those_of_the_twin() -> None:
         "registries": RegistryView, "at_hand": CurrentStep,
     }  # fmt: skip
     for key, kind in kinds.items():
-        assert [word for word in documented[key] if word != "null"] == [field.name for field in fields(kind)]
+        assert [word for word in documented[key] if word not in ("null", "changes")] == [
+            field.name for field in fields(kind)
+        ]
 
 
 def test_the_documented_levels_and_kinds_of_change_are_those_of_the_page() -> None:
@@ -475,7 +554,12 @@ def test_what_is_not_markup_is_escaped_wherever_it_is_put() -> None:
         markup.pill(Level.OK, hostile),
         markup.joined([hostile]),
         markup.section(hostile, hostile, markup.code(hostile)),
-        markup.table(hostile, hostile, (markup.Column(hostile), markup.Column(hostile, hostile)), [(hostile, hostile)]),
+        markup.table(
+            hostile,
+            hostile,
+            (markup.Column(hostile), markup.Column(hostile, hostile)),
+            [markup.Row((hostile, hostile))],
+        ),
     )
     for part in parts:
         assert "&lt;b a=&#34;1&#34;&gt;&amp;" in part

@@ -14,7 +14,7 @@ from datetime import datetime
 from updater_core.host import times
 from updater_core.models import Config, Hours, ServiceConfig
 from updater_core.policy import windows as schedule
-from updater_core.policy.releases.size import kind_of_change
+from updater_core.policy.releases.size import kind_of_change, version_of, waiting_step
 from updater_core.reference import HUB
 from updater_core.state.records import Change, ServiceState, Status, needs_operator, service_of
 from updater_core.status.view import (
@@ -28,13 +28,17 @@ from updater_core.status.view import (
     View,
     WindowView,
 )
+from updater_core.vocabulary.release import NO_STEP, ReleaseStep
+from updater_core.vocabulary.untrusted import visible
 
 CHANGES_SHOWN = 50
+_HISTORY_OF_A_SERVICE = 5
 _LONGEST_TEXT = 600  # of a detail: a healthcheck's last words can be a page
 _HUB_HOST = "registry-1.docker.io"
 
 
 _ORDER = tuple(Level)
+_FOR_A_PERSON = (Level.LOOK, Level.UNKNOWN, Level.TROUBLE)
 _FAILED = {Status.ROLLBACK_FAILED: Level.TROUBLE, Status.FAILED: Level.TROUBLE, Status.ROLLED_BACK: Level.LOOK}
 
 
@@ -98,7 +102,8 @@ def _verdict(facts: StatusFacts, services: Sequence[ServiceView]) -> Verdict:
     for ours, why in _own_problems(facts):
         level = max(level, ours, key=_ORDER.index)
         notes.insert(0, why)
-    return Verdict(level, _HEADLINES[level], "; ".join(notes))
+    named = [service.name for service in services if service.level is level and level in _FOR_A_PERSON]
+    return Verdict(level, _HEADLINES[level], "; ".join(notes), tuple(named))
 
 
 def _own_problems(facts: StatusFacts) -> list[tuple[Level, str]]:
@@ -160,7 +165,19 @@ def _service(facts: StatusFacts, config: ServiceConfig, window: WindowView) -> S
         last_change=known.last_change,
         quarantined=len(known.quarantine),
         window=window,
+        version=version_of(known.reference, known.facts),
+        built_at=known.facts.built_at,
+        release=_release(known),
+        history=_history(facts, config.name, known),
     )
+
+
+def _release(known: ServiceState) -> ReleaseStep:
+    return waiting_step(known.reference, known.facts, known.available) if known.available else NO_STEP
+
+
+def _history(facts: StatusFacts, name: str, known: ServiceState) -> tuple[ChangeView, ...]:
+    return tuple(_change(facts, name, each) for each in known.changes[:_HISTORY_OF_A_SERVICE])
 
 
 def _is_stale(facts: StatusFacts, known: ServiceState) -> bool:
@@ -220,6 +237,7 @@ def _change(facts: StatusFacts, service: str, change: Change) -> ChangeView:
         steps=change.steps,
         hooks=change.hooks,
         evidence=change.evidence,
+        release=change.release,
     )
 
 
@@ -245,4 +263,5 @@ def _later_than(now: datetime, moment: datetime | None) -> datetime | None:
 
 
 def _cut(text: str) -> str:
+    text = visible(text)
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"

@@ -65,15 +65,28 @@ class Column:
     css: str = ""
 
 
-def table(name: str, caption: str, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Markup:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table; `css` is its class."""
+
+    cells: Sequence[str]
+    css: str = ""
+
+
+def table(name: str, caption: str, columns: Sequence[Column], rows: Iterable[Row]) -> Markup:
     """Return a table; the first cell of each row is the row's head.
 
     The roles are written out, because browsers forget them if a style sheet shows rows as cards
     (https://www.w3.org/TR/html-aria/).
     """
     heads = joined(Markup('<th scope="col" role="columnheader">{}</th>').format(each.title) for each in columns)
-    body = Markup("\n").join(Markup('<tr role="row">{}</tr>').format(_cells(columns, row)) for row in rows)
+    body = Markup("\n").join(_row(columns, row) for row in rows)
     return _TABLE.format(name=name, caption=caption, heads=heads, rows=body)
+
+
+def _row(columns: Sequence[Column], row: Row) -> Markup:
+    css = Markup(' class="{}"').format(row.css) if row.css else ""
+    return Markup('<tr role="row"{}>{}</tr>').format(css, _cells(columns, row.cells))
 
 
 def _cells(columns: Sequence[Column], row: Sequence[str]) -> Markup:
@@ -106,18 +119,29 @@ def small(text: str) -> Markup:
     return Markup(" <small>{}</small>").format(text) if text else Markup("")
 
 
-def moment(when: datetime, *, seconds: bool = False, zone: str = " UTC") -> Markup:
-    """Return a time for people and machines; `zone` follows it."""
-    utc = when.astimezone(UTC)
-    shown = f"{utc:%Y-%m-%d %H:%M:%S}" if seconds else f"{utc:%Y-%m-%d %H:%M}"
+def zone_of(when: datetime) -> str:
+    """Return the name of the machine's own zone at a time."""
+    return f"{when.astimezone():%Z}"
+
+
+def moment(when: datetime, *, seconds: bool = False, is_zone_said: bool = True) -> Markup:
+    """Return a time for people, in the machine's own zone, and for machines."""
+    utc, local = when.astimezone(UTC), when.astimezone()
+    shown = f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}"
+    zone = f" {zone_of(when)}" if is_zone_said else ""
     return Markup('<time datetime="{}">{}{}</time>').format(f"{utc:%Y-%m-%dT%H:%M:%SZ}", shown, zone)
 
 
+def link(url: str, text: str) -> Markup:
+    """Return a link to another site, without a referrer. `url` is one that we have built."""
+    return Markup('<a href="{}" rel="noreferrer noopener">{}</a>').format(url, text)
+
+
 def since(when: datetime | None, now: datetime) -> Markup:
-    """Return how long ago something was, and below it when; for a cell of a table whose times are UTC."""
+    """Return how long ago something was, and below it when; for a cell of a table that says the zone."""
     if when is None:
         return Markup("never")
-    return Markup("{} <small>{}</small>").format(times.ago(when, now), moment(when, zone=""))
+    return Markup("{} <small>{}</small>").format(times.ago(when, now), moment(when, is_zone_said=False))
 
 
 def step_list(steps: Sequence[StepTaken]) -> Markup:

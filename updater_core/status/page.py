@@ -7,28 +7,34 @@ The page works without scripts, and loads nothing but, if there is an API, the s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from markupsafe import Markup
 
 from updater_core.host import times
-from updater_core.models import CurrentStep, retry_command
+from updater_core.models import CurrentStep, Reason, retry_command
 from updater_core.reference import short, short_digest
 from updater_core.state.codec import encode
-from updater_core.status import markup
-from updater_core.status.markup import MARKS, NONE, Column, code, joined, moment, pill, section, small
+from updater_core.status import history_html, markup
+from updater_core.status.markup import MARKS, NONE, Column, Row, code, joined, moment, pill, section, small
 from updater_core.status.view import ChangeView, Level, RegistryView, ServiceView, View, WindowView
+from updater_core.vocabulary.release import ReleaseStep
 
 REFRESH_SECONDS = 60
+_NAMED = 5  # services in the headline
 _ORDERS_SCRIPT = Markup('<script src="/orders.js" defer></script>\n')
 _NEEDS_A_PERSON = (Level.TROUBLE, Level.UNKNOWN, Level.LOOK)
-_OUTCOMES = {
-    "committed": (Level.OK, "updated"),
-    "not_started": (Level.TROUBLE, "not started"),
-    "rolled_back": (Level.LOOK, "rolled back"),
-    "rollback_failed": (Level.TROUBLE, "rollback failed"),
-    "taken_over": (Level.WAITING, "taken over by the operator"),
+_LEVELS = tuple(Level)  # from well to worst
+_FILTERS = {
+    Level.OFF: "not enabled",
+    Level.OK: "up to date",
+    Level.WAITING: "waiting",
+    Level.LOOK: "to be looked at",
+    Level.UNKNOWN: "unknown",
+    Level.TROUBLE: "failed",
 }
 _PAGE, _NOTE = markup.template("page"), markup.template("note")
 _SERVICE_COLUMNS = (
@@ -62,7 +68,7 @@ def status_html(view: View, *, is_refreshing: bool = False, has_orders: bool = F
     """Return the view for people, one whole page; with `is_refreshing` the browser fetches it anew each minute.
 
     `has_orders`: a script adds buttons for them."""
-    sections = (_to_do(view), _waits(view), _services(view), _changes(view), _registries(view))
+    urgent, further = (_to_do(view), _waits(view)), (_services(view), _changes(view), _registries(view))
     refresh = Markup('<meta http-equiv="refresh" content="{}">\n').format(REFRESH_SECONDS) if is_refreshing else ""
     return _PAGE.format(
         view=view,
@@ -73,11 +79,22 @@ def status_html(view: View, *, is_refreshing: bool = False, has_orders: bool = F
         links=_links(is_refreshing),
         mark=MARKS[view.verdict.level],
         facts=joined(Markup("<div><dt>{}</dt><dd>{}</dd></div>\n").format(*fact) for fact in _facts(view)),
-        sections=joined(sections),
+        about=_about_verdict(view),
+        urgent=joined(urgent),
+        further=joined(further),
     )
 
 
 # ----------------------------------------------------------------------------------------------------- at a glance
+
+
+def _about_verdict(view: View) -> Markup:
+    """The services that the headline is about, each a link to what is to be done for it."""
+    named = set(view.verdict.services)
+    places = {service.name: place for place, service in enumerate(view.services) if service.name in named}
+    links = [Markup('<a href="#need-{}">{}</a>').format(place, name) for name, place in places.items()]
+    further = Markup(" and {} more").format(len(links) - _NAMED) if len(links) > _NAMED else Markup("")
+    return Markup(": ") + Markup(", ").join(links[:_NAMED]) + further if links else Markup("")
 
 
 def _links(is_refreshing: bool) -> Markup:
@@ -133,7 +150,10 @@ def _last_change(view: View) -> str:
     if not view.changes:
         return "none yet"
     last = view.changes[0]
-    outcome, about = pill(*_outcome(last)), f"{short(last.to_reference) or NONE}, {times.ago(last.at, view.at)}"
+    outcome, about = (
+        pill(*history_html.outcome(last)),
+        f"{short(last.to_reference) or NONE}, {times.ago(last.at, view.at)}",
+    )
     return Markup("<strong>{}</strong> {}{}").format(last.service, outcome, small(about))
 
 
@@ -141,12 +161,23 @@ def _last_change(view: View) -> str:
 
 
 def _to_do(view: View) -> Markup:
-    found = [service for level in _NEEDS_A_PERSON for service in view.services if service.level is level]
-    return _notes("todo", "What to do", [_need(service) for service in found])
+    numbered = list(enumerate(view.services))
+    found = [(place, one) for level in _NEEDS_A_PERSON for place, one in numbered if one.level is level]
+    return _notes("todo", "What to do", [_need(place, service) for place, service in found])
 
 
-def _need(service: ServiceView) -> Markup:
-    return _note(service, _cause(service) or "not checked yet", _remedy(service.remedy or _usual_remedy(service)))
+def _need(place: int, service: ServiceView) -> Markup:
+    cause, remedy = _cause(service) or "not checked yet", _remedy(service.remedy or _usual_remedy(service))
+    has_failed = service.state in ("rolled_back", "rollback_failed", "failed") and service.history
+    tried = _tried(service.history[0]) if has_failed else Markup("")
+    seen = history_html.seen(service.history) if has_failed else Markup("")
+    return _note(f"need-{place}", service, tried, cause, remedy, seen)
+
+
+def _tried(change: ChangeView) -> Markup:
+    """From what to what the update was that failed."""
+    names = code(short(change.from_reference) or NONE), code(short(change.to_reference) or NONE)
+    return Markup("{} → {}{}").format(*names, history_html.release(change.release))
 
 
 def _cause(service: ServiceView) -> Markup:
@@ -164,23 +195,27 @@ def _usual_remedy(service: ServiceView) -> str:
 
 
 def _waits(view: View) -> Markup:
-    found = [service for service in view.services if service.level is Level.WAITING and service.target]
-    return _notes("waits", "What waits", [_wait(service, view.at) for service in found])
+    numbered = enumerate(view.services)
+    found = [(place, one) for place, one in numbered if one.level is Level.WAITING and one.target]
+    return _notes("waits", "What waits", [_wait(place, service, view.at) for place, service in found])
 
 
-def _wait(service: ServiceView, now: datetime) -> Markup:
+def _wait(place: int, service: ServiceView, now: datetime) -> Markup:
     until = small(times.ago(service.until, now)) if service.until else ""
-    remedy = [_remedy(service.remedy)] if service.remedy else []
-    return _note(service, _target(service), _why(service) + until, *remedy)
+    remedy = _remedy(service.remedy) if service.remedy else ""
+    current = code(short(service.current.partition("@")[0]) or NONE)
+    return _note(
+        f"need-{place}", service, Markup("{} → {}").format(current, _target(service)), _why(service) + until, remedy
+    )
 
 
 def _remedy(text: str) -> Markup:
     return Markup("<strong>To do:</strong> {}").format(text)
 
 
-def _note(service: ServiceView, *texts: str) -> Markup:
-    paragraphs = Markup("\n").join(Markup("<p>{}</p>").format(text) for text in texts)
-    return _NOTE.format(service=service, state=_state(service), paragraphs=paragraphs)
+def _note(anchor: str, service: ServiceView, *texts: str) -> Markup:
+    paragraphs = Markup("\n").join(Markup("<div>{}</div>").format(text) for text in texts if text)
+    return _NOTE.format(anchor=anchor, service=service, state=_state(service), paragraphs=paragraphs)
 
 
 def _notes(name: str, title: str, notes: list[Markup]) -> Markup:
@@ -193,11 +228,33 @@ def _notes(name: str, title: str, notes: list[Markup]) -> Markup:
 
 
 def _services(view: View) -> Markup:
-    caption = f"{len(view.services)} services, in the order of the configuration. Times are UTC."
-    rows = [_service_row(service, view.at) for service in view.services]
+    caption = f"{len(view.services)} services, the worst first. Times are {markup.zone_of(view.at)}."
+    ordered = sorted(view.services, key=lambda service: _LEVELS.index(service.level), reverse=True)
+    rows = [Row(_service_row(service, view.at), f"is-{service.level}") for service in ordered]
     if not rows:
         return section("services", "Services", Markup("<p>No service is configured.</p>"))
-    return section("services", "Services", markup.table("services", caption, _SERVICE_COLUMNS, rows))
+    table = markup.table("services", caption, _SERVICE_COLUMNS, rows)
+    return section("services", "Services", _filter(view.services) + table)
+
+
+def _filter(services: Sequence[ServiceView]) -> Markup:
+    """What lets only services of one level be shown; the style sheet does it, without a script."""
+    counts = Counter(service.level for service in services)
+    levels = [level for level in reversed(_LEVELS) if counts[level]]
+    if len(levels) < 2:
+        return Markup("")
+    options = [
+        ("all", f"all {len(services)}"),
+        *((level.value, f"{counts[level]} {_FILTERS[level]}") for level in levels),
+    ]
+    choices = [_choice(name, text, is_checked=name == "all") for name, text in options]
+    return Markup('<fieldset class="filter"><legend>Show</legend>{}</fieldset>\n').format(joined(choices))
+
+
+def _choice(name: str, text: str, *, is_checked: bool) -> Markup:
+    checked = Markup(" checked") if is_checked else ""
+    field = Markup('<input type="radio" name="show" id="show-{}"{}>').format(name, checked)
+    return Markup('<span>{}<label for="show-{}">{}</label></span>').format(field, name, text)
 
 
 def _service_row(service: ServiceView, now: datetime) -> tuple[str, ...]:
@@ -206,13 +263,20 @@ def _service_row(service: ServiceView, now: datetime) -> tuple[str, ...]:
     return (
         service.name,
         _state(service),
-        code(current) + small(short_digest(service.current_digest or "")),
+        code(current) + small(_about_current(service, now)),
         _target(service) if service.target else NONE,
         _why(service) + remedy or NONE,
         _checked(service, now),
-        markup.since(service.last_change, now),
-        _window(service.window, now, zone=""),
+        markup.since(service.last_change, now) + history_html.of_service(service.history),
+        _window(service.window, now, is_zone_said=False),
     )
+
+
+def _about_current(service: ServiceView, now: datetime) -> str:
+    """The version if the tag does not say it, the age, and the beginning of the digest."""
+    version = service.version if service.version not in service.current else ""
+    built = f"built {times.ago(service.built_at, now)}" if service.built_at and service.built_at <= now else ""
+    return " · ".join(filter(None, (version, built, short_digest(service.current_digest or ""))))
 
 
 def _checked(service: ServiceView, now: datetime) -> Markup:
@@ -224,8 +288,8 @@ def _checked(service: ServiceView, now: datetime) -> Markup:
 
 
 def _changes(view: View) -> Markup:
-    caption = f"The last {len(view.changes)} updates, newest first. Times are UTC."
-    rows = [_change_row(change, view.at) for change in view.changes]
+    caption = f"The last {len(view.changes)} updates, newest first. Times are {markup.zone_of(view.at)}."
+    rows = [Row(_change_row(change, view.at)) for change in view.changes]
     if not rows:
         return section("history", "History", Markup("<p>Nothing was updated yet.</p>"))
     return section("history", "History", markup.table("history", caption, _CHANGE_COLUMNS, rows))
@@ -235,9 +299,9 @@ def _change_row(change: ChangeView, now: datetime) -> tuple[str, ...]:
     return (
         markup.since(change.at, now),
         change.service,
-        pill(*_outcome(change)),
+        pill(*history_html.outcome(change)),
         code(short(change.from_reference) or NONE),
-        code(short(change.to_reference) or NONE) + small(change.change or ""),
+        code(short(change.to_reference) or NONE) + history_html.release(_sized(change)),
         Markup("{} {}").format(code(change.reason), change.detail),
         times.took(change.duration_seconds) + markup.step_list(change.steps),
     )
@@ -245,7 +309,7 @@ def _change_row(change: ChangeView, now: datetime) -> tuple[str, ...]:
 
 def _registries(view: View) -> Markup:
     caption = "Pulls left, if a registry says so; until when a registry is not asked; who does not answer."
-    rows = [_registry_row(registry, view.at) for registry in view.registries]
+    rows = [Row(_registry_row(registry, view.at)) for registry in view.registries]
     if not rows:
         return section("registries", "Registries", Markup("<p>None is asked.</p>"))
     return section("registries", "Registries", markup.table("registries", caption, _REGISTRY_COLUMNS, rows))
@@ -283,30 +347,32 @@ def _state(service: ServiceView) -> Markup:
     return pill(service.level, word)
 
 
-def _outcome(change: ChangeView) -> tuple[Level, str]:
-    level, word = _OUTCOMES.get(change.outcome, (Level.UNKNOWN, change.outcome))
-    is_asked_for = word == "updated" and change.kind == "owner_rollback"
-    return level, "rolled back as asked" if is_asked_for else word
+def _sized(change: ChangeView) -> ReleaseStep:
+    """The release of a change; of one of before there was this, the size of its step alone."""
+    return change.release if change.release.size else replace(change.release, size=change.change or "")
 
 
 def _why(service: ServiceView) -> Markup:
+    if service.reason == Reason.SAME_DIGEST:
+        return Markup("")  # that nothing is new needs no word, in line after line
     reason = code(service.reason) + " " if service.reason else Markup("")
     return reason + service.detail
 
 
 def _target(service: ServiceView) -> Markup:
     name, _, digest = (service.target or "").partition("@")
-    return code(name or NONE) + small(service.change or "") + small(short_digest(digest))
+    step = service.release if service.release.size else replace(service.release, size=service.change or "")
+    return code(name or NONE) + small(short_digest(digest)) + history_html.release(step)
 
 
-def _window(window: WindowView, now: datetime, *, zone: str = " UTC") -> str:
+def _window(window: WindowView, now: datetime, *, is_zone_said: bool = True) -> str:
     if window.is_paused:
         return "paused"
     if window.is_open and window.closes_at is None:
         return "any time"
     if window.is_open and window.closes_at:
-        return Markup("now <small>until {}</small>").format(moment(window.closes_at, zone=zone))
+        return Markup("now <small>until {}</small>").format(moment(window.closes_at, is_zone_said=is_zone_said))
     if window.opens_at is None:
         return "not in the next three weeks"
-    when = moment(window.opens_at, zone=zone)
+    when = moment(window.opens_at, is_zone_said=is_zone_said)
     return Markup("{} <small>{}</small>").format(times.ago(window.opens_at, now), when)

@@ -11,6 +11,7 @@ from updater_core.models import Config, CurrentStep, StepTaken
 from updater_core.state.records import State
 from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.hooks import HookRun
+from updater_core.vocabulary.release import NO_STEP, ReleaseStep
 
 
 class Level(StrEnum):
@@ -76,6 +77,7 @@ class Verdict:
     level: Level
     headline: str
     text: str
+    services: tuple[str, ...] = ()  # those of this level, if something is to be done for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,10 @@ class ServiceView:
     last_change: datetime | None
     quarantined: int
     window: WindowView
+    version: str = ""  # of what runs, by its label or its tag
+    built_at: datetime | None = None
+    release: ReleaseStep = NO_STEP  # from `current` to `target`
+    history: tuple[ChangeView, ...] = ()  # the latest, newest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,7 @@ class ChangeView:
     steps: tuple[StepTaken, ...]
     hooks: tuple[HookRun, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    release: ReleaseStep = NO_STEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def version_of(reference: str, facts: ImageFacts) -> str:
     tagged = read(tag_of(reference))
     if label and is_own(reference, facts):
         return label
-    return _version_in(tagged)
+    return _version_in(tag_of(reference), tagged)
 
 
 def is_own(reference: str, facts: ImageFacts) -> bool:
@@ -76,13 +76,15 @@ def _is_release(text: str) -> bool:
     return _RELEASE.fullmatch(text) is not None and not (_HASH.fullmatch(text) or _LONG_NUMBER.search(text))
 
 
-def _version_in(tagged: FamilyVersion | None) -> str:
+def _version_in(tag: str, tagged: FamilyVersion | None) -> str:
     """The version that a tag names, without the variant: with a `v`, with its prerelease, with its counters."""
     if tagged is None:
         return ""
+    written = re.match(tagged.form.replace(".", "[.]").replace("#", "[0-9]+"), tag[len(tagged.prefix) :])
+    numbers = written[0] if written else tagged.text  # as they stand there: 2024.06 is not 2024.6
     prerelease = f"-{'.'.join(tagged.tail.prerelease)}" if tagged.tail.prerelease else ""
     prefix = tagged.prefix if tagged.prefix in ("v", "V") else ""
-    return f"{prefix}{tagged.text}{prerelease}"
+    return f"{prefix}{numbers}{prerelease}"
 
 
 def _size(old: str, new: str, from_version: str, to_version: str) -> str:
