@@ -70,7 +70,7 @@ def test_images_that_we_brought_are_let_go_and_the_owners_stays_under_our_name(s
     images = client.images.list(filters={"label": "release"})
     held = {i.labels["release"] for i in images if any(tag.startswith(HOLD_PREFIX + shop.name) for tag in i.tags)}
     client.close()
-    assert held == {own[0], own[2], own[3]}
+    assert held == {own[0], own[2]}
 
 
 def test_the_store_is_containerds(store: PrivateEngine, shop: Shop) -> None:

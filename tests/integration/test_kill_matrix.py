@@ -218,7 +218,8 @@ class Stage:
             assert self.file.read_bytes() == self.before
         assert not list(self.file.parent.glob(".*.dau-*"))
         held = {image for tag, image in host.tags.items() if tag.startswith(HOLD_PREFIX)}
-        assert release.id in held or not held
+        assert held <= {OLD.id, self.target.id}
+        assert OLD.id in held or release is OLD, "there is something to go back to"
 
     def way(self) -> list[str]:
         """The steps of the last process, in their order; those of the way back begin with `<`."""

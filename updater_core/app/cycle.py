@@ -199,7 +199,7 @@ def planned(context: AppContext, one: Candidate) -> Plan[Any] | Hold:
         return decision
     if one.observed is None:
         return Hold(Reason.INTERNAL_ERROR, "nothing was observed")
-    kept = _kept_images(context.state, one.service.name)
+    kept = kept_images(context.state, one.service.name)
     detail = f"{decision.detail}{_consent(context, one)}"
     request = UpdateRequest(decision.target, detail, kept, others=decision.others)
     return plan_for(context, one.service, one.observed, request)
@@ -378,7 +378,8 @@ def _postponed(context: AppContext, found: Plan[Any], error: UpdaterError) -> Ho
     return Hold(Reason.BACKING_OFF, known.detail, known.remedy, available=found.image, until=retry_at)
 
 
-def _kept_images(state: State, name: str) -> tuple[str, ...]:
+def kept_images(state: State, name: str) -> tuple[str, ...]:
+    """The images that a service remembers, the one that runs and those to go back to."""
     return tuple(generation.image_id for generation in records.service_of(state, name).generations)
 
 

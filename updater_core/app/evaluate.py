@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,6 +24,7 @@ from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Registry
 from updater_core.state import observed_tags, orders, outcomes, records
 from updater_core.state.records import ServiceState, State, Status
+from updater_core.targets import retention
 
 _SIDE_BY_SIDE = 16  # of one registry; what is asked of one host at a time has a lower limit of its own
 
@@ -37,6 +38,7 @@ def check(context: AppContext, services: Sequence[ServiceConfig]) -> tuple[Candi
     """Look at services and decide for them; record the checks in the state (not yet on disk). Those whose project is
     being changed are left out."""
     context.registries.new_cycle()
+    known = frozenset(context.state.services)
     follow_names(context)
     before = context.state
     looked = look_all(context, [service for service in services if _is_free(context, service)])
@@ -45,6 +47,7 @@ def check(context: AppContext, services: Sequence[ServiceConfig]) -> tuple[Candi
     for one in checked:
         record_check(context, one)
     _tidy(context)
+    _let_go_of(context, known - context.state.services.keys())
     return checked
 
 
@@ -99,6 +102,22 @@ def _tidy(context: AppContext) -> None:
         return orders.without_ended_pauses(observed_tags.forget_unknown(state, names, keys, now), now)
 
     context.change(tidied)
+
+
+def _let_go_of(context: AppContext, gone: Set[str]) -> None:
+    """Take the names off the images that were retained for services which are gone, or have another name by now. Before
+    the state is on the disk: a kill in between has it done again."""
+    kept = {image: name for name, one in context.state.services.items() for image in _images_of(one)}
+    for name in gone:
+        try:
+            retention.let_go(context.host.engine, name, kept)
+        except UpdaterError as error:
+            text = f"the images retained for {name}, which is not configured any more, keep their names: {error}"
+            log_event(LOG, logging.WARNING, LogEvent.HELD, text, service=name)
+
+
+def _images_of(one: ServiceState) -> tuple[str, ...]:
+    return tuple(generation.image_id for generation in one.generations)
 
 
 def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Candidate]:

@@ -127,6 +127,7 @@ def roll_back(context: AppContext, service: ServiceConfig, who: str = "") -> Out
         f"asked for by {who or 'the operator'}",
         retained=previous.image_id,
         kind=outcomes.OWNER_ROLLBACK,
+        earlier_retained=cycle.kept_images(context.state, service.name),
     )
     with exclusive(context, target, observed, service.name):
         facts = facts_of(context, service, observed, is_stopping=False)

@@ -157,6 +157,8 @@ class ComposeDeployment:
         if isinstance(outcome, NotStarted) and outcome.cause.reason in _SEEN_IN_THE_IMAGE:
             keep |= new  # the next look needs no second pull to know them
         images.release_holds(plan, frozenset(keep), self._tools)
+        remembered = new if isinstance(outcome, Committed) else set(plan.earlier_retained)
+        images.drop_names_of_running(plan, frozenset(remembered), self._tools)
 
     def await_engine(self) -> None:
         gate.await_engine(self._tools)

@@ -13,15 +13,18 @@ from updater_core.errors import EngineError, EngineUnavailable, GateFailed
 from updater_core.models import Image, Plan, Reason
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move, joined, parts
+from updater_core.targets.retention import is_last_name
 
 
 def hold_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Give every old image a local name of ours, so that it does not dangle: `docker image prune` leaves it alone
-    (`prune -a` does not; the rollback then pulls it once more)."""
+    (`prune -a` does not; the rollback then pulls it once more). One that the service remembers without such a name was
+    brought by us: only then `drop_names_of_running` takes it away."""
     held = tools.engine.held(hold_prefix(plan.name)).values()
     for move in plan.detail.moves:
         if move.old_image_id not in held:
-            tools.engine.tag(move.old_image_id, hold_name(plan.name, move.old_image_id, FOUND))
+            origin = BROUGHT if move.old_image_id in plan.earlier_retained else FOUND
+            tools.engine.tag(move.old_image_id, hold_name(plan.name, move.old_image_id, origin))
 
 
 def heed_stop(tools: Tools) -> None:
@@ -43,7 +46,8 @@ def _fetched(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
     problem = platform_problem(image, plan.detail.platform, old_platform, tools.engine.platform())
     if problem:
         raise GateFailed(Reason.PLATFORM_MISSING, problem, "publish the image for this platform, or set `platform`")
-    tools.engine.tag(image.id, hold_name(plan.name, image.id, BROUGHT))
+    if image.id not in tools.engine.held(hold_prefix(plan.name)).values():  # one to go back to has its name already
+        tools.engine.tag(image.id, hold_name(plan.name, image.id, BROUGHT))
     prior = tools.engine.image(plan.new_reference)
     return replace(
         plan,
@@ -89,19 +93,24 @@ def release_holds(plan: Plan[ComposePlan], keep: frozenset[str], tools: Tools) -
     removed with its names in the target's repository; one that was there before us only loses our name, and not even
     that where it would go with it."""
     for name, image_id in tools.engine.held(hold_prefix(plan.name)).items():
-        if image_id in keep or (BROUGHT not in name and _lives_by(name, tools.engine.image(image_id))):
+        if image_id in keep or (BROUGHT not in name and is_last_name(tools.engine, name, image_id)):
             continue
         tools.engine.untag(name)
         if BROUGHT in name and image_id not in {container.image_id for container in tools.engine.compose_containers()}:
             _remove_brought(image_id, plan, tools)
 
 
-def _lives_by(name: str, image: Image | None) -> bool:
-    """Whether an image would go with this name: the last one, where no digest keeps it. In containerd's store (an
-    image's id is the digest of its index there) a digest is no name of its own."""
-    if image is None or set(image.repo_tags) - {name}:
-        return False
-    return not image.repo_digests or any(digest.endswith(f"@{image.id}") for digest in image.repo_digests)
+def drop_names_of_running(plan: Plan[ComposePlan], remembered: frozenset[str], tools: Tools) -> None:
+    """Take our name off the images that run: their containers keep them, and `docker images` need not list them twice.
+    `remembered`: those of the service's generations, which count as brought when they get a name again; so an image
+    whose name says otherwise keeps it, and so does one that has no other."""
+    services = {move.service for move in plan.detail.moves}
+    found = (tools.engine.containers(plan.detail.project.name, service) for service in services)
+    running = {each.image_id for containers in found for each in containers if each.status == "running"}
+    for name, image_id in tools.engine.held(hold_prefix(plan.name)).items():
+        is_known_by_state = (f":{BROUGHT}" in name) == (image_id in remembered)
+        if image_id in running and is_known_by_state and not is_last_name(tools.engine, name, image_id):
+            tools.engine.untag(name)
 
 
 def _remove_brought(image_id: str, plan: Plan[ComposePlan], tools: Tools) -> None:
