@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
-from updater_core.models import Reason
+from updater_core.vocabulary.reasons import Reason
 
 
 class UpdaterError(Exception):

@@ -12,145 +12,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from msgspec import Meta
-
+from updater_core.vocabulary.aware_time import AwareTime as AwareTime  # known under this place everywhere
 from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.gate_policy import GatePolicy as GatePolicy  # known under this place everywhere
 from updater_core.vocabulary.handover import Handover
 from updater_core.vocabulary.hooks import NO_HOOKS, HookRun, Hooks
+from updater_core.vocabulary.image_ref import ImageRef as ImageRef  # as GatePolicy
+from updater_core.vocabulary.policy import Bump as Bump
+from updater_core.vocabulary.policy import Follow as Follow
+from updater_core.vocabulary.policy import Mode as Mode
+from updater_core.vocabulary.policy import Policy as Policy
+from updater_core.vocabulary.reasons import Reason as Reason  # as GatePolicy
 from updater_core.vocabulary.release import NO_FACTS, NO_STEP, ImageFacts, ReleaseStep
 from updater_core.vocabulary.secret import Secret as Secret  # as GatePolicy
-
-AwareTime = Annotated[datetime, Meta(tz=True)]  # for what is written to a file: one without its zone is refused
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRef:
-    """An image reference taken apart. `name` is the repository as it was written (`nginx`), never compared.
-
-    domain `docker.io`, repository `library/nginx`, tag `1.25` or None, digest `sha256:…` or None.
-    """
-
-    domain: str
-    repository: str
-    tag: str | None = None
-    digest: str | None = None
-    name: str = field(default="", compare=False)
-
-    @property
-    def key(self) -> str:
-        """`docker.io/library/nginx`: the repository in full, the same for every spelling."""
-        return f"{self.domain}/{self.repository}"
-
-    @property
-    def text(self) -> str:
-        """The reference as one would write it: `nginx:1.25@sha256:…`."""
-        tag = f":{self.tag}" if self.tag else ""
-        digest = f"@{self.digest}" if self.digest else ""
-        return f"{self.name or self.key}{tag}{digest}"
-
-
-class Reason(StrEnum):
-    """Why nothing is done, or why a tag or a release was rejected. Stable codes: log, status, metrics, webhook."""
-
-    SAME_DIGEST = "same_digest"
-    # a rejected tag
-    EXCLUDED = "excluded"
-    NOT_MATCHING = "not_matching"
-    NOT_SEMVER = "not_semver"
-    PRERELEASE = "prerelease"
-    VARIANT = "variant"
-    OTHER_PREFIX = "other_prefix"
-    OTHER_PRECISION = "other_precision"
-    OTHER_VARIANT = "other_variant"
-    SCHEME_JUMP = "scheme_jump"
-    OUT_OF_RANGE = "out_of_range"
-    BUMP_TOO_BIG = "bump_too_big"
-    NO_PUSH_TIME = "no_push_time"
-    TOO_YOUNG = "too_young"
-    QUARANTINED = "quarantined"
-    NOT_SIGNED = "not_signed"
-    BAD_SIGNATURE = "bad_signature"
-    DOWNGRADE = "downgrade"
-    OLDER = "older"
-    NOT_AN_IMAGE = "not_an_image"
-    # the choice as a whole
-    CURRENT_UNPARSABLE = "current_unparsable"
-    NO_CANDIDATE = "no_candidate"
-    LISTING_INCOMPLETE = "listing_incomplete"
-    PATTERN_TOO_SLOW = "pattern_too_slow"
-    # the registry
-    REGISTRY_ERROR = "registry_error"
-    RATE_LIMITED = "rate_limited"
-    AUTH_ERROR = "auth_error"
-    NOT_FOUND = "not_found"
-    # held because the operator asks for it
-    PAUSED = "paused"
-    WINDOW_CLOSED = "window_closed"
-    SKIPPED = "skipped"
-    NOTIFY_ONLY = "notify_only"
-    AWAITING_APPROVAL = "awaiting_approval"
-    APPROVAL_EXPIRED = "approval_expired"
-    PULL_LIMIT = "pull_limit"
-    # held because of what stands on the host
-    NOT_RUNNING = "not_running"
-    NOT_EDITABLE = "not_editable"
-    NOT_IN_FILE = "not_in_file"
-    FILE_UNREADABLE = "file_unreadable"
-    LOCALLY_BUILT = "locally_built"
-    OWN_CONTAINER = "own_container"
-    LABEL_INVALID = "label_invalid"
-    IMAGE_MISMATCH = "image_mismatch"
-    AMBIGUOUS_PROJECT = "ambiguous_project"
-    DRIFT = "drift"
-    TOUCHES_OTHERS = "touches_others"
-    DEPENDENCY_NOT_READY = "dependency_not_ready"
-    CHANGED_ON_DISK = "changed_on_disk"
-    VOLUME_MOVED = "volume_moved"
-    SECOND_COPY = "second_copy"
-    NAMESPACE_SHARED = "namespace_shared"
-    MISSING_ON_HOST = "missing_on_host"
-    RELATIVE_BIND = "relative_bind"
-    VARIABLE_MISSING = "variable_missing"
-    PORT_TAKEN = "port_taken"
-    CANNOT_START_FIRST = "cannot_start_first"
-    TAKEN_OVER = "taken_over"
-    BUSY = "busy"
-    NOT_A_MANAGER = "not_a_manager"
-    NO_SUITABLE_NODE = "no_suitable_node"
-    UPDATE_PAUSED = "update_paused"
-    FAILURE_ACTION = "failure_action"
-    BACKING_OFF = "backing_off"
-    STOPPING = "stopping"
-    FROZEN = "rollback_failed"
-    # an update that failed, by what showed it
-    ENGINE_ERROR = "engine_error"
-    COMPOSE_ERROR = "compose_error"
-    STATE_ERROR = "state_error"
-    PULL_FAILED = "pull_failed"
-    PLATFORM_MISSING = "platform_missing"
-    UP_FAILED = "up_failed"
-    UNHEALTHY = "unhealthy"
-    EXITED = "exited"
-    RESTARTING = "restarting"
-    GATE_TIMEOUT = "gate_timeout"
-    DIGEST_MISMATCH = "digest_mismatch"
-    VOLUME_LOST = "volume_lost"
-    PROBE_FAILED = "probe_failed"
-    HOOK_MISSING = "hook_missing"
-    PRE_UPDATE_FAILED = "pre_update_failed"
-    POST_UPDATE_FAILED = "post_update_failed"
-    INTERRUPTED = "interrupted"
-    OWNER_ROLLBACK = "owner_rollback"
-    INTERNAL_ERROR = "internal_error"
-
-
-class Mode(StrEnum):
-    AUTO = "auto"
-    NOTIFY = "notify"
-    APPROVE = "approve"
 
 
 class Discover(StrEnum):
@@ -161,44 +37,7 @@ class Discover(StrEnum):
     ALL = "all"
 
 
-class Bump(StrEnum):
-    PATCH = "patch"
-    MINOR = "minor"
-    MAJOR = "major"
-
-
-class Follow(StrEnum):
-    """How far a service follows its image: the digest behind its tag, or versions up to a size of step."""
-
-    TAG = "tag"
-    PATCH = "patch"
-    MINOR = "minor"
-    MAJOR = "major"
-
-
 # ------------------------------------------------------------------------------------------------- configuration
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Which image a service wants. At most one of the three patterns is set; without any, `follow` counts."""
-
-    follow: Follow = Follow.TAG
-    tag_pattern: str | None = None
-    tag_regex: str | None = None
-    semver_pattern: str | None = None
-    semver_range: str | None = None
-    max_bump: Bump = Bump.MAJOR
-    allow_prerelease: bool = False
-    tag_exclude: tuple[str, ...] = ()
-    min_age_seconds: float = 0.0
-    allow_downgrade: bool = False
-    allow_scheme_jump: bool = False
-    follow_variant: bool = False
-    pin_digest: bool = False
-    mode: Mode = Mode.AUTO
-    approval_expires_seconds: float = 7 * 86400.0
-    public_keys: tuple[str, ...] = ()  # paths; an image has to be signed by one of them, if there is any
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +95,7 @@ class ServiceConfig:
     allow_drift: bool = False
     allow_volume_change: bool = False
     platform: str | None = None  # os/arch[/variant]; None = the engine's own
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     gate: GatePolicy = field(default_factory=GatePolicy)
     handover: Handover = field(default_factory=Handover)
     hours: Hours = Hours()

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from updater_core.models import Bump, Decision, Hold, ImageRef, Policy, Quarantined, Reason, Tag, Update
-from updater_core.policy.observation import Ask, History, Observation, Seen, TimeSource
-from updater_core.policy.order import Memo
+from updater_core.policy.observation import Ask, History, Memo, Observation, Seen, TimeSource
 from updater_core.policy.select import (
     check_exclude,
     check_semver_pattern,

@@ -10,8 +10,7 @@ import pytest
 
 from updater_core.models import Hold, ImageRef, Policy, Reason, Tag
 from updater_core.policy.bounded_regex import MatchBudget, TooSlow, compiled, problem
-from updater_core.policy.observation import History, Observation
-from updater_core.policy.order import Memo
+from updater_core.policy.observation import History, Memo, Observation
 from updater_core.policy.select import decide
 
 ENDLESS = r"(a|aa)+"  # on `aaa…b` it tries more ways than there are atoms

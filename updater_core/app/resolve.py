@@ -20,8 +20,7 @@ from updater_core.models import Decision, Hold, ImageRef, Reason, ServiceConfig,
 from updater_core.policy import explain, select
 from updater_core.policy.bounded_regex import MatchBudget, TooSlow
 from updater_core.policy.families import selector_of
-from updater_core.policy.observation import Ask, Observation, SignatureVerdict, TimeSource
-from updater_core.policy.order import Memo
+from updater_core.policy.observation import Ask, Memo, Observation, SignatureVerdict, TimeSource
 from updater_core.policy.patterns import Order
 from updater_core.protocols import Registry, RemoteImage
 from updater_core.state import observed_tags, outcomes, records

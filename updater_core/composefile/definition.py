@@ -15,7 +15,7 @@ from updater_core.composefile import aliases, interpolation, yaml_nodes
 from updater_core.composefile.aliases import Uses
 from updater_core.composefile.interpolation import Assignment
 from updater_core.composefile.yaml_nodes import Document, Refused, Table
-from updater_core.models import Reason
+from updater_core.vocabulary.reasons import Reason
 
 _REPLACING_TAGS = ("!reset", "!override")
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from updater_core.models import Reason
+from updater_core.vocabulary.reasons import Reason
 
 BOM = "\ufeff"
 MERGE = "<<"

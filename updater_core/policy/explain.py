@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from updater_core.models import Hold, ImageRef, Policy, Reason, Rejected, Tag
 from updater_core.policy.families import FamilyVersion, read, selector_of
-from updater_core.policy.observation import Ask, Observation, TimeSource
-from updater_core.policy.order import CandidateSet, Rank, SelectionContext
+from updater_core.policy.observation import Ask, CandidateSet, Observation, Rank, SelectionContext, TimeSource
 from updater_core.policy.patterns import Order, pattern_of
 
 _OF_OTHERS = frozenset(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from updater_core.models import Reason, Rejected, Tag
 from updater_core.policy.families import SEMVER_FORM, FamilyVersion, core_rank, named_variant, read, split_variant
-from updater_core.policy.order import Meant, Rank, SelectionContext
+from updater_core.policy.observation import Meant, Rank, SelectionContext
 
 Fault = tuple[Reason, str]
 Candidate = tuple[Tag, FamilyVersion]

@@ -1,13 +1,16 @@
-"""What a selection looks at, what it remembers, and what it may still ask. Values; no rules."""
+"""What a selection looks at, what it remembers, and what it may still ask; one decision to be made. No rules."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, TypeVar, cast
 
-from updater_core.models import AwareTime, Hold, ImageRef, Quarantined, Reason, Tag
+from updater_core.models import AwareTime, Hold, ImageRef, Policy, Quarantined, Reason, Rejected, Tag
+from updater_core.policy.bounded_regex import MatchBudget
+from updater_core.policy.patterns import Selector, excluder
 
 
 class TimeSource(StrEnum):
@@ -95,3 +98,71 @@ class Ask:
     created: tuple[str, ...] = ()
     contents: tuple[str, ...] = ()
     signatures: tuple[ImageRef, ...] = ()
+
+
+Rank = Any  # within one CandidateSet all ranks are of one comparable kind
+Meant = tuple[Tag, str]  # a tag that the selector means, and the text of it that is compared
+T = TypeVar("T")
+
+
+class Memo:
+    """Results that were computed from a list of tags, kept while nothing that they were computed from changes.
+
+    A decision that asks for a digest is made again with the answer; 20,000 tags need not be filtered and ranked again.
+    `budget`: the time that the operator's expressions may take in one decision.
+    """
+
+    def __init__(self, budget: MatchBudget | None = None) -> None:
+        self.budget = budget or MatchBudget()
+        self._known: dict[str, tuple[object, Any]] = {}
+
+    def get(self, case: SelectionContext, what: str, work: Callable[[], T]) -> T:
+        """Return what `work` makes of the case; `work` must not read the observation's digests."""
+        observation = replace(case.observation, digests={}, created=dict(case.observation.created))
+        return self.kept(what, (observation, case.policy, case.history.seen, case.now), work)
+
+    def kept(self, what: str, basis: object, work: Callable[[], T]) -> T:
+        """Return what `work` makes of `basis`, which is all that it may read."""
+        known = self._known.get(what)
+        if known is None or known[0] != basis:
+            known = self._known[what] = basis, work()
+        return cast(T, known[1])
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionContext:
+    """One decision to be made, with the policy's selector taken out of its text."""
+
+    observation: Observation
+    policy: Policy
+    history: History
+    now: datetime
+    selector: Selector
+    memo: Memo = field(default_factory=Memo, compare=False, repr=False)
+
+    @property
+    def current(self) -> str:
+        """The current tag's name; empty if the reference is a digest alone."""
+        reference = self.observation.current
+        return reference.tag or ("" if reference.digest else "latest")
+
+    @property
+    def current_text(self) -> str | None:
+        """The part of the current tag that is compared; None if the policy does not mean the current tag."""
+        if not self.current or excluder(self.policy.tag_exclude, self.memo.budget)(self.current):
+            return None
+        return self.selector.extract(self.current)
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateSet:
+    """The tags that may be chosen. `floor`: the current tag's rank, None if it has none.
+
+    `hint` is the Hold to return if in the end there is no other reason for the current tag to stay.
+    """
+
+    ranked: Sequence[tuple[Rank, Tag]]
+    floor: Rank | None
+    rejected: tuple[Rejected, ...]
+    superlative: str
+    hint: Hold | None = None

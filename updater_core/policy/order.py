@@ -7,88 +7,18 @@ their ranks (a greater rank is newer), the rank of the current tag as the floor,
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
 
-from updater_core.models import Hold, Policy, Reason, Rejected, Tag
-from updater_core.policy.bounded_regex import MatchBudget
-from updater_core.policy.observation import Ask, History, Observation, Seen
-from updater_core.policy.patterns import Selector, excluder, natural_key
+from updater_core.models import Hold, Reason, Rejected, Tag
+from updater_core.policy.observation import Ask, CandidateSet, Meant, Rank, Seen, SelectionContext
+from updater_core.policy.patterns import natural_key
 
-T = TypeVar("T")
-
-Rank = Any  # within one CandidateSet all ranks are of one comparable kind
 SeenRank = tuple[int, datetime, datetime]  # 0 for the first listing, our first sight, the build time in a tie
-Meant = tuple[Tag, str]  # a tag that the selector means, and the text of it that is compared
 
 # Build times cost requests for each tag, so only so many are asked for, once, for tags that were there before us.
 _MOST_BUILD_TIMES = 50
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
-
-
-class Memo:
-    """Results that were computed from a list of tags, kept while nothing that they were computed from changes.
-
-    A decision that asks for a digest is made again with the answer; 20,000 tags need not be filtered and ranked again.
-    `budget`: the time that the operator's expressions may take in one decision.
-    """
-
-    def __init__(self, budget: MatchBudget | None = None) -> None:
-        self.budget = budget or MatchBudget()
-        self._known: dict[str, tuple[object, Any]] = {}
-
-    def get(self, case: SelectionContext, what: str, work: Callable[[], T]) -> T:
-        """Return what `work` makes of the case; `work` must not read the observation's digests."""
-        observation = replace(case.observation, digests={}, created=dict(case.observation.created))
-        return self.kept(what, (observation, case.policy, case.history.seen, case.now), work)
-
-    def kept(self, what: str, basis: object, work: Callable[[], T]) -> T:
-        """Return what `work` makes of `basis`, which is all that it may read."""
-        known = self._known.get(what)
-        if known is None or known[0] != basis:
-            known = self._known[what] = basis, work()
-        return cast(T, known[1])
-
-
-@dataclass(frozen=True, slots=True)
-class SelectionContext:
-    """One decision to be made, with the policy's selector taken out of its text."""
-
-    observation: Observation
-    policy: Policy
-    history: History
-    now: datetime
-    selector: Selector
-    memo: Memo = field(default_factory=Memo, compare=False, repr=False)
-
-    @property
-    def current(self) -> str:
-        """The current tag's name; empty if the reference is a digest alone."""
-        reference = self.observation.current
-        return reference.tag or ("" if reference.digest else "latest")
-
-    @property
-    def current_text(self) -> str | None:
-        """The part of the current tag that is compared; None if the policy does not mean the current tag."""
-        if not self.current or excluder(self.policy.tag_exclude, self.memo.budget)(self.current):
-            return None
-        return self.selector.extract(self.current)
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateSet:
-    """The tags that may be chosen. `floor`: the current tag's rank, None if it has none.
-
-    `hint` is the Hold to return if in the end there is no other reason for the current tag to stay.
-    """
-
-    ranked: Sequence[tuple[Rank, Tag]]
-    floor: Rank | None
-    rejected: tuple[Rejected, ...]
-    superlative: str
-    hint: Hold | None = None
 
 
 # ------------------------------------------------------------------------------------------- by push, registry's clock

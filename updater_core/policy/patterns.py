@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from updater_core.models import Policy
 from updater_core.policy import bounded_regex
 from updater_core.policy.bounded_regex import MatchBudget
+from updater_core.vocabulary.policy import Policy
 
 Matcher = Callable[[str], bool]
 Extract = Callable[[str], str | None]

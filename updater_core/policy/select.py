@@ -23,17 +23,18 @@ from updater_core.policy import after_rollback, explain
 from updater_core.policy.bounded_regex import TooSlow
 from updater_core.policy.explain import because, is_gone, passed_over, summary, without_current
 from updater_core.policy.families import selector_of
-from updater_core.policy.observation import Ask, History, Observation, TimeSource
-from updater_core.policy.order import (
+from updater_core.policy.observation import (
+    Ask,
     CandidateSet,
+    History,
     Meant,
     Memo,
+    Observation,
     Rank,
     SelectionContext,
-    by_first_sight,
-    by_push,
-    has_baseline_only,
+    TimeSource,
 )
+from updater_core.policy.order import by_first_sight, by_push, has_baseline_only
 from updater_core.policy.patterns import (
     Order,
     Selector,

@@ -32,7 +32,7 @@ from updater_core.policy.family_members import (
     rank,
     silent_change,
 )
-from updater_core.policy.order import CandidateSet, Meant, Rank, SelectionContext
+from updater_core.policy.observation import CandidateSet, Meant, Rank, SelectionContext
 from updater_core.policy.patterns import natural_key
 from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies
 

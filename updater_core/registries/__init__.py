@@ -62,7 +62,7 @@ class Registries:
         hub_mirrors: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._transport = Transport(clock, on_request, rests or {}, outages=outages)
-        self._refused = RefusedLogins(clock, refused_logins or {})
+        self._refused = RefusedLogins(clock.now, refused_logins or {})
         tokens = Tokens(self._transport, clock, self._refused)
         logins = Logins(hub_credential, docker_config_dir, clock)
         session = new_session(clock, self._transport, tokens, logins, hub_endpoints)

@@ -1,1 +1,1 @@
-"""Values that packages of every layer pass on, beside `models`: secrets, gates, what failed, and what hooks are."""
+"""Values of one subject each that modules below `models` need too: reasons, secrets, gates, hooks, what failed."""

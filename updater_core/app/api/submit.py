@@ -6,14 +6,24 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
 
 from updater_core.app import request_queue
-from updater_core.app.context import AppContext
 from updater_core.state import orders
 from updater_core.state.orders import OperatorOrder
-from updater_core.state.records import OrderTaken
+from updater_core.state.records import OrderTaken, State
 
 _LOOK_SECONDS = 0.05
+
+
+class Remembering(Protocol):
+    """What an order needs of the application context: the state as it is now, and the folder that it lies in."""
+
+    @property
+    def state(self) -> State: ...
+    @property
+    def folder(self) -> Path: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +34,7 @@ class Submitted:
     taken: OrderTaken | None
 
 
-def submit(context: AppContext, order: OperatorOrder, wake: Callable[[], None], wait_seconds: float) -> Submitted:
+def submit(context: Remembering, order: OperatorOrder, wake: Callable[[], None], wait_seconds: float) -> Submitted:
     """Leave an order for the main thread, wake it, and wait for what comes of it, for so long at most. The same order,
     if it waits already, is not left once more.
 
@@ -44,7 +54,7 @@ def submit(context: AppContext, order: OperatorOrder, wake: Callable[[], None], 
     return Submitted(order, taken)
 
 
-def waiting_order(context: AppContext, order_id: str) -> OperatorOrder | None:
+def waiting_order(context: Remembering, order_id: str) -> OperatorOrder | None:
     """Return the order with this id if it waits for its turn."""
     waiting = request_queue.waiting_in(context.folder / request_queue.FOLDER)
     return next((each.order for each in waiting if each.order.id == order_id), None)

@@ -10,11 +10,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from updater_core import protocols
 from updater_core.models import Credential
 
 REFUSED_FOR = timedelta(minutes=10)
@@ -32,8 +31,8 @@ class _Refusal:
 class RefusedLogins:
     """The refused logins of a process, and those of the process before. Safe to use from many threads."""
 
-    def __init__(self, clock: protocols.Clock, saved: Mapping[str, datetime]) -> None:
-        self._clock = clock
+    def __init__(self, now: Callable[[], datetime], saved: Mapping[str, datetime]) -> None:
+        self._now = now
         self._lock = threading.Lock()
         self._refusals: dict[tuple[str, Credential], _Refusal] = {}
         self._saved = {text: until for text, until in saved.items() if self._is_near(until)}
@@ -41,9 +40,7 @@ class RefusedLogins:
 
     def add(self, host: str, credential: Credential) -> None:
         """Remember that a host does not take a credential."""
-        refusal = _Refusal(
-            self._clock.now() + REFUSED_FOR, fingerprint_of(host, credential, secrets.token_hex(_SALT_BYTES))
-        )
+        refusal = _Refusal(self._now() + REFUSED_FOR, fingerprint_of(host, credential, secrets.token_hex(_SALT_BYTES)))
         with self._lock:
             self._refusals[(host, credential)] = refusal
 
@@ -75,7 +72,7 @@ class RefusedLogins:
 
     def _is_near(self, until: datetime) -> bool:
         """Whether a refusal is not over; one that ends later than any can was noted by a clock that was wrong."""
-        now = self._clock.now()
+        now = self._now()
         return now < until <= now + REFUSED_FOR
 
     def _fitting(self, host: str, credential: Credential) -> str | None:

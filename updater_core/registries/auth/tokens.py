@@ -57,7 +57,7 @@ class Tokens:
 
     def __init__(self, transport: Sender, clock: protocols.Clock, refused: RefusedLogins | None = None) -> None:
         self._transport = transport
-        self._refused = refused or RefusedLogins(clock, {})
+        self._refused = refused or RefusedLogins(clock.now, {})
         self._clock = clock
         self._lock = threading.Lock()
         self._locks: defaultdict[Access, threading.Lock] = defaultdict(threading.Lock)

@@ -19,7 +19,8 @@ from updater_core.targets.compose.file_edits import Staged
 from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading import evidence
-from updater_core.targets.compose.recreate import is_leftover, restart
+from updater_core.targets.compose.reading.leftover import is_leftover
+from updater_core.targets.compose.recreate import restart
 from updater_core.targets.compose.start_first import handover
 from updater_core.targets.compose.start_first.conditions import START_FIRST
 from updater_core.vocabulary.evidence import Evidence

@@ -20,7 +20,7 @@ from updater_core.models import Container, ContainerSettings, Project
 from updater_core.protocols import Compose, Engine, Preview
 from updater_core.targets.compose.outlook import would_change
 from updater_core.targets.compose.plan import Move
-from updater_core.targets.compose.recreate import is_leftover
+from updater_core.targets.compose.reading.leftover import is_leftover
 
 _IMAGE_LABEL, _VERSION_LABEL = "com.docker.compose.image", "com.docker.compose.version"
 

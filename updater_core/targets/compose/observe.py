@@ -20,9 +20,9 @@ from updater_core.models import Container, Hold, Image, Project, Reason, Service
 from updater_core.targets.compose import names
 from updater_core.targets.compose.dependencies import has_ended_well, is_stopped_by_hand
 from updater_core.targets.compose.reading import observed, sources
+from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
-from updater_core.targets.compose.recreate import is_leftover
 
 _PREFIX = "com.docker.compose.project."
 ContainerIndex = Mapping[tuple[str, str], tuple[Container, ...]]

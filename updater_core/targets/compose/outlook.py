@@ -16,12 +16,11 @@ from updater_core.protocols import Compose, Engine, Preview
 from updater_core.targets.compose import dependencies
 from updater_core.targets.compose.dependencies import Dependency
 from updater_core.targets.compose.plan import Group
-from updater_core.targets.compose.recreate import is_leftover
+from updater_core.targets.compose.reading.leftover import TEMPORARY_NAME, is_leftover
 
 _LEFT_ALONE = frozenset({"Running", "Waiting", "Healthy", "Exited", "Skipped"})
 _STARTED = frozenset({"Starting", "Started", "Restart", "Restarted", "Created"})  # "Created": it is there, and stopped
 _HASH_WITHOUT_DEPENDENCIES = (2, 29, 3)
-_TEMPORARY = re.compile(r"[0-9a-f]{12}_(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +144,8 @@ def _said_of(preview: Preview, container: str) -> frozenset[str]:
     said = frozenset[str]()
     for resource, words in preview.said.items():
         kind, _, name = resource.partition(" ")
-        temporary = _TEMPORARY.fullmatch(name)
-        if kind == "Container" and container in (name, temporary[1] if temporary else name):
+        temporary = TEMPORARY_NAME.fullmatch(name)
+        if kind == "Container" and container in (name, temporary[2] if temporary else name):
             said |= words
     return said
 
@@ -165,8 +164,8 @@ def _touched(preview: Preview, group: Group, engine: Engine) -> list[str]:
 
 def _is_own(name: str, own: Iterable[str], group: Group) -> bool:
     """Whether a container is the group's, or will be: one that is not made yet has only its name."""
-    temporary = _TEMPORARY.fullmatch(name)
-    names = {name, temporary[1]} if temporary else {name}
+    temporary = TEMPORARY_NAME.fullmatch(name)
+    names = {name, temporary[2]} if temporary else {name}
     return bool(names & {*own, *_given_names(group)}) or any(_is_usual(one, group) for one in names)
 
 

@@ -24,8 +24,8 @@ from updater_core.targets.compose.drift import Reading
 from updater_core.targets.compose.outlook import Outlook
 from updater_core.targets.compose.plan import NAME, ComposePlan, FurtherImage, Group, Move
 from updater_core.targets.compose.preflight import checks, volumes
+from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.reading.observed import ObservedService
-from updater_core.targets.compose.recreate import is_leftover
 from updater_core.targets.compose.start_first import conditions
 
 _NAMESPACES = ("network_mode", "ipc", "pid")

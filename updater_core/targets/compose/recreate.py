@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from updater_core.deploy import health
@@ -10,8 +9,7 @@ from updater_core.errors import ComposeError, EngineUnavailable, GateFailed
 from updater_core.models import Container, Plan, Project, Reason
 from updater_core.protocols import Recreate, Tools
 from updater_core.targets.compose.plan import ComposePlan, Move
-
-_LEFTOVER = re.compile(r"([0-9a-f]{12})_(.+)")
+from updater_core.targets.compose.reading.leftover import TEMPORARY_NAME, is_leftover
 
 
 def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> None:
@@ -118,25 +116,9 @@ def tidy(project: Project, services: Sequence[str], tools: Tools) -> None:
     for service in services:
         containers = tools.engine.containers(project.name, service)
         for container in containers:
-            match = _LEFTOVER.fullmatch(container.name)
+            match = TEMPORARY_NAME.fullmatch(container.name)
             if match and is_leftover(container):
                 _tidy_one(container, match[1], match[2], containers, tools)
-
-
-def is_leftover(container: Container) -> bool:
-    """Whether a container is what a killed recreate left (see `tidy`). Digits alone are somebody's date, unless they
-    begin its own id or stand before the name that Compose gives.
-
-    >>> from dataclasses import replace
-    >>> made = Container("0f", "", "shop", "web", "sha256:1", "web:1", "running", "", 0)
-    >>> [is_leftover(replace(made, name=f"202401311200_{name}")) for name in ("shop-web-1", "other")]
-    [True, False]
-    """
-    match = _LEFTOVER.fullmatch(container.name)
-    if match is None:
-        return False
-    usual = rf"{re.escape(container.project)}[-_]{re.escape(container.service)}[-_]\d+"
-    return not match[1].isdigit() or container.id.startswith(match[1]) or re.fullmatch(usual, match[2]) is not None
 
 
 def _tidy_one(container: Container, prefix: str, name: str, others: Sequence[Container], tools: Tools) -> None:

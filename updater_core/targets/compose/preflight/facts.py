@@ -20,7 +20,7 @@ from updater_core.models import Container, ContainerSettings, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.preflight import needs
-from updater_core.targets.compose.recreate import is_leftover
+from updater_core.targets.compose.reading.leftover import is_leftover
 
 AT_WORK = ("running", "restarting", "paused")
 _LISTENING = "0A"  # of TCP, in /proc/net; a bound UDP socket has 07

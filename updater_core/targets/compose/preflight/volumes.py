@@ -12,7 +12,8 @@ from updater_core.protocols import Engine, Tools
 from updater_core.targets.compose.plan import ComposePlan, Group, Move
 from updater_core.targets.compose.preflight import mounts
 from updater_core.targets.compose.preflight.mounts import Volume
-from updater_core.targets.compose.recreate import is_leftover, tidy
+from updater_core.targets.compose.reading.leftover import is_leftover
+from updater_core.targets.compose.recreate import tidy
 
 _ALLOW = 'or set "allow_volume_change" for {name}: the new release then starts without these data'
 _MOVE = "copy the data to where the new image keeps them and mount them there in the compose file, {allow}"

@@ -1,0 +1,31 @@
+"""An image reference, taken apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """An image reference taken apart. `name` is the repository as it was written (`nginx`), never compared.
+
+    domain `docker.io`, repository `library/nginx`, tag `1.25` or None, digest `sha256:…` or None.
+    """
+
+    domain: str
+    repository: str
+    tag: str | None = None
+    digest: str | None = None
+    name: str = field(default="", compare=False)
+
+    @property
+    def key(self) -> str:
+        """`docker.io/library/nginx`: the repository in full, the same for every spelling."""
+        return f"{self.domain}/{self.repository}"
+
+    @property
+    def text(self) -> str:
+        """The reference as one would write it: `nginx:1.25@sha256:…`."""
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.name or self.key}{tag}{digest}"
