@@ -1,0 +1,104 @@
+"""The shapes in which public compose files write an image with variables: which are edited, and what else changes.
+
+The numbers are how many of 389 services in public files, refused by an early version, are of the kind; all of a kind
+that has several shapes here are counted with the likeliest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from updater_core import reference
+from updater_core.composefile import edit
+from updater_core.composefile.definition import SourceFile
+
+ENV, FILE = "/p/.env", "/p/compose.yml"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """`old` becomes `new` once, in `path`. Without a path it cannot be edited, and `new` stands in the reason."""
+
+    count: int
+    images: tuple[str, ...]
+    env: str
+    path: str
+    old: str
+    new: str
+    tag: str = "1.3.0"
+    more: str = ""
+
+
+PLAIN = "TAG=1.2.3\n"
+SHAPES = {
+    "build beside image": Shape(215, ("r/app:1.2.3",), "", FILE, ":1.2.3", ":1.3.0", more="    build: .\n"),
+    "one version for several repositories": Shape(
+        73, ("r/app:${TAG}", "r/other:${TAG:-1}"), PLAIN, ENV, "1.2.3", "1.3.0"
+    ),
+    "two variables, one is empty": Shape(0, ("r/app:${TAG}${POSTFIX}",), f"{PLAIN}POSTFIX=\n", ENV, "1.2.3", "1.3.0"),
+    "two variables, the second a variant": Shape(
+        45, ("r/app:${TAG}${POSTFIX}",), f"{PLAIN}POSTFIX=-slim\n", ENV, "1.2.3", "1.3.0", tag="1.3.0-slim"
+    ),
+    "two variables, the first a variant": Shape(
+        0, ("r/app:${OS}-${TAG}",), f"OS=alpine\n{PLAIN}", ENV, "1.2.3", "1.3.0", tag="alpine-1.3.0"
+    ),
+    "an empty registry": Shape(5, ("${REGISTRY}r/app:1.2.3",), "", FILE, ":1.2.3", ":1.3.0"),
+    "a tag that is set nowhere": Shape(22, ("r/app:${TAG}",), "", "", "", "cannot be resolved"),
+    "broken YAML": Shape(16, ("r/app:1.2.3",), "", "", "", "", more="   image: [\n"),
+    "an .env that is an env_file": Shape(
+        6, ("r/app:${TAG}",), PLAIN, ENV, "1.2.3", "1.3.0", more="    env_file: .env\n"
+    ),
+    "a default that is a variable": Shape(7, ("r/app:${A:-${TAG}}",), PLAIN, ENV, "1.2.3", "1.3.0"),
+    "a default that is a variable's default": Shape(0, ("r/app:${A:-${TAG:-1.2.3}}",), "", FILE, "1.2.3", "1.3.0"),
+    "a whole reference": Shape(0, ("${IMAGE}",), "IMAGE='r/app:1.2.3' # x\n", ENV, "1.2.3", "1.3.0"),
+    "a repository and a tag": Shape(0, ("${REPO}:${TAG}",), f"REPO=r/app\n{PLAIN}", ENV, "1.2.3", "1.3.0"),
+    "a number in three variables": Shape(
+        0, ("r/app:${A}.${B}.${C}",), "A=1\nB=2\nC=3\n", "", "", "put together from A"
+    ),
+}
+
+
+def files_of(shape: Shape) -> tuple[SourceFile, SourceFile]:
+    services = "".join(
+        f"  s{number}:\n    image: {image} # {number}\n{shape.more}" for number, image in enumerate(shape.images)
+    )
+    text = f"# größe 🐳\nservices:\n{services}  db:\n    image:  'postgres:16' \n"
+    return SourceFile(FILE, text, directory="/p", env_paths=(ENV,)), SourceFile(ENV, f"# 1.2.4\n{shape.env}")
+
+
+def edits_of(shape: Shape) -> dict[str, str] | edit.NotEditable:
+    """The texts of the files that change, by path."""
+    file, env = files_of(shape)
+    names = [f"s{number}" for number in range(len(shape.images))]
+    targets = []
+    for name in names:
+        located = edit.locate((file,), (env,), name)
+        if isinstance(located, edit.NotEditable):
+            return located
+        if located.obstacle is not None or located.reference is None:
+            assert located.obstacle is not None
+            return located.obstacle
+        targets.append(replace(reference.parse(located.reference), tag=shape.tag))
+    found = edit.set_image((file,), (env,), names, targets)
+    return found if isinstance(found, edit.NotEditable) else {each.path: each.after for each in found}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shape_is_edited_in_its_one_place_or_refused_with_a_remedy(name: str) -> None:
+    shape = SHAPES[name]
+    found = edits_of(shape)
+    if not shape.path:
+        assert isinstance(found, edit.NotEditable)
+        assert shape.new in found.detail
+        assert found.remedy
+        return
+    before = {each.path: each.text for each in files_of(shape)}[shape.path]
+    assert before.count(shape.old) == 1
+    assert found == {shape.path: before.replace(shape.old, shape.new)}
+
+
+def test_as_many_of_the_refused_are_edited_as_are_counted() -> None:
+    edited = sum(shape.count for shape in SHAPES.values() if not isinstance(edits_of(shape), edit.NotEditable))
+    assert (edited, sum(shape.count for shape in SHAPES.values())) == (351, 389)
