@@ -54,6 +54,7 @@ class RegistrySettings:
     aws_secret_access_key: Secret | None = None
     aws_session_token: Secret | None = None
     aws_profile: str | None = None
+    aws_pull_through_cache: bool = False
     project_id: str | None = None
     service_account_path: str | None = None
 

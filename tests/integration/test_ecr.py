@@ -154,7 +154,9 @@ def test_every_page_is_read_and_untagged_images_are_left_out(aws: Aws, registrie
 
 def _stubbed(registries: Registries) -> tuple[EcrRegistry, Stubber]:
     registry = open_ecr(registries, at())
-    return registry, Stubber(registry.api.client())
+    stub = Stubber(registry.api.client())
+    stub.add_response("describe_pull_through_cache_rules", {"pullThroughCacheRules": []})
+    return registry, stub
 
 
 def _page(tag: str, digest: str = DIGEST, **more: str) -> dict[str, Any]:
@@ -376,6 +378,83 @@ def test_the_build_time_comes_from_the_registry_with_the_token(
     assert {entry.headers.get("authorization") for entry in registry.log} == {None, basic}
 
 
+# -------------------------------------------------------------------------------------------------- pull-through caches
+
+
+def cached(aws: Aws, registry: FakeRegistry, name: str) -> ImageRef:
+    """A tag of a repository of which AWS knows what it had once, and the registry itself what is there now."""
+    registry.push(name, "1.0")
+    aws.mirror(registry, name)
+    registry.push(name, "1.0", Build(files={"hello": b"newer"}, platforms=("linux/amd64", "linux/arm64")))
+    registry.auth = Basic("AWS", PASSWORD)
+    aws.clear_log()
+    return at(f"{name}:1.0", registry.host)
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "name", "is_cache"),
+    [
+        (("other", "docker-hub"), "docker-hub/library/nginx", True),
+        (("docker-hub",), "docker-hub-own/nginx", False),
+        (("team/quay",), "team/quay/coreos/etcd", True),
+        (("ROOT",), "nginx", True),
+        ((), "docker-hub/library/nginx", False),
+    ],
+)
+def test_a_cache_is_asked_for_the_tag_itself(
+    aws: Aws, registries: Registries, registry: FakeRegistry, prefixes: tuple[str, ...], name: str, is_cache: bool
+) -> None:
+    aws.cache_prefixes = prefixes
+    here = cached(aws, registry, name)
+    ecr = open_ecr(registries, here)
+    now = registry.contents(name)[2]["1.0"]
+    assert (ecr.digest(here) == now) is is_cache
+    assert ("DescribeImages" in aws.operations()) is not is_cache
+    assert ("a pull-through cache" in ecr.check(here)) is is_cache
+    assert (ecr.pushed_tags(here, lambda _: True) is None) is is_cache
+    assert names(ecr.tags(here)) == ["1.0"]
+
+
+def test_the_rules_are_asked_for_once_a_day(
+    aws: Aws, registries: Registries, registry: FakeRegistry, clock: SetClock
+) -> None:
+    aws.cache_prefixes = ("quay", "docker-hub")
+    here = cached(aws, registry, "docker-hub/library/nginx")
+    for _ in range(3):
+        registries.new_cycle()
+        open_ecr(registries, here).digest(here)
+    assert aws.rule_pages == 2
+    clock.advance(24 * 3600 + 1)
+    registries.new_cycle()
+    open_ecr(registries, here).digest(here)
+    assert aws.rule_pages == 4
+
+
+def test_who_may_not_read_the_rules_says_by_a_setting_what_is_a_cache(
+    aws: Aws, registries: Registries, registry: FakeRegistry
+) -> None:
+    aws.cache_prefixes = ("docker-hub",)
+    aws.fail("DescribePullThroughCacheRules", "AccessDeniedException", "User: x is not authorized")
+    here = cached(aws, registry, "docker-hub/library/nginx")
+    now = registry.contents("docker-hub/library/nginx")[2]["1.0"]
+    assert open_ecr(registries, here).digest(here) != now
+    assert open_ecr(registries, here, replace(KEYS, aws_pull_through_cache=True)).digest(here) == now
+
+
+def test_a_digest_that_the_cache_does_not_serve_is_fetched_by_its_tag(
+    aws: Aws, registries: Registries, registry: FakeRegistry
+) -> None:
+    aws.cache_prefixes = ("docker-hub",)
+    here = cached(aws, registry, "docker-hub/library/nginx")
+    ecr = open_ecr(registries, here)
+    found = ecr.digest(here)
+    registry.behave("manifest_get", Behaviour(status=404), path=f"/manifests/{found}")
+    assert ecr.image(replace(here, digest=found), "linux/amd64", in_full=False).obstacle is None
+    other = replace(here, digest="sha256:" + "3" * 64)
+    with pytest.raises(RegistryError, match="another digest"):
+        ecr.image(other, "linux/amd64", in_full=False)
+
+
 # ---------------------------------------------------------------------------------------------- in whose name, and how
 
 
@@ -391,7 +470,7 @@ def test_nothing_is_asked_beyond_the_policy_and_nothing_of_the_registry_itself(
     ecr.pushed_tags(here, lambda name: True)
     assert set(aws.operations()) == {"DescribeImages", "GetAuthorizationToken"} <= POLICY
     assert registry.counts() == {}
-    assert counted == [("ecr_describe", "ok"), ("ecr_token", "ok"), ("ecr_describe", "ok")]
+    assert counted == [("ecr_rules", "ok"), ("ecr_describe", "ok"), ("ecr_token", "ok"), ("ecr_describe", "ok")]
 
 
 def test_services_of_one_region_and_principal_share_client_and_token(aws: Aws, registries: Registries) -> None:
@@ -599,7 +678,7 @@ def test_throttling_rests_the_api_for_all_its_services_also_after_a_restart(
         digest(registries)
     assert limited.value.retry_at == clock.now() + timedelta(seconds=60)
     assert len(aws.operations()) == 5
-    assert counted == [("ecr_describe", "rate_limited")] * 5
+    assert counted == [("ecr_rules", "ok"), *[("ecr_describe", "rate_limited")] * 5]
     reborn = make(rests=registries.rests())
     for asked in (registries, reborn):
         asked.new_cycle()
@@ -724,7 +803,7 @@ def test_an_api_that_does_not_answer_is_asked_by_one_service_of_the_cycle_only(
             with pytest.raises(RegistryError, match=f"{name}: the ECR API in eu-west-1 does not answer") as refused:
                 digest(registries, f"{name}:1.0")
             assert "eu-west-1" in refused.value.remedy
-    assert counted == [("ecr_describe", "unreachable")] * 5
+    assert counted == [("ecr_rules", "unreachable")] * 5
 
 
 @pytest.mark.usefixtures("no_pauses")

@@ -62,6 +62,8 @@ class Aws:
     page_size: int = 1000  # the most images on one page, whatever is asked for
     token_seconds: float | None = 12 * 3600  # None: moto's own expiry, long ago
     now: Callable[[], float] = time.time
+    cache_prefixes: tuple[str, ...] = ()  # of pull-through caches, which moto does not know
+    rule_pages: int = 0  # how many pages of their rules were asked for; `log` is without them
     log: list[Call] = field(default_factory=list)
     _failures: list[_Failure] = field(default_factory=list)
     _said: dict[str, bytes] = field(default_factory=dict)
@@ -170,6 +172,8 @@ class Aws:
             return self._moto(environ, start_response)  # type: ignore[no-any-return]
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         arguments = json.loads(body or b"{}")
+        if operation == "DescribePullThroughCacheRules":
+            return self._rules(arguments, start_response)
         failure = self._noted(operation, arguments, environ.get("HTTP_AUTHORIZATION", ""))
         answer: Any
         if failure:
@@ -183,6 +187,23 @@ class Aws:
         data = self._said.get(operation) or json.dumps(answer).encode()
         headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(data)))]
         start_response(f"{status} -", headers)
+        return [data]
+
+    def _rules(self, arguments: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """A rule a page, as the API's reference has them."""
+        with self._lock:
+            self.rule_pages += 1
+            failure = next((each for each in self._failures if each.operation == "DescribePullThroughCacheRules"), None)
+            number = int(arguments.get("nextToken", "0"))
+            rules = [{"ecrRepositoryPrefix": prefix} for prefix in self.cache_prefixes[number : number + 1]]
+            following = {"nextToken": str(number + 1)} if number + 1 < len(self.cache_prefixes) else {}
+        status, answer = 200, {"pullThroughCacheRules": rules, **following}
+        if failure:
+            status, answer = failure.status, {"__type": failure.code, "message": failure.message}
+        data = json.dumps(answer).encode()
+        start_response(
+            f"{status} -", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(data)))]
+        )
         return [data]
 
     def _noted(self, operation: str, arguments: Mapping[str, Any], authorization: str) -> _Failure | None:

@@ -336,6 +336,9 @@ OPTIONS: tuple[Option, ...] = (
          "${AWS_SESSION_TOKEN}"),
     _registry("aws_profile", kinds.TEXT, None,
          "ECR: a profile of the AWS files, in place of `username`.", "production"),
+    _registry("aws_pull_through_cache", kinds.FLAG, False,
+         "ECR: the image's repository caches another registry, so the registry itself is asked for its tags. "
+         "Needed only if the account may not read its own rules (`ecr:DescribePullThroughCacheRules`).", True),
     _registry("project_id", kinds.TEXT, None,
          "Google: the project that messages name if a role is missing.", "my-project"),
     _registry("service_account_path", kinds.PATH, None,

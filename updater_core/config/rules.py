@@ -38,7 +38,14 @@ _COMPOSE_ELSEWHERE = (
     "the files and bind mounts of a Compose service are on its engine's host; run an updater there, or set DOCKER_HOST"
     " for this one if the files are here"
 )
-_AWS_KEYS = ("region", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile")
+_AWS_KEYS = (
+    "region",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_profile",
+    "aws_pull_through_cache",
+)
 _VENDOR_KEYS = {**dict.fromkeys(_AWS_KEYS, "ecr"), "project_id": "gcr", "service_account_path": "gcr"}
 
 

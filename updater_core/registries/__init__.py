@@ -42,10 +42,10 @@ class Registries:
     """Every registry of a process. Holds tokens, rests, connections and this cycle's answers; safe in many threads.
 
     `on_request` hears of each HTTP exchange: host, kind (`manifest_head`, `manifest_get`, `tags`, `blob`, `token`,
-    `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_token`) and result (`ok`, `unauthorized`, `denied`,
-    `not_found`, `rate_limited`, `error`, `unreachable`). `rests`, `outages` and `refused_logins` are what these
-    said in an earlier life. `hub_mirrors` names the engine's mirrors of Docker Hub; it is asked only if that does not
-    answer.
+    `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_rules`, `ecr_token`) and result (`ok`, `unauthorized`,
+    `denied`, `not_found`, `rate_limited`, `error`, `unreachable`). `rests`, `outages` and `refused_logins` are what
+    these said in an earlier life. `hub_mirrors` names the engine's mirrors of Docker Hub; it is asked only if that
+    does not answer.
     """
 
     def __init__(  # noqa: PLR0913 - the wiring, all by name

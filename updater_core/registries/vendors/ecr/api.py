@@ -27,8 +27,10 @@ from updater_core.registries.vendors.ecr import errors
 from updater_core.registries.vendors.ecr.errors import Asked, Fault
 
 MOST_AT_ONCE = 8
+_MOST_RULE_PAGES = 10  # of a hundred; an account may have fifty rules
 MOST_TRIES, CONNECT_SECONDS, READ_SECONDS = 5, 5, 20
-_KINDS = {"DescribeImages": "ecr_describe", "GetAuthorizationToken": "ecr_token"}
+_RULES = "DescribePullThroughCacheRules"
+_KINDS = {"DescribeImages": "ecr_describe", "GetAuthorizationToken": "ecr_token", _RULES: "ecr_rules"}
 _OUR_NAMES = (errors.OddCredentials, errors.MalformedAnswer)
 # What botocore raises for malformed input (RecursionError is a RuntimeError).
 _UNEXPECTED = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
@@ -136,6 +138,24 @@ class EcrApi:
         """What DescribeImages answers; raise ImageMissing, NotFound, AuthFailed, RateLimited, RegistryError."""
         owner = {"registryId": repository.account} if repository.account else {}
         return self._guarded(repository, "DescribeImages", {**owner, "repositoryName": repository.name, **arguments})
+
+    def cache_prefixes(self, repository: Repository) -> frozenset[str]:
+        """Return under which names the registry of `repository` caches other registries; `ROOT` stands for all names.
+
+        Raises RegistryError if AWS does not answer, or does not let us know."""
+        owner = {"registryId": repository.account} if repository.account else {}
+        prefixes: set[str] = set()
+        token: object = ""
+        for _ in range(_MOST_RULE_PAGES):
+            following = {"nextToken": token} if token else {}
+            page = self._guarded(repository, _RULES, {**owner, **following})
+            rules = page.get("pullThroughCacheRules")
+            for rule in rules if isinstance(rules, list) else ():
+                prefixes.add(str(rule.get("ecrRepositoryPrefix")))
+            token = page.get("nextToken")
+            if not isinstance(token, str) or not token:
+                break
+        return frozenset(prefixes)
 
     def credential(self, repository: Repository) -> tuple[Credential, bool]:
         """User name and password for the registry's own protocol, and whether they were fetched just now."""
@@ -299,4 +319,8 @@ def _botocore_errors() -> tuple[type[Exception], ...]:
 
 
 def _snake(operation: str) -> str:
-    return {"DescribeImages": "describe_images", "GetAuthorizationToken": "get_authorization_token"}[operation]
+    return {
+        "DescribeImages": "describe_images",
+        "GetAuthorizationToken": "get_authorization_token",
+        _RULES: "describe_pull_through_cache_rules",
+    }[operation]

@@ -3,6 +3,9 @@
 DescribeImages (https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html) knows tags, digests
 and when a manifest was pushed, and is no pull: asking the registry itself would move `lastRecordedPullTime`, by which
 owners let old images expire. `imagePushedAt` is the manifest's: a tag put on an old manifest carries the old time.
+
+A repository that caches another registry is the exception: ECR looks upstream only if the registry itself is asked for
+a tag (https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html), so it is.
 """
 
 from __future__ import annotations
@@ -11,8 +14,8 @@ import base64
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from updater_core import protocols
 from updater_core.errors import AuthFailed, RegistryError
@@ -31,7 +34,10 @@ from updater_core.registries.vendors.ecr.api import EcrApi, Endpoint, ImageMissi
 from updater_core.registries.vendors.ecr.batch import Batches
 from updater_core.registries.vendors.ecr.hosts import PUBLIC_HOSTS, EcrHost, parse_host
 
+T = TypeVar("T")
+
 PAGE_SIZE = 1000  # the API's most
+_RULES_KNOWN_FOR, _RULES_REFUSED_FOR = timedelta(days=1), timedelta(hours=1)
 PUBLIC_REGION = "us-east-1"  # the only one in which ECR Public's API gives tokens
 _ELSEWHERE = EcrHost("", "")  # a host that names neither account nor region
 
@@ -68,28 +74,34 @@ class EcrRegistry:
 
     def digest(self, reference: ImageRef) -> str:
         """The digest behind the tag now, in one call with all that others ask of this repository at the same time."""
+        if self._is_cache():
+            return self._by_protocol(lambda registry: registry.digest(reference))
         return self.batches.get(_question(reference))
 
-    def tags(self, reference: ImageRef) -> tuple[Tag, ...]:  # noqa: ARG002 - the repository is this registry's own
-        """Every tag, with its digest and its manifest's push time."""
+    def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
+        """Every tag, with its digest and its manifest's push time; of a cache the names, for its digests may be old."""
+        if self._is_cache():
+            return self._by_protocol(lambda registry: registry.tags(reference))
         return tuple(tag for tag in self._listed() if not oci.is_generated(tag.name))
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:  # noqa: ARG002
-        """The tags that `wanted` accepts, newest manifest first. Tags of one manifest tie."""
+        """The tags that `wanted` accepts, newest manifest first. Tags of one manifest tie. None for a cache: its times
+        say when it fetched what."""
+        if self._is_cache():
+            return None
         chosen = [tag for tag in self._listed() if wanted(tag.name)]
         return tuple(sorted(chosen, key=lambda tag: (tag.pushed_at or _NEVER, tag.name), reverse=True))
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
         """The build time in the image's configuration, which only the registry itself has."""
         exact = replace(reference, tag=None, digest=self.digest(reference))
-        try:
-            return self._with_token().created(exact, platform)
-        except AuthFailed:  # a token that was withdrawn before its time: once more with a fresh one
-            return self._with_token().created(exact, platform)
+        return self._by_protocol(lambda registry: registry.created(exact, platform))
 
-    def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:  # noqa: ARG002
+    def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
         """Whether AWS said that the reference's digest is of another kind than an image. It is asked nothing more: to
-        look into an index would be a pull."""
+        look into an index would be a pull. A cache is asked, so that it has the image when the engine wants it."""
+        if self._is_cache():
+            return self._by_protocol(lambda registry: registry.image(reference, platform, in_full=in_full))
         kind = self.oci.session.texts.get(_artifact_key(self.repository, reference.digest)) or ""
         if not kind or kind in CONFIGS:
             return RemoteImage()
@@ -107,8 +119,41 @@ class EcrRegistry:
         """Ask for the reference's digest and for a token, as an update would need them; say in whose name."""
         self.digest(reference)
         self.credential()
+        if self._is_cache():
+            return (
+                f"{self.repository.domain}: {self.repository.name}, a pull-through cache, reached with {self.api.who}"
+            )
         place = f"{self.repository.domain}: {self.repository.name} reached over the AWS API in {self.api.region}"
         return f"{place} with {self.api.who}"
+
+    def _is_cache(self) -> bool:
+        """Whether the repository caches another registry: by its service's settings, or by the account's rules."""
+        settings, session = self.oci.site.settings, self.oci.session
+        if settings.aws_pull_through_cache:
+            return True
+        key = ("pull-through cache rules", self.api, self.repository.account)
+        known = session.known_names.get(key)
+        prefixes = session.cycle.get(key, self._cache_prefixes) if known is None else known
+        name = self.repository.name
+        return "ROOT" in prefixes or any(name.startswith(f"{prefix}/") for prefix in prefixes)
+
+    def _cache_prefixes(self) -> frozenset[str]:
+        """The account's rules, asked for once a day. Who may not read them says by a setting what is a cache."""
+        session = self.oci.session
+        key = ("pull-through cache rules", self.api, self.repository.account)
+        now = session.clock.now()
+        try:
+            prefixes = self.api.cache_prefixes(self.repository)
+        except RegistryError:  # if it is one that matters, the next question to the API meets it too
+            return session.known_names.put(key, frozenset(), now + _RULES_REFUSED_FOR)
+        return session.known_names.put(key, prefixes, now + _RULES_KNOWN_FOR)
+
+    def _by_protocol(self, ask: Callable[[OciRegistry], T]) -> T:
+        """What the registry itself says. A token may be withdrawn before its time: then once more with a fresh one."""
+        try:
+            return ask(self._with_token())
+        except AuthFailed:
+            return ask(self._with_token())
 
     def _listed(self) -> tuple[Tag, ...]:
         session = self.oci.session
