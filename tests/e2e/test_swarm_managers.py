@@ -49,6 +49,10 @@ def test_a_dead_leader_and_a_lost_quorum_end_on_the_new_release_or_on_the_old(sh
     shop.write()
     shop.up()
 
+    status, said = shop.run("--test")  # no engine and no Compose of this machine's own is needed
+    assert status == 0, said
+    assert "as Swarm service" in said
+
     new = shop.push("1.1", lab.healthy("new"))
     child = begun(shop, "1.1")
     leader = shop.lab.leader()

@@ -24,7 +24,7 @@ from typing import Any
 import docker
 
 from tests.support import newer_docker
-from tests.support.fake_registry import FakeRegistry, Pushed
+from tests.support.fake_registry import Build, FakeRegistry, Pushed
 from tests.support.lab import Shop, until
 
 _PROGRAMS = newer_docker.FOLDER / "bin"
@@ -215,6 +215,14 @@ class SwarmShop(Shop):
         self.name = f"dau{uuid.uuid4().hex[:6]}"
         self.engine_host = self.lab.manager.host
         self.cert_path: Path | None = None  # of the managers' TLS, by which the updater is to ask them then
+
+    @property
+    def repository(self) -> str:
+        """One of its own: the registry is that of several tests."""
+        return f"{self.registry.host}/team/{self.name}"
+
+    def push(self, tag: str, image: Build) -> Pushed:
+        return self.registry.push(f"team/{self.name}", tag, self.own(image))
 
     @property
     def swarm_name(self) -> str:

@@ -53,9 +53,13 @@ def examine(context: AppContext, only: str | None = None) -> Iterator[Finding]:
     yield Finding(
         True, "config", f"{context.config.path}: {len(services)} of {len(context.config.services)} services looked at"
     )
-    yield _found("engine", lambda: _engine(context))
-    yield from _other_engine()
-    yield _found("compose", lambda: f"Docker Compose {context.host.compose.version}")
+    of_swarms = [service for service in services if service.stack or service.swarm_service]
+    is_needed = len(of_swarms) < len(services) or not services
+    if is_needed or any(service.engine is None for service in of_swarms):
+        yield _found("engine", lambda: _engine(context))
+        yield from _other_engine()
+    if is_needed:
+        yield _found("compose", lambda: f"Docker Compose {context.host.compose.version}")
     for service in services:
         yield from target_of(context, service).examine(service)
         yield from hooks.findings(context, service)
