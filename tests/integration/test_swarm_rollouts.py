@@ -260,6 +260,19 @@ def test_what_stands_still_on_a_node_that_is_away_blames_no_release(
     cluster.assert_back()
 
 
+@pytest.mark.parametrize(("version", "is_blamed"), [(8, False), (7, True)])
+def test_a_node_that_died_and_came_back_is_not_the_releases_fault(
+    tmp_path: Path, version: int, is_blamed: bool
+) -> None:
+    cluster = Cluster(tmp_path, "lost")
+    cluster.after(2, lambda: setattr(cluster.swarm, "node_version", version))
+    outcome = cluster.update()
+    assert isinstance(outcome, RolledBack)
+    assert outcome.quarantine is is_blamed
+    assert outcome.cause.reason is (Reason.EXITED if is_blamed else Reason.NO_SUITABLE_NODE)
+    cluster.assert_back()
+
+
 def test_an_image_that_no_node_can_run_is_refused_before_any_write(cluster: Cluster) -> None:
     cluster.swarm.platforms[NEW.digest] = [("arm64", "linux")]
     outcome = cluster.update()

@@ -27,6 +27,7 @@ class SimSwarm:
     platforms: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     is_away: bool = False
     is_node_away: bool = False
+    node_version: int = 7
     index: int = 10
     status: dict[str, str] = field(default_factory=dict)
     all_tasks: list[dict[str, Any]] = field(default_factory=list)
@@ -71,6 +72,7 @@ class SimSwarm:
         return (
             {
                 "ID": "n1",
+                "Version": {"Index": self.node_version},
                 "Spec": {"Role": "manager", "Availability": "active"},
                 "Status": {"State": "down" if self.is_node_away else "ready"},
                 "Description": {"Hostname": "one", "Platform": node},
@@ -141,6 +143,7 @@ class SimSwarm:
         state, error, code = {
             "unhealthy": ("failed", "task: non-zero exit (143): dockerexec: unhealthy container", 143),
             "exits": ("failed", "task: non-zero exit (3)", 3),
+            "lost": ("failed", "task: non-zero exit (255)", 255),
             "cannot_start": ("failed", 'starting container failed: exec: "/x": no such file or directory', 127),
             "rejected": ("rejected", "No such image: app@sha256:0", 0),
         }[fate]

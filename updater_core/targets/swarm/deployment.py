@@ -28,6 +28,7 @@ from updater_core.vocabulary.evidence import Evidence
 
 _LOOK_EVERY_SECONDS = 0.5
 _LONGEST_ABSENCE_SECONDS = 300.0  # a new leader is there after some 15 s; a quorum comes back by a person
+_EXIT_NOT_SEEN = 255  # of a container that ended while its engine was away (seen with 28.5)
 _NODE_ABSENCE_SECONDS = 180.0  # for as long its tasks may be given up, placed again, and become well
 _MOST_WRITES = 10  # each write of the engine's own, and each of somebody else's, makes ours out of sequence
 _Result = TypeVar("_Result")
@@ -90,7 +91,8 @@ class SwarmDeployment:
         if hold is not None:
             raise GateFailed(hold.reason, hold.detail, hold.remedy)
         known = placement.for_spec(platforms)
-        self.plan = replace(self.plan, detail=replace(self.plan.detail, platforms=known or None))
+        versions = {node.facts["node.id"]: node.version for node in nodes}
+        self.plan = replace(self.plan, detail=replace(self.plan.detail, platforms=known or None, nodes=versions))
 
     def _prove(self) -> None:
         detail = self.plan.detail
@@ -145,7 +147,8 @@ class SwarmDeployment:
 
     def evidence(self) -> Sequence[Evidence]:
         detail = self.plan.detail
-        new = [task for task in self._tasks() if task.image == detail.new_image and task.id not in detail.known_tasks]
+        found = map(facts.task_of, self._swarm.tasks(detail.service_id))  # managers that are away are not waited for
+        new = [task for task in found if task.image == detail.new_image and task.id not in detail.known_tasks]
         return evidence.collect(new, detail.old_spec, self._host.engine)
 
     def revert(self, cause: Cause) -> Cause:
@@ -241,6 +244,8 @@ class SwarmDeployment:
             track, verdict = gate.judge(track, found, tasks, wanted, clock.monotonic())
             if isinstance(verdict, Failed) and verdict.reason is Reason.GATE_TIMEOUT:
                 wanted, verdict = self._with_time_for_nodes(wanted, verdict, tasks)
+            if isinstance(verdict, Failed) and verdict.reason is Reason.EXITED:
+                verdict = self._unless_node_failed(verdict, tasks)
             if isinstance(verdict, Failed):
                 raise GateFailed(verdict.reason, evidence.without_secrets(verdict.message, found.spec))
             if not isinstance(verdict, Waiting):
@@ -265,6 +270,18 @@ class SwarmDeployment:
             return wanted, verdict
         more = replace(wanted, pause_seconds=wanted.pause_seconds + _NODE_ABSENCE_SECONDS)
         return more, Waiting(f"{verdict.message}; a node is away ({away})")
+
+    def _unless_node_failed(self, verdict: Failed, tasks: Sequence[SwarmTask]) -> Failed:
+        """A machine that dies takes its tasks with it: once it is back, its engine says that each exited with 255. That
+        is a release's own doing only if its node has been there all the time."""
+        nodes = {node.facts["node.id"]: node for node in map(facts.node_of, self._patient(self._swarm.nodes))}
+        for task in tasks:
+            node = nodes.get(task.node_id)
+            if node is None or task.state != facts.FAILED or task.exit_code != _EXIT_NOT_SEEN:
+                continue
+            if not node.is_ready or node.version != self.plan.detail.nodes.get(task.node_id):
+                return Failed(Reason.NO_SUITABLE_NODE, f"{verdict.message}; its node {node.name} was away meanwhile")
+        return verdict
 
     def _tell_once(self, text: str, said: str) -> str:
         plain = re.sub(r"\d+ s ", "", text)

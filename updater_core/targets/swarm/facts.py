@@ -82,7 +82,8 @@ class SwarmTask:
 
 @dataclass(frozen=True, slots=True)
 class SwarmNode:
-    """One node. `name`: its host name. `facts` are its values under the names that placement constraints use."""
+    """One node. `name`: its host name. `version` grows when it goes, comes back, or joins a network. `facts` are its
+    values under the names that placement constraints use."""
 
     name: str
     architecture: str
@@ -90,6 +91,7 @@ class SwarmNode:
     is_ready: bool
     is_active: bool
     facts: Mapping[str, str]
+    version: int = 0
 
 
 def service_of(raw: Mapping[str, Any]) -> SwarmService:
@@ -134,7 +136,9 @@ def node_of(raw: Mapping[str, Any]) -> SwarmNode:
         **{f"engine.labels.{key}": value for key, value in _part(_part(described, "Engine"), "Labels").items()},
     }
     is_ready = _part(raw, "Status").get("State") == "ready"
-    return SwarmNode(name, architecture, system, is_ready, spec.get("Availability") == "active", facts)
+    is_active = spec.get("Availability") == "active"
+    version = int(_part(raw, "Version").get("Index", 0))
+    return SwarmNode(name, architecture, system, is_ready, is_active, facts, version)
 
 
 def _part(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -31,6 +31,7 @@ class SwarmPlan:
     label: str | None = None  # the text of the image in the stack file after the update
     platforms: tuple[tuple[str, str], ...] | None = None
     known_tasks: tuple[str, ...] = ()
+    nodes: Mapping[str, int] = field(default_factory=dict)  # each with its version, before the update
     compose_service: str = ""
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the stack's files, as they were read
     changes: tuple[Edit, ...] = ()
