@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -71,6 +72,26 @@ def test_an_order_that_is_given_again_while_it_is_carried_out_is_not_lost(tmp_pa
     request_queue.leave(folder, again)
     assert [*taken] == []
     assert [*request_queue.take(folder)] == [again]
+
+
+def test_an_order_may_be_taken_the_moment_it_is_there(tmp_path: Path) -> None:
+    folder, taken, is_over = tmp_path / "requests", set[str](), threading.Event()
+
+    def read() -> None:
+        while not is_over.is_set():
+            taken.update(order.id for order in request_queue.take(folder))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    given = [OperatorOrder("pause", f"web{number}", NOW, f"{number:032x}") for number in range(100)]
+    try:
+        for order in given:
+            request_queue.leave(folder, order)
+    finally:
+        is_over.set()
+        reader.join()
+    taken.update(order.id for order in request_queue.take(folder))
+    assert taken == {order.id for order in given}
 
 
 @pytest.mark.parametrize(

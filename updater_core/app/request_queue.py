@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from updater_core import reference
-from updater_core.errors import UpdaterError
+from updater_core.errors import StateError, UpdaterError
 from updater_core.host import files
 from updater_core.state.orders import KINDS, OperatorOrder
 
@@ -54,11 +54,16 @@ def leave(folder: Path, order: OperatorOrder) -> None:
         "digest": order.digest,
         "seconds": order.seconds,
     }
-    files.write_atomically(path, json.dumps(record).encode())
-    if os.geteuid() == 0:
-        reader = folder.parent.stat()
-        for each in (folder, path):
-            os.chown(each, reader.st_uid, reader.st_gid, follow_symlinks=False)  # the reader may write the folder
+    staged = path.with_name(f"{path.name}.{order.id or 'new'}.staged")
+    files.write_atomically(staged, json.dumps(record).encode())
+    try:
+        if os.geteuid() == 0:
+            reader = folder.parent.stat()
+            for each in (folder, staged):
+                os.chown(each, reader.st_uid, reader.st_gid, follow_symlinks=False)  # the reader may write the folder
+        staged.replace(path)  # only now: the reader takes it at once, and removes what it may not read
+    except OSError as error:
+        raise StateError(f"{path} cannot be written: {error.strerror}", "see who may write its folder") from error
 
 
 def take(folder: Path) -> Iterator[OperatorOrder]:
