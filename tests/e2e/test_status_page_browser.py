@@ -19,6 +19,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from html import unescape
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,9 @@ class Browser:
         ]  # fmt: skip
         return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120, cwd=self._folder).stdout
 
-    def dom(self, url: str) -> str:
+    def dom(self, url: str, *words: str) -> str:
         """The document as the browser has it."""
-        return self._run("--dump-dom", url)
+        return self._run("--dump-dom", *words, url)
 
     def picture(self, name: str, url: str, size: tuple[int, int], *words: str) -> list[list[Colour]]:
         """A screenshot as rows of pixels, half the size each way."""
@@ -191,6 +192,29 @@ def test_nothing_sticks_out_on_a_narrow_screen(browser: Browser, tmp_path: Path,
     margin = {row[x] for row in picture for x in (*range(4), *range(width // 2 - 4, width // 2))}
     assert margin == {LIGHT}
     assert colours(picture)[RED] > 100
+
+
+AXE = """<script src="axe.min.js"></script><script>axe.run().then(found => {
+  const node = document.createElement("pre");
+  node.id = "axe";
+  node.textContent = JSON.stringify(found.violations.map(each => [each.id, each.nodes.map(node => node.html)]));
+  document.body.append(node);
+});</script></body>"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("look", [(), IN_THE_DARK], ids=["light", "dark"])
+def test_axe_finds_nothing_on_the_page(browser: Browser, tmp_path: Path, width: int, look: tuple[str, ...]) -> None:
+    """With all that is folded away unfolded; https://github.com/dequelabs/axe-core."""
+    program = files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    (tmp_path / "axe.min.js").write_text(program, encoding="utf-8")
+    text = str(status_html(view_of(mixed()))).replace("<details>", "<details open>").replace("</body>", AXE)
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    words = ("--virtual-time-budget=60000", f"--window-size={width},2000", *look)
+    dom = browser.dom(f"file://{tmp_path}/page.html", *words)
+    found = re.search(r'<pre id="axe">(.*?)</pre>', dom, flags=re.DOTALL)
+    assert found, "axe did not end"
+    assert json.loads(unescape(found[1])) == []
 
 
 @pytest.mark.parametrize("look", [(), IN_THE_DARK], ids=["light", "dark"])
