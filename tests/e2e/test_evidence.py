@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.support import lab
-from tests.support.lab import Shop
+from tests.support.lab import Shop, until
 from tests.support.listener import listening
 from updater_core.models import RolledBack
 
@@ -41,7 +41,7 @@ def test_log_and_last_probe_of_an_unhealthy_release_are_kept_without_its_passwor
         shop.settings = {"webhook_url": receiver.url}
         outcome = shop.cycle().outcomes[0]
         assert isinstance(outcome, RolledBack)
-        message = json.loads(receiver.requests[0].body)
+        message = json.loads(until(lambda: receiver.requests, what="the message is there")[0].body)
     assert shop.releases() == [("one", "running")]
     (kept,) = shop.state()["changes"][0]["evidence"]
     assert (kept["status"], kept["exit_code"], kept["oom_killed"], kept["health"]) == (

@@ -17,8 +17,8 @@ def names(shop: Shop, prefix: str = "") -> dict[str, str]:
     """Our names that hold an image of this shop, and the image's own label."""
     client = shop.client
     try:
-        images = client.images.list(filters={"label": "release"})
-        tags = {tag: image.labels["release"] for image in images for tag in image.tags}
+        images = client.api.images(filters={"label": "release"})  # one call: other tests remove images meanwhile
+        tags = {tag: raw["Labels"]["release"] for raw in images for tag in raw["RepoTags"] or ()}
     finally:
         client.close()
     return {tag: release for tag, release in tags.items() if tag.startswith(prefix or HOLD_PREFIX + shop.name)}
