@@ -320,9 +320,10 @@ def test_killed_at_any_effect_it_ends_on_old_or_new_and_says_which(tmp_path: Pat
 
 def test_a_good_release_whose_updater_was_killed_after_the_write_is_not_given_up(cluster: Cluster) -> None:
     rehearsal = Killer()
-    Cluster(cluster.folder, "well").update(rehearsal)
+    cluster.update(rehearsal)
     written = rehearsal.log.index("write spec") + 1
-    fresh = Cluster(cluster.folder, "well")
+    (cluster.folder / "fresh").mkdir()  # with a journal of its own
+    fresh = Cluster(cluster.folder / "fresh", "well")
     with pytest.raises(Killed):
         fresh.update(Killer(written, after=True))
     assert isinstance(fresh.recover(), Committed)
