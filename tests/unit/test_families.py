@@ -7,7 +7,8 @@ import pytest
 from benchmarks.tag_history import compare_texts, is_newer, judge
 from tests.unit.test_selection import answer, choose, image, reasons, tags
 from updater_core.models import Bump, Follow, Hold, Policy, Reason, Update
-from updater_core.policy.families import FamilyVersion, is_scheme_jump, named_variant, read, split_variant
+from updater_core.policy.families import FamilyVersion, is_scheme_jump, read
+from updater_core.policy.family_members import named_variant, split_variant
 
 
 def version_of(tag: str) -> FamilyVersion:
@@ -148,6 +149,8 @@ NODE = "20-alpine 22-alpine 23-alpine 23.0.0 23.0.0-alpine 20.1-alpine alpine lt
         ("16-alpine", POSTGRES, "17-alpine"),
         ("20-alpine", NODE, "23-alpine"),
         ("3.12-slim", "3.12-slim 3.13-slim 3.13.1 3.14-rc-slim 3.14.0a1-slim 3.14", "3.13-slim"),
+        ("1.2.3-0ubuntu1", "1.2.3-0ubuntu1 1.2.3-0ubuntu10 1.2.3-0ubuntu9 1.2.3 1.2.2-1ubuntu1", "1.2.3-0ubuntu10"),
+        ("1.2.3-1ubuntu2.3", "1.2.3-1ubuntu2.3 1.2.3-2ubuntu1.1 1.2.3-2ubuntu1 1.2.4-ubuntu", "1.2.3-2ubuntu1.1"),
         ("4.0.16.2944-ls299", "4.0.16.2944-ls299 4.0.16.2944-ls1000 4.0.16.2944 3.0.10 5.0.0", "4.0.16.2944-ls1000"),
         ("4.0.16.2944-ls299", "4.0.16.2944-ls299 4.0.17.1-ls7 4.0.16.2944-ls301 4.0.17.2", "4.0.17.1-ls7"),
         ("22.04", "14.04.5 22.04 24.04 noble-20241009 20241009", "24.04"),

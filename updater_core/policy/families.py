@@ -99,6 +99,8 @@ _COUNTER_WORDS = (
     "r|ls|rev|revision|build|bld|p|pl|patch|hotfix|sp|post|update|k3s|rke2r|eksbuild|gke|CU"  # CU: SQL Server
 )
 _COUNTER = re.compile(rf"[-_.](?:{_COUNTER_WORDS})\.?([0-9]+)(?=$|[-_])")
+# Debian's revision and Ubuntu's of it: `-0ubuntu1`, `-1ubuntu2.3` (deb-version(7), Ubuntu's version strings).
+_DISTRIBUTION_REVISION = re.compile(r"-([0-9]{1,3})(?:ubuntu|build)([0-9]{1,3}(?:\.[0-9]{1,3})*)(?=$|[-_])")
 _FIRST_COUNTER = re.compile(r"[-_]v?([0-9]+(?:\.[0-9]+)*)(?=$|[-_])")
 _NUMBER, _LAST_NUMBER, _LAST_DOTTED = map(re.compile, ("[0-9]+", "[0-9]+$", r"[0-9]+(?:\.[0-9]+)*$"))
 _PIECE = re.compile(".[^-_]*")
@@ -149,27 +151,6 @@ def is_scheme_jump(current: FamilyVersion, other: FamilyVersion) -> bool:
     ours, theirs = current.numbers[0], other.numbers[0]
     becomes_year = theirs in _YEARS and ours < _FEWEST_LARGE
     return becomes_year or theirs >= max(_FEWEST_LARGE, _LARGEST_FACTOR * ours + 1)
-
-
-def named_variant(tag: str) -> str:
-    """The variant that a tag without a version names: `latest` none, `alpine` and `latest-alpine` `-alpine`.
-
-    >>> named_variant("latest"), named_variant("latest-alpine"), named_variant("bookworm")
-    ('', '-alpine', '-bookworm')
-    """
-    rest = re.sub(r"^latest(?=$|-)", "", tag).removeprefix("-")
-    return f"-{rest}" if rest else ""
-
-
-@functools.lru_cache(maxsize=4096)
-def split_variant(shape: str) -> tuple[str, tuple[Numbers, ...]]:
-    """A variant's words with every dotted number as `#`, and these numbers.
-
-    >>> split_variant("-php8.3-fpm-alpine3.20")
-    ('-php#-fpm-alpine#', ((8, 3), (3, 20)))
-    """
-    found = _DOTTED.findall(shape)
-    return _DOTTED.sub("#", shape), tuple(tuple(map(int, number.split("."))) for number in found)
 
 
 _NO_TAIL = Tail()
@@ -277,6 +258,8 @@ def read_tail(text: str, *, is_three_part: bool) -> Tail:
     (('rc', '1'), '-fpm')
     >>> read_tail("-debian-12-r10", is_three_part=True)
     Tail(shape='-debian-12-r#', prerelease=(), counters=(10,), is_channel=False)
+    >>> read_tail("-0ubuntu2.1", is_three_part=True)
+    Tail(shape='-#ubuntu#.#', prerelease=(), counters=(0, 2, 1), is_channel=False)
     """
     if not text:
         return Tail()
@@ -330,6 +313,8 @@ def _mask(piece: str, values: list[int]) -> str:
     """The shape of a counter (`_v2.0.10` is `_v#.#.#`, `-k3s1` is `-k3s#`) or of a commit hash."""
     if not values:
         return piece[0] + "<commit>"
+    if len(values) == len(_NUMBER.findall(piece)):
+        return _NUMBER.sub("#", piece)
     number = (_LAST_DOTTED if len(values) > 1 else _LAST_NUMBER).search(piece)
     assert number is not None
     return piece[: number.start()] + ".".join("#" * len(values))
@@ -349,6 +334,9 @@ def _counter_at(text: str, position: int, *, is_first: bool) -> tuple[str, list[
     date = _DIGIT_DATE.fullmatch(_piece_at(text, position)[1:])
     if date and text[position] in "-_":
         return text[position : position + 1 + len(date[0])], [int(date[0])]
+    revision = _DISTRIBUTION_REVISION.match(text, position) if is_first else None
+    if revision:
+        return revision[0], [int(digits) for digits in _NUMBER.findall(revision[0])]
     word = _COUNTER.match(text, position)
     if word:
         return word[0], [int(word[1])]

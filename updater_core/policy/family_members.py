@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from updater_core.models import Reason, Rejected, Tag
-from updater_core.policy.families import SEMVER_FORM, FamilyVersion, core_rank, named_variant, read, split_variant
+from updater_core.policy.families import SEMVER_FORM, FamilyVersion, Numbers, core_rank, read
 from updater_core.policy.observation import Meant, Rank, SelectionContext
+
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 Fault = tuple[Reason, str]
 Candidate = tuple[Tag, FamilyVersion]
@@ -145,3 +149,24 @@ def is_risen(theirs: str, ours: str) -> bool:
         return False
     pairs = list(zip(numbers, own_numbers, strict=True))
     return all(len(new) == len(old) and new >= old for new, old in pairs)
+
+
+def named_variant(tag: str) -> str:
+    """The variant that a tag without a version names: `latest` none, `alpine` and `latest-alpine` `-alpine`.
+
+    >>> named_variant("latest"), named_variant("latest-alpine"), named_variant("bookworm")
+    ('', '-alpine', '-bookworm')
+    """
+    rest = re.sub(r"^latest(?=$|-)", "", tag).removeprefix("-")
+    return f"-{rest}" if rest else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def split_variant(shape: str) -> tuple[str, tuple[Numbers, ...]]:
+    """A variant's words with every dotted number as `#`, and these numbers.
+
+    >>> split_variant("-php8.3-fpm-alpine3.20")
+    ('-php#-fpm-alpine#', ((8, 3), (3, 20)))
+    """
+    found = _NUMBER.findall(shape)
+    return _NUMBER.sub("#", shape), tuple(tuple(map(int, number.split("."))) for number in found)

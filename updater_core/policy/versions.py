@@ -17,9 +17,7 @@ from updater_core.policy.families import (
     core_rank,
     is_scheme_jump,
     largest_step,
-    named_variant,
     read,
-    split_variant,
 )
 from updater_core.policy.family_members import (
     Baseline,
@@ -28,9 +26,11 @@ from updater_core.policy.family_members import (
     baseline_of,
     by_family,
     is_risen,
+    named_variant,
     other_whole,
     rank,
     silent_change,
+    split_variant,
 )
 from updater_core.policy.observation import CandidateSet, Meant, Rank, SelectionContext
 from updater_core.policy.patterns import natural_key
