@@ -83,6 +83,7 @@ BESIDE: Mapping[str, dict[str, Any]] = {
     "allow_downgrade": {"tag_pattern": "a*"},
     "drain_command": {"update_order": "start-first"},
     "drain_seconds": {"update_order": "start-first"},
+    "health_status": {"health_url": "http://127.0.0.1:8080/health"},
 }
 REGISTRY_BESIDE: Mapping[str, dict[str, Any]] = {
     "username": {"password": "p"},

@@ -143,6 +143,9 @@ def _by_version(service: ReadObject) -> bool:
 
 
 def order_problems(service: ReadObject) -> Iterator[str]:
+    """Yield the keys of a kind of update that this service does not have."""
+    if "health_status" in service.given and "health_url" not in service.given:
+        yield f"{service.path('health_status')}: it is about the answer of health_url; write that too, or take it out"
     if service.values["update_order"] is UpdateOrder.START_FIRST:
         return
     for key in ("drain_command", "drain_seconds"):
