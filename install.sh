@@ -271,7 +271,7 @@ make_folders() {
 
 # Nothing of an example stays in use: its services do not exist, and it checks every 30 seconds.
 first_config() {
-    printf '{\n  "$schema": "%s",\n  "services": []\n}\n' "$home/current/updater_config.schema.json"
+    printf '{\n  "$%s": "%s",\n  "services": []\n}\n' schema "$home/current/updater_config.schema.json"
 }
 
 make_config() {
