@@ -197,7 +197,7 @@ def _test(context: AppContext, options: argparse.Namespace) -> int:
     for finding in selfcheck.examine(context, options.service):
         findings.append(finding)
         if not options.json:
-            print(finding.line(), flush=True)
+            print(selfcheck.shown(finding, is_terminal=sys.stdout.isatty()), flush=True)
     print(selfcheck.as_json(findings) if options.json else selfcheck.summary(findings))
     return ALL_WELL if all(finding.is_good for finding in findings) else NO_ENGINE
 

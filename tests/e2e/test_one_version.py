@@ -61,6 +61,9 @@ def test_every_image_of_the_group_must_be_signed(shop: Shop) -> None:
     assert isinstance(checked.decision, Hold)
     assert checked.decision.reason is Reason.NOT_SIGNED
     assert "team/app-ml" in checked.decision.detail
+    status, out = shop.run("--test")
+    signed, unsigned = f"{shop.repository}:v1.1.0 is signed by acme.pub", f"{shop.repository}-ml:v1.1.0: not_signed"
+    assert (status, signed in out, unsigned in out) == (3, True, True), out
     assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
 
 

@@ -44,8 +44,16 @@ class Finding:
         >>> Finding(False, "engine", "no answer", "start it").line()
         'FAIL  engine: no answer -> start it'
         """
-        head = f"{'ok  ' if self.is_good else 'FAIL'}  {self.subject}: {self.text}"
-        return f"{head} -> {self.remedy}" if self.remedy and not self.is_good else head
+        return f"{self.head} -> {self.remedy}" if self.has_remedy else self.head
+
+    @property
+    def head(self) -> str:
+        """The line without what to do."""
+        return f"{'ok  ' if self.is_good else 'FAIL'}  {self.subject}: {self.text}"
+
+    @property
+    def has_remedy(self) -> bool:
+        return bool(self.remedy) and not self.is_good
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from updater_core.app import hooks
 from updater_core.app.commands import newer_versions
-from updater_core.app.context import AppContext, target_of
+from updater_core.app.context import AppContext, settings_for, target_of
 from updater_core.app.evaluate import signature_of
 from updater_core.deploy import http_gate
 from updater_core.deploy.target import Finding
@@ -23,8 +24,10 @@ from updater_core.models import Hold, ImageRef, ServiceConfig
 from updater_core.policy.explain import REMEDY_OF_UNSIGNED
 from updater_core.policy.families import selector_of
 from updater_core.policy.patterns import Order
+from updater_core.status.columns import WIDTH
 
 _LEAST_FREE_BYTES = 1_000_000_000
+_INDENT = " " * len("FAIL  ")
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -36,6 +39,25 @@ def summary(findings: Sequence[Finding]) -> str:
     bad = [finding.subject for finding in findings if not finding.is_good]
     names = f" ({', '.join(dict.fromkeys(bad))})" if bad else ""
     return f"{len(findings)} checks: {len(findings) - len(bad)} ok, {len(bad)} failed{names}"
+
+
+def shown(finding: Finding, *, is_terminal: bool) -> str:
+    """Return a finding as it is printed: one line, on a terminal wrapped. A remedy is never wrapped, for it is there to
+    be pasted.
+
+    >>> print(shown(Finding(False, "web", "long " * 20, "sudo chmod 600 /etc/docker-auto-updater/config.json"),
+    ...     is_terminal=True))
+    FAIL  web: long long long long long long long long long long long long long long long long long long
+          long long
+          -> sudo chmod 600 /etc/docker-auto-updater/config.json
+    """
+    line = finding.line()
+    if not is_terminal or len(line) <= WIDTH:
+        return line
+    lines = textwrap.wrap(
+        finding.head, WIDTH, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join([*lines, f"{_INDENT}-> {finding.remedy}"] if finding.has_remedy else lines)
 
 
 def as_json(findings: Sequence[Finding]) -> str:
@@ -137,17 +159,20 @@ def _signature_findings(context: AppContext, services: Sequence[ServiceConfig]) 
 
 def _signature_finding(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
     subject = f"signature {service.name}"
-    reference = _reference(context, service)
+    for reference in _references(context, service):
+        yield _signed_by(context, service, reference, subject)
+
+
+def _signed_by(context: AppContext, service: ServiceConfig, reference: ImageRef, subject: str) -> Finding:
     try:
-        digest = context.registries.for_service(reference, service.registry).digest(reference)
+        settings = settings_for(service, reference)
+        digest = context.registries.for_service(reference, settings).digest(reference)
         verdict = signature_of(context, service, replace(reference, digest=digest))
     except UpdaterError as error:
-        yield Finding(False, subject, str(error), error.remedy)
-        return
+        return Finding(False, subject, str(error), error.remedy)
     if verdict.key is not None:
-        yield Finding(True, subject, f"{reference.text} is signed by {verdict.key}")
-        return
-    yield Finding(False, subject, f"{reference.text}: {verdict.reason}: {verdict.detail}", REMEDY_OF_UNSIGNED)
+        return Finding(True, subject, f"{reference.text} is signed by {verdict.key}")
+    return Finding(False, subject, f"{reference.text}: {verdict.reason}: {verdict.detail}", REMEDY_OF_UNSIGNED)
 
 
 def _pinned_findings(context: AppContext, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
@@ -170,6 +195,16 @@ def _reached(context: AppContext, service: ServiceConfig) -> str:
     pushed = registry.pushed_tags(reference, lambda _: True) if selector.order is Order.PUSH else None
     tags = registry.tags(reference) if pushed is None else pushed
     return f"{found}; it lists {len(tags)} tags"
+
+
+def _references(context: AppContext, service: ServiceConfig) -> Iterator[ImageRef]:
+    """What the service's files say now of each repository that it runs images of."""
+    observed = target_of(context, service).observe([service])[service.name]
+    if isinstance(observed, Hold):
+        yield service.image
+        return
+    yield observed.current
+    yield from (other.current for other in observed.others)
 
 
 def _reference(context: AppContext, service: ServiceConfig) -> ImageRef:
