@@ -106,10 +106,18 @@ def config(own: dict[str, Any]) -> ServiceConfig:
     return config_utils.parse({"services": [{**SERVICE, **own}]}, {}, "/etc/c.json").services[0]
 
 
+URL = "https://app.example/h"
+
+
+def test_statuses_without_an_address_are_refused() -> None:
+    with pytest.raises(ConfigError, match="it is about the answer of health_url; write that too"):
+        config({"health_status": 204})
+
+
 def test_the_options_are_read() -> None:
     gate = config({"health_url": "https://app.example/h?x=1", "health_status": "200-299, 401"}).gate
     assert (gate.url, gate.statuses) == ("https://app.example/h?x=1", ((200, 299), (401, 401)))
-    assert config({"health_status": 204}).gate.statuses == ((204, 204),)
+    assert config({"health_url": URL, "health_status": 204}).gate.statuses == ((204, 204),)
     assert config({}).gate.statuses == ((200, 399),)
     assert not {"health_url", "health_status"} & LABEL_KEYS
 
@@ -128,7 +136,7 @@ def test_the_options_are_read() -> None:
 )
 def test_a_mistake_is_one_clear_problem(key: str, value: Any, said: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        config({key: value})
+        config({"health_url": URL, key: value})
     (problem,) = raised.value.problems
     assert problem.startswith(f"services[0].{key}: ")
     assert said in problem
