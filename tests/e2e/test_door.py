@@ -155,7 +155,7 @@ def test_a_configuration_that_is_not_there_is_said_with_its_path(tmp_path: Path)
 
 @pytest.mark.parametrize(
     "words",
-    [("--service", "wbe", "--plan"), ("--retry", "wbe"), ("--rollback", "wbe"), ("--service", "web", "--retry", "wbe")],
+    [("--service", "wbe", "--plan"), ("--retry", "wbe"), ("--rollback", "wbe"), ("--update", "wbe")],
 )
 def test_an_unknown_service_is_refused_with_the_names_that_there_are(tmp_path: Path, words: tuple[str, ...]) -> None:
     status, _, problems = call(*words, CONFIG_FILE=configured(tmp_path))

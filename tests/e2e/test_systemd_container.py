@@ -17,6 +17,7 @@ from tests.support.lab import ROOT, Shop, until
 from tests.support.listener import listening
 from tests.support.systemd_container import Machine, machine
 from tests.support.trouble import let_go, slow
+from updater_core.models import KINDS
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd")]
 # Changes of a source that make a bad version: a file, what stands there, what to write.
@@ -192,7 +193,7 @@ def test_apprise_is_installed_on_wish_tells_people_and_stays(box: Machine, shop:
         box.run(VENV_PYTHON, "-c", "import apprise")
         box.run("docker-updater", "--notify-test")
     titles = [json.loads(request.body)["title"] for request in chat.requests]
-    assert len(titles) == 10
+    assert len(titles) == 2 * len(KINDS)
     assert "example: rolled back to api:v1.4.2 on machine" in " ".join(titles), titles
     box.run("cp", "/src/.env.example", DOTENV)
 

@@ -70,12 +70,12 @@ class Log:
         self._config.chmod(0o644)
 
     def rotate(self) -> None:
-        """Rotate now, and return in the next second: the names of two rotations differ by their seconds."""
+        """Rotate as soon as the second is a later one than in the name of any rotation, though the clock may go back."""
+        last = max((path.name.removesuffix(".gz") for path in self.dated()), default="")
+        until(lambda: time.strftime(f"{self.file.name}-%Y%m%d-%H%M%S") > last, what="a later second")
         argv = [self._program, "--force", "--state", str(self._config.with_name("status")), str(self._config)]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
-        second = int(time.time())  # read after the run: logrotate may have begun in one second and named in the next
         assert (done.returncode, done.stderr) == (0, "")
-        until(lambda: int(time.time()) > second, what="the next second")
 
     def has_a_line(self) -> bool:
         try:
