@@ -70,7 +70,7 @@ class Log:
         self._config.chmod(0o644)
 
     def rotate(self) -> None:
-        """Rotate as soon as the second is a later one than in the name of any rotation, though the clock may go back."""
+        """Rotate as soon as the second is later than in the name of any rotation, though the clock may go back."""
         last = max((path.name.removesuffix(".gz") for path in self.dated()), default="")
         until(lambda: time.strftime(f"{self.file.name}-%Y%m%d-%H%M%S") > last, what="a later second")
         argv = [self._program, "--force", "--state", str(self._config.with_name("status")), str(self._config)]
