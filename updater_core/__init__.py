@@ -12,4 +12,12 @@ own line if that stands to its left. The list is the truth: `tests/unit/test_arc
 7. program: `app`, `docker_updater`
 """
 
+import sys
+import warnings
+
 __version__ = "0.1.0"
+
+# requests would load a detector of character sets, 3 MB that stay resident: it guesses how a text without a charset is
+# encoded, and nothing here reads such a text. It does without, with a warning for those who miss it.
+sys.modules.setdefault("charset_normalizer", None)  # type: ignore[arg-type]
+warnings.filterwarnings("ignore", message="Unable to find acceptable character detection")

@@ -228,3 +228,10 @@ def test_tests_of_one_group_run_in_one_process(request: pytest.FixtureRequest) -
     """xdist marks the group in the name; tests that share a machine's one installer or engine rely on it."""
     if request.config.getoption("loadgroup", default=False):
         assert request.node.nodeid.endswith("@of one")
+
+
+def test_no_detector_of_character_sets_is_loaded() -> None:
+    """It would take 3 MB of the budget, for nothing."""
+    words = "import sys, docker_updater, requests; print(bool(sys.modules.get('charset_normalizer')))"
+    done = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
