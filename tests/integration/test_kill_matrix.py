@@ -562,6 +562,18 @@ def test_killed_in_the_switch_the_next_start_carries_on_and_an_engine_that_goes_
     made.assert_whole(made.target)
 
 
+def test_no_old_container_is_stopped_if_somebody_removed_the_new_one_after_a_kill(folders: Iterator[Path]) -> None:
+    made = stage(folders, "start-first")
+    old = {c.id for c in made.host.containers.values()}
+    with pytest.raises(Killed):
+        made.apply(Killer(made_at(folders, "start-first", "stop container")))
+    made.host.containers = {each.id: each for each in made.host.containers.values() if each.id in old}
+    outcome = made.recover()
+    assert isinstance(outcome, RolledBack)
+    assert (outcome.cause.reason, outcome.quarantine) == (Reason.NOT_RUNNING, False)
+    assert {(c.id, c.starts) for c in made.host.containers.values()} == {(one, 1) for one in old}
+
+
 def test_a_new_image_without_a_healthcheck_is_not_started_beside_the_old(tmp_path: Path) -> None:
     made = Stage(tmp_path, NEW, new_tag="1.1", handover=Handover())
     outcome = made.apply()

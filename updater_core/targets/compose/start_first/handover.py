@@ -12,7 +12,7 @@ from functools import partial
 from updater_core.deploy import health
 from updater_core.deploy.target import Stage
 from updater_core.errors import ComposeError, EngineError, EngineUnavailable, GateFailed, Stopped
-from updater_core.models import Cause, Container, Plan, Step
+from updater_core.models import Cause, Container, Plan, Reason, Step
 from updater_core.protocols import Recreate, Tools
 from updater_core.targets.compose import gate, recreate
 from updater_core.targets.compose.plan import ComposePlan, Move
@@ -121,12 +121,12 @@ def _drained(container: Container, command: Sequence[str], tools: Tools) -> str 
 
 
 def _watch_new(plan: Plan[ComposePlan], seconds: float, tools: Tools) -> None:
-    """Look at the new containers for so long, once at least. Raises GateFailed if one does not do well any more."""
+    """Look at the new containers for so long, and until each does well: after a kill and a reboot they may only just be
+    starting. Raises GateFailed if one is gone, or shows that it will not do well."""
     until = tools.clock.monotonic() + seconds
     while True:
-        for move in plan.detail.moves:
-            _heed_new(move, plan, tools)
-        if tools.clock.monotonic() >= until:
+        are_well = [_heed_new(move, plan, tools) for move in plan.detail.moves]
+        if all(are_well) and tools.clock.monotonic() >= until:
             return
         if tools.clock.wait(0):
             raise Stopped("the updater was asked to end before the old containers were drained", _NEXT_START)
@@ -135,17 +135,27 @@ def _watch_new(plan: Plan[ComposePlan], seconds: float, tools: Tools) -> None:
 
 def _replace_old(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
     for container in _old(move, plan, tools):
-        _heed_new(move, plan, tools)
+        _watch_new(plan, 0.0, tools)
         tools.tell(Step.SWITCH, f"stopping {container.name}")
         tools.engine.stop_container(container.id)
         tools.engine.remove_container(container.id)
 
 
-def _heed_new(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
-    for container in _new(move, plan, tools):
+def _heed_new(move: Move, plan: Plan[ComposePlan], tools: Tools) -> bool:
+    """Whether every new container is there and does well now. An `up` of the operator's, below Compose 2.31, removes
+    the new ones: then the old ones are all there is.
+
+    Raises GateFailed if one is gone, or shows that it will not do well.
+    """
+    new = _new(move, plan, tools)
+    if len(new) < move.replicas:
+        few = f"{len(new)} of {move.replicas} new containers of {move.service} are there, somebody removed the others"
+        raise GateFailed(Reason.NOT_RUNNING, few)
+    for container in new:
         failed = health.failure_of(container, _expectation(move, plan))
         if failed is not None:
             raise GateFailed(failed.reason, failed.message)
+    return all(health.is_well(container) for container in new)
 
 
 # --------------------------------------------------------------------------------------------------------- going back
