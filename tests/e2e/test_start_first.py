@@ -171,3 +171,21 @@ def test_a_release_that_dies_while_the_old_one_drains_gives_way_to_it(shop: Shop
     child.wait(timeout=300)
     assert [release for release, _ in shop.releases()] == ["one"]
     assert shop.state()["status"] == "rolled_back"
+
+
+def test_killed_while_it_drains_and_its_new_container_removed_the_old_one_goes_on(shop: Shop) -> None:
+    shop.policy["drain_seconds"] = 600
+    before = begin(shop)
+    shop.push("latest", lab.healthy("two"))
+    child = shop.updater("--once")
+    lab.until(lambda: is_switching(shop), what="the old container drains")
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    for container in shop.containers():
+        if container.id not in before:
+            container.remove(force=True)
+    shop.policy["pause_updates"] = True
+    shop.run("--once")
+    assert started(shop) == before
+    assert shop.state()["status"] != "rollback_failed"
+    assert shop.strays() == []
