@@ -24,10 +24,11 @@ services:
       DB_PASSWORD: correct-horse-9
       DATABASE: postgres://shop:staple-battery@db/shop
 """
-# The command writes 60 lines, the last of them with its passwords, and is unhealthy for as long as it runs.
+# The command writes 61 lines, the last of them with its passwords, and is unhealthy for as long as it runs. All of them
+# go to standard error: the engine copies the two streams side by side and promises no order between them.
 _SCRIPT = (
-    "i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; done; echo connecting as $DB_PASSWORD to $DATABASE >&2; "
-    "while :; do sleep 1; done"
+    "exec >&2; i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; done; "
+    "echo connecting as $DB_PASSWORD to $DATABASE; while :; do sleep 1; done"
 )
 
 
