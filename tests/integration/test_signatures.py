@@ -276,12 +276,18 @@ def test_a_signature_that_comes_later_counts_in_the_next_cycle(registries: Regis
     assert verdict(registries, registry, DIGESTS["unsigned"], public(signer)).key == "mine.pub"
 
 
-def test_an_unsigned_image_costs_a_head_of_each_place_while_nothing_changes(
-    registries: Registries, registry: FakeRegistry
+def test_an_unsigned_image_costs_a_head_of_each_place_for_an_hour_and_then_one(
+    registries: Registries, registry: FakeRegistry, clock: SetClock
 ) -> None:
     for _ in range(3):
         assert verdict(registries, registry, DIGESTS["unsigned"], key("ec")).reason is Reason.NOT_SIGNED
     assert registry.counts() == {"manifest_get": 2, "other": 1, "manifest_head": 4}
+    clock.advance(3600)
+    registry.clear_log()
+    for _ in range(6):
+        assert verdict(registries, registry, DIGESTS["unsigned"], key("ec")).reason is Reason.NOT_SIGNED
+    assert registry.counts() == {"manifest_head": 6}
+    assert len({entry.path for entry in registry.log}) == 2
 
 
 def test_a_good_signature_costs_one_head_and_counts_until_it_is_withdrawn(
@@ -307,6 +313,40 @@ def test_a_signature_of_either_form_that_comes_later_is_seen(
         assert verdict(registries, registry, DIGESTS[name], key("ec")).reason is Reason.NOT_SIGNED
     registry.put_manifest(REPOSITORY, tag, WRITTEN["manifests"][written][0], WRITTEN["manifests"][written][1].encode())
     assert verdict(registries, registry, DIGESTS[name], key("ec")).key == "ec.pub"
+
+
+@pytest.mark.parametrize("name", ["legacy", "bundle"])
+def test_a_signature_of_either_form_that_comes_after_the_hour_is_seen_by_the_second_look(
+    registries: Registries, registry: FakeRegistry, clock: SetClock, name: str
+) -> None:
+    tag = DIGESTS[name].replace(":", "-") + (".sig" if name == "legacy" else "")
+    media_type, body = WRITTEN["manifests"][WRITTEN["tags"][tag]]
+    registry.delete(REPOSITORY, tag)
+    assert verdict(registries, registry, DIGESTS[name], key("ec")).reason is Reason.NOT_SIGNED
+    clock.advance(7200)
+    registry.put_manifest(REPOSITORY, tag, media_type, body.encode())
+    looks = [verdict(registries, registry, DIGESTS[name], key("ec")).key for _ in range(2)]
+    assert looks[-1] == "ec.pub"
+
+
+@pytest.mark.parametrize("has_api", [False, True])
+def test_a_signed_bundle_costs_one_head_and_counts_until_it_is_withdrawn(
+    registries: Registries, registry: FakeRegistry, has_api: bool
+) -> None:
+    digest = DIGESTS["bundle"]
+    fallback = digest.replace(":", "-")
+    index = WRITTEN["manifests"][WRITTEN["tags"][fallback]][1]
+    if has_api:
+        registry.delete(REPOSITORY, fallback)
+        listed = Behaviour(status=200, headers={"Content-Type": OCI_INDEX}, body=index.encode())
+        registry.behave("other", listed, path=f"/referrers/{digest}", times=1)
+    assert verdict(registries, registry, digest, key("ec")).key == "ec.pub"
+    registry.clear_log()
+    assert verdict(registries, registry, digest, key("ec")).key == "ec.pub"
+    assert registry.counts() == {"manifest_head": 1}
+    for kind in ("manifest_head", "manifest_get"):
+        registry.behave(kind, Behaviour(status=404))
+    assert verdict(registries, registry, digest, key("ec")).reason is Reason.NOT_SIGNED
 
 
 def test_what_a_referrers_api_lists_later_is_seen(registries: Registries, registry: FakeRegistry) -> None:

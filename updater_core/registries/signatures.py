@@ -5,8 +5,10 @@ referrers API or, at a registry without it, by the tag `sha256-<hex>`
 (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers). Only 404 at all of these
 places means "not signed": any other refusal is an error, and the image's state is unknown.
 
-What was found is remembered for the process. An image is looked at again in the next cycle, but only by a HEAD of each
-place: its signatures are read again if one of the places holds something else than before.
+What was found is remembered for the process. An image is looked at again in each cycle, but only by a HEAD: a signed
+one at the place of its signature, any other at the places that held none. Signatures are read again if a place holds
+something else than before. A signature comes within minutes of its image, if it comes late at all: so all places are
+looked at during an hour, and one of them in turn from then on.
 """
 
 from __future__ import annotations
@@ -33,22 +35,35 @@ _NO_KEY_FITS = "none of its signatures is by a key that the service trusts"
 
 _REFERRERS = "referrers"  # the place that is an API; the others are called by their tags
 _READ_ANEW_EVERY = timedelta(days=1)  # a registry may have got a referrers API meanwhile
+_EVERY_PLACE_FOR = timedelta(hours=1)
 
 Ask = Callable[[Access, Request], Answer]
 
 
 @dataclass(frozen=True, slots=True)
 class SeenSignatures:
-    """The verdict on an image, and what each place held then: the digest of what lay there, empty if nothing did."""
+    """The verdict on an image, and what each place to look at again held then: the digest of what lay there, empty if
+    nothing did. `since`: when the image was first looked at; `until`: when its signatures are read anew; `looks`: how
+    often it was looked at again."""
 
     verdict: SignatureVerdict
     places: Mapping[str, str]
+    since: datetime
+    until: datetime
+    looks: int = 0
+
+    def watched(self, now: datetime) -> Sequence[str]:
+        """Return the places to look at now: all of them at first, later one in turn."""
+        places = sorted(self.places, reverse=True)  # `sha256-….sig`, which most signers write, before the fallback tag
+        if not places or now < self.since + _EVERY_PLACE_FOR:
+            return places
+        return [places[self.looks % len(places)]]
 
 
 @dataclass(slots=True)
 class _Search:
     """One look for the signatures of one image. `left`: how many more are looked at; `faults`: what was wrong;
-    `places`: what was found at each place."""
+    `places`: what was found at each place; `lies_at`: the place of the statement that was read last."""
 
     ask: Ask
     access: Access
@@ -56,11 +71,17 @@ class _Search:
     left: int = cosign.MOST_SIGNATURES
     faults: tuple[str, ...] = ()
     places: dict[str, str] = field(default_factory=dict)
+    lies_at: str = ""
 
-    def is_unchanged(self, seen: SeenSignatures) -> bool:
-        """Return whether each place still holds what it held: one request without a body for each."""
-        watched = {place: before for place, before in seen.places.items() if place != _REFERRERS or before}
-        return all(self._held_by(place) == before for place, before in watched.items())
+    def is_unchanged(self, seen: SeenSignatures, places: Sequence[str]) -> bool:
+        """Return whether each of these places still holds what it held: one request for each."""
+        return all(self._held_by(place) == seen.places[place] for place in places)
+
+    def places_to_watch(self, verdict: SignatureVerdict) -> Mapping[str, str]:
+        """Return what to look at again: the signature alone if the image is signed, else each place that was read."""
+        if verdict.key is None:
+            return {place: held for place, held in self.places.items() if place != _REFERRERS or held}
+        return {self.lies_at: self.places.get(self.lies_at, self.lies_at)}
 
     def _held_by(self, place: str) -> str | None:
         """The digest of what a place holds now; empty if nothing, None if that is not said."""
@@ -95,7 +116,8 @@ class _Search:
         yield from self._bundles()
 
     def _simple_signing(self) -> Iterator[Statement]:
-        found = self._manifest(f"{self._tag}.sig")
+        self.lies_at = f"{self._tag}.sig"
+        found = self._manifest(self.lies_at)
         for layer in _descriptors(found, "layers"):
             if layer.get("mediaType") != cosign.SIMPLE_SIGNING:
                 continue
@@ -173,6 +195,7 @@ class _Search:
         if not isinstance(digest, str) or not is_digest(digest) or _is_too_large(referrer):
             self.faults += ("a referrer that cannot be read",)
             return None
+        self.lies_at = digest
         return self._manifest(digest)
 
     def _blob(self, layer: Mapping[str, Any]) -> bytes:
@@ -228,12 +251,16 @@ class SignatureReader:
         Raises RegistryError if the registry does not answer: that is never "not signed", and never accepted.
         """
         key = (access, digest, tuple(keys))
+        now = self.now()
         seen = self.memory.get(key)
-        if seen is not None and _Search(self.ask, access, digest).is_unchanged(seen):
-            return seen.verdict
         search = _Search(self.ask, access, digest)
+        if seen is not None and search.is_unchanged(seen, seen.watched(now)):
+            self.memory.put(key, replace(seen, looks=seen.looks + 1), seen.until)
+            return seen.verdict
         verdict = search.verdict(keys)
-        self.memory.put(key, SeenSignatures(verdict, search.places), self.now() + _READ_ANEW_EVERY)
+        since = seen.since if seen is not None else now
+        until = now + _READ_ANEW_EVERY
+        self.memory.put(key, SeenSignatures(verdict, search.places_to_watch(verdict), since, until), until)
         return verdict
 
 
