@@ -18,7 +18,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from dotenv.parser import Binding, parse_stream
 
-from updater_core.config import groups, json_places, not_json, rules
+from updater_core.config import groups, json_places, not_json, places, rules
 from updater_core.config.messages import instead, problem, shown, shown_key
 from updater_core.config.options import (
     API_TOKEN,
@@ -32,7 +32,7 @@ from updater_core.config.options import (
     TOP,
     Option,
 )
-from updater_core.config.rules import ReadObject
+from updater_core.config.read_object import ReadObject
 from updater_core.errors import ConfigError
 from updater_core.models import ApiToken, Config, NamedEngine, ServiceConfig, Settings
 from updater_core.vocabulary.hooks import HookKind, Hooks
@@ -253,14 +253,14 @@ class _Reading:
 
     def _with_defaults(self, service: ReadObject) -> ReadObject:
         """Return the service with what `defaults` says in place of what it does not set. One that has a selector of its
-        own takes none from there."""
+        own takes none from there, and none takes what has no meaning for the place that it is deployed to."""
         if self.defaults is None:
             return service
-        shared = self.defaults.given - service.given
+        shared = self.defaults.given - service.given - places.without_meaning(service.given)
         if any(key in service.given for key in SELECTORS):
             shared -= {*SELECTORS}
         values = {**service.values, **{key: self.defaults.values[key] for key in shared & service.values.keys()}}
-        return replace(service, values=values, given=service.given | shared)
+        return replace(service, values=values, given=service.given | shared, inherited=shared)
 
     def object(self, raw: Any, place: str, at: str) -> ReadObject:
         """Return every value of one object: the default if it says nothing, None if it is wrong."""

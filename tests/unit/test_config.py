@@ -926,6 +926,17 @@ def test_a_selector_of_a_services_own_takes_the_place_of_that_of_the_defaults() 
     assert (service.policy.tag_pattern, service.policy.semver_pattern) == ("staging-*", None)
 
 
+def test_a_default_without_meaning_for_a_service_is_no_mistake_of_that_service() -> None:
+    defaults = {"semver_range": "^1", "allow_prerelease": True, "tag_exclude": "*-rc", "drain_seconds": 5,
+                "health_status": 200}  # fmt: skip
+    follows = entry(name="own", compose_service="own", follow="minor")
+    plain, versioned = config_utils.parse({"services": [entry(), follows], "defaults": defaults}, {}).services
+    assert plain.policy.follow == "tag"
+    assert versioned.policy.semver_range is not None
+    with pytest.raises(ConfigError, match="semver_range: nothing orders versions here"):
+        config_utils.parse({"services": [entry(semver_range="^1")], "defaults": defaults}, {})
+
+
 @pytest.mark.parametrize(
     "key", ["name", "image", "compose_file", "compose_service", "compose_project", "registry_config"]
 )

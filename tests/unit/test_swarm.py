@@ -22,6 +22,7 @@ from updater_core.swarm_utils import Swarms
 from updater_core.targets.swarm import facts, gate, observed, placement, spec, stack_file
 from updater_core.targets.swarm.facts import SwarmService, SwarmTask, UpdateStatus
 from updater_core.targets.swarm.gate import Rollout, RolloutTrack
+from updater_core.vocabulary.handover import Handover, UpdateOrder
 
 SECOND = spec.NANOSECONDS
 OLD, NEW = "app:1.0@sha256:" + "a" * 64, "app:1.1@sha256:" + "b" * 64
@@ -354,8 +355,8 @@ def test_a_file_that_names_another_tag_is_not_deployed_yet(tmp_path: Path) -> No
 
 
 def parsed(**keys: Any) -> Any:
-    engines = keys.pop("engines", None)
-    raw = {"services": [{"name": "web", "image": "app:1", **keys}], **({"engines": engines} if engines else {})}
+    top: dict[str, Any] = {key: keys.pop(key) for key in ("engines", "defaults") if key in keys}
+    raw = {"services": [{"name": "web", "image": "app:1", **keys}], **top}
     return config_utils.parse(raw, {}, "/etc/up/config.json")
 
 
@@ -388,6 +389,14 @@ def test_a_service_of_a_swarm_says_its_stack_or_its_own_name() -> None:
         ({**OF_STACK, "swarm_service": "web"}, ["stack: swarm_service is", "compose_service: swarm_service is"]),
         ({**OF_STACK, "group": "shop"}, ["group: the services of a Swarm are updated one by one"]),
         ({**OF_STACK, "compose_project": "blue"}, ["compose_project: a stack has no"]),
+        ({**OF_STACK, "update_order": "start-first"}, ["update_order: a Swarm service has its order in its own"]),
+        ({**OF_STACK, "update_order": "stop-first"}, ["update_order: a Swarm service has its order in its own"]),
+        ({**OF_STACK, "update_order": "start-first", "drain_seconds": 5, "drain_command": "true"},
+         ["update_order: a", "drain_seconds: it is for Compose", "`stop_grace_period`; take it out"]),
+        ({"swarm_service": "a", "start_stopped": True}, ["started by `docker service scale`; take it out"]),
+        ({"swarm_service": "a", "allow_volume_change": True}, ["the volumes of its spec; take it out"]),
+        ({"swarm_service": "a", "allow_drift": True}, ["allow_drift: it is about the stack's file"]),
+        ({**OF_STACK, "pin_digest": True}, ["none is named; write compose_file too, or take it out"]),
         ({**OF_STACK, "engine": "prod"}, ["engine: prod is none of engines (none is there)"]),
         ({**OF_STACK, "engine": "dev", "engines": PROD}, ["engine: dev is none of engines (prod)"]),
         ({"compose_file": "c", "compose_service": "web", "engine": "prod", "engines": PROD}, ["an updater there"]),
@@ -404,6 +413,21 @@ def test_what_does_not_fit_together_is_named_with_its_remedy(keys: dict[str, Any
     found = problems_of(**keys)
     assert len(found) == len(expected), found
     assert all(any(part in each for each in found) for part in expected), found
+
+
+def test_what_defaults_say_counts_for_the_services_that_it_has_a_meaning_for() -> None:
+    defaults = {"update_order": "start-first", "drain_seconds": 5, "start_stopped": True, "allow_volume_change": True,
+                "pin_digest": True, "min_age": "3d"}  # fmt: skip
+    (web,) = parsed(**OF_STACK, defaults=defaults).services
+    assert (web.handover, web.start_stopped, web.allow_volume_change) == (Handover(), False, False)
+    assert web.policy.min_age_seconds == 3 * 86400
+    (db,) = parsed(compose_file="c", compose_service="db", defaults=defaults).services
+    assert (db.handover, db.start_stopped) == (Handover(UpdateOrder.START_FIRST, drain_seconds=5), True)
+
+
+@pytest.mark.parametrize("key", ["start_stopped", "allow_volume_change"])
+def test_no_is_what_a_key_without_meaning_may_say(key: str) -> None:
+    assert parsed(**OF_STACK, **{key: False}).services[0].stack == "shop"
 
 
 def test_two_entries_do_not_update_one_service() -> None:

@@ -74,6 +74,13 @@ def test_labels_are_policy_and_a_wrong_one_is_held_alone() -> None:
     assert "no_such_key" in found["shop-api"].problem
 
 
+def test_a_label_that_only_compose_has_is_a_mistake_and_a_default_is_none() -> None:
+    given = config(defaults={"update_order": "start-first"})
+    found = taken_up(given, raw("shop_web", start_stopped="true"), raw("shop_api"))
+    assert "start_stopped: it is for Compose" in found["shop-web"].problem
+    assert not found["shop-api"].problem
+
+
 @pytest.mark.parametrize("glob", ["shop", "web", "shop/*", "shop_web", "acme/web:*"])
 def test_a_glob_leaves_a_service_out(glob: str) -> None:
     assert taken_up(config(discover_exclude=glob), raw("shop_web")) == {}

@@ -6,38 +6,21 @@ Each function yields a problem as it is shown: `path: what is wrong; what to wri
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from updater_core.config.options import BY_PLACE, SELECTORS, SERVICE
+from updater_core.config.options import SELECTORS
+from updater_core.config.places import engine_problems, place_problems
+from updater_core.config.read_object import ReadObject, is_own
 from updater_core.models import ApiToken, Follow, Secret
 from updater_core.net.url_rules import is_loopback
 from updater_core.reference import HUB, host_type
 from updater_core.vocabulary.handover import UpdateOrder
 
-
-@dataclass(frozen=True, slots=True)
-class ReadObject:
-    """One object of the document, read: `at` is its path, `given` the keys that were set, right or wrong."""
-
-    at: str
-    values: Mapping[str, Any]
-    given: frozenset[str] = frozenset()
-    is_object: bool = True  # False: something else stands in its place, and nothing more is said of it
-
-    def path(self, key: str) -> str:
-        return f"{self.at}.{key}" if self.at else key
-
-
 _Entries = Sequence[tuple[ReadObject, ReadObject]]
 _SELECT = "write tag_pattern, tag_regex, semver_pattern or follow too"
 _ORDER = "write semver_pattern or follow too, or a tag_regex with a group (?P<version>…)"
 _OF_VERSIONS = ("semver_range", "max_bump", "follow_variant", "allow_scheme_jump", "allow_prerelease")
-_COMPOSE_ELSEWHERE = (
-    "the files and bind mounts of a Compose service are on its engine's host; run an updater there, or set DOCKER_HOST"
-    " for this one if the files are here"
-)
 _AWS_KEYS = (
     "region",
     "aws_access_key_id",
@@ -47,12 +30,6 @@ _AWS_KEYS = (
     "aws_pull_through_cache",
 )
 _VENDOR_KEYS = {**dict.fromkeys(_AWS_KEYS, "ecr"), "project_id": "gcr", "service_account_path": "gcr"}
-
-
-def _has(read: ReadObject, key: str) -> bool:
-    """Return whether a key was set to something else than its default (or to something wrong)."""
-    option = BY_PLACE[SERVICE][key]
-    return key in read.given and (option.default is None or read.values[key] != option.kind.read(option.default))
 
 
 def service_problems(service: ReadObject, registry: ReadObject, top: ReadObject) -> list[str]:
@@ -78,44 +55,6 @@ def api_problems(top: ReadObject, tokens: Sequence[ApiToken]) -> Iterator[str]:
         first[token.secret] = token.name
 
 
-def place_problems(service: ReadObject) -> Iterator[str]:
-    """Yield what is wrong with the keys that say where a service is deployed: by Compose, or in a Swarm."""
-    given, names = service.given, service.values["compose_service"] or ()
-    if not service.is_object:
-        return
-    if not {"stack", "swarm_service"} & given:
-        yield from _missing(service, "compose_file", "compose_service")
-        if "engine" in given:
-            yield f"{service.path('engine')}: {_COMPOSE_ELSEWHERE}"
-    elif "swarm_service" in given:
-        for key in ("stack", "compose_file", "compose_service"):
-            if key in given:
-                yield f"{service.path(key)}: swarm_service is for a service without a stack; keep one of the two"
-    else:
-        yield from _missing(service, "compose_service")
-        if len(names) > 1:
-            one_each = "write an entry for each"
-            yield f"{service.path('compose_service')}: the services of a Swarm are updated one by one; {one_each}"
-    if {"stack", "swarm_service"} & given and "group" in given:
-        yield f"{service.path('group')}: the services of a Swarm are updated one by one; take it out"
-    if {"stack", "swarm_service"} & given and "compose_project" in given:
-        yield f"{service.path('compose_project')}: a stack has no Compose project; take it out"
-
-
-def engine_problems(service: ReadObject, engines: Collection[str]) -> Iterator[str]:
-    """Yield that an engine is meant which is not configured."""
-    name = service.values["engine"]
-    if name is not None and name not in engines:
-        known = ", ".join(sorted(engines)) or "none is there"
-        yield f"{service.path('engine')}: {name} is none of engines ({known}); write one of them, or add it there"
-
-
-def _missing(service: ReadObject, *keys: str) -> Iterator[str]:
-    for key in keys:
-        if key not in service.given:
-            yield f"{service.path(key)}: missing; write {BY_PLACE[SERVICE][key].kind.remedy}"
-
-
 def selection_problems(service: ReadObject, top: ReadObject) -> Iterator[str]:
     chosen = [key for key in SELECTORS if key in service.given]
     if len(chosen) > 1:
@@ -125,13 +64,13 @@ def selection_problems(service: ReadObject, top: ReadObject) -> Iterator[str]:
     follows_versions = is_wrong or follow not in (None, Follow.TAG)
     if not follows_versions and chosen in ([], ["follow"]):
         for key in ("tag_exclude", "allow_downgrade"):
-            if _has(service, key):
+            if is_own(service, key):
                 yield f"{service.path(key)}: nothing selects tags here; {_SELECT}, or take it out"
     if follows_versions and not is_wrong and "max_bump" in service.given:
         yield f"{service.path('max_bump')}: follow names the step already ({follow}); keep one of them"
     if not follows_versions and not _by_version(service):
         for key in _OF_VERSIONS:
-            if _has(service, key):
+            if is_own(service, key):
                 yield f"{service.path(key)}: nothing orders versions here; {_ORDER}, or take it out"
 
 
@@ -144,12 +83,12 @@ def _by_version(service: ReadObject) -> bool:
 
 def order_problems(service: ReadObject) -> Iterator[str]:
     """Yield the keys of a kind of update that this service does not have."""
-    if "health_status" in service.given and "health_url" not in service.given:
+    if "health_status" in service.given - service.inherited and "health_url" not in service.given:
         yield f"{service.path('health_status')}: it is about the answer of health_url; write that too, or take it out"
     if service.values["update_order"] is UpdateOrder.START_FIRST:
         return
     for key in ("drain_command", "drain_seconds"):
-        if _has(service, key):
+        if is_own(service, key):
             yield f'{service.path(key)}: it is for start-first; write "update_order": "start-first" too, or take it out'
 
 

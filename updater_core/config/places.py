@@ -1,0 +1,89 @@
+"""The keys that say where a service is deployed, by Compose or in a Docker Swarm, and those that only one of them has.
+
+Pure. A key that would be read and then ignored is a mistake that somebody notices too late, so it is refused. In
+`defaults` it counts for the services that it has a meaning for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from updater_core.config.read_object import ReadObject, is_own, is_set, missing
+
+_OF_A_SWARM = frozenset({"stack", "swarm_service"})
+_DRAINED = "the engine stops the old tasks, within `stop_grace_period`"
+# What only Compose has, and what a swarm has in its place.
+_COMPOSE_ONLY: Mapping[str, str] = {
+    "compose_project": "a stack has no Compose project",
+    "group": "the services of a Swarm are updated one by one",
+    "update_order": "a Swarm service has its order in its own `update_config` (`deploy` in the stack's file)",
+    "drain_command": f"it is for Compose; of a Swarm service {_DRAINED}",
+    "drain_seconds": f"it is for Compose; of a Swarm service {_DRAINED}",
+    "start_stopped": "it is for Compose; a Swarm service is started by `docker service scale`",
+    "allow_volume_change": "it is for Compose; every task of a Swarm service gets the volumes of its spec",
+}
+_OF_THE_FILE = ("allow_drift", "pin_digest")
+_COMPOSE_ELSEWHERE = (
+    "the files and bind mounts of a Compose service are on its engine's host; run an updater there, or set DOCKER_HOST"
+    " for this one if the files are here"
+)
+
+
+def is_of_swarm(given: Collection[str]) -> bool:
+    """Return whether an entry with these keys means a service of a Swarm."""
+    return not _OF_A_SWARM.isdisjoint(given)
+
+
+def without_meaning(given: Collection[str]) -> frozenset[str]:
+    """Return the keys that `defaults` may set and that say nothing of an entry with these keys.
+
+    >>> sorted(without_meaning({"stack"}) & {"update_order", "min_age"})
+    ['update_order']
+    """
+    return frozenset(_COMPOSE_ONLY) if is_of_swarm(given) else frozenset()
+
+
+def place_problems(service: ReadObject) -> Iterator[str]:
+    """Yield what is wrong with the keys that say where a service is deployed, and those that only the other has."""
+    if not service.is_object:
+        return
+    if is_of_swarm(service.given):
+        yield from _swarm_problems(service)
+        return
+    yield from missing(service, "compose_file", "compose_service")
+    if "engine" in service.given:
+        yield f"{service.path('engine')}: {_COMPOSE_ELSEWHERE}"
+
+
+def _swarm_problems(service: ReadObject) -> Iterator[str]:
+    given, names = service.given, service.values["compose_service"] or ()
+    if "swarm_service" in given:
+        for key in ("stack", "compose_file", "compose_service"):
+            if key in given:
+                yield f"{service.path(key)}: swarm_service is for a service without a stack; keep one of the two"
+    else:
+        yield from missing(service, "compose_service")
+        if len(names) > 1:
+            one_each = "write an entry for each"
+            yield f"{service.path('compose_service')}: the services of a Swarm are updated one by one; {one_each}"
+    for key, instead in _COMPOSE_ONLY.items():
+        if is_set(service, key):
+            yield f"{service.path(key)}: {instead}; take it out"
+    if "compose_file" not in given:
+        yield from _problems_without_file(service)
+
+
+def _problems_without_file(service: ReadObject) -> Iterator[str]:
+    for key in _OF_THE_FILE:
+        if is_own(service, key):
+            remedy = "take it out" if "swarm_service" in service.given else "write compose_file too, or take it out"
+            yield f"{service.path(key)}: it is about the stack's file, and none is named; {remedy}"
+
+
+def engine_problems(service: ReadObject, engines: Mapping[str, Any]) -> Iterator[str]:
+    """Yield that an engine is meant which is not configured."""
+    name = service.values["engine"]
+    if name is not None and name not in engines:
+        known = ", ".join(sorted(engines)) or "none is there"
+        yield f"{service.path('engine')}: {name} is none of engines ({known}); write one of them, or add it there"

@@ -1,0 +1,42 @@
+"""One object of the configuration as it was read, and what can be asked of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from updater_core.config.options import BY_PLACE, SERVICE
+
+
+@dataclass(frozen=True, slots=True)
+class ReadObject:
+    """One object of the document, read: `at` is its path, `given` the keys that were set, right or wrong, `inherited`
+    those of them that `defaults` set."""
+
+    at: str
+    values: Mapping[str, Any]
+    given: frozenset[str] = frozenset()
+    is_object: bool = True  # False: something else stands in its place, and nothing more is said of it
+    inherited: frozenset[str] = frozenset()
+
+    def path(self, key: str) -> str:
+        return f"{self.at}.{key}" if self.at else key
+
+
+def is_set(read: ReadObject, key: str) -> bool:
+    """Return whether a key was set to something else than its default (or to something wrong)."""
+    option = BY_PLACE[SERVICE][key]
+    return key in read.given and (option.default is None or read.values[key] != option.kind.read(option.default))
+
+
+def is_own(read: ReadObject, key: str) -> bool:
+    """Return whether an entry itself says so, and not the `defaults`: what those say counts where it has a meaning."""
+    return key not in read.inherited and is_set(read, key)
+
+
+def missing(service: ReadObject, *keys: str) -> Iterator[str]:
+    """Yield a problem for each of the keys that is not there."""
+    for key in keys:
+        if key not in service.given:
+            yield f"{service.path(key)}: missing; write {BY_PLACE[SERVICE][key].kind.remedy}"
