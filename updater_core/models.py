@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from updater_core.vocabulary.aware_time import AwareTime as AwareTime  # known under this place everywhere
@@ -19,6 +18,7 @@ from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.gate_policy import GatePolicy as GatePolicy  # known under this place everywhere
 from updater_core.vocabulary.handover import Handover
 from updater_core.vocabulary.hooks import NO_HOOKS, HookRun, Hooks
+from updater_core.vocabulary.image_ref import ImageChange
 from updater_core.vocabulary.image_ref import ImageRef as ImageRef  # as GatePolicy
 from updater_core.vocabulary.policy import Bump as Bump
 from updater_core.vocabulary.policy import Follow as Follow
@@ -338,27 +338,6 @@ Decision = Hold | Update
 
 
 @dataclass(frozen=True, slots=True)
-class FileIdentity:
-    """What tells a file from every other and from itself a moment ago."""
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A file of the operator's as it was read. `asked` is the path as given, `path` the regular file it leads to."""
-
-    asked: Path
-    path: Path
-    data: bytes
-    identity: FileIdentity
-
-
-@dataclass(frozen=True, slots=True)
 class Mark:
     """One place of an edit: the image of a Compose service, or a variable of an env file; its raw text old and new."""
 
@@ -409,6 +388,7 @@ class Plan(Generic[Detail]):
     new_retained: str | None = None
     earlier_retained: tuple[str, ...] = ()
     kind: str = "update"  # update | owner_rollback
+    others: tuple[ImageChange, ...] = ()  # the images of other repositories that move with it
     healthcheck_seconds: float = 0.0  # how long the service's own healthcheck may take to decide
     old_facts: ImageFacts = NO_FACTS  # known once the new image is fetched, like `new_facts`
     new_facts: ImageFacts = NO_FACTS

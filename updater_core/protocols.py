@@ -21,10 +21,10 @@ from updater_core.models import (
     Plan,
     Project,
     Reason,
-    Snapshot,
     Step,
     Tag,
 )
+from updater_core.vocabulary.snapshot import Snapshot
 
 Progress = Callable[[Mapping[str, Any]], None]
 

@@ -119,6 +119,9 @@ def test_another_image_behind_the_tag_of_one_restarts_all_and_a_bad_one_is_tried
     decision = report.checked[0].decision
     assert isinstance(decision, Hold)
     assert decision.reason is Reason.QUARANTINED
+    shop.registry.push("team/app-ml", "v1.0.0", shop.own(lab.good("ml fixed")))
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("app v1.0.0", "running"), ("ml fixed", "running")]
 
 
 def test_one_of_them_alone_is_held_with_the_list_that_leads_out(shop: Shop) -> None:
@@ -133,11 +136,67 @@ def test_one_of_them_alone_is_held_with_the_list_that_leads_out(shop: Shop) -> N
     assert isinstance(outcome_of(shop), Committed)
 
 
-def test_a_rollback_by_the_operator_is_refused_with_the_place_to_write(shop: Shop) -> None:
+def test_a_rollback_takes_every_repository_back_and_lasts(shop: Shop) -> None:
     release(shop, "v1.1.0")
     assert isinstance(outcome_of(shop), Committed)
+    for name in ("app", "app-ml"):  # what is retained needs no registry
+        shop.registry.delete(f"team/{name}", "v1.0.0")
+    status, said = shop.run("--rollback", shop.name)
+    assert (status, running(shop)) == (0, [("app v1.0.0", "running"), ("app-ml v1.0.0", "running")]), said
+    assert (shop.folder / ".env").read_text() == ENV
+    assert shop.owner_up_changes() == []
+    assert shop.cycle().outcomes == ()
+    release(shop, "v1.2.0", ("app",))
+    assert shop.cycle().outcomes == ()
+    assert shop.state()["reason"] == "quarantined"
+    release(shop, "v1.2.0", ("app-ml",))
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("app v1.2.0", "running"), ("app-ml v1.2.0", "running")]
+
+
+def test_a_rollback_behind_one_tag_lasts_until_an_image_of_any_repository_is_newer(shop: Shop) -> None:
+    del shop.policy["semver_pattern"]
+    shop.registry.push("team/app-ml", "v1.0.0", shop.own(lab.good("ml two")))
+    assert isinstance(outcome_of(shop), Committed)
+    status, said = shop.run("--rollback", shop.name)
+    assert (status, running(shop)) == (0, [("app v1.0.0", "running"), ("app-ml v1.0.0", "running")]), said
+    assert shop.cycle().outcomes == ()
+    shop.registry.push("team/app-ml", "v1.0.0", shop.own(lab.good("ml three")))
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("app v1.0.0", "running"), ("ml three", "running")]
+    assert shop.cycle().outcomes == ()
+
+
+def test_a_rollback_that_fails_leaves_every_repository_at_its_new_release(shop: Shop) -> None:
+    """The release before does not run any more, for example because a database was migrated."""
+    compose = shop.compose_file.read_text()
+    shop.compose_file.write_text(compose.replace("  ml:\n", "  ml:\n    volumes: [./data:/data]\n"))
+    (shop.folder / "data").mkdir()
+    shop.registry.push("team/app-ml", "v1.0.0", shop.own(lab.build("ml", "test ! -e /data/new && sleep 1000")))
+    shop.compose("pull")
+    shop.up()
+    release(shop, "v1.1.0")
+    assert isinstance(outcome_of(shop), Committed)
+    (shop.folder / "data" / "new").touch()
     status, said = shop.run("--rollback", shop.name)
     assert status != 0
+    assert "ml" in said
+    assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
+    assert (shop.folder / ".env").read_text() == ENV.replace("VERSION=v1.0.0", "VERSION=v1.1.0")
+
+
+def test_without_an_earlier_image_of_one_repository_a_rollback_is_refused_with_the_place_to_write(shop: Shop) -> None:
+    """What is remembered is of a version that kept the image of one repository, or the group has grown since."""
+    release(shop, "v1.1.0")
+    assert isinstance(outcome_of(shop), Committed)
+    path = shop.folder / "state" / "state.json"
+    state = json.loads(path.read_text())
+    for generation in state["services"][shop.name]["generations"]:
+        del generation["others"]
+    path.write_text(json.dumps(state))
+    status, said = shop.run("--rollback", shop.name)
+    assert status != 0
+    assert f"no earlier image of {shop.registry.host}/team/app-ml is remembered" in said
     assert f"VERSION in {shop.folder / '.env'}" in said
     assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
 

@@ -25,9 +25,10 @@ from updater_core.composefile.edit import Located, SourceFile
 from updater_core.deploy.journal import JournalFolder, JournalRecord, OpenRecord
 from updater_core.errors import ComposeError, EngineError, EngineUnavailable
 from updater_core.host import files
-from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef, Project, Snapshot
+from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef, Project
 from updater_core.protocols import Execution, Preview, Progress, Recreate
 from updater_core.targets import read_plan
+from updater_core.vocabulary.snapshot import Snapshot
 
 
 class Killed(BaseException):

@@ -50,6 +50,7 @@ from updater_core.state.records import (
 )
 from updater_core.targets import compose
 from updater_core.targets.compose.plan import ComposePlan
+from updater_core.vocabulary.image_ref import ImageChange
 from updater_core.vocabulary.release import ImageFacts
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -182,6 +183,45 @@ def test_a_commit_moves_the_generations_on_and_keeps_two() -> None:
 def test_the_first_commit_knows_what_was_there_before() -> None:
     current, previous = service_of(after(Committed(plan(1))), "web").generations
     assert (current.digest, previous.digest, previous.image_id, previous.reference) == (D2, D1, "id-1", "app:latest")
+
+
+def moved_with(made: Plan[compose.ComposePlan], old: str, new: str) -> Plan[compose.ComposePlan]:
+    """The plan with an image of another repository that goes along."""
+    other = ImageChange("ml:latest", old, f"id-{old[-1]}", "ml:latest", new, f"id-{new[-1]}")
+    return replace(made, others=(other,))
+
+
+def test_a_generation_has_the_images_of_every_repository() -> None:
+    state = after(Committed(moved_with(plan(1, D1, D2), D3, D4)))
+    current, previous = service_of(state, "web").generations
+    assert [(each.reference, each.image_id, each.digest) for each in current.images] == [
+        ("app:latest", "id-2", D2), ("ml:latest", "id-4", D4),
+    ]  # fmt: skip
+    assert [(each.reference, each.image_id, each.digest) for each in previous.images] == [
+        ("app:latest", "id-1", D1), ("ml:latest", "id-3", D3),
+    ]  # fmt: skip
+    assert decode(State, encode(state)) == state
+
+
+def test_a_generation_of_before_there_were_other_images_is_read() -> None:
+    record = encode(after(Committed(plan(1, D1, D2))))
+    for generation in record["services"]["web"]["generations"]:
+        assert not generation.pop("others")
+    current, _ = service_of(decode(State, record), "web").generations
+    assert [each.image_id for each in current.images] == ["id-2"]
+
+
+def test_a_rollback_that_was_asked_for_knows_what_was_left_of_every_repository() -> None:
+    left = service_of(after(Committed(moved_with(plan(1, D2, D1, kind="owner_rollback"), D4, D3))), "web").left
+    assert left is not None
+    assert left.others == {"docker.io/library/ml": (D4, "id-4")}
+
+
+def test_what_failed_is_remembered_by_what_was_new_in_it() -> None:
+    both = RolledBack(moved_with(plan(1, D1, D2), D3, D4), cause())
+    only_the_other = RolledBack(moved_with(plan(1, D1, D1), D3, D4), cause())
+    assert quarantined(after(both)) == [D2]
+    assert quarantined(after(only_the_other)) == [D4]
 
 
 def test_a_commit_forgets_failures_and_what_waited() -> None:

@@ -379,8 +379,9 @@ def _postponed(context: AppContext, found: Plan[Any], error: UpdaterError) -> Ho
 
 
 def kept_images(state: State, name: str) -> tuple[str, ...]:
-    """The images that a service remembers, the one that runs and those to go back to."""
-    return tuple(generation.image_id for generation in records.service_of(state, name).generations)
+    """The images that a service remembers, those that run and those to go back to."""
+    generations = records.service_of(state, name).generations
+    return tuple(image.image_id for generation in generations for image in generation.images)
 
 
 def _summary(found: Plan[Any]) -> str:

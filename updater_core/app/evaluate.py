@@ -117,7 +117,7 @@ def _let_go_of(context: AppContext, gone: Set[str]) -> None:
 
 
 def _images_of(one: ServiceState) -> tuple[str, ...]:
-    return tuple(generation.image_id for generation in one.generations)
+    return tuple(image.image_id for generation in one.generations for image in generation.images)
 
 
 def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Candidate]:

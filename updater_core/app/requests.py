@@ -12,15 +12,15 @@ from updater_core.app import cycle, recorder, request_queue
 from updater_core.app.context import LOG, AppContext, bug, claim_of, deliver, exclusive, target_of
 from updater_core.app.evaluate import check_asked, facts_of, follow_names, record_check
 from updater_core.deploy import transaction
-from updater_core.deploy.target import UpdateRequest
+from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Committed, Hold, Outcome, Reason, ServiceConfig, Update, retry_command
+from updater_core.models import Committed, Hold, ImageRef, Outcome, Reason, ServiceConfig, Update, retry_command
 from updater_core.policy import admission
 from updater_core.policy.operator.decisions import Pause, command
 from updater_core.state import orders, outcomes, records
 from updater_core.state.orders import ALL, OperatorOrder, OrderAnswer, refused
-from updater_core.state.records import State
+from updater_core.state.records import Generation, RetainedImage, State
 
 
 def carry_out(context: AppContext, order: OperatorOrder) -> OrderAnswer:
@@ -120,22 +120,44 @@ def roll_back(context: AppContext, service: ServiceConfig, who: str = "") -> Out
     observed = target.observe([service])[service.name]
     if isinstance(observed, Hold):
         return observed
-    earlier = reference.with_default_tag(reference.parse(previous.reference))
-    image = replace(earlier, name=observed.current.name, digest=previous.digest)
-    request = UpdateRequest(
-        image,
-        f"asked for by {who or 'the operator'}",
-        retained=previous.image_id,
-        kind=outcomes.OWNER_ROLLBACK,
-        earlier_retained=cycle.kept_images(context.state, service.name),
-    )
+    request = _request_for(previous, observed)
+    if isinstance(request, Hold):
+        return request
+    kept = cycle.kept_images(context.state, service.name)
+    request = replace(request, reason=f"asked for by {who or 'the operator'}", earlier_retained=kept)
     with exclusive(context, target, observed, service.name):
         facts = facts_of(context, service, observed, is_stopping=False)
-        decision = admission.admit(Update(image, request.reason), facts, admission.OPERATOR_RULES)
+        decision = admission.admit(Update(request.image, request.reason), facts, admission.OPERATOR_RULES)
         if isinstance(decision, Hold):
             return decision
         found = cycle.plan_for(context, service, observed, request)
         return found if isinstance(found, Hold) else cycle.carry_out(context, found)
+
+
+def _request_for(previous: Generation, observed: Observed) -> UpdateRequest | Hold:
+    """What to ask of the target to go back to a generation: its image of each repository that the service has by now.
+    One that it does not know is left out, and the target says what that means."""
+    kept = {reference.parse(image.reference).key: image for image in previous.images}
+    current = observed.current
+    own = kept.get(current.key)
+    if own is None:
+        detail = f"the image before is {previous.reference}, which is none of {current.key}"
+        return Hold(Reason.NO_CANDIDATE, detail, "write it into the file yourself, if it is meant")
+    named = [other.current for other in observed.others if other.current.key in kept]
+    return UpdateRequest(
+        _image_of(own, current),
+        "",
+        retained=own.image_id,
+        kind=outcomes.OWNER_ROLLBACK,
+        others=tuple(_image_of(kept[image.key], image) for image in named),
+        others_retained={image.key: kept[image.key].image_id for image in named},
+    )
+
+
+def _image_of(kept: RetainedImage, current: ImageRef) -> ImageRef:
+    """The image that was kept, its repository spelled as the file does now."""
+    earlier = reference.with_default_tag(reference.parse(kept.reference))
+    return replace(earlier, name=current.name, digest=kept.digest)
 
 
 def nothing_to_go_back_to(state: State, name: str) -> Hold | None:

@@ -97,7 +97,8 @@ class Resolver:
 
     def _view(self) -> together.TagGroup:
         history = observed_tags.history_of(self._fold(), self.service.name, self.observed.current.key)
-        return together.TagGroup(self.service.name, self.observed, self.registry, self.others, history.quarantine)
+        registries = (self.registry, self.others)
+        return together.TagGroup(self.service.name, self.observed, *registries, history.quarantine, history.left)
 
     def _built_here(self) -> Hold | None:
         """Why an image with a `build` beside it is left alone: the registry does not have what runs."""

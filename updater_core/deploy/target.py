@@ -99,7 +99,8 @@ class UpdateRequest:
     """What a plan is made for: the image to run, in words why, and what is remembered that a rollback wants.
 
     `others`: the images of other repositories that move with it. `retained`: what the target keeps the image by, if it
-    is kept locally; `earlier_retained`: what earlier images of the service are kept by.
+    is kept locally, `others_retained` the same of the others, by their repositories; `earlier_retained`: what earlier
+    images of the service are kept by.
     """
 
     image: ImageRef
@@ -108,6 +109,7 @@ class UpdateRequest:
     retained: str | None = None
     kind: str = "update"
     others: tuple[ImageRef, ...] = ()
+    others_retained: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

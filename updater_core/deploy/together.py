@@ -7,22 +7,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from updater_core import reference
 from updater_core.deploy.target import Observed
+from updater_core.errors import NotFound
 from updater_core.models import Decision, Hold, ImageRef, Quarantined, Reason, Tag, Update, retry_command
+from updater_core.policy import after_rollback
 from updater_core.policy.explain import REMEDY_OF_UNSIGNED
-from updater_core.policy.observation import SignatureVerdict
+from updater_core.policy.observation import LeftRelease, SignatureVerdict
 from updater_core.protocols import Registry
 
 
 @dataclass(frozen=True, slots=True)
 class TagGroup:
-    """A service with the registries of all its repositories. `quarantine`: by digests of its own."""
+    """A service with the registries of all its repositories. `quarantine`: by digests of its own; `left`: the release
+    that an operator's rollback has left, None if nothing was left."""
 
     name: str
     observed: Observed
     registry: Registry
     others: Sequence[Registry]
     quarantine: Mapping[str, Quarantined]
+    left: LeftRelease | None = None
 
 
 def shared(tags: Sequence[Tag], observed: Observed, others: Sequence[Registry]) -> tuple[Tag, ...]:
@@ -37,10 +42,15 @@ def shared(tags: Sequence[Tag], observed: Observed, others: Sequence[Registry]) 
 def whole_group(decision: Decision, group: TagGroup) -> Decision:
     """The decision for the service's own image, for all of the group: an update takes the others to the same tag; if
     only one of them is another behind the tag that runs, all are restarted. Raises RegistryError."""
-    if not group.others or (isinstance(decision, Hold) and decision.reason is not Reason.SAME_DIGEST):
+    if not group.others:
         return decision
     if isinstance(decision, Update):
         return replace(decision, others=_at(decision.target.tag, group))
+    left, observed = group.left, group.observed
+    if left is not None and after_rollback.still_counts(left, observed.current, observed.running_digests):
+        return _beyond_left(decision, left, group)
+    if decision.reason is not Reason.SAME_DIGEST:
+        return decision
     found = _at(group.observed.current.tag, group)
     pairs = zip(group.observed.others, found, strict=True)
     changed = [image for other, image in pairs if image.digest not in other.running_digests]
@@ -48,7 +58,8 @@ def whole_group(decision: Decision, group: TagGroup) -> Decision:
         return decision
     current = group.observed.current
     own = replace(current, digest=group.registry.digest(replace(current, digest=None)))
-    return _refused(own, group) or Update(own, f"{changed[0].key} is another behind {current.tag}", others=found)
+    is_another = f"{changed[0].key} is another behind {current.tag}"
+    return _refused(own, changed, group) or Update(own, is_another, others=found)
 
 
 def signature(image: ImageRef, group: TagGroup, verify: Callable[[ImageRef], SignatureVerdict]) -> SignatureVerdict:
@@ -75,9 +86,30 @@ def unsigned(decision: Decision, verify: Callable[[ImageRef], SignatureVerdict])
     return None
 
 
-def _refused(own: ImageRef, group: TagGroup) -> Hold | None:
-    """An update for another repository's image alone is remembered by the own digest, which has not changed."""
-    known = group.quarantine.get(own.digest or "")
+def _beyond_left(decision: Hold, left: LeftRelease, group: TagGroup) -> Decision:
+    """The decision after a rollback that the operator asked for: an image of another repository that is another behind
+    the tag which was left makes a release that is newer, too. A tag that is gone has nothing new behind it."""
+    tag = reference.with_default_tag(reference.parse(left.reference)).tag
+    if decision.reason is not Reason.QUARANTINED:
+        return decision
+    try:
+        own = replace(group.observed.current, tag=tag, digest=None)
+        own = replace(own, digest=group.registry.digest(own))
+        found = _at(tag, group)
+    except NotFound:
+        return decision
+    changed = [image for image in found if image.digest not in left.others.get(image.key, (image.digest,))]
+    if not changed or own.digest not in left.known_as:
+        return decision
+    is_another = f"{changed[0].key} is another behind {tag}"
+    return _refused(own, changed, group) or Update(own, is_another, others=found)
+
+
+def _refused(own: ImageRef, changed: Sequence[ImageRef], group: TagGroup) -> Hold | None:
+    """Why an update for images of other repositories alone is not tried: one of them has failed, or the own one, which
+    has not changed. That an operator went back from that is no failure."""
+    entries = [group.quarantine.get(image.digest or "") for image in (own, *changed)]
+    known = next((each for each in entries if each and each.reason is not Reason.OWNER_ROLLBACK), None)
     if known is None:
         return None
     detail = f"with it, the group failed: {known.detail or known.reason}"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from updater_core.errors import ChangedOnDisk, StateError, UpdaterError
 from updater_core.host import in_place, permissions
-from updater_core.models import FileIdentity, Snapshot
+from updater_core.vocabulary.snapshot import FileIdentity, Snapshot
 
 Exchange = Callable[[Path, Path], bool]
 

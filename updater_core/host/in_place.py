@@ -11,7 +11,7 @@ import errno
 import os
 from pathlib import Path
 
-from updater_core.models import Snapshot
+from updater_core.vocabulary.snapshot import Snapshot
 
 _NO_SUCH_CALL = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 _KEPT = "-kept"

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 
 from updater_core import reference
-from updater_core.models import Decision, Hold, Reason, Update, retry_command
+from updater_core.models import Decision, Hold, ImageRef, Reason, Update, retry_command
 from updater_core.policy.observation import History, LeftRelease, Observation
 
 _NOTHING_NEWER = {Reason.SAME_DIGEST, Reason.NO_CANDIDATE, Reason.DOWNGRADE, Reason.QUARANTINED}
 
 
-def still_counts(left: LeftRelease, observation: Observation) -> bool:
-    """Whether what the operator's rollback went back to is still what is wanted and what runs. If not, the operator has
-    chosen anew."""
-    kept, current = reference.parse(left.kept_reference), observation.current
+def still_counts(left: LeftRelease, current: ImageRef, running_digests: Set[str]) -> bool:
+    """Whether what the operator's rollback went back to is still what is wanted (`current`) and what runs. If not, the
+    operator has chosen anew."""
+    kept = reference.parse(left.kept_reference)
     is_wanted = (kept.key, kept.tag) == (current.key, current.tag) or not current.tag
-    return is_wanted and not observation.running_digests.isdisjoint(left.kept_as)
+    return is_wanted and not running_digests.isdisjoint(left.kept_as)
 
 
 def as_if_left_still_ran(left: LeftRelease, observation: Observation, history: History) -> tuple[Observation, History]:

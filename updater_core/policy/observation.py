@@ -37,7 +37,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class LeftRelease:
-    """What an operator's rollback has left. As long as what it went back to is kept, only a newer release counts."""
+    """What an operator's rollback has left. As long as what it went back to is kept, only a newer release counts.
+
+    `others`: what the images of other repositories that ran with it are known as, by their repositories."""
 
     reference: str
     known_as: tuple[str, ...]  # its digest and its local id
@@ -45,6 +47,7 @@ class LeftRelease:
     kept_as: tuple[str, ...]
     since: AwareTime
     pushed_at: AwareTime | None = None  # its tag, by the registry's clock
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

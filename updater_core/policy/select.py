@@ -75,7 +75,7 @@ def decide(
     """
     memo = memo or Memo()
     left = history.left
-    if left is None or not after_rollback.still_counts(left, observation):
+    if left is None or not after_rollback.still_counts(left, observation.current, observation.running_digests):
         return _decide(observation, policy, history, now, memo)
     as_left, history_of_left = after_rollback.as_if_left_still_ran(left, observation, history)
     outcome = _decide(as_left, policy, history_of_left, now, memo)

@@ -27,6 +27,7 @@ from updater_core.reference import parse
 from updater_core.state.records import (
     Change,
     Generation,
+    RetainedImage,
     ServiceState,
     State,
     Status,
@@ -142,22 +143,29 @@ def _committed(service: ServiceState, plan: Plan[Any], now: datetime) -> Service
 
 def _generations(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple[Generation, ...]:
     """After a rollback that was asked for there is no previous one: going back once more would go forward again."""
-    current = Generation(plan.new_reference, plan.new_retained or "", plan.image.digest, now, plan.id)
+    new = tuple(RetainedImage(each.new_reference, each.new_retained, each.new_digest) for each in plan.others)
+    current = Generation(plan.new_reference, plan.new_retained or "", plan.image.digest, now, plan.id, new)
     if plan.kind == OWNER_ROLLBACK or not plan.old_retained:
         return (current,)
     known = next((each for each in service.generations if each.image_id == plan.old_retained), None)
     at, plan_id = (known.at, known.plan_id) if known else (now, plan.id)
-    return (current, Generation(plan.old_reference, plan.old_retained, plan.old_digest, at, plan_id))
+    old = tuple(RetainedImage(each.old_reference, each.old_retained, each.old_digest) for each in plan.others)
+    return (current, Generation(plan.old_reference, plan.old_retained, plan.old_digest, at, plan_id, old))
 
 
 def _left_by(service: ServiceState, plan: Plan[Any], now: datetime) -> LeftRelease | None:
     """What the operator's rollback has left; None after any other change."""
     if plan.kind != OWNER_ROLLBACK:
         return None
-    known_as = tuple(name for name in (plan.old_digest, plan.old_retained) if name)
-    kept_as = tuple(name for name in (plan.image.digest, plan.new_retained) if name)
+    known_as = _names(plan.old_digest, plan.old_retained)
+    kept_as = _names(plan.image.digest, plan.new_retained)
     pushed_at = service.pushed.get(_tag(plan.old_reference) or "")
-    return LeftRelease(plan.old_reference, known_as, plan.new_reference, kept_as, now, pushed_at)
+    others = {parse(each.old_reference).key: _names(each.old_digest, each.old_retained) for each in plan.others}
+    return LeftRelease(plan.old_reference, known_as, plan.new_reference, kept_as, now, pushed_at, others)
+
+
+def _names(*known: str | None) -> tuple[str, ...]:
+    return tuple(name for name in known if name)
 
 
 def _quarantine_after(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple[Quarantined, ...]:
@@ -174,11 +182,22 @@ def _quarantine_after(service: ServiceState, plan: Plan[Any], now: datetime) -> 
 
 
 def _blamed(service: ServiceState, outcome: RolledBack | NotStarted | RollbackFailed, now: datetime) -> ServiceState:
-    target, cause = outcome.plan.image, outcome.cause
-    if target.digest is None:
-        return service
-    entry = Quarantined(target.digest, target.text, cause.reason, now, cause.message)
-    return replace(without_failures(service), quarantine=_add(service.quarantine, entry))
+    cause, quarantine = outcome.cause, service.quarantine
+    for digest, text in _what_was_new(outcome.plan):
+        if digest is None:
+            return service
+        quarantine = _add(quarantine, Quarantined(digest, text, cause.reason, now, cause.message))
+    return replace(without_failures(service), quarantine=quarantine)
+
+
+def _what_was_new(plan: Plan[Any]) -> list[tuple[str | None, str]]:
+    """The digests that a failure is remembered by, with their references: the service's own, or if that image stayed as
+    it is those of the other repositories that did not."""
+    own = plan.image.digest
+    if own != plan.old_digest and plan.new_retained != plan.old_retained:
+        return [(own, plan.image.text)]
+    others = [each for each in plan.others if each.new_digest != each.old_digest]
+    return [(each.new_digest, each.new_reference) for each in others] or [(own, plan.image.text)]
 
 
 def _add(quarantine: tuple[Quarantined, ...], entry: Quarantined) -> tuple[Quarantined, ...]:

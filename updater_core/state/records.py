@@ -36,14 +36,30 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RetainedImage:
+    """An image that is kept locally; `image_id` is what its target keeps it by."""
+
+    reference: str
+    image_id: str
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
-    """An image that a service ran, or runs; retained locally so that `--rollback` can go there."""
+    """An image that a service ran, or runs; retained locally so that `--rollback` can go there. `others`: the images of
+    other repositories that ran with it; none in a record of before there was this."""
 
     reference: str
     image_id: str
     digest: str | None
     at: AwareTime
     plan_id: str
+    others: tuple[RetainedImage, ...] = ()
+
+    @property
+    def images(self) -> tuple[RetainedImage, ...]:
+        """Every image of it, the service's own first."""
+        return (RetainedImage(self.reference, self.image_id, self.digest), *self.others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""An image reference, taken apart."""
+"""An image reference, taken apart, and the change from one image to another."""
 
 from __future__ import annotations
 
@@ -29,3 +29,16 @@ class ImageRef:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.name or self.key}{tag}{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChange:
+    """From which image of a repository to which one a service goes. `old_retained`, `new_retained`: by what its target
+    keeps each of them."""
+
+    old_reference: str
+    old_digest: str | None
+    old_retained: str
+    new_reference: str
+    new_digest: str | None
+    new_retained: str

@@ -14,8 +14,8 @@ from updater_core.config import json_insert
 from updater_core.deploy.discovered import Discovered
 from updater_core.errors import ConfigError
 from updater_core.host import files
-from updater_core.models import Snapshot
 from updater_core.status import discovered
+from updater_core.vocabulary.snapshot import Snapshot
 
 Ask = Callable[[str], str]
 _EMPTY = '{\n  "services": []\n}\n'

@@ -13,13 +13,14 @@ from typing import Any
 
 from updater_core.composefile import splice
 from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
-from updater_core.models import Cause, Edit, Mark, Plan, Snapshot, Step
+from updater_core.models import Cause, Edit, Mark, Plan, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading import copies
 from updater_core.targets.compose.reading.copies import SourceTexts
 from updater_core.targets.compose.start_first import conditions
+from updater_core.vocabulary.snapshot import Snapshot
 
 _PROOF = "-proof"  # behind a plan's id, in the names of the copies that Compose reads to prove an edit
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from updater_core.models import Edit, ImageRef, Plan, Project
 from updater_core.vocabulary.handover import Handover
+from updater_core.vocabulary.image_ref import ImageChange
 
 NAME = "compose"  # the target's, in the table and in a plan
 
@@ -123,9 +124,30 @@ def joined(plan: Plan[ComposePlan], done: Sequence[Plan[ComposePlan]]) -> Plan[C
     return replace(
         plan,
         new_retained=own.new_retained,
+        others=_changes(others),
         old_facts=own.old_facts,
         new_facts=own.new_facts,
         detail=detail,
+    )
+
+
+def with_others(plan: Plan[ComposePlan]) -> Plan[ComposePlan]:
+    """The plan with what becomes of the images of other repositories in its neutral part, too."""
+    return replace(plan, others=_changes(parts(plan)[1:]))
+
+
+def _changes(others: Sequence[Plan[ComposePlan]]) -> tuple[ImageChange, ...]:
+    return tuple(map(_change, others))
+
+
+def _change(part: Plan[ComposePlan]) -> ImageChange:
+    return ImageChange(
+        old_reference=part.old_reference,
+        old_digest=part.old_digest,
+        old_retained=part.old_retained,
+        new_reference=part.new_reference,
+        new_digest=part.image.digest,
+        new_retained=part.new_retained or "",
     )
 
 

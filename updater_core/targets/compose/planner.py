@@ -22,7 +22,7 @@ from updater_core.protocols import Compose, Engine
 from updater_core.targets.compose import dependencies, drift, file_edits, outlook
 from updater_core.targets.compose.drift import Reading
 from updater_core.targets.compose.outlook import Outlook
-from updater_core.targets.compose.plan import NAME, ComposePlan, FurtherImage, Group, Move
+from updater_core.targets.compose.plan import NAME, ComposePlan, FurtherImage, Group, Move, with_others
 from updater_core.targets.compose.preflight import checks, volumes
 from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.reading.observed import ObservedService
@@ -38,8 +38,9 @@ def make(
     service: ServiceConfig, observed: ObservedService, request: UpdateRequest, engine: Engine, compose: Compose
 ) -> Plan[ComposePlan] | Hold:
     """The plan that takes `service` from how it stands to what is asked for."""
-    if len(request.others) < len(observed.others):
-        return _hold(_no_way_back(service, observed), request.image)
+    unknown = {other.current.key for other in observed.others} - {image.key for image in request.others}
+    if unknown:
+        return _hold(_no_way_back(service, observed, sorted(unknown)), request.image)
     model = compose.config(observed.project)
     service, observed = _with_one_shots(service, observed, model)
     changes = changes_for(service, observed, (request.image, *request.others))
@@ -70,15 +71,14 @@ def make(
         further=_further(request, group.moves, engine),
         handover=service.handover,
     )
-    key = observed.current.key
-    own = next(move for move in group.moves if reference.parse(move.old_reference).key == key)
-    plan = _plan(service, request, detail, _old_digest(key, own, engine))
-    return conditions.with_strategy(plan, conditions.strategy_of(service, group))
+    own = _moves_of(observed.current.key, group.moves)[0]
+    plan = _plan(service, request, detail, _old_digest(observed.current.key, own, engine))
+    return conditions.with_strategy(with_others(plan), conditions.strategy_of(service, group))
 
 
-def _no_way_back(service: ServiceConfig, observed: ObservedService) -> NotEditable:
+def _no_way_back(service: ServiceConfig, observed: ObservedService, keys: Sequence[str]) -> NotEditable:
     places = sorted({f"{one.place.key} in {one.place.path}" for one in observed.located if one.place})
-    detail = f"{service.name} runs images of several repositories, and only one of the earlier ones is remembered"
+    detail = f"no earlier image of {' and '.join(keys)} is remembered, which goes back with {service.name}"
     command = f"docker compose up -d {' '.join(service.compose_services)}"
     return NotEditable(
         Reason.NOT_EDITABLE, detail, f"write the earlier version as {' and '.join(places)}, then `{command}`"
@@ -87,20 +87,26 @@ def _no_way_back(service: ServiceConfig, observed: ObservedService) -> NotEditab
 
 def _moved_volume(service: ServiceConfig, group: Group, request: UpdateRequest, engine: Engine) -> Hold | None:
     for image in (request.image, *request.others):
-        own = tuple(move for move in group.moves if reference.parse(move.old_reference).key == image.key)
+        own = _moves_of(image.key, group.moves)
         found = volumes.hold_for_known_image(service, replace(group, moves=own), image, engine)
         if found is not None:
             return found
     return None
 
 
+def _moves_of(key: str, moves: Sequence[Move]) -> tuple[Move, ...]:
+    """The moves of services that run an image of one repository."""
+    return tuple(move for move in moves if reference.parse(move.old_reference).key == key)
+
+
 def _further(request: UpdateRequest, moves: Sequence[Move], engine: Engine) -> tuple[FurtherImage, ...]:
     """The images of other repositories, with the services that run them."""
     found: list[FurtherImage] = []
     for image in request.others:
-        own = [move for move in moves if reference.parse(move.old_reference).key == image.key]
+        own = _moves_of(image.key, moves)
         services = tuple(move.service for move in own)
-        found.append(FurtherImage(services, image, _old_digest(image.key, own[0], engine)))
+        retained = request.others_retained.get(image.key)
+        found.append(FurtherImage(services, image, _old_digest(image.key, own[0], engine), retained))
     return tuple(found)
 
 

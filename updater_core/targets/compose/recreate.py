@@ -8,7 +8,7 @@ from updater_core.deploy import health
 from updater_core.errors import ComposeError, EngineUnavailable, GateFailed
 from updater_core.models import Container, Plan, Project, Reason
 from updater_core.protocols import Recreate, Tools
-from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.reading.leftover import TEMPORARY_NAME, is_leftover
 
 
@@ -89,8 +89,9 @@ def raise_unless_compose(
     if not was_there():
         raise EngineUnavailable("the engine was away for a moment")
     telling = {Reason.UP_FAILED} if is_back else {Reason.UP_FAILED, Reason.EXITED, Reason.RESTARTING, Reason.UNHEALTHY}
+    new_ids = {move.service: part.new_retained for part in parts(plan) for move in part.detail.moves}
     for move in plan.detail.moves:
-        wanted_id = move.old_image_id if is_back else plan.new_retained
+        wanted_id = move.old_image_id if is_back else new_ids[move.service]
         expectation = health.Expectation(move.service, move.replicas, plan.gate, move.is_one_shot)
         for container in tools.engine.containers(plan.detail.project.name, move.service):
             failed = health.failure_of(container, expectation)

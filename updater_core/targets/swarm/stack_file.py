@@ -16,8 +16,9 @@ from updater_core import reference
 from updater_core.composefile import edit, splice
 from updater_core.composefile.edit import Located, NotEditable, SourceFile
 from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
-from updater_core.models import Edit, Hold, ImageRef, Reason, Snapshot
+from updater_core.models import Edit, Hold, ImageRef, Reason
 from updater_core.protocols import Compose, Files
+from updater_core.vocabulary.snapshot import Snapshot
 
 _PROOF = "-proof"
 _WRITE_OUT = "write the image out in the file: `docker stack deploy` reads no .env"
