@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -150,7 +151,7 @@ def test_an_image_for_no_node_and_what_is_at_work_are_held_before_any_write(shop
     assert "failure_action: rollback" in said
 
 
-def test_a_global_service_is_updated_and_a_job_is_only_notified_of(shop: SwarmShop) -> None:
+def test_a_global_service_is_updated(shop: SwarmShop) -> None:
     shop.deploy = {"mode": "global", "update_config": {"order": "stop-first"}}
     shop.push("1.0", lab.healthy("old"))
     shop.write()
@@ -159,16 +160,39 @@ def test_a_global_service_is_updated_and_a_job_is_only_notified_of(shop: SwarmSh
     status, said = shop.run("--once")
     assert status == 0, said
     assert set(shop.running().values()) == {shop.pinned("1.1", new)}
-    name = f"{shop.name}job"
-    image = f"{shop.repository}:1.0"
-    shop.lab.manager.docker("service", "create", "-d", "--name", name, "--mode", "replicated-job", image)
-    try:
-        shop.of_no_stack = name
-        said = shop.run("--plan")[1]
-        assert "notify_only" in said
-        assert "is a job" in said
-    finally:
-        shop.lab.manager.docker("service", "rm", name)
+
+
+def test_a_job_is_run_by_its_update_and_only_if_that_is_allowed(shop: SwarmShop) -> None:
+    manager, name = shop.lab.manager, f"{shop.name}job"
+    old = shop.push("1.0", lab.build("old", "exit 0"))
+    image = f"{shop.repository}:1.0@{old.digest}"
+    manager.docker("service", "create", "-d", "--name", name, "--mode", "replicated-job", "--replicas", "2", image)
+    until(lambda: completed(shop, name, 0) == [image] * 2, 120, "the job has run")
+    shop.of_no_stack = name
+    new = shop.push("1.1", lab.build("new", "exit 0"))
+    said = shop.run("--plan")[1]
+    assert "notify_only" in said
+    assert '"run_jobs": true' in said
+    shop.policy = {**shop.policy, "run_jobs": True}
+    status, said = shop.run("--once")
+    assert status == 0, said
+    assert completed(shop, name, 1) == [shop.pinned("1.1", new)] * 2
+
+    shop.push("1.2", lab.build("bad", "exit 3"))
+    status, said = shop.run("--once")
+    assert status == 1, said
+    assert "what the run has done stays done" in said
+    assert [entry["reason"] for entry in shop.state()["quarantine"]] == ["exited"], said
+    until(lambda: completed(shop, name, 3) == [shop.pinned("1.1", new)] * 2, 120, "the one before ran once more")
+    assert shop.run("--once")[0] == 0
+    assert manager.get(f"/services/{name}")["JobStatus"]["JobIteration"] == {"Index": 3}
+
+
+def completed(shop: SwarmShop, job: str, run: int) -> list[str]:
+    """The images of the tasks that have completed in one run of a job; runs count from 0."""
+    filters = json.dumps({"service": [job]})
+    found = [each for each in shop.lab.manager.get("/tasks", filters=filters) if each["Status"]["State"] == "complete"]
+    return [each["Spec"]["ContainerSpec"]["Image"] for each in found if each["JobIteration"].get("Index", 0) == run]
 
 
 def test_an_engine_that_is_no_manager_is_named(shop: SwarmShop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,6 +198,60 @@ class SimSwarm:
             raise EngineUnavailable("the swarm did not answer")
 
 
+@dataclass
+class SimJob(SimSwarm):
+    """A job of two tasks. Every write runs it; a task that fails is tried again, for ever."""
+
+    iteration: int = 0
+
+    def __post_init__(self) -> None:
+        for slot in range(2):
+            self._add(slot, "complete")
+
+    def write(self, spec: Mapping[str, Any]) -> None:
+        if "UpdateConfig" in spec:
+            raise EngineError("Jobs may not have an update config")
+        super().write(spec)
+        self.status = {}
+        self.iteration += 1
+        for task in self.all_tasks:
+            if task["Status"]["State"] == "running":
+                task["Status"]["State"] = task["DesiredState"] = "shutdown"
+        for slot in range(2):
+            self._add(slot, "running")
+
+    def runs(self) -> list[str]:
+        """The image of each run that was begun, the first left out."""
+        first = {each["JobIteration"]["Index"]: each for each in self.all_tasks}
+        return [first[number]["Spec"]["ContainerSpec"]["Image"] for number in sorted(first) if number]
+
+    def _step(self) -> None:
+        now = [task for task in self.all_tasks if task["Status"]["State"] == "running"]
+        if not now or self._fate() == "stuck":
+            return
+        if self._fate() == "well":
+            now[0]["Status"]["State"] = "complete"
+            return
+        now[0]["Status"].update(State="failed", Err="task: non-zero exit (3)", ContainerStatus={"ExitCode": 3})
+        now[0]["DesiredState"] = "shutdown"
+        self._add(now[0]["Slot"], "running")
+
+    def _add(self, slot: int, state: str) -> dict[str, Any]:
+        task = {**super()._add(slot, state), "DesiredState": "complete", "JobIteration": {"Index": self.iteration}}
+        self.all_tasks[-1] = task
+        return task
+
+    def _shown(self) -> dict[str, Any]:
+        return {**super()._shown(), "JobStatus": {"JobIteration": {"Index": self.iteration}}}
+
+
+def job_spec(image: str, **template: Any) -> dict[str, Any]:
+    """The spec of a job `shop_web` of two tasks, as `docker stack deploy` writes it."""
+    spec = web_spec(image, Mode={"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 2}})
+    del spec["UpdateConfig"]
+    return {**spec, "TaskTemplate": {**spec["TaskTemplate"], **template}}
+
+
 def web_spec(image: str, **more: Any) -> dict[str, Any]:
     """The spec of a stack's service `shop_web` with two tasks, as `docker stack deploy` writes it."""
     return {

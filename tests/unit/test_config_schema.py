@@ -113,6 +113,8 @@ def with_value(option: Option, value: Any) -> dict[str, Any]:
         return document(entry(**image_for("region" if "region" in value else ""), registry_config=value))
     if option.key == "engine":
         return {**document(entry(stack="shop", engine=value)), "engines": {"prod": {"hosts": "unix:///a"}}}
+    if option.key == "run_jobs":
+        return document(entry(stack="shop", run_jobs=value))
     if option.key == "swarm_service":
         of_compose = ("compose_file", "compose_service")
         return document({k: v for k, v in entry(swarm_service=value).items() if k not in of_compose})

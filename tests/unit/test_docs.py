@@ -207,7 +207,8 @@ def test_every_option_that_stands_in_a_sentence_as_json_is_taken_by_the_parser()
     of_the_top = {option.key for option in OPTIONS if option.place == TOP}
     for piece in found:
         at_the_top = piece if piece.keys() <= of_the_top - {"follow", "pause_updates"} else {}
-        entry = _ENTRY if at_the_top else {**_ENTRY, **piece}
+        of_a_swarm = {"stack": "shop"} if "run_jobs" in piece else {}
+        entry = _ENTRY if at_the_top else {**_ENTRY, **of_a_swarm, **piece}
         assert config_utils.parse({**at_the_top, "services": [entry]}, {}).services
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -299,8 +300,11 @@ def test_a_global_service_has_as_many_tasks_as_the_nodes_decide() -> None:
 )
 def test_a_service_is_held_as_it_stands(state: str, more: dict[str, Any], reason: Reason | None) -> None:
     found = SwarmService("s1", "shop_web", 1, {**web_spec(OLD), **more}, UpdateStatus(state, "2026-01-01T00:00:00Z"))
-    hold = observed.hold_of(found)
+    web = parsed(**OF_STACK).services[0]
+    hold = observed.hold_of(web, found)
     assert (hold.reason if hold else None) is reason
+    allowed = observed.hold_of(replace(web, handover=Handover(run_jobs=True)), found)
+    assert (allowed is None) if found.is_job else (allowed == hold)
 
 
 def test_what_runs_is_what_the_spec_pins() -> None:
@@ -396,6 +400,7 @@ def test_a_service_of_a_swarm_says_its_stack_or_its_own_name() -> None:
         ({"swarm_service": "a", "start_stopped": True}, ["started by `docker service scale`; take it out"]),
         ({"swarm_service": "a", "allow_volume_change": True}, ["the volumes of its spec; take it out"]),
         ({"swarm_service": "a", "allow_drift": True}, ["allow_drift: it is about the stack's file"]),
+        ({"compose_file": "c", "compose_service": "web", "run_jobs": True}, ["it is for the jobs of a Docker Swarm"]),
         ({**OF_STACK, "pin_digest": True}, ["none is named; write compose_file too, or take it out"]),
         ({**OF_STACK, "engine": "prod"}, ["engine: prod is none of engines (none is there)"]),
         ({**OF_STACK, "engine": "dev", "engines": PROD}, ["engine: dev is none of engines (prod)"]),

@@ -178,6 +178,9 @@ OPTIONS: tuple[Option, ...] = (
          "shop"),
     _service("swarm_service", kinds.STACK, None,
          "The name of a Swarm service that belongs to no stack.", "web"),
+    _service("run_jobs", kinds.FLAG, False,
+         "Swarm: [update jobs](swarm.md#jobs) too. A new image runs a job at once, so that they are only notified of "
+         "without it.", True, field="handover.run_jobs"),
     _service("engine", kinds.ENGINE_NAME, None,
          "The one of `engines` whose Swarm the service runs in; this host's engine when left out.", "prod"),
     _service("compose_project", kinds.PROJECT, None,

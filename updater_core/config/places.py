@@ -23,6 +23,7 @@ _COMPOSE_ONLY: Mapping[str, str] = {
     "start_stopped": "it is for Compose; a Swarm service is started by `docker service scale`",
     "allow_volume_change": "it is for Compose; every task of a Swarm service gets the volumes of its spec",
 }
+_SWARM_ONLY: Mapping[str, str] = {"run_jobs": "it is for the jobs of a Docker Swarm"}
 _OF_THE_FILE = ("allow_drift", "pin_digest")
 _COMPOSE_ELSEWHERE = (
     "the files and bind mounts of a Compose service are on its engine's host; run an updater there, or set DOCKER_HOST"
@@ -41,7 +42,7 @@ def without_meaning(given: Collection[str]) -> frozenset[str]:
     >>> sorted(without_meaning({"stack"}) & {"update_order", "min_age"})
     ['update_order']
     """
-    return frozenset(_COMPOSE_ONLY) if is_of_swarm(given) else frozenset()
+    return frozenset(_COMPOSE_ONLY if is_of_swarm(given) else _SWARM_ONLY)
 
 
 def place_problems(service: ReadObject) -> Iterator[str]:
@@ -54,6 +55,7 @@ def place_problems(service: ReadObject) -> Iterator[str]:
     yield from missing(service, "compose_file", "compose_service")
     if "engine" in service.given:
         yield f"{service.path('engine')}: {_COMPOSE_ELSEWHERE}"
+    yield from _only_elsewhere(service, _SWARM_ONLY)
 
 
 def _swarm_problems(service: ReadObject) -> Iterator[str]:
@@ -67,11 +69,15 @@ def _swarm_problems(service: ReadObject) -> Iterator[str]:
         if len(names) > 1:
             one_each = "write an entry for each"
             yield f"{service.path('compose_service')}: the services of a Swarm are updated one by one; {one_each}"
-    for key, instead in _COMPOSE_ONLY.items():
-        if is_set(service, key):
-            yield f"{service.path(key)}: {instead}; take it out"
+    yield from _only_elsewhere(service, _COMPOSE_ONLY)
     if "compose_file" not in given:
         yield from _problems_without_file(service)
+
+
+def _only_elsewhere(service: ReadObject, of_the_other: Mapping[str, str]) -> Iterator[str]:
+    for key, instead in of_the_other.items():
+        if is_set(service, key):
+            yield f"{service.path(key)}: {instead}; take it out"
 
 
 def _problems_without_file(service: ReadObject) -> Iterator[str]:

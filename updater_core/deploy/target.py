@@ -28,6 +28,8 @@ from updater_core.protocols import Clock, Compose, Engine, Files, Progress, Swar
 from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.release import ImageFacts
 
+ONE_RUN = "one-run"  # the strategy of a plan whose service is to end by itself
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

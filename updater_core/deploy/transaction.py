@@ -22,7 +22,7 @@ from typing import Any, assert_never
 from updater_core.deploy import failure
 from updater_core.deploy.hooks import UpdateHooks
 from updater_core.deploy.journal import Journal, JournalRecord, Phase
-from updater_core.deploy.target import Reporter, Stage, Target
+from updater_core.deploy.target import ONE_RUN, Reporter, Stage, Target
 from updater_core.errors import EngineUnavailable, StateError, Stopped, UpdaterError
 from updater_core.models import (
     Cause,
@@ -241,7 +241,7 @@ def describe(outcome: Outcome) -> str:
     old, new = plan.old_reference, plan.image.text
     match outcome:
         case Committed():
-            return f"{new} runs and is proven (was {old})"
+            return f"{new} {'has run to its end' if plan.strategy == ONE_RUN else 'runs and is proven'} (was {old})"
         case NotStarted(cause=cause):
             return f"{new} was not started at step {cause.step}: {cause.message}; {old} was not touched"
         case RolledBack(cause=cause):

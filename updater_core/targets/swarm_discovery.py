@@ -142,7 +142,8 @@ def _discovered(config: Config, unit: SwarmUnit, names: Names) -> ServiceConfig:
 
 def _is_wanted(unit: SwarmUnit, mode: Discover, exclude: Sequence[str]) -> bool:
     said = labels.wants(unit.found.labels)
-    if said is False or unit.found.is_job or (mode is Discover.LABELLED and said is None):
+    is_asked_for = mode is Discover.LABELLED or unit.found.is_job
+    if said is False or (is_asked_for and said is None):
         return False
     return not any(fnmatchcase(name, glob) for name in unit.names() for glob in exclude)
 

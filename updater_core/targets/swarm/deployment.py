@@ -19,7 +19,7 @@ from updater_core.deploy.target import Host, Reporter, Stage
 from updater_core.errors import EngineError, EngineUnavailable, GateFailed, Stopped
 from updater_core.models import Cause, Outcome, Plan, Reason, Step
 from updater_core.protocols import Swarm
-from updater_core.targets.swarm import evidence, facts, gate, placement, spec, stack_file
+from updater_core.targets.swarm import evidence, facts, gate, jobs, placement, spec, stack_file
 from updater_core.targets.swarm.facts import SwarmService, SwarmTask
 from updater_core.targets.swarm.gate import Rollout, RolloutTrack
 from updater_core.targets.swarm.plan import SwarmPlan, pause_seconds
@@ -159,6 +159,9 @@ class SwarmDeployment:
             message = f"{cause.message}; {path} ({why}) could not be put back"
             remedy = f"write {old} into it if it names {new}: `docker stack deploy` would start what failed"
             cause = replace(cause, message=message, remedy=f"{remedy}; {cause.remedy}" if cause.remedy else remedy)
+        if self.plan.detail.is_job and self._patient(self._current).iteration > self.plan.detail.former_run:
+            undone = "what the run has done stays done, and to go back runs the job once more with the old image"
+            cause = replace(cause, message=f"{cause.message}; {undone}")
         return cause
 
     def restore(self, cause: Cause) -> None:
@@ -168,10 +171,11 @@ class SwarmDeployment:
         self._reporter.tell(Step.RESTART, f"posting the spec from before the update ({cause.reason})")
         detail = self.plan.detail
         known = frozenset(task.id for task in self._tasks() if task.state != facts.RUNNING)
-        if self._patient(self._current).image != detail.old_image:
+        is_written = self._patient(self._current).image != detail.old_image
+        if is_written:
             self._write(detail.new_image, lambda found: spec.going_back(found.spec, detail.old_spec))
         self._reporter.reached(Step.GATE, True)
-        if self.plan.was_well:
+        if self.plan.was_well and (is_written or not detail.is_job):
             pause = pause_seconds(self.plan)
             self._watch(Rollout(detail.old_image, self.plan.gate, known, pause_seconds=pause, is_back=True))
         self._reporter.reached(Step.VERIFY, True)
@@ -241,7 +245,8 @@ class SwarmDeployment:
         said = ""
         while True:
             found, tasks = self._patient(self._current), self._tasks()
-            track, verdict = gate.judge(track, found, tasks, wanted, clock.monotonic())
+            judge = jobs.judge if found.is_job else gate.judge
+            track, verdict = judge(track, found, tasks, wanted, clock.monotonic())
             if isinstance(verdict, Failed) and verdict.reason is Reason.GATE_TIMEOUT:
                 wanted, verdict = self._with_time_for_nodes(wanted, verdict, tasks)
             if isinstance(verdict, Failed) and verdict.reason is Reason.EXITED:

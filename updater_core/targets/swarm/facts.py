@@ -35,6 +35,7 @@ class SwarmService:
     version: int
     spec: Mapping[str, Any] = field(repr=False)  # its environment may hold secrets
     status: UpdateStatus = UpdateStatus()
+    iteration: int = 0  # of a job: how often it was written to, and each write runs it
 
     @property
     def image(self) -> str:
@@ -58,8 +59,21 @@ class SwarmService:
 
     @property
     def is_job(self) -> bool:
-        mode = self.spec.get("Mode") or {}
-        return "ReplicatedJob" in mode or "GlobalJob" in mode
+        return is_job(self.spec)
+
+    @property
+    def completions(self) -> int | None:
+        """How many tasks of a job have to complete; None if it is none, or a task on each node has to."""
+        job = (self.spec.get("Mode") or {}).get("ReplicatedJob")
+        if job is None:
+            return None
+        return int(job.get("TotalCompletions") or job.get("MaxConcurrent") or 1)
+
+    @property
+    def attempts(self) -> int:
+        """How many failures of one task the engine tries again after; 0 also if nothing bounds that."""
+        policy = self.spec["TaskTemplate"].get("RestartPolicy") or {}
+        return 0 if policy.get("Condition") == "none" else int(policy.get("MaxAttempts") or 0)
 
     @property
     def update_config(self) -> Mapping[str, Any]:
@@ -78,6 +92,8 @@ class SwarmTask:
     exit_code: int = 0
     container_id: str = ""
     node_id: str = ""
+    slot: int = 0  # a job's first one is 0, and so is that of a task that is its node's
+    iteration: int = 0  # of its job
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +110,18 @@ class SwarmNode:
     version: int = 0
 
 
+def is_job(spec: Mapping[str, Any]) -> bool:
+    """Return whether the tasks of a service are to end."""
+    mode = spec.get("Mode") or {}
+    return "ReplicatedJob" in mode or "GlobalJob" in mode
+
+
 def service_of(raw: Mapping[str, Any]) -> SwarmService:
     """Return the service in the API's JSON. Raises KeyError if it is none that runs an image (a plugin's)."""
     status = raw.get("UpdateStatus") or {}
     found = UpdateStatus(status.get("State", ""), status.get("StartedAt", ""), status.get("Message", ""))
-    service = SwarmService(raw["ID"], raw["Spec"]["Name"], int(raw["Version"]["Index"]), raw["Spec"], found)
+    version, iteration = int(raw["Version"]["Index"]), _iteration(_part(raw, "JobStatus"))
+    service = SwarmService(raw["ID"], raw["Spec"]["Name"], version, raw["Spec"], found, iteration)
     if not service.image:
         raise KeyError("Image")
     return service
@@ -117,6 +140,8 @@ def task_of(raw: Mapping[str, Any]) -> SwarmTask:
         exit_code=int(container.get("ExitCode", 0)),
         container_id=str(container.get("ContainerID", "")),
         node_id=str(raw.get("NodeID", "")),
+        slot=int(raw.get("Slot", 0)),
+        iteration=_iteration(raw),
     )
 
 
@@ -139,6 +164,10 @@ def node_of(raw: Mapping[str, Any]) -> SwarmNode:
     is_active = spec.get("Availability") == "active"
     version = int(_part(raw, "Version").get("Index", 0))
     return SwarmNode(name, architecture, system, is_ready, is_active, facts, version)
+
+
+def _iteration(raw: Mapping[str, Any]) -> int:
+    return int(_part(raw, "JobIteration").get("Index", 0))
 
 
 def _part(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from updater_core.targets.swarm.facts import SwarmService, SwarmTask
 _COMMAND_CANNOT_RUN = (126, 127)
 _LONGEST_FETCH_SECONDS = 1800.0
 _UNPLACED = ("new", "pending")
-_FETCHING = "preparing"
+_FETCHING, _SHUT_DOWN = "preparing", "shutdown"
 Moved = frozenset[tuple[str, str]]
 
 
@@ -67,9 +67,10 @@ def judge(
         if missing <= 0 and not _is_at_work(service):
             return track, Proven()
         return track, Waiting(f"{_counts(service, tasks, wanted)}, {max(missing, 0):.0f} s more to prove it stays so")
+    counts = _counts(service, tasks, wanted)
     if _is_over(track, service, new, wanted, now_seconds):
-        return track, _too_late(service, new, tasks, wanted)
-    return track, Waiting(_counts(service, tasks, wanted))
+        return track, too_late(counts, new, wanted)
+    return track, Waiting(counts)
 
 
 def failure_of(task: SwarmTask, *, has_run: bool) -> Failed | None:
@@ -149,21 +150,22 @@ def _is_over(
     track: RolloutTrack, service: SwarmService, new: Sequence[SwarmTask], wanted: Rollout, now_seconds: float
 ) -> bool:
     """In a rollback tasks may fail and be replaced, which moves for ever: there the whole has a limit, too."""
-    limit = _limit_seconds(new, wanted)
+    limit = limit_seconds(new, wanted)
     if now_seconds - track.moved_at_seconds > limit:
         return True
     return wanted.is_back and now_seconds - track.begun_seconds > limit * ((service.replicas or len(new)) + 1)
 
 
-def _limit_seconds(new: Sequence[SwarmTask], wanted: Rollout) -> float:
+def limit_seconds(new: Sequence[SwarmTask], wanted: Rollout) -> float:
+    """Return how long a rollout may stand still."""
     limit = wanted.policy.timeout_seconds + wanted.pause_seconds
     is_fetching = any(task.state == _FETCHING for task in new)
     return max(limit, _LONGEST_FETCH_SECONDS) if is_fetching else limit
 
 
-def _too_late(service: SwarmService, new: Sequence[SwarmTask], tasks: Sequence[SwarmTask], wanted: Rollout) -> Failed:
-    unplaced = [task for task in new if task.wanted == facts.RUNNING and task.state in _UNPLACED]
-    counts = _counts(service, tasks, wanted)
+def too_late(counts: str, new: Sequence[SwarmTask], wanted: Rollout) -> Failed:
+    """Return why nothing more is waited for. `counts`: how far it came, in words."""
+    unplaced = [task for task in new if task.wanted != _SHUT_DOWN and task.state in _UNPLACED]
     if unplaced:
         why = unplaced[0].error or "no node takes it"
         return Failed(Reason.NO_SUITABLE_NODE, f"{counts}: a task waits for a node ({why})")

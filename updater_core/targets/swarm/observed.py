@@ -82,9 +82,17 @@ def observe(service: ServiceConfig, known: Mapping[str, SwarmService]) -> Observ
     return ObservedSwarmService(service.name, found, current, digests)
 
 
-def hold_of(found: SwarmService) -> Hold | None:
+def hold_of(service: ServiceConfig, found: SwarmService) -> Hold | None:
     """Return why a service is not to be changed as it stands; None if it may be."""
+    if found.is_job:
+        return None if service.handover.run_jobs else _hold_of_job(found)
     return _hold_of_update(found) or _hold_of_mode(found)
+
+
+def _hold_of_job(found: SwarmService) -> Hold:
+    detail = f"{found.name} is a job: another image would run it at once"
+    remedy = f'allow that by "run_jobs": true, or do it yourself: `docker service update --image … {found.name}`'
+    return Hold(Reason.NOTIFY_ONLY, detail, remedy)
 
 
 def _hold_of_update(found: SwarmService) -> Hold | None:
@@ -100,9 +108,6 @@ def _hold_of_update(found: SwarmService) -> Hold | None:
 
 
 def _hold_of_mode(found: SwarmService) -> Hold | None:
-    if found.is_job:
-        detail = f"{found.name} is a job: another image would run it at once"
-        return Hold(Reason.NOTIFY_ONLY, detail, f"when it may run: `docker service update --image … {found.name}`")
     if found.replicas == 0:
         return Hold(Reason.NOT_RUNNING, f"{found.name} is scaled to 0", f"`docker service scale {found.name}=1`")
     if found.update_config.get("FailureAction") == "continue":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from updater_core.models import Edit, Plan
+from updater_core.targets.swarm import facts
 from updater_core.targets.swarm.spec import NANOSECONDS, SpecChange, delay_seconds
 
 NAME = "swarm"  # the target's, in the table and in a plan
@@ -31,10 +32,15 @@ class SwarmPlan:
     label: str | None = None  # the text of the image in the stack file after the update
     platforms: tuple[tuple[str, str], ...] | None = None
     known_tasks: tuple[str, ...] = ()
+    former_run: int = 0  # of a job: the iteration before ours
     nodes: Mapping[str, int] = field(default_factory=dict)  # each with its version, before the update
     compose_service: str = ""
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the stack's files, as they were read
     changes: tuple[Edit, ...] = ()
+
+    @property
+    def is_job(self) -> bool:
+        return facts.is_job(self.old_spec)
 
     def change(self, stable_seconds: float) -> SpecChange:
         return SpecChange(self.new_image, self.label, self.platforms, stable_seconds)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from updater_core import reference
 from updater_core.deploy.health import slowest_verdict_seconds
-from updater_core.deploy.target import UpdateRequest
+from updater_core.deploy.target import ONE_RUN, UpdateRequest
 from updater_core.models import Edit, Healthcheck, Hold, ImageRef, Plan, Reason, ServiceConfig
 from updater_core.protocols import Files
-from updater_core.targets.swarm import gate, stack_file
+from updater_core.targets.swarm import gate, jobs, stack_file
 from updater_core.targets.swarm.facts import SwarmService, SwarmTask
 from updater_core.targets.swarm.observed import ObservedSwarmService, hold_of, lock_name
 from updater_core.targets.swarm.plan import NAME, SwarmPlan
@@ -36,7 +36,7 @@ def make(
 ) -> Plan[SwarmPlan] | Hold:
     """Return how to go to the image of a request, or why that may not be. Changes nothing."""
     found, image = observed.found, request.image
-    held = hold_of(found) or _unpinned(request)
+    held = hold_of(service, found) or _unpinned(request) or _hold_of_run(found, tasks)
     if held is not None:
         return replace(held, available=image)
     file = _file_change(service, observed, image, files)
@@ -55,9 +55,9 @@ def make(
         gate=service.gate,
         reason=request.reason,
         detail=replace(_detail(service, found, image, file), known_tasks=tuple(task.id for task in tasks)),
-        strategy=found.update_config.get("Order") or "stop-first",
+        strategy=ONE_RUN if found.is_job else _order(found),
         restarts=f"{found.name}, {_how_many(found)}",
-        was_well=gate.is_steady(found, tasks, found.image),
+        was_well=_is_well(found, tasks),
         new_retained=pinned(image),
         earlier_retained=request.earlier_retained,
         kind=request.kind,
@@ -73,6 +73,7 @@ def _detail(service: ServiceConfig, found: SwarmService, image: ImageRef, file: 
         locked_as=lock_name(found),
         old_spec=found.spec,
         former_update=found.status.started_at,
+        former_run=found.iteration,
         old_image=found.image,
         new_image=pinned(image),
         label=file.label,
@@ -86,6 +87,10 @@ def _unpinned(request: UpdateRequest) -> Hold | None:
     if request.image.digest is not None:
         return None
     return Hold(Reason.NO_CANDIDATE, f"{request.image.text} has no digest, so nobody knows what would run", "")
+
+
+def _hold_of_run(found: SwarmService, tasks: Sequence[SwarmTask]) -> Hold | None:
+    return jobs.hold_for(found, tasks) if found.is_job else None
 
 
 def _file_change(
@@ -111,11 +116,22 @@ def _file_change(
     return _FileChange(text.sources, changes, found.image if found else None)
 
 
+def _is_well(found: SwarmService, tasks: Sequence[SwarmTask]) -> bool:
+    """Whether what runs does well; of a job, which need not run, nothing else is known."""
+    return found.is_job or gate.is_steady(found, tasks, found.image)
+
+
+def _order(found: SwarmService) -> str:
+    return found.update_config.get("Order") or "stop-first"
+
+
 def _how_many(found: SwarmService) -> str:
+    if found.is_job:
+        count = "once on each node" if found.completions is None else f"to {found.completions} completions"
+        return f"a job, which runs at once, {count}"
     count = "a task on each node" if found.replicas is None else f"{found.replicas} tasks"
     at_once = int(found.update_config.get("Parallelism") or 1)
-    order = found.update_config.get("Order") or "stop-first"
-    return f"{count}, {'one' if at_once == 1 else at_once} at a time, {order}"
+    return f"{count}, {'one' if at_once == 1 else at_once} at a time, {_order(found)}"
 
 
 def _healthcheck_seconds(found: SwarmService) -> float:

@@ -38,7 +38,7 @@ def findings(
     found = observed.found
     of_stack = f" of stack {found.stack}" if found.stack else ""
     yield Finding(True, service.name, f"runs {found.image} as Swarm service {found.name}{of_stack}")
-    held = hold_of(found)
+    held = hold_of(service, found)
     if held is not None:
         yield Finding(False, service.name, f"held, {held.reason}: {held.detail}", held.remedy)
     if service.compose_files:

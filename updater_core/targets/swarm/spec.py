@@ -13,6 +13,7 @@ from typing import Any
 
 from updater_core.models import ImageRef
 from updater_core.reference import HUB
+from updater_core.targets.swarm import facts
 from updater_core.targets.swarm.facts import IMAGE_LABEL
 
 NANOSECONDS = 1_000_000_000
@@ -54,7 +55,8 @@ def updated(spec: Spec, change: SpecChange) -> dict[str, Any]:
         new["Labels"][IMAGE_LABEL] = change.label
     if change.platforms is not None:
         _set_platforms(new, [{"Architecture": arch, "OS": system} for arch, system in change.platforms])
-    new["UpdateConfig"] = _careful(spec.get("UpdateConfig") or {}, change.stable_seconds)
+    if not facts.is_job(spec):  # it may have no update config: the engine refuses the spec
+        new["UpdateConfig"] = _careful(spec.get("UpdateConfig") or {}, change.stable_seconds)
     return new
 
 
@@ -83,6 +85,8 @@ def going_back(spec: Spec, old: Spec) -> dict[str, Any]:
 
     The engine must not stop halfway, and not roll back to the release that failed: there is nothing else to go to."""
     new = gone_back(spec, old)
+    if facts.is_job(spec):
+        return new
     own = {**(old.get("UpdateConfig") or {}), **(old.get("RollbackConfig") or {})}
     monitor = int(_DEFAULT_MONITOR_SECONDS * NANOSECONDS)
     rolled_out = {"FailureAction": "continue", "Delay": 0, "Monitor": monitor, "MaxFailureRatio": 0}
