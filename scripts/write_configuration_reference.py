@@ -16,6 +16,8 @@ from typing import Any
 
 from updater_core.config import schema as config_schema
 from updater_core.config.options import OPTIONS, REGISTRY, SERVICE, TOP, Option
+from updater_core.registries.vendors import VENDORS
+from updater_core.registries.vendors.vendor import Vendor
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs/configuration.md"
@@ -25,31 +27,6 @@ Schema = Mapping[str, Any]
 _NONE = "–"
 _DURATION = "seconds, as a number or as a text, or a text with a unit, such as 90s, 15m, 6h, 3d or 2w"
 _HOW_FAR = {86400: "a day", 2592000: "30 days", 316224000: "ten years"}  # the schema's bounds of durations
-_FURTHER: Mapping[tuple[str, str], str] = {
-    (TOP, "services"): "[a service](#a-service)",
-    (TOP, "metrics_port"): "[what listens](observability.md)",
-    (TOP, "webhook_url"): "[messages](webhook.md#the-message)",
-    (TOP, "webhook_secret"): "[signature](webhook.md#whether-it-is-really-from-your-updater)",
-    (TOP, "notify_urls"): "[Apprise](webhook.md#chat-mail-and-push)",
-    (TOP, "notify_events"): "[kinds](webhook.md#which-events-are-sent)",
-    (TOP, "maintenance_window"): "[windows](operations.md#maintenance-windows)",
-    (TOP, "pause_updates"): "[pause](operations.md#pause)",
-    (SERVICE, "compose_service"): "[update groups](choosing.md#update-groups-and-dependents)",
-    (SERVICE, "registry_config"): "[its keys](#registry_config)",
-    (TOP, "follow"): "[following](choosing.md#follow-one-word)",
-    (SERVICE, "follow"): "[following](choosing.md#follow-one-word)",
-    (SERVICE, "follow_variant"): "[variants](choosing.md#the-family-of-a-tag)",
-    (SERVICE, "allow_scheme_jump"): "[families](choosing.md#the-family-of-a-tag)",
-    (SERVICE, "tag_pattern"): "[the newest push](choosing.md#tag_pattern-the-newest-push)",
-    (SERVICE, "tag_regex"): "[expressions](choosing.md#tag_regex-a-regular-expression)",
-    (SERVICE, "semver_pattern"): "[versions](choosing.md#semver_pattern-the-highest-version)",
-    (SERVICE, "pin_digest"): "[pins](choosing.md#pins)",
-    (SERVICE, "start_stopped"): "[stopped services](operations.md#stopped-services)",
-    (REGISTRY, "token_realm_hosts"): "[where passwords go](security.md#secrets)",
-    (REGISTRY, "region"): "[Amazon ECR](registries.md#amazon-ecr)",
-    (REGISTRY, "project_id"): "[Google](registries.md#google)",
-}
-
 _HEAD = """\
 # Configuration
 
@@ -94,7 +71,7 @@ At most one of `follow`, `tag_pattern`, `tag_regex` and `semver_pattern` may be 
     REGISTRY: """\
 ## registry_config
 
-The keys for ECR and Google are taken only where the registry is one. [Registries and credentials](registries.md) has
+The keys for {vendors} are taken only where the registry is one. [Registries and credentials](registries.md) has
 the order in which credentials are looked for.
 """,
 }
@@ -117,9 +94,7 @@ in `/etc/docker-auto-updater`, or in the working directory). [`.env.example`](..
 | `CONFIG_FILE` | The updater: where the configuration is. |
 | `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_TLS_VERIFY`, `DOCKER_TLS`, `DOCKER_CERT_PATH` | Which engine. |
 | `DOCKER_CONFIG` | The folder of Docker's `config.json`; `~/.docker` when not set. |
-| `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_DEFAULT_REGION`, `AWS_CA_BUNDLE` | boto3, for ECR. |
-| `GOOGLE_APPLICATION_CREDENTIALS` | google-auth: a key file, for Google's registries. |
-| `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | Requests to registries. (The engine pulls through its own proxy.) |
+{vendors}| `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | Requests to registries. (The engine pulls through its own proxy.) |
 | `SSL_CERT_FILE` | Requests to registries: further certificate authorities. |
 | `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` | The same requests: the authorities that count in place of the system's. |
 """
@@ -128,20 +103,31 @@ in `/etc/docker-auto-updater`, or in the working directory). [`.env.example`](..
 def text_of(schema: Schema, example: str) -> str:
     """The whole reference, from the JSON Schema of the configuration and the text of an example."""
     places = {TOP: schema, SERVICE: schema["$defs"][SERVICE], REGISTRY: schema["$defs"][REGISTRY]}
-    tables = [f"{head}\n{_table(where, places[where])}" for where, head in _TABLES.items()]
-    return "\n".join([_HEAD, f"```json\n{example}```\n", *tables, _KINDS + _kinds(OPTIONS), _TAIL])
+    titles = [vendor.title for vendor in VENDORS if any(option.place == REGISTRY for option in vendor.options)]
+    vendors = " and ".join([", ".join(titles[:-1]), titles[-1]])
+    heads = {where: head.replace("{vendors}", vendors) for where, head in _TABLES.items()}
+    tables = [f"{head}\n{_table(where, places[where])}" for where, head in heads.items()]
+    tail = _TAIL.replace("{vendors}", "".join(_variables(vendor) for vendor in VENDORS if vendor.variables))
+    return "\n".join([_HEAD, f"```json\n{example}```\n", *tables, _KINDS + _kinds(OPTIONS), tail])
+
+
+def _variables(vendor: Vendor) -> str:
+    """The row of the variables that a vendor's library reads by itself."""
+    return _line([", ".join(f"`{name}`" for name in vendor.variables), vendor.reader])
 
 
 def _table(where: str, place: Schema) -> str:
-    variable = " Variable |" if where == TOP else ""
+    options = [option for option in OPTIONS if option.place == where]
+    has_variables = any(option.variable for option in options)
+    variable = " Variable |" if has_variables else ""
     head = f"| Option | Kind | Default |{variable} Meaning | Example |\n|{'---|' * (6 if variable else 5)}\n"
-    return head + "".join(_row(option, place) for option in OPTIONS if option.place == where)
+    return head + "".join(_row(option, place, has_variables=has_variables) for option in options)
 
 
-def _row(option: Option, place: Schema) -> str:
+def _row(option: Option, place: Schema, *, has_variables: bool) -> str:
     shown = place["properties"][option.key]
     cells = [f"`{option.key}`", _noun(option), _default(option, shown)]
-    if option.place == TOP:
+    if has_variables:
         cells.append(f"`{option.variable}`" if option.variable else _NONE)
     cells += [_meaning(option, shown, place), _example(shown["examples"][0])]
     return _line(cells)
@@ -170,8 +156,7 @@ def _meaning(option: Option, shown: Schema, place: Schema) -> str:
         *_bounds(shown),
         *_relations(option.key, place),
     ]
-    further = _FURTHER.get((option.place, option.key))
-    return " ".join([*sentences, *([f"See {further}."] if further else [])])
+    return " ".join([*sentences, *([f"See {option.see}."] if option.see else [])])
 
 
 def _bounds(shown: Schema) -> Iterator[str]:

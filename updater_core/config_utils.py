@@ -25,6 +25,7 @@ from updater_core.config.options import (
     BY_PLACE,
     DEFAULTS,
     ENGINE,
+    OPTIONS,
     REGISTRY,
     SELECTORS,
     SERVICE,
@@ -35,15 +36,17 @@ from updater_core.config.options import (
 from updater_core.config.read_object import ReadObject
 from updater_core.errors import ConfigError
 from updater_core.models import ApiToken, Config, NamedEngine, ServiceConfig, Settings
+from updater_core.registries.vendors import ENVIRONMENT
 from updater_core.vocabulary.hooks import HookKind, Hooks
+from updater_core.vocabulary.vendor_settings import VendorSettings
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _Record = TypeVar("_Record")
 _EDITORS_KEYS = ("$schema",)
 _TWICE = object()  # under this key, which no JSON can hold, `load` hands `parse` the keys that an object repeats
-_VENDOR = re.compile(
-    r"(?:AWS|GOOGLE)_\w+|(?:HTTPS?|NO)_PROXY|(?:https?|no)_proxy|SSL_CERT_FILE|(?:REQUESTS|CURL)_CA_BUNDLE"
-    r"|DOCKER_(?:HOST|CONTEXT|CONFIG|TLS|TLS_VERIFY|CERT_PATH)"
+_OF_LIBRARIES = re.compile(
+    r"(?:HTTPS?|NO)_PROXY|(?:https?|no)_proxy|SSL_CERT_FILE|(?:REQUESTS|CURL)_CA_BUNDLE"
+    rf"|DOCKER_(?:HOST|CONTEXT|CONFIG|TLS|TLS_VERIFY|CERT_PATH)|{ENVIRONMENT}"
 )
 
 # ------------------------------------------------------------------------------------------------ files and variables
@@ -83,9 +86,9 @@ def _sets_nothing(binding: Binding) -> bool:
     return binding.error or (binding.key is not None and binding.value is None)
 
 
-def vendor_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that libraries read from the process: AWS, Google, proxies, certificates, the engine."""
-    return {name: value for name, value in environment.items() if value and _VENDOR.fullmatch(name)}
+def library_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that libraries read from the process: vendors', proxies, certificates, the engine."""
+    return {name: value for name, value in environment.items() if value and _OF_LIBRARIES.fullmatch(name)}
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Config:
@@ -113,7 +116,7 @@ def load_or_begin(path: Path, environment: Mapping[str, str]) -> Config:
 
 def _placed(problems: Sequence[str], text: str, place: Path, environment: Mapping[str, str]) -> list[str]:
     """The problems with the file and the line of each in front; one of a variable names no file."""
-    variables = {name for option in BY_PLACE[TOP].values() if (name := option.variable) and environment.get(name)}
+    variables = {option.variable for option in OPTIONS if option.variable and environment.get(option.variable)}
     lines = json_places.lines_of(text)
     placed: list[str] = []
     for problem_text in problems:
@@ -166,7 +169,7 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     top = reading.object(raw, TOP, "")
     reading.defaults = reading.object(top.values["defaults"] or {}, DEFAULTS, "defaults")
     entries = [reading.entry(item, f"services[{index}]") for index, item in enumerate(top.values["services"] or ())]
-    reading.problems += [*rules.pair_problems(top, "docker_hub_username", "docker_hub_password")]
+    reading.problems += [*rules.needs_problems(top, TOP)]
     for service, registry in entries:
         reading.problems += rules.service_problems(service, registry, top)
     engines = tuple(reading.engine(name, item) for name, item in (top.values["engines"] or {}).items())
@@ -341,14 +344,27 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _settings(top: ReadObject) -> Settings:
-    return _filled(Settings, _by_path(top, TOP))
+    return replace(_filled(Settings, _by_path(top, TOP)), vendors=_of_vendors(top, TOP))
 
 
 def _service(service: ReadObject, registry: ReadObject, top: ReadObject) -> ServiceConfig:
     own = replace(service, values=_with_inherited(service.values, top.values))
     keys = own.values.get("public_key")
     signed = {"policy.public_keys": keys} if keys else {}
-    return _filled(ServiceConfig, {**_by_path(own, SERVICE), **signed, **_by_path(registry, REGISTRY)})
+    login = {**_by_path(registry, REGISTRY), "registry.vendors": _of_vendors(registry, REGISTRY)}
+    return _filled(ServiceConfig, {**_by_path(own, SERVICE), **signed, **login})
+
+
+def _of_vendors(read: ReadObject, place: str) -> VendorSettings:
+    """Return the settings of each vendor that has an option of its own among those given."""
+    options = [option for option in BY_PLACE[place].values() if option.owner is not None]
+    owners = dict.fromkeys(option.owner for option in options if option.key in read.given)
+    return tuple(owner(**_values_of(owner, options, read)) for owner in owners if owner is not None)
+
+
+def _values_of(owner: type, options: Sequence[Option], read: ReadObject) -> dict[str, Any]:
+    values = {option.key: read.values[option.key] for option in options if option.owner is owner}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _with_inherited(values: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

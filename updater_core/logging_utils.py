@@ -22,6 +22,7 @@ from typing import Any, TextIO
 from urllib.parse import quote, urlsplit
 
 from updater_core.models import Credential, Secret, Settings
+from updater_core.vocabulary.secret import secrets_in
 
 _FILE_BYTES = 10_000_000
 _FILES_KEPT = 5
@@ -155,7 +156,7 @@ def set_up(settings: Settings, stream: TextIO) -> tuple[str, ...]:
 
     Returns a sentence if the file cannot be written; the stream has everything then.
     """
-    protect(settings.webhook_url, settings.webhook_secret, settings.docker_hub_password, _path_of(settings.webhook_url))
+    protect(*secrets_in(settings), _path_of(settings.webhook_url))
     handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
     warnings: tuple[str, ...] = ()
     if settings.log_file:

@@ -6,6 +6,7 @@ Times are aware datetimes in UTC; durations are seconds in names that say so; di
 
 from __future__ import annotations
 
+import builtins
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from updater_core.vocabulary.policy import Policy as Policy
 from updater_core.vocabulary.reasons import Reason as Reason  # as GatePolicy
 from updater_core.vocabulary.release import NO_FACTS, NO_STEP, ImageFacts, ReleaseStep
 from updater_core.vocabulary.secret import Secret as Secret  # as GatePolicy
+from updater_core.vocabulary.vendor_settings import S, VendorSettings, own_settings
 
 
 class Discover(StrEnum):
@@ -44,19 +46,16 @@ class Discover(StrEnum):
 class RegistrySettings:
     """A service's `registry_config`, and the registry's type if it is configured."""
 
-    type: str | None = None  # docker_hub | ecr | gcr | generic; None = the host decides
+    type: str | None = None  # as `registry_type` says; None = the host decides
     username: str | None = None
     password: Secret | None = None
     insecure_http: bool = False
     token_realm_hosts: tuple[str, ...] = ()  # further hosts that may receive this registry's credentials for a token
-    region: str | None = None
-    aws_access_key_id: str | None = None
-    aws_secret_access_key: Secret | None = None
-    aws_session_token: Secret | None = None
-    aws_profile: str | None = None
-    aws_pull_through_cache: bool = False
-    project_id: str | None = None
-    service_account_path: str | None = None
+    vendors: VendorSettings = ()  # what the registry's vendor alone knows
+
+    def own(self, kind: builtins.type[S]) -> S:
+        """Return a vendor's own settings, of its class `kind`; their defaults if there are none."""
+        return own_settings(self.vendors, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +150,6 @@ class Settings:
     api_public_url: str | None = None
     webhook_url: Secret | None = None  # such URLs often carry a token in their path
     webhook_secret: Secret | None = None
-    docker_hub_username: str | None = None
-    docker_hub_password: Secret | None = None
     hours: Hours = Hours()
     discover: Discovery = Discovery()
     engines: tuple[NamedEngine, ...] = ()
@@ -160,6 +157,7 @@ class Settings:
     notify_urls: tuple[Secret, ...] = ()  # addresses of the Apprise library; most hold a password or a token
     notify_grouping: str = "cycle"  # cycle | each
     notify_events: tuple[str, ...] = ("update", "rollback")  # kinds of `Event`; these two are always sent
+    vendors: VendorSettings = ()  # of registries, for all services
 
 
 class EntryReader(Protocol):

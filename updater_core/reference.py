@@ -23,14 +23,6 @@ _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _LONGEST_NAME = 255
-_ECR_HOST = re.compile(  # amazon-ecr-credential-helper, ecr-login/api/client.go: account, region, every partition
-    r"[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|amazonaws\.eu|on\.aws"
-    r"|on\.amazonwebservices\.com\.cn|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
-    r"|public\.ecr\.aws|ecr-public\.aws\.com"
-)
-_GOOGLE_HOST = re.compile(  # docker-credential-gcr, config/const.go
-    r"(?:[a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev|docker\.[a-z0-9-]+\.rep\.pkg\.dev|docker\.s3nsregistry\.fr"
-)
 
 
 def parse(text: str) -> ImageRef:
@@ -157,16 +149,3 @@ def _problem(domain: str, repository: str, tag: str | None, digest: str | None) 
     if digest is not None and not is_digest(digest):
         return f"{digest!r} is not a digest (sha256:<64 hexadecimal characters>)"
     return None
-
-
-def host_type(domain: str) -> str:
-    """The registry type that a host implies.
-
-    >>> host_type("111111111111.dkr.ecr.us-east-1.amazonaws.com"), host_type("ghcr.io")
-    ('ecr', 'generic')
-    """
-    if domain == HUB:
-        return "docker_hub"
-    if _ECR_HOST.fullmatch(domain):
-        return "ecr"
-    return "gcr" if _GOOGLE_HOST.fullmatch(domain) else "generic"

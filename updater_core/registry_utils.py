@@ -1,4 +1,4 @@
-"""Which registry serves a reference, and which credentials are ours there.
+"""Which credentials are ours at a registry.
 
 Credentials come, in this order, from the service's `registry_config`, from `DOCKER_HUB_USERNAME` and
 `DOCKER_HUB_PASSWORD` for Docker Hub, and from Docker's own `config.json` (`credHelpers`, `credsStore`, `auths`:
@@ -24,15 +24,13 @@ from typing import Any
 from updater_core import protocols
 from updater_core.host.stamp import FileStamp, stamp_of
 from updater_core.logging_utils import protect_login
-from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
+from updater_core.models import Credential, RegistrySettings, Secret
 from updater_core.net import untrusted_json
-from updater_core.reference import HUB, host_type
+from updater_core.reference import HUB
 
-GENERIC_TYPE = "generic"
 HELPER_TIMEOUT_SECONDS = 10.0
 HELPER_REMEMBERED_SECONDS = 300.0
 LONGEST_CONFIG_BYTES = 1 << 20
-_OWN_API = {"quay.io": "quay", "registry.gitlab.com": "gitlab"}
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = ("index.docker.io", HUB, "registry-1.docker.io")
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -51,19 +49,6 @@ class Login:
     def name(self) -> str:
         """Who we are there, in words."""
         return self.credential.username if self.credential else "anonymous"
-
-
-def registry_type(reference: ImageRef, settings: RegistrySettings) -> str:
-    """The key of the registry table for a reference: what the settings say, or else what the host says; of the generic
-    ones those by name whose own API says more.
-
-    >>> registry_type(ImageRef("gcr.io", "shop/web"), RegistrySettings())
-    'gcr'
-    >>> registry_type(ImageRef("quay.io", "shop/web"), RegistrySettings(type="generic"))
-    'quay'
-    """
-    kind = settings.type or host_type(reference.domain)
-    return _OWN_API.get(reference.domain, kind) if kind == GENERIC_TYPE else kind
 
 
 class Logins:

@@ -170,7 +170,7 @@ def test_a_refused_login_is_not_tried_again_for_ten_minutes(
 
 def of_next_process(fake: FakeRegistry, clock: SetClock, saved: Mapping[str, datetime], folder: Path) -> Registries:
     """What a process that starts with this memory asks registries with."""
-    return Registries(hub_credential=None, docker_config_dir=folder, clock=clock, refused_logins=saved)
+    return Registries(docker_config_dir=folder, clock=clock, refused_logins=saved)
 
 
 @pytest.mark.parametrize("auth", [Basic("jane", "new"), Bearer("jane", "new")])

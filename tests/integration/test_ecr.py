@@ -22,6 +22,7 @@ from botocore.stub import Stubber
 from tests.support.aws import ACCOUNT, PASSWORD, REGION, Aws
 from tests.support.fake_registry import Basic, Bearer, Behaviour, Build, FakeRegistry
 from tests.support.log_line import logged
+from tests.support.registry_clients import with_aws
 from tests.support.set_clock import SetClock
 from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
@@ -33,8 +34,11 @@ from updater_core.registries.vendors.ecr.client import EcrRegistry, PublicEcr
 
 APP = "team/app"
 SECRET_KEY, SESSION_TOKEN = "not-to-be-seen-secret-key", "not-to-be-seen-session-token"
-KEYS = RegistrySettings(
-    type="ecr", region=REGION, aws_access_key_id="AKIDCONFIG", aws_secret_access_key=Secret(SECRET_KEY)
+KEYS = with_aws(
+    RegistrySettings(type="ecr"),
+    region=REGION,
+    aws_access_key_id="AKIDCONFIG",
+    aws_secret_access_key=Secret(SECRET_KEY),
 )
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 POLICY = {  # the least that an owner is told to allow
@@ -66,7 +70,6 @@ def counted() -> list[tuple[str, str]]:
 def make(clock: SetClock, tmp_path: Path, counted: list[tuple[str, str]]) -> Callable[..., Registries]:
     def made(**options: Any) -> Registries:
         return Registries(
-            hub_credential=None,
             docker_config_dir=tmp_path,
             clock=clock,
             on_request=lambda host, kind, result: counted.append((kind, result)),
@@ -125,7 +128,7 @@ def test_one_call_answers_for_tags_digests_and_push_times(aws: Aws, registries: 
 
 def test_the_account_and_the_region_are_those_of_the_host(aws: Aws, registries: Registries) -> None:
     aws.push(APP, "1.0")
-    digest(registries, settings=replace(KEYS, region=None))
+    digest(registries, settings=with_aws(KEYS, region=None))
     assert (aws.log[0].arguments["registryId"], aws.log[0].region) == (ACCOUNT, REGION)
 
 
@@ -438,7 +441,7 @@ def test_who_may_not_read_the_rules_says_by_a_setting_what_is_a_cache(
     here = cached(aws, registry, "docker-hub/library/nginx")
     now = registry.contents("docker-hub/library/nginx")[2]["1.0"]
     assert open_ecr(registries, here).digest(here) != now
-    assert open_ecr(registries, here, replace(KEYS, aws_pull_through_cache=True)).digest(here) == now
+    assert open_ecr(registries, here, with_aws(KEYS, aws_pull_through_cache=True)).digest(here) == now
 
 
 def test_a_digest_that_the_cache_does_not_serve_is_fetched_by_its_tag(
@@ -478,9 +481,9 @@ def test_services_of_one_region_and_principal_share_client_and_token(aws: Aws, r
     assert one.api is two.api
     other_account = open_ecr(registries, at(host=f"999999999999.dkr.ecr.{REGION}.amazonaws.com"))
     assert other_account.api is one.api
-    for other in (replace(KEYS, aws_access_key_id="AKIDOTHER"), replace(KEYS, aws_profile="x")):
+    for other in (with_aws(KEYS, aws_access_key_id="AKIDOTHER"), with_aws(KEYS, aws_profile="x")):
         assert open_ecr(registries, at(), other).api is not one.api
-    elsewhere = open_ecr(registries, at(host=f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"), replace(KEYS, region=None))
+    elsewhere = open_ecr(registries, at(host=f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"), with_aws(KEYS, region=None))
     assert elsewhere.api is not one.api
 
 
@@ -496,7 +499,7 @@ def test_the_keys_of_registry_config_come_before_all_others(
 
 
 def test_a_session_token_is_signed_with_the_keys(aws: Aws, registries: Registries) -> None:
-    settings = replace(KEYS, aws_session_token=Secret(SESSION_TOKEN))
+    settings = with_aws(KEYS, aws_session_token=Secret(SESSION_TOKEN))
     client = open_ecr(registries, at(), settings).api.client()
     assert client._get_credentials().get_frozen_credentials().token == SESSION_TOKEN
 
@@ -509,7 +512,7 @@ def test_a_profile_is_read_from_the_files_of_aws(
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     aws.push(APP, "1.0")
-    digest(registries, settings=RegistrySettings(aws_profile="ci"))
+    digest(registries, settings=with_aws(aws_profile="ci"))
     assert [call.signed_by for call in aws.log] == ["AKIDPROFILE"]
 
 
@@ -528,7 +531,7 @@ def test_each_partition_and_kind_of_host_has_its_own_endpoint(
     host: str, endpoint: str, registries: Registries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL_ECR")
-    client = open_ecr(registries, at(host=host.format(ACCOUNT)), replace(KEYS, region=None)).api.client()
+    client = open_ecr(registries, at(host=host.format(ACCOUNT)), with_aws(KEYS, region=None)).api.client()
     assert client.meta.endpoint_url == endpoint
     config = client.meta.config
     assert (config.connect_timeout, config.read_timeout, config.retries) == (
@@ -539,8 +542,12 @@ def test_each_partition_and_kind_of_host_has_its_own_endpoint(
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        (f"{HOST}/a", replace(KEYS, region="us-east-1"), "host is in eu-west-1, registry_config.region says us-east-1"),
-        ("public.ecr.aws/x/a", replace(KEYS, region="eu-west-1"), "host is in us-east-1"),
+        (
+            f"{HOST}/a",
+            with_aws(KEYS, region="us-east-1"),
+            "host is in eu-west-1, registry_config.region says us-east-1",
+        ),
+        ("public.ecr.aws/x/a", with_aws(KEYS, region="eu-west-1"), "host is in us-east-1"),
         ("ghcr.io/x/a", replace(KEYS), "does not live at Amazon ECR"),
         (f"{HOST}.example.com/a", replace(KEYS), "does not live at Amazon ECR"),
         (f"{HOST}/a", replace(KEYS, username="AWS", password=Secret("x")), "only one can be used"),
@@ -592,7 +599,7 @@ def test_pulls_of_public_images_use_a_token_where_keys_were_configured(
     registries: Registries, registry: FakeRegistry
 ) -> None:
     registry.push("docker/library/app", "1.0")
-    settings = replace(KEYS, type=None, region=None)
+    settings = with_aws(replace(KEYS, type=None), region=None)
     public = _public(registries, registry, settings)
     client = public.api.client()
     assert client.meta.endpoint_url == "https://api.ecr-public.us-east-1.amazonaws.com"
@@ -608,7 +615,7 @@ def test_pulls_of_public_images_use_a_token_where_keys_were_configured(
 
 
 def test_a_missing_right_to_public_tokens_is_named(registries: Registries, registry: FakeRegistry) -> None:
-    public = _public(registries, registry, replace(KEYS, type=None, region=None))
+    public = _public(registries, registry, with_aws(replace(KEYS, type=None), region=None))
     stub = Stubber(public.api.client())
     said = f"User: {NOBODY} is not authorized to perform: sts:GetServiceBearerToken on resource: {NOBODY}"
     stub.add_client_error("get_authorization_token", "AccessDeniedException", said, 400)
@@ -647,7 +654,7 @@ def test_each_refusal_of_aws_is_one_message_with_its_remedy(
     aws.push(APP, "1.0")
     aws.fail("DescribeImages", code, message)
     with pytest.raises(RegistryError) as refused:
-        digest(registries, settings=replace(KEYS, aws_session_token=Secret(SESSION_TOKEN)))
+        digest(registries, settings=with_aws(KEYS, aws_session_token=Secret(SESSION_TOKEN)))
     assert type(refused.value) is kind
     assert str(refused.value).startswith(f"{HOST}: {APP}: ")
     assert words in str(refused.value)
@@ -657,7 +664,7 @@ def test_each_refusal_of_aws_is_one_message_with_its_remedy(
     assert SESSION_TOKEN not in told
     aws.well_behaved()
     registries.new_cycle()
-    assert digest(registries, settings=replace(KEYS, aws_session_token=Secret(SESSION_TOKEN))).startswith("sha256:")
+    assert digest(registries, settings=with_aws(KEYS, aws_session_token=Secret(SESSION_TOKEN))).startswith("sha256:")
 
 
 def test_a_missing_right_to_a_token_is_named(aws: Aws, registries: Registries) -> None:
@@ -706,7 +713,7 @@ def test_without_credentials_the_message_says_where_to_put_them(
 
 def test_a_profile_that_is_not_there_is_named(aws: Aws, registries: Registries) -> None:
     with pytest.raises(AuthFailed, match="the AWS profile ci is not in the AWS configuration files"):
-        digest(registries, settings=RegistrySettings(aws_profile="ci"))
+        digest(registries, settings=with_aws(aws_profile="ci"))
 
 
 def test_a_token_file_that_is_missing_is_named(
@@ -774,7 +781,7 @@ def test_a_credential_process_that_prints_something_else_is_the_profiles_trouble
     (tmp_path / "output").write_bytes(output.encode().replace(b"\\xff", b"\xff"))
     (tmp_path / "config").write_text(f"[profile ci]\ncredential_process = /bin/cat {tmp_path}/output\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    profile = RegistrySettings(aws_profile="ci")
+    profile = with_aws(aws_profile="ci")
     with pytest.raises(AuthFailed, match=f"{APP}: the AWS profile ci: what should give its credentials") as odd:
         digest(registries, settings=profile)
     assert "aws sts get-caller-identity" in odd.value.remedy
@@ -788,7 +795,7 @@ def test_a_credential_process_that_prints_something_else_is_the_profiles_trouble
 def test_without_any_region_the_message_says_where_to_put_it(aws: Aws, registries: Registries) -> None:
     here = at(host="127.0.0.1:1")
     with pytest.raises(RegistryError, match="no usable AWS region") as refused:
-        registries.for_service(here, replace(KEYS, region=None)).digest(here)
+        registries.for_service(here, with_aws(KEYS, region=None)).digest(here)
     assert "registry_config.region" in refused.value.remedy
 
 
@@ -830,7 +837,7 @@ def test_a_token_of_aws_and_the_keys_of_a_profile_are_in_no_line_of_the_log(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     text = f"{password}|{token}|key-of-{tmp_path.name}|session-of-{tmp_path.name}"
     assert logged(text) == text
-    credential = open_ecr(registries, at(), RegistrySettings(aws_profile="ci")).credential()
+    credential = open_ecr(registries, at(), with_aws(aws_profile="ci")).credential()
     assert credential == Credential("AWS", Secret(password))
     assert logged(text) == "***|***|***|***"
 
@@ -839,7 +846,7 @@ def test_no_secret_reaches_the_log_of_anybody(
     aws: Aws, registries: Registries, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    settings = replace(KEYS, aws_session_token=Secret(SESSION_TOKEN))
+    settings = with_aws(KEYS, aws_session_token=Secret(SESSION_TOKEN))
     aws.push(APP, "1.0")
     registry = open_ecr(registries, at(), settings)
     registry.check(at())

@@ -21,7 +21,8 @@ from updater_core.errors import AuthFailed, NotFound, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret, Tag
 from updater_core.reference import parse
 from updater_core.registries import Registries
-from updater_core.registry_utils import registry_type
+from updater_core.registries.vendors import registry_type
+from updater_core.registries.vendors.google.settings import GoogleSettings
 
 APP = "shop/images/app"
 GCR = RegistrySettings(type="gcr")
@@ -63,7 +64,6 @@ def kinds() -> list[str]:
 @pytest.fixture
 def registries(clock: SetClock, kinds: list[str], tmp_path: Path) -> Registries:
     return Registries(
-        hub_credential=None,
         docker_config_dir=tmp_path,
         clock=clock,
         on_request=lambda host, kind, result: kinds.append(kind),
@@ -88,7 +88,7 @@ def at(fake: FakeRegistry, tag: str = "1.0") -> ImageRef:
 
 
 def with_key(path: Path, **more: Any) -> RegistrySettings:
-    return RegistrySettings(type="gcr", service_account_path=str(path), **more)
+    return RegistrySettings(type="gcr", vendors=(GoogleSettings(service_account_path=str(path), **more),))
 
 
 def digest(registries: Registries, reference: ImageRef, settings: RegistrySettings = GCR) -> str:

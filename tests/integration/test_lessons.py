@@ -34,7 +34,7 @@ def fake() -> Iterator[FakeRegistry]:
 
 @pytest.fixture
 def registries(tmp_path: Path) -> Registries:
-    return Registries(hub_credential=None, docker_config_dir=tmp_path, clock=SetClock())
+    return Registries(docker_config_dir=tmp_path, clock=SetClock())
 
 
 def ask(registries: Registries, fake: FakeRegistry, name: str, settings: RegistrySettings = ANYONE) -> str:
@@ -156,7 +156,7 @@ def test_a_first_question_without_an_answer_holds_no_other_up(fake: FakeRegistry
 
 def test_ten_minutes_later_a_wrong_password_is_again_tried_once(fake: FakeRegistry, tmp_path: Path) -> None:
     clock = SetClock()
-    registries = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock)
+    registries = Registries(docker_config_dir=tmp_path, clock=clock)
     for auth in (Bearer("jane", "another one"), Basic("jane", "another one")):
         fake.auth = auth
         for _ in range(2):
@@ -174,7 +174,7 @@ def test_a_password_that_was_revoked_is_offered_once_when_all_tokens_run_out(
     fake: FakeRegistry, tmp_path: Path
 ) -> None:
     clock = SetClock()
-    registries = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock)
+    registries = Registries(docker_config_dir=tmp_path, clock=clock)
     fake.auth = Bearer("jane", "hunter2")
     for name in NAMES:
         ask(registries, fake, name, JANE)

@@ -10,6 +10,7 @@ import pytest
 from tests.support import ports
 from tests.support.fake_registry import Bearer, Behaviour, Build, FakeRegistry, Pushed
 from tests.support.private_engine import PrivateEngine
+from tests.support.registry_clients import account
 from tests.support.set_clock import SetClock
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
@@ -47,8 +48,8 @@ def make(clock: SetClock, tmp_path: Path) -> Make:
     def made(hub_url: str, *mirrors: str, login: Credential | None = None) -> Registries:
         endpoints = HubEndpoints(registry=hub_url, api=hub_url)
         return Registries(
-            hub_credential=login,
             docker_config_dir=tmp_path,
+            vendors=(account(login),) if login else (),
             clock=clock,
             hub_endpoints=endpoints,
             hub_mirrors=lambda: mirrors,

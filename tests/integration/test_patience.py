@@ -180,12 +180,12 @@ def test_refusals_that_come_together_count_as_one(fake: FakeRegistry, registries
 
 def test_a_rest_survives_a_restart(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
     until = clock.now() + timedelta(minutes=5)
-    again = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock, rests={fake.host: until})
+    again = Registries(docker_config_dir=tmp_path, clock=clock, rests={fake.host: until})
     with pytest.raises(RateLimited):
         digest(again, at(fake))
     assert fake.counts() == {}
     far = {fake.host: clock.now() + timedelta(days=400)}
-    from_odd_clock = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock, rests=far)
+    from_odd_clock = Registries(docker_config_dir=tmp_path, clock=clock, rests=far)
     assert from_odd_clock.rests()[fake.host] == clock.now() + timedelta(hours=6)
 
 
@@ -240,7 +240,7 @@ def test_a_host_that_does_not_answer_costs_one_question_a_cycle_until_it_does(
     """Also in a process that starts anew: eight threads of services must not wait eight times for nothing."""
     pushed = fake.push(APP, "1.0")
     outages = {fake.host: clock.now() - timedelta(hours=1)}
-    registries = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock, outages=outages)
+    registries = Registries(docker_config_dir=tmp_path, clock=clock, outages=outages)
     fake.behave("*", Behaviour(status=502))
     for _ in range(2):
         fake.clear_log()
@@ -433,7 +433,7 @@ def test_a_host_that_asks_for_a_rest_is_not_away(fake: FakeRegistry, clock: SetC
 def test_every_exchange_is_told(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
     heard: list[tuple[str, str, str]] = []
     tell: Callable[[str, str, str], None] = lambda *what: heard.append(what)  # noqa: E731
-    registries = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock, on_request=tell)
+    registries = Registries(docker_config_dir=tmp_path, clock=clock, on_request=tell)
     fake.push(APP, "1.0")
     fake.auth = Bearer()
     digest(registries, at(fake))

@@ -38,7 +38,7 @@ def clock() -> SetClock:
 @pytest.fixture
 def registries(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> Registries:
     endpoints = HubEndpoints(registry=fake.url, api=fake.url)
-    return Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock, hub_endpoints=endpoints)
+    return Registries(docker_config_dir=tmp_path, clock=clock, hub_endpoints=endpoints)
 
 
 def at(fake: FakeRegistry, tag: str = "1.0") -> ImageRef:

@@ -32,7 +32,6 @@ def kinds() -> list[str]:
 @pytest.fixture
 def registries(kinds: list[str], tmp_path: Path) -> Registries:
     return Registries(
-        hub_credential=None,
         docker_config_dir=tmp_path,
         clock=SetClock(datetime.now(UTC)),
         on_request=lambda host, kind, result: kinds.append(kind),

@@ -13,18 +13,19 @@ import pytest
 
 from tests.support import aws, lab
 from tests.support.fake_registry import DOCKER_LIST, OCI_IMAGE, Basic, Bearer, Behaviour, Build, FakeRegistry, digest_of
-from tests.support.registry_clients import ANYONE, APP, NESTED, SOMEONE, at, digest, names
+from tests.support.registry_clients import ANYONE, APP, NESTED, SOMEONE, at, digest, names, with_aws
 from tests.support.set_clock import SetClock
 from updater_core import protocols
 from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
 from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
 from updater_core.reference import parse
-from updater_core.registries import TABLE, Registries
+from updater_core.registries import Registries
+from updater_core.registries.vendors import VENDORS
 
 # ------------------------------------------------------------------------------------------------------------ the table
 
 
-@pytest.mark.parametrize("kind", sorted(TABLE))
+@pytest.mark.parametrize("kind", sorted(vendor.name for vendor in VENDORS))
 def test_every_registry_of_the_table_keeps_the_contract(
     kind: str, fake: FakeRegistry, registries: Registries, clock: SetClock
 ) -> None:
@@ -38,9 +39,8 @@ def test_ecr_keeps_the_contract_over_the_aws_api_too(
     fake: FakeRegistry, registries: Registries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = at(fake, "library/app:1.0")
-    settings = RegistrySettings(
-        type="ecr", region=aws.REGION, aws_access_key_id="AKID", aws_secret_access_key=Secret("hunter2")
-    )
+    keys = {"aws_access_key_id": "AKID", "aws_secret_access_key": Secret("hunter2")}
+    settings = with_aws(RegistrySettings(type="ecr"), region=aws.REGION, **keys)
     digest = _push_for_the_contract(fake)
     fake.auth = Basic("AWS", aws.PASSWORD)
     with aws.Aws() as amazon:

@@ -89,9 +89,7 @@ def test_each_service_of_the_example_finds_its_image(
         engine = ListedEngine(tuple(c for c, _ in observed), {image.id: image for _, image in observed})
         context.host.engine, context.host.compose = engine, NoCompose()  # type: ignore[assignment]
         hub = HubEndpoints(registry=registry.url, api=registry.url)
-        context.registries = Registries(
-            hub_credential=None, docker_config_dir=tmp_path, clock=context.clock, hub_endpoints=hub
-        )
+        context.registries = Registries(docker_config_dir=tmp_path, clock=context.clock, hub_endpoints=hub)
         found = {one.service.name: one.decision for one in check_all(context)}
         targets = {name: (d.target.tag, d.target.digest) for name, d in found.items() if isinstance(d, Update)}
     assert targets == {

@@ -237,7 +237,7 @@ def context(tmp_path: Path) -> AppContext:
         store=StateStore(given.state, tmp_path / "state.json", settings),
         host=host,
         targets={},
-        registries=Registries(hub_credential=None, docker_config_dir=tmp_path, clock=clock),
+        registries=Registries(docker_config_dir=tmp_path, clock=clock),
         journal=JournalFolder(tmp_path / "journal", read_plan),
         channels=(),
         metrics=Metrics(enabled=True),

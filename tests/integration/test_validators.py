@@ -23,7 +23,7 @@ def names(registries: Registries, text: str) -> list[str]:
 def test_an_unchanged_list_is_asked_for_by_its_validator_and_not_sent_again(
     registry: FakeRegistry, tmp_path: Path
 ) -> None:
-    registries = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=SetClock())
+    registries = Registries(docker_config_dir=tmp_path, clock=SetClock())
     app = f"{registry.host}/team/app:1"
     registry.push("team/app", "1")
     registry.behave("tags", Behaviour(headers={"ETag": '"one"'}), times=1)
@@ -37,7 +37,7 @@ def test_an_unchanged_list_is_asked_for_by_its_validator_and_not_sent_again(
 
 
 def test_a_registry_without_validators_is_asked_plainly(registry: FakeRegistry, tmp_path: Path) -> None:
-    registries = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=SetClock())
+    registries = Registries(docker_config_dir=tmp_path, clock=SetClock())
     registry.push("team/app", "1")
     for _ in range(2):
         assert names(registries, f"{registry.host}/team/app:1") == ["1"]
@@ -45,7 +45,7 @@ def test_a_registry_without_validators_is_asked_plainly(registry: FakeRegistry, 
 
 
 def test_unchanged_without_having_been_asked_so_is_no_list(registry: FakeRegistry, tmp_path: Path) -> None:
-    registries = Registries(hub_credential=None, docker_config_dir=tmp_path, clock=SetClock())
+    registries = Registries(docker_config_dir=tmp_path, clock=SetClock())
     registry.push("team/app", "1")
     registry.behave("tags", Behaviour(status=304, body=b""))
     with pytest.raises(RegistryError):

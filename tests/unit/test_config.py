@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -30,6 +30,9 @@ from updater_core.models import (
     Settings,
     Window,
 )
+from updater_core.registries.vendors.docker_hub.settings import DockerHubAccount
+from updater_core.registries.vendors.ecr.settings import EcrSettings
+from updater_core.registries.vendors.google.settings import GoogleSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 ECR_IMAGE = "111111111111.dkr.ecr.us-east-1.amazonaws.com/api:staging-1"
@@ -86,9 +89,14 @@ def paths_of(kind: Any, head: str = "") -> Iterator[str]:
 def test_every_field_of_the_models_is_filled_by_one_option() -> None:
     top = [option.path for option in OPTIONS if option.place == TOP and option.path]
     service = [option.path for option in OPTIONS if option.place != TOP and option.path]
-    assert sorted(top) == sorted(paths_of(Settings))
+    assert sorted(top) == sorted({*paths_of(Settings)} - {"vendors"})
     found_running = {"is_discovered", "problem"}  # what no entry says
-    assert sorted(service) == sorted({*paths_of(ServiceConfig)} - found_running)
+    assert sorted(service) == sorted({*paths_of(ServiceConfig)} - found_running - {"registry.vendors"})
+
+
+@pytest.mark.parametrize("owner", sorted({option.owner for option in OPTIONS if option.owner}, key=str))
+def test_every_field_of_a_vendors_settings_is_filled_by_one_option(owner: type) -> None:
+    assert [option.key for option in OPTIONS if option.owner is owner] == [each.name for each in fields(owner)]
 
 
 def test_the_options_of_a_service_reach_the_model() -> None:
@@ -124,9 +132,8 @@ def test_the_vendors_settings_reach_the_model() -> None:
                                                           registry_config=google),
     )  # fmt: skip
     first, second = (service.registry for service in config_utils.parse(raw, {}, "/etc/up/config.json").services)
-    assert (first.region, first.aws_access_key_id, first.aws_profile) == ("us-east-1", "AK", "p")
-    assert (first.aws_secret_access_key, first.aws_session_token) == (Secret("S"), Secret("T"))
-    assert (second.project_id, second.service_account_path) == ("p", "/etc/up/key.json")
+    assert first.vendors == (EcrSettings("us-east-1", "AK", Secret("S"), Secret("T"), "p"),)
+    assert second.vendors == (GoogleSettings("p", "/etc/up/key.json"),)
 
 
 TOP_VALUES = {
@@ -154,7 +161,7 @@ def test_the_global_gate_holds_for_services_that_name_none() -> None:
 
 def test_the_docker_hub_account_comes_from_its_variables() -> None:
     settings = config_utils.parse(document(), {"DOCKER_HUB_USERNAME": "acme", "DOCKER_HUB_PASSWORD": "x"}).settings
-    assert (settings.docker_hub_username, settings.docker_hub_password) == ("acme", Secret("x"))
+    assert settings.vendors == (DockerHubAccount("acme", Secret("x")),)
 
 
 def test_the_environment_beats_the_file_and_an_empty_variable_does_not() -> None:
@@ -870,7 +877,7 @@ def test_vendors_get_their_variables_and_nothing_else() -> None:
              "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "DOCKER_HOST", "DOCKER_CONFIG")  # fmt: skip
     theirs = dict.fromkeys(names, "x")
     ours = {"DOCKER_HUB_PASSWORD": "x", "WEBHOOK_SECRET": "x", "AWS_REGION": "", "MY_AWS_KEY": "x", "TZ": "UTC"}
-    assert config_utils.vendor_environment({**theirs, **ours}) == theirs
+    assert config_utils.library_environment({**theirs, **ours}) == theirs
 
 
 def example_variables(folder: Path) -> dict[str, str]:

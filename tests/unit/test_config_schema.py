@@ -12,9 +12,9 @@ import pytest
 
 from updater_core import config_utils
 from updater_core.config import schema
-from updater_core.config.kinds import REGISTRY_SPELLINGS
 from updater_core.config.options import API_TOKEN, ENGINE, OPTIONS, REGISTRY, SERVICE, SIGNATURE, TOP, Option
 from updater_core.errors import ConfigError
+from updater_core.registries.vendors import REGISTRY_SPELLINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA: dict[str, Any] = schema.schema()

@@ -13,7 +13,8 @@ from tests.support.log_line import logged
 from tests.support.set_clock import SetClock
 from updater_core.models import Credential, RegistrySettings, Secret
 from updater_core.reference import parse
-from updater_core.registry_utils import Logins, registry_type
+from updater_core.registries.vendors import registry_type
+from updater_core.registry_utils import Logins
 
 NOTHING = RegistrySettings()
 

@@ -220,7 +220,7 @@ def test_every_variable_of_an_option_and_every_promised_one_is_documented() -> N
     further = column(CONFIGURATION, "Further variables")
     assert set(column(CONFIGURATION, "Top level", 3)) == options
     assert options | set(further) >= PROMISED_VARIABLES
-    assert [v for v in further if v != "CONFIG_FILE" and not config_utils._VENDOR.fullmatch(v)] == []
+    assert [v for v in further if v != "CONFIG_FILE" and not config_utils._OF_LIBRARIES.fullmatch(v)] == []
 
 
 def hook_variables() -> set[str]:
@@ -238,7 +238,7 @@ def test_no_variable_is_documented_that_nobody_reads() -> None:
     real = {*(option.variable for option in OPTIONS), "CONFIG_FILE", *compose_utils._KEPT_VARIABLES}
     real |= {*compose_utils._SWITCHES, *hook_runner._KEPT_VARIABLES, *hook_variables()}
     words = {(p, word) for p, word in everywhere() if VARIABLE.fullmatch(word) and "_" in word and word not in real}
-    unknown = {(page, word) for page, word in words if not config_utils._VENDOR.fullmatch(word)}
+    unknown = {(page, word) for page, word in words if not config_utils._OF_LIBRARIES.fullmatch(word)}
     of_watchtower = {(p, word) for p, word in unknown if p == WATCHTOWER and re.match("WATCHTOWER_|REPO_", word)}
     assert unknown - of_watchtower == set()
     assert len(of_watchtower) > 15

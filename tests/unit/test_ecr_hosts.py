@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from updater_core.models import RegistrySettings
-from updater_core.reference import host_type, parse
+from updater_core.reference import parse
+from updater_core.registries.vendors import registry_type, vendor_of
 from updater_core.registries.vendors.ecr.hosts import PUBLIC_HOSTS, EcrHost, parse_host
-from updater_core.registry_utils import registry_type
 
 ME = "111111111111"
 OURS = [
@@ -50,7 +50,7 @@ def test_a_host_that_only_looks_like_amazons_is_nobodys(domain: str) -> None:
 @pytest.mark.parametrize("domain", [*(domain for domain, _ in OURS), *NOT_OURS, *sorted(PUBLIC_HOSTS)])
 def test_the_configuration_takes_the_same_hosts_for_amazons(domain: str) -> None:
     is_ours = parse_host(domain) is not None or domain in PUBLIC_HOSTS
-    assert (host_type(domain) == "ecr") == is_ours
+    assert (vendor_of(domain).name == "ecr") == is_ours
 
 
 def test_a_reference_at_amazon_needs_no_registry_type() -> None:

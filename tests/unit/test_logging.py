@@ -17,6 +17,7 @@ import pytest
 from updater_core import logging_utils
 from updater_core.logging_utils import LogEvent, log_event, protect, protect_login, set_up
 from updater_core.models import Credential, Secret, Settings
+from updater_core.registries.vendors.docker_hub.settings import DockerHubAccount
 
 LOGGER = logging.getLogger("updater_core.test")
 Write = Callable[[Settings], io.StringIO]
@@ -198,7 +199,7 @@ def test_the_settings_own_secrets_are_protected() -> None:
         log_file="",
         webhook_url=Secret("https://example.com/hooks/T0K3N-long"),
         webhook_secret=Secret("signing-key"),
-        docker_hub_password=Secret("hub-password"),
+        vendors=(DockerHubAccount("acme", Secret("hub-password")),),
     )
     text = written(settings, lambda: LOGGER.info("POST /hooks/T0K3N-long signing-key hub-password"))
     assert text.endswith("POST *** *** ***\n")

@@ -26,12 +26,13 @@ from updater_core.host.locks import acquire_lock, release_lock
 from updater_core.host.own_container import own_container_id
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
-from updater_core.models import Config, Credential, Settings
+from updater_core.models import Config, Settings
 from updater_core.protocols import Progress
 from updater_core.registries import Registries
 from updater_core.state.records import State
 from updater_core.swarm_utils import Swarms
 from updater_core.vocabulary.hooks import Hooks
+from updater_core.vocabulary.secret import secrets_in
 
 
 def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> Config:
@@ -44,16 +45,12 @@ def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> C
     path = config_utils.default_config_path(environment)
     merged = config_utils.read_environment(environment, config_utils.default_dotenv_path(path, environment))
     path = config_utils.default_config_path(merged)
-    wanted = config_utils.vendor_environment(merged)
-    for name in config_utils.vendor_environment(os.environ).keys() - wanted.keys():
+    wanted = config_utils.library_environment(merged)
+    for name in config_utils.library_environment(os.environ).keys() - wanted.keys():
         del os.environ[name]
     os.environ.update(wanted)
     config = (config_utils.load_or_begin if may_begin else config_utils.load)(path, merged)
-    for service in config.services:
-        registry = service.registry
-        logging_utils.protect(registry.password, registry.aws_secret_access_key, registry.aws_session_token)
-    logging_utils.protect(*config.settings.notify_urls)
-    logging_utils.protect(*(token.secret for token in config.settings.api_tokens))
+    logging_utils.protect(*secrets_in(config.settings), *secrets_in(config.services))
     if problems := [*_key_problems(config), *_hook_problems(config, path), *notifiers.problems(config.settings)]:
         raise ConfigError(problems)
     return config
@@ -228,9 +225,6 @@ def _progress(clock: SystemClock) -> Progress:
 def _registries(
     settings: Settings, clock: SystemClock, metrics: Metrics, known: State, endpoint: EngineEndpoint
 ) -> Registries:
-    hub = None
-    if settings.docker_hub_username and settings.docker_hub_password:
-        hub = Credential(settings.docker_hub_username, settings.docker_hub_password)
     folder = os.environ.get("DOCKER_CONFIG")
 
     def requested(registry: str, kind: str, result: str) -> None:
@@ -238,9 +232,9 @@ def _registries(
         metrics.requested(registry, kind, result)
 
     return Registries(
-        hub_credential=hub,
         docker_config_dir=Path(folder) if folder else None,
         clock=clock,
+        vendors=settings.vendors,
         on_request=requested,
         rests=known.rests,
         outages=known.outages,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from updater_core.config.options import BY_PLACE, REGISTRY, SERVICE
+from updater_core.config.options import BY_PLACE, REGISTRY, SERVICE, Option
 from updater_core.models import ServiceConfig
 
 _OF_ONE_MEMBER = ("name", "image", "compose_service", "group")
@@ -58,9 +58,7 @@ def _differences(first: ServiceConfig, other: ServiceConfig) -> Iterator[str]:
     options = [*BY_PLACE[SERVICE].values(), *BY_PLACE[REGISTRY].values()]
     found: list[str] = []
     for option in options:
-        if option.path is None or option.key in _OF_ONE_MEMBER:
-            continue
-        if _value(first, option.path) != _value(other, option.path):
+        if option.key not in _OF_ONE_MEMBER and _value(first, option) != _value(other, option):
             found.append(f"registry_config.{option.key}" if option.place == REGISTRY else option.key)
     return iter(found or _further(first, other))
 
@@ -73,8 +71,11 @@ def _further(first: ServiceConfig, other: ServiceConfig) -> list[str]:
     return ["signature" if first.policy.public_keys != other.policy.public_keys else "group"]
 
 
-def _value(service: ServiceConfig, path: str) -> Any:
+def _value(service: ServiceConfig, option: Option) -> Any:
+    """Return what an option says for a service; None if it fills no field of its own."""
+    if option.owner is not None:
+        return getattr(service.registry.own(option.owner), option.key)
     value: Any = service
-    for name in path.split("."):
+    for name in option.path.split(".") if option.path else ():
         value = getattr(value, name)
-    return value
+    return value if option.path else None

@@ -5,69 +5,57 @@ The parser, the JSON Schema (`config.schema`) and docs/configuration.md are made
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from updater_core.config import kinds
-from updater_core.config.kinds import Kind
+from updater_core.registries.vendors import OF_VENDORS, REGISTRY_SPELLINGS, REGISTRY_TYPES
+from updater_core.vocabulary.options.option import API_TOKEN as API_TOKEN  # all of it is known under this place
+from updater_core.vocabulary.options.option import DEFAULTS as DEFAULTS
+from updater_core.vocabulary.options.option import ENGINE as ENGINE
+from updater_core.vocabulary.options.option import REGISTRY as REGISTRY
+from updater_core.vocabulary.options.option import SERVICE as SERVICE
+from updater_core.vocabulary.options.option import SIGNATURE as SIGNATURE
+from updater_core.vocabulary.options.option import TOP as TOP
+from updater_core.vocabulary.options.option import Kind, Needs
+from updater_core.vocabulary.options.option import Option as Option
 
-TOP, SERVICE, REGISTRY, SIGNATURE, DEFAULTS = "top", "service", "registry_config", "signature", "defaults"
-ENGINE = "engine"
-API_TOKEN = "api_token"  # noqa: S105 - the name of a place
 SELECTORS = ("follow", "tag_pattern", "tag_regex", "semver_pattern")  # at most one of them in a service
+_TYPES = f"{', '.join(REGISTRY_TYPES[:-1])} or {REGISTRY_TYPES[-1]}"
+_QUOTED_TYPES = re.sub(r"(\w+)(?=,| or|$)", r"`\1`", _TYPES)
+_REGISTRY_TYPE = kinds.choice(
+    "a registry type", f"{_TYPES}, or leave it out: the image's host decides", REGISTRY_SPELLINGS
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option. `default` and `examples` are as they would stand in JSON, a default of None = there is none.
-
-    `doc` is Markdown. `path` leads to the field that the value fills, in `Settings` if `place` is the top level, else
-    in `ServiceConfig`: `policy.tag_regex`; None if it fills none directly. `variable` is the one that beats the file.
-    """
-
-    place: str  # top | service | registry_config | signature | engine
-    key: str
-    kind: Kind
-    default: Any
-    doc: str
-    examples: tuple[Any, ...]
-    path: str | None
-    variable: str | None = None
-    required: bool = False
-
-    @property
-    def description(self) -> str:
-        """The meaning as plain text."""
-        return self.doc.replace("`", "")
+def _top(key: str, kind: Kind, default: Any, doc: str, *examples: Any, **more: Any) -> Option:
+    path = more.pop("field", key)
+    return Option(TOP, key, kind, default, doc, examples, path, variable=key.upper(), **more)
 
 
-def _top(key: str, kind: Kind, default: Any, doc: str, *examples: Any, field: str | None = "") -> Option:
-    path = key if field == "" else field
-    return Option(TOP, key, kind, default, doc, examples, path, variable=key.upper())
-
-
-def _service(key: str, kind: Kind, default: Any, doc: str, *examples: Any, field: str | None = "") -> Option:
-    return Option(SERVICE, key, kind, default, doc, examples, key if field == "" else field)
+def _service(key: str, kind: Kind, default: Any, doc: str, *examples: Any, **more: Any) -> Option:
+    return Option(SERVICE, key, kind, default, doc, examples, more.pop("field", key), **more)
 
 
 def _required(key: str, kind: Kind, doc: str, *examples: Any, field: str = "") -> Option:
     return Option(SERVICE, key, kind, None, doc, examples, field or key, required=True)
 
 
-def _policy(key: str, kind: Kind, default: Any, doc: str, *examples: Any) -> Option:
-    return Option(SERVICE, key, kind, default, doc, examples, f"policy.{key}")
+def _policy(key: str, kind: Kind, default: Any, doc: str, *examples: Any, **more: Any) -> Option:
+    return Option(SERVICE, key, kind, default, doc, examples, f"policy.{key}", **more)
 
 
-def _registry(key: str, kind: Kind, default: Any, doc: str, *examples: Any) -> Option:
-    return Option(REGISTRY, key, kind, default, doc, examples, f"registry.{key}")
+def _registry(key: str, kind: Kind, default: Any, doc: str, *examples: Any, **more: Any) -> Option:
+    return Option(REGISTRY, key, kind, default, doc, examples, f"registry.{key}", **more)
 
 
 OPTIONS: tuple[Option, ...] = (
     Option(TOP, "services", kinds.SERVICES, None,
            "The services to keep up to date, one object each. The list may be empty.",
            ([{"name": "web", "image": "nginx:1.27", "compose_file": "/opt/web/docker-compose.yml",
-              "compose_service": "web"}],), path=None, required=True),
+              "compose_service": "web"}],), path=None, required=True, see="[a service](#a-service)"),
     Option(TOP, "defaults", kinds.DEFAULTS, None,
            "Keys of a service for all that do not set them, those found by `discover` too.",
            ({"follow": "minor", "min_age": "3d"},), path=None),
@@ -116,7 +104,8 @@ OPTIONS: tuple[Option, ...] = (
          "The folder of those copies; beside the state when left out.",
          "/var/backups/docker-auto-updater"),
     _top("metrics_port", kinds.PORT, None,
-         "The port of the metrics and the status page; nothing listens when left out.", 9100),
+         "The port of the metrics and the status page; nothing listens when left out.", 9100,
+         see="[what listens](observability.md)"),
     _top("metrics_host", kinds.HOST, "127.0.0.1", "The address on which that port listens.",
          "127.0.0.1", "0.0.0.0"),  # noqa: S104 - an example that an operator may choose
     _top("api_token", kinds.API_TOKEN, None,
@@ -128,17 +117,21 @@ OPTIONS: tuple[Option, ...] = (
     _top("api_public_url", kinds.PUBLIC_URL, None,
          "Where people reach that port, through a proxy with TLS. With it, messages that ask for an approval carry a "
          "[link](api.md#links-that-approve).", "https://updates.example.com"),
-    _top("webhook_url", kinds.URL, None, "The address that is notified of updates and rollbacks.", "${WEBHOOK}"),
+    _top("webhook_url", kinds.URL, None, "The address that is notified of updates and rollbacks.", "${WEBHOOK}",
+         see="[messages](webhook.md#the-message)"),
     _top("webhook_secret", kinds.SECRET, None,
-         "The key that signs these messages, so that the receiver can trust them.", "${WEBHOOK_KEY}"),
+         "The key that signs these messages, so that the receiver can trust them.", "${WEBHOOK_KEY}",
+         see="[signature](webhook.md#whether-it-is-really-from-your-updater)"),
     _top("notify_urls", kinds.ADDRESSES, None,
          "Chats, mailboxes and phones that are notified too, as addresses of Apprise; several in one text "
          "with blanks or commas between them.",
-         "${WEBHOOK}", ["${WEBHOOK}", "mailto://user:${HUB_TOKEN}@example.com"]),
+         "${WEBHOOK}", ["${WEBHOOK}", "mailto://user:${HUB_TOKEN}@example.com"],
+         see="[Apprise](webhook.md#chat-mail-and-push)"),
     _top("notify_events", kinds.EVENTS, "update,rollback",
          "The kinds of event to notify of: `update` and `rollback` are always among them; `available`, `failed` "
          "and `recovered` on request. `approval` (the mode `approve` asks) and `order` (you gave one) always come.",
-         "update,rollback,failed,recovered", ["available", "failed"]),
+         "update,rollback,failed,recovered", ["available", "failed"],
+         see="[kinds](webhook.md#which-events-are-sent)"),
     _top("notify_grouping", kinds.GROUPING, "cycle",
          "`cycle`: people (`notify_urls`) get what happens in one cycle as one message. What needs a person leaves at "
          "once, with all that waits; the rest at the end of the cycle, after five minutes at most. `each`: a message "
@@ -146,18 +139,14 @@ OPTIONS: tuple[Option, ...] = (
          "each"),
     _top("maintenance_window", kinds.WINDOWS, None,
          "When updates may happen; always when left out. Checks never stop.",
-         "02:00-04:00,14:00-15:30", "sat 23:00-02:30", field="hours.windows"),
+         "02:00-04:00,14:00-15:30", "sat 23:00-02:30", field="hours.windows",
+         see="[windows](operations.md#maintenance-windows)"),
     _top("timezone", kinds.ZONE, None, "The zone of the windows; the machine's own when left out.",
          "Europe/Berlin", "UTC", field="hours.zone"),
     _top("pause_updates", kinds.FLAG, False, "Goes on checking, updates nothing.",
-         True, field="hours.paused"),
+         True, field="hours.paused", see="[pause](operations.md#pause)"),
     _top("follow", kinds.FOLLOW, "tag", "What services follow that name neither `follow` nor a pattern.", "minor",
-         field=None),
-    _top("docker_hub_username", kinds.TEXT, None,
-         "The Docker Hub account of services that name none. Goes with `docker_hub_password`.",
-         "acme"),
-    _top("docker_hub_password", kinds.SECRET, None, "Its password or, better, a read-only access token.",
-         "${HUB_TOKEN}"),
+         field=None, see="[following](choosing.md#follow-one-word)"),
 
     _required("name", kinds.NAME,
          "Its name in log, status, metrics, and on the command line. No two are the same.",
@@ -172,7 +161,8 @@ OPTIONS: tuple[Option, ...] = (
          field="compose_files"),
     _service("compose_service", kinds.COMPOSE_SERVICES, None,
          "The service in that file. A list is an update group: one image, updated as one.",
-         "web", ["web", "worker"], field="compose_services"),
+         "web", ["web", "worker"], field="compose_services",
+         see="[update groups](choosing.md#update-groups-and-dependents)"),
     _service("stack", kinds.STACK, None,
          "The stack of a service that runs in a Docker Swarm and is updated there: `web` of `shop` is `shop_web`.",
          "shop"),
@@ -188,24 +178,27 @@ OPTIONS: tuple[Option, ...] = (
     _service("group", kinds.NAME, None,
          "Services of one project that name the same group are [one update group](choosing.md#groups), as if one entry "
          "listed them; that is its name then.", "immich"),
-    _service("registry_type", kinds.REGISTRY_TYPE, None,
-         "`docker_hub`, `ecr`, `gcr` or `generic`. The image's host decides when left out.",
+    _service("registry_type", _REGISTRY_TYPE, None,
+         f"{_QUOTED_TYPES}. The image's host decides when left out.",
          "docker_hub", "generic", field="registry.type"),
     _service("registry_config", kinds.TABLE, None, "Credentials and settings for this registry.",
-         {"region": "us-east-1"}, {"username": "robot", "password": "${REGISTRY_PASSWORD}"}, field=None),
+         {"region": "us-east-1"}, {"username": "robot", "password": "${REGISTRY_PASSWORD}"}, field=None,
+         see="[its keys](#registry_config)"),
     _service("enabled", kinds.FLAG, True, "`false` leaves the service alone.", False),
     _policy("follow", kinds.FOLLOW, None,
          "`tag` follows the digest behind the tag; `patch`, `minor` and `major` follow the versions of the current "
-         "tag's kind, no further than that step. The top level's when left out.", "minor"),
+         "tag's kind, no further than that step. The top level's when left out.", "minor",
+         see="[following](choosing.md#follow-one-word)"),
     _policy("tag_pattern", kinds.GLOB, None,
          "Follow the tag pushed last among those that this glob matches.",
-         "staging-*"),
+         "staging-*", see="[the newest push](choosing.md#tag_pattern-the-newest-push)"),
     _policy("tag_regex", kinds.REGEX, None,
          "The same by a regular expression; a group called `version` or `compare` orders the tags "
-         "instead.", "^staging-[a-f0-9]{7}$", "^build-(?P<compare>[0-9]+)$"),
+         "instead.", "^staging-[a-f0-9]{7}$", "^build-(?P<compare>[0-9]+)$",
+         see="[expressions](choosing.md#tag_regex-a-regular-expression)"),
     _policy("semver_pattern", kinds.SEMVER, None,
          "Follow the highest version among the tags that this matches.",
-         "v*", "*-alpine"),
+         "v*", "*-alpine", see="[versions](choosing.md#semver_pattern-the-highest-version)"),
     _policy("semver_range", kinds.RANGE, None,
          "The versions that are allowed, as npm writes ranges: `>=1.4 <3`, `^2.1`, `~1.4`, `1.x`, two "
          "of them with `||` between. Versions have to be ordered: by `follow` (but for `tag`), by "
@@ -215,10 +208,10 @@ OPTIONS: tuple[Option, ...] = (
          "`semver_range` needs. Not with `follow`, which names its step itself.", "minor"),
     _policy("follow_variant", kinds.FLAG, False,
          "The number in a variant such as `-alpine3.20` may rise; it never falls. Needs what `semver_range` needs.",
-         True),
+         True, see="[variants](choosing.md#the-family-of-a-tag)"),
     _policy("allow_scheme_jump", kinds.FLAG, False,
          "Versions that count in another way may follow, as `2024.1` after `19.3`. Needs what `semver_range` needs.",
-         True),
+         True, see="[families](choosing.md#the-family-of-a-tag)"),
     _policy("allow_prerelease", kinds.FLAG, False,
          "Take versions such as `2.0.0-rc.1` too. Needs what `semver_range` needs.",
          True),
@@ -233,7 +226,7 @@ OPTIONS: tuple[Option, ...] = (
          "Take an older version or push if nothing newer is left. Needs a selector, as "
          "`tag_exclude` does.", True),
     _policy("pin_digest", kinds.FLAG, False, "Write `tag@sha256:…` into the Compose file.",
-         True),
+         True, see="[pins](choosing.md#pins)"),
     _service("signature", kinds.SIGNATURE, None,
          "Take only images that are signed, by cosign, with one of these keys: [what that protects from]"
          "(security.md#signatures).", {"public_key": "/etc/docker-auto-updater/keys/acme.pub"}, field=None),
@@ -282,7 +275,8 @@ OPTIONS: tuple[Option, ...] = (
          "Start-first: how long the old containers go on beside the proven new ones before they are stopped.",
          5, "1m", field="handover.drain_seconds"),
     _service("start_stopped", kinds.FLAG, False,
-         "Update and start the service even if it is stopped.", True),
+         "Update and start the service even if it is stopped.", True,
+         see="[stopped services](operations.md#stopped-services)"),
     _service("allow_drift", kinds.FLAG, False,
          "Update even if the Compose file was edited since it was last applied, and so apply the "
          "edits too.", True),
@@ -318,35 +312,17 @@ OPTIONS: tuple[Option, ...] = (
            "counts.", ("/etc/docker-auto-updater/keys/acme.pub", ["old.pub", "new.pub"]),
            "policy.public_keys", required=True),
 
-    _registry("username", kinds.TEXT, None, "The account at this registry.", "robot"),
+    _registry("username", kinds.TEXT, None, "The account at this registry.", "robot", needs=Needs("password")),
     _registry("password", kinds.SECRET, None, "Its password or token; best written as `${VARIABLE}`.",
-         "${REGISTRY_PASSWORD}"),
+         "${REGISTRY_PASSWORD}", needs=Needs("username")),
     _registry("insecure_http", kinds.FLAG, False,
          "Ask this registry over http. On this machine (`localhost`, `127.…`) http is used anyway. Not"
          " for Docker Hub.", True),
     _registry("token_realm_hosts", kinds.HOSTS, [],
          "Further hosts that may get this registry's password in exchange for a token. Its own domain "
-         "always may.", "auth.example.com", ["auth.example.com", "sso.example.com:8443"]),
-    _registry("region", kinds.TEXT, None,
-         "ECR: the region, for a host that names none; otherwise it must agree with the host.",
-         "us-east-1"),
-    _registry("aws_access_key_id", kinds.TEXT, None,
-         "ECR: a static key, in place of `username`. Without one, boto3's own chain finds the "
-         "credentials.", "${AWS_ACCESS_KEY_ID}"),
-    _registry("aws_secret_access_key", kinds.SECRET, None, "ECR: the secret of that key.",
-         "${AWS_SECRET_ACCESS_KEY}"),
-    _registry("aws_session_token", kinds.SECRET, None, "ECR: the token of temporary keys.",
-         "${AWS_SESSION_TOKEN}"),
-    _registry("aws_profile", kinds.TEXT, None,
-         "ECR: a profile of the AWS files, in place of `username`.", "production"),
-    _registry("aws_pull_through_cache", kinds.FLAG, False,
-         "ECR: the image's repository caches another registry, so the registry itself is asked for its tags. "
-         "Needed only if the account may not read its own rules (`ecr:DescribePullThroughCacheRules`).", True),
-    _registry("project_id", kinds.TEXT, None,
-         "Google: the project that messages name if a role is missing.", "my-project"),
-    _registry("service_account_path", kinds.PATH, None,
-         "Google: a service account's JSON key file, in place of `username`.",
-         "/etc/docker-auto-updater/google.json"),
+         "always may.", "auth.example.com", ["auth.example.com", "sso.example.com:8443"],
+         see="[where passwords go](security.md#secrets)"),
+    *OF_VENDORS,
 )  # fmt: skip
 
 # What says which service is meant, and a login, which would be sent to the registry of every service.

@@ -9,27 +9,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from updater_core.config.options import SELECTORS
+from updater_core.config.options import BY_PLACE, REGISTRY, SELECTORS
 from updater_core.config.places import engine_problems, place_problems
 from updater_core.config.read_object import ReadObject, is_own
 from updater_core.models import ApiToken, Follow, Secret
 from updater_core.net.url_rules import is_loopback
-from updater_core.reference import HUB, host_type
+from updater_core.registries.vendors import type_of_option, vendor_of
+from updater_core.registries.vendors.vendor import GENERIC
 from updater_core.vocabulary.handover import UpdateOrder
 
 _Entries = Sequence[tuple[ReadObject, ReadObject]]
 _SELECT = "write tag_pattern, tag_regex, semver_pattern or follow too"
 _ORDER = "write semver_pattern or follow too, or a tag_regex with a group (?P<version>…)"
 _OF_VERSIONS = ("semver_range", "max_bump", "follow_variant", "allow_scheme_jump", "allow_prerelease")
-_AWS_KEYS = (
-    "region",
-    "aws_access_key_id",
-    "aws_secret_access_key",
-    "aws_session_token",
-    "aws_profile",
-    "aws_pull_through_cache",
-)
-_VENDOR_KEYS = {**dict.fromkeys(_AWS_KEYS, "ecr"), "project_id": "gcr", "service_account_path": "gcr"}
 
 
 def service_problems(service: ReadObject, registry: ReadObject, top: ReadObject) -> list[str]:
@@ -93,31 +85,34 @@ def order_problems(service: ReadObject) -> Iterator[str]:
 
 
 def registry_problems(service: ReadObject, registry: ReadObject) -> Iterator[str]:
-    image, written = service.values["image"], service.values["registry_type"]
-    yield from pair_problems(registry, "username", "password")
-    yield from pair_problems(registry, "aws_access_key_id", "aws_secret_access_key")
-    if "aws_session_token" in registry.given and "aws_access_key_id" not in registry.given:
-        yield f"{registry.path('aws_session_token')}: it belongs to keys; write aws_access_key_id and its secret too"
-    for key in ("service_account_path", "aws_access_key_id", "aws_profile"):
-        if key in registry.given and "username" in registry.given:
+    """Yield what is wrong with `registry_config`: half a login, two of them, what this registry does not have."""
+    yield from needs_problems(registry, REGISTRY)
+    for key, option in BY_PLACE[REGISTRY].items():
+        if option.is_login and key in registry.given and "username" in registry.given:
             yield f"{registry.path(key)}: a login besides username and password; write one of the two"
-    if image is not None and image.domain == HUB and registry.values["insecure_http"]:
-        yield f"{registry.path('insecure_http')}: Docker Hub is asked over https only; take it out"
-    if image is None or (written is None and "registry_type" in service.given):
+    image, written = service.values["image"], service.values["registry_type"]
+    if image is None:
         return
-    by_host = host_type(image.domain)
-    if written not in (None, "generic", by_host) and not is_loopback(image.domain):
+    by_host = vendor_of(image.domain)
+    if by_host.is_https_only and registry.values["insecure_http"]:
+        yield f"{registry.path('insecure_http')}: {by_host.title} is asked over https only; take it out"
+    if written is None and "registry_type" in service.given:
+        return
+    if written not in (None, GENERIC, by_host.written) and not is_loopback(image.domain):
         wrong = f"{written} does not serve {image.domain}"
-        yield f"{service.path('registry_type')}: {wrong}; write {by_host}, or leave it out"
-    for key, needed in _VENDOR_KEYS.items():
-        if key in registry.given and (written or by_host) != needed:
-            yield f"{registry.path(key)}: it is for {needed}, and this registry is {written or by_host}; take it out"
+        yield f"{service.path('registry_type')}: {wrong}; write {by_host.written}, or leave it out"
+    own = written or by_host.written
+    for key in BY_PLACE[REGISTRY]:
+        needed = type_of_option(key)
+        if key in registry.given and needed not in (None, own):
+            yield f"{registry.path(key)}: it is for {needed}, and this registry is {own}; take it out"
 
 
-def pair_problems(read: ReadObject, first: str, second: str) -> Iterator[str]:
-    for key, other in ((first, second), (second, first)):
-        if key in read.given and other not in read.given:
-            yield f"{read.path(key)}: {other} is missing; write both or neither"
+def needs_problems(read: ReadObject, place: str) -> Iterator[str]:
+    """Yield the keys that were given without another one that belongs to them, as a password to its user name."""
+    for key, option in BY_PLACE[place].items():
+        if option.needs and key in read.given and option.needs.key not in read.given:
+            yield f"{read.path(key)}: {option.needs.problem}"
 
 
 def twin_names(entries: _Entries) -> Iterator[str]:

@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from updater_core.config.kinds import DEFINITIONS
 from updater_core.config.options import API_TOKEN, BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SERVICE, SIGNATURE, TOP, Option
+from updater_core.vocabulary.options.kinds import DEFINITIONS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _EDITORS_KEY = {
@@ -58,15 +58,7 @@ _RELATIONS: Mapping[str, Mapping[str, Any]] = {
     ENGINE: {},
     API_TOKEN: {},
     SIGNATURE: {},
-    REGISTRY: {
-        "dependentRequired": {
-            "username": ["password"],
-            "password": ["username"],
-            "aws_access_key_id": ["aws_secret_access_key"],
-            "aws_secret_access_key": ["aws_access_key_id"],
-            "aws_session_token": ["aws_access_key_id"],
-        }
-    },
+    REGISTRY: {},
 }
 
 
@@ -93,8 +85,17 @@ def _object(place: str) -> dict[str, Any]:
         "additionalProperties": False,
         **({"required": required} if required else {}),
         "properties": {option.key: _property(option) for option in options},
+        **_needed(place),
         **_RELATIONS[place],
     }
+
+
+def _needed(place: str) -> dict[str, Any]:
+    """The keys that belong together; none of which either may come from a variable, that an editor does not see."""
+    options = BY_PLACE[place]
+    needs = {key: option.needs.key for key, option in options.items() if option.needs and not option.variable}
+    seen = {key: [other] for key, other in needs.items() if not options[other].variable}
+    return {"dependentRequired": seen} if seen else {}
 
 
 def _property(option: Option) -> dict[str, Any]:

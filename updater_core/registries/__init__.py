@@ -1,7 +1,8 @@
-"""Which client serves which registry. A new kind is one module with `open_registry`, and one line in `TABLE`."""
+"""What registries say, through the client of each vendor; `vendors` has their table."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from updater_core import protocols
 from updater_core.errors import RegistryError
-from updater_core.models import Credential, ImageRef, Reason, RegistrySettings
+from updater_core.models import ImageRef, Reason, RegistrySettings
 from updater_core.policy.observation import SignatureVerdict
 from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.refused import RefusedLogins
@@ -17,21 +18,14 @@ from updater_core.registries.auth.tokens import Tokens
 from updater_core.registries.pull_limits import PullLimit
 from updater_core.registries.session import DOCKER_HUB, HubEndpoints, Session, new_session, site_of
 from updater_core.registries.transport import OnRequest, Transport
-from updater_core.registries.vendors import docker_hub, gitlab, harbor, quay
-from updater_core.registries.vendors.ecr import client as ecr
-from updater_core.registries.vendors.google import client as google
-from updater_core.registry_utils import Logins, registry_type
+from updater_core.registries.vendors import BY_NAME, registry_type
+from updater_core.registries.vendors.docker_hub.settings import DockerHubAccount
+from updater_core.registry_utils import Logins
+from updater_core.vocabulary.vendor_settings import VendorSettings, own_settings
 
-__all__ = ["TABLE", "HubEndpoints", "PullLimit", "Registries"]
+__all__ = ["HubEndpoints", "PullLimit", "Registries"]
 
-TABLE: Mapping[str, Callable[[ImageRef, RegistrySettings, Session], protocols.Registry]] = {
-    "docker_hub": docker_hub.open_registry,
-    "generic": harbor.open_registry,
-    "ecr": ecr.open_registry,
-    "gcr": google.open_registry,
-    "quay": quay.open_registry,
-    "gitlab": gitlab.open_registry,
-}
+Opener = Callable[[ImageRef, RegistrySettings, Session], protocols.Registry]
 
 
 def _ignore(host: str, kind: str, result: str) -> None:
@@ -44,16 +38,16 @@ class Registries:
     `on_request` hears of each HTTP exchange: host, kind (`manifest_head`, `manifest_get`, `tags`, `blob`, `token`,
     `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_rules`, `ecr_token`) and result (`ok`, `unauthorized`,
     `denied`, `not_found`, `rate_limited`, `error`, `unreachable`). `rests`, `outages` and `refused_logins` are what
-    these said in an earlier life. `hub_mirrors` names the engine's mirrors of Docker Hub; it is asked only if that
-    does not answer.
+    these said in an earlier life. `vendors`: their settings for all services. `hub_mirrors` names the engine's mirrors
+    of Docker Hub; it is asked only if that does not answer.
     """
 
     def __init__(  # noqa: PLR0913 - the wiring, all by name
         self,
         *,
-        hub_credential: Credential | None,
         docker_config_dir: Path | None,
         clock: protocols.Clock,
+        vendors: VendorSettings = (),
         on_request: OnRequest = _ignore,
         rests: Mapping[str, datetime] | None = None,
         outages: Mapping[str, datetime] | None = None,
@@ -64,21 +58,21 @@ class Registries:
         self._transport = Transport(clock, on_request, rests or {}, outages=outages)
         self._refused = RefusedLogins(clock.now, refused_logins or {})
         tokens = Tokens(self._transport, clock, self._refused)
-        logins = Logins(hub_credential, docker_config_dir, clock)
+        logins = Logins(own_settings(vendors, DockerHubAccount).credential, docker_config_dir, clock)
         session = new_session(clock, self._transport, tokens, logins, hub_endpoints)
-        self._session = replace(session, hub_mirrors=hub_mirrors)
+        self._session = replace(session, hub_mirrors=hub_mirrors, vendors=vendors)
 
     def for_service(self, reference: ImageRef, settings: RegistrySettings) -> protocols.Registry:
         """The registry that serves a reference, for a service with these settings; no request is made yet.
 
         Raises RegistryError if the settings name a type that cannot serve it."""
         kind = registry_type(reference, settings)
-        opener = TABLE.get(kind)
-        if opener is None:
-            raise RegistryError(
-                reference.domain, f"there is no registry type {kind!r}", f"write one of {', '.join(sorted(TABLE))}"
-            )
-        return opener(reference, settings, self._session)
+        vendor = BY_NAME.get(kind)
+        if vendor is None:
+            known = ", ".join(sorted(BY_NAME))
+            raise RegistryError(reference.domain, f"there is no registry type {kind!r}", f"write one of {known}")
+        open_registry: Opener = importlib.import_module(vendor.client).open_registry
+        return open_registry(reference, settings, self._session)
 
     def open_all(self, questions: Sequence[tuple[ImageRef, RegistrySettings]]) -> list[protocols.Registry | Exception]:
         """Return the registry for each reference and settings, or the error that says why there is none.

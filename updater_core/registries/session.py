@@ -23,6 +23,7 @@ from updater_core.registries.pull_limits import PullLimits
 from updater_core.registries.single_flight import SingleFlight
 from updater_core.registries.transport import Answer, Request, Transport
 from updater_core.registry_utils import Login, Logins
+from updater_core.vocabulary.vendor_settings import S, VendorSettings, own_settings
 
 MOST_PAGES_REMEMBERED = 256
 
@@ -66,6 +67,11 @@ class Session:
     signatures: Cache[Any]  # `SeenSignatures` of images; their module is loaded only for whoever has a policy
     limits: PullLimits
     hub_mirrors: Callable[[], Sequence[str]] = tuple  # the engine's mirrors of Docker Hub; may ask the engine
+    vendors: VendorSettings = ()  # for all services
+
+    def own(self, kind: type[S]) -> S:
+        """A vendor's settings for all services, of its class `kind`; their defaults if there are none."""
+        return own_settings(self.vendors, kind)
 
     def login(self, site: RegistryEndpoint) -> Login:
         """Who we are at a site."""

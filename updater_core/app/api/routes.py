@@ -17,7 +17,6 @@ from updater_core.app.api.links import ApprovalLinks
 from updater_core.app.api.submit import Submitted, submit, waiting_order
 from updater_core.app.context import AppContext
 from updater_core.app.request_queue import LONGEST_PAUSE_SECONDS
-from updater_core.config import readers
 from updater_core.errors import StateError
 from updater_core.models import ApiToken, ImageRef, ServiceConfig
 from updater_core.state import orders
@@ -26,6 +25,7 @@ from updater_core.state.orders import ALL, OperatorOrder
 from updater_core.state.records import OrderTaken, service_of
 from updater_core.status.markup import ORDERS_SCRIPT
 from updater_core.status.server import ApiRequest, Response
+from updater_core.vocabulary.options import plain
 
 WAIT_SECONDS = 3.0
 _BASE = "/api/v1"
@@ -281,7 +281,7 @@ def _seconds(body: Mapping[str, Any]) -> float | None:
         return None
     remedy = "write a number of seconds, or a text such as 90m, 12h or 3d, at most ten years"
     try:
-        seconds = float(readers.seconds(body["for"]))
+        seconds = float(plain.seconds(body["for"]))
     except ValueError:
         raise Denied(HTTPStatus.BAD_REQUEST, "for is no length of time", remedy) from None
     if not 0 < seconds <= LONGEST_PAUSE_SECONDS:

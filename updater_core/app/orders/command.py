@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from updater_core.app.request_queue import LONGEST_PAUSE_SECONDS
-from updater_core.config import readers
 from updater_core.errors import ConfigError
 from updater_core.models import Config
 from updater_core.state import orders
 from updater_core.state.orders import ALL, OperatorOrder
+from updater_core.vocabulary.options import plain
 
 _HELP: Mapping[str, tuple[str, str]] = {
     orders.UPDATE: ("NAME", "update a service now: past window, mode and age, never past a quarantine"),
@@ -37,7 +37,7 @@ def add_flags(group: argparse._MutuallyExclusiveGroup) -> None:
 def seconds_of(text: str) -> float:
     """Return the length of a pause. Raises ArgumentTypeError if it is none."""
     try:
-        seconds = readers.seconds(text)
+        seconds = plain.seconds(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no length of time; {FOR_REMEDY}") from None
     if not 0 < seconds <= LONGEST_PAUSE_SECONDS:

@@ -25,6 +25,7 @@ from updater_core.net import untrusted_json
 from updater_core.registries.session import Session
 from updater_core.registries.vendors.ecr import errors
 from updater_core.registries.vendors.ecr.errors import Asked, Fault
+from updater_core.registries.vendors.ecr.settings import EcrSettings
 
 MOST_AT_ONCE = 8
 _MOST_RULE_PAGES = 10  # of a hundred; an account may have fifty rules
@@ -88,9 +89,8 @@ class _Token:
 
 def principal_of(settings: RegistrySettings) -> Principal:
     """The principal that a service's `registry_config` names."""
-    return Principal(
-        settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token, settings.aws_profile
-    )
+    own = settings.own(EcrSettings)
+    return Principal(own.aws_access_key_id, own.aws_secret_access_key, own.aws_session_token, own.aws_profile)
 
 
 def api_of(endpoint: Endpoint, session: Session) -> EcrApi:

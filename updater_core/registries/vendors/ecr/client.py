@@ -33,6 +33,7 @@ from updater_core.registries.transport import ERROR_BYTES, Request
 from updater_core.registries.vendors.ecr.api import EcrApi, Endpoint, ImageMissing, Repository, api_of, principal_of
 from updater_core.registries.vendors.ecr.batch import Batches
 from updater_core.registries.vendors.ecr.hosts import PUBLIC_HOSTS, EcrHost, parse_host
+from updater_core.registries.vendors.ecr.settings import EcrSettings
 
 T = TypeVar("T")
 
@@ -54,8 +55,9 @@ def open_registry(reference: ImageRef, settings: RegistrySettings, session: Sess
     plain = OciRegistry(site_of(reference, settings, session.hub), session)
     if reference.domain in PUBLIC_HOSTS:
         public = api_of(Endpoint("ecr-public", PUBLIC_REGION, principal), session)
-        return PublicEcr(plain, Repository(reference.domain, None, reference.repository), public, bool(_own(settings)))
-    region = host.region or settings.region
+        repository = Repository(reference.domain, None, reference.repository)
+        return PublicEcr(plain, repository, public, settings.own(EcrSettings).names_an_account)
+    region = host.region or settings.own(EcrSettings).region
     api = api_of(Endpoint("ecr", region, principal, host.is_fips, host.is_dual_stack), session)
     repository = Repository(reference.domain, host.account or None, reference.repository)
     batches = session.lasting.get(("ecr batches", api, repository), lambda: _batches(api, repository, session))
@@ -129,7 +131,7 @@ class EcrRegistry:
     def _is_cache(self) -> bool:
         """Whether the repository caches another registry: by its service's settings, or by the account's rules."""
         settings, session = self.oci.site.settings, self.oci.session
-        if settings.aws_pull_through_cache:
+        if settings.own(EcrSettings).aws_pull_through_cache:
             return True
         key = ("pull-through cache rules", self.api, self.repository.account)
         known = session.known_names.get(key)
@@ -236,21 +238,18 @@ def _question(reference: ImageRef) -> str:
     return full.tag or full.digest or ""
 
 
-def _own(settings: RegistrySettings) -> str | None:
-    return settings.aws_access_key_id or settings.aws_profile
-
-
 def _refuse_contradictions(reference: ImageRef, settings: RegistrySettings) -> None:
     domain, host = reference.domain, parse_host(reference.domain)
     own_region = PUBLIC_REGION if domain in PUBLIC_HOSTS else (host.region if host else None)
     if own_region is None and not is_loopback(re.sub(r":\d+$", "", domain)):
         message = f"{reference.key} does not live at Amazon ECR, but its registry type says ecr"
         raise RegistryError(domain, message, "leave registry_type out, or set it to generic")
-    if own_region and settings.region not in (None, own_region):
+    own = settings.own(EcrSettings)
+    if own_region and own.region not in (None, own_region):
         message = f"{reference.repository}: the image's host is in {own_region}, registry_config.region says"
         remedy = "take registry_config.region out, or correct the image"
-        raise RegistryError(domain, f"{message} {settings.region}", remedy)
-    if settings.username is not None and _own(settings):
+        raise RegistryError(domain, f"{message} {own.region}", remedy)
+    if settings.username is not None and own.names_an_account:
         message = f"{reference.repository}: registry_config has a username and AWS credentials; only one can be used"
         raise RegistryError(domain, message, "keep the aws_ keys, or username and password")
 

@@ -17,6 +17,8 @@ _HOST = re.compile(
     r"|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
 )
 
+HOSTS = "|".join([_HOST.pattern, *(re.escape(host) for host in sorted(PUBLIC_HOSTS))])  # one expression for all
+
 
 @dataclass(frozen=True, slots=True)
 class EcrHost:

@@ -34,6 +34,7 @@ from updater_core.registries.tag_list import LONGEST_PAGE_BYTES, next_link
 from updater_core.registries.transport import Request
 from updater_core.registries.vendors.google import identity as identities
 from updater_core.registries.vendors.google.identity import Identity
+from updater_core.registries.vendors.google.settings import GoogleSettings
 
 ROLE = "roles/artifactregistry.reader"
 
@@ -100,8 +101,9 @@ class GoogleRegistry:
     def _identity(self, reference: ImageRef) -> Identity | None:
         """The account to begin with; None for a docker login, and for nobody."""
         settings = self.site.settings
-        if settings.service_account_path:
-            return identities.of_key_file(settings.service_account_path, self.session)
+        key_file = settings.own(GoogleSettings).service_account_path
+        if key_file:
+            return identities.of_key_file(key_file, self.session)
         if settings.username:
             return None
         named = identities.of_environment(self.session)
@@ -252,7 +254,8 @@ def _when(tag: Tag) -> datetime:
 def _project(site: RegistryEndpoint, reference: ImageRef) -> tuple[str, str]:
     """The project that a remedy is for, in words, and a hint if the settings name another than the image.
 
-    >>> image, settings = ImageRef("gcr.io", "example.com/shop/web"), RegistrySettings(project_id="shop")
+    >>> settings = RegistrySettings(vendors=(GoogleSettings(project_id="shop"),))
+    >>> image = ImageRef("gcr.io", "example.com/shop/web")
     >>> _project(RegistryEndpoint("gcr.io", "https://gcr.io", settings), image)
     ('the project example.com:shop', ': it lies in project example.com:shop, registry_config.project_id says shop')
     >>> local = RegistryEndpoint("localhost:5000", "http://localhost:5000", settings)
@@ -262,7 +265,7 @@ def _project(site: RegistryEndpoint, reference: ImageRef) -> tuple[str, str]:
     first, _, rest = reference.repository.partition("/")
     if "." in first:  # a project of an organisation's domain: example.com/project/image
         first = f"{first}:{rest.partition('/')[0]}"
-    own = site.settings.project_id
+    own = site.settings.own(GoogleSettings).project_id
     if not reference.domain.endswith((".pkg.dev", "gcr.io")) or reference.domain == "mirror.gcr.io":
         return (f"the project {own}", "") if own else ("its project", "")
     hint = f": it lies in project {first}, registry_config.project_id says {own}" if own and own != first else ""
