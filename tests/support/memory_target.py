@@ -133,6 +133,9 @@ class MemoryTarget:
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
         return frozenset({self._project_of(of)})
 
+    def reached_from(self, observed: Observed) -> frozenset[str]:
+        return frozenset()
+
     def _project_of(self, of: ServiceConfig | Observed | Plan[Any]) -> str:
         if isinstance(of, Plan):
             return self._place.project_of(of.detail.key)

@@ -130,6 +130,7 @@ COMPOSE_WORDS = {
     "sources",
     "model_digest",
     "further",
+    "dependents",
     "old_image_id",
     "located",
 }

@@ -10,7 +10,7 @@ import pytest
 from updater_core import reference
 from updater_core.models import Container, ContainerSettings, Project, Reason, ServiceConfig
 from updater_core.targets.compose.plan import Group, Move
-from updater_core.targets.compose.preflight import copies, needs, neighbours, shortages, variables
+from updater_core.targets.compose.preflight import copies, needs, shortages, variables
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
 
 ID = "0f" * 32
@@ -122,16 +122,6 @@ def test_a_port_is_taken_by_the_same_protocol_at_an_address_that_overlaps(
     assert shortages.taken_port(replace(known, own=(paused,))) is None
     stopped = replace(mine, container=replace(mine.container, status="exited"))
     assert (shortages.taken_port(replace(known, own=(stopped,))) is not None) is is_taken
-
-
-@pytest.mark.parametrize("how", ["shop-web-1", ID, ID[:12]])
-@pytest.mark.parametrize("project", ["", "other", "shop"])
-def test_a_guest_is_found_by_name_and_by_id_in_any_project(how: str, project: str) -> None:
-    for guest in (other(project=project, joined=(how,)), other(project=project, volumes_from=(how,))):
-        found = neighbours.left_without(facts(others=(guest,)))
-        assert found is not None
-        assert "guest" in found.detail
-    assert neighbours.left_without(facts(others=(other(joined=("shop-web-11",)),))) is None
 
 
 def labels(files: str, folder: str = "") -> dict[str, str]:

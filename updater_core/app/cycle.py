@@ -21,6 +21,7 @@ from updater_core.app.context import (
     PreventedRollback,
     bug,
     claim_of,
+    claim_of_update,
     deliver,
     exclusive,
     registry_settings,
@@ -37,17 +38,7 @@ from updater_core.deploy.transaction import Transaction
 from updater_core.deploy.workers import Claim, grouped
 from updater_core.errors import EngineUnavailable, LockHeld, StateError, Stopped, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import (
-    Committed,
-    Hold,
-    Mode,
-    NotStarted,
-    Outcome,
-    Plan,
-    Reason,
-    ServiceConfig,
-    Step,
-)
+from updater_core.models import Committed, Hold, Mode, NotStarted, Outcome, Plan, Reason, ServiceConfig, Step
 from updater_core.state import outcomes as state_outcomes
 from updater_core.state import records
 from updater_core.state.records import State
@@ -141,16 +132,19 @@ class Cycle:
         checked = check(context, services)
         self._checked |= {one.service.name: one for one in checked}
         self._left_out = frozenset(service.name for service in services) - self._checked.keys()
-        for service in services:
-            if service.name in self._left_out:
-                _hold_busy(context, service)
         for one in checked:
             if not _is_update(one):
                 act(context, one)
                 recorder.tell_turn(context, one.service.name)
-        updates = [(claim_of(context, one.service, one.observed), one) for one in checked if _is_update(one)]
+        updates = [(claim_of_update(context, one.service, one.observed), one) for one in checked if _is_update(one)]
         for claim, candidates in grouped(updates):
-            context.workers.begin(claim, partial(_update_project, context, candidates))
+            if context.workers.in_the_way(claim) is None:
+                context.workers.begin(claim, partial(_update_project, context, candidates))
+            else:  # a project that it restarts containers of is being changed
+                self._left_out |= {one.service.name for one in candidates}
+        for service in services:
+            if service.name in self._left_out:
+                _hold_busy(context, service)
 
 
 def _is_update(one: Candidate) -> bool:

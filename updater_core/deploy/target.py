@@ -233,6 +233,10 @@ class Target(Protocol):
         """The names of what an update changes, of files, projects and the like: two updates that share one never go at
         the same time. Of a service that was not looked at, those that its configuration tells. Raises nothing."""
 
+    def reached_from(self, observed: Observed) -> frozenset[str]:
+        """The names, as of `locked_by`, of what an update of this service may have to restart besides: asked before one
+        is begun, for it may cost more than a look. Raises nothing."""
+
     def exclusive(self, of: Observed | Plan[Any]) -> AbstractContextManager[None]:
         """Be the only updater that changes this service, and what it cannot be distinguished from, for the length of a
         block. Raises LockHeld if another one does not end."""

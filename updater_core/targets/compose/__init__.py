@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from updater_core.host.locks import acquire_folder_lock, acquire_lock, release_l
 from updater_core.models import Hold, Plan, Project, Reason, ServiceConfig
 from updater_core.protocols import Tools
 from updater_core.targets.compose import observe, planner, report
+from updater_core.targets.compose.dependents import find, ties
+from updater_core.targets.compose.dependents.ties import TieCache
 from updater_core.targets.compose.deployment import ComposeDeployment
 from updater_core.targets.compose.observe import ContainerIndex
-from updater_core.targets.compose.plan import NAME, ComposePlan, former_plan
+from updater_core.targets.compose.plan import NAME, ComposePlan, DependentProject, Move, former_plan
 from updater_core.targets.compose.preflight import other_projects
 from updater_core.targets.compose.reading.observed import ObservedService, refreshed
 from updater_core.targets.compose.reading.sources import FileCache
+from updater_core.targets.compose.start_first import conditions
 
 __all__ = ["NAME", "ComposePlan", "ComposeTarget", "former_plan"]
 
@@ -32,6 +36,7 @@ class ComposeTarget:
     def __init__(self, host: Host, on_bug: Callable[[str, Exception], Hold]) -> None:
         self._host, self._on_bug = host, on_bug
         self._files = FileCache()
+        self._ties = TieCache(host.engine)
 
     def serves(self, service: ServiceConfig) -> bool:
         return bool(service.compose_files)
@@ -68,10 +73,42 @@ class ComposeTarget:
         found = planner.make(service, _own(observed), request, engine, self._host.compose)
         if isinstance(found, Hold):
             return found
-        return other_projects.hold_for(found, engine.compose_containers(), self._files) or found
+        obstacle = other_projects.hold_for(found, engine.compose_containers(), self._files)
+        obstacle = obstacle or self._ends_updater(found.detail.everyone, found.detail.project)
+        return obstacle or self._with_dependents(service, found)
+
+    def _with_dependents(self, service: ServiceConfig, plan: Plan[ComposePlan]) -> Plan[ComposePlan] | Hold:
+        """The plan with what has to be recreated behind its group in other projects."""
+        found = self._behind(service, plan.detail.project, plan.detail.everyone, plan.strategy)
+        if isinstance(found, Hold):
+            return replace(found, available=plan.image)
+        locked = self._host.held_locks
+        unlocked = [each.project.name for each in found if each.project.name not in locked]
+        if unlocked and plan.detail.project.name in locked:
+            what = f"project {', '.join(unlocked)} began to share a namespace with it just now"
+            return Hold(Reason.BUSY, what, "nothing to do: the next cycle looks anew", available=plan.image)
+        return planner.with_dependents(plan, found)
+
+    def _behind(
+        self, service: ServiceConfig, project: Project, moves: Sequence[Move], strategy: str
+    ) -> tuple[DependentProject, ...] | Hold:
+        host = self._host
+        parts = find.Parts(host.engine, host.compose, self._files, self._ties, host.own_container)
+        found = find.behind(service, find.Restarted(project, tuple(move.service for move in moves)), parts)
+        if found and not isinstance(found, Hold) and strategy == conditions.START_FIRST:
+            return conditions.hold_for_dependents(service.name, found)
+        return found
+
+    def _ends_updater(self, moves: Sequence[Move], project: Project) -> Hold | None:
+        """A hold if this process runs in a container that would be restarted with the group."""
+        own = next((move for move in moves if self._host.own_container in move.container_ids), None)
+        return None if own is None else observe.own_container_hold(project, [own.service])
 
     def explain(self, plan: Plan[Any]) -> Sequence[str]:
-        return report.plan_lines(plan)
+        own: ComposePlan = plan.detail
+        restarted = find.Restarted(own.project, tuple(move.service for move in own.everyone))
+        resting = find.resting(restarted, self._host.engine, self._ties)
+        return [*report.dependent_lines(own, resting), *report.plan_lines(plan)]
 
     def deployment(self, plan: Plan[Any], reporter: Reporter) -> ComposeDeployment:
         host = self._host
@@ -84,12 +121,20 @@ class ComposeTarget:
         engine, compose = self._host.engine, self._host.compose
 
         def preflight(observed: ObservedService) -> Iterator[Hold]:
-            return planner.preflight(service, observed, engine, compose)
+            group = planner.group_of(service, observed, engine, compose)
+            if group is None:
+                return
+            yield from planner.preflight(service, observed, group, engine)
+            behind = self._behind(service, group.project, group.everyone, conditions.strategy_of(service, group))
+            for found in (self._ends_updater(group.everyone, group.project), behind):
+                if isinstance(found, Hold):
+                    yield found
 
         return report.findings(service, engine, self._files, preflight)
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
-        """The project, its folder, and each of its files: another project may include one of them."""
+        """The project, its folder, and each of its files: another project may include one of them. Of a plan also the
+        projects whose containers are restarted behind it."""
         if isinstance(of, ServiceConfig):
             return frozenset(f"file {os.path.realpath(path)}" for path in of.compose_files)
         project = _project_of(of)
@@ -99,28 +144,67 @@ class ComposeTarget:
             if isinstance(of, Plan)
             else [file.path for file in (*_own(of).files, *_own(of).env_files)]
         )
-        own = {f"project {project.name}", f"folder {os.path.realpath(project.directory)}"}
-        return frozenset(own | {f"file {os.path.realpath(path)}" for path in paths})
+        projects = {each.name: each.directory for each in (project, *_dependents(of))}
+        return _names(projects, paths)
+
+    def reached_from(self, observed: Observed) -> frozenset[str]:
+        """The projects whose containers may have to be restarted behind one of its project, and their files."""
+        try:
+            projects = set(self._in_reach(_own(observed).project))
+        except UpdaterError:
+            return frozenset()  # the update finds that out itself
+        return frozenset[str]().union(*(_names({each.name: each.directory}, each.files) for each in projects))
+
+    def _in_reach(self, project: Project) -> list[Project]:
+        """Raises EngineError."""
+        listed = self._host.engine.all_containers()
+        names = ties.projects_in_reach(project.name, listed, self._ties.of)
+        return [observe.started_from(each) for each in listed if each.project in names]
 
     @contextmanager
     def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:
-        """Hold the project's lock, and its folder's, which an updater with another state knows too. A Compose child
-        inherits them: one that outlives us still holds them, and is waited for."""
-        project = _project_of(of)
+        """Hold the project's lock, and its folder's, which an updater with another state knows too; and those of the
+        projects whose containers may be restarted behind its own. All updaters take several locks in the order of the
+        projects' names, so that no two wait for each other. A Compose child inherits them: one that outlives us still
+        holds them, and is waited for."""
+        others = _dependents(of) if isinstance(of, Plan) else self._in_reach(_project_of(of))
+        folders = {each.name: each.directory for each in (*others, _project_of(of))}
         host = self._host
-        path = host.lock_folder / f"{project.name}.lock"
         with ExitStack() as held:
-            own = acquire_lock(path, clock=host.clock, wait_seconds=host.lock_wait_seconds, inheritable=True)
-            held.callback(release_lock, own)
-            folder = Path(project.directory)
-            shared = acquire_folder_lock(folder, clock=host.clock, wait_seconds=host.lock_wait_seconds)
-            if shared is not None:
-                held.callback(release_lock, shared)
-            host.held_locks[project.name] = (own,) if shared is None else (own, shared)
-            try:
-                yield
-            finally:
-                del host.held_locks[project.name]
+            taken = set[str]()
+            for name in sorted(folders):
+                locks = [self._lock(host.lock_folder / f"{name}.lock", held)]
+                folder = os.path.realpath(folders[name])
+                if folder not in taken:  # two projects of one folder: the second would wait for us
+                    locks += self._lock_folder(Path(folder), held)
+                    taken.add(folder)
+                host.held_locks[name] = tuple(locks)
+                held.callback(host.held_locks.pop, name)
+            yield
+
+    def _lock(self, path: Path, held: ExitStack) -> int:
+        host = self._host
+        own = acquire_lock(path, clock=host.clock, wait_seconds=host.lock_wait_seconds, inheritable=True)
+        held.callback(release_lock, own)
+        return own
+
+    def _lock_folder(self, folder: Path, held: ExitStack) -> list[int]:
+        host = self._host
+        shared = acquire_folder_lock(folder, clock=host.clock, wait_seconds=host.lock_wait_seconds)
+        if shared is None:
+            return []
+        held.callback(release_lock, shared)
+        return [shared]
+
+
+def _names(folders: Mapping[str, str], paths: Iterable[str]) -> frozenset[str]:
+    own = {f"project {name}" for name in folders}
+    own |= {f"folder {os.path.realpath(folder)}" for folder in folders.values()}
+    return frozenset(own | {f"file {os.path.realpath(path)}" for path in paths})
+
+
+def _dependents(of: Observed | Plan[Any]) -> list[Project]:
+    return [each.project for each in of.detail.dependents] if isinstance(of, Plan) else []
 
 
 def _project_of(of: Observed | Plan[Any]) -> Project:

@@ -7,6 +7,7 @@ Start-first (`start_first`): edit, start new containers beside the old, gate the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from updater_core.deploy import failure
@@ -15,12 +16,12 @@ from updater_core.errors import EngineUnavailable, Stopped, UpdaterError
 from updater_core.models import Cause, Committed, NotStarted, Outcome, Plan, Reason, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose import file_edits, gate, images
+from updater_core.targets.compose.dependents.restart import bring_up
 from updater_core.targets.compose.file_edits import Staged
-from updater_core.targets.compose.plan import ComposePlan, Move, parts
+from updater_core.targets.compose.plan import ComposePlan, Move, of_dependents, parts, with_dependents
 from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading import evidence
 from updater_core.targets.compose.reading.leftover import is_leftover
-from updater_core.targets.compose.recreate import restart
 from updater_core.targets.compose.start_first import handover
 from updater_core.targets.compose.start_first.conditions import START_FIRST
 from updater_core.vocabulary.evidence import Evidence
@@ -56,7 +57,10 @@ class ComposeDeployment:
         return (Stage(Step.EDIT, self._edit), *strategy, Stage(Step.VERIFY, self._verify))
 
     def _recreate(self) -> Sequence[Stage]:
-        services = ", ".join(move.service for move in self.plan.detail.everyone)
+        detail = self.plan.detail
+        own = [move.service for move in detail.everyone]
+        others = [f"{move.service} of {each.project.name}" for each in detail.dependents for move in each.moves]
+        services = ", ".join((*own, *others))
         return (
             Stage(Step.RESTART, self._restart, f"restarting {services}"),
             Stage(Step.GATE, self._gate),
@@ -77,6 +81,9 @@ class ComposeDeployment:
         images.heed_stop(self._tools)
 
     def _prove(self) -> None:
+        for dependent in of_dependents(self.plan):
+            file_edits.check_unchanged(dependent, self._tools)
+            images.check_kept(dependent, self._tools)
         self._staged = file_edits.prove(self.plan, self._tools)
 
     def _edit(self) -> None:
@@ -85,7 +92,7 @@ class ComposeDeployment:
 
     def _restart(self) -> None:
         gate.run_one_shots(self.plan, self._tools)
-        restart(self.plan, self._tools)
+        bring_up(self.plan, self._tools)
 
     def _gate(self) -> None:
         gate.gate_new(self.plan, self._tools)
@@ -110,10 +117,10 @@ class ComposeDeployment:
     def recheck(self) -> None:
         plan, tools = self.plan, self._tools
         if plan.strategy == START_FIRST:
-            bring_up, prove = partial(handover.start_beside, plan, tools), partial(handover.gate_beside, plan, tools)
+            start, prove = partial(handover.start_beside, plan, tools), partial(handover.gate_beside, plan, tools)
         else:
-            bring_up, prove = partial(restart, plan, tools), partial(gate.gate_new, plan, tools)
-        gate.recheck(plan, tools, bring_up, prove)
+            start, prove = partial(bring_up, plan, tools), partial(gate.gate_new, plan, tools)
+        gate.recheck(plan, tools, start, prove)
 
     def container(self) -> str | None:
         return gate.running_container(self.plan, self._tools)
@@ -140,12 +147,20 @@ class ComposeDeployment:
         gate.verify_old(self.plan, self._tools)
 
     def _bring_up_old(self, cause: Cause) -> None:
-        volumes.bring_back(self.plan, self._tools)
-        with file_edits.fallback_copies(self.plan, self._not_put_back, self._tools) as readable:
-            self._restart_old_and_gate(readable, cause)
+        with ExitStack() as copies:
+            for each in (self.plan, *of_dependents(self.plan)):
+                volumes.bring_back(each, self._tools)
+            own = file_edits.fallback_copies(self.plan, self._not_put_back, self._tools)
+            readable = copies.enter_context(own)
+            others = [
+                copies.enter_context(file_edits.fallback_copies(each, {}, self._tools))
+                for each in of_dependents(self.plan)
+            ]
+            self._restart_old_and_gate(with_dependents(readable, others), cause)
 
     def clean(self) -> None:
-        file_edits.remove_strays(self.plan, self._tools)
+        for each in (self.plan, *of_dependents(self.plan)):
+            file_edits.remove_strays(each, self._tools)
 
     def finish(self, outcome: Outcome) -> None:
         plan = self.plan
@@ -180,7 +195,7 @@ class ComposeDeployment:
         for is_last in (False, False, True):
             try:
                 self._tools.reached(Step.RESTART, True)
-                restart(plan, self._tools, is_back=True)
+                bring_up(plan, self._tools, is_back=True)
                 gate.run_old_one_shots(plan, self._tools)
                 self._tools.reached(Step.GATE, True)
                 gate.gate_old(plan, self._tools, may_be_stopping=may_be_stopping)

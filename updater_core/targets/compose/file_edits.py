@@ -39,12 +39,7 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     ChangedOnDisk where any file of the project, or one that these include, is not what the plan was made from: `up`
     reads them all, and what an operator is editing is not ours to deploy.
     """
-    for path, text in plan.detail.sources.items():
-        if tools.files.read(Path(path)) != splice.encode(text):
-            raise _changed(path)
-    before = tools.compose.config(plan.detail.project)
-    if plan.detail.model_digest not in (None, model_digest(before)):
-        raise _changed(f"a file that project {plan.detail.project.name} includes (`env_file`, `include`, `extends`)")
+    before = check_unchanged(plan, tools)
     for part in parts(plan):
         volumes.check_before_stop(part, before, tools)
         conditions.check_new_image(part, before, tools)
@@ -65,6 +60,20 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
         discard(staged, tools)
         raise ComposeError(f"the edit of {plan.name} would change more than its image: {problem}", "please report this")
     return tuple(staged)
+
+
+def check_unchanged(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, Any]:
+    """Return Compose's reading of the plan's project.
+
+    Raises ChangedOnDisk if that, or one of the files, is not what the plan was made from.
+    """
+    for path, text in plan.detail.sources.items():
+        if tools.files.read(Path(path)) != splice.encode(text):
+            raise _changed(path)
+    model = tools.compose.config(plan.detail.project)
+    if plan.detail.model_digest not in (None, model_digest(model)):
+        raise _changed(f"a file that project {plan.detail.project.name} includes (`env_file`, `include`, `extends`)")
+    return model
 
 
 def model_digest(model: Mapping[str, Any]) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from updater_core.deploy import health
 from updater_core.errors import ComposeError, EngineUnavailable, GateFailed, Stopped
-from updater_core.models import Container, GatePolicy, Plan, Reason, Step
+from updater_core.models import Container, GatePolicy, Plan, Project, Reason, Step
 from updater_core.protocols import Tools
+from updater_core.targets.compose.dependents.restart import bring_up
 from updater_core.targets.compose.images import known_id
-from updater_core.targets.compose.plan import ComposePlan, Move, parts
+from updater_core.targets.compose.plan import ComposePlan, Move, of_dependents, parts
 from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading import evidence
-from updater_core.targets.compose.recreate import restart, run
+from updater_core.targets.compose.recreate import run
 
 _LONGEST_GATE_AFTER_STOP_SECONDS = 60.0  # within what service managers allow; one that asks for less kills, as ever
 _LOOK_EVERY_SECONDS = 0.25
@@ -22,22 +23,47 @@ _LONGEST_ENGINE_ABSENCE_SECONDS = 300.0
 MOST_OUTAGES = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A service of a project, and what is expected of its containers."""
+
+    project: str
+    service: str
+    expectation: health.Expectation
+
+
 def gate_new(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Wait until group and companions have proven themselves; GateFailed as soon as one of them shows it will not."""
-    everyone = plan.detail.everyone
-    old_ids = frozenset(i for move in everyone for i in move.container_ids)  # `up` may keep one: its image is the same
-    everyone_else = (move for move in plan.detail.companions if move.was_well and not move.runs_first)
-    judged = (*plan.detail.moves, *everyone_else)
-    wanted = [_expectation(move, plan.gate, old_ids) for move in judged]
-    until_proven(plan, wanted, tools, lambda: _restart_after_outage(plan, tools, is_back=False))
+    """Wait until the group and all that was restarted with it have proven themselves; GateFailed as soon as one of them
+    shows that it will not."""
+    judged = _judged(plan)
+    # `up` may keep a container: its image is the same
+    old_ids = frozenset(i for _, move in judged for i in move.container_ids)
+    wanted = [_watched(plan, project, _expectation(move, plan.gate, old_ids)) for project, move in judged]
+    until_proven(wanted, tools, lambda: _restart_after_outage(plan, tools, is_back=False))
+
+
+def _watched(plan: Plan[ComposePlan], project: Project, expected: health.Expectation) -> Watched:
+    """Two projects may have a service of one name: that of another project is named with it."""
+    is_own = project.name == plan.detail.project.name
+    words = expected.service if is_own else f"{expected.service} of project {project.name}"
+    return Watched(project.name, expected.service, replace(expected, service=words))
+
+
+def _judged(plan: Plan[ComposePlan]) -> list[tuple[Project, Move]]:
+    """What the new release has to live with: its own services, and the others that were well before it."""
+    own = plan.detail.project
+    found = [(own, move) for move in plan.detail.moves]
+    found += [(own, move) for move in plan.detail.companions if move.was_well and not move.runs_first]
+    for each in plan.detail.dependents:
+        found += [(each.project, move) for move in each.moves if move.was_well]
+    return found
 
 
 def recheck(plan: Plan[ComposePlan], tools: Tools, bring_up: Callable[[], None], prove: Callable[[], None]) -> None:
     """One look at what has passed the gate. If not all is well, `prove` decides, anew and in full: the gate knows an
     engine that was away from a release that fails. `bring_up` starts what an outage has stopped."""
-    judged = (*plan.detail.moves, *(move for move in plan.detail.companions if move.was_well and not move.runs_first))
     try:
-        found = [(move, tools.engine.containers(plan.detail.project.name, move.service)) for move in judged]
+        found = [(move, tools.engine.containers(project.name, move.service)) for project, move in _judged(plan)]
     except EngineUnavailable:
         tools.tell(Step.GATE, "the engine went away; waiting for it")
         await_engine(tools)
@@ -60,14 +86,15 @@ def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) ->
     `may_be_stopping`: Compose was killed after it asked for a stop that the engine still carries out: watch for longer
     than the stop may take.
     """
-    promised = [move for move in plan.detail.everyone if move.was_well or move.is_one_shot]
-    everyone = [move for move in promised if not move.runs_first]
-    grace_seconds = max((move.stop_grace_seconds for move in everyone), default=0.0) + 1.0
+    pairs = [(plan.detail.project, move) for move in plan.detail.everyone if not move.runs_first]
+    pairs += [(each.project, move) for each in plan.detail.dependents for move in each.moves]
+    promised = [(project, move) for project, move in pairs if move.was_well or move.is_one_shot]
+    grace_seconds = max((move.stop_grace_seconds for _, move in promised), default=0.0) + 1.0
     stable = max(plan.gate.stable_seconds, grace_seconds) if may_be_stopping else plan.gate.stable_seconds
     policy = replace(plan.gate, stable_seconds=stable)
-    old_ids = frozenset(i for move in everyone for i in move.container_ids)
-    wanted = [_expectation(move, policy, old_ids) for move in everyone]
-    until_proven(plan, wanted, tools, lambda: _restart_after_outage(plan, tools, is_back=True))
+    old_ids = frozenset(i for _, move in promised for i in move.container_ids)
+    wanted = [_watched(plan, project, _expectation(move, policy, old_ids)) for project, move in promised]
+    until_proven(wanted, tools, lambda: _restart_after_outage(plan, tools, is_back=True))
 
 
 def run_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
@@ -116,7 +143,8 @@ def _has_run_already(move: Move, containers: Sequence[Container]) -> bool:
 
 
 def _await_end(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
-    _watch(plan.detail.project.name, [_expectation(move, plan.gate, frozenset(move.container_ids))], tools)
+    expected = _expectation(move, plan.gate, frozenset(move.container_ids))
+    _watch([Watched(plan.detail.project.name, move.service, expected)], tools)
     containers = tools.engine.containers(plan.detail.project.name, move.service)
     if any(container.status != "exited" for container in containers):
         message = f"{move.service} has to end with 0 before the others start, and still runs"
@@ -131,6 +159,8 @@ def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
     notes = [*volumes.verify(plan, tools)]
     for part in parts(plan):
         notes += _renamed(part, tools)
+    for each in of_dependents(plan):
+        notes += volumes.verify(each, tools)
     return tuple(notes)
 
 
@@ -154,16 +184,15 @@ def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Every container of the group runs its old image again, with the volumes that it had."""
     for move in plan.detail.moves:
         _verify_image(plan, move, move.old_image_id, tools)
-    volumes.verify_old(plan, tools)
+    for each in (plan, *of_dependents(plan)):
+        volumes.verify_old(each, tools)
 
 
 def _expectation(move: Move, policy: GatePolicy, old_ids: frozenset[str]) -> health.Expectation:
     return health.Expectation(move.service, move.replicas, policy, move.is_one_shot, old_ids)
 
 
-def until_proven(
-    plan: Plan[ComposePlan], wanted: Sequence[health.Expectation], tools: Tools, bring_up: Callable[[], None]
-) -> None:
+def until_proven(wanted: Sequence[Watched], tools: Tools, bring_up: Callable[[], None]) -> None:
     """Look until every expectation is proven. An engine that goes away proves nothing: wait for it, bring the group up
     again (an outage stops containers without asking), begin anew.
 
@@ -171,7 +200,7 @@ def until_proven(
     """
     for _ in range(MOST_OUTAGES):
         try:
-            _watch(plan.detail.project.name, wanted, tools)
+            _watch(wanted, tools)
         except EngineUnavailable:
             tools.tell(Step.GATE, "the engine went away; waiting for it")
             await_engine(tools)
@@ -181,23 +210,22 @@ def until_proven(
     raise EngineUnavailable("the engine keeps going away", "see the engine's own log")
 
 
-def _watch(project: str, wanted: Sequence[health.Expectation], tools: Tools) -> None:
+def _watch(wanted: Sequence[Watched], tools: Tools) -> None:
     with tools.engine.watch_liveness() as was_there:
-        _watch_until_proven(project, wanted, was_there, tools)
+        _watch_until_proven(wanted, was_there, tools)
 
 
-def _watch_until_proven(
-    project: str, wanted: Sequence[health.Expectation], was_there: Callable[[], bool], tools: Tools
-) -> None:
+def _watch_until_proven(wanted: Sequence[Watched], was_there: Callable[[], bool], tools: Tools) -> None:
     begun = tools.clock.monotonic()
-    tracks = {one.service: health.Track(begun) for one in wanted}
+    tracks = {one: health.Track(begun) for one in wanted}
     said = ""
     stop_asked_at: float | None = None
     while True:
         waiting = []
         for one in wanted:
-            containers = tools.engine.containers(project, one.service)
-            tracks[one.service], verdict = health.judge(tracks[one.service], containers, one, tools.clock.monotonic())
+            containers = tools.engine.containers(one.project, one.service)
+            now = tools.clock.monotonic()
+            tracks[one], verdict = health.judge(tracks[one], containers, one.expectation, now)
             if isinstance(verdict, health.Failed):
                 _raise_unless_outage(verdict, was_there, tools, containers)
             if isinstance(verdict, health.Waiting):
@@ -256,7 +284,7 @@ def await_engine(tools: Tools) -> None:
 
 
 def _restart_after_outage(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool) -> None:
-    after_outage(lambda: restart(plan, tools, is_back=is_back), tools)
+    after_outage(lambda: bring_up(plan, tools, is_back=is_back), tools)
 
 
 def after_outage(bring_up: Callable[[], None], tools: Tools) -> None:

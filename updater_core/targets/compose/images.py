@@ -9,7 +9,7 @@ from typing import Any
 
 from updater_core import reference
 from updater_core.deploy.retention_tags import BROUGHT, FOUND, hold_name, hold_prefix
-from updater_core.errors import EngineError, EngineUnavailable, GateFailed
+from updater_core.errors import ChangedOnDisk, EngineError, EngineUnavailable, GateFailed
 from updater_core.models import Image, Plan, Reason
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move, joined, parts
@@ -56,6 +56,16 @@ def _fetched(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
         new_facts=image.facts,
         detail=replace(plan.detail, prior_image_id=prior.id if prior else None),
     )
+
+
+def check_kept(plan: Plan[ComposePlan], tools: Tools) -> None:
+    """Raise ChangedOnDisk if a restart of the companions would take another image than they run: their tag was moved by
+    a pull since the plan was made."""
+    for move in plan.detail.companions:
+        named = tools.engine.image(move.old_reference)
+        if named is None or named.id != move.old_image_id:
+            what = f"{move.old_reference} names another image by now than {move.service} runs"
+            raise ChangedOnDisk(what, "nothing to do: the next cycle looks anew")
 
 
 def tag_new(plan: Plan[ComposePlan], tools: Tools) -> None:

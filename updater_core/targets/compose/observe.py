@@ -82,8 +82,12 @@ def unless_own(found: ObservedService | Hold, own_container: str | None) -> Obse
         return found
     if all(container.id != own_container for container in found.containers):
         return found
-    names = " ".join(located.service for located in found.located)
-    command = f"docker compose -p {found.project.name} up -d --pull always {names}"
+    return own_container_hold(found.project, [located.service for located in found.located])
+
+
+def own_container_hold(project: Project, services: Sequence[str]) -> Hold:
+    """Return the hold for services whose restart would end this process."""
+    command = f"docker compose -p {project.name} up -d --pull always {' '.join(services)}"
     remedy = f"update it by hand, in its folder on the host: `{command}`"
     return Hold(Reason.OWN_CONTAINER, "this is the container that the updater itself runs in", remedy)
 

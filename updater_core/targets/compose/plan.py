@@ -65,6 +65,18 @@ class FurtherImage:
 
 
 @dataclass(frozen=True, slots=True)
+class DependentProject:
+    """Services of another project whose containers live in a namespace of one that is recreated, or have its volumes:
+    they are recreated behind it, as they are. `sources` and `model_digest` as in the plan."""
+
+    project: Project
+    moves: tuple[Move, ...]
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    model_digest: str | None = None
+    with_dependencies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ComposePlan:
     """The part of a plan that only Compose's own modules read."""
 
@@ -81,6 +93,7 @@ class ComposePlan:
     model_digest: str | None = None  # of what Compose makes of them, and of all that they include
     further: tuple[FurtherImage, ...] = ()  # of other repositories; all other moves take the plan's own image
     handover: Handover = field(default_factory=Handover)  # for start-first
+    dependents: tuple[DependentProject, ...] = ()  # in the order in which they are recreated
 
     @property
     def everyone(self) -> tuple[Move, ...]:
@@ -111,6 +124,36 @@ def _part(plan: Plan[ComposePlan], further: FurtherImage) -> Plan[ComposePlan]:
         new_retained=further.new_retained,
         detail=replace(plan.detail, moves=moves, prior_image_id=further.prior_image_id, further=()),
     )
+
+
+def of_dependents(plan: Plan[ComposePlan]) -> tuple[Plan[ComposePlan], ...]:
+    """The plan as one for each project of its dependents: no image changes, and all of its services are companions."""
+    return tuple(replace(plan, detail=_of_project(plan.detail, each)) for each in plan.detail.dependents)
+
+
+def _of_project(detail: ComposePlan, dependent: DependentProject) -> ComposePlan:
+    return replace(
+        detail,
+        project=dependent.project,
+        moves=(),
+        companions=dependent.moves,
+        edits=(),
+        sources=dependent.sources,
+        model_digest=dependent.model_digest,
+        with_dependencies=dependent.with_dependencies,
+        further=(),
+        dependents=(),
+    )
+
+
+def with_dependents(plan: Plan[ComposePlan], changed: Sequence[Plan[ComposePlan]]) -> Plan[ComposePlan]:
+    """The plan whose dependents are read from the projects of `changed`, one for each of `of_dependents`."""
+    pairs = zip(plan.detail.dependents, changed, strict=True)
+    dependents = tuple(
+        replace(one, project=other.detail.project, with_dependencies=other.detail.with_dependencies)
+        for one, other in pairs
+    )
+    return replace(plan, detail=replace(plan.detail, dependents=dependents))
 
 
 def joined(plan: Plan[ComposePlan], done: Sequence[Plan[ComposePlan]]) -> Plan[ComposePlan]:

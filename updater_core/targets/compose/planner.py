@@ -14,17 +14,25 @@ from typing import Any
 from updater_core import reference
 from updater_core.composefile import edit as compose_edit
 from updater_core.composefile.edit import Located, NotEditable, SourceFile
-from updater_core.deploy import health
 from updater_core.deploy.target import UpdateRequest
 from updater_core.host.files import objection
-from updater_core.models import Container, Edit, GatePolicy, Hold, ImageRef, Plan, Project, Reason, ServiceConfig
+from updater_core.models import Container, Edit, Hold, ImageRef, Plan, Project, Reason, ServiceConfig
 from updater_core.protocols import Compose, Engine
 from updater_core.targets.compose import dependencies, drift, file_edits, outlook
 from updater_core.targets.compose.drift import Reading
 from updater_core.targets.compose.outlook import Outlook
-from updater_core.targets.compose.plan import NAME, ComposePlan, FurtherImage, Group, Move, with_others
+from updater_core.targets.compose.plan import (
+    NAME,
+    ComposePlan,
+    DependentProject,
+    FurtherImage,
+    Group,
+    Move,
+    with_others,
+)
 from updater_core.targets.compose.preflight import checks, volumes
 from updater_core.targets.compose.reading.leftover import is_leftover
+from updater_core.targets.compose.reading.moves import move_of
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.start_first import conditions
 
@@ -53,7 +61,7 @@ def make(
     if isinstance(moves, NotEditable):
         return _hold(moves, request.image)
     group = _group(observed.project, moves, engine, model)
-    foreseen = next(_preflight(service, observed, group, engine), None) or _foreseen(service, group, engine, compose)
+    foreseen = next(preflight(service, observed, group, engine), None) or _foreseen(service, group, engine, compose)
     if isinstance(foreseen, Outlook):
         foreseen = _moved_volume(service, group, request, engine) or foreseen
     if isinstance(foreseen, Hold):
@@ -110,16 +118,18 @@ def _further(request: UpdateRequest, moves: Sequence[Move], engine: Engine) -> t
     return tuple(found)
 
 
-def preflight(service: ServiceConfig, observed: ObservedService, engine: Engine, compose: Compose) -> Iterator[Hold]:
-    """Yield everything that the next update would be held for before it begins. Raises ComposeError, EngineError."""
+def group_of(service: ServiceConfig, observed: ObservedService, engine: Engine, compose: Compose) -> Group | None:
+    """The services that an update of `service` would restart, as they run now; None if that cannot be said. Raises
+    ComposeError, EngineError."""
     model = compose.config(observed.project)
     service, observed = _with_one_shots(service, observed, model)
     moves = _moves(service, observed, (), engine)
-    if not isinstance(moves, NotEditable):
-        yield from _preflight(service, observed, _group(observed.project, moves, engine, model), engine)
+    return None if isinstance(moves, NotEditable) else _group(observed.project, moves, engine, model)
 
 
-def _preflight(service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine) -> Iterator[Hold]:
+def preflight(service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine) -> Iterator[Hold]:
+    """Return everything in the project itself that an update of the group would be held for before it begins. Raises
+    EngineError."""
     texts, env_texts = (tuple(file.text for file in some) for some in (observed.files, observed.env_files))
     return checks.holds(service, group, texts, env_texts, engine)
 
@@ -156,10 +166,17 @@ def _plan(
     )
 
 
+def with_dependents(plan: Plan[ComposePlan], dependents: tuple[DependentProject, ...]) -> Plan[ComposePlan]:
+    """The plan with the services of other projects that are recreated behind its group, also in words."""
+    detail = replace(plan.detail, dependents=dependents)
+    return replace(plan, detail=detail, restarts=_listed(detail)) if dependents else plan
+
+
 def _listed(detail: ComposePlan) -> str:
     services = ", ".join(move.service for move in detail.moves)
-    together = ", ".join(move.service for move in detail.companions)
-    return f"{services}, and with it {together}" if together else services
+    together = [move.service for move in detail.companions]
+    together += [f"{move.service} of project {each.project.name}" for each in detail.dependents for move in each.moves]
+    return f"{services}, and with it {', '.join(together)}" if together else services
 
 
 def _foreseen(service: ServiceConfig, group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
@@ -208,7 +225,7 @@ def _moves(
             return after
         containers = [c for c in engine.containers(observed.project.name, located.service) if not is_leftover(c)]
         old = located.reference or observed.current.text
-        moves.append(_move(located.service, old, after.reference or old, containers))
+        moves.append(move_of(located.service, old, after.reference or old, containers))
     return _with_old_images(service, moves, engine)
 
 
@@ -231,24 +248,6 @@ def edited(files: Sequence[SourceFile], changes: Sequence[Edit]) -> tuple[Source
     """The files as they will be."""
     after = {edit.path: edit.after for edit in changes}
     return tuple(replace(file, text=after.get(file.path, file.text)) for file in files)
-
-
-def _move(name: str, old: str, new: str, containers: Sequence[Container]) -> Move:
-    newest = containers[0] if containers else None
-    is_well = bool(containers) and all(health.may_be_well(c) for c in containers)
-    stop_grace_seconds = max((c.stop_grace_seconds for c in containers), default=10.0)
-    return Move(
-        service=name,
-        old_reference=old,
-        new_reference=new,
-        old_image_id=newest.image_id if newest else "",
-        replicas=max(len(containers), 1),
-        container_ids=tuple(c.id for c in containers),
-        was_well=is_well,
-        is_one_shot=dependencies.has_ended_well(containers),
-        stop_grace_seconds=stop_grace_seconds,
-        healthcheck_seconds=health.deadline_seconds(containers, GatePolicy(timeout_seconds=0.0)),
-    )
 
 
 def _with_one_shots(
@@ -306,7 +305,7 @@ def _companions(project: Project, moves: Sequence[Move], engine: Engine, whole: 
     found: list[Move] = []
     for name in sorted(together - own):
         text = str(model[name].get("image") or running[name][0].reference)
-        found.append(_move(name, text, text, running[name]))
+        found.append(move_of(name, text, text, running[name]))
     return (*found, *_foreign_one_shots(project, own, engine, whole))
 
 
@@ -319,7 +318,7 @@ def _foreign_one_shots(project: Project, group: set[str], engine: Engine, model:
         if name in group or not text or engine.image(text) is None:
             continue
         containers = [c for c in engine.containers(project.name, name) if not is_leftover(c)]
-        found.append(replace(_move(name, text, text, containers), is_one_shot=True, runs_first=True))
+        found.append(replace(move_of(name, text, text, containers), is_one_shot=True, runs_first=True))
     return tuple(found)
 
 

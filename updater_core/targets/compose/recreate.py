@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from updater_core.deploy import health
 from updater_core.errors import ComposeError, EngineUnavailable, GateFailed
@@ -28,7 +29,7 @@ def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> 
     _up_twice(steady, plan, tools, is_back=is_back)
     stale = [move for move in plan.detail.companions if not move.runs_first and _is_stale(plan, move, tools)]
     if stale:
-        _up(stale, plan, tools, recreate=Recreate.ALL)
+        up(stale, plan, tools, recreate=Recreate.ALL)
 
 
 def _run_as_before(moves: Sequence[Move], plan: Plan[ComposePlan], tools: Tools) -> bool:
@@ -51,17 +52,17 @@ def _up_twice(moves: Sequence[Move], plan: Plan[ComposePlan], tools: Tools, *, i
     is_whole = all(not move.runs_first for move in moves)
     with tools.engine.watch_liveness() as was_there:
         try:
-            _up(moves, plan, tools, with_dependencies=is_whole and plan.detail.with_dependencies)
+            up(moves, plan, tools, with_dependencies=is_whole and plan.detail.with_dependencies)
         except ComposeError:
             tools.engine.version()  # an engine that is gone is not Compose's fault, and not the release's
             try:
-                _up(moves, plan, tools)
+                up(moves, plan, tools)
             except ComposeError:
                 raise_unless_compose(plan, was_there, tools, is_back=is_back)
                 raise
 
 
-def _up(
+def up(
     moves: Sequence[Move],
     plan: Plan[ComposePlan],
     tools: Tools,
@@ -69,6 +70,7 @@ def _up(
     with_dependencies: bool = False,
     recreate: Recreate = Recreate.CHANGED,
 ) -> None:
+    """One `up` of `moves` in the plan's project, after tidying. Raises ComposeError."""
     everyone = plan.detail.everyone
     tidy(plan.detail.project, [move.service for move in everyone], tools)
     tools.compose.up(
@@ -100,12 +102,28 @@ def raise_unless_compose(
 
 
 def _is_stale(plan: Plan[ComposePlan], companion: Move, tools: Tools) -> bool:
-    """Whether Compose left a companion in a namespace whose owner is gone: v1 does not see that it was replaced, and
-    v2 does not where it is joined by its container's name."""
+    """Whether Compose left a companion in a namespace that is gone: v1 does not see that its owner was replaced, and v2
+    does not if it is joined by its container's name, or if its owner was only stopped and started again."""
     if tools.compose.is_v1:
         return True
     containers = tools.engine.containers(plan.detail.project.name, companion.service)
-    return any(tools.engine.container(owner) is None for each in containers for owner in each.joined)
+    return any(has_lost_its_owner(each, tools) for each in containers)
+
+
+def has_lost_its_owner(container: Container, tools: Tools) -> bool:
+    """Whether a container that it shares a namespace with, or has the volumes of, is gone, or was started after it: a
+    namespace ends with the container that it was made for."""
+    settings = tools.engine.settings(container.id)
+    lenders = settings.volumes_from if settings else ()
+    owners = [tools.engine.container(name) for name in (*container.joined, *lenders)]
+    return any(owner is None or _was_started_after(owner, container) for owner in owners)
+
+
+def _was_started_after(one: Container, other: Container) -> bool:
+    try:
+        return datetime.fromisoformat(one.started_at) > datetime.fromisoformat(other.started_at)
+    except (ValueError, TypeError):  # TypeError: only one of them says its zone
+        return False
 
 
 def tidy(project: Project, services: Sequence[str], tools: Tools) -> None:

@@ -11,7 +11,7 @@ from updater_core.composefile import edit
 from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
 from updater_core.host import files
-from updater_core.models import Edit, Hold, ImageRef, Plan, Reason, ServiceConfig
+from updater_core.models import Container, Edit, Hold, ImageRef, Plan, Reason, ServiceConfig
 from updater_core.policy.families import selector_of
 from updater_core.protocols import Engine
 from updater_core.targets.compose import observe
@@ -28,6 +28,19 @@ def plan_lines(plan: Plan[ComposePlan]) -> list[str]:
     edits = plan.detail.edits
     changes = [line for each in edits for line in diff(each)]
     return [*_order_lines(plan), *(changes or ["file:      unchanged, its reference stays"])]
+
+
+def dependent_lines(detail: ComposePlan, resting: Iterable[Container]) -> Iterator[str]:
+    """Yield what happens to containers of other projects, a line each: to those that are restarted behind the group,
+    and to those that do not run (`resting`), which the group's new containers leave behind."""
+    for each in detail.dependents:
+        services = ", ".join(move.service for move in each.moves)
+        yield f"with it:   project {each.project.name} ({', '.join(each.project.files)}): {services}, as it is"
+    for one in resting:
+        how = (
+            f"`docker compose -p {one.project} up -d --force-recreate {one.service}`" if one.project else "`docker run`"
+        )
+        yield f"left:      {one.name} does not run; it is to be made anew before it is started again ({how})"
 
 
 def _order_lines(plan: Plan[ComposePlan]) -> Iterator[str]:

@@ -106,6 +106,9 @@ class SwarmTarget:
         name = of.detail.locked_as if isinstance(of, Plan) else _own(of).lock_name
         return frozenset({f"stack {name}"})
 
+    def reached_from(self, observed: Observed) -> frozenset[str]:  # noqa: ARG002 - a task shares nothing with others
+        return frozenset()
+
     @contextmanager
     def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:
         """Hold the lock of the service's stack. The managers have none, so that an updater elsewhere is met by the

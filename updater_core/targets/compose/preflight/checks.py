@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from updater_core.models import Hold, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.targets.compose.plan import Group
-from updater_core.targets.compose.preflight import copies, facts, neighbours, relative_paths, shortages, variables
+from updater_core.targets.compose.preflight import copies, facts, relative_paths, shortages, variables
 from updater_core.targets.compose.preflight.facts import HostFacts
 from updater_core.targets.compose.start_first import conditions
 
 CHECKS: tuple[Callable[[HostFacts], Hold | None], ...] = (
     copies.second_copy,
-    neighbours.left_without,
     relative_paths.moved_bind,
     shortages.missing_path,
     shortages.missing_object,
@@ -21,6 +20,15 @@ CHECKS: tuple[Callable[[HostFacts], Hold | None], ...] = (
     variables.missing_variable,
     shortages.taken_port,
     conditions.obstacle,
+)
+
+# What a restart would break of a service that changes in nothing.
+OF_DEPENDENTS: tuple[Callable[[HostFacts], Hold | None], ...] = (
+    relative_paths.moved_bind,
+    shortages.missing_path,
+    shortages.missing_object,
+    variables.missing_secret,
+    variables.missing_variable,
 )
 
 
@@ -33,6 +41,14 @@ def holds(
     """
     found = facts.collect(service, group, texts, env_texts, engine)
     for check in CHECKS:
+        hold = check(found)
+        if hold is not None:
+            yield hold
+
+
+def of_dependents(found: HostFacts) -> Iterator[Hold]:
+    """Yield every hold for services that are only restarted, because another one is updated."""
+    for check in OF_DEPENDENTS:
         hold = check(found)
         if hold is not None:
             yield hold

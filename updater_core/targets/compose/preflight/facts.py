@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from updater_core.composefile import interpolation
@@ -65,18 +65,26 @@ def collect(
     engine: Engine,
 ) -> HostFacts:
     """Return the facts as they are now. Raises EngineError if the engine refuses, EngineUnavailable if it is away."""
+    found = of_group(service, group, texts, env_texts, engine)
+    ids = {each.container.id for each in found.own}
+    listening = frozenset(_listening()) if _is_host_ours() else frozenset[tuple[str, str, int]]()
+    return replace(found, others=tuple(_others(ids, engine)), listening=listening)
+
+
+def of_group(
+    service: ServiceConfig, group: Group, texts: tuple[str, ...], env_texts: tuple[str, ...], engine: Engine
+) -> HostFacts:
+    """Return the facts without what others have: no other container, and no socket of the host. Raises as `collect`."""
     own = tuple(_own(group, engine))
-    ids = {each.container.id for each in own}
-    is_host_ours = _is_host_ours()
     return HostFacts(
         service=service,
         group=group,
         texts=texts,
         environment=frozenset(interpolation.environment(env_texts)),
         own=own,
-        others=tuple(_others(ids, engine)),
-        absent=frozenset(_absent(group, is_host_ours)),
-        listening=frozenset(_listening()) if is_host_ours else frozenset(),
+        others=(),
+        absent=frozenset(_absent(group, _is_host_ours())),
+        listening=frozenset(),
         volumes=engine.volume_names(),
         networks=engine.network_names(),
         image_variables={each.container.image_id: _declared(each.container, engine) for each in own},

@@ -5,14 +5,14 @@ What Compose refuses or breaks with two generations of containers side by side w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from updater_core.errors import GateFailed
 from updater_core.models import Hold, Plan, Reason, ServiceConfig
 from updater_core.protocols import Tools
-from updater_core.targets.compose.plan import ComposePlan, Group, Move
+from updater_core.targets.compose.plan import ComposePlan, DependentProject, Group, Move
 from updater_core.targets.compose.preflight import mounts
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
 from updater_core.vocabulary.handover import UpdateOrder
@@ -70,6 +70,12 @@ def check_new_image(plan: Plan[ComposePlan], model: Mapping[str, Any], tools: To
     if without:
         hold = _hold(plan.name, f"the new image of {', '.join(without)} {_NO_HEALTHCHECK}")
         raise GateFailed(hold.reason, hold.detail, hold.remedy)
+
+
+def hold_for_dependents(name: str, dependents: Sequence[DependentProject]) -> Hold:
+    """Return the hold for a service whose restart takes containers of other projects along."""
+    pairs = [f"{move.service} of project {each.project.name}" for each in dependents for move in each.moves]
+    return _hold(name, f"{', '.join(pairs)} is restarted with it, and cannot be in two places")
 
 
 def _hold(name: str, what: str) -> Hold:

@@ -65,9 +65,10 @@ def _up_beside(plan: Plan[ComposePlan], tools: Tools, *, with_dependencies: bool
 
 def gate_beside(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Wait until the new containers have proven themselves; GateFailed as soon as one of them shows it will not."""
-    wanted = [_expectation(move, plan) for move in plan.detail.moves]
+    name = plan.detail.project.name
+    wanted = [gate.Watched(name, move.service, _expectation(move, plan)) for move in plan.detail.moves]
     start_again = partial(start_beside, plan, tools)  # starts what an outage has stopped of the old ones, too
-    gate.until_proven(plan, wanted, tools, lambda: gate.after_outage(start_again, tools))
+    gate.until_proven(wanted, tools, lambda: gate.after_outage(start_again, tools))
 
 
 def _expectation(move: Move, plan: Plan[ComposePlan]) -> health.Expectation:

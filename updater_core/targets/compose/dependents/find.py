@@ -1,0 +1,221 @@
+"""Finds what has to be recreated behind a container, in other projects too, and says which of it cannot be.
+
+Such a container shares a namespace with the one that goes, or has its volumes: it would stay up without a network, and
+could not be started again. It is recreated by its own project's Compose files, if these say just what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from updater_core.errors import ComposeError
+from updater_core.host.engine import facts as engine_facts
+from updater_core.models import Container, Hold, Project, Reason, ServiceConfig
+from updater_core.protocols import Compose, Engine
+from updater_core.targets.compose import dependencies, drift, file_edits, observe, outlook
+from updater_core.targets.compose.dependents import in_file, ties
+from updater_core.targets.compose.dependents.in_file import Unrestartable
+from updater_core.targets.compose.dependents.ties import TieCache
+from updater_core.targets.compose.drift import Reading
+from updater_core.targets.compose.plan import DependentProject, Group
+from updater_core.targets.compose.preflight import checks, facts, volumes
+from updater_core.targets.compose.reading import sources
+from updater_core.targets.compose.reading.leftover import is_leftover
+from updater_core.targets.compose.reading.moves import move_of
+from updater_core.targets.compose.reading.sources import FileCache
+
+_AT_WORK = ("running", "restarting", "paused")
+_SWARM_LABEL = "com.docker.swarm.service.name"
+_AGAIN = "remove it before the update (`docker rm -f {name}`) and make it anew behind it"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What it is found with. `own_container`: the one that this process runs in."""
+
+    engine: Engine
+    compose: Compose
+    files: FileCache
+    ties: TieCache
+    own_container: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """Services of one project that are recreated, whoever else goes with them."""
+
+    project: Project
+    services: tuple[str, ...]
+
+
+def behind(service: ServiceConfig, own: Restarted, parts: Parts) -> tuple[DependentProject, ...] | Hold:
+    """Return what is recreated behind the update group of `service`, in its order; a Hold that names all that shares
+    with a container which goes, and cannot be recreated with it, each with the reason.
+
+    Raises EngineError, EngineUnavailable.
+    """
+    search = _DependentSearch(service, parts)
+    search.follow(own)
+    if not search.obstacles:
+        return tuple(search.found)
+    hosts = ", ".join(sorted(each.name for each in search.first))
+    shares = f"shares the network, another namespace or the volumes of {hosts} and would be left without"
+    detail = "; ".join(f"{one.who} {shares}: {one.why}" for one in search.obstacles)
+    return Hold(Reason.NAMESPACE_SHARED, detail, "; ".join(dict.fromkeys(one.remedy for one in search.obstacles)))
+
+
+def resting(own: Restarted, engine: Engine, known: TieCache) -> tuple[Container, ...]:
+    """Return the containers that do not run and are tied to one that goes: nobody starts them, and they cannot be
+    started as they are, for what they are tied to is gone then."""
+    going = _containers(own, engine)
+    listed = [each for each in engine.all_containers() if each.status not in _AT_WORK]
+    return tuple(each for each in ties.tied(listed, going, known.of) if each.project != own.project.name)
+
+
+def _containers(restarted: Restarted, engine: Engine) -> list[Container]:
+    found = [each for name in restarted.services for each in engine.containers(restarted.project.name, name)]
+    return [each for each in found if not is_leftover(each)]
+
+
+@dataclass(slots=True)
+class _DependentSearch:
+    """One pass from the containers of the group outwards, one ring of dependents after the other."""
+
+    service: ServiceConfig
+    parts: Parts
+    first: list[Container] = field(default_factory=list)
+    going: list[Container] = field(default_factory=list)
+    found: list[DependentProject] = field(default_factory=list)
+    obstacles: list[Unrestartable] = field(default_factory=list)
+    names_after: dict[str, str] = field(default_factory=dict)  # of containers that go, by id
+
+    def follow(self, own: Restarted) -> None:
+        self.first = _containers(own, self.parts.engine)
+        self.going = [*self.first]
+        listed = self.parts.engine.all_containers()
+        self.parts.ties.forget_others(listed)
+        at_work = [each for each in listed if each.status in _AT_WORK]
+        ring = ties.tied(at_work, self.going, self.parts.ties.of)
+        if ring:
+            self._note_names(self.going, self.parts.compose.config(own.project))
+        while ring:
+            self.going = [*self.going, *ring]
+            for project, members in _by_project(ring).items():
+                self._add(project, members)
+            ring = ties.tied(at_work, self.going, self.parts.ties.of)
+
+    def _add(self, project: Project | None, members: Sequence[Container]) -> None:
+        """Take up the dependents of one project, or of none; say why not, if they cannot be recreated."""
+        barred = [*self._barred(members)]
+        self.obstacles += barred
+        if barred or project is None:
+            return
+        try:
+            read = self._read(project, members)
+        except ComposeError as error:
+            read = in_file.obstacle(members, str(error), error.remedy)
+        if isinstance(read, Unrestartable):
+            self.obstacles.append(read)
+            return
+        self.found.append(read)
+        known = {each.id for each in self.going}
+        whole = _containers(Restarted(project, tuple(move.service for move in read.moves)), self.parts.engine)
+        self.going += [each for each in whole if each.id not in known and each.status in _AT_WORK]
+
+    def _barred(self, members: Sequence[Container]) -> Iterator[Unrestartable]:
+        for each in members:
+            found = _bar(each, self.parts.own_container)
+            if found is not None:
+                yield in_file.obstacle([each], *found)
+
+    def _read(self, project: Project, members: Sequence[Container]) -> DependentProject | Unrestartable:
+        """Raises ComposeError."""
+        unreadable = in_file.unreadable(project, members)
+        read = sources.read(project, self.parts.files) if unreadable is None else unreadable
+        if isinstance(read, Unrestartable):
+            return read
+        if isinstance(read, Hold):
+            return in_file.obstacle(members, read.detail, read.remedy)
+        model = self.parts.compose.config(project)
+        self._note_names(members, model)
+        problem = self._not_as_written(members, model)
+        if problem is not None:
+            return problem
+        group = self._group(project, members, model)
+        texts, env_texts = (tuple(file.text for file in some) for some in read)
+        foreseen = self._foreseen(group, texts, env_texts)
+        if isinstance(foreseen, Hold):
+            return in_file.obstacle(members, foreseen.detail, foreseen.remedy)
+        by_path = {file.path: file.text for some in read for file in some}
+        digest = file_edits.model_digest(model)
+        return DependentProject(project, group.companions, by_path, digest, foreseen.with_dependencies)
+
+    def _not_as_written(self, members: Sequence[Container], model: Mapping[str, Any]) -> Unrestartable | None:
+        for each in members:
+            found = in_file.difference(each, model, self.going, self.names_after)
+            if found is not None:
+                return found
+        return None
+
+    def _group(self, project: Project, members: Sequence[Container], model: Mapping[str, Any]) -> Group:
+        """The services of these containers, whole, and those that run and are declared to restart with them."""
+        engine = self.parts.engine
+        tied_services = {each.service for each in members}
+        moves = []
+        for name in sorted(tied_services | dependencies.restarted_with(model, tied_services)):
+            containers = [each for each in engine.containers(project.name, name) if not is_leftover(each)]
+            running = [each for each in containers if each.status in _AT_WORK]
+            if running:
+                text = str(model["services"][name].get("image") or running[0].reference)
+                moves.append(move_of(name, text, text, running))
+        return Group(project, (), volumes.noted(moves, engine), model)
+
+    def _foreseen(self, group: Group, texts: tuple[str, ...], env_texts: tuple[str, ...]) -> outlook.Outlook | Hold:
+        """What an `up` of them would do; a Hold if that is more than to make them anew as they are."""
+        engine, compose = self.parts.engine, self.parts.compose
+        looked_at = facts.of_group(self.service, group, texts, env_texts, engine)
+        missing = next(checks.of_dependents(looked_at), None)
+        found = missing or outlook.of_group(group, engine, compose)
+        if isinstance(found, Hold):
+            return found
+        reading = Reading(group.project, group.model, found.preview)
+        drifted = drift.of_all((), group.companions, reading, engine, compose)
+        if drifted is None:
+            return found
+        services = " ".join(move.service for move in group.companions)
+        remedy = f"run `docker compose -p {group.project.name} up -d {services}` in {group.project.directory}"
+        return Hold(Reason.DRIFT, f"{drifted} (edited since its last `up`?)", f"{remedy} to take that over")
+
+    def _note_names(self, containers: Sequence[Container], model: Mapping[str, Any]) -> None:
+        is_v1 = self.parts.compose.is_v1
+        self.names_after |= {each.id: in_file.name_after(each, model, is_v1=is_v1) for each in containers}
+
+
+def _by_project(ring: Sequence[Container]) -> dict[Project | None, list[Container]]:
+    found: dict[Project | None, list[Container]] = {}
+    for each in sorted(ring, key=lambda each: (each.project, each.name)):
+        project = observe.started_from(each) if each.project and each.service else None
+        found.setdefault(project, []).append(each)
+    return found
+
+
+def _bar(container: Container, own_container: str | None) -> tuple[str, str] | None:
+    """Why a container can never be recreated by Compose, with a remedy; None if it may be."""
+    name = container.name
+    if container.id == own_container:
+        return "the updater itself runs in it", "update this service by hand, or let the updater run elsewhere"
+    if _SWARM_LABEL in container.labels:
+        return "it is a task of a swarm", f"take service {container.labels[_SWARM_LABEL]} of the swarm out of it"
+    if not engine_facts.is_member(container.labels):
+        return "`docker compose run` made it", "nothing to do: the update goes on when it has ended"
+    if not (container.project and container.service):
+        return "no compose file made it", f"start it from a compose file, then it goes along; or {_again(name)}"
+    if container.status == "paused":
+        return "it is paused", f"resume it with `docker unpause {name}`, or stop it"
+    return None
+
+
+def _again(name: str) -> str:
+    return _AGAIN.format(name=name)

@@ -1,0 +1,87 @@
+"""Which container lives in a namespace of another, or has its volumes, whatever project the two are of."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from updater_core.models import Container
+from updater_core.protocols import Engine
+
+Ties = Callable[[str], tuple[str, ...]]
+SHORTEST_ID = 12  # of an id that is cut short; what is shorter is a name
+
+
+@dataclass(slots=True)
+class TieCache:
+    """The ties of containers by id. They are set when a container is made and never change, so that each is inspected
+    once. Any thread may ask."""
+
+    engine: Engine
+    _known: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, container_id: str) -> tuple[str, ...]:
+        """The containers that one is tied to, by id or name; none if it is gone. Raises EngineError."""
+        known = self._known.get(container_id)
+        if known is None:
+            known = _inspected(container_id, self.engine)
+            with self._lock:
+                self._known[container_id] = known
+        return known
+
+    def forget_others(self, listed: Iterable[Container]) -> None:
+        """Keep in memory only what is known of these containers."""
+        ids = {each.id for each in listed}
+        with self._lock:
+            self._known = {key: ties for key, ties in self._known.items() if key in ids}
+
+
+def _inspected(container_id: str, engine: Engine) -> tuple[str, ...]:
+    container, settings = engine.container(container_id), engine.settings(container_id)
+    joined = container.joined if container else ()
+    return (*joined, *settings.volumes_from) if settings else joined
+
+
+def is_one(name: str, containers: Iterable[Container]) -> bool:
+    """Whether a name or an id, shortened or not, is one of these containers'.
+
+    >>> one = Container("0123456789abcdef", "vpn", "", "", "", "", "running", "", 0)
+    >>> [is_one(name, [one]) for name in ("vpn", "0123456789ab", "0123456789abcdef", "vp", "")]
+    [True, True, True, False, False]
+    """
+    return any(name == each.name or is_id_of(name, each) for each in containers)
+
+
+def is_id_of(name: str, container: Container) -> bool:
+    """Whether a name is the container's id, shortened or not."""
+    return len(name) >= SHORTEST_ID and container.id.startswith(name)
+
+
+def tied(listed: Iterable[Container], to: Sequence[Container], ties: Ties) -> list[Container]:
+    """Those that live in a namespace of one of `to`, or have its volumes."""
+    known = {each.id for each in to}
+    others = [each for each in listed if each.id not in known]
+    return [each for each in others if any(is_one(name, to) for name in ties(each.id))]
+
+
+def projects_in_reach(project: str, listed: Sequence[Container], ties: Ties) -> frozenset[str]:
+    """The other projects of which a container may have to be restarted when one of `project` is: those with a container
+    that is tied to it, and in turn those that are tied to one of theirs."""
+    reached = {project}
+    while True:
+        inside = [each for each in listed if each.project in reached]
+        further = {each.project for each in tied(listed, inside, ties)} - reached - {""}
+        if not further:
+            return frozenset(reached - {project})
+        reached |= further
+
+
+def restarted_names(names: Mapping[str, Sequence[str]]) -> str:
+    """Projects with their containers or services, in words.
+
+    >>> restarted_names({"media": ["torrent", "indexer"]})
+    'torrent, indexer of project media'
+    """
+    return "; ".join(f"{', '.join(some)} of project {project}" for project, some in names.items())

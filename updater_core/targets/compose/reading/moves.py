@@ -1,0 +1,29 @@
+"""A Compose service as its containers stand, as a plan has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from updater_core.deploy import health
+from updater_core.models import Container, GatePolicy
+from updater_core.targets.compose import dependencies
+from updater_core.targets.compose.plan import Move
+
+
+def move_of(name: str, old: str, new: str, containers: Sequence[Container]) -> Move:
+    """The service `name` from the reference `old` to `new`; `containers` are its own, the newest first."""
+    newest = containers[0] if containers else None
+    is_well = bool(containers) and all(health.may_be_well(c) for c in containers)
+    stop_grace_seconds = max((c.stop_grace_seconds for c in containers), default=10.0)
+    return Move(
+        service=name,
+        old_reference=old,
+        new_reference=new,
+        old_image_id=newest.image_id if newest else "",
+        replicas=max(len(containers), 1),
+        container_ids=tuple(c.id for c in containers),
+        was_well=is_well,
+        is_one_shot=dependencies.has_ended_well(containers),
+        stop_grace_seconds=stop_grace_seconds,
+        healthcheck_seconds=health.deadline_seconds(containers, GatePolicy(timeout_seconds=0.0)),
+    )
