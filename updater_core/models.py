@@ -337,12 +337,15 @@ Decision = Hold | Update
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One place of an edit: the image of a Compose service, or a variable of an env file; its raw text old and new."""
+    """One place of an edit: the image of a Compose service, or a variable of an env file; its raw text old and new.
+
+    `change`: the part of it that is another, before and after, if it is not all of it."""
 
     kind: str  # service | variable
     key: str
     old: str
     new: str
+    change: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.support import newer_docker
 from updater_core import reference
 from updater_core.composefile.edit import Located, SourceFile, decode, encode, locate, put_back, set_image
+from updater_core.composefile.interpolation import assignments, environment
 from updater_core.models import Edit
 
 pytestmark = pytest.mark.engine
@@ -43,6 +45,12 @@ WAYS = (
     ),
     ("services:\n  web: &w\n    image: ${{IMG:-nginx:1}} # $$\n  twin: *w\n", "# IMG=x\r\nIMG = nginx{t}   # c\r\n"),
     ("services:\n  web: &w\n    image: '${{IMG:-nginx{t}}}'\n  twin: *w\n", "OTHER=nginx{t}\n"),
+    ("services:\n  web:\n    image: $IMG\n  twin:\n    image: $BASE\n", "BASE=nginx{t}\nIMG=${{BASE}}\n"),
+    (
+        "services:\n  web: &w\n    image: $IMG\n  twin: *w\n",
+        "R=docker.io/library\nexport IMG=\"${{R}}/nginx{t}\" # c\nQ='$R'\n",
+    ),
+    ("services:\n  web: &w\n    image: $IMG\n  twin: *w\n", "IMG: ${{NOPE:-nginx{t}}}\nX=$$IMG\n"),
     ("services:\n  web:\n    image: ${{R:-docker.io/library}}/nginx{t}\n  twin:\n    image: $N{t}\n", "N=nginx\n"),
 )
 OTHERS = (
@@ -80,7 +88,7 @@ def config(folder: Path, files: list[SourceFile]) -> dict[str, Any]:
     """What Compose makes of the files, in an environment of its own."""
     named = [word for file in files for word in ("-f", file.path)]
     argv = ["docker", "compose", "-p", "fuzz", *named, "--profile", "*", "config", "--format", "json"]
-    scrubbed = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    scrubbed = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_CONFIG") if name in os.environ}
     done = subprocess.run(argv, cwd=folder, env=scrubbed, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, (done.stderr.decode(), [file.text for file in files])
     model = json.loads(done.stdout)
@@ -115,6 +123,50 @@ def assert_back(folder: Path, edits: tuple[Edit, ...]) -> None:
     for edit in edits:
         back = put_back(decode((folder / edit.path).read_bytes()) + "\n# owner", edit)
         assert back == edit.before + "\n# owner"
+
+
+ENV = """\
+A=1.2
+export B=${A} # c
+C="$A-x"
+D='${A}'
+E=$A.z
+F: ${A}
+G=${LATER:-no}
+LATER=5
+H=${NOPE}
+I=${A:+set}
+J=$$A
+K=${NOPE-${C}}
+L="${B}
+two lines"
+M=a ${A}	# a tab
+TWICE=1
+N=$TWICE
+TWICE=2
+O="a\\$A"
+P=${NOPE:-"q"}
+"""
+
+
+@pytest.mark.parametrize("compose", ["own", "newer"])
+def test_values_of_an_env_file_are_what_compose_makes_of_them(
+    engine: str, tmp_path: Path, compose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not known is never guessed."""
+    if compose == "newer":
+        newer_docker.use_compose(monkeypatch)
+    known = environment([assignments(ENV)]).values
+    labels = "".join(f"      {name}: '${{{name}-unset}}'\n" for name in known)
+    text = f"services:\n  web:\n    image: nginx\n    labels:\n{labels}"
+    files = [SourceFile(str(tmp_path / "compose.yml"), text)]
+    write([*files, SourceFile(str(tmp_path / ".env"), ENV)])
+    read = config(tmp_path, files)["services"]["web"]["labels"]
+    plain = {name: value.replace("$$", "$") for name, value in read.items()}
+    assert {name: value for name, value in known.items() if value is not None} == {
+        name: value for name, value in plain.items() if known[name] is not None
+    }
+    assert [name for name, value in known.items() if value is None] == ["O"]
 
 
 def test_compose_sees_only_the_image_change(engine: str, tmp_path: Path) -> None:

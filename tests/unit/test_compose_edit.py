@@ -409,6 +409,16 @@ VARIABLES = [
     ('"${IMAGE:-nginx:1.2}"', "", "nginx:1.3", '"${IMAGE:-nginx:1.3}"', None),
     ("pg:${V:-15}-alpine", "", "pg:16-alpine", "pg:${V:-16}-alpine", None),
     ("nginx:${TAG:-1.2}", "", f"nginx:1.3@{NEW_DIGEST}", "nginx:${TAG:-1.3@" + NEW_DIGEST + "}", None),
+    # a value of the env file that takes other variables
+    ("nginx:${TAG}", "BASE=1.2\nTAG=${BASE}\n", "nginx:1.3", None, "BASE=1.3\nTAG=${BASE}\n"),
+    ("nginx:$TAG", "export BASE='1.2' # c\nTAG: $BASE\n", "nginx:1.3", None, "export BASE='1.3' # c\nTAG: $BASE\n"),
+    ("nginx:$C", 'A=1.2\nB=$A\nC="${B}" # c\n', "nginx:1.3", None, 'A=1.3\nB=$A\nC="${B}" # c\n'),
+    ("pg:${TAG}", "V=15\nTAG=${V}-alpine\n", "pg:16-alpine", None, "V=16\nTAG=${V}-alpine\n"),
+    ("pg:${TAG}", "OS=alpine\nTAG=15-${OS}\n", "pg:16-alpine", None, "OS=alpine\nTAG=16-${OS}\n"),
+    ("nginx:${TAG}", "TAG=${NOPE:-1.2}\n", "nginx:1.3", None, "TAG=${NOPE:-1.3}\n"),
+    ("nginx:${TAG:-1.0}", "TAG=${NOPE}\n", "nginx:1.3", "nginx:${TAG:-1.3}", None),
+    ("${I}", 'R=docker.io/library\nI="$R/nginx:1.2"\n', "nginx:1.3", None, 'R=docker.io/library\nI="$R/nginx:1.3"\n'),
+    ("nginx:${TAG}", "V=1.2\nTAG=$V\nV2=$TAG\n", "nginx:1.3", None, "V=1.3\nTAG=$V\nV2=$TAG\n"),
 ]
 
 
@@ -449,7 +459,20 @@ REFUSED_VARIABLES = {
         "TAG=1.2\n",
     ),
     "a secret of it": (in_service("nginx:$TAG") + "secrets: {s: {environment: TAG}}\n", "TAG=1.2\n"),
-    "used by another variable": (in_service("nginx:$TAG"), "TAG=1.2\nB=$TAG\n"),
+    "used by another variable": (
+        in_service("nginx:$TAG") + "  db:\n    labels: ['v=${B}']\n",
+        "TAG=1.2\nB=$TAG\n",
+    ),
+    "the base of another service's": (
+        in_service("nginx:$TAG") + "  db:\n    image: db:$C\n",
+        "A=1.2\nTAG=$A\nB=$A\nC=${B}\n",
+    ),
+    "used for the project's name": (in_service("nginx:$TAG"), "TAG=1.2\nCOMPOSE_PROJECT_NAME=shop-${TAG}\n"),
+    "in quotes that take no variables": (in_service("nginx:$TAG"), "BASE=1.2\nTAG='${BASE}'\n"),
+    "of a variable that is set later": (in_service("nginx:$TAG"), "TAG=${BASE}\nBASE=1.2\n"),
+    "of one that is mandatory and missing": (in_service("nginx:$TAG"), "TAG=${BASE:?no base}\n"),
+    "with an escaped variable": (in_service("nginx:$TAG"), 'BASE=1.2\nTAG="\\$BASE"\n'),
+    "of one that is set again": (in_service("nginx:$TAG"), "BASE=1.1\nTAG=$BASE\nBASE=1.2\n"),
     "also an env_file": (in_service("nginx:$TAG") + "  db: {env_file: .env}\n", "TAG=1.2\n"),
     "also in a list of env files": (in_service("nginx:$TAG") + "  db: {env_file: [a, ./.env]}\n", "TAG=1.2\n"),
     "also a long env_file": (in_service("nginx:$TAG") + "  db: {env_file: [{path: .env}]}\n", "TAG=1.2\n"),
@@ -546,6 +569,20 @@ def test_the_later_env_file_wins_and_is_the_one_edited() -> None:
     envs = [an_env("TAG=1.1"), an_env("TAG=1.2", "/srv/app/b.env")]
     (edit,) = change([a_file(in_service("nginx:$TAG"))], env=envs)  # type: ignore[misc]
     assert (edit.path, edit.after) == ("/srv/app/b.env", "TAG=1.3")
+
+
+def test_a_variable_of_an_earlier_env_file_is_edited_there_unless_a_later_one_sets_it_too() -> None:
+    """Up to Compose 2.26 a value takes what the earlier file says, in 2.40 what its own does."""
+    envs = [an_env("BASE=1.2"), an_env("TAG=$BASE", "/srv/app/b.env")]
+    (edit,) = change([a_file(in_service("nginx:$TAG"))], env=envs)  # type: ignore[misc]
+    assert (edit.path, edit.after) == ("/srv/app/.env", "BASE=1.3")
+    both = [an_env("BASE=1.1"), an_env("BASE=1.2\nTAG=$BASE", "/srv/app/b.env")]
+    assert refusal([a_file(in_service("nginx:$TAG"))], env=both).reason is Reason.NOT_EDITABLE
+
+
+def test_a_mark_of_a_value_that_is_put_together_says_what_of_it_changes() -> None:
+    (edit,) = change(in_service("pg:$TAG"), "pg:16-alpine", env="OS=alpine\nTAG=15-$OS\n")  # type: ignore[misc]
+    assert edit.marks == (Mark("variable", "TAG", "15-$OS", "16-$OS", ("15-", "16-")),)
 
 
 def test_the_one_env_file_that_sets_it_is_edited() -> None:

@@ -13,7 +13,7 @@ from yaml.nodes import MappingNode, Node
 
 from updater_core.composefile import aliases, interpolation, yaml_nodes
 from updater_core.composefile.aliases import Uses
-from updater_core.composefile.interpolation import Assignment
+from updater_core.composefile.interpolation import Assignment, Environment
 from updater_core.composefile.yaml_nodes import Document, Refused, Table
 from updater_core.vocabulary.reasons import Reason
 
@@ -45,7 +45,11 @@ class Scope:
     """What the variables of a file come from: every assignment of each with its env file, and the value that counts."""
 
     settings: Mapping[str, tuple[tuple[SourceFile, Assignment], ...]]
-    values: Mapping[str, str | None]
+    environment: Environment
+
+    @property
+    def values(self) -> Mapping[str, str | None]:
+        return self.environment.values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,10 +121,11 @@ def _chosen(env_files: Sequence[SourceFile], paths: tuple[str, ...] | None) -> l
 
 def _scope(env_files: Sequence[SourceFile]) -> Scope:
     settings: dict[str, tuple[tuple[SourceFile, Assignment], ...]] = {}
-    for file in env_files:
-        for assignment in interpolation.assignments(file.text):
+    found = [(file, interpolation.assignments(file.text)) for file in env_files]
+    for file, some in found:
+        for assignment in some:
             settings[assignment.key] = (*settings.get(assignment.key, ()), (file, assignment))
-    return Scope(settings, {name: some[-1][1].value for name, some in settings.items()})
+    return Scope(settings, interpolation.environment(some for _, some in found))
 
 
 def _section(document: Document, file: SourceFile, scope: Scope) -> Section:

@@ -116,15 +116,16 @@ def _splice(site: Site, targets: Mapping[str, ImageRef]) -> Splice:
     text = interpolation.refill(site.parts, site.piece, whole)
     if text is None:
         raise Refused(f"{whole} cannot be written as {site.node.value!r}", "Keep the whole tag in one variable.")
-    if site.place.kind == VARIABLE:
-        return Splice(site.place, text, None)
-    template = site.place.text
-    return Splice(site.place, template[: site.piece.start] + text + template[site.piece.end :], start_of(site.node))
+    template, piece = site.place.text, site.piece
+    new = template[: piece.start] + text + template[piece.end :]
+    node_start = None if site.place.kind == VARIABLE else start_of(site.node)
+    change = (piece.text, text)
+    return Splice(site.place, new, node_start, None if change == (template, new) else change)
 
 
 def _edit(file: SourceFile, splices: Sequence[Splice]) -> Edit:
     here = [splice for splice in splices if splice.place.path == file.path]
-    marks = tuple(Mark(s.place.kind, s.place.key, s.place.text, s.new) for s in here)
+    marks = tuple(Mark(s.place.kind, s.place.key, s.place.text, s.new, s.change) for s in here)
     return Edit(file.path, file.text, spliced(file, here), marks)
 
 

@@ -180,6 +180,7 @@ def _site(project: ComposeModel, service: str, targets: Mapping[str, ImageRef]) 
     if parts is None:
         raise _unresolved(where, node.value)
     image = _parsed(where, node.value, parts)
+    parts = interpolation.deepened(parts, found.section.scope.environment)
     holders = interpolation.holders(parts, len(image.name))
     if isinstance(holders, str):
         raise Refused(f"{where}: {node.value!r}: {holders}", "Keep the whole tag in one variable, or write it out.")

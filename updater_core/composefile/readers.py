@@ -16,6 +16,7 @@ from updater_core.composefile.definition import ComposeModel, Found, Section
 from updater_core.composefile.yaml_nodes import Refused
 
 _OUTSIDE = frozenset({""})
+_READ_BY_COMPOSE = ("COMPOSE_", "DOCKER_")  # also of an env file: they say what the project is
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,20 @@ class Readers:
     def of(self, path: str, variable: str) -> Iterator[Reader]:
         """Everything that the variable reaches as the env file `path` sets it. Refused if there may be more out of
         sight."""
+        for file, name in self._carriers(path, variable):
+            yield from self._readers_of(file, name)
+            if name.startswith(_READ_BY_COMPOSE):
+                yield Reader(f"{variable} is also used in {file}, in {name}", 0, _OUTSIDE)
+        self._check_sight(variable)
+
+    def _carriers(self, path: str, variable: str) -> list[tuple[str, str]]:
+        """The variable, and those of env files whose values take it, each with its file."""
+        found = [(path, variable)]
+        for _, name in found:
+            found += [each for each in self._taken_in_env.get(name, ()) if each not in found]
+        return found
+
+    def _readers_of(self, path: str, variable: str) -> Iterator[Reader]:
         for mention in self._mentions.get(variable, ()):
             section, node = mention.section, mention.node
             if _is_set_by(path, variable, section) and _is_reached(mention, variable):
@@ -58,9 +73,6 @@ class Readers:
         for section, entry in self._listed.get(posixpath.normpath(path), ()):
             what = f"{path} with {variable} is also an env_file in {section.where(entry)}"
             yield Reader(what, id(entry), self._services(section, entry))
-        if variable in self._used_in_env:
-            yield Reader(f"{variable} is also used in {self._used_in_env[variable]}", 0, _OUTSIDE)
-        self._check_sight(variable)
 
     @cached_property
     def shadowed(self) -> frozenset[int]:
@@ -104,13 +116,14 @@ class Readers:
         return found
 
     @cached_property
-    def _used_in_env(self) -> Mapping[str, str]:
-        """The variables that a value of an env file takes, each with such a file."""
-        found: dict[str, str] = {}
+    def _taken_in_env(self) -> Mapping[str, list[tuple[str, str]]]:
+        """By each variable that a value of an env file takes: that file, and what it sets with it."""
+        found: dict[str, list[tuple[str, str]]] = {}
         for file in self._project.env_files:
             for assignment in interpolation.assignments(file.text):
-                text = file.text[assignment.start : assignment.end]
-                found |= dict.fromkeys(interpolation.variables(text), file.path)
+                text = file.text[assignment.start : assignment.end] if assignment.value is None else ""
+                for name in interpolation.variables(text):
+                    found.setdefault(name, []).append((file.path, assignment.key))
         return found
 
     @cached_property

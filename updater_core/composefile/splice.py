@@ -41,11 +41,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Splice:
-    """One replacement. `node_start` is where its YAML node starts, to know it again; None in an env file."""
+    """One replacement. `node_start` is where its YAML node starts, to know it again; None in an env file. `change`: the
+    part of the text that is another, before and after, if it is not all of it."""
 
     place: Place
     new: str
     node_start: int | None
+    change: tuple[str, str] | None = None
 
 
 def decode(data: bytes) -> str:
@@ -78,7 +80,7 @@ def only_assignment(file: SourceFile, variable: str, found: Sequence[Assignment]
         raise Refused(f"{variable} is set {len(found)} times in {file.path}", f"Set {variable} once.")
     start, end = found[0].start, found[0].end
     text = file.text[start:end]
-    if not interpolation.is_reference_text(text):
+    if not found[0].template and not interpolation.is_reference_text(text):
         raise Refused(f"{file.path}: the value of {variable} is not plain", f"Write {variable} as KEY=value.")
     return Place(VARIABLE, file.path, variable, start, end, text)
 
@@ -148,5 +150,9 @@ def _is_proven(file: SourceFile, text: str, splices: Sequence[Splice]) -> bool:
         before, after = (yaml_nodes.documents(file.path, each) for each in (file.text, text))
         return yaml_nodes.is_same_but(before, after, nodes_changed)
     values = {splice.place.key: splice.new for splice in splices}
-    wanted = [(a.key, values.get(a.key, a.value)) for a in interpolation.assignments(file.text)]
-    return wanted == [(a.key, a.value) for a in interpolation.assignments(text)]
+    wanted = [(key, values.get(key, raw)) for key, raw in _raw_values(file.text)]
+    return wanted == _raw_values(text)
+
+
+def _raw_values(text: str) -> list[tuple[str, str]]:
+    return [(each.key, text[each.start : each.end]) for each in interpolation.assignments(text)]

@@ -128,8 +128,9 @@ def _is_same_but(old: Any, new: Any, marks: Sequence[Mark]) -> bool:
 
 
 def _is_swapped(old: str, new: str, mark: Mark) -> bool:
-    either = f"(?:{re.escape(mark.old)}|{re.escape(mark.new)})"
-    return re.fullmatch(either.join(map(re.escape, old.split(mark.old))), new) is not None
+    was, is_now = mark.change or (mark.old, mark.new)
+    either = f"(?:{re.escape(was)}|{re.escape(is_now)})"
+    return re.fullmatch(either.join(map(re.escape, old.split(was))), new) is not None
 
 
 def _around(model: Mapping[str, Any]) -> dict[str, Any]:

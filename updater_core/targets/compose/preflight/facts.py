@@ -80,7 +80,7 @@ def of_group(
         service=service,
         group=group,
         texts=texts,
-        environment=frozenset(interpolation.environment(env_texts)),
+        environment=frozenset(each.key for text in env_texts for each in interpolation.assignments(text)),
         own=own,
         others=(),
         absent=frozenset(_absent(group, _is_host_ours())),

@@ -43,8 +43,8 @@ class FileCache:
         key = (file.path, file.env_paths)
         kept = self._wanted.get(key)
         if kept is None or kept[0] != (file, env_files):
-            values = interpolation.environment(each.text for each in env_files)
-            found = includes.wanted(file.path, file.text, Setting(file.base, values))
+            known = interpolation.environment(interpolation.assignments(each.text) for each in env_files)
+            found = includes.wanted(file.path, file.text, Setting(file.base, known.values))
             kept = ((file, env_files), found if file.is_merged else replace(found, includes=()))
             self._wanted[key] = kept
         return kept[1]
