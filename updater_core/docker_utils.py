@@ -19,11 +19,12 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
-from updater_core.errors import EngineError, EngineUnavailable
+from updater_core.errors import EngineError, EngineUnavailable, ManifestRefused
 from updater_core.host.engine import execution, facts, label_paths
 from updater_core.host.engine_endpoint import EngineEndpoint, TlsFiles
 from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef
 from updater_core.protocols import Execution, Progress
+from updater_core.reference import with_default_tag
 
 CALL_TIMEOUT_SECONDS = 60
 _OLDEST_API = "1.24"  # docker-py takes no older one; the question for the version names none
@@ -158,20 +159,28 @@ class DockerEngine:
     def pull(
         self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
     ) -> None:
-        """Pull `repository@digest`; an error inside the stream is an EngineError like any other.
+        """Pull `repository@digest`, or `repository:tag` without a digest; an error inside the stream is raised like
+        any other.
 
         docker-py's own high-level pull drops errors that come inside the stream and hands back the OLD image.
         """
-        name = reference.name or reference.key
-        what = f"pull {name}@{reference.digest}"
+        full = with_default_tag(reference)
+        name, wanted = full.name or full.key, full.digest or full.tag
+        what = f"pull {name}@{wanted}" if full.digest else f"pull {name}:{wanted}"
 
         def run(api: docker.APIClient) -> None:
-            stream = api.pull(
-                name, tag=reference.digest, stream=True, decode=True, auth_config=_auth(credential), platform=platform
+            stream = _begun(
+                what,
+                lambda: api.pull(
+                    name, tag=wanted, stream=True, decode=True, auth_config=_auth(credential), platform=platform
+                ),
             )
+            has_manifest = False
             for message in stream:
                 if "error" in message or "errorDetail" in message:
-                    raise EngineError(f"the engine could not {what}: {_stream_error(message)}")
+                    failed = EngineError if has_manifest else ManifestRefused
+                    raise failed(f"the engine could not {what}: {_stream_error(message)}")
+                has_manifest = has_manifest or "progressDetail" in message  # of a layer, which the manifest names
                 if progress is not None:
                     progress(message)
 
@@ -360,6 +369,14 @@ def _auth(credential: Credential | None) -> dict[str, str]:
     if credential.is_identity_token:
         return {"identitytoken": credential.secret.reveal()}
     return {"username": credential.username, "password": credential.secret.reveal()}
+
+
+def _begun(what: str, pull: Callable[[], Any]) -> Any:
+    """The stream of a pull that has begun. An engine that is given no manifest says so before there is a stream."""
+    try:
+        return pull()
+    except APIError as error:
+        raise ManifestRefused(f"the engine could not {what}: {error.explanation or error}") from error
 
 
 def _stream_error(message: Mapping[str, Any]) -> str:

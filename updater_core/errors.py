@@ -8,7 +8,8 @@
     │   ├── NotAnImage      what the tag leads to is no image: one candidate less
     │   └── NotFound        tag or repository is not there; never an update, never a removal
     ├── EngineError         an engine call was refused
-    │   └── EngineUnavailable   the socket does not answer: wait, do not blame the release
+    │   ├── EngineUnavailable   the socket does not answer: wait, do not blame the release
+    │   └── ManifestRefused     a pull did not begin: another name of the image may lead to it
     ├── ComposeError        Compose refuses the project, or `up` failed
     │   └── ComposeMissing      there is no Compose to call: exit status 3
     ├── ChangedOnDisk       a file of the operator's is not what we read
@@ -91,6 +92,10 @@ class EngineError(UpdaterError):
 
 class EngineUnavailable(EngineError):
     """The engine did not answer at all."""
+
+
+class ManifestRefused(EngineError):
+    """The engine was given no manifest for a pull, so that it brought nothing."""
 
 
 class ComposeError(UpdaterError):

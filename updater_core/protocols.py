@@ -89,7 +89,8 @@ class Engine(Protocol):
     def pull(
         self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
     ) -> None:
-        """Pull `repository@digest`. No tag moves. An error inside the stream is an EngineError."""
+        """Pull `repository@digest`, and no tag moves; or `repository:tag` if the reference has no digest, and that tag
+        moves. An error inside the stream is an EngineError; raise ManifestRefused if the pull did not begin."""
 
     def tag(self, image_id: str, reference: str) -> None: ...
     def untag(self, reference: str) -> None:

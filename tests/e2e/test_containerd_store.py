@@ -17,6 +17,11 @@ from tests.e2e.test_no_images import (  # noqa: F401
     test_a_new_attestation_around_the_same_image_is_no_update,
     test_a_new_image_behind_the_tag_is_still_an_update,
 )
+from tests.e2e.test_tag_cache import (  # noqa: F401
+    cached,
+    test_another_version_is_taken_and_pinned_though_the_cache_refuses_its_digest,
+    test_what_a_cache_gives_by_its_tag_alone_is_taken_and_a_bad_release_is_taken_back,
+)
 from tests.e2e.test_units import (  # noqa: F401
     test_a_pin_follows_the_digest_behind_its_tag,
     test_a_pinned_digest_stays_a_pin_and_moves_with_its_tag,

@@ -456,6 +456,8 @@ def test_a_digest_that_the_cache_does_not_serve_is_fetched_by_its_tag(
     other = replace(here, digest="sha256:" + "3" * 64)
     with pytest.raises(RegistryError, match="another digest"):
         ecr.image(other, "linux/amd64", in_full=False)
+    registry.behave("manifest_head", Behaviour(status=404), path=f"/manifests/{found}")
+    assert ecr.created(here, "linux/amd64") == datetime(2024, 5, 1, 10, tzinfo=UTC)
 
 
 # ---------------------------------------------------------------------------------------------- in whose name, and how

@@ -3,6 +3,7 @@ so that what the kill matrix proves on the simulator says something about the re
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from tests.support.simulator import SimCompose, SimEngine, SimHost, SimRelease, 
 from updater_core import protocols, reference
 from updater_core.compose_utils import DockerCompose
 from updater_core.docker_utils import DockerEngine
-from updater_core.errors import ComposeError, EngineError, EngineUnavailable
+from updater_core.errors import ComposeError, EngineError, EngineUnavailable, ManifestRefused
 from updater_core.host.engine_endpoint import EngineEndpoint, resolve
 from updater_core.models import ImageRef, Project
 from updater_core.protocols import Recreate
@@ -44,6 +45,9 @@ class Host(Protocol):
     def publish(self, release: str) -> str:
         """Put a release into the registry; its digest."""
 
+    def withhold_digests(self) -> None:
+        """From now on the registry gives an image by its tag alone."""
+
     def break_pulls(self) -> None: ...
     def start(self, service: str, image: str) -> str:
         """Run a container as Compose labels it; its id."""
@@ -65,6 +69,12 @@ class RealHost:
         made = lab.good(release)
         files = {**made.files, "of": self.project.encode()}
         return self.registry.push(f"team/{self.project}", release, Build(files=files, config=made.config)).digest
+
+    def withhold_digests(self) -> None:
+        words = json.dumps({"errors": [{"code": "MANIFEST_UNKNOWN", "message": "no such manifest"}]}).encode()
+        nothing = Behaviour(status=404, headers={"Docker-Content-Digest": None}, body=words)
+        self.registry.behave("manifest_get", nothing, path="sha256:")
+        self.registry.behave("manifest_head", Behaviour(headers={"Docker-Content-Digest": None}))
 
     def break_pulls(self) -> None:
         self.registry.behave("blob", Behaviour(truncate_to=10))
@@ -100,7 +110,11 @@ class SimulatedHost:
     def publish(self, release: str) -> str:
         digest = image_id(release)
         self.host.releases[digest] = SimRelease(digest)
+        self.host.remote_tags[f"{self.name}:{release}"] = digest
         return digest
+
+    def withhold_digests(self) -> None:
+        self.host.gives_digests = False
 
     def break_pulls(self) -> None:
         self.host.pull_error = "unexpected EOF"
@@ -170,17 +184,31 @@ def test_what_is_not_here_is_none_and_no_error(host: Host) -> None:
 
 def test_a_pull_of_what_the_registry_does_not_have_is_the_engines_refusal(host: Host) -> None:
     host.publish("one")
-    with pytest.raises(EngineError, match="could not pull") as caught:
+    with pytest.raises(ManifestRefused, match="could not pull"):
         host.engine.pull(replace(reference.parse(host.name), digest=NOWHERE), None, None, None)
-    assert not isinstance(caught.value, EngineUnavailable)
     assert host.engine.image(f"{host.name}@{NOWHERE}") is None
+
+
+def test_what_a_registry_gives_by_its_tag_alone_is_pulled_by_that_and_the_tag_moves(host: Host) -> None:
+    by_tag = reference.parse(f"{host.name}:one")
+    wanted = replace(by_tag, digest=host.publish("one"))
+    host.withhold_digests()
+    with pytest.raises(ManifestRefused, match=f"could not pull {host.name}@{wanted.digest}"):
+        host.engine.pull(wanted, None, None, None)
+    host.engine.pull(by_tag, None, None, None)
+    found = host.engine.image(f"{host.name}:one")
+    assert found is not None
+    assert found.repo_digests == (f"{host.name}@{wanted.digest}",)
+    with pytest.raises(ManifestRefused, match=f"could not pull {host.name}:two"):
+        host.engine.pull(reference.parse(f"{host.name}:two"), None, None, None)
 
 
 def test_a_pull_that_breaks_half_way_is_an_error_and_leaves_no_image(host: Host) -> None:
     wanted = replace(reference.parse(host.name), digest=host.publish("one"))
     host.break_pulls()
-    with pytest.raises(EngineError, match="could not pull"):
+    with pytest.raises(EngineError, match="could not pull") as caught:
         host.engine.pull(wanted, None, None, None)
+    assert not isinstance(caught.value, ManifestRefused)
     assert host.engine.image(f"{host.name}@{wanted.digest}") is None
 
 

@@ -242,6 +242,9 @@ CASES = {
     "crashing": (CRASHING, "1.0", ("web",)),
     "unit of two": (NEW, "1.1", ("web", "worker")),
     "bad unit of two": (BAD, "1.1", ("web", "worker")),
+    "by its tag alone": (NEW, "1.1", ("web",)),
+    "by its tag alone, same tag": (NEW, "1.0", ("web",)),
+    "by its tag alone, unhealthy": (BAD, "1.0", ("web",)),
     "start-first": (CHECKED, "1.1", ("web",)),
     "start-first, same tag, drained": (CHECKED, "1.0", ("web",)),
     "start-first, unhealthy": (BAD, "1.1", ("web",)),
@@ -270,7 +273,10 @@ def folders(tmp_path: Path) -> Iterator[Path]:
 
 def stage(folders: Iterator[Path], case: str) -> Stage:
     target, tag, services = CASES[case]
-    return Stage(next(folders), target, new_tag=tag, services=services, handover=HANDOVERS.get(case))
+    made = Stage(next(folders), target, new_tag=tag, services=services, handover=HANDOVERS.get(case))
+    made.host.remote_tags = {f"{NAME}:{tag}": target.digest}
+    made.host.gives_digests = "by its tag alone" not in case
+    return made
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -430,6 +430,15 @@ def test_a_build_time_is_that_of_the_platforms_own_image_and_kept_for_good(
     assert fake.counts() == {"manifest_head": 1}
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_build_time_is_read_by_the_tag_if_a_cache_refuses_the_digest(
+    fake: FakeRegistry, registries: Registries, status: int
+) -> None:
+    pushed = fake.push(APP, "1.0")
+    fake.behave("manifest_get", Behaviour(status=status), path=pushed.digest)
+    assert created(registries, fake) == datetime(2024, 5, 1, 10, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     "text",
     [

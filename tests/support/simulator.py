@@ -23,7 +23,7 @@ from updater_core import reference
 from updater_core.composefile import edit
 from updater_core.composefile.edit import Located, SourceFile
 from updater_core.deploy.journal import JournalFolder, JournalRecord, OpenRecord
-from updater_core.errors import ComposeError, EngineError, EngineUnavailable
+from updater_core.errors import ComposeError, EngineError, EngineUnavailable, ManifestRefused
 from updater_core.host import files
 from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef, Project
 from updater_core.protocols import Execution, Preview, Progress, Recreate
@@ -100,6 +100,8 @@ class SimHost:
     is_down: bool = False
     outages: int = 0
     compose_failures: list[Callable[[], object]] = field(default_factory=list)  # what happens as the next `up`s fail
+    remote_tags: dict[str, str] = field(default_factory=dict)  # the registry's, to digests
+    gives_digests: bool = True  # False: the registry gives an image by its tag alone
     pull_error: str | None = None
     made: int = 0
     labels: dict[str, str] = field(default_factory=dict)  # of every container
@@ -213,11 +215,16 @@ class SimEngine:
     ) -> None:
         host = self._up()
         name = reference.name or reference.key
+        tag = None if reference.digest else reference.tag or "latest"
+        digest = reference.digest or host.remote_tags.get(f"{name}:{tag}", "")
+        full = f"{name}:{tag}" if tag else f"{name}@{digest}"
 
         def act() -> None:
-            if host.pull_error or reference.digest not in host.releases:
-                raise EngineError(f"the engine could not pull {name}: {host.pull_error or 'manifest unknown'}")
-            host.load(host.releases[reference.digest], name, None)
+            if digest not in host.releases or (not tag and not host.gives_digests):
+                raise ManifestRefused(f"the engine could not pull {full}: manifest unknown")
+            if host.pull_error:
+                raise EngineError(f"the engine could not pull {name}: {host.pull_error}")
+            host.load(host.releases[digest], name, tag)
 
         host.killer.effect("pull", act)
 

@@ -125,6 +125,7 @@ COMPOSE_WORDS = {
     "platform",
     "with_dependencies",
     "prior_image_id",
+    "former_tags",
     "allow_volume_change",
     "handover",
     "sources",

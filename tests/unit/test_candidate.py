@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from tests.support.memory_target import MemoryTarget, Place
+from tests.support.memory_target import MemoryObserved, MemoryTarget, Place
 from updater_core.app.candidate import Candidate
 from updater_core.app.resolve import Resolver
-from updater_core.errors import RegistryError
+from updater_core.errors import NotFound, RegistryError
 from updater_core.models import Credential, Hold, ImageRef, Policy, Reason, ServiceConfig, Tag, Update
 from updater_core.protocols import RemoteImage
 from updater_core.reference import parse
@@ -56,12 +56,38 @@ class Spoken:
         return "fine"
 
 
-def resolved(name: str, tag: str, registry: Spoken, memory: SharedState, policy: Policy | None = None) -> Candidate:
+@dataclass
+class TagsOnly(Spoken):
+    """A cache that has no image by its digest."""
+
+    def digest(self, reference: ImageRef) -> str:
+        if reference.tag is None:
+            raise NotFound("r.example", f"{reference.digest} is not there")
+        return super().digest(reference)
+
+
+def resolved(
+    name: str,
+    tag: str,
+    registry: Spoken,
+    memory: SharedState,
+    policy: Policy | None = None,
+    unproven: frozenset[str] = frozenset(),
+) -> Candidate:
     service = ServiceConfig(name, parse(f"app:{tag}"), ("/c.yml",), ("web",), policy=policy or Policy())
     target = MemoryTarget(Place({name: f"app:{tag}"}, {name: OLD}))
     observed = target.observe([service])[name]
-    assert not isinstance(observed, Hold)
-    return Resolver(service, observed, registry, target, memory, NOW).resolve()
+    assert isinstance(observed, MemoryObserved)
+    seen = replace(observed, unproven_digests=unproven)
+    return Resolver(service, seen, registry, target, memory, NOW).resolve()
+
+
+def test_what_a_cache_gives_by_its_tag_alone_was_not_built_here() -> None:
+    behind = {NEW: Reason.LOCALLY_BUILT, OLD: Reason.SAME_DIGEST}
+    for digest, reason in behind.items():
+        one = resolved("web", "1.0", TagsOnly({"1.0": digest}), SharedState(State()), unproven=frozenset({OLD}))
+        assert isinstance(one.decision, Hold)
+        assert one.decision.reason is reason
 
 
 def test_what_is_decided_is_carried_with_what_it_was_decided_from() -> None:

@@ -107,9 +107,19 @@ class Resolver:
             for digest in self.observed.unproven_digests:
                 self.registry.digest(replace(current, tag=None, digest=digest))
         except NotFound:
+            if self._is_behind_its_tag():
+                return None
             detail = f"it is built here: {current.key} does not have the image that runs"
             return Hold(Reason.LOCALLY_BUILT, detail, "push that image, or take the service out of the configuration")
         return None
+
+    def _is_behind_its_tag(self) -> bool:
+        """Whether the current tag leads to what runs: a cache may give no image by its digest, but by its tag."""
+        try:
+            behind = self.registry.digest(replace(self.observed.current, digest=None))
+        except NotFound:
+            return False
+        return behind in self.observed.unproven_digests
 
     def _list_tags(self) -> None:
         current, policy = self.observed.current, self.service.policy

@@ -72,6 +72,11 @@ def cause_of(error: Exception, step: Step, service: str) -> Cause:
     return Cause(step, reason, str(error), error.remedy or remedy)
 
 
+def is_about_limits(error: EngineError) -> bool:
+    """Whether a registry refused a pull because there were too many: by the engine's words, for it gives no code."""
+    return _TOO_MANY.search(str(error)) is not None
+
+
 def is_release_at_fault(cause: Cause) -> bool:
     """Whether the release itself failed, so that trying it again would fail again."""
     return cause.reason in _RELEASE_AT_FAULT
@@ -91,7 +96,7 @@ def _reason(error: UpdaterError, step: Step) -> Reason:
     if isinstance(error, ComposeError):
         return Reason.COMPOSE_ERROR
     if isinstance(error, EngineError) and step is Step.PULL:
-        return Reason.PULL_LIMIT if _TOO_MANY.search(str(error)) else Reason.PULL_FAILED
+        return Reason.PULL_LIMIT if is_about_limits(error) else Reason.PULL_FAILED
     if isinstance(error, EngineError):
         return Reason.ENGINE_ERROR
     if isinstance(error, RegistryError):

@@ -7,7 +7,7 @@ deployment out; neither it nor anything else outside the target's own package re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +118,7 @@ class UpdateRequest:
 class Stage:
     """One part of a deployment: the step it is known by, and what it does. `says` is shown as it begins.
 
+    `is_recorded`: the journal knows of the update before it runs, so that what it leaves is put back after a kill.
     `is_point_of_no_return`: from here on a kill is followed by carrying on, for what ran before may be gone. This stage
     and those behind it can be repeated.
     """
@@ -125,6 +126,7 @@ class Stage:
     step: Step
     run: Callable[[], None]
     says: str = ""
+    is_recorded: bool = False
     is_point_of_no_return: bool = False
 
 
@@ -136,8 +138,9 @@ class Deployment(Protocol):
     def plan(self) -> Plan[Any]:
         """The plan, with what has been found out on the way."""
 
-    def preparation(self) -> Sequence[Stage]:
-        """What is done before the journal knows of the update: nothing of it is visible, or in anybody's way."""
+    def preparation(self) -> Iterable[Stage]:
+        """What is done before the journal knows of the update: nothing of it is visible, or in anybody's way. Each is
+        asked for when the one before has run."""
 
     def proof(self) -> Stage:
         """The last part of what is not visible: it may leave files of ours, which `clean` removes."""

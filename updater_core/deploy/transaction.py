@@ -14,7 +14,7 @@ anywhere is followed by `recover`, which ends the same way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, assert_never
@@ -173,8 +173,10 @@ class Transaction:
     def _addresses(self) -> Sequence[Stage]:
         return [stage for gate in self._reporter.gates for stage in gate.stages(self._deployment)]
 
-    def _carry_out(self, stages: Sequence[Stage]) -> None:
+    def _carry_out(self, stages: Iterable[Stage]) -> None:
         for stage in stages:
+            if stage.is_recorded:
+                self._write(Phase.PREPARED)
             if stage.is_point_of_no_return:
                 self._write(Phase.SWITCHING)
             self._reached(stage.step)

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from updater_core.errors import NotAnImage, NotFound, RegistryError
+from updater_core.errors import AuthFailed, NotAnImage, NotFound, RegistryError
 from updater_core.models import Credential, ImageRef, Reason, RegistrySettings, Tag
 from updater_core.net import untrusted_json
 from updater_core.protocols import RemoteImage
@@ -61,7 +61,7 @@ class OciRegistry:
         key = (access.base, access.repository, digest, platform)
         text = self.session.cycle.get(
             ("created", access, digest, platform),
-            lambda: self._remembered(key, lambda: self._created(access, digest, platform)),
+            lambda: self._remembered(key, lambda: self._created(access, digest, reference.tag, platform)),
         )
         return manifests.believable(text, self.session.clock.now())
 
@@ -144,8 +144,8 @@ class OciRegistry:
         known = self.session.texts.get(key)
         return known if known is not None else self.session.texts.put(key, ask())
 
-    def _created(self, access: Access, digest: str, platform: str) -> str:
-        _, manifest = self._get_manifest(access, digest)
+    def _created(self, access: Access, digest: str, tag: str | None, platform: str) -> str:
+        manifest = self._manifest_behind(access, digest, tag, is_optional=False)
         if isinstance(manifest.get("manifests"), list):
             child = manifests.child_for(manifest, platform)
             if child is None or not is_digest(child):
@@ -158,7 +158,7 @@ class OciRegistry:
 
     def _image(self, access: Access, reference: ImageRef, platform: str, in_full: bool) -> RemoteImage:
         digest = reference.digest or self.digest(reference)
-        manifest = self._manifest_behind(access, digest, reference.tag)
+        manifest = self._manifest_behind(access, digest, reference.tag, is_optional=True)
         if not isinstance(manifest.get("manifests"), list):
             return _single_image(digest, manifest)
         child = manifests.child_for(manifest, platform)
@@ -170,14 +170,14 @@ class OciRegistry:
             return RemoteImage(child)
         return _single_image(child, self._get_manifest(access, child, is_optional=True)[1])
 
-    def _manifest_behind(self, access: Access, digest: str, tag: str | None) -> Mapping[str, Any]:
+    def _manifest_behind(self, access: Access, digest: str, tag: str | None, *, is_optional: bool) -> Mapping[str, Any]:
         """The manifest of a digest. A cache that knows only what it was asked for by tag is asked by that."""
         try:
-            return self._get_manifest(access, digest, is_optional=True)[1]
-        except NotFound:
+            return self._get_manifest(access, digest, is_optional=is_optional)[1]
+        except (NotFound, AuthFailed):
             if tag is None:
                 raise
-            answer, manifest = self._get_manifest(access, tag, is_optional=True)
+            answer, manifest = self._get_manifest(access, tag, is_optional=is_optional)
             _verify(access, answer.body, digest)
             return manifest
 

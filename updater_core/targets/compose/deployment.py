@@ -6,7 +6,7 @@ Start-first (`start_first`): edit, start new containers beside the old, gate the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -42,11 +42,11 @@ class ComposeDeployment:
 
     # ------------------------------------------------------------------------------------------------------ forward
 
-    def preparation(self) -> Sequence[Stage]:
-        return (
-            Stage(Step.HOLD, self._retain, f"keeping {self.plan.old_reference} at hand"),
-            Stage(Step.PULL, self._fetch, f"pulling {', '.join(part.image.text for part in parts(self.plan))}"),
-        )
+    def preparation(self) -> Iterator[Stage]:
+        yield Stage(Step.HOLD, self._retain, f"keeping {self.plan.old_reference} at hand")
+        yield Stage(Step.PULL, self._fetch, f"pulling {', '.join(part.image.text for part in parts(self.plan))}")
+        if self.plan.detail.former_tags:
+            yield Stage(Step.PULL, self._fetch_by_tag, is_recorded=True)
 
     def proof(self) -> Stage:
         return Stage(Step.PROVE, self._prove)
@@ -78,6 +78,10 @@ class ComposeDeployment:
 
     def _fetch(self) -> None:
         self.plan = images.fetch(self.plan, self._tools)
+        images.heed_stop(self._tools)
+
+    def _fetch_by_tag(self) -> None:
+        self.plan = images.fetch_by_tag(self.plan, self._tools)
         images.heed_stop(self._tools)
 
     def _prove(self) -> None:
@@ -172,6 +176,8 @@ class ComposeDeployment:
             keep |= set(plan.earlier_retained)
         if isinstance(outcome, NotStarted) and outcome.cause.reason in _SEEN_IN_THE_IMAGE:
             keep |= new  # the next look needs no second pull to know them
+        if isinstance(outcome, NotStarted):
+            images.put_names_back(plan, self._tools)
         images.release_holds(plan, frozenset(keep), self._tools)
         remembered = new if isinstance(outcome, Committed) else set(plan.earlier_retained)
         images.drop_names_of_running(plan, frozenset(remembered), self._tools)

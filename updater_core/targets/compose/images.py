@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from updater_core import reference
+from updater_core.deploy import failure
 from updater_core.deploy.retention_tags import BROUGHT, FOUND, hold_name, hold_prefix
-from updater_core.errors import ChangedOnDisk, EngineError, EngineUnavailable, GateFailed
-from updater_core.models import Image, Plan, Reason
+from updater_core.errors import ChangedOnDisk, EngineError, EngineUnavailable, GateFailed, ManifestRefused
+from updater_core.models import Image, ImageRef, Plan, Reason, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move, joined, parts
 from updater_core.targets.retention import is_last_name
+
+_Pull = Callable[[Plan[ComposePlan], ImageRef, Tools], Image]
 
 
 def hold_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
@@ -35,26 +38,53 @@ def heed_stop(tools: Tools) -> None:
 
 def fetch(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
     """Pull each image of the plan by digest (no tag moves), check its platform, hold it; return the plan with their
-    ids."""
-    return joined(plan, [_fetched(part, tools) for part in parts(plan)])
+    ids. An image whose registry refuses the digest gets none: `fetch_by_tag` is for that, and the plan says then what
+    the tags name that such a pull moves."""
+    fetched = joined(plan, [_fetched(part, tools) for part in parts(plan)])
+    named = {name: tools.engine.image(name) for name in (_tag_name(part.image) for part in _left_to_fetch(fetched))}
+    former = {name: image.id if image else "" for name, image in named.items()}
+    return replace(fetched, detail=replace(fetched.detail, former_tags=former))
+
+
+def fetch_by_tag(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
+    """Pull by their tags the images that `fetch` left; return the plan with their ids."""
+    return joined(plan, [part if part.new_retained else _fetched_by_tag(part, tools) for part in parts(plan)])
+
+
+def _left_to_fetch(plan: Plan[ComposePlan]) -> list[Plan[ComposePlan]]:
+    return [part for part in parts(plan) if part.new_retained is None]
 
 
 def _fetched(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
-    image = _local_target(plan, tools) or _pulled_target(plan, tools)
+    prior = tools.engine.image(plan.new_reference)
+    plan = replace(plan, detail=replace(plan.detail, prior_image_id=prior.id if prior else None))
+    try:
+        image = _local_target(plan, tools) or _pulled_target(plan, tools, _pulled_by_digest)
+    except ManifestRefused as refusal:
+        if not _may_go_by_tag(plan.image, refusal):
+            raise
+        tools.tell(Step.PULL, f"{refusal}; its tag is pulled in its place")
+        return plan
+    return _taken(plan, image, tools)
+
+
+def _fetched_by_tag(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
+    return _taken(plan, _pulled_target(plan, tools, _pulled_by_tag), tools)
+
+
+def _taken(plan: Plan[ComposePlan], image: Image, tools: Tools) -> Plan[ComposePlan]:
+    """The plan with the image that was fetched for it. Raises GateFailed if that is for another platform."""
     old = tools.engine.image(plan.old_retained)
     old_platform = old.platform if old else ""
     problem = platform_problem(image, plan.detail.platform, old_platform, tools.engine.platform())
     if problem:
         raise GateFailed(Reason.PLATFORM_MISSING, problem, "publish the image for this platform, or set `platform`")
-    if image.id not in tools.engine.held(hold_prefix(plan.name)).values():  # one to go back to has its name already
-        tools.engine.tag(image.id, hold_name(plan.name, image.id, BROUGHT))
-    prior = tools.engine.image(plan.new_reference)
+    _retain(plan, image, tools)
     return replace(
         plan,
         new_retained=image.id,
         old_facts=old.facts if old else plan.old_facts,
         new_facts=image.facts,
-        detail=replace(plan.detail, prior_image_id=prior.id if prior else None),
     )
 
 
@@ -66,6 +96,11 @@ def check_kept(plan: Plan[ComposePlan], tools: Tools) -> None:
         if named is None or named.id != move.old_image_id:
             what = f"{move.old_reference} names another image by now than {move.service} runs"
             raise ChangedOnDisk(what, "nothing to do: the next cycle looks anew")
+
+
+def _retain(plan: Plan[ComposePlan], image: Image, tools: Tools) -> None:
+    if image.id not in tools.engine.held(hold_prefix(plan.name)).values():  # one to go back to has its name already
+        tools.engine.tag(image.id, hold_name(plan.name, image.id, BROUGHT))
 
 
 def tag_new(plan: Plan[ComposePlan], tools: Tools) -> None:
@@ -177,10 +212,10 @@ def _local_target(plan: Plan[ComposePlan], tools: Tools) -> Image | None:
             return held
     if plan.image.digest is None:
         raise EngineError(f"the image of {plan.image.text} is no longer on this host, and no registry ever knew it")
-    return tools.engine.image(_pull_name(plan))
+    return tools.engine.image(_pull_name(plan.image))
 
 
-def _pulled_target(plan: Plan[ComposePlan], tools: Tools) -> Image:
+def _pulled_target(plan: Plan[ComposePlan], tools: Tools, pull: _Pull) -> Image:
 
     def heed(message: Mapping[str, Any]) -> None:
         if not message.get("end"):
@@ -189,24 +224,104 @@ def _pulled_target(plan: Plan[ComposePlan], tools: Tools) -> Image:
             tools.progress(message)
 
     try:
-        tools.engine.pull(plan.image, tools.credential(plan), plan.detail.platform, heed)
+        return pull(plan, plan.image, replace(tools, progress=heed))
     except EngineUnavailable:
         raise
     except EngineError as error:
         if re.search(r"no matching manifest|does not match the specified platform", str(error)):
             raise GateFailed(Reason.PLATFORM_MISSING, str(error), "publish the image for this platform") from error
         raise
-    image = tools.engine.image(_pull_name(plan))
+
+
+def _pulled_by_digest(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> Image:
+    tools.engine.pull(wanted, tools.credential(plan), plan.detail.platform, tools.progress)
+    image = tools.engine.image(_pull_name(wanted))
     if image is None:
-        raise EngineError(f"the pull did not bring {_pull_name(plan)}", "is a stale mirror in between?")
+        raise EngineError(f"the pull did not bring {_pull_name(wanted)}", "is a stale mirror in between?")
     return image
 
 
-def _pull_name(plan: Plan[ComposePlan]) -> str:
-    return f"{plan.image.name or plan.image.key}@{plan.image.digest}"
+def _may_go_by_tag(wanted: ImageRef, refusal: ManifestRefused) -> bool:
+    """Whether another request may help: some caches look upstream only for a tag, and refuse the digest behind it."""
+    return wanted.tag is not None and not failure.is_about_limits(refusal)
+
+
+def _pulled_by_tag(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> Image:
+    """Pull the tag of `wanted`, and take the image only if it has the digest of `wanted`.
+
+    Such a pull moves the local tag, which goes back to the image that it named: until the update is visible, an `up` of
+    the operator's has to find that one there. Raises EngineError if the tag brings another image.
+    """
+    name = _tag_name(wanted)
+    before = tools.engine.image(name)
+    image: Image | None = None
+    try:
+        image = _brought_by(name, plan, wanted, tools)
+        _retain(plan, image, tools)  # before the tag leaves it: it may be its only name
+    finally:
+        if before is not None or image is None:
+            _put_name_back(name, before.id if before is not None else "", tools)
+    if reference.parse(plan.new_reference).digest and tools.engine.image(_pull_name(wanted)) is None:
+        tools.engine.tag(image.id, _name_for_pin(wanted, image))
+    return image
+
+
+def _brought_by(name: str, plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> Image:
+    """Pull a tag; the image that it brings."""
+    tools.engine.pull(replace(wanted, digest=None), tools.credential(plan), plan.detail.platform, tools.progress)
+    brought = tools.engine.image(name)
+    digests = (brought.id, *reference.digests_of(brought.repo_digests, wanted.key)) if brought else ()
+    if brought is None or wanted.digest not in digests:
+        raise EngineError(
+            f"{name} brings another image than {wanted.digest}, which was chosen, and which its registry does not give "
+            "by its digest: it is not taken",
+            "nothing to do: the tag is asked again after a pause. If it stays so, a cache on the way is behind",
+        )
+    return brought
+
+
+def put_names_back(plan: Plan[ComposePlan], tools: Tools) -> None:
+    """Let the tags that a pull has moved name what they named, unless that runs by now: then somebody deployed it."""
+    for name, former in plan.detail.former_tags.items():
+        named = tools.engine.image(name)
+        services = {move.service for move in plan.detail.moves}
+        found = (tools.engine.containers(plan.detail.project.name, service) for service in services)
+        used = {container.image_id for containers in found for container in containers}
+        if named is not None and named.id not in used:
+            _put_name_back(name, former, tools)
+
+
+def _put_name_back(name: str, former: str, tools: Tools) -> None:
+    """Let a local tag name the image that it named before a pull; an empty text: none."""
+    now = tools.engine.image(name)
+    if not former:
+        tools.engine.untag(name)
+    elif now is None or now.id != former:
+        tools.engine.tag(former, name)
+
+
+def _tag_name(image: ImageRef) -> str:
+    return replace(image, digest=None).text
+
+
+def _name_for_pin(wanted: ImageRef, image: Image) -> str:
+    """A name in the image's repository, for without one containerd's store does not find it by `repository@digest`,
+    which is how a pinned reference asks for it."""
+    return f"{wanted.name or wanted.key}:{BROUGHT}{image.id.removeprefix('sha256:')[:12]}"
+
+
+def _pull_name(image: ImageRef) -> str:
+    return f"{image.name or image.key}@{image.digest}"
 
 
 def _ensure_old_image(plan: Plan[ComposePlan], move: Move, tools: Tools) -> None:
-    if tools.engine.image(move.old_image_id) is None and plan.old_digest:
-        old = replace(plan.image, digest=plan.old_digest)
-        tools.engine.pull(old, tools.credential(plan), plan.detail.platform, tools.progress)
+    if tools.engine.image(move.old_image_id) is not None or not plan.old_digest:
+        return
+    tag = reference.parse(move.old_reference).tag
+    old = replace(plan.image, tag=tag, digest=plan.old_digest)
+    try:
+        _pulled_by_digest(plan, old, tools)
+    except ManifestRefused as refusal:
+        if not _may_go_by_tag(old, refusal):
+            raise
+        _pulled_by_tag(plan, old, tools)

@@ -88,6 +88,7 @@ class ComposePlan:
     allow_volume_change: bool = False  # as configured
     with_dependencies: bool = False  # leave --no-deps out (see compose_utils)
     prior_image_id: str | None = None  # what the new reference named locally before us, to be put back
+    former_tags: Mapping[str, str] = field(default_factory=dict)  # local tags that a pull moves, to the ids they named
     # the text of each of the project's files, as it was read; an operator's secrets may stand in it
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     model_digest: str | None = None  # of what Compose makes of them, and of all that they include

@@ -96,7 +96,7 @@ class EcrRegistry:
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
         """The build time in the image's configuration, which only the registry itself has."""
-        exact = replace(reference, tag=None, digest=self.digest(reference))
+        exact = reference if self._is_cache() else replace(reference, tag=None, digest=self.digest(reference))
         return self._by_protocol(lambda registry: registry.created(exact, platform))
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
