@@ -82,21 +82,20 @@ class DockerEngine:
     def compose_containers(self) -> tuple[Container, ...]:
         """One list call; its containers carry no start time, restart count or health (those take an inspect).
 
-        A second one if the files of some are not on this host: a manager's container may have them mounted."""
-        found = self._list({"label": [f"{facts.LABEL}project", f"{facts.LABEL}service"]})
-        listed = [facts.from_list(raw) for raw in found if facts.is_member(raw["Labels"])]
-        mounted = self._mounted(self._list({})) if any(map(label_paths.is_lost, listed)) else []
-        return self._with_host_paths(listed, mounted)
+        It lists the containers of others, too: a manager's may have mounted the files that labels speak of."""
+        found = self._list({})
+        listed = [facts.from_list(raw) for raw in found if facts.is_of_compose(raw["Labels"])]
+        return self._with_host_paths(listed, found)
 
     def all_containers(self) -> tuple[Container, ...]:
+        """Every container of the engine, by the same one list call."""
         found = self._list({})
-        listed = list(map(facts.from_list, found))
-        mounted = self._mounted(found) if any(map(label_paths.is_lost, listed)) else []
-        return self._with_host_paths(listed, mounted)
+        return self._with_host_paths(list(map(facts.from_list, found)), found)
 
     def _with_host_paths(
-        self, containers: Iterable[Container], mounted: Sequence[label_paths.Folder]
+        self, containers: Sequence[Container], listed: Sequence[Mapping[str, Any]]
     ) -> tuple[Container, ...]:
+        mounted = self._mounted(listed) if any(map(label_paths.is_lost, containers)) else []
         return tuple(label_paths.with_host_paths(each, self._path_map, mounted) for each in containers)
 
     def _mounted(self, listed: Iterable[Mapping[str, Any]]) -> list[label_paths.Folder]:

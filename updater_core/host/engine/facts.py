@@ -36,6 +36,12 @@ def is_member(labels: Mapping[str, str] | None) -> bool:
     return (labels or {}).get(f"{LABEL}oneoff", "False").lower() != "true"
 
 
+def is_of_compose(labels: Mapping[str, str] | None) -> bool:
+    """Return whether a container belongs to a service of a Compose project."""
+    given = labels or {}
+    return f"{LABEL}project" in given and f"{LABEL}service" in given and is_member(given)
+
+
 def from_list(raw: Mapping[str, Any]) -> Container:
     """Return an entry of `GET /containers/json`: without start time, restart count and health."""
     labels = _mapping(raw, "Labels")
