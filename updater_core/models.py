@@ -321,12 +321,13 @@ class Hold:
 @dataclass(frozen=True, slots=True)
 class Update:
     """Go to `target` (always with its digest; the tag is the one the file shall say), and with it to `others`, which
-    are of other repositories and have the same tag."""
+    are of other repositories and have the same tag. `signed_by`: the keys, if the service wants a signature."""
 
     target: ImageRef
     detail: str = ""
     rejected: tuple[Rejected, ...] = ()
     others: tuple[ImageRef, ...] = ()
+    signed_by: str = ""
 
 
 Decision = Hold | Update

@@ -46,6 +46,10 @@ def test_the_next_signed_version_is_taken_in_place_of_an_unsigned_one(
     _, plan = guarded.run("--plan")
     assert "v1.2.0: not_signed" in plan
     assert "signed by acme.pub" in plan
+    guarded.policy["mode"] = "notify"
+    guarded.cycle()
+    assert "signed by acme.pub" in guarded.run("--status", "--service", guarded.name)[1]
+    guarded.policy["mode"] = "auto"
     (outcome,) = guarded.cycle().outcomes
     assert isinstance(outcome, Committed)
     assert guarded.releases() == [("two", "running")]

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from updater_core.models import Hold, Hours, Mode, Reason, ServiceConfig, Update, retry_command
 from updater_core.policy import windows
+from updater_core.policy.explain import signed
 from updater_core.policy.operator.decisions import Decisions, Pause, command, pause_in_force
 
 
@@ -178,4 +179,4 @@ OPERATOR_RULES: tuple[Rule, ...] = (unfinished,)  # for `--rollback`: only what 
 
 
 def _waits(update: Update, reason: Reason, why: str, remedy: str) -> Hold:
-    return Hold(reason, f"{update.target.text} waits: {why}", remedy)
+    return Hold(reason, signed(f"{update.target.text} waits: {why}", update.signed_by), remedy)

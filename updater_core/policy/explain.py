@@ -146,9 +146,18 @@ def unsigned(case: SelectionContext, target: ImageRef) -> Hold | Ask | None:
 
 
 def signer(case: SelectionContext, target: ImageRef) -> str:
-    """Return who signed the image, as the end of a sentence; empty if nobody had to."""
+    """Return by which keys the image is signed; empty if it need not be."""
     verdict = case.observation.signatures.get(target.digest or "")
-    return f"; signed by {verdict.key}" if verdict and verdict.key else ""
+    return verdict.key or "" if verdict else ""
+
+
+def signed(text: str, signed_by: str) -> str:
+    """Return the sentence, and who signed the image if somebody had to.
+
+    >>> signed("v2 is the highest version", "acme.pub")
+    'v2 is the highest version; signed by acme.pub'
+    """
+    return f"{text}; signed by {signed_by}" if signed_by else text
 
 
 def summary(rejected: Sequence[Rejected]) -> str:

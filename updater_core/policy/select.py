@@ -153,7 +153,10 @@ def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
         )
     trust = _too_young(case, tag, target) or explain.unsigned(case, target)
     held_or_ask = trust or explain.still_to_ask(observation, tag.name)
-    return held_or_ask or Update(target, f"{_changed(case, target)}{explain.signer(case, target)}")
+    if held_or_ask:
+        return held_or_ask
+    signed_by = explain.signer(case, target)
+    return Update(target, explain.signed(_changed(case, target), signed_by), signed_by=signed_by)
 
 
 def _too_young(case: SelectionContext, tag: Tag, target: ImageRef | None) -> Hold | None:
@@ -346,7 +349,7 @@ def _settle(
     if isinstance(outcome, Hold):  # the same image: a newer one that waits matters more, if there is one
         outcome = explain.first_waiting(rejections) or candidates.hint or outcome
     elif outcome.target.tag != case.current:
-        detail = f"{because(case, candidates, str(outcome.target.tag))}{explain.signer(case, outcome.target)}"
+        detail = explain.signed(because(case, candidates, str(outcome.target.tag)), outcome.signed_by)
         outcome = replace(outcome, detail=detail)
     return replace(outcome, rejected=tuple(rejected))
 
