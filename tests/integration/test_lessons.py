@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_registry import Basic, Bearer, Behaviour, FakeRegistry
+from tests.support.lab import until
 from tests.support.set_clock import SetClock
-from updater_core.errors import AuthFailed, NotFound
+from updater_core.errors import AuthFailed, NotFound, RegistryError
 from updater_core.models import RegistrySettings, Secret
 from updater_core.reference import parse
 from updater_core.registries import Registries
@@ -186,6 +187,23 @@ def test_a_password_that_was_revoked_is_offered_once_when_all_tokens_run_out(
         asked = [pool.submit(ask, registries, fake, name, JANE) for name in NAMES]
         assert all(isinstance(one.exception(), AuthFailed) for one in asked)
     assert fake.counts() == {"token": 1}
+
+
+def test_a_wrong_password_is_tried_once_too_if_the_first_question_comes_to_nothing(
+    fake: FakeRegistry, registries: Registries
+) -> None:
+    """Nothing is known then, so the next one goes alone, and not all others at once."""
+    fake.auth = Basic("jane", "another one")
+    answer = threading.Event()
+    fake.behave("manifest_head", Behaviour(status=500, hang=answer), path=NAMES[0])
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        asked = [pool.submit(ask, registries, fake, NAMES[0], JANE)]
+        until(lambda: fake.log)
+        asked += [pool.submit(ask, registries, fake, name, JANE) for name in NAMES[1:]]
+        answer.set()
+        found = [type(each.exception()) for each in asked]
+    assert found == [RegistryError] + [AuthFailed] * (len(NAMES) - 1)
+    assert sum(entry.headers.get("authorization", "").startswith("Basic ") for entry in fake.log) == 1
 
 
 def test_a_password_that_is_being_tried_is_waited_for_however_long_it_takes() -> None:

@@ -31,6 +31,7 @@ from updater_core.net.http import (
     Request,
 )
 from updater_core.net.url_rules import redirect_problem, same_origin
+from updater_core.registries.single_flight import SingleFlight
 
 __all__ = ["ERROR_BYTES", "Answer", "Limits", "OnRequest", "Request", "Transport", "retry_after"]
 
@@ -62,10 +63,9 @@ class _Host:
     down: str = ""  # why nothing more is asked in this cycle
     out_since: datetime | None = None  # when it was first down, until it answers again
     is_asked: bool = False  # in this cycle
-    probe: threading.Lock = field(default_factory=threading.Lock)
     is_one_by_one: bool = False  # until the cycle ends: it has asked for a short pause
     pause_until: datetime | None = None
-    queue: threading.Lock = field(default_factory=threading.Lock)
+    queue: threading.Lock = field(default_factory=threading.Lock)  # then one question after the other, each its own
 
     def is_out(self) -> bool:
         """Whether it did not answer when it was last asked."""
@@ -92,6 +92,7 @@ class Transport:
         self._lock = threading.Lock()
         self._hosts: defaultdict[str, _Host] = defaultdict(_Host)
         self._connections = Connections(limits)
+        self._ahead = SingleFlight()  # of a host that is out
         for host, until in rests.items():
             self._hosts[host].rest_until = min(until, clock.now() + LONGEST_REST)
         for host, since in (outages or {}).items():
@@ -123,13 +124,12 @@ class Transport:
         host = self._host(request.host)
         host.is_asked = True
         with host.slots:
-            if host.is_out():
-                with host.probe:  # one question goes ahead: if it is not answered, the others need not wait for that
-                    self._refuse_if_resting(request.host, host)
-                    if host.is_out():
-                        return self._waiting(request, host)
-            self._refuse_if_resting(request.host, host)
-            return self._waiting(request, host)
+            if not host.is_out():
+                self._refuse_if_resting(request.host, host)
+                return self._waiting(request, host)
+            with self._ahead.first(request.host):  # if it is not answered, the others need not wait for that themselves
+                self._refuse_if_resting(request.host, host)
+                return self._waiting(request, host)
 
     def _waiting(self, request: Request, host: _Host) -> Answer:
         """Ask, and wait out what the host asks for if that is short: then one question goes after the other."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from updater_core.registries.single_flight import SingleFlight
+
 LONGEST_WAIT_SECONDS = 2.0
 _REPOSITORY = "\0"
 
@@ -41,7 +43,8 @@ class ChallengeCache:
         self._longest_wait_seconds = longest_wait_seconds
         self._lock = threading.Lock()
         self._challenges: dict[Hashable, LearnedChallenge | None] = {}
-        self._first: dict[Hashable, threading.Event] = {}
+        self._flights = SingleFlight()
+        self._known: set[Hashable] = set()  # askers whose first question has ended
         self._used: set[Hashable] = set()
 
     def remember(self, asker: Hashable, repository: str, learned: LearnedChallenge) -> None:
@@ -69,28 +72,23 @@ class ChallengeCache:
         """
         with self._lock:
             self._used.add(asker)
-            before = self._first.get(asker)
-            mine = before or self._first.setdefault(asker, threading.Event())
-        if before:
-            before.wait(None if has_password else self._longest_wait_seconds)
+            is_known = asker in self._known
+        if is_known:
             yield
             return
-        try:
+        with self._flights.first(asker, None if has_password else self._longest_wait_seconds):
             yield
-        except BaseException:
-            self.let_next_go_alone(lambda each: each == asker)  # nothing is known yet
-            raise
-        finally:
-            mine.set()
+            with self._lock:
+                self._known.add(asker)
 
     def let_next_go_alone(self, askers: Callable[[Hashable], bool]) -> None:
         """Let the next question of these askers go alone again: what is known of them is not valid any more."""
         with self._lock:
-            self._first = {asker: each for asker, each in self._first.items() if not askers(asker)}
+            self._known = {asker for asker in self._known if not askers(asker)}
 
     def new_cycle(self) -> None:
         """Forget askers that the last cycle did not use: rotated credentials must not pile up."""
         with self._lock:
             self._challenges = {asker: each for asker, each in self._challenges.items() if asker in self._used}
-            self._first = {asker: each for asker, each in self._first.items() if asker in self._used}
+            self._known &= self._used
             self._used = set()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.challenge import Challenge
 from updater_core.registries.auth.learned import ChallengeCache, LearnedChallenge
 from updater_core.registries.auth.refused import REFUSED_FOR, RefusedLogins
+from updater_core.registries.single_flight import SingleFlight
 
 CLIENT_ID = "docker-auto-updater"
 SHORTEST_TOKEN_SECONDS, EARLY_SECONDS = 60.0, 5.0
@@ -60,15 +60,14 @@ class Tokens:
         self._refused = refused or RefusedLogins(clock.now, {})
         self._clock = clock
         self._lock = threading.Lock()
-        self._locks: defaultdict[Access, threading.Lock] = defaultdict(threading.Lock)
+        self._flights = SingleFlight()
         self._grants: dict[Access, _Grant] = {}
         self._used: set[Access] = set()
         self._challenges = ChallengeCache()
-        self._proofs: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
         self._proven: dict[Hashable, float] = {}
 
     def first_alone(self, access: Access) -> AbstractContextManager[None]:
-        """To be held from `ready` until the answer to the challenge is taken: see `ChallengeCache.turn`."""
+        """To be held from `ready` until the answer to the challenge is taken: see `ChallengeCache.first_alone`."""
         return self._challenges.first_alone(access.asker, has_password=access.credential is not None)
 
     def ready(self, access: Access) -> tuple[str | None, bool]:
@@ -77,18 +76,16 @@ class Tokens:
 
         Raise AuthFailed while the credential is resting after a refusal."""
         self._refuse_if_refused(access)
-        with self._lock_of(access):
-            grant = self._grants.get(access) or self._foreseen(access)
-            if grant is None:
-                return None, False
-            if grant.until is None or self._clock.monotonic() < grant.until:
-                return grant.header.reveal(), grant.is_foreseen
-            del self._grants[access]  # should the renewal fail, the next question starts from the challenge
-            return self._renew(access, grant).header.reveal(), grant.is_foreseen
+        with self._lock:
+            self._used.add(access)
+            grant = self._grants.get(access)
+        if grant is None or not self._is_good(grant):
+            grant = self._flights.share(("ready", access), lambda: self._renewed_or_foreseen(access))
+        return (grant.header.reveal(), grant.is_foreseen) if grant else (None, False)
 
     def judge(self, access: Access, sent: str | None, *, is_taken: bool) -> None:
         """Say what became of a predicted header: it is kept like any other, or forgotten."""
-        with self._lock_of(access):
+        with self._lock:
             grant = self._grants.get(access)
             if grant is None or grant.header.reveal() != sent:
                 return
@@ -101,12 +98,15 @@ class Tokens:
         """The header that answers a 401 (or an insufficient_scope); `sent` is the one that was not enough.
 
         Raises AuthFailed if there is nothing more to offer."""
-        with self._lock_of(access):
+
+        def granted() -> _Grant:
             grant = self._grants.get(access)
             if grant and grant.header.reveal() != sent:  # another thread was faster
-                return grant.header.reveal()
+                return grant
             self._refuse_if_refused(access)
-            return self._granted(access, challenged, sent).header.reveal()
+            return self._granted(access, challenged, sent)
+
+        return self._flights.share(("granted", access, sent), granted).header.reveal()
 
     def rejected(self, access: Access, sent: str | None) -> AuthFailed:
         """The error for a registry that does not take what was granted a moment ago; a password is not sent again."""
@@ -121,9 +121,7 @@ class Tokens:
         now = self._clock.monotonic()
         with self._lock:
             self._grants = {a: g for a, g in self._grants.items() if a in self._used}
-            self._locks = defaultdict(threading.Lock, {a: x for a, x in self._locks.items() if a in self._used})
             self._proven = {k: until for k, until in self._proven.items() if now < until}
-            self._proofs = defaultdict(threading.Lock, {k: x for k, x in self._proofs.items() if k in self._proven})
             self._used = set()
         self._refused.forget_old()
         self._challenges.new_cycle()
@@ -146,10 +144,20 @@ class Tokens:
         """Whether a host turned the credential down a short while ago."""
         return self._refused.has(host, credential)
 
-    def _lock_of(self, access: Access) -> threading.Lock:
+    def _renewed_or_foreseen(self, access: Access) -> _Grant | None:
+        """A grant that is good; None if only the host itself can say how to get one."""
         with self._lock:
-            self._used.add(access)
-            return self._locks[access]
+            grant = self._grants.get(access)
+            if grant is not None and not self._is_good(grant):
+                del self._grants[access]  # should the renewal fail, the next question starts from the challenge
+        if grant is None:
+            return self._foreseen(access)
+        if self._is_good(grant):  # another thread was faster
+            return grant
+        return replace(self._renew(access, grant), is_foreseen=grant.is_foreseen)
+
+    def _is_good(self, grant: _Grant) -> bool:
+        return grant.until is None or self._clock.monotonic() < grant.until
 
     def _refuse_if_refused(self, access: Access) -> None:
         if self.is_refused(access.host, access.credential):
@@ -240,9 +248,7 @@ class Tokens:
         if access.credential is None or self._is_proven(key):
             yield
             return
-        with self._lock:
-            proof = self._proofs[key]
-        with proof:
+        with self._flights.first(("proof", key)):
             self._refuse_if_refused(access)
             yield
             with self._lock:

@@ -2,7 +2,7 @@
 
 Nobody waits for others to come. The first question of a cycle takes along every tag whose service was opened already,
 and all that the last cycle asked; while a call is under way further questions gather for the next one. So many services
-of one repository cost one call.
+of one repository cost one call. `SingleFlight` would not do: it shares one answer, this gathers different questions.
 """
 
 from __future__ import annotations
