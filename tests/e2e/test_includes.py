@@ -99,6 +99,17 @@ SHAPES: dict[str, tuple[dict[str, str], str]] = {
         },
         "envs/two.env",
     ),
+    "no env file": (
+        {
+            "docker-compose.yml": "include:\n  - {path: sub/app.yml, env_file: /dev/null}\n"
+            "  - {path: db.yml, env_file: []}\n",
+            "sub/app.yml": SERVICE.replace("{image}", "@IMAGE:${TAG:-v1.0.0}"),
+            "sub/.env": "TAG=v0.1.0\n",
+            "db.yml": "volumes: {data: {name: '${NAME}'}}\n",
+            ".env": "NAME=data\n",
+        },
+        "sub/app.yml",
+    ),
     "the project's .env beats the included one": (
         {
             "docker-compose.yml": "include: [sub/app.yml]\n",

@@ -16,14 +16,16 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from updater_core.composefile import interpolation, yaml_nodes
 from updater_core.composefile.yaml_nodes import Refused
 
+NO_ENV_FILE = "/dev/null"  # Compose's own spelling of "none" (compose-go, `loader/include.go`)
+
 _BRINGS_IN = re.compile(r"\b(?:include|extends)\b")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|[\w.-]+\.[a-z]+/[^.].*\.git\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """One entry of `include`: its files (base first), where their paths start, and its env files; None: `.env` there,
-    if there is one. All paths absolute; `entry` is the node it is written in."""
+    """One entry of `include`: its files (base first), where their paths start, and its env files. None: `.env` there,
+    if there is one; empty: none at all (`NO_ENV_FILE`). All paths absolute; `entry` is the node it is written in."""
 
     paths: tuple[str, ...]
     directory: str
@@ -66,11 +68,11 @@ def included(root: MappingNode, setting: Setting) -> Iterator[Include]:
     for entry in node.value if isinstance(node, SequenceNode) else ():
         paths = tuple(_absolute(setting, path) for path in _texts(setting, _part(entry, "path") or entry))
         directory = next(iter(_texts(setting, _part(entry, "project_directory"))), None)
-        env_node = _part(entry, "env_file")
-        env_paths = tuple(_absolute(setting, path) for path in _texts(setting, env_node) if path != "/dev/null")
+        env_texts = _texts(setting, _part(entry, "env_file"))
+        env_paths = tuple(_absolute(setting, path) for path in env_texts if path != NO_ENV_FILE)
         if paths:
             start = _absolute(setting, directory) if directory else posixpath.dirname(paths[0])
-            yield Include(paths, start, env_paths if env_node is not None else None, entry)
+            yield Include(paths, start, env_paths if env_texts else None, entry)
 
 
 def _part(entry: Node, key: str) -> Node | None:

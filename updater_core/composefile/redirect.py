@@ -77,11 +77,9 @@ def _changes(
         for include in includes.included(section.document.root, setting):
             paths, env_paths = list(map(renamed, include.paths)), _env_paths(include, copied)
             if paths != list(include.paths) or any(path in copied for path in env_paths):
-                entry = {
-                    "path": paths,
-                    "project_directory": include.directory,
-                    "env_file": list(map(renamed, env_paths)),
-                }
+                named = list(map(renamed, env_paths))
+                env_file = [includes.NO_ENV_FILE] if include.env_paths == () else named
+                entry = {"path": paths, "project_directory": include.directory, "env_file": env_file}
                 yield *_span(include.entry), _json({key: value for key, value in entry.items() if value})
     for node, service, path in _extended(section):
         if path in copied:
