@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from updater_core import reference
+from updater_core.composefile.definition import SourceFile
 from updater_core.models import Container, ContainerSettings, Project, Reason, ServiceConfig
+from updater_core.targets.compose.drift import Drift
 from updater_core.targets.compose.plan import Group, Move
 from updater_core.targets.compose.preflight import copies, needs, shortages, variables
-from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
+from updater_core.targets.compose.preflight.facts import Deployed, HostFacts, texts_of
+from updater_core.targets.compose.preflight.written import ProjectText, Text
 
 ID = "0f" * 32
 
@@ -28,7 +32,7 @@ def facts(web: dict[str, Any] | None = None, top: dict[str, Any] | None = None, 
     service = ServiceConfig("web", reference.parse("app:1"), ("/srv/shop/c.yml",), ("web",))
     own = (Deployed(container(), ContainerSettings()),)
     nothing = frozenset[Any]()
-    made = HostFacts(service, group, (), nothing, own, (), nothing, nothing, nothing, nothing, {})
+    made = HostFacts(service, group, {}, nothing, own, (), nothing, nothing, nothing, nothing, {})
     return replace(made, **more)
 
 
@@ -167,6 +171,11 @@ def deployed(environment: dict[str, str], **more: Any) -> tuple[Deployed, ...]:
     return (Deployed(container(), ContainerSettings(environment=environment, **more)),)
 
 
+def written_texts(text: str, *more: SourceFile) -> tuple[Text, ...]:
+    main = SourceFile("/srv/shop/c.yml", text)
+    return ProjectText.of([main, *more], [SourceFile("/srv/shop/.env", "SET=new\n")]).texts("web")
+
+
 @pytest.mark.parametrize(
     ("text", "model", "environment", "missing"),
     [
@@ -185,10 +194,100 @@ def deployed(environment: dict[str, str], **more: Any) -> tuple[Deployed, ...]:
 def test_a_variable_is_missing_if_a_value_that_runs_was_made_with_it(
     text: str, model: dict[str, Any], environment: dict[str, str], missing: str | None
 ) -> None:
-    source = f"services:\n  web:\n    environment: {text}\n"
-    known = facts({"environment": model}, texts=(source,), environment=frozenset({"SET"}), own=deployed(environment))
+    texts = written_texts(f"services:\n  web:\n    environment: {text}\n")
+    known = facts({"environment": model}, texts={"web": texts}, own=deployed(environment))
     found = variables.missing_variable(replace(known, image_variables={"i": frozenset({"PATH"})}))
     assert (found is None) if missing is None else (found is not None and f"variable {missing} " in found.detail)
+
+
+LAYERS: dict[str, tuple[str, ContainerSettings, dict[str, Any]]] = {
+    # what the files say of the service, what the container was made with, and what Compose resolves it to now
+    "extends": (
+        "services:\n  web:\n    extends: {file: base.yml, service: b}\n",
+        ContainerSettings(environment={"A": "x"}),
+        {"environment": {"A": ""}},
+    ),
+    "an anchor beside a tag of Compose's own": (
+        "x-e: &e {A: '${PW}'}\nservices:\n  web:\n    ports: !reset []\n    environment: {<<: *e}\n",
+        ContainerSettings(environment={"A": "x"}),
+        {"environment": {"A": ""}},
+    ),
+    "a bind": (
+        "services:\n  web:\n    volumes: [{type: bind, source: '${PW:-./d}', target: /d}]\n",
+        ContainerSettings(binds=frozenset({("/srv/x", "/d")})),
+        {"volumes": [{"type": "bind", "source": "/srv/shop/d", "target": "/d"}]},
+    ),
+    "a label": (
+        "services:\n  web:\n    labels: ['a=Host(`${PW}`)']\n",
+        ContainerSettings(),
+        {"labels": {"a": "Host(``)"}},
+    ),
+    "a network": (
+        "services:\n  web:\n    networks: ['${PW:-n}']\n",
+        ContainerSettings(networks=frozenset({"shop_x"})),
+        {"networks": {"n": None}},
+    ),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_variable_is_found_wherever_the_service_has_it_from(layer: str) -> None:
+    text, settings, model = LAYERS[layer]
+    base = SourceFile("/srv/shop/base.yml", "services:\n  b:\n    environment: ['A=$PW']\n", is_merged=False)
+    known = facts(model, texts={"web": written_texts(text, base)})
+    found = variables.missing_variable(replace(known, own=(Deployed(container(), settings),)))
+    assert found is not None
+    assert "variable PW " in found.detail
+    assert "/srv/shop/.env" in found.remedy
+
+
+def test_the_variable_of_an_image_is_missing_if_another_tag_runs() -> None:
+    texts = written_texts("services:\n  web:\n    image: app:${TAG:-1}\n")
+    assert variables.missing_variable(facts(texts={"web": texts})) is None
+    running = (Deployed(container(reference="app:7"), ContainerSettings()),)
+    found = variables.missing_variable(facts(texts={"web": texts}, own=running))
+    assert found is not None
+    assert "variable TAG " in found.detail
+
+
+def test_an_env_file_takes_its_variables_from_the_shell_too(tmp_path: Path) -> None:
+    (tmp_path / "web.env").write_text("A=1\nPW=${SHELL_PW}\n")
+    main = SourceFile(str(tmp_path / "c.yml"), "services: {web: {env_file: [{path: web.env}, {path: gone.env}]}}")
+    texts = texts_of(["web"], {}, ProjectText.of([main], []))
+    known = facts({"environment": {"A": "1", "PW": ""}}, texts=texts, own=deployed({"A": "1", "PW": "x"}))
+    found = variables.missing_variable(known)
+    assert found is not None
+    assert "variable SHELL_PW " in found.detail
+
+
+@pytest.mark.parametrize(("content", "is_held"), [("pw=${PW}", True), ("a=${A:-1} $$PW ${SET}", False)])
+def test_a_config_whose_content_would_have_a_gap_is_named(content: str, is_held: bool) -> None:
+    text = f"services: {{web: {{configs: [c]}}}}\nconfigs:\n  c:\n    content: |\n      {content}\n"
+    project = ProjectText.of([SourceFile("/srv/shop/c.yml", text)], [SourceFile("/srv/shop/.env", "SET=1\n")])
+    web: dict[str, Any] = {"configs": [{"source": "c"}]}
+    texts = texts_of(["web"], {"services": {"web": web}}, project)
+    found = variables.missing_secret(facts(web, texts=texts))
+    assert (found is not None) == is_held
+    assert found is None or "variable PW " in found.detail
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "names", "may_be_allowed"),
+    [
+        ("", "hostname: '${HOST}'", "it takes HOST, which no env file", False),
+        ("", "hostname: '${SET}'", "", True),
+        ("environment A", "environment: {A: '${SET}'}", "it is made with SET", False),
+        ("environment A", "environment: {A: plain, B: '${SET}${PW}'}", "", True),
+        ("", "environment: ['A=$A$B$C$D$E']", "it takes A, B, C and 2 more", False),
+    ],
+)
+def test_a_drift_names_the_variables_that_may_be_why(part: str, text: str, names: str, may_be_allowed: bool) -> None:
+    texts = written_texts(f"services:\n  web:\n    {text}\n")
+    found = variables.drift_hold("`docker compose up -d web`", Drift("web", "web differs", part), texts, "web")
+    assert found.reason is Reason.DRIFT
+    assert names in found.detail
+    assert ("allow_drift" in found.remedy) == may_be_allowed
+    assert "docker compose up -d web" in found.remedy
 
 
 def test_a_secret_is_missing_unless_an_env_file_sets_its_variable() -> None:

@@ -33,7 +33,7 @@ def facts(
     group = Group(Project("shop", "/srv", ("/srv/c.yml",)), (move,), companions, {"services": {"web": written or {}}})
     own = (Deployed(container, settings or ContainerSettings()),)
     nothing: frozenset[Any] = frozenset()
-    return HostFacts(service, group, (), nothing, own, (), nothing, nothing, nothing, nothing, {})
+    return HostFacts(service, group, {}, nothing, own, (), nothing, nothing, nothing, nothing, {})
 
 
 def said(found: HostFacts) -> str:

@@ -208,6 +208,17 @@ def heirs(project: ComposeModel) -> Mapping[tuple[int, str], frozenset[str]]:
     return {key: frozenset(names) for key, names in found.items()}
 
 
+def layers_of(project: ComposeModel, service: str) -> list[tuple[Section, Node]]:
+    """Return every value that says something of a service, what it extends included, what counts more first.
+
+    Raises Refused as `defined` does.
+    """
+    sections = tuple(reversed(project.homes.get(service, ())))
+    found = _ancestry(project, sections, service, frozenset())
+    nodes = ((section, yaml_nodes.entry(section.services, name)) for section, name in found)
+    return [(section, node) for section, node in nodes if node is not None]
+
+
 def _ancestry(
     project: ComposeModel, sections: Sequence[Section], service: str, trail: _Trail
 ) -> Iterator[tuple[Section, str]]:

@@ -124,7 +124,7 @@ class ComposeTarget:
             group = planner.group_of(service, observed, engine, compose)
             if group is None:
                 return
-            yield from planner.preflight(service, observed, group, engine)
+            yield from planner.preflight(service, observed, group, engine, compose)
             behind = self._behind(service, group.project, group.everyone, conditions.strategy_of(service, group))
             for found in (self._ends_updater(group.everyone, group.project), behind):
                 if isinstance(found, Hold):

@@ -20,8 +20,10 @@ from updater_core.models import Container, ContainerSettings, Project
 from updater_core.protocols import Compose, Engine, Preview
 from updater_core.targets.compose.outlook import would_change
 from updater_core.targets.compose.plan import Move
+from updater_core.targets.compose.preflight import mounts
 from updater_core.targets.compose.reading.leftover import is_leftover
 
+NETWORKS = "networks"
 _IMAGE_LABEL, _VERSION_LABEL = "com.docker.compose.image", "com.docker.compose.version"
 
 
@@ -34,32 +36,43 @@ class Reading:
     preview: Preview | None
 
 
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A service that differs from its file. `part`: in what, as `difference` says it; empty if that is not known."""
+
+    service: str
+    detail: str
+    part: str = ""
+
+
 def of_all(
     moves: Sequence[Move], companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose
-) -> str | None:
+) -> Drift | None:
     """How a service of the group differs from its file by more than the image, or one that is restarted with it by
-    anything, in words; None if none does."""
+    anything; None if none does."""
     found = _of_unit(moves, reading, engine, compose)
     return found or _of_companions(companions, reading, engine, compose)
 
 
-def _of_unit(moves: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> str | None:
+def _of_unit(moves: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> Drift | None:
     for move in moves:
         for container in _containers(move, reading, engine):
-            if not _is_same_reference(container.reference, move.old_reference):
-                return f"{move.service} was started from {container.reference}, its file says {move.old_reference}"
+            if not is_same_reference(container.reference, move.old_reference):
+                what = f"{move.service} was started from {container.reference}, its file says {move.old_reference}"
+                return Drift(move.service, what, "image")
             found = _difference(container, move, reading, engine, compose)
             if found is not None:
                 return found
     return None
 
 
-def _of_companions(companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> str | None:
+def _of_companions(companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> Drift | None:
     for move in companions:
         for container in _containers(move, reading, engine):
             named = engine.image(move.old_reference)
             if named is None or named.id != container.image_id:
-                return f"{move.service} runs another image than {move.old_reference} names on this host"
+                what = f"{move.service} runs another image than {move.old_reference} names on this host"
+                return Drift(move.service, what)
             found = _difference(container, move, reading, engine, compose)
             if found is not None:
                 return found
@@ -71,16 +84,17 @@ def _containers(move: Move, reading: Reading, engine: Engine) -> Iterator[Contai
     return (each for each in engine.containers(reading.project.name, move.service) if not is_leftover(each))
 
 
-def _difference(container: Container, move: Move, reading: Reading, engine: Engine, compose: Compose) -> str | None:
-    if reading.preview is not None:
-        if not would_change(reading.preview, container.name):
-            return None
-        if _is_conclusive(container, move, engine, compose):
-            return f"{move.service} differs from its file by more than the image"
+def _difference(container: Container, move: Move, reading: Reading, engine: Engine, compose: Compose) -> Drift | None:
     settings = engine.settings(container.id)
-    facts = reading.model.get("services", {}).get(move.service)
-    what = settings_difference(facts, settings) if facts and settings else None
-    return f"{move.service} differs from its file: {what}" if what else None
+    part = difference(reading.model, container, settings) if settings else None
+    named = f"{move.service} differs from its file: {part}"
+    if reading.preview is not None:
+        if not would_change(reading.preview, container.name):  # Compose does not look at a network's name
+            return Drift(move.service, named, NETWORKS) if part == NETWORKS else None
+        if _is_conclusive(container, move, engine, compose):
+            unknown = f"{move.service} differs from its file by more than the image"
+            return Drift(move.service, named if part else unknown, part or "")
+    return Drift(move.service, named, part) if part else None
 
 
 def _is_conclusive(container: Container, move: Move, engine: Engine, compose: Compose) -> bool:
@@ -93,6 +107,19 @@ def _is_conclusive(container: Container, move: Move, engine: Engine, compose: Co
     return named is not None and named.id == made_from
 
 
+def difference(model: Mapping[str, Any], container: Container, settings: ContainerSettings) -> str | None:
+    """Return what a model says of a container's service that the container was not created with: as
+    `settings_difference`, and `labels NAME`, `networks`; None if all of it is there."""
+    facts = (model.get("services") or {}).get(container.service) or {}
+    part = settings_difference(facts, settings)
+    if part is not None:
+        return part
+    for name, value in _pairs(facts.get("labels")).items():
+        if container.labels.get(name) != value:
+            return f"labels {name}"
+    return None if _networks(model, facts) <= settings.networks else NETWORKS
+
+
 def settings_difference(facts: Mapping[str, Any], settings: ContainerSettings) -> str | None:
     """What a service's model says that its container was not created with: of variables, command, entry point, bind
     mounts, published ports; None if all of it is there. Values are not named, for they may be secret.
@@ -102,7 +129,7 @@ def settings_difference(facts: Mapping[str, Any], settings: ContainerSettings) -
     >>> settings_difference({"command": "sleep 5"}, ContainerSettings(command=("sleep", "5"))) is None
     True
     """
-    for name, value in _environment(facts).items():
+    for name, value in _pairs(facts.get("environment")).items():
         if settings.environment.get(name) != value:
             return f"environment {name}"
     for key, words in (("command", settings.command), ("entrypoint", settings.entrypoint)):
@@ -113,11 +140,18 @@ def settings_difference(facts: Mapping[str, Any], settings: ContainerSettings) -
     return None if _ports(facts) <= settings.ports else "ports"
 
 
-def _environment(facts: Mapping[str, Any]) -> dict[str, str]:
-    """The variables that have a value; `config` doubles every dollar sign, for its output is a compose file again."""
-    found = facts.get("environment") or {}
+def _pairs(written: Any) -> dict[str, str]:
+    """A mapping or a list of `NAME=value`, those that have a value; `config` doubles every dollar sign, for its output
+    is a compose file again."""
+    found = written or {}
     pairs = found.items() if isinstance(found, Mapping) else (str(each).partition("=")[::2] for each in found)
     return {str(name): _plain(value) for name, value in pairs if value is not None}
+
+
+def _networks(model: Mapping[str, Any], facts: Mapping[str, Any]) -> set[str]:
+    """The engine's names of the networks that a service is to be in."""
+    names = () if facts.get("network_mode") else facts.get("networks") or ()
+    return {mounts.real_name(model, "networks", str(name)) for name in names}
 
 
 def _words(written: object) -> tuple[str, ...]:
@@ -149,7 +183,8 @@ def _ports(facts: Mapping[str, Any]) -> set[tuple[str, str]]:
     }
 
 
-def _is_same_reference(one: str, other: str) -> bool:
+def is_same_reference(one: str, other: str) -> bool:
+    """Return whether two texts name the same image, spelt alike or not; also if one of them names none."""
     try:
         left, right = (reference.with_default_tag(reference.parse(text)) for text in (one, other))
     except ValueError:

@@ -30,16 +30,14 @@ from updater_core.targets.compose.plan import (
     Move,
     with_others,
 )
-from updater_core.targets.compose.preflight import checks, volumes
+from updater_core.targets.compose.preflight import checks, facts, variables, volumes
+from updater_core.targets.compose.preflight.written import ProjectText
 from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.reading.moves import move_of
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.start_first import conditions
 
 _NAMESPACES = ("network_mode", "ipc", "pid")
-_DRIFT_REMEDY = (
-    'run `docker compose up -d {services}` yourself to take your edits over, or set "allow_drift" for {name}'
-)
 
 
 def make(
@@ -61,7 +59,7 @@ def make(
     if isinstance(moves, NotEditable):
         return _hold(moves, request.image)
     group = _group(observed.project, moves, engine, model)
-    foreseen = next(preflight(service, observed, group, engine), None) or _foreseen(service, group, engine, compose)
+    foreseen = _foreseen(service, observed, group, engine, compose)
     if isinstance(foreseen, Outlook):
         foreseen = _moved_volume(service, group, request, engine) or foreseen
     if isinstance(foreseen, Hold):
@@ -127,11 +125,20 @@ def group_of(service: ServiceConfig, observed: ObservedService, engine: Engine, 
     return None if isinstance(moves, NotEditable) else _group(observed.project, moves, engine, model)
 
 
-def preflight(service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine) -> Iterator[Hold]:
+def preflight(
+    service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine, compose: Compose
+) -> Iterator[Hold]:
     """Return everything in the project itself that an update of the group would be held for before it begins. Raises
-    EngineError."""
-    texts, env_texts = (tuple(file.text for file in some) for some in (observed.files, observed.env_files))
-    return checks.holds(service, group, texts, env_texts, engine)
+    ComposeError, EngineError."""
+    found = tuple(_obstacles(service, observed, group, engine))
+    yield from found
+    if all(hold.reason is not Reason.VARIABLE_MISSING for hold in found):  # else it would be said twice
+        foreseen = _undeployed(service, observed, group, engine, compose)
+        yield from (foreseen,) if isinstance(foreseen, Hold) else ()
+
+
+def _obstacles(service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine) -> Iterator[Hold]:
+    return checks.holds(service, group, observed.files, observed.env_files, engine)
 
 
 def _group(project: Project, moves: Sequence[Move], engine: Engine, model: Mapping[str, Any]) -> Group:
@@ -179,14 +186,30 @@ def _listed(detail: ComposePlan) -> str:
     return f"{services}, and with it {', '.join(together)}" if together else services
 
 
-def _foreseen(service: ServiceConfig, group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
-    """What an `up` of the group would do; a Hold if that is more than to take the new image."""
+def _foreseen(
+    service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine, compose: Compose
+) -> Outlook | Hold:
+    """What an `up` of the group would do; a Hold if something stands in its way, or if it would do more than to take
+    the new image."""
+    first = next(_obstacles(service, observed, group, engine), None)
+    return first or _undeployed(service, observed, group, engine, compose)
+
+
+def _undeployed(
+    service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine, compose: Compose
+) -> Outlook | Hold:
+    """What an `up` of the group would do; a Hold if it would also deploy what its operator has not."""
     found = outlook.of_group(group, engine, compose)
     if isinstance(found, Hold) or service.allow_drift:
         return found
     reading = Reading(group.project, group.model, found.preview)
     drifted = drift.of_all(group.moves, group.companions, reading, engine, compose)
-    return found if drifted is None else _drift_hold(service, drifted)
+    if drifted is None:
+        return found
+    project = ProjectText.of(observed.files, observed.env_files)
+    texts = facts.texts_of([drifted.service], group.model, project)
+    command = f"`docker compose up -d {' '.join(service.compose_services)}`"
+    return variables.drift_hold(command, drifted, texts[drifted.service], allowed_by=service.name)
 
 
 def changes_for(
@@ -352,11 +375,6 @@ def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:
     modes = (str(facts.get(key) or "") for key in _NAMESPACES)
     owners = {mode.removeprefix("service:") for mode in modes if mode.startswith("service:")}
     return owners | {str(one).partition(":")[0] for one in facts.get("volumes_from") or ()}
-
-
-def _drift_hold(service: ServiceConfig, drifted: str) -> Hold:
-    remedy = _DRIFT_REMEDY.format(services=" ".join(service.compose_services), name=service.name)
-    return Hold(Reason.DRIFT, f"{drifted} (edited since its last `up`?)", remedy)
 
 
 def _old_digest(key: str, move: Move, engine: Engine) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from updater_core.composefile.definition import SourceFile
 from updater_core.errors import ComposeError
 from updater_core.host.engine import facts as engine_facts
 from updater_core.models import Container, Hold, Project, Reason, ServiceConfig
@@ -20,7 +21,7 @@ from updater_core.targets.compose.dependents.in_file import Unrestartable
 from updater_core.targets.compose.dependents.ties import TieCache
 from updater_core.targets.compose.drift import Reading
 from updater_core.targets.compose.plan import DependentProject, Group
-from updater_core.targets.compose.preflight import checks, facts, volumes
+from updater_core.targets.compose.preflight import checks, facts, variables, volumes
 from updater_core.targets.compose.reading import sources
 from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.reading.moves import move_of
@@ -144,8 +145,7 @@ class _DependentSearch:
         if problem is not None:
             return problem
         group = self._group(project, members, model)
-        texts, env_texts = (tuple(file.text for file in some) for some in read)
-        foreseen = self._foreseen(group, texts, env_texts)
+        foreseen = self._foreseen(group, *read)
         if isinstance(foreseen, Hold):
             return in_file.obstacle(members, foreseen.detail, foreseen.remedy)
         by_path = {file.path: file.text for some in read for file in some}
@@ -172,10 +172,12 @@ class _DependentSearch:
                 moves.append(move_of(name, text, text, running))
         return Group(project, (), volumes.noted(moves, engine), model)
 
-    def _foreseen(self, group: Group, texts: tuple[str, ...], env_texts: tuple[str, ...]) -> outlook.Outlook | Hold:
+    def _foreseen(
+        self, group: Group, files: Sequence[SourceFile], env_files: Sequence[SourceFile]
+    ) -> outlook.Outlook | Hold:
         """What an `up` of them would do; a Hold if that is more than to make them anew as they are."""
         engine, compose = self.parts.engine, self.parts.compose
-        looked_at = facts.of_group(self.service, group, texts, env_texts, engine)
+        looked_at = facts.of_group(self.service, group, files, env_files, engine)
         missing = next(checks.of_dependents(looked_at), None)
         found = missing or outlook.of_group(group, engine, compose)
         if isinstance(found, Hold):
@@ -185,8 +187,8 @@ class _DependentSearch:
         if drifted is None:
             return found
         services = " ".join(move.service for move in group.companions)
-        remedy = f"run `docker compose -p {group.project.name} up -d {services}` in {group.project.directory}"
-        return Hold(Reason.DRIFT, f"{drifted} (edited since its last `up`?)", f"{remedy} to take that over")
+        command = f"`docker compose -p {group.project.name} up -d {services}` in {group.project.directory}"
+        return variables.drift_hold(command, drifted, looked_at.texts.get(drifted.service, ()))
 
     def _note_names(self, containers: Sequence[Container], model: Mapping[str, Any]) -> None:
         is_v1 = self.parts.compose.is_v1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from updater_core.composefile.definition import SourceFile
 from updater_core.models import Hold, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.targets.compose.plan import Group
@@ -33,13 +34,13 @@ OF_DEPENDENTS: tuple[Callable[[HostFacts], Hold | None], ...] = (
 
 
 def holds(
-    service: ServiceConfig, group: Group, texts: tuple[str, ...], env_texts: tuple[str, ...], engine: Engine
+    service: ServiceConfig, group: Group, files: Sequence[SourceFile], env_files: Sequence[SourceFile], engine: Engine
 ) -> Iterator[Hold]:
-    """Yield every hold, in the order of the checks. `texts`: of the project's files; `env_texts`: of its env files.
+    """Yield every hold, in the order of the checks. `files`: the project's, `env_files`: those of its variables.
 
     Raises EngineError, EngineUnavailable.
     """
-    found = facts.collect(service, group, texts, env_texts, engine)
+    found = facts.collect(service, group, files, env_files, engine)
     for check in CHECKS:
         hold = check(found)
         if hold is not None:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from updater_core.composefile import interpolation
+from updater_core.composefile.definition import SourceFile
 from updater_core.errors import EngineError
 from updater_core.host import engine_endpoint
 from updater_core.host.own_container import own_container_id
 from updater_core.models import Container, ContainerSettings, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.targets.compose.plan import Group
-from updater_core.targets.compose.preflight import needs
+from updater_core.targets.compose.preflight import needs, written
+from updater_core.targets.compose.preflight.written import ProjectText, Text, Values
 from updater_core.targets.compose.reading.leftover import is_leftover
 
 AT_WORK = ("running", "restarting", "paused")
@@ -39,14 +42,14 @@ class Deployed:
 class HostFacts:
     """`own`: the group's containers; `others`: every other container that is at work, of any project or of none.
 
-    `texts`: of the project's files. `absent`: paths that the model needs and the host certainly does not have.
-    `listening`: protocol, address and port of each socket of the host that waits for somebody. `environment`: the names
-    that the project's env files set.
+    `texts`: what the files say of each service of the group. `environment`: the names that the project's env files set.
+    `absent`: paths that the model needs and the host certainly does not have. `listening`: protocol, address and port
+    of each socket of the host that waits for somebody.
     """
 
     service: ServiceConfig
     group: Group
-    texts: tuple[str, ...]
+    texts: Mapping[str, tuple[Text, ...]]
     environment: frozenset[str]
     own: tuple[Deployed, ...]
     others: tuple[Deployed, ...]
@@ -60,27 +63,27 @@ class HostFacts:
 def collect(
     service: ServiceConfig,
     group: Group,
-    texts: tuple[str, ...],
-    env_texts: tuple[str, ...],
+    files: Sequence[SourceFile],
+    env_files: Sequence[SourceFile],
     engine: Engine,
 ) -> HostFacts:
     """Return the facts as they are now. Raises EngineError if the engine refuses, EngineUnavailable if it is away."""
-    found = of_group(service, group, texts, env_texts, engine)
+    found = of_group(service, group, files, env_files, engine)
     ids = {each.container.id for each in found.own}
     listening = frozenset(_listening()) if _is_host_ours() else frozenset[tuple[str, str, int]]()
     return replace(found, others=tuple(_others(ids, engine)), listening=listening)
 
 
 def of_group(
-    service: ServiceConfig, group: Group, texts: tuple[str, ...], env_texts: tuple[str, ...], engine: Engine
+    service: ServiceConfig, group: Group, files: Sequence[SourceFile], env_files: Sequence[SourceFile], engine: Engine
 ) -> HostFacts:
     """Return the facts without what others have: no other container, and no socket of the host. Raises as `collect`."""
     own = tuple(_own(group, engine))
     return HostFacts(
         service=service,
         group=group,
-        texts=texts,
-        environment=frozenset(each.key for text in env_texts for each in interpolation.assignments(text)),
+        texts=texts_of(group.services, group.model, ProjectText.of(files, env_files)),
+        environment=frozenset(each.key for file in env_files for each in interpolation.assignments(file.text)),
         own=own,
         others=(),
         absent=frozenset(_absent(group, _is_host_ours())),
@@ -89,6 +92,26 @@ def of_group(
         networks=engine.network_names(),
         image_variables={each.container.image_id: _declared(each.container, engine) for each in own},
     )
+
+
+def texts_of(services: Iterable[str], model: Mapping[str, Any], project: ProjectText) -> Mapping[str, tuple[Text, ...]]:
+    """Return what the files say of each service, with the env files that it reads and the configs that it takes."""
+    found: dict[str, tuple[Text, ...]] = {}
+    for service in services:
+        read = [text for path, values in project.env_files(service) for text in _of_env_file(path, values)]
+        used = needs.used((model.get("services") or {}).get(service) or {}, "configs")
+        taken = [text for name in used for text in project.config_texts(name)]
+        found[service] = (*read, *taken, *project.texts(service))
+    return found
+
+
+def _of_env_file(path: str, values: Values) -> Iterator[Text]:
+    """One that is not there says nothing: Compose refuses it, or it may be missing."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return
+    yield from written.of_env_file(text, values)
 
 
 def _own(group: Group, engine: Engine) -> Iterator[Deployed]:

@@ -5,30 +5,39 @@ They are named and the service is held: an `up` without them would start it with
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-import yaml
+from collections.abc import Iterator, Mapping, Sequence
 
 from updater_core.models import Hold, Reason
 from updater_core.targets.compose import drift
-from updater_core.targets.compose.preflight import needs
+from updater_core.targets.compose.drift import Drift
+from updater_core.targets.compose.preflight import needs, written
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
+from updater_core.targets.compose.preflight.written import Text
 
-_VARIABLE = re.compile(r"\$(?:\$|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*))", re.ASCII)
+_MOST_NAMES = 3
 
 
 def missing_secret(facts: HostFacts) -> Hold | None:
-    """Return a hold that names a secret or config taken from a variable that neither we nor an env file has."""
+    """Return a hold that names a secret or config made from a variable that neither we nor an env file has."""
     for service in sorted(facts.group.services):
-        written = (facts.group.model.get("services") or {}).get(service) or {}
+        used = (facts.group.model.get("services") or {}).get(service) or {}
         for kind in ("secrets", "configs"):
-            for key in needs.used(written, kind):
+            for key in needs.used(used, kind):
                 name = ((facts.group.model.get(kind) or {}).get(key) or {}).get("environment")
                 if name and name not in facts.environment:
                     return _hold(facts, service, str(name), f"the {kind.removesuffix('s')} {key} is taken from it")
+        blank = next(_blank_in_configs(service, facts), None)
+        if blank:
+            return _hold(facts, service, *blank)
     return None
+
+
+def _blank_in_configs(service: str, facts: HostFacts) -> Iterator[tuple[str, str]]:
+    """Name and use of each variable in a config's `content` that nothing would stand in place of. What the running
+    container was given cannot be compared: Compose copies it in."""
+    for text in written.of_part(facts.texts.get(service, ()), "configs content"):
+        for name in text.blank_names():
+            yield name, "the content of a config is made with it"
 
 
 def missing_variable(facts: HostFacts) -> Hold | None:
@@ -44,54 +53,53 @@ def _missing(one: Deployed, facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Name and use of each variable, that the container had a value of and Compose resolves to none now."""
     service = one.container.service
     model = (facts.group.model.get("services") or {}).get(service) or {}
-    written = _written(facts, service)
     declared = facts.image_variables.get(one.container.image_id, frozenset())
     environment = model.get("environment") or {}
     for key, value in environment.items() if isinstance(environment, Mapping) else ():
         is_passed_on = value is None and key not in declared
         if is_passed_on and one.settings.environment.get(key):
             yield key, "it is passed on to the container"
-    difference = drift.settings_difference(model, one.settings)
-    for name in _names(difference, written) if difference else ():
-        if name not in facts.environment:
-            yield name, f"{difference} is made with it, and differs from what runs"
+    part = _differing_part(one, facts)
+    for text in written.of_part(facts.texts.get(service, ()), part) if part else ():
+        for name in text.open_names():
+            yield name, f"{part} is made with it, and differs from what runs"
 
 
-def _names(difference: str, written: Mapping[str, Any]) -> Iterator[str]:
-    """The variables in that part of a service's text in which it differs."""
-    key, _, name = difference.partition(" ")
-    part = written.get(key)
-    if key == "environment" and isinstance(part, Mapping):
-        part = part.get(name)
-    elif key == "environment" and isinstance(part, list):
-        part = [each for each in part if str(each).partition("=")[0] == name]
-    yield from names_in(str(part))
+def _differing_part(one: Deployed, facts: HostFacts) -> str | None:
+    moves = {move.service: move for move in facts.group.moves}
+    move = moves.get(one.container.service)
+    if move is not None and not drift.is_same_reference(one.container.reference, move.old_reference):
+        return "image"
+    return drift.difference(facts.group.model, one.container, one.settings)
 
 
-def names_in(text: str) -> Iterator[str]:
-    """Yield the variables that a text takes, in any form.
+def drift_hold(command: str, drifted: Drift, texts: Sequence[Text], allowed_by: str = "") -> Hold:
+    """Return the hold for a service that differs from its file: it was edited, or a shell started it with other values
+    of its variables than the project's files give. No remedy would start it without them.
 
-    >>> list(names_in("$A ${B:-$C} $$D"))
-    ['A', 'B', 'C']
+    `command`: what deploys an edit. `texts`: what the files say of the service that differs. `allowed_by`: the
+    configured service whose `allow_drift` counts.
     """
-    for match in _VARIABLE.finditer(text):
-        name = match["bare"] or match["braced"]
-        if name:
-            yield name
+    detail = f"{drifted.detail} (edited since its last `up`?)"
+    concerned = written.of_part(texts, drifted.part) if drifted.part else texts
+    unset = sorted({name for text in concerned for name in text.open_names()})
+    taken = sorted({name for text in concerned for name in text.names}) if drifted.part else []
+    if unset:
+        detail = f"{detail}; it takes {_listed(unset)}, which no env file of the project sets"
+        shell = "if the shell that ran `docker compose up` had a value of one, write it into the project's .env"
+        edited = f"if you edited the file, run {command} yourself, in a shell that has what the service needs"
+        return Hold(Reason.DRIFT, detail, f"{shell}; {edited}")
+    if taken:
+        detail = f"{detail}; it is made with {_listed(taken)}"
+        shell = "if a shell with another value than the env file's started it, write that value into the env file"
+        return Hold(Reason.DRIFT, detail, f"if you edited that, run {command} yourself; {shell}")
+    allow = f', or set "allow_drift" for {allowed_by}' if allowed_by else ""
+    return Hold(Reason.DRIFT, detail, f"run {command} yourself to take your edits over{allow}")
 
 
-def _written(facts: HostFacts, service: str) -> dict[str, Any]:
-    """What the files say of a service, before variables are resolved; the later file over the earlier."""
-    found: dict[str, Any] = {}
-    for text in facts.texts:
-        try:
-            document = yaml.safe_load(text)
-        except yaml.YAMLError:
-            continue
-        services = document.get("services") if isinstance(document, dict) else None
-        own = services.get(service) if isinstance(services, dict) else None
-        found.update(own if isinstance(own, dict) else {})
-    return found
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 def _hold(facts: HostFacts, service: str, name: str, use: str) -> Hold:
@@ -101,5 +109,6 @@ def _hold(facts: HostFacts, service: str, name: str, use: str) -> Hold:
         f"{service} was started with a value of the variable {name} that no env file of the project sets ({use}):"
         " it came from the shell that ran `docker compose up`, or the file was edited since",
         f"write {name} with its value into {folder}/.env (mode 0600), or give it in a file (`env_file`, a secret's"
-        " `file`); do not run `docker compose up` without it",
+        f" `file`); do not run `docker compose up` without it. If you edited the file, deploy that yourself:"
+        f" `docker compose up -d {service}`, in a shell that has {name} if the service needs it",
     )
