@@ -16,7 +16,7 @@ from pathlib import Path
 
 from updater_core import __version__, logging_utils, notifiers, state_utils, targets
 from updater_core.app import cycle, daemon, request_queue, requests
-from updater_core.app.commands import discover, plan, selfcheck
+from updater_core.app.commands import check_report, discover, plan, selfcheck
 from updater_core.app.context import LOG, AppContext
 from updater_core.app.orders import command
 from updater_core.app.report import Report
@@ -171,12 +171,13 @@ def _status(config: Config, options: argparse.Namespace) -> int:
     everything = targets.with_remembered(config, loaded.state)
     command.require_service(everything, options.service)
     services, known = _chosen(everything, options.service), observed_tags.follow_names(loaded.state, config.services)
-    print((text.status_json if options.json else text.status_table)(services, known))
-    if not options.json:
-        print(decided.text_of(known, [service.name for service in services], datetime.now(UTC)), end="")
-    if options.service is not None and not options.json:
-        print(history.text_of(service_of(known, options.service)))
-        print(decided.orders_of(known, options.service), end="")
+    if options.json:
+        print(text.status_json(services, known))
+        return ALL_WELL
+    further = [decided.text_of(known, [service.name for service in services], datetime.now(UTC))]
+    if options.service is not None:
+        further += [history.text_of(service_of(known, options.service)), decided.orders_of(known, options.service)]
+    print(text.status_table(services, known, further=further))
     return ALL_WELL
 
 
@@ -193,12 +194,15 @@ def _read_state(config: Config) -> state_utils.Loaded:
 
 
 def _test(context: AppContext, options: argparse.Namespace) -> int:
-    findings: list[Finding] = []
-    for finding in selfcheck.examine(context, options.service):
-        findings.append(finding)
-        if not options.json:
-            print(selfcheck.shown(finding, is_terminal=sys.stdout.isatty()), flush=True)
-    print(selfcheck.as_json(findings) if options.json else selfcheck.summary(findings))
+    progress = check_report.Progress(sys.stderr)
+    try:
+        findings = list(selfcheck.Check(context, options.service, progress.at).findings())
+    finally:
+        progress.end()
+    if options.json:
+        print(check_report.as_json(findings))
+    else:
+        print(check_report.text(findings, is_terminal=sys.stdout.isatty()))
     return ALL_WELL if all(finding.is_good for finding in findings) else NO_ENGINE
 
 

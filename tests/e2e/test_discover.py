@@ -88,13 +88,13 @@ def test_what_is_for_machines_has_every_key(many: Shop) -> None:
     _, said = many.run("--discover", "--json")
     found = json.loads(said)
     assert found.keys() == {"services", "left_out", "grants"}
-    keys = {"name", "image", "compose_file", "listed", "entry", "note", "obstacles"}
+    keys = {"name", "image", "compose_file", "listed", "enabled", "entry", "note", "obstacles"}
     assert all(each.keys() == keys for each in found["services"])
     assert all(each.keys() == {"name", "image", "why"} for each in found["left_out"])
     status, said = many.run("--test", "--json")
     tested = json.loads(said)
     assert (tested.keys(), tested["ok"]) == ({"ok", "checks"}, status == 0)
-    assert all(each.keys() == {"ok", "subject", "text", "remedy"} for each in tested["checks"])
+    assert all(each.keys() == {"ok", "level", "subject", "text", "remedy"} for each in tested["checks"])
 
 
 def test_the_table_fits_a_terminal_and_ends_with_a_summary(many: Shop) -> None:

@@ -372,7 +372,7 @@ def test_the_check_has_a_line_for_everything_an_update_needs(open_shop: Shop) ->
     assert re.fullmatch(r"\d+ checks: \d+ ok, 0 failed", lines[-1])
     status, said = shop.run("--test", "--json")
     assert (status, json.loads(said)["ok"]) == (0, True)
-    subjects = ("config", "engine", "compose", shop.name, "registry", "state", "log", "disk")
+    subjects = ("config", "engine", "compose", shop.name, "registry", "api", "state", "log", "disk")
     assert [next((line for line in lines if line.startswith(f"ok    {subject}")), subject) for subject in subjects] == [
         line for line in lines if line.startswith("ok")
     ]

@@ -60,7 +60,7 @@ def test_an_update_is_found_planned_made_and_taken_back(tmp_path: Path, place: P
     explained = context.targets[found.target].explain(found)
     assert "entry:     shop" in text.plan_text(one.service, found, (), explained)
     assert place.running["shop"] == old
-    assert any("runs" in finding.text for finding in selfcheck.examine(context))
+    assert any("runs" in finding.text for finding in selfcheck.Check(context).findings())
     (outcome,) = cycle.run(context).outcomes
     assert isinstance(outcome, Committed)
     assert place.running["shop"] == new

@@ -142,11 +142,11 @@ def test_status_says_what_counts_and_how_it_ends() -> None:
     paused = orders.paused(state(), order("pause", ALL, seconds=3600.0))
     skipped = orders.skipped(paused, order("skip"))
     said = decided.text_of(skipped, ["web"], NOW, UTC)
-    assert "all: paused by ann on 2026-05-01 12:00, until 2026-05-01 13:00" in said
+    assert "all: paused by ann on 2026-05-01 12:00 UTC, until 2026-05-01 13:00 UTC" in said
     assert "web: acme/web:2@sha256:aaaaaaaaaaaa is skipped, by ann" in said
     assert "paused" not in decided.text_of(skipped, ["web"], NOW + timedelta(hours=1), UTC)
     taken = orders.record(skipped, order("skip"), orders.refused("it is gone", "do nothing"), NOW)
-    assert "2026-05-01 12:00 skip by ann: refused: it is gone (do nothing)" in decided.orders_of(taken, "web", UTC)
+    assert "2026-05-01 12:00 UTC skip by ann: refused: it is gone (do nothing)" in decided.orders_of(taken, "web", UTC)
     assert decided.text_of(State(), ["web"], NOW) == decided.orders_of(State(), "web") == ""
 
 

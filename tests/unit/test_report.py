@@ -28,10 +28,11 @@ from updater_core.models import (
     Secret,
     ServiceConfig,
 )
+from updater_core.policy.operator.decisions import Decisions, Pause
 from updater_core.reference import parse
 from updater_core.state.codec import decode
 from updater_core.state.records import ServiceState, State, Status
-from updater_core.status import plans
+from updater_core.status import decided, plans
 from updater_core.status import text as report
 from updater_core.status.plans import PlannedService
 from updater_core.targets.compose import ComposePlan
@@ -138,20 +139,26 @@ def test_a_plan_says_which_newer_version_nothing_follows() -> None:
     assert "newer" not in plans.block(ALL[0])
 
 
+def test_a_disabled_service_says_so_in_a_plan() -> None:
+    assert plans.disabled_block("off") == "off\n  disabled:  it is neither checked nor updated"
+
+
 PLAN_KEYS = {
-    "name", "current", "action", "reason", "detail", "remedy", "until", "available", "also", "update", "family",
-    "newer", "rejected",
+    "name", "enabled", "current", "action", "reason", "detail", "remedy", "until", "available", "also", "update",
+    "family", "newer", "rejected",
 }  # fmt: skip
 
 
 def test_a_plan_for_machines_has_every_key_in_every_service() -> None:
-    found = json.loads(plans.as_json(ALL, 1))
+    found = json.loads(plans.as_json(ALL, [service("off", enabled=False)]))
     assert found.keys() == {"services", "summary"}
     assert all(each.keys() == PLAN_KEYS for each in found["services"])
-    assert [each["name"] for each in found["services"]] == [one.service.name for one in ALL]
+    assert [each["name"] for each in found["services"]] == [*(one.service.name for one in ALL), "off"]
     kinds = {"unknown": 1, "held": 1, "waiting": 1, "updates": 1, "up_to_date": 2, "disabled": 1}
     assert found["summary"] == {"services": 7, **kinds}
-    _, pinned, new, held, waits, lost = found["services"]
+    _, pinned, new, held, waits, lost, off = found["services"]
+    assert [each["enabled"] for each in found["services"]] == [True] * 6 + [False]
+    assert (off["action"], off["reason"], off["detail"]) == ("none", None, "")
     assert (pinned["newer"], pinned["current"], pinned["action"]) == ("app:1.1", "app:1.0", "none")
     assert new["action"] == "update"
     assert new["update"] == {
@@ -355,12 +362,32 @@ def test_times_are_those_of_the_zone_that_is_asked_for() -> None:
     assert text.endswith("(times are CET)")
 
 
-def test_the_table_fits_a_terminal_however_long_the_names_are() -> None:
-    long = replace(WAITING, reference="registry.example.com/a/" + "b" * 90 + ":1@" + OLD_DIGEST, remedy="x " * 90)
+@pytest.mark.parametrize("status", [Status.WAITING, Status.ROLLBACK_FAILED])
+@pytest.mark.parametrize("reason", [None, *Reason])
+def test_the_table_fits_a_terminal_however_long_the_names_are(status: Status, reason: Reason | None) -> None:
+    image = "registry.example.com/a/" + "b" * 90
+    long = replace(WAITING, reference=f"{image}:1@{OLD_DIGEST}", status=status, reason=reason, remedy="x " * 90)
     lines = report.status_table([service("w" * 63)], State({"w" * 63: long}), UTC).splitlines()
+    assert max(map(len, lines)) <= 100
     table = lines[: lines.index("")]
-    assert max(map(len, table)) <= 100
     assert all("11-23 08:30" in line for line in table[1:]), "what does not give way is whole"
+
+
+def test_what_the_operator_decided_and_the_history_stand_before_the_summary() -> None:
+    pause = Pause(NOW, "ann", NOW + timedelta(hours=2))
+    known = replace(WAITING, decisions=Decisions(pause))
+    state = State({"web": known})
+    lines = report.status_table(
+        [service("web")], state, UTC, [decided.text_of(state, ["web"], NOW, UTC), ""]
+    ).splitlines()
+    said = "web: paused by ann on 2026-11-23 08:30 UTC, until 2026-11-23 10:30 UTC"
+    assert lines[-4:] == ["", said, "", "1 service: 1 waiting (times are UTC)"]
+
+
+def test_a_pause_of_all_is_in_the_json_of_each_service() -> None:
+    state = replace(STATE, pause=Pause(NOW, "ann"))
+    assert json.loads(report.status_json([service("web")], state))["web"]["pause_of_all"]["who"] == "ann"
+    assert json.loads(report.status_json([service("web")], STATE))["web"]["pause_of_all"] is None
 
 
 def test_status_for_machines_is_the_whole_state_of_each_service() -> None:

@@ -14,12 +14,11 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from updater_core import __version__, logging_utils
+from updater_core.app.api import exposure
 from updater_core.app.api.routes import Api
 from updater_core.app.context import LOG, AppContext, address_of
-from updater_core.app.orders import approval_link
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.net.url_rules import is_loopback
 from updater_core.status import page
 from updater_core.status.facts import health_of, view_of
 from updater_core.status.server import WITH_SCRIPT, ApiRequest, Endpoints, Response, StatusServer
@@ -49,7 +48,7 @@ class Watch:
         host, port, _ = address
         if port is None:
             return
-        self._warn(host)
+        self._warn()
         pages = Endpoints(self._metrics, self._html, self._json, self._health, self._answer_of_api())
         try:
             self._server = StatusServer(host, port, pages)
@@ -57,18 +56,15 @@ class Watch:
             log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, f"{error} ({error.remedy})")
 
     def _has_api(self) -> bool:
-        """Whether there is anything that the API would let in: a token, or links that approve."""
-        settings = self._context.config.settings
-        return self._api is not None and (bool(settings.api_tokens) or approval_link.are_sent(settings))
+        return self._api is not None and exposure.is_on(self._context.config.settings)
 
     def _answer_of_api(self) -> Callable[[ApiRequest], Response] | None:
         return self._api.answer if self._api is not None and self._has_api() else None
 
-    def _warn(self, host: str) -> None:
-        public = self._context.config.settings.api_public_url or ""
-        if self._has_api() and not is_loopback(host) and not public.startswith("https://"):
-            text = f"the API listens on {host} without TLS: whoever is on the way can read its tokens"
-            remedy = "set METRICS_HOST to 127.0.0.1, a proxy with TLS in front, and API_PUBLIC_URL to its https address"
+    def _warn(self) -> None:
+        wrong = exposure.without_tls(self._context.config.settings) if self._has_api() else None
+        if wrong is not None:
+            text, remedy = wrong
             log_event(LOG, logging.WARNING, LogEvent.API_WITHOUT_TLS, f"{text} ({remedy})")
 
     def close(self) -> None:

@@ -28,6 +28,7 @@ class FoundService:
     note: str = ""
     follows: str = "-"
     obstacles: tuple[Obstacle, ...] = ()
+    is_enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

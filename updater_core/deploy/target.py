@@ -33,12 +33,13 @@ ONE_RUN = "one-run"  # the strategy of a plan whose service is to end by itself
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of what `--test` found."""
+    """One line of what `--test` found. `is_warning`: no update fails by it, and yet something is to be done."""
 
     is_good: bool
     subject: str
     text: str
     remedy: str = ""
+    is_warning: bool = False
 
     def line(self) -> str:
         """Return the line as it is printed.
@@ -51,11 +52,18 @@ class Finding:
     @property
     def head(self) -> str:
         """The line without what to do."""
-        return f"{'ok  ' if self.is_good else 'FAIL'}  {self.subject}: {self.text}"
+        return f"{self.mark}  {self.subject}: {self.text}"
+
+    @property
+    def mark(self) -> str:
+        """How good it is, in four characters."""
+        if not self.is_good:
+            return "FAIL"
+        return "warn" if self.is_warning else "ok  "
 
     @property
     def has_remedy(self) -> bool:
-        return bool(self.remedy) and not self.is_good
+        return bool(self.remedy) and (self.is_warning or not self.is_good)
 
 
 @dataclass(frozen=True, slots=True)

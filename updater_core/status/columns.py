@@ -1,13 +1,18 @@
-"""Tables for a terminal: aligned columns that give way to its width. Pure."""
+"""Text for a terminal: tables with columns that give way to its width, and lines broken to it. Pure."""
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 WIDTH = 100
 _GAP = 2
+# A command is there to be pasted: what stands in backquotes, or begins with a program that our remedies run.
+_COMMAND = re.compile(r"`[^`]*`|\b(?:sudo|docker|docker-updater|systemctl|journalctl) [^;,()`]*[^;,()`\s]")
+_KEPT_SPACE = "\x1f"
 
 
 class Keep(Enum):
@@ -19,10 +24,11 @@ class Keep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Elastic:
-    """A column that gives way, down to `least` characters."""
+    """A column that gives way, down to the first of `least` characters; if that is not enough for all, down to the
+    second of each column, and so on."""
 
     keep: Keep = Keep.BEGINNING
-    least: int = 12
+    least: tuple[int, ...] = (12, 8)
 
 
 def table(rows: Sequence[Sequence[str]], elastic: Mapping[int, Elastic], width: int = WIDTH) -> list[str]:
@@ -35,12 +41,36 @@ def table(rows: Sequence[Sequence[str]], elastic: Mapping[int, Elastic], width: 
     return [_line(row, widths, elastic) for row in rows]
 
 
+def wrapped(text: str, first: str = "", others: str = "", width: int = WIDTH) -> str:
+    """Return a text broken between words to the width, but for commands, which stay in one line each: a line may be
+    longer for that. `first` and `others`: what the first line and those behind it begin with.
+
+    >>> print(wrapped("let it in: sudo setfacl -m u:me:rwX /srv/shop; then go on", "do: ", "    ", width=20))
+    do: let it in:
+        sudo setfacl -m u:me:rwX /srv/shop;
+        then go on
+    """
+    held = _COMMAND.sub(lambda found: found[0].replace(" ", _KEPT_SPACE), text)
+    filled = textwrap.fill(
+        held, width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
+    return filled.replace(_KEPT_SPACE, " ")
+
+
 def _fitting(widths: list[int], elastic: Mapping[int, Elastic], width: int) -> list[int]:
     """The widths after one character at a time was taken from the widest column that may give way."""
     fitted = list(widths)
+    for stage in range(max(len(each.least) for each in elastic.values())):
+        least = {column: each.least[: stage + 1][-1] for column, each in elastic.items()}
+        fitted = _narrowed(fitted, least, width)
+    return fitted
+
+
+def _narrowed(widths: list[int], least: Mapping[int, int], width: int) -> list[int]:
+    fitted = list(widths)
     while sum(fitted) + _GAP * (len(fitted) - 1) > width:
-        widest = max(elastic, key=lambda column: fitted[column] - elastic[column].least)
-        if fitted[widest] <= elastic[widest].least:
+        widest = max(least, key=lambda column: fitted[column] - least[column])
+        if fitted[widest] <= least[widest]:
             break
         fitted[widest] -= 1
     return fitted

@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 from updater_core.policy.operator.decisions import Approval, Pause, command
 from updater_core.reference import short
 from updater_core.state.records import OrderTaken, State, service_of
+from updater_core.status import columns
 
 _ORDERS_SHOWN = 10
 
@@ -22,7 +23,7 @@ def text_of(state: State, names: Sequence[str], now: datetime, zone: tzinfo | No
         lines += _pause(name, known.pause, now, zone)
         lines += [f"{name}: {short(s.reference)} is skipped, by {s.who} on {_at(s.since, zone)}" for s in known.skips]
         lines += _approval(name, known.approval, now, zone)
-    return "\n".join(["", *lines, ""]) if lines else ""
+    return "\n".join(["", *(columns.wrapped(line, others="  ") for line in lines), ""]) if lines else ""
 
 
 def _pause(name: str, pause: Pause | None, now: datetime, zone: tzinfo | None) -> Iterator[str]:
@@ -44,7 +45,7 @@ def _approval(name: str, approval: Approval | None, now: datetime, zone: tzinfo 
 def orders_of(state: State, name: str, zone: tzinfo | None = None) -> str:
     """Return the latest orders for a service, and those for all: when, what, by whom, what came of it."""
     every = sorted([*service_of(state, name).orders, *state.orders], key=lambda each: each.done_at, reverse=True)
-    lines = [_order(each, zone) for each in every[:_ORDERS_SHOWN]]
+    lines = [columns.wrapped(_order(each, zone), others="    ") for each in every[:_ORDERS_SHOWN]]
     return "\n".join(["", "latest orders:", *lines, ""]) if lines else ""
 
 
@@ -57,4 +58,4 @@ def _order(taken: OrderTaken, zone: tzinfo | None) -> str:
 
 
 def _at(moment: datetime, zone: tzinfo | None) -> str:
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"

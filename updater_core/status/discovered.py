@@ -10,7 +10,7 @@ from updater_core.status import columns
 from updater_core.status.columns import Elastic, Keep
 
 _HEAD = ("SERVICE", "IMAGE", "FOLLOWS", "STATE")
-_ELASTIC = {0: Elastic(least=26), 1: Elastic(Keep.END), 2: Elastic()}
+_ELASTIC = {0: Elastic(least=(26,)), 1: Elastic(Keep.END), 2: Elastic()}
 
 
 def table(found: Discovered) -> str:
@@ -21,7 +21,9 @@ def table(found: Discovered) -> str:
         lines += _notes(each)
     if found.left_out:
         lines += ["", "Not for this updater:"]
-        lines += [f"  {each.name} ({each.image}): {each.why}" for each in found.left_out]
+        lines += [
+            columns.wrapped(f"  {each.name} ({each.image}): {each.why}", others="    ") for each in found.left_out
+        ]
     if found.grants:
         lines += ["", "To let the updater read and edit the files of all of them, run once:", *found.grants]
     return "\n".join([*lines, "", summary(found)])
@@ -30,11 +32,16 @@ def table(found: Discovered) -> str:
 def summary(found: Discovered) -> str:
     """Return the last line: how many services there are, and how many could be updated as things stand."""
     listed = sum(each.is_listed for each in found.services)
-    free = sum(not each.obstacles for each in found.services)
+    held = sum(bool(each.obstacles) for each in found.services)
+    disabled = sum(not each.is_enabled for each in found.services)
     total = len(found.services)
+    counts = [
+        f"{total - held - disabled} ready",
+        *([f"{held} held by what stands above"] if held else []),
+        *([f"{disabled} disabled"] if disabled else []),
+    ]
     services = f"{total} service{'s' if total != 1 else ''}"
-    text = f"{services}: {listed} in the configuration, {total - listed} new; {free} ready"
-    return f"{text}, {total - free} held by what stands above" if total > free else text
+    return f"{services}: {listed} in the configuration, {total - listed} new; {', '.join(counts)}"
 
 
 def as_json(found: Discovered) -> str:
@@ -45,6 +52,7 @@ def as_json(found: Discovered) -> str:
             "image": each.image,
             "compose_file": list(each.files),
             "listed": each.is_listed,
+            "enabled": each.is_enabled,
             "entry": dict(each.entry),
             "note": each.note,
             "obstacles": [{"text": one.text, "remedy": one.remedy} for one in each.obstacles],
@@ -56,11 +64,12 @@ def as_json(found: Discovered) -> str:
 
 
 def _worst_first(services: Sequence[FoundService]) -> list[FoundService]:
-    return sorted(services, key=lambda each: (not each.obstacles, each.is_listed, each.name))
+    return sorted(services, key=lambda each: (not each.obstacles, not each.is_enabled, each.is_listed, each.name))
 
 
 def _row(each: FoundService) -> tuple[str, ...]:
     state = "held" if each.obstacles else "ready"
+    state = state if each.is_enabled else "disabled"
     return (
         each.name,
         short_image(each.image),
@@ -70,11 +79,11 @@ def _row(each: FoundService) -> tuple[str, ...]:
 
 
 def _notes(each: FoundService) -> list[str]:
-    lines = [f"{each.name}: {each.note}"] if each.note else []
+    lines = [columns.wrapped(each.note, f"{each.name}: ", "  ")] if each.note else []
     for obstacle in each.obstacles:
-        lines.append(f"{each.name}: {obstacle.text}")
+        lines.append(columns.wrapped(obstacle.text, f"{each.name}: ", "  "))
         if obstacle.remedy:
-            lines.append(f"  to do: {obstacle.remedy}")
+            lines.append(columns.wrapped(obstacle.remedy, "  to do: ", "    "))
     return ["", *lines] if lines else []
 
 

@@ -8,6 +8,7 @@ from datetime import tzinfo
 from updater_core.host import times
 from updater_core.reference import short
 from updater_core.state.records import Change, ServiceState
+from updater_core.status import columns
 from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.hooks import HookResult, HookRun
 
@@ -27,9 +28,9 @@ def text_of(service: ServiceState, zone: tzinfo | None = None) -> str:
 def _change(change: Change, zone: tzinfo | None) -> Iterator[str]:
     way = f"{short(change.from_reference)} -> {short(change.to_reference)}"
     word = change.outcome.replace("_", " ")
-    yield f"  {change.at.astimezone(zone):%Y-%m-%d %H:%M} {word}: {way} ({times.took(change.duration_seconds)})"
+    yield f"  {change.at.astimezone(zone):%Y-%m-%d %H:%M %Z} {word}: {way} ({times.took(change.duration_seconds)})"
     if change.detail:
-        yield f"    {change.reason}: {change.detail}"
+        yield columns.wrapped(f"    {change.reason}: {change.detail}", others=" " * 6)
     for run in change.hooks:
         yield from _hook(run)
     for each in change.evidence:

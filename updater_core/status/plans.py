@@ -12,7 +12,7 @@ from updater_core.host import times
 from updater_core.models import Hold, ImageRef, Plan, Reason, Rejected, ServiceConfig
 from updater_core.policy import explain
 from updater_core.state import records
-from updater_core.status import text
+from updater_core.status import columns, text
 
 _UNKNOWN, _HELD, _WAITING, _UPDATE, _UP_TO_DATE = "unknown", "held", "waiting", "updates", "up_to_date"
 _WORST_FIRST = (_UNKNOWN, _HELD, _WAITING, _UPDATE, _UP_TO_DATE)
@@ -65,7 +65,13 @@ def block(one: PlannedService) -> str:
     if one.newer is None:
         return lines
     image, remedy = one.newer
-    return f"{lines}\n  newer:     {image.text} is there, and nothing follows versions; {remedy}"
+    newer = f"  newer:     {image.text} is there, and nothing follows versions; {remedy}"
+    return f"{lines}\n{columns.wrapped(newer, others=' ' * 13)}"
+
+
+def disabled_block(name: str) -> str:
+    """Return the lines on a service that is disabled."""
+    return f"{name}\n  disabled:  it is neither checked nor updated"
 
 
 def summary(planned: Sequence[PlannedService], disabled: int) -> str:
@@ -77,15 +83,21 @@ def summary(planned: Sequence[PlannedService], disabled: int) -> str:
     return f"{number} service{'s' if number != 1 else ''}: {', '.join(said)}" if said else "no services"
 
 
-def as_json(planned: Sequence[PlannedService], disabled: int) -> str:
-    """Return the same for machines, in the order of the configuration."""
+def as_json(planned: Sequence[PlannedService], disabled: Sequence[ServiceConfig]) -> str:
+    """Return the same for machines, in the order of the configuration, what is disabled last."""
     counts = Counter(one.kind for one in planned)
     counted = {
-        "services": len(planned) + disabled,
+        "services": len(planned) + len(disabled),
         **{kind: counts[kind] for kind in _WORST_FIRST},
-        "disabled": disabled,
+        "disabled": len(disabled),
     }
-    return json.dumps({"services": [_row(one) for one in planned], "summary": counted}, indent=2)
+    rows = [*(_row(one) for one in planned), *(_disabled_row(service) for service in disabled)]
+    return json.dumps({"services": rows, "summary": counted}, indent=2)
+
+
+def _disabled_row(service: ServiceConfig) -> dict[str, Any]:
+    row = _row(PlannedService(service, Hold(Reason.SAME_DIGEST)))
+    return {**row, "enabled": False, "reason": None, "family": None}
 
 
 def _row(one: PlannedService) -> dict[str, Any]:
@@ -98,6 +110,7 @@ def _row(one: PlannedService) -> dict[str, Any]:
     rejected = [{"tag": each.tag, "reason": each.reason.value, "detail": each.detail} for each in one.rejected]
     return {
         "name": one.service.name,
+        "enabled": True,
         "current": one.current.text if one.current else None,
         "action": action,
         **held,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
@@ -20,22 +19,32 @@ from updater_core.status.columns import Elastic, Keep
 
 _REJECTED_SHOWN = 20
 _HEAD = ("SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "CHECKED", "CHANGED")
-_ELASTIC = {0: Elastic(least=26), 2: Elastic(Keep.END), 3: Elastic(Keep.END)}
+_ELASTIC = {
+    0: Elastic(least=(26, 26, 16)),
+    2: Elastic(Keep.END),
+    3: Elastic(Keep.END),
+    4: Elastic(least=(22, 15)),  # the longest reason has 22 characters
+}
 _WORST_FIRST = (
     Status.ROLLBACK_FAILED, Status.FAILED, Status.UNKNOWN, Status.ROLLED_BACK, Status.HELD, Status.WAITING,
     Status.UPDATED, Status.UP_TO_DATE,
 )  # fmt: skip
 
 
-def status_table(services: Iterable[ServiceConfig], state: State, zone: tzinfo | None = None) -> str:
-    """Return a line for each service, the worst first; what needs a person, with its remedy; a line of summary.
+def status_table(
+    services: Iterable[ServiceConfig], state: State, zone: tzinfo | None = None, further: Sequence[str] = ()
+) -> str:
+    """Return a line for each service, the worst first; what needs a person, with its remedy; the `further` blocks of
+    text that are not empty; a line of summary.
 
     `zone`: that of the times; the machine's own if None."""
     known = [(service, service_of(state, service.name)) for service in services]
     known.sort(key=lambda each: _order(*each))
     lines = columns.table([_HEAD, *(_row(service, one, zone) for service, one in known)], _ELASTIC)
     notes = [_note(service.name, one) for service, one in known if service.enabled]
-    return "\n".join([*lines, *(note for note in notes if note), "", _summary(known, zone)])
+    blocks = (block.strip("\n") for block in further)
+    below = [line for block in blocks if block for line in ("", block)]
+    return "\n".join([*lines, *(note for note in notes if note), *below, "", _summary(known, zone)])
 
 
 def _order(service: ServiceConfig, known: ServiceState) -> tuple[bool, int, str]:
@@ -55,9 +64,14 @@ def _summary(known: Sequence[tuple[ServiceConfig, ServiceState]], zone: tzinfo |
 
 
 def status_json(services: Iterable[ServiceConfig], state: State) -> str:
-    """Return the same for machines: the state of each service as the state file has it, and whether it is `enabled`."""
-    known = {service.name: (service.enabled, encode(service_of(state, service.name))) for service in services}
-    return json.dumps({name: {"enabled": enabled, **record} for name, (enabled, record) in known.items()}, indent=2)
+    """Return the same for machines: the state of each service as the state file has it, whether it is `enabled`, and
+    the pause that is for all services."""
+    of_all = {"pause_of_all": encode(state.pause) if state.pause else None}
+    records = {
+        service.name: {"enabled": service.enabled, **of_all, **encode(service_of(state, service.name))}
+        for service in services
+    }
+    return json.dumps(records, indent=2)
 
 
 def plan_text(
@@ -76,11 +90,11 @@ def plan_text(
         lines += [_filled(f"  no update: {found.reason} - {found.detail}")]
         lines += [f"  waiting:   {short(found.available.text)}"] if found.available else []
         lines += [f"  until:     {_time(found.until)}"] if found.until else []
-        lines += [f"  to do:     {found.remedy}"] if found.remedy else []
+        lines += [_filled(f"  to do:     {found.remedy}")] if found.remedy else []
         lines += [_filled(f"  also held: {hold.reason} - {hold.detail}") for hold in found.also]
     else:
         lines += _update_lines(found, explained)
-    lines += [f"  family:    {family}"] if family else []
+    lines += [_filled(f"  family:    {family}")] if family else []
     return "\n".join([*lines, *_rejected_lines(rejected, current.tag or "latest")])
 
 
@@ -90,8 +104,8 @@ def _update_lines(plan: Plan[Any], explained: Sequence[str]) -> list[str]:
         f"  update:    {short(plan.old_reference)} -> {plan.new_reference.partition('@')[0]}",
         f"  digest:    {_short_digest(plan.old_digest)} -> {_short_digest(plan.image.digest)}",
         _filled(f"  because:   {plan.reason}"),
-        f"  restarts:  {plan.restarts}",
-        f"  gate:      healthy within {_deadline(plan)}, stable for {gate.stable_seconds:.0f} s",
+        _filled(f"  restarts:  {plan.restarts}"),
+        _filled(f"  gate:      healthy within {_deadline(plan)}, stable for {gate.stable_seconds:.0f} s"),
         *([f"  address:   {gate.url} answers {http_gate.statuses_text(gate)}"] if gate.url else []),
         *(f"  {line}" for line in explained),
     ]
@@ -103,9 +117,7 @@ def _short_digest(digest: str | None) -> str:
 
 def _filled(line: str) -> str:
     """A line of a plan, broken between words to the width of a terminal."""
-    return textwrap.fill(
-        line, columns.WIDTH, subsequent_indent=" " * 13, break_long_words=False, break_on_hyphens=False
-    )
+    return columns.wrapped(line, others=" " * 13)
 
 
 def _deadline(plan: Plan[Any]) -> str:
@@ -131,9 +143,11 @@ def _rejected_lines(rejected: Sequence[Rejected], current: str) -> list[str]:
     counts = Counter(one.reason.value for one in rejected)
     summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
     nearest = explain.nearest(rejected, current, _REJECTED_SHOWN)
-    shown = [f"    {one.tag}: {one.reason}{_after_dash(one.detail)}" for one in nearest]
+    shown = [
+        columns.wrapped(f"    {one.tag}: {one.reason}{_after_dash(one.detail)}", others=" " * 6) for one in nearest
+    ]
     more = len(rejected) - len(shown)
-    return [f"  rejected:  {summary}", *shown, *([f"    and {more} more"] if more > 0 else [])]
+    return [_filled(f"  rejected:  {summary}"), *shown, *([f"    and {more} more"] if more > 0 else [])]
 
 
 def _after_dash(text: str) -> str:
@@ -172,15 +186,8 @@ def _local(moment: datetime | None, zone: tzinfo | None) -> str:
 def _note(name: str, service: ServiceState) -> str:
     if not service.remedy:
         return ""
-    detail = textwrap.fill(
-        service.detail,
-        columns.WIDTH,
-        initial_indent=f"{name}: ",
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return f"\n{detail}\n  to do: {service.remedy}"  # in one line, because it may hold a command to be pasted
+    detail = columns.wrapped(service.detail, f"{name}: ", "  ")
+    return f"\n{detail}\n{columns.wrapped(service.remedy, '  to do: ', '    ')}"
 
 
 def _time(moment: datetime | None) -> str:

@@ -91,7 +91,8 @@ class HostSurvey:
         paths, image = discovery.files_of(unit), unit.first.reference
         if listed is not None:
             found = FoundService(listed.name, image, paths, {}, is_listed=True, follows=_followed(listed))
-            return replace(found, obstacles=tuple(self._obstacles(listed)) if listed.enabled else ())
+            is_on = listed.enabled
+            return replace(found, is_enabled=is_on, obstacles=tuple(self._obstacles(listed)) if is_on else ())
         if not paths:
             return FoundService(names.unique(unit.project, unit.service), image, (), {}, obstacles=(_NO_FILES,))
         is_one_of_many = discovery.is_one_of_many(unit, units)

@@ -102,7 +102,8 @@ def _found(
         found = FoundService(
             listed.name, image, listed.compose_files, {}, is_listed=True, follows=listed.policy.follow.value
         )
-        return replace(found, obstacles=tuple(examine(listed)) if listed.enabled else ())
+        is_on = listed.enabled
+        return replace(found, is_enabled=is_on, obstacles=tuple(examine(listed)) if is_on else ())
     entry, note = _proposed(config, unit, names)
     found = FoundService(entry["name"], image, (), labels.with_labels(entry, unit.found.labels), note=note)
     obstacles = [

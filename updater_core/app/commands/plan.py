@@ -18,13 +18,15 @@ def run(context: AppContext, only: str | None, *, as_json: bool) -> int:
     Raises EngineError if the engine does not answer."""
     context.host.engine.version()
     planned = [_planned(context, one) for one in check_all(context, only)]
-    disabled = sum(not service.enabled and only in (None, service.name) for service in context.config.services)
+    disabled = [each for each in context.config.services if not each.enabled and only in (None, each.name)]
     if as_json:
         print(plans.as_json(planned, disabled))
         return 0
     for one in plans.worst_first(planned):
         print(plans.block(one), end="\n\n")
-    print(plans.summary(planned, disabled))
+    for service in disabled:
+        print(plans.disabled_block(service.name), end="\n\n")
+    print(plans.summary(planned, len(disabled)))
     return 0
 
 

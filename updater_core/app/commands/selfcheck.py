@@ -5,14 +5,13 @@ Reads and asks only; it writes nothing.
 
 from __future__ import annotations
 
-import json
 import os
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from updater_core.app import hooks
+from updater_core.app.api import exposure
 from updater_core.app.commands import newer_versions
 from updater_core.app.context import AppContext, settings_for, target_of
 from updater_core.app.evaluate import signature_of
@@ -24,72 +23,63 @@ from updater_core.models import Hold, ImageRef, ServiceConfig
 from updater_core.policy.explain import REMEDY_OF_UNSIGNED
 from updater_core.policy.families import selector_of
 from updater_core.policy.patterns import Order
-from updater_core.status.columns import WIDTH
 
 _LEAST_FREE_BYTES = 1_000_000_000
-_INDENT = " " * len("FAIL  ")
 
 
-def summary(findings: Sequence[Finding]) -> str:
-    """Return the last line of the report.
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of everything. `only`: the service that it is for, all if None; `at` hears what is looked at next."""
 
-    >>> summary([Finding(True, "engine", "fine"), Finding(False, "web", "not there")])
-    '2 checks: 1 ok, 1 failed (web)'
-    """
-    bad = [finding.subject for finding in findings if not finding.is_good]
-    names = f" ({', '.join(dict.fromkeys(bad))})" if bad else ""
-    return f"{len(findings)} checks: {len(findings) - len(bad)} ok, {len(bad)} failed{names}"
+    context: AppContext
+    only: str | None = None
+    at: Callable[[str], None] = lambda _: None
 
+    def findings(self) -> Iterator[Finding]:
+        """Yield every finding, as soon as it is known."""
+        every = [each for each in self.context.config.services if self.only in (None, each.name)]
+        services = [service for service in every if service.enabled]
+        path, total = self.context.config.path, len(self.context.config.services)
+        yield Finding(True, "config", f"{path}: {len(services)} of {total} services looked at")
+        yield from self._of_host(services)
+        for service in services:
+            self.at(service.name)
+            yield from target_of(self.context, service).examine(service)
+            yield from hooks.findings(self.context, service)
+            yield from _address_findings(service)
+        yield from self._of_registries(services)
+        yield from exposure.findings(self.context.config.settings)
+        yield from _place_findings(self.context)
+        for service in every:
+            if not service.enabled:
+                yield Finding(True, service.name, "disabled: it is neither checked nor updated")
 
-def shown(finding: Finding, *, is_terminal: bool) -> str:
-    """Return a finding as it is printed: one line, on a terminal wrapped. A remedy is never wrapped, for it is there to
-    be pasted.
+    def _of_host(self, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
+        of_swarms = [service for service in services if service.stack or service.swarm_service]
+        is_needed = len(of_swarms) < len(services) or not services
+        if is_needed or any(service.engine is None for service in of_swarms):
+            self.at("the engine")
+            yield _found("engine", lambda: _engine(self.context))
+            yield from _other_engine()
+        if is_needed:
+            self.at("Docker Compose")
+            yield _found("compose", lambda: f"Docker Compose {self.context.host.compose.version}")
 
-    >>> print(shown(Finding(False, "web", "long " * 20, "sudo chmod 600 /etc/docker-auto-updater/config.json"),
-    ...     is_terminal=True))
-    FAIL  web: long long long long long long long long long long long long long long long long long long
-          long long
-          -> sudo chmod 600 /etc/docker-auto-updater/config.json
-    """
-    line = finding.line()
-    if not is_terminal or len(line) <= WIDTH:
-        return line
-    lines = textwrap.wrap(
-        finding.head, WIDTH, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join([*lines, f"{_INDENT}-> {finding.remedy}"] if finding.has_remedy else lines)
-
-
-def as_json(findings: Sequence[Finding]) -> str:
-    """Return the report for machines."""
-    rows = [
-        {"ok": finding.is_good, "subject": finding.subject, "text": finding.text, "remedy": finding.remedy}
-        for finding in findings
-    ]
-    return json.dumps({"ok": all(finding.is_good for finding in findings), "checks": rows}, indent=2)
-
-
-def examine(context: AppContext, only: str | None = None) -> Iterator[Finding]:
-    """Every finding, as soon as it is known."""
-    services = [service for service in context.config.services if service.enabled and only in (None, service.name)]
-    yield Finding(
-        True, "config", f"{context.config.path}: {len(services)} of {len(context.config.services)} services looked at"
-    )
-    of_swarms = [service for service in services if service.stack or service.swarm_service]
-    is_needed = len(of_swarms) < len(services) or not services
-    if is_needed or any(service.engine is None for service in of_swarms):
-        yield _found("engine", lambda: _engine(context))
-        yield from _other_engine()
-    if is_needed:
-        yield _found("compose", lambda: f"Docker Compose {context.host.compose.version}")
-    for service in services:
-        yield from target_of(context, service).examine(service)
-        yield from hooks.findings(context, service)
-        yield from _address_findings(service)
-    yield from _registry_findings(context, services)
-    yield from _signature_findings(context, services)
-    yield from _pinned_findings(context, services)
-    yield from _place_findings(context)
+    def _of_registries(self, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
+        """Yield what registries say: each repository once for each set of credentials, then what is asked of each
+        service's image alone."""
+        asked: set[object] = set()
+        for service in services:
+            question = (service.image.key, service.registry, _lists_tags(service))
+            if question not in asked:
+                asked.add(question)
+                self.at(service.image.key)
+                yield _found(f"registry {service.image.key}", lambda s=service: _reached(self.context, s))  # type: ignore[misc]
+        for service in services:
+            self.at(f"the image of {service.name}")
+            if service.policy.public_keys:
+                yield from _signature_finding(self.context, service)
+            yield from _pinned_finding(self.context, service)
 
 
 def _address_findings(service: ServiceConfig) -> Iterator[Finding]:
@@ -132,29 +122,10 @@ def _found(subject: str, ask: Callable[[], str]) -> Finding:
         return Finding(False, subject, str(error), error.remedy)
 
 
-def _registry_findings(context: AppContext, services: list[ServiceConfig]) -> Iterator[Finding]:
-    """Each repository once for each set of credentials."""
-    asked: set[object] = set()
-    for service in services:
-        question = (service.image.key, service.registry, _lists_tags(service))
-        if question in asked:
-            continue
-        asked.add(question)
-        subject = f"registry {service.image.key}"
-        yield _found(subject, lambda s=service: _reached(context, s))  # type: ignore[misc]
-
-
 def _lists_tags(service: ServiceConfig) -> Order | None:
     """The order in which the service's tags would be listed, if it needs a list: another right than one manifest's."""
     selector = selector_of(service.policy, service.image)
     return selector.order if selector else None
-
-
-def _signature_findings(context: AppContext, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
-    """Whether the image behind the current tag is signed, of each service that wants that."""
-    for service in services:
-        if service.policy.public_keys:
-            yield from _signature_finding(context, service)
 
 
 def _signature_finding(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
@@ -175,14 +146,15 @@ def _signed_by(context: AppContext, service: ServiceConfig, reference: ImageRef,
     return Finding(False, subject, f"{reference.text}: {verdict.reason}: {verdict.detail}", REMEDY_OF_UNSIGNED)
 
 
-def _pinned_findings(context: AppContext, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
+def _pinned_finding(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
     """A tag that names a version is up to date for ever: no failure, but worth a line if a newer one is there."""
-    for service in services:
-        observed = target_of(context, service).observe([service])[service.name]
-        newest = None if isinstance(observed, Hold) else newer_versions.newest(context, service, observed)
-        if newest is not None and not isinstance(observed, Hold):
-            stays = f"{observed.current.text} stays, though {newest.text} is there"
-            yield Finding(True, service.name, f"{stays}: nothing follows versions; {newer_versions.remedy(service)}")
+    observed = target_of(context, service).observe([service])[service.name]
+    if isinstance(observed, Hold):
+        return
+    newest = newer_versions.newest(context, service, observed)
+    if newest is not None:
+        text = f"{observed.current.text} stays, though {newest.text} is there: nothing follows versions"
+        yield Finding(True, service.name, text, newer_versions.remedy(service), is_warning=True)
 
 
 def _reached(context: AppContext, service: ServiceConfig) -> str:
