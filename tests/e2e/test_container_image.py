@@ -103,6 +103,30 @@ def test_it_updates_a_stack_of_the_host_and_leaves_itself_alone(shop: Shop, cont
     assert docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", contained) == before
 
 
+def test_discovery_of_everything_leaves_the_updater_out_and_says_how_to_update_it(shop: Shop, contained: str) -> None:
+    """A cycle that takes up all that runs has nothing to say of the updater's own service."""
+    taking_all = {"services": [], "discover": "all", "defaults": {"health_stable": 1}}
+    (shop.folder / "own" / "config" / "all.json").write_text(json.dumps(taking_all))
+    inside = ["exec", "--env", "CONFIG_FILE=/config/all.json", "--env", "STATE_FILE=/tmp/all/state.json", contained]
+    web = f"{shop.name}-web"
+
+    def updater(*words: str) -> str:
+        words = ("docker", *inside, "docker-updater", *words)
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    names = updater("--plan", "--service", "nobody")
+    assert web in names
+    assert f"{contained}-updater" not in names
+    tested = updater("--test", "--service", web)
+    by_hand = f"docker compose -p {contained} up -d --build updater"
+    assert [line.count(by_hand) for line in tested.splitlines() if line.startswith("ok    updater: ")] == [1], tested
+    shop.push("latest", lab.good("three"))
+    said = updater("--once", "--service", web)
+    assert "1 checked, 1 updated, all well" in said
+    assert shop.releases() == [("three", "running")]
+
+
 def test_it_begins_its_own_configuration_and_never_lists_itself(shop: Shop, contained: str, image: str) -> None:
     """As docs/install.md has it: an empty folder, `--discover --write`, then the start."""
     first = shop.folder / "first"

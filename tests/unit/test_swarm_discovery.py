@@ -54,6 +54,15 @@ def test_services_are_taken_up_with_their_stack_or_their_own_name() -> None:
     assert all(each.is_discovered and not each.problem for each in found.values())
 
 
+def test_the_updaters_own_service_is_left_alone() -> None:
+    swarm = Several(web_spec(IMAGE))
+    swarm.shown = raw("shop_web"), raw("ops_updater", stack="ops")
+    found = swarm_discovery.take_up(config(), config(), lambda engine: swarm, own="ops_updater")
+    assert {service.name for service in found.services} == {"shop-web"}
+    surveyed = swarm_discovery.survey(config(), lambda engine: swarm, lambda service: iter(()), own="ops_updater")
+    assert [each.name for each in surveyed.services] == ["shop-web"]
+
+
 @pytest.mark.parametrize(
     ("mode", "labels", "is_taken"),
     [

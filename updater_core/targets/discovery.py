@@ -14,11 +14,11 @@ from updater_core.config import groups
 from updater_core.deploy.target import Host
 from updater_core.errors import ConfigError, UpdaterError
 from updater_core.models import Config, Container, Discover, ImageRef, ServiceConfig
-from updater_core.protocols import Engine
 from updater_core.state.records import State
-from updater_core.targets import entries, labels, swarm_discovery
+from updater_core.targets import entries, labels, own_service, swarm_discovery
 from updater_core.targets.compose import observe
 from updater_core.targets.entries import Names
+from updater_core.targets.own_service import OwnService
 
 _PROJECT_LABEL = "com.docker.compose.project."
 
@@ -126,20 +126,24 @@ def listed_as(services: Sequence[ServiceConfig], unit: Unit) -> ServiceConfig | 
 def take_up(config: Config, host: Host, state: State) -> Config:
     """Return the configuration with what `discover` finds beside the services of the file, of Compose and of swarms, in
     place of what it found before."""
-    return swarm_discovery.take_up(_with_compose(config, host.engine, state), config, host.swarm)
+    found, own = _with_compose(config, host, state)
+    return swarm_discovery.take_up(found, config, host.swarm, own.swarm_service)
 
 
-def _with_compose(config: Config, engine: Engine, state: State) -> Config:
-    """If the engine does not answer, what was found before stays, with what is known of it."""
+def _with_compose(config: Config, host: Host, state: State) -> tuple[Config, OwnService]:
+    """The configuration, and the updater's own service. If the engine does not answer, what was found before stays,
+    with what is known of it."""
     listed = tuple(each for each in config.services if not each.is_discovered)
     if config.settings.discover.mode is Discover.OFF:
-        return replace(config, services=listed)
+        return replace(config, services=listed), OwnService()
     try:
-        containers = engine.all_containers()
+        containers = host.engine.all_containers()
     except UpdaterError:
-        return config
-    own = replace(config, services=listed)
-    return replace(config, services=(*listed, *unlisted(own, state, containers)))
+        return config, OwnService()
+    own = own_service.find(containers, host.own_container)
+    others = [each for each in containers if not own.is_container(each)]
+    found = unlisted(replace(config, services=listed), state, others)
+    return replace(config, services=(*listed, *found)), own
 
 
 def with_remembered(config: Config, state: State) -> Config:

@@ -18,12 +18,13 @@ from updater_core.deploy.target import Target
 from updater_core.errors import ConfigError
 from updater_core.models import Config, Container, Discover, Hold, Mode, ServiceConfig
 from updater_core.protocols import Engine
-from updater_core.targets import access, discovery, entries, labels, swarm_discovery
+from updater_core.targets import access, discovery, entries, labels, own_service, swarm_discovery
 from updater_core.targets.compose import observe
 from updater_core.targets.compose.reading import sources
 from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.discovery import Unit
 from updater_core.targets.entries import Names
+from updater_core.targets.own_service import OwnService
 from updater_core.targets.swarm_discovery import Swarms
 
 _SWARM_LABEL = "com.docker.swarm.task.id"
@@ -35,10 +36,7 @@ _NO_FILES = Obstacle(
 _WATCHTOWER = (
     "another updater, and two must not look after one service: `docker stop NAME && docker update --restart=no NAME`"
 )
-_OURSELVES = (
-    "the updater itself: it does not restart itself in the middle of its work; update it by hand, in its folder: "
-    "`docker compose up -d --build` or `--pull always`"
-)
+_OURSELVES = "the updater itself: it does not restart itself in the middle of its work"
 _LABEL_REMEDY = "correct the label, apply it with `docker compose up -d`, and run this again"
 
 
@@ -56,30 +54,37 @@ class HostSurvey:
     def run(self) -> Discovered:
         """Return everything that runs on the engine, and in swarms, with what stands in the way of each service's
         updates."""
-        found = self._on_engine()
+        containers = self.engine.all_containers()
+        own = own_service.find(containers, self.own_container)
+        found = self._on_engine(containers, own)
         if self.swarm is None:
             return found
-        of_swarms = swarm_discovery.survey(self.config, self.swarm, self._obstacles).services
+        of_swarms = swarm_discovery.survey(self.config, self.swarm, self._obstacles, own.swarm_service).services
         tasks = tuple(each for each in found.left_out if of_swarms and each.why == _TASK)
         kept = tuple(each for each in found.left_out if each not in tasks)
         return replace(found, services=(*found.services, *of_swarms), left_out=kept)
 
-    def _on_engine(self) -> Discovered:
-        containers = self.engine.all_containers()
-        units = discovery.running_units(containers)
+    def _on_engine(self, containers: Sequence[Container], own: OwnService) -> Discovered:
+        others = [each for each in containers if not own.is_container(each)]
+        units = discovery.running_units(others)
         names = Names(self.config.services)
         left_out = {(unit.project, unit.service): why for unit in units if (why := self._why_left_out(unit))}
         kept = [unit for unit in units if (unit.project, unit.service) not in left_out]
         found = [(unit, self._found(unit, names, kept)) for unit in kept]
         services = tuple(_grouped(found, names, self.config))
         refused = [_refused(unit, left_out) for unit in units if unit not in kept]
-        others = [_left_out(each) for each in containers if not each.project and discovery.runs(each)]
-        return Discovered(services, (*refused, *others), _grants(kept))
+        plain = [_left_out(each) for each in others if not each.project and discovery.runs(each)]
+        return Discovered(services, (*self._ourselves(own), *refused, *plain), _grants(kept))
+
+    def _ourselves(self, own: OwnService) -> Iterator[LeftOut]:
+        """The updater's own container, with how it is updated."""
+        container = own.container
+        if container is not None:
+            why = f"{_OURSELVES}; {own_service.remedy(own, self.engine)}"
+            yield LeftOut(container.name, container.reference, why)
 
     def _why_left_out(self, unit: Unit) -> str:
         """Why a service is nothing for the configuration; empty if it is. What is listed counts as wanted."""
-        if any(container.id == self.own_container for container in unit.containers):
-            return _OURSELVES
         if discovery.listed_as(self.config.services, unit) is not None:
             return ""
         if labels.is_watchtower(unit.labels):

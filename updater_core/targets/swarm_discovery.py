@@ -65,30 +65,34 @@ def running(config: Config, swarm: Swarms) -> Iterator[tuple[str | None, list[Sw
             yield engine, [SwarmUnit(known[name], engine) for name in sorted(known)]
 
 
-def take_up(config: Config, before: Config, swarm: Swarms) -> Config:
+def take_up(config: Config, before: Config, swarm: Swarms, own: str = "") -> Config:
     """Return the configuration with what `discover` finds in swarms, in place of what it found there `before`. What was
-    found in one that does not answer stays, with what is known of it."""
+    found in one that does not answer stays, with what is known of it. `own`: the id of the updater's own service, which
+    is left alone; empty if it is none of a swarm."""
     mode, exclude = config.settings.discover.mode, config.settings.discover.exclude
     former = [each for each in before.services if each.is_discovered and _is_of_swarm(each)]
-    own = replace(config, services=tuple(each for each in config.services if each not in former))
+    listed = replace(config, services=tuple(each for each in config.services if each not in former))
     if mode is Discover.OFF:
-        return own
-    names, services = Names(own.services), list(own.services)
+        return listed
+    names, services = Names(listed.services), list(listed.services)
     for engine, units in running(config, swarm):
         if units is None:
             services += [each for each in former if each.engine == engine]
             continue
-        wanted = [each for each in units if _is_wanted(each, mode, exclude) and _is_new(each, own.services)]
-        services += [_discovered(own, each, names) for each in wanted]
-    return replace(own, services=tuple(services))
+        others = [each for each in units if each.found.id != own]
+        wanted = [each for each in others if _is_wanted(each, mode, exclude) and _is_new(each, listed.services)]
+        services += [_discovered(listed, each, names) for each in wanted]
+    return replace(listed, services=tuple(services))
 
 
-def survey(config: Config, swarm: Swarms, examine: Callable[[ServiceConfig], Iterator[Obstacle]]) -> Discovered:
-    """Return the services of all swarms, with what stands in the way of each one's updates."""
+def survey(
+    config: Config, swarm: Swarms, examine: Callable[[ServiceConfig], Iterator[Obstacle]], own: str = ""
+) -> Discovered:
+    """Return the services of all swarms but the updater's `own`, with what stands in the way of each one's updates."""
     names, found = Names(config.services), []
     for _, units in running(config, swarm):
         for unit in units or ():
-            if _is_wanted(unit, Discover.ALL, ()):
+            if _is_wanted(unit, Discover.ALL, ()) and unit.found.id != own:
                 found.append(_found(config, unit, names, examine))
     return Discovered(tuple(found))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from updater_core.models import Hold, ImageRef, ServiceConfig
 from updater_core.policy.explain import REMEDY_OF_UNSIGNED
 from updater_core.policy.families import selector_of
 from updater_core.policy.patterns import Order
+from updater_core.targets import own_service
 
 _LEAST_FREE_BYTES = 1_000_000_000
 
@@ -61,6 +63,7 @@ class Check:
             self.at("the engine")
             yield _found("engine", lambda: _engine(self.context))
             yield from _other_engine()
+            yield from _ourselves(self.context)
         if is_needed:
             self.at("Docker Compose")
             yield _found("compose", lambda: f"Docker Compose {self.context.host.compose.version}")
@@ -113,6 +116,18 @@ def _other_engine() -> Iterator[Finding]:
         f"the updater asks {asked.host}, but {user}'s own docker asks {operators.host} (by {operators.source})",
         f"say which is meant: set DOCKER_HOST={operators.host}, or DOCKER_HOST={asked.host}, in the updater's .env",
     )
+
+
+def _ourselves(context: AppContext) -> Iterator[Finding]:
+    """The container that the updater runs in, if any: discovery leaves it alone, and somebody has to update it."""
+    host = context.host
+    if host.own_container is None:
+        return
+    with suppress(UpdaterError):  # of the engine: it was said
+        own = own_service.find(host.engine.all_containers(), host.own_container)
+        if own.container is not None:
+            remedy = own_service.remedy(own, host.engine)
+            yield Finding(True, "updater", f"it runs in {own.container.name}, and leaves that alone; {remedy}")
 
 
 def _found(subject: str, ask: Callable[[], str]) -> Finding:
