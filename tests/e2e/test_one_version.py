@@ -271,14 +271,14 @@ def test_a_group_of_one_tag_in_several_places_moves_and_one_of_several_tags_is_h
     assert isinstance(outcome_of(shop), Committed)
 
 
-def test_a_label_makes_a_group_and_discovery_proposes_one(shop: Shop) -> None:
+def test_discovery_proposes_a_group_and_takes_one_up_without_a_word(shop: Shop) -> None:
     shop.settings = {"services": []}
     _, said = shop.run("--discover", "--json")
     found = {each["name"]: each for each in json.loads(said)["services"] if each["name"].startswith(shop.name)}
     assert {each["entry"]["group"] for each in found.values()} == {shop.name}
     assert all("move together" in each["note"] for each in found.values())
     assert all(each["obstacles"] == [] for each in found.values())
-    label = f'{{docker-updater.enable: "true", docker-updater.group: {shop.name}, docker-updater.follow: minor}}'
+    label = '{docker-updater.enable: "true", docker-updater.follow: minor}'
     labelled = COMPOSE.replace('{version: "of ${VERSION}"}', label).replace(
         "    env_file: [.env]\n", f"    labels: {label}\n"
     )

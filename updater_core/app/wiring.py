@@ -31,6 +31,7 @@ from updater_core.protocols import Progress
 from updater_core.registries import Registries
 from updater_core.state.records import State
 from updater_core.swarm_utils import Swarms
+from updater_core.targets.sharing import SharedPlaces
 from updater_core.vocabulary.hooks import Hooks
 from updater_core.vocabulary.secret import secrets_in
 
@@ -124,6 +125,7 @@ def _host(settings: Settings, clock: SystemClock, endpoint: EngineEndpoint, lock
         lock_folder=lock_folder,
         lock_wait_seconds=_lock_wait_seconds(settings),
         own_container=own_container_id(),
+        shared_places=SharedPlaces(),
         swarm=Swarms(endpoint, settings.engines),
         held_locks=held_locks,
         engine_environment=endpoint.environment(),

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from updater_core.errors import EngineError
 from updater_core.models import (
     Cause,
+    Container,
     Credential,
     Hold,
     ImageRef,
@@ -263,12 +264,19 @@ def _no_swarm(engine: str | None) -> Swarm:
     raise EngineError(f"no swarm is known here (engine {engine or 'of this host'})")
 
 
+class GroupFinder(Protocol):
+    """Finds services that can only move together (`targets.sharing`)."""
+
+    def groups(self, containers: Sequence[Container]) -> Iterator[frozenset[tuple[str, str]]]: ...
+
+
 @dataclass(slots=True)
 class Host:
     """What targets on this host are built on. `lock_folder`: one lock file for each thing that is changed;
     `own_container`: the id of the container that this process runs in, None if it runs in none; `swarm`: the swarm
     whose managers are named under one of `engines`, of this host's engine by None; `held_locks`: by Compose project,
-    the descriptors of its locks while one of our threads holds them, which every child for that project inherits."""
+    the descriptors of its locks while one of our threads holds them, which every child for that project inherits;
+    `shared_places`: what discovery makes groups by, none without."""
 
     engine: Engine
     compose: Compose
@@ -280,3 +288,4 @@ class Host:
     swarm: Callable[[str | None], Swarm] = _no_swarm
     held_locks: dict[str, tuple[int, ...]] = field(default_factory=dict)
     engine_environment: Mapping[str, str] = field(default_factory=dict)  # leads Docker's own commands to this engine
+    shared_places: GroupFinder | None = None

@@ -101,6 +101,12 @@ def unit_of(service: ServiceConfig) -> str:
     return "\n".join((service.compose_files[0], service.compose_project or "", *sorted(service.compose_services)))
 
 
+def members_of(unit: str) -> tuple[str, frozenset[str]]:
+    """Return the Compose file and the services that a `unit_of` names; an empty file if it is of no Compose project."""
+    path, *names = unit.split("\n")
+    return ("", frozenset()) if path == "swarm" else (path, frozenset(names[1:]))
+
+
 def follow_names(state: State, services: Iterable[ServiceConfig]) -> State:
     """Return the state with each memory under the name that its update group (`unit_of`) has now.
 

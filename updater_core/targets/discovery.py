@@ -11,9 +11,10 @@ from typing import Any
 
 from updater_core import reference
 from updater_core.config import groups
-from updater_core.deploy.target import Host
+from updater_core.deploy.target import GroupFinder, Host
 from updater_core.errors import ConfigError, UpdaterError
 from updater_core.models import Config, Container, Discover, ImageRef, ServiceConfig
+from updater_core.state import observed_tags
 from updater_core.state.records import State
 from updater_core.targets import entries, labels, own_service, swarm_discovery
 from updater_core.targets.compose import observe
@@ -142,7 +143,7 @@ def _with_compose(config: Config, host: Host, state: State) -> tuple[Config, Own
         return config, OwnService()
     own = own_service.find(containers, host.own_container)
     others = [each for each in containers if not own.is_container(each)]
-    found = unlisted(replace(config, services=listed), state, others)
+    found = unlisted(replace(config, services=listed), state, others, host.shared_places)
     return replace(config, services=(*listed, *found)), own
 
 
@@ -160,10 +161,13 @@ def with_remembered(config: Config, state: State) -> Config:
     return replace(config, services=(*config.services, *remembered))
 
 
-def unlisted(config: Config, state: State, containers: Sequence[Container]) -> tuple[ServiceConfig, ...]:
+def unlisted(
+    config: Config, state: State, containers: Sequence[Container], shared: GroupFinder | None
+) -> tuple[ServiceConfig, ...]:
     """Return each service that is not in `config` and is to be looked after, groups as one. One whose labels are wrong
     is returned with its problem: it is held with it, and nobody else's trouble."""
-    found = list(_ungrouped(config, state, containers))
+    names = Names(config.services)
+    found = _together(list(_ungrouped(config, state, containers, names)), names, shared)
     taken = {service.name for service in config.services}
     for number, key, wrong in groups.problems(found):
         found[number] = replace(found[number], group=None, problem=f"label {labels.LABEL}{key}: {wrong}")
@@ -176,16 +180,44 @@ def unlisted(config: Config, state: State, containers: Sequence[Container]) -> t
     return groups.merged(found)
 
 
-def _ungrouped(config: Config, state: State, containers: Sequence[Container]) -> Iterator[ServiceConfig]:
+def _together(
+    found: Sequence[tuple[Unit, ServiceConfig]], names: Names, shared: GroupFinder | None
+) -> list[ServiceConfig]:
+    """The services; those that take their image from one place in their files as one group, if they can be one.
+
+    A label that names a group counts for all of them. The stricter mode does, too: what is only notified of for one
+    is so for all."""
+    services = {(unit.project, unit.service): service for unit, service in found}
+    free = [unit.first for unit, service in found if service.enabled and not service.problem]
+    for keys in shared.groups(free) if shared is not None else ():
+        members = [services[key] for key in sorted(keys)]
+        given = {each.group for each in members if each.group}
+        if len(given) > 1 or (given and all(each.group for each in members)):
+            continue  # its operator has said which groups there are
+        grouped = _as_one(members, given.pop() if given else names.free(min(keys)[0]))
+        services |= dict(zip(sorted(keys), grouped, strict=True))
+    return list(services.values())
+
+
+def _as_one(members: Sequence[ServiceConfig], name: str) -> list[ServiceConfig]:
+    """The services with a group; as they are if their labels say different things, which nobody but their operator can
+    decide: each is then held, with what to write."""
+    mode = entries.strictest(each.policy.mode for each in members)
+    grouped = [replace(each, group=name, policy=replace(each.policy, mode=mode)) for each in members]
+    return list(members) if list(groups.problems(grouped)) else grouped
+
+
+def _ungrouped(
+    config: Config, state: State, containers: Sequence[Container], names: Names
+) -> Iterator[tuple[Unit, ServiceConfig]]:
     settings = config.settings.discover
-    names = Names(config.services)
     units = _lasting_units(state, containers)
     for unit in units:
         is_left_out = not files_of(unit) or listed_as(config.services, unit) is not None
         if is_left_out or not is_wanted(unit, settings.mode, settings.exclude):
             continue
         entry, _ = proposed(unit, names, entries.default_keys(config), is_one_of_many=is_one_of_many(unit, units))
-        yield _discovered(config, entry, unit)
+        yield unit, _discovered(config, entry, unit)
 
 
 def _lasting_units(state: State, containers: Sequence[Container]) -> list[Unit]:
@@ -200,8 +232,16 @@ def _lasting_units(state: State, containers: Sequence[Container]) -> list[Unit]:
         unit
         for unit in running_units(stopped)
         if {names.unique(unit.project, unit.service), unit.labels.get(grouped, "")} & remembered
+        or _is_in_remembered_group(unit, state)
     ]
     return sorted([*running, *known], key=lambda unit: (unit.project, unit.service))
+
+
+def _is_in_remembered_group(unit: Unit, state: State) -> bool:
+    """Whether a service is one of a group that has a memory, whatever that is called."""
+    paths = files_of(unit)
+    members = [observed_tags.members_of(known.unit) for known in state.services.values()]
+    return any(path in paths and unit.service in services for path, services in members)
 
 
 def _discovered(config: Config, entry: Mapping[str, Any], unit: Unit) -> ServiceConfig:

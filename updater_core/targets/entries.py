@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from updater_core import reference
 from updater_core.config.options import SELECTORS
 from updater_core.errors import ConfigError
-from updater_core.models import Config, ServiceConfig
+from updater_core.models import Config, Mode, ServiceConfig
 
 # The official images of databases, and their usual replacements: a new major version may want a migration, and going
 # back may be impossible once the new one has written its files.
@@ -70,6 +70,15 @@ def _proposed_policy(image: str) -> tuple[dict[str, Any], str]:
     if parsed.repository.rpartition("/")[2] in _DATABASES:
         return {**follow, "mode": "notify"}, _DATABASE_NOTE
     return follow, ""
+
+
+def strictest(modes: Iterable[Mode]) -> Mode:
+    """Return the mode for services that move together: what is only notified of for one is so for all.
+
+    >>> strictest([Mode.AUTO, Mode.NOTIFY, Mode.APPROVE]).value
+    'notify'
+    """
+    return max(modes, key=(Mode.AUTO, Mode.APPROVE, Mode.NOTIFY).index)
 
 
 def read_entry(config: Config, entry: Mapping[str, Any]) -> ServiceConfig:

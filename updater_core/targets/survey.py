@@ -11,7 +11,6 @@ from pathlib import Path
 
 from updater_core import reference
 from updater_core.composefile import edit
-from updater_core.composefile.edit import NotEditable
 from updater_core.config import groups
 from updater_core.deploy.discovered import Discovered, FoundService, LeftOut, Obstacle
 from updater_core.deploy.target import Target
@@ -25,6 +24,7 @@ from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.discovery import Unit
 from updater_core.targets.entries import Names
 from updater_core.targets.own_service import OwnService
+from updater_core.targets.sharing import Key, SharedPlaces
 from updater_core.targets.swarm_discovery import Swarms
 
 _SWARM_LABEL = "com.docker.swarm.task.id"
@@ -197,44 +197,31 @@ def _grants(units: Sequence[Unit]) -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------- what can only move together
 
 _NOTE = "it takes its image from the same place as {others}, so that they move together"
-_Key = tuple[str, str]
 
 
 def _grouped(found: Sequence[tuple[Unit, FoundService]], names: Names, config: Config) -> Iterator[FoundService]:
     """Yield the services; those that take their image from one place in the files, and are all new, with a group."""
-    proposals: dict[_Key, tuple[str, list[FoundService]]] = {}
-    memory = FileCache()
-    for unit, _ in found:
-        sharing = [] if _key(unit) in proposals else _sharing(unit, found, memory)
-        if len(sharing) > 1 and all(service.entry for _, service in sharing):
-            proposal = names.free(unit.project), [service for _, service in sharing]
-            proposals |= dict.fromkeys((_key(each) for each, _ in sharing), proposal)
+    services = {_key(unit): service for unit, service in found}
+    proposals: dict[Key, tuple[str, list[FoundService]]] = {}
+    for keys in SharedPlaces().groups([unit.first for unit, service in found if service.entry]):
+        members = [services[key] for key in sorted(keys)]
+        given = {str(each.entry["group"]) for each in members if "group" in each.entry}
+        if len(given) < 2:  # else its operator has said by labels which groups there are
+            name = given.pop() if given else names.free(min(keys)[0])
+            proposals |= dict.fromkeys(keys, (name, members))
     for unit, service in found:
         yield _with_group(service, *proposals[_key(unit)], config) if _key(unit) in proposals else service
 
 
-def _key(unit: Unit) -> _Key:
+def _key(unit: Unit) -> Key:
     return unit.project, unit.service
-
-
-def _sharing(
-    unit: Unit, found: Sequence[tuple[Unit, FoundService]], memory: FileCache
-) -> list[tuple[Unit, FoundService]]:
-    """The services that run and take their image from the same place as this one, itself included; none if that cannot
-    be seen."""
-    read = sources.read(observe.started_from(unit.first), memory)
-    if isinstance(read, Hold):
-        return []
-    located = edit.locate(*read, unit.service)
-    if isinstance(located, NotEditable):
-        return []
-    return [pair for pair in found if pair[0].project == unit.project and pair[0].service in located.takers]
 
 
 def _with_group(service: FoundService, name: str, members: Sequence[FoundService], config: Config) -> FoundService:
     """The service with the group, if it and the others can be one; the stricter mode counts for all."""
-    is_notify = any(each.entry.get("mode") == "notify" for each in members)
-    mode = {"mode": "notify"} if is_notify else {}
+    own = [entries.read_entry(config, {**each.entry, "group": name}) for each in members]
+    strictest = entries.strictest(each.policy.mode for each in own)
+    mode = {"mode": strictest.value} if any(each.policy.mode is not strictest for each in own) else {}
     read = [entries.read_entry(config, {**each.entry, "group": name, **mode}) for each in members]
     if list(groups.problems(read)):
         return service

@@ -108,7 +108,7 @@ def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) 
         return None
     files, env_files = read
     for name in service.compose_services:
-        located = _locate(files, env_files, name, memory)
+        located = locate_in(files, env_files, name, memory)
         if isinstance(located, NotEditable) and located.reason is Reason.NOT_IN_FILE:
             return names.not_in_files(service, name, located.detail, edit.services(files), known)
         if any((os.path.realpath(path), name) in known for path in service.compose_files):
@@ -292,7 +292,7 @@ def _locate_all(
 ) -> tuple[Located, ...] | Hold:
     found: list[Located] = []
     for name in service.compose_services:
-        located = _locate(files, env_files, name, memory)
+        located = locate_in(files, env_files, name, memory)
         problem = located if isinstance(located, NotEditable) else _never_pulled(located)
         if problem is not None:
             return Hold(problem.reason, problem.detail, problem.remedy)
@@ -301,7 +301,7 @@ def _locate_all(
     return tuple(found)
 
 
-def _locate(
+def locate_in(
     files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str, memory: FileCache
 ) -> Located | NotEditable:
     """Where a service has its image; worked out again only when one of the files changed."""
