@@ -500,7 +500,7 @@ list_images() {
     PYTHONPATH=$code "$with" -B - \
         "$config_dir/updater_config.json" "$state_dir/updater_state.json" <<'END' >"$scratch/prefixes" || return 0
 import contextlib, json, sys
-from updater_core.deploy.retention_tags import hold_name
+from updater_core.deploy.retention_tags import prefixes
 
 names = set()
 with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
@@ -508,7 +508,7 @@ with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
 with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
     names |= set(json.load(open(sys.argv[2]))["services"])
 for name in names:
-    print(hold_name(name, "", ""))
+    print(*prefixes(name), sep="\n")
 END
     while read -r prefix; do
         docker images --format '{{.Repository}}:{{.Tag}}' "${prefix%:}" 2>/dev/null || true

@@ -201,8 +201,8 @@ class DockerEngine:
     def untag(self, reference: str) -> None:
         self._call(f"remove the tag {reference}", lambda api: _or_none(api.remove_image, reference, noprune=True))
 
-    def held(self, prefix: str) -> Mapping[str, str]:
-        found = self._call("list held images", lambda api: api.images(name=f"{prefix}*", all=True))
+    def retained(self, prefix: str) -> Mapping[str, str]:
+        found = self._call("list retained images", lambda api: api.images(name=f"{prefix}*", all=True))
         pairs = ((tag, raw["Id"]) for raw in found for tag in raw.get("RepoTags") or ())
         return {tag: image_id for tag, image_id in pairs if tag.startswith(prefix)}
 

@@ -96,7 +96,7 @@ class Engine(Protocol):
     def untag(self, reference: str) -> None:
         """Remove one name of an image; no error if it is not there."""
 
-    def held(self, prefix: str) -> Mapping[str, str]:
+    def retained(self, prefix: str) -> Mapping[str, str]:
         """Local references that start with `prefix`, each with the id it names."""
 
     def create_container(self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]) -> str:

@@ -605,4 +605,4 @@ def holds(shop: Shop) -> list[str]:
     client = shop.client
     tags = [tag for raw in client.api.images(all=True) for tag in raw["RepoTags"] or ()]  # one call, no inspects
     client.close()
-    return [tag for tag in tags if tag.startswith("docker-updater.invalid/hold/" + shop.name)]
+    return [tag for tag in tags if tag.startswith("docker-updater.invalid/retained-for-rollback/" + shop.name)]

@@ -215,7 +215,7 @@ def test_a_pull_that_breaks_half_way_is_an_error_and_leaves_no_image(host: Host)
 def test_a_tag_names_an_image_moves_to_another_and_goes(host: Host) -> None:
     """Each is held under a name of ours, as in an update: an engine drops what has no other name than a digest."""
     one, two, name = pull(host, "one"), pull(host, "two"), f"{host.name}:latest"
-    hold = f"docker-updater.invalid/hold/{host.project}:found-"
+    hold = f"docker-updater.invalid/retained-for-rollback/{host.project}:found-"
     host.engine.tag(one.id, f"{hold}1")
     host.engine.tag(two.id, f"{hold}2")
     for pulled in (one, one, two):  # the same once more is no error
@@ -239,13 +239,13 @@ def test_an_image_that_is_not_here_cannot_be_tagged(host: Host) -> None:
 
 def test_held_are_the_names_under_a_prefix_and_no_others(host: Host) -> None:
     one, two = pull(host, "one"), pull(host, "two")
-    prefix = f"docker-updater.invalid/hold/{host.project}-1:"
+    prefix = f"docker-updater.invalid/retained-for-rollback/{host.project}-1:"
     host.engine.tag(one.id, f"{prefix}found-1")
-    host.engine.tag(two.id, f"{prefix}brought-2")
-    host.engine.tag(two.id, f"docker-updater.invalid/hold/{host.project}-12:found-1")
+    host.engine.tag(two.id, f"{prefix}pulled-2")
+    host.engine.tag(two.id, f"docker-updater.invalid/retained-for-rollback/{host.project}-12:found-1")
     host.engine.tag(two.id, f"{host.name}:latest")
-    assert dict(host.engine.held(prefix)) == {f"{prefix}found-1": one.id, f"{prefix}brought-2": two.id}
-    assert dict(host.engine.held(f"docker-updater.invalid/hold/{host.project}-never:")) == {}
+    assert dict(host.engine.retained(prefix)) == {f"{prefix}found-1": one.id, f"{prefix}pulled-2": two.id}
+    assert dict(host.engine.retained(f"docker-updater.invalid/retained-for-rollback/{host.project}-never:")) == {}
 
 
 def test_an_image_goes_only_where_nothing_uses_it(host: Host) -> None:
@@ -345,7 +345,7 @@ def test_an_engine_that_does_not_answer_is_unavailable_whatever_is_asked(host: H
         lambda: engine.containers("shop", "web"),
         lambda: engine.container("0" * 64),
         lambda: engine.image(NOWHERE),
-        lambda: engine.held("docker-updater.invalid/"),
+        lambda: engine.retained("docker-updater.invalid/"),
         lambda: engine.watch_liveness().__enter__(),
         lambda: engine.tag(NOWHERE, "a:b"),
         lambda: engine.pull(replace(reference.parse(host.name), digest=NOWHERE), None, None, None),

@@ -33,7 +33,7 @@ from updater_core.deploy import transaction
 from updater_core.deploy.hooks import UpdateHooks
 from updater_core.deploy.journal import JournalRecord, Phase
 from updater_core.deploy.progress import StepTimes
-from updater_core.deploy.retention_tags import HOLD_PREFIX
+from updater_core.deploy.retention_tags import RETENTION_PREFIX
 from updater_core.deploy.target import Host, Reporter
 from updater_core.deploy.transaction import Transaction
 from updater_core.errors import ComposeError, Stopped
@@ -217,7 +217,7 @@ class Stage:
         if release is OLD:
             assert self.file.read_bytes() == self.before
         assert not list(self.file.parent.glob(".*.dau-*"))
-        held = {image for tag, image in host.tags.items() if tag.startswith(HOLD_PREFIX)}
+        held = {image for tag, image in host.tags.items() if tag.startswith(RETENTION_PREFIX)}
         assert held <= {OLD.id, self.target.id}
         assert OLD.id in held or release is OLD, "there is something to go back to"
 

@@ -24,7 +24,7 @@ from updater_core.app import cycle
 from updater_core.app.context import AppContext
 from updater_core.app.report import Report
 from updater_core.app.wiring import wire
-from updater_core.deploy.retention_tags import HOLD_PREFIX
+from updater_core.deploy.retention_tags import RETENTION_PREFIX
 from updater_core.host.clock import SystemClock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,7 +170,7 @@ class Shop:
         """Remove the names under which the updater holds images of this shop."""
         client = self.client
         for name in self._image_names(client):
-            if name.startswith(HOLD_PREFIX):
+            if name.startswith(RETENTION_PREFIX):
                 with suppress(docker.errors.ImageNotFound):  # containerd's store lists a digest that goes with its tag
                     client.api.remove_image(name)
         client.close()
@@ -180,7 +180,7 @@ class Shop:
         another test removes meanwhile harms nobody."""
         listed = client.api.images(all=True, filters=dict(filters or {}))
         names = [name for raw in listed for name in (*(raw["RepoTags"] or ()), *(raw["RepoDigests"] or ()))]
-        return [name for name in names if name.startswith((self.repository, HOLD_PREFIX + self.name))]
+        return [name for name in names if name.startswith((self.repository, RETENTION_PREFIX + self.name))]
 
     # ------------------------------------------------------------------------------------------------- the updater
 

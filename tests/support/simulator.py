@@ -242,7 +242,7 @@ class SimEngine:
         host = self._up()
         host.killer.effect("untag", lambda: host.tags.pop(reference, None))
 
-    def held(self, prefix: str) -> Mapping[str, str]:
+    def retained(self, prefix: str) -> Mapping[str, str]:
         return {tag: image for tag, image in self._up().tags.items() if tag.startswith(prefix)}
 
     def create_container(self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]) -> str:

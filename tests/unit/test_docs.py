@@ -469,7 +469,7 @@ def test_the_readme_can_be_read_in_one_go() -> None:
 
 def test_the_name_under_which_images_are_held_is_the_real_one() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    prefix = re.search(r'^HOLD_PREFIX = "(.+?)"', source, flags=re.MULTILINE)
+    prefix = re.search(r'^RETENTION_PREFIX = "(.+?)"', source, flags=re.MULTILINE)
     assert prefix
     assert prefix[1] in words_of(OPERATIONS)
 

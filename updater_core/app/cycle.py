@@ -29,7 +29,7 @@ from updater_core.app.context import (
     save,
     target_of,
 )
-from updater_core.app.evaluate import admitted, check, look_all, record_check
+from updater_core.app.evaluate import admitted, check, look_all, record_check, rename_retained
 from updater_core.app.report import Report
 from updater_core.deploy import failure
 from updater_core.deploy.journal import JournalRecord, UnreadableRecord
@@ -117,6 +117,7 @@ class Cycle:
 
     def _begin(self) -> None:
         context = self._context
+        rename_retained(context)
         records_by_project = grouped([(_claim_of_record(context, entry), entry) for entry in _to_recover(context)])
         for claim, entries in records_by_project:
             context.workers.begin(claim, partial(_recover_all, context, entries))

@@ -116,6 +116,20 @@ def _let_go_of(context: AppContext, gone: Set[str]) -> None:
             log_event(LOG, logging.WARNING, LogEvent.HELD, text, service=name)
 
 
+def rename_retained(context: AppContext) -> None:
+    """Give what an earlier version retained the names of today, once for each process: before anything is recovered or
+    updated, which looks for those. An engine that does not answer is asked again in the next cycle."""
+    if context.is_retention_renamed:
+        return
+    names = {*context.state.services, *(service.name for service in context.config.services)}
+    try:
+        retention.rename(context.host.engine, sorted(names))
+        context.is_retention_renamed = True
+    except UpdaterError as error:
+        text = f"images that an earlier version retained keep their names until the next cycle: {error}"
+        log_event(LOG, logging.WARNING, LogEvent.HELD, text)
+
+
 def _images_of(one: ServiceState) -> tuple[str, ...]:
     return tuple(image.image_id for generation in one.generations for image in generation.images)
 

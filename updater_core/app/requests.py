@@ -10,7 +10,7 @@ from functools import partial
 from updater_core import reference
 from updater_core.app import cycle, recorder, request_queue
 from updater_core.app.context import LOG, AppContext, bug, claim_of, deliver, exclusive, target_of
-from updater_core.app.evaluate import check_asked, facts_of, follow_names, record_check
+from updater_core.app.evaluate import check_asked, facts_of, follow_names, record_check, rename_retained
 from updater_core.deploy import transaction
 from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.errors import UpdaterError
@@ -25,6 +25,7 @@ from updater_core.state.records import Generation, RetainedImage, State
 
 def carry_out(context: AppContext, order: OperatorOrder) -> OrderAnswer:
     """Do what is asked, record it, and return how it ended. The service is one that is configured, or `ALL`."""
+    rename_retained(context)
     follow_names(context, order.service)
     service = next((each for each in context.config.services if each.name == order.service), None)
     answer = orders.objection(context.state, order, service, context.clock.now())

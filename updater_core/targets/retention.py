@@ -1,28 +1,49 @@
-"""Images that were retained for a service which is not configured any more: let go, or handed on to its new name."""
+"""Images that were retained for a service which is not configured any more: let go, or handed on to its new name; and
+those that an earlier version retained under another name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from updater_core.deploy.retention_tags import BROUGHT, FOUND, hold_name, hold_prefix
+from updater_core.deploy.retention_tags import (
+    FORMER_PREFIX,
+    FOUND,
+    PULLED,
+    former_prefix,
+    origin_of,
+    retention_name,
+    retention_prefix,
+)
 from updater_core.protocols import Engine
 
 
 def let_go(engine: Engine, service: str, kept_for: Mapping[str, str]) -> None:
     """Take the local names away under which images of a former service are retained. `kept_for`: image ids that another
-    service remembers, which is the same under a new name, and its name: it gets them. An image that we brought, and
+    service remembers, which is the same under a new name, and its name: it gets them. An image that we pulled, and
     that nothing names or uses any more, goes. Raises EngineError."""
-    for tag, image_id in engine.held(hold_prefix(service)).items():
-        origin = BROUGHT if f":{BROUGHT}" in tag else FOUND
+    for name, image_id in engine.retained(retention_prefix(service)).items():
+        origin = origin_of(name)
         successor = kept_for.get(image_id)
         if successor is not None:
-            engine.tag(image_id, hold_name(successor, image_id, origin))
-        elif origin is FOUND and is_last_name(engine, tag, image_id):
+            engine.tag(image_id, retention_name(successor, image_id, origin))
+        elif origin is FOUND and is_last_name(engine, name, image_id):
             continue  # the operator's own, which would go with it
-        engine.untag(tag)
+        engine.untag(name)
         left = engine.image(image_id)
-        if origin is BROUGHT and left is not None and not left.repo_tags:
+        if origin is PULLED and left is not None and not left.repo_tags:
             engine.remove_image(image_id)
+
+
+def rename(engine: Engine, services: Iterable[str]) -> None:
+    """Give the images that an earlier version retained for these services the names of today; the earlier names go. A
+    kill in between has it done again. Names of other services belong to another updater. Raises EngineError."""
+    former = engine.retained(FORMER_PREFIX)
+    for service in services if former else ():
+        prefix = former_prefix(service)
+        for name, image_id in former.items():
+            if name.startswith(prefix):
+                engine.tag(image_id, retention_name(service, image_id, origin_of(name)))
+                engine.untag(name)
 
 
 def is_last_name(engine: Engine, name: str, image_id: str) -> bool:

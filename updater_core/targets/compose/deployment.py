@@ -74,7 +74,7 @@ class ComposeDeployment:
         return self._notes
 
     def _retain(self) -> None:
-        images.hold_old_images(self.plan, self._tools)
+        images.retain_old_images(self.plan, self._tools)
 
     def _fetch(self) -> None:
         self.plan = images.fetch(self.plan, self._tools)
@@ -178,7 +178,7 @@ class ComposeDeployment:
             keep |= new  # the next look needs no second pull to know them
         if isinstance(outcome, NotStarted):
             images.put_names_back(plan, self._tools)
-        images.release_holds(plan, frozenset(keep), self._tools)
+        images.release_retained(plan, frozenset(keep), self._tools)
         remembered = new if isinstance(outcome, Committed) else set(plan.earlier_retained)
         images.drop_names_of_running(plan, frozenset(remembered), self._tools)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from updater_core import reference
 from updater_core.deploy import failure
-from updater_core.deploy.retention_tags import BROUGHT, FOUND, hold_name, hold_prefix
+from updater_core.deploy.retention_tags import FOUND, PULLED, origin_of, retention_name, retention_prefix
 from updater_core.errors import ChangedOnDisk, EngineError, EngineUnavailable, GateFailed, ManifestRefused
 from updater_core.models import Image, ImageRef, Plan, Reason, Step
 from updater_core.protocols import Tools
@@ -19,15 +19,15 @@ from updater_core.targets.retention import is_last_name
 _Pull = Callable[[Plan[ComposePlan], ImageRef, Tools], Image]
 
 
-def hold_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
+def retain_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Give every old image a local name of ours, so that it does not dangle: `docker image prune` leaves it alone
     (`prune -a` does not; the rollback then pulls it once more). One that the service remembers without such a name was
-    brought by us: only then `drop_names_of_running` takes it away."""
-    held = tools.engine.held(hold_prefix(plan.name)).values()
+    pulled by us: only then `drop_names_of_running` takes it away."""
+    retained = tools.engine.retained(retention_prefix(plan.name)).values()
     for move in plan.detail.moves:
-        if move.old_image_id not in held:
-            origin = BROUGHT if move.old_image_id in plan.earlier_retained else FOUND
-            tools.engine.tag(move.old_image_id, hold_name(plan.name, move.old_image_id, origin))
+        if move.old_image_id not in retained:
+            origin = PULLED if move.old_image_id in plan.earlier_retained else FOUND
+            tools.engine.tag(move.old_image_id, retention_name(plan.name, move.old_image_id, origin))
 
 
 def heed_stop(tools: Tools) -> None:
@@ -37,7 +37,7 @@ def heed_stop(tools: Tools) -> None:
 
 
 def fetch(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
-    """Pull each image of the plan by digest (no tag moves), check its platform, hold it; return the plan with their
+    """Pull each image of the plan by digest (no tag moves), check its platform, retain it; return the plan with their
     ids. An image whose registry refuses the digest gets none: `fetch_by_tag` is for that, and the plan says then what
     the tags name that such a pull moves."""
     fetched = joined(plan, [_fetched(part, tools) for part in parts(plan)])
@@ -99,8 +99,8 @@ def check_kept(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _retain(plan: Plan[ComposePlan], image: Image, tools: Tools) -> None:
-    if image.id not in tools.engine.held(hold_prefix(plan.name)).values():  # one to go back to has its name already
-        tools.engine.tag(image.id, hold_name(plan.name, image.id, BROUGHT))
+    if image.id not in tools.engine.retained(retention_prefix(plan.name)).values():
+        tools.engine.tag(image.id, retention_name(plan.name, image.id, PULLED))
 
 
 def tag_new(plan: Plan[ComposePlan], tools: Tools) -> None:
@@ -133,32 +133,33 @@ def _tag_old(plan: Plan[ComposePlan], tools: Tools) -> None:
             tools.engine.tag(move.old_image_id, name)
 
 
-def release_holds(plan: Plan[ComposePlan], keep: frozenset[str], tools: Tools) -> None:
-    """Let go of this service's images that are not to be kept. One that we brought, and that no container uses, is
+def release_retained(plan: Plan[ComposePlan], keep: frozenset[str], tools: Tools) -> None:
+    """Let go of this service's images that are not to be kept. One that we pulled, and that no container uses, is
     removed with its names in the target's repository; one that was there before us only loses our name, and not even
     that where it would go with it."""
-    for name, image_id in tools.engine.held(hold_prefix(plan.name)).items():
-        if image_id in keep or (BROUGHT not in name and is_last_name(tools.engine, name, image_id)):
+    for name, image_id in tools.engine.retained(retention_prefix(plan.name)).items():
+        is_pulled = origin_of(name) is PULLED
+        if image_id in keep or (not is_pulled and is_last_name(tools.engine, name, image_id)):
             continue
         tools.engine.untag(name)
-        if BROUGHT in name and image_id not in {container.image_id for container in tools.engine.compose_containers()}:
-            _remove_brought(image_id, plan, tools)
+        if is_pulled and image_id not in {container.image_id for container in tools.engine.compose_containers()}:
+            _remove_pulled(image_id, plan, tools)
 
 
 def drop_names_of_running(plan: Plan[ComposePlan], remembered: frozenset[str], tools: Tools) -> None:
     """Take our name off the images that run: their containers keep them, and `docker images` need not list them twice.
-    `remembered`: those of the service's generations, which count as brought when they get a name again; so an image
+    `remembered`: those of the service's generations, which count as pulled when they get a name again; so an image
     whose name says otherwise keeps it, and so does one that has no other."""
     services = {move.service for move in plan.detail.moves}
     found = (tools.engine.containers(plan.detail.project.name, service) for service in services)
     running = {each.image_id for containers in found for each in containers if each.status == "running"}
-    for name, image_id in tools.engine.held(hold_prefix(plan.name)).items():
-        is_known_by_state = (f":{BROUGHT}" in name) == (image_id in remembered)
+    for name, image_id in tools.engine.retained(retention_prefix(plan.name)).items():
+        is_known_by_state = (origin_of(name) is PULLED) == (image_id in remembered)
         if image_id in running and is_known_by_state and not is_last_name(tools.engine, name, image_id):
             tools.engine.untag(name)
 
 
-def _remove_brought(image_id: str, plan: Plan[ComposePlan], tools: Tools) -> None:
+def _remove_pulled(image_id: str, plan: Plan[ComposePlan], tools: Tools) -> None:
     image = tools.engine.image(image_id)
     if image is None:
         return
@@ -207,9 +208,9 @@ def known_id(image_id: str | None) -> str:
 
 def _local_target(plan: Plan[ComposePlan], tools: Tools) -> Image | None:
     if plan.new_retained:
-        held = tools.engine.image(plan.new_retained)
-        if held:
-            return held
+        retained = tools.engine.image(plan.new_retained)
+        if retained:
+            return retained
     if plan.image.digest is None:
         raise EngineError(f"the image of {plan.image.text} is no longer on this host, and no registry ever knew it")
     return tools.engine.image(_pull_name(plan.image))
@@ -307,7 +308,7 @@ def _tag_name(image: ImageRef) -> str:
 def _name_for_pin(wanted: ImageRef, image: Image) -> str:
     """A name in the image's repository, for without one containerd's store does not find it by `repository@digest`,
     which is how a pinned reference asks for it."""
-    return f"{wanted.name or wanted.key}:{BROUGHT}{image.id.removeprefix('sha256:')[:12]}"
+    return f"{wanted.name or wanted.key}:{PULLED}{image.id.removeprefix('sha256:')[:12]}"
 
 
 def _pull_name(image: ImageRef) -> str:
