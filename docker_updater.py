@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -262,9 +263,14 @@ def _ask(config: Config, clock: SystemClock, order: OperatorOrder) -> int:
     except LockHeld:
         lock = lock_path(config)
         handed = _handed_over(config, order, clock.now())
-        if handed is None:
+        folder = lock.parent / request_queue.FOLDER
+        if handed.refusal:
+            print(handed.refusal, file=sys.stderr)
+            with contextlib.suppress(UpdaterError):  # it is only put on record, by whoever writes the state
+                request_queue.leave(folder, handed)
+                request_queue.wake(lock)
             return TROUBLE
-        request_queue.leave(lock.parent / request_queue.FOLDER, handed)
+        request_queue.leave(folder, handed)
         if not request_queue.wake(lock):
             raise
         seen = f" --service {order.service}" if order.service != ALL else ""
@@ -275,9 +281,9 @@ def _ask(config: Config, clock: SystemClock, order: OperatorOrder) -> int:
 # ------------------------------------------------------------------------------------------------------------ details
 
 
-def _handed_over(config: Config, order: OperatorOrder, now: datetime) -> OperatorOrder | None:
-    """The order for the updater that runs, with the image that it is for; None, and a sentence, if it has nothing to
-    act on: nobody would read that in the log of the daemon.
+def _handed_over(config: Config, order: OperatorOrder, now: datetime) -> OperatorOrder:
+    """The order for the updater that runs, with the image that it is for; with its refusal if it has nothing to act
+    on: whoever gives it would not read that in the log of the daemon.
 
     While an update is under way nobody can tell: it changes what waits, and what there is to go back to."""
     state = _read_state(config).state
@@ -292,8 +298,7 @@ def _handed_over(config: Config, order: OperatorOrder, now: datetime) -> Operato
     if nothing is not None:
         objection = orders.refused(nothing.detail, nothing.remedy)
     if objection is not None:
-        print(objection.sentence, file=sys.stderr)
-        return None
+        return replace(order, refusal=objection.sentence)
     return orders.with_digest(state, order)
 
 

@@ -111,8 +111,9 @@ def test_every_order_works_over_http_on_a_real_service(shop: Shop) -> None:
         until(lambda: _reason(shop) == "quarantined", what="the check after the rollback")
         assert order(shop, "retry")[0] == 200
         until(lambda: _reason(shop) == "notify_only", what="the check after the retry")
-    kinds = [each["kind"] for each in shop.state()["orders"]]
-    assert kinds == ["retry", "rollback", "update", "resume", "update", "pause", "approve", "update", "skip"]
+    taken = [each["kind"] for each in shop.state()["orders"]]
+    assert taken[:-1] == ["retry", "rollback", "update", "resume", "update", "pause", "approve", "update", "skip"]
+    assert (taken[-1], shop.state()["orders"][-1]["is_done"]) == ("approve", False), "refused, and kept"
     assert TOKEN not in (shop.folder / "updater.log").read_text() + (shop.folder / "state/state.json").read_text()
 
 

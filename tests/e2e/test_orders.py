@@ -153,13 +153,16 @@ def test_orders_are_handed_to_a_daemon_that_runs(shop: Shop) -> None:
         until(lambda: _state(shop).get("reason") == "awaiting_approval", what="the question")
         status, out = shop.run("--resume", shop.name)
         assert (status, "is not paused" in out) == (1, True), out
+        until(lambda: _kinds(shop) == ["resume"], what="the record of the refused order")
+        assert (shop.state()["orders"][0]["is_done"], bool(shop.state()["orders"][0]["who"])) == (False, True)
+        assert "is not paused" in shop.state()["orders"][0]["detail"]
         status, out = shop.run("--pause", "nobody")
         assert (status, "no service is called" in out) == (2, True), out
         status, out = shop.run("--pause", shop.name)
         assert (status, "handed to the updater that is running" in out) == (0, True), out
-        until(lambda: _kinds(shop) == ["pause"], what="the pause")
+        until(lambda: _kinds(shop) == ["pause", "resume"], what="the pause")
         assert shop.run("--approve", shop.name)[0] == 0
-        until(lambda: _kinds(shop) == ["approve", "pause"], what="the approval")
+        until(lambda: _kinds(shop) == ["approve", "pause", "resume"], what="the approval")
         assert shop.releases() == [("one", "running")]
         assert shop.run("--resume", shop.name)[0] == 0
         until(lambda: shop.releases() == [("two", "running")], what="the update")

@@ -222,7 +222,30 @@ def test_what_cannot_be_done_says_why_and_changes_nothing(
     answer = api.order(kind, body, name)
     assert (answer.status, set(answer.json)) == (status, {"error", "remedy"}), answer.body
     assert words in answer.json["error"] + answer.json["remedy"]
-    assert api.context.state is before
+    now = api.context.state
+    if status == 404:
+        assert now is before, "there is no service whose history it could be in"
+        return
+    (taken,) = records.service_of(now, name).orders
+    assert (taken.kind, taken.who, taken.is_done, answer.json["error"] in taken.detail) == (kind, "api", False, True)
+    assert replace(records.service_of(now, name), orders=()) == records.service_of(before, name)
+
+
+def test_a_refused_order_is_remembered_once_a_minute_and_drives_out_few(api: Running, tmp_path: Path) -> None:
+    for _ in range(3):
+        assert api.order("pause", token=READER).status == 403
+    assert [(each.kind, each.who, each.is_done) for each in api.known().orders] == [("pause", "reader", False)]
+    assert "may not pause" in api.known().orders[0].detail
+    assert '"reader"' in (tmp_path / "state.json").read_text(), "it is on the disk"
+    assert api.order("pause").status == 200
+    for kind in ("update", "approve", "skip", "retry", "rollback", "resume"):
+        for name in ("phone", "reader"):
+            api.order(kind, token={"phone": PHONE, "reader": READER}[name])
+    kept = api.known().orders
+    assert sum(not each.is_done for each in kept) == orders.REFUSED_KEPT
+    assert "pause" in [each.kind for each in kept if each.is_done], "what was done is not driven out"
+    shown = api.ask("GET", "/api/v1/services/web").json["orders"]
+    assert {each["state"] for each in shown} == {"done", "refused"}
 
 
 # ------------------------------------------------------------------------------------------------------ who gets in

@@ -34,6 +34,14 @@ def test_a_request_arrives_once(tmp_path: Path) -> None:
     assert list(request_queue.take(tmp_path / "requests")) == []
 
 
+def test_a_refused_order_takes_the_place_of_none_that_waits(tmp_path: Path) -> None:
+    folder = tmp_path / "requests"
+    waiting, refused = OperatorOrder("skip", "web", NOW), OperatorOrder("skip", "web", NOW, refusal="no image waits")
+    request_queue.leave(folder, waiting)
+    request_queue.leave(folder, refused)
+    assert {each.refusal for each in request_queue.take(folder)} == {"", "no image waits"}
+
+
 def test_a_request_whose_carrying_out_was_cut_off_comes_again(tmp_path: Path) -> None:
     request_queue.leave(tmp_path / "requests", OperatorOrder("rollback", "web", NOW))
     assert next(iter(request_queue.take(tmp_path / "requests"))) == OperatorOrder("rollback", "web", NOW)
@@ -124,6 +132,8 @@ def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
     assert list(request_queue.take(context.folder / request_queue.FOLDER)) == []
     assert [record.levelname for record in caplog.records] == (["WARNING"] if told else [])
     assert re.search(told or "", caplog.text)
+    kept = records.service_of(context.state, "web").orders
+    assert [each.is_done for each in kept] == {"web": [told is None], "api": []}[name]
 
 
 def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path) -> None:

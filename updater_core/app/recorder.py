@@ -83,6 +83,13 @@ def order_taken(context: AppContext, order: OperatorOrder, answer: OrderAnswer) 
     save(context)
 
 
+def order_refused(context: AppContext, order: OperatorOrder, answer: OrderAnswer) -> None:
+    """Remember an order that was refused before it was handed over, and log it; the same once in a minute, so that
+    whoever repeats it fills neither history nor disk."""
+    if not orders.is_repeated(context.state, order, answer):
+        order_taken(context, order, answer)
+
+
 def tell_turn(context: AppContext, name: str) -> bool:
     """Queue the event of an incident that began, or of the end of all. Returns whether the state is to be saved."""
     known = records.service_of(context.state, name)

@@ -26,6 +26,7 @@ FOLDER = "requests"  # beside the state
 LONGEST_WAIT = timedelta(hours=24)
 LONGEST_PAUSE_SECONDS = 10 * 366 * 86400.0
 _ID = re.compile(r"[0-9a-f]{32}")
+_TEXT = re.compile(r"[^\x00-\x1f\x7f]{0,1000}")
 _LONGEST_BYTES = 10_000
 
 
@@ -43,8 +44,9 @@ def is_old(order: OperatorOrder, now: datetime) -> bool:
 
 
 def leave(folder: Path, order: OperatorOrder) -> None:
-    """Write an order into the folder of the running updater, readable for it; the same order twice is one."""
-    path = folder / f"{order.kind}-{order.service}.json"
+    """Write an order into the folder of the running updater, readable for it; the same order twice is one. One that was
+    refused takes the place of none that waits."""
+    path = folder / f"{'refused-' if order.refusal else ''}{order.kind}-{order.service}.json"
     record = {
         "kind": order.kind,
         "service": order.service,
@@ -53,6 +55,7 @@ def leave(folder: Path, order: OperatorOrder) -> None:
         "who": order.who,
         "digest": order.digest,
         "seconds": order.seconds,
+        "refusal": order.refusal,
     }
     staged = path.with_name(f"{path.name}.{order.id or 'new'}.staged")
     files.write_atomically(staged, json.dumps(record).encode())
@@ -122,6 +125,7 @@ def _order(record: Mapping[str, Any]) -> OperatorOrder:
         who=_matching(re.compile(r"[^\x00-\x1f\x7f]{0,80}"), record.get("who")),
         digest=digest if reference.is_digest(digest) else "",
         seconds=None if seconds is None else float(seconds),
+        refusal=_matching(_TEXT, record.get("refusal")),
     )
 
 

@@ -45,7 +45,10 @@ def take_requests(context: AppContext) -> None:
         order = queued.order
         is_known = order.service in names or (order.service == ALL and order.kind in orders.OF_ALL)
         if not is_known or request_queue.is_old(order, context.clock.now()):
-            _drop(order, is_known=is_known)
+            _drop(context, order, is_known=is_known)
+            request_queue.done(queued)
+        elif order.refusal:
+            recorder.order_refused(context, order, refused(order.refusal))
             request_queue.done(queued)
         elif order.kind not in _CHANGES_A_SERVICE:
             _taken(context, queued)
@@ -71,11 +74,15 @@ def _taken(context: AppContext, queued: request_queue.QueuedOrder) -> tuple[Outc
     return ()
 
 
-def _drop(order: OperatorOrder, *, is_known: bool) -> None:
+def _drop(context: AppContext, order: OperatorOrder, *, is_known: bool) -> None:
+    """Say that an order is not carried out. One of no service has no history to be put into."""
     why = "more than 24 hours ago" if is_known else "of a service that is not configured"
     text = f"--{order.kind} {order.service} of {order.at:%Y-%m-%d %H:%M} UTC is dropped: it was asked {why}"
     remedy = "if you still want it, ask again" if is_known else "write the name as in the configuration"
     log_event(LOG, logging.WARNING, LogEvent.REQUEST_DROPPED, f"{text} ({remedy})", service=order.service)
+    if is_known:
+        answer, now = refused(f"it is dropped: it was asked {why}", remedy), context.clock.now()
+        context.change(lambda state: orders.record(state, order, answer, now))
 
 
 # ------------------------------------------------------------------------------------------- what changes a service

@@ -44,7 +44,8 @@ __all__ = [
     "objection",
     "record",
 ]
-ORDERS_KEPT = 20
+ORDERS_KEPT, REFUSED_KEPT = 20, 10  # of a service; what is refused drives out no more than so many that were done
+REPEATED_WITHIN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class OperatorOrder:
     """One order: its kind, the service (or `ALL`), when it was asked and by whom.
 
     `digest`: the image it is for; empty = the one that waits. `seconds`: how long a pause lasts; None = until resumed.
+    `refusal`: why it was refused already; such an order is not carried out, but put on record.
     """
 
     kind: str
@@ -61,6 +63,7 @@ class OperatorOrder:
     who: str = ""
     digest: str = ""
     seconds: float | None = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +255,24 @@ def record(state: State, order: OperatorOrder, answer: OrderAnswer, now: datetim
     return with_service(state, order.service, replace(known, orders=_with(known.orders, taken)))
 
 
+def is_repeated(state: State, order: OperatorOrder, answer: OrderAnswer) -> bool:
+    """Return whether the same person was refused the same within the last minute: once is enough to remember."""
+    every = state.orders if order.service == ALL else service_of(state, order.service).orders
+    same = (order.kind, order.who, answer.sentence)
+    return any(
+        not each.is_done
+        and (each.kind, each.who, each.detail) == same
+        and abs(order.at - each.asked_at) < REPEATED_WITHIN
+        for each in every
+    )
+
+
 def _with(orders: tuple[OrderTaken, ...], taken: OrderTaken) -> tuple[OrderTaken, ...]:
+    """The orders with one more in front; of those that were refused only the latest."""
     others = tuple(each for each in orders if not taken.id or each.id != taken.id)
-    return (taken, *others)[:ORDERS_KEPT]
+    every = (taken, *others)
+    forgotten = [each for each in every if not each.is_done][REFUSED_KEPT:]
+    return tuple(each for each in every if each not in forgotten)[:ORDERS_KEPT]
 
 
 def find(state: State, order_id: str) -> OrderTaken | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from updater_core import __version__, reference
+from updater_core.app import recorder
 from updater_core.app.api import access, openapi
 from updater_core.app.api.links import ApprovalLinks
 from updater_core.app.api.submit import Submitted, submit, waiting_order
@@ -140,12 +142,22 @@ class Api:
 
     def _ordered(self, request: ApiRequest, token: ApiToken, name: str, kind: str) -> Response:
         _only(request, "POST")
+        is_all = name == ALL and kind in orders.OF_ALL
+        service = None if is_all else self._service(name)
+        try:
+            return self._submitted(request, token, service, kind)
+        except Denied as refusal:
+            order = OperatorOrder(kind, name, self.context.clock.now(), uuid.uuid4().hex, token.name)
+            recorder.order_refused(self.context, order, orders.refused(refusal.error, refusal.remedy))
+            raise
+
+    def _submitted(self, request: ApiRequest, token: ApiToken, service: ServiceConfig | None, kind: str) -> Response:
+        """Hand an order over, and answer with what came of it. Raises Denied if it is refused before that."""
         if token.may is not None and kind not in token.may:
             remedy = f"add {kind!r} to `may` of api_tokens.{token.name}, or use another token"
             raise Denied(HTTPStatus.FORBIDDEN, f"the token {token.name!r} may not {kind}", remedy)
         body = _body(request, _KEYS.get(kind, frozenset()))
-        is_all = name == ALL and kind in orders.OF_ALL
-        service = None if is_all else self._service(name)
+        name = ALL if service is None else service.name
         order = OperatorOrder(
             kind, name, self.context.clock.now(), who=token.name, digest=_digest(body), seconds=_seconds(body)
         )

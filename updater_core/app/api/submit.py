@@ -61,4 +61,6 @@ def waiting_order(context: Remembering, order_id: str) -> OperatorOrder | None:
 
 
 def _is_same(one: OperatorOrder, other: OperatorOrder) -> bool:
+    if one.refusal or other.refusal:
+        return False
     return (one.kind, one.service, one.digest, one.seconds) == (other.kind, other.service, other.digest, other.seconds)
