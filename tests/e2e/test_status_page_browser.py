@@ -162,11 +162,14 @@ def test_the_browser_has_the_whole_page(browser: Browser, troubled: str) -> None
         "see to the service by hand, then run sudo docker-updater --retry db",
         "16 of 100",
         "3 min ago",
+        "by ann",
+        "sudo docker-updater --resume web",
     ):
         assert text in shown, text
     assert dom.count('<tr role="row"') == 3 + 8 + 3 + 3
     assert re.findall(r"<h2[^>]*>(?:<span.*?</span>)? ?(.*?)</h2>", dom) == [
-        'Something failed: <a href="#need-3">db</a>', "What to do", "What waits", "Services", "History", "Registries",
+        'Something failed: <a href="#need-3">db</a>', "What to do", "What waits", "Decisions", "Services",
+        "History", "Registries",
     ]  # fmt: skip
 
 

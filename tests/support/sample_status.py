@@ -17,6 +17,7 @@ from updater_core.models import (
     Step,
     StepTaken,
 )
+from updater_core.policy.operator.decisions import Approval, Decisions, Pause, Skip
 from updater_core.policy.windows import parse_windows
 from updater_core.reference import parse
 from updater_core.state.records import Change, ServiceState, State, Status
@@ -81,11 +82,25 @@ def mixed() -> StatusFacts:
     hand = CurrentStep("web", Step.GATE, "web-1 is starting", ago(seconds=12), ago(seconds=2))
     return replace(
         made,
-        state=replace(made.state, rests={"ghcr.io": NOW + timedelta(minutes=20)}),
+        state=replace(decided(made.state), rests={"ghcr.io": NOW + timedelta(minutes=20)}),
         pulse=replace(made.pulse, cycle_begun=ago(seconds=40), next_cycle=None, pending_messages=2),
         under_way=(hand,),
         quotas={"registry-1.docker.io": Quota(100, 16, 21600, ago(minutes=3))},
     )
+
+
+def decided(state: State) -> State:
+    """What operators have decided: a pause of one service, a skip, and a question that is open."""
+    cache, web, queue = (state.services[name] for name in ("cache", "web", "queue"))
+    question = Approval(DIGEST, f"redis:7.4.1@{DIGEST}", ago(hours=3), NOW + timedelta(days=6, hours=21))
+    pause = Pause(ago(hours=1), "ann", NOW + timedelta(days=3))
+    skip = Skip("sha256:" + "f" * 64, "rabbitmq:3.13.1@sha256:" + "f" * 64, ago(days=2), "phone")
+    changed = {
+        "cache": replace(cache, decisions=Decisions(approval=question)),
+        "web": replace(web, decisions=Decisions(pause)),
+        "queue": replace(queue, decisions=Decisions(skips=(skip,))),
+    }
+    return replace(state, services={**state.services, **changed})
 
 
 def _services() -> tuple[ServiceConfig, ...]:

@@ -27,6 +27,7 @@ from tests.support.sample_status import (
     well,
 )
 from updater_core.models import CurrentStep, Hours, Reason, Secret, Step, StepTaken
+from updater_core.policy.operator.decisions import Approval, Decisions, Pause
 from updater_core.policy.releases.size import kind_of_change
 from updater_core.policy.windows import parse_windows
 from updater_core.state.records import ServiceState, Status
@@ -36,6 +37,7 @@ from updater_core.status.markup import STYLE
 from updater_core.status.view import (
     ChangeView,
     DaemonStatus,
+    DecisionView,
     Level,
     RegistryView,
     ServiceView,
@@ -331,6 +333,7 @@ def test_what_needs_a_person_comes_first_and_in_its_order() -> None:
         'Something failed: <a href="#need-3">db</a>',
         "What to do",
         "What waits",
+        "Decisions",
         "Services",
         "History",
         "Registries",
@@ -531,7 +534,7 @@ def test_the_documented_keys_are_those_of_the_twin() -> None:
     assert re.findall(r"`(\w+)`", rows["`changes.steps`"]) == [field.name for field in fields(StepTaken)]
     kinds = {
         "verdict": Verdict, "pulse": DaemonStatus, "window": WindowView, "services": ServiceView, "changes": ChangeView,
-        "registries": RegistryView, "at_hand": CurrentStep,
+        "registries": RegistryView, "at_hand": CurrentStep, "decisions": DecisionView,
     }  # fmt: skip
     for key, kind in kinds.items():
         assert [word for word in documented[key] if word not in ("null", "changes")] == [
@@ -572,3 +575,48 @@ def test_every_file_of_the_page_is_packaged() -> None:
     folder = root / "updater_core/status"
     found = {path for pattern in packaged["updater_core.status"] for path in folder.glob(pattern)}
     assert found == {path for path in folder.rglob("*") if path.suffix in (".css", ".html", ".js")}
+
+
+# ------------------------------------------------------------------------------------------------ what was decided
+
+
+def test_what_operators_decided_is_on_the_page_and_in_its_twin() -> None:
+    view = view_of(mixed())
+    assert [(each.kind.value, each.service, each.who) for each in view.decisions] == [
+        ("question", "cache", ""), ("pause", "web", "ann"), ("skip", "queue", "phone"),
+    ]  # fmt: skip
+    assert view.decisions[0].command == "sudo docker-updater --approve cache"
+    text = Parsed(page.status_html(view)).text
+    said = text[text.index("Decisions") : text.index("services, the worst first")]
+    assert re.search(
+        r"cache … waits for a yes redis:7.4.1.* asked .*; until .* To approve it: ", said.replace("!", "…")
+    )
+    assert re.search(r"web … paused by ann, .*; until .* To end it: sudo docker-updater --resume web", said)
+    assert re.search(r"queue … skipped rabbitmq:3.13.1@sha256:ffffffffffff by phone, .*; until a newer image", said)
+    twin = json.loads(page.status_json(view))["decisions"]
+    assert [each["kind"] for each in twin] == ["question", "pause", "skip"]
+    assert twin[1]["until"] == "2026-11-26T08:00:00Z"
+
+
+def test_without_decisions_there_is_no_section_of_them() -> None:
+    assert "Decisions" not in page.status_html(view_of(well()))
+
+
+def test_a_pause_by_an_order_closes_the_window_of_whom_it_is_for() -> None:
+    two = well(2)
+    paused = replace(two, state=replace(two.state, pause=Pause(ago(hours=1), "ann", NOW + timedelta(hours=2))))
+    view = view_of(paused)
+    assert view.window == WindowView(False, True, opens_at=NOW + timedelta(hours=2), paused_by="ann")
+    assert "Updates allowed paused by ann until" in Parsed(page.status_html(view)).text
+    over = replace(paused, now=NOW + timedelta(hours=3))
+    assert view_of(over).decisions == ()
+    assert view_of(over).services[0].window.is_open
+
+
+def test_an_answer_for_an_image_that_waits_no_more_is_not_shown() -> None:
+    given = Approval(DIGEST, f"nginx:1.28@{DIGEST}", ago(hours=2), NOW + timedelta(days=1), ago(hours=1), "ann")
+    waits = seen("nginx:1.27", Status.WAITING, available=f"nginx:1.28@{DIGEST}", decisions=Decisions(approval=given))
+    (shown,) = view_of(facts((service("web", "nginx:1.27"),), {"web": waits})).decisions
+    assert (shown.kind.value, shown.who, shown.since) == ("approval", "ann", ago(hours=1))
+    taken = replace(waits, available=None)
+    assert view_of(facts((service("web", "nginx:1.27"),), {"web": taken})).decisions == ()

@@ -14,9 +14,11 @@ from datetime import datetime
 from updater_core.host import times
 from updater_core.models import Config, Hours, ServiceConfig
 from updater_core.policy import windows as schedule
+from updater_core.policy.operator.decisions import pause_in_force
 from updater_core.policy.releases.size import kind_of_change, version_of, waiting_step
 from updater_core.reference import HUB
 from updater_core.state.records import Change, ServiceState, Status, needs_operator, service_of
+from updater_core.status import decided
 from updater_core.status.view import (
     ChangeView,
     Level,
@@ -63,6 +65,7 @@ def view_of(facts: StatusFacts) -> View:
         services=services,
         changes=_changes(facts),
         registries=_registries(facts),
+        decisions=decided.counting(facts.state, [service.name for service in facts.config.services], facts.now),
     )
 
 
@@ -196,11 +199,20 @@ def _level(known: ServiceState, is_stale: bool) -> Level:
 
 
 def _windows(facts: StatusFacts) -> Mapping[str, WindowView]:
-    """Return each service's window; services with the same hours share one answer, which is costly."""
+    """Return each service's window; services with the same hours share one answer, which is costly. A pause by an order
+    closes it."""
     shared = facts.config.settings.hours
     merged = {service.name: schedule.merge_hours(service.hours, shared) for service in facts.config.services}
     views = {hours: _window(hours, facts.now) for hours in set(merged.values())}
-    return {name: views[hours] for name, hours in merged.items()}
+    return {name: _unless_paused(facts, name, views[hours]) for name, hours in merged.items()}
+
+
+def _unless_paused(facts: StatusFacts, name: str, window: WindowView) -> WindowView:
+    own = service_of(facts.state, name).decisions.pause
+    pause = pause_in_force(own, facts.state.pause, facts.now)
+    if pause is None or window.is_paused:
+        return window
+    return WindowView(is_open=False, is_paused=True, opens_at=pause.until, paused_by=pause.who)
 
 
 def _window(hours: Hours, now: datetime) -> WindowView:

@@ -18,8 +18,9 @@ from updater_core.host import times
 from updater_core.models import CurrentStep, Reason, retry_command
 from updater_core.reference import short, short_digest
 from updater_core.state.codec import encode
-from updater_core.status import history_html, markup
+from updater_core.status import markup
 from updater_core.status.markup import MARKS, NONE, Column, Row, code, joined, moment, pill, section, small
+from updater_core.status.sections import decisions, history
 from updater_core.status.view import ChangeView, Level, RegistryView, ServiceView, View, WindowView
 from updater_core.vocabulary.release import ReleaseStep
 
@@ -68,7 +69,8 @@ def status_html(view: View, *, is_refreshing: bool = False, has_orders: bool = F
     """Return the view for people, one whole page; with `is_refreshing` the browser fetches it anew each minute.
 
     `has_orders`: a script adds buttons for them."""
-    urgent, further = (_to_do(view), _waits(view)), (_services(view), _changes(view), _registries(view))
+    urgent = _to_do(view), _waits(view)
+    further = decisions.of_all(view), _services(view), _changes(view), _registries(view)
     refresh = Markup('<meta http-equiv="refresh" content="{}">\n').format(REFRESH_SECONDS) if is_refreshing else ""
     return _PAGE.format(
         view=view,
@@ -151,7 +153,7 @@ def _last_change(view: View) -> str:
         return "none yet"
     last = view.changes[0]
     outcome, about = (
-        pill(*history_html.outcome(last)),
+        pill(*history.outcome(last)),
         f"{short(last.to_reference) or NONE}, {times.ago(last.at, view.at)}",
     )
     return Markup("<strong>{}</strong> {}{}").format(last.service, outcome, small(about))
@@ -170,14 +172,14 @@ def _need(place: int, service: ServiceView) -> Markup:
     cause, remedy = _cause(service) or "not checked yet", _remedy(service.remedy or _usual_remedy(service))
     has_failed = service.state in ("rolled_back", "rollback_failed", "failed") and service.history
     tried = _tried(service.history[0]) if has_failed else Markup("")
-    seen = history_html.seen(service.history) if has_failed else Markup("")
+    seen = history.seen(service.history) if has_failed else Markup("")
     return _note(f"need-{place}", service, tried, cause, remedy, seen)
 
 
 def _tried(change: ChangeView) -> Markup:
     """From what to what the update was that failed."""
     names = code(short(change.from_reference) or NONE), code(short(change.to_reference) or NONE)
-    return Markup("{} → {}{}").format(*names, history_html.release(change.release))
+    return Markup("{} → {}{}").format(*names, history.release(change.release))
 
 
 def _cause(service: ServiceView) -> Markup:
@@ -267,7 +269,7 @@ def _service_row(service: ServiceView, now: datetime) -> tuple[str, ...]:
         _target(service) if service.target else NONE,
         _why(service) + remedy or NONE,
         _checked(service, now),
-        markup.since(service.last_change, now) + history_html.of_service(service.history),
+        markup.since(service.last_change, now) + history.of_service(service.history),
         _window(service.window, now, is_zone_said=False),
     )
 
@@ -299,9 +301,9 @@ def _change_row(change: ChangeView, now: datetime) -> tuple[str, ...]:
     return (
         markup.since(change.at, now),
         change.service,
-        pill(*history_html.outcome(change)),
+        pill(*history.outcome(change)),
         code(short(change.from_reference) or NONE),
-        code(short(change.to_reference) or NONE) + history_html.release(_sized(change)),
+        code(short(change.to_reference) or NONE) + history.release(_sized(change)),
         Markup("{} {}").format(code(change.reason), change.detail),
         times.took(change.duration_seconds) + markup.step_list(change.steps),
     )
@@ -362,12 +364,12 @@ def _why(service: ServiceView) -> Markup:
 def _target(service: ServiceView) -> Markup:
     name, _, digest = (service.target or "").partition("@")
     step = service.release if service.release.size else replace(service.release, size=service.change or "")
-    return code(name or NONE) + small(short_digest(digest)) + history_html.release(step)
+    return code(name or NONE) + small(short_digest(digest)) + history.release(step)
 
 
 def _window(window: WindowView, now: datetime, *, is_zone_said: bool = True) -> str:
     if window.is_paused:
-        return "paused"
+        return Markup("paused") + _pause_of(window) if window.paused_by else "paused"
     if window.is_open and window.closes_at is None:
         return "any time"
     if window.is_open and window.closes_at:
@@ -376,3 +378,9 @@ def _window(window: WindowView, now: datetime, *, is_zone_said: bool = True) -> 
         return "not in the next three weeks"
     when = moment(window.opens_at, is_zone_said=is_zone_said)
     return Markup("{} <small>{}</small>").format(times.ago(window.opens_at, now), when)
+
+
+def _pause_of(window: WindowView) -> Markup:
+    """Whose order has paused updates, and until when."""
+    end = Markup(" until {}").format(moment(window.opens_at)) if window.opens_at else Markup("")
+    return Markup(" <small>by {}{}</small>").format(window.paused_by, end)

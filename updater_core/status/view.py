@@ -82,12 +82,37 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class WindowView:
-    """Whether updates may happen now, and when that changes; no time if it does not in the next weeks."""
+    """Whether updates may happen now, and when that changes; no time if it does not in the next weeks. `paused_by`: who
+    has paused them by an order; empty if the configuration does."""
 
     is_open: bool
     is_paused: bool = False
     opens_at: datetime | None = None
     closes_at: datetime | None = None
+    paused_by: str = ""
+
+
+class Decided(StrEnum):
+    """What an operator has decided, or is asked to."""
+
+    QUESTION = "question"
+    PAUSE = "pause"
+    SKIP = "skip"
+    APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """A decision that counts now, or an open question. `service`: `all` if it is for all; `reference`: the image that
+    it is for; `command`: what answers the question, or takes the decision back, empty if nothing does."""
+
+    kind: Decided
+    service: str
+    since: datetime
+    who: str = ""
+    until: datetime | None = None
+    reference: str = ""
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +200,4 @@ class View:
     services: tuple[ServiceView, ...]
     changes: tuple[ChangeView, ...]
     registries: tuple[RegistryView, ...]
+    decisions: tuple[DecisionView, ...] = ()

@@ -1,0 +1,1 @@
+"""Sections of the status page that are made in one place and used in several."""
