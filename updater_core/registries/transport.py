@@ -8,17 +8,16 @@ question goes ahead of the others until one is answered.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from urllib.parse import urljoin
 
 from updater_core import protocols
 from updater_core.errors import RateLimited, RegistryError
+from updater_core.net import pause_hint
 from updater_core.net.http import (
     ERROR_BYTES,
     MOST_AT_ONCE,
@@ -33,7 +32,7 @@ from updater_core.net.http import (
 from updater_core.net.url_rules import redirect_problem, same_origin
 from updater_core.registries.single_flight import SingleFlight
 
-__all__ = ["ERROR_BYTES", "Answer", "Limits", "OnRequest", "Request", "Transport", "retry_after"]
+__all__ = ["ERROR_BYTES", "Answer", "Limits", "OnRequest", "Request", "Transport"]
 
 TRIES, FIRST_PAUSE_SECONDS, RETRY_BUDGET_SECONDS = 3, 0.2, 45.0
 MOST_REDIRECTS = 10
@@ -44,10 +43,6 @@ SHORTEST_REST, LONGEST_REST = timedelta(seconds=1), timedelta(hours=6)  # Docker
 LONGEST_WAITED = timedelta(seconds=10)  # a hint up to this is waited out within the cycle
 WAITS_OF_A_QUESTION, FIRST_WAIT_SECONDS = 6, 0.2
 _STOPPED = "the registry asked for a pause, and the updater is stopping"
-
-_BODY_HINT = re.compile(r"retry-after:\s*([0-9.]+\s*[^\s,;.0-9\"]*)", re.IGNORECASE)
-_SPAN = re.compile(r"([0-9.]{1,20})\s*(ns|[^\x00-\x7f]{1,2}s|us|ms|s|m|h|)", re.IGNORECASE)
-_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 OnRequest = Callable[[str, str, str], None]
 
@@ -245,7 +240,7 @@ class Transport:
         if not _asks_for_rest(answer):
             return
         now = self._clock.now()
-        hint = retry_after(answer, now)
+        hint = pause_hint.asked_for(answer.headers, answer.body[:ERROR_BYTES], now)
         if request.is_optional:
             raise RateLimited(request.host, f"{request.what}: too many requests", now + (hint or timedelta(0)))
         if hint is None or hint > LONGEST_WAITED:
@@ -270,47 +265,6 @@ class Transport:
             rest = min(max(guessed if asked is None else asked, SHORTEST_REST), LONGEST_REST)
             host.rest_until = until = max(host.rest_until or now, now + rest)
         return until
-
-
-def retry_after(answer: Answer, now: datetime) -> timedelta | None:
-    """Return how long the answer asks us to wait (RFC 9110, 10.2.3), or None. GHCR writes it into the body, and some
-    write a unit.
-
-    >>> retry_after(Answer(429, {"retry-after": "7"}, b"", ""), datetime(2025, 1, 1, tzinfo=UTC))
-    datetime.timedelta(seconds=7)
-    >>> retry_after(Answer(429, {"retry-after": "331.2ms"}, b"", ""), datetime(2025, 1, 1, tzinfo=UTC))
-    datetime.timedelta(microseconds=331200)
-    """
-    text = answer.headers.get("retry-after", "").strip()
-    if not text:
-        found = _BODY_HINT.search(answer.body[:ERROR_BYTES].decode("utf-8", "replace"))
-        text = found[1] if found else ""
-    span = _span(text)
-    return span if span is not None else _until(text, now)
-
-
-def _span(text: str) -> timedelta | None:
-    """A number with or without a unit."""
-    found = _SPAN.fullmatch(text.strip())
-    try:
-        return timedelta(seconds=float(found[1]) * _UNITS[_unit(found[2])]) if found else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def _unit(text: str) -> str:
-    """A unit in ASCII. The µ of a header has been read as Latin-1, in which it is two characters or another one."""
-    plain = "".join(c for c in text.lower() if c.isascii())
-    return plain if plain == text.lower() or plain != "s" else "us"
-
-
-def _until(text: str, now: datetime) -> timedelta | None:
-    """A date of HTTP."""
-    try:
-        moment = parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
-    except (ValueError, OverflowError, TypeError):
-        return None
 
 
 def _clock_time(moment: datetime) -> str:
