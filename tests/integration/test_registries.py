@@ -306,6 +306,9 @@ def test_a_denial_is_learnt_from_one_get(fake: FakeRegistry, registries: Registr
         '<https://127.0.0.1/v2/{name}/tags/list?{query}>; rel="next"',
         '<http://nexus:8081/v2/{name}/tags/list?{query}>; rel="next"',
         '<http://10.7.7.7/repository/docker/v2/{name}/tags/list?{query}>; rel="next"',
+        '<tags/list?{query}>; REL="last NEXT"',
+        "<?{query}>; rel='next'",
+        '</v2/{name}/tags/list?{query}>; title="a, b; rel=prev"; rel=next',
     ],
 )
 def test_all_pages_are_read_however_short_they_are(link: str, fake: FakeRegistry, registries: Registries) -> None:
@@ -345,6 +348,38 @@ def test_a_list_that_is_cut_without_a_word_is_continued(count: int, fake: FakeRe
         fake.tag(APP, f"0.{number}", digest_of_all)
     fake.next_link = '</x>; rel="prev"'
     assert len(registries.for_service(at(fake), ANYONE).tags(at(fake))) == count
+
+
+@pytest.mark.parametrize("link", ["</v2/{name}/tags/list?{query}>", "/v2/{name}/tags/list?{query}; rel=next", "next"])
+def test_a_link_that_says_nothing_clear_is_no_end(link: str, fake: FakeRegistry, registries: Registries) -> None:
+    fake.page_size, fake.next_link = 2, link
+    for number in range(5):
+        fake.push(APP, f"1.{number}")
+    assert len(registries.for_service(at(fake), ANYONE).tags(at(fake))) == 5
+    fake.behave("tags", Behaviour(body=json.dumps({"tags": ["1.0"]}).encode(), headers={"Link": "</more>"}))
+    registries.new_cycle()
+    with pytest.raises(RegistryError, match="incomplete: .*seems to go on"):
+        registries.for_service(at(fake), ANYONE).tags(at(fake))
+
+
+@pytest.mark.parametrize(("most", "count"), [(50, 120), (100, 100), (100, 101), (500, 1204), (200, 700)])
+def test_a_registry_that_gives_at_most_so_many_is_asked_for_the_rest(
+    most: int, count: int, fake: FakeRegistry, registries: Registries
+) -> None:
+    digest_of_all = fake.push(APP, "1.0").digest
+    for number in range(count - 1):
+        fake.tag(APP, f"0.{number}", digest_of_all)
+    fake.page_size, fake.next_link = most, '</x>; rel="prev"'
+    assert len(registries.for_service(at(fake), ANYONE).tags(at(fake))) == count
+    assert fake.counts() == {"tags": count // most + 1}
+
+
+def test_a_round_number_of_tags_is_whole_if_no_more_come(fake: FakeRegistry, registries: Registries) -> None:
+    """Also at a registry that does not know `last` and gives the same once more."""
+    fake.push(APP, "1.0")
+    fake.behave("tags", Behaviour(body=json.dumps({"tags": [f"0.{number}" for number in range(300)]}).encode()))
+    assert len(registries.for_service(at(fake), ANYONE).tags(at(fake))) == 300
+    assert fake.counts() == {"tags": 2}
 
 
 def test_a_list_that_was_cut_and_does_not_go_on_is_no_list(fake: FakeRegistry, registries: Registries) -> None:

@@ -3,7 +3,8 @@
 `GET /v2/<name>/tags/list?n=<count>&last=<tag>` is the specification's "Listing Tags"
 (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags). Registries that cut a list without
 a `Link` to the next page exist (Nexus), so a page that is just as long as what was asked for is never believed to be
-the last one: what comes after it is asked for, with `last`.
+the last one: what comes after it is asked for, with `last`. Neither is one with a `Link` that says nothing clear, nor a
+first one of a round length, which may be the registry's own most.
 """
 
 from __future__ import annotations
@@ -24,18 +25,21 @@ PAGE_SIZE = 1000  # Amazon answers 405 to more
 LONGEST_PAGE_BYTES = 32 << 20  # Google lists everything on one page
 
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)')
-_NEXT = re.compile(r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?=[\s;]|$))', re.IGNORECASE)
+_NEXT = re.compile(r""";\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|'next'|next(?=[\s;]|$))""", re.IGNORECASE)
+_RELATION = re.compile(r";\s*rel\s*=\s*[^\s;]", re.IGNORECASE)
 
 Problem = Callable[[Access, Answer, str], RegistryError]
 
 
 @dataclass(frozen=True, slots=True)
 class NamePage:
-    """The names on one page, how many entries it has (some may be no names), and what its `Link` calls the next."""
+    """The names on one page, how many entries it has (some may be no names), what its `Link` calls the next, and
+    whether it has a `Link` of which nobody knows what it means."""
 
     names: tuple[str, ...]
     length: int
     link: str | None = None
+    is_unclear: bool = False
 
 
 @dataclass(slots=True)
@@ -48,6 +52,7 @@ class TagNames:
     problem: Problem
     memory: Cache[tuple[str, object]]
     found: dict[str, None] = field(default_factory=dict)
+    own_most: int = 0  # of the registry, if that is what the first page's length may be
 
     def read(self) -> tuple[str, ...]:
         """Return the names in the order in which they came. Raises RegistryError or one of its kinds."""
@@ -66,10 +71,15 @@ class TagNames:
         """Return what to ask after a page without a `Link`: nothing, unless it may have been cut."""
         count = parse_qs(urlsplit(url).query).get("n", [""])[-1]
         asked = int(count) if re.fullmatch(r"[0-9]{1,9}", count) else PAGE_SIZE
-        if page.length != asked or not page.names:
+        if not self.found and page.length < asked and _is_round(page.length):
+            self.own_most = page.length
+        is_cut = page.length == asked or page.is_unclear
+        if not page.names or not (is_cut or page.length == self.own_most):
             return None
         if all(name in self.found for name in page.names):  # it does not know `last`
-            why = f"it ends after {len(self.found)} tags, just as many as were asked for, and shows none after those"
+            if not is_cut:
+                return None
+            why = f"it ends after {len(self.found)} tags, but seems to go on, and shows none after those"
             raise incomplete(self.access.host, self.access.repository, why)
         return f"{url.partition('?')[0]}?{urlencode({'n': asked, 'last': page.names[-1]})}"
 
@@ -85,7 +95,9 @@ class TagNames:
             raise self.problem(self.access, answer, "tags")
         listed = self._listed_in(answer)
         names = tuple(name for name in listed if isinstance(name, str))
-        page = NamePage(names, len(listed), next_link(answer.headers.get("link", "")))
+        header = answer.headers.get("link", "")
+        following = next_link(header)
+        page = NamePage(names, len(listed), following, following is None and is_unclear(header))
         etag = answer.headers.get("etag")
         if etag:
             self.memory.put(key, (etag, page))
@@ -111,3 +123,19 @@ def next_link(header: str) -> str | None:
     True
     """
     return next((found[1] for found in _LINK.finditer(header) if _NEXT.search(found[2])), None)
+
+
+def is_unclear(header: str) -> bool:
+    """Return whether a Link header without a `rel="next"` may mean the next page all the same: not if each of its links
+    says that it is something else.
+
+    >>> is_unclear("</b>; rel=prev"), is_unclear("</b>"), is_unclear("/v2/a/tags/list?last=x; rel=next")
+    (False, True, True)
+    """
+    links = list(_LINK.finditer(header))
+    return bool(header.strip()) and not (links and all(_RELATION.search(found[2]) for found in links))
+
+
+def _is_round(length: int) -> bool:
+    """Whether so many are what a registry may give at most, whatever it is asked for."""
+    return length == 50 or (length > 0 and length % 100 == 0)
