@@ -11,13 +11,26 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support import aws, lab
-from tests.support.fake_registry import DOCKER_LIST, OCI_IMAGE, Basic, Bearer, Behaviour, Build, FakeRegistry, digest_of
+from tests.support import artifacts, aws, lab
+from tests.support.artifacts import SCHEMA_1
+from tests.support.fake_registry import (
+    DOCKER_LIST,
+    OCI_CONFIG,
+    OCI_IMAGE,
+    OCI_INDEX,
+    OCI_LAYER,
+    Basic,
+    Bearer,
+    Behaviour,
+    Build,
+    FakeRegistry,
+    digest_of,
+)
 from tests.support.registry_clients import ANYONE, APP, NESTED, SOMEONE, at, digest, names, with_aws
 from tests.support.set_clock import SetClock
 from updater_core import protocols
-from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
-from updater_core.models import Credential, ImageRef, RegistrySettings, Secret
+from updater_core.errors import AuthFailed, NotAnImage, NotFound, RateLimited, RegistryError
+from updater_core.models import Credential, ImageRef, Reason, RegistrySettings, Secret
 from updater_core.reference import parse
 from updater_core.registries import Registries
 from updater_core.registries.vendors import VENDORS
@@ -445,6 +458,59 @@ def test_what_is_no_list_of_tags_is_an_error(body: bytes, fake: FakeRegistry, re
 
 def created(registries: Registries, fake: FakeRegistry, platform: str = "linux/amd64") -> datetime | None:
     return registries.for_service(at(fake), ANYONE).created(at(fake), platform)
+
+
+@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "application/json", SCHEMA_1])
+def test_an_image_in_the_old_format_is_named_for_what_it_is(
+    media_type: str, fake: FakeRegistry, registries: Registries
+) -> None:
+    fake.put_manifest(APP, "1.0", media_type, b'{"schemaVersion": 1, "name": "team/app", "fsLayers": []}')
+    with pytest.raises(NotAnImage, match="format that no engine pulls any more"):
+        digest(registries, at(fake))
+    fake.put_manifest(APP, "1.0", media_type.partition(";")[0], b'{"errors": []}')
+    registries.new_cycle()
+    with pytest.raises(RegistryError):
+        digest(registries, at(fake))
+
+
+EMPTY = "application/vnd.oci.empty.v1+json"
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+COMPOSE_FILE = "application/vnd.docker.compose.project"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (artifacts.manifest("application/vnd.wasm.config.v0+json", "application/wasm"), "vnd.wasm.config"),
+        (artifacts.manifest("application/vnd.unknown.config.v1+json", OCI_LAYER), "vnd.unknown.config"),
+        (artifacts.manifest("application/vnd.docker.plugin.v1+json", OCI_LAYER), "vnd.docker.plugin"),
+        (artifacts.manifest(EMPTY, BUNDLE, artifactType=BUNDLE), BUNDLE),
+        (artifacts.manifest(EMPTY, "text/yaml", artifactType=COMPOSE_FILE), COMPOSE_FILE),
+        (artifacts.manifest(OCI_CONFIG, "text/spdx+json"), "text/spdx"),
+        (b'{"schemaVersion": 2, "config": {"digest": "sha256:0"}, "layers": []}', "without a media type"),
+    ],
+)
+def test_a_manifest_of_something_else_is_named(
+    body: bytes, words: str, fake: FakeRegistry, registries: Registries
+) -> None:
+    here = replace(at(fake), digest=fake.put_manifest(APP, "1.0", OCI_IMAGE, body))
+    found = registries.for_service(here, ANYONE).image(here, "linux/amd64", in_full=False)
+    assert found.obstacle is Reason.NOT_AN_IMAGE
+    assert words in found.detail
+
+
+def test_an_image_is_found_among_what_stands_beside_it(fake: FakeRegistry, registries: Registries) -> None:
+    amd64 = {"os": "linux", "architecture": "amd64"}
+    note = {"vnd.docker.reference.type": "attestation-manifest"}
+    image = artifacts.entry(b"image", platform=amd64, artifactType=OCI_CONFIG)
+    beside = (
+        artifacts.entry(b"chart", platform=amd64, artifactType="application/vnd.cncf.helm.config.v1+json"),
+        artifacts.entry(b"note", platform=amd64, annotations=note),
+    )
+    body = artifacts.index(*beside, image)
+    here = replace(at(fake), digest=fake.put_manifest(APP, "1.0", OCI_INDEX, body))
+    found = registries.for_service(here, ANYONE).image(here, "linux/amd64", in_full=False)
+    assert (found.obstacle, found.manifest) == (None, image["digest"])
 
 
 def test_a_build_time_is_that_of_the_platforms_own_image_and_kept_for_good(

@@ -50,6 +50,17 @@ NO_IMAGES: Mapping[str, tuple[str, bytes]] = {
         manifest("application/vnd.oci.empty.v1+json", "text/plain", artifactType="application/vnd.example.bill"),
     ),
     "artifact with an image's configuration": (OCI_IMAGE, manifest(OCI_CONFIG, OCI_LAYER, artifactType="a/b")),
+    "artifacts for platforms": (
+        OCI_INDEX,
+        index(
+            entry(b"p", artifactType="application/vnd.example", platform={"os": "linux", "architecture": "amd64"}),
+            entry(
+                b"q",
+                annotations={"vnd.docker.reference.type": "attestation-manifest"},
+                platform={"os": "linux", "architecture": "amd64"},
+            ),
+        ),
+    ),
     "empty index": (OCI_INDEX, index()),
     "schema 1": (SCHEMA_1, b'{"schemaVersion": 1}'),
     "old artifact": ("application/vnd.oci.artifact.manifest.v1+json", b'{"blobs": []}'),

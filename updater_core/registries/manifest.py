@@ -16,6 +16,7 @@ from updater_core.net import untrusted_json
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 IMAGES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+json"
 # Without the index types a registry answers with one platform's manifest, which is another digest.
 ACCEPT = ", ".join(INDEXES + IMAGES)
 
@@ -68,7 +69,7 @@ def child_for(index: Mapping[str, Any], platform: str) -> str | None:
     entries: Sequence[Any] = index.get("manifests") or ()
     for entry in entries:
         found = entry.get("platform") if isinstance(entry, dict) else None
-        if not isinstance(found, dict) or not isinstance(entry.get("digest"), str):
+        if not isinstance(found, dict) or not isinstance(entry.get("digest"), str) or is_beside(entry):
             continue
         offered = _normalised(*(str(found.get(key) or "") for key in ("os", "architecture", "variant")))
         if offered[:2] == wanted[:2]:
@@ -86,6 +87,20 @@ def is_foreign(media_type: str) -> bool:
     return name.startswith(("application/vnd.docker.", "application/vnd.oci.")) and not is_manifest(name)
 
 
+def is_plain_json(media_type: str) -> bool:
+    """Return whether a Content-Type says no more than that it is JSON, as that of the old format did."""
+    return media_type.partition(";")[0].strip().lower() in ("application/json", "text/json")
+
+
+def is_schema_1(body: bytes) -> bool:
+    """Return whether a body is a manifest in Docker's old format."""
+    try:
+        manifest = untrusted_json.read(body)
+    except ValueError:
+        return False
+    return isinstance(manifest, dict) and manifest.get("schemaVersion") == 1
+
+
 def what_is_foreign(media_type: str) -> str:
     """Return what a manifest of such a type is, in words."""
     if "distribution.manifest.v1+" in media_type:
@@ -99,13 +114,13 @@ def objection(manifest: Mapping[str, Any]) -> str:
     Charts, caches and artifacts have a configuration or an `artifactType` of their own; signatures and attestations
     have an image's configuration, and layers of their own (image-spec, "Guidelines for Artifact Usage").
     """
+    artifact = manifest.get("artifactType")
+    if artifact and artifact not in CONFIGS:
+        return f"it is no image but {_shown(str(artifact))}"
     config = manifest.get("config")
-    kind = str(config.get("mediaType")) if isinstance(config, dict) else "without a configuration"
+    kind = str(config.get("mediaType") or "") if isinstance(config, dict) else "without a configuration"
     if kind not in CONFIGS:
         return f"it is no image but {_shown(kind)}"
-    artifact = manifest.get("artifactType")
-    if artifact:
-        return f"it is no image but {_shown(str(artifact))}"
     layers = [entry.get("mediaType") for entry in manifest.get("layers") or () if isinstance(entry, dict)]
     foreign = [kind for kind in layers if not str(kind).startswith(_LAYERS)]
     return f"it is no image, for its layers are {_shown(str(foreign[0]))}" if foreign else ""
@@ -114,7 +129,16 @@ def objection(manifest: Mapping[str, Any]) -> str:
 def has_images(index: Mapping[str, Any]) -> bool:
     """Return whether an index names images for any platform."""
     entries = [entry for entry in index.get("manifests") or () if isinstance(entry, dict)]
-    return any(_is_platform(entry.get("platform")) and entry.get("mediaType") in _OF_ENTRIES for entry in entries)
+    images = [entry for entry in entries if entry.get("mediaType") in _OF_ENTRIES and not is_beside(entry)]
+    return any(_is_platform(entry.get("platform")) for entry in images)
+
+
+def is_beside(entry: Mapping[str, Any]) -> bool:
+    """Return whether an index's entry stands beside the images, whatever platform it names: an artifact (image-spec,
+    "Descriptors", `artifactType`) or BuildKit's attestation."""
+    artifact, notes = entry.get("artifactType"), entry.get("annotations")
+    is_note = isinstance(notes, dict) and bool(notes.get("vnd.docker.reference.type"))
+    return is_note or bool(artifact and artifact not in CONFIGS)
 
 
 def _is_platform(found: object) -> bool:

@@ -102,6 +102,8 @@ class OciRegistry:
         media_type = head.headers.get("content-type", "")
         if head.status == 200 and manifests.is_foreign(media_type):
             raise _no_image(access, name, media_type)
+        if head.status == 200 and manifests.is_plain_json(media_type):
+            return self._digest_by_get(access, name)  # the old format was published so, too: the body knows
         if head.status == 200 and media_type and not manifests.is_manifest(media_type):
             raise _not_a_manifest(access, name, f"its media type is {media_type[:100]!r}")
         if head.status == 200 and media_type and is_digest(digest):
@@ -125,10 +127,13 @@ class OciRegistry:
         answer = self._manifest(access, name, "GET", is_optional=is_optional)
         if answer.status != 200:
             raise problem(access, answer, f"manifest {name}")
-        if manifests.is_foreign(answer.headers.get("content-type", "")):
-            raise _no_image(access, name, answer.headers["content-type"])
+        media_type = answer.headers.get("content-type", "")
+        if manifests.is_plain_json(media_type) and manifests.is_schema_1(answer.body):
+            media_type = manifests.SCHEMA_1
+        if manifests.is_foreign(media_type):
+            raise _no_image(access, name, media_type)
         try:
-            manifest = manifests.read(answer.body, answer.headers.get("content-type", ""))
+            manifest = manifests.read(answer.body, media_type)
         except ValueError as error:
             raise _not_a_manifest(access, name, str(error)) from None
         _verify(access, answer.body, name)
