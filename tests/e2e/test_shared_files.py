@@ -60,9 +60,41 @@ def test_an_env_file_of_two_projects(shop: Shop, other: Shop, way: str) -> None:
         assert other.name in decision.detail
         assert "VERSION" in decision.remedy
         assert shared.read_text() == "VERSION=v1.0.0\nOTHER=v1.0.0\n"
+        status, said = shop.run("--test")
+        assert (status, "would change project" in said, other.name in said) == (3, True, True), said
     else:
+        assert shop.run("--test")[0] == 0
         assert isinstance(report.outcomes[0], Committed)
         assert shared.read_text() == "VERSION=v1.1.0\nOTHER=v1.0.0\n"
+
+
+def test_two_projects_of_one_env_file_are_both_updated_once_each_has_its_variable(shop: Shop, other: Shop) -> None:
+    """The remedy, followed; in one cycle, for the second edit is made from what the first has left. A link is the same
+    file, and stays one."""
+    shop.policy = {"health_stable": 1, "semver_pattern": "v*"}
+    shop.push("v1.0.0", lab.good("one"))
+    shared, link = shop.folder / ".env", other.folder / ".env"
+    shared.write_text("VERSION=v1.0.0\nOTHER=v1.0.0\n")
+    link.symlink_to("../.env")
+    for each in (shop, other):
+        each.compose_file.write_text(SERVICE.replace("@IMAGE", f"{shop.repository}:${{VERSION}}"))
+        each.up()
+    base = shop.config()["services"][0]
+    second = {**base, "name": other.name, "compose_file": str(other.compose_file)}
+    shop.settings = {"services": [base, second]}
+    shop.push("v1.1.0", lab.good("two"))
+    assert shop.cycle().outcomes == ()
+    status, said = shop.run("--test")
+    assert (status, said.count("a variable of its own in it, or a file of its own")) == (3, 2), said
+    other.compose_file.write_text(SERVICE.replace("@IMAGE", f"{shop.repository}:$OTHER"))
+    other.up()
+    assert shop.run("--test")[0] == 0
+    assert [type(each) for each in shop.cycle().outcomes] == [Committed, Committed]
+    assert [shop.releases(), other.releases()] == [[("two", "running")]] * 2
+    assert (shared.read_text(), link.is_symlink()) == ("VERSION=v1.1.0\nOTHER=v1.1.0\n", True)
+    assert shop.owner_up_changes() == []
+    decisions = [one.decision for one in shop.cycle().checked]
+    assert [each.reason for each in decisions if isinstance(each, Hold)] == [Reason.SAME_DIGEST] * 2
 
 
 def test_a_file_that_two_projects_include(shop: Shop, other: Shop) -> None:
@@ -83,3 +115,5 @@ def test_a_file_that_two_projects_include(shop: Shop, other: Shop) -> None:
     assert isinstance(decision, Hold)
     assert other.name in decision.detail
     assert "v1.0.0" in common.read_text()
+    status, said = shop.run("--test")
+    assert (status, other.name in said, "a file of its own for web" in said) == (3, True, True), said

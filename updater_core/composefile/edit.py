@@ -71,6 +71,21 @@ def set_image(
         return answer(refused)
 
 
+def trial_edits(files: Sequence[SourceFile], located: Sequence[Located]) -> tuple[Edit, ...]:
+    """Return edits of the places that an update of these services would write to, each to some other text: to see what
+    else would be another then."""
+    places = {one.place.spot: one.place for one in located if one.place}
+    texts = {file.path: file.text for file in files}
+    found: dict[str, Edit] = {}
+    for place in sorted(places.values(), key=lambda each: each.start, reverse=True):
+        before = texts[place.path]
+        known = found.get(place.path, Edit(place.path, before, before))
+        after = f"{known.after[: place.end]}0{known.after[place.end :]}"
+        mark = Mark(place.kind, place.key, place.text, f"{place.text}0")
+        found[place.path] = Edit(place.path, before, after, (mark, *known.marks))
+    return tuple(found.values())
+
+
 # ------------------------------------------------------------------------------------------------------- the change
 
 

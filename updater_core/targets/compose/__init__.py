@@ -129,6 +129,8 @@ class ComposeTarget:
             for found in (self._ends_updater(group.everyone, group.project), behind):
                 if isinstance(found, Hold):
                     yield found
+            if report.needs_edit(service, observed.current):
+                yield from other_projects.foreseen(observed, engine.compose_containers(), self._files)
 
         return report.findings(service, engine, self._files, preflight)
 

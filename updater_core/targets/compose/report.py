@@ -62,7 +62,7 @@ def diff(change: Edit) -> list[str]:
 
 def findings(service: ServiceConfig, engine: Engine, memory: FileCache, preflight: Preflight) -> Iterator[Finding]:
     """Yield what stands in the way of an update of the service, or that it runs."""
-    for path in service.compose_files if _needs_edit(service, service.image) else ():
+    for path in service.compose_files if needs_edit(service, service.image) else ():
         problem = files.objection(Path(path))
         if problem:
             yield Finding(False, service.name, *problem)
@@ -79,7 +79,7 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache, prefligh
         return
     where = ", ".join(observed.project.files)
     yield Finding(True, service.name, f"runs {observed.current.text} as project {observed.project.name} of {where}")
-    if _needs_edit(service, observed.current):
+    if needs_edit(service, observed.current):
         yield from _edit_findings(service, observed)
     yield from _preflight_findings(service, observed, preflight)
 
@@ -111,6 +111,6 @@ def _edit_findings(service: ServiceConfig, observed: ObservedService) -> Iterato
             yield Finding(False, service.name, *problem)
 
 
-def _needs_edit(service: ServiceConfig, current: ImageRef) -> bool:
+def needs_edit(service: ServiceConfig, current: ImageRef) -> bool:
     """Whether an update of the service writes its file: only what follows the digest behind a tag does not."""
     return service.policy.pin_digest or selector_of(service.policy, current) is not None

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from updater_core.composefile import reached
+from updater_core.composefile import edit, reached
+from updater_core.composefile.splice import VARIABLE
 from updater_core.models import Container, Edit, Hold, Plan, Reason
 from updater_core.targets.compose import observe
 from updater_core.targets.compose.plan import ComposePlan
 from updater_core.targets.compose.reading import sources
+from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
 
 
 def hold_for(plan: Plan[ComposePlan], containers: Iterable[Container], memory: FileCache) -> Hold | None:
     """Return why a plan must not edit its files: another project on this host would be changed by it. None if there is
     no such project; one that has no container is not known."""
-    edits = {os.path.realpath(edit.path): edit for edit in plan.detail.edits}
+    found = _reached_by(plan.detail.edits, plan.detail.project.name, containers, memory)
+    return None if found is None else replace(found, available=plan.image)
+
+
+def foreseen(observed: ObservedService, containers: Iterable[Container], memory: FileCache) -> Iterator[Hold]:
+    """Yield what any edit for a service would be held for, as `hold_for` does for one that is planned."""
+    changes = edit.trial_edits((*observed.files, *observed.env_files), observed.located)
+    found = _reached_by(changes, observed.project.name, containers, memory)
+    if found is not None:
+        yield found
+
+
+def _reached_by(changes: Sequence[Edit], own: str, containers: Iterable[Container], memory: FileCache) -> Hold | None:
+    """Return why edits for project `own` must not be made: another one would be changed. None as in `hold_for`."""
+    edits = {os.path.realpath(each.path): each for each in changes}
     if not edits:
         return None
     projects: dict[str, list[Container]] = {}
     for container in containers:
         projects.setdefault(container.project, []).append(container)
-    for name in sorted(projects.keys() - {plan.detail.project.name}):
+    for name in sorted(projects.keys() - {own}):
         found = _services(projects[name], edits, memory)
         if found:
-            return _hold(plan, name, found)
+            return _hold(changes, name, found)
     return None
 
 
@@ -42,9 +59,12 @@ def _services(containers: Sequence[Container], edits: Mapping[str, Edit], memory
     return reached.services(files, env_files, own) if own else ()
 
 
-def _hold(plan: Plan[ComposePlan], project: str, services: Sequence[str]) -> Hold:
-    paths = " and ".join(edit.path for edit in plan.detail.edits)
-    keys = " and ".join(sorted({mark.key for edit in plan.detail.edits for mark in edit.marks}))
+def _hold(changes: Sequence[Edit], project: str, services: Sequence[str]) -> Hold:
+    paths = " and ".join(each.path for each in changes)
+    marks = [mark for each in changes for mark in each.marks]
+    keys = " and ".join(sorted({mark.key for mark in marks}))
     detail = f"an edit of {keys} in {paths} would change project {project} too ({', '.join(services)})"
-    remedy = f"give each of the two projects a file of its own for {keys}, or update both by hand"
-    return Hold(Reason.NOT_EDITABLE, detail, remedy, available=plan.image)
+    is_variable = all(mark.kind == VARIABLE for mark in marks)
+    own = "a variable of its own in it, or a file of its own" if is_variable else "a file of its own"
+    remedy = f"give each of the two projects {own} for {keys}, or update both by hand"
+    return Hold(Reason.NOT_EDITABLE, detail, remedy)
