@@ -114,7 +114,7 @@ def test_a_registry_that_asks_for_a_rest_gets_it_and_others_go_on(
             assert [outcome.plan.name for outcome in report.outcomes] == [neighbour.name]
             assert neighbour.releases() == [("two", "running")]
             assert report.troubled == {shop.name}
-            assert "resting until" in assert_told(caplog, shop, "unknown", Reason.RATE_LIMITED)
+            assert "not asked until" in assert_told(caplog, shop, "unknown", Reason.RATE_LIMITED)
             shop.registry.well_behaved()
             shop.registry.clear_log()
             assert shop.cycle().troubled == {shop.name}  # the rest is kept, also by a process that starts anew
@@ -182,7 +182,7 @@ class _Hurried:
     def new_cycle(self) -> None:
         self._session.cycle.forget_all()
 
-    def rests(self) -> Mapping[str, datetime]:
+    def backoffs(self) -> Mapping[str, datetime]:
         return {}
 
     def outages(self) -> Mapping[str, datetime]:

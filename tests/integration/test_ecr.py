@@ -688,7 +688,7 @@ def test_throttling_rests_the_api_for_all_its_services_also_after_a_restart(
     assert limited.value.retry_at == clock.now() + timedelta(seconds=60)
     assert len(aws.operations()) == 5
     assert counted == [("ecr_rules", "ok"), *[("ecr_describe", "rate_limited")] * 5]
-    reborn = make(rests=registries.rests())
+    reborn = make(backoffs=registries.backoffs())
     for asked in (registries, reborn):
         asked.new_cycle()
         with pytest.raises(RateLimited):

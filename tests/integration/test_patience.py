@@ -48,7 +48,7 @@ def test_a_host_that_asks_for_a_rest_has_it(
     with pytest.raises(RateLimited) as error:
         digest(registries, at(fake))
     assert error.value.retry_at == until
-    assert dict(registries.rests()) == {fake.host: until}
+    assert dict(registries.backoffs()) == {fake.host: until}
     registries.new_cycle()
     with pytest.raises(RateLimited) as again:
         digest(registries, at(fake, "team/other:1.0"))
@@ -57,7 +57,7 @@ def test_a_host_that_asks_for_a_rest_has_it(
     clock.advance(seconds)
     registries.new_cycle()
     digest(registries, at(fake, "team/other:1.0"))
-    assert registries.rests() == {}
+    assert registries.backoffs() == {}
 
 
 def test_ghcr_says_how_long_in_the_body(fake: FakeRegistry, registries: Registries, clock: SetClock) -> None:
@@ -104,7 +104,7 @@ def test_a_short_pause_is_waited_out_and_harms_no_service(
     with ThreadPoolExecutor(12) as pool:
         found = pool.map(lambda name: digest(registries, at(fake, f"{name}:1.0")), pushed)
         assert list(found) == list(pushed.values())
-    assert registries.rests() == {}
+    assert registries.backoffs() == {}
     assert 0 < sum(clock.waits) < 10 * times
 
 
@@ -141,7 +141,7 @@ def test_a_stop_ends_a_short_pause_and_leaves_no_backoff(
     clock.stopped = True
     with pytest.raises(RateLimited, match="is stopping"):
         digest(registries, at(fake))
-    assert registries.rests() == {}
+    assert registries.backoffs() == {}
 
 
 def test_rests_without_a_given_length_double_up_to_an_hour(
@@ -174,19 +174,19 @@ def test_refusals_that_come_together_count_as_one(fake: FakeRegistry, registries
         lab.until(lambda: fake.most_at_once >= 8, what="eight at a time")
         gate.set()
         assert all(isinstance(answer.exception(), RateLimited) for answer in answers)
-    assert registries.rests() == {fake.host: clock.now() + timedelta(seconds=60)}
+    assert registries.backoffs() == {fake.host: clock.now() + timedelta(seconds=60)}
     assert fake.counts() == {"manifest_head": 8}
 
 
 def test_a_rest_survives_a_restart(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
     until = clock.now() + timedelta(minutes=5)
-    again = Registries(docker_config_dir=tmp_path, clock=clock, rests={fake.host: until})
+    again = Registries(docker_config_dir=tmp_path, clock=clock, backoffs={fake.host: until})
     with pytest.raises(RateLimited):
         digest(again, at(fake))
     assert fake.counts() == {}
     far = {fake.host: clock.now() + timedelta(days=400)}
-    from_odd_clock = Registries(docker_config_dir=tmp_path, clock=clock, rests=far)
-    assert from_odd_clock.rests()[fake.host] == clock.now() + timedelta(hours=6)
+    from_odd_clock = Registries(docker_config_dir=tmp_path, clock=clock, backoffs=far)
+    assert from_odd_clock.backoffs()[fake.host] == clock.now() + timedelta(hours=6)
 
 
 @pytest.mark.parametrize(
@@ -480,8 +480,8 @@ def test_pulls_that_began_count_against_what_is_left() -> None:
     limits.note("r.example", None, {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "3;w=21600"}, now)
     known = limits.of("r.example", None)
     assert known is not None
-    assert known.rest(now) is None
+    assert known.waits_until(now) is None
     limits.spend("r.example", None)
     known = limits.of("r.example", None)
     assert known is not None
-    assert known.rest(now) is not None
+    assert known.waits_until(now) is not None

@@ -303,7 +303,7 @@ def test_what_hub_still_allows_is_read_from_every_check(
     allow(fake, 76)
     check(registries)
     assert registries.limits() == {fake.host: PullLimit(100, 76, 21600, clock.now())}
-    assert registries.pull_rest(HUB_APP) is None
+    assert registries.pull_allowed_at(HUB_APP) is None
     assert fake.counts() == {"manifest_head": 1}
 
 
@@ -314,10 +314,10 @@ def test_a_pull_that_would_exceed_the_limit_waits(
     fake.push("library/app", "1.0")
     allow(fake, remaining)
     check(registries)
-    rest = registries.pull_rest(HUB_APP)
+    rest = registries.pull_allowed_at(HUB_APP)
     assert rest == (clock.now() + timedelta(seconds=21600) if waits else None)
     clock.advance(21600)
-    assert registries.pull_rest(HUB_APP) is None
+    assert registries.pull_allowed_at(HUB_APP) is None
 
 
 def test_a_later_check_ends_the_waiting(fake: FakeRegistry, registries: Registries) -> None:
@@ -325,10 +325,10 @@ def test_a_later_check_ends_the_waiting(fake: FakeRegistry, registries: Registri
     for remaining in (50, None):
         allow(fake, 0)
         check(registries)
-        assert registries.pull_rest(HUB_APP)
+        assert registries.pull_allowed_at(HUB_APP)
         allow(fake, remaining)
         check(registries)
-        assert registries.pull_rest(HUB_APP) is None
+        assert registries.pull_allowed_at(HUB_APP) is None
     assert registries.limits() == {}  # nothing is said where nothing is limited
 
 
@@ -339,8 +339,8 @@ def test_each_account_has_its_own_limit_and_the_tightest_is_shown(fake: FakeRegi
     check(registries)
     allow(fake, 150)
     check(registries, jane)
-    assert registries.pull_rest(HUB_APP)
-    assert registries.pull_rest(HUB_APP, jane) is None
+    assert registries.pull_allowed_at(HUB_APP)
+    assert registries.pull_allowed_at(HUB_APP, jane) is None
     assert registries.limits()[fake.host].remaining == 0
 
 
@@ -350,7 +350,7 @@ def test_other_registries_limit_nothing(fake: FakeRegistry, registries: Registri
         allow(other, 0)
         here = at(other)
         registries.for_service(here, RegistrySettings()).digest(here)
-        assert registries.pull_rest(here) is None
+        assert registries.pull_allowed_at(here) is None
     assert registries.limits() == {}
 
 

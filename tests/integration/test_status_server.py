@@ -261,7 +261,7 @@ def of(context: AppContext, path: str) -> tuple[int, str]:
 def test_all_four_pages_tell_of_the_world_as_it_is(context: AppContext, watch: Watch) -> None:
     watch.cycle_begins()
     watch.cycle_ended(is_engine_down=False)
-    watch.rests(60)
+    watch.sleeps(60)
     assert (
         "docker_updater_last_check" in of(context, "/metrics")[1]
         or "docker_updater_build_info" in of(context, "/metrics")[1]

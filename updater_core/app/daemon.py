@@ -67,7 +67,7 @@ def _watched_cycle(context: AppContext, clock: SystemClock, watch: Watch, only: 
     malloc.give_back()
     watch.cycle_ended(is_engine_down=result.is_engine_down)
     sleep_seconds = 0.0 if is_next_due else pause_seconds(context, result, begun)
-    watch.rests(sleep_seconds)
+    watch.sleeps(sleep_seconds)
     clock.manager.status(_standing(context, result, sleep_seconds))
     return sleep_seconds
 
@@ -111,7 +111,7 @@ def pause_seconds(context: AppContext, result: Report, begun: datetime) -> float
     waiting = [context.state.services.get(s.name) for s in context.config.services if s.enabled]
     openings = [known.opens_at for known in waiting if known]
     pauses += [(opens_at - now).total_seconds() for opens_at in openings if opens_at and opens_at > begun]
-    pauses += [(end - now).total_seconds() + _AFTER_BACKOFF_SECONDS for end in context.registries.rests().values()]
+    pauses += [(end - now).total_seconds() + _AFTER_BACKOFF_SECONDS for end in context.registries.backoffs().values()]
     return max(min(pauses), 1.0)
 
 

@@ -96,7 +96,7 @@ def _tidy(context: AppContext) -> None:
     keys = {service.image.key for service in services}
 
     def tidied(state: State) -> State:
-        for host, until in registries.rests().items():
+        for host, until in registries.backoffs().items():
             state = observed_tags.note_rest(state, host, until)
         state = replace(state, outages=registries.outages(), refused_logins=registries.refused_logins())
         return orders.without_ended_pauses(observed_tags.forget_unknown(state, names, keys, now), now)
@@ -271,7 +271,7 @@ def facts_of(context: AppContext, service: ServiceConfig, observed: Observed, *,
         failure=known.detail,
         failure_remedy=known.remedy,
         is_stopping=is_stopping,
-        pull_allowed_at=context.registries.pull_rest(observed.current, service.registry),
+        pull_allowed_at=context.registries.pull_allowed_at(observed.current, service.registry),
         has_unfinished_update=_has_unfinished_update(context, service),
         decisions=known.decisions,
         pause_of_all=context.state.pause,

@@ -96,7 +96,7 @@ class Watch:
             pending_messages=pending,
         )
 
-    def rests(self, seconds: float) -> None:
+    def sleeps(self, seconds: float) -> None:
         """The next cycle comes in so many seconds, unless somebody wants it sooner."""
         self._pulse = replace(self._pulse, next_cycle=self._context.clock.now() + timedelta(seconds=seconds))
 

@@ -175,7 +175,7 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
     registries = context.registries
     known = replace(
         context.state,
-        rests=registries.rests(),
+        rests=registries.backoffs(),
         outages=registries.outages(),
         refused_logins=registries.refused_logins(),
     )
@@ -238,7 +238,7 @@ def _registries(
         clock=clock,
         vendors=settings.vendors,
         on_request=requested,
-        rests=known.rests,
+        backoffs=known.rests,
         outages=known.outages,
         refused_logins=known.refused_logins,
         hub_mirrors=lambda: _mirrors(endpoint),

@@ -59,7 +59,7 @@ class Outbox:
         self._name = name or directory.name  # for people
         self._lock = threading.Lock()
         self._is_gone = False  # in this pass: nobody is there
-        self._rest_until: datetime | None = None  # not asked before, whatever waits
+        self._retry_at: datetime | None = None  # not asked before, whatever waits
 
     def put(self, event: Event) -> None:
         """Queue an event; do nothing if its id is queued already. Raises StateError if the disk refuses."""
@@ -82,7 +82,7 @@ class Outbox:
         """
         results: dict[str, list[str]] = {"delivered": [], "failed": [], "given_up": []}
         waiting: set[str] = set()
-        self._is_gone = self._rest_until is not None and now < self._rest_until
+        self._is_gone = self._retry_at is not None and now < self._retry_at
         for name in self._names():
             queued = None if is_over() else self._read(name)
             if queued is None or queued.event.service in waiting or (self._is_gone and not _is_old(queued, now)):
@@ -118,19 +118,19 @@ class Outbox:
             results = {queued.event.id: self._failed(name, queued, error, now) for name, queued in due.items()}
             failed = tuple(key for key, result in results.items() if result == "failed")
             return Delivery(failed=failed, given_up=tuple(key for key in results if key not in failed))
-        self._rest_until = None
+        self._retry_at = None
         for name in due:
             files.remove(self._directory / name)
         return Delivery(delivered=tuple(event.id for event in events))
 
     def _due(self, now: datetime) -> dict[str, _Queued]:
         """What waits by its file, but for what comes after an event of the same service that is not to be tried yet."""
-        is_resting = self._rest_until is not None and now < self._rest_until
+        is_backing_off = self._retry_at is not None and now < self._retry_at
         due: dict[str, _Queued] = {}
         waiting: set[str] = set()
         for name in self._names():
             queued = self._read(name) if len(due) < MOST_TOGETHER else None
-            if queued is None or queued.event.service in waiting or (is_resting and not _is_old(queued, now)):
+            if queued is None or queued.event.service in waiting or (is_backing_off and not _is_old(queued, now)):
                 continue
             if queued.next_try and queued.next_try > now:
                 waiting.add(queued.event.service)
@@ -160,7 +160,7 @@ class Outbox:
                 if queued:
                     first.setdefault(queued.event.service, queued.next_try or queued.event.time)
         soonest = min(first.values(), default=None)
-        return max(soonest, self._rest_until) if soonest and self._rest_until else soonest
+        return max(soonest, self._retry_at) if soonest and self._retry_at else soonest
 
     def clear_strays(self) -> None:
         """Remove half-written files of a killed process. Only for the one who holds the lock."""
@@ -186,7 +186,7 @@ class Outbox:
             send(queued.event)
         except Exception as error:  # whatever a notifier does wrong must not stop the updater
             return self._failed(name, queued, error, now)
-        self._rest_until = None
+        self._retry_at = None
         files.remove(self._directory / name)
         return "delivered"
 
@@ -196,7 +196,7 @@ class Outbox:
         if isinstance(error, Unanswered):
             pause = _LONGEST_PAUSE_SECONDS  # it may have the event: not again and again within a minute
         if isinstance(error, Unreachable) and not self._is_gone:
-            self._is_gone, self._rest_until = True, now + timedelta(seconds=pause)
+            self._is_gone, self._retry_at = True, now + timedelta(seconds=pause)
         if _is_old(queued, now):
             text = f"{event.kind} ({event.id}) is given up for {self._name} after a day: {_words(error)}"
             log_event(_log, logging.WARNING, LogEvent.NOTIFY_GIVEN_UP, text, service=event.service, id=event.id)

@@ -33,11 +33,11 @@ def _ignore(host: str, kind: str, result: str) -> None:
 
 
 class Registries:
-    """Every registry of a process. Holds tokens, rests, connections and this cycle's answers; safe in many threads.
+    """Every registry of a process. Holds tokens, backoffs, connections and this cycle's answers; safe in many threads.
 
     `on_request` hears of each HTTP exchange: host, kind (`manifest_head`, `manifest_get`, `tags`, `blob`, `token`,
     `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_rules`, `ecr_token`) and result (`ok`, `unauthorized`,
-    `denied`, `not_found`, `rate_limited`, `error`, `unreachable`). `rests`, `outages` and `refused_logins` are what
+    `denied`, `not_found`, `rate_limited`, `error`, `unreachable`). `backoffs`, `outages` and `refused_logins` are what
     these said in an earlier life. `vendors`: their settings for all services. `hub_mirrors` names the engine's mirrors
     of Docker Hub; it is asked only if that does not answer.
     """
@@ -49,13 +49,13 @@ class Registries:
         clock: protocols.Clock,
         vendors: VendorSettings = (),
         on_request: OnRequest = _ignore,
-        rests: Mapping[str, datetime] | None = None,
+        backoffs: Mapping[str, datetime] | None = None,
         outages: Mapping[str, datetime] | None = None,
         refused_logins: Mapping[str, datetime] | None = None,
         hub_endpoints: HubEndpoints = DOCKER_HUB,
         hub_mirrors: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        self._transport = Transport(clock, on_request, rests or {}, outages=outages)
+        self._transport = Transport(clock, on_request, backoffs or {}, outages=outages)
         self._refused = RefusedLogins(clock.now, refused_logins or {})
         tokens = Tokens(self._transport, clock, self._refused)
         logins = Logins(own_settings(vendors, DockerHubAccount).credential, docker_config_dir, clock)
@@ -86,9 +86,9 @@ class Registries:
         except Exception as error:  # one service's trouble, raised when it is its turn
             return error
 
-    def rests(self) -> Mapping[str, datetime]:
-        """The hosts that asked for a rest which is not over, and until when; to be kept across restarts."""
-        return self._transport.rests()
+    def backoffs(self) -> Mapping[str, datetime]:
+        """The hosts that asked for a pause which is not over, and until when; to be kept across restarts."""
+        return self._transport.backoffs()
 
     def outages(self) -> Mapping[str, datetime]:
         """The hosts that did not answer in this cycle, and since when; to be kept across restarts."""
@@ -103,14 +103,14 @@ class Registries:
         """How many pulls each host that counts them still allows, as it said last; of several accounts the tightest."""
         return self._session.limits.tightest()
 
-    def pull_rest(self, reference: ImageRef, settings: RegistrySettings | None = None) -> datetime | None:
+    def pull_allowed_at(self, reference: ImageRef, settings: RegistrySettings | None = None) -> datetime | None:
         """Return until when a pull of `reference` waits at the latest, because too few are left; None if it may begin.
 
         No request is made: every check of an image at Docker Hub says what is left, and is not counted itself."""
         site = site_of(reference, settings or RegistrySettings(), self._session.hub)
         access = self._session.access(site, reference.repository)
         known = self._session.limits.of(access.host, access.credential)
-        return known.rest(self._session.clock.now()) if known else None
+        return known.waits_until(self._session.clock.now()) if known else None
 
     def signature(self, reference: ImageRef, settings: RegistrySettings, key_files: Sequence[str]) -> SignatureVerdict:
         """Return whether the image `reference.digest` is signed by one of the keys in these files. The service's own
@@ -144,7 +144,7 @@ class Registries:
         self._session.limits.refuse(access.host, access.credential, self._session.clock.now())
 
     def new_cycle(self) -> None:
-        """Forget the last cycle's answers and its broken hosts; tokens, rests and build times stay."""
+        """Forget the last cycle's answers and its broken hosts; tokens, backoffs and build times stay."""
         self._transport.new_cycle()
         self._session.tokens.new_cycle()
         self._session.cycle.forget_all()

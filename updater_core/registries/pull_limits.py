@@ -29,14 +29,14 @@ class PullLimit:
     window_seconds: int
     seen_at: datetime
 
-    def rest(self, now: datetime) -> datetime | None:
+    def waits_until(self, now: datetime) -> datetime | None:
         """Return until when a pull has to wait at the latest; None if one can begin.
 
         The window's start is not known, so the end is a whole window away, unless the next check hears of more before.
 
         >>> from datetime import UTC
         >>> seen = datetime(2025, 1, 1, 12, tzinfo=UTC)
-        >>> PullLimit(100, 0, 3600, seen).rest(seen).hour, PullLimit(100, 2, 3600, seen).rest(seen)
+        >>> PullLimit(100, 0, 3600, seen).waits_until(seen).hour, PullLimit(100, 2, 3600, seen).waits_until(seen)
         (13, None)
         """
         end = self.seen_at + timedelta(seconds=self.window_seconds)

@@ -63,7 +63,7 @@ class Session:
     images: Cache[RemoteImage]  # what digests lead to
     pages: Cache[tuple[str, object]]  # pages of lists with the ETag that their registry gave them
     known_names: Cache[frozenset[str]]  # of a repository's tags, those that its vendor's API knows
-    passes: Cache[Secret]  # tokens of vendors' own APIs
+    vendor_tokens: Cache[Secret]  # tokens of vendors' own APIs
     signatures: Cache[Any]  # `SeenSignatures` of images; their module is loaded only for whoever has a policy
     limits: PullLimits
     hub_mirrors: Callable[[], Sequence[str]] = tuple  # the engine's mirrors of Docker Hub; may ask the engine
@@ -134,7 +134,7 @@ def new_session(
         images=Cache(now),
         pages=Cache(now, MOST_PAGES_REMEMBERED),
         known_names=Cache(now, MOST_PAGES_REMEMBERED),
-        passes=Cache(now),
+        vendor_tokens=Cache(now),
         signatures=Cache(now),
         limits=PullLimits(),
     )

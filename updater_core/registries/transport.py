@@ -36,9 +36,12 @@ __all__ = ["ERROR_BYTES", "Answer", "Limits", "OnRequest", "Request", "Transport
 
 TRIES, FIRST_PAUSE_SECONDS, RETRY_BUDGET_SECONDS = 3, 0.2, 45.0
 MOST_REDIRECTS = 10
-FAILURES_UNTIL_REST = 3
-FIRST_REST, LONGEST_GUESSED_REST = timedelta(seconds=60), timedelta(hours=1)
-SHORTEST_REST, LONGEST_REST = timedelta(seconds=1), timedelta(hours=6)  # Docker Hub counts in windows of six hours
+FAILURES_UNTIL_DOWN = 3
+FIRST_BACKOFF, LONGEST_GUESSED_BACKOFF = timedelta(seconds=60), timedelta(hours=1)
+SHORTEST_BACKOFF, LONGEST_BACKOFF = (
+    timedelta(seconds=1),
+    timedelta(hours=6),
+)  # Docker Hub counts in windows of six hours
 
 LONGEST_WAITED = timedelta(seconds=10)  # a hint up to this is waited out within the cycle
 WAITS_OF_A_QUESTION, FIRST_WAIT_SECONDS = 6, 0.2
@@ -52,8 +55,8 @@ class _Host:
     """What we know of one host."""
 
     slots: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MOST_AT_ONCE))
-    rest_until: datetime | None = None
-    rests_in_a_row: int = 0
+    retry_at: datetime | None = None
+    backoffs_in_a_row: int = 0
     failures_in_a_row: int = 0
     down: str = ""  # why nothing more is asked in this cycle
     out_since: datetime | None = None  # when it was first down, until it answers again
@@ -78,7 +81,7 @@ class Transport:
         self,
         clock: protocols.Clock,
         on_request: OnRequest,
-        rests: Mapping[str, datetime],
+        backoffs: Mapping[str, datetime],
         limits: Limits = USUAL_LIMITS,
         outages: Mapping[str, datetime] | None = None,
     ) -> None:
@@ -88,16 +91,16 @@ class Transport:
         self._hosts: defaultdict[str, _Host] = defaultdict(_Host)
         self._connections = Connections(limits)
         self._ahead = SingleFlight()  # of a host that is out
-        for host, until in rests.items():
-            self._hosts[host].rest_until = min(until, clock.now() + LONGEST_REST)
+        for host, until in backoffs.items():
+            self._hosts[host].retry_at = min(until, clock.now() + LONGEST_BACKOFF)
         for host, since in (outages or {}).items():
             self._hosts[host].out_since = min(since, clock.now())
 
-    def rests(self) -> Mapping[str, datetime]:
-        """The hosts that asked for a rest which is not over yet, and until when."""
+    def backoffs(self) -> Mapping[str, datetime]:
+        """The hosts that asked for a pause which is not over yet, and until when."""
         now = self._clock.now()
         with self._lock:
-            known = {name: host.rest_until for name, host in self._hosts.items()}
+            known = {name: host.retry_at for name, host in self._hosts.items()}
         return {name: until for name, until in known.items() if until and until > now}
 
     def outages(self) -> Mapping[str, datetime]:
@@ -120,10 +123,10 @@ class Transport:
         host.is_asked = True
         with host.slots:
             if not host.is_out():
-                self._refuse_if_resting(request.host, host)
+                self._refuse_if_backing_off(request.host, host)
                 return self._waiting(request, host)
             with self._ahead.first(request.host):  # if it is not answered, the others need not wait for that themselves
-                self._refuse_if_resting(request.host, host)
+                self._refuse_if_backing_off(request.host, host)
                 return self._waiting(request, host)
 
     def _waiting(self, request: Request, host: _Host) -> Answer:
@@ -139,7 +142,7 @@ class Transport:
     def _one_by_one(self, request: Request, host: _Host) -> Answer:
         """Ask when the host's pause is over, again and again; each time the pause is at least twice as long."""
         for attempt in range(WAITS_OF_A_QUESTION):
-            self._refuse_if_resting(request.host, host)
+            self._refuse_if_backing_off(request.host, host)
             shortest = FIRST_WAIT_SECONDS * 2**attempt if attempt else 0.0
             left = (host.pause_until - self._clock.now()).total_seconds() if host.pause_until else 0.0
             pause = min(max(left, shortest), LONGEST_WAITED.total_seconds())
@@ -151,28 +154,28 @@ class Transport:
                 continue
         raise self._rate_limited(request, host, None)
 
-    def refuse_if_resting(self, name: str) -> None:
+    def refuse_if_backing_off(self, name: str) -> None:
         """For a client that speaks to a host by other means: raise RateLimited, or RegistryError, as `send` would."""
-        self._refuse_if_resting(name, self._host(name))
+        self._refuse_if_backing_off(name, self._host(name))
 
-    def rest(self, name: str) -> datetime:
-        """Let a host rest that throttled such a client; return until when."""
-        return self._begin_rest(self._host(name), None)
+    def back_off(self, name: str) -> datetime:
+        """Ask nothing of a host that throttled such a client; return until when."""
+        return self._begin_backoff(self._host(name), None)
 
     def count(self, name: str, kind: str, result: str) -> None:
         """Count an exchange of such a client; `result` is one of those of our own exchanges."""
         self._on_request(name, kind, result)
         if result == "ok":
-            self._host(name).rests_in_a_row = 0
+            self._host(name).backoffs_in_a_row = 0
 
     def _host(self, name: str) -> _Host:
         with self._lock:
             return self._hosts[name]
 
-    def _refuse_if_resting(self, name: str, host: _Host) -> None:
-        if host.rest_until and host.rest_until > self._clock.now():
-            text = f"too many requests a short while ago; resting until {_clock_time(host.rest_until)} UTC"
-            raise RateLimited(name, text, host.rest_until)
+    def _refuse_if_backing_off(self, name: str, host: _Host) -> None:
+        if host.retry_at and host.retry_at > self._clock.now():
+            text = f"too many requests a short while ago; not asked until {_clock_time(host.retry_at)} UTC"
+            raise RateLimited(name, text, host.retry_at)
         if host.down:
             raise RegistryError(name, host.down)
 
@@ -183,7 +186,7 @@ class Transport:
                 answer = self._follow(request)
                 host.out_since = None
                 self._back_off_if_asked(request, host, answer)
-                host.failures_in_a_row = host.rests_in_a_row = 0
+                host.failures_in_a_row = host.backoffs_in_a_row = 0
                 return answer
             except Broken as error:
                 broken = error
@@ -198,7 +201,7 @@ class Transport:
         with self._lock:
             host.failures_in_a_row += 0 if broken.lasting else 1  # a lasting one concerns this question alone
             is_everyones = not broken.connected if broken.silent else host.is_out()
-            if not broken.lasting and (is_everyones or host.failures_in_a_row >= FAILURES_UNTIL_REST):
+            if not broken.lasting and (is_everyones or host.failures_in_a_row >= FAILURES_UNTIL_DOWN):
                 host.out_since = host.out_since or self._clock.now()
                 host.down = f"{broken} (out since {host.out_since:%Y-%m-%d %H:%M} UTC; not asked again in this cycle)"
         remedy = broken.remedy or f"check that {request.host} can be reached from this machine"
@@ -220,7 +223,7 @@ class Transport:
             request = replace(request, url=url, authorization=keep)
         else:
             raise Broken(f"it redirects more than {MOST_REDIRECTS} times", lasting=True)
-        if _is_worth_a_retry(answer.status) and not _asks_for_rest(answer):
+        if _is_worth_a_retry(answer.status) and not _asks_for_backoff(answer):
             raise Broken(f"it answered with status {answer.status}")
         return answer
 
@@ -237,7 +240,7 @@ class Transport:
             self._on_request(host, request.kind, result)
 
     def _back_off_if_asked(self, request: Request, host: _Host, answer: Answer) -> None:
-        if not _asks_for_rest(answer):
+        if not _asks_for_backoff(answer):
             return
         now = self._clock.now()
         hint = pause_hint.asked_for(answer.headers, answer.body[:ERROR_BYTES], now)
@@ -251,19 +254,19 @@ class Transport:
         raise _Busy
 
     def _rate_limited(self, request: Request, host: _Host, hint: timedelta | None) -> RateLimited:
-        until = self._begin_rest(host, hint)
-        message = f"{request.what}: too many requests; resting until {_clock_time(until)} UTC"
+        until = self._begin_backoff(host, hint)
+        message = f"{request.what}: too many requests; not asked until {_clock_time(until)} UTC"
         return RateLimited(request.host, message, until, "log in to this registry, or check less often")
 
-    def _begin_rest(self, host: _Host, asked: timedelta | None) -> datetime:
-        """Let a host rest as long as it asked for, or as long as we guess; return until when."""
+    def _begin_backoff(self, host: _Host, asked: timedelta | None) -> datetime:
+        """Leave a host alone as long as it asked for, or as long as we guess; return until when."""
         now = self._clock.now()
         with self._lock:
-            if not (host.rest_until and host.rest_until > now):  # not one of many that were on their way together
-                host.rests_in_a_row += 1
-            guessed = min(FIRST_REST * 2 ** min(host.rests_in_a_row - 1, 10), LONGEST_GUESSED_REST)
-            rest = min(max(guessed if asked is None else asked, SHORTEST_REST), LONGEST_REST)
-            host.rest_until = until = max(host.rest_until or now, now + rest)
+            if not (host.retry_at and host.retry_at > now):  # not one of many that were on their way together
+                host.backoffs_in_a_row += 1
+            guessed = min(FIRST_BACKOFF * 2 ** min(host.backoffs_in_a_row - 1, 10), LONGEST_GUESSED_BACKOFF)
+            backoff = min(max(guessed if asked is None else asked, SHORTEST_BACKOFF), LONGEST_BACKOFF)
+            host.retry_at = until = max(host.retry_at or now, now + backoff)
         return until
 
 
@@ -271,7 +274,7 @@ def _clock_time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
-def _asks_for_rest(answer: Answer) -> bool:
+def _asks_for_backoff(answer: Answer) -> bool:
     return answer.status == 429 or (answer.status == 503 and "retry-after" in answer.headers)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -26,11 +26,12 @@ from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.challenge import Challenge
 from updater_core.registries.auth.learned import ChallengeCache, LearnedChallenge
 from updater_core.registries.auth.refused import REFUSED_FOR, RefusedLogins
+from updater_core.registries.cache import Cache
 from updater_core.registries.single_flight import SingleFlight
 
 CLIENT_ID = "docker-auto-updater"
 SHORTEST_TOKEN_SECONDS, EARLY_SECONDS = 60.0, 5.0
-PROVEN_SECONDS = 60.0
+PROVEN_FOR = timedelta(seconds=60)
 
 
 class Sender(Protocol):
@@ -64,7 +65,7 @@ class Tokens:
         self._grants: dict[Access, _Grant] = {}
         self._used: set[Access] = set()
         self._challenges = ChallengeCache()
-        self._proven: dict[Hashable, float] = {}
+        self._proven: Cache[bool] = Cache(clock.now)  # passwords, by token server
 
     def first_alone(self, access: Access) -> AbstractContextManager[None]:
         """To be held from `ready` until the answer to the challenge is taken: see `ChallengeCache.first_alone`."""
@@ -74,7 +75,7 @@ class Tokens:
         """The header that worked last time, renewed if it has run out, or the one that the host is foreseen to want
         (then with True); None before the host's first challenge.
 
-        Raise AuthFailed while the credential is resting after a refusal."""
+        Raises AuthFailed if the credential was refused a short while ago."""
         self._refuse_if_refused(access)
         with self._lock:
             self._used.add(access)
@@ -118,10 +119,8 @@ class Tokens:
 
     def new_cycle(self) -> None:
         """Forget what the last cycle had no use for: rotated credentials must not pile up."""
-        now = self._clock.monotonic()
         with self._lock:
             self._grants = {a: g for a, g in self._grants.items() if a in self._used}
-            self._proven = {k: until for k, until in self._proven.items() if now < until}
             self._used = set()
         self._refused.forget_old()
         self._challenges.new_cycle()
@@ -245,18 +244,13 @@ class Tokens:
         """Let a password go alone to a token server that has not taken it lately: one that was revoked is offered once
         then, however many repositories want a token."""
         key = (urlsplit(realm).netloc, access.credential)
-        if access.credential is None or self._is_proven(key):
+        if access.credential is None or key in self._proven:
             yield
             return
         with self._flights.first(("proof", key)):
             self._refuse_if_refused(access)
             yield
-            with self._lock:
-                self._proven[key] = self._clock.monotonic() + PROVEN_SECONDS
-
-    def _is_proven(self, key: Hashable) -> bool:
-        with self._lock:
-            return self._clock.monotonic() < self._proven.get(key, 0.0)
+            self._proven.put(key, True, self._clock.now() + PROVEN_FOR)
 
     def _judged(self, access: Access, answer: Answer) -> Answer:
         if answer.status == 200:

@@ -73,7 +73,7 @@ def _ask(session: Session, api: Access, request: Request) -> Answer:
     if answer and (answer.status not in (401, 403, 404) or not _can_log_in(api)):
         return answer
     answer = session.transport.send(replace(request, authorization=f"Bearer {_token(session, api)}"))
-    if answer.status == 401 and session.passes.drop(_pass_key(api)):  # revoked before its end
+    if answer.status == 401 and session.vendor_tokens.drop(_pass_key(api)):  # revoked before its end
         answer = session.transport.send(replace(request, authorization=f"Bearer {_token(session, api)}"))
     if answer.status == 200:
         session.texts.put(key, "private")
@@ -86,7 +86,7 @@ def _token(session: Session, api: Access) -> str:
     if credential is None or session.tokens.is_refused(_login_url(api), credential):
         raise api.refusal("the login was refused a short while ago and is not tried again for some minutes")
     key = _pass_key(api)
-    known = session.passes.get(key)
+    known = session.vendor_tokens.get(key)
     return known.reveal() if known else session.cycle.get(key, lambda: _log_in(session, api, credential))
 
 
@@ -129,7 +129,7 @@ def _log_in(session: Session, api: Access, credential: Credential) -> str:
     if answer.status != 200 or not token or not token.isascii() or not token.isprintable():
         message = f"{api.repository}: it gives no token (status {answer.status})"
         raise RegistryError(api.host, message, untrusted_json.IN_THE_WAY)
-    session.passes.put(_pass_key(api), Secret(token), _end(token, session.clock.now()))
+    session.vendor_tokens.put(_pass_key(api), Secret(token), _end(token, session.clock.now()))
     return token
 
 

@@ -198,12 +198,12 @@ class EcrApi:
 
     def _guarded(self, repository: Repository, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask, and put what goes wrong into our words. After a failure of the account nothing more is asked in this
-        cycle; after throttling, until the API has had its rest. An empty operation only makes the client."""
+        cycle; after throttling, until its backoff is over. An empty operation only makes the client."""
         self._refuse_after_failure(repository)
         from_botocore = _botocore_errors()
         try:
             client = self._ready_client(from_botocore)
-            self._session.transport.refuse_if_resting(self._host())
+            self._session.transport.refuse_if_backing_off(self._host())
             return self._call(client, operation, arguments, from_botocore) if operation else {}
         except RegistryError:
             raise
@@ -253,7 +253,7 @@ class EcrApi:
                 self._client = None
         now = self._session.clock.now()
         is_throttled = errors.result_of(errors.code_of(getattr(error, "response", None))) == "rate_limited"
-        retry_at = self._session.transport.rest(self._host()) if is_throttled else now
+        retry_at = self._session.transport.back_off(self._host()) if is_throttled else now
         return fault.error(repository.domain, repository.name, retry_at)
 
     def _refuse_after_failure(self, repository: Repository) -> None:
@@ -266,7 +266,7 @@ class EcrApi:
         return self._session.cycle.get("ecr cycle", object)
 
     def _host(self) -> str:
-        """The API's host: what is counted and what rests."""
+        """The API's host: what is counted and backs off."""
         client = self._client
         return urlsplit(client.meta.endpoint_url).netloc if client else self._endpoint.service
 
