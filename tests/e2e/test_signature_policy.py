@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support import lab
 from tests.support.cosign_fixture import public_pem, sign
 from tests.support.fake_registry import Behaviour
-from tests.support.lab import Shop
+from tests.support.lab import Shop, until
+from tests.support.listener import listening
 from updater_core.app import cycle
 from updater_core.models import Committed, Hold, Reason
 from updater_core.state import records
@@ -57,11 +59,22 @@ def test_the_next_signed_version_is_taken_in_place_of_an_unsigned_one(
 
 def test_a_signature_that_comes_later_lets_the_release_in(guarded: Shop, signer: ec.EllipticCurvePrivateKey) -> None:
     new = guarded.push("v1.1.0", lab.good("two"))
-    context = guarded.context()
-    (hold,) = [one.decision for one in cycle.run(context).checked]
-    assert isinstance(hold, Hold)
-    assert hold.reason is Reason.NOT_SIGNED
-    assert records.service_of(context.state, guarded.name).quarantine == ()
+    with listening() as receiver:
+        guarded.settings = {"webhook_url": receiver.url}
+        context = guarded.context()
+        for _ in range(2):
+            (hold,) = [one.decision for one in cycle.run(context).checked]
+            assert isinstance(hold, Hold)
+            assert hold.reason is Reason.NOT_SIGNED
+        assert records.service_of(context.state, guarded.name).quarantine == ()
+        guarded.push("v1.1.0", lab.good("another"))
+        cycle.run(context)
+        events = until(lambda: len(receiver.requests) > 1 and receiver.requests, what="both are notified of")
+    messages = [json.loads(request.body) for request in events]
+    assert [(each["event"], each["reason"]) for each in messages] == [("available", "not_signed")] * 2
+    assert len({each["to"]["digest"] for each in messages}) == 2
+    guarded.settings = {}
+    guarded.registry.tag(REPOSITORY, "v1.1.0", new.digest)
     sign(guarded.registry, REPOSITORY, new.digest, signer)
     assert [type(one) for one in guarded.cycle().outcomes] == [Committed]
 

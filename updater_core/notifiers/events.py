@@ -46,6 +46,8 @@ _NOT_FOR_A_PERSON = {
     Reason.SKIPPED,
 }
 _ASKED_FOR = ("approval", "order")  # by the mode approve, and by the operator: nobody has to name them
+# An image that waits for a person, by what the operator configured, or that somebody may have pushed by theft.
+_ALWAYS_ANNOUNCED = (Reason.NOTIFY_ONLY, Reason.NOT_SIGNED, Reason.BAD_SIGNATURE)
 _WITH_OWN_EVENT = {orders.UPDATE, orders.ROLLBACK, orders.CHECK}
 _SAMPLE_RELEASE = ReleaseStep("v1.4.2", "v1.5.0", "minor")
 _ROLLED_BACK = "nothing at once: the release that failed is not tried again, the next one is"
@@ -70,9 +72,10 @@ class Transition:
 
 
 def is_wanted(event: Event, kinds: Collection[str]) -> bool:
-    """Return whether an event is sent if `kinds` (`notify_events`) are configured; `mode` notify asks for its own."""
+    """Return whether an event is sent if `kinds` (`notify_events`) are configured; `mode` notify and a signature policy
+    ask for their own."""
     is_asked_for = event.kind in (*ALWAYS_SENT, *_ASKED_FOR) or event.kind in kinds
-    return is_asked_for or (event.kind == "available" and event.reason == Reason.NOTIFY_ONLY)
+    return is_asked_for or (event.kind == "available" and event.reason in _ALWAYS_ANNOUNCED)
 
 
 # ------------------------------------------------------------------------------------ an outcome, an available image
