@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence, Set
@@ -122,12 +123,9 @@ def rename_retained(context: AppContext) -> None:
     if context.is_retention_renamed:
         return
     names = {*context.state.services, *(service.name for service in context.config.services)}
-    try:
+    with contextlib.suppress(UpdaterError):  # the cycle itself says that the engine is away
         retention.rename(context.host.engine, sorted(names))
         context.is_retention_renamed = True
-    except UpdaterError as error:
-        text = f"images that an earlier version retained keep their names until the next cycle: {error}"
-        log_event(LOG, logging.WARNING, LogEvent.HELD, text)
 
 
 def _images_of(one: ServiceState) -> tuple[str, ...]:
