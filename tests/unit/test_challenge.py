@@ -166,6 +166,7 @@ def test_an_origin_is_scheme_host_and_port() -> None:
         ("https://10.0.0.7/token", "https://r.example", "in your own network"),
         ("https://auth.elsewhere.example/token", "https://r.test", "if auth.elsewhere.example is the registry's own"),
         ("ftp://r.example/token", "https://r.example", "https:// URL"),
+        ("https://user:pw@r.example/token", "https://r.example", "without a user name"),
     ],
 )
 def test_each_cause_has_the_remedy_that_leads_out(realm: str, registry: str, remedy: str) -> None:
@@ -187,3 +188,9 @@ def test_a_host_that_the_remedy_names_is_allowed_once_it_is_followed(realm: str,
     assert host in remedy
     assert "registry_config.token_realm_hosts" in remedy
     assert challenge.realm_problem(realm, registry, (host,), True) is None
+
+
+@pytest.mark.parametrize("allowed", ["fd00::7", "[fd00::7]", "[fd00::7]:8443", "FD00::7"])
+def test_an_ipv6_address_is_allowed_in_each_spelling(allowed: str) -> None:
+    assert challenge.realm_problem("https://[fd00::7]:8443/token", "https://r.example", (allowed,), True) is None
+    assert challenge.realm_problem("https://[fd00::8]:8443/token", "https://r.example", (allowed,), True) is not None

@@ -83,8 +83,7 @@ def realm_problem(realm: str, registry_url: str, allowed_hosts: tuple[str, ...],
     if to is None or registry is None or to.username is not None or to.scheme not in ("http", "https"):
         return "it is not a usable http(s) URL"
     host, home = to.hostname or "", registry.hostname or ""
-    allowed = {name.lower() for name in allowed_hosts}
-    known = host == home or host in allowed or to.netloc.lower() in allowed
+    known = host == home or _is_allowed(host, to.netloc, allowed_hosts)
     both_here = is_loopback(host) and is_loopback(home)
     if to.scheme == "http" and not both_here and not (registry.scheme == "http" and known):
         return "it is not https"
@@ -98,10 +97,10 @@ def realm_problem(realm: str, registry_url: str, allowed_hosts: tuple[str, ...],
 def realm_remedy(realm: str, registry_url: str) -> str:
     """Return what to do about a realm that `realm_problem` objects to."""
     to, registry = split_url(realm), split_url(registry_url)
-    if to is None or registry is None or to.scheme not in ("http", "https"):
+    if to is None or registry is None or to.username is not None or to.scheme not in ("http", "https"):
         return (
-            "correct the registry's own configuration: its challenge has to name its token service by an https:// URL; "
-            "token_realm_hosts is no help there"
+            "correct the registry's own configuration: its challenge has to name its token service by an https:// URL "
+            "without a user name; token_realm_hosts is no help there"
         )
     host = to.hostname or ""
     if to.scheme == "http" and registry.scheme == "https":
@@ -115,6 +114,12 @@ def realm_remedy(realm: str, registry_url: str) -> str:
             "registry_config.token_realm_hosts; if not, do not use this registry"
         )
     return f"if {host} is the registry's own, add it to registry_config.token_realm_hosts"
+
+
+def _is_allowed(host: str, netloc: str, allowed: tuple[str, ...]) -> bool:
+    """Whether an entry names the host, with or without its port; an IPv6 address with or without its brackets."""
+    names = {name.strip().lower().removesuffix(".") for name in allowed}
+    return bool(names & {host.removesuffix("."), f"[{host}]", netloc.lower()})
 
 
 def _challenge(text: str, start: int) -> tuple[Challenge, int]:
