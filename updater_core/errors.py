@@ -5,6 +5,7 @@
     ├── RegistryError       the service is `unknown` this cycle
     │   ├── RateLimited     the host is not asked before `retry_at`
     │   ├── AuthFailed      a person must act; no retry storm
+    │   ├── ListIncomplete  a part of the tags is missing: nothing is decided on the others
     │   ├── NotAnImage      what the tag leads to is no image: one candidate less
     │   └── NotFound        tag or repository is not there; never an update, never a removal
     ├── EngineError         an engine call was refused
@@ -78,6 +79,12 @@ class NotFound(RegistryError):
     """The registry says that the tag or the repository does not exist."""
 
     reason = Reason.NOT_FOUND
+
+
+class ListIncomplete(RegistryError):
+    """A registry gave a part of its tags only."""
+
+    reason = Reason.LISTING_INCOMPLETE
 
 
 class NotAnImage(RegistryError):

@@ -473,6 +473,36 @@ def test_an_image_in_the_old_format_is_named_for_what_it_is(
         digest(registries, at(fake))
 
 
+BLOCKED = Behaviour(status=403, headers={"Content-Type": "text/html; charset=utf-8"}, body=b"<html>Blocked</html>")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words", "remedy"),
+    [
+        (
+            Behaviour(status=302, headers={"Location": "https://sso.invalid/login"}),
+            "leads to sso.invalid",
+            "sso.invalid",
+        ),
+        (BLOCKED, "status 403", "a proxy, a firewall or a login page"),
+        (Behaviour(status=401, headers={"WWW-Authenticate": 'Digest realm="x"'}), "digest", "let it pass /v2/"),
+        (Behaviour(status=401, headers={"WWW-Authenticate": 'Bearer realm="x'}), "cannot be read", "may spoil"),
+    ],
+)
+def test_what_is_in_the_way_is_named(
+    behaviour: Behaviour, words: str, remedy: str, fake: FakeRegistry, registries: Registries
+) -> None:
+    fake.push(APP, "1.0")
+    fake.behave("*", behaviour)
+    with pytest.raises(RegistryError, match=words) as error:
+        digest(registries, at(fake))
+    assert remedy in error.value.remedy
+    registries.new_cycle()
+    with pytest.raises(RegistryError) as listing:
+        registries.for_service(at(fake), ANYONE).tags(at(fake))
+    assert listing.value.reason is not Reason.LISTING_INCOMPLETE
+
+
 EMPTY = "application/vnd.oci.empty.v1+json"
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 COMPOSE_FILE = "application/vnd.docker.compose.project"

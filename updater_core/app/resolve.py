@@ -86,7 +86,7 @@ class Resolver:
         except TooSlow as error:
             return select.too_slow(error)
         except RegistryError as error:
-            return unknown(error, otherwise=Reason.LISTING_INCOMPLETE)
+            return unknown(error)
         try:
             decision = together.whole_group(self._decide(), self._view())
             if not (self.others and self.service.policy.public_keys):
@@ -251,7 +251,7 @@ class Resolver:
         )
 
 
-def unknown(error: RegistryError, otherwise: Reason = Reason.REGISTRY_ERROR) -> Hold:
+def unknown(error: RegistryError) -> Hold:
     """The hold for a registry that did not answer usably.
 
     >>> unknown(RegistryError("r.example", "answered 500")).reason.value
@@ -260,7 +260,6 @@ def unknown(error: RegistryError, otherwise: Reason = Reason.REGISTRY_ERROR) -> 
     reason = error.reason
     until = error.retry_at if isinstance(error, RateLimited) else None
     is_passing = reason in (Reason.RATE_LIMITED, Reason.REGISTRY_ERROR)
-    reason = otherwise if reason is Reason.REGISTRY_ERROR else reason
     return Hold(reason, str(error), error.remedy or (_WAIT if is_passing else ""), until=until)
 
 

@@ -25,6 +25,10 @@ from updater_core.registries.tag_list import TagNames
 from updater_core.registries.transport import Answer, Request
 
 _GENERATED = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.(sig|att|sbom))?")
+_OF_A_PAGE = (
+    "the answer is a web page: see whether a proxy, a firewall or a login page is in the way. If it is the registry's "
+    "own, check the name of the image and the login for it"
+)
 _CREDENTIALS = re.compile(rb"\b(bearer|basic)\s+[^\s\"]+", re.IGNORECASE)
 _TOKEN = re.compile(rb"(?<![\w:@/.-])(?!sha\d+[:-])[A-Za-z0-9_+/=-]{20,}(?:\.[A-Za-z0-9_+/=-]+)*")
 
@@ -225,7 +229,8 @@ def problem(access: Access, answer: Answer, what: str) -> RegistryError:
         remedy = "check the name and the tag; what runs now is left as it is"
         return NotFound(access.host, f"{access.repository}: {missing}{quoted}", remedy)
     if answer.status in (401, 403):
-        return access.refusal(f"{what}: unauthorised, or it does not exist (status {answer.status}){quoted}")
+        remedy = _OF_A_PAGE if answer.headers.get("content-type", "").startswith("text/html") else ""
+        return access.refusal(f"{what}: unauthorised, or it does not exist (status {answer.status}){quoted}", remedy)
     return RegistryError(access.host, f"{access.repository}: {what}: status {answer.status}{quoted}")
 
 

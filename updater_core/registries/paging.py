@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator
 from typing import TypeVar
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from updater_core.errors import AuthFailed, RateLimited, RegistryError
+from updater_core.errors import AuthFailed, ListIncomplete, RateLimited, RegistryError
 from updater_core.net.url_rules import is_private
 
 MOST_PAGES = 1000
@@ -40,10 +40,10 @@ def pages(host: str, repository: str, first: C, ask: Callable[[C], tuple[P, C | 
         yield page
 
 
-def incomplete(host: str, repository: str, why: str) -> RegistryError:
+def incomplete(host: str, repository: str, why: str) -> ListIncomplete:
     """Return the error for a list of which a part is missing."""
     message = f"{repository}: the list of tags is incomplete: {why}"
-    return RegistryError(host, message, "nothing is decided on a part of the tags; it is asked again next time")
+    return ListIncomplete(host, message, "nothing is decided on a part of the tags; it is asked again next time")
 
 
 def next_address(host: str, repository: str, url: str, target: str, names: Collection[str]) -> str:

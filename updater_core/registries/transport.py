@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 
 from updater_core import protocols
 from updater_core.errors import RateLimited, RegistryError
-from updater_core.net import pause_hint
+from updater_core.net import pause_hint, untrusted_json
 from updater_core.net.http import (
     ERROR_BYTES,
     MOST_AT_ONCE,
@@ -234,7 +234,8 @@ class Transport:
             result = _result(answer.status)
             return answer
         except Broken as broken:
-            broken.silent = broken.silent and request.host == host  # a store that it leads to is another host
+            if request.host != host:  # a store or a login page that it leads to
+                raise _broken_elsewhere(request.host, broken) from broken
             raise
         finally:
             self._on_request(host, request.kind, result)
@@ -268,6 +269,14 @@ class Transport:
             backoff = min(max(guessed if asked is None else asked, SHORTEST_BACKOFF), LONGEST_BACKOFF)
             host.retry_at = until = max(host.retry_at or now, now + backoff)
         return until
+
+
+def _broken_elsewhere(host: str, broken: Broken) -> Broken:
+    """The same of a host that another one leads to: which says nothing of that one."""
+    remedy = broken.remedy or f"check that {host} can be reached from this machine; {untrusted_json.IN_THE_WAY}"
+    found = Broken(f"it leads to {host}, and there: {broken}", remedy, lasting=broken.lasting)
+    found.connected = broken.connected
+    return found
 
 
 def _clock_time(moment: datetime) -> str:

@@ -199,12 +199,18 @@ class Tokens:
         try:
             offered = challenge.parse(header)
         except ValueError as error:
-            raise RegistryError(access.host, f"{access.repository}: its challenge cannot be read: {error}") from None
+            message = f"{access.repository}: its challenge cannot be read: {error}"
+            remedy = "see WWW-Authenticate in its answer: a proxy in front of the registry may spoil that header"
+            raise RegistryError(access.host, message, remedy) from None
         password = access.credential is not None and not access.credential.is_identity_token
         chosen = challenge.choose(offered, password)
         if chosen is None:
             names = ", ".join(c.scheme for c in offered) or "none"
-            raise access.refusal(f"it asks for a login of a kind we do not know ({names})")
+            raise access.refusal(
+                f"it asks for a login of a kind we do not know ({names})",
+                "let the registry ask for Bearer or Basic, as an engine needs it; if something in front of it asks for "
+                "this one, let it pass /v2/",
+            )
         return chosen
 
     def _basic(self, access: Access, sent: str | None) -> _Grant:
