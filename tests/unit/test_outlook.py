@@ -31,10 +31,11 @@ class Says(SimCompose):
     alone: str = WEB_RUNS
     version: str = "2.26.1"
     asked: list[bool] = field(default_factory=list)
+    by_call: Mapping[str, str] = field(default_factory=dict)  # without dependencies, by the services that are named
 
     def preview(self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool) -> Preview | None:
         self.asked.append(with_dependencies)
-        text = self.whole if with_dependencies else self.alone
+        text = self.whole if with_dependencies else self.by_call.get(" ".join(sorted(replicas)), self.alone)
         if text == "refused":
             raise ComposeError("dependency failed to start")
         return Preview(dry_run.read(text)) if text else None
@@ -87,6 +88,48 @@ def test_a_dependency_that_would_not_be_left_alone_is_kept_out(
     assert not found.with_dependencies
     preview = found.preview
     assert (preview and outlook.would_change(preview, "shop-web-1")) == is_changed
+
+
+GROUPS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    # depends_on of each service of the group; what a dry run without dependencies says, by the services named in it
+    "a migration has its own call": (
+        {"web": {"migrate": {"condition": "service_completed_successfully"}}, "migrate": {}},
+        {"web": "Container shop-web-1 Running", "migrate": "Container shop-migrate-1 Created"},
+    ),
+    "one of two was updated alone before": (
+        {"web": {"job": {}}, "job": {"db": {}}},
+        {
+            "job web": "Container shop-web-1 Recreate\nContainer shop-job-1 Recreate",
+            "web": "Container shop-web-1 Running",
+            "job": "Container shop-job-1 Recreate",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+def test_what_an_update_of_ours_left_is_no_edit_of_a_group(kind: str) -> None:
+    depends_on, said = GROUPS[kind]
+    release = SimRelease("sha256:" + "a" * 64)
+    host = SimHost(project="shop")
+    host.load(release, "registry.example/app", "1.0")
+    moves = []
+    for service in depends_on:
+        made = host.create(f"shop-{service}-1", service, "registry.example/app:1.0", release.id)
+        if service == "migrate":
+            made.status = "exited"
+        else:
+            host.start(made)
+        is_first = service == "migrate"
+        moves.append(Move(service, "a:1", "a:2", release.id, 1, is_one_shot=is_first, runs_first=is_first))
+    model = {"services": {name: {"depends_on": each} for name, each in depends_on.items()} | {"db": {}}}
+    whole = "Container shop-web-1 Recreate\nContainer shop-job-1 Running\nContainer shop-migrate-1 Created\n"
+    compose = Says(whole=whole, by_call=said)
+    found = outlook.of_group(Group(PROJECT, tuple(moves), (), model), SimEngine(host), compose)
+    assert isinstance(found, Outlook)
+    preview = found.preview
+    assert preview is not None
+    assert [name for name in depends_on if outlook.would_change(preview, f"shop-{name}-1")] == []
 
 
 @pytest.mark.parametrize("version", ["2.26.1", "5.5.1"])

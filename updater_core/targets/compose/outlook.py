@@ -69,13 +69,13 @@ def _previewed(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold
         is_quiet = not _touched(whole, group, engine)
         if is_quiet and not _changes_group(whole, group, engine):
             return Outlook(whole, with_dependencies=True)
-    alone = _readable(compose.preview(group.project, replicas, with_dependencies=False), group, engine)
+    alone = _readable(_without_dependencies(_calls(group, absent), group, compose), group, engine)
     if alone is None:
         return Outlook(None, with_dependencies=False)
     touched = _touched(alone, group, engine)
     if touched:
         return _touching(group, touched)
-    itself = _of_the_group_itself(_Previews(whole, alone), group, engine, compose)
+    itself = _of_the_group_itself(_Previews(whole, alone), absent, group, engine, compose)
     return Outlook(itself, with_dependencies=is_quiet)
 
 
@@ -94,23 +94,62 @@ class _Previews:
     alone: Preview
 
 
-def _of_the_group_itself(both: _Previews, group: Group, engine: Engine, compose: Compose) -> Preview | None:
+def _of_the_group_itself(
+    both: _Previews, absent: frozenset[str], group: Group, engine: Engine, compose: Compose
+) -> Preview | None:
     """The preview that says what the group's own files would change of it, if one does.
 
     Up to 2.29.2 `--no-deps` makes another configuration hash (docker/compose#12069), which a container that was started
     so has, by the operator or by us; and a dependency that is recreated takes its dependents along. So there either may
     say that a container would be recreated which nobody has edited, but one that says the opposite is right.
     """
-    if _numbers(compose.version) >= _HASH_WITHOUT_DEPENDENCIES:
+    is_settled = _numbers(compose.version) >= _HASH_WITHOUT_DEPENDENCIES or not _changes_group(
+        both.alone, group, engine
+    )
+    if is_settled:
         return both.alone
-    if not _changes_group(both.alone, group, engine):
-        return both.alone
+    one_by_one = [[service] for service in sorted(group.services - absent)]
+    singly = _without_dependencies(one_by_one, group, compose) if len(one_by_one) > 1 else None
+    said = [each for each in (both.alone, singly, both.whole) if each is not None]
+    mildest = _mildest(said, group, engine)
+    if not _changes_group(mildest, group, engine):
+        return mildest
     if both.whole is None:
         return None
     own = _container_names(group, engine)
     others = [name for name in _named_containers(both.whole) if name not in own]
     changes_others = any(would_change(both.whole, name) for name in others if not _is_own(name, own, group))
-    return None if changes_others else both.whole
+    return None if changes_others else mildest
+
+
+def _mildest(previews: Sequence[Preview], group: Group, engine: Engine) -> Preview:
+    """Of each container of the group what the first of these says that leaves it as it is, if one does."""
+    said: dict[str, frozenset[str]] = {}
+    for name in _container_names(group, engine):
+        kind = next((each for each in previews if not would_change(each, name)), previews[0])
+        said[f"Container {name}"] = _said_of(kind, name)
+    return Preview(said)
+
+
+def _calls(group: Group, absent: frozenset[str]) -> list[list[str]]:
+    """The services of each `up` of an update: a one-shot has its own, before that of all others."""
+    first = [[move.service] for move in group.everyone if move.runs_first and move.service not in absent]
+    steady = [move.service for move in group.everyone if not move.runs_first and move.service not in absent]
+    return [*first, steady] if steady else first
+
+
+def _without_dependencies(calls: Sequence[Sequence[str]], group: Group, compose: Compose) -> Preview | None:
+    """What a dry run of each of these calls says, together; None if one cannot be read. Compose takes `depends_on` out
+    of its reckoning only for what is not named beside, so it has to be asked as it will be called."""
+    said: dict[str, frozenset[str]] = {}
+    for services in calls:
+        replicas = {service: group.replicas[service] for service in services}
+        found = compose.preview(group.project, replicas, with_dependencies=False)
+        if found is None:
+            return None
+        for resource, words in found.said.items():
+            said[resource] = said.get(resource, frozenset()) | words
+    return Preview(said)
 
 
 def _changes_group(preview: Preview, group: Group, engine: Engine) -> bool:
