@@ -104,6 +104,12 @@ def test_a_release_that_fails_behind_its_migration_goes_back_with_it(both: Shop)
     assert both.releases("web") == [("one", "running")]
     assert both.releases("migrate") == [("one", "exited")]
     assert log(both) == ["one", "two", "one"]
+    status, said = both.run("--test")
+    assert status == 0, said
+    for number in (2, 3):  # what we left behind is no edit of the operator's, back or forward
+        both.push(f"v1.{number}.0", lab.good(f"good {number}"))
+        assert isinstance(outcome_of(both), Committed)
+        assert both.releases("web") == [(f"good {number}", "running")]
 
 
 def test_a_migration_that_was_cleared_away_is_made_again(both: Shop) -> None:

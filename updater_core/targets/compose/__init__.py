@@ -21,6 +21,7 @@ from updater_core.targets.compose.deployment import ComposeDeployment
 from updater_core.targets.compose.observe import ContainerIndex
 from updater_core.targets.compose.plan import NAME, ComposePlan, DependentProject, Move, former_plan
 from updater_core.targets.compose.preflight import other_projects
+from updater_core.targets.compose.reading import one_shots
 from updater_core.targets.compose.reading.observed import ObservedService, refreshed
 from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.compose.start_first import conditions
@@ -120,6 +121,9 @@ class ComposeTarget:
     def examine(self, service: ServiceConfig) -> Iterator[Finding]:
         engine, compose = self._host.engine, self._host.compose
 
+        def moving(observed: ObservedService) -> Sequence[str]:
+            return one_shots.moving(service, observed, compose)
+
         def preflight(observed: ObservedService) -> Iterator[Hold]:
             group = planner.group_of(service, observed, engine, compose)
             if group is None:
@@ -132,7 +136,7 @@ class ComposeTarget:
             if report.needs_edit(service, observed.current):
                 yield from other_projects.foreseen(observed, engine.compose_containers(), self._files)
 
-        return report.findings(service, engine, self._files, preflight)
+        return report.findings(service, engine, self._files, report.Ahead(moving, preflight))
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
         """The project, its folder, and each of its files: another project may include one of them. Of a plan also the

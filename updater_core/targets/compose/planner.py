@@ -13,7 +13,7 @@ from typing import Any
 
 from updater_core import reference
 from updater_core.composefile import edit as compose_edit
-from updater_core.composefile.edit import Located, NotEditable, SourceFile
+from updater_core.composefile.edit import NotEditable, SourceFile
 from updater_core.deploy.target import UpdateRequest
 from updater_core.host.files import objection
 from updater_core.models import Container, Edit, Hold, ImageRef, Plan, Project, Reason, ServiceConfig
@@ -35,6 +35,7 @@ from updater_core.targets.compose.preflight.written import ProjectText
 from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.reading.moves import move_of
 from updater_core.targets.compose.reading.observed import ObservedService
+from updater_core.targets.compose.reading.one_shots import image_of, with_one_shots
 from updater_core.targets.compose.start_first import conditions
 
 _NAMESPACES = ("network_mode", "ipc", "pid")
@@ -48,7 +49,7 @@ def make(
     if unknown:
         return _hold(_no_way_back(service, observed, sorted(unknown)), request.image)
     model = compose.config(observed.project)
-    service, observed = _with_one_shots(service, observed, model)
+    service, observed = with_one_shots(service, observed, model)
     changes = changes_for(service, observed, (request.image, *request.others))
     if isinstance(changes, NotEditable):
         return _hold(changes, request.image)
@@ -120,7 +121,7 @@ def group_of(service: ServiceConfig, observed: ObservedService, engine: Engine, 
     """The services that an update of `service` would restart, as they run now; None if that cannot be said. Raises
     ComposeError, EngineError."""
     model = compose.config(observed.project)
-    service, observed = _with_one_shots(service, observed, model)
+    service, observed = with_one_shots(service, observed, model)
     moves = _moves(service, observed, (), engine)
     return None if isinstance(moves, NotEditable) else _group(observed.project, moves, engine, model)
 
@@ -273,35 +274,6 @@ def edited(files: Sequence[SourceFile], changes: Sequence[Edit]) -> tuple[Source
     return tuple(replace(file, text=after.get(file.path, file.text)) for file in files)
 
 
-def _with_one_shots(
-    service: ServiceConfig, observed: ObservedService, model: Mapping[str, Any]
-) -> tuple[ServiceConfig, ObservedService]:
-    """The group with the one-shots that it waits for and that run the same image, a migration for example: they belong
-    to the same release, and no `up` would run the new one without them."""
-    names = set(service.compose_services)
-    same = {_identity(one.reference or observed.current.text) for one in observed.located}
-    further = []
-    for name in dependencies.one_shots_before(model, service.compose_services):
-        located = compose_edit.locate(observed.files, observed.env_files, name)
-        if name not in names and isinstance(located, Located) and _identity(_image_of(model, name)) in same:
-            further.append(located)
-    along = tuple(located.service for located in further)
-    wider = replace(service, compose_services=(*service.compose_services, *along))
-    return wider, replace(observed, located=(*observed.located, *further))
-
-
-def _identity(text: str) -> tuple[str, str | None, str | None] | None:
-    try:
-        found = reference.with_default_tag(reference.parse(text))
-    except ValueError:
-        return None
-    return found.key, found.tag, found.digest
-
-
-def _image_of(model: Mapping[str, Any], service: str) -> str:
-    return str((model.get("services", {}).get(service) or {}).get("image") or "")
-
-
 def _one_shots_last(moves: Sequence[Move], model: Mapping[str, Any]) -> tuple[Move, ...]:
     """The moves, those behind the others that run before them, in the order in which they do. A member that has ended
     well while the others run is one, too, if nobody has declared it."""
@@ -337,7 +309,7 @@ def _foreign_one_shots(project: Project, group: set[str], engine: Engine, model:
     image is not here is left out, for nothing is pulled for it."""
     found: list[Move] = []
     for name in dependencies.one_shots_before(model, sorted(group)):
-        text = _image_of(model, name)
+        text = image_of(model, name)
         if name in group or not text or engine.image(text) is None:
             continue
         containers = [c for c in engine.containers(project.name, name) if not is_leftover(c)]

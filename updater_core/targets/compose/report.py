@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from updater_core.composefile import edit
@@ -20,7 +21,14 @@ from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.compose.start_first import conditions
 
-Preflight = Callable[[ObservedService], Iterable[Hold]]
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What would be true of the next update: `moving` gives the services whose image it changes, `holds` everything
+    that it would be held for before it begins. Both raise ComposeError and EngineError."""
+
+    moving: Callable[[ObservedService], Sequence[str]]
+    holds: Callable[[ObservedService], Iterable[Hold]]
 
 
 def plan_lines(plan: Plan[ComposePlan]) -> list[str]:
@@ -60,7 +68,7 @@ def diff(change: Edit) -> list[str]:
     return list(difflib.unified_diff(before, after, change.path, change.path, lineterm="", n=around))
 
 
-def findings(service: ServiceConfig, engine: Engine, memory: FileCache, preflight: Preflight) -> Iterator[Finding]:
+def findings(service: ServiceConfig, engine: Engine, memory: FileCache, ahead: Ahead) -> Iterator[Finding]:
     """Yield what stands in the way of an update of the service, or that it runs."""
     for path in service.compose_files if needs_edit(service, service.image) else ():
         problem = files.objection(Path(path))
@@ -80,23 +88,25 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache, prefligh
     where = ", ".join(observed.project.files)
     yield Finding(True, service.name, f"runs {observed.current.text} as project {observed.project.name} of {where}")
     if needs_edit(service, observed.current):
-        yield from _edit_findings(service, observed)
-    yield from _preflight_findings(service, observed, preflight)
+        yield from _edit_findings(service, observed, ahead)
+    yield from _preflight_findings(service, observed, ahead)
 
 
-def _preflight_findings(service: ServiceConfig, observed: ObservedService, preflight: Preflight) -> Iterator[Finding]:
+def _preflight_findings(service: ServiceConfig, observed: ObservedService, ahead: Ahead) -> Iterator[Finding]:
     """Everything that the next update would be held for before it begins."""
     try:
-        for hold in preflight(observed):
+        for hold in ahead.holds(observed):
             yield Finding(False, service.name, f"held, {hold.reason}: {hold.detail}", hold.remedy)
     except UpdaterError as error:
         yield Finding(False, service.name, str(error), error.remedy)
 
 
-def _edit_findings(service: ServiceConfig, observed: ObservedService) -> Iterator[Finding]:
+def _edit_findings(service: ServiceConfig, observed: ObservedService, ahead: Ahead) -> Iterator[Finding]:
     """What stands in the way of writing the image, in each place that would be written: also a project's `.env`."""
     checked = set(service.compose_files)
-    shared = {edit.shared_place(service.compose_services, located.takers) for located in observed.located}
+    takers = frozenset[str]().union(*(located.takers for located in observed.located))
+    services = _moving(service, observed, ahead) if takers > set(service.compose_services) else service.compose_services
+    shared = {edit.shared_place(services, located.takers) for located in observed.located}
     for text, remedy in sorted(filter(None, shared)):
         yield Finding(False, service.name, text, remedy)
     for located in observed.located:
@@ -109,6 +119,15 @@ def _edit_findings(service: ServiceConfig, observed: ObservedService) -> Iterato
         problem = files.objection(Path(path))
         if problem:
             yield Finding(False, service.name, *problem)
+
+
+def _moving(service: ServiceConfig, observed: ObservedService, ahead: Ahead) -> Sequence[str]:
+    """The services that move with this one: those that are configured, and the one-shots that go along by themselves.
+    A project that Compose cannot read is named by the other findings."""
+    try:
+        return ahead.moving(observed)
+    except UpdaterError:
+        return service.compose_services
 
 
 def needs_edit(service: ServiceConfig, current: ImageRef) -> bool:

@@ -55,6 +55,11 @@ class ProjectText:
         """Take the files apart; what was taken apart last is remembered."""
         return cls(_parsed(tuple(files), tuple(env_files)))
 
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Return the names of the services."""
+        return self.model.names if self.model else ()
+
     def texts(self, service: str) -> tuple[Text, ...]:
         """Return every text of a service, what counts less first."""
         found = [text for section, node in self._layers(service) for text in _texts(section, node)]
