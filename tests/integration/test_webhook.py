@@ -536,13 +536,16 @@ def test_an_event_is_given_up_after_a_day_and_said_so(
 ) -> None:
     outbox.put(event(1))
     outbox.put(event(2, time=NOW + timedelta(hours=23)))
-    listener.fail(2)
+    listener.fail(2, 400)
     assert deliver(outbox, listener, 3600).failed == ("e1",)
     delivery = deliver(outbox, listener, 24 * 3600)
     assert delivery == Delivery(delivered=("e2",), given_up=("e1",))
     warning = caplog.records[-1]
     assert "given up" in warning.getMessage()
     assert "e1" in warning.getMessage()
+    first = next(record for record in caplog.records if "not delivered" in record.getMessage())
+    for said in (first, warning):  # with what to do about it
+        assert "put its address into NOTIFY_URLS" in said.getMessage()
     assert TOKEN not in caplog.text
 
 

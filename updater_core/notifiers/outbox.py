@@ -199,12 +199,14 @@ class Outbox:
             self._is_gone, self._retry_at = True, now + timedelta(seconds=pause)
         if _is_old(queued, now):
             text = f"{event.kind} ({event.id}) is given up for {self._name} after a day: {_words(error)}"
+            text += _remedy(error)
             log_event(_log, logging.WARNING, LogEvent.NOTIFY_GIVEN_UP, text, service=event.service, id=event.id)
             files.remove(self._directory / name)
             return "given_up"
         later = replace(queued, attempts=queued.attempts + 1, next_try=now + timedelta(seconds=pause))
         level = logging.DEBUG if queued.attempts else logging.WARNING  # said once; when it is given up, once more
         text = f"{event.kind} was not delivered to {self._name}: {_words(error)}; tried again in {pause:.0f} s"
+        text += _remedy(error)
         log_event(_log, level, LogEvent.NOTIFY_FAILED, text, service=event.service, id=event.id)
         self._write(name, later)
         return "failed"
@@ -246,6 +248,10 @@ def _is_old(queued: _Queued, now: datetime) -> bool:
 def _words(error: Exception) -> str:
     """An error of ours in its own words; of any other only the kind, for its text may hold an address."""
     return str(error) if isinstance(error, UpdaterError) else f"internal error {type(error).__name__}"
+
+
+def _remedy(error: Exception) -> str:
+    return f" ({error.remedy})" if isinstance(error, UpdaterError) and error.remedy else ""
 
 
 def _plain_id(event_id: str) -> str:
