@@ -90,7 +90,7 @@ class Engine(Protocol):
         self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
     ) -> None:
         """Pull `repository@digest`, and no tag moves; or `repository:tag` if the reference has no digest, and that tag
-        moves. An error inside the stream is an EngineError; raise ManifestRefused if the pull did not begin."""
+        moves. An error inside the stream is an EngineError. Raises ManifestRefused if the pull did not begin."""
 
     def tag(self, image_id: str, reference: str) -> None: ...
     def untag(self, reference: str) -> None:

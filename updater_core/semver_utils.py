@@ -100,12 +100,6 @@ def _library_version(version: TagVersion) -> semver.Version:
     return semver.Version(*version.numbers, ".".join(version.prerelease) or None)
 
 
-def version_text(version: TagVersion) -> str:
-    """`1.2.3-rc.1`: the version alone, without the tag's prefix and variant."""
-    dotted = ".".join(map(str, version.numbers))
-    return f"{dotted}-{'.'.join(version.prerelease)}" if version.prerelease else dotted
-
-
 def _is_counted(prerelease: str) -> bool:
     """Whether a prerelease has its number already: what follows `rc1` is no more of it, what follows `rc` may be."""
     return prerelease[-1:].isdigit() and any(map(str.isalpha, prerelease))

@@ -213,6 +213,55 @@ def test_two_classes_never_share_a_name() -> None:
     assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
+# Called by the classes of libraries that ours derive from, and what status.json and the configuration name by text.
+CALLED_BY_OTHERS = {
+    "_new_conn", "_tunnel", "cert_verify", "rotate", "allow_reuse_address", "daemon_threads", "request_queue_size",
+    "verify_request", "service_actions", "handle_error", "version_string", "log_message", "is_healthy", "at_hand",
+    "headline", "STOP_FIRST",
+}  # fmt: skip
+
+
+def defined(module: str) -> Iterator[str]:
+    """The functions, methods, classes and constants of a module; fields are data."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("__"):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+def used(path: Path) -> Iterator[str]:
+    """Every name that a file reads, also as a text, as `getattr` or a table may."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_nothing_is_defined_that_only_tests_use() -> None:
+    scripts = [*(ROOT / "scripts").glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    names = {name for path in (*SOURCES.values(), *scripts) for name in used(path)} | CALLED_BY_OTHERS
+    own = {module: [name for name in defined(module) if not name.startswith("__")] for module in MODULES}
+    assert [f"{module}.{name}" for module, found in own.items() for name in found if name not in names] == []
+
+
+MODULE_OF = {"google-auth": "google.auth", "python-dotenv": "dotenv", "PyYAML": "yaml", "MarkupSafe": "markupsafe"}
+ONLY_DATA = {"tzdata"}
+
+
+def test_every_requirement_is_imported() -> None:
+    lines = (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
+    wanted = {re.split(r"[<>=]", line)[0] for line in lines if line and not line.startswith("#")} - ONLY_DATA
+    names = {name for module in MODULES for name in imported(module)}
+    missing = {
+        each for each in wanted if not any(f"{name}.".startswith(f"{MODULE_OF.get(each, each)}.") for name in names)
+    }
+    assert missing == set()
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_says_what_it_is(module: str) -> None:
     assert ast.get_docstring(tree(module))

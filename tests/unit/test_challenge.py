@@ -57,7 +57,7 @@ def test_every_form_of_a_challenge_is_read(header: str, expected: list[tuple[str
 
 
 def test_a_token68_is_kept_apart_from_parameters() -> None:
-    assert parse("Negotiate YWJj==")[0].token68 == "YWJj=="
+    assert parse('Negotiate YWJj==, Basic realm="a"') == (Challenge("negotiate"), Challenge("basic", {"realm": "a"}))
 
 
 @pytest.mark.parametrize("header", ['Bearer realm="https://a', 'Bearer realm="a" service="b', '"Bearer"', "=x"])

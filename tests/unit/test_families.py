@@ -104,9 +104,8 @@ def test_a_tag_that_names_a_variant_or_a_commit_names_no_version(tag: str) -> No
 
 
 def test_a_word_without_a_number_marks_a_channel() -> None:
-    marked = [
-        tag for tag in ("5.3-rc", "17.12.0-ce-rc1", "2024.03-dev", "5.3", "5.3-slim") if version_of(tag).is_prerelease
-    ]
+    tails = {tag: version_of(tag).tail for tag in ("5.3-rc", "17.12.0-ce-rc1", "2024.03-dev", "5.3", "5.3-slim")}
+    marked = [tag for tag, tail in tails.items() if tail.prerelease or tail.is_channel]
     assert marked == ["5.3-rc", "17.12.0-ce-rc1", "2024.03-dev"]
 
 

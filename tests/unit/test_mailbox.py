@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,11 +28,18 @@ from updater_core.state.records import ServiceState, State
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
 
+def taken_from(folder: Path) -> Iterator[OperatorOrder]:
+    """Every order that waits, each carried out once the next one is asked for."""
+    for waiting in request_queue.waiting_in(folder):
+        yield waiting.order
+        request_queue.done(waiting)
+
+
 def test_a_request_arrives_once(tmp_path: Path) -> None:
     for _ in range(2):
         request_queue.leave(tmp_path / "requests", OperatorOrder("retry", "web", NOW))
-    assert list(request_queue.take(tmp_path / "requests")) == [OperatorOrder("retry", "web", NOW)]
-    assert list(request_queue.take(tmp_path / "requests")) == []
+    assert list(taken_from(tmp_path / "requests")) == [OperatorOrder("retry", "web", NOW)]
+    assert list(taken_from(tmp_path / "requests")) == []
 
 
 def test_a_refused_order_takes_the_place_of_none_that_waits(tmp_path: Path) -> None:
@@ -39,13 +47,13 @@ def test_a_refused_order_takes_the_place_of_none_that_waits(tmp_path: Path) -> N
     waiting, refused = OperatorOrder("skip", "web", NOW), OperatorOrder("skip", "web", NOW, refusal="no image waits")
     request_queue.leave(folder, waiting)
     request_queue.leave(folder, refused)
-    assert {each.refusal for each in request_queue.take(folder)} == {"", "no image waits"}
+    assert {each.refusal for each in taken_from(folder)} == {"", "no image waits"}
 
 
 def test_a_request_whose_carrying_out_was_cut_off_comes_again(tmp_path: Path) -> None:
     request_queue.leave(tmp_path / "requests", OperatorOrder("rollback", "web", NOW))
-    assert next(iter(request_queue.take(tmp_path / "requests"))) == OperatorOrder("rollback", "web", NOW)
-    assert list(request_queue.take(tmp_path / "requests")) == [OperatorOrder("rollback", "web", NOW)]
+    assert next(iter(taken_from(tmp_path / "requests"))) == OperatorOrder("rollback", "web", NOW)
+    assert list(taken_from(tmp_path / "requests")) == [OperatorOrder("rollback", "web", NOW)]
 
 
 def test_what_is_no_request_stops_no_other(tmp_path: Path) -> None:
@@ -53,14 +61,14 @@ def test_what_is_no_request_stops_no_other(tmp_path: Path) -> None:
     request_queue.leave(folder, OperatorOrder("retry", "web", NOW))
     (folder / "a.json").write_text("{")
     (folder / "b.json").mkdir()
-    assert list(request_queue.take(folder)) == [OperatorOrder("retry", "web", NOW)]
+    assert list(taken_from(folder)) == [OperatorOrder("retry", "web", NOW)]
     (folder / "c.json").write_text('{"kind": "retry", "service": "web", "at": "soon"}')
     (folder / "d.json").write_text('{"kind": "remove", "service": "web", "at": "2026-05-01T12:00:00+00:00"}')
     (folder / "e.json").write_text(
         '{"kind": "pause", "service": "web", "at": "2026-05-01T12:00:00+00:00", "seconds": 1e999}'
     )
     (folder / "f.json").write_text("x" * 20_000)
-    assert list(request_queue.take(folder)) == []
+    assert list(taken_from(folder)) == []
 
 
 def test_orders_are_taken_in_the_order_in_which_they_were_given(tmp_path: Path) -> None:
@@ -68,18 +76,18 @@ def test_orders_are_taken_in_the_order_in_which_they_were_given(tmp_path: Path) 
     given = [OperatorOrder(kind, "web", NOW + timedelta(seconds=at)) for at, kind in enumerate(("resume", "pause"))]
     for order in reversed(given):
         request_queue.leave(folder, order)
-    assert list(request_queue.take(folder)) == given
+    assert list(taken_from(folder)) == given
 
 
 def test_an_order_that_is_given_again_while_it_is_carried_out_is_not_lost(tmp_path: Path) -> None:
     folder, first = tmp_path / "requests", OperatorOrder("update", "web", NOW)
     again = OperatorOrder("update", "web", NOW + timedelta(seconds=1))
     request_queue.leave(folder, first)
-    taken = request_queue.take(folder)
+    taken = taken_from(folder)
     assert next(taken) == first
     request_queue.leave(folder, again)
     assert [*taken] == []
-    assert [*request_queue.take(folder)] == [again]
+    assert [*taken_from(folder)] == [again]
 
 
 def test_an_order_may_be_taken_the_moment_it_is_there(tmp_path: Path) -> None:
@@ -87,7 +95,7 @@ def test_an_order_may_be_taken_the_moment_it_is_there(tmp_path: Path) -> None:
 
     def read() -> None:
         while not is_over.is_set():
-            taken.update(order.id for order in request_queue.take(folder))
+            taken.update(order.id for order in taken_from(folder))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -98,7 +106,7 @@ def test_an_order_may_be_taken_the_moment_it_is_there(tmp_path: Path) -> None:
     finally:
         is_over.set()
         reader.join()
-    taken.update(order.id for order in request_queue.take(folder))
+    taken.update(order.id for order in taken_from(folder))
     assert taken == {order.id for order in given}
 
 
@@ -129,7 +137,7 @@ def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
         requests.take_requests(context)
         cycle.finish(context)
     assert bool(records.service_of(context.state, "web").quarantine) is (told is not None)
-    assert list(request_queue.take(context.folder / request_queue.FOLDER)) == []
+    assert list(taken_from(context.folder / request_queue.FOLDER)) == []
     assert [record.levelname for record in caplog.records] == (["WARNING"] if told else [])
     assert re.search(told or "", caplog.text)
     kept = records.service_of(context.state, "web").orders

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from updater_core.policy.ranges import check_range, parse_range, satisfies
-from updater_core.semver_utils import TagVersion, compare, parse_tag, split_tail, version_text
+from updater_core.semver_utils import TagVersion, compare, parse_tag, split_tail
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,6 @@ def test_precedence_is_the_example_of_the_standard() -> None:
 
 def test_prefix_and_variant_have_no_say_in_precedence() -> None:
     assert compare(TagVersion((1, 2, 3), prefix="v"), TagVersion((1, 2, 3), variant="alpine")) == 0
-
-
-def test_a_version_is_written_without_prefix_and_variant() -> None:
-    version = parse_tag("v1.2.3-rc.1-alpine")
-    assert version is not None
-    assert version_text(version) == "1.2.3-rc.1"
 
 
 # The meanings are those of https://github.com/npm/node-semver#ranges, each form with its bounds from both sides.

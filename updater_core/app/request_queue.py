@@ -10,7 +10,7 @@ import math
 import os
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -67,14 +67,6 @@ def leave(folder: Path, order: OperatorOrder) -> None:
         staged.replace(path)  # only now: the reader takes it at once, and removes what it may not read
     except OSError as error:
         raise StateError(f"{path} cannot be written: {error.strerror}", "see who may write its folder") from error
-
-
-def take(folder: Path) -> Iterator[OperatorOrder]:
-    """Every order that waits, in the order of their times; each is gone once the next one is asked for, so that one
-    which is cut off is carried out again. What cannot be read is no order, and is removed if possible."""
-    for waiting in waiting_in(folder):
-        yield waiting.order
-        done(waiting)
 
 
 def done(waiting: QueuedOrder) -> None:

@@ -39,9 +39,9 @@ from updater_core.vocabulary.secret import secrets_in
 def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> Config:
     """The configuration that CONFIG_FILE names, under `environment` and the `.env` beside the file.
 
-    What libraries read from the process (AWS, Google, proxies, the engine) is put there; `environment` is what the
+    What libraries read from the process (vendors', proxies, the engine) is put there; `environment` is what the
     process was born with, without such additions, so that a reload sees a changed `.env`. `may_begin`: a file that is
-    not there yet counts as one without services. ConfigError with every problem.
+    not there yet counts as one without services. Raises ConfigError with every problem.
     """
     path = config_utils.default_config_path(environment)
     merged = config_utils.read_environment(environment, config_utils.default_dotenv_path(path, environment))

@@ -51,10 +51,6 @@ class FamilyVersion:
     tail: Tail
 
     @property
-    def is_prerelease(self) -> bool:
-        return bool(self.tail.prerelease) or self.tail.is_channel
-
-    @property
     def text(self) -> str:
         """The numbers as the tag writes them, leading zeros aside: `16.3`, `8u402`."""
         numbers = iter(self.numbers)

@@ -69,7 +69,7 @@ class MirroredHub:
         return self._ask(asked)
 
     def _ask(self, question: Callable[[Registry], T]) -> T:
-        """Docker Hub's answer, or a mirror's; raise Docker Hub's error, and name what the mirrors said."""
+        """Docker Hub's answer, or a mirror's. Raises Docker Hub's error, naming what the mirrors said."""
         first = ("mirrors first", self.hub.oci.site.base)
         if first in self.session.texts:
             try:
@@ -92,7 +92,7 @@ class MirroredHub:
         return found
 
     def _ask_mirrors(self, question: Callable[[Registry], T]) -> T:
-        """The first answer of a mirror; raise what the last one said."""
+        """The first answer of a mirror. Raises what the last one said if none answers."""
         problem = RegistryError(self.hub.oci.site.domain, "the engine names no mirror any more")
         for mirror in self._mirrors():
             try:

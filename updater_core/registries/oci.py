@@ -46,7 +46,7 @@ class OciRegistry:
     session: Session
 
     def digest(self, reference: ImageRef) -> str:
-        """The digest behind the tag now; raise NotFound, AuthFailed, RateLimited, RegistryError."""
+        """The digest behind the tag now. Raises NotFound, AuthFailed, RateLimited, RegistryError."""
         access, name = self._access(reference), _manifest_name(reference)
         return self.session.cycle.get(("digest", access, name), lambda: self._digest(access, name))
 
@@ -70,7 +70,7 @@ class OciRegistry:
         return manifests.believable(text, self.session.clock.now())
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
-        """The image behind the digest for `platform`, or why there is none; raise the errors of `digest`."""
+        """The image behind the digest for `platform`, or why there is none. Raises the errors of `digest`."""
         access = self._access(reference)
         key = (access.base, access.repository, reference.digest, platform, in_full)
         known = self.session.images.get(key)

@@ -155,7 +155,7 @@ class Transport:
         raise self._rate_limited(request, host, None)
 
     def refuse_if_backing_off(self, name: str) -> None:
-        """For a client that speaks to a host by other means: raise RateLimited, or RegistryError, as `send` would."""
+        """For a client that speaks to a host by other means. Raises RateLimited or RegistryError if `send` would."""
         self._refuse_if_backing_off(name, self._host(name))
 
     def back_off(self, name: str) -> datetime:

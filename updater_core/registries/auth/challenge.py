@@ -30,7 +30,6 @@ class Challenge:
 
     scheme: str
     parameters: Mapping[str, str] = field(default_factory=dict)
-    token68: str = ""
 
 
 def parse(header: str) -> tuple[Challenge, ...]:
@@ -128,8 +127,8 @@ def _challenge(text: str, start: int) -> tuple[Challenge, int]:
         raise ValueError(f"no authentication scheme at {text[start : start + 40]!r}")
     scheme, position = found[1].lower(), _after(_SPACE, text, found.end())
     lone = _TOKEN68.match(text, position)
-    if lone:
-        return Challenge(scheme, {}, lone[1]), _after(_SEPARATOR, text, lone.end())
+    if lone:  # of a scheme that we do not speak; it must not be read as a parameter
+        return Challenge(scheme), _after(_SEPARATOR, text, lone.end())
     parameters, position = _parameters(text, _after(_SEPARATOR, text, position))
     return Challenge(scheme, parameters), position
 

@@ -31,7 +31,7 @@ _EARLY_SECONDS, _LONGEST_SECONDS = 60.0, 86400.0
 
 
 def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> MirroredHub:
-    """Docker Hub, as a service with these settings may use it; raise RegistryError for images from elsewhere."""
+    """Docker Hub, as a service with these settings may use it. Raises RegistryError if the image is from elsewhere."""
     if reference.domain != HUB:
         message = f"{reference.key} does not live on Docker Hub, but its registry type says docker_hub"
         raise RegistryError(reference.domain, message, "leave registry_type out, or set it to generic")

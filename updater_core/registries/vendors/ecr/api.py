@@ -131,11 +131,11 @@ class EcrApi:
             return self._client
 
     def prepare(self, repository: Repository) -> None:
-        """Have the client ready, so that the next question goes out at once; raise RegistryError or AuthFailed."""
+        """Have the client ready, so that the next question goes out at once. Raises AuthFailed, RegistryError."""
         self._guarded(repository, "", {})
 
     def describe_images(self, repository: Repository, **arguments: Any) -> Mapping[str, Any]:
-        """What DescribeImages answers; raise ImageMissing, NotFound, AuthFailed, RateLimited, RegistryError."""
+        """What DescribeImages answers. Raises ImageMissing, NotFound, AuthFailed, RateLimited, RegistryError."""
         owner = {"registryId": repository.account} if repository.account else {}
         return self._guarded(repository, "DescribeImages", {**owner, "repositoryName": repository.name, **arguments})
 

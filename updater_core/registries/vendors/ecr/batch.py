@@ -37,7 +37,7 @@ class Batches:
         self._answers: dict[str, str | RegistryError] = {}
 
     def get(self, name: str) -> str:
-        """The digest behind a tag (or a digest); raise the error that `ask` had for it."""
+        """The digest behind a tag (or a digest). Raises the error that `ask` had for it."""
         with self._lock:
             self._turn()
             self._asked[name] = None

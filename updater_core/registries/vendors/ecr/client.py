@@ -44,7 +44,7 @@ _ELSEWHERE = EcrHost("", "")  # a host that names neither account nor region
 
 
 def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> protocols.Registry:
-    """ECR, as a service with these settings may use it; raise RegistryError if they contradict the image's host.
+    """ECR, as a service with these settings may use it. Raises RegistryError if they contradict the image's host.
 
     A configured user name and password are for the registry's own protocol, and need no AWS at all."""
     _refuse_contradictions(reference, settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from updater_core.models import Container
@@ -76,12 +76,3 @@ def projects_in_reach(project: str, listed: Sequence[Container], ties: Ties) -> 
         if not further:
             return frozenset(reached - {project})
         reached |= further
-
-
-def restarted_names(names: Mapping[str, Sequence[str]]) -> str:
-    """Projects with their containers or services, in words.
-
-    >>> restarted_names({"media": ["torrent", "indexer"]})
-    'torrent, indexer of project media'
-    """
-    return "; ".join(f"{', '.join(some)} of project {project}" for project, some in names.items())
