@@ -130,13 +130,20 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     return {"DOCKER_HOST": _DEFAULT_HOST} | {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
 
 
-def project_environment(environment: Mapping[str, str], *, is_v1: bool) -> dict[str, str]:
-    """The environment of a call for a project: neutral values for the switches that its `.env` may hold.
+def project_environment(environment: Mapping[str, str], *, is_v1: bool, home: str = "") -> dict[str, str]:
+    """The environment of a call for a project: neutral values for the switches that its `.env` may hold, and the home
+    folder of whoever started it (empty: our own). Compose's plugin and our logins stay where they are.
 
     >>> project_environment({"PATH": "/bin"}, is_v1=False)["COMPOSE_REMOVE_ORPHANS"]
     'false'
+    >>> project_environment({"HOME": "/root"}, is_v1=True, home="/home/ann")
+    {'HOME': '/home/ann', 'DOCKER_CONFIG': '/root/.docker'}
     """
-    return {**environment} if is_v1 else {**environment, **_SWITCHES}
+    found = {**environment} if is_v1 else {**environment, **_SWITCHES}
+    if not home:
+        return found
+    own_folder = str(Path(environment.get("HOME", "/root")) / ".docker")
+    return {**found, "HOME": home, "DOCKER_CONFIG": environment.get("DOCKER_CONFIG", own_folder)}
 
 
 def project_words(project: Project, *, is_v1: bool, replaced: Mapping[str, str]) -> list[str]:
@@ -277,7 +284,7 @@ class DockerCompose:
         options = project_words(project, is_v1=command.is_v1, replaced=call.replaced)
         child = _Child(
             [*command.words, *call.before, *options, *call.words],
-            project_environment(self._environment, is_v1=command.is_v1),
+            project_environment(self._environment, is_v1=command.is_v1, home=project.home),
             timeout_seconds=self._timeout_seconds + call.grace_seconds,
             directory=project.directory,
             lock_fds=self._held_locks.get(project.name, ()),

@@ -273,12 +273,14 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """How a Compose project was started: everything that has to be passed again to mean the same project."""
+    """How a Compose project was started: everything that has to be passed again to mean the same project. `home`: what
+    `~` and `$HOME` mean in its files; empty: our own home folder."""
 
     name: str
     directory: str
     files: tuple[str, ...]
     env_files: tuple[str, ...] = ()
+    home: str = ""
 
 
 # ----------------------------------------------------------------------------------------------------- the decision

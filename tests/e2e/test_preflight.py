@@ -144,6 +144,22 @@ def test_a_variable_of_the_shell_is_named_and_nothing_starts_without_it(
     updated(shop)
 
 
+def test_the_home_folder_of_whoever_started_it_is_found(shop: Shop) -> None:
+    (shop.folder / "ann" / "data").mkdir(parents=True)
+    (shop.folder / "ann" / "conf").mkdir()
+    begin(shop, WEB + "    volumes: ['~/data:/data', '$HOME/conf:/conf:ro']\n", {"HOME": str(shop.folder / "ann")})
+    before = mounts(shop)
+    status, said = shop.run("--test")
+    assert status == 0, said
+    updated(shop)
+    assert mounts(shop) == before
+    assert {source for source, _ in before} == {str(shop.folder / "ann" / "data"), str(shop.folder / "ann" / "conf")}
+
+
+def mounts(shop: Shop) -> set[tuple[str, str]]:
+    return {(each["Source"], each["Destination"]) for each in shop.containers()[0].attrs["Mounts"]}
+
+
 def test_a_variable_that_was_never_set_holds_nothing(shop: Shop) -> None:
     begin(shop, WEB + '    environment: [NOBODYS, PATH, "EMPTY=${{NOBODYS}}"]\n')
     updated(shop)

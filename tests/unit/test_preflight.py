@@ -15,7 +15,8 @@ from updater_core.targets.compose.drift import Drift
 from updater_core.targets.compose.plan import Group, Move
 from updater_core.targets.compose.preflight import copies, needs, shortages, variables
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts, texts_of
-from updater_core.targets.compose.preflight.written import ProjectText, Text
+from updater_core.targets.compose.preflight.home import mounted, shown_by
+from updater_core.targets.compose.preflight.written import ProjectText, Text, of_part
 
 ID = "0f" * 32
 
@@ -239,6 +240,37 @@ def test_a_variable_is_found_wherever_the_service_has_it_from(layer: str) -> Non
     assert found is not None
     assert "variable PW " in found.detail
     assert "/srv/shop/.env" in found.remedy
+
+
+def test_a_variable_that_compose_has_from_us_is_to_be_written_out() -> None:
+    texts = written_texts("services: {web: {environment: {A: '$HOME/a'}}}")
+    known = facts({"environment": {"A": "/root/a"}}, texts={"web": texts}, own=deployed({"A": "/home/ann/a"}))
+    found = variables.missing_variable(known)
+    assert found is not None
+    assert "HOME" in found.detail
+    assert ".env" not in found.remedy
+
+
+BINDS = [("/home/ann/a", "/a"), ("/srv/a", "/b"), ("/home/ann", "/c")]
+
+
+@pytest.mark.parametrize(
+    ("volumes", "home"),
+    [
+        ("['~/a:/a']", "/home/ann"),
+        ("['${HOME}/a/:/a:ro']", "/home/ann"),
+        ("['$HOME:/c']", "/home/ann"),
+        ("['~:/c/']", "/home/ann"),
+        ("[{type: bind, source: '${HOME:-/x}/a', target: /a}]", None),  # two paths end so: no place says which
+        ("[{type: bind, source: '~/../ann', target: /a}]", None),
+        ("['./a:/a', 'x$HOME/a:/a', '~ann/a:/a', 'home:/a']", None),
+        ("['~/other:/a']", None),
+        ("['~/a:/a', '~/a:/b']", None),  # two home folders
+    ],
+)
+def test_a_home_folder_is_what_a_mount_shows(volumes: str, home: str | None) -> None:
+    texts = of_part(written_texts(f"services:\n  web:\n    volumes: {volumes}\n"), "volumes")
+    assert shown_by(list(mounted(texts)), BINDS) == home
 
 
 def test_the_variable_of_an_image_is_missing_if_another_tag_runs() -> None:

@@ -20,7 +20,7 @@ from updater_core.targets.compose.dependents.ties import TieCache
 from updater_core.targets.compose.deployment import ComposeDeployment
 from updater_core.targets.compose.observe import ContainerIndex
 from updater_core.targets.compose.plan import NAME, ComposePlan, DependentProject, Move, former_plan
-from updater_core.targets.compose.preflight import other_projects
+from updater_core.targets.compose.preflight import home, other_projects
 from updater_core.targets.compose.reading import one_shots
 from updater_core.targets.compose.reading.observed import ObservedService, refreshed
 from updater_core.targets.compose.reading.sources import FileCache
@@ -71,7 +71,8 @@ class ComposeTarget:
 
     def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[ComposePlan] | Hold:
         engine = self._host.engine
-        found = planner.make(service, _own(observed), request, engine, self._host.compose)
+        started = home.applied(_own(observed), engine)
+        found = planner.make(service, started, request, engine, self._host.compose)
         if isinstance(found, Hold):
             return found
         obstacle = other_projects.hold_for(found, engine.compose_containers(), self._files)
@@ -122,9 +123,10 @@ class ComposeTarget:
         engine, compose = self._host.engine, self._host.compose
 
         def moving(observed: ObservedService) -> Sequence[str]:
-            return one_shots.moving(service, observed, compose)
+            return one_shots.moving(service, home.applied(observed, engine), compose)
 
         def preflight(observed: ObservedService) -> Iterator[Hold]:
+            observed = home.applied(observed, engine)
             group = planner.group_of(service, observed, engine, compose)
             if group is None:
                 return

@@ -14,6 +14,7 @@ from updater_core.targets.compose.preflight import needs, written
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
 from updater_core.targets.compose.preflight.written import Text
 
+OWN_VARIABLES = ("HOME", "PATH")  # which Compose has from us, and which beat those of an env file
 _MOST_NAMES = 3
 
 
@@ -104,11 +105,16 @@ def _listed(names: Sequence[str]) -> str:
 
 def _hold(facts: HostFacts, service: str, name: str, use: str) -> Hold:
     folder = facts.group.project.directory
+    remedy = (
+        f"write {name} with its value into {folder}/.env (mode 0600), or give it in a file (`env_file`, a secret's"
+        f" `file`); do not run `docker compose up` without it. If you edited the file, deploy that yourself:"
+        f" `docker compose up -d {service}`, in a shell that has {name} if the service needs it"
+    )
+    if name in OWN_VARIABLES:
+        remedy = f"write out in the compose file what {name} meant there: our own {name} beats that of an env file"
     return Hold(
         Reason.VARIABLE_MISSING,
         f"{service} was started with a value of the variable {name} that no env file of the project sets ({use}):"
         " it came from the shell that ran `docker compose up`, or the file was edited since",
-        f"write {name} with its value into {folder}/.env (mode 0600), or give it in a file (`env_file`, a secret's"
-        f" `file`); do not run `docker compose up` without it. If you edited the file, deploy that yourself:"
-        f" `docker compose up -d {service}`, in a shell that has {name} if the service needs it",
+        remedy,
     )
