@@ -7,79 +7,16 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import re
 import signal
-import sys
-import textwrap
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from http.client import HTTPException
-from subprocess import SubprocessError
-from types import FrameType
 from typing import Any
 
-from demo_shop import SERVICES, STABLE_SECONDS, Failed, Run, Shop
+from demo_shop import SERVICES, STABLE_SECONDS, Run, Shop
+from demo_stage import Failed, Stage, perform, run
 from demo_visitor import until
-from docker.errors import DockerException
-from tiny_image import PushFailed
 
-_WIDTH = 100
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_TROUBLE = (Failed, PushFailed, DockerException, HTTPException, SubprocessError, OSError, ValueError, KeyError)
 _ANSWER_SECONDS = 300  # for what takes a moment: how fast this machine is, is no verdict on the updater
 _MIDDLE_SECONDS = 300
-_DATE = re.compile(r"^\d{4}-\d\d-\d\d ")
-_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
-_COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-
-
-@dataclass(slots=True)
-class Stage:
-    """Where the play is seen: numbered acts, what will happen, the updater's own lines, results with a tick."""
-
-    is_coloured: bool
-    acts: int
-    act_now: int = 0
-    checks: int = 0
-
-    def line(self, text: str = "", colour: str = "") -> None:
-        code = _COLOURS.get(colour) if self.is_coloured and text else None
-        print(f"\x1b[{code}m{text}\x1b[0m" if code else text, flush=True)
-
-    def act(self, title: str, text: str) -> None:
-        """Open the next act."""
-        self.act_now += 1
-        self.line()
-        self.line(f"[{self.act_now}/{self.acts}] {title}", "bold")
-        self.tell(text)
-
-    def tell(self, text: str) -> None:
-        for line in textwrap.wrap(" ".join(text.split()), _WIDTH - 6):
-            self.line(f"      {line}")
-
-    def command(self, words: Sequence[str]) -> None:
-        self.line(f"      $ docker_updater.py {' '.join(words)}", "cyan")
-
-    def quote(self, text: str) -> None:
-        """A line of somebody else's as it is, but for the date and the tails of digests; nothing of an empty one."""
-        if not text:
-            return
-        colour = "yellow" if re.search(r" (WARN|ERROR) ", text) else "dim"
-        shown = _DIGEST.sub(r"\1...", _DATE.sub("", text))
-        self.line(f"      | {shown}", colour)
-
-    def diff(self, line: str) -> None:
-        self.line(f"      {line}", "red" if line.startswith("-") else "green")
-
-    def check(self, holds: object, claim: str, otherwise: str = "") -> None:
-        """Tick what was found to be so; Failed where it is not."""
-        if not holds:
-            raise Failed(f"not as announced: {claim}" + (f" ({otherwise})" if otherwise else ""))
-        self.checks += 1
-        self.line(f"      \N{CHECK MARK} {claim}", "green")
 
 
 @dataclass(slots=True)
@@ -206,7 +143,7 @@ class Play:
         self._check_answers("api", "v1.2.1")
         self._check_gap("api")
 
-    def epilogue(self, seconds: float) -> None:
+    def epilogue(self) -> None:
         stage = self.stage
         stage.line()
         stage.line("The end: how the shop stands", "bold")
@@ -214,7 +151,7 @@ class Play:
         self._check_answers("web", "1.1")
         self._check_answers("api", "v1.2.1")
         stage.line()
-        what = f"All as announced: {stage.checks} checks in {stage.acts} acts and {seconds:.0f} s"
+        what = f"All as announced: {stage.checks} checks in {stage.acts} acts and {stage.seconds():.0f} s"
         stage.line(f"{what}; no visitor waited longer than {max(self.gaps):.1f} s for an answer.", "bold")
 
     # ----------------------------------------------------------------------------------------------- what acts share
@@ -275,34 +212,9 @@ class Play:
 
 def main() -> int:
     """Play, and clean up whatever happened."""
-    for number in _ENDING:
-        signal.signal(number, _interrupt)
-    stage = Stage(is_coloured=_is_colour_wanted(), acts=6)
-    shop = Shop()
-    try:
-        status = _play(stage, shop)
-    finally:
-        _ignore_interrupts()
-        is_clean = _clean_up(stage, shop)
-    return status if is_clean else 1
-
-
-def _clean_up(stage: Stage, shop: Shop) -> bool:
-    try:
-        was_open = shop.close()
-    except _TROUBLE as error:
-        _ended(stage, 1, f"FAILED to clean up: {error}")
-        return False
-    with suppress(OSError):
-        if was_open:
-            stage.line("Cleaned up: containers, network, images, registry and folder of the demo are gone.", "dim")
-    return True
-
-
-def _play(stage: Stage, shop: Shop) -> int:
+    stage, shop = Stage(acts=6), Shop()
     play = Play(stage, shop)
-    started = time.monotonic()
-    acts: tuple[Callable[[], None], ...] = (
+    acts = (
         play.prologue,
         play.nothing_new,
         play.new_digest,
@@ -310,25 +222,10 @@ def _play(stage: Stage, shop: Shop) -> int:
         play.bad_release,
         play.refusal,
         play.sudden_death,
+        play.epilogue,
     )
-    try:
-        for act in acts:
-            act()
-        play.epilogue(time.monotonic() - started)
-    except KeyboardInterrupt:
-        return _ended(stage, 130, "Interrupted.")
-    except BrokenPipeError:
-        return 1
-    except _TROUBLE as error:
-        return _ended(stage, 1, f"FAILED: {error if str(error) else type(error).__name__}")
-    return 0
-
-
-def _ended(stage: Stage, status: int, text: str) -> int:
-    with suppress(OSError):
-        stage.line()
-        stage.line(text, "red")
-    return status
+    gone = "containers, network, images, registry and folder of the demo are gone."
+    return perform(stage, acts, shop.close, gone)
 
 
 def _changed_lines(before: str, after: str) -> list[str]:
@@ -336,26 +233,5 @@ def _changed_lines(before: str, after: str) -> list[str]:
     return [line for line in found if not line.startswith(("---", "+++", "@@"))]
 
 
-def _is_colour_wanted() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    _ignore_interrupts()
-    raise KeyboardInterrupt
-
-
-def _ignore_interrupts() -> None:
-    """Once is enough: the cleaning must not be interrupted."""
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_IGN)
-
-
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    result = main()
-    try:
-        sys.stdout.flush()
-    except OSError:  # nobody reads any more; let the interpreter not say so once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(result)
+    run(main)

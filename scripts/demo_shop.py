@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import docker
+from demo_stage import Failed
 from demo_visitor import Visitor, ask, until
 from docker.errors import DockerException
 from tiny_image import TinyImage, push
@@ -64,10 +65,6 @@ services:
 _Work = tuple[str, Callable[..., Any], Mapping[str, Any]]
 
 
-class Failed(Exception):
-    """Something is not as it must be."""
-
-
 @dataclass(slots=True)
 class Run:
     """The updater at work in a process of its own; each line it says goes to `say` at once."""
@@ -99,6 +96,50 @@ class Run:
 
 
 @dataclass
+class Children:
+    """The processes that a demo starts."""
+
+    _all: list[subprocess.Popen[Any]] = field(default_factory=list)
+
+    def spawn(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """A child out of reach of our terminal's Ctrl-C: we end it ourselves. Should we be killed, it ends too."""
+        bound = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        child = subprocess.Popen([*bound, *argv], stdin=subprocess.DEVNULL, start_new_session=True, **options)
+        self._all.append(child)
+        return child
+
+    def start_registry(self, folder: Path, address: str) -> None:
+        """A registry whose data and log are in the folder; Failed if it does not answer."""
+        config = {
+            "version": "0.1",
+            "log": {"level": "warn", "accesslog": {"disabled": True}},
+            "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
+            "http": {"addr": address},
+        }
+        path = folder / "registry.json"
+        path.write_text(json.dumps(config))  # JSON is YAML
+        log = folder / "registry.log"
+        with log.open("wb") as stream:
+            self.spawn(["docker-registry", "serve", str(path)], stdout=stream, stderr=stream)
+        host, _, port = address.rpartition(":")
+        if not until(lambda: ask(int(port), "/v2/", host) is not None, 300):
+            raise Failed(f"docker-registry does not answer on {address}: {log.read_text()[-500:]}")
+
+    def start_updater(self, folder: Path, words: Sequence[str], say: Callable[[str], None], **more: str) -> Run:
+        """The real thing, with the configuration in the folder and nothing of ours in its environment but `more`."""
+        variables = {**environment(), **more, "CONFIG_FILE": str(folder / "updater_config.json")}
+        argv = [sys.executable, str(ROOT / "docker_updater.py"), *words]
+        child = self.spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, env=variables, text=True)
+        run = Run(child, say)
+        run.listen()
+        return run
+
+    def end_all(self) -> None:
+        for child in reversed(self._all):
+            end(child)
+
+
+@dataclass
 class Shop:
     """All that the demo makes. `open` makes it, `close` takes it away, whatever happened in between."""
 
@@ -107,7 +148,7 @@ class Shop:
     ports: Mapping[str, int] = field(default_factory=dict)
     visitors: Mapping[str, Visitor] = field(default_factory=dict)
     _claim: socket.socket | None = None
-    _children: list[subprocess.Popen[Any]] = field(default_factory=list)
+    _children: Children = field(default_factory=Children)
 
     # ------------------------------------------------------------------------------------------------ begin and end
 
@@ -120,7 +161,7 @@ class Shop:
         registry_port, web_port, api_port = free_ports(3)
         self.registry = f"127.0.0.1:{registry_port}"
         self.ports = {"web": web_port, "api": api_port}
-        self._start_registry()
+        self._children.start_registry(self.folder, self.registry)
         names = {"registry": self.registry, "web_port": web_port, "api_port": api_port}
         self.compose_file.write_text(_COMPOSE.format(**names))
         self._config_file.write_text(json.dumps(self._config(), indent=2))
@@ -131,8 +172,7 @@ class Shop:
             return False
         for visitor in self.visitors.values():
             visitor.stop()
-        for child in reversed(self._children):
-            end(child)
+        self._children.end_all()
         self._await_orphans()
         try:
             sweep_engine()
@@ -141,22 +181,6 @@ class Shop:
                 shutil.rmtree(self.folder)
             self._claim.close()
         return True
-
-    def _start_registry(self) -> None:
-        config = {
-            "version": "0.1",
-            "log": {"level": "warn", "accesslog": {"disabled": True}},
-            "storage": {"filesystem": {"rootdirectory": str(self.folder / "registry")}},
-            "http": {"addr": self.registry},
-        }
-        path = self.folder / "registry.json"
-        path.write_text(json.dumps(config))  # JSON is YAML
-        log = self.folder / "registry.log"
-        with log.open("wb") as stream:
-            self._spawn(["docker-registry", "serve", str(path)], stdout=stream, stderr=stream)
-        port = int(self.registry.partition(":")[2])
-        if not until(lambda: ask(port, "/v2/") is not None, 300):
-            raise Failed(f"docker-registry does not answer on {self.registry}: {log.read_text()[-500:]}")
 
     def _await_orphans(self) -> None:
         """A Compose whose updater was killed works on for a moment; while it does, it holds the project's lock."""
@@ -174,28 +198,14 @@ class Shop:
 
     def release(self, service: str, version: str, tag: str, *, turns_bad: bool = False) -> str:
         """Push a release; one that `turns_bad` passes its healthcheck, and fails it a second later. Its digest."""
-        second = 1_000_000_000
-        image = TinyImage(
-            pages={"index.html": f"{service} {version}\n", "health": "well\n"},
-            script=_SERVE.format(then=_BREAK if turns_bad else ""),
-            config={
-                "Labels": {LABEL: "yes"},
-                "Healthcheck": {
-                    "Test": ["CMD-SHELL", "wget -q -O - http://127.0.0.1:8080/health && : > /probed"],
-                    "Interval": second // 2,
-                    "Timeout": 60 * second,
-                    "StartPeriod": 300 * second,  # of a slow machine; it ends with the first probe that passes
-                    "Retries": 1,
-                },
-            },
-        )
+        image = shop_image(f"{service} {version}", _BREAK if turns_bad else "")
         return push(self.registry, f"shop/{service}", [tag], image)
 
     def deploy(self) -> None:
         """What the operator does once: `docker compose up -d`; from then on visitors come."""
         argv = ["docker", "compose", "-p", PROJECT, "up", "-d", "--quiet-pull"]
-        options = {"cwd": self.folder, "env": _environment(), "text": True}
-        child = self._spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+        options = {"cwd": self.folder, "env": environment(), "text": True}
+        child = self._children.spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
         out, _ = child.communicate(timeout=_LONGEST_RUN_SECONDS)
         if child.returncode != 0:
             raise Failed(f"docker compose up ended with {child.returncode}:\n{out}")
@@ -231,13 +241,8 @@ class Shop:
         return self.folder / "updater_config.json"
 
     def start_updater(self, words: Sequence[str], say: Callable[[str], None]) -> Run:
-        """The real thing, with a configuration, state and log of its own and nothing of ours in its environment."""
-        options = {"cwd": self.folder, "env": {**_environment(), "CONFIG_FILE": str(self._config_file)}, "text": True}
-        argv = [sys.executable, str(ROOT / "docker_updater.py"), *words]
-        child = self._spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
-        run = Run(child, say)
-        run.listen()
-        return run
+        """The real thing, with a configuration, state and log of its own."""
+        return self._children.start_updater(self.folder, words, say)
 
     def journal(self) -> Mapping[str, Any] | None:
         """The record of the update that is in the middle, if one is."""
@@ -268,22 +273,34 @@ class Shop:
             "compose_service": service,
         }
 
-    def _spawn(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """A child out of reach of our terminal's Ctrl-C: we end it ourselves. Should we be killed, it ends too."""
-        bound = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        child = subprocess.Popen([*bound, *argv], stdin=subprocess.DEVNULL, start_new_session=True, **options)
-        self._children.append(child)
-        return child
-
 
 # --------------------------------------------------------------------------------------------------- small matters
 
 
-def claim() -> socket.socket:
+def shop_image(text: str, then: str) -> TinyImage:
+    """An image that serves a page with this text and is well. `then`: what its script does while it serves."""
+    second = 1_000_000_000
+    return TinyImage(
+        pages={"index.html": f"{text}\n", "health": "well\n"},
+        script=_SERVE.format(then=then),
+        config={
+            "Labels": {LABEL: "yes"},
+            "Healthcheck": {
+                "Test": ["CMD-SHELL", "wget -q -O - http://127.0.0.1:8080/health && : > /probed"],
+                "Interval": second // 2,
+                "Timeout": 60 * second,
+                "StartPeriod": 300 * second,  # of a slow machine; it ends with the first probe that passes
+                "Retries": 1,
+            },
+        },
+    )
+
+
+def claim(name: str = PROJECT) -> socket.socket:
     """The right to be this machine's only demo, until the socket is closed; Failed where another one has it."""
     held = socket.socket(socket.AF_UNIX)
     try:
-        held.bind(f"\0{PROJECT}")  # an abstract name: it lies in no folder and ends with its process (man 7 unix)
+        held.bind(f"\0{name}")  # an abstract name: it lies in no folder and ends with its process (man 7 unix)
     except OSError:
         held.close()
         raise Failed("another demo runs on this machine; wait until it is over") from None
@@ -345,7 +362,7 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """What a child needs of our environment; a setting of the person's own updater or Compose must not leak in."""
     return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
 

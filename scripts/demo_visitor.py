@@ -73,9 +73,9 @@ class Visitor:
                 self._stretches.append(Stretch(answer, now, now))
 
 
-def ask(port: int, path: str = "/") -> str | None:
-    """One visit on loopback, around any proxy: the page's text, None if there was no good answer."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=1)
+def ask(port: int, path: str = "/", host: str = "127.0.0.1", seconds: float = 1) -> str | None:
+    """One visit, around any proxy: the page's text, None if there was no good answer."""
+    connection = HTTPConnection(host, port, timeout=seconds)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

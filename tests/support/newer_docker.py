@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from swarm_nodes import NEWER_DOCKER as FOLDER
 
 from tests.support.private_engine import PrivateEngine
-
-FOLDER = Path("/usr/local/lib/dau-newer-docker")  # as scripts/setup has it
 
 
 def need() -> None:

@@ -1,141 +1,20 @@
-"""Docker Swarm on this machine alone: private engines in network namespaces of their own, and a registry for them.
-
-The bridge between them is in a namespace, too: on this machine's own, the rules of its engine's firewall would count.
-The engine is the newer one that `scripts/setup --with-newer-docker` brings: Swarm's rollback of 20.10 has known faults.
-`nsenter` and not `ip netns exec`, which would hide the control groups from dockerd.
-"""
+"""A Docker Swarm on this machine alone (`scripts/swarm_nodes.py`), a registry, and the updater for a stack in it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import random
-import shutil
-import signal
-import subprocess
-import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import docker
+from swarm_nodes import Cluster, SwarmNode
 
 from tests.support import newer_docker
 from tests.support.fake_registry import Build, FakeRegistry, Pushed
 from tests.support.lab import Shop, until
-
-_PROGRAMS = newer_docker.FOLDER / "bin"
-_API = "1.44"
-
-
-class SwarmNode:
-    """One engine in a namespace, with an address on the lab's bridge."""
-
-    def __init__(self, name: str, address: str, switch: str, network: str, certificates: Path | None = None) -> None:
-        self.name, self.address, self._certificates = name, address, certificates
-        self.folder = Path(tempfile.mkdtemp(prefix="dsw-"))  # short: socket paths may have 108 characters
-        self._switch = switch
-        (self.folder / "daemon.json").write_text(json.dumps({"insecure-registries": [network]}))
-        self._process: subprocess.Popen[bytes] | None = None
-        self._starts = 0
-
-    @property
-    def host(self) -> str:
-        return f"unix://{self.folder}/docker.sock"
-
-    def join_network(self, length: int) -> None:
-        _ip("netns", "add", self.name)
-        _ip("link", "add", "eth0", "netns", self.name, "type", "veth", "peer", "name", self.name, "netns", self._switch)
-        _ip("-n", self._switch, "link", "set", self.name, "master", "br0", "up")
-        for words in (
-            ("addr", "add", f"{self.address}/{length}", "dev", "eth0"),
-            ("link", "set", "eth0", "up"),
-            ("link", "set", "lo", "up"),
-        ):
-            subprocess.run([*self._inside(), "ip", *words], check=True)
-
-    def start(self) -> None:
-        """Start the engine, and return when it answers."""
-        (self.folder / "pid").unlink(missing_ok=True)
-        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
-        argv = [
-            *self._inside(), "dockerd", "--config-file", str(self.folder / "daemon.json"),
-            "--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec"),
-            "--pidfile", str(self.folder / "pid"), "-H", self.host, "--iptables=false", "--ip6tables=false",
-            *self._listening(),
-        ]  # fmt: skip
-        environment = {**os.environ, "PATH": f"{_PROGRAMS}:{os.environ['PATH']}"}
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True, env=environment)
-        self._starts += 1
-        until(self.answers, 120, f"{self.name} answers")
-
-    def _listening(self) -> list[str]:
-        """The words for TLS on its address, with the client's certificate asked for."""
-        if self._certificates is None:
-            return []
-        files = [f"--tls{kind}={self._certificates / kind}.pem" for kind in ("cert", "key")]
-        ca = f"--tlscacert={self._certificates / 'ca.pem'}"
-        return ["-H", self.tcp, "--tlsverify", ca, *files]
-
-    @property
-    def tcp(self) -> str:
-        return f"tcp://{self.address}:2376"
-
-    @property
-    def is_started(self) -> bool:
-        return self._process is not None
-
-    def answers(self) -> bool:
-        try:
-            self.get("/_ping")
-        except (docker.errors.DockerException, OSError, ValueError):
-            return False
-        return True
-
-    def _inside(self) -> list[str]:
-        return ["nsenter", f"--net=/run/netns/{self.name}"]
-
-    def docker(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the Docker CLI on this engine, as the operator would."""
-        environment = {**os.environ, "DOCKER_HOST": self.host}
-        return subprocess.run(["docker", *words], check=check, capture_output=True, text=True, env=environment)
-
-    def get(self, path: str, **params: str) -> Any:
-        with contextlib.closing(docker.APIClient(base_url=self.host, version=_API, timeout=30)) as client:
-            response = client.get(f"{client.base_url}{path}", params=params)
-            return response.json() if "json" in response.headers.get("Content-Type", "") else response.text
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send a signal to dockerd, and with SIGKILL to all that it had started; wait until it is gone."""
-        if self._process is None:
-            return
-        if number is signal.SIGKILL:
-            self._kill_all()
-        else:
-            self._process.send_signal(number)
-        self._process.wait(120)
-        self._process = None
-
-    def _kill_all(self) -> None:
-        """All that was started from this node's folder: dockerd, containerd, and the shims with what they run."""
-        for place in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if str(self.folder).encode() in (place / "cmdline").read_bytes() and int(place.name) != os.getpid():
-                    os.kill(int(place.name), signal.SIGKILL)
-
-    def close(self) -> None:
-        self.end()
-        self._kill_all()
-        for _ in range(self._starts + 1):  # dockerd binds its data folder onto itself at each start
-            subprocess.run(["umount", str(self.folder / "data")], check=False, capture_output=True)
-        _ip("netns", "del", self.name, check=False)
-        for place in _mounts_below(self.folder):
-            subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class SwarmLab:
@@ -144,51 +23,26 @@ class SwarmLab:
     def __init__(self, managers: int = 1, certificates: Path | None = None) -> None:
         """`certificates`: a folder that is filled with those of the nodes, which listen with TLS then."""
         newer_docker.need()
-        self._id = uuid.uuid4().hex[:6]
-        self._switch = f"dss{self._id}"
-        net = f"198.19.{random.randrange(256)}"  # RFC 2544: for tests
-        _ip("netns", "add", self._switch)
-        _ip("-n", self._switch, "link", "add", "br0", "type", "bridge")
-        _ip("-n", self._switch, "link", "set", "br0", "up")
-        _ip("link", "add", self._switch, "type", "veth", "peer", "name", "host", "netns", self._switch)
-        _ip("-n", self._switch, "link", "set", "host", "master", "br0", "up")
-        _ip("addr", "add", f"{net}.1/24", "dev", self._switch)
-        _ip("link", "set", self._switch, "up")
-        self.registry = FakeRegistry(address=f"{net}.1")
+        self._cluster = Cluster(f"dsw{uuid.uuid4().hex[:6]}", managers, certificates)
+        self.nodes = self._cluster.nodes
+        self._cluster.bridge.open()
+        self.registry = FakeRegistry(address=self._cluster.bridge.own_address)
         self.registry.__enter__()
-        addresses = [f"{net}.{10 + number}" for number in range(managers)]
-        if certificates is not None:
-            _make_certificate(certificates, addresses)
-        self.nodes = [
-            SwarmNode(f"ds{self._id}{number}", address, self._switch, f"{net}.0/24", certificates)
-            for number, address in enumerate(addresses)
-        ]
 
     def start(self) -> None:
-        for node in self.nodes:
-            node.join_network(24)
-            node.start()
-        first, *others = self.nodes
-        first.docker("swarm", "init", "--advertise-addr", first.address)
-        token = first.docker("swarm", "join-token", "-q", "manager").stdout.strip()
-        for node in others:
-            node.docker("swarm", "join", "--token", token, "--advertise-addr", node.address, f"{first.address}:2377")
+        self._cluster.start()
 
     def close(self) -> None:
-        for node in self.nodes:
-            node.close()
+        self._cluster.close()
         self.registry.close()
-        _ip("netns", "del", self._switch, check=False)
-        _ip("link", "del", self._switch, check=False)
 
     @property
     def manager(self) -> SwarmNode:
         """The first that runs."""
-        return next(node for node in self.nodes if node.is_started)
+        return self._cluster.manager
 
     def leader(self) -> SwarmNode:
-        (found,) = [each for each in self.manager.get("/nodes") if each["ManagerStatus"].get("Leader")]
-        return next(node for node in self.nodes if found["ManagerStatus"]["Addr"].startswith(f"{node.address}:"))
+        return self._cluster.leader()
 
 
 @contextlib.contextmanager
@@ -294,24 +148,3 @@ class SwarmShop(Shop):
 
     def pinned(self, tag: str, pushed: Pushed) -> str:
         return f"{self.repository}:{tag}@{pushed.digest}"
-
-
-def _make_certificate(folder: Path, addresses: Sequence[str]) -> None:
-    """One self-signed certificate for all nodes and the client, as DOCKER_CERT_PATH has it."""
-    folder.mkdir()
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    names = ",".join(f"IP:{address}" for address in addresses)
-    subject = ["-subj", "/CN=swarm", "-addext", f"subjectAltName={names}"]
-    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *files, *subject]
-    subprocess.run(argv, check=True, capture_output=True)
-    shutil.copy(folder / "cert.pem", folder / "ca.pem")
-
-
-def _ip(*words: str, check: bool = True) -> None:
-    subprocess.run(["ip", *words], check=check, capture_output=not check)
-
-
-def _mounts_below(folder: Path) -> list[str]:
-    """The places below a folder on which something is mounted, the deepest first."""
-    places = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    return sorted((place for place in places if place.startswith(str(folder))), reverse=True)
