@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ LONGEST_CONFIG_BYTES = 1 << 20
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = ("index.docker.io", HUB, "registry-1.docker.io")
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_OUR_OWN = re.compile(r"DOCKER_HUB_|WEBHOOK_|NOTIFY_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,18 @@ class Login:
 
 
 class Logins:
-    """Finds credentials. Keeps what `config.json` says until it changes, and a helper's answer for some minutes."""
+    """Finds credentials. Keeps what `config.json` says until it changes, and a helper's answer for some minutes.
 
-    def __init__(self, hub: Credential | None, config_dir: Path | None, clock: protocols.Clock) -> None:
+    `hidden_variables`: those of our environment that a helper does not get."""
+
+    def __init__(
+        self,
+        hub: Credential | None,
+        config_dir: Path | None,
+        clock: protocols.Clock,
+        hidden_variables: Collection[str] = (),
+    ) -> None:
+        self._hidden = hidden_variables
         self._hub = hub
         self._path = _config_path(config_dir)
         self._clock = clock
@@ -126,13 +134,13 @@ class Logins:
             known = self._helped.get(key)
             if known and now < known[0]:
                 return known[1]
-        login, everywhere = _run_helper(helper, server)
+        login, everywhere = _run_helper(helper, server, self._hidden)
         key = (helper, "" if everywhere else server)
         self._helped[key] = (self._clock.monotonic() + HELPER_REMEMBERED_SECONDS, login)
         return login
 
 
-def _run_helper(helper: str, server: str) -> tuple[Login, bool]:
+def _run_helper(helper: str, server: str, hidden: Collection[str]) -> tuple[Login, bool]:
     """Ask `docker-credential-<helper> get`; return the login, and whether its problem concerns every server.
 
     The protocol is https://github.com/docker/docker-credential-helpers: the server's name on stdin, JSON on stdout.
@@ -148,7 +156,7 @@ def _run_helper(helper: str, server: str) -> tuple[Login, bool]:
             input=server.encode(),
             capture_output=True,
             timeout=HELPER_TIMEOUT_SECONDS,
-            env={k: v for k, v in os.environ.items() if not _OUR_OWN.match(k)},
+            env={name: value for name, value in os.environ.items() if name not in hidden},
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -89,7 +89,7 @@ from pathlib import Path
 from scripts import write_configuration_reference as reference
 from updater_core import config_utils, logging_utils
 from updater_core.app import wiring
-from updater_core.config import schema
+from updater_core.config import options, schema
 from updater_core.errors import ConfigError
 from updater_core.host.clock import SystemClock
 from updater_core.registries import Registries
@@ -108,6 +108,7 @@ print(json.dumps({
     "logged": logging_utils.redact("the key is key-of-acme"),
     "schema": schema.schema(),
     "reference": reference.text_of(schema.schema(), example),
+    "hidden": sorted(options.SECRET_VARIABLES),
     "libraries": config_utils.library_environment({"ACMELIB_ZONE": "1", "ACME_KEY": "1"}),
 }))
 """
@@ -157,6 +158,7 @@ def test_a_registry_with_settings_is_one_folder_and_one_line(program: Path, tmp_
     assert f"acme_shelf='{tmp_path}/shelf'" in said["shown"]
     assert "key-of-acme" not in said["shown"]
     assert said["logged"] == "the key is ***"
+    assert "ACME_KEY" in said["hidden"]  # from credential helpers
     assert said["libraries"] == {"ACMELIB_ZONE": "1"}
     _check_the_documents(said["schema"], said["reference"])
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.log_line import logged
 from tests.support.set_clock import SetClock
+from updater_core.config.options import OPTIONS, SECRET_VARIABLES
 from updater_core.models import Credential, RegistrySettings, Secret
 from updater_core.reference import parse
 from updater_core.registries.vendors import registry_type
@@ -20,7 +21,7 @@ NOTHING = RegistrySettings()
 
 
 def logins(folder: Path, clock: SetClock | None = None, hub: Credential | None = None) -> Logins:
-    return Logins(hub, folder, clock or SetClock())
+    return Logins(hub, folder, clock or SetClock(), SECRET_VARIABLES)
 
 
 def write(folder: Path, config: object) -> None:
@@ -216,15 +217,16 @@ def test_a_missing_helper_means_anonymous_or_the_entry_in_auths(tmp_path: Path, 
 def test_our_own_secrets_are_not_in_a_helpers_environment(
     tmp_path: Path, helper: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_HUB_PASSWORD", "hub-secret")
-    monkeypatch.setenv("WEBHOOK_SECRET", "hook-secret")
+    secrets = [option.variable for option in OPTIONS if option.kind.secret and option.variable]
+    assert {"DOCKER_HUB_PASSWORD", "WEBHOOK_SECRET", "API_TOKEN"} < {*secrets}
+    for name in secrets:
+        monkeypatch.setenv(name, f"secret-of-{name}")
     install(helper, "fake", f"env > {tmp_path}/environment; exit 1")
     write(tmp_path, {"credsStore": "fake"})
     logins(tmp_path).find("r.example", NOTHING)
     environment = (tmp_path / "environment").read_text()
     assert "PATH=" in environment
-    assert "hub-secret" not in environment
-    assert "hook-secret" not in environment
+    assert "secret-of-" not in environment
 
 
 def test_no_secret_shows_in_a_login(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from updater_core import config_utils, logging_utils, notifiers, state_utils, targets
 from updater_core.app.context import LOG, AppContext, StateStore, address_of, bug
 from updater_core.compose_utils import DockerCompose
+from updater_core.config.options import SECRET_VARIABLES
 from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Host
 from updater_core.deploy.workers import Workers
@@ -242,6 +243,7 @@ def _registries(
         outages=known.outages,
         refused_logins=known.refused_logins,
         hub_mirrors=lambda: _mirrors(endpoint),
+        hidden_variables=SECRET_VARIABLES,
     )
 
 

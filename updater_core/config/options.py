@@ -346,3 +346,5 @@ BY_PLACE: Mapping[str, Mapping[str, Option]] = {
     **{place: _in(place) for place in (TOP, SERVICE, REGISTRY, SIGNATURE, ENGINE, API_TOKEN)},
     DEFAULTS: _shared(),
 }
+
+SECRET_VARIABLES = frozenset(option.variable for option in OPTIONS if option.variable and option.kind.secret)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -39,7 +39,7 @@ class Registries:
     `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_rules`, `ecr_token`) and result (`ok`, `unauthorized`,
     `denied`, `not_found`, `rate_limited`, `error`, `unreachable`). `backoffs`, `outages` and `refused_logins` are what
     these said in an earlier life. `vendors`: their settings for all services. `hub_mirrors` names the engine's mirrors
-    of Docker Hub; it is asked only if that does not answer.
+    of Docker Hub; it is asked only if that does not answer. `hidden_variables`: what a credential helper does not get.
     """
 
     def __init__(  # noqa: PLR0913 - the wiring, all by name
@@ -54,11 +54,13 @@ class Registries:
         refused_logins: Mapping[str, datetime] | None = None,
         hub_endpoints: HubEndpoints = DOCKER_HUB,
         hub_mirrors: Callable[[], Sequence[str]] = tuple,
+        hidden_variables: Collection[str] = (),
     ) -> None:
         self._transport = Transport(clock, on_request, backoffs or {}, outages=outages)
         self._refused = RefusedLogins(clock.now, refused_logins or {})
         tokens = Tokens(self._transport, clock, self._refused)
-        logins = Logins(own_settings(vendors, DockerHubAccount).credential, docker_config_dir, clock)
+        account = own_settings(vendors, DockerHubAccount)
+        logins = Logins(account.credential, docker_config_dir, clock, hidden_variables)
         session = new_session(clock, self._transport, tokens, logins, hub_endpoints)
         self._session = replace(session, hub_mirrors=hub_mirrors, vendors=vendors)
 
