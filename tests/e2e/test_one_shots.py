@@ -157,11 +157,50 @@ def test_what_has_ended_and_may_have_been_stopped_is_held_with_a_remedy_that_lea
     shop.push("latest", lab.build("two", "exit 0"))
     hold = hold_of(shop)
     assert hold.reason is Reason.NOT_RUNNING
+    assert "ended with status 0" in hold.detail
     assert 'restart: "no"' in hold.remedy
-    shop.write(text=f'{text}    restart: "no"\n')
-    shop.up("--pull", "never")
+    for words, status in (("--test", 3), ("--plan", 0)):
+        said = shop.run(words)
+        assert (said[0], "ended with status 0" in " ".join(said[1].split())) == (status, True), said[1]
+    shop.policy |= {"start_stopped": True}
+    assert shop.run("--test")[0] == 0
     assert isinstance(outcome_of(shop), Committed)
     assert shop.releases() == [("two", "exited")]
+    del shop.policy["start_stopped"]
+    shop.write(text=f'{text}    restart: "no"\n')
+    shop.up("--pull", "never")
+    shop.push("latest", lab.build("three", "exit 0"))
+    assert shop.run("--test")[0] == 0
+    assert isinstance(outcome_of(shop), Committed)
+    assert shop.releases() == [("three", "exited")]
+
+
+def test_a_one_shot_that_has_failed_is_held_until_it_has_run_well_or_may_be_tried(shop: Shop) -> None:
+    text = 'services:\n  web:\n    image: {image}\n    network_mode: none\n    restart: "no"\n'
+    shop.push("latest", lab.build("one", "exit 3"))
+    shop.write(text=text)
+    shop.up()
+    lab.until(lambda: shop.releases() == [("one", "exited")], what="it has ended")
+    shop.push("latest", lab.build("two", "exit 0"))
+    hold = hold_of(shop)
+    assert (hold.reason, "failed with status 3" in hold.detail) == (Reason.NOT_RUNNING, True)
+    assert shop.run("--test")[0] == 3
+    shop.policy |= {"start_stopped": True}
+    assert isinstance(outcome_of(shop), Committed)
+    assert shop.releases() == [("two", "exited")]
+
+
+def test_what_has_crashed_and_nobody_restarts_gets_its_fix_whether_that_runs_or_ends(shop: Shop) -> None:
+    text = "services:\n  web:\n    image: {image}\n    network_mode: none\n    stop_grace_period: 0s\n"
+    shop.push("latest", lab.build("one", "exit 3"))
+    shop.write(text=text)
+    shop.up()
+    lab.until(lambda: shop.releases() == [("one", "exited")], what="it has ended")
+    shop.push("latest", lab.build("two", "exit 4"))
+    assert isinstance(outcome_of(shop), RolledBack)
+    shop.push("latest", lab.build("three", "exit 0"))
+    assert isinstance(outcome_of(shop), Committed)
+    assert shop.releases() == [("three", "exited")]
 
 
 def test_a_service_that_was_stopped_is_no_one_shot(shop: Shop) -> None:
@@ -171,6 +210,7 @@ def test_a_service_that_was_stopped_is_no_one_shot(shop: Shop) -> None:
     shop.compose("stop")
     shop.push("latest", lab.good("two"))
     assert hold_of(shop).reason is Reason.NOT_RUNNING
+    assert shop.run("--test")[0] == 0  # a choice of its operator's
 
 
 # --------------------------------------------------------------------------------------- restarted with another service

@@ -7,7 +7,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.support import lab
+from tests.support import lab, newer_docker
 from tests.support.cosign_fixture import public_pem, sign
 from tests.support.lab import Shop
 from updater_core.models import Committed, Hold, Outcome, Reason, RolledBack
@@ -165,6 +165,25 @@ def test_a_rollback_behind_one_tag_lasts_until_an_image_of_any_repository_is_new
     assert isinstance(outcome_of(shop), Committed)
     assert running(shop) == [("app v1.0.0", "running"), ("ml three", "running")]
     assert shop.cycle().outcomes == ()
+
+
+def test_a_rollback_of_an_included_group_goes_back_start_first(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer_docker.use_compose(monkeypatch)
+    for tag in ("v1.0.0", "v1.1.0"):
+        for name in ("app", "app-ml"):
+            shop.registry.push(f"team/{name}", tag, shop.own(lab.healthy(f"{name} {tag}")))
+    (shop.folder / "stack.yml").write_text(shop.compose_file.read_text())
+    shop.compose_file.write_text("include: [stack.yml]\n")
+    shop.compose("pull")
+    shop.up()
+    shop.policy |= {"update_order": "start-first", "health_timeout": 60}
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
+    status, said = shop.run("--rollback", shop.name)
+    assert (status, running(shop)) == (0, [("app v1.0.0", "running"), ("app-ml v1.0.0", "running")]), said
+    assert "start-first" in said
+    assert (shop.folder / ".env").read_text() == ENV
+    assert shop.owner_up_changes() == []
 
 
 def test_a_rollback_that_fails_leaves_every_repository_at_its_new_release(shop: Shop) -> None:

@@ -257,6 +257,16 @@ def test_what_the_engine_would_restart_was_stopped_by_somebody(policy: str) -> N
     assert reason(last((0, PLAIN), (1, replace(ended, restart_policy="no")))) is Reason.EXITED
 
 
+def test_what_did_not_run_before_may_run_or_end_with_0() -> None:
+    wanted = replace(WANTED, may_end=True)
+    done = replace(PLAIN, status="exited", exit_code=0)
+    assert isinstance(last((0, PLAIN), (1, done), (9.9, done), wanted=wanted), Waiting)
+    assert isinstance(last((0, PLAIN), (1, done), (10, done), wanted=wanted), Proven)
+    assert isinstance(last((0, PLAIN), (10, PLAIN), wanted=wanted), Proven)
+    assert reason(last((0, PLAIN), (1, replace(done, exit_code=1)), wanted=wanted)) is Reason.EXITED
+    assert reason(last((0, PLAIN), (1, replace(done, restart_policy="always")), wanted=wanted)) is Reason.NOT_RUNNING
+
+
 def test_every_replica_of_a_one_shot_has_to_end() -> None:
     done = replace(PLAIN, status="exited", exit_code=0)
     wanted = replace(ONE_SHOT, count=2)

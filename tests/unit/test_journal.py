@@ -20,6 +20,7 @@ from updater_core.models import Cause, Edit, GatePolicy, ImageRef, Mark, Plan, P
 from updater_core.state import codec
 from updater_core.targets import read_plan
 from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.vocabulary.image_ref import ImageChange
 
 DETAIL = ComposePlan(
     project=Project("shop", "/opt/shop", ("/opt/shop/compose.yml", "/opt/shop/more.yml"), ("/opt/shop/.env",)),
@@ -29,6 +30,7 @@ DETAIL = ComposePlan(
     ),
     edits=(
         Edit("/opt/shop/compose.yml", "\ufeffa: ü\r\nb: 1", "\ufeffa: ü\r\nb: 2", (Mark("service", "web", "1", "2"),)),
+        Edit("/opt/shop/.env", "A=1-$B", "A=2-$B", (Mark("variable", "A", "1-$B", "2-$B", ("1-", "2-")),)),
     ),
     companions=(Move("sidecar", "s:1", "s:1", "id", 1),),
     platform="linux/arm64/v8",
@@ -46,6 +48,7 @@ PLAN = compose_plan(
     new_retained="sha256:" + "3" * 64,
     earlier_retained=("a", "b"),
     kind="owner_rollback",
+    others=(ImageChange("ml:1", "sha256:" + "5" * 64, "id-1", "ml:2", None, "id-2"),),
 )
 CAUSE = Cause(Step.GATE, Reason.UNHEALTHY, "it said no", "look at it")
 

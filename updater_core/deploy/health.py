@@ -13,6 +13,7 @@ The rules (facts measured in shared research, "Health semantics"):
    well when its time is over.
 7. One that the engine could not start is the release's fault only if its command cannot be run; else the host's.
 8. Where the engine itself restarts what ends, a container that has exited was stopped by somebody: no release's fault.
+9. What had ended before, or was not there, may end with 0 as well as run: nobody knows which of the two it is for.
 
 `docker compose up --wait` is no such gate: it calls a crash loop healthy.
 """
@@ -72,6 +73,7 @@ class Expectation:
     is_one_shot: bool = False
     old_ids: frozenset[str] = frozenset()  # were there before: restarts counted on them are history
     is_beside_old: bool = False  # the old containers are still there, and are not judged
+    may_end: bool = False  # it did not run before: rule 9
 
 
 def judge(
@@ -153,9 +155,10 @@ def _container_failure(container: Container, restarts_before: int, wanted: Expec
     if container.error and container.status in ("created", "exited"):
         return _start_failure(container)
     if container.status in ("exited", "dead", "removing"):
-        if wanted.is_one_shot and container.exit_code == 0:
+        is_restarted = container.restart_policy in _RESTARTED_BY_ENGINE
+        if container.exit_code == 0 and (wanted.is_one_shot or (wanted.may_end and not is_restarted)):
             return None
-        if container.restart_policy in _RESTARTED_BY_ENGINE:
+        if is_restarted:
             return Failed(Reason.NOT_RUNNING, f"{container.name} was stopped by somebody ({_how_it_ended(container)})")
         return Failed(Reason.EXITED, f"{container.name} {_how_it_ended(container)}")
     if container.status == "restarting" or container.restart_count > restarts_before:
@@ -177,7 +180,7 @@ def _start_failure(container: Container) -> Failed:
 def _all_good(containers: Sequence[Container], wanted: Expectation) -> bool:
     if wanted.is_one_shot:
         return all(container.status == "exited" for container in containers)
-    return all(is_well(container) for container in containers)
+    return all(is_well(each) or (wanted.may_end and each.status == "exited") for each in containers)
 
 
 def _follow(track: Track, containers: Sequence[Container], now_seconds: float, *, is_good: bool) -> Track:

@@ -90,11 +90,16 @@ def restarted_with(model: Mapping[str, Any], services: Iterable[str]) -> frozens
     return frozenset(each.service for each in every if each.restart and each.on in recreated) - recreated
 
 
+def has_ended(containers: Sequence[Container]) -> bool:
+    """Return whether all of a service's containers have ended, and nobody restarts them."""
+    is_left = all(each.status == "exited" and each.restart_policy in _LEFT_ENDED for each in containers)
+    return bool(containers) and is_left
+
+
 def has_ended_well(containers: Sequence[Container]) -> bool:
     """Return whether all of a service's containers have ended with 0, and nobody restarts them: a one-shot that has
     done its work, or a service that was stopped."""
-    has_ended = bool(containers) and all(each.status == "exited" and each.exit_code == 0 for each in containers)
-    return has_ended and all(each.restart_policy in _LEFT_ENDED for each in containers)
+    return has_ended(containers) and all(each.exit_code == 0 for each in containers)
 
 
 def is_stopped_by_hand(container: Container) -> bool:

@@ -76,7 +76,8 @@ def recheck(plan: Plan[ComposePlan], tools: Tools, bring_up: Callable[[], None],
 
 def _is_as_proven(move: Move, containers: Sequence[Container]) -> bool:
     new = [each for each in containers if each.id not in move.container_ids]
-    is_well = all(move.is_one_shot or health.is_well(each) for each in containers)
+    may_have_ended = move.is_one_shot or move.may_end
+    is_well = all(may_have_ended or health.is_well(each) for each in containers)
     return len(containers) >= move.replicas and is_well and not any(each.restart_count for each in new)
 
 
@@ -189,7 +190,7 @@ def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _expectation(move: Move, policy: GatePolicy, old_ids: frozenset[str]) -> health.Expectation:
-    return health.Expectation(move.service, move.replicas, policy, move.is_one_shot, old_ids)
+    return health.Expectation(move.service, move.replicas, policy, move.is_one_shot, old_ids, may_end=move.may_end)
 
 
 def until_proven(wanted: Sequence[Watched], tools: Tools, bring_up: Callable[[], None]) -> None:

@@ -18,17 +18,14 @@ from updater_core.composefile import edit
 from updater_core.composefile.edit import Located, NotEditable, SourceFile
 from updater_core.models import Container, Hold, Image, Project, Reason, ServiceConfig
 from updater_core.targets.compose import names
-from updater_core.targets.compose.dependencies import has_ended_well, is_stopped_by_hand
-from updater_core.targets.compose.reading import observed, sources
-from updater_core.targets.compose.reading.leftover import is_leftover
+from updater_core.targets.compose.dependencies import has_ended
+from updater_core.targets.compose.reading import observed, sources, stopped
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
 
 _PREFIX = "com.docker.compose.project."
 ContainerIndex = Mapping[tuple[str, str], tuple[Container, ...]]
 NO_FILES = ""
-_ENDS = '; if it ends by itself, write `restart: "no"` for it in the compose file and run `up` once'
-_AT_WORK = ("running", "restarting")
 _OF_A_MANAGER = "if a manager's container (Portainer, Dockge) started it, write its folder in `path_map`"
 
 
@@ -119,17 +116,22 @@ def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) 
     return None
 
 
-def _own_containers(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> tuple[Container, ...] | Hold:
+def containers_of(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> tuple[Container, ...]:
+    """Return the containers of a service in any state, whatever is wrong with it, of every project of its files."""
     places = itertools.product(map(os.path.realpath, service.compose_files), service.compose_services)
     found = {container.id: container for place in places for container in known.get(place, ())}
-    found = found or _through_include(service, known, memory)
+    return tuple((found or _through_include(service, known, memory)).values())
+
+
+def _own_containers(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> tuple[Container, ...] | Hold:
+    found = containers_of(service, known, memory)
     project = service.compose_project
-    mine = tuple(container for container in found.values() if project in (None, container.project))
+    mine = tuple(container for container in found if project in (None, container.project))
     projects = sorted({container.project for container in mine})
     if len(projects) > 1:
         detail = f"{service.compose_files[0]} runs as more than one project: {', '.join(projects)}"
         return Hold(Reason.AMBIGUOUS_PROJECT, detail, 'name the one that is meant with "compose_project"')
-    other = None if mine else names.of_other_project(service, found.values())
+    other = None if mine else names.of_other_project(service, found)
     if other is not None:
         return other
     orphans = [c for name in service.compose_services for c in known.get((NO_FILES, name), ())]
@@ -180,25 +182,11 @@ def _unless_stopped(
         return mine
     for name in service.compose_services:
         states = [container for container in mine if container.service == name]
-        if has_ended_well(states) and name in sources.one_shots_of(started_from(states[0]), memory):
-            continue
-        if not states:
-            return _not_running(service, f"{name} has no container")
-        if any(map(is_leftover, states)) and not any(each.status in _AT_WORK for each in states):
-            return _torn(name, states)
-        if all(is_stopped_by_hand(container) for container in states):
-            return _not_running(service, f"{name} is {states[0].status}", _ENDS if has_ended_well(states) else "")
+        is_one_shot = has_ended(states) and name in sources.one_shots_of(started_from(states[0]), memory)
+        hold = stopped.hold_for(service, name, states, is_one_shot=is_one_shot)
+        if hold is not None:
+            return hold
     return mine
-
-
-def _torn(name: str, states: Sequence[Container]) -> Hold:
-    """No journal of ours knows of it (those are ended first): its state was moved, or another's Compose was killed."""
-    detail = f"a recreate of {name} was interrupted ({', '.join(sorted(each.name for each in states))}) and it is down"
-    return Hold(Reason.INTERRUPTED, detail, f"bring it up with `docker compose up -d {name}`")
-
-
-def _not_running(service: ServiceConfig, what: str, further: str = "") -> Hold:
-    return Hold(Reason.NOT_RUNNING, what, f'start it with Compose, or set "start_stopped" for {service.name}{further}')
 
 
 def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | Hold:

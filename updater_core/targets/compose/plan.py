@@ -25,6 +25,7 @@ class Move:
     container_ids: tuple[str, ...] = ()
     was_well: bool = True  # False: it was already down or unhealthy, so going back cannot promise more than that
     is_one_shot: bool = False  # it ends by itself: success is an exit with 0
+    may_end: bool = False  # it did not run before: an exit with 0 is no failure
     runs_first: bool = False  # a one-shot that has to end with 0 before the others of the group are touched
     stop_grace_seconds: float = 10.0
     healthcheck_seconds: float = 0.0  # what its own healthcheck may take to decide

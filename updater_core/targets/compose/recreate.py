@@ -94,7 +94,7 @@ def raise_unless_compose(
     new_ids = {move.service: part.new_retained for part in parts(plan) for move in part.detail.moves}
     for move in plan.detail.moves:
         wanted_id = move.old_image_id if is_back else new_ids[move.service]
-        expectation = health.Expectation(move.service, move.replicas, plan.gate, move.is_one_shot)
+        expectation = health.Expectation(move.service, move.replicas, plan.gate, move.is_one_shot, may_end=move.may_end)
         for container in tools.engine.containers(plan.detail.project.name, move.service):
             failed = health.failure_of(container, expectation)
             if container.image_id == wanted_id and failed is not None and failed.reason in telling:

@@ -17,6 +17,7 @@ from updater_core.policy.families import selector_of
 from updater_core.protocols import Engine
 from updater_core.targets.compose import observe
 from updater_core.targets.compose.plan import ComposePlan
+from updater_core.targets.compose.reading import stopped
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.compose.start_first import conditions
@@ -76,12 +77,15 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache, ahead: A
             yield Finding(False, service.name, *problem)
             return
     try:
-        observed = observe.look(service, observe.container_index(engine.compose_containers()), engine.image, memory)
+        known = observe.container_index(engine.compose_containers())
+        observed = observe.look(service, known, engine.image, memory)
     except UpdaterError as error:
         yield Finding(False, service.name, str(error), error.remedy)
         return
     if isinstance(observed, Hold):
-        is_choice = observed.reason in (Reason.NOT_RUNNING, Reason.LOCALLY_BUILT)
+        needs_word = stopped.needs_word(service.compose_services, observe.containers_of(service, known, memory))
+        is_stopped = observed.reason is Reason.NOT_RUNNING and not needs_word
+        is_choice = is_stopped or observed.reason is Reason.LOCALLY_BUILT
         text = f"held, {observed.reason}: {observed.detail}" + (f" ({observed.remedy})" if is_choice else "")
         yield Finding(is_choice, service.name, text, observed.remedy)
         return

@@ -42,7 +42,7 @@ def _containers(plan: Plan[ComposePlan], tools: Tools) -> Iterator[Container]:
     """Those of the group but for one-shots of success and what waits to be removed by a killed Compose."""
     for move in plan.detail.everyone:
         for container in tools.engine.containers(plan.detail.project.name, move.service):
-            is_done = move.is_one_shot and container.status == "exited" and container.exit_code == 0
+            is_done = (move.is_one_shot or move.may_end) and container.status == "exited" and container.exit_code == 0
             if not is_done:
                 yield container
 

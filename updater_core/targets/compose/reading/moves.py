@@ -24,6 +24,14 @@ def move_of(name: str, old: str, new: str, containers: Sequence[Container]) -> M
         container_ids=tuple(c.id for c in containers),
         was_well=is_well,
         is_one_shot=dependencies.has_ended_well(containers),
+        may_end=_may_end(containers),
         stop_grace_seconds=stop_grace_seconds,
         healthcheck_seconds=health.deadline_seconds(containers, GatePolicy(timeout_seconds=0.0)),
     )
+
+
+def _may_end(containers: Sequence[Container]) -> bool:
+    """Whether an end with 0 would be no failure: the service has no container, or one that ended by itself."""
+    if any(map(dependencies.is_stopped_by_hand, containers)):
+        return False
+    return not containers or dependencies.has_ended(containers)
