@@ -485,6 +485,7 @@ BLOCKED = Behaviour(status=403, headers={"Content-Type": "text/html; charset=utf
             "sso.invalid",
         ),
         (BLOCKED, "status 403", "a proxy, a firewall or a login page"),
+        (replace(BLOCKED, status=404), "is not there", "a proxy, a firewall or a login page"),
         (Behaviour(status=401, headers={"WWW-Authenticate": 'Digest realm="x"'}), "digest", "let it pass /v2/"),
         (Behaviour(status=401, headers={"WWW-Authenticate": 'Bearer realm="x'}), "cannot be read", "may spoil"),
     ],

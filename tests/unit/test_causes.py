@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from updater_core.deploy.failure import cause_of, is_hosts_trouble, is_release_at_fault
-from updater_core.errors import ComposeError, GateFailed
+from updater_core.deploy.failure import cause_of, is_about_the_way, is_hosts_trouble, is_release_at_fault
+from updater_core.errors import ComposeError, EngineError, GateFailed
 from updater_core.models import Reason, Step
 
 
@@ -53,3 +53,25 @@ def test_an_error_that_nobody_foresaw_is_ours() -> None:
 def test_the_remedy_of_a_bad_release_can_be_pasted_into_a_shell() -> None:
     found = cause_of(GateFailed(Reason.UNHEALTHY, "it is unhealthy"), Step.GATE, "shop-api")
     assert found.remedy.endswith("try it again: sudo docker-updater --retry shop-api")
+
+
+@pytest.mark.parametrize(
+    ("words", "is_the_way"),
+    [
+        ('Get "https://r.example/v2/": dial tcp 10.0.0.5:443: connect: connection refused', True),
+        ('Get "https://r.example/v2/": dial tcp: lookup r.example on 10.0.0.1:53: no such host', True),
+        ('Get "https://r.example/v2/": x509: certificate signed by unknown authority', True),
+        ('Get "https://r.example/v2/": http: server gave HTTP response to HTTPS client', True),
+        (
+            'Get "https://r.example/v2/": net/http: request canceled (Client.Timeout exceeded while awaiting headers)',
+            True,
+        ),
+        ('Head "https://r.example/v2/app/manifests/1": EOF', True),
+        ("manifest for r.example/app@sha256:0 not found: manifest unknown: manifest unknown", False),
+        ("denied: requested access to the resource is denied", False),
+        ("unknown: artifact app@sha256:0 not found", False),
+        ("error parsing HTTP 404 response body: invalid character '<' looking for beginning of value", False),
+    ],
+)
+def test_an_engine_that_reached_no_registry_is_told_from_one_that_was_refused(words: str, is_the_way: bool) -> None:
+    assert is_about_the_way(EngineError(f"the engine could not pull r.example/app@sha256:0: {words}")) is is_the_way

@@ -19,6 +19,9 @@ from updater_core.errors import (
 from updater_core.models import Cause, Reason, Step, retry_command
 
 _TOO_MANY = re.compile(r"toomanyrequests|too many requests|rate limit", re.IGNORECASE)
+_UNREACHED = re.compile(
+    r"dial tcp|no such host|i/o timeout|connection re|x509|tls: |Client\.Timeout|deadline exceeded|\bEOF\b|HTTPS client"
+)
 _RELEASE_AT_FAULT = {
     Reason.PLATFORM_MISSING,
     Reason.UP_FAILED,
@@ -75,6 +78,11 @@ def cause_of(error: Exception, step: Step, service: str) -> Cause:
 def is_about_limits(error: EngineError) -> bool:
     """Whether a registry refused a pull because there were too many: by the engine's words, for it gives no code."""
     return _TOO_MANY.search(str(error)) is not None
+
+
+def is_about_the_way(error: EngineError) -> bool:
+    """Whether the engine did not come to speak with a registry: by the words of Go's net and crypto packages."""
+    return _UNREACHED.search(str(error)) is not None
 
 
 def is_release_at_fault(cause: Cause) -> bool:

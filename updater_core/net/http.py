@@ -195,10 +195,10 @@ def _refuse_proxys_page(answer: Answer) -> None:
     is_page = answer.headers.get("content-type", "").startswith("text/html")
     is_proxys = answer.status == 407 or "x-squid-error" in answer.headers
     if is_proxys or (is_page and answer.status in (403, 502, 503, 504)):
-        said = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", answer.quoted(), flags=re.DOTALL | re.IGNORECASE)
-        why = (
-            f"the proxy of the environment answers in its place with status {answer.status} ({' '.join(said.split())})"
-        )
+        text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", answer.quoted(), flags=re.DOTALL | re.IGNORECASE)
+        said = " ".join(text.split())
+        why = f"the proxy of the environment answers in its place with status {answer.status}"
+        why = f"{why} ({said})" if said else why
         raise Broken(why, f"let the proxy allow it; {PROXY_REMEDY}", lasting=answer.status < 500)
 
 

@@ -224,13 +224,14 @@ def problem(access: Access, answer: Answer, what: str) -> RegistryError:
     codes, words = _errors(answer)
     said = replace(answer, body=_scrubbed(words, access)).quoted()
     quoted = f" ({said})" if said else ""
+    is_page = answer.headers.get("content-type", "").startswith("text/html")
     if answer.status == 404 or codes & {"MANIFEST_UNKNOWN", "NAME_UNKNOWN"}:
         missing = "the registry knows no such repository" if "NAME_UNKNOWN" in codes else f"{what} is not there"
-        remedy = "check the name and the tag; what runs now is left as it is"
+        remedy = _OF_A_PAGE if is_page else "check the name and the tag; what runs now is left as it is"
         return NotFound(access.host, f"{access.repository}: {missing}{quoted}", remedy)
     if answer.status in (401, 403):
-        remedy = _OF_A_PAGE if answer.headers.get("content-type", "").startswith("text/html") else ""
-        return access.refusal(f"{what}: unauthorised, or it does not exist (status {answer.status}){quoted}", remedy)
+        message = f"{what}: unauthorised, or it does not exist (status {answer.status}){quoted}"
+        return access.refusal(message, _OF_A_PAGE if is_page else "")
     return RegistryError(access.host, f"{access.repository}: {what}: status {answer.status}{quoted}")
 
 

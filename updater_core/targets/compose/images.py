@@ -244,7 +244,8 @@ def _pulled_by_digest(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -
 
 def _may_go_by_tag(wanted: ImageRef, refusal: ManifestRefused) -> bool:
     """Whether another request may help: some caches look upstream only for a tag, and refuse the digest behind it."""
-    return wanted.tag is not None and not failure.is_about_limits(refusal)
+    is_answer = not failure.is_about_limits(refusal) and not failure.is_about_the_way(refusal)
+    return wanted.tag is not None and is_answer
 
 
 def _pulled_by_tag(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> Image:
