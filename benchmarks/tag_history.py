@@ -31,9 +31,13 @@ from updater_core.policy.select import decide
 Event = tuple[float, str, str]  # unix time, tag, content id
 
 POLICIES: Mapping[str, Policy] = {
+    "follow: patch": Policy(follow=Follow.PATCH),
+    "follow: minor": Policy(follow=Follow.MINOR),
     "follow: major": Policy(follow=Follow.MAJOR),
     'semver_pattern: "*"': Policy(semver_pattern="*"),
+    "tag_regex: (?P<version>.+)": Policy(tag_regex="(?P<version>.+)"),
 }
+KEPT_NUMBERS = {"follow: patch": 2, "follow: minor": 1}  # a newer tag beyond the step leaves no service stuck
 VERDICTS = ("lower", "other variant", "other precision", "prerelease", "stuck")
 
 _VERSION = re.compile(r"(?:^|(?<=[-_])|(?<=[^0-9]\.))v?[0-9]+(?:\.[0-9]+|(?=$|-|_|u[0-9]))")
@@ -64,19 +68,19 @@ def main() -> int:
     parser.add_argument("--wrong", action="store_true", help="print each choice that is judged wrong")
     arguments = parser.parse_args()
     history = _read(arguments.file)
-    print(f"{'policy':20} {'decisions':>9} {'updates':>8} " + " ".join(f"{name:>15}" for name in VERDICTS))
+    print(f"{'policy':26} {'decisions':>9} {'updates':>8} " + " ".join(f"{name:>15}" for name in VERDICTS))
     faults = 0
     for name, policy in POLICIES.items():
         counts = Counter[str]()
         for moment in _moments(history, arguments.decisions, arguments.seed):
             outcome = _decide(moment, policy)
-            verdict = judge(moment.tag, outcome, moment.contents)
+            verdict = judge(moment.tag, outcome, moment.contents, KEPT_NUMBERS.get(name, 0))
             counts.update(["decisions", verdict, "updates" if isinstance(outcome, Update) else "holds"])
             if verdict and arguments.wrong:
                 print(f"  {verdict}: {moment.repository}:{moment.tag} -> {_shown(outcome)}")
         faults += sum(counts[verdict] for verdict in VERDICTS[:-1])
         cells = " ".join(f"{counts[verdict]:>15}" for verdict in VERDICTS)
-        print(f"{name:20} {counts['decisions']:>9} {counts['updates']:>8} {cells}")
+        print(f"{name:26} {counts['decisions']:>9} {counts['updates']:>8} {cells}")
     return 1 if faults else 0
 
 
@@ -118,8 +122,9 @@ def _shown(outcome: Decision) -> str:
 # ------------------------------------------------------------------------------------------------------ the judge
 
 
-def judge(tag: str, outcome: Decision, contents: Mapping[str, str]) -> str:
-    """What is wrong with a decision for a service that runs `tag`; empty if nothing is.
+def judge(tag: str, outcome: Decision, contents: Mapping[str, str], kept: int = 0) -> str:
+    """What is wrong with a decision for a service that runs `tag`; empty if nothing is. `kept`: how many numbers of
+    the version the policy keeps.
 
     >>> from updater_core.models import ImageRef, Reason, Update
     >>> judge("16.3", Update(ImageRef("docker.io", "library/postgres", "9.6.24")), {})
@@ -132,14 +137,26 @@ def judge(tag: str, outcome: Decision, contents: Mapping[str, str]) -> str:
         if new == tag:
             return ""
         return compare_texts(tag, new) if _VERSION.search(tag) else _from_word(tag, new, contents)
-    newer = next((other for other in contents if contents[other] != contents.get(tag) and is_newer(tag, other)), None)
+    others = (other for other in contents if contents[other] != contents.get(tag))
+    newer = next((other for other in others if is_newer(tag, other) and _keeps(tag, other, kept)), None)
     return "stuck" if newer else ""
+
+
+def _keeps(tag: str, other: str, count: int) -> bool:
+    """Whether the first numbers of two tags are the same, as far as a policy keeps them."""
+    before, after = _TOKEN.search(tag), _TOKEN.search(other)
+    if before is None or after is None:
+        return False
+    return _parts(before[0])[:count] == _parts(after[0])[:count]
 
 
 def _from_word(tag: str, new: str, contents: Mapping[str, str]) -> str:
     """What is wrong with going from a tag without a version, such as `latest` or `alpine`: its variant has to stay,
     and the same content must not have a higher version already."""
-    kept = re.fullmatch(r"v?[0-9.]+", new) if tag == "latest" else new.endswith(f"-{tag}")
+    if re.search(r"[0-9]", tag):
+        return compare_texts(tag, new)
+    variant = re.sub(r"^latest-?", "", tag)
+    kept = new.endswith(f"-{variant}") if variant else re.fullmatch(r"v?[0-9.]+", new)
     if not kept:
         return "other variant"
     same = [other for other, content in contents.items() if content == contents.get(tag)]

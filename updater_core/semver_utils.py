@@ -8,7 +8,7 @@ purpose, because tags are not SemVer strings:
   (`-alpine3.19`, `-slim`, `-r10`, `-ls132`) is a variant of the image, and variants have no order among each other.
 
 Three numbers are required. Nothing is coerced: `1.2`, `1.2.3.4`, `20241001`, `5a81b1e6` and `1.2.3rc1` are no SemVer
-versions; `policy.families` reads those. Build metadata cannot occur, as `+` is outside the tag grammar.
+versions; `policy.tags.reading` reads those. Build metadata cannot occur, as `+` is outside the tag grammar.
 
 The `semver` library reads the version and compares two of them. It has no sort key (sorting 20,000 prereleases of one
 version by pairs takes 0.9 s), so `precedence` is a key of our own; a property test holds it to the library.

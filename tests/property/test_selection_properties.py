@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from benchmarks.tag_history import compare_texts
 from updater_core.models import Bump, Decision, Hold, Hours, ImageRef, Policy, Quarantined, Reason, Tag, Update
-from updater_core.policy.families import read
 from updater_core.policy.family_members import rank
 from updater_core.policy.observation import Ask, History, Memo, Observation, Seen, TimeSource
 from updater_core.policy.select import decide
+from updater_core.policy.tags.reading import read
 from updater_core.policy.windows import is_open, next_close, next_open, parse_windows
 from updater_core.semver_utils import parse_tag, precedence
 

@@ -7,8 +7,8 @@ import pytest
 from benchmarks.tag_history import compare_texts, is_newer, judge
 from tests.unit.test_selection import answer, choose, image, reasons, tags
 from updater_core.models import Bump, Follow, Hold, Policy, Reason, Update
-from updater_core.policy.families import FamilyVersion, is_scheme_jump, read
 from updater_core.policy.family_members import named_variant, split_variant
+from updater_core.policy.tags.reading import FamilyVersion, is_scheme_jump, read
 
 
 def version_of(tag: str) -> FamilyVersion:
@@ -94,7 +94,8 @@ def test_a_tag_is_read_as_a_member_of_its_family(
 NO_VERSIONS = """
 latest alpine bookworm lts lts-alpine3.20 alpine3.21 alpine-3.20 php8.3-fpm python3.12 pg16 jdk17-noble
 temurin-17-alpine openjdk-11-slim jdk-21-and-23 webProfile8 windowsservercore-1809 5a81b1e6 sha-5a81b1e main-5a81b1e
-1234567 main-1234567 0a1b2c3 123456789012 v vnext nightly krypton-slim
+1234567 main-1234567 0a1b2c3
+pr-123 github-pr-1234 feature-12-foo i386 x86_64 main-1234567-cuda 123456789012 v vnext nightly krypton-slim
 """
 
 
@@ -294,6 +295,15 @@ def test_the_judge_of_the_replay_knows_when_a_word_is_left() -> None:
     assert judge("latest", Update(image("1.2.4-slim")), contents) == "other variant"
     assert judge("alpine", Update(image("1.2.4-alpine")), contents) == ""
     assert judge("alpine", Update(image("1.2.4")), contents) == "other variant"
+    assert judge("latest-alpine", Update(image("1.2.4-alpine")), contents) == ""
+    assert judge("alpine3.19", Update(image("alpine3.20")), contents) == ""
+    assert judge("alpine3.19", Update(image("1.2.3-alpine3.20")), contents) == "other variant"
+
+
+def test_the_judge_of_the_replay_heeds_the_step() -> None:
+    held = Hold(Reason.SAME_DIGEST, "")
+    assert [judge("1.2.3", held, {"1.3.0": "b"}, kept) for kept in (0, 1, 2)] == ["stuck", "stuck", ""]
+    assert judge("1.2.3", held, {"1.2.4": "b"}, 2) == "stuck"
 
 
 def test_the_judge_of_the_replay_knows_what_is_newer() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from updater_core.models import Hold, ImageRef, Policy, Reason, Rejected, Tag
-from updater_core.policy.families import FamilyVersion, read, selector_of
+from updater_core.models import Decision, Follow, Hold, ImageRef, Policy, Reason, Rejected, Tag
+from updater_core.policy.families import selector_of
 from updater_core.policy.observation import Ask, CandidateSet, Observation, Rank, SelectionContext, TimeSource
 from updater_core.policy.patterns import Order, pattern_of
+from updater_core.policy.tags.reading import FamilyVersion, names_build, read
+from updater_core.policy.tags.words import NUMBER
 
 _OF_OTHERS = frozenset(
     {
@@ -40,19 +42,50 @@ def family_text(policy: Policy, current: ImageRef) -> str:
     version = read(tag)
     selector = selector_of(policy, current)
     if selector is None:
-        is_followed = pattern_of(policy) is None and policy.follow != "tag"
+        is_followed = pattern_of(policy) is None and policy.follow is not Follow.TAG
         return f"none, {tag} names no version; the digest behind it is followed" if is_followed else ""
     if selector.order is not Order.VERSION:
         return ""
     if selector.extract(tag) is None:
         return f"none, the selector does not mean {tag}"
+    if version is None and pattern_of(policy) is None:
+        return f"{named_form(tag)}, each # a number of what the image is for; {tag} names no version"
     if version is None:
         return f"#.#.#, for {tag} names no version"
     return f"{_shown(version)}, each # a number; {tag} is at {_position(version)}"
 
 
+def without_version(outcome: Decision | Ask, current: ImageRef, policy: Policy) -> Decision | Ask:
+    """Return the decision on a tag's digest for a service that follows versions, though its tag names none.
+
+    A word such as `latest` moves with its releases, so its digest tells whether the service is up to date. The tag of
+    one build never moves: whether a newer build is there is not known.
+    """
+    tag = current.tag or "latest"
+    if policy.follow is Follow.TAG or not isinstance(outcome, Hold) or outcome.reason is not Reason.SAME_DIGEST:
+        return outcome
+    if not names_build(tag):
+        detail = f"{outcome.detail}; {tag} names no version, so the digest behind it is followed"
+        return replace(outcome, detail=detail)
+    return Hold(
+        Reason.CURRENT_UNPARSABLE,
+        f"{tag} names one build and no version, so nothing says which tag is newer; its image is still the same",
+        "to follow builds, set tag_pattern, which takes the newest push (such as main-*); to follow versions, write a "
+        "tag with a version into the Compose file; to stay with this tag, set follow to tag",
+    )
+
+
 def _shown(version: FamilyVersion) -> str:
     return f"{version.prefix}{version.form}{version.tail.shape}"
+
+
+def named_form(tag: str) -> str:
+    """Return a tag with every number as `#`.
+
+    >>> named_form("latest-pg16"), named_form("fpm-alpine3.20")
+    ('latest-pg#', 'fpm-alpine#.#')
+    """
+    return NUMBER.sub("#", tag)
 
 
 def _position(version: FamilyVersion) -> str:

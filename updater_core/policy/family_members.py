@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from updater_core.models import Reason, Rejected, Tag
-from updater_core.policy.families import SEMVER_FORM, FamilyVersion, Numbers, core_rank, read
 from updater_core.policy.observation import Meant, Rank, SelectionContext
+from updater_core.policy.tags.reading import SEMVER_FORM, FamilyVersion, core_rank, read
+from updater_core.policy.tags.tail import Numbers
 
+_BARE_COUNTER = re.compile(r"-#(?![.#])")  # a number alone, as no word names it
+_FEWEST_RETURNS, _FIRST_BUILDS, _LARGEST_PLATFORM = 2, 4, 1000
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 Fault = tuple[Reason, str]
@@ -75,7 +78,42 @@ def by_family(
         else:
             others.append((tag, version))
             rejected.append(Rejected(tag.name, *fault))
-    return kin, others, rejected
+    unfit = _of_other_platform(baseline.current, kin, follows_variant=follows)
+    rejected += unfit
+    names = {one.tag for one in unfit}
+    others += [one for one in kin if one[0].name in names]
+    return [one for one in kin if one[0].name not in names], others, rejected
+
+
+def _of_other_platform(
+    current: FamilyVersion | None, kin: Sequence[Candidate], *, follows_variant: bool
+) -> list[Rejected]:
+    """The tags of the family whose bare number behind the version names another platform than the current one's."""
+    fixed = _platform_number(current, kin)
+    if fixed is None:
+        return []
+    detail = f"the number behind its version is not {fixed}, which returns with each version and so counts no builds"
+    unfit = [tag.name for tag, version in kin if not _fits(version.tail.counters[0], fixed, follows_variant)]
+    return [Rejected(name, Reason.OTHER_VARIANT, detail) for name in unfit]
+
+
+def _fits(number: int, fixed: int, follows_variant: bool) -> bool:
+    return number >= fixed if follows_variant else number == fixed
+
+
+def _platform_number(current: FamilyVersion | None, kin: Iterable[Candidate]) -> int | None:
+    """The bare number behind the current version if it says what the image is built on (`4.0.2-18` with Node 18), None
+    if it counts builds. One of a platform returns beside others in version after version; a counter begins anew with
+    each version, or never has a number twice."""
+    if current is None or not _BARE_COUNTER.match(current.tail.shape):
+        return None
+    numbers: dict[Numbers, set[int]] = {}
+    for _, version in kin:
+        numbers.setdefault(version.numbers, set()).add(version.tail.counters[0])
+    own, lowest = current.tail.counters[0], min(map(min, numbers.values()), default=0)
+    returns = sum(own in beside and len(beside) > 1 for beside in numbers.values())
+    is_platform = returns >= _FEWEST_RETURNS and lowest > _FIRST_BUILDS and own < _LARGEST_PLATFORM
+    return own if is_platform else None
 
 
 def _other_family(name: str, version: FamilyVersion, baseline: Baseline, *, follows_variant: bool) -> Fault | None:

@@ -85,7 +85,8 @@ def decide(
 def _decide(observation: Observation, policy: Policy, history: History, now: datetime, memo: Memo) -> Decision | Ask:
     selector = selector_of(policy, observation.current, memo.budget)
     if selector is None:
-        return _watch(observation, policy, history, now)
+        outcome = _watch(observation, policy, history, now)
+        return explain.without_version(outcome, observation.current, policy)
     if observation.tags is None:
         return Hold(Reason.LISTING_INCOMPLETE, "the list of tags is not known", "wait for the next check")
     try:

@@ -11,14 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from updater_core.models import Bump, Hold, Policy, Reason, Rejected, Tag
-from updater_core.policy.families import (
-    FamilyVersion,
-    as_semver,
-    core_rank,
-    is_scheme_jump,
-    largest_step,
-    read,
-)
+from updater_core.policy.families import largest_step
 from updater_core.policy.family_members import (
     Baseline,
     Candidate,
@@ -33,8 +26,9 @@ from updater_core.policy.family_members import (
     split_variant,
 )
 from updater_core.policy.observation import CandidateSet, Meant, Rank, SelectionContext
-from updater_core.policy.patterns import natural_key
+from updater_core.policy.patterns import natural_key, pattern_of
 from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies
+from updater_core.policy.tags.reading import FamilyVersion, as_semver, core_rank, is_scheme_jump, read
 
 _KEPT_NUMBERS = {Bump.PATCH: 2, Bump.MINOR: 1, Bump.MAJOR: 0}  # by each size of step
 _NOT_MEANT = "the selector does not mean the current tag {}, and no tag that it means is of the same form"
@@ -54,6 +48,8 @@ class _Rules:
 
 def by_version(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet | Hold:
     """The versions that may be chosen. A Hold if nothing says which versions those are, or from what a step starts."""
+    if pattern_of(case.policy) is None and read(case.current) is None:
+        return _by_named_numbers(case, meant)
     baseline = baseline_of(case)
     if baseline.current is None and largest_step(case.policy) is not Bump.MAJOR:
         return Hold(
@@ -144,7 +140,7 @@ def _fault(version: FamilyVersion, key: Rank, rules: _Rules) -> Fault | None:
         return Reason.DOWNGRADE, f"its prerelease is an older one than that of {current.text}"
     if is_scheme_jump(current, version) and not policy.allow_scheme_jump:
         return Reason.SCHEME_JUMP, f"{version.text} counts in another way than {current.text}"
-    kept = 0 if current.is_date else _KEPT_NUMBERS[rules.step]  # a date says nothing about the size of a step
+    kept = _KEPT_NUMBERS[rules.step] if current.has_steps else 0
     if version.numbers[:kept] != current.numbers[:kept]:
         return Reason.BUMP_TOO_BIG, f"more than a {rules.step} step from {current.text}"
     return None
@@ -240,6 +236,56 @@ def _goes_on(case: SelectionContext, version: FamilyVersion, current: FamilyVers
         return False
     is_open = case.policy.allow_prerelease or not version.tail.prerelease
     return is_open and is_risen(version.tail.shape, current.tail.shape) and core_rank(version) > core_rank(current)
+
+
+# ------------------------------------------------------------------- by the numbers of a name without a version
+
+
+def _by_named_numbers(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
+    """The tags of a current tag such as `alpine3.20` or `latest-pg16`, which names what the image is for and no
+    version: itself, and with `follow_variant` the same words with numbers that have risen."""
+    numbers = split_variant(case.current)[1]
+    ranked: list[tuple[Rank, Tag]] = []
+    rejected: list[Rejected] = []
+    risen: list[tuple[Rank, str]] = []
+    for tag, name in meant:
+        fault = _named_fault(name, case)
+        if fault is None or tag.name == case.current:
+            ranked.append((split_variant(name)[1], tag))
+            continue
+        rejected.append(Rejected(tag.name, *fault))
+        if fault[0] is Reason.OTHER_VARIANT and is_risen(name, case.current):
+            risen.append((split_variant(name)[1], name))
+    hint = _risen_hint(case, max(risen)[1]) if risen else None
+    return CandidateSet(ranked, numbers, tuple(rejected), "the highest number", hint)
+
+
+def _named_fault(name: str, case: SelectionContext) -> Fault | None:
+    """Why the tag may not follow the current one, which names no version."""
+    words, numbers = split_variant(name)
+    own_words, own = split_variant(case.current)
+    if words != own_words or read(name) is not None:
+        return Reason.OTHER_VARIANT, f"not {case.current} with another number"
+    if [len(number) for number in numbers] != [len(number) for number in own]:
+        return Reason.OTHER_PRECISION, f"its numbers have other parts than those of {case.current}"
+    changed = [(old, new) for old, new in zip(own, numbers, strict=True) if old != new]
+    if any(new < old for old, new in changed):
+        return Reason.DOWNGRADE, f"a number in it is lower than in {case.current}"
+    kept = _KEPT_NUMBERS[largest_step(case.policy)]
+    if any(new[:kept] != old[:kept] for old, new in changed):
+        return Reason.BUMP_TOO_BIG, f"more than a {largest_step(case.policy)} step from {case.current}"
+    if changed and not case.policy.follow_variant:
+        return Reason.OTHER_VARIANT, f"another number than in {case.current}, and follow_variant is not set"
+    return None
+
+
+def _risen_hint(case: SelectionContext, name: str) -> Hold:
+    return Hold(
+        Reason.VARIANT,
+        f"{case.current} names no version and stays: {name} is another variant",
+        "to let the number rise, set follow_variant to true; to stay with this tag, set follow to tag",
+        available=replace(case.observation.current, tag=name, digest=None),
+    )
 
 
 # --------------------------------------------------------------------------------------------------- by key

@@ -11,7 +11,8 @@ from updater_core.app.resolve import Resolver
 from updater_core.deploy.target import Observed
 from updater_core.errors import UpdaterError
 from updater_core.models import Follow, ImageRef, ServiceConfig, Update
-from updater_core.policy import families
+from updater_core.policy.families import selector_of
+from updater_core.policy.tags.reading import read
 from updater_core.state.shared import SharedState
 
 
@@ -35,9 +36,9 @@ def newest(context: AppContext, service: ServiceConfig, observed: Observed) -> I
 
 def is_pinned(service: ServiceConfig, current: ImageRef) -> bool:
     """Return whether a service follows the digest behind a tag that names a version of two numbers or more."""
-    if families.selector_of(service.policy, current) is not None or not current.tag:
+    if selector_of(service.policy, current) is not None or not current.tag:
         return False
-    version = families.read(current.tag)
+    version = read(current.tag)
     return version is not None and len(version.numbers) > 1
 
 

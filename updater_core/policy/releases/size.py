@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from updater_core.policy.families import FamilyVersion, core_rank, is_scheme_jump, read
 from updater_core.policy.releases.notes import notes_url
+from updater_core.policy.tags.reading import FamilyVersion, core_rank, is_scheme_jump, read
 from updater_core.reference import parse
 from updater_core.vocabulary.release import NO_FACTS, ImageFacts, ReleaseStep
 

@@ -1,0 +1,171 @@
+"""The tail of a tag, which is what follows its version's numbers: prerelease, variant, counters. Pure.
+
+A hyphen tail's prerelease words are those of `semver_utils`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+from updater_core.policy.tags import words
+from updater_core.policy.tags.words import FIRST_COUNTER, LONGEST_NUMBER, NUMBER
+from updater_core.semver_utils import CHANNEL_WORDS, PRERELEASE_WORDS, split_tail
+
+Numbers = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What follows the numbers of a tag.
+
+    `shape`: the tail without its prerelease, every counter as `#` and every commit hash as `<commit>`; equal shapes are
+    one variant. `counters`: the counters' numbers in order. `is_channel`: a floating prerelease such as `5.3-rc`.
+    `post`: the number of a post-release (`.post1`), 0 if it is none.
+    """
+
+    shape: str = ""
+    prerelease: tuple[str, ...] = ()
+    counters: Numbers = ()
+    is_channel: bool = False
+    post: int = 0
+
+
+NO_TAIL = Tail()
+_ONE_PRERELEASE = re.compile(r"-((?:alpha|beta|rc)\.?[0-9]+)")
+_ONE_COUNTER = re.compile(rf"(-(?:{words.COUNTER_WORDS}))([0-9]+)")
+_GLUED_WORDS = "|".join(sorted(PRERELEASE_WORDS - {"next"}, key=len, reverse=True))
+_GLUED_PRERELEASE = re.compile(rf"[._]?({_GLUED_WORDS})[._]?([0-9]+)(?=$|[-_.])", re.IGNORECASE)
+_BEGINS_WITH_PRERELEASE = re.compile(rf"-(?:[0-9]+\.)*(?:{'|'.join(sorted(PRERELEASE_WORDS))})", re.IGNORECASE)
+_LAST_NUMBER, _LAST_DOTTED = re.compile("[0-9]+$"), re.compile(r"[0-9]+(?:\.[0-9]+)*$")
+_PIECE = re.compile(".[^-_]*")
+
+
+def read_usual_tail(rest: str, *, is_three_part: bool) -> Tail:
+    """The same as `read_tail`, faster for a tail that is one counter or one prerelease."""
+    counter = _ONE_COUNTER.fullmatch(rest)
+    if counter is not None:
+        return Tail(counter[1] + "#", (), (int(counter[2]),))
+    prerelease = _ONE_PRERELEASE.fullmatch(rest)
+    if prerelease is not None:
+        return Tail("", tuple(prerelease[1].split(".")))
+    return read_tail(rest, is_three_part=is_three_part)
+
+
+@functools.lru_cache(maxsize=4096)  # the tags of a repository share their tails
+def read_tail(text: str, *, is_three_part: bool) -> Tail:
+    """Take apart what follows a version's numbers. `is_three_part`: a bare word (`-rc`) is a prerelease as SemVer has
+    it; elsewhere it names a floating channel.
+
+    >>> read_tail("-rc.1-alpine", is_three_part=True).prerelease, read_tail("RC1-fpm", is_three_part=True).shape
+    (('rc', '1'), '-fpm')
+    >>> read_tail("-debian-12-r10", is_three_part=True)
+    Tail(shape='-debian-12-r#', prerelease=(), counters=(10,), is_channel=False, post=0)
+    >>> read_tail("-0ubuntu2.1", is_three_part=True)
+    Tail(shape='-#ubuntu#.#', prerelease=(), counters=(0, 2, 1), is_channel=False, post=0)
+    """
+    if not text:
+        return NO_TAIL
+    post = words.POST_RELEASE.match(text)
+    prerelease, rest = ((), text[post.end() :]) if post else _prerelease(text, is_three_part=is_three_part)
+    shape, counters = _counters(rest)
+    is_channel = any(word.lower() in CHANNEL_WORDS for word in words.WORD.findall(rest))
+    return Tail(shape, prerelease, counters, is_channel, int(post[1]) if post else 0)
+
+
+def _prerelease(text: str, *, is_three_part: bool) -> tuple[tuple[str, ...], str]:
+    """The identifiers of the prerelease at the front of a tail, and what is left of it."""
+    glued = _GLUED_PRERELEASE.match(text)
+    if glued:  # 19beta3, 3.14.0a1, 1.0.0.RC1
+        return (glued[1].lower(), glued[2]), text[glued.end() :]
+    dotted = words.DOTTED_PRERELEASE.match(text)
+    if dotted and is_three_part:
+        return (dotted[1].lower(),), text[dotted.end() :]
+    if not _BEGINS_WITH_PRERELEASE.match(text):
+        return (), text
+    prerelease, variant = split_tail(text[1:])
+    if not any(map(str.isalpha, prerelease)) or _is_channel(prerelease, is_three_part=is_three_part):
+        return (), text
+    return tuple(prerelease.split(".")), f"-{variant}" if variant else ""
+
+
+def _is_channel(prerelease: str, *, is_three_part: bool) -> bool:
+    """Whether a prerelease without a number is a floating channel. SemVer's own words are none in three-part tags."""
+    word = prerelease.lower()
+    return word in CHANNEL_WORDS and not (is_three_part and word in words.BARE_PRERELEASES)
+
+
+def _counters(text: str) -> tuple[str, Numbers]:
+    """The tail with its counters as `#` and commit hashes as `<commit>`, and the counters' numbers."""
+    shape, counters, position = "", list[int](), 0
+    is_first = True  # numbers count releases only directly behind the version; later they belong to a word
+    while position < len(text):
+        found = _counter_at(text, position, is_first=is_first)
+        if found is not None:
+            piece, values = found
+            shape += _mask(piece, values)
+            counters += values
+        else:
+            piece = _piece_at(text, position)
+            shape += piece
+            is_first = False
+        position += len(piece)
+    return shape, tuple(counters)
+
+
+def _mask(piece: str, values: list[int]) -> str:
+    """The shape of a counter (`_v2.0.10` is `_v#.#.#`, `-k3s1` is `-k3s#`) or of a commit hash."""
+    if not values:
+        return piece[0] + "<commit>"
+    if len(values) == len(NUMBER.findall(piece)):
+        return NUMBER.sub("#", piece)
+    number = (_LAST_DOTTED if len(values) > 1 else _LAST_NUMBER).search(piece)
+    assert number is not None
+    return piece[: number.start()] + ".".join("#" * len(values))
+
+
+def _piece_at(text: str, position: int) -> str:
+    found = _PIECE.match(text, position)
+    assert found is not None
+    return found[0]
+
+
+def _counter_at(text: str, position: int, *, is_first: bool) -> tuple[str, list[int]] | None:
+    """A counter or a commit hash at this position with the separator in front: its text and its numbers."""
+    is_parted = text[position] in "-_."
+    commit = words.commit_end(text, position + 1) if is_parted else None
+    if commit is not None:
+        return text[position:commit], []
+    date = _date_end(text, position + 1) if is_parted else None
+    if date is not None:
+        return text[position:date], _values(text[position:date])
+    revision = words.DISTRIBUTION_REVISION.match(text, position) if is_first else None
+    if revision:
+        return revision[0], _values(revision[0])
+    word = words.COUNTER.match(text, position) or (words.GLUED_PATCH.match(text, position) if is_first else None)
+    if word:
+        return word[0], [int(word[1])]
+    return _bare_number(text, position) if is_first else None
+
+
+def _date_end(text: str, start: int) -> int | None:
+    """Where the date ends that is all of the piece that begins at `start`."""
+    for form in (words.DASHED_DATE, words.DATE_AND_TIME, words.DIGIT_DATE):
+        found = form.match(text, start)
+        if found and (found.end() == len(text) or text[found.end()] in "-_"):
+            return found.end()
+    return None
+
+
+def _bare_number(text: str, position: int) -> tuple[str, list[int]] | None:
+    """A number that nothing names, directly behind the version. The year and month of an Ubuntu release are none."""
+    number = FIRST_COUNTER.match(text, position)
+    if number is None or words.UBUNTU_RELEASE.fullmatch(number[1]):
+        return None
+    first = number[1].partition(".")[0]
+    return (number[0], _values(number[1])) if len(first) <= LONGEST_NUMBER else None
+
+
+def _values(text: str) -> list[int]:
+    return [int(digits) for digits in NUMBER.findall(text)]
