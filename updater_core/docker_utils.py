@@ -53,6 +53,9 @@ class DockerEngine:
         self.close()
         return str(self._call("ask its version", lambda api: api.version()["Version"]))
 
+    def product(self) -> str:
+        return facts.product(self._call("ask what it is", lambda api: api.version()))
+
     def platform(self) -> str:
         found = self._call("ask its platform", lambda api: api.version())
         return f"{found['Os']}/{found['Arch']}"

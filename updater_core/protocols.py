@@ -50,6 +50,9 @@ class Engine(Protocol):
     """The Docker Engine. Every method may raise EngineError, or EngineUnavailable if it does not answer."""
 
     def version(self) -> str: ...
+    def product(self) -> str:
+        """What answers at the socket, with its version: `Docker Engine 28.5.2`, `Podman 5.8.6`."""
+
     def platform(self) -> str:
         """The engine's own platform, `linux/amd64`."""
 

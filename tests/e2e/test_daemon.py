@@ -99,6 +99,7 @@ def test_a_daemon_to_which_nothing_happens_says_one_line_a_cycle(shop: Shop) -> 
     events = [json.loads(line)["event"] for line in text.split("\n")[:-1]]
     first = events.index("cycle_ended")
     assert {"started", "checked"} <= set(events[:first])
+    assert ", on Docker Engine " in lines(shop, "started")[0]["message"]
     assert set(events[first:]) == {"cycle_ended"}
 
 

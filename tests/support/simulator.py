@@ -156,6 +156,9 @@ class SimEngine:
         self._up()
         return "sim"
 
+    def product(self) -> str:
+        return f"Docker Engine {self.version()}"
+
     def platform(self) -> str:
         self._up()
         return "linux/amd64"

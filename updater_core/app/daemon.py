@@ -16,7 +16,7 @@ from updater_core.app.cycle import Cycle
 from updater_core.app.publisher import Watch
 from updater_core.app.report import Report
 from updater_core.deploy.journal import OpenRecord
-from updater_core.errors import StateError
+from updater_core.errors import StateError, UpdaterError
 from updater_core.host import malloc
 from updater_core.host.clock import SystemClock
 from updater_core.logging_utils import LogEvent, log_event
@@ -37,7 +37,7 @@ def serve(context: AppContext, clock: SystemClock, reload: Reload, only: str | N
     watch.open()
     clock.manager.allow(_further_silence_seconds(context.config))
     clock.manager.ready()
-    text = f"docker-updater {__version__}: {len(context.config.services)} services"
+    text = f"docker-updater {__version__}: {len(context.config.services)} services{_engine(context)}"
     log_event(LOG, logging.INFO, LogEvent.STARTED, text)
     while not clock.signals.is_stopping:
         sleep_seconds = _watched_cycle(context, clock, watch, only)
@@ -48,6 +48,13 @@ def serve(context: AppContext, clock: SystemClock, reload: Reload, only: str | N
     cycle.finish(context)
     watch.close()
     log_event(LOG, logging.INFO, LogEvent.STOPPED, "stopped as asked")
+
+
+def _engine(context: AppContext) -> str:
+    """What answers at the engine's socket, as the end of a sentence; nothing if nothing does: the cycle says that."""
+    with suppress(UpdaterError):
+        return f", on {context.host.engine.product()}"
+    return ""
 
 
 def _watched_cycle(context: AppContext, clock: SystemClock, watch: Watch, only: str | None) -> float:

@@ -98,8 +98,7 @@ def _address_findings(service: ServiceConfig) -> Iterator[Finding]:
 def _engine(context: AppContext) -> str:
     endpoint = engine_endpoint.resolve(os.environ)
     return (
-        f"Docker Engine {context.host.engine.version()} on {context.host.engine.platform()}"
-        f" at {endpoint.host} (by {endpoint.source})"
+        f"{context.host.engine.product()} on {context.host.engine.platform()} at {endpoint.host} (by {endpoint.source})"
     )
 
 

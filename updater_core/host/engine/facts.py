@@ -225,3 +225,16 @@ def _text(raw: Mapping[str, Any], key: str, default: str) -> str:
 
 def _number(raw: Mapping[str, Any], key: str, default: int) -> int:
     return raw.get(key) or default
+
+
+def product(answer: Mapping[str, Any]) -> str:
+    """Return what an engine is, with its version, from its answer to `GET /version`.
+
+    >>> product({"Version": "5.8.6", "Components": [{"Name": "Podman Engine", "Version": "5.8.6"}]})
+    'Podman 5.8.6'
+    >>> product({"Version": "28.5.2"})
+    'Docker Engine 28.5.2'
+    """
+    names = [str(each.get("Name", "")) for each in answer.get("Components") or ()]
+    is_podman = any(name.lower().startswith("podman") for name in names)
+    return f"{'Podman' if is_podman else 'Docker Engine'} {answer['Version']}"
