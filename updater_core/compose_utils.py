@@ -49,6 +49,7 @@ _RECREATE_WORDS: Mapping[Recreate, list[str]] = {
     Recreate.NONE: ["--no-recreate"],
 }
 _DRY_RUN_SINCE = (2, 17)
+_STACK_CONFIG_SINCE = (23, 0)
 _FORMS: tuple[tuple[str, ...], ...] = (("--progress", "json"), ())  # the machine-readable one first; 2.26 refuses it
 # A model that is not there, so that a dry run of it must say that its container would be created. Nothing is pulled.
 _PROBE = Project("docker-updater-probe", "/", ("-",), (os.devnull,))
@@ -228,8 +229,9 @@ class DockerCompose:
         argv = ["docker", "stack", "config", *words]
         result = _run(_Child(argv, self._environment, self._timeout_seconds, str(Path(files[0]).parent)))
         if result.code != 0:
+            self._check_cli()
             what = f"`docker stack config` cannot read {', '.join(files)}: {_quote(result)}"
-            raise ComposeError(what, "correct what it names; it needs the Docker CLI 23.0 or later")
+            raise ComposeError(what, "correct what it names")
         try:
             model = yaml.safe_load(result.out)
         except yaml.YAMLError as error:
@@ -237,6 +239,14 @@ class DockerCompose:
         if not isinstance(model, dict):
             raise ComposeError(f"`docker stack config` gave no model of {', '.join(files)}")
         return model
+
+    def _check_cli(self) -> None:
+        """Raises ComposeError if the Docker CLI is too old to know `docker stack config`."""
+        said = _run(_Child(["docker", "--version"], self._environment, timeout_seconds=30)).out
+        found = re.search(r"version (\d+\.[\w.+~-]+)", said)
+        if found is not None and _numbers(found[1]) < _STACK_CONFIG_SINCE:
+            what = f"the Docker CLI here is {found[1]}, and `docker stack config`, which proves an edit, came with 23.0"
+            raise ComposeError(what, "install a newer Docker CLI (package docker-ce-cli, or docker-cli)")
 
     def preview(self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool) -> Preview | None:
         self._command = detect(self._environment)  # an upgrade of Compose under a running daemon brings another form

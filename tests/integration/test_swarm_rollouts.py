@@ -282,6 +282,33 @@ def test_an_image_that_no_node_can_run_is_refused_before_any_write(cluster: Clus
     assert cluster.swarm.writes == []
 
 
+@pytest.mark.parametrize(
+    ("version", "role", "is_held"),
+    [
+        ("20.10.24+dfsg1", "manager", True),
+        ("22.06.0-beta.0", "manager", True),
+        ("20.10.24", "worker", False),
+        ("23.0.0", "manager", False),
+        ("28.5.2+dfsg3", "manager", False),
+        ("library-import", "manager", False),
+        ("0.0.0-20260101", "manager", False),
+    ],
+)
+def test_a_manager_that_does_not_roll_back_rightly_is_refused(
+    cluster: Cluster, version: str, role: str, is_held: bool
+) -> None:
+    cluster.swarm.engine_version, cluster.swarm.role_of_node = version, role
+    plan = cluster.plan()
+    if not is_held:
+        assert not isinstance(plan, Hold)
+        return
+    assert isinstance(plan, Hold)
+    assert plan.reason is Reason.ENGINE_TOO_OLD
+    assert plan.available is not None
+    found = [finding.line() for finding in cluster.target(Killer()).examine(cluster.service)]
+    assert any("engine_too_old" in line and f"one has {version}" in line for line in found), found
+
+
 @pytest.mark.parametrize("looks", range(1, 8))
 def test_a_stop_leaves_the_rollout_to_the_engine_and_the_next_start_judges_it(tmp_path: Path, looks: int) -> None:
     cluster, clock = Cluster(tmp_path), StoppedClock()

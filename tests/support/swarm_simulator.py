@@ -28,6 +28,8 @@ class SimSwarm:
     is_away: bool = False
     is_node_away: bool = False
     node_version: int = 7
+    engine_version: str = "28.5.2"
+    role_of_node: str = "manager"
     index: int = 10
     status: dict[str, str] = field(default_factory=dict)
     all_tasks: list[dict[str, Any]] = field(default_factory=list)
@@ -73,9 +75,13 @@ class SimSwarm:
             {
                 "ID": "n1",
                 "Version": {"Index": self.node_version},
-                "Spec": {"Role": "manager", "Availability": "active"},
+                "Spec": {"Role": self.role_of_node, "Availability": "active"},
                 "Status": {"State": "down" if self.is_node_away else "ready"},
-                "Description": {"Hostname": "one", "Platform": node},
+                "Description": {
+                    "Hostname": "one",
+                    "Platform": node,
+                    "Engine": {"EngineVersion": self.engine_version},
+                },
             },
         )
 

@@ -385,3 +385,20 @@ def test_a_command_that_cannot_be_started_is_a_compose_error(tmp_path: Path) -> 
     path.write_text("#!/nowhere/interpreter\n")
     with pytest.raises(ComposeError):
         compose_utils.detect({"PATH": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("Docker version 20.10.24+dfsg1, build 297e128", "the Docker CLI here is 20.10.24+dfsg1, and"),
+        ("Docker version 28.2.2, build e6534b4", "cannot read /srv/stack.yml: no such file"),
+        ("podman version 5.8.6", "the Docker CLI here is 5.8.6, and"),
+        ("none of yours", "cannot read /srv/stack.yml: no such file"),
+    ],
+)
+def test_a_docker_cli_without_stack_config_is_named(tmp_path: Path, version: str, expected: str) -> None:
+    body = f'case "$1" in --version) echo "{version}"; exit;; esac; echo "no such file" >&2; exit 1'
+    script(tmp_path, "docker", body)
+    compose = DockerCompose({"PATH": f"{tmp_path}:/bin:/usr/bin"}, 10)
+    with pytest.raises(ComposeError, match=expected.replace("+", r"\+")):
+        compose.stack_model([str(tmp_path / "stack.yml")] if expected.startswith("the Docker") else ["/srv/stack.yml"])

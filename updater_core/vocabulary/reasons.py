@@ -72,6 +72,7 @@ class Reason(StrEnum):
     TAKEN_OVER = "taken_over"
     BUSY = "busy"
     NOT_A_MANAGER = "not_a_manager"
+    ENGINE_TOO_OLD = "engine_too_old"
     NO_SUITABLE_NODE = "no_suitable_node"
     UPDATE_PAUSED = "update_paused"
     FAILURE_ACTION = "failure_action"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from updater_core.deploy.target import Finding, Host, Observed, Reporter, UpdateRequest
@@ -11,7 +12,7 @@ from updater_core.errors import EngineUnavailable, UpdaterError
 from updater_core.host.locks import acquire_lock, release_lock
 from updater_core.models import Hold, Plan, Reason, ServiceConfig
 from updater_core.protocols import Swarm
-from updater_core.targets.swarm import facts, observed, placement, planner, report
+from updater_core.targets.swarm import engines, facts, observed, placement, planner, report
 from updater_core.targets.swarm.deployment import SwarmDeployment, SwarmTools
 from updater_core.targets.swarm.observed import NOT_A_MANAGER_REMEDY, ObservedSwarmService
 from updater_core.targets.swarm.plan import NAME, SwarmPlan
@@ -35,8 +36,10 @@ class SwarmTarget:
 
     def platform(self, service: ServiceConfig) -> str:
         """That of the first node that is there: in a swarm of several, a service that is not for it names its own."""
-        nodes = [facts.node_of(raw) for raw in self._host.swarm(service.engine).nodes()]
-        return placement.platform_of(nodes)
+        return placement.platform_of(self._nodes(service))
+
+    def _nodes(self, service: ServiceConfig) -> list[facts.SwarmNode]:
+        return [facts.node_of(raw) for raw in self._host.swarm(service.engine).nodes()]
 
     def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, ObservedSwarmService | Hold]:
         """One list of services for each swarm, however many are asked about."""
@@ -83,6 +86,9 @@ class SwarmTarget:
 
     def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[SwarmPlan] | Hold:
         seen = _own(observed)
+        too_old = engines.hold_for(self._nodes(service))
+        if too_old is not None:
+            return replace(too_old, available=request.image)
         tasks = [facts.task_of(raw) for raw in self._host.swarm(service.engine).tasks(seen.found.id)]
         found = planner.make(service, seen, request, tasks, self._host.files)
         if isinstance(found, Plan) and found.detail.changes:
@@ -99,6 +105,17 @@ class SwarmTarget:
     def examine(self, service: ServiceConfig) -> Iterator[Finding]:
         seen = self.observe([service])[service.name]
         yield from report.findings(service, seen, self._host.files, self._host.compose)
+        if not isinstance(seen, Hold):
+            yield from self._examine_engines(service)
+
+    def _examine_engines(self, service: ServiceConfig) -> Iterator[Finding]:
+        try:
+            held = engines.hold_for(self._nodes(service))
+        except UpdaterError as error:
+            yield Finding(False, service.name, str(error), error.remedy)
+        else:
+            if held is not None:
+                yield Finding(False, service.name, f"held, {held.reason}: {held.detail}", held.remedy)
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
         if isinstance(of, ServiceConfig):

@@ -108,6 +108,11 @@ class SwarmNode:
     is_active: bool
     facts: Mapping[str, str]
     version: int = 0
+    engine: str = ""  # the version of its engine
+
+    @property
+    def is_manager(self) -> bool:
+        return self.facts.get("node.role") == "manager"
 
 
 def is_job(spec: Mapping[str, Any]) -> bool:
@@ -163,7 +168,8 @@ def node_of(raw: Mapping[str, Any]) -> SwarmNode:
     is_ready = _part(raw, "Status").get("State") == "ready"
     is_active = spec.get("Availability") == "active"
     version = int(_part(raw, "Version").get("Index", 0))
-    return SwarmNode(name, architecture, system, is_ready, is_active, facts, version)
+    engine = str(_part(described, "Engine").get("EngineVersion", ""))
+    return SwarmNode(name, architecture, system, is_ready, is_active, facts, version, engine)
 
 
 def _iteration(raw: Mapping[str, Any]) -> int:
