@@ -189,3 +189,25 @@ def test_killed_while_it_drains_and_its_new_container_removed_the_old_one_goes_o
     assert started(shop) == before
     assert shop.state()["status"] != "rollback_failed"
     assert shop.strays() == []
+
+
+def test_hooks_and_the_address_are_asked_and_a_failed_test_costs_the_old_container_nothing(shop: Shop) -> None:
+    """The smoke test runs in the new container while the old one still serves: going back is to remove the new one."""
+    said = shop.folder / "said"
+    in_container = {"in": "container", "run": "cat /release"}
+    beside = f"docker ps -q --filter label=com.docker.compose.project={shop.name} | wc -l >> {said}"
+    shop.policy |= {"pre_update": in_container, "post_update": beside, "health_url": f"{shop.registry.url}/v2/"}
+    begin(shop)
+    shop.push("latest", lab.healthy("two"))
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    assert said.read_text().split() == ["2"], "the old and the new one"
+    assert {run["kind"]: run["output"].strip() for run in shop.state()["changes"][0]["hooks"]}["pre_update"] == "one"
+
+    before = started(shop)
+    shop.policy |= {"post_update": {**in_container, "run": "cat /release; exit 3"}}
+    shop.push("latest", lab.healthy("three"))
+    outcome = shop.cycle().outcomes[0]
+    assert isinstance(outcome, RolledBack)
+    assert outcome.cause.message == "the hook post_update ended with 3: three"
+    assert started(shop) == before
+    assert shop.strays() == []

@@ -162,6 +162,46 @@ def test_a_global_service_is_updated(shop: SwarmShop) -> None:
     assert set(shop.running().values()) == {shop.pinned("1.1", new)}
 
 
+def test_orders_hooks_and_the_address_count_as_for_compose(shop: SwarmShop) -> None:
+    """A hook `in` the container runs in a task of this node, the others on this host."""
+    said, place = shop.folder / "said", {"in": "container", "run": "cat /release"}
+    shop.deploy = {"replicas": 1}
+    shop.policy |= {
+        "mode": "approve", "health_stable": 2, "health_url": f"{shop.lab.registry.url}/v2/",
+        "pre_update": place, "post_update": place, "on_success": f"echo $DAU_HOOK $DAU_REASON >> {said}",
+    }  # fmt: skip
+    old = shop.push("1.0", lab.healthy("old"))
+    shop.write()
+    shop.up()
+    new = shop.push("1.1", lab.healthy("new"))
+    assert shop.run("--once")[0] == 0
+    assert shop.state()["reason"] == "awaiting_approval"
+    assert shop.run("--approve", shop.name)[0] == 0
+    assert shop.run("--pause", shop.name)[0] == 0
+    assert shop.run("--once")[0] == 0
+    assert (shop.state()["reason"], shop.image()) == ("paused", shop.pinned("1.0", old))
+    assert shop.run("--resume", shop.name)[0] == 0
+    status, text = shop.run("--once")
+    assert status == 0, text
+    assert set(shop.running().values()) == {shop.pinned("1.1", new)}
+    runs = {run["kind"]: run["output"].strip() for run in shop.state()["changes"][0]["hooks"]}
+    assert (runs["pre_update"], runs["post_update"]) == ("old", "new"), text
+
+    status, text = shop.run("--rollback", shop.name)
+    assert status == 0, text
+    assert set(shop.running().values()) == {shop.pinned("1.0", old)}
+    assert f"image: {shop.repository}:1.0 " in shop.compose_file.read_text()
+    assert shop.run("--once")[0] == 0, "what was gone back from is not taken again"
+    assert shop.image() == shop.pinned("1.0", old)
+
+    shop.push("1.2", lab.healthy("newer"))
+    shop.policy |= {"health_url": f"{shop.lab.registry.url}/gone", "health_timeout": 3}
+    status, text = shop.run("--update", shop.name)
+    assert status == 1, text
+    assert (shop.state()["reason"], shop.image()) == ("probe_failed", shop.pinned("1.0", old)), text
+    assert said.read_text().splitlines() == ["on_success update", "on_success owner_rollback"]
+
+
 def test_a_job_is_run_by_its_update_and_only_if_that_is_allowed(shop: SwarmShop) -> None:
     manager, name = shop.lab.manager, f"{shop.name}job"
     old = shop.push("1.0", lab.build("old", "exit 0"))
