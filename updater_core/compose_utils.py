@@ -221,7 +221,7 @@ class DockerCompose:
             raise ComposeError(f"Compose gave no readable model of project {project.name}") from error
         if not isinstance(model, dict):
             raise ComposeError(f"Compose gave no readable model of project {project.name}")
-        return model
+        return {"name": project.name, **model}  # v1 does not say it, and volumes and networks are called after it
 
     def stack_model(self, files: Sequence[str]) -> Mapping[str, Any]:
         """As the Docker CLI reads them (23.0 and later); it asks no engine, and reads no `.env`."""

@@ -19,7 +19,20 @@ from updater_core.models import Committed, Reason, RolledBack
 
 pytestmark = pytest.mark.engine
 
-COMPOSE = "services:\n  web:\n    image: {image}  # kept\n    network_mode: none\n    stop_grace_period: 1s\n"
+COMPOSE = """\
+version: "3.8"
+services:
+  web:
+    image: {image}  # kept
+    networks: [front]
+    volumes: ["store:/store"]
+    labels: {{a: "1"}}
+    stop_grace_period: 1s
+networks:
+  front: {{}}
+volumes:
+  store: {{}}
+"""
 
 
 def _says_v1(command: str | None) -> bool:

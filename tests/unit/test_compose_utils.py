@@ -280,7 +280,7 @@ def test_the_model_of_v1_is_yaml(tmp_path: Path, project: Project) -> None:
     )
     made = DockerCompose({"PATH": str(tmp_path)}, 20)
     assert made.is_v1
-    assert made.config(project) == {"services": {"web": {"image": "app:1"}}}
+    assert made.config(project) == {"name": project.name, "services": {"web": {"image": "app:1"}}}
     assert made.preview(project, {"web": 1}, with_dependencies=True) is None, "v1 has no dry run"
 
 
