@@ -126,7 +126,6 @@ class AppContext:
     workers: Workers = field(default_factory=Workers)
     slots: Slots = field(default_factory=Slots)
     delivering: threading.Lock = field(default_factory=threading.Lock)
-    is_retention_renamed: bool = False  # from the names of an earlier version
 
     @property
     def folder(self) -> Path:

@@ -118,14 +118,16 @@ def _let_go_of(context: AppContext, gone: Set[str]) -> None:
 
 
 def rename_retained(context: AppContext) -> None:
-    """Give what an earlier version retained the names of today, once for each process: before anything is recovered or
+    """Give what an earlier version retained the names of today, once and for all: before anything is recovered or
     updated, which looks for those. An engine that does not answer is asked again in the next cycle."""
-    if context.is_retention_renamed:
+    if context.state.has_today_names:
         return
     names = {*context.state.services, *(service.name for service in context.config.services)}
+    is_any_retained = any(one.generations for one in context.state.services.values())
     with contextlib.suppress(UpdaterError):  # the cycle itself says that the engine is away
-        retention.rename(context.host.engine, sorted(names))
-        context.is_retention_renamed = True
+        if is_any_retained or context.journal.read_all():
+            retention.rename(context.host.engine, sorted(names))
+        context.change(lambda state: replace(state, has_today_names=True))
 
 
 def _images_of(one: ServiceState) -> tuple[str, ...]:
