@@ -175,10 +175,11 @@ def _status(config: Config, options: argparse.Namespace) -> int:
     if options.json:
         print(text.status_json(services, known))
         return ALL_WELL
-    further = [decided.text_of(known, [service.name for service in services], datetime.now(UTC))]
+    now = datetime.now(UTC)
+    further = [decided.text_of(known, [service.name for service in services], now)]
     if options.service is not None:
         further += [history.text_of(service_of(known, options.service)), decided.orders_of(known, options.service)]
-    print(text.status_table(services, known, further=further))
+    print(text.status_table(services, known, further=further, now=now))
     return ALL_WELL
 
 

@@ -24,6 +24,7 @@ from updater_core.models import (
     Step,
     Tag,
 )
+from updater_core.vocabulary.release import ImageFacts
 from updater_core.vocabulary.snapshot import Snapshot
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -214,6 +215,9 @@ class Registry(Protocol):
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
         """The image behind the reference's digest for a platform, or why there is none; with its configuration's digest
         if it is to be known `in_full`."""
+
+    def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
+        """What the image behind the reference's digest says of itself; empty if it is not to be asked for that."""
 
     def credential(self) -> Credential | None:
         """What the engine needs for a pull from here."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import jsonschema
 import pytest
 
 from tests.support import lab
-from tests.support.fake_registry import Basic
+from tests.support.fake_registry import Basic, Build
 from tests.support.lab import Shop
 from tests.support.listener import Listener, listening
 
@@ -64,6 +66,41 @@ def test_each_kind_of_news_is_told_once_when_it_happens(shop: Shop) -> None:
         assert shop.releases() == [("two", "running")]
         shop.push("latest", lab.good("five"))
         assert news_of(shop, listener, 2) == [("update", "update"), ("recovered", "restarting")]
+
+
+def _release(name: str, version: str) -> Build:
+    built = lab.good(name)
+    labels = {**built.config["Labels"], "org.opencontainers.image.version": version}
+    return replace(built, config={**built.config, "Labels": labels})
+
+
+def test_the_version_and_age_of_an_image_that_waits_are_asked_for_once(shop: Shop) -> None:
+    """In the message, the table, the plan and the page's twin, before anything is pulled."""
+    with listening() as listener:
+        shop.push("latest", _release("one", "1.2.3"))
+        shop.write()
+        shop.up()
+        shop.policy["mode"] = "notify"
+        shop.settings["webhook_url"] = listener.url
+        shop.cycle()
+        two = shop.push("latest", _release("two", "1.3.0"))
+        shop.registry.clear_log()
+        shop.cycle()
+        counts = shop.registry.counts()
+        assert (counts["manifest_get"], counts["blob"]) == (1, 1)
+        release = json.loads(listener.requests[-1].body)["release"]
+        assert (release["from_version"], release["to_version"], release["size"]) == ("1.2.3", "1.3.0", "minor")
+        assert release["built"] == "2024-05-01T10:00:00Z"
+        shop.registry.clear_log()
+        shop.cycle()
+        assert "blob" not in shop.registry.counts(), "known from now on, to another process too"
+    assert (shop.state()["waiting_digest"], shop.state()["waiting_facts"]["version"]) == (two.digest, "1.3.0")
+    words = re.compile(r"release: +1\.2\.3 -> 1\.3\.0 \(minor\), built \d+ days ago")
+    assert words.search(shop.run("--status")[1])
+    assert words.search(shop.run("--plan")[1])
+    shop.policy["mode"] = "auto"
+    (planned,) = json.loads(shop.run("--plan", "--json")[1])["services"]
+    assert (planned["action"], planned["release"]["to_version"]) == ("update", "1.3.0")
 
 
 def lines(shop: Shop) -> list[dict[str, Any]]:

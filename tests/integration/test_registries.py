@@ -562,6 +562,47 @@ def test_a_build_time_is_that_of_the_platforms_own_image_and_kept_for_good(
     assert fake.counts() == {"manifest_head": 1}
 
 
+LABELLED = {
+    "Labels": {"org.opencontainers.image.version": "1.3.0", "org.opencontainers.image.source": "https://e.example"}
+}
+
+
+@pytest.mark.parametrize(
+    ("built", "manifests"),
+    [
+        (Build(config=LABELLED), 1),
+        (Build(config=LABELLED, docker=True), 1),
+        (Build(config=LABELLED, platforms=("linux/amd64", "linux/arm64"), attestation=True), 2),
+    ],
+)
+def test_what_an_image_says_of_itself_is_read_without_a_pull(
+    fake: FakeRegistry, registries: Registries, built: Build, manifests: int
+) -> None:
+    digest = fake.push(APP, "1.0", built).digest
+    found = registries.for_service(at(fake), ANYONE).facts(replace(at(fake), digest=digest), "linux/amd64")
+    assert (found.version, found.source) == ("1.3.0", "https://e.example")
+    assert found.built_at == datetime(2024, 5, 1, 10, tzinfo=UTC)
+    assert fake.counts() == {"manifest_get": manifests, "blob": 1}
+
+
+@pytest.mark.parametrize(
+    "built",
+    [
+        Build(created=None),
+        Build(created="1970-01-01T00:00:00Z", config={"Labels": None}),
+        Build(config={"Labels": "x"}),
+        Build(platforms=("linux/s390x",), index=True, config=LABELLED),
+        Build(artifact=True),
+    ],
+)
+def test_an_image_that_says_nothing_of_itself_has_no_facts(
+    fake: FakeRegistry, registries: Registries, built: Build
+) -> None:
+    digest = fake.push(APP, "1.0", built).digest
+    found = registries.for_service(at(fake), ANYONE).facts(replace(at(fake), digest=digest), "linux/amd64")
+    assert (found.version, found.source, found.url) == ("", "", "")
+
+
 @pytest.mark.parametrize("status", [403, 404])
 def test_a_build_time_is_read_by_the_tag_if_a_cache_refuses_the_digest(
     fake: FakeRegistry, registries: Registries, status: int

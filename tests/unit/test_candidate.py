@@ -18,6 +18,7 @@ from updater_core.reference import parse
 from updater_core.state import observed_tags
 from updater_core.state.records import State, service_of
 from updater_core.state.shared import SharedState
+from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 NOW = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -48,6 +49,9 @@ class Spoken:
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
         return RemoteImage()
+
+    def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
+        return NO_FACTS
 
     def credential(self) -> Credential | None:
         return None

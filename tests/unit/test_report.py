@@ -145,7 +145,7 @@ def test_a_disabled_service_says_so_in_a_plan() -> None:
 
 PLAN_KEYS = {
     "name", "enabled", "current", "action", "reason", "detail", "remedy", "until", "available", "also", "update",
-    "family", "newer", "rejected",
+    "family", "newer", "release", "rejected",
 }  # fmt: skip
 
 

@@ -512,13 +512,14 @@ def full_state() -> State:
         state, "web", "app:latest", D2, Hold(Reason.WINDOW_CLOSED, "d", "r", image(digest=D4), until=NOW), now=NOW
     )
     state = records.note_facts(state, "web", ImageFacts("1.5.0", "https://github.com/acme/app", built_at=NOW))
+    state = records.note_waiting_facts(state, "web", D4, ImageFacts("1.6.0"))
     state = records.announce(observed_tags.note_digest(state, "web", D4, NOW), "web")
     state = observed_tags.note_push(state, "web", "latest", NOW)
     state = observed_tags.follow_names(state, [service("web", "a")])
     state = observed_tags.note_created(observed_tags.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
     left = LeftRelease("app:2", (D2,), "app:1", (D1,), NOW, NOW)
     told = replace(service_of(state, "web"), troubles={"check:registry_error": NOW}, left=left)
-    known = replace(state, outages={"ghcr.io": NOW}, refused_logins={"ghcr.io salt hash": NOW})
+    known = replace(state, has_today_names=True, outages={"ghcr.io": NOW}, refused_logins={"ghcr.io salt hash": NOW})
     state = records.with_service(known, "web", told)
     for kind in (orders.SKIP, orders.APPROVE, orders.PAUSE):
         order = orders.OperatorOrder(kind, "web", NOW, "1" * 32, "ann", seconds=60.0)

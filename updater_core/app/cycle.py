@@ -29,7 +29,7 @@ from updater_core.app.context import (
     save,
     target_of,
 )
-from updater_core.app.evaluate import admitted, check, look_all, record_check, rename_retained
+from updater_core.app.evaluate import admitted, check, look_all, note_waiting, record_check, rename_retained
 from updater_core.app.report import Report
 from updater_core.deploy import failure
 from updater_core.deploy.journal import JournalRecord, UnreadableRecord
@@ -237,6 +237,7 @@ def act(context: AppContext, one: Candidate) -> Outcome | Hold:
     if isinstance(found, Hold):
         one = replace(one, decision=found)
         record_check(context, one)
+        note_waiting(context, [one])
         recorder.announce(context, one)
     return found
 

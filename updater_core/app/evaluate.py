@@ -16,7 +16,7 @@ from updater_core.app.candidate import Candidate
 from updater_core.app.context import LOG, AppContext, bug, claim_of, settings_for, target_of
 from updater_core.app.resolve import Resolver
 from updater_core.deploy.target import Observed
-from updater_core.errors import RegistryError, UpdaterError
+from updater_core.errors import AuthFailed, NotAnImage, NotFound, RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Decision, Hold, ImageRef, Reason, ServiceConfig, Update
 from updater_core.policy import admission
@@ -26,6 +26,7 @@ from updater_core.protocols import Registry
 from updater_core.state import observed_tags, orders, outcomes, records
 from updater_core.state.records import ServiceState, State, Status
 from updater_core.targets import retention
+from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 _SIDE_BY_SIDE = 16  # of one registry; what is asked of one host at a time has a lower limit of its own
 
@@ -47,6 +48,7 @@ def check(context: AppContext, services: Sequence[ServiceConfig]) -> tuple[Candi
     checked = tuple(_admitted_first(context, one, before) for one in decided if not _was_cut_short(one))
     for one in checked:
         record_check(context, one)
+    note_waiting(context, checked)
     _tidy(context)
     _let_go_of(context, known - context.state.services.keys())
     return checked
@@ -226,6 +228,47 @@ def record_check(context: AppContext, one: Candidate) -> None:
     after = context.store.shared.fold(name, key, recorded)
     context.metrics.checked("update" if isinstance(one.decision, Update) else one.decision.reason.value)
     _log_check(one, records.service_of(after, name))
+
+
+def note_waiting(context: AppContext, checked: Sequence[Candidate]) -> None:
+    """Ask the registries what the images that wait say of themselves, and remember it: once for each new digest. One
+    that does not answer is asked again in the next cycle."""
+    waiting = [(one.service, target) for one in checked if (target := _waits_unknown(context, one))]
+    if not waiting or context.clock.wait(0):
+        return
+    with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(waiting))) as pool:
+        answers = list(pool.map(lambda question: facts_asked(context, *question), waiting))
+    for (service, target), facts in zip(waiting, answers, strict=True):
+        if facts is not None:
+            noted = partial(records.note_waiting_facts, name=service.name, digest=target.digest or "", facts=facts)
+            context.change(noted)
+
+
+def _waits_unknown(context: AppContext, one: Candidate) -> ImageRef | None:
+    """The image that waits for a service, if its registry was not asked for its facts yet."""
+    hold = one.decision
+    if not isinstance(hold, Hold) or hold.available is None or not hold.available.digest:
+        return None
+    is_asked = records.service_of(context.state, one.service.name).waiting_digest == hold.available.digest
+    return None if is_asked or records.is_unknown(hold.reason) else hold.available
+
+
+def facts_asked(context: AppContext, service: ServiceConfig, image: ImageRef) -> ImageFacts | None:
+    """What an image says of itself, by its registry; nothing if that refuses to say, None if it did not answer, or
+    allows no pull just now: to read a manifest counts as one at Docker Hub."""
+    settings = settings_for(service, image)
+    try:
+        if context.registries.pull_allowed_at(image, settings) is not None:
+            return None
+        platform = service.platform or target_of(context, service).platform(service)
+        return context.registries.for_service(image, settings).facts(image, platform)
+    except (AuthFailed, NotFound, NotAnImage):
+        return NO_FACTS
+    except UpdaterError:
+        return None
+    except Exception as error:  # what is only shown stops no cycle
+        bug(service.name, error)
+        return NO_FACTS
 
 
 def _log_check(one: Candidate, after: ServiceState) -> None:

@@ -29,7 +29,7 @@ from updater_core.policy.operator.decisions import Approval, command
 from updater_core.policy.releases.size import step_between, waiting_step
 from updater_core.state import orders
 from updater_core.state.orders import OperatorOrder, OrderAnswer
-from updater_core.state.records import ServiceState, Status, is_unknown
+from updater_core.state.records import ServiceState, Status, is_unknown, waiting_facts_of
 from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.release import NO_STEP, ReleaseStep
 
@@ -153,7 +153,7 @@ def available_event(service: str, known: ServiceState, hold: Hold, moment: Momen
         reason=reason.value,
         detail=f"{target.text} is available and waits{why or ' for you'}",
         remedy=hold.remedy,
-        release=waiting_step(known.reference, known.facts, target.text),
+        release=_waiting_step(known, target.text),
     )
 
 
@@ -174,8 +174,12 @@ def approval_event(service: str, known: ServiceState, question: Approval, moment
         reason=Reason.AWAITING_APPROVAL.value,
         detail=f"{question.reference} waits for your approval, until {end}",
         remedy=f"{command(orders.APPROVE, service)}, or {command(orders.SKIP, service)}",
-        release=waiting_step(known.reference, known.facts, question.reference),
+        release=_waiting_step(known, question.reference),
     )
+
+
+def _waiting_step(known: ServiceState, target: str) -> ReleaseStep:
+    return waiting_step(known.reference, known.facts, target, waiting_facts_of(known, target))
 
 
 def order_event(known: ServiceState, order: OperatorOrder, answer: OrderAnswer, moment: Moment) -> Event | None:

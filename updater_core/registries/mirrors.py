@@ -20,6 +20,7 @@ from updater_core.protocols import RemoteImage
 from updater_core.registries.oci import OciRegistry
 from updater_core.registries.session import RegistryEndpoint, Session
 from updater_core.registries.tag_api import TimedRegistry
+from updater_core.vocabulary.release import ImageFacts
 
 MIRRORS_FIRST_FOR = timedelta(hours=1)
 _ANSWERS = (AuthFailed, NotFound, NotAnImage)  # of Docker Hub itself; a mirror that says so may just know less
@@ -54,6 +55,10 @@ class MirroredHub:
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
         """What the reference's digest leads to on `platform`."""
         return self._ask(lambda registry: registry.image(reference, platform, in_full=in_full))
+
+    def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
+        """What the image says of itself."""
+        return self._ask(lambda registry: registry.facts(reference, platform))
 
     def credential(self) -> Credential | None:
         """What we have for Docker Hub: the engine gives it to no mirror either."""

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from updater_core.errors import AuthFailed, NotAnImage, NotFound, RegistryError
+from updater_core.host.engine.facts import release_facts
 from updater_core.models import Credential, ImageRef, Reason, RegistrySettings, Tag
 from updater_core.net import untrusted_json
 from updater_core.protocols import RemoteImage
@@ -23,6 +24,7 @@ from updater_core.registries.auth.access import Access
 from updater_core.registries.session import RegistryEndpoint, Session, site_of
 from updater_core.registries.tag_list import TagNames
 from updater_core.registries.transport import Answer, Request
+from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 _GENERATED = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.(sig|att|sbom))?")
 _OF_A_PAGE = (
@@ -76,6 +78,17 @@ class OciRegistry:
         known = self.session.images.get(key)
         found = known or self._image(access, reference, platform, in_full)
         return found if known else self.session.images.put(key, found)
+
+    def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
+        """Return what the image behind the digest says of itself: labels and build time of its configuration. Raises
+        the errors of `digest`; a registry that is asked too much is not kept from what it is asked for else."""
+        found = self.image(reference, platform, in_full=True)
+        if not is_digest(found.config):
+            return NO_FACTS
+        config = self._configuration(self._access(reference), found.config, is_optional=True)
+        own = config.get("config")
+        labels = own.get("Labels") if isinstance(own, dict) else None
+        return release_facts(labels if isinstance(labels, dict) else {}, str(config.get("created") or ""))
 
     def credential(self) -> Credential | None:
         """What we have for this registry, from the service's settings or Docker's configuration."""
@@ -191,8 +204,14 @@ class OciRegistry:
             return manifest
 
     def _created_in(self, access: Access, digest: str) -> str:
+        created = self._configuration(access, digest).get("created")
+        return created if isinstance(created, str) else ""
+
+    def _configuration(self, access: Access, digest: str, *, is_optional: bool = False) -> Mapping[str, Any]:
+        """The configuration of an image; an empty one if it is no JSON object."""
         url = f"{access.base}/v2/{access.repository}/blobs/{digest}"
-        answer = self.session.ask(access, Request(url, "blob", f"{access.repository}: configuration {digest}"))
+        request = Request(url, "blob", f"{access.repository}: configuration {digest}", is_optional=is_optional)
+        answer = self.session.ask(access, request)
         if answer.status != 200:
             raise problem(access, answer, f"configuration {digest}")
         _verify(access, answer.body, digest)
@@ -200,8 +219,7 @@ class OciRegistry:
             config = untrusted_json.read(answer.body)
         except ValueError:
             config = None
-        created = config.get("created") if isinstance(config, dict) else None
-        return created if isinstance(created, str) else ""
+        return config if isinstance(config, dict) else {}
 
     # ----------------------------------------------------------------------------------------------------------- tags
 

@@ -24,6 +24,7 @@ from updater_core.registries.paging import incomplete, next_address, pages
 from updater_core.registries.session import Session
 from updater_core.registries.tag_list import LONGEST_PAGE_BYTES
 from updater_core.registries.transport import Answer, Request
+from updater_core.vocabulary.release import ImageFacts
 
 COMPARED_EVERY = timedelta(hours=1)  # so that a cycle costs one request; the rest waits for the next comparison
 
@@ -78,6 +79,10 @@ class TimedRegistry:
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
         """What the reference's digest leads to on `platform`."""
         return self.oci.image(reference, platform, in_full=in_full)
+
+    def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
+        """What the image says of itself."""
+        return self.oci.facts(reference, platform)
 
     def credential(self) -> Credential | None:
         """What we have for this registry."""

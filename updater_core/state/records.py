@@ -115,6 +115,8 @@ class ServiceState:
     detail: str = ""
     remedy: str = ""
     available: str | None = None
+    waiting_digest: str = ""  # of the image that waits, or waited last, as its registry was asked for `waiting_facts`
+    waiting_facts: ImageFacts = NO_FACTS
     announced: str | None = None
     last_check: AwareTime | None = None
     last_success: AwareTime | None = None
@@ -265,6 +267,18 @@ def with_status(
 def note_facts(state: State, name: str, facts: ImageFacts) -> State:
     """Return the state with what the image that runs says of itself."""
     return with_service(state, name, replace(service_of(state, name), facts=facts))
+
+
+def note_waiting_facts(state: State, name: str, digest: str, facts: ImageFacts) -> State:
+    """Return the state with what the image that waits says of itself."""
+    service = service_of(state, name)
+    return with_service(state, name, replace(service, waiting_digest=digest, waiting_facts=facts))
+
+
+def waiting_facts_of(service: ServiceState, reference: str) -> ImageFacts:
+    """Return what the image behind `repository:tag@digest` says of itself, if that is the one that was asked for."""
+    is_it = bool(service.waiting_digest) and reference.endswith(f"@{service.waiting_digest}")
+    return service.waiting_facts if is_it else NO_FACTS
 
 
 def announce(state: State, name: str) -> State:

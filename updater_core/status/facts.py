@@ -17,7 +17,7 @@ from updater_core.policy import windows as schedule
 from updater_core.policy.operator.decisions import pause_in_force
 from updater_core.policy.releases.size import kind_of_change, version_of, waiting_step
 from updater_core.reference import HUB
-from updater_core.state.records import Change, ServiceState, Status, needs_operator, service_of
+from updater_core.state.records import Change, ServiceState, Status, needs_operator, service_of, waiting_facts_of
 from updater_core.status import decided
 from updater_core.status.view import (
     ChangeView,
@@ -176,7 +176,9 @@ def _service(facts: StatusFacts, config: ServiceConfig, window: WindowView) -> S
 
 
 def _release(known: ServiceState) -> ReleaseStep:
-    return waiting_step(known.reference, known.facts, known.available) if known.available else NO_STEP
+    if not known.available:
+        return NO_STEP
+    return waiting_step(known.reference, known.facts, known.available, waiting_facts_of(known, known.available))
 
 
 def _history(facts: StatusFacts, name: str, known: ServiceState) -> tuple[ChangeView, ...]:

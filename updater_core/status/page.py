@@ -207,7 +207,11 @@ def _wait(place: int, service: ServiceView, now: datetime) -> Markup:
     remedy = _remedy(service.remedy) if service.remedy else ""
     current = code(short(service.current.partition("@")[0]) or NONE)
     return _note(
-        f"need-{place}", service, Markup("{} → {}").format(current, _target(service)), _why(service) + until, remedy
+        f"need-{place}",
+        service,
+        Markup("{} → {}").format(current, _target(service, now)),
+        _why(service) + until,
+        remedy,
     )
 
 
@@ -266,7 +270,7 @@ def _service_row(service: ServiceView, now: datetime) -> tuple[str, ...]:
         service.name,
         _state(service),
         code(current) + small(_about_current(service, now)),
-        _target(service) if service.target else NONE,
+        _target(service, now) if service.target else NONE,
         _why(service) + remedy or NONE,
         _checked(service, now),
         markup.since(service.last_change, now) + history.of_service(service.history),
@@ -361,10 +365,12 @@ def _why(service: ServiceView) -> Markup:
     return reason + service.detail
 
 
-def _target(service: ServiceView) -> Markup:
+def _target(service: ServiceView, now: datetime) -> Markup:
     name, _, digest = (service.target or "").partition("@")
     step = service.release if service.release.size else replace(service.release, size=service.change or "")
-    return code(name or NONE) + small(short_digest(digest)) + history.release(step)
+    is_old = step.built_at is not None and step.built_at <= now
+    built = small(f"built {times.ago(step.built_at, now)}") if is_old and step.built_at else Markup("")
+    return code(name or NONE) + small(short_digest(digest)) + history.release(step) + built
 
 
 def _window(window: WindowView, now: datetime, *, is_zone_said: bool = True) -> str:

@@ -6,13 +6,16 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from updater_core.host import times
 from updater_core.models import Hold, ImageRef, Plan, Reason, Rejected, ServiceConfig
 from updater_core.policy import explain
 from updater_core.state import records
+from updater_core.state.codec import encode
 from updater_core.status import columns, text
+from updater_core.vocabulary.release import NO_STEP, ReleaseStep
 
 _UNKNOWN, _HELD, _WAITING, _UPDATE, _UP_TO_DATE = "unknown", "held", "waiting", "updates", "up_to_date"
 _WORST_FIRST = (_UNKNOWN, _HELD, _WAITING, _UPDATE, _UP_TO_DATE)
@@ -41,6 +44,7 @@ class PlannedService:
     explained: Sequence[str] = ()
     current: ImageRef | None = None
     newer: tuple[ImageRef, str] | None = None
+    release: ReleaseStep = NO_STEP
 
     @property
     def kind(self) -> str:
@@ -59,9 +63,11 @@ def worst_first(planned: Sequence[PlannedService]) -> list[PlannedService]:
     return sorted(planned, key=lambda one: (_WORST_FIRST.index(one.kind), one.service.name))
 
 
-def block(one: PlannedService) -> str:
-    """Return the lines on one service."""
+def block(one: PlannedService, now: datetime | None = None) -> str:
+    """Return the lines on one service. `now`: what the age of a release is counted to; None: no age is said."""
     lines = text.plan_text(one.service, one.found, one.rejected, one.explained, one.current)
+    words = text.release_words(one.release, now)
+    lines = f"{lines}\n{columns.wrapped(f'  release:   {words}', others=' ' * 13)}" if words else lines
     if one.newer is None:
         return lines
     image, remedy = one.newer
@@ -108,6 +114,7 @@ def _row(one: PlannedService) -> dict[str, Any]:
     else:
         action, update = "update", _update(one.found, one.explained)
     rejected = [{"tag": each.tag, "reason": each.reason.value, "detail": each.detail} for each in one.rejected]
+    release = None if one.release is NO_STEP else encode(one.release)
     return {
         "name": one.service.name,
         "enabled": True,
@@ -117,6 +124,7 @@ def _row(one: PlannedService) -> dict[str, Any]:
         "update": update,
         "family": explain.family_text(one.service.policy, current) or None,
         "newer": one.newer[0].text if one.newer else None,
+        "release": release,
         "rejected": rejected,
     }
 

@@ -9,13 +9,16 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from updater_core.deploy import http_gate
+from updater_core.host import times
 from updater_core.models import Hold, ImageRef, Plan, Rejected, ServiceConfig
 from updater_core.policy import explain
+from updater_core.policy.releases.size import waiting_step
 from updater_core.reference import short
 from updater_core.state.codec import encode
-from updater_core.state.records import ServiceState, State, Status, service_of
+from updater_core.state.records import ServiceState, State, Status, service_of, waiting_facts_of
 from updater_core.status import columns
 from updater_core.status.columns import Elastic, Keep
+from updater_core.vocabulary.release import ReleaseStep
 
 _REJECTED_SHOWN = 20
 _HEAD = ("SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "CHECKED", "CHANGED")
@@ -32,16 +35,21 @@ _WORST_FIRST = (
 
 
 def status_table(
-    services: Iterable[ServiceConfig], state: State, zone: tzinfo | None = None, further: Sequence[str] = ()
+    services: Iterable[ServiceConfig],
+    state: State,
+    zone: tzinfo | None = None,
+    further: Sequence[str] = (),
+    now: datetime | None = None,
 ) -> str:
-    """Return a line for each service, the worst first; what needs a person, with its remedy; the `further` blocks of
-    text that are not empty; a line of summary.
+    """Return a line for each service, the worst first; what needs a person, with its remedy, and the release that
+    waits; the `further` blocks of text that are not empty; a line of summary.
 
-    `zone`: that of the times; the machine's own if None."""
+    `zone`: that of the times; the machine's own if None. `now`: what the age of a release is counted to; None: no age
+    is said."""
     known = [(service, service_of(state, service.name)) for service in services]
     known.sort(key=lambda each: _order(*each))
     lines = columns.table([_HEAD, *(_row(service, one, zone) for service, one in known)], _ELASTIC)
-    notes = [_note(service.name, one) for service, one in known if service.enabled]
+    notes = [_note(service.name, one, now) for service, one in known if service.enabled]
     blocks = (block.strip("\n") for block in further)
     below = [line for block in blocks if block for line in ("", block)]
     return "\n".join([*lines, *(note for note in notes if note), *below, "", _summary(known, zone)])
@@ -183,11 +191,34 @@ def _local(moment: datetime | None, zone: tzinfo | None) -> str:
     return f"{moment.astimezone(zone):%m-%d %H:%M}" if moment else "never"
 
 
-def _note(name: str, service: ServiceState) -> str:
-    if not service.remedy:
+def _note(name: str, service: ServiceState, now: datetime | None) -> str:
+    release = release_words(_waiting_step(service), now) if service.available else ""
+    if not (service.remedy or release):
         return ""
-    detail = columns.wrapped(service.detail, f"{name}: ", "  ")
-    return f"\n{detail}\n{columns.wrapped(service.remedy, '  to do: ', '    ')}"
+    lines = [columns.wrapped(service.detail, f"{name}: ", "  ")]
+    lines += [columns.wrapped(release, "  release: ", "    ")] if release else []
+    lines += [columns.wrapped(service.remedy, "  to do: ", "    ")] if service.remedy else []
+    return "\n".join(["", *lines])
+
+
+def _waiting_step(known: ServiceState) -> ReleaseStep:
+    available = known.available or ""
+    return waiting_step(known.reference, known.facts, available, waiting_facts_of(known, available))
+
+
+def release_words(step: ReleaseStep, now: datetime | None) -> str:
+    """Return what is known of a release beside its tag: versions that no tag says, age, notes; empty if nothing is.
+
+    >>> release_words(ReleaseStep("1.2.3", "1.3.0", "minor", is_same_tag=True, notes_url="https://git.example/"), None)
+    '1.2.3 -> 1.3.0 (minor), notes: https://git.example/'
+    """
+    is_old = step.built_at is not None and now is not None and step.built_at <= now
+    built = f"built {times.ago(step.built_at, now)}" if is_old and step.built_at and now else ""
+    notes = f"notes: {step.notes_url}" if step.notes_url else ""
+    versions = " -> ".join(dict.fromkeys(filter(None, (step.from_version, step.to_version))))
+    sized = f"{versions} ({step.size})" if versions and step.size else versions
+    is_said_by_tag = not (step.is_same_tag and step.to_version)
+    return "" if is_said_by_tag and not (built or notes) else ", ".join(filter(None, (sized, built, notes)))
 
 
 def _time(moment: datetime | None) -> str:

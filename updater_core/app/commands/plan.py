@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from updater_core.app import cycle
 from updater_core.app.candidate import Candidate
 from updater_core.app.commands import newer_versions
 from updater_core.app.context import AppContext
-from updater_core.app.evaluate import check_all
-from updater_core.models import Hold, Reason
+from updater_core.app.evaluate import check_all, facts_asked
+from updater_core.models import Hold, Plan, Reason
+from updater_core.policy.releases.size import waiting_step
+from updater_core.state import records
 from updater_core.status import plans
 from updater_core.status.plans import PlannedService
+from updater_core.vocabulary.release import NO_FACTS, NO_STEP, ReleaseStep
 
 
 def run(context: AppContext, only: str | None, *, as_json: bool) -> int:
@@ -23,7 +29,7 @@ def run(context: AppContext, only: str | None, *, as_json: bool) -> int:
         print(plans.as_json(planned, disabled))
         return 0
     for one in plans.worst_first(planned):
-        print(plans.block(one), end="\n\n")
+        print(plans.block(one, context.clock.now()), end="\n\n")
     for service in disabled:
         print(plans.disabled_block(service.name), end="\n\n")
     print(plans.summary(planned, len(disabled)))
@@ -34,12 +40,24 @@ def _planned(context: AppContext, one: Candidate) -> PlannedService:
     found = cycle.planned(context, one)
     explained = () if isinstance(found, Hold) else context.targets[found.target].explain(found)
     current = one.observed.current if one.observed else None
-    made = PlannedService(one.service, found, one.decision.rejected, explained, current)
+    release = _release(context, one, found)
+    made = PlannedService(one.service, found, one.decision.rejected, explained, current, release=release)
     if one.observed is None or (isinstance(found, Hold) and found.reason is not Reason.SAME_DIGEST):
         return made
     newest = newer_versions.newest(context, one.service, one.observed)
     if newest is None:
         return made
-    return PlannedService(
-        one.service, found, made.rejected, explained, current, (newest, newer_versions.remedy(one.service))
-    )
+    return replace(made, newer=(newest, newer_versions.remedy(one.service)))
+
+
+def _release(context: AppContext, one: Candidate, found: Plan[Any] | Hold) -> ReleaseStep:
+    """The step to the image that would be taken, or waits, with what its registry says of it."""
+    target = found.available if isinstance(found, Hold) else found.image
+    if target is None:
+        return NO_STEP
+    known = records.service_of(context.state, one.service.name)
+    if known.waiting_digest == target.digest:
+        facts = known.waiting_facts
+    else:
+        facts = (facts_asked(context, one.service, target) if target.digest else None) or NO_FACTS
+    return waiting_step(known.reference, known.facts, target.text, facts)

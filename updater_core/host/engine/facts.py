@@ -184,11 +184,13 @@ def image(raw: Mapping[str, Any]) -> Image:
         volumes=frozenset(_mapping(config, "Volumes")),
         variables=frozenset(_environment(config)),
         has_healthcheck=_healthcheck(config.get("Healthcheck")) is not None,
-        facts=_release_facts(_mapping(config, "Labels"), _text(raw, "Created", "")),
+        facts=release_facts(_mapping(config, "Labels"), _text(raw, "Created", "")),
     )
 
 
-def _release_facts(labels: Mapping[str, Any], created: str) -> ImageFacts:
+def release_facts(labels: Mapping[str, Any], created: str) -> ImageFacts:
+    """Return what an image says of its release, by its labels and its build time, in the engine's JSON or in the
+    image's own configuration, as a registry has it."""
     version, source, url = (_label(labels, name) for name in ("version", "source", "url"))
     return ImageFacts(version, source, url, _build_time(created))
 

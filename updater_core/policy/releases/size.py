@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from updater_core.policy.releases.notes import notes_url
 from updater_core.policy.tags.reading import FamilyVersion, core_rank, is_scheme_jump, read
@@ -34,14 +35,18 @@ def step_between(old: str, old_facts: ImageFacts, new: str, new_facts: ImageFact
     )
 
 
-def waiting_step(old: str, old_facts: ImageFacts, new: str) -> ReleaseStep:
-    """Return the step to an image that is not here yet: only its tag is known, and whose source the one that runs has.
+def waiting_step(old: str, old_facts: ImageFacts, new: str, new_facts: ImageFacts = NO_FACTS) -> ReleaseStep:
+    """Return the step to an image that is not here yet. What its registry does not say of it is taken from its tag, and
+    its source from the one that runs.
 
     >>> waiting_step("acme/api:1.4.2", ImageFacts("1.4.2", "https://github.com/acme/api"), "acme/api:v1.5.0").notes_url
     'https://github.com/acme/api/releases/tag/v1.5.0'
+    >>> waiting_step("acme/api:1", ImageFacts("1.4.2"), "acme/api:1", ImageFacts("1.5.0")).to_version
+    '1.5.0'
     """
-    is_known = is_own(old, old_facts)
-    assumed = ImageFacts(source=old_facts.source, url=old_facts.url) if is_known else NO_FACTS
+    known = old_facts if is_own(old, old_facts) else NO_FACTS
+    says_where = bool(new_facts.source or new_facts.url)
+    assumed = new_facts if says_where else replace(new_facts, source=known.source, url=known.url)
     return step_between(old, old_facts, new, assumed)
 
 

@@ -34,6 +34,7 @@ from updater_core.registries.vendors.ecr.api import EcrApi, Endpoint, ImageMissi
 from updater_core.registries.vendors.ecr.batch import Batches
 from updater_core.registries.vendors.ecr.hosts import PUBLIC_HOSTS, EcrHost, parse_host
 from updater_core.registries.vendors.ecr.settings import EcrSettings
+from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 T = TypeVar("T")
 
@@ -108,6 +109,10 @@ class EcrRegistry:
         if not kind or kind in CONFIGS:
             return RemoteImage()
         return RemoteImage(obstacle=Reason.NOT_AN_IMAGE, detail=f"it is no image but {kind}")
+
+    def facts(self, reference: ImageRef, platform: str) -> ImageFacts:  # noqa: ARG002
+        """Nothing: to look into a manifest would be a pull, which AWS counts when it decides what is unused."""
+        return NO_FACTS
 
     def credential(self) -> Credential | None:
         """The user name AWS with a token. One from our memory is shown to the registry first: it may be withdrawn."""
@@ -216,6 +221,10 @@ class PublicEcr:
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
         """What the reference's digest leads to on `platform`."""
         return self.oci.image(reference, platform, in_full=in_full)
+
+    def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
+        """What the image says of itself."""
+        return self.oci.facts(reference, platform)
 
     def credential(self) -> Credential | None:
         """Return a token if `registry_config` has AWS credentials: pulls with one have wider limits."""

@@ -35,6 +35,7 @@ from updater_core.registries.transport import Request
 from updater_core.registries.vendors.google import identity as identities
 from updater_core.registries.vendors.google.identity import Identity
 from updater_core.registries.vendors.google.settings import GoogleSettings
+from updater_core.vocabulary.release import ImageFacts
 
 ROLE = "roles/artifactregistry.reader"
 
@@ -80,6 +81,10 @@ class GoogleRegistry:
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
         """What the reference's digest leads to on `platform`."""
         return self._answer(reference, lambda oci: oci.image(reference, platform, in_full=in_full))
+
+    def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
+        """What the image says of itself."""
+        return self._answer(reference, lambda oci: oci.facts(reference, platform))
 
     def credential(self) -> Credential | None:
         """What the engine needs for a pull: a token good for some minutes; None if anybody may pull.
