@@ -101,6 +101,30 @@ def test_a_pattern_that_does_not_mean_the_current_tag_holds_and_its_remedy_leads
     assert shop.releases() == [("v17.0", "running")]
 
 
+def test_a_tag_of_one_build_is_not_called_up_to_date_and_the_remedy_leads_out(shop: Shop) -> None:
+    for tag in ("main-5a81b1e", "latest-pg16", "latest-pg17"):
+        shop.push(tag, lab.good(tag))
+    shop.write("main-5a81b1e")
+    shop.up()
+    shop.policy = {"follow": "major"}
+    _, said = shop.run("--plan")
+    assert "no update: current_unparsable - main-5a81b1e names one build" in said
+    assert "family:    none, main-5a81b1e names no version" in said
+    shop.policy = {"tag_pattern": "main-*"}  # the remedy
+    assert shop.cycle().outcomes == ()
+    shop.push("main-0b81b1f", lab.good("next build"))
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    shop.write("latest-pg16")
+    shop.up()
+    shop.policy = {"follow": "major"}
+    _, said = shop.run("--plan")
+    assert "no update: variant - latest-pg16 names no version" in said
+    assert "latest-pg17: other_variant" in said
+    shop.policy = {"follow": "major", "follow_variant": True}  # the remedy
+    assert isinstance(shop.cycle().outcomes[0], Committed)
+    assert shop.releases() == [("latest-pg17", "running")]
+
+
 def test_of_two_builds_between_two_checks_the_later_one_is_taken(shop: Shop) -> None:
     shop.push("s-a", lab.good("first"))
     shop.write("s-a")
