@@ -74,6 +74,10 @@ class ListedEngine:
         self.counts["list"] += 1
         return self.listed
 
+    def retained(self, prefix: str) -> Mapping[str, str]:
+        self.counts["retained"] += 1
+        return {name: image.id for name, image in self.images.items() if name.startswith(prefix)}
+
     def image(self, reference: str) -> Image | None:
         self.counts["inspect"] += 1
         return self.images.get(reference)
