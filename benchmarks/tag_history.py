@@ -153,12 +153,10 @@ def _keeps(tag: str, other: str, count: int) -> bool:
 def _from_word(tag: str, new: str, contents: Mapping[str, str]) -> str:
     """What is wrong with going from a tag without a version, such as `latest` or `alpine`: its variant has to stay,
     and the same content must not have a higher version already."""
-    if re.search(r"[0-9]", tag):
-        return compare_texts(tag, new)
     variant = re.sub(r"^latest-?", "", tag)
     kept = new.endswith(f"-{variant}") if variant else re.fullmatch(r"v?[0-9.]+", new)
-    if not kept:
-        return "other variant"
+    if not kept:  # `alpine3.19` may go to `alpine3.20`
+        return compare_texts(tag, new) if re.search(r"[0-9]", tag) else "other variant"
     same = [other for other, content in contents.items() if content == contents.get(tag)]
     return "lower" if any(is_newer(new, other) for other in same) else ""
 

@@ -297,6 +297,7 @@ def test_the_judge_of_the_replay_knows_when_a_word_is_left() -> None:
     assert judge("alpine", Update(image("1.2.4")), contents) == "other variant"
     assert judge("latest-alpine", Update(image("1.2.4-alpine")), contents) == ""
     assert judge("alpine3.19", Update(image("alpine3.20")), contents) == ""
+    assert judge("jdk8-slim", Update(image("10.0.0-jdk8-slim")), contents) == ""
     assert judge("alpine3.19", Update(image("1.2.3-alpine3.20")), contents) == "other variant"
 
 
