@@ -12,6 +12,8 @@ from tests.support import lab, newer_docker
 from tests.support.fake_registry import Basic, Behaviour, Build
 from tests.support.lab import until
 from tests.support.swarm_lab import SwarmLab, SwarmShop, swarm
+from updater_core.host.engine_endpoint import EngineEndpoint
+from updater_core.swarm_utils import SwarmManagers
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("swarm")]
 
@@ -151,15 +153,26 @@ def test_an_image_for_no_node_and_what_is_at_work_are_held_before_any_write(shop
     assert "failure_action: rollback" in said
 
 
-def test_a_global_service_is_updated(shop: SwarmShop) -> None:
+def test_a_new_digest_behind_the_tag_of_a_global_service_lands(shop: SwarmShop) -> None:
+    shop.policy = {}
     shop.deploy = {"mode": "global", "update_config": {"order": "stop-first"}}
     shop.push("1.0", lab.healthy("old"))
     shop.write()
     shop.up()
-    new = shop.push("1.1", lab.healthy("new"))
+    text = shop.compose_file.read_bytes()
+    new = shop.push("1.0", lab.healthy("new"))
     status, said = shop.run("--once")
     assert status == 0, said
-    assert set(shop.running().values()) == {shop.pinned("1.1", new)}
+    assert set(shop.running().values()) == {shop.pinned("1.0", new)}
+    assert shop.compose_file.read_bytes() == text
+    tasks = shop.running()
+    shop.up()
+    assert shop.running() == tasks, "the operator's next deploy"
+
+    managers, found = SwarmManagers([EngineEndpoint(str(shop.engine_host))]), shop.service()
+    stale = found["Version"]["Index"] - 1
+    assert managers.update(found["ID"], stale, {**found["Spec"], "Labels": {}}, None) is False, "out of sequence"
+    assert shop.service()["Version"] == found["Version"]
 
 
 def test_orders_hooks_and_the_address_count_as_for_compose(shop: SwarmShop) -> None:
