@@ -169,6 +169,7 @@ def test_what_has_ended_and_may_have_been_stopped_is_held_with_a_remedy_that_lea
     del shop.policy["start_stopped"]
     shop.write(text=f'{text}    restart: "no"\n')
     shop.up("--pull", "never")
+    lab.until(lambda: shop.releases() == [("two", "exited")], what="it has ended again")
     shop.push("latest", lab.build("three", "exit 0"))
     assert shop.run("--test")[0] == 0
     assert isinstance(outcome_of(shop), Committed)
@@ -187,7 +188,7 @@ def test_a_one_shot_that_has_failed_is_held_until_it_has_run_well_or_may_be_trie
     assert shop.run("--test")[0] == 3
     shop.policy |= {"start_stopped": True}
     assert isinstance(outcome_of(shop), Committed)
-    assert shop.releases() == [("two", "exited")]
+    lab.until(lambda: shop.releases() == [("two", "exited")], what="the new one has ended")
 
 
 def test_what_has_crashed_and_nobody_restarts_gets_its_fix_whether_that_runs_or_ends(shop: Shop) -> None:
@@ -196,20 +197,21 @@ def test_what_has_crashed_and_nobody_restarts_gets_its_fix_whether_that_runs_or_
     shop.write(text=text)
     shop.up()
     lab.until(lambda: shop.releases() == [("one", "exited")], what="it has ended")
-    shop.push("latest", lab.build("two", "exit 4"))
+    shop.push("latest", lab.exits("two"))
     assert isinstance(outcome_of(shop), RolledBack)
     shop.push("latest", lab.build("three", "exit 0"))
     assert isinstance(outcome_of(shop), Committed)
-    assert shop.releases() == [("three", "exited")]
+    lab.until(lambda: shop.releases() == [("three", "exited")], what="the new one has ended")
 
 
 def test_a_service_that_was_stopped_is_no_one_shot(shop: Shop) -> None:
     shop.push("latest", lab.good("one"))
-    shop.write(text=f"services:\n  web:\n    image: {{image}}\n{ALONE}")
+    shop.write(text=f"services:\n  web:\n    image: {{image}}\n{ALONE.replace('0s', '30s')}")
     shop.up()
-    shop.compose("stop")
+    shop.compose("stop")  # it ends with 0, as it has the time to
     shop.push("latest", lab.good("two"))
-    assert hold_of(shop).reason is Reason.NOT_RUNNING
+    hold = hold_of(shop)
+    assert (hold.reason, hold.detail) == (Reason.NOT_RUNNING, "web is exited")
     assert shop.run("--test")[0] == 0  # a choice of its operator's
 
 

@@ -59,7 +59,8 @@ class ComposeTarget:
 
     def _observe_one(self, service: ServiceConfig, known: ContainerIndex) -> ObservedService | Hold:
         try:
-            observed = observe.look(service, known, self._host.engine.known_image, self._files)
+            engine = self._host.engine
+            observed = observe.look(service, known, engine.known_image, self._files, engine.container)
             return observe.unless_own(observed, self._host.own_container)
         except UpdaterError as error:
             return Hold(Reason.ENGINE_ERROR, str(error), error.remedy)

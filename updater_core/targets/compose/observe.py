@@ -9,6 +9,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -25,6 +26,7 @@ from updater_core.targets.compose.reading.sources import FileCache
 
 _PREFIX = "com.docker.compose.project."
 ContainerIndex = Mapping[tuple[str, str], tuple[Container, ...]]
+Inspect = Callable[[str], Container | None]
 NO_FILES = ""
 _OF_A_MANAGER = "if a manager's container (Portainer, Dockge) started it, write its folder in `path_map`"
 
@@ -40,13 +42,18 @@ def container_index(containers: Sequence[Container]) -> ContainerIndex:
 
 
 def look(
-    service: ServiceConfig, known: ContainerIndex, image: Callable[[str], Image | None], memory: FileCache
+    service: ServiceConfig,
+    known: ContainerIndex,
+    image: Callable[[str], Image | None],
+    memory: FileCache,
+    inspect: Inspect,
 ) -> ObservedService | Hold:
-    """What stands for `service`, given every Compose container of the host and a way to look at local images."""
+    """What stands for `service`, given every Compose container of the host and a way to look at local images, and at a
+    container that has ended: a list does not have its restart policy."""
     absent = _absent(service)
     if absent is not None:
         return absent
-    mine = _own_containers(service, known, memory)
+    mine = _own_containers(service, known, memory, inspect)
     if isinstance(mine, Hold):
         return _misnamed(service, known, memory) or mine
     project = project_of(service, mine)
@@ -123,7 +130,16 @@ def containers_of(service: ServiceConfig, known: ContainerIndex, memory: FileCac
     return tuple((found or _through_include(service, known, memory)).values())
 
 
-def _own_containers(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> tuple[Container, ...] | Hold:
+def inspected(containers: Sequence[Container], inspect: Inspect) -> tuple[Container, ...]:
+    """Return the containers; those that have ended as an inspect shows them, with their labels as they were listed."""
+    found = (inspect(each.id) if each.status == "exited" else None for each in containers)
+    pairs = zip(containers, found, strict=True)
+    return tuple(replace(now, labels=listed.labels) if now else listed for listed, now in pairs)
+
+
+def _own_containers(
+    service: ServiceConfig, known: ContainerIndex, memory: FileCache, inspect: Inspect
+) -> tuple[Container, ...] | Hold:
     found = containers_of(service, known, memory)
     project = service.compose_project
     mine = tuple(container for container in found if project in (None, container.project))
@@ -136,7 +152,7 @@ def _own_containers(service: ServiceConfig, known: ContainerIndex, memory: FileC
         return other
     orphans = [c for name in service.compose_services for c in known.get((NO_FILES, name), ())]
     moved = next((c for c in orphans if not mine and _may_be_moved(service, c)), None)
-    return _unless_stopped(service, mine, memory) if moved is None else _moved(moved)
+    return _unless_stopped(service, inspected(mine, inspect), memory) if moved is None else _moved(moved)
 
 
 def _through_include(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> dict[str, Container]:

@@ -78,12 +78,12 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache, ahead: A
             return
     try:
         known = observe.container_index(engine.compose_containers())
-        observed = observe.look(service, known, engine.image, memory)
+        observed = observe.look(service, known, engine.image, memory, engine.container)
     except UpdaterError as error:
         yield Finding(False, service.name, str(error), error.remedy)
         return
     if isinstance(observed, Hold):
-        needs_word = stopped.needs_word(service.compose_services, observe.containers_of(service, known, memory))
+        needs_word = _needs_word(service, observe.containers_of(service, known, memory), engine)
         is_stopped = observed.reason is Reason.NOT_RUNNING and not needs_word
         is_choice = is_stopped or observed.reason is Reason.LOCALLY_BUILT
         text = f"held, {observed.reason}: {observed.detail}" + (f" ({observed.remedy})" if is_choice else "")
@@ -132,6 +132,13 @@ def _moving(service: ServiceConfig, observed: ObservedService, ahead: Ahead) -> 
         return ahead.moving(observed)
     except UpdaterError:
         return service.compose_services
+
+
+def _needs_word(service: ServiceConfig, containers: Sequence[Container], engine: Engine) -> bool:
+    try:
+        return stopped.needs_word(service.compose_services, observe.inspected(containers, engine.container))
+    except UpdaterError:
+        return True
 
 
 def needs_edit(service: ServiceConfig, current: ImageRef) -> bool:
