@@ -3,7 +3,11 @@ engine: they are recreated behind it, forward and back, or hold the update."""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +16,7 @@ import pytest
 
 from tests.support import lab
 from tests.support.lab import Shop
+from updater_core.app import cycle
 from updater_core.models import Committed, Outcome, Reason, RolledBack
 
 pytestmark = pytest.mark.engine
@@ -146,3 +151,143 @@ def test_all_that_share_are_recreated_forward_and_back_in_whatever_project(
     assert outcome.cause.reason is Reason.UNHEALTHY
     assert outcome.quarantine
     assert_together("two")
+
+
+def held(shop: Shop, *words: str) -> str:
+    """The cycle leaves everything as it is and names the reason, and so does `--test`; return the remedy."""
+    before = [(each.id, each.status) for each in shop.containers()]
+    assert cycle.run(shop.context()).outcomes == ()
+    state = shop.state()
+    assert state["reason"] == Reason.NAMESPACE_SHARED, state
+    for word in words:
+        assert word in state["detail"], state
+    assert [(each.id, each.status) for each in shop.containers()] == before
+    assert state["remedy"] in said_by_test(shop, *words)
+    return str(state["remedy"])
+
+
+def said_by_test(shop: Shop, *words: str) -> str:
+    """What `--test` says of a hold, on one line, with these words."""
+    status, out = shop.run("--test")
+    assert status != 0
+    said = " ".join(out.split())
+    assert f"held, {Reason.NAMESPACE_SHARED}" in said, said
+    assert all(word in said for word in words), said
+    return said
+
+
+def test_what_would_not_come_back_as_it_was_holds_the_update_until_its_remedy_is_followed(
+    shop: Shop, other: Callable[[str, str], Project]
+) -> None:
+    begin(shop)
+    guest = other("b", app(NETWORK, "volumes: [./conf:/conf:ro]"))
+    name, good = f"{guest.name}-app-1", guest.file.read_text()
+    first = guest.one()["id"]
+    shop.push("latest", lab.healthy("two"))
+
+    guest.file.rename(guest.folder / "away.yml")
+    held(shop, name, str(guest.file), "not there")
+    guest.file.write_text("services: [")
+    said_by_test(shop, name)
+    guest.file.write_text(good + "    environment: {MORE: 1}\n")
+    assert f"docker compose -p {guest.name} up -d app" in said_by_test(shop, name, "edited")
+    guest.file.write_text(good.replace("  app:", "  renamed:"))
+    said_by_test(shop, name, "no service app")
+    guest.file.write_text(good)
+    (guest.folder / "conf").rmdir()
+    said_by_test(shop, name, f"{guest.folder / 'conf'} is not on this host")
+    (guest.folder / "conf").mkdir()
+    guest.compose("pause", "app")
+    said_by_test(shop, name, "paused", f"docker unpause {name}")
+    subprocess.run(["docker", "unpause", name], check=True, capture_output=True)
+    assert guest.one()["id"] == first
+
+    host = shop.containers()[0]
+    guest.file.write_text(good.replace(f"container:{host.name}", f"container:{host.id}"))
+    guest.compose("up", "-d")
+    said_by_test(shop, name, "by its id", f"`container:{host.name}`")
+    guest.file.write_text(good)
+    guest.compose("up", "-d")
+
+    plain = f"{shop.name}-plain"
+    words = ["--name", plain, "--network", f"container:{host.name}", "--stop-timeout", "0"]
+    image = [f"{shop.repository}:tool"]
+    subprocess.run(["docker", "run", "-d", *words, *image], check=True, capture_output=True)
+    try:
+        remedy = held(shop, plain, "no compose file made it")
+    finally:
+        subprocess.run(["docker", "rm", "-f", plain], check=True, capture_output=True)
+    assert f"docker rm -f {plain}" in remedy
+    assert isinstance(outcome_of(shop), Committed)
+    assert f"container:{shop.containers()[0].id}" in guest.one()["ties"]
+
+
+def test_what_is_stopped_stays_stopped_and_start_first_is_held(
+    shop: Shop, other: Callable[[str, str], Project]
+) -> None:
+    shop.policy = {"update_order": "start-first"}
+    begin(shop, HOST.replace("    volumes: [/data]\n", ""))
+    guest = other("b", app(NETWORK))
+    shop.push("latest", lab.healthy("two"))
+    cycle.run(shop.context())
+    assert shop.state()["reason"] == Reason.CANNOT_START_FIRST, shop.state()
+    assert f"app of project {guest.name}" in shop.state()["detail"]
+    shop.policy["update_order"] = "stop-first"
+    guest.compose("stop", "-t", "0", "app")
+    before = guest.one()
+    _, plan = shop.run("--plan")
+    assert f"{guest.name}-app-1 does not run" in plan
+    (again,) = re.findall(r"`(docker compose [^`]*)`", plan)
+    assert isinstance(outcome_of(shop), Committed)
+    assert guest.one() == before
+    subprocess.run(again.split(), cwd=guest.folder, check=True, capture_output=True)
+    assert guest.one()["status"] == "running"
+
+
+# The real Compose, but the `up` of a project whose name ends in `-b` kills it together with the updater, once: before
+# Compose begins, or when it has ended.
+KILLING = """\
+#!{python}
+import os, signal, subprocess, sys
+mark = {mark!r}
+is_mine = "up" in sys.argv and "--dry-run" not in sys.argv and any(word.endswith("-b") for word in sys.argv)
+if is_mine and not os.path.exists(mark):
+    open(mark, "w").close()
+    if {after!r}:
+        subprocess.run([{real!r}, *sys.argv[1:]])
+    os.kill(int(open({pid!r}).read()), signal.SIGKILL)
+    sys.exit(137)
+os.execv({real!r}, [{real!r}, *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_before_or_behind_the_dependents_the_next_start_leaves_none_without_its_network(
+    shop: Shop,
+    other: Callable[[str, str], Project],
+    monkeypatch: pytest.MonkeyPatch,
+    after: bool,
+) -> None:
+    begin(shop)
+    guest = other("b", app(NETWORK))
+    shop.push("latest", lab.healthy("two"))
+    pid = shop.folder / "pid"
+    words = {"mark": str(shop.folder / "killed"), "real": str(shutil.which("docker")), "pid": str(pid), "after": after}
+    stand_in = shop.folder / "bin" / "docker"
+    stand_in.parent.mkdir()
+    stand_in.write_text(KILLING.format(python=sys.executable, **words))
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    child = shop.updater("--once")
+    pid.write_text(str(child.pid))
+    child.communicate(timeout=300)
+    assert child.returncode == -9
+    shop.policy["pause_updates"] = True
+    (outcome,) = shop.cycle().outcomes
+    assert isinstance(outcome, RolledBack), outcome
+    assert outcome.cause.reason is Reason.INTERRUPTED
+    assert shop.releases() == [("one", "running")]
+    assert f"container:{shop.containers()[0].id}" in guest.one()["ties"]
+    assert guest.one()["status"] == "running"
+    assert shop.strays() == []
+    assert guest.owner_up_changes() == shop.owner_up_changes() == []

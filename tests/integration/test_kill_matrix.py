@@ -56,7 +56,7 @@ from updater_core.state.outcomes import record_outcome
 from updater_core.state.records import State, record_check, service_of
 from updater_core.targets.compose import NAME as NAME_OF_TARGET
 from updater_core.targets.compose import ComposePlan, ComposeTarget
-from updater_core.targets.compose.plan import Move
+from updater_core.targets.compose.plan import DependentProject, Move
 from updater_core.vocabulary.handover import Handover
 from updater_core.vocabulary.hooks import NO_HOOKS, Hook, HookCall, HookKind, HookResult, HookRun, Hooks
 
@@ -75,6 +75,14 @@ services:
     image: registry.example/team/app:{worker}
 """
 
+
+DEPENDENT = """\
+services:
+  app:
+    image: registry.example/team/tool:1
+    network_mode: "container:shop-web-1"
+"""
+TOOL = SimRelease("sha256:" + "8" * 64)
 
 Reached = Callable[[Step, bool], None]
 
@@ -126,6 +134,7 @@ class Stage:
         for service in services:
             self.host.start(self.host.create(f"shop-{service}-1", service, f"{NAME}:1.0", OLD.id))
         self.target, self.services, self.handover = target, services, handover
+        self.dependents: tuple[DependentProject, ...] = ()
         self.plan = self._plan(new_tag)
         self.before = self.file.read_bytes()
 
@@ -158,6 +167,32 @@ class Stage:
             detail=detail,
             strategy="start-first" if is_beside else "recreate",
         )
+
+    def with_dependent(self) -> None:
+        """A container of another project lives in the network of the first service's."""
+        folder = self.file.parent / "media"
+        folder.mkdir()
+        file = folder / "compose.yml"
+        file.write_text(DEPENDENT)
+        self.host.load(TOOL, "registry.example/team/tool", "1")
+        made = self.host.create("media-app-1", "app", "registry.example/team/tool:1", TOOL.id)
+        made.project = "media"
+        made.joined = next(c.id for c in self.host.containers.values() if c.service == "web")
+        self.host.start(made)
+        move = Move("app", made.reference, made.reference, TOOL.id, 1, (made.id,), stop_grace_seconds=0.5)
+        project = Project("media", str(folder), (str(file),))
+        self.dependents = (DependentProject(project, (move,), {str(file): DEPENDENT}),)
+        self.plan = replace(self.plan, detail=replace(self.plan.detail, dependents=self.dependents))
+
+    def assert_dependents(self) -> None:
+        """It runs in the network of the container that runs, and was started behind it."""
+        for _ in self.dependents:
+            (web,) = [c for c in self.host.containers.values() if c.service == "web"]
+            (app,) = [c for c in self.host.containers.values() if c.service == "app"]
+            assert (app.name, app.status, app.image_id) == ("media-app-1", "running", TOOL.id)
+            assert app.joined == web.id
+            assert app.started_as > web.started_as
+            assert not list((self.file.parent / "media").glob(".*.dau-*"))
 
     hooks: Hooks = NO_HOOKS
     fails: frozenset[HookKind] = frozenset()
@@ -205,6 +240,7 @@ class Stage:
     def assert_whole(self, release: SimRelease) -> None:
         """Exactly this release runs, its file and tag agree, and nothing of ours is left over but the held images."""
         host = self.host
+        self.assert_dependents()
         for service in self.services:
             mine = [c for c in host.containers.values() if c.service == service]
             number = 1 if self.handover is None or release is OLD else 2
@@ -245,6 +281,9 @@ CASES = {
     "by its tag alone": (NEW, "1.1", ("web",)),
     "by its tag alone, same tag": (NEW, "1.0", ("web",)),
     "by its tag alone, unhealthy": (BAD, "1.0", ("web",)),
+    "with a dependent": (NEW, "1.1", ("web",)),
+    "with a dependent, unhealthy": (BAD, "1.0", ("web",)),
+    "with a dependent, crashing": (CRASHING, "1.1", ("web",)),
     "start-first": (CHECKED, "1.1", ("web",)),
     "start-first, same tag, drained": (CHECKED, "1.0", ("web",)),
     "start-first, unhealthy": (BAD, "1.1", ("web",)),
@@ -276,6 +315,8 @@ def stage(folders: Iterator[Path], case: str) -> Stage:
     made = Stage(next(folders), target, new_tag=tag, services=services, handover=HANDOVERS.get(case))
     made.host.remote_tags = {f"{NAME}:{tag}": target.digest}
     made.host.gives_digests = "by its tag alone" not in case
+    if case.startswith("with a dependent"):
+        made.with_dependent()
     return made
 
 

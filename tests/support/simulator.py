@@ -85,6 +85,9 @@ class SimContainer:
     restart_count: int = 0
     exit_code: int = 0
     error: str = ""
+    project: str = ""  # of the host if left out
+    joined: str = ""  # the container in whose network it lives, by id
+    started_as: int = 0  # which of all starts on the host its last one was
 
 
 @dataclass
@@ -104,6 +107,7 @@ class SimHost:
     gives_digests: bool = True  # False: the registry gives an image by its tag alone
     pull_error: str | None = None
     made: int = 0
+    started: int = 0
     labels: dict[str, str] = field(default_factory=dict)  # of every container
 
     def release_of(self, image: str) -> SimRelease:
@@ -126,7 +130,10 @@ class SimHost:
         if fate == "cannot_start":
             container.error, container.exit_code = "exec: no such file", 127
             raise ComposeError("cannot start: exec: no such file")
-        container.starts += 1
+        if container.joined and self.containers[container.joined].status != "running":
+            raise ComposeError("cannot join the network of a container that does not run")
+        self.started += 1
+        container.starts, container.started_as = container.starts + 1, self.started
         container.status, container.exit_code = ("exited", 3) if fate == "exits" else ("running", 0)
         container.restart_count = 2 if fate == "loops" else 0
 
@@ -183,7 +190,9 @@ class SimEngine:
     def containers(self, project: str, service: str) -> tuple[Container, ...]:
         host = self._up()
         return tuple(
-            self._seen(c) for c in host.containers.values() if c.service == service and host.project == project
+            self._seen(c)
+            for c in host.containers.values()
+            if c.service == service and (c.project or host.project) == project
         )
 
     def container(self, container_id: str) -> Container | None:
@@ -300,18 +309,19 @@ class SimEngine:
         return Container(
             id=c.id,
             name=c.name,
-            project=self._host.project,
+            project=c.project or self._host.project,
             service=c.service,
             image_id=c.image_id,
             reference=c.reference,
             status=c.status,
-            started_at=f"start {c.starts}",
+            started_at=(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=c.started_as)).isoformat(),
             restart_count=c.restart_count,
             exit_code=c.exit_code,
             error=c.error,
             health=health if c.status == "running" else None,
             restart_policy="no" if release.fate == "exits" else "unless-stopped",
             stop_grace_seconds=0.5,
+            joined=(c.joined,) if c.joined else (),
             labels=self._host.labels,
         )
 
@@ -327,7 +337,7 @@ class SimCompose:
 
     def config(self, project: Project, replaced: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         sources = self._sources(project, replaced or {})
-        names = ("web", "worker")
+        names = ("web", "worker", "app")
         found = {name: edit.locate(sources, (), name) for name in names}
         return {"services": {n: {"image": one.reference} for n, one in found.items() if isinstance(one, Located)}}
 
@@ -356,7 +366,7 @@ class SimCompose:
             if recreate is Recreate.NONE:
                 self._scale_up(project, service, count)
             else:
-                self._up_one(project, service)
+                self._up_one(project, service, recreate)
 
     def _scale_up(self, project: Project, service: str, count: int) -> None:
         """Numbers climb: a container that is gone leaves its own unused."""
@@ -371,19 +381,19 @@ class SimCompose:
             made: SimContainer = self._effect("create", partial(self._host.create, name, service, text, image_id))
             self._effect("start", partial(self._host.start, made))
 
-    def _up_one(self, project: Project, service: str) -> None:
-        text, image_id = self._resolved(project, service)
+    def _up_one(self, project: Project, service: str, how: Recreate) -> None:
+        _, image_id = self._resolved(project, service)
         mine = [c for c in self._host.containers.values() if c.service == service]
-        wanted = mine[0].name if len(mine) == 1 else f"{self._host.project}-{service}-1"
+        wanted = mine[0].name if len(mine) == 1 else f"{project.name}-{service}-1"
         wanted = re.sub(r"^[0-9a-f]{12}_", "", wanted)
         if any(c.name != wanted for c in mine) and len(mine) > 1:
             raise ComposeError(f"Conflict: the container name {wanted} is in use")
         old = mine[0] if mine else None
-        if old is not None and old.image_id == image_id:
+        if old is not None and old.image_id == image_id and how is not Recreate.ALL:
             if old.status != "running":
                 self._effect("start", lambda: self._host.start(old))
             return
-        self._recreate(service, wanted, text, image_id)
+        self._recreate(project, service, wanted, image_id)
 
     def _resolved(self, project: Project, service: str) -> tuple[str, str]:
         """The reference of a service, and the id of the local image behind it."""
@@ -396,10 +406,29 @@ class SimCompose:
             raise ComposeError(f"No such image: {text}")
         return text, image.id
 
-    def _recreate(self, service: str, wanted: str, text: str, image: str) -> None:
+    def _joined(self, project: Project, service: str) -> str:
+        """The container whose network the file says that a service lives in, by the id that it has now."""
+        (source,) = self._sources(project, {})
+        mode = yaml.safe_load(source.text)["services"][service].get("network_mode", "")
+        name = mode.removeprefix("container:")
+        found = [c.id for c in self._host.containers.values() if c.name == name]
+        if name and not found:
+            raise ComposeError(f"No such container: {name}")
+        return found[0] if name else ""
+
+    def _recreate(self, project: Project, service: str, wanted: str, image: str) -> None:
+        text, _ = self._resolved(project, service)
+        joined = self._joined(project, service)
         old = next((c for c in self._host.containers.values() if c.service == service), None)
         first = wanted if old is None else f"{old.id[:12]}_{wanted}"
-        new: SimContainer = self._effect("create", lambda: self._host.create(first, service, text, image))
+        own = "" if project.name == self._host.project else project.name
+
+        def create() -> SimContainer:
+            made = self._host.create(first, service, text, image)
+            made.project, made.joined = own, joined
+            return made
+
+        new: SimContainer = self._effect("create", create)
         if old is not None:
             self._effect("stop", lambda: setattr(old, "status", "exited"))
             self._effect("remove", lambda: self._host.containers.pop(old.id))

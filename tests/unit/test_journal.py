@@ -19,7 +19,7 @@ from updater_core.errors import StateError
 from updater_core.models import Cause, Edit, GatePolicy, ImageRef, Mark, Plan, Project, Reason, Secret, Step
 from updater_core.state import codec
 from updater_core.targets import read_plan
-from updater_core.targets.compose.plan import ComposePlan, Move
+from updater_core.targets.compose.plan import ComposePlan, DependentProject, Move
 from updater_core.vocabulary.image_ref import ImageChange
 
 DETAIL = ComposePlan(
@@ -36,6 +36,15 @@ DETAIL = ComposePlan(
     platform="linux/arm64/v8",
     with_dependencies=True,
     prior_image_id="sha256:" + "4" * 64,
+    dependents=(
+        DependentProject(
+            Project("media", "/opt/media", ("/opt/media/compose.yml",)),
+            (Move("tool", "t:1", "t:1", "id", 1, ("c3",), volumes=(("data", "/data"),)),),
+            {"/opt/media/compose.yml": "services: {}"},
+            "5" * 64,
+            with_dependencies=True,
+        ),
+    ),
 )
 PLAN = compose_plan(
     ImageRef("docker.io", "library/app", "2", "sha256:" + "2" * 64, "app"),

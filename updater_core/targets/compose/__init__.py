@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from updater_core.deploy.target import Finding, Host, Observed, Reporter, UpdateRequest
 from updater_core.errors import UpdaterError
 from updater_core.host.locks import acquire_folder_lock, acquire_lock, release_lock
-from updater_core.models import Hold, Plan, Project, Reason, ServiceConfig
+from updater_core.models import Container, Hold, Plan, Project, Reason, ServiceConfig
 from updater_core.protocols import Tools
 from updater_core.targets.compose import observe, planner, report
 from updater_core.targets.compose.dependents import find, ties
@@ -110,7 +110,9 @@ class ComposeTarget:
     def explain(self, plan: Plan[Any]) -> Sequence[str]:
         own: ComposePlan = plan.detail
         restarted = find.Restarted(own.project, tuple(move.service for move in own.everyone))
-        resting = find.resting(restarted, self._host.engine, self._ties)
+        resting: tuple[Container, ...] = ()
+        with suppress(UpdaterError):  # an explanation may lack them
+            resting = find.resting(restarted, self._host.engine, self._ties)
         return [*report.dependent_lines(own, resting), *report.plan_lines(plan)]
 
     def deployment(self, plan: Plan[Any], reporter: Reporter) -> ComposeDeployment:

@@ -120,6 +120,8 @@ class _DependentSearch:
         if isinstance(read, Unrestartable):
             self.obstacles.append(read)
             return
+        if not read.moves:
+            return  # gone meanwhile
         self.found.append(read)
         known = {each.id for each in self.going}
         whole = _containers(Restarted(project, tuple(move.service for move in read.moves)), self.parts.engine)
@@ -145,6 +147,10 @@ class _DependentSearch:
         if problem is not None:
             return problem
         group = self._group(project, members, model)
+        stopped = self._stopped_beside(group)
+        if stopped is not None:
+            why = f"it is scaled, and {stopped} does not run"
+            return in_file.obstacle(members, why, f"start it with `docker start {stopped}`, or remove it")
         foreseen = self._foreseen(group, *read)
         if isinstance(foreseen, Hold):
             return in_file.obstacle(members, foreseen.detail, foreseen.remedy)
@@ -171,6 +177,11 @@ class _DependentSearch:
                 text = str(model["services"][name].get("image") or running[0].reference)
                 moves.append(move_of(name, text, text, running))
         return Group(project, (), volumes.noted(moves, engine), model)
+
+    def _stopped_beside(self, group: Group) -> str | None:
+        """A container that does not run of a service that does: an `up` would start it, or take it for one too many."""
+        whole = _containers(Restarted(group.project, tuple(sorted(group.services))), self.parts.engine)
+        return next((each.name for each in whole if each.status not in _AT_WORK), None)
 
     def _foreseen(
         self, group: Group, files: Sequence[SourceFile], env_files: Sequence[SourceFile]
@@ -214,6 +225,9 @@ def _bar(container: Container, own_container: str | None) -> tuple[str, str] | N
         return "`docker compose run` made it", "nothing to do: the update goes on when it has ended"
     if not (container.project and container.service):
         return "no compose file made it", f"start it from a compose file, then it goes along; or {_again(name)}"
+    if is_leftover(container):
+        bring_up = f"`docker compose -p {container.project} up -d {container.service}`"
+        return "a recreate of it was interrupted", f"bring it up with {bring_up}"
     if container.status == "paused":
         return "it is paused", f"resume it with `docker unpause {name}`, or stop it"
     return None
