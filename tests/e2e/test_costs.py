@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,15 @@ def test_a_cycle_with_nothing_to_do_asks_the_engine_for_one_list_and_for_what_it
     shop.push("latest", lab.good("one"))
     shop.write()
     shop.up("--scale", "web=3")
-    with EngineTap() as tap:
-        shop.engine_host = tap.host
-        code, _ = shop.run("--once")
-        shop.engine_host = None
-        assert code == 0
-        assert tap.counts() == {"GET version": 1, "GET containers/json": 1, "GET images/*/json": 1}
+
+    def costs() -> Mapping[str, int]:
+        with EngineTap() as tap:
+            shop.engine_host = tap.host
+            code, _ = shop.run("--once")
+            shop.engine_host = None
+            assert code == 0
+            return tap.counts()
+
+    # A second list is for containers whose files are gone, and a test beside this one may just have such a container.
+    least = {"GET version": 1, "GET containers/json": 1, "GET images/*/json": 1}
+    lab.until(lambda: costs() == least, what="a cycle with one list")
