@@ -215,7 +215,7 @@ EACH = pytest.mark.parametrize("settings", [QUAY, GITLAB, GENERIC], ids=["quay",
 
 
 @EACH
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 412])
 def test_a_refusal_leaves_it_to_our_own_clock_for_the_day(
     status: int, settings: RegistrySettings, fake: FakeRegistry, registries: Registries, clock: SetClock
 ) -> None:

@@ -1,8 +1,8 @@
 """A registry of the distribution protocol whose own API knows when each tag was pushed, if that API lets us look.
 
-If it refuses (401, 403, 404), or knows fewer tags than the registry, it is left alone for the rest of the day, and our
-own clock counts: these APIs often want rights that a pull does not need, and no service shall need more rights than
-that.
+If it refuses (401, 403, 404, 412 and the like), or knows fewer tags than the registry, it is left alone for the rest of
+the day, and our own clock counts: these APIs often want rights that a pull does not need, and no service shall need
+more rights than that.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class TimedRegistry:
     def _ask_page(self, access: Access, url: str) -> Page | None:
         request = Request(url, self.api.kind, f"{access.repository}: tags", longest_bytes=LONGEST_PAGE_BYTES)
         answer = self.api.ask(self.session, access, request)
-        if answer.status in (401, 403, 404):
+        if 400 <= answer.status < 500:  # a pause (429) was raised, and waited out if it is short
             return None
         if answer.status != 200:
             raise problem(access, answer, "tags")
