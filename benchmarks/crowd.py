@@ -74,6 +74,10 @@ class ListedEngine:
         self.counts["list"] += 1
         return self.listed
 
+    def container(self, container_id: str) -> Container | None:
+        self.counts["container"] += 1
+        return next((each for each in self.listed if each.id == container_id), None)
+
     def retained(self, prefix: str) -> Mapping[str, str]:
         self.counts["retained"] += 1
         return {name: image.id for name, image in self.images.items() if name.startswith(prefix)}
