@@ -281,6 +281,9 @@ class NoContainers:
     def known_image(self, image_id: str) -> None:
         return None
 
+    def container(self, container_id: str) -> None:
+        return None
+
     def retained(self, prefix: str) -> dict[str, str]:
         return {}
 
