@@ -129,6 +129,8 @@ def judge(tag: str, outcome: Decision, contents: Mapping[str, str], kept: int = 
     >>> from updater_core.models import ImageRef, Reason, Update
     >>> judge("16.3", Update(ImageRef("docker.io", "library/postgres", "9.6.24")), {})
     'other precision'
+    >>> judge("windowsservercore-1809", Update(ImageRef("docker.io", "a", "0.20.0-windowsservercore-1809")), {})
+    ''
     >>> judge("16.3", Hold(Reason.SAME_DIGEST), {"16.4": "b"})
     'stuck'
     """
@@ -136,7 +138,8 @@ def judge(tag: str, outcome: Decision, contents: Mapping[str, str], kept: int = 
         new = str(outcome.target.tag)
         if new == tag:
             return ""
-        return compare_texts(tag, new) if _VERSION.search(tag) else _from_word(tag, new, contents)
+        is_word = not _VERSION.search(tag) or new.endswith(f"-{tag}")  # `windowsservercore-1809` is the variant's name
+        return _from_word(tag, new, contents) if is_word else compare_texts(tag, new)
     others = (other for other in contents if contents[other] != contents.get(tag))
     newer = next((other for other in others if is_newer(tag, other) and _keeps(tag, other, kept)), None)
     return "stuck" if newer else ""
