@@ -165,12 +165,6 @@ def _unreadable(shop: Shop) -> None:
     shop.compose_file.symlink_to("/proc/self/mem")
 
 
-def _blobs_pulled(shop: Shop) -> list[str]:
-    """What the engine fetched: we read the configuration of an image that waits, once, to say its version."""
-    asked = [entry for entry in shop.registry.log if entry.kind == "blob"]
-    return [entry.path for entry in asked if "docker-auto-updater" not in entry.headers.get("user-agent", "")]
-
-
 def _restore(shop: Shop, before: bytes) -> None:
     if shop.compose_file.is_dir():
         shop.compose_file.rmdir()
@@ -208,7 +202,7 @@ def test_a_file_that_cannot_be_edited_holds_its_service_until_it_is_mended(
     shop.registry.clear_log()
     assert shop.cycle().outcomes == ()
     assert words in assert_told(caplog, shop, status, reason)
-    assert _blobs_pulled(shop) == []  # what cannot be put in place is not pulled either
+    assert shop.blobs_pulled() == []  # what cannot be put in place is not pulled either
     assert (shop.containers()[0].id, shop.containers()[0].status) == (identity, "running")
     assert spoilt is None or shop.compose_file.read_bytes() == spoilt
     assert shop.strays() == []

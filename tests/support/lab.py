@@ -243,6 +243,12 @@ class Shop:
         finally:
             client.close()
 
+    def blobs_pulled(self) -> list[str]:
+        """What the engine fetched from the registry. The updater itself reads the configuration of an image that
+        waits, once, to say its version."""
+        asked = [entry for entry in self.registry.log if entry.kind == "blob"]
+        return [entry.path for entry in asked if "docker-auto-updater" not in entry.headers.get("user-agent", "")]
+
     def releases(self, service: str = "web") -> list[tuple[str, str]]:
         """The release label and the status of each container of a service."""
         return [(c.labels.get("release", "?"), c.status) for c in self.containers(service)]
