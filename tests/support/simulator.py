@@ -410,11 +410,13 @@ class SimCompose:
         """The container whose network the file says that a service lives in, by the id that it has now."""
         (source,) = self._sources(project, {})
         mode = yaml.safe_load(source.text)["services"][service].get("network_mode", "")
+        if not mode.startswith("container:"):
+            return ""
         name = mode.removeprefix("container:")
         found = [c.id for c in self._host.containers.values() if c.name == name]
-        if name and not found:
+        if not found:
             raise ComposeError(f"No such container: {name}")
-        return found[0] if name else ""
+        return found[0]
 
     def _recreate(self, project: Project, service: str, wanted: str, image: str) -> None:
         text, _ = self._resolved(project, service)
