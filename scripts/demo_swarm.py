@@ -1,4 +1,4 @@
-"""The demo's play on a Docker Swarm: an update, a release that dies, and a leader that is killed, behind a visitor.
+"""The demo's play on a Docker Swarm: an update, four bad releases, and a leader that is killed, behind a visitor.
 
 Run it by `scripts/demo --swarm`. Exit status: 0 all as announced, 1 not so (said in one line), 130 interrupted.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from demo_stage import Failed, Stage, perform, run
-from demo_swarm_shop import SERVICE, STABLE_SECONDS, SwarmShop, version_of
+from demo_swarm_shop import CANNOT_START, DIES, ENDS, SERVICE, STABLE_SECONDS, UNHEALTHY, SwarmShop, version_of
 from demo_swarm_visitor import Seen
 from demo_visitor import until
 
 _LONG_SECONDS = 600  # for what takes a moment: how fast this machine is, is no verdict on the updater
+
+BAD_RELEASES = {"1.2": UNHEALTHY, "1.3": CANNOT_START, "1.4": ENDS, "1.5": DIES}
 
 
 @dataclass(slots=True)
@@ -62,14 +64,20 @@ class Play:
         self.stage.check(self.shop.tasks() == before, "the operator's next `docker stack deploy` changed no task")
         self._check_visitor()
 
-    def bad_release(self) -> None:
+    def bad_releases(self) -> None:
         self.stage.act(
-            "A release that dies",
-            f"""web 1.2 becomes healthy, and dies two seconds later. Left to its defaults the engine goes on to the next
-            task as soon as one runs, and has replaced them all when the first one dies. The updater makes it wait for
-            longer than it watches, and wants {STABLE_SECONDS} s of its own without a flaw.""",
+            "Four bad releases",
+            f"""web 1.2 is never healthy, 1.3 cannot start, 1.4 ends after a second, and 1.5 becomes healthy and dies
+            two seconds later. Left to its defaults the engine goes on to the next task as soon as one runs, and has
+            replaced them all when the first one dies. The updater makes it wait for longer than it watches, and wants
+            {STABLE_SECONDS} s of its own without a flaw.""",
         )
-        bad = self.shop.release("1.2", dies=True)
+        for number, (version, fault) in enumerate(BAD_RELEASES.items(), start=1):
+            self._bad_release(version, fault, number)
+
+    def _bad_release(self, version: str, fault: str, number: int) -> None:
+        """One of them. `number`: how many images are in quarantine in the end."""
+        bad = self.shop.release(version, fault)
         before = self.shop.stack_file.read_bytes()
         self._begin()
         self._run("--once", expected_status=1)
@@ -78,25 +86,27 @@ class Play:
         state = self.shop.state()
         self.stage.check(state["status"] == "rolled_back", f"the state says: rolled_back, because {state['reason']}")
         blamed = [entry["digest"] for entry in state["quarantine"]]
-        self.stage.check(blamed == [bad], f"the bad image is in quarantine: {bad[:19]}...")
+        self.stage.check(len(blamed) == number and bad in blamed, f"the bad image is in quarantine: {bad[:19]}...")
         tasks = self.shop.tasks()
         self._run("--once", expected_status=0)
-        self.stage.check(self.shop.tasks() == tasks, "1.2 is not tried a second time: the same tasks run")
+        self.stage.check(
+            self.shop.tasks() == tasks, f"{version}, which {fault}, is not tried again: the same tasks run"
+        )
         self._check_visitor()
 
     def killed_leader(self) -> None:
         self.stage.act(
             "The leader is killed in the middle",
-            """The fix, web 1.3, is pushed. As its first task runs, the leader of the swarm dies: SIGKILL for its engine
+            """The fix, web 1.6, is pushed. As its first task runs, the leader of the swarm dies: SIGKILL for its engine
             and all that belongs to it. The others find a new leader, which takes some seconds in which no manager
             answers; the updater waits for it, and asks the next one.""",
         )
-        self.shop.release("1.3")
+        self.shop.release("1.6")
         self._begin()
         self.stage.command(["--once"])
         updater = self.shop.start_updater(["--once"], self.stage.quote)
         is_reached = until(
-            lambda: updater.process.poll() is not None or "1.3" in self.shop.tasks().values(), _LONG_SECONDS
+            lambda: updater.process.poll() is not None or "1.6" in self.shop.tasks().values(), _LONG_SECONDS
         )
         leader = self.shop.leader()
         if not is_reached or updater.process.poll() is not None or leader is None:
@@ -151,17 +161,18 @@ class Play:
         ended_on = version_of(self.shop.image())
         self._check_whole(ended_on)
         state = self.shop.state()["status"]
-        is_new = ended_on == "1.3"
+        is_new = ended_on == "1.6"
         self.stage.check((state == "updated") is is_new is (status == 0), f"the state says so too: {state}")
         self._check_file(ended_on)
-        self.stage.check(self.shop.state()["quarantine"][1:] == [], f"{SERVICE} 1.3 is not blamed for the leader")
+        blamed = len(self.shop.state()["quarantine"])
+        self.stage.check(blamed == len(BAD_RELEASES), f"{SERVICE} 1.6 is not blamed for the leader")
 
 
 def main() -> int:
     """Play, and clean up whatever happened."""
     stage, shop = Stage(acts=3), SwarmShop()
     play = Play(stage, shop)
-    acts = (play.prologue, play.update, play.bad_release, play.killed_leader, play.epilogue)
+    acts = (play.prologue, play.update, play.bad_releases, play.killed_leader, play.epilogue)
     return perform(stage, acts, shop.close, "engines, namespaces, registry and folders of the demo are gone.")
 
 

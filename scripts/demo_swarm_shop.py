@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from demo_swarm_visitor import SwarmVisitor, TaskProxy
 from demo_visitor import until
 from docker.errors import DockerException
 from swarm_nodes import NEWER_DOCKER, Cluster, SwarmNode, remove_left_over
-from tiny_image import push
+from tiny_image import TinyImage, push
 
 STABLE_SECONDS = 3
 SERVICE, STACK_SERVICE, REPOSITORY = "shop-web", "shop_web", "shop/web"
@@ -36,6 +36,8 @@ _OLDEST_ENGINE = 23
 _MANAGERS = 3
 # Healthy at first, and dead some seconds later: what an engine left to its defaults replaces every task by.
 _DIE = "until [ -f /probed ]; do sleep 0.2; done; sleep 2; exit 3; "
+# How a release is bad, by what the demo says of it.
+DIES, UNHEALTHY, CANNOT_START, ENDS = "dies", "is never healthy", "cannot start", "ends after a second"
 _STACK = """\
 # The stack of the demo. What is written by hand in here is kept, to the byte.
 services:
@@ -129,9 +131,9 @@ class SwarmShop:
     def stack_file(self) -> Path:
         return self.folder / "stack.yml"
 
-    def release(self, version: str, *, dies: bool = False) -> str:
-        """Push a release; one that `dies` is healthy before. Its digest."""
-        return push(self.registry, REPOSITORY, [version], shop_image(f"web {version}", _DIE if dies else ""))
+    def release(self, version: str, fault: str = "") -> str:
+        """Push a release, and return its digest. One that `dies` is healthy before."""
+        return push(self.registry, REPOSITORY, [version], _image(version, fault))
 
     def deploy(self) -> None:
         """What the operator does: `docker stack deploy`."""
@@ -219,6 +221,20 @@ class SwarmShop:
                 }
             ],
         }
+
+
+def _image(version: str, fault: str) -> TinyImage:
+    """A release with one of the four faults, or a good one."""
+    good = shop_image(f"web {version}", _DIE if fault == DIES else "")
+    unprobed = {name: value for name, value in good.config.items() if name != "Healthcheck"}
+    if fault == UNHEALTHY:
+        probe = {"Test": ["CMD-SHELL", "exit 1"], "Interval": 500_000_000, "Timeout": 60_000_000_000, "Retries": 1}
+        return replace(good, config={**unprobed, "Healthcheck": probe})
+    if fault == CANNOT_START:
+        return replace(good, config={**unprobed, "Entrypoint": ["/not-there"]})
+    if fault == ENDS:
+        return replace(good, script="sleep 1; exit 3", config=unprobed)
+    return good
 
 
 def version_of(image: str) -> str:

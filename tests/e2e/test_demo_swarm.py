@@ -45,7 +45,7 @@ def test_it_ends_as_announced_and_leaves_nothing() -> None:
     assert child.returncode == 0, said
     assert "as announced" in said.splitlines()[-2], said
     seen = re.findall(r"the visitor: (\d+) requests, 0 failed .*; longest gap [0-9.]+ s", said)
-    assert len(seen) == 3, said
+    assert len(seen) == 6, said
     assert all(int(requests) > 0 for requests in seen)
     assert left_behind() == []
 
