@@ -199,3 +199,38 @@ def test_a_volume_that_cannot_be_brought_back_is_named_and_nothing_is_called_wel
     client = shop.client
     assert client.volumes.get(old).name == old
     client.close()
+
+
+NEW_PLACES = {"its parent": "/var/lib/db", "elsewhere": "/db"}
+
+
+@pytest.mark.parametrize("kind", NEW_PLACES)
+def test_the_remedy_for_data_that_the_new_image_keeps_elsewhere_leads_out(shop: Shop, kind: str) -> None:
+    """As `postgres:18` does. The old image must not be brought up with the new mount: it would begin an empty one."""
+    old, new = "/var/lib/db/data", NEW_PLACES[kind]
+    begin(shop, declaring(lab.good("one"), old))
+    write_data(shop, f"{old}/file")
+    shop.push("latest", declaring(lab.good("two"), new))
+    outcome = outcome_of(shop)
+    assert isinstance(outcome, NotStarted)
+    volume = name_at(shop, old)
+    assert f"volume {volume} at {old}" in outcome.cause.message
+    assert "`docker compose pull web`" in outcome.cause.remedy
+    assert "`docker compose up -d web`" in outcome.cause.remedy
+    (container,) = shop.containers()
+    container.stop(timeout=1)
+    client = shop.client
+    labels = {"com.docker.compose.project": shop.name, "com.docker.compose.volume": "copied"}
+    copied = client.volumes.create(f"{shop.name}_copied", labels=labels)
+    places = {volume: {"bind": "/from"}, copied.name: {"bind": "/to"}}
+    copy = ["sh", "-c", "cat /from/file > /to/file"]
+    client.containers.run(container.image.id, entrypoint=copy, volumes=places, remove=True)
+    client.close()
+    shop.write(text=f"{WEB}    volumes: [copied:{new}]\nvolumes:\n  copied:\n")
+    shop.compose("pull", "web")
+    shop.up("web")
+    assert shop.releases() == [("two", "running")]
+    assert data(shop, f"{new}/file") == {"precious"}
+    assert mounted(shop) == {(new, copied.name)}
+    assert hold_of(shop).reason is Reason.SAME_DIGEST
+    assert shop.state()["status"] == "up_to_date"

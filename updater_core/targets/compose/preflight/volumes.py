@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from posixpath import normpath
 from typing import Any
 
 from updater_core.errors import EngineError, EngineUnavailable, GateFailed
@@ -16,7 +17,12 @@ from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.recreate import tidy
 
 _ALLOW = 'or set "allow_volume_change" for {name}: the new release then starts without these data'
-_MOVE = "copy the data to where the new image keeps them and mount them there in the compose file, {allow}"
+# The old image must not be brought up with the new mount: it would begin new data at its own place.
+_MOVE = (
+    "make this update by hand: stop {service}, copy the data to a named volume, mount that at {place} in the compose "
+    "file, let the file name the new image, then run `docker compose pull {service}` and "
+    "`docker compose up -d {service}`; {allow}"
+)
 _KEEP = "give these places named volumes that hold the data, in the compose file, {allow}"
 _HASH_LABEL = "com.docker.compose.config-hash"
 
@@ -56,16 +62,20 @@ def _problem(
     allow = _ALLOW.format(name=name)
     for move in moves:
         wanted = mounts.of_service(model, move.service)
-        lost = mounts.not_carried_over(move.volumes, wanted, image.volumes, _lent(move, engine))
-        if lost:
-            detail = f"{move.service} has {mounts.in_words(lost)}, and with the new image would start without"
-            return detail, _KEEP.format(allow=allow)
         old = engine.image(move.old_image_id)
         declared = old.volumes if old else frozenset[str]()
         moved = mounts.moved_place(declared, image.volumes, _places(move, engine), wanted)
         if moved:
-            detail = f"{move.service} has its data at {moved[0]}; the new image keeps them at {moved[1]}, a new volume"
-            return detail, _MOVE.format(allow=allow)
+            before, place = moved
+            named = mounts.in_words([volume for volume in move.volumes if normpath(volume[1]) == before])
+            detail = (
+                f"{move.service} has its data in {named or before}; the new image keeps them at {place}, a new volume"
+            )
+            return detail, _MOVE.format(service=move.service, place=place, allow=allow)
+        lost = mounts.not_carried_over(move.volumes, wanted, image.volumes, _lent(move, engine))
+        if lost:
+            detail = f"{move.service} has {mounts.in_words(lost)}, and with the new image would start without"
+            return detail, _KEEP.format(allow=allow)
     return None
 
 
