@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import urllib.request
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.error import HTTPError
+
+from tests.support.loopback_server import LoopbackServer
 
 _PASSED_BACK = ("Content-Type", "Docker-Content-Digest", "Content-Range", "Link")
 _REFUSAL = {"errors": [{"code": "MANIFEST_UNKNOWN", "message": "this cache has no such manifest"}]}
@@ -34,21 +35,18 @@ class TagCache:
         self.stale: dict[str, str] = {}  # tags that an engine gets another manifest for: that of this tag
         self._inner: set[str] = set()  # manifests that an index names
         self._known: set[str] = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._server = LoopbackServer(_handler(self))
 
     def __enter__(self) -> TagCache:
-        self._thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self._server.server_port}"
+        return self._server.host
 
     def answer(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body (of a HEAD the body that a GET would have)."""
