@@ -284,11 +284,13 @@ def _brought_by(name: str, plan: Plan[ComposePlan], wanted: ImageRef, tools: Too
 
 def put_names_back(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Let the tags that a pull has moved name what they named, unless that runs by now: then somebody deployed it."""
+    if not plan.detail.former_tags:
+        return
+    services = {move.service for move in plan.detail.moves}
+    found = (tools.engine.containers(plan.detail.project.name, service) for service in services)
+    used = {container.image_id for containers in found for container in containers}
     for name, former in plan.detail.former_tags.items():
         named = tools.engine.image(name)
-        services = {move.service for move in plan.detail.moves}
-        found = (tools.engine.containers(plan.detail.project.name, service) for service in services)
-        used = {container.image_id for containers in found for container in containers}
         if named is not None and named.id not in used:
             _put_name_back(name, former, tools)
 
