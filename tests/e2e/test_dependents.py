@@ -291,3 +291,32 @@ def test_killed_before_or_behind_the_dependents_the_next_start_leaves_none_witho
     assert guest.one()["status"] == "running"
     assert shop.strays() == []
     assert guest.owner_up_changes() == shop.owner_up_changes() == []
+
+
+def test_a_dependent_that_has_an_update_of_its_own_gets_it_and_stays_with_its_host(
+    shop: Shop, other: Callable[[str, str], Project]
+) -> None:
+    """Two updates of one cycle want the same container: one goes after the other, forward and back."""
+    begin(shop)
+    shop.push("app", lab.healthy("app one"))
+    text = app(NETWORK).replace("{image}", f"{shop.repository}:app")
+    dependent = other("b", text)
+    (own,) = shop.config()["services"]
+    its = {"name": dependent.name, "image": f"{shop.repository}:app", "compose_service": "app"}
+    shop.settings = {"services": [own, {**own, **its, "compose_file": str(dependent.file)}]}
+    context = shop.context()
+    for host, release, expected in ((lab.healthy, "two", Committed), (lab.unhealthy, "three", RolledBack)):
+        shop.push("latest", host(release))
+        new = shop.push("app", lab.healthy(f"app {release}"))
+        found: dict[str, Outcome] = {}
+        for _ in range(3):  # what another update is in the way of comes with a later cycle, at the latest
+            found |= {outcome.plan.name: outcome for outcome in cycle.run(context).outcomes}
+        assert {name: type(each) for name, each in found.items()} == {shop.name: expected, dependent.name: Committed}
+        assert found[dependent.name].plan.image.digest == new.digest
+        assert shop.releases() == [("two", "running")]
+        (web,) = shop.containers()
+        now = dependent.one()
+        assert (now["status"], now["health"]) == ("running", "healthy")
+        assert f"container:{web.id}" in now["ties"]
+    assert shop.owner_up_changes() == dependent.owner_up_changes() == []
+    assert shop.strays() == []
