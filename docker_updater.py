@@ -37,19 +37,23 @@ from updater_core.status import decided, history, text
 ALL_WELL, TROUBLE, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
 
 _DESCRIPTION = """\
-Keeps the services of Docker Compose projects up to date: finds the newest image, pulls it by digest, changes that one
-image in the Compose file, restarts that one service, waits until it is proven healthy, and rolls back if it is not.
-Without a flag it runs as a daemon and checks every CHECK_INTERVAL seconds."""
+Keeps the services of Docker Compose projects up to date: finds the newest image, pulls it by digest, changes
+that one image in the Compose file, restarts that one service, waits until it is proven healthy, and rolls
+back if it is not. Without a flag it runs as a daemon and checks every CHECK_INTERVAL seconds."""
 
 _EPILOG = """\
 exit status:  0 all well   1 a service failed, was rolled back or is unknown   2 configuration
               3 engine or Compose not usable   4 another updater holds the lock
 configuration: CONFIG_FILE (default /etc/docker-auto-updater/updater_config.json) and the .env beside it
-signals of the daemon:  TERM finishes the current step and ends   HUP reads the configuration again   USR1 checks now"""
+signals of the daemon:  TERM finishes the current step and ends   HUP reads the configuration again
+              USR1 checks now"""
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
-    """Run what the arguments ask for and return the exit status; `environment` is the process's own if left out."""
+    """Run what the arguments ask for and return the exit status.
+
+    `environment` is the process's own if left out.
+    """
     options = _options(arguments)
     try:
         return _run(options, dict(os.environ if environment is None else environment))
@@ -70,34 +74,63 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
-        "docker-updater", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        "docker-updater",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_commands(made)
+    _add_details(made)
+    made.add_argument("--version", action="version", version=f"docker-updater {__version__}")
+    return made
+
+
+def _add_commands(made: argparse.ArgumentParser) -> None:
+    """Add the flags of which at most one may be given."""
     what = made.add_mutually_exclusive_group()
     what.add_argument("--once", action="store_true", help="one cycle, then end")
     what.add_argument(
         "--test", action="store_true", help="check everything an update needs, a line each; change nothing"
     )
     what.add_argument(
-        "--plan", action="store_true", help="say what would happen and why, with the exact diff; change nothing"
+        "--plan",
+        action="store_true",
+        help="say what would happen and why, with the exact diff; change nothing",
     )
     what.add_argument(
-        "--discover", action="store_true", help="show every running Compose service and what would be followed"
+        "--discover",
+        action="store_true",
+        help="show every running Compose service and what would be followed",
     )
     what.add_argument(
-        "--check-config", action="store_true", help="read the configuration and say every mistake in it; no more"
+        "--check-config",
+        action="store_true",
+        help="read the configuration and say every mistake in it; no more",
     )
     what.add_argument("--status", action="store_true", help="a table of the services, from the state")
-    what.add_argument("--notify-test", action="store_true", help="send one message of each kind, marked as a test")
+    what.add_argument(
+        "--notify-test", action="store_true", help="send one message of each kind, marked as a test"
+    )
     command.add_flags(what)
+
+
+def _add_details(made: argparse.ArgumentParser) -> None:
+    """Add the flags that say more about one of the commands."""
     made.add_argument(
-        "--for", dest="pause_for", metavar="TIME", type=command.seconds_of, help="with --pause: how long, such as 3d"
+        "--for",
+        dest="pause_for",
+        metavar="TIME",
+        type=command.seconds_of,
+        help="with --pause: how long, such as 3d",
     )
     made.add_argument("--service", metavar="NAME", help="only this service")
-    made.add_argument("--json", action="store_true", help="with --status, --plan, --test or --discover: for machines")
-    made.add_argument("--write", action="store_true", help="with --discover: put what is new into the configuration")
+    made.add_argument(
+        "--json", action="store_true", help="with --status, --plan, --test or --discover: for machines"
+    )
+    made.add_argument(
+        "--write", action="store_true", help="with --discover: put what is new into the configuration"
+    )
     made.add_argument("--yes", action="store_true", help="with --write: do not ask")
-    made.add_argument("--version", action="version", version=f"docker-updater {__version__}")
-    return made
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -144,7 +177,7 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return _serve(config, clock, environment, options.service)
 
 
-# ------------------------------------------------------------------------------------------- commands that only read
+# ------------------------------------------------------------------------------------ commands that only read
 
 
 def _look(config: Config, clock: SystemClock, options: argparse.Namespace) -> int:
@@ -171,20 +204,29 @@ def _status(config: Config, options: argparse.Namespace) -> int:
     loaded = _read_state(config)
     everything = targets.with_remembered(config, loaded.state)
     command.require_service(everything, options.service)
-    services, known = _chosen(everything, options.service), observed_tags.follow_names(loaded.state, config.services)
+    services, known = (
+        _chosen(everything, options.service),
+        observed_tags.follow_names(loaded.state, config.services),
+    )
     if options.json:
         print(text.status_json(services, known))
         return ALL_WELL
     now = datetime.now(UTC)
     further = [decided.text_of(known, [service.name for service in services], now)]
     if options.service is not None:
-        further += [history.text_of(service_of(known, options.service)), decided.orders_of(known, options.service)]
+        further += [
+            history.text_of(service_of(known, options.service)),
+            decided.orders_of(known, options.service),
+        ]
     print(text.status_table(services, known, further=further, now=now))
     return ALL_WELL
 
 
 def _read_state(config: Config) -> state_utils.Loaded:
-    """Return the state, and print what is wrong with it. Raises StateError if it is there and cannot be read."""
+    """Return the state, and print what is wrong with it.
+
+    Raises StateError if it is there and cannot be read.
+    """
     settings = config.settings
     backups = Path(settings.state_backup_dir) if settings.state_backup_dir else None
     path, loaded = state_utils.look(Path(settings.state_file), backups)
@@ -227,7 +269,7 @@ def _notify_test(config: Config, now: datetime) -> int:
     return ALL_WELL if is_good else TROUBLE
 
 
-# ---------------------------------------------------------------------------------------------- commands that change
+# --------------------------------------------------------------------------------------- commands that change
 
 
 def _once(config: Config, clock: SystemClock, only: str | None) -> int:
@@ -279,12 +321,12 @@ def _ask(config: Config, clock: SystemClock, order: OperatorOrder) -> int:
         return ALL_WELL
 
 
-# ------------------------------------------------------------------------------------------------------------ details
+# ---------------------------------------------------------------------------------------------------- details
 
 
 def _handed_over(config: Config, order: OperatorOrder, now: datetime) -> OperatorOrder:
-    """The order for the updater that runs, with the image that it is for; with its refusal if it has nothing to act
-    on: whoever gives it would not read that in the log of the daemon.
+    """The order for the updater that runs, with the image that it is for; with its refusal if it has nothing
+    to act on: whoever gives it would not read that in the log of the daemon.
 
     While an update is under way nobody can tell: it changes what waits, and what there is to go back to."""
     state = _read_state(config).state
@@ -305,8 +347,8 @@ def _handed_over(config: Config, order: OperatorOrder, now: datetime) -> Operato
 
 @contextlib.contextmanager
 def _signals(clock: SystemClock) -> Iterator[None]:
-    """Take signals as requests, from before the lock names this process until it has ended: whoever reads the lock
-    may send one at any moment, and a Ctrl-C must not end an update in the middle."""
+    """Take signals as requests, from before the lock names this process until it has ended: whoever reads the
+    lock may send one at any moment, and a Ctrl-C must not end an update in the middle."""
     clock.signals.listen()
     try:
         yield

@@ -1,9 +1,10 @@
-"""Amazon's and Google's registries for the bench, in a process of their own: moto's ECR, and Google's token server with
-a registry that takes its tokens.
+"""Amazon's and Google's registries for the bench, in a process of their own: moto's ECR, and Google's token
+server with a registry that takes its tokens.
 
     python -m benchmarks.cloud_server FOLDER REPOSITORIES
 
-prints a line of facts, then a line of counts for each line that it reads, and ends when its standard input ends.
+prints a line of facts, then a line of counts for each line that it reads, and ends when its standard input
+ends.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from tests.support.google import FakeGoogle
 
 
 def push_as_google(registry: FakeRegistry, repository: str, tag: str) -> str:
-    """Push an image, and let the repository's tag list carry Google's map of digests; return the image's digest."""
+    """Push an image, and let the repository's tag list carry Google's map of digests.
+
+    Return the image's digest.
+    """
     digest = registry.push(repository, tag).digest
     entry = {"tag": [tag], "timeUploadedMs": "1700000000000"}
     body = json.dumps({"name": repository, "tags": [tag], "manifest": {digest: entry}}).encode()

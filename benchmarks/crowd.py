@@ -1,7 +1,7 @@
 """Many services for the bench: N Compose services on U references, all up to date, in files of their own.
 
-The containers are an engine's list in memory (what is measured is the updater, not the engine); everything else is the
-real updater: its configuration, files, registry client, selection and state.
+The containers are an engine's list in memory (what is measured is the updater, not the engine); everything
+else is the real updater: its configuration, files, registry client, selection and state.
 """
 
 from __future__ import annotations
@@ -128,7 +128,9 @@ class Crowd:
         return tuple(f"team/app{number}" for number in range(self.references))
 
 
-def context(folder: Path, host: str, services: int, references: int, **policy: Any) -> tuple[AppContext, ListedEngine]:
+def context(
+    folder: Path, host: str, services: int, references: int, **policy: Any
+) -> tuple[AppContext, ListedEngine]:
     """An AppContext of one crowd, all up to date."""
     return context_of(folder, Crowd(host, services, references, policy))
 
@@ -143,20 +145,32 @@ def context_of(folder: Path, *crowds: Crowd) -> tuple[AppContext, ListedEngine]:
         "log_file": str(folder / "updater.log"),
     }
     whole = wire(config_utils.parse(raw, {}, str(folder / "config.json")), SystemClock())
-    engine = ListedEngine(tuple(container for _, container, _ in made), {image.id: image for _, _, image in made})
+    engine = ListedEngine(
+        tuple(container for _, container, _ in made), {image.id: image for _, _, image in made}
+    )
     whole.host.engine, whole.host.compose = engine, NoCompose()  # type: ignore[assignment]
     return whole, engine
 
 
 def _service(folder: Path, place: int, crowd: Crowd, number: int) -> tuple[dict[str, Any], Container, Image]:
-    """The `number`th service of a crowd: its entry, its container, its image. `place` is its number among all."""
+    """The `number`th service of a crowd: its entry, its container, its image.
+
+    `place` is its number among all.
+    """
     file = folder / f"project{place}" / "compose.yml"
     file.parent.mkdir(parents=True)
     repository = crowd.repositories[number % crowd.references]
     reference = f"{crowd.host}/{repository}:{TAG}"
-    file.write_text(f"services:\n  web:\n    image: {reference}  # number {place}\n    restart: unless-stopped\n")
+    file.write_text(
+        f"services:\n  web:\n    image: {reference}  # number {place}\n    restart: unless-stopped\n"
+    )
     image = Image(f"sha256:{place:064x}", (f"{crowd.host}/{repository}@{crowd.digest(repository)}",))
-    entry = {"name": f"service{place}", "image": reference, "compose_file": str(file), "compose_service": "web"}
+    entry = {
+        "name": f"service{place}",
+        "image": reference,
+        "compose_file": str(file),
+        "compose_service": "web",
+    }
     return {**entry, **crowd.policy}, _container(file, place, image.id, reference), image
 
 

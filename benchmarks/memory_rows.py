@@ -45,7 +45,9 @@ def cloud_rows() -> Iterator[Row]:
         crowd.registry() as registry,
     ):
         os.environ.update(both.environment)
-        context, _ = crowd.context_of(Path(folder) / "w", Crowd(registry.host, 100, 50), both.ecr(50), both.google(50))
+        context, _ = crowd.context_of(
+            Path(folder) / "w", Crowd(registry.host, 100, 50), both.ecr(50), both.google(50)
+        )
         after = _sizes(context, (100,))[100].megabytes
     yield Row("  with ECR and Google in use", f"{after:.1f} MB", "85 MB", after < 85)
 

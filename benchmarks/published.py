@@ -1,4 +1,6 @@
-"""A service on the real engine whose port is published, with a visitor at it and an ear on the engine's events."""
+"""A service on the real engine whose port is published, with a visitor at it and an ear on the engine's
+events.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ class Stage:
 
     def first(self, release: str, *actions: str) -> float:
         """When one of the actions first happened to a release."""
-        found = until(lambda: [h for h in list(self.happenings) if h.release == release and h.action in actions])
+        found = until(
+            lambda: [h for h in list(self.happenings) if h.release == release and h.action in actions]
+        )
         return float(found[0].time)
 
     def _last(self, answer: str) -> Change | None:

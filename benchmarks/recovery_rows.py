@@ -22,7 +22,9 @@ def _unhealthy(name: str) -> Build:
 
 
 def rows() -> Iterator[Row]:
-    """From the engine's event to the old release's answer, less what the app itself takes from its start to that."""
+    """From the engine's event to the old release's answer, less what the app itself takes from its start to
+    that.
+    """
     with stage() as made:
         made.shop.push("latest", lab.answers("good"))
         made.up("latest")
@@ -32,7 +34,9 @@ def rows() -> Iterator[Row]:
     yield Row("  the app's own start, from its container's", f"{own:.2f} s", "", None)
 
 
-def _of_kind(made: Stage, kind: tuple[str, str], release: Callable[[str], Build], own: float) -> Iterator[Row]:
+def _of_kind(
+    made: Stage, kind: tuple[str, str], release: Callable[[str], Build], own: float
+) -> Iterator[Row]:
     """A bad release, several times: what kind it is, and the event by which that is seen."""
     name, event = kind
     taken = [_back_seconds(made, release, f"{name}-{turn}", event) - own for turn in range(_TIMES)]

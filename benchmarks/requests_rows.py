@@ -30,11 +30,15 @@ def _digests() -> Iterator[Row]:
         engine.counts.clear()
         cycle.run(context)
         warm, calls = registry.counts(), dict(engine.counts)
-    yield Row("requests, 40 services on 10 images, warm", counted(warm), "10 HEADs", warm == {"manifest_head": 10})
+    yield Row(
+        "requests, 40 services on 10 images, warm", counted(warm), "10 HEADs", warm == {"manifest_head": 10}
+    )
     fits = cold == {"manifest_head": 10, "challenge": 1, "token": 10}
     yield Row("  cold (a fresh process)", counted(cold), "+ 1 challenge a host, 1 token a repository", fits)
     fits = first_calls == {"list": 1, "inspect": 40}
-    yield Row("engine calls, 40 new containers of 40 images", counted(first_calls), "1 list, 1 inspect each", fits)
+    yield Row(
+        "engine calls, 40 new containers of 40 images", counted(first_calls), "1 list, 1 inspect each", fits
+    )
     yield Row("  with nothing new", counted(calls), "1 list", calls == {"list": 1})
 
 
@@ -50,7 +54,10 @@ def _tag_lists() -> Iterator[Row]:
 
 
 def _vendors() -> Iterator[Row]:
-    """Two clouds, each with 20 services on 10 repositories: the API that lists the tags knows their digests too."""
+    """Two clouds, each with 20 services on 10 repositories.
+
+    The API that lists the tags knows their digests too.
+    """
     with tempfile.TemporaryDirectory() as folder, clouds(Path(folder), 10) as both:
         os.environ.update(both.environment)
         place = Path(folder) / "context"

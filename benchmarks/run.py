@@ -1,8 +1,9 @@
-"""What the updater costs, in one table: `scripts/bench`, or `python -m benchmarks.run [SUBJECT ...]` after the set-up.
+"""What the updater costs, in one table: `scripts/bench`, or `python -m benchmarks.run [SUBJECT ...]` after
+the set-up.
 
-Each row is measured here and now, on loopback and this machine's engine, each subject in a process of its own. Counts
-and ratios are held against their budgets; so are times, but they are this machine's, and no test asserts them.
-What each row means and how it is measured is in docs/benchmarks.md.
+Each row is measured here and now, on loopback and this machine's engine, each subject in a process of its
+own. Counts and ratios are held against their budgets; so are times, but they are this machine's, and no test
+asserts them. What each row means and how it is measured is in docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 
 from benchmarks.table import Row, text_of
 
-SUBJECTS: Mapping[str, str] = {  # by name, for a module is loaded by the process that needs it: memory is measured
+# by name, for a module is loaded by the process that needs it: memory is measured
+SUBJECTS: Mapping[str, str] = {
     "requests": "requests_rows.rows",
     "cycle": "cycle_rows.rows",
     "swarm": "swarm_rows.rows",
@@ -36,7 +38,10 @@ _ROWS_OF = "--rows-of"
 
 
 def main(words: list[str]) -> int:
-    """Measure the subjects named, or all; print the table; 1 where a budget is not kept, 2 for an unknown subject."""
+    """Measure the subjects named, or all; print the table.
+
+    1 where a budget is not kept, 2 for an unknown subject.
+    """
     if len(words) == 2 and words[0] == _ROWS_OF:
         print(json.dumps([astuple(row) for row in _rows_of(words[1])]))
         return 0
@@ -58,7 +63,9 @@ def _rows_of(subject: str) -> Iterator[Row]:
 def _measured(subject: str) -> list[Any]:
     print(f"measuring {subject} ...", file=sys.stderr, flush=True)
     argv = [sys.executable, "-m", "benchmarks.run", _ROWS_OF, subject]
-    done = subprocess.run(argv, cwd=Path(__file__).resolve().parents[1], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        argv, cwd=Path(__file__).resolve().parents[1], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise SystemExit(f"{subject} could not be measured:\n{done.stdout}{done.stderr}")
     found: list[Any] = json.loads(done.stdout.splitlines()[-1])

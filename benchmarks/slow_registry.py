@@ -2,7 +2,8 @@
 
     python -m benchmarks.slow_registry [--delay-ms 50] [--tags 20000] [--token]
 
-prints its port on a line and serves until its standard input ends. `GET /counts` gives the counts and starts anew.
+prints its port on a line and serves until its standard input ends. `GET /counts` gives the counts and starts
+anew.
 """
 
 from __future__ import annotations
@@ -28,13 +29,23 @@ def digest_of(repository: str, tag: str) -> str:
 def _manifest(repository: str, tag: str) -> bytes:
     config = _configuration(repository, tag)
     descriptor = {"mediaType": _CONFIG, "digest": _digest(config), "size": len(config)}
-    return json.dumps({"schemaVersion": 2, "mediaType": _MANIFEST, "config": descriptor, "layers": []}).encode()
+    return json.dumps(
+        {"schemaVersion": 2, "mediaType": _MANIFEST, "config": descriptor, "layers": []}
+    ).encode()
 
 
 def _configuration(repository: str, tag: str) -> bytes:
-    """An image's configuration. `1.0.0` is the newest; every other image was built an hour after its predecessor."""
+    """An image's configuration.
+
+    `1.0.0` is the newest; every other image was built an hour after its predecessor.
+    """
     created = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(hours=_age_rank(tag))
-    facts = {"os": "linux", "architecture": "amd64", "created": created.isoformat(), "name": f"{repository}:{tag}"}
+    facts = {
+        "os": "linux",
+        "architecture": "amd64",
+        "created": created.isoformat(),
+        "name": f"{repository}:{tag}",
+    }
     return json.dumps(facts).encode()
 
 

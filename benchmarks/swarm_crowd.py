@@ -1,4 +1,5 @@
-"""Many services of a swarm for the bench: a manager's answers on a socket, each service as engine 28.5.2 gave one.
+"""Many services of a swarm for the bench: a manager's answers on a socket, each service as engine 28.5.2 gave
+one.
 
 All else is the real updater, its HTTP and JSON too.
 """
@@ -26,14 +27,20 @@ from updater_core.swarm_utils import Swarms
 
 
 class RecordedManager:
-    """A manager of `services` services on `references` repositories of the registry at `host`. `counts`: what it was
-    asked, by the last word of the path."""
+    """A manager of `services` services on `references` repositories of the registry at `host`.
+
+    `counts`: what it was asked, by the last word of the path.
+    """
 
     def __init__(self, host: str, services: int, references: int) -> None:
         self.host, self.services, self.references = host, services, references
         self.counts: Counter[str] = Counter()
         listed = json.dumps([_service(number, self.image(number)) for number in range(services)]).encode()
-        self._answers = {"version": b'{"Version": "28.5.2", "ApiVersion": "1.51"}', "services": listed, "json": b"[]"}
+        self._answers = {
+            "version": b'{"Version": "28.5.2", "ApiVersion": "1.51"}',
+            "services": listed,
+            "json": b"[]",
+        }
 
     def repository(self, number: int) -> str:
         return f"team/app{number % self.references}"
@@ -119,7 +126,12 @@ def _service(number: int, image: str) -> Mapping[str, Any]:
         "Labels": {"com.docker.stack.image": image.partition("@")[0], "com.docker.stack.namespace": stack},
         "TaskTemplate": template,
         "Mode": {"Replicated": {"Replicas": 2}},
-        "UpdateConfig": {"Parallelism": 1, "FailureAction": "pause", "MaxFailureRatio": 0, "Order": "start-first"},
+        "UpdateConfig": {
+            "Parallelism": 1,
+            "FailureAction": "pause",
+            "MaxFailureRatio": 0,
+            "Order": "start-first",
+        },
         "EndpointSpec": {"Mode": "vip"},
     }
     return {
@@ -130,5 +142,10 @@ def _service(number: int, image: str) -> Mapping[str, Any]:
         "Spec": spec,
         "PreviousSpec": spec,
         "Endpoint": {"Spec": {"Mode": "vip"}, "VirtualIPs": [{"NetworkID": "g6mzduqpejskzkhc5y4v2qbh4"}]},
-        "UpdateStatus": {"State": "completed", "StartedAt": at, "CompletedAt": at, "Message": "update completed"},
+        "UpdateStatus": {
+            "State": "completed",
+            "StartedAt": at,
+            "CompletedAt": at,
+            "Message": "update completed",
+        },
     }

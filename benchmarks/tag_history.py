@@ -2,10 +2,10 @@
 
     python -m benchmarks.tag_history FILE [--decisions N] [--seed TEXT] [--wrong]
 
-FILE (plain or .gz) is JSON: repository -> list of [unix time, tag, content id] in order of time; a tag appears again
-when its content changes. At N moments of each repository, a service that runs one of the tags of that time is decided
-for with the list of tags of that time. The judge shares no code with what it judges: it only compares the texts of the
-two tags.
+FILE (plain or .gz) is JSON: repository -> list of [unix time, tag, content id] in order of time; a tag
+appears again when its content changes. At N moments of each repository, a service that runs one of the tags
+of that time is decided for with the list of tags of that time. The judge shares no code with what it judges:
+it only compares the texts of the two tags.
 """
 
 from __future__ import annotations
@@ -61,9 +61,13 @@ class Moment:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path)
-    parser.add_argument("--decisions", type=int, default=50, help="for each repository and policy (default: 50)")
+    parser.add_argument(
+        "--decisions", type=int, default=50, help="for each repository and policy (default: 50)"
+    )
     parser.add_argument("--seed", default="", help="for other moments than those of every other run")
     parser.add_argument("--wrong", action="store_true", help="print each choice that is judged wrong")
     arguments = parser.parse_args()
@@ -87,7 +91,10 @@ def main() -> int:
 def _read(path: Path) -> Mapping[str, Sequence[Event]]:
     data = path.read_bytes()
     loaded = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-    return {name: [(float(time), tag, content) for time, tag, content in events] for name, events in loaded.items()}
+    return {
+        name: [(float(time), tag, content) for time, tag, content in events]
+        for name, events in loaded.items()
+    }
 
 
 def _moments(history: Mapping[str, Sequence[Event]], count: int, seed: str) -> Iterator[Moment]:
@@ -116,20 +123,24 @@ def _digest(content: str) -> str:
 
 
 def _shown(outcome: Decision) -> str:
-    return f"held: {outcome.reason} {outcome.detail}" if isinstance(outcome, Hold) else str(outcome.target.tag)
+    return (
+        f"held: {outcome.reason} {outcome.detail}" if isinstance(outcome, Hold) else str(outcome.target.tag)
+    )
 
 
-# ------------------------------------------------------------------------------------------------------ the judge
+# -------------------------------------------------------------------------------------------------- the judge
 
 
 def judge(tag: str, outcome: Decision, contents: Mapping[str, str], kept: int = 0) -> str:
-    """What is wrong with a decision for a service that runs `tag`; empty if nothing is. `kept`: how many numbers of
-    the version the policy keeps.
+    """What is wrong with a decision for a service that runs `tag`; empty if nothing is.
+
+    `kept`: how many numbers of the version the policy keeps.
 
     >>> from updater_core.models import ImageRef, Reason, Update
     >>> judge("16.3", Update(ImageRef("docker.io", "library/postgres", "9.6.24")), {})
     'other precision'
-    >>> judge("windowsservercore-1809", Update(ImageRef("docker.io", "a", "0.20.0-windowsservercore-1809")), {})
+    >>> chosen = Update(ImageRef("docker.io", "a", "0.20.0-windowsservercore-1809"))
+    >>> judge("windowsservercore-1809", chosen, {})
     ''
     >>> judge("16.3", Hold(Reason.SAME_DIGEST), {"16.4": "b"})
     'stuck'
@@ -138,7 +149,8 @@ def judge(tag: str, outcome: Decision, contents: Mapping[str, str], kept: int = 
         new = str(outcome.target.tag)
         if new == tag:
             return ""
-        is_word = not _VERSION.search(tag) or new.endswith(f"-{tag}")  # `windowsservercore-1809` is the variant's name
+        # `windowsservercore-1809` is the variant's name
+        is_word = not _VERSION.search(tag) or new.endswith(f"-{tag}")
         return _from_word(tag, new, contents) if is_word else compare_texts(tag, new)
     others = (other for other in contents if contents[other] != contents.get(tag))
     newer = next((other for other in others if is_newer(tag, other) and _keeps(tag, other, kept)), None)
@@ -154,8 +166,9 @@ def _keeps(tag: str, other: str, count: int) -> bool:
 
 
 def _from_word(tag: str, new: str, contents: Mapping[str, str]) -> str:
-    """What is wrong with going from a tag without a version, such as `latest` or `alpine`: its variant has to stay,
-    and the same content must not have a higher version already."""
+    """What is wrong with going from a tag without a version, such as `latest` or `alpine`: its variant has to
+    stay, and the same content must not have a higher version already.
+    """
     variant = re.sub(r"^latest-?", "", tag)
     kept = new.endswith(f"-{variant}") if variant else re.fullmatch(r"v?[0-9.]+", new)
     if not kept:  # `alpine3.19` may go to `alpine3.20`
@@ -193,7 +206,10 @@ def _compare_numbers(words: Sequence[str], old: Sequence[str], new: Sequence[str
 
 
 def is_newer(old: str, new: str) -> bool:
-    """Whether `new` is a later tag of exactly the shape of `old`: the same text but for a higher first number."""
+    """Whether `new` is a later tag of exactly the shape of `old`.
+
+    The same text but for a higher first number.
+    """
     start = re.match(r"v?(?=[0-9])", old)
     if start is None or _PRERELEASE.search(old) or _PRERELEASE.search(new):
         return False

@@ -1,4 +1,6 @@
-"""How long a published service does not answer while it is updated, against what Compose itself takes for the same."""
+"""How long a published service does not answer while it is updated, against what Compose itself takes for the
+same.
+"""
 
 from __future__ import annotations
 

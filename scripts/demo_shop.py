@@ -1,7 +1,8 @@
-"""The demo's shop: a registry, a compose project of two services, their visitors and the updater, and its end.
+"""The demo's shop: a registry, a compose project of two services, their visitors and the updater, and its
+end.
 
-Everything bears the demo's project name or label, and `close` takes all of it away again; so does the next demo where
-one was killed before it could.
+Everything bears the demo's project name or label, and `close` takes all of it away again; so does the next
+demo where one was killed before it could.
 """
 
 from __future__ import annotations
@@ -102,7 +103,10 @@ class Children:
     _all: list[subprocess.Popen[Any]] = field(default_factory=list)
 
     def spawn(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """A child out of reach of our terminal's Ctrl-C: we end it ourselves. Should we be killed, it ends too."""
+        """A child out of reach of our terminal's Ctrl-C: we end it ourselves.
+
+        Should we be killed, it ends too.
+        """
         bound = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         child = subprocess.Popen([*bound, *argv], stdin=subprocess.DEVNULL, start_new_session=True, **options)
         self._all.append(child)
@@ -125,11 +129,17 @@ class Children:
         if not until(lambda: ask(int(port), "/v2/", host) is not None, 300):
             raise Failed(f"docker-registry does not answer on {address}: {log.read_text()[-500:]}")
 
-    def start_updater(self, folder: Path, words: Sequence[str], say: Callable[[str], None], **more: str) -> Run:
-        """The real thing, with the configuration in the folder and nothing of ours in its environment but `more`."""
+    def start_updater(
+        self, folder: Path, words: Sequence[str], say: Callable[[str], None], **more: str
+    ) -> Run:
+        """The real thing, with the configuration in the folder and nothing of ours in its environment but
+        `more`.
+        """
         variables = {**environment(), **more, "CONFIG_FILE": str(folder / "updater_config.json")}
         argv = [sys.executable, str(ROOT / "docker_updater.py"), *words]
-        child = self.spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, env=variables, text=True)
+        child = self.spawn(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, env=variables, text=True
+        )
         run = Run(child, say)
         run.listen()
         return run
@@ -150,7 +160,7 @@ class Shop:
     _claim: socket.socket | None = None
     _children: Children = field(default_factory=Children)
 
-    # ------------------------------------------------------------------------------------------------ begin and end
+    # ------------------------------------------------------------------------------------------ begin and end
 
     def open(self) -> None:
         """A folder, a registry, the first releases, the configuration; what a killed demo left goes first."""
@@ -167,7 +177,10 @@ class Shop:
         self._config_file.write_text(json.dumps(self._config(), indent=2))
 
     def close(self) -> bool:
-        """Take away every process, container, network, image and file of the demo; False if nothing was begun."""
+        """Take away every process, container, network, image and file of the demo.
+
+        False if nothing was begun.
+        """
         if self._claim is None:
             return False
         for visitor in self.visitors.values():
@@ -183,21 +196,27 @@ class Shop:
         return True
 
     def _await_orphans(self) -> None:
-        """A Compose whose updater was killed works on for a moment; while it does, it holds the project's lock."""
+        """A Compose whose updater was killed works on for a moment.
+
+        While it does, it holds the project's lock.
+        """
         path = self.state_folder / "locks" / f"{PROJECT}.lock"
         if not self.registry or not path.exists():
             return
         with path.open("rb") as lock:
             until(lambda: _is_free(lock), 300)
 
-    # -------------------------------------------------------------------------------------------------- the services
+    # ------------------------------------------------------------------------------------------- the services
 
     @property
     def compose_file(self) -> Path:
         return self.folder / "docker-compose.yml"
 
     def release(self, service: str, version: str, tag: str, *, turns_bad: bool = False) -> str:
-        """Push a release; one that `turns_bad` passes its healthcheck, and fails it a second later. Its digest."""
+        """Push a release; one that `turns_bad` passes its healthcheck, and fails it a second later.
+
+        Its digest.
+        """
         image = shop_image(f"{service} {version}", _BREAK if turns_bad else "")
         return push(self.registry, f"shop/{service}", [tag], image)
 
@@ -225,12 +244,14 @@ class Shop:
         return found
 
     def runs_digest(self, service: str, digest: str) -> bool:
-        """Whether the engine says that the service's one container was made of what the registry has as `digest`."""
+        """Whether the engine says that the service's one container was made of what the registry has as
+        `digest`.
+        """
         image = _engine().inspect_container(self.containers()[service])["Image"]
         facts: Mapping[str, Any] = _engine().inspect_image(image)  # type: ignore[no-untyped-call]
         return f"{self.registry}/shop/{service}@{digest}" in facts["RepoDigests"]
 
-    # --------------------------------------------------------------------------------------------------- the updater
+    # -------------------------------------------------------------------------------------------- the updater
 
     @property
     def state_folder(self) -> Path:
@@ -274,11 +295,14 @@ class Shop:
         }
 
 
-# --------------------------------------------------------------------------------------------------- small matters
+# ---------------------------------------------------------------------------------------------- small matters
 
 
 def shop_image(text: str, then: str) -> TinyImage:
-    """An image that serves a page with this text and is well. `then`: what its script does while it serves."""
+    """An image that serves a page with this text and is well.
+
+    `then`: what its script does while it serves.
+    """
     second = 1_000_000_000
     return TinyImage(
         pages={"index.html": f"{text}\n", "health": "well\n"},
@@ -297,10 +321,14 @@ def shop_image(text: str, then: str) -> TinyImage:
 
 
 def claim(name: str = PROJECT) -> socket.socket:
-    """The right to be this machine's only demo, until the socket is closed; Failed where another one has it."""
+    """The right to be this machine's only demo, until the socket is closed.
+
+    Failed where another one has it.
+    """
     held = socket.socket(socket.AF_UNIX)
     try:
-        held.bind(f"\0{name}")  # an abstract name: it lies in no folder and ends with its process (man 7 unix)
+        # an abstract name: it lies in no folder and ends with its process (man 7 unix)
+        held.bind(f"\0{name}")
     except OSError:
         held.close()
         raise Failed("another demo runs on this machine; wait until it is over") from None
@@ -308,8 +336,9 @@ def claim(name: str = PROJECT) -> socket.socket:
 
 
 def sweep_engine() -> None:
-    """Remove what bears the demo's project name or label, until two looks in a row find nothing: a request of a process
-    that was killed may just have been on its way."""
+    """Remove what bears the demo's project name or label, until two looks in a row find nothing: a request of
+    a process that was killed may just have been on its way.
+    """
     clean_looks = 0
     for _ in range(20):
         clean_looks = 0 if _swept(_engine()) else clean_looks + 1
@@ -363,7 +392,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def environment() -> dict[str, str]:
-    """What a child needs of our environment; a setting of the person's own updater or Compose must not leak in."""
+    """What a child needs of our environment.
+
+    A setting of the person's own updater or Compose must not leak in.
+    """
     return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
 
 

@@ -32,12 +32,23 @@ class Failed(Exception):
     """Something is not as it must be."""
 
 
-_TROUBLE = (Failed, PushFailed, DockerException, HTTPException, SubprocessError, OSError, ValueError, KeyError)
+_TROUBLE = (
+    Failed,
+    PushFailed,
+    DockerException,
+    HTTPException,
+    SubprocessError,
+    OSError,
+    ValueError,
+    KeyError,
+)
 
 
 @dataclass(slots=True)
 class Stage:
-    """Where the play is seen: numbered acts, what will happen, the updater's own lines, results with a tick."""
+    """Where the play is seen: numbered acts, what will happen, the updater's own lines, results with a
+    tick.
+    """
 
     acts: int
     is_coloured: bool = field(default_factory=lambda: _is_colour_wanted())
@@ -68,7 +79,10 @@ class Stage:
         self.line(f"      $ docker_updater.py {' '.join(words)}", "cyan")
 
     def quote(self, text: str) -> None:
-        """A line of somebody else's as it is, but for the date and the tails of digests; nothing of an empty one."""
+        """A line of somebody else's as it is, but for the date and the tails of digests.
+
+        Nothing of an empty one.
+        """
         if not text:
             return
         colour = "yellow" if re.search(r" (WARN|ERROR) ", text) else "dim"
@@ -87,8 +101,10 @@ class Stage:
 
 
 def perform(stage: Stage, acts: Sequence[Callable[[], None]], close: Callable[[], bool], gone: str) -> int:
-    """Play the acts, and clean up whatever happens; the exit status. `close` says whether anything had been begun, and
-    `gone` what is gone then."""
+    """Play the acts, and clean up whatever happens; the exit status.
+
+    `close` says whether anything had been begun, and `gone` what is gone then.
+    """
     for number in _ENDING:
         signal.signal(number, _interrupt)
     try:

@@ -1,6 +1,8 @@
-"""The demo's play on a Docker Swarm: an update, four bad releases, and a leader that is killed, behind a visitor.
+"""The demo's play on a Docker Swarm: an update, four bad releases, and a leader that is killed, behind a
+visitor.
 
-Run it by `scripts/demo --swarm`. Exit status: 0 all as announced, 1 not so (said in one line), 130 interrupted.
+Run it by `scripts/demo --swarm`. Exit status: 0 all as announced, 1 not so (said in one line), 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -8,7 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from demo_stage import Failed, Stage, perform, run
-from demo_swarm_shop import CANNOT_START, DIES, ENDS, SERVICE, STABLE_SECONDS, UNHEALTHY, SwarmShop, version_of
+from demo_swarm_shop import (
+    CANNOT_START,
+    DIES,
+    ENDS,
+    SERVICE,
+    STABLE_SECONDS,
+    UNHEALTHY,
+    SwarmShop,
+    version_of,
+)
 from demo_swarm_visitor import Seen
 from demo_visitor import until
 
@@ -28,28 +39,30 @@ class Play:
     def prologue(self) -> None:
         stage, shop = self.stage, self.shop
         stage.line()
-        stage.line("Docker Auto-Updater: a stack in a swarm of three nodes, and what can happen to it", "bold")
+        stage.line(
+            "Docker Auto-Updater: a stack in a swarm of three nodes, and what can happen to it", "bold"
+        )
         shop.open()
         shop.release("1.0")
         shop.deploy()
         stage.tell(
-            f"""Three managers, each an engine of its own in a network namespace of this machine, with a registry on
-            {shop.registry}, all in {shop.folder}. The first of them leads and runs no tasks; the two tasks of
-            shop_web are on the others. The machine's own engine has no part in it."""
+            f"""Three managers, each an engine of its own in a network namespace of this machine, with a
+            registry on {shop.registry}, all in {shop.folder}. The first of them leads and runs no tasks; the
+            two tasks of shop_web are on the others. The machine's own engine has no part in it."""
         )
         self._check_whole("1.0")
         stage.tell(
-            """A visitor asks for the page fifty times a second, all the time, by a small proxy that knows where tasks
-            run and asks the next one if one refuses: this way no IPVS is needed, which a swarm's own published ports
-            want. A request has failed if no task answers it."""
+            """A visitor asks for the page fifty times a second, all the time, by a small proxy that knows
+            where tasks run and asks the next one if one refuses: this way no IPVS is needed, which a swarm's
+            own published ports want. A request has failed if no task answers it."""
         )
         shop.receive()
 
     def update(self) -> None:
         self.stage.act(
             "A new version",
-            """web 1.1 is pushed. The updater writes it into the service's spec and into the stack's file, and watches
-            the tasks: one of the new release has to do well before the engine takes the next.""",
+            """web 1.1 is pushed. The updater writes it into the service's spec and into the stack's file, and
+            watches the tasks: one of the new release has to do well before the engine takes the next.""",
         )
         digest = self.shop.release("1.1")
         self._begin()
@@ -61,16 +74,18 @@ class Play:
         before = self.shop.tasks()
         self.shop.deploy()
         self._check_whole("1.1")
-        self.stage.check(self.shop.tasks() == before, "the operator's next `docker stack deploy` changed no task")
+        self.stage.check(
+            self.shop.tasks() == before, "the operator's next `docker stack deploy` changed no task"
+        )
         self._check_visitor()
 
     def bad_releases(self) -> None:
         self.stage.act(
             "Four bad releases",
-            f"""web 1.2 is never healthy, 1.3 cannot start, 1.4 ends after a second, and 1.5 becomes healthy and dies
-            two seconds later. Left to its defaults the engine goes on to the next task as soon as one runs, and has
-            replaced them all when the first one dies. The updater makes it wait for longer than it watches, and wants
-            {STABLE_SECONDS} s of its own without a flaw.""",
+            f"""web 1.2 is never healthy, 1.3 cannot start, 1.4 ends after a second, and 1.5 becomes healthy
+            and dies two seconds later. Left to its defaults the engine goes on to the next task as soon as
+            one runs, and has replaced them all when the first one dies. The updater makes it wait for longer
+            than it watches, and wants {STABLE_SECONDS} s of its own without a flaw.""",
         )
         for number, (version, fault) in enumerate(BAD_RELEASES.items(), start=1):
             self._bad_release(version, fault, number)
@@ -82,11 +97,17 @@ class Play:
         self._begin()
         self._run("--once", expected_status=1)
         self._check_whole("1.1")
-        self.stage.check(self.shop.stack_file.read_bytes() == before, "the stack's file is as it was, to the byte")
+        self.stage.check(
+            self.shop.stack_file.read_bytes() == before, "the stack's file is as it was, to the byte"
+        )
         state = self.shop.state()
-        self.stage.check(state["status"] == "rolled_back", f"the state says: rolled_back, because {state['reason']}")
+        self.stage.check(
+            state["status"] == "rolled_back", f"the state says: rolled_back, because {state['reason']}"
+        )
         blamed = [entry["digest"] for entry in state["quarantine"]]
-        self.stage.check(len(blamed) == number and bad in blamed, f"the bad image is in quarantine: {bad[:19]}...")
+        self.stage.check(
+            len(blamed) == number and bad in blamed, f"the bad image is in quarantine: {bad[:19]}..."
+        )
         tasks = self.shop.tasks()
         self._run("--once", expected_status=0)
         self.stage.check(
@@ -97,9 +118,9 @@ class Play:
     def killed_leader(self) -> None:
         self.stage.act(
             "The leader is killed in the middle",
-            """The fix, web 1.6, is pushed. As its first task runs, the leader of the swarm dies: SIGKILL for its engine
-            and all that belongs to it. The others find a new leader, which takes some seconds in which no manager
-            answers; the updater waits for it, and asks the next one.""",
+            """The fix, web 1.6, is pushed. As its first task runs, the leader of the swarm dies: SIGKILL for
+            its engine and all that belongs to it. The others find a new leader, which takes some seconds in
+            which no manager answers; the updater waits for it, and asks the next one.""",
         )
         self.shop.release("1.6")
         self._begin()
@@ -125,18 +146,25 @@ class Play:
         stage.line("The end: how the shop stands", "bold")
         self._run("--status", expected_status=0)
         stage.line()
-        requests, failures = sum(each.requests for each in self.seen), sum(each.failures for each in self.seen)
+        requests, failures = (
+            sum(each.requests for each in self.seen),
+            sum(each.failures for each in self.seen),
+        )
         gap = max(each.longest_gap for each in self.seen)
         what = f"All as announced: {stage.checks} checks in {stage.acts} acts and {stage.seconds():.0f} s"
-        stage.line(f"{what}; of {requests} requests {failures} failed, the longest gap was {gap:.2f} s.", "bold")
+        stage.line(
+            f"{what}; of {requests} requests {failures} failed, the longest gap was {gap:.2f} s.", "bold"
+        )
 
-    # ----------------------------------------------------------------------------------------------- what acts share
+    # ---------------------------------------------------------------------------------------- what acts share
 
     def _run(self, *words: str, expected_status: int) -> None:
         self.stage.command(words)
         status = self.shop.start_updater(words, self.stage.quote).end()
         if status != expected_status:
-            raise Failed(f"docker_updater.py {' '.join(words)} ended with status {status}, not {expected_status}")
+            raise Failed(
+                f"docker_updater.py {' '.join(words)} ended with status {status}, not {expected_status}"
+            )
 
     def _begin(self) -> None:
         """From now on what the visitor sees counts for this act."""
@@ -150,10 +178,14 @@ class Play:
 
     def _check_whole(self, version: str) -> None:
         holds = until(lambda: self.shop.is_whole(version), _LONG_SECONDS)
-        self.stage.check(holds, f"both tasks run {version}", f"tasks run {sorted(self.shop.tasks().values())}")
+        self.stage.check(
+            holds, f"both tasks run {version}", f"tasks run {sorted(self.shop.tasks().values())}"
+        )
 
     def _check_file(self, version: str) -> None:
-        is_named = f"image: {self.shop.registry}/shop/web:{version}   # follows" in self.shop.stack_file.read_text()
+        is_named = (
+            f"image: {self.shop.registry}/shop/web:{version}   # follows" in self.shop.stack_file.read_text()
+        )
         self.stage.check(is_named, f"the stack's file says {version}, with the comment behind it")
 
     def _check_end(self, status: int) -> None:

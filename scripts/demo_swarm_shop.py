@@ -1,7 +1,7 @@
 """The shop of the swarm's demo: three nodes, a registry, a stack of one service, its visitor and the updater.
 
-The machine's own engine is not touched. Everything bears the demo's name, and `close` takes all of it away again; so
-does the next demo if one was killed before it could.
+The machine's own engine is not touched. Everything bears the demo's name, and `close` takes all of it away
+again; so does the next demo if one was killed before it could.
 """
 
 from __future__ import annotations
@@ -65,10 +65,13 @@ class SwarmShop:
     _claim: socket.socket | None = None
     _children: Children = field(default_factory=Children)
 
-    # ------------------------------------------------------------------------------------------------ begin and end
+    # ------------------------------------------------------------------------------------------ begin and end
 
     def open(self) -> None:
-        """Three managers, a registry, the stack's file, the configuration; what a killed demo left goes first."""
+        """Three managers, a registry, the stack's file, the configuration.
+
+        What a killed demo left goes first.
+        """
         os.environ["PATH"] = f"{NEWER_DOCKER / 'bin'}:{os.environ['PATH']}"
         _check_programs()
         self._claim = claim(_FOLDER_PREFIX)
@@ -106,12 +109,13 @@ class SwarmShop:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _spare_the_leader(self) -> None:
-        """Let the first leader be a manager and no more: the tasks of a machine that dies are missing for most of a
-        minute, until they are given to another one, and the demo would be about that."""
+        """Let the first leader be a manager and no more: the tasks of a machine that dies are missing for
+        most of a minute, until they are given to another one, and the demo would be about that.
+        """
         (leader,) = [each for each in self.nodes[0].get("/nodes") if each["ManagerStatus"].get("Leader")]
         self.nodes[0].docker("node", "update", "--availability", "drain", leader["ID"])
 
-    # ---------------------------------------------------------------------------------------------------- the swarm
+    # ---------------------------------------------------------------------------------------------- the swarm
 
     @property
     def cluster(self) -> Cluster:
@@ -148,7 +152,9 @@ class SwarmShop:
 
     def image(self) -> str:
         """What the service's spec says."""
-        return str(self._asked(f"/services/{STACK_SERVICE}")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"])
+        return str(
+            self._asked(f"/services/{STACK_SERVICE}")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+        )
 
     def tasks(self) -> dict[str, str]:
         """The version of each task that runs and is to run, by the task's id."""
@@ -190,14 +196,16 @@ class SwarmShop:
             raise Failed("the managers do not answer")
         return answers[0]
 
-    # --------------------------------------------------------------------------------------------------- the updater
+    # -------------------------------------------------------------------------------------------- the updater
 
     def start_updater(self, words: Sequence[str], say: Callable[[str], None]) -> Run:
         """The real thing. The engine of its own host is that of the second node."""
         return self._children.start_updater(self.folder, words, say, DOCKER_HOST=self.nodes[1].host)
 
     def state(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = json.loads((self.folder / "state" / "state.json").read_text())["services"][SERVICE]
+        found: Mapping[str, Any] = json.loads((self.folder / "state" / "state.json").read_text())["services"][
+            SERVICE
+        ]
         return found
 
     def _config(self) -> dict[str, Any]:
@@ -228,7 +236,12 @@ def _image(version: str, fault: str) -> TinyImage:
     good = shop_image(f"web {version}", _DIE if fault == DIES else "")
     unprobed = {name: value for name, value in good.config.items() if name != "Healthcheck"}
     if fault == UNHEALTHY:
-        probe = {"Test": ["CMD-SHELL", "exit 1"], "Interval": 500_000_000, "Timeout": 60_000_000_000, "Retries": 1}
+        probe = {
+            "Test": ["CMD-SHELL", "exit 1"],
+            "Interval": 500_000_000,
+            "Timeout": 60_000_000_000,
+            "Retries": 1,
+        }
         return replace(good, config={**unprobed, "Healthcheck": probe})
     if fault == CANNOT_START:
         return replace(good, config={**unprobed, "Entrypoint": ["/not-there"]})

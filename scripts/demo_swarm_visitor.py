@@ -1,7 +1,8 @@
 """The visitor of the swarm's demo, and the small proxy by which it reaches the tasks.
 
-A swarm's own published ports want IPVS in the kernel, which not every machine has. So each task publishes its port on
-its own node (`mode: host`), and the proxy asks the managers which tasks run and where, as label-driven proxies do.
+A swarm's own published ports want IPVS in the kernel, which not every machine has. So each task publishes its
+port on its own node (`mode: host`), and the proxy asks the managers which tasks run and where, as
+label-driven proxies do.
 """
 
 from __future__ import annotations
@@ -33,20 +34,28 @@ class TaskProxy:
     def __init__(self, cluster: Cluster, service: str) -> None:
         self._cluster, self._service = cluster, service
         self._nodes: Mapping[str, str] = {
-            each["ID"]: each["ManagerStatus"]["Addr"].rpartition(":")[0] for each in cluster.manager.get("/nodes")
+            each["ID"]: each["ManagerStatus"]["Addr"].rpartition(":")[0]
+            for each in cluster.manager.get("/nodes")
         }
         self._by_task: dict[str, tuple[Place, ...]] = {}
         self._places: tuple[Place, ...] = ()
         self._turn = itertools.count()
 
     def look(self) -> None:
-        """Ask where tasks run; what is known stays while no manager answers. A new leader does not know the ports of
-        tasks that it has taken over for some seconds, and they do not change."""
+        """Ask where tasks run; what is known stays while no manager answers.
+
+        A new leader does not know the ports of tasks that it has taken over for some seconds, and they do not
+        change.
+        """
         for node in self._cluster.nodes:
             if node.is_started:
                 with suppress(DockerException, OSError, ValueError):
-                    self._by_task = {task: ports or self._by_task.get(task, ()) for task, ports in self._running(node)}
-                    self._places = tuple(sorted({place for ports in self._by_task.values() for place in ports}))
+                    self._by_task = {
+                        task: ports or self._by_task.get(task, ()) for task, ports in self._running(node)
+                    }
+                    self._places = tuple(
+                        sorted({place for ports in self._by_task.values() for place in ports})
+                    )
                     return
 
     def answer(self) -> str | None:
@@ -75,8 +84,9 @@ class TaskProxy:
 
 @dataclass(slots=True)
 class Seen:
-    """What the visitor saw in a while: answers by their text, requests that nobody answered, the longest time from one
-    answer to the next."""
+    """What the visitor saw in a while: answers by their text, requests that nobody answered, the longest time
+    from one answer to the next.
+    """
 
     answers: Counter[str] = field(default_factory=Counter)
     failures: int = 0
@@ -89,7 +99,10 @@ class Seen:
 
     def words(self) -> str:
         by_text = ", ".join(f"{count} from {text}" for text, count in sorted(self.answers.items()))
-        return f"{self.requests} requests, {self.failures} failed ({by_text}); longest gap {self.longest_gap:.2f} s"
+        return (
+            f"{self.requests} requests, {self.failures} failed ({by_text}); longest gap "
+            f"{self.longest_gap:.2f} s"
+        )
 
 
 class SwarmVisitor:

@@ -1,4 +1,6 @@
-"""The demo's visitor: asks one address all the time, and can tell afterwards what it saw and how long it waited."""
+"""The demo's visitor: asks one address all the time, and can tell afterwards what it saw and how long it
+waited.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""A Docker Swarm on this machine alone: private engines in network namespaces of their own, for the demo and the tests.
+"""A Docker Swarm on this machine alone: private engines in network namespaces of their own, for the demo and
+the tests.
 
-The bridge between them is in a namespace, too: on this machine's own, the rules of its engine's firewall would count.
-The engine is the newer one that `scripts/setup --with-newer-docker` brings: Swarm's rollback of 20.10 has known faults.
-`nsenter` and not `ip netns exec`, which would hide the control groups from dockerd. Nothing here touches the machine's
-own engine.
+The bridge between them is in a namespace, too: on this machine's own, the rules of its engine's firewall
+would count. The engine is the newer one that `scripts/setup --with-newer-docker` brings: Swarm's rollback of
+20.10 has known faults. `nsenter` and not `ip netns exec`, which would hide the control groups from dockerd.
+Nothing here touches the machine's own engine.
 """
 
 from __future__ import annotations
@@ -81,7 +82,12 @@ class SwarmNode:
         environment = {**os.environ, "PATH": f"{NEWER_DOCKER / 'bin'}:{os.environ['PATH']}"}
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=environment,
             )
         self._starts += 1
 
@@ -91,7 +97,9 @@ class SwarmNode:
         assert process is not None
         until(lambda: process.poll() is not None or self.answers(), _ANSWER_SECONDS)
         if not self.answers():
-            raise Failed(f"the engine of {self.name} does not answer: {(self.folder / 'log').read_text()[-600:]}")
+            raise Failed(
+                f"the engine of {self.name} does not answer: {(self.folder / 'log').read_text()[-600:]}"
+            )
 
     def _listening(self) -> list[str]:
         """The words for TLS on its address, with the client's certificate asked for."""
@@ -114,7 +122,9 @@ class SwarmNode:
     def docker(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the Docker CLI on this engine, as the operator would."""
         environment = {**os.environ, "DOCKER_HOST": self.host}
-        return subprocess.run(["docker", *words], check=check, capture_output=True, text=True, env=environment)
+        return subprocess.run(
+            ["docker", *words], check=check, capture_output=True, text=True, env=environment
+        )
 
     def get(self, path: str, **params: str) -> Any:
         with contextlib.closing(docker.APIClient(base_url=self.host, version=_API, timeout=30)) as client:
@@ -190,14 +200,17 @@ class Cluster:
     """A swarm of managers."""
 
     def __init__(self, name: str, managers: int, certificates: Path | None = None) -> None:
-        """`name`: what its namespaces and folders begin with, at most 13 characters. `certificates`: a folder that is
-        filled with those of the nodes, which listen with TLS then."""
+        """`name`: what its namespaces and folders begin with, at most 13 characters.
+
+        `certificates`: a folder that is filled with those of the nodes, which listen with TLS then.
+        """
         self.bridge = Bridge(name)
         addresses = [self.bridge.address(10 + number) for number in range(managers)]
         if certificates is not None:
             _make_certificate(certificates, addresses)
         self.nodes = [
-            SwarmNode(f"{name}{number}", address, self.bridge, certificates) for number, address in enumerate(addresses)
+            SwarmNode(f"{name}{number}", address, self.bridge, certificates)
+            for number, address in enumerate(addresses)
         ]
 
     def start(self) -> None:
@@ -211,7 +224,9 @@ class Cluster:
         first.docker("swarm", "init", "--advertise-addr", first.address)
         token = first.docker("swarm", "join-token", "-q", "manager").stdout.strip()
         for node in others:
-            node.docker("swarm", "join", "--token", token, "--advertise-addr", node.address, f"{first.address}:2377")
+            node.docker(
+                "swarm", "join", "--token", token, "--advertise-addr", node.address, f"{first.address}:2377"
+            )
 
     def close(self) -> None:
         for node in self.nodes:
@@ -227,11 +242,16 @@ class Cluster:
 
     def leader(self) -> SwarmNode:
         (found,) = [each for each in self.manager.get("/nodes") if each["ManagerStatus"].get("Leader")]
-        return next(node for node in self.nodes if found["ManagerStatus"]["Addr"].startswith(f"{node.address}:"))
+        return next(
+            node for node in self.nodes if found["ManagerStatus"]["Addr"].startswith(f"{node.address}:")
+        )
 
 
 def remove_left_over(name: str) -> None:
-    """Remove what a cluster of this name has left that was killed: its processes, mounts, namespaces and folders."""
+    """Remove what a cluster of this name has left that was killed.
+
+    Its processes, mounts, namespaces and folders.
+    """
     for folder in Path(tempfile.gettempdir()).glob(f"{name}[0-9]-*"):
         if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.geteuid():
             remove_folder(folder)
@@ -249,7 +269,10 @@ def remove_folder(folder: Path) -> None:
 
 
 def kill_all(folder: Path) -> None:
-    """Kill all that was started from a node's folder: dockerd, containerd, their shims, and what ran in containers."""
+    """Kill all that was started from a node's folder.
+
+    Dockerd, containerd, their shims, and what ran in containers.
+    """
 
     def is_none_left() -> bool:
         found = [*_processes_of(folder)]
@@ -270,8 +293,9 @@ def _processes_of(folder: Path) -> Iterator[int]:
 
 
 def _is_contained(process: Path, folder: Path) -> bool:
-    """Whether a process runs in a container of the node: its command names no folder, but its root is mounted from one
-    there (the fifth field is the place, see man 5 proc_pid_mountinfo)."""
+    """Whether a process runs in a container of the node: its command names no folder, but its root is mounted
+    from one there (the fifth field is the place, see man 5 proc_pid_mountinfo).
+    """
     mounts = (process / "mountinfo").read_text().splitlines()
     return any(line.split()[4] == "/" and f"{folder}/" in line for line in mounts)
 
@@ -301,6 +325,9 @@ def _ip(*words: str, check: bool = True) -> None:
 
 
 def _mounts_below(folder: Path) -> list[str]:
-    """The places below a folder on which something is mounted, the deepest first; a place twice if two are on it."""
+    """The places below a folder on which something is mounted, the deepest first.
+
+    A place twice if two are on it.
+    """
     places = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     return sorted((place for place in places if place.startswith(f"{folder}/")), reverse=True)

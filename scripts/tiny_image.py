@@ -1,7 +1,8 @@
 """A tiny web application as a container image: made of the machine's busybox and pushed by plain HTTP.
 
-The format is that of the OCI image specification (https://github.com/opencontainers/image-spec/blob/main/manifest.md),
-the push that of the distribution specification (https://github.com/opencontainers/distribution-spec, "Push").
+The format is that of the OCI image specification
+(https://github.com/opencontainers/image-spec/blob/main/manifest.md), the push that of the distribution
+specification (https://github.com/opencontainers/distribution-spec, "Push").
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from urllib.parse import urlsplit
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}  # uname's word -> Go's
+# uname's word -> Go's
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 _APPLETS = ("httpd", "rm", "sh", "sleep", "wget")
 _TIMEOUT_SECONDS = 20
 
@@ -36,7 +38,9 @@ class PushFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TinyImage:
-    """What an image is made of: its pages (name to text), the script that runs, and further image configuration."""
+    """What an image is made of: its pages (name to text), the script that runs, and further image
+    configuration.
+    """
 
     pages: Mapping[str, str]
     script: str
@@ -44,7 +48,10 @@ class TinyImage:
 
 
 def push(host: str, repository: str, tags: Sequence[str], image: TinyImage) -> str:
-    """Make an image, push it under every tag, return its digest; PushFailed, OSError where the registry refuses."""
+    """Make an image, push it under every tag, return its digest.
+
+    PushFailed, OSError where the registry refuses.
+    """
     layers = [_base_layer(), _packed({f"www/{name}": text.encode() for name, text in image.pages.items()})]
     config = json.dumps(_configuration(image, layers)).encode()
     blobs = [gzip.compress(layer, 6, mtime=0) for layer in layers]
@@ -114,7 +121,9 @@ def _put(host: str, method: str, path: str, content: tuple[bytes, str] | None = 
     return location
 
 
-def _request(host: str, method: str, path: str, content: tuple[bytes, str] | None = None) -> tuple[int, str, str]:
+def _request(
+    host: str, method: str, path: str, content: tuple[bytes, str] | None = None
+) -> tuple[int, str, str]:
     """One request with a body and its media type; status, Location and the beginning of the answer."""
     body, headers = (content[0], {"Content-Type": content[1]}) if content else (b"", {})
     connection = HTTPConnection(host, timeout=_TIMEOUT_SECONDS)

@@ -1,4 +1,5 @@
-"""Writes updater_config.schema.json and docs/configuration.md from the table of options and the example configuration.
+"""Writes updater_config.schema.json and docs/configuration.md from the table of options and the example
+configuration.
 
 Run it from the repository's root after any change of an option:
 
@@ -30,20 +31,23 @@ _HOW_FAR = {86400: "a day", 2592000: "30 days", 316224000: "ten years"}  # the s
 _HEAD = """\
 # Configuration
 
-<!-- Made by scripts/write_configuration_reference.py from updater_core/config/options.py. Change it there. -->
+<!-- Made by scripts/write_configuration_reference.py from updater_core/config/options.py: edit that. -->
 
-One JSON file, and variables for what should not stand in it. The environment beats `.env`, `.env` beats the file, the
-file beats the defaults; an empty variable counts as not set.
+One JSON file, and variables for what should not stand in it. The environment beats `.env`, `.env` beats the
+file, the file beats the defaults; an empty variable counts as not set.
 
-- **Where.** The file is `/etc/docker-auto-updater/updater_config.json`, or what `CONFIG_FILE` names. `.env` is the one
-  beside that file. Without `CONFIG_FILE`, and without a `.env` in `/etc/docker-auto-updater`, the one in the working
-  directory counts.
-- **Every problem at once.** A wrong configuration ends with status 2 and a line for each problem: the file, the line,
-  the path of the key (`services[2].tag_regex`), what is wrong, what to write. Unknown keys are problems, with the
-  nearest known one named. A file that is no JSON is named for what it is: YAML, a comma too many, a comment.
+- **Where.** The file is `/etc/docker-auto-updater/updater_config.json`, or what `CONFIG_FILE` names. `.env`
+  is the one beside that file. Without `CONFIG_FILE`, and without a `.env` in `/etc/docker-auto-updater`, the
+  one in the working directory counts.
+- **Every problem at once.** A wrong configuration ends with status 2 and a line for each problem: the file,
+  the line, the path of the key (`services[2].tag_regex`), what is wrong, what to write. Unknown keys are
+  problems, with the nearest known one named. A file that is no JSON is named for what it is: YAML, a comma
+  too many, a comment.
 - **Durations** are seconds, as a number or as text, or carry a unit: `90s`, `15m`, `6h`, `3d`, `2w`.
-- **`${NAME}`** in any text of the file is replaced by that variable; one that is not set is a problem. `$$` is a `$`.
-- **Paths** in the file may be relative to the file, those in a variable to the working directory; `~/` is the home.
+- **`${NAME}`** in any text of the file is replaced by that variable; one that is not set is a problem. `$$`
+  is a `$`.
+- **Paths** in the file may be relative to the file, those in a variable to the working directory; `~/` is the
+  home.
 - **Editors** complete and check the file with `"$schema": "./updater_config.schema.json"` at its top.
 - **A change** counts from the next start on, or after a `SIGHUP`
   ([except that of `STATE_FILE`](operations.md#signals)).
@@ -52,8 +56,8 @@ file beats the defaults; an empty variable counts as not set.
 
 ## Example
 
-This is [`updater_config.json`](../updater_config.json). Its services do not exist, so each has `"enabled": false`: take
-that line out where you write your own. Its `check_interval` of 30 seconds is for trying things.
+This is [`updater_config.json`](../updater_config.json). Its services do not exist, so each has `"enabled":
+false`: take that line out where you write your own. Its `check_interval` of 30 seconds is for trying things.
 """
 
 _TABLES: Mapping[str, str] = {
@@ -65,14 +69,15 @@ _TABLES: Mapping[str, str] = {
     SERVICE: """\
 ## A service
 
-At most one of `follow`, `tag_pattern`, `tag_regex` and `semver_pattern` may be set. Without any, the top level's
-`follow` counts: by default the digest behind the current tag. [Which image is chosen](choosing.md) has the rules.
+At most one of `follow`, `tag_pattern`, `tag_regex` and `semver_pattern` may be set. Without any, the top
+level's `follow` counts: by default the digest behind the current tag. [Which image is chosen](choosing.md)
+has the rules.
 """,
     REGISTRY: """\
 ## registry_config
 
-The keys for {vendors} are taken only where the registry is one. [Registries and credentials](registries.md) has
-the order in which credentials are looked for.
+The keys for {vendors} are taken only where the registry is one. [Registries and credentials](registries.md)
+has the order in which credentials are looked for.
 """,
 }
 
@@ -86,24 +91,28 @@ _KINDS = """\
 _TAIL = """\
 ## Further variables
 
-These are no options of the file. All of them may stand in `.env` (`CONFIG_FILE` too, but then the `.env` is the one
-in `/etc/docker-auto-updater`, or in the working directory). [`.env.example`](../.env.example) lists the usual ones.
+These are no options of the file. All of them may stand in `.env` (`CONFIG_FILE` too, but then the `.env` is
+the one in `/etc/docker-auto-updater`, or in the working directory). [`.env.example`](../.env.example) lists
+the usual ones.
 
 | Variable | Who reads it |
 |---|---|
 | `CONFIG_FILE` | The updater: where the configuration is. |
 | `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_TLS_VERIFY`, `DOCKER_TLS`, `DOCKER_CERT_PATH` | Which engine. |
 | `DOCKER_CONFIG` | The folder of Docker's `config.json`; `~/.docker` when not set. |
-{vendors}| `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | Requests to registries. (The engine pulls through its own proxy.) |
+{vendors}| `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | Requests to registries. (The engine pulls through its own
+proxy.) |
 | `SSL_CERT_FILE` | Requests to registries: further certificate authorities. |
-| `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` | The same requests: the authorities that count in place of the system's. |
+| `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` | The same requests: the authorities in place of the system's. |
 """
 
 
 def text_of(schema: Schema, example: str) -> str:
     """The whole reference, from the JSON Schema of the configuration and the text of an example."""
     places = {TOP: schema, SERVICE: schema["$defs"][SERVICE], REGISTRY: schema["$defs"][REGISTRY]}
-    titles = [vendor.title for vendor in VENDORS if any(option.place == REGISTRY for option in vendor.options)]
+    titles = [
+        vendor.title for vendor in VENDORS if any(option.place == REGISTRY for option in vendor.options)
+    ]
     vendors = " and ".join([", ".join(titles[:-1]), titles[-1]])
     heads = {where: head.replace("{vendors}", vendors) for where, head in _TABLES.items()}
     tables = [f"{head}\n{_table(where, places[where])}" for where, head in heads.items()]
@@ -165,7 +174,11 @@ def _bounds(shown: Schema) -> Iterator[str]:
         if kind.get("type") in ("number", "integer"):
             most = kind["maximum"]
             limit = _HOW_FAR[most] if kind["type"] == "number" else str(most)
-            yield f"Above 0, at most {limit}." if "exclusiveMinimum" in kind else f"{kind['minimum']} to {limit}."
+            yield (
+                f"Above 0, at most {limit}."
+                if "exclusiveMinimum" in kind
+                else f"{kind['minimum']} to {limit}."
+            )
 
 
 def _relations(key: str, place: Schema) -> Iterator[str]:

@@ -1,5 +1,8 @@
-"""Fixtures for tests that need the real engine. With DAU_REQUIRE_ENGINE=1 (as `scripts/test` sets it) a missing engine
-is a failure; by hand on a machine without one, those tests say that they were left out."""
+"""Fixtures for tests that need the real engine.
+
+With DAU_REQUIRE_ENGINE=1 (as `scripts/test` sets it) a missing engine is a failure; by hand on a machine
+without one, those tests say that they were left out.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Docker Compose as a command: find it, build its argument list, run it, read what it says.
 
-Compose is called only to act, never to check. The child gets a scrubbed environment (what it inherits beats `.env` in
-`${…}`, so our settings must not leak into the operator's file), a session of its own (a Ctrl-C at our terminal does not
-interrupt it), and the project's lock (a Compose that outlives us still holds it).
+Compose is called only to act, never to check. The child gets a scrubbed environment (what it inherits beats
+`.env` in `${…}`, so our settings must not leak into the operator's file), a session of its own (a Ctrl-C at
+our terminal does not interrupt it), and the project's lock (a Compose that outlives us still holds it).
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ _KEPT_VARIABLES = (
     "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR",
 )  # fmt: skip
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
-# From 2.27 on Compose takes its own switches from the project's `.env`, too, unless the environment has them. These
-# would make an `up` of one service remove other containers, or hide what a dry run says. Two settings against the
-# first, for one alone is refused beside the other (`cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans`).
+# From 2.27 on Compose takes its own switches from the project's `.env`, too, unless the environment has them.
+# These would make an `up` of one service remove other containers, or hide what a dry run says. Two settings
+# against the first, for one alone is refused beside the other (`cannot combine COMPOSE_IGNORE_ORPHANS and
+# --remove-orphans`).
 _SWITCHES = {
     "COMPOSE_REMOVE_ORPHANS": "false",
     "COMPOSE_IGNORE_ORPHANS": "true",
@@ -50,12 +51,16 @@ _RECREATE_WORDS: Mapping[Recreate, list[str]] = {
 }
 _DRY_RUN_SINCE = (2, 17)
 _STACK_CONFIG_SINCE = (23, 0)
-_FORMS: tuple[tuple[str, ...], ...] = (("--progress", "json"), ())  # the machine-readable one first; 2.26 refuses it
-# A model that is not there, so that a dry run of it must say that its container would be created. Nothing is pulled.
+# the machine-readable one first; 2.26 refuses it
+_FORMS: tuple[tuple[str, ...], ...] = (("--progress", "json"), ())
+# A model that is not there, so that a dry run of it must say that its container would be created. Nothing is
+# pulled.
 _PROBE = Project("docker-updater-probe", "/", ("-",), (os.devnull,))
 _PROBE_MODEL = '{"services": {"probe": {"image": "docker-updater.invalid/probe:1", "network_mode": "none"}}}'
 _PROBE_SAYS = ("Container docker-updater-probe-probe-1", frozenset({"Creating", "Created"}))
-_MISSING_REMEDY = "install the Docker Compose plugin (`docker compose version` must answer), or `docker-compose`"
+_MISSING_REMEDY = (
+    "install the Docker Compose plugin (`docker compose version` must answer), or `docker-compose`"
+)
 _LONGEST_QUOTE = 600
 
 
@@ -128,12 +133,15 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     >>> scrubbed({"PATH": "/bin", "HEALTH_TIMEOUT": "3"})
     {'DOCKER_HOST': 'unix:///var/run/docker.sock', 'PATH': '/bin'}
     """
-    return {"DOCKER_HOST": _DEFAULT_HOST} | {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
+    return {"DOCKER_HOST": _DEFAULT_HOST} | {
+        name: environment[name] for name in _KEPT_VARIABLES if name in environment
+    }
 
 
 def project_environment(environment: Mapping[str, str], *, is_v1: bool, home: str = "") -> dict[str, str]:
-    """The environment of a call for a project: neutral values for the switches that its `.env` may hold, and the home
-    folder of whoever started it (empty: our own). Compose's plugin and our logins stay where they are.
+    """The environment of a call for a project: neutral values for the switches that its `.env` may hold, and
+    the home folder of whoever started it (empty: our own). Compose's plugin and our logins stay where they
+    are.
 
     >>> project_environment({"PATH": "/bin"}, is_v1=False)["COMPOSE_REMOVE_ORPHANS"]
     'false'
@@ -168,7 +176,9 @@ def _env_files(project: Project, replaced: Mapping[str, str]) -> list[str]:
     return [replaced.get(path, path) for path in project.env_files]
 
 
-def up_words(replicas: Mapping[str, int], *, is_v1: bool, with_dependencies: bool, recreate: Recreate) -> list[str]:
+def up_words(
+    replicas: Mapping[str, int], *, is_v1: bool, with_dependencies: bool, recreate: Recreate
+) -> list[str]:
     """`up` for these services alone, never building, never pulling.
 
     `--scale` because `up` without it shrinks a scaled service; `--pull never` beats `pull_policy: always`.
@@ -185,8 +195,8 @@ def up_words(replicas: Mapping[str, int], *, is_v1: bool, with_dependencies: boo
 class DockerCompose:
     """The Compose command of this host; satisfies `protocols.Compose`. Any thread may call it.
 
-    `held_locks`: descriptors by project; a child for it inherits them, so that one that outlives us still holds the
-    locks."""
+    `held_locks`: descriptors by project; a child for it inherits them, so that one that outlives us still
+    holds the locks."""
 
     def __init__(
         self,
@@ -221,7 +231,8 @@ class DockerCompose:
             raise ComposeError(f"Compose gave no readable model of project {project.name}") from error
         if not isinstance(model, dict):
             raise ComposeError(f"Compose gave no readable model of project {project.name}")
-        return {"name": project.name, **model}  # v1 does not say it, and volumes and networks are called after it
+        # v1 does not say it, and volumes and networks are called after it
+        return {"name": project.name, **model}
 
     def stack_model(self, files: Sequence[str]) -> Mapping[str, Any]:
         """As the Docker CLI reads them (23.0 and later); it asks no engine, and reads no `.env`."""
@@ -235,7 +246,9 @@ class DockerCompose:
         try:
             model = yaml.safe_load(result.out)
         except yaml.YAMLError as error:
-            raise ComposeError(f"`docker stack config` gave no readable model of {', '.join(files)}") from error
+            raise ComposeError(
+                f"`docker stack config` gave no readable model of {', '.join(files)}"
+            ) from error
         if not isinstance(model, dict):
             raise ComposeError(f"`docker stack config` gave no model of {', '.join(files)}")
         return model
@@ -245,22 +258,35 @@ class DockerCompose:
         said = _run(_Child(["docker", "--version"], self._environment, timeout_seconds=30)).out
         found = re.search(r"version (\d+\.[\w.+~-]+)", said)
         if found is not None and _numbers(found[1]) < _STACK_CONFIG_SINCE:
-            what = f"the Docker CLI here is {found[1]}, and `docker stack config`, which proves an edit, came with 23.0"
+            what = (
+                f"the Docker CLI here is {found[1]}, and `docker stack config`, which proves an edit, "
+                "came with 23.0"
+            )
             raise ComposeError(what, "install a newer Docker CLI (package docker-ce-cli, or docker-cli)")
 
-    def preview(self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool) -> Preview | None:
-        self._command = detect(self._environment)  # an upgrade of Compose under a running daemon brings another form
+    def preview(
+        self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool
+    ) -> Preview | None:
+        # an upgrade of Compose under a running daemon brings another form
+        self._command = detect(self._environment)
         form = self._form()
         if form is None:
             return None
-        words = up_words(replicas, is_v1=False, with_dependencies=with_dependencies, recreate=Recreate.CHANGED)
+        words = up_words(
+            replicas, is_v1=False, with_dependencies=with_dependencies, recreate=Recreate.CHANGED
+        )
         result = self._project(project, _Call(words, before=["--dry-run", *form]))
         if result.code != 0:
-            raise ComposeError(f"Compose refuses project {project.name}: {_quote(result)}", "correct what it names")
+            raise ComposeError(
+                f"Compose refuses project {project.name}: {_quote(result)}", "correct what it names"
+            )
         return Preview(dry_run.read(f"{result.out}\n{result.err}"))
 
     def _form(self) -> tuple[str, ...] | None:
-        """The options with which a dry run of this Compose can be read, proven once; None if there are none."""
+        """The options with which a dry run of this Compose can be read, proven once.
+
+        None if there are none.
+        """
         command = self._found()
         if command.is_v1 or _numbers(command.version) < _DRY_RUN_SINCE:
             return None
@@ -272,7 +298,9 @@ class DockerCompose:
         words = up_words({"probe": 1}, is_v1=False, with_dependencies=True, recreate=Recreate.CHANGED)
         result = self._project(_PROBE, _Call(words, before=["--dry-run", *form], stdin=_PROBE_MODEL))
         container, expected = _PROBE_SAYS
-        return result.code == 0 and expected <= dry_run.read(f"{result.out}\n{result.err}").get(container, frozenset())
+        return result.code == 0 and expected <= dry_run.read(f"{result.out}\n{result.err}").get(
+            container, frozenset()
+        )
 
     def up(
         self,
@@ -323,7 +351,9 @@ def _run(child: _Child) -> Result:
             pass_fds=child.lock_fds,
         )
     except OSError as error:
-        raise ComposeMissing(f"{child.argv[0]} cannot be started: {error.strerror}", _MISSING_REMEDY) from error
+        raise ComposeMissing(
+            f"{child.argv[0]} cannot be started: {error.strerror}", _MISSING_REMEDY
+        ) from error
     try:
         out, err = process.communicate(child.stdin, timeout=child.timeout_seconds)
     except subprocess.TimeoutExpired:

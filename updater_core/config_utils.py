@@ -1,8 +1,8 @@
 """The configuration: from a file, a `.env` and the environment to one `Config`, or to every problem at once.
 
-The environment beats `.env`, `.env` beats the file, the file beats the defaults; an empty variable counts as not set.
-The options themselves stand in `config.options`. Only `load`, `read_environment` and `default_dotenv_path` touch the
-disk.
+The environment beats `.env`, `.env` beats the file, the file beats the defaults; an empty variable counts as
+not set. The options themselves stand in `config.options`. Only `load`, `read_environment` and
+`default_dotenv_path` touch the disk.
 """
 
 from __future__ import annotations
@@ -43,13 +43,14 @@ from updater_core.vocabulary.vendor_settings import VendorSettings
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _Record = TypeVar("_Record")
 _EDITORS_KEYS = ("$schema",)
-_TWICE = object()  # under this key, which no JSON can hold, `load` hands `parse` the keys that an object repeats
+# under this key, which no JSON can hold, `load` hands `parse` the keys that an object repeats
+_TWICE = object()
 _OF_LIBRARIES = re.compile(
     r"(?:HTTPS?|NO)_PROXY|(?:https?|no)_proxy|SSL_CERT_FILE|(?:REQUESTS|CURL)_CA_BUNDLE"
     rf"|DOCKER_(?:HOST|CONTEXT|CONFIG|TLS|TLS_VERIFY|CERT_PATH)|{ENVIRONMENT}"
 )
 
-# ------------------------------------------------------------------------------------------------ files and variables
+# ---------------------------------------------------------------------------------------- files and variables
 
 
 def default_config_path(environment: Mapping[str, str]) -> Path:
@@ -77,7 +78,9 @@ def read_environment(environment: Mapping[str, str], dotenv: Path | None) -> dic
     bindings = list(parse_stream(io.StringIO(text)))
     wrong = [binding for binding in bindings if _sets_nothing(binding)]
     if wrong:
-        raise ConfigError([f"{dotenv}: line {_line(b)} sets nothing; write NAME=value, quotes closed" for b in wrong])
+        raise ConfigError(
+            [f"{dotenv}: line {_line(b)} sets nothing; write NAME=value, quotes closed" for b in wrong]
+        )
     keyed = [(binding.key, binding.value) for binding in bindings if binding.key is not None]
     return {key: value for key, value in keyed if value is not None} | dict(environment)
 
@@ -87,20 +90,31 @@ def _sets_nothing(binding: Binding) -> bool:
 
 
 def library_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that libraries read from the process: vendors', proxies, certificates, the engine."""
+    """Return the variables that libraries read from the process.
+
+    Vendors', proxies, certificates, the engine.
+    """
     return {name: value for name, value in environment.items() if value and _OF_LIBRARIES.fullmatch(name)}
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Config:
-    """Return the configuration in the file `path`. Raises ConfigError, also if it cannot be read or is no JSON."""
-    place = path.absolute()  # not resolved: the file's paths start beside the path that was given, which may be a link
-    text = _file_text(place, "let `docker-updater --discover --write` make it, or name your file with CONFIG_FILE")
+    """Return the configuration in the file `path`.
+
+    Raises ConfigError, also if it cannot be read or is no JSON.
+    """
+    # not resolved: the file's paths start beside the path that was given, which may be a link
+    place = path.absolute()
+    text = _file_text(
+        place, "let `docker-updater --discover --write` make it, or name your file with CONFIG_FILE"
+    )
     try:
         raw = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise ConfigError([f"{place}: {not_json.explanation(text, error)}"]) from None
     except (ValueError, RecursionError):
-        raise ConfigError([f"{place}: a number or a nesting beyond all bounds; write a plain configuration"]) from None
+        raise ConfigError(
+            [f"{place}: a number or a nesting beyond all bounds; write a plain configuration"]
+        ) from None
     try:
         return parse(raw, environment, str(place))
     except ConfigError as error:
@@ -116,7 +130,9 @@ def load_or_begin(path: Path, environment: Mapping[str, str]) -> Config:
 
 def _placed(problems: Sequence[str], text: str, place: Path, environment: Mapping[str, str]) -> list[str]:
     """The problems with the file and the line of each in front; one of a variable names no file."""
-    variables = {option.variable for option in OPTIONS if option.variable and environment.get(option.variable)}
+    variables = {
+        option.variable for option in OPTIONS if option.variable and environment.get(option.variable)
+    }
     lines = json_places.lines_of(text)
     placed: list[str] = []
     for problem_text in problems:
@@ -139,7 +155,9 @@ def _file_text(path: Path, remedy: str) -> str:
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: not UTF-8 text; save it as UTF-8"]) from None
     except PermissionError as error:
-        raise ConfigError([f"{path}: {error.strerror}; run it with sudo, or let your user into its group"]) from error
+        raise ConfigError(
+            [f"{path}: {error.strerror}; run it with sudo, or let your user into its group"]
+        ) from error
     except FileNotFoundError as error:
         raise ConfigError([f"{path}: {error.strerror}; {remedy}"]) from error
     except OSError as error:
@@ -156,11 +174,13 @@ def _line(binding: Binding) -> int:
     return binding.original.line + len(re.findall(r"\r\n|\n|\r", blank[0] if blank else ""))
 
 
-# ------------------------------------------------------------------------------------------------------------ reading
+# ---------------------------------------------------------------------------------------------------- reading
 
 
 def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
-    """Return the configuration in the JSON value `raw`. Relative paths start beside its file, the absolute `path`.
+    """Return the configuration in the JSON value `raw`.
+
+    Relative paths start beside its file, the absolute `path`.
 
     Raises ConfigError with every problem: `services[2].tag_regex: what is wrong; what to write instead`, or
     `CHECK_INTERVAL: …` if the value comes from a variable.
@@ -168,7 +188,9 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     reading = _Reading(environment, Path(path).parent)
     top = reading.object(raw, TOP, "")
     reading.defaults = reading.object(top.values["defaults"] or {}, DEFAULTS, "defaults")
-    entries = [reading.entry(item, f"services[{index}]") for index, item in enumerate(top.values["services"] or ())]
+    entries = [
+        reading.entry(item, f"services[{index}]") for index, item in enumerate(top.values["services"] or ())
+    ]
     reading.problems += [*rules.needs_problems(top, TOP)]
     for service, registry in entries:
         reading.problems += rules.service_problems(service, registry, top)
@@ -228,7 +250,9 @@ class _Reading:
     def entry(self, raw: Any, at: str) -> tuple[ReadObject, ReadObject]:
         """Return one of `services`, with what its `signature` says, and its `registry_config`."""
         service = self._signed(self._with_defaults(self.object(raw, SERVICE, at)))
-        return service, self.object(service.values["registry_config"] or {}, REGISTRY, service.path("registry_config"))
+        return service, self.object(
+            service.values["registry_config"] or {}, REGISTRY, service.path("registry_config")
+        )
 
     def engine(self, name: str, raw: Any) -> NamedEngine:
         """Return one of `engines`."""
@@ -255,14 +279,20 @@ class _Reading:
         return replace(service, values={**service.values, "public_key": signature.values["public_key"]})
 
     def _with_defaults(self, service: ReadObject) -> ReadObject:
-        """Return the service with what `defaults` says in place of what it does not set. One that has a selector of its
-        own takes none from there, and none takes what has no meaning for the place that it is deployed to."""
+        """Return the service with what `defaults` says in place of what it does not set.
+
+        One that has a selector of its own takes none from there, and none takes what has no meaning for the
+        place that it is deployed to.
+        """
         if self.defaults is None:
             return service
         shared = self.defaults.given - service.given - places.without_meaning(service.given)
         if any(key in service.given for key in SELECTORS):
             shared -= {*SELECTORS}
-        values = {**service.values, **{key: self.defaults.values[key] for key in shared & service.values.keys()}}
+        values = {
+            **service.values,
+            **{key: self.defaults.values[key] for key in shared & service.values.keys()},
+        }
         return replace(service, values=values, given=service.given | shared, inherited=shared)
 
     def object(self, raw: Any, place: str, at: str) -> ReadObject:
@@ -273,10 +303,14 @@ class _Reading:
             return ReadObject(at, dict.fromkeys(options), is_object=False)
         values: dict[str, Any] = {}
         read = ReadObject(at, values, frozenset(raw) | {o.key for o in options.values() if self._variable(o)})
-        self.problems += [f"{read.path(shown_key(k))}: it stands here twice; keep one" for k in raw.get(_TWICE, ())]
+        self.problems += [
+            f"{read.path(shown_key(k))}: it stands here twice; keep one" for k in raw.get(_TWICE, ())
+        ]
         known = {*options, *(_EDITORS_KEYS if place == TOP else ())}
         unknown = [key for key in raw if isinstance(key, str) and key not in known]
-        self.problems += [f"{read.path(shown_key(key))}: unknown key; {instead(key, place)}" for key in unknown]
+        self.problems += [
+            f"{read.path(shown_key(key))}: unknown key; {instead(key, place)}" for key in unknown
+        ]
         values.update({option.key: self._option(option, raw, read) for option in options.values()})
         return read
 
@@ -309,14 +343,22 @@ class _Reading:
             return None
 
     def _substituted(self, text: str) -> str:
-        """Return `text` with its variables in place of `${NAME}`. Raises ValueError that names those not set."""
+        """Return `text` with its variables in place of `${NAME}`.
+
+        Raises ValueError that names those not set.
+        """
         found = [match[1] for match in _REFERENCE.finditer(text) if match[1] is not None]
-        if not all(_CLOSED_NAME.fullmatch(name) for name in found):  # not shown: it may be a piece of a password
+        # not shown: it may be a piece of a password
+        if not all(_CLOSED_NAME.fullmatch(name) for name in found):
             raise ValueError("a ${ in it names no variable; write ${NAME}, or $${ for these two characters")
         unset = sorted({name[:-1] for name in found} - set(self.environment))
         if unset:
-            raise ValueError(f"${{{unset[0]}}} is not set; set {', '.join(unset)} in the environment or in .env")
-        return _REFERENCE.sub(lambda match: "$" if match[1] is None else self.environment[match[1][:-1]], text)
+            raise ValueError(
+                f"${{{unset[0]}}} is not set; set {', '.join(unset)} in the environment or in .env"
+            )
+        return _REFERENCE.sub(
+            lambda match: "$" if match[1] is None else self.environment[match[1][:-1]], text
+        )
 
     def _absolute(self, path: str, folder: Path) -> str:
         if path.startswith("~"):
@@ -340,7 +382,7 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
-# --------------------------------------------------------------------------------------------------------- the result
+# ------------------------------------------------------------------------------------------------- the result
 
 
 def _settings(top: ReadObject) -> Settings:
@@ -370,8 +412,8 @@ def _values_of(owner: type, options: Sequence[Option], read: ReadObject) -> dict
 def _with_inherited(values: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a service, with the top level's in place of those that it does not set.
 
-    A zone alone moves the global window into it, a window alone is read in the global zone. Without both there is no
-    window of the service's own: the global one counts by itself.
+    A zone alone moves the global window into it, a window alone is read in the global zone. Without both
+    there is no window of the service's own: the global one counts by itself.
     """
     inherited = ["health_timeout", "health_stable"]
     if values["maintenance_window"] is not None or values["timezone"] is not None:
@@ -382,13 +424,21 @@ def _with_inherited(values: Mapping[str, Any], top: Mapping[str, Any]) -> dict[s
 
 
 def _by_path(read: ReadObject, place: str) -> dict[str, Any]:
-    """Return what was read, by the field that it fills. What is None stays out: the field's own default stands."""
-    given = {option.path: read.values[option.key] for option in BY_PLACE[place].values() if option.path is not None}
+    """Return what was read, by the field that it fills.
+
+    What is None stays out: the field's own default stands.
+    """
+    given = {
+        option.path: read.values[option.key] for option in BY_PLACE[place].values() if option.path is not None
+    }
     return {path: value for path, value in given.items() if value is not None}
 
 
 def _filled(kind: type[_Record], values: Mapping[str, Any]) -> _Record:
-    """Return a record of `kind` from values by path: `policy.min_age_seconds` is a field of the record in `policy`."""
+    """Return a record of `kind` from values by path.
+
+    `policy.min_age_seconds` is a field of the record in `policy`.
+    """
     own = {path: value for path, value in values.items() if "." not in path}
     inner: dict[str, dict[str, Any]] = {}
     for path, value in values.items():

@@ -1,8 +1,8 @@
 """The Docker Engine over its socket: look at containers and images, pull by digest, tag, hold, tidy.
 
-This is the seam to docker-py: its exceptions become `EngineError` (the engine refused) or `EngineUnavailable` (no
-answer), and its dictionaries become `models.Container` and `models.Image`. Field meanings are those of the Engine API
-(https://docs.docker.com/reference/api/engine/).
+This is the seam to docker-py: its exceptions become `EngineError` (the engine refused) or `EngineUnavailable`
+(no answer), and its dictionaries become `models.Container` and `models.Image`. Field meanings are those of
+the Engine API (https://docs.docker.com/reference/api/engine/).
 """
 
 from __future__ import annotations
@@ -31,18 +31,24 @@ _OLDEST_API = "1.24"  # docker-py takes no older one; the question for the versi
 _PULL_SILENCE_SECONDS = 300  # how long a pull may say nothing: a large layer unpacks in silence
 _WATCH_END_SECONDS = 5.0
 _IDLE_KEPT = 2  # connections; more are made when more threads ask at once, and ended after that
-_TLS_REMEDY = "see that the ca.pem in DOCKER_CERT_PATH signed the engine's certificate, for the name that is asked"
-_SOCKET_REMEDY = "see that the engine runs and that this user may use its socket (group `docker`, or DOCKER_HOST)"
+_TLS_REMEDY = (
+    "see that the ca.pem in DOCKER_CERT_PATH signed the engine's certificate, for the name that is asked"
+)
+_SOCKET_REMEDY = (
+    "see that the engine runs and that this user may use its socket (group `docker`, or DOCKER_HOST)"
+)
 
 
 class DockerEngine:
     """The engine of one endpoint (the default socket if none is given); satisfies `protocols.Engine`.
 
-    It connects at the first call, so that an engine which is down is one service's trouble and not a crash. Any thread
-    may ask: each call has a connection to itself, so that a slow one keeps no other waiting.
+    It connects at the first call, so that an engine which is down is one service's trouble and not a crash.
+    Any thread may ask: each call has a connection to itself, so that a slow one keeps no other waiting.
     """
 
-    def __init__(self, endpoint: EngineEndpoint | None = None, path_map: Sequence[label_paths.Folder] = ()) -> None:
+    def __init__(
+        self, endpoint: EngineEndpoint | None = None, path_map: Sequence[label_paths.Folder] = ()
+    ) -> None:
         self._endpoint, self._path_map = endpoint or EngineEndpoint(), path_map
         self._idle: list[docker.APIClient] = []  # a requests session is for one thread at a time
         self._images: dict[str, Image] = {}
@@ -61,7 +67,9 @@ class DockerEngine:
         return f"{found['Os']}/{found['Arch']}"
 
     def hub_mirrors(self) -> tuple[str, ...]:
-        """The addresses of its mirrors of Docker Hub (`registry-mirrors`), in the order in which it asks them."""
+        """The addresses of its mirrors of Docker Hub (`registry-mirrors`), in the order in which it asks
+        them.
+        """
         found = self._call("ask its settings", lambda api: api.info())
         mirrors = (found.get("RegistryConfig") or {}).get("Mirrors") or ()
         return tuple(address for address in mirrors if isinstance(address, str))
@@ -73,7 +81,9 @@ class DockerEngine:
         with seam("listen to its events"):
             client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
             stream = client.events(filters={"type": "daemon"})  # hardly any: only the end matters
-        listener = threading.Thread(target=_hear_out, args=(stream, has_ended), name="engine liveness", daemon=True)
+        listener = threading.Thread(
+            target=_hear_out, args=(stream, has_ended), name="engine liveness", daemon=True
+        )
         listener.start()
         try:
             yield lambda: not has_ended.is_set()
@@ -85,7 +95,8 @@ class DockerEngine:
     def compose_containers(self) -> tuple[Container, ...]:
         """One list call; its containers carry no start time, restart count or health (those take an inspect).
 
-        It lists the containers of others, too: a manager's may have mounted the files that labels speak of."""
+        It lists the containers of others, too: a manager's may have mounted the files that labels speak
+        of."""
         found = self._list({})
         listed = [facts.from_list(raw) for raw in found if facts.is_of_compose(raw["Labels"])]
         return self._with_host_paths(listed, found)
@@ -102,12 +113,17 @@ class DockerEngine:
         return tuple(label_paths.with_host_paths(each, self._path_map, mounted) for each in containers)
 
     def _mounted(self, listed: Iterable[Mapping[str, Any]]) -> list[label_paths.Folder]:
-        """Every place in a container, with what is mounted there; some engines name a volume without its folder."""
+        """Every place in a container, with what is mounted there.
+
+        Some engines name a volume without its folder.
+        """
         mounts = [mount for raw in listed for mount in facts.mounts(raw)]
         places: Mapping[str, str] = {}
         if any(not mount.source for mount in mounts):
             answer = self._call("list volumes", lambda api: api.volumes())
-            places = {str(raw["Name"]): str(raw.get("Mountpoint") or "") for raw in answer.get("Volumes") or ()}
+            places = {
+                str(raw["Name"]): str(raw.get("Mountpoint") or "") for raw in answer.get("Volumes") or ()
+            }
         found = [(mount.place, mount.source or places.get(mount.volume, "")) for mount in mounts]
         return [folder for folder in dict.fromkeys(found) if folder[1]]
 
@@ -142,8 +158,9 @@ class DockerEngine:
         return None if raw is None else facts.image(raw)
 
     def known_image(self, image_id: str) -> Image | None:
-        """As `image`, answered from the cache if this id was seen before: an id never changes what it is, but the
-        names an image is known by may grow, so a caller that misses a digest asks `image` afresh."""
+        """As `image`, answered from the cache if this id was seen before: an id never changes what it is, but
+        the names an image is known by may grow, so a caller that misses a digest asks `image` afresh.
+        """
         known = self._images.get(image_id)
         if known is not None:
             return known
@@ -159,30 +176,31 @@ class DockerEngine:
             self._images = {key: image for key, image in self._images.items() if key in used}
 
     def pull(
-        self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
+        self,
+        reference: ImageRef,
+        credential: Credential | None,
+        platform: str | None,
+        progress: Progress | None,
     ) -> None:
-        """Pull `repository@digest`, or `repository:tag` without a digest; an error inside the stream is raised like
-        any other.
+        """Pull `repository@digest`, or `repository:tag` without a digest; an error inside the stream is
+        raised like any other.
 
         docker-py's own high-level pull drops errors that come inside the stream and hands back the OLD image.
         """
         full = with_default_tag(reference)
         name, wanted = full.name or full.key, full.digest or full.tag
         what = f"pull {name}@{wanted}" if full.digest else f"pull {name}:{wanted}"
+        options: dict[str, Any] = {"auth_config": _auth(credential), "platform": platform}
 
         def run(api: docker.APIClient) -> None:
-            stream = _begun(
-                what,
-                lambda: api.pull(
-                    name, tag=wanted, stream=True, decode=True, auth_config=_auth(credential), platform=platform
-                ),
-            )
+            stream = _begun(what, lambda: api.pull(name, tag=wanted, stream=True, decode=True, **options))
             has_manifest = False
             for message in stream:
                 if "error" in message or "errorDetail" in message:
                     failed = EngineError if has_manifest else ManifestRefused
                     raise failed(f"the engine could not {what}: {_stream_error(message)}")
-                has_manifest = has_manifest or "progressDetail" in message  # of a layer, which the manifest names
+                # of a layer, which the manifest names
+                has_manifest = has_manifest or "progressDetail" in message
                 if progress is not None:
                     progress(message)
 
@@ -199,17 +217,23 @@ class DockerEngine:
 
     def tag(self, image_id: str, reference: str) -> None:
         repository, _, tag = reference.rpartition(":")
-        self._call(f"tag {image_id[:19]} as {reference}", lambda api: api.tag(image_id, repository, tag, force=True))
+        self._call(
+            f"tag {image_id[:19]} as {reference}", lambda api: api.tag(image_id, repository, tag, force=True)
+        )
 
     def untag(self, reference: str) -> None:
-        self._call(f"remove the tag {reference}", lambda api: _or_none(api.remove_image, reference, noprune=True))
+        self._call(
+            f"remove the tag {reference}", lambda api: _or_none(api.remove_image, reference, noprune=True)
+        )
 
     def retained(self, prefix: str) -> Mapping[str, str]:
         found = self._call("list retained images", lambda api: api.images(name=f"{prefix}*", all=True))
         pairs = ((tag, raw["Id"]) for raw in found for tag in raw.get("RepoTags") or ())
         return {tag: image_id for tag, image_id in pairs if tag.startswith(prefix)}
 
-    def create_container(self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]) -> str:
+    def create_container(
+        self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]
+    ) -> str:
         binds = [f"{volume}:{place}" for place, volume in volumes.items()]
 
         def ask(api: docker.APIClient) -> str:
@@ -218,7 +242,9 @@ class DockerEngine:
 
         return str(self._call(f"create container {name}", ask))
 
-    def run_in_container(self, container_id: str, command: Sequence[str], timeout_seconds: float) -> Execution:
+    def run_in_container(
+        self, container_id: str, command: Sequence[str], timeout_seconds: float
+    ) -> Execution:
         """Run a command in a running container, over a connection of its own."""
         with seam(f"run {command[0]} in container {container_id[:12]}"):
             client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
@@ -228,7 +254,9 @@ class DockerEngine:
                 client.close()
 
     def stop_container(self, container_id: str) -> None:
-        """Over a connection of its own: it lasts as long as the container needs to stop, and others go on meanwhile."""
+        """Over a connection of its own: it lasts as long as the container needs to stop, and others go on
+        meanwhile.
+        """
         what = f"stop container {container_id[:12]}"
         found = self.container(container_id)
         if found is None:
@@ -242,10 +270,14 @@ class DockerEngine:
 
     def remove_container(self, container_id: str) -> None:
         """Remove a container that never ran, or has ended; its anonymous volumes stay."""
-        self._call(f"remove container {container_id[:12]}", lambda api: _or_none(api.remove_container, container_id))
+        self._call(
+            f"remove container {container_id[:12]}", lambda api: _or_none(api.remove_container, container_id)
+        )
 
     def rename_container(self, container_id: str, name: str) -> None:
-        self._call(f"rename container {container_id[:12]} to {name}", lambda api: api.rename(container_id, name))
+        self._call(
+            f"rename container {container_id[:12]} to {name}", lambda api: api.rename(container_id, name)
+        )
 
     def remove_image(self, image_id: str) -> None:
         with contextlib.suppress(EngineUnavailable, EngineError):  # still in use: it stays
@@ -297,7 +329,8 @@ class DockerEngine:
 
 
 def connect(endpoint: EngineEndpoint, timeout_seconds: int) -> docker.APIClient:
-    """Return a client that speaks the engine's own version of the API; the question for it is an unversioned one.
+    """Return a client that speaks the engine's own version of the API; the question for it is an unversioned
+    one.
 
     Raises what docker-py does: it belongs into a block under `seam`."""
     probe = _client(endpoint, _OLDEST_API, timeout_seconds)
@@ -309,8 +342,11 @@ def connect(endpoint: EngineEndpoint, timeout_seconds: int) -> docker.APIClient:
 
 
 def _client(endpoint: EngineEndpoint, version: str, timeout_seconds: int) -> docker.APIClient:
-    """docker-py's client. Of the environment only the proxies of a remote engine count: REQUESTS_CA_BUNDLE would beat
-    the CA of the engine's own certificate, because requests merges it into each request."""
+    """docker-py's client.
+
+    Of the environment only the proxies of a remote engine count: REQUESTS_CA_BUNDLE would beat the CA of the
+    engine's own certificate, because requests merges it into each request.
+    """
     tls = _tls_config(endpoint.tls) if endpoint.tls else False
     client = docker.APIClient(base_url=endpoint.host, version=version, timeout=timeout_seconds, tls=tls)
     client.trust_env = False
@@ -336,7 +372,10 @@ def _hear_out(stream: Iterable[object], has_ended: threading.Event) -> None:
 
 @contextlib.contextmanager
 def seam(what: str) -> Iterator[None]:
-    """Turn docker-py's and requests' exceptions into ours, once; `what` is what the engine was asked to do."""
+    """Turn docker-py's and requests' exceptions into ours, once.
+
+    `what` is what the engine was asked to do.
+    """
     try:
         yield
     except APIError as error:
@@ -365,7 +404,9 @@ def _or_none(ask: Any, *arguments: Any, **options: Any) -> Any:
 
 
 def _auth(credential: Credential | None) -> dict[str, str]:
-    """An empty dictionary is "anonymous" and keeps docker-py from calling credential helpers of its own accord."""
+    """An empty dictionary is "anonymous" and keeps docker-py from calling credential helpers of its own
+    accord.
+    """
     if credential is None:
         return {}
     if credential.is_identity_token:
@@ -374,7 +415,10 @@ def _auth(credential: Credential | None) -> dict[str, str]:
 
 
 def _begun(what: str, pull: Callable[[], Any]) -> Any:
-    """The stream of a pull that has begun. An engine that is given no manifest says so before there is a stream."""
+    """The stream of a pull that has begun.
+
+    An engine that is given no manifest says so before there is a stream.
+    """
     try:
         return pull()
     except APIError as error:

@@ -27,10 +27,12 @@ from updater_core.vocabulary.secret import secrets_in
 _FILE_BYTES = 10_000_000
 _FILES_KEPT = 5
 _SHORTEST_SECRET = 4  # anything shorter would blank out half of every line, and protect nothing
-_TALKATIVE = ("urllib3", "requests", "docker", "botocore", "boto3", "google")  # their DEBUG lines hold addresses
+# their DEBUG lines hold addresses
+_TALKATIVE = ("urllib3", "requests", "docker", "botocore", "boto3", "google")
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
-_OBTAINED_KEPT = 512  # logins that were obtained at run time: tokens are renewed for as long as the process lives
+# logins that were obtained at run time: tokens are renewed for as long as the process lives
+_OBTAINED_KEPT = 512
 
 _secrets: set[str] = set()
 _obtained: dict[str, frozenset[str]] = {}  # by the secret itself, the one used last at the end
@@ -75,7 +77,14 @@ class LogEvent(StrEnum):
 
 
 def log_event(
-    logger: logging.Logger, level: int, event: LogEvent, message: str, /, *, service: str = "", **fields: object
+    logger: logging.Logger,
+    level: int,
+    event: LogEvent,
+    message: str,
+    /,
+    *,
+    service: str = "",
+    **fields: object,
 ) -> None:
     """Log a message with its event, its service and further fields, which only JSON lines show.
 
@@ -93,8 +102,8 @@ def protect(*secrets: Secret | None) -> None:
 def protect_login(credential: Credential) -> None:
     """Do the same for the secret of a login that the updater was given (by a helper, by a cloud).
 
-    It is hidden alone and as basic authentication sends it. Such secrets change all the time, so only those used last
-    are remembered.
+    It is hidden alone and as basic authentication sends it. Such secrets change all the time, so only those
+    used last are remembered.
     """
     secret = credential.secret.reveal()
     with _obtained_lock:
@@ -120,7 +129,8 @@ def redact(text: str) -> str:
 
 
 class PlainFormatter(logging.Formatter):
-    """`2026-11-23 08:00:00 INFO  web: message`, local time; further lines are indented, control characters escaped.
+    """`2026-11-23 08:00:00 INFO  web: message`, local time; further lines are indented, control characters
+    escaped.
 
     Derived because the handlers of `logging` take nothing else.
     """
@@ -131,15 +141,21 @@ class PlainFormatter(logging.Formatter):
         service = redact(getattr(record, "service", ""))
         text = "\n".join(filter(None, (record.getMessage(), _traceback(self, record))))
         lines = redact(text).splitlines()
-        return f"{moment} {level:<5} {service + ': ' if service else ''}" + "\n    ".join(map(_visible, lines))
+        return f"{moment} {level:<5} {service + ': ' if service else ''}" + "\n    ".join(
+            map(_visible, lines)
+        )
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object on one line: ts, level, event, service, message, further fields, and the traceback if any."""
+    """One JSON object on one line: ts, level, event, service, message, further fields, and the traceback if
+    any.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "ts": datetime.fromtimestamp(record.created, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z"),
             "level": record.levelname,
             "event": getattr(record, "log_event", "log"),
             "service": getattr(record, "service", "") or None,
@@ -164,8 +180,12 @@ def set_up(settings: Settings, stream: TextIO) -> tuple[str, ...]:
             handlers.append(_file_handler(Path(settings.log_file)))
         except OSError as error:
             reason = error.strerror or str(error)
-            warnings = (f"LOG_FILE {settings.log_file} cannot be written ({reason}); the log goes to stderr only",)
-    _install(handlers, JsonFormatter() if settings.log_format == "json" else PlainFormatter(), settings.log_level)
+            warnings = (
+                f"LOG_FILE {settings.log_file} cannot be written ({reason}); the log goes to stderr only",
+            )
+    _install(
+        handlers, JsonFormatter() if settings.log_format == "json" else PlainFormatter(), settings.log_level
+    )
     return warnings
 
 
@@ -180,14 +200,15 @@ def _install(handlers: Iterable[logging.Handler], formatter: logging.Formatter, 
     root.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.raiseExceptions = False  # a full disk under the log file does not belong on stderr, least of all unredacted
+    # a full disk under the log file does not belong on stderr, least of all unredacted
+    logging.raiseExceptions = False
 
 
 class _LogFile(RotatingFileHandler):
     """A file that rotates itself by size, and that logrotate or a person may move away or remove meanwhile.
 
-    Before each line it is checked whether the path still leads to the open file; if not, it is opened anew. Only the
-    file owner may read it, whatever the umask.
+    Before each line it is checked whether the path still leads to the open file; if not, it is opened anew.
+    Only the file owner may read it, whatever the umask.
 
     Derived because the handlers of `logging` take nothing else.
     """
@@ -245,7 +266,8 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 def _visible(line: str) -> str:
     """Return control characters (an answer of a registry may hold them) as escapes, tabs as they are."""
     return "".join(
-        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode() for char in line
+        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode()
+        for char in line
     )
 
 

@@ -1,7 +1,7 @@
 """Metrics for Prometheus. Without METRICS_PORT nothing is imported, counted or kept.
 
-Labels are few and bounded (service, registry, kind, result, reason, stage, outcome); no tag and no digest is ever
-one. `status.server` hands out what is counted here.
+Labels are few and bounded (service, registry, kind, result, reason, stage, outcome); no tag and no digest is
+ever one. `status.server` hands out what is counted here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "build_info": ("The running version; always 1.", ("version",)),
     "service_state": ("1 for the state that a service is in, 0 for the others.", ("service", "state")),
     "update_available": ("1 if an image waits for a service.", ("service",)),
-    "needs_operator": ("1 if nothing happens to a service until a person acts, see its status for why.", ("service",)),
+    "needs_operator": (
+        "1 if nothing happens to a service until a person acts, see its status for why.",
+        ("service",),
+    ),
     "quarantined_digests": ("Digests that are not tried again for a service.", ("service",)),
     "last_check_timestamp_seconds": ("When a service was last checked.", ("service",)),
     "last_success_timestamp_seconds": ("When a check of a service last came to a result.", ("service",)),
@@ -44,7 +47,11 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 _SECONDS, _MINUTES = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30), (60, 120, 300, 600, 1800, 3600)
 HISTOGRAMS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "cycle_duration_seconds": ("How long cycles over all services took.", (), (*_SECONDS, *_MINUTES)),
-    "update_duration_seconds": ("How long updates took, by how they ended.", ("outcome",), (1, 5, 10, 30, *_MINUTES)),
+    "update_duration_seconds": (
+        "How long updates took, by how they ended.",
+        ("outcome",),
+        (1, 5, 10, 30, *_MINUTES),
+    ),
     "gate_duration_seconds": (
         "How long new releases took to prove themselves, or to fail.",
         ("result",),
@@ -137,7 +144,9 @@ class Metrics:
         self._set("outbox_pending", events)
 
     def start_from(self, counters: Mapping[str, int]) -> None:
-        """Go on from the counters that the state kept (`state.records.count`), so that a restart loses nothing."""
+        """Go on from the counters that the state kept (`state.records.count`), so that a restart loses
+        nothing.
+        """
         for name, number in counters.items():
             kind, *labels = split_counter(name)
             if f"{kind}_total" in COUNTERS:

@@ -1,7 +1,7 @@
 """The values that the modules pass to each other, as frozen dataclasses. No effects.
 
-Times are aware datetimes in UTC; durations are seconds in names that say so; digests are `sha256:<hex>` strings;
-`reference` is a whole image reference as text, `ImageRef` the same taken apart.
+Times are aware datetimes in UTC; durations are seconds in names that say so; digests are `sha256:<hex>`
+strings; `reference` is a whole image reference as text, `ImageRef` the same taken apart.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Discover(StrEnum):
     ALL = "all"
 
 
-# ------------------------------------------------------------------------------------------------- configuration
+# ---------------------------------------------------------------------------------------------- configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class RegistrySettings:
     username: str | None = None
     password: Secret | None = None
     insecure_http: bool = False
-    token_realm_hosts: tuple[str, ...] = ()  # further hosts that may receive this registry's credentials for a token
+    # further hosts that may receive this registry's credentials for a token
+    token_realm_hosts: tuple[str, ...] = ()
     vendors: VendorSettings = ()  # what the registry's vendor alone knows
 
     def own(self, kind: builtins.type[S]) -> S:
@@ -60,8 +61,11 @@ class RegistrySettings:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A daily span of wall-clock time. `days` are weekdays of its START (Monday = 0), empty = every day; minutes count
-    from midnight; an end not after the start lies on the next day."""
+    """A daily span of wall-clock time.
+
+    `days` are weekdays of its START (Monday = 0), empty = every day; minutes count from midnight; an end not
+    after the start lies on the next day.
+    """
 
     start_minute: int
     end_minute: int
@@ -79,7 +83,9 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """One entry of `services`: an update group of one or more services that run one image and move together."""
+    """One entry of `services`: an update group of one or more services that run one image and move
+    together.
+    """
 
     name: str
     image: ImageRef
@@ -107,7 +113,10 @@ class ServiceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """Which services that are not listed are taken up by themselves; `exclude` are globs over what they are."""
+    """Which services that are not listed are taken up by themselves.
+
+    `exclude` are globs over what they are.
+    """
 
     mode: Discover = Discover.OFF
     exclude: tuple[str, ...] = ()
@@ -153,7 +162,8 @@ class Settings:
     hours: Hours = Hours()
     discover: Discovery = Discovery()
     engines: tuple[NamedEngine, ...] = ()
-    path_map: tuple[tuple[str, str], ...] = ()  # a folder as a manager's container calls it, and as this host does
+    # a folder as a manager's container calls it, and as this host does
+    path_map: tuple[tuple[str, str], ...] = ()
     notify_urls: tuple[Secret, ...] = ()  # addresses of the Apprise library; most hold a password or a token
     notify_grouping: str = "cycle"  # cycle | each
     notify_events: tuple[str, ...] = ("update", "rollback")  # kinds of `Event`; these two are always sent
@@ -183,7 +193,7 @@ class Config:
     entries: EntryReader | None = field(default=None, repr=False, compare=False)
 
 
-# --------------------------------------------------------------------------------------------- what a registry says
+# --------------------------------------------------------------------------------------- what a registry says
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +207,17 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A user name with its secret. `is_identity_token`: the secret is an OAuth2 refresh token, not a password."""
+    """A user name with its secret.
+
+    `is_identity_token`: the secret is an OAuth2 refresh token, not a password.
+    """
 
     username: str
     secret: Secret
     is_identity_token: bool = False
 
 
-# ------------------------------------------------------------------------------------------------ what the host says
+# ----------------------------------------------------------------------------------------- what the host says
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +257,10 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class ContainerSettings:
-    """What a container was created with, besides its image. Binds are source and target, ports published and own."""
+    """What a container was created with, besides its image.
+
+    Binds are source and target, ports published and own.
+    """
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
     command: tuple[str, ...] = field(default=(), repr=False)
@@ -273,8 +289,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """How a Compose project was started: everything that has to be passed again to mean the same project. `home`: what
-    `~` and `$HOME` mean in its files; empty: our own home folder."""
+    """How a Compose project was started: everything that has to be passed again to mean the same project.
+
+    `home`: what `~` and `$HOME` mean in its files; empty: our own home folder.
+    """
 
     name: str
     directory: str
@@ -283,7 +301,7 @@ class Project:
     home: str = ""
 
 
-# ----------------------------------------------------------------------------------------------------- the decision
+# ----------------------------------------------------------------------------------------------- the decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +326,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """No update today, and why. `available` is the image that waits, if there is one; `also`: what holds it besides."""
+    """No update today, and why.
+
+    `available` is the image that waits, if there is one; `also`: what holds it besides.
+    """
 
     reason: Reason
     detail: str = ""
@@ -322,8 +343,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Go to `target` (always with its digest; the tag is the one the file shall say), and with it to `others`, which
-    are of other repositories and have the same tag. `signed_by`: the keys, if the service wants a signature."""
+    """Go to `target` (always with its digest; the tag is the one the file shall say), and with it to
+    `others`, which are of other repositories and have the same tag. `signed_by`: the keys, if the service
+    wants a signature.
+    """
 
     target: ImageRef
     detail: str = ""
@@ -335,12 +358,13 @@ class Update:
 Decision = Hold | Update
 
 
-# ------------------------------------------------------------------------------------------- the plan and its outcome
+# ----------------------------------------------------------------------------------- the plan and its outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One place of an edit: the image of a Compose service, or a variable of an env file; its raw text old and new.
+    """One place of an edit: the image of a Compose service, or a variable of an env file; its raw text old
+    and new.
 
     `change`: the part of it that is another, before and after, if it is not all of it."""
 
@@ -353,7 +377,8 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One file of the operator's before and after, as decoded text with its line ends and byte-order mark as they are.
+    """One file of the operator's before and after, as decoded text with its line ends and byte-order mark as
+    they are.
 
     `marks` find our places again in a file that was changed in the meantime.
     """
@@ -369,10 +394,11 @@ Detail = TypeVar("Detail")
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[Detail]):
-    """What an update is, whatever the place where it is deployed; `detail` is that target's own, and read by it alone.
+    """What an update is, whatever the place where it is deployed; `detail` is that target's own, and read by
+    it alone.
 
-    `old_retained`, `new_retained`, `earlier_retained`: by what the target keeps the image that runs, the new one (known
-    once it is fetched) and those of earlier generations, so that a rollback finds them.
+    `old_retained`, `new_retained`, `earlier_retained`: by what the target keeps the image that runs, the new
+    one (known once it is fetched) and those of earlier generations, so that a rollback finds them.
     """
 
     id: str
@@ -388,7 +414,8 @@ class Plan(Generic[Detail]):
     detail: Detail
     strategy: str = "recreate"
     restarts: str = ""  # what is restarted, in words
-    was_well: bool = True  # False: it was down or unhealthy before, so a rollback cannot promise more than that
+    # False: it was down or unhealthy before, so a rollback cannot promise more than that
+    was_well: bool = True
     new_retained: str | None = None
     earlier_retained: tuple[str, ...] = ()
     kind: str = "update"  # update | owner_rollback
@@ -420,7 +447,9 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CurrentStep:
-    """What is done right now: the step of a service's update since `since`, and what it said last, at `heard_at`."""
+    """What is done right now: the step of a service's update since `since`, and what it said last, at
+    `heard_at`.
+    """
 
     service: str
     step: Step
@@ -431,7 +460,10 @@ class CurrentStep:
 
 @dataclass(frozen=True, slots=True)
 class StepTaken:
-    """A step that an update has been through: when it began, and how long it took. `is_back`: in the rollback."""
+    """A step that an update has been through: when it began, and how long it took.
+
+    `is_back`: in the rollback.
+    """
 
     step: Step
     begun: AwareTime
@@ -450,8 +482,9 @@ def retry_command(service: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What went wrong: at which step, under which stable reason, in words, and what a person can do; with what was seen
-    of the containers."""
+    """What went wrong: at which step, under which stable reason, in words, and what a person can do; with
+    what was seen of the containers.
+    """
 
     step: Step
     reason: Reason
@@ -501,7 +534,10 @@ class RollbackFailed:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """The operator deployed another image in the middle of it: nothing was rolled back, nothing is quarantined."""
+    """The operator deployed another image in the middle of it.
+
+    Nothing was rolled back, nothing is quarantined.
+    """
 
     plan: Plan[Any]
     cause: Cause

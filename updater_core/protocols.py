@@ -1,5 +1,7 @@
-"""What the program needs of the outside, as protocols. The real ones are in `docker_utils`, `compose_utils`, `files`
-and `registries`; the tests' simulator satisfies the same and is held to the same contract tests.
+"""What the program needs of the outside, as protocols.
+
+The real ones are in `docker_utils`, `compose_utils`, `files` and `registries`; the tests' simulator satisfies
+the same and is held to the same contract tests.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a command ended: `exit_code` is None if it did not end in time, `output` the end of what it wrote."""
+    """How a command ended: `exit_code` is None if it did not end in time, `output` the end of what it
+    wrote.
+    """
 
     exit_code: int | None
     output: str
@@ -58,7 +62,9 @@ class Engine(Protocol):
         """The engine's own platform, `linux/amd64`."""
 
     def watch_liveness(self) -> AbstractContextManager[Callable[[], bool]]:
-        """For the length of a block: a question whether the engine was there all the time since the block began."""
+        """For the length of a block: a question whether the engine was there all the time since the block
+        began.
+        """
 
     def compose_containers(self) -> tuple[Container, ...]:
         """Every Compose container in any state, one-offs left out."""
@@ -91,10 +97,16 @@ class Engine(Protocol):
         """Keep in memory only the images with these ids."""
 
     def pull(
-        self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
+        self,
+        reference: ImageRef,
+        credential: Credential | None,
+        platform: str | None,
+        progress: Progress | None,
     ) -> None:
-        """Pull `repository@digest`, and no tag moves; or `repository:tag` if the reference has no digest, and that tag
-        moves. An error inside the stream is an EngineError. Raises ManifestRefused if the pull did not begin."""
+        """Pull `repository@digest`, and no tag moves; or `repository:tag` if the reference has no digest, and
+        that tag moves. An error inside the stream is an EngineError. Raises ManifestRefused if the pull did
+        not begin.
+        """
 
     def tag(self, image_id: str, reference: str) -> None: ...
     def untag(self, reference: str) -> None:
@@ -103,10 +115,17 @@ class Engine(Protocol):
     def retained(self, prefix: str) -> Mapping[str, str]:
         """Local references that start with `prefix`, each with the id it names."""
 
-    def create_container(self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]) -> str:
-        """Make a container that is not started, without a network, and return its id. `volumes`: names by place."""
+    def create_container(
+        self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]
+    ) -> str:
+        """Make a container that is not started, without a network, and return its id.
 
-    def run_in_container(self, container_id: str, command: Sequence[str], timeout_seconds: float) -> Execution:
+        `volumes`: names by place.
+        """
+
+    def run_in_container(
+        self, container_id: str, command: Sequence[str], timeout_seconds: float
+    ) -> Execution:
         """Run a command in a container that runs, as the container's own user, and wait for it."""
 
     def stop_container(self, container_id: str) -> None:
@@ -120,8 +139,9 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a dry run of `up` says: resource (`Container shop-web-1`, `Network shop_default`) to all that would happen
-    to it (`Running`, `Recreate`, …)."""
+    """What a dry run of `up` says: resource (`Container shop-web-1`, `Network shop_default`) to all that
+    would happen to it (`Running`, `Recreate`, …).
+    """
 
     said: Mapping[str, frozenset[str]]
 
@@ -144,8 +164,13 @@ class Compose(Protocol):
     def config(self, project: Project, replaced: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         """The resolved model. `replaced` maps a file of the project to the file to be read in its place."""
 
-    def preview(self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool) -> Preview | None:
-        """What `up` would do now, without doing it; None if this Compose cannot tell, or not in a form that we know."""
+    def preview(
+        self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool
+    ) -> Preview | None:
+        """What `up` would do now, without doing it.
+
+        None if this Compose cannot tell, or not in a form that we know.
+        """
 
     def up(
         self,
@@ -156,8 +181,11 @@ class Compose(Protocol):
         recreate: Recreate,
         grace_seconds: float,
     ) -> None:
-        """Bring the named services to what the files say, with that many containers each. Never builds or pulls.
-        `grace_seconds` is what the containers may take to stop, on top of the usual time-out."""
+        """Bring the named services to what the files say, with that many containers each.
+
+        Never builds or pulls. `grace_seconds` is what the containers may take to stop, on top of the usual
+        time-out.
+        """
 
     def stack_model(self, files: Sequence[str]) -> Mapping[str, Any]:
         """What `docker stack deploy` makes of the files of a stack, base first."""
@@ -165,12 +193,15 @@ class Compose(Protocol):
 
 class Swarm(Protocol):
     """The managers of one Docker Swarm; any of them answers. What they say is the Engine API's own JSON
-    (https://docs.docker.com/reference/api/engine/). Every method may raise EngineError, or EngineUnavailable if none of
-    them answers, or the swarm has no leader just now."""
+    (https://docs.docker.com/reference/api/engine/). Every method may raise EngineError, or EngineUnavailable
+    if none of them answers, or the swarm has no leader just now."""
 
     def version(self) -> str: ...
     def role(self) -> str:
-        """What the engine that is asked is in a swarm: `manager`, `worker`, or its state (`inactive`, `locked`)."""
+        """What the engine that is asked is in a swarm.
+
+        `manager`, `worker`, or its state (`inactive`, `locked`).
+        """
 
     def services(self) -> tuple[Mapping[str, Any], ...]: ...
     def service(self, service_id: str) -> Mapping[str, Any] | None:
@@ -181,15 +212,20 @@ class Swarm(Protocol):
     def image_platforms(self, reference: str, credential: Credential | None) -> tuple[tuple[str, str], ...]:
         """Architecture and system of each platform of an image, as its registry says to the manager."""
 
-    def update(self, service_id: str, version: int, spec: Mapping[str, Any], credential: Credential | None) -> bool:
-        """Write a service's whole spec if it is still at `version`; False, and nothing done, if it is not. Without a
-        credential the login that the spec had stays."""
+    def update(
+        self, service_id: str, version: int, spec: Mapping[str, Any], credential: Credential | None
+    ) -> bool:
+        """Write a service's whole spec if it is still at `version`; False, and nothing done, if it is not.
+
+        Without a credential the login that the spec had stays.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteImage:
-    """The digests of an image's manifest for one platform and of its configuration, as far as a registry said them;
-    with an `obstacle` there is none, and `detail` says why."""
+    """The digests of an image's manifest for one platform and of its configuration, as far as a registry said
+    them; with an `obstacle` there is none, and `detail` says why.
+    """
 
     manifest: str = ""
     config: str = ""
@@ -207,17 +243,24 @@ class Registry(Protocol):
         """Every tag of the repository; never a part of them."""
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts, with digests and push times; None if this registry has no such clock."""
+        """The tags that `wanted` accepts, with digests and push times.
+
+        None if this registry has no such clock.
+        """
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
         """The build time in the image's own configuration; None if it is not to be believed."""
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
-        """The image behind the reference's digest for a platform, or why there is none; with its configuration's digest
-        if it is to be known `in_full`."""
+        """The image behind the reference's digest for a platform, or why there is none; with its
+        configuration's digest if it is to be known `in_full`.
+        """
 
     def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
-        """What the image behind the reference's digest says of itself; empty if it is not to be asked for that."""
+        """What the image behind the reference's digest says of itself.
+
+        Empty if it is not to be asked for that.
+        """
 
     def credential(self) -> Credential | None:
         """What the engine needs for a pull from here."""
@@ -241,8 +284,11 @@ class Files(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What one update may use. `credential` finds what a pull for a plan needs; `tell` is for people; `reached`
-    hears of each step as it begins, and whether it is one of the rollback."""
+    """What one update may use.
+
+    `credential` finds what a pull for a plan needs; `tell` is for people; `reached` hears of each step as it
+    begins, and whether it is one of the rollback.
+    """
 
     engine: Engine
     compose: Compose

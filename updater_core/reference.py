@@ -1,8 +1,8 @@
 """Image references: parse, normalise, compare. Pure.
 
-The grammar is distribution/reference's (https://pkg.go.dev/github.com/distribution/reference): the first component is
-a domain if it holds a `.` or a `:`, is `localhost`, or is not all lower case; Docker Hub names of one component live
-under `library/`.
+The grammar is distribution/reference's (https://pkg.go.dev/github.com/distribution/reference): the first
+component is a domain if it holds a `.` or a `:`, is `localhost`, or is not all lower case; Docker Hub names
+of one component live under `library/`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def is_digest(text: str) -> bool:
 
 
 def short_digest(digest: str) -> str:
-    """The algorithm and twelve characters of a digest, as the engine shows image ids: enough to tell two apart.
+    """The algorithm and twelve characters of a digest, as the engine shows image ids: enough to tell two
+    apart.
 
     >>> short_digest("sha256:" + "0123456789abcdef" * 4)
     'sha256:0123456789ab'
@@ -104,7 +105,9 @@ def same_repository(left: str, right: str) -> bool:
 
 
 def digests_of(repo_digests: tuple[str, ...], repository_key: str) -> frozenset[str]:
-    """The digests among an image's RepoDigests that belong to the repository `repository_key` (an `ImageRef.key`)."""
+    """The digests among an image's RepoDigests that belong to the repository `repository_key` (an
+    `ImageRef.key`).
+    """
     return frozenset(d.partition("@")[2] for d in repo_digests if _key(d) == repository_key)
 
 
@@ -137,7 +140,11 @@ def _problem(domain: str, repository: str, tag: str | None, digest: str | None) 
     if not is_host_with_port(domain):
         port = re.search(r":(\d+)$", domain)
         wrong_port = port is not None and not is_port(port[1])
-        return f"the port of {domain!r} is not from 1 to 65535" if wrong_port else f"{domain!r} is no host there can be"
+        return (
+            f"the port of {domain!r} is not from 1 to 65535"
+            if wrong_port
+            else f"{domain!r} is no host there can be"
+        )
     if not _PATH.fullmatch(repository):
         return f"{repository!r} is not a repository (lower case letters, digits, '.', '_', '-', '/')"
     if len(domain) + len(repository) + 1 > _LONGEST_NAME:

@@ -1,10 +1,10 @@
 """Which credentials are ours at a registry.
 
 Credentials come, in this order, from the service's `registry_config`, from `DOCKER_HUB_USERNAME` and
-`DOCKER_HUB_PASSWORD` for Docker Hub, and from Docker's own `config.json` (`credHelpers`, `credsStore`, `auths`:
-https://docs.docker.com/reference/cli/docker/login/). A helper that is missing, hangs or fails harms nobody but
-itself: the registry is asked without credentials, and the problem is named if that turns out not to be enough.
-How they are presented is `registries.auth`'s.
+`DOCKER_HUB_PASSWORD` for Docker Hub, and from Docker's own `config.json` (`credHelpers`, `credsStore`,
+`auths`: https://docs.docker.com/reference/cli/docker/login/). A helper that is missing, hangs or fails harms
+nobody but itself: the registry is asked without credentials, and the problem is named if that turns out not
+to be enough. How they are presented is `registries.auth`'s.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class Login:
 
 
 class Logins:
-    """Finds credentials. Keeps what `config.json` says until it changes, and a helper's answer for some minutes.
+    """Finds credentials.
+
+    Keeps what `config.json` says until it changes, and a helper's answer for some minutes.
 
     `hidden_variables`: those of our environment that a helper does not get."""
 
@@ -143,8 +145,8 @@ class Logins:
 def _run_helper(helper: str, server: str, hidden: Collection[str]) -> tuple[Login, bool]:
     """Ask `docker-credential-<helper> get`; return the login, and whether its problem concerns every server.
 
-    The protocol is https://github.com/docker/docker-credential-helpers: the server's name on stdin, JSON on stdout.
-    What a failing helper prints is not repeated: it may hold anything.
+    The protocol is https://github.com/docker/docker-credential-helpers: the server's name on stdin, JSON on
+    stdout. What a failing helper prints is not repeated: it may hold anything.
     """
     program = f"docker-credential-{helper}"
     path = shutil.which(program) if _HELPER_NAME.fullmatch(helper) else None

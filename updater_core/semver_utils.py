@@ -1,17 +1,20 @@
 """Versions in tags: take one apart, and which of two is higher. Pure.
 
-Precedence is SemVer 2.0.0 §11 (https://semver.org/#spec-item-11). Reading is wider and narrower than the standard, on
-purpose, because tags are not SemVer strings:
+Precedence is SemVer 2.0.0 §11 (https://semver.org/#spec-item-11). Reading is wider and narrower than the
+standard, on purpose, because tags are not SemVer strings:
 
 - wider: one `v` in front, and leading zeros (`2024.10.01`), are understood;
-- narrower than §9: a hyphen tail is a prerelease only if it says so (`-rc.1`, `-beta2`, `-4`); every other tail
-  (`-alpine3.19`, `-slim`, `-r10`, `-ls132`) is a variant of the image, and variants have no order among each other.
+- narrower than §9: a hyphen tail is a prerelease only if it says so (`-rc.1`, `-beta2`, `-4`); every other
+  tail (`-alpine3.19`, `-slim`, `-r10`, `-ls132`) is a variant of the image, and variants have no order among
+  each other.
 
-Three numbers are required. Nothing is coerced: `1.2`, `1.2.3.4`, `20241001`, `5a81b1e6` and `1.2.3rc1` are no SemVer
-versions; `policy.tags.reading` reads those. Build metadata cannot occur, as `+` is outside the tag grammar.
+Three numbers are required. Nothing is coerced: `1.2`, `1.2.3.4`, `20241001`, `5a81b1e6` and `1.2.3rc1` are no
+SemVer versions; `policy.tags.reading` reads those. Build metadata cannot occur, as `+` is outside the tag
+grammar.
 
-The `semver` library reads the version and compares two of them. It has no sort key (sorting 20,000 prereleases of one
-version by pairs takes 0.9 s), so `precedence` is a key of our own; a property test holds it to the library.
+The `semver` library reads the version and compares two of them. It has no sort key (sorting 20,000
+prereleases of one version by pairs takes 0.9 s), so `precedence` is a key of our own; a property test holds
+it to the library.
 """
 
 from __future__ import annotations
@@ -26,7 +29,20 @@ Precedence = tuple[tuple[int, int, int], bool, tuple[tuple[int, int, str], ...]]
 
 # Without a number (`5.3-rc`, `3.12-dev`) these name a floating channel as often as one prerelease.
 CHANNEL_WORDS = frozenset(
-    {"alpha", "beta", "rc", "pre", "preview", "dev", "ea", "milestone", "next", "nightly", "snapshot", "canary"}
+    {
+        "alpha",
+        "beta",
+        "rc",
+        "pre",
+        "preview",
+        "dev",
+        "ea",
+        "milestone",
+        "next",
+        "nightly",
+        "snapshot",
+        "canary",
+    }
     | {"unstable", "tp", "cr", "dmr", "eap", "edge", "experimental", "testing"}
 )
 PRERELEASE_WORDS = (CHANNEL_WORDS | {"a", "b", "c", "m"}) - {"edge", "experimental", "testing"}
@@ -64,7 +80,10 @@ def parse_tag(text: str) -> TagVersion | None:
 
 
 def _identifiers(numbers: tuple[int, int, int], prerelease: str) -> tuple[str, ...]:
-    """The prerelease's identifiers. What the library refuses and tags have (`-09`, `-rc_1`) is kept as it is spelt."""
+    """The prerelease's identifiers.
+
+    What the library refuses and tags have (`-09`, `-rc_1`) is kept as it is spelt.
+    """
     try:
         version = semver.Version.parse("{}.{}.{}-{}".format(*numbers, prerelease))
     except ValueError:
@@ -92,7 +111,9 @@ def precedence(version: TagVersion) -> Precedence:
 
 
 def compare(left: TagVersion, right: TagVersion) -> int:
-    """-1, 0 or 1 as `left` is lower than, equal to or higher than `right`, as the `semver` library compares them."""
+    """-1, 0 or 1 as `left` is lower than, equal to or higher than `right`, as the `semver` library compares
+    them.
+    """
     return _library_version(left).compare(_library_version(right))
 
 
@@ -101,7 +122,10 @@ def _library_version(version: TagVersion) -> semver.Version:
 
 
 def _is_counted(prerelease: str) -> bool:
-    """Whether a prerelease has its number already: what follows `rc1` is no more of it, what follows `rc` may be."""
+    """Whether a prerelease has its number already.
+
+    What follows `rc1` is no more of it, what follows `rc` may be.
+    """
     return prerelease[-1:].isdigit() and any(map(str.isalpha, prerelease))
 
 

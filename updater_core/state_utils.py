@@ -22,7 +22,9 @@ READ_REMEDY = "run it with sudo, or as the user or in the group that the updater
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A state that can be worked with; `problem` is a sentence if the file could not be used, and says what is."""
+    """A state that can be worked with; `problem` is a sentence if the file could not be used, and says what
+    is.
+    """
 
     state: State
     problem: str | None = None
@@ -54,8 +56,8 @@ def peek(path: Path, backup_dir: Path | None) -> Loaded:
 def look(configured: Path, backup_dir: Path | None) -> tuple[Path, Loaded]:
     """Return the path of the state that a running updater keeps, and the state; change nothing on the disk.
 
-    It may be readable for a user who may not write it. Raises StateError if it is there and cannot be read: an empty
-    memory would be untrue.
+    It may be readable for a user who may not write it. Raises StateError if it is there and cannot be read:
+    an empty memory would be untrue.
     """
     fallback = Path.cwd() / FALLBACK
     try:
@@ -74,8 +76,8 @@ def look(configured: Path, backup_dir: Path | None) -> tuple[Path, Loaded]:
 def save(state: State, path: Path, backups: int, backup_dir: Path | None, now: datetime) -> str | None:
     """Write the state, and a backup of it if more has changed than the times of checks.
 
-    Returns None, or a sentence on a backup that could not be written. Raises StateError if the state itself could not
-    be written; the old file is whole then.
+    Returns None, or a sentence on a backup that could not be written. Raises StateError if the state itself
+    could not be written; the old file is whole then.
     """
     record = {"version": VERSION, **encode(replace(state, saved_at=now))}
     data = json.dumps(record, allow_nan=False).encode("ascii")  # with indent it would take ten times as long
@@ -98,10 +100,13 @@ def resolve_state_path(configured: Path) -> tuple[Path, str | None]:
     if files.is_writable(configured):
         return configured, None
     fallback = Path.cwd() / FALLBACK
-    return fallback, f"{configured} is not writable, the state is kept in {fallback}; fix its permissions or STATE_FILE"
+    return (
+        fallback,
+        f"{configured} is not writable, the state is kept in {fallback}; fix its permissions or STATE_FILE",
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------- details
+# ---------------------------------------------------------------------------------------------------- details
 
 
 def _read(path: Path) -> State:
@@ -118,7 +123,9 @@ def _parse(record: Any) -> State:
     if not isinstance(record, dict) or not isinstance(record.get("version"), int):
         raise ValueError("it is no state file")
     if record["version"] > VERSION:
-        raise ValueError(f"it was written by a newer program (version {record['version']}, known is {VERSION})")
+        raise ValueError(
+            f"it was written by a newer program (version {record['version']}, known is {VERSION})"
+        )
     if record["version"] < 1:
         raise ValueError(f"there is no version {record['version']}")
     return decode(State, record)
@@ -137,7 +144,10 @@ def _restored(problem: str, backups: list[Path]) -> Loaded:
 
 
 def _is_same(state: State, path: Path) -> bool:
-    """Return whether `path` holds `state` already, apart from the times of checks: no backup is worth writing then."""
+    """Return whether `path` holds `state` already, apart from the times of checks.
+
+    No backup is worth writing then.
+    """
     try:
         return _without_times(_read(path)) == _without_times(state)
     except StateError:
@@ -145,7 +155,9 @@ def _is_same(state: State, path: Path) -> bool:
 
 
 def _without_times(state: State) -> State:
-    services = {name: replace(each, last_check=None, last_success=None) for name, each in state.services.items()}
+    services = {
+        name: replace(each, last_check=None, last_success=None) for name, each in state.services.items()
+    }
     return replace(state, services=services, saved_at=None)
 
 

@@ -1,7 +1,9 @@
-"""Docker Swarm over the managers' sockets: list services and tasks, write a spec, ask a registry for platforms.
+"""Docker Swarm over the managers' sockets: list services and tasks, write a spec, ask a registry for
+platforms.
 
-What a manager says is handed on as the JSON it is (`protocols.Swarm`): a spec has to be written back whole, so nothing
-of it may get lost here. Requests go to the first manager that answers; each of them forwards to the leader.
+What a manager says is handed on as the JSON it is (`protocols.Swarm`): a spec has to be written back whole,
+so nothing of it may get lost here. Requests go to the first manager that answers; each of them forwards to
+the leader.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ _NO_LEADER = re.compile(
     re.IGNORECASE,
 )
 _NOT_A_MANAGER = re.compile(r"not a swarm manager|not part of a swarm", re.IGNORECASE)
-_MANAGER_REMEDY = "run the updater on a manager, or name managers under `engines`; see `docker node ls` on one of them"
+_MANAGER_REMEDY = (
+    "run the updater on a manager, or name managers under `engines`; see `docker node ls` on one of them"
+)
 _LEADER_REMEDY = "nothing to do if it comes back by itself; else see `docker node ls` on a manager"
 _Answer = TypeVar("_Answer")
 
@@ -57,7 +61,10 @@ class _NotHere(EngineError):
 
 
 class SwarmManagers:
-    """The managers of one swarm, by their endpoints; satisfies `protocols.Swarm`. Connects at the first call."""
+    """The managers of one swarm, by their endpoints; satisfies `protocols.Swarm`.
+
+    Connects at the first call.
+    """
 
     def __init__(self, endpoints: Sequence[EngineEndpoint]) -> None:
         self._endpoints = tuple(endpoints)
@@ -94,7 +101,9 @@ class SwarmManagers:
         platforms = self._json(question).get("Platforms") or ()
         return tuple((str(each.get("architecture") or ""), str(each.get("os") or "")) for each in platforms)
 
-    def update(self, service_id: str, version: int, spec: Mapping[str, Any], credential: Credential | None) -> bool:
+    def update(
+        self, service_id: str, version: int, spec: Mapping[str, Any], credential: Credential | None
+    ) -> bool:
         question = _Question(
             f"update service {service_id}",
             f"services/{service_id}/update",
@@ -152,7 +161,10 @@ class Swarms:
         self._opened: dict[str | None, SwarmManagers] = {}
 
     def __call__(self, engine: str | None) -> SwarmManagers:
-        """Return the swarm of an engine. Raises EngineError if it is not configured, or a file for TLS is missing."""
+        """Return the swarm of an engine.
+
+        Raises EngineError if it is not configured, or a file for TLS is missing.
+        """
         if engine not in self._endpoints:
             raise EngineError(f"no engine is configured as {engine}", "write it under `engines`")
         for endpoint in self._endpoints[engine]:
@@ -165,7 +177,9 @@ class Swarms:
 def _endpoints(engine: NamedEngine) -> tuple[EngineEndpoint, ...]:
     tls = TlsFiles(Path(engine.cert_path)) if engine.cert_path else None
     source = f"engines.{engine.name}"
-    return tuple(EngineEndpoint(host, source, None if host.startswith("unix://") else tls) for host in engine.hosts)
+    return tuple(
+        EngineEndpoint(host, source, None if host.startswith("unix://") else tls) for host in engine.hosts
+    )
 
 
 def registry_login(credential: Credential | None) -> Secret | None:

@@ -1,4 +1,7 @@
-"""Orders over HTTP to a real daemon on the real engine: by a script, by a link in a message, by hand in Chromium."""
+"""Orders over HTTP to a real daemon on the real engine.
+
+By a script, by a link in a message, by hand in Chromium.
+"""
 
 from __future__ import annotations
 
@@ -112,9 +115,22 @@ def test_every_order_works_over_http_on_a_real_service(shop: Shop) -> None:
         assert order(shop, "retry")[0] == 200
         until(lambda: _reason(shop) == "notify_only", what="the check after the retry")
     taken = [each["kind"] for each in shop.state()["orders"]]
-    assert taken[:-1] == ["retry", "rollback", "update", "resume", "update", "pause", "approve", "update", "skip"]
+    assert taken[:-1] == [
+        "retry",
+        "rollback",
+        "update",
+        "resume",
+        "update",
+        "pause",
+        "approve",
+        "update",
+        "skip",
+    ]
     assert (taken[-1], shop.state()["orders"][-1]["is_done"]) == ("approve", False), "refused, and kept"
-    assert TOKEN not in (shop.folder / "updater.log").read_text() + (shop.folder / "state/state.json").read_text()
+    assert (
+        TOKEN
+        not in (shop.folder / "updater.log").read_text() + (shop.folder / "state/state.json").read_text()
+    )
 
 
 def said(page: DrivenPage) -> str:
@@ -125,7 +141,9 @@ def _press_until(page: DrivenPage, label: str) -> None:
     """Go on with the keyboard to the button of this name, and press it."""
     for _ in range(80):
         page.press("Tab")
-        focused = page.run("(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent)")
+        focused = page.run(
+            "(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent)"
+        )
         if focused == label:
             page.press("Enter")
             return
@@ -145,12 +163,18 @@ def test_a_person_approves_with_the_keyboard_on_the_page(shop: Shop, chromium: s
         until(lambda: "no valid token" in said(page), what="the refusal")
         page.type(TOKEN)
         page.press("Enter")
-        until(lambda: page.run("document.querySelectorAll('#orders-list button').length") > 4, what="the buttons")
+        until(
+            lambda: page.run("document.querySelectorAll('#orders-list button').length") > 4,
+            what="the buttons",
+        )
         for width in (390, 1280):
             page.resize(width, 900)
             page.picture(f"orders-{width}")
             assert page.run("document.documentElement.scrollWidth <= window.innerWidth"), width
-        assert page.run("JSON.stringify([document.cookie, localStorage.length, sessionStorage.length])") == '["",0,0]'
+        assert (
+            page.run("JSON.stringify([document.cookie, localStorage.length, sessionStorage.length])")
+            == '["",0,0]'
+        )
         assert TOKEN not in page.run("document.documentElement.outerHTML")
         page.run("document.getElementById('orders-said').focus()")
         _press_until(page, f"Approve: {shop.name}")
@@ -161,7 +185,9 @@ def test_a_person_approves_with_the_keyboard_on_the_page(shop: Shop, chromium: s
     assert [(each["kind"], each["who"]) for each in shop.state()["orders"]] == [("approve", "api")]
 
 
-def test_a_link_in_a_message_leads_to_a_page_whose_button_approves(shop: Shop, chromium: str, tmp_path: Path) -> None:
+def test_a_link_in_a_message_leads_to_a_page_whose_button_approves(
+    shop: Shop, chromium: str, tmp_path: Path
+) -> None:
     shop.policy = {"mode": "approve"}
     opened(shop)
     shop.push("latest", lab.good("two"))
@@ -176,7 +202,9 @@ def test_a_link_in_a_message_leads_to_a_page_whose_button_approves(shop: Shop, c
             page.resize(390, 700)
             page.picture("approve")
             _press_until(page, "Approve this image")
-            until(lambda: page.run("document.querySelector('h2')?.textContent") == "Approved", what="the answer")
+            until(
+                lambda: page.run("document.querySelector('h2')?.textContent") == "Approved", what="the answer"
+            )
             until(lambda: shop.releases() == [("two", "running")], what="the update")
             page.open("about:blank")
             page.open(link)

@@ -1,4 +1,7 @@
-"""Compose itself fails on the real engine: no good release is blamed, and the service is whole once the host is."""
+"""Compose itself fails on the real engine.
+
+No good release is blamed, and the service is whole once the host is.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,9 @@ def test_whatever_ends_compose_a_good_release_is_taken_once_the_host_has_healed(
     assert shop.releases() == [("two", "running")]
 
 
-def test_a_bad_release_is_blamed_although_the_host_prevents_its_rollback_for_a_while(shop: Shop, ends: Path) -> None:
+def test_a_bad_release_is_blamed_although_the_host_prevents_its_rollback_for_a_while(
+    shop: Shop, ends: Path
+) -> None:
     opened(shop)
     shop.push("latest", lab.no_entry("two"))
     # each `up` works until the journal says that it goes back

@@ -1,5 +1,6 @@
-"""What a dry run is asked for holds with every Compose, also one whose form nobody has seen yet: an edit that is not
-deployed stays so, a dependency stays as it is, and an update goes through."""
+"""What a dry run is asked for holds with every Compose, also one whose form nobody has seen yet: an edit that
+is not deployed stays so, a dependency stays as it is, and an update goes through.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ services:
 
 
 @pytest.fixture(params=["2.26", "2.40", *compose_stand_in.FORMS])
-def running(request: pytest.FixtureRequest, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def running(
+    request: pytest.FixtureRequest, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Shop:
     """A shop that was started by the Compose of this name; its next release is there."""
     if request.param == "2.40":
         newer_docker.use_compose(monkeypatch)

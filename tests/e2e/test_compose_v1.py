@@ -1,5 +1,6 @@
-"""Compose v1 (1.29): found where there is no plugin, and used for the whole way, forward and back; and what one that
-was killed in the middle of a recreate leaves is put in order."""
+"""Compose v1 (1.29): found where there is no plugin, and used for the whole way, forward and back; and what
+one that was killed in the middle of a recreate leaves is put in order.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def _packaged_v1() -> bool:
     """Whether this machine's own packages hold Compose v1 (Debian 12 and Ubuntu do, Debian 13 does not)."""
     if shutil.which("apt-cache") is None:
         return False
-    said = subprocess.run(["apt-cache", "policy", "docker-compose"], capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        ["apt-cache", "policy", "docker-compose"], capture_output=True, text=True, check=False
+    )
     return re.search(r"Candidate: 1\.", said.stdout) is not None
 
 
@@ -57,7 +60,9 @@ def v1_command() -> str:
     if _says_v1(found):
         return str(found)
     if os.environ.get("DAU_REQUIRE_ENGINE") == "1" and _packaged_v1():
-        pytest.fail("apt has docker-compose 1.x here, but it is not installed: scripts/setup --with-compose-v1")
+        pytest.fail(
+            "apt has docker-compose 1.x here, but it is not installed: scripts/setup --with-compose-v1"
+        )
     pytest.skip("Compose v1 is not to be had on this machine")
 
 
@@ -122,7 +127,10 @@ def test_v1_carries_an_update_and_a_rollback(shop_v1: Shop, v1_path: Path) -> No
 
 
 def test_v1_goes_back_from_a_release_that_cannot_start(shop_v1: Shop, v1_path: Path) -> None:
-    """v1 ends in the middle of its recreate then: the old container is renamed, the new one created under its name."""
+    """v1 ends in the middle of its recreate then.
+
+    The old container is renamed, the new one created under its name.
+    """
     shop = shop_v1
     before = shop.compose_file.read_bytes()
     shop.push("v1.1.0", lab.no_entry("two"))
@@ -133,9 +141,10 @@ def test_v1_goes_back_from_a_release_that_cannot_start(shop_v1: Shop, v1_path: P
     assert_whole(shop, v1_path, "one")
 
 
-# Stands in for a v1 that is killed in the middle of a recreate, together with the updater: it does v1's own calls in
-# v1's own order (compose/service.py of 1.29.2: stop, rename the OLD one to `<own id>_name`, create, start, remove) as
-# far as the one that is named, and then both are gone. The second time, and always but for `up`, it is the real v1.
+# Stands in for a v1 that is killed in the middle of a recreate, together with the updater: it does v1's own
+# calls in v1's own order (compose/service.py of 1.29.2: stop, rename the OLD one to `<own id>_name`, create,
+# start, remove) as far as the one that is named, and then both are gone. The second time, and always but for
+# `up`, it is the real v1.
 KILLED = """\
 #!{python}
 import os, signal, sys, docker
@@ -159,7 +168,9 @@ os.execv({real!r}, [{real!r}, *sys.argv[1:]])
 
 
 @pytest.mark.parametrize("upto", ["rename", "create", "start"])
-def test_what_a_killed_v1_leaves_is_put_in_order(shop_v1: Shop, v1_command: str, v1_path: Path, upto: str) -> None:
+def test_what_a_killed_v1_leaves_is_put_in_order(
+    shop_v1: Shop, v1_command: str, v1_path: Path, upto: str
+) -> None:
     shop = shop_v1
     before = shop.compose_file.read_bytes()
     shop.push("v1.1.0", lab.healthy("two"))

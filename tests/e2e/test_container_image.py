@@ -1,4 +1,6 @@
-"""The updater as a container: built by ops/Dockerfile, it updates a stack of the host and leaves itself alone."""
+"""The updater as a container: built by ops/Dockerfile, it updates a stack of the host and leaves itself
+alone.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from tests.support import lab, systemd_container
 from tests.support.lab import ROOT, Shop, until
 from tests.support.ports import free_port
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd")]  # the machine of that group has Python and wheels
+# the machine of that group has Python and wheels
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd")]
 
 SOCKET = "/var/run/docker.sock"
 
@@ -27,7 +30,10 @@ def docker(*words: str, **options: object) -> str:
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
-    """The image of ops/Dockerfile on bases made here: a Debian with Python and wheels, and Compose as one file."""
+    """The image of ops/Dockerfile on bases made here.
+
+    A Debian with Python and wheels, and Compose as one file.
+    """
     mark = uuid.uuid4().hex[:8]
     python, compose, name = f"dau-test-python:{mark}", f"dau-test-compose:{mark}", f"dau-test-image:{mark}"
     docker("create", "--name", f"dau-test-{mark}", systemd_container.image(), "true")
@@ -47,7 +53,10 @@ def image() -> Iterator[str]:
 
 @pytest.fixture
 def contained(shop: Shop, image: str) -> Iterator[str]:
-    """The updater in a container, as nobody but the socket's group; it looks after the shop and after itself."""
+    """The updater in a container, as nobody but the socket's group.
+
+    It looks after the shop and after itself.
+    """
     name = f"{shop.name}-updater"
     shop.policy = {"health_stable": 1}
     shop.push("latest", lab.good("one"))
@@ -85,7 +94,12 @@ def _own_compose(shop: Shop, image: str, name: str, own: Path) -> dict[str, obje
         "read_only": True,
         "tmpfs": ["/tmp"],
         "cap_drop": ["ALL"],
-        "volumes": [f"{SOCKET}:{SOCKET}", f"{shop.folder}:{shop.folder}", f"{own}/config:/config", "state:/state"],
+        "volumes": [
+            f"{SOCKET}:{SOCKET}",
+            f"{shop.folder}:{shop.folder}",
+            f"{own}/config:/config",
+            "state:/state",
+        ],
     }
     return {"services": {"updater": service}, "volumes": {"state": {}}}
 
@@ -103,11 +117,20 @@ def test_it_updates_a_stack_of_the_host_and_leaves_itself_alone(shop: Shop, cont
     assert docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", contained) == before
 
 
-def test_discovery_of_everything_leaves_the_updater_out_and_says_how_to_update_it(shop: Shop, contained: str) -> None:
+def test_discovery_of_everything_leaves_the_updater_out_and_says_how_to_update_it(
+    shop: Shop, contained: str
+) -> None:
     """A cycle that takes up all that runs has nothing to say of the updater's own service."""
     taking_all = {"services": [], "discover": "all", "defaults": {"health_stable": 1}}
     (shop.folder / "own" / "config" / "all.json").write_text(json.dumps(taking_all))
-    inside = ["exec", "--env", "CONFIG_FILE=/config/all.json", "--env", "STATE_FILE=/tmp/all/state.json", contained]
+    inside = [
+        "exec",
+        "--env",
+        "CONFIG_FILE=/config/all.json",
+        "--env",
+        "STATE_FILE=/tmp/all/state.json",
+        contained,
+    ]
     web = f"{shop.name}-web"
 
     def updater(*words: str) -> str:
@@ -120,14 +143,18 @@ def test_discovery_of_everything_leaves_the_updater_out_and_says_how_to_update_i
     assert f"{contained}-updater" not in names
     tested = updater("--test", "--service", web)
     by_hand = f"docker compose -p {contained} up -d --build updater"
-    assert [line.count(by_hand) for line in tested.splitlines() if line.startswith("ok    updater: ")] == [1], tested
+    assert [line.count(by_hand) for line in tested.splitlines() if line.startswith("ok    updater: ")] == [
+        1
+    ], tested
     shop.push("latest", lab.good("three"))
     said = updater("--once", "--service", web)
     assert "1 checked, 1 updated, all well" in said
     assert shop.releases() == [("three", "running")]
 
 
-def test_it_begins_its_own_configuration_and_never_lists_itself(shop: Shop, contained: str, image: str) -> None:
+def test_it_begins_its_own_configuration_and_never_lists_itself(
+    shop: Shop, contained: str, image: str
+) -> None:
     """As docs/install.md has it: an empty folder, `--discover --write`, then the start."""
     first = shop.folder / "first"
     first.mkdir(mode=0o777)
@@ -149,7 +176,9 @@ def test_it_begins_its_own_configuration_and_never_lists_itself(shop: Shop, cont
     assert "no mistake" in docker(*words, image, "--check-config")
     written = json.loads((first / "updater_config.json").read_text())["services"]
     assert f"{shop.name}-web" in {each["name"] for each in written}
-    said = docker("exec", "--env", "CONFIG_FILE=/tmp/none.json", contained, "docker-updater", "--discover", "--json")
+    said = docker(
+        "exec", "--env", "CONFIG_FILE=/tmp/none.json", contained, "docker-updater", "--discover", "--json"
+    )
     found = json.loads(said)
     why = {each["name"]: each["why"] for each in found["left_out"]}
     assert "the updater itself" in why[contained]

@@ -1,6 +1,7 @@
 """The main job once more, on an engine that keeps its images in containerd's store.
 
-There an image's id is the digest of its index, and an image lives by its names alone: the last one takes it along.
+There an image's id is the digest of its index, and an image lives by its names alone: the last one takes it
+along.
 """
 
 from __future__ import annotations
@@ -73,7 +74,11 @@ def test_images_that_we_brought_are_let_go_and_the_owners_stays_under_our_name(s
         assert isinstance(shop.cycle().outcomes[0], Committed)
     client = shop.client
     images = client.images.list(filters={"label": "release"})
-    held = {i.labels["release"] for i in images if any(tag.startswith(RETENTION_PREFIX + shop.name) for tag in i.tags)}
+    held = {
+        i.labels["release"]
+        for i in images
+        if any(tag.startswith(RETENTION_PREFIX + shop.name) for tag in i.tags)
+    }
     client.close()
     assert held == {own[0], own[2]}
 

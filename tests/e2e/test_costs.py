@@ -42,7 +42,9 @@ def test_a_cycle_with_nothing_to_do_starts_no_process(shop: Shop, tmp_path: Path
     assert "subprocess.Popen" in log.read_text()  # Compose, to act: the hook does hear
 
 
-def test_a_cycle_with_nothing_to_do_asks_the_engine_for_one_list_and_for_what_it_has_not_seen(shop: Shop) -> None:
+def test_a_cycle_with_nothing_to_do_asks_the_engine_for_one_list_and_for_what_it_has_not_seen(
+    shop: Shop,
+) -> None:
     shop.push("latest", lab.good("one"))
     shop.write()
     shop.up("--scale", "web=3")
@@ -55,6 +57,7 @@ def test_a_cycle_with_nothing_to_do_asks_the_engine_for_one_list_and_for_what_it
             assert code == 0
             return tap.counts()
 
-    # A second list is for containers whose files are gone, and a test beside this one may just have such a container.
+    # A second list is for containers whose files are gone, and a test beside this one may just have such a
+    # container.
     least = {"GET version": 1, "GET containers/json": 1, "GET images/*/json": 1}
     lab.until(lambda: costs() == least, what="a cycle with one list")

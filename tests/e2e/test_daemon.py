@@ -1,4 +1,7 @@
-"""The daemon as a process of its own on the real engine: when it checks, how it takes signals, whom it tells."""
+"""The daemon as a process of its own on the real engine.
+
+When it checks, how it takes signals, whom it tells.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,9 @@ def lines(shop: Shop, event: str, **fields: object) -> list[Mapping[str, Any]]:
 
 
 def await_line(shop: Shop, event: str, count: int = 1, **fields: object) -> Mapping[str, Any]:
-    found = lab.until(lambda: lines(shop, event, **fields)[count - 1 :], what=f"line {count} of {event} {fields}")
+    found = lab.until(
+        lambda: lines(shop, event, **fields)[count - 1 :], what=f"line {count} of {event} {fields}"
+    )
     return dict(found[0])
 
 
@@ -72,7 +77,7 @@ def reconfigure(shop: Shop, text: str | None = None) -> None:
     (shop.folder / "config.json").write_text(json.dumps(shop.config()) if text is None else text)
 
 
-# ------------------------------------------------------------------------------------------------ checks and signals
+# ----------------------------------------------------------------------------------------- checks and signals
 
 
 def test_it_checks_at_its_start_and_on_usr1_and_ends_at_once_when_it_is_idle(shop: Shop) -> None:
@@ -131,7 +136,10 @@ def test_hup_says_when_the_log_can_no_longer_go_to_its_file(shop: Shop) -> None:
 
 
 def _end_at_the_gate(shop: Shop, child: subprocess.Popen[str]) -> None:
-    """TERM while the new release is neither proven nor bad. It becomes so only after the daemon has the signal."""
+    """TERM while the new release is neither proven nor bad.
+
+    It becomes so only after the daemon has the signal.
+    """
     await_line(shop, "update_step", step="gate")
     child.terminate()
     assert shop.releases() == [("two", "running")]
@@ -166,7 +174,9 @@ def test_hup_takes_a_good_configuration_over_and_keeps_the_old_one_when_it_is_ba
     with daemon(shop) as child:
         await_line(shop, "cycle_ended")
         good = json.dumps(shop.config())
-        reconfigure(shop, good.replace('"pause_updates": true', '"pause_updates": "perhaps", "colour": "blue"'))
+        reconfigure(
+            shop, good.replace('"pause_updates": true', '"pause_updates": "perhaps", "colour": "blue"')
+        )
         child.send_signal(signal.SIGHUP)
         refused = await_line(shop, "config_refused")
         assert refused["level"] == "ERROR"
@@ -182,7 +192,7 @@ def test_hup_takes_a_good_configuration_over_and_keeps_the_old_one_when_it_is_ba
         assert shop.releases() == [("two", "running")]
 
 
-# --------------------------------------------------------------------------------------------------- one at a time
+# ---------------------------------------------------------------------------------------------- one at a time
 
 
 def test_a_second_updater_of_the_same_state_ends_with_4(shop: Shop) -> None:
@@ -212,7 +222,7 @@ def test_what_an_owner_asks_for_is_handed_to_the_daemon_that_runs(shop: Shop) ->
         assert shop.releases() == [("two", "running")]
 
 
-# ----------------------------------------------------------------------------------------------------- whom it tells
+# ---------------------------------------------------------------------------------------------- whom it tells
 
 
 def bodies(listener: Listener) -> list[dict[str, Any]]:
@@ -299,7 +309,7 @@ def test_metrics_answer_and_every_log_line_is_json(shop: Shop) -> None:
     assert updated["duration_seconds"] > 0
 
 
-# ---------------------------------------------------------------------------------------------------- a private image
+# -------------------------------------------------------------------------------------------- a private image
 
 
 def test_a_private_image_is_checked_and_pulled_with_the_credentials(shop: Shop) -> None:

@@ -1,5 +1,6 @@
-"""Containers of other projects that share a namespace with the one that is updated, or have its volumes, on the real
-engine: they are recreated behind it, forward and back, or hold the update."""
+"""Containers of other projects that share a namespace with the one that is updated, or have its volumes, on
+the real engine: they are recreated behind it, forward and back, or hold the update.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +117,9 @@ def test_all_that_share_are_recreated_forward_and_back_in_whatever_project(
 ) -> None:
     begin(shop)
     network = other("b", app(NETWORK, "volumes: [/own]"))
-    shared = other("c", app("network_mode: none", 'ipc: "container:{host}"', 'volumes_from: ["container:{host}:ro"]'))
+    shared = other(
+        "c", app("network_mode: none", 'ipc: "container:{host}"', 'volumes_from: ["container:{host}:ro"]')
+    )
     texts = [each.file.read_bytes() for each in (network, shared)]
     chain = other("d", app("network_mode: none", f'pid: "container:{network.name}-app-1"'))
     before = [each.one() for each in (network, shared, chain)]
@@ -141,7 +144,8 @@ def test_all_that_share_are_recreated_forward_and_back_in_whatever_project(
     assert status == 0, said
     assert isinstance(outcome_of(shop), Committed)
     assert all(
-        new["id"] != old["id"] for new, old in zip(map(Project.one, (network, shared, chain)), before, strict=True)
+        new["id"] != old["id"]
+        for new, old in zip(map(Project.one, (network, shared, chain)), before, strict=True)
     )
     assert_together("two")
     assert [each.file.read_bytes() for each in (network, shared)] == texts
@@ -244,8 +248,8 @@ def test_what_is_stopped_stays_stopped_and_start_first_is_held(
     assert guest.one()["status"] == "running"
 
 
-# The real Compose, but the `up` of a project whose name ends in `-b` kills it together with the updater, once: before
-# Compose begins, or when it has ended.
+# The real Compose, but the `up` of a project whose name ends in `-b` kills it together with the updater,
+# once: before Compose begins, or when it has ended.
 KILLING = """\
 #!{python}
 import os, signal, subprocess, sys
@@ -272,7 +276,12 @@ def test_killed_before_or_behind_the_dependents_the_next_start_leaves_none_witho
     guest = other("b", app(NETWORK))
     shop.push("latest", lab.healthy("two"))
     pid = shop.folder / "pid"
-    words = {"mark": str(shop.folder / "killed"), "real": str(shutil.which("docker")), "pid": str(pid), "after": after}
+    words = {
+        "mark": str(shop.folder / "killed"),
+        "real": str(shutil.which("docker")),
+        "pid": str(pid),
+        "after": after,
+    }
     stand_in = shop.folder / "bin" / "docker"
     stand_in.parent.mkdir()
     stand_in.write_text(KILLING.format(python=sys.executable, **words))
@@ -309,7 +318,10 @@ def test_a_dependent_that_has_an_update_of_its_own_gets_it_and_stays_with_its_ho
         shop.push("latest", host(release))
         new = shop.push("app", lab.healthy(f"app {release}"))
         found = {outcome.plan.name: outcome for outcome in cycle.run(context).outcomes}
-        assert {name: type(each) for name, each in found.items()} == {shop.name: expected, dependent.name: Committed}
+        assert {name: type(each) for name, each in found.items()} == {
+            shop.name: expected,
+            dependent.name: Committed,
+        }
         assert found[dependent.name].plan.image.digest == new.digest
         assert shop.releases() == [("two", "running")]
         (web,) = shop.containers()

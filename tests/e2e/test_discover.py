@@ -60,13 +60,25 @@ def discovered(shop: Shop, *words: str) -> dict[str, dict[str, object]]:
 
 
 def written(shop: Shop, text: str, *words: str) -> tuple[int, str, str]:
-    """`--discover --write` with this text as the configuration; status, what it said, and the text afterwards."""
+    """`--discover --write` with this text as the configuration.
+
+    Status, what it said, and the text afterwards.
+    """
     path = shop.folder / "mine.json"
     path.write_text(text)
-    places = {"CONFIG_FILE": str(path), "STATE_FILE": str(shop.folder / "s.json"), "LOG_FILE": str(shop.folder / "l")}
+    places = {
+        "CONFIG_FILE": str(path),
+        "STATE_FILE": str(shop.folder / "s.json"),
+        "LOG_FILE": str(shop.folder / "l"),
+    }
     argv = [sys.executable, str(lab.ROOT / "docker_updater.py"), "--discover", "--write", *words]
     done = subprocess.run(
-        argv, env={**os.environ, **places}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        argv,
+        env={**os.environ, **places},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.returncode, done.stdout + done.stderr, path.read_text()
 
@@ -200,12 +212,19 @@ services:
 
 @pytest.fixture
 def strange(shop: Shop) -> Iterator[Shop]:
-    """A project of services that say no, or say something wrong, or can never be updated; none is configured."""
+    """A project of services that say no, or say something wrong, or can never be updated.
+
+    None is configured.
+    """
     shop.push("latest", lab.good("one"))
     subprocess.run(["docker", "pull", "-q", f"{shop.repository}:latest"], check=True)
     built = f"{shop.name}-built:1"
     made = f"{shop.name}-made"
-    for words in (("create", "--name", made, f"{shop.repository}:latest"), ("commit", made, built), ("rm", made)):
+    for words in (
+        ("create", "--name", made, f"{shop.repository}:latest"),
+        ("commit", made, built),
+        ("rm", made),
+    ):
         subprocess.run(["docker", *words], check=True, capture_output=True)
     shop.write("latest", STRANGE.replace("NAME", shop.name))
     shop.up("--pull", "never")
@@ -234,7 +253,9 @@ def test_what_would_never_be_updated_or_would_spoil_the_file_is_shown_and_not_wr
     assert status == 0, said_then
     assert after.startswith("\ufeff{")
     path = strange.folder / "mine.json"
-    own = [each["name"] for each in json.loads(path.read_text("utf-8-sig"))["services"] if name in each["name"]]
+    own = [
+        each["name"] for each in json.loads(path.read_text("utf-8-sig"))["services"] if name in each["name"]
+    ]
     assert sorted(own) == [f"{name}-nopull", f"{name}-yes"]
     config_utils.load(path, {})
 
@@ -272,7 +293,9 @@ def test_one_file_that_runs_as_two_projects_is_two_entries(shop: Shop) -> None:
     shop.write("latest")
     shop.up()
     other = f"{shop.name}-b"
-    subprocess.run(["docker", "compose", "-p", other, "up", "-d"], cwd=shop.folder, check=True, capture_output=True)
+    subprocess.run(
+        ["docker", "compose", "-p", other, "up", "-d"], cwd=shop.folder, check=True, capture_output=True
+    )
     shop.settings = {"services": []}
     try:
         _, _, after = written(shop, '{"services": []}', "--yes")
@@ -299,7 +322,7 @@ def test_a_file_that_is_not_on_this_host_is_named_with_what_to_do(shop: Shop) ->
     assert (found["obstacles"], bool(found["entry"])) == ([], True)
 
 
-# ------------------------------------------------------------------------------------------ `discover` at each cycle
+# ----------------------------------------------------------------------------------- `discover` at each cycle
 
 LABELLED = """\
 services:
@@ -363,7 +386,9 @@ def own_only(shop: Shop) -> None:
 
 
 def running_images() -> list[str]:
-    said = subprocess.run(["docker", "ps", "--format", "{{.Image}}"], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        ["docker", "ps", "--format", "{{.Image}}"], capture_output=True, text=True, check=True
+    )
     return said.stdout.split()
 
 
@@ -391,7 +416,11 @@ def test_what_was_taken_up_answers_to_its_name(labelled: Shop) -> None:
 
 
 def test_a_service_that_said_no_is_left_alone_and_all_others_are_taken_up(many: Shop) -> None:
-    many.settings = {"services": [], "discover": "all", "defaults": {"health_stable": 1, "health_timeout": 30}}
+    many.settings = {
+        "services": [],
+        "discover": "all",
+        "defaults": {"health_stable": 1, "health_timeout": 30},
+    }
     own_only(many)
     many.settings["discover_exclude"].append(f"{many.name}/api")
     many.push("latest", lab.good("two"))

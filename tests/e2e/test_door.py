@@ -52,7 +52,9 @@ def call(*words: str, **environment: str) -> tuple[int, str, str]:
     """Run the updater without a shop; exit status, and what it said on both channels."""
     argv = [sys.executable, str(ROOT / "docker_updater.py"), *words]
     known = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
-    done = subprocess.run(argv, env={**known, **environment}, capture_output=True, text=True, timeout=150, check=False)
+    done = subprocess.run(
+        argv, env={**known, **environment}, capture_output=True, text=True, timeout=150, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -77,7 +79,10 @@ def configured(folder: Path, **changes: Any) -> str:
 
 
 def footprint(shop: Shop) -> tuple[dict[str, tuple[bytes, int]], list[tuple[str, str]], dict[str, list[str]]]:
-    """All that a command which only reads must leave alone: files with their times, containers, local tags."""
+    """All that a command which only reads must leave alone.
+
+    Files with their times, containers, local tags.
+    """
     found = [path for path in shop.folder.rglob("*") if path.is_file() and path.name != "config.json"]
     files = {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in found}
     containers = [(c.id, c.attrs["State"]["StartedAt"]) for c in shop.containers()]
@@ -89,7 +94,7 @@ def footprint(shop: Shop) -> tuple[dict[str, tuple[bytes, int]], list[tuple[str,
     return files, containers, {image: names for image, names in tags.items() if names}
 
 
-# ------------------------------------------------------------------------------------------------ help and version
+# ------------------------------------------------------------------------------------------- help and version
 
 
 def test_help_names_every_flag_the_exit_statuses_and_the_signals() -> None:
@@ -133,10 +138,12 @@ def test_a_flag_that_would_be_ignored_is_refused(words: tuple[str, ...], said: s
     assert said in problems
 
 
-# ---------------------------------------------------------------------------------------------- configuration errors
+# --------------------------------------------------------------------------------------- configuration errors
 
 
-@pytest.mark.parametrize("words", [("--once",), ("--test",), ("--plan",), ("--status",), ("--retry", "web"), ()])
+@pytest.mark.parametrize(
+    "words", [("--once",), ("--test",), ("--plan",), ("--status",), ("--retry", "web"), ()]
+)
 def test_every_problem_of_a_configuration_is_said_at_once(tmp_path: Path, words: tuple[str, ...]) -> None:
     path = configured(tmp_path, check_interval="often", timezone="Europe/Berln", colour="blue")
     status, said, problems = call(*words, CONFIG_FILE=path)
@@ -157,14 +164,16 @@ def test_a_configuration_that_is_not_there_is_said_with_its_path(tmp_path: Path)
     "words",
     [("--service", "wbe", "--plan"), ("--retry", "wbe"), ("--rollback", "wbe"), ("--update", "wbe")],
 )
-def test_an_unknown_service_is_refused_with_the_names_that_there_are(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_an_unknown_service_is_refused_with_the_names_that_there_are(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
     status, _, problems = call(*words, CONFIG_FILE=configured(tmp_path))
     assert status == 2
     assert "'wbe'" in problems
     assert "web" in problems.replace("'wbe'", "")
 
 
-# ------------------------------------------------------------------------------------------------------- exit status
+# ------------------------------------------------------------------------------------------------ exit status
 
 
 @pytest.mark.parametrize("word", ["--once", "--test", "--plan"])
@@ -177,7 +186,9 @@ def test_an_engine_that_is_not_there_is_exit_status_3_with_a_remedy(tmp_path: Pa
 
 
 def test_status_needs_no_engine(tmp_path: Path) -> None:
-    status, said, _ = call("--status", CONFIG_FILE=configured(tmp_path), DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    status, said, _ = call(
+        "--status", CONFIG_FILE=configured(tmp_path), DOCKER_HOST=f"unix://{tmp_path}/none.sock"
+    )
     assert status == 0
     assert re.search(r"^web\s+unknown", said, re.MULTILINE)
 
@@ -191,10 +202,14 @@ def test_a_user_who_may_not_read_the_state_is_told_so_and_is_shown_no_empty_one(
         (folder / "own").mkdir(mode=0o700)
         state_utils.save(State(), folder / "own" / "state.json", 0, None, datetime(2026, 5, 1, tzinfo=UTC))
         folder.chmod(0o755)
-        code = f"import docker_updater as d, os, sys; os.chdir('/'); {AS_NOBODY}; sys.exit(d.main([{word!r}]))"
+        code = (
+            f"import docker_updater as d, os, sys; os.chdir('/'); {AS_NOBODY}; sys.exit(d.main([{word!r}]))"
+        )
         known = {"PATH": os.environ["PATH"], "CONFIG_FILE": path}
         argv = [sys.executable, "-c", code]
-        done = subprocess.run(argv, cwd=ROOT, env=known, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            argv, cwd=ROOT, env=known, capture_output=True, text=True, timeout=60, check=False
+        )
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""
     assert f"STATE_FILE: the state {folder}/own/state.json cannot be read: Permission denied" in done.stderr
@@ -251,7 +266,7 @@ def test_a_machine_without_compose_is_exit_status_3_and_a_compose_that_says_no_i
     assert open_shop.releases() == [("one", "running")]
 
 
-# ------------------------------------------------------------------------------------------------------------ status
+# ----------------------------------------------------------------------------------------------------- status
 
 
 @engine
@@ -280,7 +295,7 @@ def test_status_shows_each_service_and_json_the_same_for_machines(open_shop: Sho
     assert footprint(shop) == before
 
 
-# -------------------------------------------------------------------------------------------------------------- plan
+# ------------------------------------------------------------------------------------------------------- plan
 
 
 @engine
@@ -298,7 +313,10 @@ def test_a_plan_says_what_would_happen_and_why_and_changes_nothing(open_shop: Sh
     assert f"digest:    {one[:19]} -> {two.digest[:19]}" in said
     assert said.splitlines()[-1] == "1 service: 1 to be updated"
     assert "restarts:  web" in said
-    assert f"  -    image: {shop.repository}:v1.0.0  # kept\n  +    image: {shop.repository}:v1.1.0  # kept\n" in said
+    assert (
+        f"  -    image: {shop.repository}:v1.0.0  # kept\n  +    image: {shop.repository}:v1.1.0  # kept\n"
+        in said
+    )
     for tag, reason in (("v0.9.0", "downgrade"), ("v2.0.0-rc.1", "prerelease"), ("nightly", "not_matching")):
         assert re.search(rf"^    {re.escape(tag)}: {reason}", said, re.MULTILINE), said
     status, said = shop.run("--plan", "--json")
@@ -351,14 +369,16 @@ def test_the_diff_of_a_plan_is_what_the_update_then_does(open_shop: Shop) -> Non
     before = shop.compose_file.read_text().splitlines()
     shop.push("v1.1.0", lab.good("two"))
     _, said = shop.run("--plan")
-    removed, added = ([line[3:] for line in said.splitlines() if re.match(rf"  \{sign} ", line)] for sign in "-+")
+    removed, added = (
+        [line[3:] for line in said.splitlines() if re.match(rf"  \{sign} ", line)] for sign in "-+"
+    )
     shop.cycle()
     after = shop.compose_file.read_text().splitlines()
     assert removed == [line for line in before if line not in after] != []
     assert added == [line for line in after if line not in before] != []
 
 
-# -------------------------------------------------------------------------------------------------------------- test
+# ------------------------------------------------------------------------------------------------------- test
 
 
 @engine
@@ -373,9 +393,9 @@ def test_the_check_has_a_line_for_everything_an_update_needs(open_shop: Shop) ->
     status, said = shop.run("--test", "--json")
     assert (status, json.loads(said)["ok"]) == (0, True)
     subjects = ("config", "engine", "compose", shop.name, "registry", "api", "state", "log", "disk")
-    assert [next((line for line in lines if line.startswith(f"ok    {subject}")), subject) for subject in subjects] == [
-        line for line in lines if line.startswith("ok")
-    ]
+    assert [
+        next((line for line in lines if line.startswith(f"ok    {subject}")), subject) for subject in subjects
+    ] == [line for line in lines if line.startswith("ok")]
     assert re.search(r"Docker Engine \d+\.\d+", said)
     assert re.search(r"Docker Compose \d+\.\d+", said)
     assert footprint(shop) == before
@@ -397,7 +417,7 @@ def test_the_check_names_every_broken_piece_with_a_remedy(open_shop: Shop) -> No
     assert re.search("^ok    engine", said, re.MULTILINE)
 
 
-# ----------------------------------------------------------------------------------------------------------- secrets
+# ---------------------------------------------------------------------------------------------------- secrets
 
 PASSWORD, TOKEN, KEY = "p4ss-Word/that+shows", "T0ken-in-the-path", "signing-key-9"
 
@@ -415,7 +435,12 @@ def test_no_secret_shows_in_output_log_or_state(shop: Shop) -> None:
         shop.settings |= {"webhook_url": f"{listener.url}/{TOKEN}/hook", "webhook_secret": KEY}
         shop.push("latest", lab.good("two"))
         listener.fail(1)
-        for words, wanted in ((("--once",), 0), (("--test",), 0), (("--plan",), 0), (("--status", "--json"), 0)):
+        for words, wanted in (
+            (("--once",), 0),
+            (("--test",), 0),
+            (("--plan",), 0),
+            (("--status", "--json"), 0),
+        ):
             status, out = shop.run(*words)
             assert status == wanted, out
             said += out

@@ -1,4 +1,5 @@
-"""A private image of Amazon ECR on the real engine: found over the AWS API, pulled with its token, and taken back.
+"""A private image of Amazon ECR on the real engine: found over the AWS API, pulled with its token, and taken
+back.
 
 AWS is moto; what the engine pulls from is a registry that takes ECR's token and nothing else.
 """

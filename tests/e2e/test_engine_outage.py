@@ -1,5 +1,6 @@
-"""The engine stops, or is killed, in the middle of an update: the service ends on old or new, whole, and no release is
-blamed for what the engine did. On an engine of the tests' own."""
+"""The engine stops, or is killed, in the middle of an update: the service ends on old or new, whole, and no
+release is blamed for what the engine did. On an engine of the tests' own.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +125,9 @@ def goes_back(shop: Shop) -> bool:
     return journal_says(shop, '"rolling_back"')
 
 
-@pytest.mark.parametrize("moment", [pulls, recreates, is_at_the_gate, goes_back], ids=lambda moment: moment.__name__)
+@pytest.mark.parametrize(
+    "moment", [pulls, recreates, is_at_the_gate, goes_back], ids=lambda moment: moment.__name__
+)
 def test_a_host_that_loses_its_power_brings_the_service_back_at_the_next_start(
     shop: Shop, private: PrivateEngine, moment: Callable[[Shop], bool]
 ) -> None:

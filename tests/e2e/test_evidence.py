@@ -1,4 +1,7 @@
-"""What a release that failed has left is kept with its rollback: the end of its log, exit status, last probe."""
+"""What a release that failed has left is kept with its rollback.
+
+The end of its log, exit status, last probe.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,9 @@ services:
       DB_PASSWORD: correct-horse-9
       DATABASE: postgres://shop:staple-battery@db/shop
 """
-# The command writes 61 lines, the last of them with its passwords, and is unhealthy for as long as it runs. All of them
-# go to standard error: the engine copies the two streams side by side and promises no order between them.
+# The command writes 61 lines, the last of them with its passwords, and is unhealthy for as long as it runs.
+# All of them go to standard error: the engine copies the two streams side by side and promises no order
+# between them.
 _SCRIPT = (
     "exec >&2; i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; done; "
     "echo connecting as $DB_PASSWORD to $DATABASE; while :; do sleep 1; done"

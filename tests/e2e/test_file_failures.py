@@ -1,4 +1,7 @@
-"""An owner's file in every odd shape, and in the owner's hands while it is updated: on the real engine and Compose."""
+"""An owner's file in every odd shape, and in the owner's hands while it is updated.
+
+On the real engine and Compose.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,16 @@ import pytest
 from tests.support import lab
 from tests.support.fake_registry import Build
 from tests.support.lab import Shop
-from tests.support.trouble import assert_told, during_the_gate, during_the_pull, fresh, later, opened, said, slow
+from tests.support.trouble import (
+    assert_told,
+    during_the_gate,
+    during_the_pull,
+    fresh,
+    later,
+    opened,
+    said,
+    slow,
+)
 from updater_core.models import Committed, NotStarted, Reason, RolledBack
 
 pytestmark = pytest.mark.engine
@@ -24,7 +36,10 @@ services:
 
 
 def _versions(shop: Shop, text: str = SERVICE, **files: str) -> str:
-    """A shop that runs v1.0.0 of `text` and follows the versions; v1.1.0 is there. Returns the container's id."""
+    """A shop that runs v1.0.0 of `text` and follows the versions; v1.1.0 is there.
+
+    Returns the container's id.
+    """
     shop.policy = {"semver_pattern": "v*", **shop.policy}
     for name, content in files.items():
         (shop.folder / name).write_text(content)
@@ -47,7 +62,7 @@ def _assert_held(shop: Shop, identity: str, before: bytes) -> None:
     assert shop.strays() == []
 
 
-# ------------------------------------------------------------------------------------------------- shapes that are fine
+# --------------------------------------------------------------------------------------- shapes that are fine
 
 
 @pytest.mark.parametrize(
@@ -108,7 +123,7 @@ def test_an_anchor_of_two_services_is_held_until_they_are_named_as_one_unit(
     _assert_updated(shop, services=("web", "worker"))
 
 
-# ------------------------------------------------------------------------------------------------- shapes that are held
+# --------------------------------------------------------------------------------------- shapes that are held
 
 
 def _duplicate_key(shop: Shop) -> None:
@@ -176,14 +191,20 @@ def _restore(shop: Shop, before: bytes) -> None:
     ("spoil", "mend", "status", "reason", "words"),
     [
         pytest.param(_hard_link, _no_hard_link, "waiting", Reason.NOT_EDITABLE, "hard links", id="hard link"),
-        pytest.param(_read_only, _writable, "waiting", Reason.NOT_EDITABLE, "write-protected", id="read-only"),
-        pytest.param(_duplicate_key, None, "unknown", Reason.COMPOSE_ERROR, "already defined", id="duplicate key"),
+        pytest.param(
+            _read_only, _writable, "waiting", Reason.NOT_EDITABLE, "write-protected", id="read-only"
+        ),
+        pytest.param(
+            _duplicate_key, None, "unknown", Reason.COMPOSE_ERROR, "already defined", id="duplicate key"
+        ),
         pytest.param(_invalid, None, "unknown", Reason.FILE_UNREADABLE, "line 5", id="invalid yaml"),
         pytest.param(_renamed_service, None, "failed", Reason.NOT_IN_FILE, "'web'", id="service missing"),
         pytest.param(_latin, None, "unknown", Reason.FILE_UNREADABLE, "line 5 is not UTF-8", id="not UTF-8"),
         pytest.param(_gone, None, "unknown", Reason.FILE_UNREADABLE, "docker-compose.yml", id="file gone"),
         pytest.param(_a_folder, None, "unknown", Reason.FILE_UNREADABLE, "docker-compose.yml", id="a folder"),
-        pytest.param(_unreadable, None, "unknown", Reason.FILE_UNREADABLE, "docker-compose.yml", id="i/o error"),
+        pytest.param(
+            _unreadable, None, "unknown", Reason.FILE_UNREADABLE, "docker-compose.yml", id="i/o error"
+        ),
     ],
 )
 def test_a_file_that_cannot_be_edited_holds_its_service_until_it_is_mended(
@@ -198,7 +219,11 @@ def test_a_file_that_cannot_be_edited_holds_its_service_until_it_is_mended(
     identity = _versions(shop)
     before = shop.compose_file.read_bytes()
     spoil(shop)
-    spoilt = None if shop.compose_file.is_dir() or spoil in (_gone, _unreadable) else shop.compose_file.read_bytes()
+    spoilt = (
+        None
+        if shop.compose_file.is_dir() or spoil in (_gone, _unreadable)
+        else shop.compose_file.read_bytes()
+    )
     shop.registry.clear_log()
     assert shop.cycle().outcomes == ()
     assert words in assert_told(caplog, shop, status, reason)
@@ -224,8 +249,12 @@ OTHER_READER = """\
 """
 
 
-def test_a_variable_that_serves_something_else_too_is_not_touched(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    text = SERVICE.replace("{image}", f"{shop.repository}:${{{{TAG}}}}") + OTHER_READER.format(shop.repository)
+def test_a_variable_that_serves_something_else_too_is_not_touched(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = SERVICE.replace("{image}", f"{shop.repository}:${{{{TAG}}}}") + OTHER_READER.format(
+        shop.repository
+    )
     identity = _versions(shop, text, **{".env": "TAG=v1.0.0\n"})
     before = shop.compose_file.read_bytes()
     assert shop.cycle().outcomes == ()
@@ -265,7 +294,9 @@ def test_an_edit_that_was_never_deployed_is_not_deployed_by_us(
     _assert_updated(shop, "two")
 
 
-def test_the_same_hold_is_said_once_and_not_in_every_cycle(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_same_hold_is_said_once_and_not_in_every_cycle(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
     _versions(shop, SHARED)
     shop.cycle()
     assert len(said(caplog, shop)) == 1
@@ -273,7 +304,7 @@ def test_the_same_hold_is_said_once_and_not_in_every_cycle(shop: Shop, caplog: p
     assert said(caplog, shop) == []
 
 
-# ------------------------------------------------------------------------------------- the owner at work meanwhile
+# -------------------------------------------------------------------------------- the owner at work meanwhile
 
 
 def _during_the_pull(shop: Shop, act: Callable[[], object]) -> object:
@@ -298,14 +329,21 @@ def test_an_edit_during_the_pull_wins_and_the_next_cycle_updates_the_new_text(
 @pytest.mark.parametrize(
     ("edit", "reasons"),
     [
-        pytest.param("    environment:\n      HALF: done\n", {Reason.CHANGED_ON_DISK, Reason.DRIFT}, id="an option"),
-        pytest.param("    environment: [ {\n", {Reason.CHANGED_ON_DISK, Reason.COMPOSE_ERROR}, id="half a line"),
+        pytest.param(
+            "    environment:\n      HALF: done\n", {Reason.CHANGED_ON_DISK, Reason.DRIFT}, id="an option"
+        ),
+        pytest.param(
+            "    environment: [ {\n", {Reason.CHANGED_ON_DISK, Reason.COMPOSE_ERROR}, id="half a line"
+        ),
     ],
 )
 def test_an_edit_during_the_pull_is_not_deployed_where_only_the_digest_moves(
     shop: Shop, edit: str, reasons: set[Reason]
 ) -> None:
-    """No edit of ours meets the owner's here, but `up` reads the file as it stands: it must not take half an edit."""
+    """No edit of ours meets the owner's here, but `up` reads the file as it stands.
+
+    It must not take half an edit.
+    """
     identity = opened(shop, text=SERVICE)
     before = shop.compose_file.read_bytes()
     shop.push("latest", fresh("two"))
@@ -356,7 +394,9 @@ def test_an_edit_during_the_gate_of_a_good_release_stays(shop: Shop) -> None:
         shop.compose_file.write_bytes(b"# the owner was here\n" + shop.compose_file.read_bytes())
 
     assert isinstance(_during_the_gate(shop, edit), Committed)
-    assert shop.compose_file.read_bytes() == b"# the owner was here\n" + before.replace(b"app:v1.0.0", b"app:v1.1.0")
+    assert shop.compose_file.read_bytes() == b"# the owner was here\n" + before.replace(
+        b"app:v1.0.0", b"app:v1.1.0"
+    )
     _assert_updated(shop)
 
 
@@ -436,11 +476,16 @@ def test_an_env_file_edited_during_the_pull_is_not_deployed(shop: Shop) -> None:
     assert isinstance(later(shop).outcomes[0], Committed)
 
 
-@pytest.mark.parametrize("act", [_hard_link, _read_only, _invalid, _gone], ids=lambda act: act.__name__.strip("_"))
+@pytest.mark.parametrize(
+    "act", [_hard_link, _read_only, _invalid, _gone], ids=lambda act: act.__name__.strip("_")
+)
 def test_a_file_spoilt_during_the_gate_of_a_bad_release_does_not_cost_the_service(
     shop: Shop, caplog: pytest.LogCaptureFixture, act: Callable[[Shop], None]
 ) -> None:
-    """The way back must not hang on a file that its owner has in his hands: the old release runs again at any rate."""
+    """The way back must not hang on a file that its owner has in his hands.
+
+    The old release runs again at any rate.
+    """
     _versions(shop)
     before = shop.compose_file.read_bytes()
     shop.push("v1.1.0", slow("v1.1.0", "exit 1"))
@@ -474,5 +519,7 @@ def test_a_project_in_an_oddly_named_folder_goes_forward_and_back(
     (outcome,) = shop.cycle().outcomes
     assert isinstance(outcome, Committed if image is lab.good else RolledBack), outcome
     _assert_updated(shop, "v1.1.0" if image is lab.good else "v1.0.0")
-    assert shop.compose_file.read_bytes() == before.replace(b"v1.0.0", b"v1.1.0" if image is lab.good else b"v1.0.0")
+    assert shop.compose_file.read_bytes() == before.replace(
+        b"v1.0.0", b"v1.1.0" if image is lab.good else b"v1.0.0"
+    )
     assert folder.is_symlink() == (place == "link")

@@ -1,5 +1,5 @@
-"""docs/from-watchtower.md, followed word for word by a stranger: a machine with systemd, an engine on which 26
-containers of 12 projects run, a closed home. Five commands and one pasted block; no line of JSON by hand.
+"""docs/from-watchtower.md, followed word for word by a stranger: a machine with systemd, an engine on which
+26 containers of 12 projects run, a closed home. Five commands and one pasted block; no line of JSON by hand.
 
 About two minutes, most of them eleven real updates.
 """
@@ -114,7 +114,8 @@ def test_a_stranger_is_done_in_five_commands_and_writes_no_json(box: Machine, se
     server.push_newer()
     planned = types(box, plan)
     last = planned.strip().splitlines()[-1]
-    assert last == "24 services: 1 waiting, 10 to be updated, 13 up to date", planned  # two of them are a group
+    # two of them are a group
+    assert last == "24 services: 1 waiting, 10 to be updated, 13 up to date", planned
     assert server.releases() == before, "nothing but the last command updates"
     types(box, start)
     until(lambda: is_settled(types(box, f"{status} --json")), 400, "the first cycle")

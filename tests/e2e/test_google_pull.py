@@ -1,4 +1,7 @@
-"""A private image of Google's on the real engine: checked, pulled, updated and rolled back as a service account."""
+"""A private image of Google's on the real engine.
+
+Checked, pulled, updated and rolled back as a service account.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ pytestmark = pytest.mark.engine
 
 @dataclass
 class PrivateShop:
-    """A shop whose registry opens to Google's latest token alone; `up` works as the owner's own login would."""
+    """A shop whose registry opens to Google's latest token alone.
+
+    `up` works as the owner's own login would.
+    """
 
     shop: Shop
     google: FakeGoogle
@@ -54,8 +60,11 @@ def test_a_private_image_is_updated_with_the_token_of_a_key_file(private: Privat
     assert shop.releases() == [("two", "running")]
     assert shop.state()["digest"] == two.digest
     assert private.google.tokens_given == 1
-    gets = [entry.headers.get("authorization", "") for entry in shop.registry.log if entry.kind == "manifest_get"]
-    assert any(header.startswith("Bearer ") for header in gets)  # the engine's own, with the credential it was handed
+    gets = [
+        entry.headers.get("authorization", "") for entry in shop.registry.log if entry.kind == "manifest_get"
+    ]
+    # the engine's own, with the credential it was handed
+    assert any(header.startswith("Bearer ") for header in gets)
     assert "ya29" not in (shop.folder / "state" / "state.json").read_text()
 
 

@@ -1,4 +1,6 @@
-"""Hooks on the real engine: on the host and in the service's containers, and what a failure of each leads to."""
+"""Hooks on the real engine: on the host and in the service's containers, and what a failure of each leads
+to.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,12 @@ def test_each_hook_runs_at_its_turn_and_knows_what_it_is_about(shop: Shop) -> No
     log = two_releases(shop)
     say = _SAY.replace("{log}", str(log))
     in_container = {"in": "container", "run": _FACTS}
-    shop.policy = {"semver_pattern": "v*", "pre_update": in_container, "post_update": in_container, "on_success": say}
+    shop.policy = {
+        "semver_pattern": "v*",
+        "pre_update": in_container,
+        "post_update": in_container,
+        "on_success": say,
+    }
     assert isinstance(shop.cycle().outcomes[0], Committed)
     old, new = f"{shop.repository}:v1", f"{shop.repository}:v2"
     assert said(log) == [f"on_success {shop.name} {old} {new} update committed"]
@@ -62,7 +69,11 @@ def test_a_failed_backup_stops_the_update_and_a_failed_smoke_test_takes_it_back(
     assert said(log)[0].endswith("pre_update_failed not_started")
 
     shop.run("--retry", shop.name)
-    shop.policy = {"semver_pattern": "v*", "post_update": ["sh", "-c", "echo 500 >&2; exit 22"], "on_failure": say}
+    shop.policy = {
+        "semver_pattern": "v*",
+        "post_update": ["sh", "-c", "echo 500 >&2; exit 22"],
+        "on_failure": say,
+    }
     outcome = shop.cycle().outcomes[0]
     assert isinstance(outcome, RolledBack)
     assert shop.releases() == [("v1", "running")]
@@ -84,7 +95,10 @@ def test_a_kill_in_each_hook_leaves_the_service_whole(shop: Shop) -> None:
         until(lambda: (shop.folder / "at").exists(), what=f"the hook {kind} has begun")
         updater.send_signal(signal.SIGKILL)
         updater.wait()
-        until(lambda: not Path(f"/proc/{(shop.folder / 'at').read_text().strip()}").exists(), what="the hook is gone")
+        until(
+            lambda: not Path(f"/proc/{(shop.folder / 'at').read_text().strip()}").exists(),
+            what="the hook is gone",
+        )
         shop.policy = {"mode": "notify", **others}  # the next start recovers, and begins nothing
 
     say = _SAY.replace("{log}", str(log))
@@ -93,7 +107,9 @@ def test_a_kill_in_each_hook_leaves_the_service_whole(shop: Shop) -> None:
     outcome = shop.cycle().outcomes[0]
     assert isinstance(outcome, NotStarted)
     assert shop.containers()[0].id == identity
-    assert said(log)[-1].endswith("interrupted not_started"), "what a pre_update has stopped can be started again"
+    assert said(log)[-1].endswith("interrupted not_started"), (
+        "what a pre_update has stopped can be started again"
+    )
 
     shop.run("--retry", shop.name)
     killed_in("post_update")

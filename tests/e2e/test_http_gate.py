@@ -46,7 +46,9 @@ def test_a_release_that_does_not_answer_as_wanted_is_taken_back(shop: Shop) -> N
     shop.push("v4", lab.build("four", "echo begun; sleep 5; exit 9", base=lab.busybox()))
     shop.policy |= {"health_url": address, "health_timeout": 600}
     outcome = shop.cycle().outcomes[0]
-    assert isinstance(outcome, RolledBack), "a container that ends fails at once, whatever the address has yet to say"
+    assert isinstance(outcome, RolledBack), (
+        "a container that ends fails at once, whatever the address has yet to say"
+    )
     assert outcome.cause.reason in ("exited", "restarting", "not_running")
     assert shop.releases() == [("two", "running")]
 

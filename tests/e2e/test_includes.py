@@ -1,5 +1,6 @@
-"""Projects of several files on the real engine: what `include` and `extends` bring in is read, edited where it stands,
-proven, and put back."""
+"""Projects of several files on the real engine: what `include` and `extends` bring in is read, edited where
+it stands, proven, and put back.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +93,9 @@ SHAPES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "an env file of the entry": (
         {
-            "docker-compose.yml": "include:\n  - path: sub/app.yml\n    env_file: [envs/one.env, envs/two.env]\n",
+            "docker-compose.yml": (
+                "include:\n  - path: sub/app.yml\n    env_file: [envs/one.env, envs/two.env]\n"
+            ),
             "sub/app.yml": BY_VARIABLE,
             "envs/one.env": "TAG=v0.1.0\n",
             "envs/two.env": "TAG=v1.0.0\n",

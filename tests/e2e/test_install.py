@@ -1,4 +1,6 @@
-"""install.sh before it does anything: what it refuses, with which words, and what a dry run says and leaves alone."""
+"""install.sh before it does anything: what it refuses, with which words, and what a dry run says and leaves
+alone.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,11 @@ class Host:
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """A machine that has all it takes, and what is shipped in a folder `source`. Its folder can be reached by every
-    user, which pytest's own, and the one in which this checkout lies, need not."""
+    """A machine that has all it takes, and what is shipped in a folder `source`.
+
+    Its folder can be reached by every user, which pytest's own, and the one in which this checkout lies, need
+    not.
+    """
     with tempfile.TemporaryDirectory(prefix="dau-test-") as folder:
         Path(folder).chmod(0o755)
         source = Path(folder) / "source"
@@ -108,7 +113,9 @@ def test_help_needs_no_root_and_names_every_option(host: Host) -> None:
 
 @needs_root
 def test_without_root_it_says_how_to_call_it(host: Host) -> None:
-    status, text = host.install("--user", "root", before=["/usr/bin/setpriv", "--reuid=65534", "--clear-groups"])
+    status, text = host.install(
+        "--user", "root", before=["/usr/bin/setpriv", "--reuid=65534", "--clear-groups"]
+    )
     assert status == 1
     assert "needs root; run: sudo" in text
     assert "'--user' 'root'" in text
@@ -156,7 +163,10 @@ def test_a_dry_run_says_each_step_and_does_none(host: Host) -> None:
     status, text = host.install("--dry-run", "--uninstall", "--purge")
     assert status == 0
     assert "would remove /opt/docker-auto-updater" in text
-    assert "would remove /etc/docker-auto-updater, /var/lib/docker-auto-updater, /var/log/docker-auto-updater" in text
+    assert (
+        "would remove /etc/docker-auto-updater, /var/lib/docker-auto-updater, /var/log/docker-auto-updater"
+        in text
+    )
 
 
 def test_what_is_shipped_is_what_the_program_takes() -> None:

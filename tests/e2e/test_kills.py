@@ -1,5 +1,6 @@
-"""SIGKILL on the real engine: of the updater at every step, of the updater with its Compose at any moment, of dockerd.
-The next start ends on the old release or on the new one, whole."""
+"""SIGKILL on the real engine: of the updater at every step, of the updater with its Compose at any moment, of
+dockerd. The next start ends on the old release or on the new one, whole.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +21,17 @@ from tests.support.lab import ROOT, Shop, until
 
 pytestmark = pytest.mark.engine
 
-STEPS = {"engine.tag", "engine.pull", "journal.write", "files.stage", "files.commit", "compose.up", "journal.close"}
-ALSO_BEFORE = {"files.commit", "compose.up"}  # the simulator has every step before and after; here the worst two
+STEPS = {
+    "engine.tag",
+    "engine.pull",
+    "journal.write",
+    "files.stage",
+    "files.commit",
+    "compose.up",
+    "journal.close",
+}
+# the simulator has every step before and after; here the worst two
+ALSO_BEFORE = {"files.commit", "compose.up"}
 
 
 def killed_run(shop: Shop, at: int, when: str) -> str:
@@ -35,7 +45,10 @@ def killed_run(shop: Shop, at: int, when: str) -> str:
 
 
 def assert_whole(shop: Shop, old: str, new: str) -> str:
-    """One container with its right name, running one of the two releases; file and tag agree; nothing is left over."""
+    """One container with its right name, running one of the two releases; file and tag agree.
+
+    Nothing is left over.
+    """
     [(release, status)] = shop.releases()
     assert status == "running"
     assert release in (old, new)
@@ -97,7 +110,9 @@ def test_killed_on_the_way_back_from_a_bad_release_the_old_one_is_brought_back(s
         assert known <= {True} or name == "journal.close", "what the killed run had done is not made up"
 
 
-def test_the_updater_and_its_compose_killed_at_any_moment_leave_a_shop_that_the_next_start_mends(shop: Shop) -> None:
+def test_the_updater_and_its_compose_killed_at_any_moment_leave_a_shop_that_the_next_start_mends(
+    shop: Shop,
+) -> None:
     prepared(shop)
     started = time.monotonic()
     shop.run("--once")
@@ -119,7 +134,9 @@ def test_a_compose_killed_in_its_middle_does_not_stop_the_update(shop: Shop) -> 
     """The old release does not heed TERM, so that there is a middle: a stop that takes all of its time."""
     shop.policy = {"semver_pattern": "*", "health_stable": 1}
     shop.push("1.0.0", lab.build("1.0.0", "trap '' TERM; while :; do sleep 1; done"))
-    shop.write("1.0.0", "services:\n  web:\n    image: {image}\n    network_mode: none\n    stop_grace_period: 5s\n")
+    shop.write(
+        "1.0.0", "services:\n  web:\n    image: {image}\n    network_mode: none\n    stop_grace_period: 5s\n"
+    )
     shop.up()
     shop.push("1.1.0", lab.good("1.1.0"))
     child = shop.updater("--once")
@@ -134,7 +151,9 @@ def kill_compose_of(shop: Shop, word: str = "") -> int:
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = entry.read_bytes().split(b"\0")
-            is_ours = shop.name.encode() in words and b"compose" in b" ".join(words) and b"--dry-run" not in words
+            is_ours = (
+                shop.name.encode() in words and b"compose" in b" ".join(words) and b"--dry-run" not in words
+            )
             if is_ours and (not word or word.encode() in words):
                 os.kill(int(entry.parent.name), signal.SIGKILL)
                 count += 1

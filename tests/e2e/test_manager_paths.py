@@ -1,6 +1,7 @@
 """Stacks that a manager's container started, on the real engine: its paths are not the host's.
 
-The manager's Compose runs in a mount namespace of its own, in which its stacks lie elsewhere, as in its container.
+The manager's Compose runs in a mount namespace of its own, in which its stacks lie elsewhere, as in its
+container.
 """
 
 from __future__ import annotations
@@ -59,11 +60,16 @@ class Manager:
         stack = self.inner / "compose" / "3"
         up = f"cd {stack} && docker compose -p {self.shop.name} -f {stack / file} up -d"
         script = f"mount --bind '{self.outer}' {self.inner} && {up}"
-        done = subprocess.run(["unshare", "-m", "sh", "-ec", script], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-ec", script], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
 
     def run_container(self, source: str, name: str = "manager", at: Path | None = None) -> str:
-        """Make the manager's own container, which no Compose project has; it need not run to have its mounts."""
+        """Make the manager's own container, which no Compose project has.
+
+        It need not run to have its mounts.
+        """
         made = f"{self.shop.name}-{name}"
         words = ["docker", "create", "--name", made, "-v", f"{source}:{at or self.inner}"]
         subprocess.run([*words, f"{self.shop.repository}:v1.0.0"], check=True, capture_output=True)
@@ -137,7 +143,10 @@ def test_a_volume_of_the_managers_is_found_too(manager: Manager) -> None:
     name = f"{manager.shop.name}-stacks"
     subprocess.run(["docker", "volume", "create", name], check=True, capture_output=True)
     made = subprocess.run(
-        ["docker", "volume", "inspect", "-f", "{{.Mountpoint}}", name], check=True, capture_output=True, text=True
+        ["docker", "volume", "inspect", "-f", "{{.Mountpoint}}", name],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     manager.outer = Path(made.stdout.strip())
     manager.deploy()

@@ -1,5 +1,6 @@
-"""The other services of a project while one of them is updated: none is removed, made or waited for, whatever the
-project's `.env` asks of Compose."""
+"""The other services of a project while one of them is updated: none is removed, made or waited for, whatever
+the project's `.env` asks of Compose.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def both(request: pytest.FixtureRequest, shop: Shop, monkeypatch: pytest.MonkeyP
     return shop
 
 
-# --------------------------------------------------------------------------------------------- Compose's own switches
+# ------------------------------------------------------------------------------------- Compose's own switches
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_a_service_in_a_profile_is_updated_and_brings_no_other_of_its_profile(bo
     assert both.containers("other") == []
 
 
-# -------------------------------------------------------------------------------------------- what a service waits for
+# ----------------------------------------------------------------------------------- what a service waits for
 
 
 def begin(shop: Shop, healthcheck: str, condition: str = "service_healthy", more: str = "") -> None:
@@ -91,7 +92,10 @@ def begin(shop: Shop, healthcheck: str, condition: str = "service_healthy", more
 
 @pytest.mark.parametrize(
     ("healthcheck", "state"),
-    [(NEVER, "starting"), ("{test: [CMD, /bin/test, -f, /nowhere], interval: 100ms, retries: 1}", "unhealthy")],
+    [
+        (NEVER, "starting"),
+        ("{test: [CMD, /bin/test, -f, /nowhere], interval: 100ms, retries: 1}", "unhealthy"),
+    ],
 )
 def test_a_dependency_that_is_not_ready_is_named_at_once(both: Shop, healthcheck: str, state: str) -> None:
     begin(both, healthcheck)

@@ -62,7 +62,9 @@ def test_these_are_newer_than_the_machines_own(shop: Shop, monkeypatch: pytest.M
     client = shop.client
     engine = tuple(map(int, client.version()["Version"].split("+")[0].split(".")[:2]))
     client.close()
-    said = subprocess.run(["docker", "compose", "version", "--short"], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        ["docker", "compose", "version", "--short"], capture_output=True, text=True, check=True
+    )
     compose = tuple(map(int, said.stdout.strip().lstrip("v").split(".")[:2]))
     assert engine >= (28, 0)
     assert compose >= (2, 40)

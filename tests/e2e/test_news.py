@@ -1,4 +1,7 @@
-"""What the outside is told of real updates on the real engine: each kind when it happens, once, as the schema says."""
+"""What the outside is told of real updates on the real engine.
+
+Each kind when it happens, once, as the schema says.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,11 @@ def test_the_version_and_age_of_an_image_that_waits_are_asked_for_once(shop: Sho
         counts = shop.registry.counts()
         assert (counts["manifest_get"], counts["blob"]) == (1, 1)
         release = json.loads(listener.requests[-1].body)["release"]
-        assert (release["from_version"], release["to_version"], release["size"]) == ("1.2.3", "1.3.0", "minor")
+        assert (release["from_version"], release["to_version"], release["size"]) == (
+            "1.2.3",
+            "1.3.0",
+            "minor",
+        )
         assert release["built"] == "2024-05-01T10:00:00Z"
         shop.registry.clear_log()
         shop.cycle()
@@ -161,10 +168,13 @@ def _drifted(shop: Shop) -> None:
         (lambda shop: shop.push("latest", lab.wrong_platform("two")), "platform_missing"),
         (lambda shop: shop.compose("stop", "--timeout", "0"), "not_running"),
     ],
-    ids=["all is well", "an image waits", "a login is refused", "held for its owner", "a release in quarantine",
+    ids=["all is well", "an image waits", "a login is refused", "held for its owner",
+         "a release in quarantine",
          "an image that cannot run", "stopped by its owner"],
 )  # fmt: skip
-def test_whatever_stands_still_a_cycle_is_one_line(shop: Shop, begins: Callable[[Shop], object], reason: str) -> None:
+def test_whatever_stands_still_a_cycle_is_one_line(
+    shop: Shop, begins: Callable[[Shop], object], reason: str
+) -> None:
     """What has begun is said once; from then on each cycle says that it ended, and nothing more."""
     begin(shop, log_format="json")
     lines(shop)

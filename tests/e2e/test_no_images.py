@@ -1,4 +1,6 @@
-"""What is no image for this host, or no other image, never reaches a service and never stands in another one's way."""
+"""What is no image for this host, or no other image, never reaches a service and never stands in another
+one's way.
+"""
 
 from __future__ import annotations
 

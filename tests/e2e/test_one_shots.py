@@ -1,5 +1,6 @@
-"""Services that end by themselves, and services that are declared to restart with another: what `depends_on` says is
-heeded in the transaction as Compose heeds it."""
+"""Services that end by themselves, and services that are declared to restart with another: what `depends_on`
+says is heeded in the transaction as Compose heeds it.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def begin(shop: Shop, migration: str = "{image}", tag: str = "v1.0.0") -> None:
     (shop.folder / "data").mkdir()
     shop.push(tag, lab.good("one"))
     shop.push("tool", lab.good("tool"))
-    text = f"services:\n  web:\n    image: {{image}}\n{ALONE}{DONE}{MIGRATE.replace('{migration}', migration)}"
+    text = (
+        f"services:\n  web:\n    image: {{image}}\n{ALONE}{DONE}{MIGRATE.replace('{migration}', migration)}"
+    )
     shop.write(tag, text.replace("{tool}", f"{shop.repository}:tool"))
     shop.up()
     lab.until(lambda: shop.releases("migrate")[0][1] == "exited", what="the migration has ended")
@@ -215,7 +218,7 @@ def test_a_service_that_was_stopped_is_no_one_shot(shop: Shop) -> None:
     assert shop.run("--test")[0] == 0  # a choice of its operator's
 
 
-# --------------------------------------------------------------------------------------- restarted with another service
+# ----------------------------------------------------------------------------- restarted with another service
 
 AGENT = "    depends_on: {{{{web: {{{{condition: service_started, restart: {restart}}}}}}}}}\n"
 
@@ -226,7 +229,10 @@ def test_what_is_declared_to_restart_with_a_service_does_and_nothing_else(both: 
     both.push("latest", lab.good("one"))
     image = f"    image: {both.repository}:agent\n"
     agent = f"  agent:\n{image}{AGENT.format(restart=restart)}{ALONE}"
-    last = f"  last:\n{image}    depends_on: {{{{agent: {{{{condition: service_started, restart: true}}}}}}}}\n{ALONE}"
+    last = (
+        f"  last:\n{image}    depends_on: {{{{agent: {{{{condition: service_started, restart: "
+        f"true}}}}}}}}\n{ALONE}"
+    )
     both.write(text=f"services:\n  web:\n    image: {{image}}\n{ALONE}{agent}{last}")
     both.up()
     before = {name: both.containers(name)[0].attrs["State"]["StartedAt"] for name in ("agent", "last")}

@@ -62,7 +62,10 @@ def test_every_image_of_the_group_must_be_signed(shop: Shop) -> None:
     assert checked.decision.reason is Reason.NOT_SIGNED
     assert "team/app-ml" in checked.decision.detail
     status, out = shop.run("--test")
-    signed, unsigned = f"{shop.repository}:v1.1.0 is signed by acme.pub", f"{shop.repository}-ml:v1.1.0: not_signed"
+    signed, unsigned = (
+        f"{shop.repository}:v1.1.0 is signed by acme.pub",
+        f"{shop.repository}-ml:v1.1.0: not_signed",
+    )
     assert (status, signed in out, unsigned in out) == (3, True, True), out
     assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
 
@@ -167,7 +170,9 @@ def test_a_rollback_behind_one_tag_lasts_until_an_image_of_any_repository_is_new
     assert shop.cycle().outcomes == ()
 
 
-def test_a_rollback_of_an_included_group_goes_back_start_first(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rollback_of_an_included_group_goes_back_start_first(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     newer_docker.use_compose(monkeypatch)
     for tag in ("v1.0.0", "v1.1.0"):
         for name in ("app", "app-ml"):
@@ -191,7 +196,9 @@ def test_a_rollback_that_fails_leaves_every_repository_at_its_new_release(shop: 
     compose = shop.compose_file.read_text()
     shop.compose_file.write_text(compose.replace("  ml:\n", "  ml:\n    volumes: [./data:/data]\n"))
     (shop.folder / "data").mkdir()
-    shop.registry.push("team/app-ml", "v1.0.0", shop.own(lab.build("ml", "test ! -e /data/new && sleep 1000")))
+    shop.registry.push(
+        "team/app-ml", "v1.0.0", shop.own(lab.build("ml", "test ! -e /data/new && sleep 1000"))
+    )
     shop.compose("pull")
     shop.up()
     release(shop, "v1.1.0")
@@ -204,8 +211,12 @@ def test_a_rollback_that_fails_leaves_every_repository_at_its_new_release(shop: 
     assert (shop.folder / ".env").read_text() == ENV.replace("VERSION=v1.0.0", "VERSION=v1.1.0")
 
 
-def test_without_an_earlier_image_of_one_repository_a_rollback_is_refused_with_the_place_to_write(shop: Shop) -> None:
-    """What is remembered is of a version that kept the image of one repository, or the group has grown since."""
+def test_without_an_earlier_image_of_one_repository_a_rollback_is_refused_with_the_place_to_write(
+    shop: Shop,
+) -> None:
+    """What is remembered is of a version that kept the image of one repository, or the group has grown
+    since.
+    """
     release(shop, "v1.1.0")
     assert isinstance(outcome_of(shop), Committed)
     path = shop.folder / "state" / "state.json"
@@ -231,7 +242,7 @@ def test_another_service_that_reads_the_file_holds_the_update(shop: Shop) -> Non
     assert "is also an env_file" in said
 
 
-# ------------------------------------------------------------------------------------------------------------- `group`
+# ---------------------------------------------------------------------------------------------------- `group`
 
 
 def entries(shop: Shop, *names: str) -> None:
@@ -239,7 +250,13 @@ def entries(shop: Shop, *names: str) -> None:
     base = shop.config()["services"][0]
     images = {"web": f"{shop.repository}:v1.0.0", "ml": f"{shop.repository}-ml:v1.0.0"}
     named = [
-        {**base, "name": f"{shop.name}-{name}", "image": images[name], "compose_service": name, "group": shop.name}
+        {
+            **base,
+            "name": f"{shop.name}-{name}",
+            "image": images[name],
+            "compose_service": name,
+            "group": shop.name,
+        }
         for name in names
     ]
     shop.settings = {**shop.settings, "services": named}
@@ -293,7 +310,9 @@ def test_a_group_of_one_tag_in_several_places_moves_and_one_of_several_tags_is_h
 def test_discovery_proposes_a_group_and_takes_one_up_without_a_word(shop: Shop) -> None:
     shop.settings = {"services": []}
     _, said = shop.run("--discover", "--json")
-    found = {each["name"]: each for each in json.loads(said)["services"] if each["name"].startswith(shop.name)}
+    found = {
+        each["name"]: each for each in json.loads(said)["services"] if each["name"].startswith(shop.name)
+    }
     assert {each["entry"]["group"] for each in found.values()} == {shop.name}
     assert all("move together" in each["note"] for each in found.values())
     assert all(each["obstacles"] == [] for each in found.values())

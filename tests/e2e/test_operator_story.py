@@ -1,7 +1,8 @@
-"""An operator who has never seen it, on a Debian machine with systemd: installs it, sees why a service is not updated
-without reading a log, is told of a rollback, and takes it off again without a trace.
+"""An operator who has never seen it, on a Debian machine with systemd: installs it, sees why a service is not
+updated without reading a log, is told of a rollback, and takes it off again without a trace.
 
-One story on one machine. The operator types only what docs/install.md or the program itself says, and opens no log.
+One story on one machine. The operator types only what docs/install.md or the program itself says, and opens
+no log.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ class Operator:
     statuses: list[int] = field(default_factory=list)
 
     def types(self, line: str, *, because: str = "") -> str:
-        """Run a line that the manual, or something on the screen, names; what it says. `because`: the one that names
-        it with another file or folder."""
+        """Run a line that the manual, or something on the screen, names; what it says.
+
+        `because`: the one that names it with another file or folder.
+        """
         assert (because or line) in MANUAL + " ".join(self.told.split()), f"nobody told me to type {line}"
         done = self.box.run("bash", "-c", f"cd /src; {line.replace('sudo ', '')}", check=False)
         self.told += done.stdout
@@ -76,7 +79,9 @@ def get(port: int, path: str) -> str:
 
 def page(port: int) -> str:
     """What the status page says."""
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<style>.*?</style>|<[^>]*>", " ", get(port, "/"), flags=re.DOTALL)))
+    return re.sub(
+        r"\s+", " ", unescape(re.sub(r"<style>.*?</style>|<[^>]*>", " ", get(port, "/"), flags=re.DOTALL))
+    )
 
 
 def service(port: int) -> dict[str, Any]:
@@ -90,7 +95,8 @@ def service(port: int) -> dict[str, Any]:
 def files_of(box: Machine) -> list[str]:
     """Every file of the installation outside of a release, with owner and mode, and with what is in it."""
     return box.shell(
-        "find /etc/docker-auto-updater /etc/systemd/system/docker-updater.service /etc/logrotate.d/docker-updater"
+        "find /etc/docker-auto-updater /etc/systemd/system/docker-updater.service "
+        "/etc/logrotate.d/docker-updater"
         " /usr/local/bin/docker-updater /usr/share/bash-completion/completions/docker-updater"
         " /var/lib/docker-auto-updater /opt/docker-auto-updater/venvs -maxdepth 1"
         " -exec stat -c '%n %a %U %G' {} + -type f -exec md5sum {} + | sort"
@@ -129,7 +135,10 @@ def installs(ann: Operator, shop: Shop, port: int, hook: Listener) -> None:
 
 
 def sees_why_it_waits(ann: Operator, shop: Shop, port: int) -> None:
-    """A newer release is there and is not taken: the reason and what to do stand in --status and on the page."""
+    """A newer release is there and is not taken.
+
+    The reason and what to do stand in --status and on the page.
+    """
     shop.push("v1.1.0", lab.unhealthy("two"))
     until(lambda: service(port).get("reason") == "paused", what="the page says why")
     table = ann.types("sudo docker-updater --status")

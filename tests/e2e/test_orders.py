@@ -1,4 +1,7 @@
-"""The operator's orders at the command line, with the real engine: with no daemon, and handed to one that runs."""
+"""The operator's orders at the command line, with the real engine.
+
+With no daemon, and handed to one that runs.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,9 @@ def test_a_skip_is_taken_back_by_the_command_that_its_remedy_names(shop: Shop) -
     assert standing(shop) == ("one", "awaiting_approval")
     assert shop.run("--skip", shop.name)[0] == 0
     status, out = shop.run("--once")
-    assert (status, "waits for an approval" in out) == (0, False), "a skip is an answer: nothing more is asked"
+    assert (status, "waits for an approval" in out) == (0, False), (
+        "a skip is an answer: nothing more is asked"
+    )
     assert standing(shop) == ("one", "skipped")
     assert "--approve" in shop.state()["remedy"]
     assert shop.run("--approve", shop.name)[0] == 0

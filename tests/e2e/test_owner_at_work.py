@@ -106,7 +106,9 @@ def test_a_companions_undeployed_edit_is_not_deployed_by_us(shop: Shop) -> None:
     assert shop.releases("agent") == [("agent", "running")]
 
 
-def test_an_image_that_a_companions_owner_has_pulled_and_not_deployed_is_not_deployed_by_us(shop: Shop) -> None:
+def test_an_image_that_a_companions_owner_has_pulled_and_not_deployed_is_not_deployed_by_us(
+    shop: Shop,
+) -> None:
     opened(shop, companion(shop, "agent", "network_mode: service:web"))
     shop.push("agent", lab.good("agent two"))
     shop.compose("pull", "agent")
@@ -152,7 +154,10 @@ def test_an_edit_is_seen_where_the_owner_has_pulled_before(shop: Shop) -> None:
 
 
 def test_a_release_that_the_owner_has_pulled_before_is_no_edit(shop: Shop) -> None:
-    opened(shop, web="    environment:\n      PRICE: 5$$\n      TIME: 1000\n    command: [sh, -c, 'sleep $$TIME']\n")
+    opened(
+        shop,
+        web="    environment:\n      PRICE: 5$$\n      TIME: 1000\n    command: [sh, -c, 'sleep $$TIME']\n",
+    )
     shop.push("latest", lab.good("two"))
     shop.compose("pull", "web")
     assert isinstance(shop.cycle().outcomes[0], Committed)
@@ -252,7 +257,9 @@ def test_a_torn_recreate_that_no_journal_knows_is_no_stop_by_the_owner(shop: Sho
         os.kill(process, signal.SIGKILL)
     child.kill()
     child.communicate(timeout=30)
-    until(lambda: all(status != "running" for _, status in shop.releases()), what="the end of the old container")
+    until(
+        lambda: all(status != "running" for _, status in shop.releases()), what="the end of the old container"
+    )
     shop.settings = {"state_file": str(shop.folder / "elsewhere" / "state.json")}
     code, out = shop.run("--once")
     assert code == 1, out
@@ -263,7 +270,9 @@ def test_a_torn_recreate_that_no_journal_knows_is_no_stop_by_the_owner(shop: Sho
 
 
 @pytest.mark.parametrize("start_stopped", [False, True])
-def test_a_project_whose_folder_was_moved_gets_no_second_copy(shop: Shop, tmp_path: Path, start_stopped: bool) -> None:
+def test_a_project_whose_folder_was_moved_gets_no_second_copy(
+    shop: Shop, tmp_path: Path, start_stopped: bool
+) -> None:
     opened(shop)
     shop.policy |= {"start_stopped": start_stopped}
     before = shop.folder
@@ -282,7 +291,9 @@ def test_a_project_whose_folder_was_moved_gets_no_second_copy(shop: Shop, tmp_pa
 def composes(shop: Shop) -> list[int]:
     """The processes of Compose that work on the shop."""
     argv = ["pgrep", "-f", f"compose.*-p {shop.name}"]
-    return [int(each) for each in subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()]
+    return [
+        int(each) for each in subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
+    ]
 
 
 def test_a_ctrl_c_does_not_tear_a_rollback(shop: Shop) -> None:

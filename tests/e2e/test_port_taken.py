@@ -27,8 +27,11 @@ services:
 
 
 class Thief(threading.Thread):
-    """Takes a port as soon as it is free, and keeps it as long as it is told to. However loaded the machine is, this
-    thread comes first: nobody else gets the port in between, and it is given back before the way back is given up."""
+    """Takes a port as soon as it is free, and keeps it as long as it is told to.
+
+    However loaded the machine is, this thread comes first: nobody else gets the port in between, and it is
+    given back before the way back is given up.
+    """
 
     def __init__(self, port: int, keeps_it: Callable[[], bool]) -> None:
         super().__init__(daemon=True)
@@ -54,7 +57,9 @@ def test_a_port_that_is_taken_is_the_hosts_fault_and_the_old_release_comes_back(
     shop.up()
     shop.push("latest", lab.good("two"))
     journal = shop.folder / "state" / "journal"
-    thief = Thief(port, lambda: not any("rolling_back" in path.read_text() for path in journal.glob("*.json")))
+    thief = Thief(
+        port, lambda: not any("rolling_back" in path.read_text() for path in journal.glob("*.json"))
+    )
     thief.start()
     try:
         child = shop.updater("--once")

@@ -1,5 +1,6 @@
-"""What would be lost or broken beside the image, on the real engine: looked at, and held, before anything is stopped;
-`--test` says the same."""
+"""What would be lost or broken beside the image, on the real engine: looked at, and held, before anything is
+stopped; `--test` says the same.
+"""
 
 from __future__ import annotations
 
@@ -30,16 +31,24 @@ def _quick(shop: Shop) -> None:
 
 
 def begin(shop: Shop, text: str = WEB, environment: dict[str, str] | None = None) -> None:
-    """The first release runs as `text` says, started by a shell with `environment`; a second one is published."""
+    """The first release runs as `text` says, started by a shell with `environment`.
+
+    A second one is published.
+    """
     shop.push("latest", lab.good("one"))
     shop.write(text=text)
     argv = ["docker", "compose", "-p", shop.name, "up", "-d"]
-    subprocess.run(argv, cwd=shop.folder, check=True, capture_output=True, env={**os.environ, **(environment or {})})
+    subprocess.run(
+        argv, cwd=shop.folder, check=True, capture_output=True, env={**os.environ, **(environment or {})}
+    )
     shop.push("latest", lab.good("two"))
 
 
 def held(shop: Shop, reason: Reason, *words: str) -> Hold:
-    """The cycle leaves everything as it is for this reason, with these words; so says `--test`, with status 1 or 3."""
+    """The cycle leaves everything as it is for this reason, with these words.
+
+    So says `--test`, with status 1 or 3.
+    """
     before = [(each.id, each.status) for each in shop.containers()]
     context = shop.context()
     report = cycle.run(context)
@@ -61,7 +70,7 @@ def updated(shop: Shop) -> None:
     assert [type(outcome) for outcome in outcomes] == [Committed], (outcomes, shop.state())
 
 
-# ------------------------------------------------------------------------------------------- what `up` will need
+# ---------------------------------------------------------------------------------------- what `up` will need
 
 
 def test_a_path_that_is_gone_is_named_and_no_folder_is_made_in_its_place(shop: Shop) -> None:
@@ -114,7 +123,9 @@ def test_an_external_volume_that_is_gone_is_named(shop: Shop) -> None:
 def test_a_secret_of_the_shell_is_named(shop: Shop, where: str) -> None:
     text = WEB + f"    {where}s: [tok]\n{where}s:\n  tok:\n    environment: SHOP_TOK\n"
     begin(
-        shop, text.replace("    configs: [tok]", "    configs: [{{source: tok, target: /tok}}]"), {"SHOP_TOK": "s3cret"}
+        shop,
+        text.replace("    configs: [tok]", "    configs: [{{source: tok, target: /tok}}]"),
+        {"SHOP_TOK": "s3cret"},
     )
     found = held(shop, Reason.VARIABLE_MISSING, "SHOP_TOK")
     assert "allow_drift" not in found.remedy
@@ -147,13 +158,20 @@ def test_a_variable_of_the_shell_is_named_and_nothing_starts_without_it(
 def test_the_home_folder_of_whoever_started_it_is_found(shop: Shop) -> None:
     (shop.folder / "ann" / "data").mkdir(parents=True)
     (shop.folder / "ann" / "conf").mkdir()
-    begin(shop, WEB + "    volumes: ['~/data:/data', '$HOME/conf:/conf:ro']\n", {"HOME": str(shop.folder / "ann")})
+    begin(
+        shop,
+        WEB + "    volumes: ['~/data:/data', '$HOME/conf:/conf:ro']\n",
+        {"HOME": str(shop.folder / "ann")},
+    )
     before = mounts(shop)
     status, said = shop.run("--test")
     assert status == 0, said
     updated(shop)
     assert mounts(shop) == before
-    assert {source for source, _ in before} == {str(shop.folder / "ann" / "data"), str(shop.folder / "ann" / "conf")}
+    assert {source for source, _ in before} == {
+        str(shop.folder / "ann" / "data"),
+        str(shop.folder / "ann" / "conf"),
+    }
 
 
 def mounts(shop: Shop) -> set[tuple[str, str]]:
@@ -180,14 +198,25 @@ def test_a_port_that_somebody_has_by_now_is_named(shop: Shop) -> None:
     updated(shop)
 
 
-# --------------------------------------------------------------------------------- other containers, second copies
+# ---------------------------------------------------------------------------- other containers, second copies
 
 
 @contextmanager
 def container(shop: Shop, *words: str) -> Iterator[str]:
     name = f"{shop.name}-guest"
     image = shop.containers()[0].image.id
-    argv = ["docker", "run", "-d", "--name", name, *words, image, "/bin/sh", "-c", "while :; do sleep 1; done"]
+    argv = [
+        "docker",
+        "run",
+        "-d",
+        "--name",
+        name,
+        *words,
+        image,
+        "/bin/sh",
+        "-c",
+        "while :; do sleep 1; done",
+    ]
     subprocess.run(argv, check=True, capture_output=True)
     try:
         yield name
@@ -299,7 +328,9 @@ def test_a_file_that_another_project_includes_is_no_project_of_its_own(
     client.close()
     mine = [each for each in found if each["Image"].startswith(shop.repository)]
     projects = {each["Labels"]["com.docker.compose.project"] for each in mine}
-    subprocess.run(["docker", "compose", "-p", "part", "down", "-t", "0", "-v"], check=False, capture_output=True)
+    subprocess.run(
+        ["docker", "compose", "-p", "part", "down", "-t", "0", "-v"], check=False, capture_output=True
+    )
     assert projects == {shop.name}
     state = shop.state()
     assert state["status"] in ("held", "waiting", "unknown", "updated"), state

@@ -1,4 +1,7 @@
-"""A registry in trouble, on the real engine: nothing happens to the service, it is said once, and soon all goes on."""
+"""A registry in trouble, on the real engine.
+
+Nothing happens to the service, it is said once, and soon all goes on.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +46,16 @@ def _pulls(shop: Shop) -> int:
     return sum("docker-auto-updater" not in entry.headers.get("user-agent", "") for entry in asked)
 
 
-# ------------------------------------------------------------------------------------------------- while it is checked
+# ---------------------------------------------------------------------------------------- while it is checked
 
 
 @pytest.mark.parametrize(
     ("behaviour", "reason", "words"),
     [
         pytest.param(Behaviour(status=500), Reason.REGISTRY_ERROR, "status 500", id="500"),
-        pytest.param(Behaviour(status=401), Reason.AUTH_ERROR, "asks for a login", id="401 without a challenge"),
+        pytest.param(
+            Behaviour(status=401), Reason.AUTH_ERROR, "asks for a login", id="401 without a challenge"
+        ),
         pytest.param(BASIC, Reason.AUTH_ERROR, "user name", id="401 with a challenge"),
         pytest.param(Behaviour(status=403), Reason.AUTH_ERROR, "403", id="403"),
         pytest.param(Behaviour(status=404), Reason.NOT_FOUND, "latest", id="404"),
@@ -77,7 +82,9 @@ def test_a_check_without_a_usable_answer_is_unknown_and_the_next_one_updates(
     assert shop.releases() == [("two", "running")]
 
 
-def test_a_vanished_tag_is_not_found_and_no_other_is_taken(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_vanished_tag_is_not_found_and_no_other_is_taken(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
     identity = opened(shop)
     shop.push("other", lab.good("two"))
     shop.registry.delete("team/app", "latest")
@@ -123,7 +130,8 @@ def test_a_registry_that_asks_for_a_rest_gets_it_and_others_go_on(
             assert "not asked until" in assert_told(caplog, shop, "unknown", Reason.RATE_LIMITED)
             shop.registry.well_behaved()
             shop.registry.clear_log()
-            assert shop.cycle().troubled == {shop.name}  # the rest is kept, also by a process that starts anew
+            # the rest is kept, also by a process that starts anew
+            assert shop.cycle().troubled == {shop.name}
             assert shop.registry.counts() == {}
             assert shop.state()["status"] == "unknown"
             assert shop.containers()[0].id == identity
@@ -134,7 +142,10 @@ def test_a_registry_that_asks_for_a_rest_gets_it_and_others_go_on(
 
 
 def test_a_pull_that_is_one_too_many_lets_the_pulls_of_others_wait(shop: Shop) -> None:
-    """The check's own questions are not what is counted; a pull of the next service would be refused as well."""
+    """The check's own questions are not what is counted.
+
+    A pull of the next service would be refused as well.
+    """
     shop.policy = {"health_stable": 1}
     shop.push("latest", lab.good("one"))
     shop.write(text=TWO)
@@ -143,7 +154,9 @@ def test_a_pull_that_is_one_too_many_lets_the_pulls_of_others_wait(shop: Shop) -
     second = {**first, "name": shop.name, "compose_service": "worker"}
     shop.settings = {"services": [first, second]}
     shop.push("latest", fresh("two"))
-    shop.registry.behave("manifest_get", Behaviour(status=429, body=b'{"errors":[{"code":"TOOMANYREQUESTS"}]}'))
+    shop.registry.behave(
+        "manifest_get", Behaviour(status=429, body=b'{"errors":[{"code":"TOOMANYREQUESTS"}]}')
+    )
     shop.registry.clear_log()
     context = shop.context()
     report = cycle.run(context)
@@ -198,7 +211,9 @@ class _Hurried:
         return {}
 
 
-def test_a_registry_that_hangs_is_given_up_in_bounded_time(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_registry_that_hangs_is_given_up_in_bounded_time(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
     """The real limits are 20 s a try and 45 s in all; here they are shortened, the client is the same."""
     identity = opened(shop)
     shop.push("latest", lab.good("two"))
@@ -220,7 +235,7 @@ def test_a_registry_that_hangs_is_given_up_in_bounded_time(shop: Shop, caplog: p
     assert isinstance(shop.cycle().outcomes[0], Committed)
 
 
-# -------------------------------------------------------------------------------------------- between check and pull
+# ------------------------------------------------------------------------------------- between check and pull
 
 Spoil = Callable[[Shop, Pushed], None]
 

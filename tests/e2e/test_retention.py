@@ -1,5 +1,6 @@
-"""The names under which images are retained: one for each that can be gone back to, none for what runs, and none that
-outlives its service."""
+"""The names under which images are retained: one for each that can be gone back to, none for what runs, and
+none that outlives its service.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +27,16 @@ def names(shop: Shop, prefix: str = "") -> dict[str, str]:
     """Our names that hold an image of this shop, and the image's own label."""
     client = shop.client
     try:
-        images = client.api.images(filters={"label": "release"})  # one call: other tests remove images meanwhile
+        # one call: other tests remove images meanwhile
+        images = client.api.images(filters={"label": "release"})
         tags = {tag: raw["Labels"]["release"] for raw in images for tag in raw["RepoTags"] or ()}
     finally:
         client.close()
-    return {tag: release for tag, release in tags.items() if tag.startswith(prefix or RETENTION_PREFIX + shop.name)}
+    return {
+        tag: release
+        for tag, release in tags.items()
+        if tag.startswith(prefix or RETENTION_PREFIX + shop.name)
+    }
 
 
 def updated(shop: Shop, tag: str, release: str) -> None:
@@ -48,7 +54,9 @@ def test_only_the_image_to_go_back_to_has_a_name_and_it_goes_with_its_service(sh
     assert (release, FOUND in found) == ("one", True), "it was there before us"
     updated(shop, "v3", "three")
     ((brought, release),) = names(shop).items()
-    assert (release, PULLED in brought) == ("two", True), "it is remembered as ours without a name while it ran"
+    assert (release, PULLED in brought) == ("two", True), (
+        "it is remembered as ours without a name while it ran"
+    )
 
     shop.push("v5", lab.exits("five"))
     assert isinstance(shop.cycle().outcomes[0], RolledBack)
@@ -78,7 +86,10 @@ def _as_an_earlier_version_left_it(shop: Shop) -> None:
 
 
 def test_names_of_an_earlier_version_become_those_of_today(shop: Shop) -> None:
-    """It gave the image that runs a name as well, and both names began otherwise. Another updater's are left alone."""
+    """It gave the image that runs a name as well, and both names began otherwise.
+
+    Another updater's are left alone.
+    """
     shop.push("v1", lab.good("one"))
     shop.write("v1")
     shop.up()

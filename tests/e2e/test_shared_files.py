@@ -1,4 +1,7 @@
-"""A file that two projects read, on the real engine: an update of one never edits the other's version unseen."""
+"""A file that two projects read, on the real engine.
+
+An update of one never edits the other's version unseen.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,14 @@ services:
 WAYS = {
     # what the other project's file says; whether the update of the first one would change it
     "the same variable as its version": (SERVICE.replace("@IMAGE", "@REPO:${VERSION}"), True),
-    "the same variable in a label": (SERVICE.replace("@IMAGE", "@REPO:v1.0.0\n    labels: ['${VERSION}']"), True),
-    "the same file as env_file": (SERVICE.replace("@IMAGE", "@REPO:v1.0.0\n    env_file: ../shared.env"), True),
+    "the same variable in a label": (
+        SERVICE.replace("@IMAGE", "@REPO:v1.0.0\n    labels: ['${VERSION}']"),
+        True,
+    ),
+    "the same file as env_file": (
+        SERVICE.replace("@IMAGE", "@REPO:v1.0.0\n    env_file: ../shared.env"),
+        True,
+    ),
     "another variable of the file": (SERVICE.replace("@IMAGE", "@REPO:${OTHER}"), False),
 }
 
@@ -68,9 +77,13 @@ def test_an_env_file_of_two_projects(shop: Shop, other: Shop, way: str) -> None:
         assert shared.read_text() == "VERSION=v1.1.0\nOTHER=v1.0.0\n"
 
 
-def test_two_projects_of_one_env_file_are_both_updated_once_each_has_its_variable(shop: Shop, other: Shop) -> None:
-    """The remedy, followed; in one cycle, for the second edit is made from what the first has left. A link is the same
-    file, and stays one."""
+def test_two_projects_of_one_env_file_are_both_updated_once_each_has_its_variable(
+    shop: Shop, other: Shop
+) -> None:
+    """The remedy, followed; in one cycle, for the second edit is made from what the first has left.
+
+    A link is the same file, and stays one.
+    """
     shop.policy = {"health_stable": 1, "semver_pattern": "v*"}
     shop.push("v1.0.0", lab.good("one"))
     shared, link = shop.folder / ".env", other.folder / ".env"

@@ -57,7 +57,9 @@ def test_the_next_signed_version_is_taken_in_place_of_an_unsigned_one(
     assert guarded.releases() == [("two", "running")]
 
 
-def test_a_signature_that_comes_later_lets_the_release_in(guarded: Shop, signer: ec.EllipticCurvePrivateKey) -> None:
+def test_a_signature_that_comes_later_lets_the_release_in(
+    guarded: Shop, signer: ec.EllipticCurvePrivateKey
+) -> None:
     new = guarded.push("v1.1.0", lab.good("two"))
     with listening() as receiver:
         guarded.settings = {"webhook_url": receiver.url}
@@ -103,7 +105,9 @@ def test_a_registry_that_fails_while_it_is_asked_makes_the_service_unknown_and_p
     assert not {path for path in asked for layer in new.layers if layer in path}
 
 
-def test_the_digest_behind_a_tag_has_to_be_signed_too(guarded: Shop, signer: ec.EllipticCurvePrivateKey) -> None:
+def test_the_digest_behind_a_tag_has_to_be_signed_too(
+    guarded: Shop, signer: ec.EllipticCurvePrivateKey
+) -> None:
     guarded.policy["follow"] = "tag"
     new = guarded.push("v1.0.0", lab.good("two"))
     assert guarded.cycle().outcomes == ()

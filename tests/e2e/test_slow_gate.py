@@ -1,5 +1,7 @@
-"""One daemon and two projects on the real engine: while the new release of one waits for a healthcheck that comes once
-an hour, the other is checked, updated and rolled back as ever. One test, for its parts need the same slow gate."""
+"""One daemon and two projects on the real engine: while the new release of one waits for a healthcheck that
+comes once an hour, the other is checked, updated and rolled back as ever. One test, for its parts need the
+same slow gate.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def lines(shop: Shop, event: str, **fields: object) -> list[dict[str, Any]]:
 
 
 def await_line(shop: Shop, event: str, count: int = 1, **fields: object) -> dict[str, Any]:
-    found = lab.until(lambda: lines(shop, event, **fields)[count - 1 :], what=f"line {count} of {event} {fields}")
+    found = lab.until(
+        lambda: lines(shop, event, **fields)[count - 1 :], what=f"line {count} of {event} {fields}"
+    )
     return dict(found[0])
 
 

@@ -1,5 +1,6 @@
-"""Start-first on the real engine, with real Compose: the new containers beside the old, which go when the new are
-proven, and are never touched before."""
+"""Start-first on the real engine, with real Compose: the new containers beside the old, which go when the new
+are proven, and are never touched before.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +91,10 @@ OBSTACLES = {
     "the host's network": ("    network_mode: host\n", "network_mode host"),
     "a fixed address": ("    mac_address: 02:42:ac:11:65:43\n", "fixed address"),
     "no healthcheck": ("    healthcheck: {{disable: true}}\n", "healthcheck"),
-    "a volume without a name": ("    tmpfs: [/tmp]\n    volumes: [/data]\n", "volume without a name at /data"),
+    "a volume without a name": (
+        "    tmpfs: [/tmp]\n    volumes: [/data]\n",
+        "volume without a name at /data",
+    ),
 }
 
 
@@ -150,7 +154,9 @@ def test_killed_while_it_drains_the_next_start_carries_on(shop: Shop) -> None:
     assert started(shop).items() >= before.items()
     shop.policy["drain_seconds"] = 0  # the plan in the journal has its own
     child = shop.updater("--once")
-    lab.until(lambda: (shop.folder / "shared/drained").read_text().count("\n") == 2, what="it is drained once more")
+    lab.until(
+        lambda: (shop.folder / "shared/drained").read_text().count("\n") == 2, what="it is drained once more"
+    )
     child.send_signal(signal.SIGTERM)
     child.wait()
     assert len(shop.strays()) == 1, "a stop leaves the journal open"
@@ -164,7 +170,9 @@ def is_switching(shop: Shop) -> bool:
 def test_a_release_that_dies_while_the_old_one_drains_gives_way_to_it(shop: Shop) -> None:
     shop.policy |= {"drain_seconds": 600}
     begin(shop)
-    shop.push("latest", lab.build("two", "until [ -f /shared/go ]; do sleep 0.1; done; exit 7", "test -f /release"))
+    shop.push(
+        "latest", lab.build("two", "until [ -f /shared/go ]; do sleep 0.1; done; exit 7", "test -f /release")
+    )
     child = shop.updater("--once")
     lab.until(lambda: is_switching(shop), what="the old container drains")
     (shop.folder / "shared/go").write_text("")
@@ -191,17 +199,28 @@ def test_killed_while_it_drains_and_its_new_container_removed_the_old_one_goes_o
     assert shop.strays() == []
 
 
-def test_hooks_and_the_address_are_asked_and_a_failed_test_costs_the_old_container_nothing(shop: Shop) -> None:
-    """The smoke test runs in the new container while the old one still serves: going back is to remove the new one."""
+def test_hooks_and_the_address_are_asked_and_a_failed_test_costs_the_old_container_nothing(
+    shop: Shop,
+) -> None:
+    """The smoke test runs in the new container while the old one still serves.
+
+    Going back is to remove the new one.
+    """
     said = shop.folder / "said"
     in_container = {"in": "container", "run": "cat /release"}
     beside = f"docker ps -q --filter label=com.docker.compose.project={shop.name} | wc -l >> {said}"
-    shop.policy |= {"pre_update": in_container, "post_update": beside, "health_url": f"{shop.registry.url}/v2/"}
+    shop.policy |= {
+        "pre_update": in_container,
+        "post_update": beside,
+        "health_url": f"{shop.registry.url}/v2/",
+    }
     begin(shop)
     shop.push("latest", lab.healthy("two"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     assert said.read_text().split() == ["2"], "the old and the new one"
-    assert {run["kind"]: run["output"].strip() for run in shop.state()["changes"][0]["hooks"]}["pre_update"] == "one"
+    assert {run["kind"]: run["output"].strip() for run in shop.state()["changes"][0]["hooks"]}[
+        "pre_update"
+    ] == "one"
 
     before = started(shop)
     shop.policy |= {"post_update": {**in_container, "run": "cat /release; exit 3"}}

@@ -1,8 +1,9 @@
 """Start-first behind real proxies: no request is lost, neither with a good release nor with a bad one.
 
 HAProxy and Caddy come from the Debian packages of their names (`scripts/setup --with-proxies`). With
-DAU_REQUIRE_ENGINE=1, as `scripts/test` sets it, a missing one is a failure. Each runs in the network of a container of
-the project, for Docker's DNS answers nowhere else. Their settings are those of docs/start-first.md.
+DAU_REQUIRE_ENGINE=1, as `scripts/test` sets it, a missing one is a failure. Each runs in the network of a
+container of the project, for Docker's DNS answers nowhere else. Their settings are those of
+docs/start-first.md.
 """
 
 from __future__ import annotations
@@ -96,7 +97,12 @@ def behind(proxy: str, shop: Shop, folder: Path) -> Iterator[Visitor]:
     settings = folder / proxy
     settings.write_text(settings_of(proxy))
     argv = ["nsenter", "--net", "--target", str(container.attrs["State"]["Pid"]), program(proxy)]
-    environment = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    environment = {
+        **os.environ,
+        "HOME": str(folder),
+        "XDG_DATA_HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder),
+    }
     with (folder / "proxy.log").open("wb") as log:
         words = [*argv, *COMMANDS[proxy], str(settings)]
         child = subprocess.Popen(words, stdout=log, stderr=log, env=environment, cwd=folder)

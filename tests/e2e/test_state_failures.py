@@ -1,4 +1,7 @@
-"""The updater's own places in trouble: full disks, damaged memory, two instances, a way back that fails too."""
+"""The updater's own places in trouble.
+
+Full disks, damaged memory, two instances, a way back that fails too.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from updater_core.models import Committed, NotStarted, Reason, RollbackFailed, R
 pytestmark = pytest.mark.engine
 
 
-# --------------------------------------------------------------------------------------------------------- full disks
+# ------------------------------------------------------------------------------------------------- full disks
 
 
 @pytest.fixture
@@ -86,7 +89,9 @@ def test_what_cannot_be_remembered_is_not_begun(
     assert len(lines) == 1
     assert lines[0].startswith("state_error: ")
     assert "space" in lines[0]
-    assert shop.registry.counts() == {"manifest_head": 1, "manifest_get": 1}, "it was looked at, and not pulled"
+    assert shop.registry.counts() == {"manifest_head": 1, "manifest_get": 1}, (
+        "it was looked at, and not pulled"
+    )
     assert (shop.containers()[0].id, shop.containers()[0].status) == (identity, "running")
     assert json.loads((small_disk / "state" / "state.json").read_text())["services"]  # the old one, whole
     _free(small_disk)
@@ -124,7 +129,11 @@ def test_a_disk_that_fills_during_the_gate_ends_on_the_old_release(
     shop.push("latest", slow("two", "exit 0"))
     (outcome,) = during_the_gate(shop, "two", lambda: _fill(small_disk)).outcomes
     assert isinstance(outcome, RolledBack)
-    assert (outcome.cause.step, outcome.cause.reason, outcome.quarantine) == (Step.COMMIT, Reason.STATE_ERROR, False)
+    assert (outcome.cause.step, outcome.cause.reason, outcome.quarantine) == (
+        Step.COMMIT,
+        Reason.STATE_ERROR,
+        False,
+    )
     assert len(said(caplog, shop)) == 1
     assert shop.releases() == [("one", "running")]
     assert shop.owner_up_changes() == []
@@ -140,9 +149,15 @@ def test_a_disk_that_fills_during_the_gate_ends_on_the_old_release(
 
 @pytest.fixture
 def small_shop(small_disk: Path, tmp_path: Path, registry: FakeRegistry, engine: str) -> Iterator[Shop]:
-    """A shop whose compose file is on the small disk, and long enough to need room; its state is elsewhere."""
+    """A shop whose compose file is on the small disk, and long enough to need room.
+
+    Its state is elsewhere.
+    """
     shop = Shop(small_disk, registry, policy={"semver_pattern": "v*"})
-    shop.settings = {"state_file": str(tmp_path / "state" / "state.json"), "log_file": str(tmp_path / "updater.log")}
+    shop.settings = {
+        "state_file": str(tmp_path / "state" / "state.json"),
+        "log_file": str(tmp_path / "updater.log"),
+    }
     yield shop
     shop.down()
 
@@ -151,7 +166,9 @@ LONG = "services:\n  web:\n    image: {image}\n    network_mode: none\n" + "# pa
 
 
 def _memory(shop: Shop) -> dict[str, object]:
-    record: dict[str, object] = json.loads(Path(shop.settings["state_file"]).read_text())["services"][shop.name]
+    record: dict[str, object] = json.loads(Path(shop.settings["state_file"]).read_text())["services"][
+        shop.name
+    ]
     return record
 
 
@@ -181,7 +198,9 @@ def test_a_full_disk_under_the_compose_file_leaves_file_and_service_alone(
     assert shop.releases() == [("two", "running")]
 
 
-def test_the_way_back_needs_no_free_disk(small_shop: Shop, small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_way_back_needs_no_free_disk(
+    small_shop: Shop, small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     shop = small_shop
     opened(shop, tag="v1.0.0", text=LONG)
     before = shop.compose_file.read_bytes()
@@ -194,7 +213,7 @@ def test_the_way_back_needs_no_free_disk(small_shop: Shop, small_disk: Path, cap
     assert len(said(caplog, shop)) == 1
 
 
-# ------------------------------------------------------------------------------------------------------ damaged memory
+# --------------------------------------------------------------------------------------------- damaged memory
 
 
 def _truncated(path: Path) -> None:
@@ -215,7 +234,12 @@ def _empty(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
-    [(_truncated, "damaged"), (_zeroed, "damaged"), (_empty, "damaged"), (_newer, "newer program (version 99")],
+    [
+        (_truncated, "damaged"),
+        (_zeroed, "damaged"),
+        (_empty, "damaged"),
+        (_newer, "newer program (version 99"),
+    ],
 )
 def test_a_state_that_cannot_be_used_gives_way_to_its_backup(
     shop: Shop, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None], words: str
@@ -232,7 +256,8 @@ def test_a_state_that_cannot_be_used_gives_way_to_its_backup(
     assert len(restored) == 1, restored
     assert words in restored[0]
     assert ".bak is used instead" in restored[0]
-    assert (report.outcomes, report.troubled) == ((), frozenset())  # what failed is remembered: not tried again
+    # what failed is remembered: not tried again
+    assert (report.outcomes, report.troubled) == ((), frozenset())
     assert shop.releases() == [("one", "running")]
     assert [entry["digest"] for entry in shop.state()["quarantine"]] == [bad.digest]
     assert json.loads(path.read_text())["counters"]["state_restores"] == 1
@@ -243,7 +268,9 @@ def test_a_state_that_cannot_be_used_gives_way_to_its_backup(
     assert shop.strays() == []
 
 
-def test_without_a_good_backup_the_memory_starts_from_what_runs(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_good_backup_the_memory_starts_from_what_runs(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
     opened(shop)
     shop.push("latest", lab.good("two"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
@@ -261,7 +288,7 @@ def test_without_a_good_backup_the_memory_starts_from_what_runs(shop: Shop, capl
     assert (shop.state()["status"], shop.state()["reason"]) == ("up_to_date", "same_digest")
 
 
-# -------------------------------------------------------------------------------------------------------- two at once
+# ------------------------------------------------------------------------------------------------ two at once
 
 
 def test_a_second_instance_ends_with_status_4_and_harms_nothing(shop: Shop) -> None:
@@ -303,7 +330,10 @@ def test_a_retry_is_handed_to_the_daemon_that_runs(shop: Shop) -> None:
     daemon = shop.updater()
     try:
         log = shop.folder / "updater.log"
-        until(lambda: log.exists() and "1 checked, 0 updated" in log.read_text(), what="the daemon's first cycle")
+        until(
+            lambda: log.exists() and "1 checked, 0 updated" in log.read_text(),
+            what="the daemon's first cycle",
+        )
         (shop.folder / "data" / "ok").touch()  # what the release lacked
         status, out = shop.run("--retry", shop.name)
         assert status == 0, out
@@ -318,7 +348,7 @@ def test_a_retry_is_handed_to_the_daemon_that_runs(shop: Shop) -> None:
     assert list((shop.folder / "state" / "requests").glob("*")) == []
 
 
-# --------------------------------------------------------------------------------------------------- no way on or back
+# ------------------------------------------------------------------------------------------ no way on or back
 
 
 BREAKS_ALL = lab.build("two", healthcheck="busybox rm -f /data/ok; exit 1")
@@ -329,7 +359,9 @@ def _frozen(shop: Shop) -> None:
     (shop.folder / "data").mkdir()
     (shop.folder / "data" / "ok").touch()
     opened(shop, _needs_data("one"), text=FRAIL)
-    until(lambda: shop.containers()[0].attrs["State"]["Health"]["Status"] == "healthy", what="a healthy start")
+    until(
+        lambda: shop.containers()[0].attrs["State"]["Health"]["Status"] == "healthy", what="a healthy start"
+    )
     shop.push("latest", BREAKS_ALL)
     (outcome,) = shop.cycle().outcomes
     assert isinstance(outcome, RollbackFailed)

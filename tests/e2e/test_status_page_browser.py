@@ -1,8 +1,8 @@
 """The status page in a real browser, and of a real daemon in the middle of a real update.
 
-Chromium comes from the Debian package chromium (`scripts/setup --with-chromium`). With DAU_REQUIRE_ENGINE=1, as
-`scripts/test` sets it, a missing one is a failure. Pictures for people are left in the folder that DAU_SCREENSHOTS
-names; the tests look at small ones.
+Chromium comes from the Debian package chromium (`scripts/setup --with-chromium`). With DAU_REQUIRE_ENGINE=1,
+as `scripts/test` sets it, a missing one is a failure. Pictures for people are left in the folder that
+DAU_SCREENSHOTS names; the tests look at small ones.
 """
 
 from __future__ import annotations
@@ -61,10 +61,13 @@ class Browser:
         self._looks += 1
         argv = [
             self._program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--hide-scrollbars",
             f"--user-data-dir={self._folder / f'profile-{self._looks}'}", *words,
         ]  # fmt: skip
-        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120, cwd=self._folder).stdout
+        return subprocess.run(
+            argv, capture_output=True, text=True, check=True, timeout=120, cwd=self._folder
+        ).stdout
 
     def dom(self, url: str, *words: str) -> str:
         """The document as the browser has it."""
@@ -81,7 +84,9 @@ class Browser:
 
 
 def pixels(png: bytes) -> list[list[Colour]]:
-    """The rows of an 8-bit RGB or RGBA picture that is not interlaced (https://www.w3.org/TR/png-3/#9Filters)."""
+    """The rows of an 8-bit RGB or RGBA picture that is not interlaced
+    (https://www.w3.org/TR/png-3/#9Filters).
+    """
     width, height, depth, kind = struct.unpack(">IIBB", png[16:26])
     assert depth == 8
     step = {2: 3, 6: 4}[kind]
@@ -141,7 +146,7 @@ def troubled() -> Iterator[str]:
     server.close()
 
 
-# --------------------------------------------------------------------------------------------------- what is to be seen
+# ----------------------------------------------------------------------------------------- what is to be seen
 
 
 def words(dom: str) -> str:
@@ -189,7 +194,10 @@ def test_nothing_sticks_out_on_a_narrow_screen(browser: Browser, tmp_path: Path,
     """A window is never narrower than 500 pixels, so the page stands in a frame; with all steps unfolded."""
     page = status_html(view_of(mixed())).replace("<details>", "<details open>")
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    frame = f'<body style="margin:0"><iframe src="page.html" style="border:0" width="{width}" height="6800"></iframe>'
+    frame = (
+        f'<body style="margin:0"><iframe src="page.html" style="border:0" width="{width}" '
+        'height="6800"></iframe>'
+    )
     (tmp_path / "frame.html").write_text(frame, encoding="utf-8")
     picture = browser.picture(f"phone-{width}", f"file://{tmp_path}/frame.html", (max(width, 500), 6800))
     margin = {row[x] for row in picture for x in (*range(4), *range(width // 2 - 4, width // 2))}
@@ -200,14 +208,17 @@ def test_nothing_sticks_out_on_a_narrow_screen(browser: Browser, tmp_path: Path,
 AXE = """<script src="axe.min.js"></script><script>axe.run().then(found => {
   const node = document.createElement("pre");
   node.id = "axe";
-  node.textContent = JSON.stringify(found.violations.map(each => [each.id, each.nodes.map(node => node.html)]));
+  const violations = found.violations.map(each => [each.id, each.nodes.map(node => node.html)]);
+  node.textContent = JSON.stringify(violations);
   document.body.append(node);
 });</script></body>"""
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("look", [(), IN_THE_DARK], ids=["light", "dark"])
-def test_axe_finds_nothing_on_the_page(browser: Browser, tmp_path: Path, width: int, look: tuple[str, ...]) -> None:
+def test_axe_finds_nothing_on_the_page(
+    browser: Browser, tmp_path: Path, width: int, look: tuple[str, ...]
+) -> None:
     """With all that is folded away unfolded; https://github.com/dequelabs/axe-core."""
     program = files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
     (tmp_path / "axe.min.js").write_text(program, encoding="utf-8")
@@ -251,7 +262,7 @@ def test_where_all_is_well_it_is_green_and_where_it_is_not_there_is_no_green_ver
     assert colours(browser.picture("top", troubled, (1280, 700)))[GREEN] == 0
 
 
-# ------------------------------------------------------------------------------------------------- of a real daemon
+# ------------------------------------------------------------------------------------------- of a real daemon
 
 
 def get(url: str) -> str:
@@ -279,11 +290,15 @@ def test_it_shows_an_update_while_it_happens_and_after(shop: Shop, browser: Brow
     shop.push("latest", slow("two", "exit 0"))
     daemon = shop.updater()
     try:
-        hand = lab.until(lambda: (status(url).get("at_hand") or {}).get("step") == "gate", what="the gate is shown")
+        hand = lab.until(
+            lambda: (status(url).get("at_hand") or {}).get("step") == "gate", what="the gate is shown"
+        )
         assert hand
         assert shop.name in get(url)
         let_go(shop)
-        after = lab.until(lambda: status(url)["pulse"]["cycle_ended"] and status(url), what="the cycle is over")
+        after = lab.until(
+            lambda: status(url)["pulse"]["cycle_ended"] and status(url), what="the cycle is over"
+        )
         assert (after["verdict"]["level"], after["at_hand"]) == ("ok", None)
         (change,) = after["changes"]
         assert (change["outcome"], change["service"], change["change"]) == ("committed", shop.name, "rebuild")

@@ -1,4 +1,6 @@
-"""`--rollback` lasts: what lay in the registry all the time does not undo it, on the real engine and command line."""
+"""`--rollback` lasts: what lay in the registry all the time does not undo it, on the real engine and command
+line.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def test_with_nothing_to_go_back_to_it_ends_with_1_and_says_so(shop: Shop) -> No
     child = shop.updater()
     try:
         lab.until(lambda: (shop.folder / "state" / "state.json.lock").exists(), what="the daemon's lock")
-        lab.until(lambda: "cycle_ended" in _log(shop) or "all well" in _log(shop), what="the daemon's first cycle")
+        lab.until(
+            lambda: "cycle_ended" in _log(shop) or "all well" in _log(shop), what="the daemon's first cycle"
+        )
         status, out = shop.run("--rollback", shop.name)
         assert (status, "no earlier image" in out) == (1, True), out
     finally:

@@ -1,4 +1,6 @@
-"""Docker Swarm as it is: one manager on a real engine, a stack with its file, and the updater as a process."""
+"""Docker Swarm as it is: one manager on a real engine, a stack with its file, and the updater as a
+process.
+"""
 
 from __future__ import annotations
 
@@ -105,8 +107,10 @@ def test_a_release_that_dies_late_is_watched_for_as_long_as_health_stable(shop: 
 
 
 def test_a_node_that_cannot_pull_says_nothing_about_the_release(shop: SwarmShop) -> None:
-    """The login goes with the update: no node has one of its own. Then the node's pull is refused, and nobody is
-    blamed; with a login that works the very same digest lands."""
+    """The login goes with the update: no node has one of its own.
+
+    Then the node's pull is refused, and nobody is blamed; with a login that works the very same digest lands.
+    """
     registry = shop.lab.registry
     registry.auth = Basic("robot", "s3cret")
     shop.policy = {**shop.policy, "registry_config": {"username": "robot", "password": "s3cret"}}
@@ -122,7 +126,11 @@ def test_a_node_that_cannot_pull_says_nothing_about_the_release(shop: SwarmShop)
         status, said = shop.run("--once")
         assert status == 1, said
         state = shop.state()
-        assert (state["status"], state["reason"], state["quarantine"]) == ("rolled_back", "pull_failed", []), said
+        assert (state["status"], state["reason"], state["quarantine"]) == (
+            "rolled_back",
+            "pull_failed",
+            [],
+        ), said
         assert "login" in state["detail"]
         registry.well_behaved()
         assert shop.run("--retry", shop.name)[0] == 0
@@ -171,7 +179,9 @@ def test_a_new_digest_behind_the_tag_of_a_global_service_lands(shop: SwarmShop) 
 
     managers, found = SwarmManagers([EngineEndpoint(str(shop.engine_host))]), shop.service()
     stale = found["Version"]["Index"] - 1
-    assert managers.update(found["ID"], stale, {**found["Spec"], "Labels": {}}, None) is False, "out of sequence"
+    assert managers.update(found["ID"], stale, {**found["Spec"], "Labels": {}}, None) is False, (
+        "out of sequence"
+    )
     assert shop.service()["Version"] == found["Version"]
 
 
@@ -219,7 +229,9 @@ def test_a_job_is_run_by_its_update_and_only_if_that_is_allowed(shop: SwarmShop)
     manager, name = shop.lab.manager, f"{shop.name}job"
     old = shop.push("1.0", lab.build("old", "exit 0"))
     image = f"{shop.repository}:1.0@{old.digest}"
-    manager.docker("service", "create", "-d", "--name", name, "--mode", "replicated-job", "--replicas", "2", image)
+    manager.docker(
+        "service", "create", "-d", "--name", name, "--mode", "replicated-job", "--replicas", "2", image
+    )
     until(lambda: completed(shop, name, 0) == [image] * 2, 120, "the job has run")
     shop.of_no_stack = name
     new = shop.push("1.1", lab.build("new", "exit 0"))
@@ -236,7 +248,9 @@ def test_a_job_is_run_by_its_update_and_only_if_that_is_allowed(shop: SwarmShop)
     assert status == 1, said
     assert "what the run has done stays done" in said
     assert [entry["reason"] for entry in shop.state()["quarantine"]] == ["exited"], said
-    until(lambda: completed(shop, name, 3) == [shop.pinned("1.1", new)] * 2, 120, "the one before ran once more")
+    until(
+        lambda: completed(shop, name, 3) == [shop.pinned("1.1", new)] * 2, 120, "the one before ran once more"
+    )
     assert shop.run("--once")[0] == 0
     assert manager.get(f"/services/{name}")["JobStatus"]["JobIteration"] == {"Index": 3}
 
@@ -244,8 +258,16 @@ def test_a_job_is_run_by_its_update_and_only_if_that_is_allowed(shop: SwarmShop)
 def completed(shop: SwarmShop, job: str, run: int) -> list[str]:
     """The images of the tasks that have completed in one run of a job; runs count from 0."""
     filters = json.dumps({"service": [job]})
-    found = [each for each in shop.lab.manager.get("/tasks", filters=filters) if each["Status"]["State"] == "complete"]
-    return [each["Spec"]["ContainerSpec"]["Image"] for each in found if each["JobIteration"].get("Index", 0) == run]
+    found = [
+        each
+        for each in shop.lab.manager.get("/tasks", filters=filters)
+        if each["Status"]["State"] == "complete"
+    ]
+    return [
+        each["Spec"]["ContainerSpec"]["Image"]
+        for each in found
+        if each["JobIteration"].get("Index", 0) == run
+    ]
 
 
 def test_an_engine_that_is_no_manager_is_named(shop: SwarmShop, monkeypatch: pytest.MonkeyPatch) -> None:

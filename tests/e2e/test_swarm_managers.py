@@ -1,4 +1,5 @@
-"""Three managers in namespaces of their own: any of them will do, one may die, and most may be gone for a while.
+"""Three managers in namespaces of their own: any of them will do, one may die, and most may be gone for a
+while.
 
 The updater asks them over TLS, by `engines`."""
 
@@ -27,7 +28,9 @@ def managers(tmp_path: Path) -> Iterator[SwarmLab]:
 @pytest.fixture
 def shop(tmp_path: Path, managers: SwarmLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[SwarmShop]:
     newer_docker.use_client(monkeypatch)
-    made = SwarmShop(tmp_path, managers.registry, policy={"follow": "minor", "health_timeout": 60}, lab=managers)
+    made = SwarmShop(
+        tmp_path, managers.registry, policy={"follow": "minor", "health_timeout": 60}, lab=managers
+    )
     made.deploy = {"replicas": 3, "update_config": {"order": "start-first"}}
     made.cert_path = tmp_path / "certificates"
     made.engine_host = None
@@ -74,7 +77,10 @@ def test_a_dead_leader_and_a_lost_quorum_end_on_the_new_release_or_on_the_old(sh
 
 
 def ends_whole(shop: SwarmShop, status: int, said: str, new: str) -> None:
-    """All tasks run one image, which the file and the state name, too; a release that was well is never blamed."""
+    """All tasks run one image, which the file and the state name, too.
+
+    A release that was well is never blamed.
+    """
     until(shop.is_steady, 180, "the service is steady")
     state = shop.state()
     assert (state["status"] == "updated") is (shop.image() == new) is (status == 0), said

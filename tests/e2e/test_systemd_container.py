@@ -1,5 +1,7 @@
-"""The service as an operator lives with it, on a machine with systemd: install, grant, start, update, stop in the
-middle, reload, hang, upgrade, remove. The tests share one machine, in their order; each can also run alone."""
+"""The service as an operator lives with it, on a machine with systemd: install, grant, start, update, stop in
+the middle, reload, hang, upgrade, remove. The tests share one machine, in their order; each can also run
+alone.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,11 @@ FAILS_ITS_TEST = (
     '_found("compose", lambda:',
     '_found("compose", lambda: {}[0] or',
 )
-DOES_NOT_START = ("docker_updater.py", "    clock.manager = Manager(environment)", '    raise OSError("broken")')
+DOES_NOT_START = (
+    "docker_updater.py",
+    "    clock.manager = Manager(environment)",
+    '    raise OSError("broken")',
+)
 
 CONFIG = "/etc/docker-auto-updater/updater_config.json"
 DOTENV = "/etc/docker-auto-updater/.env"
@@ -36,7 +42,8 @@ COMMAND = "/usr/local/bin/docker-updater"
 ROTATION = "/etc/logrotate.d/docker-updater"
 INSTALL = ("/src/install.sh", "--wheels", "/wheels")
 EVERY_FILE = (
-    "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /src -o -path /srv"
+    "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /src "
+    "-o -path /srv"
     " -o -path /var/log/journal -o -name __pycache__ \\) -prune -o -print | sort"
 )
 
@@ -56,8 +63,10 @@ def box(bare: tuple[Machine, list[str]]) -> Iterator[Machine]:
         made.run(*INSTALL)
     yield made
     made.shell(
-        "systemctl stop docker-updater 2>/dev/null || true; systemctl reset-failed docker-updater 2>/dev/null || true\n"
-        "rm -rf /etc/systemd/system/docker-updater.service.d /var/lib/docker-auto-updater/*; systemctl daemon-reload"
+        "systemctl stop docker-updater 2>/dev/null || true; systemctl reset-failed docker-updater "
+        "2>/dev/null || true\n"
+        "rm -rf /etc/systemd/system/docker-updater.service.d /var/lib/docker-auto-updater/*; systemctl "
+        "daemon-reload"
     )
 
 
@@ -113,16 +122,23 @@ def running(box: Machine, shop: Shop) -> Shop:
     return shop
 
 
-# ---------------------------------------------------------------------------------------------------------- install
+# ---------------------------------------------------------------------------------------------------- install
 
 
 def test_a_fresh_install_is_whole_and_its_test_passes(box: Machine) -> None:
-    places = "/etc/docker-auto-updater", CONFIG, DOTENV, "/var/lib/docker-auto-updater", "/var/log/docker-auto-updater"
+    places = (
+        "/etc/docker-auto-updater",
+        CONFIG,
+        DOTENV,
+        "/var/lib/docker-auto-updater",
+        "/var/log/docker-auto-updater",
+    )
     modes = box.run("stat", "-c", "%a %U %G %n", *places).stdout.splitlines()
     assert modes == [
         f"{kind} {place}"
         for kind, place in zip(
-            ("750 docker-updater docker-updater", "640 docker-updater docker-updater", "640 root docker-updater",
+            ("750 docker-updater docker-updater", "640 docker-updater docker-updater",
+             "640 root docker-updater",
              "750 docker-updater docker-updater", "750 docker-updater docker-updater"), places, strict=True,
         )
     ]  # fmt: skip
@@ -157,13 +173,17 @@ def exposure(box: Machine) -> float:
 
 
 def test_another_user_is_taken_on_wish_and_told_what_it_lacks(box: Machine, running: Shop) -> None:
-    box.run("useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent", "--groups", "docker", "jane")
+    box.run(
+        "useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent", "--groups", "docker", "jane"
+    )
     done = box.run(*INSTALL, "--user", "jane", check=False)
     assert done.returncode == 3
     assert f"sudo setfacl -m u:jane:rw {running.compose_file}" in done.stdout
     assert box.run("stat", "-c", "%U", f"/proc/{box.show('MainPID')}").stdout.strip() == "jane"
     box.run(*INSTALL, check=False)
-    assert box.run("stat", "-c", "%U", f"/proc/{box.show('MainPID')}").stdout.strip() == "jane", "the choice stays"
+    assert box.run("stat", "-c", "%U", f"/proc/{box.show('MainPID')}").stdout.strip() == "jane", (
+        "the choice stays"
+    )
     assert "    su jane jane\n" in box.read(ROTATION)
     box.run(*INSTALL, "--user", "docker-updater")
     box.run("userdel", "jane")
@@ -182,10 +202,16 @@ def test_apprise_is_installed_on_wish_tells_people_and_stays(box: Machine, shop:
     assert refused.returncode == 1
     assert "apprise" in refused.stdout
     assert "pip could not install the packages" in refused.stdout
-    assert (version(box), box.shell("ls /opt/docker-auto-updater/releases /opt/docker-auto-updater/venvs")) == before
+    assert (
+        version(box),
+        box.shell("ls /opt/docker-auto-updater/releases /opt/docker-auto-updater/venvs"),
+    ) == before
     with listening() as chat:
         box.write(DOTENV, f"NOTIFY_URLS={chat.url.replace('http', 'json')}/t0ken\n")
-        assert "the Apprise library is not installed" in box.run("docker-updater", "--status", check=False).stdout
+        assert (
+            "the Apprise library is not installed"
+            in box.run("docker-updater", "--status", check=False).stdout
+        )
         said = box.run(*INSTALL, "--with-apprise", check=False)
         assert said.returncode == 3, said.stdout  # it may not edit the shop's file yet
         box.run("docker-updater", "--notify-test")
@@ -209,7 +235,9 @@ def owners(box: Machine) -> list[str]:
         "/var/log/docker-auto-updater",
     )
     found = box.run("stat", "-c", "%U %G %a %n", *places, f"/proc/{box.show('MainPID')}").stdout.splitlines()
-    lines = box.shell(f"grep -hE '^(User|Group|CapabilityBounding.*)=|^ +su ' {UNIT} {ROTATION}; grep ^user= {COMMAND}")
+    lines = box.shell(
+        f"grep -hE '^(User|Group|CapabilityBounding.*)=|^ +su ' {UNIT} {ROTATION}; grep ^user= {COMMAND}"
+    )
     return [*found[:-1], found[-1].partition(" /proc")[0], *lines.splitlines()]
 
 
@@ -235,7 +263,10 @@ def test_a_change_of_user_is_taken_back_with_a_version_that_is_not_taken(
     cycles = len(lines(box, "cycle_ended"))
     box.run("systemctl", "kill", "--kill-who=main", "-s", "USR1", "docker-updater")
     await_line(box, "cycle_ended", cycles)
-    assert box.shell("find /var/lib/docker-auto-updater /var/log/docker-auto-updater ! -user docker-updater") == ""
+    assert (
+        box.shell("find /var/lib/docker-auto-updater /var/log/docker-auto-updater ! -user docker-updater")
+        == ""
+    )
 
 
 def test_each_shell_that_has_a_place_for_completions_gets_its_own(box: Machine) -> None:
@@ -264,7 +295,10 @@ def test_the_shell_completes_flags_and_the_names_of_services(box: Machine) -> No
 
 
 def test_logrotate_rotates_the_log_of_the_running_service_as_its_user(box: Machine, running: Shop) -> None:
-    """The folder is the service's own, so logrotate must not act there as root; numbers of the owner's stay."""
+    """The folder is the service's own, so logrotate must not act there as root.
+
+    Numbers of the owner's stay.
+    """
     log = "/var/log/docker-auto-updater"
     assert "su docker-updater docker-updater" in box.read(ROTATION)
     box.shell(f"sed -i 's/rotate 26/rotate 99/' {ROTATION}")
@@ -286,11 +320,12 @@ def test_others_than_root_are_told_how_to_call_it(box: Machine) -> None:
     assert done.returncode == 1
     assert "sudo docker-updater --status" in done.stdout
     assert (
-        "--rollback NAME" in box.run("setpriv", "--reuid=nobody", "--clear-groups", "docker-updater", "--help").stdout
+        "--rollback NAME"
+        in box.run("setpriv", "--reuid=nobody", "--clear-groups", "docker-updater", "--help").stdout
     )
 
 
-# ----------------------------------------------------------------------------------------------- a compose file's owner
+# ------------------------------------------------------------------------------------- a compose file's owner
 
 
 def test_the_test_says_which_access_is_missing_and_its_command_grants_it(box: Machine, shop: Shop) -> None:
@@ -302,7 +337,7 @@ def test_the_test_says_which_access_is_missing_and_its_command_grants_it(box: Ma
     assert f"ok    {shop.name}: runs {shop.repository}:v1.0.0" in second.stdout
 
 
-# --------------------------------------------------------------------------------------------------------- the service
+# ------------------------------------------------------------------------------------------------ the service
 
 
 def test_the_unit_updates_a_real_service_and_the_file_stays_its_owners(box: Machine, shop: Shop) -> None:
@@ -317,7 +352,9 @@ def test_the_unit_updates_a_real_service_and_the_file_stays_its_owners(box: Mach
     assert f"{shop.repository}:v1.1.0  # kept" in shop.compose_file.read_text()
     assert box.run("getfacl", "-p", str(shop.compose_file)).stdout == access
     assert shop.owner_up_changes() == []
-    until(lambda: "1 services checked, all well; next check " in box.show("StatusText"), what="the status line")
+    until(
+        lambda: "1 services checked, all well; next check " in box.show("StatusText"), what="the status line"
+    )
     assert box.run("stat", "-c", "%U", f"/proc/{box.show('MainPID')}").stdout.strip() == "docker-updater"
     assert not list(shop.folder.glob(".*.dau-*"))
 
@@ -347,8 +384,13 @@ def test_a_reload_takes_a_good_configuration_over_and_refuses_a_bad_one(box: Mac
     box.write(CONFIG, good.replace('"semver_pattern"', '"server_pattern"'))
     assert box.run("systemctl", "reload", "docker-updater", check=False).returncode != 0
     assert "server_pattern" in await_line(box, "config_refused", refused)["message"]
-    until(lambda: "the changed configuration is not taken over" in box.show("StatusText"), what="the status line")
-    assert re.search(r"updater_config.json: line \d+: services\[0\].server_pattern: unknown key", box.journal())
+    until(
+        lambda: "the changed configuration is not taken over" in box.show("StatusText"),
+        what="the status line",
+    )
+    assert re.search(
+        r"updater_config.json: line \d+: services\[0\].server_pattern: unknown key", box.journal()
+    )
     assert (box.show("ActiveState"), box.show("MainPID")) == ("active", process)
     box.write(CONFIG, good)
     box.run("systemctl", "reload", "docker-updater")
@@ -358,8 +400,13 @@ def test_a_reload_takes_a_good_configuration_over_and_refuses_a_bad_one(box: Mac
     assert box.show("MainPID") == process
 
 
-def test_an_engine_that_stops_or_restarts_does_not_take_the_service_with_it(box: Machine, running: Shop) -> None:
-    """There is no engine's unit on this machine, so one stands in for it: what counts is how ours hangs on it."""
+def test_an_engine_that_stops_or_restarts_does_not_take_the_service_with_it(
+    box: Machine, running: Shop
+) -> None:
+    """There is no engine's unit on this machine, so one stands in for it.
+
+    What counts is how ours hangs on it.
+    """
     box.shell(
         "unit=/run/systemd/system/docker.service\n"
         "printf '[Service]\\nType=oneshot\\nRemainAfterExit=yes\\nExecStart=true\\n' >$unit\n"
@@ -370,13 +417,18 @@ def test_an_engine_that_stops_or_restarts_does_not_take_the_service_with_it(box:
     box.run("systemctl", "stop", "docker")
     assert (box.show("ActiveState"), box.show("MainPID")) == ("active", process)
     box.run("systemctl", "restart", "docker-updater")
-    assert box.run("systemctl", "is-active", "docker").stdout.strip() == "active", "it is wanted, and started first"
+    assert box.run("systemctl", "is-active", "docker").stdout.strip() == "active", (
+        "it is wanted, and started first"
+    )
     box.shell("systemctl stop docker; rm /run/systemd/system/docker.service; systemctl daemon-reload")
 
 
 def test_a_process_that_hangs_is_ended_says_where_and_is_started_again(box: Machine, running: Shop) -> None:
     drop_in = "/etc/systemd/system/docker-updater.service.d/test.conf"
-    box.shell(f"mkdir -p $(dirname {drop_in}); printf '[Service]\\nWatchdogSec=10s\\nRestartSec=100ms\\n' >{drop_in}")
+    box.shell(
+        f"mkdir -p $(dirname {drop_in}); printf '[Service]\\nWatchdogSec=10s\\nRestartSec=100ms\\n' "
+        f">{drop_in}"
+    )
     box.run("systemctl", "daemon-reload")
     box.run("systemctl", "restart", "docker-updater")
     process = box.show("MainPID")
@@ -396,7 +448,11 @@ def test_a_process_that_hangs_is_ended_says_where_and_is_started_again(box: Mach
 def test_a_wrong_configuration_is_said_once_and_not_tried_again(box: Machine) -> None:
     box.write(CONFIG, '{"check_interval": "soon"}')
     assert box.run("systemctl", "start", "docker-updater", check=False).returncode != 0
-    assert (box.show("ActiveState"), box.show("ExecMainStatus"), box.show("NRestarts")) == ("failed", "2", "0")
+    assert (box.show("ActiveState"), box.show("ExecMainStatus"), box.show("NRestarts")) == (
+        "failed",
+        "2",
+        "0",
+    )
     assert "check_interval" in box.journal()
     box.run("cp", "/src/updater_config.json", CONFIG)
 
@@ -424,9 +480,14 @@ print("all of it works")
 
 
 def test_what_registries_and_files_need_works_inside_of_the_units_confinement(box: Machine) -> None:
-    """Every library that is loaded only when it is needed, in a unit that differs from ours in the program alone."""
+    """Every library that is loaded only when it is needed, in a unit that differs from ours in the program
+    alone.
+    """
     current = "/opt/docker-auto-updater/current"
-    box.write("/usr/local/bin/probe", f"#!/bin/sh\nPYTHONPATH={current} exec {current}/venv/bin/python -c '{_PROBE}'\n")
+    box.write(
+        "/usr/local/bin/probe",
+        f"#!/bin/sh\nPYTHONPATH={current} exec {current}/venv/bin/python -c '{_PROBE}'\n",
+    )
     changes = ("^Type=.*/Type=oneshot", "^WatchdogSec=.*/", "^Restart=.*/", "^ExecStart=.*/ExecStart=probe")
     expressions = " ".join(f"-e 's/{change}/'" for change in changes)
     box.shell(
@@ -436,19 +497,21 @@ def test_what_registries_and_files_need_works_inside_of_the_units_confinement(bo
     )
     said = box.run("journalctl", "-u", "probe", "-o", "cat", "--no-pager").stdout
     box.shell(
-        "rm /usr/local/bin/probe /run/systemd/system/probe.service; systemctl reset-failed; systemctl daemon-reload"
+        "rm /usr/local/bin/probe /run/systemd/system/probe.service; systemctl reset-failed; systemctl "
+        "daemon-reload"
     )
     assert "all of it works" in said, said
 
 
-# ---------------------------------------------------------------------------------------------------------- upgrade
+# ---------------------------------------------------------------------------------------------------- upgrade
 
 
 def changed_source(box: Machine, path: str, old: str, new: str, version: str = "9.9.9") -> str:
     """A copy of the source on the machine, of another version, with a change in one file; its folder."""
     folder = f"/tmp/source-{uuid.uuid4().hex[:8]}"
     box.shell(
-        f"mkdir {folder}; cd /src; cp -r docker_updater.py updater_core requirements*.txt updater_config*.json"
+        f"mkdir {folder}; cd /src; cp -r docker_updater.py updater_core requirements*.txt "
+        "updater_config*.json"
         f" .env.example install.sh docker-updater.service ops docs README.md {folder}\n"
         f"""sed -i 's/^__version__ = .*/__version__ = "{version}"/' {folder}/updater_core/__init__.py"""
     )
@@ -538,7 +601,7 @@ def test_as_root_it_edits_every_file_without_a_grant_and_back_again(box: Machine
     box.run("rm", "-rf", "/root/.docker")  # what Docker's own command keeps for the one who calls it
 
 
-# --------------------------------------------------------------------------------------------------------- uninstall
+# -------------------------------------------------------------------------------------------------- uninstall
 
 
 def test_a_dry_run_changes_nothing(box: Machine) -> None:
@@ -551,7 +614,8 @@ def test_a_dry_run_changes_nothing(box: Machine) -> None:
 
 
 def test_an_uninstall_keeps_what_it_says_and_an_install_finds_it_again(box: Machine, running: Shop) -> None:
-    box.run("cp", "-a", "/opt/docker-auto-updater/venvs", "/root/venvs")  # making them again would take half a minute
+    # making them again would take half a minute
+    box.run("cp", "-a", "/opt/docker-auto-updater/venvs", "/root/venvs")
     said = box.run("/src/install.sh", "--uninstall").stdout
     assert "kept: /etc/docker-auto-updater" in said
     for gone in (
@@ -569,7 +633,9 @@ def test_an_uninstall_keeps_what_it_says_and_an_install_finds_it_again(box: Mach
     assert running.name in box.run("docker-updater", "--status").stdout
 
 
-def test_a_purge_after_an_uninstall_leaves_no_trace_either(bare: tuple[Machine, list[str]], running: Shop) -> None:
+def test_a_purge_after_an_uninstall_leaves_no_trace_either(
+    bare: tuple[Machine, list[str]], running: Shop
+) -> None:
     """The program that knows the names of the held images is gone by then."""
     box, before = bare
     running.push("v1.1.0", lab.good("two"))
@@ -603,6 +669,9 @@ def test_a_purge_leaves_no_trace(bare: tuple[Machine, list[str]], running: Shop)
 
 def holds(shop: Shop) -> list[str]:
     client = shop.client
-    tags = [tag for raw in client.api.images(all=True) for tag in raw["RepoTags"] or ()]  # one call, no inspects
+    # one call, no inspects
+    tags = [tag for raw in client.api.images(all=True) for tag in raw["RepoTags"] or ()]
     client.close()
-    return [tag for tag in tags if tag.startswith("docker-updater.invalid/retained-for-rollback/" + shop.name)]
+    return [
+        tag for tag in tags if tag.startswith("docker-updater.invalid/retained-for-rollback/" + shop.name)
+    ]

@@ -65,7 +65,9 @@ def of(cached: CachedShop) -> TagCache:
     return cached.cache
 
 
-def test_what_a_cache_gives_by_its_tag_alone_is_taken_and_a_bad_release_is_taken_back(cached: CachedShop) -> None:
+def test_what_a_cache_gives_by_its_tag_alone_is_taken_and_a_bad_release_is_taken_back(
+    cached: CachedShop,
+) -> None:
     cached.push("latest", lab.healthy("one"))
     cached.write()
     cached.up()

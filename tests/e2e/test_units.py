@@ -1,5 +1,6 @@
-"""What an owner's projects look like, on the real engine: units, companions, scale, dependencies, pins, names; and what
-an owner may ask for: go back, wait, only tell."""
+"""What an owner's projects look like, on the real engine: units, companions, scale, dependencies, pins,
+names; and what an owner may ask for: go back, wait, only tell.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def outcome_of(shop: Shop) -> Outcome:
 
 
 def hold_of(shop: Shop) -> Hold:
-    """Why a cycle left the service alone: the decision after window, pause and mode, which the cycle obeys."""
+    """Why a cycle left the service alone: the decision after window, pause and mode, which the cycle
+    obeys.
+    """
     context = shop.context()
     report = cycle.run(context)
     assert report.outcomes == ()
@@ -96,7 +99,7 @@ def creations(shop: Shop) -> Iterator[Counter[str]]:
     client.close()
 
 
-# ------------------------------------------------------------------------------------------ what moves with what
+# --------------------------------------------------------------------------------------- what moves with what
 
 UNIT = f"""\
 services:
@@ -171,9 +174,12 @@ def test_a_companion_that_cannot_live_beside_the_new_release_takes_it_back(shop:
     shop.push("agent", lab.healthy("agent"))
     text = COMPANION.replace("{agent}", f"{shop.repository}:agent")
     probing = (
-        "until nc 127.0.0.1 8080 </dev/null; do sleep 0.1; done; busybox wget -q -O- http://127.0.0.1:8080/release"
+        "until nc 127.0.0.1 8080 </dev/null; do sleep 0.1; done; busybox wget -q -O- "
+        "http://127.0.0.1:8080/release"
     )
-    text += f"    healthcheck: {{{{test: [CMD-SHELL, '{probing}'], interval: 1s, timeout: 60s, retries: 2}}}}\n"
+    text += (
+        f"    healthcheck: {{{{test: [CMD-SHELL, '{probing}'], interval: 1s, timeout: 60s, retries: 2}}}}\n"
+    )
     shop.push("latest", lab.build("one", "exec httpd -f -p 8080 -h /"))
     shop.write(text=text)
     shop.up()
@@ -222,12 +228,16 @@ services:
 def test_dependencies_and_dependants_are_left_alone_and_the_owners_up_is_a_no_op(shop: Shop) -> None:
     shop.push("db", lab.healthy("db"))
     begin(shop, text=DEPENDENT.replace("{db}", f"{shop.repository}:db"))
-    others = [(c.id, c.attrs["State"]["StartedAt"]) for name in ("db", "proxy") for c in shop.containers(name)]
+    others = [
+        (c.id, c.attrs["State"]["StartedAt"]) for name in ("db", "proxy") for c in shop.containers(name)
+    ]
     assert len(others) == 2
     shop.push("latest", lab.good("two"))
     assert isinstance(outcome_of(shop), Committed)
     assert shop.releases() == [("two", "running")]
-    assert [(c.id, c.attrs["State"]["StartedAt"]) for name in ("db", "proxy") for c in shop.containers(name)] == others
+    assert [
+        (c.id, c.attrs["State"]["StartedAt"]) for name in ("db", "proxy") for c in shop.containers(name)
+    ] == others
     assert shop.owner_up_changes() == []
 
 
@@ -305,7 +315,7 @@ def test_a_file_that_runs_as_two_projects_is_held_until_one_is_named(shop: Shop)
         other.compose("down", "--timeout", "0", check=False)
 
 
-# ------------------------------------------------------------------------------------------- which services count
+# --------------------------------------------------------------------------------------- which services count
 
 
 def test_a_stopped_service_is_held_and_started_only_where_that_is_asked_for(shop: Shop) -> None:
@@ -367,7 +377,7 @@ def test_a_service_that_was_built_here_is_held_until_it_runs_what_the_registry_h
     assert shop.releases() == [("three", "running")]
 
 
-# ------------------------------------------------------------------------------------------ what an owner asks for
+# ------------------------------------------------------------------------------------- what an owner asks for
 
 
 def test_a_rollback_by_the_owner_goes_back_and_stays_until_a_newer_one_appears(shop: Shop) -> None:
@@ -419,7 +429,8 @@ def test_images_of_two_generations_ago_are_let_go_and_the_previous_one_is_held(s
     def image_id() -> str:
         return str(shop.containers()[0].attrs["Image"])
 
-    own = [f"{name} of {shop.name}" for name in ("one", "two", "three", "four")]  # no other test shares these images
+    # no other test shares these images
+    own = [f"{name} of {shop.name}" for name in ("one", "two", "three", "four")]
     shop.push("latest", lab.good(own[0]))
     shop.write(text=WEB)
     shop.up()
@@ -433,7 +444,9 @@ def test_images_of_two_generations_ago_are_let_go_and_the_previous_one_is_held(s
     client.close()
     owners, two, three, _ = image_ids
     assert two not in here
-    held = {image for image, tags in here.items() if any(t.startswith(RETENTION_PREFIX + shop.name) for t in tags)}
+    held = {
+        image for image, tags in here.items() if any(t.startswith(RETENTION_PREFIX + shop.name) for t in tags)
+    }
     assert held == {three}, "what runs needs no name of ours: its container keeps it"
     assert owners in here, "an image that was the owner's before us is not ours to remove"
     status, said = shop.run("--rollback", shop.name)
@@ -441,7 +454,7 @@ def test_images_of_two_generations_ago_are_let_go_and_the_previous_one_is_held(s
     assert shop.releases() == [(own[2], "running")]
 
 
-# ------------------------------------------------------------------------------------------------- what makes it wait
+# ----------------------------------------------------------------------------------------- what makes it wait
 
 
 def test_mode_notify_tells_once_and_changes_nothing(shop: Shop) -> None:

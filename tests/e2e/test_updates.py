@@ -62,7 +62,11 @@ def test_the_highest_version_is_taken_and_only_the_tag_in_the_file_changes(shop:
     ("current", "others", "expected"),
     [
         ("16.3", "9.6.24 15.8 16.4 17.0 17.1-alpine 18beta1 18.0.1 2024.1 20241001", "17.0"),
-        ("4.0.16.2944-ls299", "3.0.10 4.0.16.2944-ls300 4.0.16.2944-ls1000 4.0.16.2945", "4.0.16.2944-ls1000"),
+        (
+            "4.0.16.2944-ls299",
+            "3.0.10 4.0.16.2944-ls300 4.0.16.2944-ls1000 4.0.16.2945",
+            "4.0.16.2944-ls1000",
+        ),
     ],
 )
 def test_a_service_that_follows_versions_stays_in_the_family_of_its_tag(
@@ -214,7 +218,9 @@ def test_two_services_of_one_file_are_both_updated_in_one_cycle(shop: Shop) -> N
     for tag in ("1.0.0", "1.1.0"):
         shop.push(tag, lab.good(tag))
     text = "services:\n  web:\n    image: {image}\n    network_mode: none\n    stop_grace_period: 1s\n"
-    shop.write("1.0.0", text + "  worker:\n    image: {image}\n    network_mode: none\n    stop_grace_period: 1s\n")
+    shop.write(
+        "1.0.0", text + "  worker:\n    image: {image}\n    network_mode: none\n    stop_grace_period: 1s\n"
+    )
     shop.up()
     shop.policy = {"semver_pattern": "*"}
     web = shop.config()["services"][0]

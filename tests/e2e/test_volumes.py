@@ -1,5 +1,6 @@
-"""The volumes of a service on the real engine, with real Compose: every one that it had is mounted again, forward and
-back, or nothing is stopped."""
+"""The volumes of a service on the real engine, with real Compose: every one that it had is mounted again,
+forward and back, or nothing is stopped.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +86,9 @@ MOVED = {
 
 
 @pytest.mark.parametrize("kind", MOVED)
-def test_an_image_that_keeps_its_data_elsewhere_is_held_before_anything_is_stopped(shop: Shop, kind: str) -> None:
+def test_an_image_that_keeps_its_data_elsewhere_is_held_before_anything_is_stopped(
+    shop: Shop, kind: str
+) -> None:
     old, new, text = MOVED[kind]
     (shop.folder / "data").mkdir()
     text += "volumes:\n  data:\n" if "data:/var" in text else ""
@@ -178,7 +181,9 @@ def test_a_service_that_borrows_volumes_keeps_them(shop: Shop) -> None:
 def test_a_volume_that_cannot_be_brought_back_is_named_and_nothing_is_called_well(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compose is told to renew volumes without a name (as `up -V` does) by a wrapper of it, in both directions."""
+    """Compose is told to renew volumes without a name (as `up -V` does) by a wrapper of it, in both
+    directions.
+    """
     begin(shop, declaring(lab.healthy("one"), "/data"))
     old = name_at(shop, "/data")
     wrapper = shop.folder / "bin" / "docker"
@@ -206,7 +211,10 @@ NEW_PLACES = {"its parent": "/var/lib/db", "elsewhere": "/db"}
 
 @pytest.mark.parametrize("kind", NEW_PLACES)
 def test_the_remedy_for_data_that_the_new_image_keeps_elsewhere_leads_out(shop: Shop, kind: str) -> None:
-    """As `postgres:18` does. The old image must not be brought up with the new mount: it would begin an empty one."""
+    """As `postgres:18` does.
+
+    The old image must not be brought up with the new mount: it would begin an empty one.
+    """
     old, new = "/var/lib/db/data", NEW_PLACES[kind]
     begin(shop, declaring(lab.good("one"), old))
     write_data(shop, f"{old}/file")

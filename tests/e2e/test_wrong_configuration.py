@@ -126,7 +126,9 @@ def home_of_nobody(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("only root makes users")
     home = tmp_path / "home"
-    subprocess.run(["useradd", "--create-home", "--home-dir", home, "dau-operator"], check=True, capture_output=True)
+    subprocess.run(
+        ["useradd", "--create-home", "--home-dir", home, "dau-operator"], check=True, capture_output=True
+    )
     yield home
     subprocess.run(["userdel", "dau-operator"], check=True, capture_output=True)
 

@@ -1,4 +1,6 @@
-"""The HTTP API over real connections: orders and their answers, rights, what gets nobody in, links, and a flood."""
+"""The HTTP API over real connections: orders and their answers, rights, what gets nobody in, links, and a
+flood.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ class Running:
                 self.context.workers.take_ended()
             self.clock.wait(0.01)
 
-    def ask(self, method: str, path: str, body: Any = None, token: str | None = TOKEN, **headers: str) -> Answer:
+    def ask(
+        self, method: str, path: str, body: Any = None, token: str | None = TOKEN, **headers: str
+    ) -> Answer:
         data = json.dumps(body).encode() if body is not None else None
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         sent |= {"Content-Type": "application/json"} if method == "POST" else {}
@@ -94,19 +98,23 @@ class Running:
 @contextmanager
 def running(tmp_path: Path, **settings: Any) -> Iterator[Running]:
     raw = {
-        "services": [{"name": "web", "mode": "approve", **SERVICE}, {"name": "off", "enabled": False, **SERVICE,
+        "services": [{"name": "web", "mode": "approve", **SERVICE},
+                     {"name": "off", "enabled": False, **SERVICE,
                                                                      "compose_service": "off"}],
         "state_file": str(tmp_path / "state.json"),
         "metrics_port": free_port(),
         "api_token": TOKEN,
-        "api_tokens": {"phone": {"token": PHONE, "may": ["approve", "pause"]}, "reader": {"token": READER, "may": []}},
+        "api_tokens": {"phone": {"token": PHONE, "may": ["approve", "pause"]},
+                       "reader": {"token": READER, "may": []}},
         **settings,
     }  # fmt: skip
     raw = {key: value for key, value in raw.items() if value is not None}
     clock = SystemClock()
     context = wire(config_utils.parse(raw, {}, str(tmp_path / "config.json")), clock)
     known = ServiceState(
-        reference="acme/web:1", available=f"acme/web:2@{A}", unit=observed_tags.unit_of(context.config.services[0])
+        reference="acme/web:1",
+        available=f"acme/web:2@{A}",
+        unit=observed_tags.unit_of(context.config.services[0]),
     )
     context.change(lambda state: records.with_service(state, "web", known))
     watch = Watch(context, clock.signals.check_now)
@@ -136,7 +144,7 @@ def holds_to(answer: Answer, path: str, method: str) -> Answer:
     return answer
 
 
-# ------------------------------------------------------------------------------------------------ orders and answers
+# ----------------------------------------------------------------------------------------- orders and answers
 
 
 def test_the_document_is_served_without_a_token_and_is_one_of_openapi(api: Running) -> None:
@@ -147,7 +155,9 @@ def test_the_document_is_served_without_a_token_and_is_one_of_openapi(api: Runni
         jsonschema.Draft202012Validator.check_schema({**schema, "$id": f"https://example.com/{name}"})
 
 
-def test_each_order_is_carried_out_as_on_the_command_line_and_recorded_with_the_tokens_name(api: Running) -> None:
+def test_each_order_is_carried_out_as_on_the_command_line_and_recorded_with_the_tokens_name(
+    api: Running,
+) -> None:
     effects = {
         "pause": (True, False, False),
         "resume": (False, False, False),
@@ -192,7 +202,10 @@ def test_an_order_that_has_to_wait_says_where_to_look(api: Running, monkeypatch:
     assert answer.headers["Location"] == f"/api/v1/orders/{answer.json['id']}"
     again = api.order("retry")
     assert (again.status, again.json["id"]) == (202, answer.json["id"])  # the same order, once
-    assert holds_to(api.ask("GET", answer.headers["Location"]), "/api/v1/orders/{id}", "get").json["state"] == "waiting"
+    assert (
+        holds_to(api.ask("GET", answer.headers["Location"]), "/api/v1/orders/{id}", "get").json["state"]
+        == "waiting"
+    )
     api.is_taking = True
     until(lambda: api.ask("GET", answer.headers["Location"]).json["state"] == "done", what="the order")
     assert api.ask("GET", f"/api/v1/orders/{'0' * 32}").status == 404
@@ -227,14 +240,21 @@ def test_what_cannot_be_done_says_why_and_changes_nothing(
         assert now is before, "there is no service whose history it could be in"
         return
     (taken,) = records.service_of(now, name).orders
-    assert (taken.kind, taken.who, taken.is_done, answer.json["error"] in taken.detail) == (kind, "api", False, True)
+    assert (taken.kind, taken.who, taken.is_done, answer.json["error"] in taken.detail) == (
+        kind,
+        "api",
+        False,
+        True,
+    )
     assert replace(records.service_of(now, name), orders=()) == records.service_of(before, name)
 
 
 def test_a_refused_order_is_remembered_once_a_minute_and_drives_out_few(api: Running, tmp_path: Path) -> None:
     for _ in range(3):
         assert api.order("pause", token=READER).status == 403
-    assert [(each.kind, each.who, each.is_done) for each in api.known().orders] == [("pause", "reader", False)]
+    assert [(each.kind, each.who, each.is_done) for each in api.known().orders] == [
+        ("pause", "reader", False)
+    ]
     assert "may not pause" in api.known().orders[0].detail
     assert '"reader"' in (tmp_path / "state.json").read_text(), "it is on the disk"
     assert api.order("pause").status == 200
@@ -248,7 +268,7 @@ def test_a_refused_order_is_remembered_once_a_minute_and_drives_out_few(api: Run
     assert {each["state"] for each in shown} == {"done", "refused"}
 
 
-# ------------------------------------------------------------------------------------------------------ who gets in
+# ------------------------------------------------------------------------------------------------ who gets in
 
 
 def test_a_token_does_what_it_may_and_nothing_else(api: Running) -> None:
@@ -260,10 +280,16 @@ def test_a_token_does_what_it_may_and_nothing_else(api: Running) -> None:
     assert api.ask("GET", "/api/v1/services", token=READER).status == 200
 
 
-@pytest.mark.parametrize("given", [None, "", "x", "a" * 31, "a" * 33, TOKEN.upper(), f"{TOKEN} {TOKEN}", "ä" * 32])
+@pytest.mark.parametrize(
+    "given", [None, "", "x", "a" * 31, "a" * 33, TOKEN.upper(), f"{TOKEN} {TOKEN}", "ä" * 32]
+)
 def test_a_wrong_token_opens_nothing(api: Running, given: str | None) -> None:
     sent = f"Bearer {given}".encode().decode("latin-1") if given is not None else ""
-    for method, path in (("POST", "/api/v1/services/web/pause"), ("GET", "/api/v1/services"), ("GET", "/api/v1/x")):
+    for method, path in (
+        ("POST", "/api/v1/services/web/pause"),
+        ("GET", "/api/v1/services"),
+        ("GET", "/api/v1/x"),
+    ):
         answer = api.ask(method, path, token=None, Authorization=sent)
         assert (answer.status, answer.headers["WWW-Authenticate"].partition(" ")[0]) == (401, "Bearer")
     assert api.known().decisions.pause is None
@@ -271,8 +297,14 @@ def test_a_wrong_token_opens_nothing(api: Running, given: str | None) -> None:
 
 @pytest.mark.parametrize("scheme", ["Basic", "Token", ""])
 def test_a_token_counts_as_bearer_only(api: Running, scheme: str) -> None:
-    assert api.ask("GET", "/api/v1/services", token=None, Authorization=f"{scheme} {TOKEN}".strip()).status == 401
-    assert api.ask("GET", f"/api/v1/services?access_token={TOKEN}", token=None, Cookie=f"token={TOKEN}").status == 401
+    assert (
+        api.ask("GET", "/api/v1/services", token=None, Authorization=f"{scheme} {TOKEN}".strip()).status
+        == 401
+    )
+    assert (
+        api.ask("GET", f"/api/v1/services?access_token={TOKEN}", token=None, Cookie=f"token={TOKEN}").status
+        == 401
+    )
 
 
 @pytest.mark.parametrize(
@@ -338,7 +370,7 @@ def test_the_memory_of_failures_is_bounded_and_ends() -> None:
     assert len(limit._failures) == MOST_ADDRESSES
 
 
-# ----------------------------------------------------------------------------------------------- bounds of a request
+# ---------------------------------------------------------------------------------------- bounds of a request
 
 
 def raw(port: int, data: bytes) -> bytes:
@@ -384,7 +416,7 @@ def test_a_client_that_sends_nothing_more_is_let_go(api: Running) -> None:
     assert api.known().decisions.pause is None
 
 
-# ------------------------------------------------------------------------------------------------------------ links
+# ------------------------------------------------------------------------------------------------------ links
 
 
 def link(api: Running, seconds: float = 3600.0) -> str:
@@ -406,7 +438,10 @@ def test_a_link_asks_acts_once_and_is_then_used_up(linked: Running) -> None:
     own = {"Content_Type": "", "Host": "updates.example.com"}
     for method in ("GET", "HEAD", "GET"):
         asking = linked.ask(method, path, token=None, **own, Sec_Fetch_Site="cross-site")
-        assert (asking.status, "form-action 'self'" in asking.headers["Content-Security-Policy"]) == (200, True)
+        assert (asking.status, "form-action 'self'" in asking.headers["Content-Security-Policy"]) == (
+            200,
+            True,
+        )
     assert b"acme/web:2" in asking.body
     assert path.encode() not in asking.body
     approval = linked.known().decisions.approval
@@ -454,7 +489,7 @@ def test_a_link_ends_with_its_time_its_image_and_any_other_answer(linked: Runnin
     assert is_gone("/approve/")
 
 
-# ------------------------------------------------------------------------------------------- whether it is there at all
+# --------------------------------------------------------------------------------- whether it is there at all
 
 
 def test_without_a_token_there_is_no_api_and_no_button(tmp_path: Path) -> None:
@@ -474,7 +509,9 @@ def test_with_a_token_the_page_has_its_script_and_nothing_else_may_run(api: Runn
     assert TOKEN.encode() not in page.body + api.ask("GET", "/orders.js", token=None).body
 
 
-def test_a_port_that_is_open_without_tls_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_port_that_is_open_without_tls_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING, "updater"), running(tmp_path, metrics_host="0.0.0.0"):
         pass
     assert "without TLS" in caplog.text
@@ -492,15 +529,29 @@ def test_a_port_that_is_open_without_tls_is_warned_of(tmp_path: Path, caplog: py
     [
         ({"api_token": TOKEN}, "api_token: nothing listens; set metrics_port"),
         ({"api_public_url": "https://a"}, "api_public_url: nothing listens"),
-        ({"metrics_port": 1, "api_token": "hunter2"}, "api_token: it is not a token for the API; .*openssl rand"),
-        ({"metrics_port": 1, "api_public_url": "https://a/b"}, "api_public_url: .*https://updates.example.com"),
+        (
+            {"metrics_port": 1, "api_token": "hunter2"},
+            "api_token: it is not a token for the API; .*openssl rand",
+        ),
+        (
+            {"metrics_port": 1, "api_public_url": "https://a/b"},
+            "api_public_url: .*https://updates.example.com",
+        ),
         ({"metrics_port": 1, "api_tokens": {"ci": {"may": []}}}, "api_tokens.ci.token: missing"),
-        ({"metrics_port": 1, "api_tokens": {"ci": {"token": TOKEN, "may": ["remove"]}}}, "api_tokens.ci.may: .*update"),
+        (
+            {"metrics_port": 1, "api_tokens": {"ci": {"token": TOKEN, "may": ["remove"]}}},
+            "api_tokens.ci.may: .*update",
+        ),
         ({"metrics_port": 1, "api_tokens": {"c i": {"token": TOKEN}}}, "api_tokens: "),
-        ({"metrics_port": 1, "api_token": TOKEN, "api_tokens": {"ci": {"token": TOKEN}}}, "api_tokens.ci: .*same as"),
+        (
+            {"metrics_port": 1, "api_token": TOKEN, "api_tokens": {"ci": {"token": TOKEN}}},
+            "api_tokens.ci: .*same as",
+        ),
     ],
 )
-def test_a_configuration_that_opens_nothing_or_too_much_is_refused(settings: dict[str, Any], words: str) -> None:
+def test_a_configuration_that_opens_nothing_or_too_much_is_refused(
+    settings: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ConfigError, match=words) as refused:
         config_utils.parse({"services": [], **settings}, {})
     assert TOKEN not in str(refused.value)

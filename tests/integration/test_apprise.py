@@ -66,7 +66,7 @@ def said(listener: Listener) -> list[dict[str, str]]:
     return [json.loads(request.body) for request in listener.requests]
 
 
-# --------------------------------------------------------------------------------------------------------- the words
+# -------------------------------------------------------------------------------------------------- the words
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,7 +112,8 @@ def test_the_whole_message_of_a_rollback() -> None:
         "To: registry.example.com/shop/api:v1.4.2 (sha256:444444444444…)\n"
         "Tried: v1.4.2 -> v1.5.0 (minor)\n"
         "Why: unhealthy: because\n"
-        "Done: registry.example.com/shop/api:v1.5.0 was taken down; registry.example.com/shop/api:v1.4.2 runs again, "
+        "Done: registry.example.com/shop/api:v1.5.0 was taken down; "
+        "registry.example.com/shop/api:v1.4.2 runs again, "
         "seen well\n"
         "To do: look at it\n"
         "Took: 31 s\n"
@@ -140,11 +141,13 @@ def test_nothing_in_a_text_is_read_as_a_template_or_markup(listener: Listener) -
     assert odd in said(listener)[0]["message"]
 
 
-# ---------------------------------------------------------------------------------------------------------- failures
+# --------------------------------------------------------------------------------------------------- failures
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 503])
-def test_what_was_not_told_is_an_error_that_keeps_the_address_to_itself(listener: Listener, status: int) -> None:
+def test_what_was_not_told_is_an_error_that_keeps_the_address_to_itself(
+    listener: Listener, status: int
+) -> None:
     listener.fail(1, status)
     with pytest.raises(UpdaterError, match=f"json was not notified: .*{status}") as caught:
         apprise.send(real("update"), chat(listener))
@@ -180,7 +183,7 @@ def test_nobody_listening_is_an_error_without_the_address(url: str) -> None:
     assert "127.0.0.1" not in words
 
 
-# ----------------------------------------------------------------------------------------------------- the settings
+# ----------------------------------------------------------------------------------------------- the settings
 
 
 def test_each_address_is_a_notifier_of_its_own_after_the_webhook(listener: Listener) -> None:
@@ -227,25 +230,34 @@ def test_the_library_is_imported_only_for_an_address() -> None:
         ("  slack://a/b/c  mailto://u:p@x.org?to=a@x.org,b@x.org\n", ["slack://a/b/c",
                                                                        "mailto://u:p@x.org?to=a@x.org,b@x.org"]),
         ("tgram://T/C,discord://I/S", ["tgram://T/C", "discord://I/S"]),
-        ("tgram://T/C1,C2;discord://I/S, slack://a/b/c ;", ["tgram://T/C1,C2", "discord://I/S", "slack://a/b/c"]),
-        ("discord://I/S?avatar_url=https://x.org/a.png,json://h", ["discord://I/S?avatar_url=https://x.org/a.png",
+        ("tgram://T/C1,C2;discord://I/S, slack://a/b/c ;",
+         ["tgram://T/C1,C2", "discord://I/S", "slack://a/b/c"]),
+        ("discord://I/S?avatar_url=https://x.org/a.png,json://h",
+         ["discord://I/S?avatar_url=https://x.org/a.png",
                                                                    "json://h"]),
     ],
 )  # fmt: skip
-def test_a_variable_holds_several_addresses_parted_as_apprise_parts_them(variable: str, addresses: list[str]) -> None:
+def test_a_variable_holds_several_addresses_parted_as_apprise_parts_them(
+    variable: str, addresses: list[str]
+) -> None:
     found = config_utils.parse({"services": []}, {"NOTIFY_URLS": variable.strip("\n")}).settings
     assert [each.reveal() for each in found.notify_urls] == addresses
 
 
 def test_addresses_in_one_entry_of_a_list_are_parted_too() -> None:
     found = config_utils.parse({"services": [], "notify_urls": ["tgram://T/C,discord://I/S", "json://h"]}, {})
-    assert [each.reveal() for each in found.settings.notify_urls] == ["tgram://T/C", "discord://I/S", "json://h"]
+    assert [each.reveal() for each in found.settings.notify_urls] == [
+        "tgram://T/C",
+        "discord://I/S",
+        "json://h",
+    ]
 
 
 @pytest.mark.parametrize(
     "glued",
     ["tgram://T/C|discord://I/S3CRET", "tgram://T/Cdiscord://I/S3CRET", '"tgram://T/C","discord://I/S3CRET"',
-     "tgram://T/C=discord://I/S3CRET", "json://h?a=https://b|discord://I/S3CRET", "tgram://T/C,\\discord://I/S3CRET"],
+     "tgram://T/C=discord://I/S3CRET", "json://h?a=https://b|discord://I/S3CRET",
+     "tgram://T/C,\\discord://I/S3CRET"],
 )  # fmt: skip
 def test_no_token_of_one_service_is_sent_to_another(glued: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -283,7 +295,7 @@ def test_an_unknown_kind_is_refused(wrong: Any) -> None:
         config_utils.parse({"services": [], "notify_events": wrong}, {})
 
 
-# -------------------------------------------------------------------------------------------------------- side by side
+# ----------------------------------------------------------------------------------------------- side by side
 
 
 class _Still(SystemClock):
@@ -296,7 +308,9 @@ class _Still(SystemClock):
 def test_a_dead_chat_delays_neither_the_webhook_nor_the_chat_beside_it(tmp_path: Path) -> None:
     with listening() as dead, listening() as alive, listening() as hook:
         urls = (chat(dead), chat(alive))
-        settings = Settings(state_file=str(tmp_path / "s.json"), webhook_url=Secret(hook.url), notify_urls=urls)
+        settings = Settings(
+            state_file=str(tmp_path / "s.json"), webhook_url=Secret(hook.url), notify_urls=urls
+        )
         context = wire(Config(settings, ()), _Still())
         dead.fail(9)
         for number in (1, 2):
@@ -339,7 +353,9 @@ def test_a_cycle_is_one_message_for_people_and_each_event_one_for_the_webhook(tm
 
 
 @pytest.mark.parametrize("kind", ["rollback", "failed", "approval"])
-def test_what_needs_a_person_leaves_while_the_cycle_goes_on_with_all_that_waits(kind: str, tmp_path: Path) -> None:
+def test_what_needs_a_person_leaves_while_the_cycle_goes_on_with_all_that_waits(
+    kind: str, tmp_path: Path
+) -> None:
     with listening() as hook, listening() as talk:
         context = both(tmp_path, hook, talk)
         context.config = replace(

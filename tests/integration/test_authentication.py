@@ -23,7 +23,9 @@ def config(folder: Path, fake: FakeRegistry, entry: dict[str, str]) -> None:
     (folder / "config.json").write_text(json.dumps({"auths": {fake.host: entry}}))
 
 
-def test_a_password_is_sent_once_it_is_asked_for_and_then_at_once(fake: FakeRegistry, registries: Registries) -> None:
+def test_a_password_is_sent_once_it_is_asked_for_and_then_at_once(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     fake.push(APP, "1.0")
     fake.auth = Basic("jane", "hunter2")
     digest(registries, at(fake), SOMEONE)
@@ -55,7 +57,9 @@ def test_a_token_is_asked_for_as_the_challenge_says(
     assert ("service=fake" in asked.path) is ("service" in (challenge or "service"))
 
 
-def test_an_identity_token_goes_the_oauth2_way(fake: FakeRegistry, registries: Registries, tmp_path: Path) -> None:
+def test_an_identity_token_goes_the_oauth2_way(
+    fake: FakeRegistry, registries: Registries, tmp_path: Path
+) -> None:
     pushed = fake.push(APP, "1.0")
     config(tmp_path, fake, {"identitytoken": "refresh-me"})
     fake.auth = Bearer("x", "y", refresh_token="refresh-me", field="access_token")
@@ -126,7 +130,8 @@ def test_a_fresh_token_that_is_refused_is_the_end(fake: FakeRegistry, registries
     fake.push(APP, "1.0")
     fake.auth = Bearer()
     fake.behave(
-        "manifest_head", Behaviour(status=401, headers={"WWW-Authenticate": f'Bearer realm="{fake.url}/token"'})
+        "manifest_head",
+        Behaviour(status=401, headers={"WWW-Authenticate": f'Bearer realm="{fake.url}/token"'}),
     )
     with pytest.raises(AuthFailed, match="unauthorised, or it does not exist"):
         digest(registries, at(fake))
@@ -168,7 +173,9 @@ def test_a_refused_login_is_not_tried_again_for_ten_minutes(
     assert [e.kind for e in fake.log if "Basic" in e.headers.get("authorization", "")] != []
 
 
-def of_next_process(fake: FakeRegistry, clock: SetClock, saved: Mapping[str, datetime], folder: Path) -> Registries:
+def of_next_process(
+    fake: FakeRegistry, clock: SetClock, saved: Mapping[str, datetime], folder: Path
+) -> Registries:
     """What a process that starts with this memory asks registries with."""
     return Registries(docker_config_dir=folder, clock=clock, refused_logins=saved)
 
@@ -234,7 +241,9 @@ def test_a_private_repository_without_a_login_says_what_to_do(
 ) -> None:
     fake.auth = auth
     (tmp_path / "config.json").write_text('{"credsStore": "not-here"}')
-    with pytest.raises(AuthFailed, match="docker-credential-not-here of config.json is not installed") as error:
+    with pytest.raises(
+        AuthFailed, match="docker-credential-not-here of config.json is not installed"
+    ) as error:
         digest(registries, at(fake))
     assert f"docker login {fake.host}" in error.value.remedy
     assert "registry_config.username" in error.value.remedy
@@ -348,7 +357,9 @@ def test_an_expired_login_names_the_file_it_comes_from_and_the_command_that_remo
     digest(registries, at(fake))
 
 
-def test_a_refused_login_of_the_configuration_is_named_as_that(fake: FakeRegistry, registries: Registries) -> None:
+def test_a_refused_login_of_the_configuration_is_named_as_that(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     fake.push(APP, "1.0")
     fake.auth = Bearer("jane", "other")
     with pytest.raises(AuthFailed) as error:

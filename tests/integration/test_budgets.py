@@ -119,7 +119,9 @@ def test_where_the_vendor_has_one_call_for_the_tags_it_is_the_only_one(
     with clouds(tmp_path, 10) as both:
         for name, value in both.environment.items():
             monkeypatch.setenv(name, value)
-        context, _ = crowd.context_of(tmp_path / "w", both.ecr(20, tag_pattern="*"), both.google(20, tag_pattern="*"))
+        context, _ = crowd.context_of(
+            tmp_path / "w", both.ecr(20, tag_pattern="*"), both.google(20, tag_pattern="*")
+        )
         assert up_to_date(context) == 40
         cold = both.counts()
         assert (cold["DescribeImages"], cold["manifest_head"], cold["manifest_get"]) == (10, 0, 0)

@@ -1,7 +1,8 @@
-"""The completions of `ops/` in the real fish and zsh; bash's is tried on the installed command, on systemd's machine.
+"""The completions of `ops/` in the real fish and zsh; bash's is tried on the installed command, on systemd's
+machine.
 
-Both come from the Debian packages of their names (`scripts/setup --with-shells`). With DAU_REQUIRE_ENGINE=1, as
-`scripts/test` sets it, a missing one is a failure.
+Both come from the Debian packages of their names (`scripts/setup --with-shells`). With DAU_REQUIRE_ENGINE=1,
+as `scripts/test` sets it, a missing one is a failure.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ CASES = [("--st", "--status"), ("--notify", "--notify-test"), ("--retry wa", "--
 
 
 @pytest.mark.parametrize(("typed", "whole"), CASES)
-def test_fish_completes_flags_and_the_names_of_services(environment: dict[str, str], typed: str, whole: str) -> None:
+def test_fish_completes_flags_and_the_names_of_services(
+    environment: dict[str, str], typed: str, whole: str
+) -> None:
     argv = [shell("fish"), "-N", "-c", f"source {FISH}; complete -C 'docker-updater {typed}'"]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == whole.split()[-1:]

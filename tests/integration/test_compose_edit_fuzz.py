@@ -1,4 +1,6 @@
-"""Compose itself as the judge: what it reads before and after an edit differs in the image, and in nothing else."""
+"""Compose itself as the judge: what it reads before and after an edit differs in the image, and in nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -29,21 +31,48 @@ WAYS = (
     ('services:\n  web:\n    image:\t"nginx{t}"\n  twin:\n    extends: web\n', ""),
     ("x-t: &t\n  image: &i nginx{t}\nservices:\n  web: {{<<: *t}}\n  twin:\n    image: *i\n", ""),
     (
-        "x-a: &a {{image: nginx{t}}}\nx-b: &b {{image: busybox}}\nservices:\n  web: &w {{<<: [*a, *b]}}\n  twin: *w\n",
+        (
+            "x-a: &a {{image: nginx{t}}}\nx-b: &b {{image: busybox}}\nservices:\n  web: &w {{<<: [*a, "
+            "*b]}}\n  twin: *w\n"
+        ),
         "",
     ),
     (
-        "services:\n  web: &w\n    image: >-\n      nginx{t}\n\n    tty: true\n  twin:\n    <<: *w\n    init: true\n",
+        (
+            "services:\n  web: &w\n    image: >-\n      nginx{t}\n\n    tty: true\n  twin:\n    <<: *w\n    "
+            "init: true\n"
+        ),
         "",
     ),
-    ("services:\n  web: &w\n    ? image\n    : nginx{t}\n  twin: *w\n---\nservices:\n  web:\n    hostname: late\n", ""),
-    ("services: {{web: {{image: a}}, twin: {{image: nginx}}}}\n---\nservices: {{web: {{image: nginx{t}}}}}\n", ""),
-    ('{{"services": {{"web": {{"image": "nginx{t}", "command": ["nginx{t}"]}}, "twin": {{"image": "nginx"}}}}}}', ""),
+    (
+        (
+            "services:\n  web: &w\n    ? image\n    : nginx{t}\n  twin: *w\n---\nservices:\n  web:\n    "
+            "hostname: late\n"
+        ),
+        "",
+    ),
+    (
+        (
+            "services: {{web: {{image: a}}, twin: {{image: nginx}}}}\n---\nservices: {{web: {{image: "
+            "nginx{t}}}}}\n"
+        ),
+        "",
+    ),
+    (
+        (
+            '{{"services": {{"web": {{"image": "nginx{t}", "command": ["nginx{t}"]}}, "twin": {{"image": '
+            '"nginx"}}}}}}'
+        ),
+        "",
+    ),
     (
         "services:\n  web:\n    image: ${{IMG}}\n  twin:\n    image: $IMG\n",
         "A=1\nexport IMG='nginx{t}' # nginx\nB=2\n",
     ),
-    ("services:\n  web: &w\n    image: ${{IMG:-nginx:1}} # $$\n  twin: *w\n", "# IMG=x\r\nIMG = nginx{t}   # c\r\n"),
+    (
+        "services:\n  web: &w\n    image: ${{IMG:-nginx:1}} # $$\n  twin: *w\n",
+        "# IMG=x\r\nIMG = nginx{t}   # c\r\n",
+    ),
     ("services:\n  web: &w\n    image: '${{IMG:-nginx{t}}}'\n  twin: *w\n", "OTHER=nginx{t}\n"),
     ("services:\n  web:\n    image: $IMG\n  twin:\n    image: $BASE\n", "BASE=nginx{t}\nIMG=${{BASE}}\n"),
     (
@@ -51,7 +80,10 @@ WAYS = (
         "R=docker.io/library\nexport IMG=\"${{R}}/nginx{t}\" # c\nQ='$R'\n",
     ),
     ("services:\n  web: &w\n    image: $IMG\n  twin: *w\n", "IMG: ${{NOPE:-nginx{t}}}\nX=$$IMG\n"),
-    ("services:\n  web:\n    image: ${{R:-docker.io/library}}/nginx{t}\n  twin:\n    image: $N{t}\n", "N=nginx\n"),
+    (
+        "services:\n  web:\n    image: ${{R:-docker.io/library}}/nginx{t}\n  twin:\n    image: $N{t}\n",
+        "N=nginx\n",
+    ),
 )
 OTHERS = (
     "  db:\n    image: nginx:1.2-alpine\n    environment: {{IMAGE: 'nginx:1.2', W: '$$IMG 🐳'}}\n",
@@ -72,7 +104,9 @@ def a_project(folder: Path, chance: random.Random, number: int) -> tuple[list[So
     files = [SourceFile(str(folder / "compose.yml"), chance.choice(["", "\ufeff"]) + text)]
     if chance.random() < 0.3:
         files.append(
-            SourceFile(str(folder / "more.yml"), "services:\n  web:\n    image: nginx:1.1\n    restart: always\n")
+            SourceFile(
+                str(folder / "more.yml"), "services:\n  web:\n    image: nginx:1.1\n    restart: always\n"
+            )
         )
     env_files = [SourceFile(str(folder / ".env"), env.format(t=tail))]
     write([*files, *env_files])
@@ -92,11 +126,15 @@ def config(folder: Path, files: list[SourceFile]) -> dict[str, Any]:
     done = subprocess.run(argv, cwd=folder, env=scrubbed, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, (done.stderr.decode(), [file.text for file in files])
     model = json.loads(done.stdout)
-    return {key: value for key, value in model.items() if not key.startswith("x-")}  # templates may change with them
+    # templates may change with them
+    return {key: value for key, value in model.items() if not key.startswith("x-")}
 
 
 def check(folder: Path, number: int) -> int:
-    """One project through all: located as Compose reads it, changed alone, put back. How many files were edited."""
+    """One project through all: located as Compose reads it, changed alone, put back.
+
+    How many files were edited.
+    """
     folder.mkdir()
     chance = random.Random(number)
     files, env_files = a_project(folder, chance, number)
@@ -113,7 +151,11 @@ def check(folder: Path, number: int) -> int:
     for name in UNIT:
         old, new = (reference.parse(model["services"][name].pop("image")) for model in (before, after))
         is_digest_alone = old.digest and not old.tag and target.digest
-        assert (new.name, new.tag, new.digest) == (old.name, None if is_digest_alone else target.tag, target.digest)
+        assert (new.name, new.tag, new.digest) == (
+            old.name,
+            None if is_digest_alone else target.tag,
+            target.digest,
+        )
     assert after == before
     assert_back(folder, edits)
     return len(edits)

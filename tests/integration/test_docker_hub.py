@@ -39,7 +39,9 @@ def test_hub_tells_when_tags_were_pushed_newest_first(fake: FakeRegistry, regist
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_hubs_order_is_checked_and_not_believed(shuffled: bool, fake: FakeRegistry, registries: Registries) -> None:
+def test_hubs_order_is_checked_and_not_believed(
+    shuffled: bool, fake: FakeRegistry, registries: Registries
+) -> None:
     push_days(fake, 10)
     fake.page_size, fake.hub_shuffled = 2, shuffled
     own = parse("app:1.7")
@@ -76,7 +78,9 @@ def test_hub_is_asked_for_a_page_once_in_a_cycle(fake: FakeRegistry, registries:
     assert fake.counts() == {"hub_tags": 1}
 
 
-def test_a_private_repository_on_hub_needs_one_login(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
+def test_a_private_repository_on_hub_needs_one_login(
+    fake: FakeRegistry, clock: SetClock, tmp_path: Path
+) -> None:
     fake.hub_login, fake.hub_private, fake.page_size = ("jane", "hunter2"), {"team/app"}, 1
     push_days(fake, 2, "team/app")
     registries, own = make(fake, clock, tmp_path, JANE), parse("team/app:none")
@@ -89,7 +93,9 @@ def test_a_private_repository_on_hub_needs_one_login(fake: FakeRegistry, clock: 
     assert fake.counts() == {"hub_tags": 2, "hub_token": 1}
 
 
-def test_a_login_on_hub_lasts_until_its_token_ends(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
+def test_a_login_on_hub_lasts_until_its_token_ends(
+    fake: FakeRegistry, clock: SetClock, tmp_path: Path
+) -> None:
     fake.hub_login, fake.hub_private = ("jane", "hunter2"), {"team/app"}
     fake.hub_token_ends = clock.now().timestamp() + 600
     push_days(fake, 1, "team/app")
@@ -111,7 +117,9 @@ def test_a_login_on_hub_lasts_until_its_token_ends(fake: FakeRegistry, clock: Se
     assert [logins(), logins()] == [1, 0]
 
 
-def test_a_public_repository_on_hub_sees_no_credentials(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
+def test_a_public_repository_on_hub_sees_no_credentials(
+    fake: FakeRegistry, clock: SetClock, tmp_path: Path
+) -> None:
     push_days(fake, 1)
     registries = make(fake, clock, tmp_path, JANE)
     registries.for_service(HUB_APP, ANYONE).pushed_tags(HUB_APP, lambda name: True)
@@ -119,7 +127,9 @@ def test_a_public_repository_on_hub_sees_no_credentials(fake: FakeRegistry, cloc
     assert fake.counts() == {"hub_tags": 1}
 
 
-def test_a_login_that_hub_refuses_is_not_repeated(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
+def test_a_login_that_hub_refuses_is_not_repeated(
+    fake: FakeRegistry, clock: SetClock, tmp_path: Path
+) -> None:
     fake.hub_private = {"library/app"}
     push_days(fake, 1)
     registries = make(fake, clock, tmp_path, JANE)
@@ -156,14 +166,18 @@ def test_a_repository_that_hub_does_not_know_is_not_found(fake: FakeRegistry, re
         ("{url}{path}?page_size=100&ordering=last_updated", "do not come to an end"),
     ],
 )
-def test_hubs_list_may_not_lead_astray(following: str, words: str, fake: FakeRegistry, registries: Registries) -> None:
+def test_hubs_list_may_not_lead_astray(
+    following: str, words: str, fake: FakeRegistry, registries: Registries
+) -> None:
     push_days(fake, 3)
     fake.page_size, fake.hub_next = 1, following
     with pytest.raises(RegistryError, match=words):
         registries.for_service(HUB_APP, ANYONE).pushed_tags(HUB_APP, lambda name: True)
 
 
-def test_a_page_of_hubs_that_fails_makes_the_list_incomplete(fake: FakeRegistry, registries: Registries) -> None:
+def test_a_page_of_hubs_that_fails_makes_the_list_incomplete(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     push_days(fake, 3)
     fake.page_size = 1
     fake.behave("hub_tags", Behaviour(status=500), path="page=2")
@@ -181,6 +195,11 @@ def test_what_is_no_list_of_hubs_is_an_error(body: bytes, fake: FakeRegistry, re
 
 def test_rows_of_hubs_that_are_no_tags_are_dropped(fake: FakeRegistry, registries: Registries) -> None:
     push_days(fake, 1)
-    rows = [None, {"name": None}, {"name": "ok", "digest": "x", "tag_last_pushed": "never"}, {"name": "not a tag"}]
+    rows = [
+        None,
+        {"name": None},
+        {"name": "ok", "digest": "x", "tag_last_pushed": "never"},
+        {"name": "not a tag"},
+    ]
     fake.behave("hub_tags", Behaviour(body=json.dumps({"results": rows, "next": None}).encode()))
     assert registries.for_service(HUB_APP, ANYONE).pushed_tags(HUB_APP, lambda name: True) == (Tag("ok"),)

@@ -1,4 +1,7 @@
-"""Amazon ECR: what is asked of AWS, how often, in whose name, and what is made of its answers. AWS is moto here."""
+"""Amazon ECR: what is asked of AWS, how often, in whose name, and what is made of its answers.
+
+AWS is moto here.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,8 @@ KEYS = with_aws(
 )
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 POLICY = {  # the least that an owner is told to allow
-    "GetAuthorizationToken", "DescribeImages", "DescribeRepositories", "BatchGetImage", "GetDownloadUrlForLayer",
+    "GetAuthorizationToken", "DescribeImages", "DescribeRepositories", "BatchGetImage",
+    "GetDownloadUrlForLayer",
 }  # fmt: skip
 DIGEST = "sha256:" + "1" * 64
 NOBODY = "arn:aws:iam::123456789012:user/ci"
@@ -108,7 +112,7 @@ def names(tags: Any) -> list[str]:
     return [tag.name for tag in tags]
 
 
-# ------------------------------------------------------------------------------------------------ tags, digests, times
+# --------------------------------------------------------------------------------------- tags, digests, times
 
 
 def test_one_call_answers_for_tags_digests_and_push_times(aws: Aws, registries: Registries) -> None:
@@ -166,11 +170,20 @@ def _page(tag: str, digest: str = DIGEST, **more: str) -> dict[str, Any]:
     return {"imageDetails": [{"imageDigest": digest, "imageTags": [tag]}], **more}
 
 
-def test_the_next_page_is_asked_for_by_its_token_and_an_empty_page_is_not_the_last(registries: Registries) -> None:
+def test_the_next_page_is_asked_for_by_its_token_and_an_empty_page_is_not_the_last(
+    registries: Registries,
+) -> None:
     registry, stub = _stubbed(registries)
-    usual = {"registryId": ACCOUNT, "repositoryName": APP, "filter": {"tagStatus": "TAGGED"}, "maxResults": 1000}
+    usual = {
+        "registryId": ACCOUNT,
+        "repositoryName": APP,
+        "filter": {"tagStatus": "TAGGED"},
+        "maxResults": 1000,
+    }
     stub.add_response("describe_images", _page("a", nextToken="one"), usual)
-    stub.add_response("describe_images", {"imageDetails": [], "nextToken": "two"}, {**usual, "nextToken": "one"})
+    stub.add_response(
+        "describe_images", {"imageDetails": [], "nextToken": "two"}, {**usual, "nextToken": "one"}
+    )
     stub.add_response("describe_images", _page("b"), {**usual, "nextToken": "two"})
     with stub:
         assert names(registry.tags(at())) == ["a", "b"]
@@ -203,7 +216,7 @@ def test_a_tag_that_moves_between_two_pages_is_where_it_was_seen_last(registries
         assert registry.digest(at(f"{APP}:a")) == other
 
 
-# ---------------------------------------------------------------------------------------------------- batches of tags
+# -------------------------------------------------------------------------------------------- batches of tags
 
 
 def test_forty_services_of_one_repository_cost_one_call_in_a_cycle(aws: Aws, registries: Registries) -> None:
@@ -218,14 +231,18 @@ def test_forty_services_of_one_repository_cost_one_call_in_a_cycle(aws: Aws, reg
             registries.new_cycle()
 
 
-def test_the_first_question_takes_along_every_service_that_was_opened(aws: Aws, registries: Registries) -> None:
+def test_the_first_question_takes_along_every_service_that_was_opened(
+    aws: Aws, registries: Registries
+) -> None:
     pushed = {tag: aws.push(APP, tag) for tag in "abc"}
     opened = {tag: open_ecr(registries, at(f"{APP}:{tag}")) for tag in pushed}
     assert [opened[tag].digest(at(f"{APP}:{tag}")) for tag in pushed] == list(pushed.values())
     assert aws.operations() == ["DescribeImages"]
 
 
-def test_a_service_that_is_opened_late_is_taken_along_in_the_next_cycle(aws: Aws, registries: Registries) -> None:
+def test_a_service_that_is_opened_late_is_taken_along_in_the_next_cycle(
+    aws: Aws, registries: Registries
+) -> None:
     pushed = {tag: aws.push(APP, tag) for tag in "ab"}
     for calls in (2, 1):
         assert [digest(registries, f"{APP}:{tag}") for tag in pushed] == list(pushed.values())
@@ -316,7 +333,7 @@ def test_a_pinned_reference_is_asked_by_its_digest(aws: Aws, registries: Registr
     assert aws.log[0].arguments["imageIds"] == [{"imageDigest": pushed}]
 
 
-# -------------------------------------------------------------------------------------------------------------- tokens
+# ----------------------------------------------------------------------------------------------------- tokens
 
 
 def test_the_engine_gets_a_token_that_is_kept_until_half_its_life(
@@ -342,7 +359,9 @@ def test_a_token_that_is_old_already_is_never_kept(aws: Aws, registries: Registr
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_while_aws_fails_the_second_half_of_a_token_serves(aws: Aws, registries: Registries, clock: SetClock) -> None:
+def test_while_aws_fails_the_second_half_of_a_token_serves(
+    aws: Aws, registries: Registries, clock: SetClock
+) -> None:
     registry = open_ecr(registries, at(host="127.0.0.1:1"))
     registry.credential()
     aws.fail("*", "ServerException", status=500)
@@ -381,11 +400,13 @@ def test_the_build_time_comes_from_the_registry_with_the_token(
     assert {entry.headers.get("authorization") for entry in registry.log} == {None, basic}
 
 
-# -------------------------------------------------------------------------------------------------- pull-through caches
+# ---------------------------------------------------------------------------------------- pull-through caches
 
 
 def cached(aws: Aws, registry: FakeRegistry, name: str) -> ImageRef:
-    """A tag of a repository of which AWS knows what it had once, and the registry itself what is there now."""
+    """A tag of a repository of which AWS knows what it had once, and the registry itself what is there
+    now.
+    """
     registry.push(name, "1.0")
     aws.mirror(registry, name)
     registry.push(name, "1.0", Build(files={"hello": b"newer"}, platforms=("linux/amd64", "linux/arm64")))
@@ -405,7 +426,12 @@ def cached(aws: Aws, registry: FakeRegistry, name: str) -> ImageRef:
     ],
 )
 def test_a_cache_is_asked_for_the_tag_itself(
-    aws: Aws, registries: Registries, registry: FakeRegistry, prefixes: tuple[str, ...], name: str, is_cache: bool
+    aws: Aws,
+    registries: Registries,
+    registry: FakeRegistry,
+    prefixes: tuple[str, ...],
+    name: str,
+    is_cache: bool,
 ) -> None:
     aws.cache_prefixes = prefixes
     here = cached(aws, registry, name)
@@ -460,7 +486,7 @@ def test_a_digest_that_the_cache_does_not_serve_is_fetched_by_its_tag(
     assert ecr.created(here, "linux/amd64") == datetime(2024, 5, 1, 10, tzinfo=UTC)
 
 
-# ---------------------------------------------------------------------------------------------- in whose name, and how
+# ------------------------------------------------------------------------------------- in whose name, and how
 
 
 def test_nothing_is_asked_beyond_the_policy_and_nothing_of_the_registry_itself(
@@ -469,23 +495,34 @@ def test_nothing_is_asked_beyond_the_policy_and_nothing_of_the_registry_itself(
     aws.push(APP, "1.0")
     here = at(host=registry.host)
     ecr = open_ecr(registries, here)
-    assert "reached over the AWS API in eu-west-1 with the AWS key …NFIG of registry_config" in ecr.check(here)
+    assert "reached over the AWS API in eu-west-1 with the AWS key …NFIG of registry_config" in ecr.check(
+        here
+    )
     ecr.digest(here)
     ecr.tags(here)
     ecr.pushed_tags(here, lambda name: True)
     assert set(aws.operations()) == {"DescribeImages", "GetAuthorizationToken"} <= POLICY
     assert registry.counts() == {}
-    assert counted == [("ecr_rules", "ok"), ("ecr_describe", "ok"), ("ecr_token", "ok"), ("ecr_describe", "ok")]
+    assert counted == [
+        ("ecr_rules", "ok"),
+        ("ecr_describe", "ok"),
+        ("ecr_token", "ok"),
+        ("ecr_describe", "ok"),
+    ]
 
 
-def test_services_of_one_region_and_principal_share_client_and_token(aws: Aws, registries: Registries) -> None:
+def test_services_of_one_region_and_principal_share_client_and_token(
+    aws: Aws, registries: Registries
+) -> None:
     one, two = (open_ecr(registries, at(f"team/{name}:1")) for name in ("one", "two"))
     assert one.api is two.api
     other_account = open_ecr(registries, at(host=f"999999999999.dkr.ecr.{REGION}.amazonaws.com"))
     assert other_account.api is one.api
     for other in (with_aws(KEYS, aws_access_key_id="AKIDOTHER"), with_aws(KEYS, aws_profile="x")):
         assert open_ecr(registries, at(), other).api is not one.api
-    elsewhere = open_ecr(registries, at(host=f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"), with_aws(KEYS, region=None))
+    elsewhere = open_ecr(
+        registries, at(host=f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"), with_aws(KEYS, region=None)
+    )
     assert elsewhere.api is not one.api
 
 
@@ -574,17 +611,21 @@ def test_a_user_name_and_a_password_of_the_owners_own_need_no_aws(
     assert aws.operations() == []
 
 
-# -------------------------------------------------------------------------------------------------------------- public
+# ----------------------------------------------------------------------------------------------------- public
 
 
 def _public(registries: Registries, fake: FakeRegistry, settings: RegistrySettings) -> PublicEcr:
     """ECR Public with a registry of ours in its place."""
     opened = registries.for_service(parse("public.ecr.aws/docker/library/app:1.0"), settings)
     assert isinstance(opened, PublicEcr)
-    return replace(opened, oci=replace(opened.oci, site=RegistryEndpoint("public.ecr.aws", fake.url, settings)))
+    return replace(
+        opened, oci=replace(opened.oci, site=RegistryEndpoint("public.ecr.aws", fake.url, settings))
+    )
 
 
-def test_public_images_are_asked_for_anonymously(aws: Aws, registries: Registries, registry: FakeRegistry) -> None:
+def test_public_images_are_asked_for_anonymously(
+    aws: Aws, registries: Registries, registry: FakeRegistry
+) -> None:
     pushed = registry.push("docker/library/app", "1.0")
     registry.auth = Bearer()
     public = _public(registries, registry, RegistrySettings())
@@ -625,13 +666,14 @@ def test_a_missing_right_to_public_tokens_is_named(registries: Registries, regis
         public.credential()
 
 
-# ----------------------------------------------------------------------------------------------------- what goes wrong
+# -------------------------------------------------------------------------------------------- what goes wrong
 
 
 @pytest.mark.parametrize(
     ("code", "message", "kind", "words", "remedy"),
     [
-        ("AccessDeniedException", f"User: {NOBODY} is not authorized to perform: ecr:DescribeImages on resource: x",
+        ("AccessDeniedException",
+         f"User: {NOBODY} is not authorized to perform: ecr:DescribeImages on resource: x",
          AuthFailed, f"{NOBODY} may not ecr:DescribeImages in eu-west-1", "allow ecr:DescribeImages on this"),
         ("AccessDeniedException", "", AuthFailed, "may not ecr:DescribeImages", "allow ecr:DescribeImages"),
         ("ExpiredTokenException", "The security token included in the request is expired",
@@ -639,9 +681,11 @@ def test_a_missing_right_to_public_tokens_is_named(registries: Registries, regis
         ("UnrecognizedClientException", "The security token included in the request is invalid.",
          AuthFailed, "does not know the AWS key …NFIG of registry_config in eu-west-1", "check the key"),
         ("InvalidSignatureException",
-         "Signature expired: 20250101T000000Z is now earlier than 20250101T001000Z (20250101T001500Z - 5 min.)",
+         ("Signature expired: 20250101T000000Z is now earlier than 20250101T001000Z (20250101T001500Z - "
+         "5 min.)"),
          AuthFailed, "clock is wrong", "NTP"),
-        ("InvalidSignatureException", f"The request signature does not match: x-amz-security-token:{SESSION_TOKEN}",
+        ("InvalidSignatureException",
+         f"The request signature does not match: x-amz-security-token:{SESSION_TOKEN}",
          AuthFailed, "refuses the signature", "secret key"),
         ("RepositoryNotFoundException", "The repository with name 'team/app' does not exist",
          NotFound, "no such repository in eu-west-1", "check the repository's name"),
@@ -651,7 +695,13 @@ def test_a_missing_right_to_public_tokens_is_named(registries: Registries, regis
     ],
 )  # fmt: skip
 def test_each_refusal_of_aws_is_one_message_with_its_remedy(
-    aws: Aws, registries: Registries, code: str, message: str, kind: type[RegistryError], words: str, remedy: str
+    aws: Aws,
+    registries: Registries,
+    code: str,
+    message: str,
+    kind: type[RegistryError],
+    words: str,
+    remedy: str,
 ) -> None:
     aws.push(APP, "1.0")
     aws.fail("DescribeImages", code, message)
@@ -666,7 +716,9 @@ def test_each_refusal_of_aws_is_one_message_with_its_remedy(
     assert SESSION_TOKEN not in told
     aws.well_behaved()
     registries.new_cycle()
-    assert digest(registries, settings=with_aws(KEYS, aws_session_token=Secret(SESSION_TOKEN))).startswith("sha256:")
+    assert digest(registries, settings=with_aws(KEYS, aws_session_token=Secret(SESSION_TOKEN))).startswith(
+        "sha256:"
+    )
 
 
 def test_a_missing_right_to_a_token_is_named(aws: Aws, registries: Registries) -> None:
@@ -678,7 +730,11 @@ def test_a_missing_right_to_a_token_is_named(aws: Aws, registries: Registries) -
 
 @pytest.mark.usefixtures("no_pauses")
 def test_throttling_rests_the_api_for_all_its_services_also_after_a_restart(
-    aws: Aws, registries: Registries, clock: SetClock, make: Callable[..., Registries], counted: list[tuple[str, str]]
+    aws: Aws,
+    registries: Registries,
+    clock: SetClock,
+    make: Callable[..., Registries],
+    counted: list[tuple[str, str]],
 ) -> None:
     pushed = aws.push(APP, "1.0")
     aws.push("team/other", "1.0")
@@ -727,7 +783,10 @@ def test_a_token_file_that_is_missing_is_named(
         digest(registries, settings=RegistrySettings())
 
 
-IMAGE = b'{"imageDetails": [{"imageDigest": "%s", "imageTags": ["1.0"], "imagePushedAt": 1e300}]}' % DIGEST.encode()
+IMAGE = (
+    b'{"imageDetails": [{"imageDigest": "%s", "imageTags": ["1.0"], "imagePushedAt": 1e300}]}'
+    % DIGEST.encode()
+)
 
 
 @pytest.mark.parametrize("body", [IMAGE, b"[" * 60_000, b'{"imageDetails": [5]}', b'{"imageDetails": 5}'])
@@ -737,7 +796,9 @@ def test_an_answer_that_cannot_be_read_is_that_repositorys_trouble(
     pushed = aws.push(APP, "1.0")
     aws.say("DescribeImages", body)
     for ask in (lambda: digest(registries), lambda: open_ecr(registries, at()).tags(at())):
-        with pytest.raises(RegistryError, match=f"^{HOST}: {APP}: .*(cannot be read|ResponseParserError)") as odd:
+        with pytest.raises(
+            RegistryError, match=f"^{HOST}: {APP}: .*(cannot be read|ResponseParserError)"
+        ) as odd:
             ask()
         assert not isinstance(odd.value, AuthFailed)
         assert "login page or a proxy" in odd.value.remedy
@@ -761,8 +822,10 @@ def test_odd_entries_of_an_answer_are_dropped(aws: Aws, registries: Registries) 
 
 @pytest.mark.parametrize(
     "data",
-    ['{"authorizationToken": "QVdTOnB3", "expiresAt": null}', '{"authorizationToken": "\u00e4", "expiresAt": 1}',
-     '{"authorizationToken": 5, "expiresAt": 1}', '{"expiresAt": 1}', '{"authorizationToken": "QVdT", "expiresAt": 1}'],
+    ['{"authorizationToken": "QVdTOnB3", "expiresAt": null}',
+     '{"authorizationToken": "\u00e4", "expiresAt": 1}',
+     '{"authorizationToken": 5, "expiresAt": 1}', '{"expiresAt": 1}',
+     '{"authorizationToken": "QVdT", "expiresAt": 1}'],
 )  # fmt: skip
 def test_an_answer_without_a_token_is_said_so(aws: Aws, registries: Registries, data: str) -> None:
     aws.say("GetAuthorizationToken", f'{{"authorizationData": [{data}]}}'.encode())
@@ -773,8 +836,10 @@ def test_an_answer_without_a_token_is_said_so(aws: Aws, registries: Registries, 
 
 @pytest.mark.parametrize(
     "output",
-    ["hunter2", "[1]", '"hunter2', "\\xff", '{"Version": 1, "AccessKeyId": 5, "SecretAccessKey": ["hunter2"]}',
-     '{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "hunter2", "Expiration": "hunter2"}', "[" * 60_000],
+    ["hunter2", "[1]", '"hunter2', "\\xff",
+     '{"Version": 1, "AccessKeyId": 5, "SecretAccessKey": ["hunter2"]}',
+     '{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "hunter2", "Expiration": "hunter2"}',
+     "[" * 60_000],
 )  # fmt: skip
 def test_a_credential_process_that_prints_something_else_is_the_profiles_trouble(
     aws: Aws, registries: Registries, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, output: str
@@ -784,7 +849,9 @@ def test_a_credential_process_that_prints_something_else_is_the_profiles_trouble
     (tmp_path / "config").write_text(f"[profile ci]\ncredential_process = /bin/cat {tmp_path}/output\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     profile = with_aws(aws_profile="ci")
-    with pytest.raises(AuthFailed, match=f"{APP}: the AWS profile ci: what should give its credentials") as odd:
+    with pytest.raises(
+        AuthFailed, match=f"{APP}: the AWS profile ci: what should give its credentials"
+    ) as odd:
         digest(registries, settings=profile)
     assert "aws sts get-caller-identity" in odd.value.remedy
     assert "hunter2" not in "".join(traceback.format_exception(odd.value))
@@ -809,7 +876,9 @@ def test_an_api_that_does_not_answer_is_asked_by_one_service_of_the_cycle_only(
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL_ECR", f"http://127.0.0.1:{taken.getsockname()[1]}")
         for name in ("team/app", "team/other"):
-            with pytest.raises(RegistryError, match=f"{name}: the ECR API in eu-west-1 does not answer") as refused:
+            with pytest.raises(
+                RegistryError, match=f"{name}: the ECR API in eu-west-1 does not answer"
+            ) as refused:
                 digest(registries, f"{name}:1.0")
             assert "eu-west-1" in refused.value.remedy
     assert counted == [("ecr_rules", "unreachable")] * 5
@@ -830,9 +899,11 @@ def test_a_token_of_aws_and_the_keys_of_a_profile_are_in_no_line_of_the_log(
     password = f"a password of {tmp_path}"
     token = base64.b64encode(f"AWS:{password}".encode()).decode()
     aws.say("GetAuthorizationToken", json.dumps(
-        {"authorizationData": [{"authorizationToken": token, "expiresAt": aws.now() + 3600}]}).encode())  # fmt: skip
+        {"authorizationData": [{"authorizationToken": token,
+                                "expiresAt": aws.now() + 3600}]}).encode())  # fmt: skip
     keys = (
-        '{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "key-of-%s", "SessionToken": "session-of-%s"}'
+        '{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "key-of-%s", "SessionToken": '
+        '"session-of-%s"}'
     )
     (tmp_path / "output").write_text(keys % (tmp_path.name, tmp_path.name))
     (tmp_path / "config").write_text(f"[profile ci]\ncredential_process = /bin/cat {tmp_path}/output\n")

@@ -1,4 +1,7 @@
-"""What answers at a socket is named: Podman, Docker, a node of a swarm that is no manager. Over a real socket."""
+"""What answers at a socket is named: Podman, Docker, a node of a swarm that is no manager.
+
+Over a real socket.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ from updater_core.targets.swarm import SwarmTarget
 # As the API of Podman 5 answers; what is not read is left out.
 PODMAN = {
     "Components": [
-        {"Name": "Podman Engine", "Version": "5.8.6", "Details": {"APIVersion": "5.8.6", "MinAPIVersion": "4.0.0"}},
+        {"Name": "Podman Engine", "Version": "5.8.6",
+         "Details": {"APIVersion": "5.8.6", "MinAPIVersion": "4.0.0"}},
         {"Name": "Conmon", "Version": "conmon version 2.1.13"},
         {"Name": "OCI Runtime (crun)", "Version": "crun version 1.21"},
     ],
@@ -79,7 +83,9 @@ def test_the_engine_is_named_as_what_it_is(server: _Server, tmp_path: Path, answ
 
 
 WORKER = "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state."
-NO_SWARM = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node'
+NO_SWARM = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node'
+)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +104,8 @@ def test_a_node_that_is_no_manager_is_said_to_be_none(
     server.answers = {"version": (200, DOCKER), "info": (200, info), "services": (status, {"message": said})}
     managers = SwarmManagers([EngineEndpoint(f"unix://{tmp_path}/engine.sock", "engines.prod")])
     parts = (SimEngine(SimHost()), SimCompose(SimHost()), files, SimClock())
-    target = SwarmTarget(Host(*parts, tmp_path / "locks", 1.0, swarm=lambda engine: managers), lambda _, error: error)  # type: ignore[arg-type, return-value]
+    host = Host(*parts, tmp_path / "locks", 1.0, swarm=lambda engine: managers)
+    target = SwarmTarget(host, lambda _, error: error)  # type: ignore[arg-type, return-value]
     web = ServiceConfig("web", reference.parse("nginx:1"), (), ("web",), stack="shop")
     hold = target.observe([web])["web"]
     assert isinstance(hold, Hold)

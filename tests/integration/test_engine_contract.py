@@ -1,5 +1,6 @@
-"""One contract for the real parts and for the simulator that stands in for them: what holds of one holds of the other,
-so that what the kill matrix proves on the simulator says something about the real host."""
+"""One contract for the real parts and for the simulator that stands in for them: what holds of one holds of
+the other, so that what the kill matrix proves on the simulator says something about the real host.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +69,9 @@ class RealHost:
         # A unique file, so that no image of another test or run shares this one's id.
         made = lab.good(release)
         files = {**made.files, "of": self.project.encode()}
-        return self.registry.push(f"team/{self.project}", release, Build(files=files, config=made.config)).digest
+        return self.registry.push(
+            f"team/{self.project}", release, Build(files=files, config=made.config)
+        ).digest
 
     def withhold_digests(self) -> None:
         words = json.dumps({"errors": [{"code": "MANIFEST_UNKNOWN", "message": "no such manifest"}]}).encode()
@@ -82,7 +85,11 @@ class RealHost:
     def start(self, service: str, image: str) -> str:
         labels = {"com.docker.compose.project": self.project, "com.docker.compose.service": service}
         made = self.client.containers.run(
-            image, detach=True, labels=labels, network_mode="none", name=f"{self.project}-{uuid.uuid4().hex[:6]}"
+            image,
+            detach=True,
+            labels=labels,
+            network_mode="none",
+            name=f"{self.project}-{uuid.uuid4().hex[:6]}",
         )
         return str(made.id)
 
@@ -159,7 +166,7 @@ def pull(host: Host, release: str) -> Pulled:
     return Pulled(wanted, found.id)
 
 
-# ------------------------------------------------------------------------------------------------------------ images
+# ----------------------------------------------------------------------------------------------------- images
 
 
 def test_a_pull_by_digest_moves_no_tag(host: Host) -> None:
@@ -213,7 +220,10 @@ def test_a_pull_that_breaks_half_way_is_an_error_and_leaves_no_image(host: Host)
 
 
 def test_a_tag_names_an_image_moves_to_another_and_goes(host: Host) -> None:
-    """Each is held under a name of ours, as in an update: an engine drops what has no other name than a digest."""
+    """Each is held under a name of ours, as in an update.
+
+    An engine drops what has no other name than a digest.
+    """
     one, two, name = pull(host, "one"), pull(host, "two"), f"{host.name}:latest"
     hold = f"docker-updater.invalid/retained-for-rollback/{host.project}:found-"
     host.engine.tag(one.id, f"{hold}1")
@@ -245,7 +255,10 @@ def test_held_are_the_names_under_a_prefix_and_no_others(host: Host) -> None:
     host.engine.tag(two.id, f"docker-updater.invalid/retained-for-rollback/{host.project}-12:found-1")
     host.engine.tag(two.id, f"{host.name}:latest")
     assert dict(host.engine.retained(prefix)) == {f"{prefix}found-1": one.id, f"{prefix}pulled-2": two.id}
-    assert dict(host.engine.retained(f"docker-updater.invalid/retained-for-rollback/{host.project}-never:")) == {}
+    assert (
+        dict(host.engine.retained(f"docker-updater.invalid/retained-for-rollback/{host.project}-never:"))
+        == {}
+    )
 
 
 def test_an_image_goes_only_where_nothing_uses_it(host: Host) -> None:
@@ -258,7 +271,7 @@ def test_an_image_goes_only_where_nothing_uses_it(host: Host) -> None:
     assert host.engine.image(free.id) is None
 
 
-# -------------------------------------------------------------------------------------------------------- containers
+# ------------------------------------------------------------------------------------------------- containers
 
 
 def test_containers_are_found_by_project_and_service_in_any_state(host: Host) -> None:
@@ -354,7 +367,7 @@ def test_an_engine_that_does_not_answer_is_unavailable_whatever_is_asked(host: H
             ask()
 
 
-# ----------------------------------------------------------------------------------------------------------- compose
+# ---------------------------------------------------------------------------------------------------- compose
 
 TEXT = """\
 services:
@@ -465,7 +478,9 @@ def test_a_preview_tells_what_up_would_do_without_doing_it(registry: FakeRegistr
 
 
 @pytest.mark.engine
-def test_of_a_command_in_a_container_the_end_is_kept_and_none_is_waited_for_in_vain(registry: FakeRegistry) -> None:
+def test_of_a_command_in_a_container_the_end_is_kept_and_none_is_waited_for_in_vain(
+    registry: FakeRegistry,
+) -> None:
     host = RealHost(registry)
     try:
         container_id = host.start("web", pull(host, "one").id)

@@ -19,8 +19,10 @@ LIMIT_SECONDS = 120.0
 
 
 class SlowEngine(socketserver.ThreadingUnixStreamServer):
-    """An engine on a socket of its own. What changes anything lasts until `may_end` is set; `connections` counts those
-    that are open."""
+    """An engine on a socket of its own.
+
+    What changes anything lasts until `may_end` is set; `connections` counts those that are open.
+    """
 
     daemon_threads = True
     request_queue_size = 128
@@ -85,7 +87,9 @@ def test_a_call_that_takes_long_keeps_no_other_waiting(slow: SlowEngine, engine:
         slow_call = pool.submit(engine.rename_container, "a" * 64, "web")
         assert slow.was_asked.wait(LIMIT_SECONDS)
         try:
-            others = pool.submit(lambda: (engine.compose_containers(), engine.version(), engine.compose_containers()))
+            others = pool.submit(
+                lambda: (engine.compose_containers(), engine.version(), engine.compose_containers())
+            )
             assert others.result(LIMIT_SECONDS) == ((), "20.10", ())
             assert not slow_call.done()
         finally:

@@ -32,7 +32,9 @@ class Version(BaseHTTPRequestHandler):
     """An engine that knows its version and nothing else."""
 
     def do_GET(self) -> None:
-        body = json.dumps({"Version": "28.5.0", "ApiVersion": "1.51", "Os": "linux", "Arch": "amd64"}).encode()
+        body = json.dumps(
+            {"Version": "28.5.0", "ApiVersion": "1.51", "Os": "linux", "Arch": "amd64"}
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -63,7 +65,9 @@ def host(folder: Path) -> Iterator[str]:
 
 
 def engine(host: str, folder: Path) -> DockerEngine:
-    return DockerEngine(resolve({"DOCKER_HOST": host, "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(folder)}))
+    return DockerEngine(
+        resolve({"DOCKER_HOST": host, "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(folder)})
+    )
 
 
 def test_the_engines_own_ca_counts_beside_another_ca_of_the_environment(

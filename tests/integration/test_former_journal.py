@@ -1,4 +1,5 @@
-"""A journal that an earlier version left open is ended by this one: each record here is as that version wrote it.
+"""A journal that an earlier version left open is ended by this one: each record here is as that version wrote
+it.
 
 The form is the one of commit 4c38558: one flat plan, Compose's words beside the neutral ones.
 """
@@ -85,7 +86,9 @@ def former_record(made: Stage, phase: str, cause: dict[str, str] | None = None) 
 
 
 def left_open(folder: Path, release: SimRelease, phase: str, effect: str, *, after: bool) -> Stage:
-    """A host whose updater was killed at an effect, with the record that the earlier version would have left there."""
+    """A host whose updater was killed at an effect, with the record that the earlier version would have left
+    there.
+    """
     folder.mkdir()
     rehearsal = Killer()
     Stage(folder, release, new_tag="1.1").apply(rehearsal)
@@ -101,10 +104,14 @@ def left_open(folder: Path, release: SimRelease, phase: str, effect: str, *, aft
     return made
 
 
-@pytest.mark.parametrize("effect", ["replace file", "tag app:1.1", "compose create", "compose stop", "compose start"])
+@pytest.mark.parametrize(
+    "effect", ["replace file", "tag app:1.1", "compose create", "compose stop", "compose start"]
+)
 def test_an_update_that_an_earlier_version_left_half_way_is_taken_back(tmp_path: Path, effect: str) -> None:
     for number, after in itertools.product(range(2), (False, True)):
-        made = left_open(tmp_path / f"{number}-{after}", NEW, ("applying", "rolling_back")[number], effect, after=after)
+        made = left_open(
+            tmp_path / f"{number}-{after}", NEW, ("applying", "rolling_back")[number], effect, after=after
+        )
         assert isinstance(made.recover(), RolledBack)
         made.assert_whole(OLD)
 

@@ -95,7 +95,7 @@ def digest(registries: Registries, reference: ImageRef, settings: RegistrySettin
     return registries.for_service(reference, settings).digest(reference)
 
 
-# ---------------------------------------------------------------------------------------------------------- whose it is
+# ------------------------------------------------------------------------------------------------ whose it is
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_host_decides_which_registry_it_is(name: str, kind: str) -> None:
     assert registry_type(parse(name), RegistrySettings()) == kind
 
 
-# ----------------------------------------------------------------------------------------------------------- who we are
+# ------------------------------------------------------------------------------------------------- who we are
 
 
 def in_the_settings(google: FakeGoogle, monkeypatch: pytest.MonkeyPatch) -> RegistrySettings:
@@ -285,7 +285,7 @@ def test_a_docker_login_is_used_before_the_account_of_the_machine(
         digest(registries, at(fake))
 
 
-# -------------------------------------------------------------------------------------------------------------- renewal
+# ---------------------------------------------------------------------------------------------------- renewal
 
 
 def test_a_token_that_has_run_out_is_renewed_before_it_is_used(
@@ -347,7 +347,7 @@ def test_a_repository_that_is_not_there_is_not_found(
         registries.for_service(at(fake), settings).pushed_tags(at(fake), lambda name: True)
 
 
-# ------------------------------------------------------------------------------------------------------ what goes wrong
+# -------------------------------------------------------------------------------------------- what goes wrong
 
 
 def missing(google: FakeGoogle) -> Path:
@@ -372,10 +372,12 @@ def nested(google: FakeGoogle) -> Path:
         (missing, "missing.json cannot be read: No such file", "put the service account's JSON key"),
         (no_json, "key.json cannot be used: it is not JSON", "put the service account's JSON key"),
         (nested, "key.json cannot be used: it is not JSON", "put the service account's JSON key"),
-        (lambda g: g.key_file(type="authorized_user"), r"of another type \(authorized_user\)", "GOOGLE_APPLICATION"),
+        (lambda g: g.key_file(type="authorized_user"), r"of another type \(authorized_user\)",
+         "GOOGLE_APPLICATION"),
         (lambda g: g.key_file(type=None), r"of another type \(None\)", "GOOGLE_APPLICATION"),
         (lambda g: g.key_file(client_email=None), "lacks a field", "create a new key"),
-        (lambda g: g.key_file(private_key="-----BEGIN PRIVATE KEY-----\nMIIE"), "its key is damaged", "create a new"),
+        (lambda g: g.key_file(private_key="-----BEGIN PRIVATE KEY-----\nMIIE"), "its key is damaged",
+         "create a new"),
         (lambda g: g.key_file(private_key=5), "its key is damaged", "create a new"),
     ],
 )  # fmt: skip
@@ -409,8 +411,10 @@ def test_a_key_file_that_is_mended_is_read_again(
     ("refusal", "words", "remedy"),
     [
         ({"error": "invalid_grant", "error_description": "Invalid grant: account not found"},
-         f"refuses {ACCOUNT}: invalid_grant: Invalid grant: account not found", "check that the account still exists"),
-        ({"error": "invalid_grant", "error_description": "Invalid JWT: Token must be a short-lived token (60 minutes) "
+         f"refuses {ACCOUNT}: invalid_grant: Invalid grant: account not found",
+         "check that the account still exists"),
+        ({"error": "invalid_grant",
+          "error_description": "Invalid JWT: Token must be a short-lived token (60 minutes) "
           "and in a reasonable timeframe. Check your iat and exp values in the JWT claim."},
          "refuses", "set this machine's clock"),
         ({"error": "invalid_grant", "error_description": "bad assertion " + "eyJ0" * 40},
@@ -419,7 +423,8 @@ def test_a_key_file_that_is_mended_is_read_again(
     ],
 )  # fmt: skip
 def test_a_refusal_by_the_token_server_is_said_and_not_repeated(
-    refusal: dict[str, str], words: str, remedy: str, fake: FakeRegistry, google: FakeGoogle, registries: Registries,
+    refusal: dict[str, str], words: str, remedy: str, fake: FakeRegistry, google: FakeGoogle,
+    registries: Registries,
     clock: SetClock,
 ) -> None:  # fmt: skip
     pushed, settings = fake.push(APP, "1.0"), with_key(google.key_file())
@@ -444,19 +449,23 @@ def a_folder(path: Path) -> None:
     [
         (a_folder, {}, "odd, which cannot be read: Is a directory"),
         (lambda path: path.write_bytes(b"\xff\xfe"), {}, r"no token is to be had.*\(UnicodeDecodeError\)"),
-        (lambda path: path.write_text("[" * 60_000), {"format": {"type": "json", "subject_token_field_name": "x"}},
+        (lambda path: path.write_text("[" * 60_000),
+         {"format": {"type": "json", "subject_token_field_name": "x"}},
          r"no token is to be had.*\(RecursionError\)"),
     ],
 )  # fmt: skip
 def test_a_credential_source_that_cannot_be_used_is_said_so_and_tried_again(
-    make: Callable[[Path], object], source: dict[str, object], words: str, fake: FakeRegistry, google: FakeGoogle,
+    make: Callable[[Path], object], source: dict[str, object], words: str, fake: FakeRegistry,
+    google: FakeGoogle,
     registries: Registries, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:  # fmt: skip
     pushed, odd = fake.push(APP, "1.0"), tmp_path / "odd"
     make(odd)
     file = google.federation_file(file=str(odd), **source)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
-    with pytest.raises(AuthFailed, match=rf"^{fake.host}: {APP}: .*GOOGLE_APPLICATION_CREDENTIALS.*{words}") as error:
+    with pytest.raises(
+        AuthFailed, match=rf"^{fake.host}: {APP}: .*GOOGLE_APPLICATION_CREDENTIALS.*{words}"
+    ) as error:
         digest(registries, at(fake), GCR)
     assert "credential_source" in error.value.remedy
     assert google.asked == []
@@ -498,7 +507,7 @@ def test_a_token_server_that_does_not_answer_is_no_refusal(
     assert not isinstance(error.value, AuthFailed)
 
 
-# --------------------------------------------------------------------------------------------------------- the tag list
+# ----------------------------------------------------------------------------------------------- the tag list
 
 
 def listing(*entries: tuple[str, list[str], object], **more: object) -> Behaviour:
@@ -508,7 +517,9 @@ def listing(*entries: tuple[str, list[str], object], **more: object) -> Behaviou
         digest: {"tag": names, "timeCreatedMs": "0", "timeUploadedMs": uploaded, "mediaType": "x"}
         for digest, names, uploaded in entries
     }
-    return Behaviour(body=json.dumps({"name": APP, "child": [], "tags": named, "manifest": manifest, **more}).encode())
+    return Behaviour(
+        body=json.dumps({"name": APP, "child": [], "tags": named, "manifest": manifest, **more}).encode()
+    )
 
 
 ONE, TWO, THREE = ("sha256:" + digit * 64 for digit in "123")
@@ -524,7 +535,8 @@ def test_one_request_tells_tags_digests_and_push_times(
 ) -> None:
     fake.push(APP, "1.0")
     fake.behave(
-        "tags", listing((ONE, ["1.0", "latest"], milliseconds(MAY_FIRST)), (TWO, ["1.1"], "0"), (THREE, [], "1"))
+        "tags",
+        listing((ONE, ["1.0", "latest"], milliseconds(MAY_FIRST)), (TWO, ["1.1"], "0"), (THREE, [], "1")),
     )
     registry = registries.for_service(at(fake), with_key(google.key_file()))
     assert registry.pushed_tags(at(fake), lambda name: name != "latest") == (
@@ -540,7 +552,9 @@ def test_one_request_tells_tags_digests_and_push_times(
     assert kinds == ["tags"]
 
 
-def test_another_cycle_asks_for_the_digest_anew(fake: FakeRegistry, google: FakeGoogle, registries: Registries) -> None:
+def test_another_cycle_asks_for_the_digest_anew(
+    fake: FakeRegistry, google: FakeGoogle, registries: Registries
+) -> None:
     fake.auth = None
     pushed = fake.push(APP, "1.0")
     fake.behave("tags", listing((ONE, ["1.0"], milliseconds(MAY_FIRST))))
@@ -581,13 +595,21 @@ def test_a_time_that_cannot_be_is_not_known(
     fake.auth = None
     fake.push(APP, "1.0")
     fake.behave("tags", listing((ONE, ["1.0"], uploaded)))
-    assert registries.for_service(at(fake), GCR).pushed_tags(at(fake), lambda name: True) == (Tag("1.0", ONE),)
+    assert registries.for_service(at(fake), GCR).pushed_tags(at(fake), lambda name: True) == (
+        Tag("1.0", ONE),
+    )
 
 
-def test_odd_entries_of_the_map_are_dropped(fake: FakeRegistry, google: FakeGoogle, registries: Registries) -> None:
+def test_odd_entries_of_the_map_are_dropped(
+    fake: FakeRegistry, google: FakeGoogle, registries: Registries
+) -> None:
     fake.auth = None
     fake.push(APP, "1.0")
-    odd = {"no digest": {"tag": ["a"]}, ONE: {"tag": ["1.0", 5, "not a tag", "sha256-" + "0" * 64 + ".sig"]}, TWO: None}
+    odd = {
+        "no digest": {"tag": ["a"]},
+        ONE: {"tag": ["1.0", 5, "not a tag", "sha256-" + "0" * 64 + ".sig"]},
+        TWO: None,
+    }
     fake.behave("tags", Behaviour(body=json.dumps({"tags": ["1.0", None, "9.9"], "manifest": odd}).encode()))
     found = registries.for_service(at(fake), GCR).pushed_tags(at(fake), lambda name: True)
     assert found == (Tag("1.0", ONE), Tag("9.9"))

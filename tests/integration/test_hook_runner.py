@@ -50,7 +50,9 @@ def runner(clock: Clock | None = None, **environment: str) -> HostHookRunner:
 def run(script: str, folder: Path, seconds: float = HUNDRED_SECONDS, clock: Clock | None = None) -> HookRun:
     hook = Hook(("sh", "-c", script), timeout_seconds=seconds)
     return runner(clock, DOCKER_HUB_PASSWORD="hub-password-1").run(
-        HookCall(HookKind.POST_UPDATE, hook, {"DAU_SERVICE": "web", "DAU_TO": "app:2 $(touch x)"}, str(folder))
+        HookCall(
+            HookKind.POST_UPDATE, hook, {"DAU_SERVICE": "web", "DAU_TO": "app:2 $(touch x)"}, str(folder)
+        )
     )
 
 
@@ -68,7 +70,9 @@ def test_a_hook_gets_the_facts_and_none_of_our_settings(tmp_path: Path) -> None:
 
 
 def test_of_what_it_writes_the_end_is_kept_whatever_the_stream(tmp_path: Path) -> None:
-    done = run("i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; done; echo the end >&2; exit 3", tmp_path)
+    done = run(
+        "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; done; echo the end >&2; exit 3", tmp_path
+    )
     assert (done.result, done.exit_code) == (HookResult.FAILED, 3)
     assert done.output.endswith("line 3000\nthe end")
     assert len(done.output.encode()) <= evidence.OUTPUT_BYTES
@@ -90,7 +94,10 @@ def test_what_it_leaves_in_the_background_is_ended_and_not_waited_for(tmp_path: 
 
 
 def test_a_stop_ends_a_pre_update_at_once(tmp_path: Path) -> None:
-    hook = Hook(("sh", "-c", "echo $$ > child; touch stop; while :; do sleep 1; done"), timeout_seconds=HUNDRED_SECONDS)
+    hook = Hook(
+        ("sh", "-c", "echo $$ > child; touch stop; while :; do sleep 1; done"),
+        timeout_seconds=HUNDRED_SECONDS,
+    )
     with pytest.raises(Stopped):
         runner(Clock(tmp_path / "stop")).run(HookCall(HookKind.PRE_UPDATE, hook, {}, str(tmp_path)))
     assert not is_alive(tmp_path / "child")
@@ -116,7 +123,10 @@ from pathlib import Path
 run("echo $$ > child; sleep 1000", Path({str(tmp_path)!r}))
 """
     updater = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
-    until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip(), what="the hook has begun")
+    until(
+        lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip(),
+        what="the hook has begun",
+    )
     updater.send_signal(signal.SIGKILL)
     updater.wait()
     until(lambda: not is_alive(tmp_path / "child"), what="the hook is gone")
@@ -150,6 +160,12 @@ def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
 def is_alive(pid_file: Path) -> bool:
     try:
         os.kill(int(pid_file.read_text()), 0)
-        return "Z" not in Path(f"/proc/{pid_file.read_text().strip()}/stat").read_text().rpartition(")")[2].split()[0]
+        return (
+            "Z"
+            not in Path(f"/proc/{pid_file.read_text().strip()}/stat")
+            .read_text()
+            .rpartition(")")[2]
+            .split()[0]
+        )
     except (ProcessLookupError, FileNotFoundError):
         return False

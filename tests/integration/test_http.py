@@ -1,4 +1,7 @@
-"""One exchange against servers of the worst kind: what it believes, how long it listens, and what it sends to whom."""
+"""One exchange against servers of the worst kind.
+
+What it believes, how long it listens, and what it sends to whom.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-# ------------------------------------------------------------------------------------------------------ time and size
+# ---------------------------------------------------------------------------------------------- time and size
 
 
 def _trickle_a_head(server: Server, connected: socket.socket) -> None:
@@ -165,7 +168,7 @@ def test_an_address_that_is_none_breaks_for_good_and_stays_unsaid(url: str) -> N
     assert url not in str(broken.value)
 
 
-# ------------------------------------------------------------------------------------------------------- connections
+# ------------------------------------------------------------------------------------------------ connections
 
 
 def _talk_on(server: Server, connected: socket.socket) -> None:
@@ -191,11 +194,13 @@ def test_every_kept_connection_that_was_closed_meanwhile_is_replaced() -> None:
     """Each answer comes over a new connection, after the kept one failed; none of it is a failure."""
     with serving(_hang_up_in_the_second_request) as server:
         connections = Connections(USUAL_LIMITS)
-        assert [connections.exchange(server.request()).status for _ in range(MOST_AT_ONCE)] == [200] * MOST_AT_ONCE
+        assert [connections.exchange(server.request()).status for _ in range(MOST_AT_ONCE)] == [
+            200
+        ] * MOST_AT_ONCE
         assert server.connections == MOST_AT_ONCE
 
 
-# ------------------------------------------------------------------------------------------------- what is sent along
+# ----------------------------------------------------------------------------------------- what is sent along
 
 
 def test_no_cookie_is_kept() -> None:
@@ -214,12 +219,15 @@ def test_a_name_in_the_address_does_not_replace_the_authorization() -> None:
         assert fake.log[0].headers["authorization"] == "Bearer ours"
 
 
-# ------------------------------------------------------------------------------------------------------ trust, proxies
+# --------------------------------------------------------------------------------------------- trust, proxies
 
 
 @pytest.fixture(scope="module")
 def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as under certs.d, with a certificate for registry.example and 127.0.0.1; its key is in key.pem."""
+    """A folder as under certs.d, with a certificate for registry.example and 127.0.0.1.
+
+    Its key is in key.pem.
+    """
     return make_identity(tmp_path_factory.mktemp("certs") / "registry.example")
 
 
@@ -256,7 +264,9 @@ def test_no_empty_variable_switches_verification_off(
 ) -> None:
     monkeypatch.setenv(name, "")
     with pytest.raises(Broken, match="certificate is not trusted"):
-        Connections(Limits(certificates=tmp_path)).exchange(Request(f"{secure.url}/v2/", "ping", "a question"))
+        Connections(Limits(certificates=tmp_path)).exchange(
+            Request(f"{secure.url}/v2/", "ping", "a question")
+        )
 
 
 @pytest.mark.parametrize("replace", [shutil.copy, _put_in_place])
@@ -266,7 +276,10 @@ def test_a_certificate_that_is_renewed_counts_at_once_for_new_connections(
     own = tmp_path / "certs.d" / secure.host
     own.mkdir(parents=True)
     other = make_identity(tmp_path / "other")
-    ping, connections = Request(f"{secure.url}/v2/", "ping", "a question"), Connections(Limits(certificates=own.parent))
+    ping, connections = (
+        Request(f"{secure.url}/v2/", "ping", "a question"),
+        Connections(Limits(certificates=own.parent)),
+    )
     with pytest.raises(Broken, match="certificate is not trusted"):
         connections.exchange(ping)
     replace(other / "ca.crt", own / "ca.crt")
@@ -285,7 +298,10 @@ def test_authorities_that_the_environment_names_are_read_again_too(
     named = tmp_path / "named.pem"
     monkeypatch.setenv("SSL_CERT_FILE", str(named))
     shutil.copy(make_identity(tmp_path / "other") / "ca.crt", named)
-    ping, connections = Request(f"{secure.url}/v2/", "ping", "a question"), Connections(Limits(certificates=tmp_path))
+    ping, connections = (
+        Request(f"{secure.url}/v2/", "ping", "a question"),
+        Connections(Limits(certificates=tmp_path)),
+    )
     with pytest.raises(Broken, match="certificate is not trusted"):
         connections.exchange(ping)
     shutil.copy(identity / "ca.crt", named)
@@ -372,8 +388,11 @@ IMPATIENT = Limits(connect_seconds=60.0, read_seconds=60.0, whole_seconds=2.0)
 
 
 def cut_off(server: Server, request: Request) -> Broken:
-    """How an exchange ends whose other side is silent. Only the end of the whole exchange comes soon; if it came before
-    the silent side was reached (the machine may be slow), it is tried with more time."""
+    """How an exchange ends whose other side is silent.
+
+    Only the end of the whole exchange comes soon; if it came before the silent side was reached (the machine
+    may be slow), it is tried with more time.
+    """
     for whole_seconds in (0.3, 1.0, 3.0, 10.0, 30.0, 100.0):
         limits = Limits(connect_seconds=600.0, read_seconds=600.0, whole_seconds=whole_seconds)
         with pytest.raises(Broken) as broken:
@@ -433,7 +452,9 @@ def test_a_host_that_accepts_and_never_shakes_hands_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://"])
-def test_a_proxy_of_another_kind_is_named_by_its_variable(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_another_kind_is_named_by_its_variable(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("https_proxy", proxy)
     with pytest.raises(Broken, match="HTTPS_PROXY of the environment is not a http:// proxy") as broken:
         Connections(USUAL_LIMITS).exchange(PING)
@@ -500,7 +521,9 @@ def swallowing() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_takes_no_connection_is_named_as_the_cause(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_takes_no_connection_is_named_as_the_cause(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with swallowing() as port:
         monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{port}")
         with pytest.raises(Broken, match="the proxy of the environment did not answer in time"):
@@ -519,7 +542,9 @@ def test_addresses_that_swallow_packets_do_not_keep_the_good_one_waiting() -> No
 
 def test_the_families_of_addresses_take_turns() -> None:
     six, four = socket.AF_INET6, socket.AF_INET
-    addresses = [(family, socket.SOCK_STREAM, 0, "", str(n)) for n, family in enumerate([six, six, six, four, four])]
+    addresses = [
+        (family, socket.SOCK_STREAM, 0, "", str(n)) for n, family in enumerate([six, six, six, four, four])
+    ]
     assert [place for *_, place in dial.in_turn(addresses)] == ["0", "3", "1", "4", "2"]
     assert dial.in_turn([]) == []
 

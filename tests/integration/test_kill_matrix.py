@@ -1,8 +1,8 @@
-"""The updater is killed before and after every effect of an update, on the way forward and on the way back; the next
-start ends on the old release or on the new one, whole, in every case.
+"""The updater is killed before and after every effect of an update, on the way forward and on the way back;
+the next start ends on the old release or on the new one, whole, in every case.
 
-On a simulated host (real files, real journal), so that every point can be met; `tests/e2e/test_kills.py` meets each
-step once on the real engine.
+On a simulated host (real files, real journal), so that every point can be met; `tests/e2e/test_kills.py`
+meets each step once on the real engine.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ class KillableHooks:
     def run(self, call: HookCall) -> HookRun:
         self.killer.effect(f"hook {call.kind}", lambda: None)
         code = int(call.kind in self.fails)
-        return replace(self.begin(call.kind), result=HookResult.FAILED if code else HookResult.DONE, exit_code=code)
+        return replace(
+            self.begin(call.kind), result=HookResult.FAILED if code else HookResult.DONE, exit_code=code
+        )
 
 
 class Stage:
@@ -146,7 +148,15 @@ class Stage:
         is_beside = self.handover is not None
         ids = {c.service: (c.id,) for c in self.host.containers.values()} if is_beside else {}
         moves = tuple(
-            Move(service, f"{NAME}:1.0", f"{NAME}:{new_tag}", OLD.id, 1, ids.get(service, ()), stop_grace_seconds=0.5)
+            Move(
+                service,
+                f"{NAME}:1.0",
+                f"{NAME}:{new_tag}",
+                OLD.id,
+                1,
+                ids.get(service, ()),
+                stop_grace_seconds=0.5,
+            )
             for service in self.services
         )
         project = Project("shop", str(self.file.parent), (str(self.file),))
@@ -197,7 +207,9 @@ class Stage:
     hooks: Hooks = NO_HOOKS
     fails: frozenset[HookKind] = frozenset()
 
-    def transaction(self, killer: Killer, clock: SimClock | None = None, reached: Reached | None = None) -> Transaction:
+    def transaction(
+        self, killer: Killer, clock: SimClock | None = None, reached: Reached | None = None
+    ) -> Transaction:
         """What one process works with: a process that is new knows of no step yet."""
         self.steps, used = StepTimes(), clock or SimClock()
         target = self.target_of(killer, used)
@@ -238,7 +250,9 @@ class Stage:
         return outcome
 
     def assert_whole(self, release: SimRelease) -> None:
-        """Exactly this release runs, its file and tag agree, and nothing of ours is left over but the held images."""
+        """Exactly this release runs, its file and tag agree, and nothing of ours is left over but the held
+        images.
+        """
         host = self.host
         self.assert_dependents()
         for service in self.services:
@@ -414,8 +428,14 @@ def test_killed_anywhere_the_next_start_ends_on_old_or_new_whole(folders: Iterat
         with pytest.raises(Killed):
             made.apply(Killer(at, after))
         outcome = made.recover()
-        committed = isinstance(outcome, Committed) or (outcome is None and made.host.running("web") == [made.target.id])
-        assert outcome is None or isinstance(outcome, (Committed, RolledBack, NotStarted)), (at, after, outcome)
+        committed = isinstance(outcome, Committed) or (
+            outcome is None and made.host.running("web") == [made.target.id]
+        )
+        assert outcome is None or isinstance(outcome, (Committed, RolledBack, NotStarted)), (
+            at,
+            after,
+            outcome,
+        )
         made.assert_whole(made.target if committed else OLD)
 
 
@@ -475,7 +495,9 @@ def test_a_hook_that_is_not_there_is_found_out_before_anything_is_touched(folder
 
 
 @pytest.mark.parametrize("fails", [(), (HookKind.PRE_UPDATE,), (HookKind.POST_UPDATE,)])
-def test_killed_anywhere_an_update_with_hooks_ends_whole(folders: Iterator[Path], fails: tuple[HookKind, ...]) -> None:
+def test_killed_anywhere_an_update_with_hooks_ends_whole(
+    folders: Iterator[Path], fails: tuple[HookKind, ...]
+) -> None:
     rehearsal = Killer()
     stage_with_hooks(folders, *fails).apply(rehearsal)
     for at, after in itertools.product(range(1, len(rehearsal.log) + 1), (False, True)):
@@ -483,7 +505,9 @@ def test_killed_anywhere_an_update_with_hooks_ends_whole(folders: Iterator[Path]
         with pytest.raises(Killed):
             made.apply(Killer(at, after))
         outcome = made.recover()
-        committed = isinstance(outcome, Committed) or (outcome is None and made.host.running("web") == [made.target.id])
+        committed = isinstance(outcome, Committed) or (
+            outcome is None and made.host.running("web") == [made.target.id]
+        )
         made.assert_whole(made.target if committed else OLD)
         killed_in = rehearsal.log[at - 1]
         if killed_in == "hook pre_update":
@@ -494,7 +518,9 @@ def test_killed_anywhere_an_update_with_hooks_ends_whole(folders: Iterator[Path]
             assert not outcome.quarantine
             assert [run.result for run in outcome.hooks] == [HookResult.DONE, HookResult.INTERRUPTED]
         if outcome is not None and outcome.hooks:
-            assert made.update_hooks.ending(outcome) is not None, "whatever a pre_update has begun can be ended"
+            assert made.update_hooks.ending(outcome) is not None, (
+                "whatever a pre_update has begun can be ended"
+            )
 
 
 @pytest.mark.parametrize("case", ["new tag", "same tag", "unhealthy", "bad unit of two", *HANDOVERS])
@@ -517,8 +543,13 @@ def test_killed_again_during_the_recovery_it_still_ends_whole(folders: Iterator[
 
 
 @pytest.mark.parametrize("case", ["new tag", "same tag", "unhealthy", "unhealthy, same tag"])
-def test_killed_anywhere_and_its_file_spoilt_meanwhile_the_service_is_whole(folders: Iterator[Path], case: str) -> None:
-    """The recovery is killed once more at each of its effects: copies that stand in for the file are among them."""
+def test_killed_anywhere_and_its_file_spoilt_meanwhile_the_service_is_whole(
+    folders: Iterator[Path], case: str
+) -> None:
+    """The recovery is killed once more at each of its effects.
+
+    Copies that stand in for the file are among them.
+    """
     for at in range(1, stage(folders, case).effects() + 1):
         rehearsal = Killer()
         spoilt(folders, case, at).recover(rehearsal)
@@ -530,7 +561,10 @@ def test_killed_anywhere_and_its_file_spoilt_meanwhile_the_service_is_whole(fold
             made.recover()
             (web,) = (c for c in made.host.containers.values() if c.service == "web")
             assert (web.name, web.status) == ("shop-web-1", "running"), (at, again)
-            assert web.image_id in (OLD.id, made.target.id if made.target.fate == "well" else OLD.id), (at, again)
+            assert web.image_id in (OLD.id, made.target.id if made.target.fate == "well" else OLD.id), (
+                at,
+                again,
+            )
             assert made.file.read_text() == SPOILT, (at, again)
             assert not list(made.file.parent.glob(".*.dau-*")), (at, again)
 
@@ -609,7 +643,9 @@ def test_killed_in_the_switch_the_next_start_carries_on_and_an_engine_that_goes_
     made.assert_whole(made.target)
 
 
-def test_no_old_container_is_stopped_if_somebody_removed_the_new_one_after_a_kill(folders: Iterator[Path]) -> None:
+def test_no_old_container_is_stopped_if_somebody_removed_the_new_one_after_a_kill(
+    folders: Iterator[Path],
+) -> None:
     made = stage(folders, "start-first")
     old = {c.id for c in made.host.containers.values()}
     with pytest.raises(Killed):
@@ -692,7 +728,7 @@ def test_the_owners_edit_between_look_and_change_wins(tmp_path: Path) -> None:
     made.assert_whole(OLD)
 
 
-# ------------------------------------------------------------------------------------------------- whose fault it is
+# ------------------------------------------------------------------------------------------ whose fault it is
 
 
 def nothing() -> None:
@@ -735,7 +771,9 @@ def test_a_rollback_that_the_host_prevents_is_tried_again_until_it_is_proven(
     made.host.compose_failures = []
     outcome = made.recover()
     assert isinstance(outcome, RolledBack)
-    assert outcome.quarantine == (case != "new tag"), "what the release did is not forgotten over the host's trouble"
+    assert outcome.quarantine == (case != "new tag"), (
+        "what the release did is not forgotten over the host's trouble"
+    )
     made.assert_whole(OLD)
 
 
@@ -764,7 +802,7 @@ def test_an_engine_that_goes_in_the_second_try_is_asked_too(folders: Iterator[Pa
     made.assert_whole(OLD)
 
 
-# ------------------------------------------------------------------------------------- asked to end while it waits
+# -------------------------------------------------------------------------------- asked to end while it waits
 
 
 @dataclass

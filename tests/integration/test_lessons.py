@@ -1,4 +1,6 @@
-"""What one repository's challenge teaches for the others of its host, and what becomes of it where they differ."""
+"""What one repository's challenge teaches for the others of its host, and what becomes of it where they
+differ.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def challenges(fake: FakeRegistry) -> int:
 def test_a_host_is_asked_once_how_it_wants_to_be_asked_however_many_ask_at_once(
     settings: RegistrySettings, fake: FakeRegistry, registries: Registries
 ) -> None:
-    fake.auth = Bearer(bound_by=BY_SCOPE) if settings is ANYONE else Bearer("jane", "hunter2", bound_by=BY_SCOPE)
+    fake.auth = (
+        Bearer(bound_by=BY_SCOPE) if settings is ANYONE else Bearer("jane", "hunter2", bound_by=BY_SCOPE)
+    )
     with ThreadPoolExecutor(len(NAMES)) as pool:
         list(pool.map(lambda name: ask(registries, fake, name, settings), NAMES))
     assert challenges(fake) == 1
@@ -66,7 +70,9 @@ def test_a_password_is_asked_for_once_for_each_host(fake: FakeRegistry, registri
     assert fake.counts() == {"manifest_head": len(NAMES) + 1}
 
 
-def test_a_wrong_password_is_tried_once_however_many_ask_at_once(fake: FakeRegistry, registries: Registries) -> None:
+def test_a_wrong_password_is_tried_once_however_many_ask_at_once(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     fake.auth = Bearer("jane", "another one")
 
     def refused(name: str) -> bool:
@@ -119,7 +125,9 @@ def test_what_is_not_there_is_not_there_with_a_foreseen_token_either(
     assert fake.counts() == {"manifest_head": 1, "token": 1}
 
 
-def test_what_one_learned_is_not_done_in_the_name_of_another(fake: FakeRegistry, registries: Registries) -> None:
+def test_what_one_learned_is_not_done_in_the_name_of_another(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     fake.auth = Bearer()
     ask(registries, fake, NAMES[0])
     fake.clear_log()
@@ -142,7 +150,9 @@ def test_credentials_go_to_no_realm_that_another_ones_challenge_named(
         assert elsewhere.log == []
 
 
-def test_a_first_question_without_an_answer_holds_no_other_up(fake: FakeRegistry, registries: Registries) -> None:
+def test_a_first_question_without_an_answer_holds_no_other_up(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     hang = threading.Event()
     fake.behave("manifest_head", Behaviour(hang=hang), path=NAMES[0])
     with ThreadPoolExecutor() as pool:

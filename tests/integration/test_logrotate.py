@@ -1,7 +1,7 @@
 """The real logrotate with the configuration of `ops/`, on the log of a process that goes on writing.
 
-logrotate comes from the Debian package of that name (`scripts/setup --with-logrotate`). With DAU_REQUIRE_ENGINE=1, as
-`scripts/test` sets it, a missing one is a failure.
+logrotate comes from the Debian package of that name (`scripts/setup --with-logrotate`). With
+DAU_REQUIRE_ENGINE=1, as `scripts/test` sets it, a missing one is a failure.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ LOG = "/var/log/docker-auto-updater/docker_updater.log"
 DATED = re.compile(r"docker_updater\.log-\d{8}-\d{6}(\.gz)?")
 OWN = re.compile(r"docker_updater\.log(\.[1-5])?")
 
-# Numbered lines by the updater's own logging, until its input ends; about two thousand in a second. Before its own
-# rotation would drop the oldest of them it pauses, until the log is rotated from outside.
+# Numbered lines by the updater's own logging, until its input ends; about two thousand in a second. Before
+# its own rotation would drop the oldest of them it pauses, until the log is rotated from outside.
 WRITER = """
 import io, logging, os, select, sys
 from updater_core import logging_utils
@@ -70,7 +70,9 @@ class Log:
         self._config.chmod(0o644)
 
     def rotate(self) -> None:
-        """Rotate as soon as the second is later than in the name of any rotation, though the clock may go back."""
+        """Rotate as soon as the second is later than in the name of any rotation, though the clock may go
+        back.
+        """
         last = max((path.name.removesuffix(".gz") for path in self.dated()), default="")
         until(lambda: time.strftime(f"{self.file.name}-%Y%m%d-%H%M%S") > last, what="a later second")
         argv = [self._program, "--force", "--state", str(self._config.with_name("status")), str(self._config)]
@@ -110,10 +112,14 @@ def writer(log: Log, file_bytes: int = 10_000_000) -> subprocess.Popen[str]:
 
 
 def halted(log: Log, process: subprocess.Popen[str]) -> bool:
-    """Whether the writer stands still, and that between two rotations of its own: a log that goes away beneath
-    logrotate is an error to it."""
+    """Whether the writer stands still, and that between two rotations of its own: a log that goes away
+    beneath logrotate is an error to it.
+    """
     process.send_signal(signal.SIGSTOP)
-    until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", what="a halt")
+    until(
+        lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T",
+        what="a halt",
+    )
     if not log.has_a_line():
         process.send_signal(signal.SIGCONT)
         return False

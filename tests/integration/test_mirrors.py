@@ -1,4 +1,7 @@
-"""Docker Hub by way of the engine's mirrors: when they are asked, what they are told, and what is said of it."""
+"""Docker Hub by way of the engine's mirrors.
+
+When they are asked, what they are told, and what is said of it.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,9 @@ def closed() -> str:
     return f"http://127.0.0.1:{ports.free_port()}"
 
 
-def test_a_hub_that_cannot_be_reached_is_asked_by_its_mirror(make: Make, mirror: FakeRegistry, pushed: Pushed) -> None:
+def test_a_hub_that_cannot_be_reached_is_asked_by_its_mirror(
+    make: Make, mirror: FakeRegistry, pushed: Pushed
+) -> None:
     registry = make(closed(), mirror.url + "/").for_service(NGINX, ANYONE)
     assert registry.digest(NGINX) == pushed.digest
     assert [tag.name for tag in registry.tags(NGINX)] == ["1.27"]
@@ -73,7 +78,9 @@ def test_a_hub_that_cannot_be_reached_is_asked_by_its_mirror(make: Make, mirror:
     assert mirror.host in registry.check(NGINX)
 
 
-def test_the_next_mirror_is_asked_if_the_first_is_away_too(make: Make, mirror: FakeRegistry, pushed: Pushed) -> None:
+def test_the_next_mirror_is_asked_if_the_first_is_away_too(
+    make: Make, mirror: FakeRegistry, pushed: Pushed
+) -> None:
     registries = make(closed(), closed(), "ftp://mirror", "http://[", "http://me:pw@mirror", mirror.url)
     assert registries.for_service(NGINX, ANYONE).digest(NGINX) == pushed.digest
 
@@ -152,7 +159,10 @@ def test_a_mirror_that_fails_in_that_hour_gives_way_to_the_hub(
 
 
 def test_if_neither_answers_both_are_named(make: Make, mirror: FakeRegistry) -> None:
-    """A mirror that does not have an image says nothing about Docker Hub: the tag is unknown, and not missing."""
+    """A mirror that does not have an image says nothing about Docker Hub.
+
+    The tag is unknown, and not missing.
+    """
     address = closed()
     with pytest.raises(RegistryError) as error:
         make(address, mirror.url).for_service(NGINX, ANYONE).digest(NGINX)

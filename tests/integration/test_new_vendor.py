@@ -1,4 +1,7 @@
-"""A registry with settings is one folder and one line: a made-up one is added to a copy of the program, and used."""
+"""A registry with settings is one folder and one line.
+
+A made-up one is added to a copy of the program, and used.
+"""
 
 from __future__ import annotations
 
@@ -53,10 +56,12 @@ VENDOR = Vendor(
     title="Acme",
     spellings=("acme-cloud",),
     options=(
-        Option(TOP, "acme_key", kinds.SECRET, None, "The key of all of Acme.", ("${KEY}",), variable="ACME_KEY",
-               owner=AcmeAccount),
-        _own("acme_tenant", kinds.word("a tenant", "lower case letters", "[a-z]+"), "Acme: the tenant.", "shop"),
-        _own("acme_shelf", kinds.PATH, "Acme: the folder of the shelf.", "shelf", see="[Acme](registries.md)"),
+        Option(TOP, "acme_key", kinds.SECRET, None, "The key of all of Acme.", ("${KEY}",),
+               variable="ACME_KEY", owner=AcmeAccount),
+        _own("acme_tenant", kinds.word("a tenant", "lower case letters", "[a-z]+"), "Acme: the tenant.",
+             "shop"),
+        _own("acme_shelf", kinds.PATH, "Acme: the folder of the shelf.", "shelf",
+             see="[Acme](registries.md)"),
         _own("acme_login", kinds.TEXT, "Acme: an account.", "me", needs=Needs("acme_pin"), is_login=True),
         _own("acme_pin", kinds.SECRET, "Acme: its number.", "${PIN}", needs=Needs("acme_login")),
     ),
@@ -68,7 +73,7 @@ VENDOR = Vendor(
 '''
 
 CLIENT = '''
-"""Acme's registry: the distribution protocol, with the tenant as the user name and the key as the password."""
+"""Acme's registry: the distribution protocol; the tenant is the user name, the key the password."""
 
 from dataclasses import replace
 
@@ -128,7 +133,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "client.py").write_text(CLIENT)
     table = (root / TABLE).read_text()
     imported = "from updater_core.registries.vendors.acme import settings as acme\n"
-    table = re.sub(r"^(?=from updater_core\.registries\.vendors\.docker_hub)", imported, table, flags=re.MULTILINE)
+    table = re.sub(
+        r"^(?=from updater_core\.registries\.vendors\.docker_hub)", imported, table, flags=re.MULTILINE
+    )
     added = table.replace("\n    google.VENDOR,\n", "\n    google.VENDOR,\n    acme.VENDOR,\n")
     assert added.count("acme") == 3
     (root / TABLE).write_text(added)
@@ -138,7 +145,10 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read(
     program: Path, folder: Path, image: str, registry: Mapping[str, Any], **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """What the program makes of a configuration of one service; a list of problems on stderr if it refuses it."""
+    """What the program makes of a configuration of one service.
+
+    A list of problems on stderr if it refuses it.
+    """
     entry = {"name": "web", "image": image, "compose_file": "/srv/c.yml", "compose_service": "web"}
     kind = {"registry_type": "acme-cloud"} if image.startswith("127.") else {}
     raw = {"services": [{**entry, **kind, "registry_config": registry}]}
@@ -147,7 +157,9 @@ def read(
     return subprocess.run(words, cwd=program, capture_output=True, text=True, check=False)
 
 
-def test_a_registry_with_settings_is_one_folder_and_one_line(program: Path, tmp_path: Path, fake: FakeRegistry) -> None:
+def test_a_registry_with_settings_is_one_folder_and_one_line(
+    program: Path, tmp_path: Path, fake: FakeRegistry
+) -> None:
     pushed = fake.push("team/app", "1.0")
     fake.auth = Basic("shop", "key-of-acme")
     own = {"acme_tenant": "shop", "acme_shelf": "shelf"}

@@ -1,7 +1,7 @@
 """What `ops/` brings for Prometheus and Grafana, held to promtool and to the metrics that really exist.
 
-promtool comes from the Debian package prometheus (`scripts/setup --with-promtool`). With DAU_REQUIRE_ENGINE=1, as
-`scripts/test` sets it, a missing one is a failure.
+promtool comes from the Debian package prometheus (`scripts/setup --with-promtool`). With
+DAU_REQUIRE_ENGINE=1, as `scripts/test` sets it, a missing one is a failure.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def run(*argv: str, given: str = "", cwd: Path = ROOT) -> str:
     return said if done.returncode == 0 else f"exit status {done.returncode}: {said}"
 
 
-# --------------------------------------------------------------------------------------------------------- the metrics
+# ------------------------------------------------------------------------------------------------ the metrics
 
 
 def test_promtool_finds_no_fault_with_the_metrics(promtool: str) -> None:
@@ -67,7 +67,7 @@ def test_promtool_would_find_a_fault(promtool: str) -> None:
     assert "exit status" in run(promtool, "check", "metrics", given="# TYPE updates counter\nupdates 1\n")
 
 
-# ---------------------------------------------------------------------------------------------------------- the alerts
+# ------------------------------------------------------------------------------------------------- the alerts
 
 
 def rules() -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ def test_each_alert_is_tested_and_described() -> None:
     assert {rule["labels"]["severity"] for rule in rules()} == {"page", "ticket", "info"}
 
 
-# ------------------------------------------------------------------------------------------------------- the dashboard
+# ---------------------------------------------------------------------------------------------- the dashboard
 
 
 def targets(node: Any) -> Iterator[str]:
@@ -122,7 +122,8 @@ def test_promtool_understands_each_expression_of_the_dashboard(promtool: str, tm
     expressions = [*targets(dashboard())]
     assert len(expressions) > 20
     plain = [
-        e.replace("$__rate_interval", "5m").replace("$__range", "7d").replace("$instance", ".*") for e in expressions
+        e.replace("$__rate_interval", "5m").replace("$__range", "7d").replace("$instance", ".*")
+        for e in expressions
     ]
     assert [e for e in plain if "$" in e] == []
     rules = [{"record": f"r{number}", "expr": expression} for number, expression in enumerate(plain)]
@@ -134,7 +135,11 @@ def test_promtool_understands_each_expression_of_the_dashboard(promtool: str, tm
 @pytest.mark.parametrize("where", ["dashboard", "alerts"])
 def test_only_metrics_labels_and_values_are_asked_for_that_exist(where: str) -> None:
     texts = [*targets(dashboard())] if where == "dashboard" else [rule["expr"] for rule in rules()]
-    values = {"state": {s.value for s in Status}, "reason": {r.value for r in Reason}, "stage": {s.value for s in Step}}
+    values = {
+        "state": {s.value for s in Status},
+        "reason": {r.value for r in Reason},
+        "stage": {s.value for s in Step},
+    }
     values["result"] = {"ok", "unauthorized", "denied", "not_found", "rate_limited", "error", "unreachable"}
     for text in texts:
         named = re.findall(r"docker_updater_(\w+)(?:\{([^}]*)\})?", text)

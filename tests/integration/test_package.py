@@ -1,4 +1,6 @@
-"""The project as a package: `pip install` gives the command, with all that it reads, and nothing of the tests."""
+"""The project as a package: `pip install` gives the command, with all that it reads, and nothing of the
+tests.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,23 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel of a copy of the checkout: a build leaves folders behind."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    kept = "docker_updater.py updater_core pyproject.toml README.md LICENSE requirements.in requirements-apprise.in"
+    kept = (
+        "docker_updater.py updater_core pyproject.toml README.md LICENSE requirements.in "
+        "requirements-apprise.in"
+    )
     source.mkdir()
     subprocess.run(["cp", "-r", *(str(ROOT / name) for name in kept.split()), str(source)], check=True)
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(folder),
+        str(source),
+    ]
     subprocess.run(build, check=True, capture_output=True)
     (made,) = folder.glob("*.whl")
     return made
@@ -43,11 +58,26 @@ def metadata(wheel: Path) -> Message:
 
 
 def test_the_command_of_the_package_is_the_updater(wheel: Path, tmp_path: Path) -> None:
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path), str(wheel)]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(tmp_path),
+        str(wheel),
+    ]
     subprocess.run(install, check=True, capture_output=True)
     command = tmp_path / "bin" / "docker-updater"
     said = subprocess.run(
-        [command, "--version"], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True, cwd="/"
+        [command, "--version"],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
     )
     assert said.stdout.strip() == f"docker-updater {__version__}"
 
@@ -66,11 +96,15 @@ def test_its_version_is_the_programs(wheel: Path) -> None:
 
 def test_every_file_that_is_no_module_is_in_it(wheel: Path) -> None:
     data = {
-        str(p.relative_to(ROOT)) for p in (ROOT / "updater_core").rglob("*") if p.suffix in (".css", ".html", ".json")
+        str(p.relative_to(ROOT))
+        for p in (ROOT / "updater_core").rglob("*")
+        if p.suffix in (".css", ".html", ".json")
     }
     with zipfile.ZipFile(wheel) as archive:
         assert data <= set(archive.namelist())
-        assert not [name for name in archive.namelist() if name.startswith(("tests/", "scripts/", "benchmarks/"))]
+        assert not [
+            name for name in archive.namelist() if name.startswith(("tests/", "scripts/", "benchmarks/"))
+        ]
 
 
 def test_there_is_one_command(wheel: Path) -> None:

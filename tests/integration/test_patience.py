@@ -1,4 +1,6 @@
-"""Patience with a host: retries, rests, outages, limits of time and size, trust and proxies, and its pull limit."""
+"""Patience with a host: retries, rests, outages, limits of time and size, trust and proxies, and its pull
+limit.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,12 @@ from updater_core.registries.transport import Limits, Request, Transport
     [
         (Behaviour(status=429, headers={"Retry-After": "90"}), 90),
         (Behaviour(status=503, headers={"Retry-After": "90"}), 90),
-        (Behaviour(status=429, headers={"Retry-After": format_datetime(datetime(2025, 6, 1, 12, 5, tzinfo=UTC))}), 300),
+        (
+            Behaviour(
+                status=429, headers={"Retry-After": format_datetime(datetime(2025, 6, 1, 12, 5, tzinfo=UTC))}
+            ),
+            300,
+        ),
         (Behaviour(status=429, headers={"Retry-After": "11"}), 11),
         (Behaviour(status=429, headers={"Retry-After": "99999999"}), 6 * 3600),
         (Behaviour(status=429, headers={"Retry-After": "soon"}), 60),
@@ -166,7 +173,9 @@ def test_rests_without_a_given_length_double_up_to_an_hour(
     assert error.value.retry_at == clock.now() + timedelta(seconds=60)
 
 
-def test_refusals_that_come_together_count_as_one(fake: FakeRegistry, registries: Registries, clock: SetClock) -> None:
+def test_refusals_that_come_together_count_as_one(
+    fake: FakeRegistry, registries: Registries, clock: SetClock
+) -> None:
     gate = threading.Event()
     fake.behave("manifest_head", Behaviour(status=429, hang=gate))
     with ThreadPoolExecutor(8) as pool:
@@ -307,7 +316,18 @@ def certificate(folder: Path) -> Path:
         ("-keyout", str(folder / "server.pem")),
         ("-subj", "/CN=fake", "-addext", "subjectAltName=IP:127.0.0.1"),
     )
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-out", str(folder / "ca.crt")]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-out",
+        str(folder / "ca.crt"),
+    ]
     subprocess.run([*command, *key, *subject], check=True, capture_output=True)
     return folder / "ca.crt"
 
@@ -371,7 +391,9 @@ def test_an_answer_has_an_end_in_time_and_in_size(
 def test_one_question_that_takes_too_long_does_not_speak_for_its_host(
     is_out: bool, fake: FakeRegistry, clock: SetClock
 ) -> None:
-    """A repository with so many tags that their list comes too late must not make the others of its host unknown."""
+    """A repository with so many tags that their list comes too late must not make the others of its host
+    unknown.
+    """
     fake.push(APP, "1.0")
     fake.behave("tags", Behaviour(hang=threading.Event()))
     limits = Limits(read_seconds=1.5, whole_seconds=600)  # the answers that come have to come in that time
@@ -414,7 +436,9 @@ def test_a_store_that_is_away_does_not_speak_for_the_registry_that_leads_to_it(
 
 def test_a_host_that_nobody_asks_any_more_is_not_said_to_be_away(fake: FakeRegistry, clock: SetClock) -> None:
     fake.behave("ping", Behaviour(status=502))
-    transport = Transport(clock, lambda *_: None, {}, outages={fake.host: clock.now(), "left.example": clock.now()})
+    transport = Transport(
+        clock, lambda *_: None, {}, outages={fake.host: clock.now(), "left.example": clock.now()}
+    )
     with pytest.raises(RegistryError):
         transport.send(Request(f"{fake.url}/v2/", "ping", "a question"))
     assert [*transport.outages()] == [fake.host]
@@ -437,7 +461,11 @@ def test_every_exchange_is_told(fake: FakeRegistry, clock: SetClock, tmp_path: P
     fake.push(APP, "1.0")
     fake.auth = Bearer()
     digest(registries, at(fake))
-    assert [what[1:] for what in heard] == [("manifest_head", "unauthorized"), ("token", "ok"), ("manifest_head", "ok")]
+    assert [what[1:] for what in heard] == [
+        ("manifest_head", "unauthorized"),
+        ("token", "ok"),
+        ("manifest_head", "ok"),
+    ]
     assert {what[0] for what in heard} == {fake.host}
 
 
@@ -455,7 +483,9 @@ def test_a_proxy_is_used_for_others_but_not_for_this_machine(
         with pytest.raises(NotFound):
             digest(registries, parse("registry.example:5000/team/gone:1.0"), plain)
         assert proxy.log[0].path == "http://registry.example:5000/v2/team/gone/manifests/1.0"
-        assert proxy.log[0].headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:pa:ss").decode()
+        assert (
+            proxy.log[0].headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:pa:ss").decode()
+        )
         monkeypatch.setenv("no_proxy", "10.0.0.0/8,.example")
         proxy.clear_log()
         with pytest.raises(RegistryError, match="cannot be resolved"):
@@ -477,7 +507,9 @@ def test_a_rest_that_no_calendar_knows_is_a_rest_all_the_same(
 def test_pulls_that_began_count_against_what_is_left() -> None:
     limits = PullLimits()
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    limits.note("r.example", None, {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "3;w=21600"}, now)
+    limits.note(
+        "r.example", None, {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "3;w=21600"}, now
+    )
     known = limits.of("r.example", None)
     assert known is not None
     assert known.waits_until(now) is None

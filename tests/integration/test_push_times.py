@@ -54,7 +54,7 @@ def says(fake: FakeRegistry, body: object, path: str = "", link: str | None = No
     fake.behave("other", Behaviour(status=200, body=text, headers={"Link": link}), path=path)
 
 
-# ------------------------------------------------------------------------------------------------ what each one tells
+# ---------------------------------------------------------------------------------------- what each one tells
 
 QUAY, GITLAB, GENERIC = (RegistrySettings(type=kind) for kind in ("quay", "gitlab", "generic"))
 QUAY_PATH = "/api/v1/repository/team/app/tag/"
@@ -73,11 +73,17 @@ def quay_rows(*rows: tuple[str, datetime | None], more: bool = False) -> object:
 def test_quay_tells_since_when_a_tag_names_its_image(fake: FakeRegistry, registries: Registries) -> None:
     later = DAY + timedelta(days=1)
     says(fake, quay_rows(("1.1", later), ("unwanted", DAY), ("1.0", DAY), ("odd", None)), QUAY_PATH)
-    assert pushed(registries, at(fake), QUAY) == (Tag("1.1", ONE, later), Tag("1.0", ONE, DAY), Tag("odd", ONE))
+    assert pushed(registries, at(fake), QUAY) == (
+        Tag("1.1", ONE, later),
+        Tag("1.0", ONE, DAY),
+        Tag("odd", ONE),
+    )
     assert fake.log[0].path == f"{QUAY_PATH}?onlyActiveTags=true&limit=100&page=1"
 
 
-def test_quays_pages_are_read_until_nothing_newer_can_come(fake: FakeRegistry, registries: Registries) -> None:
+def test_quays_pages_are_read_until_nothing_newer_can_come(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     days = [DAY - timedelta(days=number) for number in range(6)]
     for page in (1, 2, 3):
         rows = [(f"1.{9 - n}", days[n]) for n in (2 * page - 2, 2 * page - 1)]
@@ -90,7 +96,9 @@ def test_quays_pages_are_read_until_nothing_newer_can_come(fake: FakeRegistry, r
     assert fake.counts() == {"other": 3}  # the first two are this cycle's
 
 
-def test_an_order_that_is_not_newest_first_is_no_reason_to_stop(fake: FakeRegistry, registries: Registries) -> None:
+def test_an_order_that_is_not_newest_first_is_no_reason_to_stop(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     says(fake, quay_rows(("1.0", DAY - timedelta(days=9)), ("0.9", DAY), more=True), "page=1")
     says(fake, quay_rows(("1.1", DAY + timedelta(days=1))), "page=2")
     found = pushed(registries, at(fake), QUAY)
@@ -106,7 +114,12 @@ def test_quay_is_sent_no_password(fake: FakeRegistry, registries: Registries) ->
 def test_gitlab_tells_when_a_tag_was_published(fake: FakeRegistry, registries: Registries) -> None:
     rows = [
         {"name": "1.0", "digest": ONE, "created_at": "2025-05-01T00:00:00.000Z"},
-        {"name": "1.1", "digest": TWO, "created_at": "2025-05-01T00:00:00Z", "updated_at": "2025-05-03T00:00:00Z"},
+        {
+            "name": "1.1",
+            "digest": TWO,
+            "created_at": "2025-05-01T00:00:00Z",
+            "updated_at": "2025-05-03T00:00:00Z",
+        },
         {"name": "sha256-" + "0" * 64 + ".sig", "digest": TWO, "created_at": "2025-05-03T00:00:00Z"},
         {"name": 5},
         None,
@@ -138,12 +151,17 @@ def harbor_rows() -> list[object]:
     pushed_at = "2025-05-01T00:00:00.000Z"
     return [
         {"digest": ONE, "push_time": pushed_at, "tags": [{"name": "1.0", "push_time": pushed_at}]},
-        {"digest": TWO, "tags": [{"name": "1.1", "push_time": "2025-05-02T00:00:00Z"}, {"name": "unwanted"}, None]},
+        {
+            "digest": TWO,
+            "tags": [{"name": "1.1", "push_time": "2025-05-02T00:00:00Z"}, {"name": "unwanted"}, None],
+        },
         {"digest": TWO, "tags": None},
     ]
 
 
-def test_a_harbor_gives_itself_away_and_tells_when_tags_came(fake: FakeRegistry, registries: Registries) -> None:
+def test_a_harbor_gives_itself_away_and_tells_when_tags_came(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     fake.auth = Bearer("jane", "hunter2", challenge=HARBOR)
     says(fake, harbor_rows(), HARBOR_PATH)
     settings = RegistrySettings(username="jane", password=Secret("hunter2"))
@@ -172,7 +190,9 @@ def test_a_harbors_proxy_project_that_lacks_tags_leaves_it_to_our_own_clock(
     assert fake.counts() == {}  # for the rest of the day
 
 
-def test_a_harbors_pages_are_read_on_while_a_tag_is_missing(fake: FakeRegistry, registries: Registries) -> None:
+def test_a_harbors_pages_are_read_on_while_a_tag_is_missing(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     fake.auth = Bearer(challenge=HARBOR)
     fake.push(APP, "0.9")
     older = [{"digest": TWO, "tags": [{"name": "0.9", "push_time": "2025-04-01T00:00:00Z"}]}]
@@ -181,7 +201,9 @@ def test_a_harbors_pages_are_read_on_while_a_tag_is_missing(fake: FakeRegistry, 
     assert names(pushed(registries, at(fake), RegistrySettings())) == ["1.1", "1.0", "0.9"]
 
 
-def test_a_public_project_of_a_harbor_is_asked_without_a_login(fake: FakeRegistry, registries: Registries) -> None:
+def test_a_public_project_of_a_harbor_is_asked_without_a_login(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     fake.auth = Bearer(challenge=HARBOR)
     says(fake, harbor_rows(), HARBOR_PATH)
     found = pushed(registries, at(fake), RegistrySettings())
@@ -209,7 +231,7 @@ def test_what_is_no_harbor_is_asked_nothing_that_it_would_not_be_asked_anyway(
     assert "other" not in before
 
 
-# ----------------------------------------------------------------------------------------------- where it is not told
+# --------------------------------------------------------------------------------------- where it is not told
 
 EACH = pytest.mark.parametrize("settings", [QUAY, GITLAB, GENERIC], ids=["quay", "gitlab", "harbor"])
 
@@ -276,7 +298,7 @@ def test_a_list_that_is_not_whole_is_an_error(
         pushed(registries, parse(f"{fake.host}/{APP}"), GITLAB)
 
 
-# --------------------------------------------------------------------------------------------- what Docker Hub allows
+# ------------------------------------------------------------------------------------- what Docker Hub allows
 
 HUB_APP = parse("app:1.0")
 
@@ -332,7 +354,9 @@ def test_a_later_check_ends_the_waiting(fake: FakeRegistry, registries: Registri
     assert registries.limits() == {}  # nothing is said where nothing is limited
 
 
-def test_each_account_has_its_own_limit_and_the_tightest_is_shown(fake: FakeRegistry, registries: Registries) -> None:
+def test_each_account_has_its_own_limit_and_the_tightest_is_shown(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     fake.push("library/app", "1.0")
     jane = RegistrySettings(username="jane", password=Secret("hunter2"))
     allow(fake, 0)

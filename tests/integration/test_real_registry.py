@@ -1,4 +1,7 @@
-"""The same questions to the real thing: Debian's docker-registry, and a real engine pulling from the fake one."""
+"""The same questions to the real thing.
+
+Debian's docker-registry, and a real engine pulling from the fake one.
+"""
 
 from __future__ import annotations
 
@@ -78,11 +81,16 @@ def test_a_registry_with_a_password(registries: Registries, kinds: list[str], tm
         with pytest.raises(AuthFailed, match="user name and a password"):
             registries.for_service(here, ANYONE).digest(here)
         with pytest.raises(AuthFailed, match="refuses the login"):
-            registries.for_service(here, RegistrySettings(username="jane", password=Secret("wrong"))).digest(here)
+            registries.for_service(here, RegistrySettings(username="jane", password=Secret("wrong"))).digest(
+                here
+            )
 
 
 def test_a_registry_with_tokens(registries: Registries, kinds: list[str], tmp_path: Path) -> None:
-    with TokenServer(tmp_path, {"jane": "hunter2"}) as tokens, RealRegistry(tmp_path, token_auth(tokens)) as registry:
+    with (
+        TokenServer(tmp_path, {"jane": "hunter2"}) as tokens,
+        RealRegistry(tmp_path, token_auth(tokens)) as registry,
+    ):
         pushed, here = fill(registry, JANE), at(registry)
         client = registries.for_service(here, SOMEONE)
         assert client.digest(here) == pushed.digest

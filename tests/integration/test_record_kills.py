@@ -1,5 +1,7 @@
-"""The updater is killed while it puts the end of an update on record: between state, news and journal. The next start
-remembers it once, tells it once, and holds nothing open."""
+"""The updater is killed while it puts the end of an update on record: between state, news and journal.
+
+The next start remembers it once, tells it once, and holds nothing open.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from updater_core.app.context import AppContext
 from updater_core.app.wiring import wire
 from updater_core.host.clock import SystemClock
 from updater_core.models import Event, Outcome
+from updater_core.notifiers import Channel
 from updater_core.state import records
 
 SERVICE = {"name": "shop", "image": "registry.example/team/app:1.0", "compose_service": "web"}
@@ -52,11 +55,13 @@ class Host:
         whole.host.engine = SimEngine(self.made.host)
         if killer is not None:
             whole.journal = Killable(whole.journal, killer)  # type: ignore[assignment]
-            whole.channels = [each._replace(outbox=KillableOutbox(each.outbox.put, killer)) for each in whole.channels]  # type: ignore[arg-type]
+            whole.channels = [_killable(each, killer) for each in whole.channels]
         return whole
 
     def queued(self) -> list[str]:
-        return [json.loads(path.read_text())["event"]["kind"] for path in self.folder.glob("outbox/**/*.json")]
+        return [
+            json.loads(path.read_text())["event"]["kind"] for path in self.folder.glob("outbox/**/*.json")
+        ]
 
 
 class Killable:
@@ -79,7 +84,9 @@ class KillableOutbox:
 
 
 @pytest.mark.parametrize("ended", COUNTERS)
-def test_killed_while_the_end_is_put_on_record_it_is_remembered_and_told_once(tmp_path: Path, ended: str) -> None:
+def test_killed_while_the_end_is_put_on_record_it_is_remembered_and_told_once(
+    tmp_path: Path, ended: str
+) -> None:
     rehearsal = Killer()
     first = Host(_fresh(tmp_path), ended)
     cycle.recover_open(first.context(rehearsal))
@@ -94,6 +101,12 @@ def test_killed_while_the_end_is_put_on_record_it_is_remembered_and_told_once(tm
             again = host.context()
             cycle.recover_open(again)
             _assert_on_record(host, again, ended)
+
+
+def _killable(channel: Channel, killer: Killer) -> Channel:
+    """The channel, with an outbox before which the process may be killed."""
+    outbox = KillableOutbox(channel.outbox.put, killer)
+    return channel._replace(outbox=outbox)  # type: ignore[arg-type]
 
 
 def _assert_on_record(host: Host, context: AppContext, ended: str) -> None:

@@ -1,4 +1,7 @@
-"""The registry clients against a registry that misbehaves: what is asked, how often, and what is made of answers."""
+"""The registry clients against a registry that misbehaves.
+
+What is asked, how often, and what is made of answers.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ from updater_core.reference import parse
 from updater_core.registries import Registries
 from updater_core.registries.vendors import VENDORS
 
-# ------------------------------------------------------------------------------------------------------------ the table
+# -------------------------------------------------------------------------------------------------- the table
 
 
 @pytest.mark.parametrize("kind", sorted(vendor.name for vendor in VENDORS))
@@ -65,11 +68,15 @@ def test_ecr_keeps_the_contract_over_the_aws_api_too(
 
 
 def _push_for_the_contract(fake: FakeRegistry) -> str:
-    pushed = fake.push("library/app", "1.0", Build(platforms=("linux/amd64", "linux/arm64")), "2025-05-01T00:00:00Z")
+    pushed = fake.push(
+        "library/app", "1.0", Build(platforms=("linux/amd64", "linux/arm64")), "2025-05-01T00:00:00Z"
+    )
     return pushed.digest
 
 
-def _check_the_contract(registry: protocols.Registry, here: ImageRef, digest: str, credential: Credential) -> None:
+def _check_the_contract(
+    registry: protocols.Registry, here: ImageRef, digest: str, credential: Credential
+) -> None:
     """One image, one repository without anything, and what a registry says about them."""
     assert registry.digest(here) == digest
     assert names(registry.tags(here)) == ["1.0"]
@@ -91,10 +98,12 @@ def test_a_type_that_cannot_serve_the_reference_is_refused_with_a_remedy(registr
         registries.for_service(parse("quay.io/a/b"), RegistrySettings(type="nexus"))
 
 
-# -------------------------------------------------------------------------------------------------------------- digests
+# ---------------------------------------------------------------------------------------------------- digests
 
 
-@pytest.mark.parametrize("build", [Build(), Build(docker=True), Build(index=True), Build(index=True, docker=True)])
+@pytest.mark.parametrize(
+    "build", [Build(), Build(docker=True), Build(index=True), Build(index=True, docker=True)]
+)
 def test_a_check_is_one_head_and_answers_with_the_digest_of_the_index(
     build: Build, fake: FakeRegistry, registries: Registries
 ) -> None:
@@ -136,7 +145,9 @@ def test_an_error_is_an_answer_too(fake: FakeRegistry, registries: Registries) -
     assert fake.counts() == {"manifest_head": 1, "manifest_get": 1}
 
 
-def test_services_with_different_credentials_do_not_share_answers(fake: FakeRegistry, registries: Registries) -> None:
+def test_services_with_different_credentials_do_not_share_answers(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     fake.push(APP, "1.0")
     fake.auth = Basic("jane", "hunter2")
     digest(registries, at(fake), SOMEONE)
@@ -201,13 +212,20 @@ def test_a_body_that_was_packed_though_nobody_asked_is_hashed_unpacked(
 )
 @pytest.mark.parametrize(
     "media_type",
-    ["text/html", "text/html; charset=utf-8", "application/vnd.docker.distribution.manifest.v1+prettyjws", None],
+    [
+        "text/html",
+        "text/html; charset=utf-8",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+        None,
+    ],
 )
 def test_a_login_page_never_gets_a_digest(
     head: Behaviour, media_type: str | None, fake: FakeRegistry, registries: Registries
 ) -> None:
     fake.push(APP, "1.0")
-    page = Behaviour(headers={"Content-Type": media_type, "Docker-Content-Digest": None}, body=b"<html>log in</html>")
+    page = Behaviour(
+        headers={"Content-Type": media_type, "Docker-Content-Digest": None}, body=b"<html>log in</html>"
+    )
     fake.behave("manifest_head", head if head.headers else page)
     fake.behave("manifest_get", page)
     with pytest.raises(RegistryError, match="no manifest") as error:
@@ -218,7 +236,9 @@ def test_a_login_page_never_gets_a_digest(
 @pytest.mark.parametrize(
     "body", [b'{"schemaVersion": 2, "config": {}}', b'{"mediaType": "text/html", "manifests": []}', b"[]"]
 )
-def test_json_of_another_type_never_gets_a_digest(body: bytes, fake: FakeRegistry, registries: Registries) -> None:
+def test_json_of_another_type_never_gets_a_digest(
+    body: bytes, fake: FakeRegistry, registries: Registries
+) -> None:
     fake.push(APP, "1.0")
     fake.behave("manifest_head", Behaviour(status=405))
     fake.behave("manifest_get", Behaviour(headers={"Content-Type": "application/json"}, body=body))
@@ -275,7 +295,9 @@ def test_what_is_missing_is_named(code: str, words: str, fake: FakeRegistry, reg
 
 
 @pytest.mark.parametrize("kind", ["docker_hub", "gitlab", "quay", "gcr"])
-def test_a_nested_answer_is_no_list_of_a_vendor(kind: str, fake: FakeRegistry, registries: Registries) -> None:
+def test_a_nested_answer_is_no_list_of_a_vendor(
+    kind: str, fake: FakeRegistry, registries: Registries
+) -> None:
     here = parse("team/app:1.0") if kind == "docker_hub" else at(fake)
     fake.push(APP, "1.0")
     fake.behave("*", Behaviour(status=200, body=NESTED))
@@ -284,7 +306,9 @@ def test_a_nested_answer_is_no_list_of_a_vendor(kind: str, fake: FakeRegistry, r
     assert "login page or a proxy" in error.value.remedy
 
 
-def test_a_nested_answer_is_no_manifest_and_explains_no_refusal(fake: FakeRegistry, registries: Registries) -> None:
+def test_a_nested_answer_is_no_manifest_and_explains_no_refusal(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     fake.push(APP, "1.0")
     fake.behave("manifest_head", Behaviour(headers={"Docker-Content-Digest": None}))
     fake.behave("manifest_get", Behaviour(body=NESTED), times=1)
@@ -297,7 +321,9 @@ def test_a_nested_answer_is_no_manifest_and_explains_no_refusal(fake: FakeRegist
 
 
 def test_a_denial_is_learnt_from_one_get(fake: FakeRegistry, registries: Registries) -> None:
-    denied = Behaviour(status=403, body=b'{"errors":[{"code":"DENIED","message":"requested access is denied"}]}')
+    denied = Behaviour(
+        status=403, body=b'{"errors":[{"code":"DENIED","message":"requested access is denied"}]}'
+    )
     fake.behave("manifest_head", denied)
     fake.behave("manifest_get", denied)
     with pytest.raises(AuthFailed, match="DENIED requested access is denied") as error:
@@ -306,7 +332,7 @@ def test_a_denial_is_learnt_from_one_get(fake: FakeRegistry, registries: Registr
     assert fake.counts() == {"manifest_head": 1, "manifest_get": 1}
 
 
-# ----------------------------------------------------------------------------------------------------------------- tags
+# ------------------------------------------------------------------------------------------------------- tags
 
 
 @pytest.mark.parametrize(
@@ -324,7 +350,9 @@ def test_a_denial_is_learnt_from_one_get(fake: FakeRegistry, registries: Registr
         '</v2/{name}/tags/list?{query}>; title="a, b; rel=prev"; rel=next',
     ],
 )
-def test_all_pages_are_read_however_short_they_are(link: str, fake: FakeRegistry, registries: Registries) -> None:
+def test_all_pages_are_read_however_short_they_are(
+    link: str, fake: FakeRegistry, registries: Registries
+) -> None:
     fake.page_size, fake.next_link = 2, link
     for number in range(5):
         fake.push(APP, f"1.{number}")
@@ -346,7 +374,9 @@ def test_all_pages_are_read_however_short_they_are(link: str, fake: FakeRegistry
         ('</v2/{name}/tags/list?n=1000>; rel="next"', "do not come to an end"),
     ],
 )
-def test_a_list_that_leads_astray_is_no_list(link: str, words: str, fake: FakeRegistry, registries: Registries) -> None:
+def test_a_list_that_leads_astray_is_no_list(
+    link: str, words: str, fake: FakeRegistry, registries: Registries
+) -> None:
     fake.page_size, fake.next_link = 1, link
     fake.push(APP, "1.0")
     fake.push(APP, "1.1")
@@ -355,7 +385,9 @@ def test_a_list_that_leads_astray_is_no_list(link: str, words: str, fake: FakeRe
 
 
 @pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2345])
-def test_a_list_that_is_cut_without_a_word_is_continued(count: int, fake: FakeRegistry, registries: Registries) -> None:
+def test_a_list_that_is_cut_without_a_word_is_continued(
+    count: int, fake: FakeRegistry, registries: Registries
+) -> None:
     digest_of_all = fake.push(APP, "1.0").digest
     for number in range(count - 1):
         fake.tag(APP, f"0.{number}", digest_of_all)
@@ -363,8 +395,12 @@ def test_a_list_that_is_cut_without_a_word_is_continued(count: int, fake: FakeRe
     assert len(registries.for_service(at(fake), ANYONE).tags(at(fake))) == count
 
 
-@pytest.mark.parametrize("link", ["</v2/{name}/tags/list?{query}>", "/v2/{name}/tags/list?{query}; rel=next", "next"])
-def test_a_link_that_says_nothing_clear_is_no_end(link: str, fake: FakeRegistry, registries: Registries) -> None:
+@pytest.mark.parametrize(
+    "link", ["</v2/{name}/tags/list?{query}>", "/v2/{name}/tags/list?{query}; rel=next", "next"]
+)
+def test_a_link_that_says_nothing_clear_is_no_end(
+    link: str, fake: FakeRegistry, registries: Registries
+) -> None:
     fake.page_size, fake.next_link = 2, link
     for number in range(5):
         fake.push(APP, f"1.{number}")
@@ -390,12 +426,16 @@ def test_a_registry_that_gives_at_most_so_many_is_asked_for_the_rest(
 def test_a_round_number_of_tags_is_whole_if_no_more_come(fake: FakeRegistry, registries: Registries) -> None:
     """Also at a registry that does not know `last` and gives the same once more."""
     fake.push(APP, "1.0")
-    fake.behave("tags", Behaviour(body=json.dumps({"tags": [f"0.{number}" for number in range(300)]}).encode()))
+    fake.behave(
+        "tags", Behaviour(body=json.dumps({"tags": [f"0.{number}" for number in range(300)]}).encode())
+    )
     assert len(registries.for_service(at(fake), ANYONE).tags(at(fake))) == 300
     assert fake.counts() == {"tags": 2}
 
 
-def test_a_list_that_was_cut_and_does_not_go_on_is_no_list(fake: FakeRegistry, registries: Registries) -> None:
+def test_a_list_that_was_cut_and_does_not_go_on_is_no_list(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     first_page = json.dumps({"tags": [f"0.{number}" for number in range(1000)]}).encode()
     fake.push(APP, "1.0")
     fake.behave("tags", Behaviour(body=first_page))
@@ -453,7 +493,7 @@ def test_what_is_no_list_of_tags_is_an_error(body: bytes, fake: FakeRegistry, re
     assert "login page or a proxy" in error.value.remedy
 
 
-# --------------------------------------------------------------------------------------------------------- build times
+# ------------------------------------------------------------------------------------------------ build times
 
 
 def created(registries: Registries, fake: FakeRegistry, platform: str = "linux/amd64") -> datetime | None:
@@ -473,7 +513,9 @@ def test_an_image_in_the_old_format_is_named_for_what_it_is(
         digest(registries, at(fake))
 
 
-BLOCKED = Behaviour(status=403, headers={"Content-Type": "text/html; charset=utf-8"}, body=b"<html>Blocked</html>")
+BLOCKED = Behaviour(
+    status=403, headers={"Content-Type": "text/html; charset=utf-8"}, body=b"<html>Blocked</html>"
+)
 
 
 @pytest.mark.parametrize(
@@ -486,8 +528,16 @@ BLOCKED = Behaviour(status=403, headers={"Content-Type": "text/html; charset=utf
         ),
         (BLOCKED, "status 403", "a proxy, a firewall or a login page"),
         (replace(BLOCKED, status=404), "is not there", "a proxy, a firewall or a login page"),
-        (Behaviour(status=401, headers={"WWW-Authenticate": 'Digest realm="x"'}), "digest", "let it pass /v2/"),
-        (Behaviour(status=401, headers={"WWW-Authenticate": 'Bearer realm="x'}), "cannot be read", "may spoil"),
+        (
+            Behaviour(status=401, headers={"WWW-Authenticate": 'Digest realm="x"'}),
+            "digest",
+            "let it pass /v2/",
+        ),
+        (
+            Behaviour(status=401, headers={"WWW-Authenticate": 'Bearer realm="x'}),
+            "cannot be read",
+            "may spoil",
+        ),
     ],
 )
 def test_what_is_in_the_way_is_named(
@@ -563,7 +613,10 @@ def test_a_build_time_is_that_of_the_platforms_own_image_and_kept_for_good(
 
 
 LABELLED = {
-    "Labels": {"org.opencontainers.image.version": "1.3.0", "org.opencontainers.image.source": "https://e.example"}
+    "Labels": {
+        "org.opencontainers.image.version": "1.3.0",
+        "org.opencontainers.image.source": "https://e.example",
+    }
 }
 
 
@@ -624,7 +677,9 @@ def test_a_build_time_is_read_by_the_tag_if_a_cache_refuses_the_digest(
         None,
     ],
 )
-def test_a_build_time_that_cannot_be_is_unknown(text: str | None, fake: FakeRegistry, registries: Registries) -> None:
+def test_a_build_time_that_cannot_be_is_unknown(
+    text: str | None, fake: FakeRegistry, registries: Registries
+) -> None:
     fake.push(APP, "1.0", Build(created=text))
     assert created(registries, fake) is None
 
@@ -644,7 +699,9 @@ def test_what_is_no_image_has_no_build_time(fake: FakeRegistry, registries: Regi
     assert created(registries, fake, "windows/amd64") is None
 
 
-def test_a_configuration_that_was_tampered_with_is_refused(fake: FakeRegistry, registries: Registries) -> None:
+def test_a_configuration_that_was_tampered_with_is_refused(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     fake.push(APP, "1.0")
     fake.behave("blob", Behaviour(body=b'{"created": "2024-01-01T00:00:00Z"}'))
     with pytest.raises(RegistryError, match="another digest"):
@@ -671,24 +728,29 @@ def test_a_redirected_manifest_is_asked_for_anonymously_where_it_leads(
         pushed = mirror.push(APP, "1.0")
         mirror.auth = Bearer()
         fake.behave(
-            "manifest_head", Behaviour(status=307, headers={"Location": f"{mirror.url}/v2/{APP}/manifests/1.0"})
+            "manifest_head",
+            Behaviour(status=307, headers={"Location": f"{mirror.url}/v2/{APP}/manifests/1.0"}),
         )
         assert digest(registries, at(fake), SOMEONE) == pushed.digest
         assert mirror.counts() == {"manifest_head": 2, "token": 1}
-        assert not [e for e in mirror.log if "Basic" in e.headers.get("authorization", "") or "account" in e.path]
+        assert not [
+            e for e in mirror.log if "Basic" in e.headers.get("authorization", "") or "account" in e.path
+        ]
 
 
 @pytest.mark.parametrize(
     ("target", "words"), [("{url}/v2/team/app/manifests/1.0", "more than 10"), ("ftp://x/", "not follow")]
 )
-def test_redirects_come_to_an_end(target: str, words: str, fake: FakeRegistry, registries: Registries) -> None:
+def test_redirects_come_to_an_end(
+    target: str, words: str, fake: FakeRegistry, registries: Registries
+) -> None:
     fake.behave("manifest_head", Behaviour(status=302, headers={"Location": target.format(url=fake.url)}))
     with pytest.raises(RegistryError, match=words):
         digest(registries, at(fake))
     assert fake.counts()["manifest_head"] <= 11
 
 
-# ----------------------------------------------------------------------------------------------------------- who we are
+# ------------------------------------------------------------------------------------------------- who we are
 
 
 def test_a_check_says_who_we_are(fake: FakeRegistry, registries: Registries) -> None:

@@ -1,5 +1,6 @@
-"""The whole program with a second deploy target, the one in a dictionary: check, update, rollback, recovery, events and
-`--plan` work without a word about it anywhere but in the target itself."""
+"""The whole program with a second deploy target, the one in a dictionary: check, update, rollback, recovery,
+events and `--plan` work without a word about it anywhere but in the target itself.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +40,11 @@ def started(folder: Path, place: Place) -> AppContext:
         "compose_service": "web",
         "semver_pattern": "*",
     }
-    raw = {"services": [service], "state_file": str(folder / "state.json"), "webhook_url": "http://127.0.0.1:9/"}
+    raw = {
+        "services": [service],
+        "state_file": str(folder / "state.json"),
+        "webhook_url": "http://127.0.0.1:9/",
+    }
     context = wire(config_utils.parse(raw, {}, str(folder / "config.json")), SystemClock())
     context.targets = {"memory": MemoryTarget(place)}
     context.journal = JournalFolder(folder / "journal", read_plan)
@@ -50,7 +55,9 @@ def events(folder: Path) -> list[str]:
     return sorted(json.loads(path.read_text())["event"]["kind"] for path in folder.glob("outbox/**/*.json"))
 
 
-def test_an_update_is_found_planned_made_and_taken_back(tmp_path: Path, place: Place, registry: FakeRegistry) -> None:
+def test_an_update_is_found_planned_made_and_taken_back(
+    tmp_path: Path, place: Place, registry: FakeRegistry
+) -> None:
     old = place.running["shop"]
     new = registry.push("team/app", "1.1", Build(files={"a": b"new"})).digest
     context = started(tmp_path, place)
@@ -71,7 +78,9 @@ def test_an_update_is_found_planned_made_and_taken_back(tmp_path: Path, place: P
     assert events(tmp_path) == ["update", "update"]
 
 
-def test_a_bad_release_is_rolled_back_and_not_tried_again(tmp_path: Path, place: Place, registry: FakeRegistry) -> None:
+def test_a_bad_release_is_rolled_back_and_not_tried_again(
+    tmp_path: Path, place: Place, registry: FakeRegistry
+) -> None:
     old = place.running["shop"]
     place.bad.add(registry.push("team/app", "1.1", Build(files={"a": b"bad"})).digest)
     context = started(tmp_path, place)

@@ -1,5 +1,6 @@
-"""The four services of the owner's first document, from its own example configuration: against Docker Hub's façade and
-moto's ECR, each finds the image that it should."""
+"""The four services of the owner's first document, from its own example configuration: against Docker Hub's
+façade and moto's ECR, each finds the image that it should.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ FOURTH = {  # the document's own, for a tag that changes its name
 
 def example() -> dict[str, Any]:
     """The shipped example, in moto's account and region, with every service enabled and the fourth added."""
-    text = Path("updater_config.json").read_text().replace("111111111111", ACCOUNT).replace("us-east-1", REGION)
+    text = (
+        Path("updater_config.json").read_text().replace("111111111111", ACCOUNT).replace("us-east-1", REGION)
+    )
     raw: dict[str, Any] = json.loads(text)
     raw["services"] = [{**entry, "enabled": True} for entry in (*raw["services"], FOURTH)]
     return raw
@@ -91,7 +94,9 @@ def test_each_service_of_the_example_finds_its_image(
         hub = HubEndpoints(registry=registry.url, api=registry.url)
         context.registries = Registries(docker_config_dir=tmp_path, clock=context.clock, hub_endpoints=hub)
         found = {one.service.name: one.decision for one in check_all(context)}
-        targets = {name: (d.target.tag, d.target.digest) for name, d in found.items() if isinstance(d, Update)}
+        targets = {
+            name: (d.target.tag, d.target.digest) for name, d in found.items() if isinstance(d, Update)
+        }
     assert targets == {
         "webapp": ("latest", latest),
         "api-staging": ("staging-new", staging),

@@ -1,4 +1,6 @@
-"""Signals against a real process: each one is acted on, in a storm as well, and none makes the process hang or die."""
+"""Signals against a real process: each one is acted on, in a storm as well, and none makes the process hang
+or die.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from tests.support.lab import ROOT
 _LONGEST_SECONDS = 300  # for what takes a moment, on a machine that is busy
 _ONE_BY_ONE, _STORM = 10_000, 40_000
 
-# Says a letter for each thing it was asked for: `r` reload, `c` check; `.` first, when it listens; ends on TERM.
+# Says a letter for each thing it was asked for: `r` reload, `c` check; `.` first, when it listens; ends on
+# TERM.
 _TARGET = """
 import os, sys
 from updater_core.host.clock import SystemClock

@@ -1,4 +1,7 @@
-"""Signatures beside an image in a registry: what real cosign wrote, and what others could put in its place."""
+"""Signatures beside an image in a registry.
+
+What real cosign wrote, and what others could put in its place.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,11 @@ def files_of(keys: Sequence[TrustedKey]) -> list[str]:
 
 def simple(digest: str, signer: Any = None, kind: str = PAYLOAD) -> tuple[bytes, str]:
     """A simple-signing payload for a digest and its signature, by an ECDSA or RSA key."""
-    critical = {"identity": {"docker-reference": "x"}, "image": {"docker-manifest-digest": digest}, "type": kind}
+    critical = {
+        "identity": {"docker-reference": "x"},
+        "image": {"docker-manifest-digest": digest},
+        "type": kind,
+    }
     body = json.dumps({"critical": critical, "optional": None}).encode()
     if isinstance(signer, rsa.RSAPrivateKey):
         return body, base64.b64encode(signer.sign(body, padding.PKCS1v15(), SHA256())).decode()
@@ -83,7 +90,9 @@ def layer(body: bytes, signature: str, media_type: str = SIMPLE_SIGNING) -> dict
 def attach(registry: FakeRegistry, digest: str, *layers: dict[str, Any]) -> None:
     """Put a `.sig` manifest with these layers beside an image."""
     config = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2, "digest": digest_of(b"{}")}
-    body = json.dumps({"schemaVersion": 2, "mediaType": OCI_IMAGE, "config": config, "layers": layers}).encode()
+    body = json.dumps(
+        {"schemaVersion": 2, "mediaType": OCI_IMAGE, "config": config, "layers": layers}
+    ).encode()
     registry.put_manifest(REPOSITORY, digest.replace(":", "-") + ".sig", OCI_IMAGE, body)
 
 
@@ -92,7 +101,7 @@ def public(private: Any, name: str = "mine.pub") -> TrustedKey:
     return read_key(name, pem)
 
 
-# --------------------------------------------------------------------------------------------------- what cosign wrote
+# ------------------------------------------------------------------------------------------ what cosign wrote
 
 
 @pytest.mark.parametrize(
@@ -121,7 +130,9 @@ def test_an_attestation_is_no_signature(registries: Registries, registry: FakeRe
 
 
 @pytest.mark.parametrize("name", ["legacy", "bundle"])
-def test_a_signature_of_another_image_does_not_count(registries: Registries, registry: FakeRegistry, name: str) -> None:
+def test_a_signature_of_another_image_does_not_count(
+    registries: Registries, registry: FakeRegistry, name: str
+) -> None:
     source, target = DIGESTS[name].replace(":", "-"), DIGESTS["unsigned"].replace(":", "-")
     for tail in ("", ".sig"):
         if source + tail in WRITTEN["tags"]:
@@ -131,7 +142,9 @@ def test_a_signature_of_another_image_does_not_count(registries: Registries, reg
     assert "of another image" in found.detail
 
 
-def test_referrers_are_asked_for_by_the_api_if_there_is_one(registries: Registries, registry: FakeRegistry) -> None:
+def test_referrers_are_asked_for_by_the_api_if_there_is_one(
+    registries: Registries, registry: FakeRegistry
+) -> None:
     digest = DIGESTS["bundle"]
     fallback = WRITTEN["tags"][digest.replace(":", "-")]
     body = WRITTEN["manifests"][fallback][1].encode()
@@ -149,7 +162,7 @@ def test_the_services_own_login_is_used(registries: Registries, registry: FakeRe
     assert found.key == "ec.pub"
 
 
-# ------------------------------------------------------------------------------------------------- what others could do
+# --------------------------------------------------------------------------------------- what others could do
 
 
 @pytest.mark.parametrize("kind", ["manifest_get", "blob"])
@@ -177,7 +190,9 @@ def test_rsa_signs_too(registries: Registries, registry: FakeRegistry) -> None:
 
 
 @pytest.mark.parametrize("bits", [2048, 4096])
-def test_rsa_signs_as_openssl_does(registries: Registries, registry: FakeRegistry, tmp_path: Path, bits: int) -> None:
+def test_rsa_signs_as_openssl_does(
+    registries: Registries, registry: FakeRegistry, tmp_path: Path, bits: int
+) -> None:
     """Signed by another implementation than the one that verifies."""
     body, _ = simple(DIGESTS["unsigned"])
     (tmp_path / "payload").write_bytes(body)
@@ -232,7 +247,9 @@ def test_a_payload_of_five_megabytes_is_not_fetched(registries: Registries, regi
     assert "blob" not in registry.counts()
 
 
-def test_a_payload_larger_than_it_says_is_not_read_to_its_end(registries: Registries, registry: FakeRegistry) -> None:
+def test_a_payload_larger_than_it_says_is_not_read_to_its_end(
+    registries: Registries, registry: FakeRegistry
+) -> None:
     body = b"x" * (5 << 20)
     registry.put_blob(REPOSITORY, body)
     attach(registry, DIGESTS["unsigned"], {**layer(body, "AAAA"), "size": 100})
@@ -267,7 +284,9 @@ def test_garbage_in_place_of_a_manifest_never_signs(
     assert found.reason in (Reason.BAD_SIGNATURE, Reason.NOT_SIGNED)
 
 
-def test_a_signature_that_comes_later_counts_in_the_next_cycle(registries: Registries, registry: FakeRegistry) -> None:
+def test_a_signature_that_comes_later_counts_in_the_next_cycle(
+    registries: Registries, registry: FakeRegistry
+) -> None:
     signer = ec.generate_private_key(ec.SECP256R1())
     assert verdict(registries, registry, DIGESTS["unsigned"], public(signer)).reason is Reason.NOT_SIGNED
     body, signature = simple(DIGESTS["unsigned"], signer)
@@ -311,7 +330,9 @@ def test_a_signature_of_either_form_that_comes_later_is_seen(
     registry.delete(REPOSITORY, tag)
     for _ in range(2):
         assert verdict(registries, registry, DIGESTS[name], key("ec")).reason is Reason.NOT_SIGNED
-    registry.put_manifest(REPOSITORY, tag, WRITTEN["manifests"][written][0], WRITTEN["manifests"][written][1].encode())
+    registry.put_manifest(
+        REPOSITORY, tag, WRITTEN["manifests"][written][0], WRITTEN["manifests"][written][1].encode()
+    )
     assert verdict(registries, registry, DIGESTS[name], key("ec")).key == "ec.pub"
 
 
@@ -355,7 +376,9 @@ def test_what_a_referrers_api_lists_later_is_seen(registries: Registries, regist
     registry.delete(REPOSITORY, digest.replace(":", "-"))
     headers = {"Content-Type": OCI_INDEX}
     nothing = b'{"schemaVersion": 2, "manifests": []}'
-    registry.behave("other", Behaviour(status=200, headers=headers, body=nothing), path=f"/referrers/{digest}", times=2)
+    registry.behave(
+        "other", Behaviour(status=200, headers=headers, body=nothing), path=f"/referrers/{digest}", times=2
+    )
     registry.behave("other", Behaviour(status=200, headers=headers, body=body), path=f"/referrers/{digest}")
     for _ in range(2):
         assert verdict(registries, registry, digest, key("ec")).reason is Reason.NOT_SIGNED
@@ -373,7 +396,9 @@ def test_another_signature_beside_a_bad_one_is_read(registries: Registries, regi
         assert verdict(registries, registry, digest, public(second)).key == found
 
 
-@pytest.mark.parametrize("behaviour", [Behaviour(status=405), Behaviour(headers={"Docker-Content-Digest": None})])
+@pytest.mark.parametrize(
+    "behaviour", [Behaviour(status=405), Behaviour(headers={"Docker-Content-Digest": None})]
+)
 def test_a_registry_that_answers_no_head_is_read_in_full(
     registries: Registries, registry: FakeRegistry, behaviour: Behaviour
 ) -> None:
@@ -383,14 +408,16 @@ def test_a_registry_that_answers_no_head_is_read_in_full(
     assert registry.counts()["manifest_get"] == 4
 
 
-def test_a_registry_that_fails_at_the_second_look_is_unknown(registries: Registries, registry: FakeRegistry) -> None:
+def test_a_registry_that_fails_at_the_second_look_is_unknown(
+    registries: Registries, registry: FakeRegistry
+) -> None:
     assert verdict(registries, registry, DIGESTS["unsigned"], key("ec")).reason is Reason.NOT_SIGNED
     registry.behave("manifest_head", Behaviour(status=503))
     with pytest.raises(RegistryError):
         verdict(registries, registry, DIGESTS["unsigned"], key("ec"))
 
 
-# ----------------------------------------------------------------------------------------------------------- the keys
+# --------------------------------------------------------------------------------------------------- the keys
 
 
 def test_a_file_that_holds_no_usable_key_is_named_for_what_it_is() -> None:
@@ -422,7 +449,8 @@ def test_no_bytes_make_a_parser_fail_otherwise_than_by_a_value_error(body: bytes
 
 
 NAMES = [
-    "dsseEnvelope", "payload", "payloadType", "signatures", "sig", "critical", "image", "docker-manifest-digest",
+    "dsseEnvelope", "payload", "payloadType", "signatures", "sig", "critical", "image",
+    "docker-manifest-digest",
     "type", "subject", "digest", "sha256",
 ]  # fmt: skip
 
@@ -431,7 +459,9 @@ def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), containers, max_leaves=20))
+@given(
+    st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), containers, max_leaves=20)
+)
 def test_no_document_makes_a_parser_fail_otherwise(document: Any) -> None:
     body = json.dumps(document).encode()
     for parse_it in (cosign.bundle, lambda text: cosign.simple_signing(text, {SIGNATURE_ANNOTATION: "AAAA"})):

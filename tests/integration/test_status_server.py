@@ -1,4 +1,7 @@
-"""The status server over real connections: what it answers, what it refuses, and that nobody can hold it up."""
+"""The status server over real connections.
+
+What it answers, what it refuses, and that nobody can hold it up.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[http
         connection.close()
 
 
-# ------------------------------------------------------------------------------------------------------ the server
+# ------------------------------------------------------------------------------------------------- the server
 
 
 @pytest.mark.parametrize(
@@ -136,13 +139,19 @@ def test_a_page_reloads_itself_only_where_it_is_asked_to(server: StatusServer) -
     assert ask(server.port, "/?refresh=1&other")[1].endswith(b"False")
 
 
-def test_a_mistake_of_ours_is_logged_and_not_shown(server: StatusServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_mistake_of_ours_is_logged_and_not_shown(
+    server: StatusServer, caplog: pytest.LogCaptureFixture
+) -> None:
     assert b"mistake" not in ask(server.port, "/status.json")[1]
     assert "RuntimeError: a mistake" in caplog.text
 
 
-@pytest.mark.parametrize("sent", [b"GET\r\n\r\n", b"\x00\xff\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"A" * 70000])
-def test_what_is_no_http_is_refused(server: StatusServer, sent: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "sent", [b"GET\r\n\r\n", b"\x00\xff\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"A" * 70000]
+)
+def test_what_is_no_http_is_refused(
+    server: StatusServer, sent: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     with socket.create_connection((HOST, server.port), timeout=60) as client:
         try:
             client.sendall(sent)
@@ -157,7 +166,8 @@ def test_what_is_no_http_is_refused(server: StatusServer, sent: bytes, capfd: py
 def test_more_readers_than_there_is_room_for_are_turned_away_and_room_comes_back(
     monkeypatch: pytest.MonkeyPatch, server: StatusServer
 ) -> None:
-    monkeypatch.setattr(status_server._Handler, "timeout", 600)  # none of the idle ones is hung up on meanwhile
+    # none of the idle ones is hung up on meanwhile
+    monkeypatch.setattr(status_server._Handler, "timeout", 600)
     monkeypatch.setattr(status_server, "LONGEST_CONNECTION_SECONDS", 600)
     idle = [socket.create_connection((HOST, server.port), timeout=60) for _ in range(MOST_CONNECTIONS)]
     try:
@@ -222,7 +232,7 @@ def test_it_listens_on_ipv6_too() -> None:
     made.close()
 
 
-# ------------------------------------------------------------------------------------------------ of a whole daemon
+# ------------------------------------------------------------------------------------------ of a whole daemon
 
 
 @pytest.fixture
@@ -311,7 +321,9 @@ def test_a_changed_address_is_moved_to_and_a_taken_one_is_said(
     assert f"METRICS_PORT: {HOST}:{server.port} cannot be listened on" in caplog.text
 
 
-def test_what_is_left_open_is_counted_at_the_end_of_a_cycle(tmp_path: Path, context: AppContext, watch: Watch) -> None:
+def test_what_is_left_open_is_counted_at_the_end_of_a_cycle(
+    tmp_path: Path, context: AppContext, watch: Watch
+) -> None:
     (tmp_path / "journal").mkdir()
     (tmp_path / "journal" / "1.json").write_text("{}")
     watch.cycle_begins()

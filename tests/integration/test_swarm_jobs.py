@@ -1,4 +1,7 @@
-"""A job of a swarm that may be updated, on the simulated one: every write runs it, so that each one counts."""
+"""A job of a swarm that may be updated, on the simulated one.
+
+Every write runs it, so that each one counts.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,9 @@ def test_a_failed_run_puts_the_spec_back_and_is_not_called_undone(tmp_path: Path
 
 
 def job(mode: dict[str, Any], **policy: Any) -> SwarmService:
-    return SwarmService("s1", "a", 2, {**job_spec(NEW_IMAGE, RestartPolicy=policy), "Mode": mode}, iteration=3)
+    return SwarmService(
+        "s1", "a", 2, {**job_spec(NEW_IMAGE, RestartPolicy=policy), "Mode": mode}, iteration=3
+    )
 
 
 def run_of(*tasks: tuple[int, str, str]) -> list[SwarmTask]:

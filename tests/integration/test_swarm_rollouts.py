@@ -1,5 +1,7 @@
-"""What may happen on a swarm while one of its services is updated, on the simulated one: somebody else writes, the
-managers fall silent, the release dies late, a node cannot pull, the updater is stopped or killed at any effect."""
+"""What may happen on a swarm while one of its services is updated, on the simulated one: somebody else
+writes, the managers fall silent, the release dies late, a node cannot pull, the updater is stopped or killed
+at any effect.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ class Cluster:
         host, used = SimHost(), clock or SimClock()
         used.happenings = []
         parts = (SimEngine(host), SimCompose(host), KillableFiles(killer), used)
-        return SwarmTarget(Host(*parts, self.folder / "locks", 1.0, swarm=lambda engine: self.swarm), not_expected)
+        return SwarmTarget(
+            Host(*parts, self.folder / "locks", 1.0, swarm=lambda engine: self.swarm), not_expected
+        )
 
     def plan(self) -> Plan[Any] | Hold:
         target = self.target(Killer())
@@ -88,8 +92,12 @@ class Cluster:
         return target.plan(self.service, observed, UpdateRequest(reference.parse(NEW_IMAGE), "newer"))
 
     def transaction(self, plan: Plan[Any], killer: Killer, clock: SimClock | None = None) -> Transaction:
-        reporter = Reporter(lambda _: LOGIN, lambda step, text: self.said.append((step, text)), lambda step, back: None)
-        return Transaction(plan, self.target(killer, clock), KillableJournal(self.folder / "journal", killer), reporter)
+        reporter = Reporter(
+            lambda _: LOGIN, lambda step, text: self.said.append((step, text)), lambda step, back: None
+        )
+        return Transaction(
+            plan, self.target(killer, clock), KillableJournal(self.folder / "journal", killer), reporter
+        )
 
     def update(self, killer: Killer | None = None, clock: SimClock | None = None) -> Outcome:
         plan = self.plan()
@@ -214,7 +222,10 @@ def test_managers_that_find_a_new_leader_are_waited_for(cluster: Cluster) -> Non
 
     def away() -> None:
         cluster.swarm.is_away = True
-        clock.happenings = [*(lambda: None for _ in range(20)), lambda: setattr(cluster.swarm, "is_away", False)]
+        clock.happenings = [
+            *(lambda: None for _ in range(20)),
+            lambda: setattr(cluster.swarm, "is_away", False),
+        ]
 
     cluster.after(3, away)
     assert isinstance(cluster.update(clock=clock), Committed)
@@ -247,7 +258,9 @@ def test_a_quorum_that_is_lost_leaves_the_journal_open_until_it_is_back(cluster:
     (cluster.assert_new if image == NEW_IMAGE else cluster.assert_back)()
 
 
-@pytest.mark.parametrize(("is_node_away", "reason"), [(True, Reason.NO_SUITABLE_NODE), (False, Reason.GATE_TIMEOUT)])
+@pytest.mark.parametrize(
+    ("is_node_away", "reason"), [(True, Reason.NO_SUITABLE_NODE), (False, Reason.GATE_TIMEOUT)]
+)
 def test_what_stands_still_on_a_node_that_is_away_blames_no_release(
     tmp_path: Path, is_node_away: bool, reason: Reason
 ) -> None:
@@ -310,7 +323,9 @@ def test_a_manager_that_does_not_roll_back_rightly_is_refused(
 
 
 @pytest.mark.parametrize("looks", range(1, 8))
-def test_a_stop_leaves_the_rollout_to_the_engine_and_the_next_start_judges_it(tmp_path: Path, looks: int) -> None:
+def test_a_stop_leaves_the_rollout_to_the_engine_and_the_next_start_judges_it(
+    tmp_path: Path, looks: int
+) -> None:
     cluster, clock = Cluster(tmp_path), StoppedClock()
     clock.left = looks
     with pytest.raises(Stopped):

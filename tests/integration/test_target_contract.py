@@ -1,6 +1,7 @@
 """Every deploy target keeps one contract: that of `deploy.target`, under the transaction and its recovery.
 
-Over every entry of the table of targets, on the simulator, and over a second target that lives in a dictionary.
+Over every entry of the table of targets, on the simulator, and over a second target that lives in a
+dictionary.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ class ComposeBench:
         return self.made.file.read_text().split("image: ")[1].split()[0]
 
     def of_another_release(self, plan: Plan[Any]) -> Plan[Any]:
-        moves = tuple(replace(move, old_image_id=plan.old_retained, container_ids=()) for move in plan.detail.moves)
+        moves = tuple(
+            replace(move, old_image_id=plan.old_retained, container_ids=()) for move in plan.detail.moves
+        )
         return replace(plan, detail=replace(plan.detail, moves=moves))
 
 
@@ -132,7 +135,9 @@ class SwarmBench:
 
     def __post_init__(self) -> None:
         self.file = self.folder / "stack.yml"
-        self.file.write_text(f"services:\n  web:\n    image: {NAME}:1.0  # kept\n  db:\n    image: postgres:16\n")
+        self.file.write_text(
+            f"services:\n  web:\n    image: {NAME}:1.0  # kept\n  db:\n    image: postgres:16\n"
+        )
         gate = GatePolicy(timeout_seconds=30, stable_seconds=3)
         image = reference.parse(f"{NAME}:1.0")
         self.service = ServiceConfig(SERVICE, image, (str(self.file),), ("web",), stack="shop", gate=gate)
@@ -229,7 +234,11 @@ def test_a_plan_says_the_neutral_facts_and_changes_nothing(opened: Opened) -> No
     bench = opened(NEW)
     plan = planned(bench, NEW)
     assert (plan.name, plan.target, plan.image.digest) == (SERVICE, bench.target.name, NEW.digest)
-    assert (plan.old_reference, plan.old_digest, plan.new_reference) == (f"{NAME}:1.0", OLD.digest, f"{NAME}:1.1")
+    assert (plan.old_reference, plan.old_digest, plan.new_reference) == (
+        f"{NAME}:1.0",
+        OLD.digest,
+        f"{NAME}:1.1",
+    )
     assert plan.restarts
     assert all(isinstance(line, str) for line in bench.target.explain(plan))
     assert (bench.running(), bench.defined()) == (OLD.digest, f"{NAME}:1.0")
@@ -244,7 +253,9 @@ def test_a_plan_comes_back_from_the_journal_exactly(opened: Opened) -> None:
 def test_a_good_release_is_committed_and_a_bad_one_rolled_back(opened: Opened, tmp_path: Path) -> None:
     for release, ending, is_new in ((NEW, Committed, True), (BAD, RolledBack, False)):
         bench = opened(release)
-        outcome = transaction(bench, planned(bench, release), JournalFolder(tmp_path / "j", bench.read_plan)).apply()
+        outcome = transaction(
+            bench, planned(bench, release), JournalFolder(tmp_path / "j", bench.read_plan)
+        ).apply()
         assert type(outcome) is ending
         assert outcome.plan.new_retained
         expected = (release.digest, f"{NAME}:1.1") if is_new else (OLD.digest, f"{NAME}:1.0")

@@ -1,4 +1,7 @@
-"""The webhook and its outbox against a real HTTP listener: at least once, in order per service, signed, discreet."""
+"""The webhook and its outbox against a real HTTP listener.
+
+At least once, in order per service, signed, discreet.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ def received(listener: Listener) -> list[str]:
     return [json.loads(each.body)["id"] for each in listener.requests]
 
 
-# --------------------------------------------------------------------------------------------------------- webhook
+# ---------------------------------------------------------------------------------------------------- webhook
 
 
 def test_an_event_is_posted_as_json_with_all_it_says(listener: Listener) -> None:
@@ -142,7 +145,9 @@ def test_any_2xx_is_success(listener: Listener, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [304, 400, 401, 404, 410, 429, 500, 503])
-def test_everything_else_is_an_error_that_keeps_the_address_to_itself(listener: Listener, status: int) -> None:
+def test_everything_else_is_an_error_that_keeps_the_address_to_itself(
+    listener: Listener, status: int
+) -> None:
     listener.fail(1, status)
     with pytest.raises(UpdaterError, match=str(status)) as caught:
         webhook.send(event(1), url_of(listener))
@@ -167,7 +172,13 @@ def test_a_receiver_has_time_to_do_its_work_before_it_answers() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    [f"http://127.0.0.1:1/{TOKEN}", f"http://{TOKEN}.invalid/", f"{TOKEN}", f"http://[{TOKEN}/", f"http://.{TOKEN}/"],
+    [
+        f"http://127.0.0.1:1/{TOKEN}",
+        f"http://{TOKEN}.invalid/",
+        f"{TOKEN}",
+        f"http://[{TOKEN}/",
+        f"http://.{TOKEN}/",
+    ],
     ids=["nobody listens", "no such host", "no scheme", "bad brackets", "bad label"],
 )
 def test_an_address_that_cannot_be_reached_is_not_told(url: str) -> None:
@@ -209,11 +220,14 @@ def test_only_a_webhook_that_is_configured_is_active(listener: Listener) -> None
     assert webhook.SIGNATURE in listener.requests[0].headers
 
 
-# --------------------------------------------------------------------------------------------- what docs/ promises
+# ---------------------------------------------------------------------------------------- what docs/ promises
 
 
 def examples() -> list[dict[str, Any]]:
-    return [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", GUIDE, flags=re.MULTILINE | re.DOTALL)]
+    return [
+        json.loads(block)
+        for block in re.findall(r"^```json\n(.*?)^```$", GUIDE, flags=re.MULTILINE | re.DOTALL)
+    ]
 
 
 def test_the_schema_is_one_and_every_example_of_the_guide_keeps_it() -> None:
@@ -262,11 +276,13 @@ def test_the_guide_tells_how_to_check_the_signature(listener: Listener, tmp_path
     (shell,) = re.findall(r"^printf .*openssl.*$", GUIDE, flags=re.MULTILINE)
     (tmp_path / "body.json").write_bytes(request.body)
     environment = {**os.environ, "WEBHOOK_SECRET": "key"}
-    said = subprocess.run(["bash", "-c", shell], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    said = subprocess.run(
+        ["bash", "-c", shell], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert said.stdout.strip() == header
 
 
-# ------------------------------------------------------------------------------------------------------ whole cycles
+# ----------------------------------------------------------------------------------------------- whole cycles
 
 
 class NoContainers:
@@ -301,7 +317,8 @@ class Host:
 
     def cycle(self, *, engine_is_down: bool) -> None:
         raw = {
-            "services": [{"name": "web", "image": "acme/web:1", "compose_file": "c.yml", "compose_service": "web"}],
+            "services": [{"name": "web", "image": "acme/web:1", "compose_file": "c.yml",
+                          "compose_service": "web"}],
             "state_file": str(self.folder / "state.json"), "webhook_url": self.url, **self.settings,
         }  # fmt: skip
         context = wire(config_utils.parse(raw, {}, str(self.folder / "config.json")), SystemClock())
@@ -361,7 +378,7 @@ def test_a_cycle_in_which_nothing_happens_says_nothing_above_debug(
         assert [record.__dict__["log_event"] for record in caplog.records] == ["cycle_ended"]
 
 
-# ---------------------------------------------------------------------------------------------------- --notify-test
+# ---------------------------------------------------------------------------------------------- --notify-test
 
 
 @pytest.fixture
@@ -370,7 +387,10 @@ def door(tmp_path: Path) -> Callable[..., int]:
 
     def run(**settings: Any) -> int:
         (tmp_path / "config.json").write_text(json.dumps({"services": [], **settings}))
-        environment = {"CONFIG_FILE": str(tmp_path / "config.json"), "STATE_FILE": str(tmp_path / "state.json")}
+        environment = {
+            "CONFIG_FILE": str(tmp_path / "config.json"),
+            "STATE_FILE": str(tmp_path / "state.json"),
+        }
         return docker_updater.main(["--notify-test"], environment)
 
     return run
@@ -389,7 +409,9 @@ def test_the_test_sends_one_of_each_kind_to_everyone_and_says_so(
     assert all(body["test"] is True for body in bodies[: len(models.KINDS)])
     assert all(body["title"].startswith("[TEST]") for body in bodies[len(models.KINDS) :])
     assert all(webhook.SIGNATURE in request.headers for request in listener.requests[: len(models.KINDS)])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json"], "nothing is queued or remembered"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json"], (
+        "nothing is queued or remembered"
+    )
 
 
 def test_the_test_ends_with_1_where_one_was_not_told(
@@ -398,7 +420,9 @@ def test_the_test_ends_with_1_where_one_was_not_told(
     listener.fail(1)
     assert door(webhook_url=f"{listener.url}/{TOKEN}") == 1
     first, *others = capsys.readouterr().out.splitlines()
-    assert first.startswith("FAIL  webhook: update: the webhook answered with HTTP status 500 -> Check WEBHOOK_URL")
+    assert first.startswith(
+        "FAIL  webhook: update: the webhook answered with HTTP status 500 -> Check WEBHOOK_URL"
+    )
     assert [line[:4] for line in others] == ["ok  "] * (len(models.KINDS) - 1)
 
 
@@ -421,7 +445,7 @@ def test_an_address_that_cannot_work_is_a_problem_of_the_configuration(
     assert "-m pip install -r" in missing
 
 
-# ---------------------------------------------------------------------------------------------------------- outbox
+# ----------------------------------------------------------------------------------------------------- outbox
 
 
 def test_where_nobody_is_there_one_event_is_tried_and_the_others_wait(outbox: Outbox) -> None:
@@ -521,7 +545,9 @@ def test_an_event_comes_again_where_the_answer_was_lost(outbox: Outbox, listener
     assert received(listener) == ["e1", "e1"]
 
 
-def test_the_pause_doubles_from_five_seconds_to_a_quarter_of_an_hour(outbox: Outbox, listener: Listener) -> None:
+def test_the_pause_doubles_from_five_seconds_to_a_quarter_of_an_hour(
+    outbox: Outbox, listener: Listener
+) -> None:
     outbox.put(event(1))
     listener.fail(99)
     seconds, pauses = 0.0, []
@@ -597,7 +623,9 @@ def test_a_damaged_file_is_moved_aside_and_the_rest_delivered(
     assert [each.name for each in (tmp_path / "outbox").iterdir()] == ["0000000001-e1.json.damaged"]
 
 
-def test_when_to_come_again_is_told_by_the_first_event_of_each_service(outbox: Outbox, listener: Listener) -> None:
+def test_when_to_come_again_is_told_by_the_first_event_of_each_service(
+    outbox: Outbox, listener: Listener
+) -> None:
     for number in (1, 2):
         outbox.put(event(number))
     listener.fail(1)
@@ -617,7 +645,9 @@ def test_an_odd_id_stays_in_the_folder(outbox: Outbox, tmp_path: Path, event_id:
     assert told == [odd]
 
 
-def test_files_are_for_their_owner_only_and_hold_no_address(outbox: Outbox, listener: Listener, tmp_path: Path) -> None:
+def test_files_are_for_their_owner_only_and_hold_no_address(
+    outbox: Outbox, listener: Listener, tmp_path: Path
+) -> None:
     outbox.put(event(1))
     (path,) = (tmp_path / "outbox").iterdir()
     before = path.read_bytes()

@@ -1,5 +1,6 @@
-"""Projects side by side: one that takes long in its gate, its pull or its recovery keeps no other waiting, and what it
-changes is touched by nobody else meanwhile."""
+"""Projects side by side: one that takes long in its gate, its pull or its recovery keeps no other waiting,
+and what it changes is touched by nobody else meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +106,9 @@ def test_a_gate_that_takes_long_keeps_no_other_project_waiting(
     assert context.journal.read_all() == ()
 
 
-def test_services_of_one_project_go_one_after_the_other(tmp_path: Path, place: Place, registry: FakeRegistry) -> None:
+def test_services_of_one_project_go_one_after_the_other(
+    tmp_path: Path, place: Place, registry: FakeRegistry
+) -> None:
     place.projects = {"a": "shop", "c": "shop"}
     place.gates["a"], old = Barrier(), place.running["c"]
     new = {name: release(registry, name, "1.1") for name in NAMES}
@@ -148,7 +151,9 @@ def test_a_service_beside_one_that_is_updated_is_held_as_busy_and_keeps_what_was
     assert known(context, "c").status is Status.ROLLED_BACK
 
 
-def test_a_service_that_was_well_says_whom_it_waits_for(tmp_path: Path, place: Place, registry: FakeRegistry) -> None:
+def test_a_service_that_was_well_says_whom_it_waits_for(
+    tmp_path: Path, place: Place, registry: FakeRegistry
+) -> None:
     place.projects = {"a": "shop", "c": "shop"}
     place.gates["a"] = Barrier()
     release(registry, "a", "1.1")
@@ -163,7 +168,9 @@ def test_a_service_that_was_well_says_whom_it_waits_for(tmp_path: Path, place: P
     assert known(context, "c").reason is Reason.SAME_DIGEST
 
 
-def test_a_slow_recovery_keeps_no_other_project_waiting(tmp_path: Path, place: Place, registry: FakeRegistry) -> None:
+def test_a_slow_recovery_keeps_no_other_project_waiting(
+    tmp_path: Path, place: Place, registry: FakeRegistry
+) -> None:
     old = place.running["a"]
     release(registry, "a", "1.1")
     place.killer = Killer(2, after=True)
@@ -224,7 +231,9 @@ def test_a_request_waits_for_its_own_project_and_for_no_other(
         request_queue.leave(folder, OperatorOrder(ROLLBACK, name, context.clock.now(), id=name * 32))
     requests.take_requests(context)
     until(lambda: place.running["b"] == old["b"], what="b goes back while a is in its gate")
-    until(lambda: [each.order.service for each in request_queue.waiting_in(folder)] == ["a"], what="b's is done")
+    until(
+        lambda: [each.order.service for each in request_queue.waiting_in(folder)] == ["a"], what="b's is done"
+    )
     requests.take_requests(context)
     assert context.workers.names >= {"a"}
     place.gates["a"].open()
@@ -250,7 +259,9 @@ def test_what_is_renamed_while_it_is_updated_keeps_its_memory(
     place.defined["renamed"], place.running["renamed"] = place.defined["a"], place.running["a"]
     place.projects = {"renamed": "a"}
     raw = {"services": [{**entry(place, "a"), "name": "renamed"}, entry(place, "b")]}
-    context.config = config_utils.parse({**raw, "state_file": str(tmp_path / "state.json")}, {}, "config.json")
+    context.config = config_utils.parse(
+        {**raw, "state_file": str(tmp_path / "state.json")}, {}, "config.json"
+    )
     current = Cycle(context)
     current.goes_on()
     place.gates["a"].open()
@@ -274,7 +285,10 @@ def test_an_event_does_not_wait_for_the_gate_of_the_next_service(
         current = Cycle(context)
         current.goes_on()
         place.gates["b"].await_arrival()
-        until(lambda: [json.loads(each.body)["service"] for each in [*listener.requests]] == ["a"], what="a's event")
+        until(
+            lambda: [json.loads(each.body)["service"] for each in [*listener.requests]] == ["a"],
+            what="a's event",
+        )
         place.gates["b"].open()
         cycle.finish(context)
         assert [json.loads(each.body)["service"] for each in listener.requests] == ["a", "b"]
@@ -301,7 +315,9 @@ def test_what_a_reload_takes_out_while_it_waits_its_turn_is_not_updated(
     assert place.running["b"] != old, "it is decided anew"
 
 
-def test_what_breaks_in_a_worker_is_not_lost_there(tmp_path: Path, place: Place, registry: FakeRegistry) -> None:
+def test_what_breaks_in_a_worker_is_not_lost_there(
+    tmp_path: Path, place: Place, registry: FakeRegistry
+) -> None:
     release(registry, "a", "1.1")
     place.killer = Killer(1)
     context = started(tmp_path, place)

@@ -63,7 +63,9 @@ class Service:
         text = tail.removeprefix(":") if is_default else f"nginx{tail}"
         number = self.name.removeprefix("s")
         image = [line.format(text, c=self.comment, n=number) for line in IMAGE_STYLES[self.style]]
-        return [f"{indent}{self.name}:"] + [f"{indent * 2}{line}" for line in (*self.above, *image, *self.below)]
+        return [f"{indent}{self.name}:"] + [
+            f"{indent * 2}{line}" for line in (*self.above, *image, *self.below)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ class ComposeFile:
     end: str
 
     def text(self, tails: dict[str, str]) -> str:
-        lines = [line for service in self.services for line in service.lines(tails[service.name], self.indent)]
+        lines = [
+            line for service in self.services for line in service.lines(tails[service.name], self.indent)
+        ]
         return self.head.replace("\n", self.newline) + self.newline.join(["services:", *lines]) + self.end
 
     @property
@@ -86,7 +90,9 @@ class ComposeFile:
 
 
 def noise() -> st.SearchStrategy[tuple[str, ...]]:
-    return st.lists(st.sampled_from(NOISE), max_size=4, unique_by=lambda line: line.partition(":")[0]).map(tuple)
+    return st.lists(st.sampled_from(NOISE), max_size=4, unique_by=lambda line: line.partition(":")[0]).map(
+        tuple
+    )
 
 
 @st.composite
@@ -110,7 +116,9 @@ def compose_files(draw: Callable[[Any], Any]) -> ComposeFile:
         services=tuple(draw(services(name)) for name in names),
         indent=draw(st.sampled_from([" ", "  ", "    "])),
         newline=draw(st.sampled_from(["\n", "\r\n", "\r"])),
-        head=draw(st.sampled_from(["", "\ufeff", "# 🐳\n", "---\n", "x-a: &a {image: nginx}\n", "\ufeffname: b\n"])),
+        head=draw(
+            st.sampled_from(["", "\ufeff", "# 🐳\n", "---\n", "x-a: &a {image: nginx}\n", "\ufeffname: b\n"])
+        ),
         end=draw(st.sampled_from(["", "\n", "\r\n\r\n", "\n# nginx:1.2\n"])),
     )
 
@@ -124,13 +132,17 @@ def wanted_tail(old: str, tag: str, digest: str | None) -> str:
     return f":{tag}" + (f"@{digest}" if digest else "")
 
 
-def move(file: ComposeFile, unit: tuple[str, ...], tag: str, digest: str | None) -> tuple[dict[str, str], Edit | None]:
+def move(
+    file: ComposeFile, unit: tuple[str, ...], tag: str, digest: str | None
+) -> tuple[dict[str, str], Edit | None]:
     """The tails after the change, and the edit that the code makes of it."""
     target = reference.parse(f"nginx:{tag}" + (f"@{digest}" if digest else ""))
     edits = set_image([SourceFile(PATH, file.text(file.tails))], [], unit, target)
     assert isinstance(edits, tuple), edits
     assert len(edits) <= 1
-    moved = {name: wanted_tail(tail, tag, digest) if name in unit else tail for name, tail in file.tails.items()}
+    moved = {
+        name: wanted_tail(tail, tag, digest) if name in unit else tail for name, tail in file.tails.items()
+    }
     return moved, edits[0] if edits else None
 
 
@@ -140,7 +152,9 @@ def names_of(file: ComposeFile) -> st.SearchStrategy[tuple[str, ...]]:
 
 @EXAMPLES
 @given(st.data(), compose_files(), TAGS, st.none() | DIGESTS)
-def test_exactly_the_images_asked_for_change(data: st.DataObject, file: ComposeFile, tag: str, digest: str) -> None:
+def test_exactly_the_images_asked_for_change(
+    data: st.DataObject, file: ComposeFile, tag: str, digest: str
+) -> None:
     unit = data.draw(names_of(file))
     moved, edit = move(file, unit, tag, digest)
     before = file.text(file.tails)
@@ -153,7 +167,9 @@ def test_exactly_the_images_asked_for_change(data: st.DataObject, file: ComposeF
 def test_every_other_value_is_equal(data: st.DataObject, file: ComposeFile, tag: str) -> None:
     unit = data.draw(names_of(file))
     moved, edit = move(file, unit, tag, None)
-    old, new = (yaml.load(text, Loader=yaml.CSafeLoader) for text in (file.text(file.tails), file.text(moved)))
+    old, new = (
+        yaml.load(text, Loader=yaml.CSafeLoader) for text in (file.text(file.tails), file.text(moved))
+    )
     for service in unit:
         old["services"][service].pop("image")
         new["services"][service].pop("image")
@@ -163,7 +179,9 @@ def test_every_other_value_is_equal(data: st.DataObject, file: ComposeFile, tag:
 
 @EXAMPLES
 @given(st.data(), compose_files(), TAGS, st.none() | DIGESTS)
-def test_a_change_goes_back_to_the_same_bytes(data: st.DataObject, file: ComposeFile, tag: str, digest: str) -> None:
+def test_a_change_goes_back_to_the_same_bytes(
+    data: st.DataObject, file: ComposeFile, tag: str, digest: str
+) -> None:
     _, edit = move(file, data.draw(names_of(file)), tag, digest)
     if edit:
         back = put_back(decode(encode(edit.after)), edit)
@@ -175,7 +193,9 @@ def test_a_change_goes_back_to_the_same_bytes(data: st.DataObject, file: Compose
 def owners_edits(draw: Callable[[Any], Any], file: ComposeFile, unit: tuple[str, ...]) -> ComposeFile:
     """The same file after its owner worked on it: everything but the unit's own references may be another."""
     kept = [service if service.name in unit else draw(services(service.name)) for service in file.services]
-    around = [replace(service, above=("# the owner", *service.above), comment=draw(COMMENTS)) for service in kept]
+    around = [
+        replace(service, above=("# the owner", *service.above), comment=draw(COMMENTS)) for service in kept
+    ]
     added = [draw(services("s9"))] if draw(st.booleans()) else []
     other = draw(compose_files())
     written = replace(file, indent=other.indent, newline=other.newline, head=other.head, end=other.end)
@@ -184,13 +204,16 @@ def owners_edits(draw: Callable[[Any], Any], file: ComposeFile, unit: tuple[str,
 
 @EXAMPLES
 @given(st.data(), compose_files(), TAGS, st.none() | DIGESTS)
-def test_what_its_owner_did_meanwhile_stays(data: st.DataObject, file: ComposeFile, tag: str, digest: str) -> None:
+def test_what_its_owner_did_meanwhile_stays(
+    data: st.DataObject, file: ComposeFile, tag: str, digest: str
+) -> None:
     unit = data.draw(names_of(file))
     moved, edit = move(file, unit, tag, digest)
     edited = data.draw(owners_edits(file, unit))
     if edit:
         current = {
-            service.name: moved[service.name] if service.name in unit else service.tail for service in edited.services
+            service.name: moved[service.name] if service.name in unit else service.tail
+            for service in edited.services
         }
         assert put_back(edited.text(current), edit) == edited.text(edited.tails)
 
@@ -208,9 +231,14 @@ def test_an_image_its_owner_changed_meanwhile_is_not_put_back(
 
 
 @EXAMPLES
-@given(st.text(alphabet="ab:{}[]&*!|>'\"%@-?, \n\r\t#<$\ufeff🐳\\", max_size=60), st.sampled_from(["web", "a", ""]))
+@given(
+    st.text(alphabet="ab:{}[]&*!|>'\"%@-?, \n\r\t#<$\ufeff🐳\\", max_size=60),
+    st.sampled_from(["web", "a", ""]),
+)
 def test_no_text_whatever_makes_it_stumble(text: str, service: str) -> None:
     for whole in (text, f"services:\n  web:\n    image: {text}\n", f"services:\n  a: {{image: {text}}}\n"):
-        answer = set_image([SourceFile(PATH, whole)], [SourceFile(".env", text)], [service], reference.parse("a:b"))
+        answer = set_image(
+            [SourceFile(PATH, whole)], [SourceFile(".env", text)], [service], reference.parse("a:b")
+        )
         for edit in answer if isinstance(answer, tuple) else ():
             assert put_back(edit.after, edit) == edit.before

@@ -13,7 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.tag_history import compare_texts
-from updater_core.models import Bump, Decision, Hold, Hours, ImageRef, Policy, Quarantined, Reason, Tag, Update
+from updater_core.models import (
+    Bump,
+    Decision,
+    Hold,
+    Hours,
+    ImageRef,
+    Policy,
+    Quarantined,
+    Reason,
+    Tag,
+    Update,
+)
 from updater_core.policy.family_members import rank
 from updater_core.policy.observation import Ask, History, Memo, Observation, Seen, TimeSource
 from updater_core.policy.select import decide
@@ -27,7 +38,9 @@ ARTEFACT = "sha256-aa.sig"
 small = st.integers(0, 3)
 tails = st.sampled_from(["", "", "", "-rc.1", "-rc.2", "-alpine", "-r9", "-r10"])
 semver_names = st.builds("{}{}.{}.{}{}".format, st.sampled_from(["", "v"]), small, small, small, tails)
-family_tails = st.sampled_from(["", "", "-ls1", "-ls2", "-alpine", "-alpine3.9", "-alpine3.20", "rc1", "-rc", "-2"])
+family_tails = st.sampled_from(
+    ["", "", "-ls1", "-ls2", "-alpine", "-alpine3.9", "-alpine3.20", "rc1", "-rc", "-2"]
+)
 family_names = st.builds(
     lambda prefix, numbers, tail: prefix + ".".join(map(str, numbers)) + tail,
     st.sampled_from(["", "", "", "v", "ee-"]),
@@ -41,9 +54,13 @@ names = (
 )
 moments = st.none() | st.integers(0, 5).map(lambda days: NOW - timedelta(days=days))
 digests = st.integers(0, 5).map(lambda n: f"sha256:{n:064x}")
-tag_lists = st.lists(st.builds(Tag, names, st.none() | digests, moments), max_size=12, unique_by=lambda tag: tag.name)
+tag_lists = st.lists(
+    st.builds(Tag, names, st.none() | digests, moments), max_size=12, unique_by=lambda tag: tag.name
+)
 memories = st.dictionaries(
-    names, st.builds(Seen, st.none() | digests, moments.map(lambda m: m or NOW), st.booleans(), moments), max_size=8
+    names,
+    st.builds(Seen, st.none() | digests, moments.map(lambda m: m or NOW), st.booleans(), moments),
+    max_size=8,
 )
 faults = st.frozensets(digests, max_size=2)
 policies = st.builds(
@@ -62,7 +79,11 @@ SELECTORS: list[dict[str, Any]] = (
 
 
 def settle(
-    observation: Observation, policy: Policy, history: History, answers: dict[str, str], worked: Memo | None = None
+    observation: Observation,
+    policy: Policy,
+    history: History,
+    answers: dict[str, str],
+    worked: Memo | None = None,
 ) -> Decision:
     for _ in range(50):
         outcome = decide(observation, policy, history, NOW, worked)
@@ -87,7 +108,9 @@ def cases(draw: st.DrawFn) -> tuple[Observation, Policy, History, dict[str, str]
     current = draw(st.sampled_from([tag.name for tag in listed]) | names) if listed else draw(names)
     answers = draw(st.dictionaries(names, digests, max_size=6))
     quarantine = {d: Quarantined(d, "web", Reason.UNHEALTHY, NOW) for d in draw(faults)}
-    history = History(quarantine, draw(memories), draw(st.dictionaries(digests, moments.map(lambda m: m or NOW))))
+    history = History(
+        quarantine, draw(memories), draw(st.dictionaries(digests, moments.map(lambda m: m or NOW)))
+    )
     reference = ImageRef("docker.io", "acme/web", current)
     running = draw(st.frozensets(digests, max_size=2))
     observation = Observation(reference, running, tags=tuple(listed), clock=draw(st.sampled_from(TimeSource)))
@@ -112,7 +135,9 @@ def test_what_was_worked_out_before_changes_nothing(case: tuple, before: list[di
     for selector in before:  # whatever it remembers: another policy's work too
         other = replace(policy, semver_pattern=None, tag_pattern=None, tag_regex=None)
         settle(observation, replace(other, **selector), history, answers, worked)
-    assert settle(observation, policy, history, answers, worked) == settle(observation, policy, history, answers)
+    assert settle(observation, policy, history, answers, worked) == settle(
+        observation, policy, history, answers
+    )
 
 
 @given(cases())
@@ -154,7 +179,10 @@ def test_a_service_stays_in_its_family_and_never_goes_down(case: tuple, data: st
     selector = data.draw(st.sampled_from([{"semver_pattern": "*"}, {"tag_regex": "(?P<version>.+)"}]))
     policy = replace(policy, **{"semver_pattern": None, "tag_pattern": None, "tag_regex": None, **selector})
     observation = replace(
-        observation, current=replace(observation.current, tag=current), tags=tuple(map(Tag, listed)), digests={}
+        observation,
+        current=replace(observation.current, tag=current),
+        tags=tuple(map(Tag, listed)),
+        digests={},
     )
     outcome = settle(observation, policy, history, answers)
     if isinstance(outcome, Update) and read(current) is not None:
@@ -197,7 +225,7 @@ def test_a_push_never_goes_back_in_time(case: tuple) -> None:  # type: ignore[ty
     assert times[outcome.target.tag] >= current
 
 
-# ------------------------------------------------------------------------------------------------------------- windows
+# ---------------------------------------------------------------------------------------------------- windows
 
 WINDOWS = [
     "sat 23:00-02:30",
@@ -207,7 +235,8 @@ WINDOWS = [
     "mon-fri 22:00-01:00,sun 00:00-24:00",
     "sat+sun 00:00-00:30,00:45-01:15",
 ]
-# Around both changes of the clock in zones of three kinds: an hour at night, an hour at midnight, half an hour.
+# Around both changes of the clock in zones of three kinds: an hour at night, an hour at midnight, half an
+# hour.
 CHANGES = [
     ("Europe/Berlin", "2026-03-28"),
     ("Europe/Berlin", "2026-10-24"),
@@ -243,7 +272,9 @@ def oracle(text: str, moment: datetime, zone: str) -> bool:
 
 @pytest.mark.parametrize("text", WINDOWS)
 @pytest.mark.parametrize(("zone", "day"), CHANGES)
-def test_windows_open_and_close_as_the_clock_face_says_minute_by_minute(text: str, zone: str, day: str) -> None:
+def test_windows_open_and_close_as_the_clock_face_says_minute_by_minute(
+    text: str, zone: str, day: str
+) -> None:
     hours = Hours(parse_windows(text), zone)
     start = datetime.fromisoformat(day).replace(tzinfo=UTC)
     moments = [start + timedelta(minutes=n) for n in range(3 * 24 * 60)]
@@ -258,9 +289,16 @@ def test_windows_open_and_close_as_the_clock_face_says_minute_by_minute(text: st
                     assert function(hours, moment) == following[wanted]
 
 
-@given(st.sampled_from(WINDOWS), st.sampled_from(["Pacific/Apia", "Africa/Casablanca", "UTC"]), st.integers(0, 10**8))
+@given(
+    st.sampled_from(WINDOWS),
+    st.sampled_from(["Pacific/Apia", "Africa/Casablanca", "UTC"]),
+    st.integers(0, 10**8),
+)
 def test_the_next_opening_is_open_and_nothing_before_it_is(text: str, zone: str, seconds: int) -> None:
-    hours, now = Hours(parse_windows(text), zone), datetime(2010, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    hours, now = (
+        Hours(parse_windows(text), zone),
+        datetime(2010, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds),
+    )
     opening = next_open(hours, now)
     assert opening is not None
     assert is_open(hours, opening)

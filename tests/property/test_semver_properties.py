@@ -12,15 +12,17 @@ from updater_core.semver_utils import TagVersion, compare, parse_tag, precedence
 
 numbers = st.tuples(*[st.integers(0, 3) | st.integers(0, 10**30)] * 3)
 numeric = (st.integers(0, 20) | st.integers(0, 10**30)).map(str)
-words = st.from_regex(r"[0-9A-Za-z-]*[A-Za-z-][0-9A-Za-z-]*", fullmatch=True).filter(lambda text: len(text) < 8)
+words = st.from_regex(r"[0-9A-Za-z-]*[A-Za-z-][0-9A-Za-z-]*", fullmatch=True).filter(
+    lambda text: len(text) < 8
+)
 prereleases = st.lists(numeric | words, max_size=4).map(tuple)
 versions = st.builds(
     TagVersion, numbers, prereleases, st.sampled_from(["", "alpine", "r10"]), st.sampled_from(["", "v"])
 )
 close_versions = st.builds(TagVersion, st.tuples(*[st.integers(0, 1)] * 3), prereleases)
-tag_like = st.from_regex(r"v?[0-9]{1,3}(\.[0-9]{1,3}){0,3}(-[0-9A-Za-z_.-]{0,12})?", fullmatch=True) | st.text(
-    max_size=20
-)
+tag_like = st.from_regex(
+    r"v?[0-9]{1,3}(\.[0-9]{1,3}){0,3}(-[0-9A-Za-z_.-]{0,12})?", fullmatch=True
+) | st.text(max_size=20)
 
 
 def text_of(version: TagVersion) -> str:
@@ -53,7 +55,10 @@ def test_a_strict_version_is_read_as_the_library_reads_it(
     text = f"{'.'.join(map(str, three))}-{'.'.join([word, *more])}"
     theirs, ours = semver.Version.parse(text), parse_tag(text)
     assert ours is not None
-    assert (ours.numbers, ".".join(ours.prerelease)) == ((theirs.major, theirs.minor, theirs.patch), theirs.prerelease)
+    assert (ours.numbers, ".".join(ours.prerelease)) == (
+        (theirs.major, theirs.minor, theirs.patch),
+        theirs.prerelease,
+    )
 
 
 @given(tag_like)
@@ -73,12 +78,16 @@ def test_a_comparator_agrees_with_the_order(left: TagVersion, right: TagVersion)
         assert satisfies(parse_range(operator + text_of(right)), left) is holds
 
 
-# ---------------------------------------------------------------------- ranges, beside the reading that npm has of them
+# ------------------------------------------------------------ ranges, beside the reading that npm has of them
 
 few = st.integers(0, 3).map(str)
-part = st.lists(few, min_size=1, max_size=3).map(".".join) | st.sampled_from(["1.x", "x", "*", "1.2.x", "2.*"])
+part = st.lists(few, min_size=1, max_size=3).map(".".join) | st.sampled_from(
+    ["1.x", "x", "*", "1.2.x", "2.*"]
+)
 labelled = st.builds("{}.{}.{}-{}.{}".format, few, few, few, st.sampled_from(["alpha", "rc"]), few)
-bound = st.builds("{}{}".format, st.sampled_from(["", "=", ">", ">=", "<", "<=", "~", "^", "~>"]), part | labelled)
+bound = st.builds(
+    "{}{}".format, st.sampled_from(["", "=", ">", ">=", "<", "<=", "~", "^", "~>"]), part | labelled
+)
 hyphen = st.builds("{} - {}".format, part | labelled, part | labelled)
 ranges = st.lists(
     st.lists(bound, min_size=1, max_size=3).map(" ".join) | hyphen, min_size=1, max_size=3

@@ -1,4 +1,7 @@
-"""What a repository holds beside images, pushed to a fake registry: charts, caches, signatures, attestations."""
+"""What a repository holds beside images, pushed to a fake registry.
+
+Charts, caches, signatures, attestations.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ def manifest(config: str, layer: str, **more: Any) -> bytes:
 
 def index(*entries: Mapping[str, Any], **more: Any) -> bytes:
     """An index of these entries."""
-    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(entries), **more}).encode()
+    return json.dumps(
+        {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(entries), **more}
+    ).encode()
 
 
 def entry(body: bytes, media_type: str = OCI_IMAGE, **more: Any) -> dict[str, Any]:
@@ -38,7 +43,9 @@ CACHE_ENTRY = entry(b"c", "application/vnd.buildkit.cacheconfig.v0")
 NO_IMAGES: Mapping[str, tuple[str, bytes]] = {
     "chart": (
         OCI_IMAGE,
-        manifest("application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart.content.v1.tar+gzip"),
+        manifest(
+            "application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+        ),
     ),
     "cache manifest": (OCI_IMAGE, manifest("application/vnd.buildkit.cacheconfig.v0", OCI_LAYER)),
     "cache index": (OCI_INDEX, index(entry(b"l", OCI_LAYER), CACHE_ENTRY)),
@@ -47,13 +54,22 @@ NO_IMAGES: Mapping[str, tuple[str, bytes]] = {
     "attestations only": (OCI_INDEX, index(entry(b"a", platform=_NOWHERE))),
     "artifact": (
         OCI_IMAGE,
-        manifest("application/vnd.oci.empty.v1+json", "text/plain", artifactType="application/vnd.example.bill"),
+        manifest(
+            "application/vnd.oci.empty.v1+json", "text/plain", artifactType="application/vnd.example.bill"
+        ),
     ),
-    "artifact with an image's configuration": (OCI_IMAGE, manifest(OCI_CONFIG, OCI_LAYER, artifactType="a/b")),
+    "artifact with an image's configuration": (
+        OCI_IMAGE,
+        manifest(OCI_CONFIG, OCI_LAYER, artifactType="a/b"),
+    ),
     "artifacts for platforms": (
         OCI_INDEX,
         index(
-            entry(b"p", artifactType="application/vnd.example", platform={"os": "linux", "architecture": "amd64"}),
+            entry(
+                b"p",
+                artifactType="application/vnd.example",
+                platform={"os": "linux", "architecture": "amd64"},
+            ),
             entry(
                 b"q",
                 annotations={"vnd.docker.reference.type": "attestation-manifest"},
@@ -68,7 +84,10 @@ NO_IMAGES: Mapping[str, tuple[str, bytes]] = {
 
 
 def push_around(fake: FakeRegistry, repository: str, tag: str, child: str, attestation: str) -> str:
-    """Let a tag name an index of an image that is there already, with an attestation beside it; return its digest."""
+    """Let a tag name an index of an image that is there already, with an attestation beside it.
+
+    Return its digest.
+    """
     media_type, body = fake.contents(repository)[1][child]
     system = entry(body, media_type, platform={"os": "linux", "architecture": "amd64"})
     beside = manifest(OCI_CONFIG, "application/vnd.in-toto+json", annotations={"built": attestation})

@@ -3,7 +3,8 @@
     python -m tests.support.audited LOG [ARGUMENT ...]
 
 runs `docker_updater.py ARGUMENT ...` and writes a line to LOG for each audit event that starts a process
-(https://docs.python.org/3/library/audit_events.html). Nothing of ours is replaced: the hook is the interpreter's own.
+(https://docs.python.org/3/library/audit_events.html). Nothing of ours is replaced: the hook is the
+interpreter's own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 STARTS = frozenset(
-    {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn", "subprocess.Popen"}
+    {
+        "os.exec",
+        "os.fork",
+        "os.forkpty",
+        "os.posix_spawn",
+        "os.spawn",
+        "os.system",
+        "pty.spawn",
+        "subprocess.Popen",
+    }
 )
 
 

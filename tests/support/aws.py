@@ -1,12 +1,12 @@
-"""moto's ECR on loopback, with what it leaves out: pages, `tagStatus`, believable expiry, errors, and a log of calls.
+"""moto's ECR on loopback, with what it leaves out: pages, `tagStatus`, believable expiry, errors, and a log
+of calls.
 
     with Aws() as aws:
         for name, value in aws.environment.items():
             monkeypatch.setenv(name, value)        # botocore finds its way by these alone
-        digest = aws.push("team/app", "1.0")       # any manifest will do; aws.mirror(registry, ...) takes real ones
-        aws.fail("DescribeImages", "AccessDeniedException", "User: arn:aws:... is not authorized", times=1)
-        ...
-        assert aws.operations() == ["DescribeImages"]
+        digest = aws.push("team/app", "1.0")       # any manifest will do; aws.mirror(registry, ...) takes
+        real ones aws.fail("DescribeImages", "AccessDeniedException", "User: arn:aws:... is not authorized",
+        times=1) ... assert aws.operations() == ["DescribeImages"]
 
 What it hands out as a token is the password `PASSWORD` for the user `AWS`.
 """
@@ -73,7 +73,9 @@ class Aws:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
         admin = boto3.Session(aws_access_key_id="admin", aws_secret_access_key="admin", region_name=REGION)
         self.client: Any = admin.client("ecr", endpoint_url=self.url)  # the tests' own
         return self
@@ -90,7 +92,9 @@ class Aws:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment in which botocore talks to this server and finds no credentials but those it is given."""
+        """The environment in which botocore talks to this server and finds no credentials but those it is
+        given.
+        """
         return {
             "AWS_ENDPOINT_URL_ECR": self.url,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -101,7 +105,7 @@ class Aws:
             "AWS_SESSION_TOKEN": "",
         }
 
-    # ----------------------------------------------------------------------------------------------------- contents
+    # ----------------------------------------------------------------------------------------------- contents
 
     def next_second(self) -> None:
         """Wait until a push is later than those before: moto's clock has whole seconds only."""
@@ -118,7 +122,9 @@ class Aws:
         return self.put(repository, tag, OCI_IMAGE, json.dumps(body).encode())
 
     def put(self, repository: str, tag: str, media_type: str, manifest: bytes) -> str:
-        """Put a manifest under a tag; a tag on a manifest that is there already leaves its push time alone."""
+        """Put a manifest under a tag; a tag on a manifest that is there already leaves its push time
+        alone.
+        """
         digest = "sha256:" + hashlib.sha256(manifest).hexdigest()
         self.create(repository)
         with suppress(self.client.exceptions.ImageAlreadyExistsException):
@@ -135,9 +141,11 @@ class Aws:
         for tag, digest in tags.items():
             assert self.put(repository, tag, *manifests[digest]) == digest
 
-    # ------------------------------------------------------------------------------------------------- its bad manners
+    # ---------------------------------------------------------------------------------------- its bad manners
 
-    def fail(self, operation: str, code: str, message: str = "", status: int = 400, times: int | None = None) -> None:
+    def fail(
+        self, operation: str, code: str, message: str = "", status: int = 400, times: int | None = None
+    ) -> None:
         """Answer an operation (`*` = all) with an error: the next `times`, or always."""
         with self._lock:
             self._failures.append(_Failure(operation, code, message, status, times))
@@ -152,7 +160,7 @@ class Aws:
             self._failures.clear()
             self._said.clear()
 
-    # -------------------------------------------------------------------------------------------------------- its log
+    # ------------------------------------------------------------------------------------------------ its log
 
     def operations(self) -> list[str]:
         """What was asked since the start or `clear_log`."""
@@ -163,7 +171,7 @@ class Aws:
         with self._lock:
             self.log.clear()
 
-    # ---------------------------------------------------------------------------------------------------- its answers
+    # -------------------------------------------------------------------------------------------- its answers
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
@@ -193,7 +201,9 @@ class Aws:
         """A rule a page, as the API's reference has them."""
         with self._lock:
             self.rule_pages += 1
-            failure = next((each for each in self._failures if each.operation == "DescribePullThroughCacheRules"), None)
+            failure = next(
+                (each for each in self._failures if each.operation == "DescribePullThroughCacheRules"), None
+            )
             number = int(arguments.get("nextToken", "0"))
             rules = [{"ecrRepositoryPrefix": prefix} for prefix in self.cache_prefixes[number : number + 1]]
             following = {"nextToken": str(number + 1)} if number + 1 < len(self.cache_prefixes) else {}
@@ -202,7 +212,8 @@ class Aws:
             status, answer = failure.status, {"__type": failure.code, "message": failure.message}
         data = json.dumps(answer).encode()
         start_response(
-            f"{status} -", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(data)))]
+            f"{status} -",
+            [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(data)))],
         )
         return [data]
 
@@ -220,11 +231,15 @@ class Aws:
 
     def _asked_moto(self, environ: dict[str, Any], body: bytes) -> tuple[int, Any]:
         said: list[str] = []
-        chunks = self._moto({**environ, "wsgi.input": io.BytesIO(body)}, lambda status, *_: said.append(status))
+        chunks = self._moto(
+            {**environ, "wsgi.input": io.BytesIO(body)}, lambda status, *_: said.append(status)
+        )
         return int(said[0].split()[0]), json.loads(b"".join(chunks))
 
     def _page(self, answer: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-        images = [image for image in answer["imageDetails"] if image.get("imageTags") or "filter" not in arguments]
+        images = [
+            image for image in answer["imageDetails"] if image.get("imageTags") or "filter" not in arguments
+        ]
         start = int(arguments.get("nextToken", "0"))
         end = start + min(self.page_size, arguments.get("maxResults", 100))
         following = {"nextToken": str(end)} if end < len(images) else {}

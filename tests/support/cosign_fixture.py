@@ -1,9 +1,9 @@
 """What real cosign 2.5.0 and 3.1.1 wrote beside five images, and a registry that holds it.
 
-`tests/golden/signatures/cosign.json` was made once: five images were pushed to a registry without a referrers API and
-signed with `cosign sign --key` (2.5.0 with `--tlog-upload=false`, 3.1.1 with a signing configuration that names no
-service). `digests` by name: `legacy` (simple signing, ec), `bundle` (sigstore bundle, ec), `ed25519` (both, by the key
-ed), `attested` (an attestation by ec, no signature), `unsigned`.
+`tests/golden/signatures/cosign.json` was made once: five images were pushed to a registry without a referrers
+API and signed with `cosign sign --key` (2.5.0 with `--tlog-upload=false`, 3.1.1 with a signing configuration
+that names no service). `digests` by name: `legacy` (simple signing, ec), `bundle` (sigstore bundle, ec),
+`ed25519` (both, by the key ed), `attested` (an attestation by ec, no signature), `unsigned`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ def key(name: str) -> TrustedKey:
 
 
 def fill(registry: FakeRegistry, repository: str = REPOSITORY) -> None:
-    """Put all that cosign wrote into a repository; the images themselves stay away, nothing here may ask for them."""
+    """Put all that cosign wrote into a repository.
+
+    The images themselves stay away, nothing here may ask for them.
+    """
     manifests = WRITTEN["manifests"]
     names = {digest: tag for tag, digest in WRITTEN["tags"].items()}
     for digest, (media_type, body) in manifests.items():
@@ -45,7 +48,11 @@ def fill(registry: FakeRegistry, repository: str = REPOSITORY) -> None:
 
 def sign(registry: FakeRegistry, repository: str, digest: str, signer: ec.EllipticCurvePrivateKey) -> None:
     """Put a simple-signing signature of an image beside it, as cosign 2 does."""
-    critical = {"identity": {"docker-reference": "x"}, "image": {"docker-manifest-digest": digest}, "type": _TYPE}
+    critical = {
+        "identity": {"docker-reference": "x"},
+        "image": {"docker-manifest-digest": digest},
+        "type": _TYPE,
+    }
     body = json.dumps({"critical": critical, "optional": None}).encode()
     signature = base64.b64encode(signer.sign(body, ec.ECDSA(SHA256()))).decode()
     layer = {

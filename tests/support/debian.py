@@ -12,7 +12,9 @@ import pytest
 
 
 def make_root(root: Path, suite: str, packages: str) -> None:
-    """Make a minimal system of release `suite` in the folder `root`, with `packages` (names with commas between)."""
+    """Make a minimal system of release `suite` in the folder `root`, with `packages` (names with commas
+    between).
+    """
     if shutil.which("debootstrap") is None:
         message = "no debootstrap to make a Debian system with; install the package debootstrap"
         pytest.fail(message) if os.environ.get("DAU_REQUIRE_ENGINE") == "1" else pytest.skip(message)
@@ -37,9 +39,14 @@ def _mirror() -> str:
     suite = codename()
     places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     texts = [place.read_text() for place in places if place.is_file()]
-    plain = [found[1] for text in texts for found in re.finditer(rf"^deb (?:\[.*?\] )?(\S+) {suite} ", text, re.M)]
+    plain = [
+        found[1] for text in texts for found in re.finditer(rf"^deb (?:\[.*?\] )?(\S+) {suite} ", text, re.M)
+    ]
     stanzas = [
-        stanza for text in texts for stanza in text.split("\n\n") if re.search(rf"^Suites:.*\b{suite}\b", stanza, re.M)
+        stanza
+        for text in texts
+        for stanza in text.split("\n\n")
+        if re.search(rf"^Suites:.*\b{suite}\b", stanza, re.M)
     ]
     listed = [found[1] for stanza in stanzas if (found := re.search(r"^URIs:\s*(\S+)", stanza, re.M))]
     found_here = [*plain, *listed]

@@ -1,5 +1,6 @@
-"""Chromium that a test drives: opens pages, types, presses keys and looks, over the pipe of its DevTools protocol
-(https://chromedevtools.github.io/devtools-protocol/)."""
+"""Chromium that a test drives: opens pages, types, presses keys and looks, over the pipe of its DevTools
+protocol (https://chromedevtools.github.io/devtools-protocol/).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ _KEYS = {
 
 
 class DrivenPage:
-    """One page of a browser. What it asks with `confirm` is answered with yes, and written down in `asked`."""
+    """One page of a browser.
+
+    What it asks with `confirm` is answered with yes, and written down in `asked`.
+    """
 
     def __init__(self, reader: int, writer: int) -> None:
         self._reader, self._writer = reader, writer
@@ -48,7 +52,10 @@ class DrivenPage:
 
     def open(self, url: str) -> None:
         self.call("Page.navigate", url=url)
-        until(lambda: self.run("document.readyState") == "complete" and self.run("location.href") == url, what=url)
+        until(
+            lambda: self.run("document.readyState") == "complete" and self.run("location.href") == url,
+            what=url,
+        )
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page."""
@@ -107,7 +114,8 @@ def driven(program: str, folder: Path) -> Iterator[DrivenPage]:
     to_browser, from_browser = os.pipe(), os.pipe()
     script = f'exec 3<&{to_browser[0]} 4>&{from_browser[1]}; exec "$@"'
     argv = [
-        "bash", "-c", script, "bash", program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "bash", "-c", script, "bash", program, "--headless", "--no-sandbox", "--disable-gpu",
+        "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
         "--remote-debugging-pipe", f"--user-data-dir={folder / 'profile'}", "about:blank",
     ]  # fmt: skip

@@ -77,7 +77,9 @@ class EngineTap:
 
     def _note(self, data: bytes) -> None:
         with self._lock:
-            self._counts.update(_kind(found[1].decode(), found[2].decode()) for found in _REQUEST.finditer(data))
+            self._counts.update(
+                _kind(found[1].decode(), found[2].decode()) for found in _REQUEST.finditer(data)
+            )
 
 
 def _kind(method: str, path: str) -> str:

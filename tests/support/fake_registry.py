@@ -1,16 +1,18 @@
-"""A registry on loopback that misbehaves on demand. Speaks enough of the protocol for a real engine to pull from it.
+"""A registry on loopback that misbehaves on demand.
+
+Speaks enough of the protocol for a real engine to pull from it.
 
     with FakeRegistry() as registry:
         pushed = registry.push("team/app", "1.0")                        # a tiny valid image; pushed.digest
         registry.push("team/app", "1.1", Build(platforms=("linux/amd64", "linux/arm64")))   # an index
         registry.behave("manifest_head", Behaviour(status=429, headers={"Retry-After": "7"}), times=1)
-        registry.behave("blob", Behaviour(truncate_to=10), path=pushed.layers[0])           # the pull breaks half-way
-        ...
-        assert registry.counts() == {"manifest_head": 1}
+        registry.behave("blob", Behaviour(truncate_to=10), path=pushed.layers[0])           # the pull breaks
+        half-way ... assert registry.counts() == {"manifest_head": 1}
 
-References to it are `registry.host + "/team/app:1.0"` (plain http, as every client does on loopback). Kinds of request:
-`ping`, `token`, `manifest_head`, `manifest_get`, `tags`, `blob`, `hub_tags`, `hub_token`, `other`. The façade of Docker
-Hub's API answers at the same address: `HubEndpoints(registry=registry.url, api=registry.url)`.
+References to it are `registry.host + "/team/app:1.0"` (plain http, as every client does on loopback). Kinds
+of request: `ping`, `token`, `manifest_head`, `manifest_get`, `tags`, `blob`, `hub_tags`, `hub_token`,
+`other`. The façade of Docker Hub's API answers at the same address: `HubEndpoints(registry=registry.url,
+api=registry.url)`.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 OCI_INDEX, OCI_IMAGE = "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json"
-OCI_CONFIG, OCI_LAYER = "application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar+gzip"
+OCI_CONFIG, OCI_LAYER = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+)
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -48,7 +53,8 @@ def digest_of(data: bytes) -> str:
 class Build:
     """What an image is made of. More than one platform, or `index=True`, makes an index.
 
-    `files`: path to content (all mode 0755); `config`: the image's `Config` (`Cmd`, `Env`, `Healthcheck` ...).
+    `files`: path to content (all mode 0755); `config`: the image's `Config` (`Cmd`, `Env`, `Healthcheck`
+    ...).
     """
 
     platforms: tuple[str, ...] = ("linux/amd64",)
@@ -56,7 +62,8 @@ class Build:
     docker: bool = False  # Docker's media types instead of OCI's
     created: str | None = "2024-05-01T10:00:00Z"
     files: Mapping[str, bytes] = field(default_factory=lambda: {"hello": b"hello\n"})
-    base: Mapping[str, bytes] = field(default_factory=dict)  # files of a layer below, the same for many images
+    # files of a layer below, the same for many images
+    base: Mapping[str, bytes] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     artifact: bool = False  # a manifest of something that is no image
     attestation: bool = False  # with BuildKit's `unknown/unknown` entry in the index
@@ -64,8 +71,9 @@ class Build:
 
 @dataclass(frozen=True)
 class Pushed:
-    """Digests of what was pushed: what the tag names, each platform's manifest, each one's config, the layers of
-    `files`."""
+    """Digests of what was pushed: what the tag names, each platform's manifest, each one's config, the layers
+    of `files`.
+    """
 
     digest: str
     children: Mapping[str, str]
@@ -149,7 +157,8 @@ class FakeRegistry:
         self.next_link = '</v2/{name}/tags/list?{query}>; rel="next"'  # also {url}, this server's
         self.extra_tags: list[Any] | None = []  # entries shown after the real tags; None makes "tags": null
         self.hub_login: tuple[str, str] | None = None  # identifier and secret that the Hub façade takes
-        self.hub_token_ends: float | None = None  # what its tokens say, in seconds since 1970; nothing by default
+        # what its tokens say, in seconds since 1970; nothing by default
+        self.hub_token_ends: float | None = None
         self.hub_private: set[str] = set()  # repositories that it shows only after a login
         self.hub_shuffled = False  # oldest first, against what was asked
         self.hub_next: str | None = None  # template for `next`, with {url}, {path} and {query}
@@ -167,7 +176,9 @@ class FakeRegistry:
         self._scheme = "https" if tls else "http"
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
 
     def __enter__(self) -> FakeRegistry:
         self._thread.start()
@@ -189,9 +200,11 @@ class FakeRegistry:
     def url(self) -> str:
         return f"{self._scheme}://{self.host}"
 
-    # -------------------------------------------------------------------------------------------------- its contents
+    # ------------------------------------------------------------------------------------------- its contents
 
-    def push(self, repository: str, tag: str | None, build: Build = Build(), pushed_at: str | None = None) -> Pushed:
+    def push(
+        self, repository: str, tag: str | None, build: Build = Build(), pushed_at: str | None = None
+    ) -> Pushed:
         """Build an image, keep it, and let `tag` name it. `pushed_at` is for the Hub façade (ISO 8601)."""
         with self._lock:
             place = self._repositories.setdefault(repository, _Repository())
@@ -229,19 +242,24 @@ class FakeRegistry:
             self._repositories.setdefault(repository, _Repository()).blobs[digest_of(data)] = data
         return digest_of(data)
 
-    def contents(self, repository: str) -> tuple[dict[str, bytes], dict[str, tuple[str, bytes]], dict[str, str]]:
-        """All of a repository: blobs by digest, manifests (media type, body) by digest in the order they came, tags."""
+    def contents(
+        self, repository: str
+    ) -> tuple[dict[str, bytes], dict[str, tuple[str, bytes]], dict[str, str]]:
+        """All of a repository: blobs by digest, manifests (media type, body) by digest in the order they
+        came, tags.
+        """
         with self._lock:
             place = self._repositories[repository]
             return dict(place.blobs), dict(place.manifests), dict(place.tags)
 
-    # ------------------------------------------------------------------------------------------------ its bad manners
+    # ---------------------------------------------------------------------------------------- its bad manners
 
     def behave(
         self, kind: str, behaviour: Behaviour, times: int | None = None, path: str = "", agent: str = ""
     ) -> None:
-        """Answer requests of a kind (`*` = all) differently: the next `times`, or always; only those whose path
-        contains `path` and whose user agent contains `agent`. Earlier rules come first."""
+        """Answer requests of a kind (`*` = all) differently: the next `times`, or always; only those whose
+        path contains `path` and whose user agent contains `agent`. Earlier rules come first.
+        """
         with self._lock:
             self._rules.append(_Rule(kind, behaviour, times, path, agent))
 
@@ -254,7 +272,7 @@ class FakeRegistry:
         with self._lock:
             self._tokens.clear()
 
-    # ------------------------------------------------------------------------------------------------------- its log
+    # ------------------------------------------------------------------------------------------------ its log
 
     @property
     def log(self) -> list[Logged]:
@@ -276,7 +294,7 @@ class FakeRegistry:
             self._sent.clear()
             self.most_at_once = 0
 
-    # ---------------------------------------------------------------------------------------------------- its answers
+    # -------------------------------------------------------------------------------------------- its answers
 
     def _note(self, entry: Logged) -> Behaviour:
         with self._lock:
@@ -313,7 +331,9 @@ class FakeRegistry:
                 return 200, {"Content-Type": "application/json"}, b"{}"
             return self._content(entry, url.path, parse_qs(url.query))
 
-    def _content(self, entry: Logged, path: str, query: Mapping[str, list[str]]) -> tuple[int, dict[str, str], bytes]:
+    def _content(
+        self, entry: Logged, path: str, query: Mapping[str, list[str]]
+    ) -> tuple[int, dict[str, str], bytes]:
         parts = path.removeprefix("/v2/").split("/")
         name, what, which = "/".join(parts[:-2]), parts[-2] if len(parts) > 2 else "", parts[-1]
         place = self._repositories.get(name)
@@ -342,14 +362,18 @@ class FakeRegistry:
             headers["Link"] = self.next_link.format(name=name, query=following, url=self.url)
         return status, headers, body
 
-    # -------------------------------------------------------------------------------------------------------- logins
+    # ------------------------------------------------------------------------------------------------- logins
 
     def _refusal(self, entry: Logged, path: str) -> tuple[int, dict[str, str], bytes] | None:
         header = entry.headers.get("authorization", "")
         if isinstance(self.auth, Basic) and header != _basic(self.auth.username, self.auth.password):
-            return _error(401, "UNAUTHORIZED", "authentication required", {"WWW-Authenticate": 'Basic realm="fake"'})
+            return _error(
+                401, "UNAUTHORIZED", "authentication required", {"WWW-Authenticate": 'Basic realm="fake"'}
+            )
         scope = f"repository:{'/'.join(path.split('/')[2:-2])}:pull"
-        if isinstance(self.auth, Bearer) and not self._is_good(header.removeprefix("Bearer "), scope, self.auth):
+        if isinstance(self.auth, Bearer) and not self._is_good(
+            header.removeprefix("Bearer "), scope, self.auth
+        ):
             if header and self.auth.refusal != 401:
                 return _error(self.auth.refusal, "DENIED", "requested access to the resource is denied")
             realm = self.auth.realm or f"{self.url}/token"
@@ -382,41 +406,59 @@ class FakeRegistry:
         lifetime = {} if auth.expires_in is None else {"expires_in": auth.expires_in}
         return _json(200, {auth.field: token, **lifetime, **auth.extra})
 
-    # --------------------------------------------------------------------------------------------- Docker Hub's API
+    # --------------------------------------------------------------------------------------- Docker Hub's API
 
     def _hub_token(self, entry: Logged) -> tuple[int, dict[str, str], bytes]:
         form = json.loads(entry.body)
         if self.hub_login is None or (form.get("identifier"), form.get("secret")) != self.hub_login:
             return _json(401, {"detail": "Incorrect authentication credentials"})
-        claims = base64.urlsafe_b64encode(json.dumps({"exp": self.hub_token_ends}).encode()).decode().rstrip("=")
+        claims = (
+            base64.urlsafe_b64encode(json.dumps({"exp": self.hub_token_ends}).encode()).decode().rstrip("=")
+        )
         token = f"e30.{claims}.{secrets.token_urlsafe(16)}"
         self._tokens[token] = time.monotonic() + 600
         return _json(200, {"access_token": token})
 
-    def _hub_tags(self, entry: Logged, path: str, query: Mapping[str, list[str]]) -> tuple[int, dict[str, str], bytes]:
+    def _hub_tags(
+        self, entry: Logged, path: str, query: Mapping[str, list[str]]
+    ) -> tuple[int, dict[str, str], bytes]:
         parts = path.split("/")
         name = f"{parts[3]}/{parts[5]}"
         place = self._repositories.get(name)
-        known = self._tokens.get(entry.headers.get("authorization", "").removeprefix("Bearer "), 0) > time.monotonic()
+        known = (
+            self._tokens.get(entry.headers.get("authorization", "").removeprefix("Bearer "), 0)
+            > time.monotonic()
+        )
         if self.hub_token_ends and "authorization" in entry.headers and not known:
             return _json(401, {"detail": "invalid token"})
         if place is None or (name in self.hub_private and not known):
             return _json(404, {"message": "object not found", "errinfo": {}})
         rows = [_hub_row(tag, digest, place.pushed_at.get(tag)) for tag, digest in place.tags.items()]
         rows.sort(key=lambda row: row["tag_last_pushed"] or "", reverse=not self.hub_shuffled)
-        size, page = min(100, int(query.get("page_size", ["10"])[0]), self.page_size), int(query.get("page", ["1"])[0])
+        size, page = (
+            min(100, int(query.get("page_size", ["10"])[0]), self.page_size),
+            int(query.get("page", ["1"])[0]),
+        )
         more = len(rows) > page * size
         following = urlencode({**{k: v[0] for k, v in query.items()}, "page": page + 1})
         form = self.hub_next or "{url}{path}?{query}"
         link = form.format(url=self.url, path=path, query=following) if more else None
-        return _json(200, {"count": len(rows), "next": link, "results": rows[(page - 1) * size : page * size]})
+        return _json(
+            200, {"count": len(rows), "next": link, "results": rows[(page - 1) * size : page * size]}
+        )
 
 
 def _hub_row(tag: str, digest: str, pushed_at: str | None) -> dict[str, Any]:
-    return {"name": tag, "digest": digest, "tag_last_pushed": pushed_at, "last_updated": pushed_at, "images": []}
+    return {
+        "name": tag,
+        "digest": digest,
+        "tag_last_pushed": pushed_at,
+        "last_updated": pushed_at,
+        "images": [],
+    }
 
 
-# ------------------------------------------------------------------------------------------------------------- images
+# ----------------------------------------------------------------------------------------------------- images
 
 
 def _image(place: _Repository, build: Build, platform: str) -> tuple[str, str, str]:
@@ -436,7 +478,9 @@ def _image(place: _Repository, build: Build, platform: str) -> tuple[str, str, s
     if build.created is not None:
         config["created"] = build.created
     config_bytes = json.dumps(config).encode()
-    config_type = "application/vnd.example.chart" if build.artifact else DOCKER_CONFIG if build.docker else OCI_CONFIG
+    config_type = (
+        "application/vnd.example.chart" if build.artifact else DOCKER_CONFIG if build.docker else OCI_CONFIG
+    )
     media_type = DOCKER_IMAGE if build.docker else OCI_IMAGE
     manifest = {
         "schemaVersion": 2,
@@ -480,7 +524,7 @@ def _descriptor(media_type: str, data: bytes) -> dict[str, Any]:
     return {"mediaType": media_type, "size": len(data), "digest": digest_of(data)}
 
 
-# ------------------------------------------------------------------------------------------------------------ answers
+# ---------------------------------------------------------------------------------------------------- answers
 
 
 def _manifest(place: _Repository, which: str, accept: str) -> tuple[int, dict[str, str], bytes]:
@@ -489,7 +533,8 @@ def _manifest(place: _Repository, which: str, accept: str) -> tuple[int, dict[st
     if found is None:
         return _error(404, "MANIFEST_UNKNOWN", "manifest unknown")
     media_type, body = found
-    if media_type in (OCI_INDEX, DOCKER_LIST) and media_type not in accept:  # one platform's, as old clients get it
+    # one platform's, as old clients get it
+    if media_type in (OCI_INDEX, DOCKER_LIST) and media_type not in accept:
         digest = json.loads(body)["manifests"][0]["digest"]
         media_type, body = place.manifests[digest]
     return 200, {"Content-Type": media_type, "Docker-Content-Digest": digest}, body
@@ -543,7 +588,8 @@ def kind_of(method: str, path: str) -> str:
 def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - a class in a closure
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        default_request_version = "HTTP/1.1"  # a TLS hello is answered with a status line, as engines expect of http
+        # a TLS hello is answered with a status line, as engines expect of http
+        default_request_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
         def _serve(self) -> None:

@@ -1,4 +1,5 @@
-"""Google on loopback: the OAuth token server, the security token service, and the metadata server, one address.
+"""Google on loopback: the OAuth token server, the security token service, and the metadata server, one
+address.
 
     with FakeGoogle(folder) as google:
         google.key_file()                      # a service account's JSON key whose token_uri is here
@@ -75,7 +76,9 @@ class FakeGoogle:
         return self._given
 
     def guard(self, registry: FakeRegistry) -> None:
-        """Let a registry take the latest token and nothing else, as Artifact Registry does for a private repository."""
+        """Let a registry take the latest token and nothing else, as Artifact Registry does for a private
+        repository.
+        """
         registry.auth = Bearer(USERNAME, "no token was given yet")
 
         def take(token: str) -> None:
@@ -104,7 +107,9 @@ class FakeGoogle:
         subject.write_text("the token of another cloud")
         info = {
             "type": "external_account",
-            "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+            "audience": (
+                "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q"
+            ),
             "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
             "token_url": f"http://{self.host}/sts",
             "credential_source": {"file": str(subject), **changed},
@@ -112,7 +117,9 @@ class FakeGoogle:
         return self._written("federation.json", info)
 
     def metadata(self) -> dict[str, str]:
-        """The variables that make google-auth, loaded anew, and us take this server for the metadata server."""
+        """The variables that make google-auth, loaded anew, and us take this server for the metadata
+        server.
+        """
         return {"GCE_METADATA_HOST": self.host, "GCE_METADATA_IP": self.host}
 
     def _written(self, name: str, info: Mapping[str, object]) -> Path:
@@ -120,7 +127,7 @@ class FakeGoogle:
         path.write_text(json.dumps(info))
         return path
 
-    # ---------------------------------------------------------------------------------------------------- its answers
+    # -------------------------------------------------------------------------------------------- its answers
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         with self._lock:
@@ -134,18 +141,26 @@ class FakeGoogle:
                 return self._metadata_server(where)
             return 404, {}, b"not found"
 
-    def _token_server(self, where: str, form: Mapping[str, list[str]]) -> tuple[int, Mapping[str, str], bytes]:
+    def _token_server(
+        self, where: str, form: Mapping[str, list[str]]
+    ) -> tuple[int, Mapping[str, str], bytes]:
         if where == "/token" and not self._is_signed(form["assertion"][0]):
             return 400, _JSON, b'{"error": "invalid_grant", "error_description": "Invalid JWT Signature."}'
         if self.refusal is not None:
             return 400, _JSON, json.dumps(self.refusal).encode()
-        extra = {"issued_token_type": "urn:ietf:params:oauth:token-type:access_token"} if where == "/sts" else {}
+        extra = (
+            {"issued_token_type": "urn:ietf:params:oauth:token-type:access_token"} if where == "/sts" else {}
+        )
         return 200, _JSON, json.dumps({**self._token(), **extra}).encode()
 
     def _metadata_server(self, where: str) -> tuple[int, Mapping[str, str], bytes]:
         if where.endswith("/token"):
             return 200, {**_FLAVOR, **_JSON}, json.dumps(self._token()).encode()
-        account = {"email": ACCOUNT, "scopes": ["https://www.googleapis.com/auth/cloud-platform"], "aliases": []}
+        account = {
+            "email": ACCOUNT,
+            "scopes": ["https://www.googleapis.com/auth/cloud-platform"],
+            "aliases": [],
+        }
         return 200, {**_FLAVOR, **_JSON}, json.dumps(account).encode()
 
     def _token(self) -> dict[str, object]:

@@ -1,6 +1,7 @@
-"""The set-up of an operator who comes from Watchtower: 26 containers in 12 projects below a closed home (`0700`, as
-Debian makes it), with what such set-ups have: `latest`, full versions, linuxserver's tags, one `.env` variable for two
-images, a digest pin, databases, a VPN with companions, two `-f` files, an `include`, `container_name`, host networking.
+"""The set-up of an operator who comes from Watchtower: 26 containers in 12 projects below a closed home
+(`0700`, as Debian makes it), with what such set-ups have: `latest`, full versions, linuxserver's tags, one
+`.env` variable for two images, a digest pin, databases, a VPN with companions, two `-f` files, an `include`,
+`container_name`, host networking.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ PROJECTS: Mapping[str, Mapping[str, str]] = {
                                             service("radarr", "linuxserver/radarr:5.11.0.9244-ls240"),
                                             service("jellyfin", "jellyfin/jellyfin:10.9.11"))},
     "immich": {"docker-compose.yml": project(service("server", "immich/server:${IMMICH_VERSION:-release}"),
-                                             service("learning", "immich/learning:${IMMICH_VERSION:-release}"),
+                                             service("learning",
+                                                     "immich/learning:${IMMICH_VERSION:-release}"),
                                              service("database", "library/postgres:14-alpine"),
                                              service("redis", "library/redis:7-alpine")),
                ".env": "# settings\nIMMICH_VERSION=v1.118.0\nDB_PASSWORD=secret\n"},
@@ -60,10 +62,12 @@ PROJECTS: Mapping[str, Mapping[str, str]] = {
     "dns": {"docker-compose.yml": project(
         service("adguard", "adguard/home:latest", f"    container_name: adguard\n{_TAIL}"))},
     "watchtower": {"docker-compose.yml": project(
-        service("watchtower", "containrrr/watchtower:latest", f"    container_name: watchtower\n{WATCHTOWER}{_TAIL}"))},
+        service("watchtower", "containrrr/watchtower:latest",
+                f"    container_name: watchtower\n{WATCHTOWER}{_TAIL}"))},
 }  # fmt: skip
 STARTED_WITH = {"paperless": ("docker-compose.yml", "extra.yml")}
-# What is there from the beginning of the updater's first cycle, by repository: the tag, and whether it is new.
+# What is there from the beginning of the updater's first cycle, by repository: the tag, and whether it is
+# new.
 NEWER = {
     "library/caddy": "latest", "library/nginx": "1.27.4", "linuxserver/sonarr": "4.0.10.2544-ls257",
     "immich/server": "v1.119.0", "immich/learning": "v1.119.0", "library/postgres": "16.4",
@@ -122,7 +126,10 @@ class HomeServer:
 
     def releases(self) -> dict[str, str]:
         """The release that each running container is of, by project and service."""
-        form = '{{.Label "com.docker.compose.project"}}-{{.Label "com.docker.compose.service"}} {{.Label "release"}}'
+        form = (
+            '{{.Label "com.docker.compose.project"}}-{{.Label "com.docker.compose.service"}} {{.Label '
+            '"release"}}'
+        )
         argv = ["docker", "-H", self.engine, "ps", "--format", form]
         said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         return {line.split()[0]: line.split()[1] for line in said.splitlines()}

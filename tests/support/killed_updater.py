@@ -1,6 +1,7 @@
 """The real updater, that kills itself with SIGKILL before or after its n-th effect.
 
-python -m tests.support.killed_updater CONFIG N before|after     N = 0: run to the end, print each effect on a line
+python -m tests.support.killed_updater CONFIG N before|after     N = 0: run to the end, print each effect on a
+line
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A small shop on a real engine: a compose project in a folder, releases in a registry, and the updater beside it."""
+"""A small shop on a real engine: a compose project in a folder, releases in a registry, and the updater
+beside it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,11 @@ _APPLETS = ("sh", "sleep", "test", "cat", "echo", "httpd", "nc")
 
 def build(name: str, script: str = _FOREVER, healthcheck: str | None = None, **options: Any) -> Build:
     """An image that runs `script` and carries its name as a label; `healthcheck` is a shell command."""
-    config: dict[str, Any] = {"Cmd": ["/bin/sh", "-c", script], "Labels": {"release": name}, "Env": ["PATH=/bin"]}
+    config: dict[str, Any] = {
+        "Cmd": ["/bin/sh", "-c", script],
+        "Labels": {"release": name},
+        "Env": ["PATH=/bin"],
+    }
     if healthcheck:
         config["Healthcheck"] = {
             "Test": ["CMD-SHELL", healthcheck], "Interval": SECOND // 2, "Timeout": 60 * SECOND, "Retries": 2,
@@ -50,13 +56,18 @@ def build(name: str, script: str = _FOREVER, healthcheck: str | None = None, **o
 
 @functools.cache
 def busybox() -> Mapping[str, bytes]:
-    """A static busybox under the names that are used; as the `base` of several images it is a layer that they share."""
+    """A static busybox under the names that are used.
+
+    As the `base` of several images it is a layer that they share.
+    """
     files = {f"bin/{applet}": _CALL.format(applet).encode() for applet in _APPLETS}
     return {**files, "bin/busybox": _BUSYBOX, "bin/sh": _BUSYBOX}
 
 
 def answers(name: str, **options: Any) -> Build:
-    """An image on the shared base that serves its own name at /release on port 80, and ends when it is asked to."""
+    """An image on the shared base that serves its own name at /release on port 80, and ends when it is asked
+    to.
+    """
     script = "httpd -f -p 80 -h / & child=$!; trap 'kill $child; exit 0' TERM; wait $child"
     return build(name, script, base=busybox(), **options)
 
@@ -73,7 +84,8 @@ def unhealthy(name: str) -> Build:
     return build(name, healthcheck="echo the database is not there; exit 1")
 
 
-NO_ANSWER = "sleep 60"  # a probe of one that ends at once: it is not good before that, however late it gets to end
+# a probe of one that ends at once: it is not good before that, however late it gets to end
+NO_ANSWER = "sleep 60"
 
 
 def exits(name: str) -> Build:
@@ -95,7 +107,9 @@ def wrong_platform(name: str) -> Build:
 
 @dataclass
 class Shop:
-    """One project with service `web`; `settings` go into the updater's configuration, `policy` into the service's."""
+    """One project with service `web`; `settings` go into the updater's configuration, `policy` into the
+    service's.
+    """
 
     folder: Path
     registry: FakeRegistry
@@ -135,7 +149,9 @@ class Shop:
     def compose(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         argv = ["docker", "compose", "-p", self.name, *words]
         environment = {**os.environ, **({"DOCKER_HOST": self.engine_host} if self.engine_host else {})}
-        return subprocess.run(argv, cwd=self.folder, check=check, capture_output=True, text=True, env=environment)
+        return subprocess.run(
+            argv, cwd=self.folder, check=check, capture_output=True, text=True, env=environment
+        )
 
     def down(self) -> None:
         """Take everything of this shop off the engine again."""
@@ -159,7 +175,10 @@ class Shop:
         client.close()
 
     def forget_strangers(self) -> None:
-        """Remove what an earlier registry on the same port has left: `up` would take its `latest` for this one's."""
+        """Remove what an earlier registry on the same port has left.
+
+        `up` would take its `latest` for this one's.
+        """
         client = self.client
         for name in self._image_names(client):
             with suppress(docker.errors.APIError):
@@ -171,18 +190,23 @@ class Shop:
         client = self.client
         for name in self._image_names(client):
             if name.startswith(RETENTION_PREFIX):
-                with suppress(docker.errors.ImageNotFound):  # containerd's store lists a digest that goes with its tag
+                # containerd's store lists a digest that goes with its tag
+                with suppress(docker.errors.ImageNotFound):
                     client.api.remove_image(name)
         client.close()
 
-    def _image_names(self, client: docker.DockerClient, filters: Mapping[str, str] | None = None) -> list[str]:
-        """Tags and digests of this shop's images, and the names under which they are held. One list call: an image that
-        another test removes meanwhile harms nobody."""
+    def _image_names(
+        self, client: docker.DockerClient, filters: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """Tags and digests of this shop's images, and the names under which they are held.
+
+        One list call: an image that another test removes meanwhile harms nobody.
+        """
         listed = client.api.images(all=True, filters=dict(filters or {}))
         names = [name for raw in listed for name in (*(raw["RepoTags"] or ()), *(raw["RepoDigests"] or ()))]
         return [name for name in names if name.startswith((self.repository, RETENTION_PREFIX + self.name))]
 
-    # ------------------------------------------------------------------------------------------------- the updater
+    # -------------------------------------------------------------------------------------------- the updater
 
     def config(self) -> dict[str, Any]:
         service = {
@@ -215,7 +239,10 @@ class Shop:
         return cycle.run(self.context())
 
     def updater(self, *words: str, audit: Path | None = None) -> subprocess.Popen[str]:
-        """The real updater as a process of its own; `audit` is a file that gets a line for each process it starts."""
+        """The real updater as a process of its own.
+
+        `audit` is a file that gets a line for each process it starts.
+        """
         path = self.folder / "config.json"
         path.write_text(json.dumps(self.config()))
         environment = {**os.environ, "CONFIG_FILE": str(path), "PYTHONPATH": str(ROOT)}
@@ -224,7 +251,12 @@ class Shop:
         program = ["-m", "tests.support.audited", str(audit)] if audit else [str(ROOT / "docker_updater.py")]
         argv = [sys.executable, *program, *words]
         return subprocess.Popen(
-            argv, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            argv,
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
 
     def run(self, *words: str, audit: Path | None = None) -> tuple[int, str]:
@@ -233,7 +265,7 @@ class Shop:
         out, _ = child.communicate(timeout=300)
         return child.returncode, out
 
-    # --------------------------------------------------------------------------------------------- what there is now
+    # -------------------------------------------------------------------------------------- what there is now
 
     def containers(self, service: str = "web") -> list[Any]:
         labels = [f"com.docker.compose.project={self.name}", f"com.docker.compose.service={service}"]
@@ -244,10 +276,14 @@ class Shop:
             client.close()
 
     def blobs_pulled(self) -> list[str]:
-        """What the engine fetched from the registry. The updater itself reads the configuration of an image that
-        waits, once, to say its version."""
+        """What the engine fetched from the registry.
+
+        The updater itself reads the configuration of an image that waits, once, to say its version.
+        """
         asked = [entry for entry in self.registry.log if entry.kind == "blob"]
-        return [entry.path for entry in asked if "docker-auto-updater" not in entry.headers.get("user-agent", "")]
+        return [
+            entry.path for entry in asked if "docker-auto-updater" not in entry.headers.get("user-agent", "")
+        ]
 
     def releases(self, service: str = "web") -> list[tuple[str, str]]:
         """The release label and the status of each container of a service."""
@@ -259,7 +295,9 @@ class Shop:
     def owner_up_changes(self) -> list[str]:
         """What the owner's own `up -d` would do now: the lines of a dry run that are not `Running`."""
         done = self.compose("--dry-run", "up", "-d", "--pull", "never", "--no-build")
-        lines = [line.split("Container", 1)[1].strip() for line in done.stderr.splitlines() if "Container" in line]
+        lines = [
+            line.split("Container", 1)[1].strip() for line in done.stderr.splitlines() if "Container" in line
+        ]
         return [line for line in lines if not line.endswith(("Running", "Waiting", "Healthy"))]
 
     def state(self) -> Mapping[str, Any]:

@@ -22,8 +22,10 @@ class Request:
 
 @dataclass(slots=True)
 class Listener:
-    """`answers` are used up one by one, each a status with its headers; after them every answer is 204. `before` is
-    called before each answer."""
+    """`answers` are used up one by one, each a status with its headers; after them every answer is 204.
+
+    `before` is called before each answer.
+    """
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)

@@ -1,4 +1,7 @@
-"""The server that stand-ins of registries and token services share: it runs beside the test, on a free port."""
+"""The server that stand-ins of registries and token services share.
+
+It runs beside the test, on a free port.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ class LoopbackServer:
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
 
     @property
     def host(self) -> str:

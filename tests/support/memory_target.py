@@ -1,5 +1,8 @@
-"""A second deploy target, as small as one can be: services in a dictionary. It shows that nothing but the table has to
-know of a new one, and stands beside Compose's in the contract tests."""
+"""A second deploy target, as small as one can be: services in a dictionary.
+
+It shows that nothing but the table has to know of a new one, and stands beside Compose's in the contract
+tests.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,11 @@ class Barrier:
 
 @dataclass
 class Place:
-    """What is defined and what runs, by service; `bad` digests never become healthy. `projects`: those that share one
-    are changed one after the other. `pulls`, `gates` and `restores`: by service, where its update is held up."""
+    """What is defined and what runs, by service; `bad` digests never become healthy.
+
+    `projects`: those that share one are changed one after the other. `pulls`, `gates` and `restores`: by
+    service, where its update is held up.
+    """
 
     defined: dict[str, str] = field(default_factory=dict)
     running: dict[str, str] = field(default_factory=dict)
@@ -108,7 +114,9 @@ class MemoryTarget:
     def refreshed(self, observed: Observed) -> Observed:
         return observed
 
-    def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[MemoryPlan] | Hold:
+    def plan(
+        self, service: ServiceConfig, observed: Observed, request: UpdateRequest
+    ) -> Plan[MemoryPlan] | Hold:
         digest = self._place.running[service.name]
         return Plan(
             id=f"{service.name}-{(request.image.digest or '')[7:19]}",
@@ -139,7 +147,9 @@ class MemoryTarget:
     def _project_of(self, of: ServiceConfig | Observed | Plan[Any]) -> str:
         if isinstance(of, Plan):
             return self._place.project_of(of.detail.key)
-        return self._place.project_of(of.service if isinstance(of, MemoryObserved) else getattr(of, "name", ""))
+        return self._place.project_of(
+            of.service if isinstance(of, MemoryObserved) else getattr(of, "name", "")
+        )
 
     @contextmanager
     def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:
@@ -233,7 +243,9 @@ class MemoryDeployment:
         self._place.killer.effect("define", lambda: self._place.defined.update({self.plan.detail.key: text}))
 
     def _run(self, digest: str | None) -> None:
-        self._place.killer.effect("run", lambda: self._place.running.update({self.plan.detail.key: digest or ""}))
+        self._place.killer.effect(
+            "run", lambda: self._place.running.update({self.plan.detail.key: digest or ""})
+        )
 
     def _gate(self) -> None:
         self._stop_at(self._place.gates)

@@ -10,7 +10,9 @@ from updater_core.targets.compose.plan import ComposePlan, Move
 
 
 def compose_plan(image: ImageRef, old: str, new: str = "", **changes: Any) -> Plan[ComposePlan]:
-    """A plan for service `web` of a Compose project, from reference `old` to `new` (`image`'s own if left out)."""
+    """A plan for service `web` of a Compose project, from reference `old` to `new` (`image`'s own if left
+    out).
+    """
     new = new or image.text
     project = Project("shop", "/srv", ("/srv/compose.yml",))
     old_id = changes.pop("old_retained", "sha256:old")
@@ -24,4 +26,6 @@ def compose_plan(image: ImageRef, old: str, new: str = "", **changes: Any) -> Pl
         "detail": ComposePlan(project, (Move("web", old, new, old_id, 1),)),
         **changes,
     }
-    return Plan(target=compose.NAME, image=image, old_reference=old, new_reference=new, old_retained=old_id, **facts)
+    return Plan(
+        target=compose.NAME, image=image, old_reference=old, new_reference=new, old_retained=old_id, **facts
+    )

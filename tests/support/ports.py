@@ -14,8 +14,11 @@ _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def free_port() -> int:
-    """A port on which nobody listens. It lies below those that the system hands out by itself, and is this process's
-    among all that ask here: nobody comes first, neither a connection nor another test."""
+    """A port on which nobody listens.
+
+    It lies below those that the system hands out by itself, and is this process's among all that ask here:
+    nobody comes first, neither a connection nor another test.
+    """
     folder = Path(tempfile.gettempdir()) / f"dau-test-ports-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     highest = min(int(_RANGE.read_text().split()[0]), 32768)

@@ -1,4 +1,7 @@
-"""A second dockerd for tests that stop or kill it: own data, own socket, own bridge, and nothing that uses it."""
+"""A second dockerd for tests that stop or kill it.
+
+Own data, own socket, own bridge, and nothing that uses it.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,9 @@ import docker
 
 from tests.support.lab import until
 
-# With the folder $2 at the same place in the system $1, make that the root of this process alone, and become the rest.
-# (A chroot would not do: what is run in a container later starts from the real root of the mount namespace.)
+# With the folder $2 at the same place in the system $1, make that the root of this process alone, and become
+# the rest. (A chroot would not do: what is run in a container later starts from the real root of the mount
+# namespace.)
 _ENTER = """
 mount --bind "$1" "$1"
 mkdir -p "$1$2" "$1/before"
@@ -37,12 +41,15 @@ exec "$@"
 class PrivateEngine:
     """Start it, kill it, start it again. Its containers need `network_mode: none`.
 
-    `root`: a folder with a system whose engine is to run, in place of this machine's; `settings`: its daemon.json;
-    `programs`: a folder whose programs come before this machine's.
+    `root`: a folder with a system whose engine is to run, in place of this machine's; `settings`: its
+    daemon.json; `programs`: a folder whose programs come before this machine's.
     """
 
     def __init__(
-        self, root: Path | None = None, settings: Mapping[str, Any] | None = None, programs: Path | None = None
+        self,
+        root: Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+        programs: Path | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="dau-"))  # short: socket paths may have 108 characters
         (self.folder / "daemon.json").write_text(json.dumps(settings or {}))
@@ -69,14 +76,17 @@ class PrivateEngine:
             "--bridge", self._bridge, "--iptables=false", "--ip6tables=false",
         ]  # fmt: skip
         environment = {**os.environ, "PATH": self._path}
-        self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True, env=environment)
+        self._process = subprocess.Popen(
+            argv, stdout=log, stderr=log, start_new_session=True, env=environment
+        )
         self._starts += 1
         until(self.answers, 120, "the private engine answers")
 
     def _make_bridge(self) -> None:
         """With `--bridge none` dockerd would remove docker0, which is the first engine's."""
         if not Path("/sys/class/net", self._bridge).exists():
-            address = f"198.18.{random.randrange(256)}.{random.randrange(16) * 16 + 1}/28"  # RFC 2544: for tests
+            # RFC 2544: for tests
+            address = f"198.18.{random.randrange(256)}.{random.randrange(16) * 16 + 1}/28"
             for words in (
                 ("link", "add", self._bridge, "type", "bridge"),
                 ("addr", "add", address, "dev", self._bridge),
@@ -107,13 +117,15 @@ class PrivateEngine:
             self._process = None
 
     def lose_power(self) -> None:
-        """Everything of the engine is gone at once, as when the host loses its power: dockerd, containerd, the shims,
-        and what ran in the containers."""
+        """Everything of the engine is gone at once, as when the host loses its power: dockerd, containerd,
+        the shims, and what ran in the containers.
+        """
         client = docker.DockerClient(base_url=self.host)
         pids = [each.attrs["State"]["Pid"] for each in client.containers.list(ignore_removed=True)]
         client.close()
         subprocess.run(["pkill", "-KILL", "-f", str(self.folder)], check=False)
-        for pid in filter(None, pids):  # one that has just ended has 0, and that would mean the tests themselves
+        # one that has just ended has 0, and that would mean the tests themselves
+        for pid in filter(None, pids):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if self._process is not None:

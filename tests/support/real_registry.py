@@ -47,7 +47,9 @@ class RealRegistry:
         path = self.folder / "registry.yml"
         path.write_text(json.dumps(config))  # JSON is YAML
         with (self.folder / "registry.log").open("wb") as log:
-            self._process = subprocess.Popen(["/usr/bin/docker-registry", "serve", str(path)], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                ["/usr/bin/docker-registry", "serve", str(path)], stdout=log, stderr=log
+            )
         self._wait()
         return self
 

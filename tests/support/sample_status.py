@@ -43,16 +43,22 @@ def seen(reference: str, status: Status, reason: Reason | None = None, **fields:
     return ServiceState(reference=reference, status=status, reason=reason, **{**checked, **fields})  # type: ignore[arg-type]
 
 
-def change(plan_id: str, at: datetime, old: str, new: str, outcome: str = "committed", **fields: object) -> Change:
+def change(
+    plan_id: str, at: datetime, old: str, new: str, outcome: str = "committed", **fields: object
+) -> Change:
     known = {"reason": "update", "detail": f"{new} is the newest", "duration_seconds": 21.4}
     return Change(plan_id, at, "update", old, DIGEST, new, DIGEST, outcome, **{**known, **fields})  # type: ignore[arg-type]
 
 
 def way(begun: datetime, *steps: tuple[Step, float], is_back: bool = False) -> tuple[StepTaken, ...]:
     """Steps of an update that follow each other, each with its seconds."""
-    begins = (begun + timedelta(seconds=sum(seconds for _, seconds in steps[:number])) for number in range(len(steps)))
+    begins = (
+        begun + timedelta(seconds=sum(seconds for _, seconds in steps[:number]))
+        for number in range(len(steps))
+    )
     return tuple(
-        StepTaken(step, moment, seconds, is_back) for (step, seconds), moment in zip(steps, begins, strict=True)
+        StepTaken(step, moment, seconds, is_back)
+        for (step, seconds), moment in zip(steps, begins, strict=True)
     )
 
 
@@ -111,7 +117,9 @@ def _services() -> tuple[ServiceConfig, ...]:
         service("db", "postgres:16.3"),
         service("mail", "mailu/front:2024.06", hours=NIGHT),
         service("queue", "rabbitmq:3.13.0"),
-        service("search", "registry.example.com:5000/search/engine-with-a-rather-long-name:2.0.0-rc.1-alpine"),
+        service(
+            "search", "registry.example.com:5000/search/engine-with-a-rather-long-name:2.0.0-rc.1-alpine"
+        ),
         service("legacy", "acme/legacy:1", enabled=False),
     )
 
@@ -145,15 +153,18 @@ def _troubled() -> dict[str, ServiceState]:
     steps = (*way(there, *FORWARD), *way(there + timedelta(seconds=20.9), *BACK, is_back=True))
     bad = change(
         "2", ago(minutes=50), "ghcr.io/acme/api:v1.4.2", "ghcr.io/acme/api:v1.5.0", "rolled_back",
-        reason="unhealthy", detail="api-1 is unhealthy: connection refused", duration_seconds=31.2, steps=steps,
+        reason="unhealthy", detail="api-1 is unhealthy: connection refused", duration_seconds=31.2,
+        steps=steps,
     )  # fmt: skip
     lost = change(
         "3", ago(days=1, hours=2), "postgres:16.3", "postgres:17.0", "rollback_failed",
-        reason="exited", detail="db-1 ended with 1; the rollback failed too: db-1 ended with 1", duration_seconds=204,
+        reason="exited", detail="db-1 ended with 1; the rollback failed too: db-1 ended with 1",
+        duration_seconds=204,
     )  # fmt: skip
     return {
         "api": seen(
-            "ghcr.io/acme/api:v1.4.2", Status.ROLLED_BACK, Reason.UNHEALTHY, changes=(bad,), last_change=bad.at,
+            "ghcr.io/acme/api:v1.4.2", Status.ROLLED_BACK, Reason.UNHEALTHY, changes=(bad,),
+            last_change=bad.at,
             detail="api-1 is unhealthy; its last probe said: connection refused", remedy="mend the release",
             quarantine=(Quarantined(DIGEST, "ghcr.io/acme/api:v1.5.0", Reason.UNHEALTHY, bad.at),),
         ),

@@ -1,8 +1,10 @@
-"""A host in memory: engine, Compose and killer. It satisfies the same protocols as the real parts, and the contract
-tests hold both to the same behaviour.
+"""A host in memory: engine, Compose and killer.
 
-`Killer` ends the updater (with `Killed`, which no `except Exception` catches) before or after its n-th effect; a
-Compose killed in its middle leaves the same leftovers as the real one, for its recreate is the same five calls.
+It satisfies the same protocols as the real parts, and the contract tests hold both to the same behaviour.
+
+`Killer` ends the updater (with `Killed`, which no `except Exception` catches) before or after its n-th
+effect; a Compose killed in its middle leaves the same leftovers as the real one, for its recreate is the same
+five calls.
 """
 
 from __future__ import annotations
@@ -61,7 +63,10 @@ def image_id(text: str) -> str:
 
 @dataclass
 class SimRelease:
-    """How containers of an image behave. `fate`: well | unhealthy | starting | exits | loops | cannot_start."""
+    """How containers of an image behave.
+
+    `fate`: well | unhealthy | starting | exits | loops | cannot_start.
+    """
 
     digest: str
     fate: str = "well"
@@ -102,7 +107,8 @@ class SimHost:
     killer: Killer = field(default_factory=Killer)
     is_down: bool = False
     outages: int = 0
-    compose_failures: list[Callable[[], object]] = field(default_factory=list)  # what happens as the next `up`s fail
+    # what happens as the next `up`s fail
+    compose_failures: list[Callable[[], object]] = field(default_factory=list)
     remote_tags: dict[str, str] = field(default_factory=dict)  # the registry's, to digests
     gives_digests: bool = True  # False: the registry gives an image by its tag alone
     pull_error: str | None = None
@@ -145,7 +151,9 @@ class SimHost:
 
     def running(self, service: str) -> list[str]:
         """The image ids that run for a service."""
-        return [c.image_id for c in self.containers.values() if c.service == service and c.status == "running"]
+        return [
+            c.image_id for c in self.containers.values() if c.service == service and c.status == "running"
+        ]
 
 
 class SimEngine:
@@ -223,7 +231,11 @@ class SimEngine:
         self._up()
 
     def pull(
-        self, reference: ImageRef, credential: Credential | None, platform: str | None, progress: Progress | None
+        self,
+        reference: ImageRef,
+        credential: Credential | None,
+        platform: str | None,
+        progress: Progress | None,
     ) -> None:
         host = self._up()
         name = reference.name or reference.key
@@ -257,14 +269,20 @@ class SimEngine:
     def retained(self, prefix: str) -> Mapping[str, str]:
         return {tag: image for tag, image in self._up().tags.items() if tag.startswith(prefix)}
 
-    def create_container(self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]) -> str:
+    def create_container(
+        self, image_id: str, name: str, labels: Mapping[str, str], volumes: Mapping[str, str]
+    ) -> str:
         raise EngineError("no container of the simulator has a volume")
 
-    def run_in_container(self, container_id: str, command: Sequence[str], timeout_seconds: float) -> Execution:
+    def run_in_container(
+        self, container_id: str, command: Sequence[str], timeout_seconds: float
+    ) -> Execution:
         host = self._up()
         found = host.containers.get(container_id)
         if found is None or found.status != "running":
-            raise EngineError(f"the engine could not run {command[0]} in {container_id[:12]}: it does not run")
+            raise EngineError(
+                f"the engine could not run {command[0]} in {container_id[:12]}: it does not run"
+            )
         host.killer.effect(f"run {command[0]}", lambda: None)
         return Execution(1 if command[-1] == "exit 1" else 0, "")
 
@@ -296,7 +314,9 @@ class SimEngine:
             return text
         parsed = reference.with_default_tag(reference.parse(text))
         if parsed.digest:
-            return next((i for i, names in host.images.items() if f"{parsed.name}@{parsed.digest}" in names), None)
+            return next(
+                (i for i, names in host.images.items() if f"{parsed.name}@{parsed.digest}" in names), None
+            )
         return host.tags.get(parsed.text)
 
     def _seen(self, c: SimContainer) -> Container:
@@ -327,7 +347,9 @@ class SimEngine:
 
 
 class SimCompose:
-    """`protocols.Compose` over a SimHost: reads the project's real files, and recreates as Compose v2 does."""
+    """`protocols.Compose` over a SimHost: reads the project's real files, and recreates as Compose v2
+    does.
+    """
 
     version = "2.26.1"
     is_v1 = False
@@ -339,13 +361,17 @@ class SimCompose:
         sources = self._sources(project, replaced or {})
         names = ("web", "worker", "app")
         found = {name: edit.locate(sources, (), name) for name in names}
-        return {"services": {n: {"image": one.reference} for n, one in found.items() if isinstance(one, Located)}}
+        return {
+            "services": {n: {"image": one.reference} for n, one in found.items() if isinstance(one, Located)}
+        }
 
     def stack_model(self, paths: Sequence[str]) -> Mapping[str, Any]:
         (path,) = paths
         return dict(yaml.safe_load(files.read(Path(path))))
 
-    def preview(self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool) -> Preview | None:
+    def preview(
+        self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool
+    ) -> Preview | None:
         return None
 
     def up(
@@ -378,7 +404,9 @@ class SimCompose:
         for _ in range(count - len(mine)):
             number += 1
             name = f"{self._host.project}-{service}-{number}"
-            made: SimContainer = self._effect("create", partial(self._host.create, name, service, text, image_id))
+            made: SimContainer = self._effect(
+                "create", partial(self._host.create, name, service, text, image_id)
+            )
             self._effect("start", partial(self._host.start, made))
 
     def _up_one(self, project: Project, service: str, how: Recreate) -> None:
@@ -496,7 +524,10 @@ class KillableJournal:
 
 @dataclass
 class SimClock:
-    """Time that passes only when somebody sleeps. `happenings` come one by one, each in one of the first sleeps."""
+    """Time that passes only when somebody sleeps.
+
+    `happenings` come one by one, each in one of the first sleeps.
+    """
 
     seconds: float = 0.0
     happenings: list[Callable[[], object]] = field(default_factory=list)

@@ -1,4 +1,6 @@
-"""A Docker Swarm on this machine alone (`scripts/swarm_nodes.py`), a registry, and the updater for a stack in it."""
+"""A Docker Swarm on this machine alone (`scripts/swarm_nodes.py`), a registry, and the updater for a stack in
+it.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +63,11 @@ class SwarmShop(Shop):
     """A stack with one service `web` in the lab's swarm, its file in a folder, and the updater beside it."""
 
     lab: SwarmLab = field(kw_only=True)
-    deploy: Mapping[str, Any] = field(default_factory=dict, kw_only=True)  # `deploy` of the service in the file
+    # `deploy` of the service in the file
+    deploy: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     has_file: bool = field(default=True, kw_only=True)
-    of_no_stack: str = field(default="", kw_only=True)  # the name of another service, which the updater looks after
+    # the name of another service, which the updater looks after
+    of_no_stack: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         self.name = f"dau{uuid.uuid4().hex[:6]}"
@@ -85,7 +89,11 @@ class SwarmShop(Shop):
     def write(self, tag: str = "1.0", text: str | None = None) -> None:
         deploy = json.dumps({"update_config": {"order": "start-first"}, **(self.deploy or {"replicas": 2})})
         self.compose_file.write_text(
-            text or f"# the shop\nservices:\n  web:\n    image: {self.repository}:{tag}  # kept\n    deploy: {deploy}\n"
+            text
+            or (
+                f"# the shop\nservices:\n  web:\n    image: {self.repository}:{tag}  # kept\n    deploy: "
+                f"{deploy}\n"
+            )
         )
 
     def up(self, *words: str) -> None:
@@ -111,7 +119,7 @@ class SwarmShop(Shop):
         service.update({"image": f"{self.repository}:1.0", "registry_config": registry, **place})
         return made
 
-    # --------------------------------------------------------------------------------------------- what there is now
+    # -------------------------------------------------------------------------------------- what there is now
 
     def spec(self) -> Any:
         return self.service()["Spec"]
@@ -143,7 +151,9 @@ class SwarmShop(Shop):
         image = found["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
         running = self.running()
         return (
-            len(running) == count and set(running.values()) == {image} and state not in ("updating", "rollback_started")
+            len(running) == count
+            and set(running.values()) == {image}
+            and state not in ("updating", "rollback_started")
         )
 
     def pinned(self, tag: str, pushed: Pushed) -> str:

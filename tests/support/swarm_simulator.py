@@ -1,5 +1,7 @@
-"""A swarm in memory: `protocols.Swarm`, whose orchestrator does one step at each look at its tasks. The e2e tests hold
-what it does to the real one."""
+"""A swarm in memory: `protocols.Swarm`, whose orchestrator does one step at each look at its tasks.
+
+The e2e tests hold what it does to the real one.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,12 @@ _SECOND = 1_000_000_000
 
 @dataclass
 class SimSwarm:
-    """One service on nodes of one platform. `fates`: what becomes of a task, by the digest of its image: well |
-    unhealthy | exits | cannot_start | rejected | stuck | dies (some looks after it ran). `happenings` come one by one,
-    each before one of the next looks at the tasks."""
+    """One service on nodes of one platform.
+
+    `fates`: what becomes of a task, by the digest of its image: well | unhealthy | exits | cannot_start |
+    rejected | stuck | dies (some looks after it ran). `happenings` come one by one, each before one of the
+    next looks at the tasks.
+    """
 
     spec: dict[str, Any]
     killer: Killer = field(default_factory=Killer)
@@ -44,7 +49,7 @@ class SimSwarm:
         for slot in range(1, self._replicas() + 1):
             self._add(slot, "running")
 
-    # ------------------------------------------------------------------------------------------------ protocols.Swarm
+    # ---------------------------------------------------------------------------------------- protocols.Swarm
 
     def version(self) -> str:
         self._up()
@@ -89,7 +94,9 @@ class SimSwarm:
         self._up()
         return tuple(self.platforms.get(reference.partition("@")[2], [("amd64", "linux")]))
 
-    def update(self, service_id: str, version: int, spec: Mapping[str, Any], credential: Credential | None) -> bool:
+    def update(
+        self, service_id: str, version: int, spec: Mapping[str, Any], credential: Credential | None
+    ) -> bool:
         self._up()
         if version != self.index:
             return False
@@ -97,7 +104,7 @@ class SimSwarm:
         self.logins.append(credential)
         return True
 
-    # ------------------------------------------------------------------------------------------- what happens there
+    # ------------------------------------------------------------------------------------- what happens there
 
     def write(self, spec: Mapping[str, Any]) -> None:
         """What a manager does with a new spec: one that changes no task ends nothing and begins nothing."""
@@ -108,7 +115,11 @@ class SimSwarm:
         self.status = {}
         if self._template(self.spec) != before:
             self.updates += 1
-            self.status = {"State": "updating", "StartedAt": f"2026-01-01T00:00:{self.updates:02}Z", "Message": ""}
+            self.status = {
+                "State": "updating",
+                "StartedAt": f"2026-01-01T00:00:{self.updates:02}Z",
+                "Message": "",
+            }
 
     def image(self) -> str:
         return str(self.spec["TaskTemplate"]["ContainerSpec"]["Image"])
@@ -116,7 +127,9 @@ class SimSwarm:
     def running(self) -> list[str]:
         """The images of the tasks that run."""
         return [
-            each["Spec"]["ContainerSpec"]["Image"] for each in self.all_tasks if each["Status"]["State"] == "running"
+            each["Spec"]["ContainerSpec"]["Image"]
+            for each in self.all_tasks
+            if each["Status"]["State"] == "running"
         ]
 
     def _step(self) -> None:
@@ -130,7 +143,11 @@ class SimSwarm:
     def _roll_on(self, fate: str, ending: str = "completed") -> None:
         """Replace the task of the next slot, or end the update."""
         old = next(
-            (t for t in self.all_tasks if self._is_wanted(t) and t["Spec"]["ContainerSpec"]["Image"] != self.image()),
+            (
+                t
+                for t in self.all_tasks
+                if self._is_wanted(t) and t["Spec"]["ContainerSpec"]["Image"] != self.image()
+            ),
             None,
         )
         self.index += 1
@@ -150,7 +167,11 @@ class SimSwarm:
             "unhealthy": ("failed", "task: non-zero exit (143): dockerexec: unhealthy container", 143),
             "exits": ("failed", "task: non-zero exit (3)", 3),
             "lost": ("failed", "task: non-zero exit (255)", 255),
-            "cannot_start": ("failed", 'starting container failed: exec: "/x": no such file or directory', 127),
+            "cannot_start": (
+                "failed",
+                'starting container failed: exec: "/x": no such file or directory',
+                127,
+            ),
             "rejected": ("rejected", "No such image: app@sha256:0", 0),
         }[fate]
         task = self._add(slot, state)
@@ -238,12 +259,18 @@ class SimJob(SimSwarm):
         if self._fate() == "well":
             now[0]["Status"]["State"] = "complete"
             return
-        now[0]["Status"].update(State="failed", Err="task: non-zero exit (3)", ContainerStatus={"ExitCode": 3})
+        now[0]["Status"].update(
+            State="failed", Err="task: non-zero exit (3)", ContainerStatus={"ExitCode": 3}
+        )
         now[0]["DesiredState"] = "shutdown"
         self._add(now[0]["Slot"], "running")
 
     def _add(self, slot: int, state: str) -> dict[str, Any]:
-        task = {**super()._add(slot, state), "DesiredState": "complete", "JobIteration": {"Index": self.iteration}}
+        task = {
+            **super()._add(slot, state),
+            "DesiredState": "complete",
+            "JobIteration": {"Index": self.iteration},
+        }
         self.all_tasks[-1] = task
         return task
 
@@ -268,7 +295,12 @@ def web_spec(image: str, **more: Any) -> dict[str, Any]:
             "Placement": {"Platforms": [{"Architecture": "amd64", "OS": "linux"}]},
         },
         "Mode": {"Replicated": {"Replicas": 2}},
-        "UpdateConfig": {"Parallelism": 1, "FailureAction": "pause", "Delay": 2 * _SECOND, "Order": "start-first"},
+        "UpdateConfig": {
+            "Parallelism": 1,
+            "FailureAction": "pause",
+            "Delay": 2 * _SECOND,
+            "Order": "start-first",
+        },
         **more,
     }
 

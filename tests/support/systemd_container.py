@@ -1,7 +1,8 @@
 """A Debian machine with systemd as process 1, in a container: what install.sh and the unit are tried on.
 
-It has the host's engine inside, by its socket; its image is made once (debootstrap, from the machine's own mirror, with
-the wheels that install.sh needs) and found again by its tag. Two capabilities are enough, with cgroup v1 and v2 alike.
+It has the host's engine inside, by its socket; its image is made once (debootstrap, from the machine's own
+mirror, with the wheels that install.sh needs) and found again by its tag. Two capabilities are enough, with
+cgroup v1 and v2 alike.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _REQUIREMENTS = (ROOT / "requirements.txt", ROOT / "requirements-apprise.txt")
 _RECIPE = 2  # raise it when the steps below change
 _SOCKET = Path("/var/run/docker.sock")
 _HIDDEN = (  # no consoles; no first-boot wizard; nothing that fetches anything
-    "getty.target", "console-getty.service", "apt-daily.timer", "apt-daily-upgrade.timer", "systemd-firstboot.service",
+    "getty.target", "console-getty.service", "apt-daily.timer", "apt-daily-upgrade.timer",
+    "systemd-firstboot.service",
     "systemd-networkd.service", "systemd-resolved.service", "systemd-timesyncd.service", "e2scrub_all.timer",
 )  # fmt: skip
 
@@ -95,8 +97,9 @@ def machine(engine: Path = _SOCKET) -> Iterator[Machine]:
 
 
 def _start_words(name: str, made_of: str, shared: Path, engine: Path) -> list[str]:
-    """systemd needs the cgroup tree and file systems of its own for /run; SYS_ADMIN is for what units are confined by.
-    The host's network, because the engine takes a registry without TLS only on its own loopback."""
+    """systemd needs the cgroup tree and file systems of its own for /run; SYS_ADMIN is for what units are
+    confined by. The host's network, because the engine takes a registry without TLS only on its own loopback.
+    """
     words = ["docker", "run", "--detach", "--name", name, "--hostname", "machine", "--network", "host"]
     words += ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cgroupns", "host"]
     words += ["--security-opt", "apparmor=unconfined", "--stop-signal", "SIGRTMIN+3"]
@@ -114,13 +117,18 @@ def _start_words(name: str, made_of: str, shared: Path, engine: Path) -> list[st
 
 
 def _cgroup_words() -> list[str]:
-    """cgroup v2 is one tree. With v1 there is one a controller, in a tmpfs which systemd would change for the host too:
-    it gets a tmpfs of its own, with the host's trees in it."""
+    """cgroup v2 is one tree.
+
+    With v1 there is one a controller, in a tmpfs which systemd would change for the host too: it gets a tmpfs
+    of its own, with the host's trees in it.
+    """
     tree = Path("/sys/fs/cgroup")
     if (tree / "cgroup.controllers").exists():
         return ["--volume", f"{tree}:{tree}:rw"]
     mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
-    trees = [place for place, kind in mounts if kind in ("cgroup", "cgroup2") and place.startswith(f"{tree}/")]
+    trees = [
+        place for place, kind in mounts if kind in ("cgroup", "cgroup2") and place.startswith(f"{tree}/")
+    ]
     return ["--tmpfs", str(tree), *(word for place in trees for word in ("--volume", f"{place}:{place}:rw"))]
 
 
@@ -143,7 +151,7 @@ def compose_plugin() -> Path:
     return Path(next(each["Path"] for each in plugins if each["Name"] == "compose")).resolve()
 
 
-# ------------------------------------------------------------------------------------------------------------ image
+# ------------------------------------------------------------------------------------------------------ image
 
 
 def image() -> str:
@@ -173,21 +181,34 @@ def _make_base(name: str, suite: str) -> None:
 
 
 def _add_wheels(base: str, name: str) -> None:
-    """The wheels of all requirements for the machine's own Python, so that install.sh needs no network there."""
+    """The wheels of all requirements for the machine's own Python, so that install.sh needs no network
+    there.
+    """
     said = subprocess.run(
         ["docker", "run", "--rm", "--network", "none", base, "python3", "--version"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     version = re.sub(r"Python (\d+\.\d+).*", r"\1", said.strip())
     with tempfile.TemporaryDirectory(prefix="dau-test-", dir="/var/tmp") as folder:
-        argv = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", folder]
+        argv = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--dest",
+            folder,
+        ]
         argv += ["--only-binary=:all:", "--python-version", version]
         argv += [word for file in _REQUIREMENTS for word in ("-r", str(file))]
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
         made = f"dau-test-systemd-{uuid.uuid4().hex[:8]}"
         subprocess.run(["docker", "create", "--name", made, base, "true"], check=True, capture_output=True)
         try:
-            subprocess.run(["docker", "cp", f"{folder}/.", f"{made}:/wheels"], check=True, capture_output=True)
+            subprocess.run(
+                ["docker", "cp", f"{folder}/.", f"{made}:/wheels"], check=True, capture_output=True
+            )
             argv = ["docker", "commit", "--change", f"LABEL {_LABEL}", made, name]
             subprocess.run(argv, check=True, capture_output=True)
         finally:
@@ -196,13 +217,18 @@ def _add_wheels(base: str, name: str) -> None:
 
 def _remove_others(*kept: str) -> None:
     """Images of former recipes and requirements."""
-    found = subprocess.run(["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", _IMAGE], capture_output=True)
+    found = subprocess.run(
+        ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", _IMAGE], capture_output=True
+    )
     for name in sorted(set(found.stdout.decode().split()) - set(kept), reverse=True):
         subprocess.run(["docker", "rmi", name], check=False, capture_output=True)
 
 
 def _is_there(image: str) -> bool:
-    return subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 def _mark(*parts: str) -> str:

@@ -4,9 +4,9 @@
         cache.host        # 127.0.0.1:<port>, plain http
         cache.learns = False
 
-It gives a manifest by its digest only after an engine has asked for a tag that leads to it. If it does not learn, it
-never does, and its answers to HEAD name no digest, so that an engine reads the manifest behind the tag. All else is
-passed on.
+It gives a manifest by its digest only after an engine has asked for a tag that leads to it. If it does not
+learn, it never does, and its answers to HEAD name no digest, so that an engine reads the manifest behind the
+tag. All else is passed on.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ class TagCache:
 def _handler(cache: TagCache) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        default_request_version = "HTTP/1.1"  # a TLS hello is answered with a status line, as engines expect of http
+        # a TLS hello is answered with a status line, as engines expect of http
+        default_request_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             headers = {name.lower(): ", ".join(self.headers.get_all(name, [])) for name in self.headers}

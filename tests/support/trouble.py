@@ -1,4 +1,6 @@
-"""What every test of a failure asks: was it said once and clearly, and does all go on once its cause is gone?"""
+"""What every test of a failure asks: was it said once and clearly, and does all go on once its cause is
+gone?
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,10 @@ def later(shop: Shop) -> Report:
 
 
 def said(caplog: pytest.LogCaptureFixture, shop: Shop) -> list[str]:
-    """The messages so far in which this shop's service is held, failed or went back; the next call starts anew."""
+    """The messages so far in which this shop's service is held, failed or went back.
+
+    The next call starts anew.
+    """
     lines = [
         record.getMessage()
         for record in caplog.records
@@ -135,7 +140,10 @@ def slow(name: str, then: str) -> Build:
 
 
 def let_go(shop: Shop) -> None:
-    """What a release waits for that is `slow`, or dies when it is told to. One that does not run needs it no more."""
+    """What a release waits for that is `slow`, or dies when it is told to.
+
+    One that does not run needs it no more.
+    """
     for container in shop.containers():
         with suppress(APIError):
             container.exec_run(["/bin/sh", "-c", ": > /go"])
@@ -181,13 +189,17 @@ class Pull:
     released: threading.Event = field(default_factory=threading.Event)
 
     def begun(self, updater: subprocess.Popen[str] | None = None) -> None:
-        """Wait until the engine has asked; fail at once, with what it said, if the process that should ends before."""
+        """Wait until the engine has asked; fail at once, with what it said, if the process that should ends
+        before.
+        """
 
         def has_come() -> bool:
             if any(_is_pull(entry) for entry in self.shop.registry.log):
                 return True
             if updater is not None and updater.poll() is not None:
-                raise AssertionError(f"it ended with {updater.returncode} before a pull: {updater.communicate()[0]}")
+                raise AssertionError(
+                    f"it ended with {updater.returncode} before a pull: {updater.communicate()[0]}"
+                )
             return False
 
         until(has_come, what="a pull")
@@ -195,7 +207,9 @@ class Pull:
 
 @contextmanager
 def pull_held_up(shop: Shop) -> Iterator[Pull]:
-    """The next pull of a `fresh` image (the engine keeps manifests) waits until it is released, or this ends."""
+    """The next pull of a `fresh` image (the engine keeps manifests) waits until it is released, or this
+    ends.
+    """
     pull = Pull(shop)
     shop.registry.behave("manifest_get", Behaviour(hang=pull.released), times=1, agent=ENGINE)
     shop.registry.clear_log()
@@ -208,8 +222,11 @@ def pull_held_up(shop: Shop) -> Iterator[Pull]:
 def during_the_gate(
     shop: Shop, release: str, act: Callable[[], object] = bool, ahead: timedelta = timedelta(0)
 ) -> Report:
-    """One cycle, to its end, so much `ahead`. The act comes once the gate has looked at the new release and found it
-    neither proven nor bad; only then is that one told to go on (see `let_go`)."""
+    """One cycle, to its end, so much `ahead`.
+
+    The act comes once the gate has looked at the new release and found it neither proven nor bad; only then
+    is that one told to go on (see `let_go`).
+    """
     found: list[bool | BaseException] = []
 
     def between_two_looks() -> None:
@@ -227,7 +244,9 @@ def during_the_gate(
 
 @dataclass
 class _Paused(Later):
-    """The clock of during_the_gate: the first time that something sleeps on it is the gate, between two looks."""
+    """The clock of during_the_gate: the first time that something sleeps on it is the gate, between two
+    looks.
+    """
 
     meanwhile: Callable[[], object] | None = None
 

@@ -27,7 +27,9 @@ from updater_core.policy.windows import parse_windows
 from updater_core.reference import parse
 
 DIGEST = "sha256:" + "a" * 64
-UPDATE = Update(ImageRef("docker.io", "acme/web", "v1.3.0", DIGEST), rejected=(Rejected("v1.2.0", Reason.OLDER),))
+UPDATE = Update(
+    ImageRef("docker.io", "acme/web", "v1.3.0", DIGEST), rejected=(Rejected("v1.2.0", Reason.OLDER),)
+)
 SERVICE = ServiceConfig("web", parse("acme/web:v1.2.0"), ("/srv/c.yml",), ("web",))
 NIGHT = Hours(parse_windows("02:00-04:00"), "UTC")
 NOON, AT_THREE = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 3, tzinfo=UTC)
@@ -57,7 +59,8 @@ def test_an_update_that_nothing_holds_goes() -> None:
 def test_every_rule_of_the_table_is_tried_here_in_its_order() -> None:
     assert len(admission.RULES) == len(HOLDING)
     found = [
-        rule(UPDATE, replace(FREE, **facts)) for rule, facts in zip(admission.RULES, HOLDING.values(), strict=True)
+        rule(UPDATE, replace(FREE, **facts))
+        for rule, facts in zip(admission.RULES, HOLDING.values(), strict=True)
     ]
     assert [hold.reason if hold else None for hold in found] == [*HOLDING]
 
@@ -66,7 +69,12 @@ def test_every_rule_of_the_table_is_tried_here_in_its_order() -> None:
 def test_a_held_update_says_why_what_waits_and_what_to_do(reason: Reason) -> None:
     held = admit(UPDATE, replace(FREE, **HOLDING[reason]))
     assert isinstance(held, Hold)
-    assert (held.reason, held.available, held.rejected, held.also) == (reason, UPDATE.target, UPDATE.rejected, ())
+    assert (held.reason, held.available, held.rejected, held.also) == (
+        reason,
+        UPDATE.target,
+        UPDATE.rejected,
+        (),
+    )
     assert held.detail
     assert held.remedy
 
@@ -156,7 +164,13 @@ def test_of_two_pauses_the_one_that_lasts_longer_is_named(
     ("policy", "hours", "shared", "reason", "until"),
     [
         (Policy(), Hours(), NIGHT, Reason.WINDOW_CLOSED, datetime(2026, 1, 2, 2, tzinfo=UTC)),
-        (Policy(), Hours(parse_windows("13:00-14:00")), NIGHT, Reason.WINDOW_CLOSED, NOON + timedelta(hours=1)),
+        (
+            Policy(),
+            Hours(parse_windows("13:00-14:00")),
+            NIGHT,
+            Reason.WINDOW_CLOSED,
+            NOON + timedelta(hours=1),
+        ),
         (Policy(), Hours(paused=True), Hours(), Reason.PAUSED, None),
         (Policy(), Hours(), Hours(paused=True), Reason.PAUSED, None),
         (Policy(mode=Mode.NOTIFY), Hours(), NIGHT, Reason.NOTIFY_ONLY, None),

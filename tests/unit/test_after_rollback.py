@@ -15,7 +15,10 @@ VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
 
 
 def after_rollback(left: str, kept: str, left_digest: str = "", **more: object) -> History:
-    """What is remembered once an operator went back from one tag to another; each tag has a digest of its own."""
+    """What is remembered once an operator went back from one tag to another.
+
+    Each tag has a digest of its own.
+    """
     known_as, kept_as = (digest(left_digest or left),), (digest(kept),)
     release = LeftRelease(f"acme/web:{left}", known_as, f"acme/web:{kept}", kept_as, NOW - DAY)
     return replace(quarantine(left), left=release, **more)  # type: ignore[arg-type]
@@ -30,7 +33,9 @@ def after_rollback(left: str, kept: str, left_digest: str = "", **more: object) 
 def test_by_version_and_by_key_only_what_is_above_the_one_left(
     policy: Policy, kept: str, newer: Sequence[str], chosen: str
 ) -> None:
-    assert answer(choose(policy, kept, tags(*VERSIONS, *newer), history=after_rollback("1.2.0", kept))) == chosen
+    assert (
+        answer(choose(policy, kept, tags(*VERSIONS, *newer), history=after_rollback("1.2.0", kept))) == chosen
+    )
 
 
 @pytest.mark.parametrize("kept", ["1.0.0", "1.1.0"])
@@ -73,8 +78,12 @@ def test_by_our_own_clock_only_what_came_after_the_one_left() -> None:
     assert answer(chosen(later, "main-a", "main-b", "main-c", "main-d")) == "main-d"
 
 
-@pytest.mark.parametrize(("behind", "chosen"), [("two", "quarantined"), ("one", "quarantined"), ("three", "latest")])
-def test_a_digest_is_followed_on_only_when_the_tag_names_another_than_the_one_left(behind: str, chosen: str) -> None:
+@pytest.mark.parametrize(
+    ("behind", "chosen"), [("two", "quarantined"), ("one", "quarantined"), ("three", "latest")]
+)
+def test_a_digest_is_followed_on_only_when_the_tag_names_another_than_the_one_left(
+    behind: str, chosen: str
+) -> None:
     left = LeftRelease("acme/web:latest", (digest("two"),), "acme/web:latest", (digest("one"),), NOW - DAY)
     history = replace(quarantine("two"), left=left)
     outcome = choose(Policy(), "latest", running="one", digests={"latest": digest(behind)}, history=history)

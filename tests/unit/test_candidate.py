@@ -1,4 +1,6 @@
-"""What registries say is folded into one memory as it comes, whoever asked, and is there for the next who asks."""
+"""What registries say is folded into one memory as it comes, whoever asked, and is there for the next who
+asks.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,9 @@ def resolved(
 def test_what_a_cache_gives_by_its_tag_alone_was_not_built_here() -> None:
     behind = {NEW: Reason.LOCALLY_BUILT, OLD: Reason.SAME_DIGEST}
     for digest, reason in behind.items():
-        one = resolved("web", "1.0", TagsOnly({"1.0": digest}), SharedState(State()), unproven=frozenset({OLD}))
+        one = resolved(
+            "web", "1.0", TagsOnly({"1.0": digest}), SharedState(State()), unproven=frozenset({OLD})
+        )
         assert isinstance(one.decision, Hold)
         assert one.decision.reason is reason
 

@@ -63,7 +63,10 @@ def test_the_remedy_of_a_bad_release_can_be_pasted_into_a_shell() -> None:
         ('Get "https://r.example/v2/": x509: certificate signed by unknown authority', True),
         ('Get "https://r.example/v2/": http: server gave HTTP response to HTTPS client', True),
         (
-            'Get "https://r.example/v2/": net/http: request canceled (Client.Timeout exceeded while awaiting headers)',
+            (
+                'Get "https://r.example/v2/": net/http: request canceled (Client.Timeout exceeded while '
+                "awaiting headers)"
+            ),
             True,
         ),
         ('Head "https://r.example/v2/app/manifests/1": EOF', True),
@@ -73,5 +76,10 @@ def test_the_remedy_of_a_bad_release_can_be_pasted_into_a_shell() -> None:
         ("error parsing HTTP 404 response body: invalid character '<' looking for beginning of value", False),
     ],
 )
-def test_an_engine_that_reached_no_registry_is_told_from_one_that_was_refused(words: str, is_the_way: bool) -> None:
-    assert is_about_the_way(EngineError(f"the engine could not pull r.example/app@sha256:0: {words}")) is is_the_way
+def test_an_engine_that_reached_no_registry_is_told_from_one_that_was_refused(
+    words: str, is_the_way: bool
+) -> None:
+    assert (
+        is_about_the_way(EngineError(f"the engine could not pull r.example/app@sha256:0: {words}"))
+        is is_the_way
+    )

@@ -13,7 +13,10 @@ from updater_core.registries.auth.challenge import Challenge, choose, parse, rea
     ("header", "expected"),
     [
         (
-            'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull"',
+            (
+                "Bearer "
+                'realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull"'
+            ),
             [
                 (
                     "bearer",
@@ -26,9 +29,15 @@ from updater_core.registries.auth.challenge import Challenge, choose, parse, rea
             ],
         ),
         (
-            'Bearer realm="https://codeberg.org/v2/token",service="container_registry",scope="*",Basic realm="x"',
+            (
+                'Bearer realm="https://codeberg.org/v2/token",service="container_registry",scope="*",Basic '
+                'realm="x"'
+            ),
             [
-                ("bearer", {"realm": "https://codeberg.org/v2/token", "service": "container_registry", "scope": "*"}),
+                (
+                    "bearer",
+                    {"realm": "https://codeberg.org/v2/token", "service": "container_registry", "scope": "*"},
+                ),
                 ("basic", {"realm": "x"}),
             ],
         ),
@@ -44,10 +53,18 @@ from updater_core.registries.auth.challenge import Challenge, choose, parse, rea
         ('Bearer realm="https://a/t",scope=""', [("bearer", {"realm": "https://a/t", "scope": ""})]),
         (
             'Basic realm="https://1.dkr.ecr.eu-west-1.amazonaws.com/",service="ecr.amazonaws.com"',
-            [("basic", {"realm": "https://1.dkr.ecr.eu-west-1.amazonaws.com/", "service": "ecr.amazonaws.com"})],
+            [
+                (
+                    "basic",
+                    {"realm": "https://1.dkr.ecr.eu-west-1.amazonaws.com/", "service": "ecr.amazonaws.com"},
+                )
+            ],
         ),
         ('Digest qop="auth,auth-int", realm="a, b"', [("digest", {"qop": "auth,auth-int", "realm": "a, b"})]),
-        ('Bearer realm = "https://a/t" , service = "s"', [("bearer", {"realm": "https://a/t", "service": "s"})]),
+        (
+            'Bearer realm = "https://a/t" , service = "s"',
+            [("bearer", {"realm": "https://a/t", "service": "s"})],
+        ),
         (' , Basic realm="x" ,, ', [("basic", {"realm": "x"})]),
         ("", []),
     ],
@@ -57,10 +74,15 @@ def test_every_form_of_a_challenge_is_read(header: str, expected: list[tuple[str
 
 
 def test_a_token68_is_kept_apart_from_parameters() -> None:
-    assert parse('Negotiate YWJj==, Basic realm="a"') == (Challenge("negotiate"), Challenge("basic", {"realm": "a"}))
+    assert parse('Negotiate YWJj==, Basic realm="a"') == (
+        Challenge("negotiate"),
+        Challenge("basic", {"realm": "a"}),
+    )
 
 
-@pytest.mark.parametrize("header", ['Bearer realm="https://a', 'Bearer realm="a" service="b', '"Bearer"', "=x"])
+@pytest.mark.parametrize(
+    "header", ['Bearer realm="https://a', 'Bearer realm="a" service="b', '"Bearer"', "=x"]
+)
 def test_a_broken_challenge_is_an_error_and_no_crash(header: str) -> None:
     with pytest.raises(ValueError, match=r"quote|scheme"):
         parse(header)
@@ -132,9 +154,14 @@ def test_without_credentials_a_realm_elsewhere_is_harmless_but_not_in_a_private_
 
 def test_an_owner_can_allow_a_realm_but_not_its_plain_http() -> None:
     allowed = ("sso.other.example", "10.0.0.9")
-    assert realm_problem("https://sso.other.example/t", "https://r.example", allowed, with_secret=True) is None
+    assert (
+        realm_problem("https://sso.other.example/t", "https://r.example", allowed, with_secret=True) is None
+    )
     assert realm_problem("https://10.0.0.9/t", "https://r.example", allowed, with_secret=True) is None
-    assert realm_problem("http://sso.other.example/t", "https://r.example", allowed, with_secret=True) is not None
+    assert (
+        realm_problem("http://sso.other.example/t", "https://r.example", allowed, with_secret=True)
+        is not None
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,7 +175,9 @@ def test_an_owner_can_allow_a_realm_but_not_its_plain_http() -> None:
         ("https://r.example/v2/", "ftp://r.example/", False),
     ],
 )
-def test_redirects_lead_neither_down_to_http_nor_into_the_house(source: str, target: str, is_followed: bool) -> None:
+def test_redirects_lead_neither_down_to_http_nor_into_the_house(
+    source: str, target: str, is_followed: bool
+) -> None:
     assert (redirect_problem(source, target) is None) is is_followed
 
 
@@ -164,7 +193,11 @@ def test_an_origin_is_scheme_host_and_port() -> None:
     [
         ("http://harbor.example/service/token", "https://harbor.example", "external_url"),
         ("https://10.0.0.7/token", "https://r.example", "in your own network"),
-        ("https://auth.elsewhere.example/token", "https://r.test", "if auth.elsewhere.example is the registry's own"),
+        (
+            "https://auth.elsewhere.example/token",
+            "https://r.test",
+            "if auth.elsewhere.example is the registry's own",
+        ),
         ("ftp://r.example/token", "https://r.example", "https:// URL"),
         ("https://user:pw@r.example/token", "https://r.example", "without a user name"),
     ],
@@ -192,5 +225,10 @@ def test_a_host_that_the_remedy_names_is_allowed_once_it_is_followed(realm: str,
 
 @pytest.mark.parametrize("allowed", ["fd00::7", "[fd00::7]", "[fd00::7]:8443", "FD00::7"])
 def test_an_ipv6_address_is_allowed_in_each_spelling(allowed: str) -> None:
-    assert challenge.realm_problem("https://[fd00::7]:8443/token", "https://r.example", (allowed,), True) is None
-    assert challenge.realm_problem("https://[fd00::8]:8443/token", "https://r.example", (allowed,), True) is not None
+    assert (
+        challenge.realm_problem("https://[fd00::7]:8443/token", "https://r.example", (allowed,), True) is None
+    )
+    assert (
+        challenge.realm_problem("https://[fd00::8]:8443/token", "https://r.example", (allowed,), True)
+        is not None
+    )

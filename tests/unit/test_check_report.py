@@ -82,7 +82,7 @@ def test_a_pipe_gets_no_progress() -> None:
     assert stream.getvalue() == ""
 
 
-# --------------------------------------------------------------------------------------------------------------- api
+# -------------------------------------------------------------------------------------------------------- api
 
 TOKENS = (
     ApiToken("admin", Secret("s3cr3t-of-admin-0123456789")),
@@ -98,7 +98,9 @@ def said_of(**settings: object) -> list[Finding]:
 def test_without_a_token_the_api_is_off() -> None:
     (found,) = said_of()
     assert found.line().startswith("ok    api: off")
-    assert [each.text for each in exposure.findings(Settings(api_tokens=TOKENS))] == [found.text], "nothing listens"
+    assert [each.text for each in exposure.findings(Settings(api_tokens=TOKENS))] == [found.text], (
+        "nothing listens"
+    )
 
 
 def test_the_api_is_told_with_its_address_and_the_rights_of_each_token_and_no_secret() -> None:
@@ -106,7 +108,11 @@ def test_the_api_is_told_with_its_address_and_the_rights_of_each_token_and_no_se
     assert [each.mark for each in found] == ["ok  "] * 4
     assert found[0].text.startswith("on at http://127.0.0.1:9100; messages carry no links")
     texts = [each.text for each in found[1:]]
-    assert texts == ["token admin may give every order", "token ci may update, check", "token wall may only read"]
+    assert texts == [
+        "token admin may give every order",
+        "token ci may update, check",
+        "token wall may only read",
+    ]
     assert "s3cr3t" not in " ".join(each.line() for each in found)
 
 

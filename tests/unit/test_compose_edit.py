@@ -68,7 +68,7 @@ def found(text: str, service: str = "web", env: str | None = None) -> Located:
     return answer
 
 
-# ---------------------------------------------------------------------------------------------------- literal forms
+# ---------------------------------------------------------------------------------------------- literal forms
 
 FORMS = {
     "plain": "services:\n  web:\n    image: @@\n",
@@ -97,16 +97,26 @@ FORMS = {
     "literal block": "services:\n  web:\n    image: |-  # nginx:1.2\n      @@\n",
     "x- template": "x-web: &web\n  image: @@\nservices:\n  web: *web\n",
     "merge": "x-web: &web\n  image: @@\nservices:\n  web:\n    <<: *web\n    restart: always\n",
-    "merge list, left wins": "x-a: &a {image: @@}\nx-b: &b {image: nginx:1.2}\nservices: {web: {<<: [*a, *b]}}\n",
+    (
+        "merge list, left wins"
+    ): "x-a: &a {image: @@}\nx-b: &b {image: nginx:1.2}\nservices: {web: {<<: [*a, *b]}}\n",
     "explicit before merge": "x-a: &a {image: nginx:1.2}\nservices:\n  web:\n    <<: *a\n    image: @@\n",
     "merge in a merge": "x-a: &a {image: @@}\nx-b: &b {<<: *a}\nservices: {web: {<<: *b}}\n",
     "merged services": "x-all: &all\n  web: {image: @@}\nservices:\n  <<: *all\n",
     "image scalar in x-": "x-image: &image @@\nservices:\n  web:\n    image: *image\n",
-    "tags elsewhere": "services:\n  web:\n    image: @@\n    ports: !override ['80:80']\n    env_file: !reset []\n",
+    "tags elsewhere": (
+        "services:\n  web:\n    image: @@\n    ports: !override ['80:80']\n    env_file: !reset []\n"
+    ),
     "second document": "services:\n  web:\n    image: nginx:1.0\n---\nservices:\n  web:\n    image: @@\n",
-    "first of two documents": "services:\n  web:\n    image: @@\n---\nservices:\n  web:\n    restart: always\n",
-    "empty image in a later document": "services:\n  web:\n    image: @@\n---\nservices:\n  web:\n    image:\n",
-    "the same text beside it": "services:\n  web:\n    image: @@\n    labels: ['nginx:1.2']\n  b: {image: nginx:1.2}\n",
+    (
+        "first of two documents"
+    ): "services:\n  web:\n    image: @@\n---\nservices:\n  web:\n    restart: always\n",
+    (
+        "empty image in a later document"
+    ): "services:\n  web:\n    image: @@\n---\nservices:\n  web:\n    image:\n",
+    (
+        "the same text beside it"
+    ): "services:\n  web:\n    image: @@\n    labels: ['nginx:1.2']\n  b: {image: nginx:1.2}\n",
 }
 
 
@@ -172,7 +182,7 @@ def test_a_mark_names_the_service_and_both_texts() -> None:
     assert edit.marks == (Mark("service", "web", "nginx:1.2", "nginx:1.3"),)
 
 
-# ----------------------------------------------------------------------------------------- several files, extends
+# ------------------------------------------------------------------------------------- several files, extends
 
 BASE = "services:\n  web:\n    image: nginx:1.2\n  api:\n    image: nginx:1.2\n"
 
@@ -214,7 +224,10 @@ def test_extends_in_the_same_file_is_followed_and_its_base_is_a_taker() -> None:
 
 
 def test_a_short_extends_is_followed() -> None:
-    assert found("services:\n  web:\n    extends: base\n  base:\n    image: nginx:1.2\n").reference == "nginx:1.2"
+    assert (
+        found("services:\n  web:\n    extends: base\n  base:\n    image: nginx:1.2\n").reference
+        == "nginx:1.2"
+    )
 
 
 def test_extends_into_another_file_of_the_project_is_followed() -> None:
@@ -239,7 +252,7 @@ def test_extends_in_a_circle_is_an_obstacle() -> None:
     assert "circle" in refusal(text).detail
 
 
-# ---------------------------------------------------------------------------------------------------- shared places
+# ---------------------------------------------------------------------------------------------- shared places
 
 SHARED = {
     "anchor on the scalar": "services:\n  web:\n    image: &i nginx:1.2\n  api:\n    image: *i\n",
@@ -279,7 +292,7 @@ def test_a_text_that_an_alias_carries_elsewhere_is_not_touched(text: str) -> Non
     assert "anchor" in refusal(text).detail
 
 
-# -------------------------------------------------------------------------------------------------------- obstacles
+# -------------------------------------------------------------------------------------------------- obstacles
 
 OBSTACLES = {
     "built only": ("services:\n  web:\n    build: .\n", Reason.LOCALLY_BUILT),
@@ -292,14 +305,26 @@ OBSTACLES = {
     "a list": ("- web\n", Reason.FILE_UNREADABLE),
     "image twice": ("services:\n  web:\n    image: nginx:1.2\n    image: nginx:1.2\n", Reason.NOT_EDITABLE),
     "service twice": ("services:\n  web: {image: nginx:1}\n  web: {image: nginx:1}\n", Reason.NOT_EDITABLE),
-    "services twice": ("services: {web: {image: nginx:1}}\nservices: {web: {image: nginx:1}}\n", Reason.NOT_EDITABLE),
-    "two merge keys": ("services:\n  web:\n    <<: {image: nginx:1}\n    <<: {restart: always}\n", Reason.NOT_EDITABLE),
+    "services twice": (
+        "services: {web: {image: nginx:1}}\nservices: {web: {image: nginx:1}}\n",
+        Reason.NOT_EDITABLE,
+    ),
+    "two merge keys": (
+        "services:\n  web:\n    <<: {image: nginx:1}\n    <<: {restart: always}\n",
+        Reason.NOT_EDITABLE,
+    ),
     "escapes": ('services:\n  web:\n    image: "nginx\\x3a1.2"\n', Reason.NOT_EDITABLE),
     "folded over lines": ("services:\n  web:\n    image: nginx:1.2\n      -alpine\n", Reason.NOT_EDITABLE),
-    "block that keeps its newline": ("services:\n  web:\n    image: |\n      nginx:1.2\n", Reason.NOT_EDITABLE),
+    "block that keeps its newline": (
+        "services:\n  web:\n    image: |\n      nginx:1.2\n",
+        Reason.NOT_EDITABLE,
+    ),
     "a mapping": ("services:\n  web:\n    image: {a: b}\n", Reason.NOT_EDITABLE),
     "reset": ("services:\n  web:\n    image: !reset nginx:1.2\n", Reason.NOT_EDITABLE),
-    "service replaced as a whole": ("services:\n  web: !override\n    restart: always\n", Reason.NOT_EDITABLE),
+    "service replaced as a whole": (
+        "services:\n  web: !override\n    restart: always\n",
+        Reason.NOT_EDITABLE,
+    ),
     "no reference": ("services:\n  web:\n    image: Nginx!\n", Reason.NOT_EDITABLE),
     "another repository": ("services:\n  web:\n    image: httpd:1.2\n", Reason.NOT_EDITABLE),
     "endless merge": ("services:\n  web: &w\n    <<: *w\n", Reason.NOT_IN_FILE),
@@ -346,7 +371,7 @@ def test_without_libyaml_nothing_is_read_and_that_is_said(monkeypatch: pytest.Mo
     assert "libyaml" in answer.detail
 
 
-# -------------------------------------------------------------------------------------------------------- variables
+# -------------------------------------------------------------------------------------------------- variables
 
 
 def in_service(image: str) -> str:
@@ -377,7 +402,13 @@ VARIABLES = [
     ("nginx:$TAG", BOM + "TAG=1.2   \r\n", "nginx:1.3", None, BOM + "TAG=1.3   \r\n"),
     ("nginx:$TAG", "A='x\nTAG=1.1\n'\nTAG: 1.2 # y\n", "nginx:1.3", None, "A='x\nTAG=1.1\n'\nTAG: 1.3 # y\n"),
     # a tag of several pieces is written to the one that holds the number
-    ("nginx:${TAG}${POSTFIX}", "TAG=1.2\nPOSTFIX=-alpine\n", "nginx:1.3-alpine", None, "TAG=1.3\nPOSTFIX=-alpine\n"),
+    (
+        "nginx:${TAG}${POSTFIX}",
+        "TAG=1.2\nPOSTFIX=-alpine\n",
+        "nginx:1.3-alpine",
+        None,
+        "TAG=1.3\nPOSTFIX=-alpine\n",
+    ),
     ("nginx:${TAG}${POSTFIX}", "TAG=1.2\nPOSTFIX=\n", "nginx:1.3", None, "TAG=1.3\nPOSTFIX=\n"),
     ("nginx:${TAG}${POSTFIX}", "TAG=1.2\n", "nginx:1.3", None, "TAG=1.3\n"),
     ("nginx:${TAG}-${V}", "TAG=1.2\nV=alpine3.19\n", "nginx:1.3-alpine3.19", None, "TAG=1.3\nV=alpine3.19\n"),
@@ -411,13 +442,25 @@ VARIABLES = [
     ("nginx:${TAG:-1.2}", "", f"nginx:1.3@{NEW_DIGEST}", "nginx:${TAG:-1.3@" + NEW_DIGEST + "}", None),
     # a value of the env file that takes other variables
     ("nginx:${TAG}", "BASE=1.2\nTAG=${BASE}\n", "nginx:1.3", None, "BASE=1.3\nTAG=${BASE}\n"),
-    ("nginx:$TAG", "export BASE='1.2' # c\nTAG: $BASE\n", "nginx:1.3", None, "export BASE='1.3' # c\nTAG: $BASE\n"),
+    (
+        "nginx:$TAG",
+        "export BASE='1.2' # c\nTAG: $BASE\n",
+        "nginx:1.3",
+        None,
+        "export BASE='1.3' # c\nTAG: $BASE\n",
+    ),
     ("nginx:$C", 'A=1.2\nB=$A\nC="${B}" # c\n', "nginx:1.3", None, 'A=1.3\nB=$A\nC="${B}" # c\n'),
     ("pg:${TAG}", "V=15\nTAG=${V}-alpine\n", "pg:16-alpine", None, "V=16\nTAG=${V}-alpine\n"),
     ("pg:${TAG}", "OS=alpine\nTAG=15-${OS}\n", "pg:16-alpine", None, "OS=alpine\nTAG=16-${OS}\n"),
     ("nginx:${TAG}", "TAG=${NOPE:-1.2}\n", "nginx:1.3", None, "TAG=${NOPE:-1.3}\n"),
     ("nginx:${TAG:-1.0}", "TAG=${NOPE}\n", "nginx:1.3", "nginx:${TAG:-1.3}", None),
-    ("${I}", 'R=docker.io/library\nI="$R/nginx:1.2"\n', "nginx:1.3", None, 'R=docker.io/library\nI="$R/nginx:1.3"\n'),
+    (
+        "${I}",
+        'R=docker.io/library\nI="$R/nginx:1.2"\n',
+        "nginx:1.3",
+        None,
+        'R=docker.io/library\nI="$R/nginx:1.3"\n',
+    ),
     ("nginx:${TAG}", "V=1.2\nTAG=$V\nV2=$TAG\n", "nginx:1.3", None, "V=1.3\nTAG=$V\nV2=$TAG\n"),
 ]
 
@@ -447,7 +490,10 @@ REFUSED_VARIABLES = {
         "TAG=1.2\n",
     ),
     "used in a default": (in_service("nginx:$TAG") + "  db:\n    hostname: ${H:-${TAG}}\n", "TAG=1.2\n"),
-    "used outside of the services": (in_service("nginx:$TAG") + "volumes: {a: {name: 'a${TAG}'}}\n", "TAG=1.2\n"),
+    "used outside of the services": (
+        in_service("nginx:$TAG") + "volumes: {a: {name: 'a${TAG}'}}\n",
+        "TAG=1.2\n",
+    ),
     "handed on in a list": (in_service("nginx:$TAG") + "  db: {environment: [TAG]}\n", "TAG=1.2\n"),
     "handed on in a mapping": (in_service("nginx:$TAG") + "  db: {environment: {TAG: }}\n", "TAG=1.2\n"),
     "handed on by extends": (
@@ -455,7 +501,10 @@ REFUSED_VARIABLES = {
         "TAG=1.2\n",
     ),
     "handed on by an anchor": (
-        "x-e: &e {environment: [TAG]}\nservices: {web: {image: 'nginx:$TAG'}, db: {<<: *e, image: httpd:1}}\n",
+        (
+            "x-e: &e {environment: [TAG]}\nservices: {web: {image: 'nginx:$TAG'}, db: {<<: *e, image: "
+            "httpd:1}}\n"
+        ),
         "TAG=1.2\n",
     ),
     "a secret of it": (in_service("nginx:$TAG") + "secrets: {s: {environment: TAG}}\n", "TAG=1.2\n"),
@@ -474,7 +523,10 @@ REFUSED_VARIABLES = {
     "with an escaped variable": (in_service("nginx:$TAG"), 'BASE=1.2\nTAG="\\$BASE"\n'),
     "of one that is set again": (in_service("nginx:$TAG"), "BASE=1.1\nTAG=$BASE\nBASE=1.2\n"),
     "also an env_file": (in_service("nginx:$TAG") + "  db: {env_file: .env}\n", "TAG=1.2\n"),
-    "also in a list of env files": (in_service("nginx:$TAG") + "  db: {env_file: [a, ./.env]}\n", "TAG=1.2\n"),
+    "also in a list of env files": (
+        in_service("nginx:$TAG") + "  db: {env_file: [a, ./.env]}\n",
+        "TAG=1.2\n",
+    ),
     "also a long env_file": (in_service("nginx:$TAG") + "  db: {env_file: [{path: .env}]}\n", "TAG=1.2\n"),
     "perhaps an env_file": (in_service("nginx:$TAG") + "  db: {env_file: '${WHICH}'}\n", "TAG=1.2\n"),
     "perhaps used in an included file": ("include: [a.yml]\n" + in_service("nginx:$TAG"), "TAG=1.2\n"),
@@ -581,7 +633,7 @@ def test_a_variable_of_an_earlier_env_file_is_edited_there_unless_a_later_one_se
 
 
 def test_a_mark_of_a_value_that_is_put_together_says_what_of_it_changes() -> None:
-    (edit,) = change(in_service("pg:$TAG"), "pg:16-alpine", env="OS=alpine\nTAG=15-$OS\n")  # type: ignore[misc]
+    (edit,) = change(in_service("pg:$TAG"), "pg:16-alpine", env=("OS=alpine\nTAG=15-$OS\n"))  # type: ignore[misc]
     assert edit.marks == (Mark("variable", "TAG", "15-$OS", "16-$OS", ("15-", "16-")),)
 
 
@@ -617,7 +669,7 @@ def test_a_reference_is_resolved_even_where_it_cannot_be_edited(image: str, env:
     assert found(in_service(image), env=env).reference == resolved
 
 
-# --------------------------------------------------------------------------------------------------------- put back
+# --------------------------------------------------------------------------------------------------- put back
 
 
 def an_edit(before: str, **kwargs: object) -> Edit:
@@ -656,7 +708,7 @@ def test_a_variable_that_is_no_longer_ours_is_not_put_back(current: str) -> None
     assert put_back(current, an_edit(in_service("nginx:$TAG"), env="TAG=1.2\n")) is None
 
 
-# ------------------------------------------------------------------------------------------------------------ bytes
+# ------------------------------------------------------------------------------------------------------ bytes
 
 
 @pytest.mark.parametrize("data", [b"\xef\xbb\xbfa: b\r\n", "a: 🐳\r".encode(), b""])
@@ -664,13 +716,15 @@ def test_decoded_bytes_come_back_exactly(data: bytes) -> None:
     assert encode(decode(data)) == data
 
 
-@pytest.mark.parametrize(("data", "word"), [("a: b".encode("utf-16"), "UTF-16"), (b"a: 1\nb: \xff", "line 2")])
+@pytest.mark.parametrize(
+    ("data", "word"), [("a: b".encode("utf-16"), "UTF-16"), (b"a: 1\nb: \xff", "line 2")]
+)
 def test_bytes_that_are_not_utf8_are_refused_with_a_sentence(data: bytes, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         decode(data)
 
 
-# ------------------------------------------------------------------------------------------------------------ proofs
+# ----------------------------------------------------------------------------------------------------- proofs
 
 
 @pytest.mark.parametrize(
@@ -698,7 +752,7 @@ def test_the_proof_lets_through_nothing_but_the_one_scalar(after: str, is_proven
     assert is_same_but(before, documents("a.yml", after), {11: "new"}) is is_proven
 
 
-# ------------------------------------------------------------------------------------------------------------- costs
+# ------------------------------------------------------------------------------------------------------ costs
 
 
 def many(count: int, lines: str, head: str = "") -> str:
@@ -712,12 +766,18 @@ LARGE: dict[str, tuple[Callable[[int], str], Callable[[int], str]]] = {
         lambda n: many(n, "  s@: {image: 'nginx:$TAG_@_', env_file: a.env}\n"),
         lambda n: "".join(f"TAG_{number}_=1.2\n" for number in range(n)),
     ),
-    "a template": (lambda n: many(n, "  s@: {<<: *t, tty: true}\n", "x-t: &t {image: 'nginx:1.2'}\n"), lambda _: ""),
+    "a template": (
+        lambda n: many(n, "  s@: {<<: *t, tty: true}\n", "x-t: &t {image: 'nginx:1.2'}\n"),
+        lambda _: "",
+    ),
     "extends": (
         lambda n: many(n, "  s@: {extends: s0}\n").replace("s0: {extends: s0}", "s0: {image: a}"),
         lambda _: "",
     ),
-    "documents": (lambda n: "".join(many(1, f"  s{each}: {{image: a}}\n---\n") for each in range(n)), lambda _: ""),
+    "documents": (
+        lambda n: "".join(many(1, f"  s{each}: {{image: a}}\n---\n") for each in range(n)),
+        lambda _: "",
+    ),
 }
 
 

@@ -1,4 +1,7 @@
-"""Realistic compose files, byte for byte: tests/golden/compose/<case>/{before,after}.yml (and .env), case.json."""
+"""Realistic compose files, byte for byte.
+
+Tests/golden/compose/<case>/{before,after}.yml (and .env), case.json.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ class SelectionContext:
         files = [SourceFile(name, decode(data)) for name, data in self.before.items()]
         compose = [file for file in files if file.path.endswith(".yml")]
         env_files = [file for file in files if file.path.endswith(".env")]
-        return set_image(compose, env_files, list(self.asked["services"]), reference.parse(str(self.asked["target"])))
+        return set_image(
+            compose, env_files, list(self.asked["services"]), reference.parse(str(self.asked["target"]))
+        )
 
 
 @pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)

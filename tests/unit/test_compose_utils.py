@@ -1,7 +1,7 @@
 """Compose as a command: the words it is given, the environment it sees, and what is read from what it says.
 
-The commands here are small scripts, so that every way a child can end is met; the engine's contract tests and the
-end-to-end tests meet the real one.
+The commands here are small scripts, so that every way a child can end is met; the engine's contract tests and
+the end-to-end tests meet the real one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from types import MappingProxyType
 import pytest
 
 from updater_core import compose_utils
-from updater_core.compose_utils import DockerCompose, detect, project_environment, project_words, scrubbed, up_words
+from updater_core.compose_utils import (
+    DockerCompose,
+    detect,
+    project_environment,
+    project_words,
+    scrubbed,
+    up_words,
+)
 from updater_core.errors import ComposeError
 from updater_core.models import Project
 from updater_core.protocols import Recreate
@@ -24,7 +31,7 @@ from updater_core.protocols import Recreate
 SHOP = Project("shop", "/srv/shop", ("/srv/shop/a.yml", "/srv/shop/b.yml"))
 
 
-# ------------------------------------------------------------------------------------------------ the argument list
+# ------------------------------------------------------------------------------------------ the argument list
 
 
 @pytest.mark.parametrize(
@@ -38,8 +45,14 @@ SHOP = Project("shop", "/srv/shop", ("/srv/shop/a.yml", "/srv/shop/b.yml"))
             {"/srv/shop/b.yml": "/srv/shop/.b.yml.dau-1"},
             "-f /srv/shop/a.yml -f /srv/shop/.b.yml.dau-1 --profile *",
         ),
-        # Env files are named only where the owner named them, or where another is to be read in the default's place.
-        (SHOP, False, {"/srv/shop/.env": "/t"}, "-f /srv/shop/a.yml -f /srv/shop/b.yml --env-file /t --profile *"),
+        # Env files are named only where the owner named them, or where another is to be read in the default's
+        # place.
+        (
+            SHOP,
+            False,
+            {"/srv/shop/.env": "/t"},
+            "-f /srv/shop/a.yml -f /srv/shop/b.yml --env-file /t --profile *",
+        ),
         (
             Project("shop", "/srv/shop", ("/srv/shop/a.yml",), ("/srv/x.env", "/srv/y.env")),
             False,
@@ -80,11 +93,13 @@ def test_the_options_mean_exactly_this_project(
 def test_up_names_the_services_and_keeps_their_number(
     is_v1: bool, with_dependencies: bool, recreate: Recreate, words: str
 ) -> None:
-    found = up_words({"web": 3, "worker": 1}, is_v1=is_v1, with_dependencies=with_dependencies, recreate=recreate)
+    found = up_words(
+        {"web": 3, "worker": 1}, is_v1=is_v1, with_dependencies=with_dependencies, recreate=recreate
+    )
     assert found == [*words.split(), "--scale", "web=3", "--scale", "worker=1", "web", "worker"]
 
 
-# ------------------------------------------------------------------------------------------------- its environment
+# -------------------------------------------------------------------------------------------- its environment
 
 
 def test_a_child_sees_what_it_needs_and_none_of_our_settings() -> None:
@@ -107,15 +122,20 @@ def test_a_child_sees_what_it_needs_and_none_of_our_settings() -> None:
     assert scrubbed({**ours, **needed}) == needed
 
 
-@pytest.mark.parametrize("variable", ["COMPOSE_REMOVE_ORPHANS", "COMPOSE_IGNORE_ORPHANS", "COMPOSE_PROGRESS", "TAG"])
+@pytest.mark.parametrize(
+    "variable", ["COMPOSE_REMOVE_ORPHANS", "COMPOSE_IGNORE_ORPHANS", "COMPOSE_PROGRESS", "TAG"]
+)
 def test_a_call_for_a_project_has_switches_of_its_own_which_beat_those_in_env(variable: str) -> None:
-    """Compose reads `.env` only for what the environment does not have. v1 knows other values, and reads none."""
+    """Compose reads `.env` only for what the environment does not have.
+
+    v1 knows other values, and reads none.
+    """
     mine = project_environment({"PATH": "/bin"}, is_v1=False)
     assert (variable in mine) == variable.startswith("COMPOSE_")
     assert project_environment({"PATH": "/bin"}, is_v1=True) == {"PATH": "/bin"}
 
 
-# ------------------------------------------------------------------------------------------- finding the command
+# ---------------------------------------------------------------------------------------- finding the command
 
 
 def script(folder: Path, name: str, body: str) -> Path:
@@ -137,14 +157,20 @@ STANDALONE = '[ "$1" = version ] && echo {0} || exit 1'
         (PLUGIN.format("v2.39.0-desktop.1"), None, ("docker", "compose"), "2.39.0-desktop.1", False),
         (PLUGIN.format("2.26.1"), STANDALONE.format("1.29.2"), ("docker", "compose"), "2.26.1", False),
         (None, STANDALONE.format("1.29.2"), ("docker-compose",), "1.29.2", True),
-        ("exit 1", STANDALONE.format("1.29.2"), ("docker-compose",), "1.29.2", True),  # docker without the plugin
+        # docker without the plugin
+        ("exit 1", STANDALONE.format("1.29.2"), ("docker-compose",), "1.29.2", True),
         ("echo usage", STANDALONE.format("1.29.2"), ("docker-compose",), "1.29.2", True),
         (None, STANDALONE.format("v2.20.3"), ("docker-compose",), "2.20.3", False),
         (PLUGIN.format("10.0.0"), None, ("docker", "compose"), "10.0.0", False),
     ],
 )
 def test_the_plugin_comes_first_then_the_standalone_and_the_version_decides(
-    tmp_path: Path, docker: str | None, standalone: str | None, words: tuple[str, ...], version: str, is_v1: bool
+    tmp_path: Path,
+    docker: str | None,
+    standalone: str | None,
+    words: tuple[str, ...],
+    version: str,
+    is_v1: bool,
 ) -> None:
     for name, body in (("docker", docker), ("docker-compose", standalone)):
         if body is not None:
@@ -154,7 +180,9 @@ def test_the_plugin_comes_first_then_the_standalone_and_the_version_decides(
 
 
 @pytest.mark.parametrize("docker", [None, "exit 1"])
-def test_where_there_is_no_compose_it_is_said_with_what_to_install(tmp_path: Path, docker: str | None) -> None:
+def test_where_there_is_no_compose_it_is_said_with_what_to_install(
+    tmp_path: Path, docker: str | None
+) -> None:
     if docker:
         script(tmp_path, "docker", docker)
     with pytest.raises(ComposeError, match="not found") as caught:
@@ -162,7 +190,7 @@ def test_where_there_is_no_compose_it_is_said_with_what_to_install(tmp_path: Pat
     assert "install" in caught.value.remedy
 
 
-# ---------------------------------------------------------------------------------------------------- running it
+# ------------------------------------------------------------------------------------------------- running it
 
 
 @pytest.fixture
@@ -188,10 +216,14 @@ def compose(
 
 
 def up(made: DockerCompose, project: Project, grace_seconds: float = 0.0) -> None:
-    made.up(project, {"web": 1}, with_dependencies=False, recreate=Recreate.CHANGED, grace_seconds=grace_seconds)
+    made.up(
+        project, {"web": 1}, with_dependencies=False, recreate=Recreate.CHANGED, grace_seconds=grace_seconds
+    )
 
 
-def test_the_child_is_run_in_the_projects_folder_without_our_variables(tmp_path: Path, project: Project) -> None:
+def test_the_child_is_run_in_the_projects_folder_without_our_variables(
+    tmp_path: Path, project: Project
+) -> None:
     seen = tmp_path / "seen"
     up(compose(tmp_path, f'(pwd; echo "tag=$TAG"; echo "$*") > {seen}'), project)
     folder, tag, words = seen.read_text().splitlines()
@@ -201,7 +233,9 @@ def test_the_child_is_run_in_the_projects_folder_without_our_variables(tmp_path:
     assert words.endswith("--scale web=1 web")
 
 
-def test_a_failure_quotes_what_compose_said_and_leaves_its_progress_out(tmp_path: Path, project: Project) -> None:
+def test_a_failure_quotes_what_compose_said_and_leaves_its_progress_out(
+    tmp_path: Path, project: Project
+) -> None:
     made = compose(
         tmp_path,
         'echo " Container shop-web-1  Recreate" >&2; echo "Error: port is already allocated" >&2; exit 17',
@@ -224,7 +258,9 @@ def test_a_quote_is_bounded(tmp_path: Path, project: Project) -> None:
     assert len(str(caught.value)) < 1000
 
 
-def test_a_compose_that_does_not_end_is_stopped_with_all_its_children(tmp_path: Path, project: Project) -> None:
+def test_a_compose_that_does_not_end_is_stopped_with_all_its_children(
+    tmp_path: Path, project: Project
+) -> None:
     pid_file = tmp_path / "pid"
     for seconds in (0.5, 5.0, 50.0):  # longer where it did not get so far as to have a child
         made = compose(tmp_path, f"sleep 300 & echo $! > {pid_file}; wait", timeout_seconds=seconds)
@@ -244,7 +280,9 @@ def test_what_a_stop_may_take_is_added_to_the_time_out(tmp_path: Path, project: 
         up(compose(tmp_path, "sleep 60", timeout_seconds=0.1), project)
 
 
-def test_the_projects_lock_is_inherited_so_that_an_orphan_still_holds_it(tmp_path: Path, project: Project) -> None:
+def test_the_projects_lock_is_inherited_so_that_an_orphan_still_holds_it(
+    tmp_path: Path, project: Project
+) -> None:
     seen = tmp_path / "seen"
     lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
     try:
@@ -263,7 +301,7 @@ def test_the_projects_lock_is_inherited_so_that_an_orphan_still_holds_it(tmp_pat
         os.close(lock)
 
 
-# ------------------------------------------------------------------------------------------------- what it answers
+# -------------------------------------------------------------------------------------------- what it answers
 
 MODEL = {"name": "shop", "services": {"web": {"image": "app:1"}}}
 
@@ -276,7 +314,9 @@ def test_the_model_of_v2_is_json(tmp_path: Path, project: Project) -> None:
 def test_the_model_of_v1_is_yaml(tmp_path: Path, project: Project) -> None:
     model = r"services:\n  web:\n    image: app:1\n"
     script(
-        tmp_path, "docker-compose", f'case "$*" in "version --short") echo 1.29.2;; *config) printf "{model}";; esac'
+        tmp_path,
+        "docker-compose",
+        f'case "$*" in "version --short") echo 1.29.2;; *config) printf "{model}";; esac',
     )
     made = DockerCompose({"PATH": str(tmp_path)}, 20)
     assert made.is_v1
@@ -314,7 +354,9 @@ esac
 
 
 @pytest.mark.parametrize(
-    ("body", "form"), [(PREFIXED, ""), (PLAIN, ""), (OBJECTS, " --progress json")], ids=["2.26", "5 plain", "5 json"]
+    ("body", "form"),
+    [(PREFIXED, ""), (PLAIN, ""), (OBJECTS, " --progress json")],
+    ids=["2.26", "5 plain", "5 json"],
 )
 def test_a_preview_is_a_dry_run_of_up_in_a_form_that_was_proven(
     tmp_path: Path, project: Project, body: str, form: str
@@ -341,17 +383,22 @@ def test_a_preview_is_a_dry_run_of_up_in_a_form_that_was_proven(
         "true",  # says nothing at all
         'echo "+ shop-web-1 (new)" >&2',
         'echo " Container shop-web-1 Recreate" >&2',  # a form we know, but not of what was asked for
-        'echo " Container docker-updater-probe-probe-1 Running" >&2',  # not what must be said of what is not there
+        # not what must be said of what is not there
+        'echo " Container docker-updater-probe-probe-1 Running" >&2',
         "exit 1",
     ],
 )
 def test_a_dry_run_that_cannot_be_read_is_no_preview_and_no_empty_one(
     tmp_path: Path, project: Project, body: str
 ) -> None:
-    assert compose(tmp_path, body, version="9.0.0").preview(project, {"web": 1}, with_dependencies=True) is None
+    assert (
+        compose(tmp_path, body, version="9.0.0").preview(project, {"web": 1}, with_dependencies=True) is None
+    )
 
 
-def test_an_upgrade_of_compose_under_a_running_daemon_is_proven_anew(tmp_path: Path, project: Project) -> None:
+def test_an_upgrade_of_compose_under_a_running_daemon_is_proven_anew(
+    tmp_path: Path, project: Project
+) -> None:
     made = compose(tmp_path, PREFIXED)
     assert made.preview(project, {"web": 1}, with_dependencies=True) is not None
     compose(tmp_path, "true", version="9.0.0")
@@ -401,4 +448,6 @@ def test_a_docker_cli_without_stack_config_is_named(tmp_path: Path, version: str
     script(tmp_path, "docker", body)
     compose = DockerCompose({"PATH": f"{tmp_path}:/bin:/usr/bin"}, 10)
     with pytest.raises(ComposeError, match=expected.replace("+", r"\+")):
-        compose.stack_model([str(tmp_path / "stack.yml")] if expected.startswith("the Docker") else ["/srv/stack.yml"])
+        compose.stack_model(
+            [str(tmp_path / "stack.yml")] if expected.startswith("the Docker") else ["/srv/stack.yml"]
+        )

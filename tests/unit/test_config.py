@@ -41,7 +41,13 @@ NIGHT = Window(2 * 60, 4 * 60)
 
 def entry(**more: Any) -> dict[str, Any]:
     """A service with nothing but what it must have, and `more`; a key that is `...` is taken away."""
-    whole = {"name": "web", "image": "acme/web:1", "compose_file": "/srv/compose.yml", "compose_service": "web", **more}
+    whole = {
+        "name": "web",
+        "image": "acme/web:1",
+        "compose_file": "/srv/compose.yml",
+        "compose_service": "web",
+        **more,
+    }
     return {key: value for key, value in whole.items() if value is not ...}
 
 
@@ -63,7 +69,7 @@ def only(found: list[str]) -> str:
     return found[0]
 
 
-# ------------------------------------------------------------------------------------------------------- what is meant
+# ---------------------------------------------------------------------------------------------- what is meant
 
 
 def test_a_document_with_nothing_optional_takes_the_defaults_of_the_models() -> None:
@@ -73,7 +79,12 @@ def test_a_document_with_nothing_optional_takes_the_defaults_of_the_models() -> 
     assert (service.policy, service.gate, service.hours, service.registry) == (
         Policy(), GatePolicy(), Hours(), RegistrySettings(),
     )  # fmt: skip
-    assert (service.enabled, service.start_stopped, service.allow_drift, service.platform) == (True, False, False, None)
+    assert (service.enabled, service.start_stopped, service.allow_drift, service.platform) == (
+        True,
+        False,
+        False,
+        None,
+    )
     assert (service.compose_files, service.compose_services) == (("/srv/compose.yml",), ("web",))
 
 
@@ -96,16 +107,23 @@ def test_every_field_of_the_models_is_filled_by_one_option() -> None:
 
 @pytest.mark.parametrize("owner", sorted({option.owner for option in OPTIONS if option.owner}, key=str))
 def test_every_field_of_a_vendors_settings_is_filled_by_one_option(owner: type) -> None:
-    assert [option.key for option in OPTIONS if option.owner is owner] == [each.name for each in fields(owner)]
+    assert [option.key for option in OPTIONS if option.owner is owner] == [
+        each.name for each in fields(owner)
+    ]
 
 
 def test_the_options_of_a_service_reach_the_model() -> None:
     raw = entry(
-        compose_file=["a.yml", "/b/../c.yml"], compose_service=["web", "worker"], compose_project="blue", enabled=False,
-        semver_pattern="v*", semver_range=">=1.4 <3", max_bump="minor", allow_prerelease=True, tag_exclude="*-debug",
-        min_age="72h", allow_downgrade=True, pin_digest=True, mode="notify", health_timeout="2m", health_stable=0,
-        start_stopped=True, allow_drift=True, platform="linux/arm64/v8", pause_updates=True, image="ghcr.io/acme/web:1",
-        registry_type="ghcr", registry_config={"username": "robot", "password": "s3cret", "insecure_http": True,
+        compose_file=["a.yml", "/b/../c.yml"], compose_service=["web", "worker"], compose_project="blue",
+        enabled=False,
+        semver_pattern="v*", semver_range=">=1.4 <3", max_bump="minor", allow_prerelease=True,
+        tag_exclude="*-debug",
+        min_age="72h", allow_downgrade=True, pin_digest=True, mode="notify", health_timeout="2m",
+        health_stable=0,
+        start_stopped=True, allow_drift=True, platform="linux/arm64/v8", pause_updates=True,
+        image="ghcr.io/acme/web:1",
+        registry_type="ghcr", registry_config={"username": "robot", "password": "s3cret",
+                                               "insecure_http": True,
                                                "token_realm_hosts": "sso.example.com:8443"},
     )  # fmt: skip
     service = config_utils.parse(document(raw), {}, "/etc/up/config.json").services[0]
@@ -113,7 +131,8 @@ def test_the_options_of_a_service_reach_the_model() -> None:
     assert (service.compose_services, service.compose_project) == (("web", "worker"), "blue")
     assert service.policy == Policy(
         semver_pattern="v*", semver_range=">=1.4 <3", max_bump=Bump.MINOR, allow_prerelease=True,
-        tag_exclude=("*-debug",), min_age_seconds=259200, allow_downgrade=True, pin_digest=True, mode=Mode.NOTIFY,
+        tag_exclude=("*-debug",), min_age_seconds=259200, allow_downgrade=True, pin_digest=True,
+        mode=Mode.NOTIFY,
     )  # fmt: skip
     assert service.gate == GatePolicy(120, 0)
     assert (service.enabled, service.start_stopped, service.allow_drift) == (False, True, True)
@@ -124,29 +143,37 @@ def test_the_options_of_a_service_reach_the_model() -> None:
 
 
 def test_the_vendors_settings_reach_the_model() -> None:
-    aws = {"region": "us-east-1", "aws_access_key_id": "AK", "aws_secret_access_key": "S", "aws_session_token": "T",
+    aws = {"region": "us-east-1", "aws_access_key_id": "AK", "aws_secret_access_key": "S",
+           "aws_session_token": "T",
            "aws_profile": "p"}  # fmt: skip
     google = {"project_id": "p", "service_account_path": "key.json"}
     raw = document(
-        entry(image=ECR_IMAGE, registry_config=aws), entry(name="g", image="gcr.io/p/a:1", compose_service="g",
+        entry(image=ECR_IMAGE, registry_config=aws),
+        entry(name="g", image="gcr.io/p/a:1", compose_service="g",
                                                           registry_config=google),
     )  # fmt: skip
-    first, second = (service.registry for service in config_utils.parse(raw, {}, "/etc/up/config.json").services)
+    first, second = (
+        service.registry for service in config_utils.parse(raw, {}, "/etc/up/config.json").services
+    )
     assert first.vendors == (EcrSettings("us-east-1", "AK", Secret("S"), Secret("T"), "p"),)
     assert second.vendors == (GoogleSettings("p", "/etc/up/key.json"),)
 
 
 TOP_VALUES = {
     "check_interval": ("30", 30.0), "compose_timeout": ("2m", 120.0), "log_level": ("debug", "DEBUG"),
-    "log_format": ("JSON", "json"), "log_file": ("/l", "/l"), "state_file": ("/s", "/s"), "state_backups": ("0", 0),
+    "log_format": ("JSON", "json"), "log_file": ("/l", "/l"), "state_file": ("/s", "/s"),
+    "state_backups": ("0", 0),
     "state_backup_dir": ("/b", "/b"), "metrics_port": ("9100", 9100), "metrics_host": ("0.0.0.0", "0.0.0.0"),
-    "webhook_url": ("https://example.com/h", Secret("https://example.com/h")), "webhook_secret": ("k", Secret("k")),
+    "webhook_url": ("https://example.com/h", Secret("https://example.com/h")),
+    "webhook_secret": ("k", Secret("k")),
 }  # fmt: skip
 SETTING_OF = {"check_interval": "check_interval_seconds", "compose_timeout": "compose_timeout_seconds"}
 
 
 @pytest.mark.parametrize(("key", "text", "value"), [(key, *pair) for key, pair in TOP_VALUES.items()])
-def test_a_global_option_is_read_from_the_file_and_from_its_variable(key: str, text: str, value: object) -> None:
+def test_a_global_option_is_read_from_the_file_and_from_its_variable(
+    key: str, text: str, value: object
+) -> None:
     setting = SETTING_OF.get(key, key)
     by_file = config_utils.parse(document(**{key: text}), {})
     by_variable = config_utils.parse(document(), {key.upper(): text})
@@ -160,7 +187,9 @@ def test_the_global_gate_holds_for_services_that_name_none() -> None:
 
 
 def test_the_docker_hub_account_comes_from_its_variables() -> None:
-    settings = config_utils.parse(document(), {"DOCKER_HUB_USERNAME": "acme", "DOCKER_HUB_PASSWORD": "x"}).settings
+    settings = config_utils.parse(
+        document(), {"DOCKER_HUB_USERNAME": "acme", "DOCKER_HUB_PASSWORD": "x"}
+    ).settings
     assert settings.vendors == (DockerHubAccount("acme", Secret("x")),)
 
 
@@ -170,7 +199,8 @@ def test_the_environment_beats_the_file_and_an_empty_variable_does_not() -> None
     assert config_utils.parse(raw, {"CHECK_INTERVAL": ""}).settings.check_interval_seconds == 30
 
 
-@pytest.mark.parametrize(("text", "paused"), [("1", True), ("true", True), ("Yes", True), ("on", True), ("0", False),
+@pytest.mark.parametrize(("text", "paused"), [("1", True), ("true", True), ("Yes", True), ("on", True),
+                                              ("0", False),
                                               ("false", False), ("NO", False), ("off", False)])  # fmt: skip
 def test_a_switch_in_the_environment_may_be_written_in_several_ways(text: str, paused: bool) -> None:
     assert config_utils.parse(document(), {"PAUSE_UPDATES": text}).settings.hours.paused is paused
@@ -178,7 +208,8 @@ def test_a_switch_in_the_environment_may_be_written_in_several_ways(text: str, p
 
 @pytest.mark.parametrize(
     ("written", "seconds"), [(90, 90), ("90", 90), ("90s", 90), ("90m", 5400), ("72h", 259200),
-                                                  ("3d", 259200), ("2w", 1209600), ("1.5h", 5400), (0.5, 0.5)],
+                                                  ("3d", 259200), ("2w", 1209600), ("1.5h", 5400),
+                                                  (0.5, 0.5)],
 )  # fmt: skip
 def test_a_duration_is_a_number_of_seconds_or_a_text_with_a_unit(written: object, seconds: float) -> None:
     raw = document(entry(min_age=written))
@@ -191,9 +222,12 @@ def test_a_log_level_is_one_that_python_knows(written: str) -> None:
     assert logging.getLevelNamesMapping()[level] == logging.getLevelNamesMapping()[written]
 
 
-SPELLINGS = {"docker_hub": "docker_hub", "dockerhub": "docker_hub", "docker-hub": "docker_hub", "hub": "docker_hub",
-             "generic": "generic", "ghcr": "generic", "quay": "generic", "gitlab": "generic", "harbor": "generic",
-             "oci": "generic", "registry": "generic", "ecr": "ecr", "aws": "ecr", "gcr": "gcr", "google": "gcr",
+SPELLINGS = {"docker_hub": "docker_hub", "dockerhub": "docker_hub", "docker-hub": "docker_hub",
+             "hub": "docker_hub",
+             "generic": "generic", "ghcr": "generic", "quay": "generic", "gitlab": "generic",
+             "harbor": "generic",
+             "oci": "generic", "registry": "generic", "ecr": "ecr", "aws": "ecr", "gcr": "gcr",
+             "google": "gcr",
              "gar": "gcr", "artifact_registry": "gcr"}  # fmt: skip
 
 
@@ -203,11 +237,13 @@ def test_a_registry_type_may_be_spelled_as_people_do(written: str, type_: str) -
     assert config_utils.parse(raw, {}).services[0].registry.type == type_
 
 
-# ------------------------------------------------------------------------------------------------------ hours and zone
+# --------------------------------------------------------------------------------------------- hours and zone
 
 
 def test_the_global_hours_are_settings() -> None:
-    settings = config_utils.parse(document(maintenance_window="02:00-04:00", timezone="UTC"), {"PAUSE_UPDATES": "1"})
+    settings = config_utils.parse(
+        document(maintenance_window="02:00-04:00", timezone="UTC"), {"PAUSE_UPDATES": "1"}
+    )
     assert settings.settings.hours == Hours((NIGHT,), "UTC", paused=True)
 
 
@@ -216,7 +252,10 @@ def test_the_global_hours_are_settings() -> None:
     [
         ({}, Hours()),
         ({"maintenance_window": "02:00-04:00"}, Hours((NIGHT,), "UTC")),
-        ({"maintenance_window": "02:00-04:00", "timezone": "Europe/Berlin"}, Hours((NIGHT,), "Europe/Berlin")),
+        (
+            {"maintenance_window": "02:00-04:00", "timezone": "Europe/Berlin"},
+            Hours((NIGHT,), "Europe/Berlin"),
+        ),
         ({"timezone": "Europe/Berlin"}, Hours((Window(23 * 60, 60),), "Europe/Berlin")),
     ],
 )
@@ -225,12 +264,16 @@ def test_a_service_has_its_own_hours_or_none(own: dict[str, str], expected: Hour
     assert config_utils.parse(raw, {}).services[0].hours == expected
 
 
-# -------------------------------------------------------------------------------------------- variables inside the text
+# ---------------------------------------------------------------------------------- variables inside the text
 
 
 def test_a_variable_in_a_text_is_filled_in_and_two_dollars_are_one() -> None:
     raw = document(
-        entry(image="acme/${APP}:${TAG}", tag_regex="^a$$", registry_config={"username": "u", "password": "${P}"}),
+        entry(
+            image="acme/${APP}:${TAG}",
+            tag_regex="^a$$",
+            registry_config={"username": "u", "password": "${P}"},
+        ),
         check_interval="${EVERY}",
     )
     config = config_utils.parse(raw, {"APP": "web", "TAG": "1", "P": "a$$b${c", "EVERY": "30"})
@@ -264,7 +307,7 @@ def test_a_value_that_came_by_a_variable_is_not_shown() -> None:
     assert '"${IMAGE}"' in found
 
 
-# --------------------------------------------------------------------------------------------------------------- paths
+# ------------------------------------------------------------------------------------------------------ paths
 
 
 def test_relative_paths_start_beside_the_file_and_the_tilde_at_home() -> None:
@@ -281,10 +324,12 @@ def test_a_relative_path_in_a_variable_starts_at_the_working_directory() -> None
 
 @pytest.mark.parametrize(("path", "environment"), [("~/a.yml", {}), ("~bob/a.yml", {"HOME": "/home/me"})])
 def test_a_tilde_that_leads_nowhere_is_a_problem(path: str, environment: dict[str, str]) -> None:
-    assert only(problems(document(entry(compose_file=path)), environment)).startswith("services[0].compose_file: ~")
+    assert only(problems(document(entry(compose_file=path)), environment)).startswith(
+        "services[0].compose_file: ~"
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------ mistakes
+# --------------------------------------------------------------------------------------------------- mistakes
 
 WRONG_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"name": "a b"}, "name"),
@@ -340,7 +385,9 @@ WRONG_VALUES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("more", "key"), WRONG_VALUES)
-def test_a_wrong_value_of_a_service_is_one_problem_with_its_path_and_a_remedy(more: dict[str, Any], key: str) -> None:
+def test_a_wrong_value_of_a_service_is_one_problem_with_its_path_and_a_remedy(
+    more: dict[str, Any], key: str
+) -> None:
     found = only(problems(document(entry(), entry(**{"name": "b", "compose_service": "b", **more}))))
     assert found.startswith(f"services[1].{key}: ")
     assert found.count("; ") >= 1
@@ -349,15 +396,19 @@ def test_a_wrong_value_of_a_service_is_one_problem_with_its_path_and_a_remedy(mo
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("check_interval", 0), ("check_interval", -5), ("check_interval", 10**9), ("check_interval", float("nan")),
-        ("check_interval", float("inf")), ("check_interval", "soon"), ("check_interval", []), ("compose_timeout", None),
-        ("log_level", "LOUD"), ("log_format", "xml"), ("log_file", ""), ("state_backups", -1), ("state_backups", 1.5),
+        ("check_interval", 0), ("check_interval", -5), ("check_interval", 10**9),
+        ("check_interval", float("nan")),
+        ("check_interval", float("inf")), ("check_interval", "soon"), ("check_interval", []),
+        ("compose_timeout", None),
+        ("log_level", "LOUD"), ("log_format", "xml"), ("log_file", ""), ("state_backups", -1),
+        ("state_backups", 1.5),
         ("metrics_port", 0), ("metrics_port", 65536), ("metrics_port", "http"), ("metrics_host", "a b"),
         ("webhook_url", "ftp://example.com"), ("webhook_url", "https://"), ("webhook_secret", ""),
         ("webhook_url", "http://a:0/"), ("webhook_url", "http://a:65536/"), ("webhook_secret", "\ud800"),
         ("metrics_host", "::::"), ("metrics_host", "256.1.1.1"), ("metrics_host", "a..b"),
         ("metrics_host", "fe80::1%e"),
-        ("timezone", "Mars"), ("timezone", "../etc/passwd"), ("maintenance_window", "02:00"), ("services", {}),
+        ("timezone", "Mars"), ("timezone", "../etc/passwd"), ("maintenance_window", "02:00"),
+        ("services", {}),
     ],
 )  # fmt: skip
 def test_a_wrong_global_value_is_one_problem(key: str, value: object) -> None:
@@ -394,7 +445,10 @@ def test_all_problems_are_told_at_once() -> None:
         (document(entry(tag_patern="a*")), "services[0].tag_patern: unknown key; write tag_pattern"),
         (document(entry(**{"pin-digest": True})), 'services[0]."pin-digest": unknown key; write pin_digest'),
         (document(CHECK_INTERVAL=5), "CHECK_INTERVAL: unknown key; write check_interval"),
-        (document(entry(region="x")), "services[0].region: unknown key; write it in the service's registry_config"),
+        (
+            document(entry(region="x")),
+            "services[0].region: unknown key; write it in the service's registry_config",
+        ),
         (document(entry(), enabled=True), "enabled: unknown key; write it in the service"),
         (
             document(entry(registry_config={"regoin": "x"})),
@@ -423,7 +477,8 @@ def test_an_editors_schema_key_is_let_be() -> None:
 @pytest.mark.parametrize(
     ("more", "key", "words"),
     [
-        ({"tag_pattern": "a*", "semver_pattern": "v*"}, "semver_pattern", "tag_pattern and semver_pattern exclude"),
+        ({"tag_pattern": "a*", "semver_pattern": "v*"}, "semver_pattern",
+         "tag_pattern and semver_pattern exclude"),
         ({"tag_pattern": "a*", "tag_regex": "a"}, "tag_regex", "exclude each other; keep one"),
         ({"follow": "minor", "semver_pattern": "*"}, "semver_pattern", "exclude each other"),
         ({"follow": "tag", "tag_pattern": "a*"}, "tag_pattern", "exclude each other"),
@@ -440,17 +495,21 @@ def test_an_editors_schema_key_is_let_be() -> None:
         ({"registry_config": {"username": "u"}}, "registry_config.username", "password is missing"),
         ({"registry_config": {"password": "p"}}, "registry_config.password", "username is missing"),
         ({"registry_config": {"insecure_http": True}}, "registry_config.insecure_http", "over https only"),
-        ({"image": "docker.io/acme/b:1", "registry_config": {"insecure_http": True}}, "registry_config.insecure_http",
+        ({"image": "docker.io/acme/b:1", "registry_config": {"insecure_http": True}},
+         "registry_config.insecure_http",
          "take it out"),
         ({"registry_config": {"region": "r"}}, "registry_config.region", "it is for ecr"),
         ({"registry_config": {"project_id": "p"}}, "registry_config.project_id", "it is for gcr"),
-        ({"image": ECR_IMAGE, "registry_config": {"aws_session_token": "t"}}, "registry_config.aws_session_token",
+        ({"image": ECR_IMAGE, "registry_config": {"aws_session_token": "t"}},
+         "registry_config.aws_session_token",
          "write aws_access_key_id"),
-        ({"image": ECR_IMAGE, "registry_config": {"aws_access_key_id": "t"}}, "registry_config.aws_access_key_id",
+        ({"image": ECR_IMAGE, "registry_config": {"aws_access_key_id": "t"}},
+         "registry_config.aws_access_key_id",
          "aws_secret_access_key is missing"),
         ({"image": ECR_IMAGE, "registry_config": {"aws_profile": "p", "username": "u", "password": "s"}},
          "registry_config.aws_profile", "write one of the two"),
-        ({"image": "gcr.io/p/a:1", "registry_config": {"service_account_path": "k", "username": "u", "password": "s"}},
+        ({"image": "gcr.io/p/a:1", "registry_config": {"service_account_path": "k", "username": "u",
+                                                       "password": "s"}},
          "registry_config.service_account_path", "write one of the two"),
         ({"image": "ghcr.io/a/b:1", "registry_type": "docker_hub"}, "registry_type", "write generic"),
         ({"image": "acme/b:1", "registry_type": "ecr"}, "registry_type", "write docker_hub"),
@@ -487,14 +546,21 @@ def test_a_service_without_a_pattern_follows_what_the_top_level_says(
 
 
 def test_a_wrong_follow_is_one_problem() -> None:
-    assert "services[0].follow" in only(problems(document(entry(follow="mayor", semver_range="^1", max_bump="minor"))))
+    assert "services[0].follow" in only(
+        problems(document(entry(follow="mayor", semver_range="^1", max_bump="minor")))
+    )
     assert "FOLLOW" in only(problems(document(entry()), {"FOLLOW": "latest"}))
 
 
 @pytest.mark.parametrize(
     "more",
     [
-        {"tag_regex": "v(?P<version>.+)", "semver_range": "^1", "max_bump": "patch", "allow_prerelease": True},
+        {
+            "tag_regex": "v(?P<version>.+)",
+            "semver_range": "^1",
+            "max_bump": "patch",
+            "allow_prerelease": True,
+        },
         {"max_bump": "major", "allow_prerelease": False, "tag_exclude": [], "allow_downgrade": False},
         {"image": "localhost:5000/a:1", "registry_type": "ecr", "registry_config": {"region": "us-east-1"}},
         {"image": "127.0.0.1:5000/a:1", "registry_type": "docker_hub"},
@@ -519,9 +585,13 @@ def test_two_entries_of_one_name_are_told_even_where_one_is_disabled() -> None:
     ("first", "second"), [({}, {}), ({"compose_project": "blue"}, {}), ({}, {"compose_project": "blue"})]
 )
 def test_a_compose_service_taken_twice_is_told(first: dict[str, Any], second: dict[str, Any]) -> None:
-    other = entry(name="b", compose_file="/srv/../srv/compose.yml", compose_service=["worker", "web"], **second)
+    other = entry(
+        name="b", compose_file="/srv/../srv/compose.yml", compose_service=["worker", "web"], **second
+    )
     found = only(problems(document(entry(**first), other)))
-    assert found.startswith("services[1].compose_service: web of /srv/compose.yml belongs to services[0] already")
+    assert found.startswith(
+        "services[1].compose_service: web of /srv/compose.yml belongs to services[0] already"
+    )
 
 
 @pytest.mark.parametrize(
@@ -534,7 +604,9 @@ def test_a_compose_service_taken_twice_is_told(first: dict[str, Any], second: di
         ({"compose_file": ["/a.yml", "/common.yml"]}, {"compose_file": ["/b.yml", "/common.yml"]}),
     ],
 )
-def test_entries_that_mean_different_things_stand_side_by_side(first: dict[str, Any], second: dict[str, Any]) -> None:
+def test_entries_that_mean_different_things_stand_side_by_side(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
     assert problems(document(entry(**first), entry(**{"name": "b", **second}))) == []
 
 
@@ -572,12 +644,15 @@ def test_no_problem_shows_a_webhooks_address(url: str) -> None:
     [
         (entry(image="https://me:hunter2@ghcr.io/acme/web:1"), "services[0].image", "one such as nginx:1.27"),
         (entry(image="me:hunter2@ghcr.io/acme/web:1"), "services[0].image", "one such as nginx:1.27"),
-        (entry(registry_config="me:hunter2"), "services[0].registry_config", "an object with the registry's keys"),
-        (entry(registry_config=["me:hunter2"]), "services[0].registry_config", "an object with the registry's keys"),
+        (entry(registry_config="me:hunter2"), "services[0].registry_config",
+         "an object with the registry's keys"),
+        (entry(registry_config=["me:hunter2"]), "services[0].registry_config",
+         "an object with the registry's keys"),
         (entry(registry_config={"me:hunter2": ""}), "services[0].registry_config.(a key)", "take it out"),
         (entry(registry_config={"token_realm_hosts": "https://me:hunter2@a.example"}),
          "services[0].registry_config.token_realm_hosts", "neither scheme nor path"),
-        (entry(registry_config={"insecure_http": "hunter2"}), "services[0].registry_config.insecure_http", "true or"),
+        (entry(registry_config={"insecure_http": "hunter2"}), "services[0].registry_config.insecure_http",
+         "true or"),
         (entry(compose_service="https://me:hunter2@h"), "services[0].compose_service", "under `services:`"),
         (entry(tag_pattern="https://me:hunter2@h/*"), "services[0].tag_pattern", "one such as staging-*"),
         ("https://me:hunter2@ghcr.io", "services[0]", "write {…}"),
@@ -606,7 +681,11 @@ def test_no_secret_shows_in_the_configuration() -> None:
     secrets: dict[str, Any] = {
         option.key: "https://hunter2" for option in OPTIONS if option.kind.secret and option.place == TOP
     }
-    secrets |= {"api_token": "hunter2" * 3, "api_tokens": {"ci": {"token": "hunter2" * 4}}, "metrics_port": 9100}
+    secrets |= {
+        "api_token": "hunter2" * 3,
+        "api_tokens": {"ci": {"token": "hunter2" * 4}},
+        "metrics_port": 9100,
+    }
     keys = {option.key: "hunter2" for option in OPTIONS if option.kind.secret and option.place == REGISTRY}
     login = {"username": "u", "password": keys.pop("password")}
     raw = document(
@@ -618,10 +697,14 @@ def test_no_secret_shows_in_the_configuration() -> None:
 
 
 KEYS = [option.key for option in OPTIONS]
-TEXTS = st.one_of(st.text(max_size=8), st.sampled_from(["${A}", "${", "$$", "~", "a:1", "02:00-03:00", "*", "(", "1h"]))
+TEXTS = st.one_of(
+    st.text(max_size=8), st.sampled_from(["${A}", "${", "$$", "~", "a:1", "02:00-03:00", "*", "(", "1h"])
+)
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, max_size=8)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, max_size=8)
+    ),
     max_leaves=20,
 )
 
@@ -635,7 +718,8 @@ def test_any_document_is_a_configuration_or_a_list_of_problems(raw: Any, entries
 
 
 HOSTILE = st.one_of(
-    st.sampled_from(["[z-a]*", "(a+)+$", "(a{999}){999}", "a:65536/b:1", "http://[::1", "\ud800", "\0", "${"]),
+    st.sampled_from(["[z-a]*", "(a+)+$", "(a{999}){999}", "a:65536/b:1", "http://[::1", "\ud800", "\0",
+                     "${"]),
     st.text(st.characters(), max_size=40), JSON,
 )  # fmt: skip
 
@@ -654,7 +738,7 @@ def test_any_value_of_any_key_is_taken_or_told_in_short_lines_with_the_key_and_a
         assert "\n" not in problem
 
 
-# --------------------------------------------------------------------------------------------------------------- files
+# ------------------------------------------------------------------------------------------------------ files
 
 
 def written(folder: Path, text: str | bytes, name: str = "config.json") -> Path:
@@ -713,7 +797,9 @@ def test_a_file_that_cannot_be_read_is_told_where(tmp_path: Path, text: str | by
 
 def test_a_key_written_twice_deep_inside_is_told_with_its_path(tmp_path: Path) -> None:
     whole = json.dumps(document(entry(registry_config={"insecure_http": True})))
-    path = written(tmp_path, whole.replace('"insecure_http": true', '"insecure_http": true, "insecure_http": false'))
+    path = written(
+        tmp_path, whole.replace('"insecure_http": true', '"insecure_http": true, "insecure_http": false')
+    )
     wrong = "services[0].registry_config.insecure_http: it stands here twice; keep one"
     assert load_problem(path) == f"{path}: line 1: {wrong}"
 
@@ -724,7 +810,10 @@ NOT_JSON = [
     ("CHECK_INTERVAL=30\n", "not JSON; name the JSON file with CONFIG_FILE"),
     ('[services]\nname = "web"\n', "not JSON; name the JSON file with CONFIG_FILE"),
     (" \n\t\n", "the file is empty"),
-    ('{\n  "services": [],\n}', "line 2, column 17: not JSON: a comma too many in front of the closing bracket"),
+    (
+        '{\n  "services": [],\n}',
+        "line 2, column 17: not JSON: a comma too many in front of the closing bracket",
+    ),
     ('{"services": [\n  {},\n  {},\n]}', "line 3, column 5: not JSON: a comma too many"),
     ('{"services": [],, "follow": "tag"}', "column 17: not JSON: a comma too many"),
     ('{\n  // mine\n  "services": []\n}', "line 2, column 3: not JSON: a comment"),
@@ -782,7 +871,9 @@ def test_each_problem_names_the_file_and_the_line_of_its_key(tmp_path: Path) -> 
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         config_utils.load(path, {"HEALTH_TIMEOUT": "never"})
-    found = [problem.removeprefix(f"{path}: ").split(";")[0].split(" is ")[0] for problem in caught.value.problems]
+    found = [
+        problem.removeprefix(f"{path}: ").split(";")[0].split(" is ")[0] for problem in caught.value.problems
+    ]
     assert sorted(found) == sorted([
         "line 2: check_interval: \"soon\"",
         "line 7: services[0].min_age: \"old\"",
@@ -812,7 +903,7 @@ def test_a_file_that_is_not_there_or_empty_may_be_begun(tmp_path: Path) -> None:
         config_utils.load_or_begin(tmp_path, {})
 
 
-# ------------------------------------------------------------------------------------------------------------- the .env
+# --------------------------------------------------------------------------------------------------- the .env
 
 
 def test_the_environment_beats_the_env_file(tmp_path: Path) -> None:
@@ -849,10 +940,16 @@ def test_an_env_file_that_is_not_there_is_empty_and_one_that_is_not_text_is_told
 def test_the_configuration_file_is_the_one_named_or_the_installed_one() -> None:
     assert config_utils.default_config_path({"CONFIG_FILE": "./mine.json"}) == Path("mine.json")
     installed = Path("/etc/docker-auto-updater/updater_config.json")
-    assert config_utils.default_config_path({}) == config_utils.default_config_path({"CONFIG_FILE": ""}) == installed
+    assert (
+        config_utils.default_config_path({})
+        == config_utils.default_config_path({"CONFIG_FILE": ""})
+        == installed
+    )
 
 
-def test_the_env_file_lies_beside_a_named_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_env_file_lies_beside_a_named_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf").mkdir()
     here, beside = written(tmp_path, "", ".env"), tmp_path / "conf" / ".env"
@@ -862,21 +959,35 @@ def test_the_env_file_lies_beside_a_named_configuration(tmp_path: Path, monkeypa
     assert found is not None
     assert found.absolute() == here
     beside.write_text("")
-    assert config_utils.default_dotenv_path(config, named) == config_utils.default_dotenv_path(config, {}) == beside
+    assert (
+        config_utils.default_dotenv_path(config, named)
+        == config_utils.default_dotenv_path(config, {})
+        == beside
+    )
 
 
-def test_the_quick_start_finds_the_env_file_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quick_start_finds_the_env_file_of_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     environment = {"CONFIG_FILE": "./local_updater_config.json"}
     written(tmp_path, "", ".env")
-    assert config_utils.default_dotenv_path(config_utils.default_config_path(environment), environment) == Path(".env")
+    assert config_utils.default_dotenv_path(
+        config_utils.default_config_path(environment), environment
+    ) == Path(".env")
 
 
 def test_vendors_get_their_variables_and_nothing_else() -> None:
     names = ("AWS_PROFILE", "GOOGLE_APPLICATION_CREDENTIALS", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE",
              "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "DOCKER_HOST", "DOCKER_CONFIG")  # fmt: skip
     theirs = dict.fromkeys(names, "x")
-    ours = {"DOCKER_HUB_PASSWORD": "x", "WEBHOOK_SECRET": "x", "AWS_REGION": "", "MY_AWS_KEY": "x", "TZ": "UTC"}
+    ours = {
+        "DOCKER_HUB_PASSWORD": "x",
+        "WEBHOOK_SECRET": "x",
+        "AWS_REGION": "",
+        "MY_AWS_KEY": "x",
+        "TZ": "UTC",
+    }
     assert config_utils.library_environment({**theirs, **ours}) == theirs
 
 
@@ -894,7 +1005,12 @@ def test_the_env_example_as_shipped_changes_nothing() -> None:
 def test_the_env_example_names_every_variable_and_shows_the_defaults(tmp_path: Path) -> None:
     shown = example_variables(tmp_path)
     variables = {option.variable: option for option in OPTIONS if option.variable}
-    vendors = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "GOOGLE_APPLICATION_CREDENTIALS"}
+    vendors = {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_DEFAULT_REGION",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    }
     assert set(shown) == set(variables) | vendors | {"CONFIG_FILE"}
     for name, option in variables.items():
         if option.default is not None:
@@ -914,7 +1030,7 @@ def test_each_variable_of_the_env_example_has_a_comment_above_it() -> None:
             assert "---" not in before, line
 
 
-# ------------------------------------------------------------------------------------------------ defaults, discovery
+# ---------------------------------------------------------------------------------------- defaults, discovery
 
 
 def test_defaults_hold_for_every_service_that_does_not_set_the_key() -> None:

@@ -1,4 +1,7 @@
-"""The JSON Schema for editors agrees with the parser: the same options, the same defaults, the same verdicts."""
+"""The JSON Schema for editors agrees with the parser.
+
+The same options, the same defaults, the same verdicts.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,13 @@ VARIABLES = {
 
 
 def entry(**more: Any) -> dict[str, Any]:
-    whole = {"name": "web", "image": "acme/web:1", "compose_file": "/srv/compose.yml", "compose_service": "web", **more}
+    whole = {
+        "name": "web",
+        "image": "acme/web:1",
+        "compose_file": "/srv/compose.yml",
+        "compose_service": "web",
+        **more,
+    }
     return {key: value for key, value in whole.items() if value is not ...}
 
 
@@ -144,7 +153,9 @@ def test_every_example_of_the_schema_is_good_by_both(option: Option, example: An
     config_utils.parse(raw, VARIABLES)
 
 
-@pytest.mark.parametrize("value", [None, [[]], 10**12, "\n", ""], ids=["null", "lists", "huge", "line break", "empty"])
+@pytest.mark.parametrize(
+    "value", [None, [[]], 10**12, "\n", ""], ids=["null", "lists", "huge", "line break", "empty"]
+)
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: f"{option.place}.{option.key}")
 def test_nonsense_is_turned_down_by_both(option: Option, value: Any) -> None:
     raw = with_value(option, value) if option.key != REGISTRY else document(entry(registry_config=value))

@@ -93,7 +93,9 @@ def test_a_key_for_a_part_of_a_registry_is_not_for_all_of_it(tmp_path: Path) -> 
     assert logins(tmp_path).find("r.example", NOTHING).credential is None
 
 
-@pytest.mark.parametrize("config", ["not json", "[]", "[" * 100_000, '{"auths": {"r.example": {"auth": "????"}}}'])
+@pytest.mark.parametrize(
+    "config", ["not json", "[]", "[" * 100_000, '{"auths": {"r.example": {"auth": "????"}}}']
+)
 def test_a_config_that_cannot_be_used_means_anonymous_and_is_named(tmp_path: Path, config: str) -> None:
     write(tmp_path, config)
     login = logins(tmp_path).find("r.example", NOTHING)
@@ -146,7 +148,10 @@ def test_what_a_helper_gave_is_in_no_line_of_the_log(tmp_path: Path, helper: Pat
 
 
 def test_what_the_config_says_is_in_no_line_of_the_log(tmp_path: Path) -> None:
-    entries = {"r.example": {"auth": auth("u", "an-auths-password")}, "s.example": {"identitytoken": "an-identity"}}
+    entries = {
+        "r.example": {"auth": auth("u", "an-auths-password")},
+        "s.example": {"identitytoken": "an-identity"},
+    }
     write(tmp_path, {"auths": entries})
     text = f"an-auths-password {auth('u', 'an-auths-password')} an-identity"
     assert logged(text) == text
@@ -157,7 +162,9 @@ def test_what_the_config_says_is_in_no_line_of_the_log(tmp_path: Path) -> None:
 
 def test_a_helper_is_asked_on_stdin_and_remembered_for_some_minutes(tmp_path: Path, helper: Path) -> None:
     install(
-        helper, "fake", f'read server; echo "$@ $server" >> {tmp_path}/asked; echo \'{{"Username":"u","Secret":"s"}}\''
+        helper,
+        "fake",
+        f'read server; echo "$@ $server" >> {tmp_path}/asked; echo \'{{"Username":"u","Secret":"s"}}\'',
     )
     write(tmp_path, {"credHelpers": {"r.example": "fake"}, "credsStore": "missing"})
     clock = SetClock()

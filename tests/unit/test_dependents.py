@@ -11,7 +11,13 @@ from tests.support.plans import compose_plan
 from updater_core import reference
 from updater_core.models import Container, Project
 from updater_core.targets.compose.dependents import in_file, ties
-from updater_core.targets.compose.plan import ComposePlan, DependentProject, Move, of_dependents, with_dependents
+from updater_core.targets.compose.plan import (
+    ComposePlan,
+    DependentProject,
+    Move,
+    of_dependents,
+    with_dependents,
+)
 from updater_core.targets.compose.recreate import has_lost_its_owner
 
 ID = "0f" * 32
@@ -72,7 +78,9 @@ def test_the_projects_in_reach_are_those_of_dependents_and_of_theirs() -> None:
         (None, True),
     ],
 )
-def test_a_namespace_is_lost_with_its_owner_or_when_that_starts_anew(owner_started: str | None, is_lost: bool) -> None:
+def test_a_namespace_is_lost_with_its_owner_or_when_that_starts_anew(
+    owner_started: str | None, is_lost: bool
+) -> None:
     class Engine:
         def settings(self, _: str) -> None:
             return None
@@ -88,7 +96,10 @@ def test_a_namespace_is_lost_with_its_owner_or_when_that_starts_anew(owner_start
 
 
 def test_a_plan_for_dependents_changes_no_image_and_no_file() -> None:
-    project, moved = Project("media", "/srv/media", ("/srv/media/c.yml",)), Project("media", "/srv/media", ("/copy",))
+    project, moved = (
+        Project("media", "/srv/media", ("/srv/media/c.yml",)),
+        Project("media", "/srv/media", ("/copy",)),
+    )
     move = Move("app", "tool:1", "tool:1", "sha256:1", 1)
     plan = compose_plan(reference.parse("app:2"), "app:1")
     detail: ComposePlan = replace(
@@ -97,5 +108,7 @@ def test_a_plan_for_dependents_changes_no_image_and_no_file() -> None:
     (own,) = of_dependents(replace(plan, detail=detail))
     assert (own.detail.moves, own.detail.edits, own.detail.everyone) == ((), (), (move,))
     assert (own.detail.project, own.detail.sources) == (project, {"/srv/media/c.yml": "x"})
-    changed = with_dependents(replace(plan, detail=detail), [replace(own, detail=replace(own.detail, project=moved))])
+    changed = with_dependents(
+        replace(plan, detail=detail), [replace(own, detail=replace(own.detail, project=moved))]
+    )
     assert [each.project for each in changed.detail.dependents] == [moved]

@@ -1,4 +1,6 @@
-"""Discovery makes one group of services that take their image from one place, unless their operator says otherwise."""
+"""Discovery makes one group of services that take their image from one place, unless their operator says
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -36,19 +38,26 @@ class Host:
         self.state = State()
         self.shared = SharedPlaces()
 
-    def container(self, service: str, reference: str, labels: Mapping[str, str], status: str = "running") -> Container:
+    def container(
+        self, service: str, reference: str, labels: Mapping[str, str], status: str = "running"
+    ) -> Container:
         own = {
             "com.docker.compose.project.config_files": str(self.path),
             "com.docker.compose.project.working_dir": str(self.path.parent),
             **{f"docker-updater.{key}": value for key, value in labels.items()},
         }
-        return Container(service, service, "immich", service, f"sha256:{service}", reference, status, "", 0, labels=own)
+        return Container(
+            service, service, "immich", service, f"sha256:{service}", reference, status, "", 0, labels=own
+        )
 
     def taken_up(
-        self, *listed: dict[str, Any], server: Mapping[str, str] | None = None, ml: Mapping[str, str] | None = None,
+        self, *listed: dict[str, Any], server: Mapping[str, str] | None = None,
+        ml: Mapping[str, str] | None = None,
         ml_status: str = "running", **top: Any,
     ) -> dict[str, ServiceConfig]:  # fmt: skip
-        config = config_utils.parse({"services": list(listed), "discover": "all", **top}, {}, "/etc/up/config.json")
+        config = config_utils.parse(
+            {"services": list(listed), "discover": "all", **top}, {}, "/etc/up/config.json"
+        )
         containers = (
             self.container("server", "acme/server:v1.2.3", server or {}),
             self.container("ml", "acme/ml:v1.2.3-cuda", ml or {}, ml_status),
@@ -81,7 +90,10 @@ def test_services_of_one_variable_are_one_group_by_the_name_of_their_project(hos
 
 
 def test_services_of_one_anchor_are_one_group_too(tmp_path: Path) -> None:
-    text = "services:\n  server:\n    image: &it acme/app:1.2\n  ml:\n    image: *it\n  db:\n    image: postgres:16.3\n"
+    text = (
+        "services:\n  server:\n    image: &it acme/app:1.2\n  ml:\n    image: *it\n  db:\n    image: "
+        "postgres:16.3\n"
+    )
     assert members(Host(tmp_path, text).taken_up()) == {"immich": {"server", "ml"}, "immich-db": {"db"}}
 
 

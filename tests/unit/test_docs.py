@@ -1,4 +1,7 @@
-"""The documents say what the code does: every option, variable, flag, reason, step, metric and status, and no other."""
+"""The documents say what the code does.
+
+Every option, variable, flag, reason, step, metric and status, and no other.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ from updater_core.state.records import Status
 from updater_core.vocabulary.hooks import HookKind
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {p.relative_to(ROOT).as_posix(): p.read_text("utf-8") for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
+PAGES = {
+    p.relative_to(ROOT).as_posix(): p.read_text("utf-8")
+    for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+}
 README, CONFIGURATION, CHOOSING = "README.md", "docs/configuration.md", "docs/choosing.md"
 OPERATIONS, OBSERVABILITY, TROUBLE = "docs/operations.md", "docs/observability.md", "docs/troubleshooting.md"
 WATCHTOWER = "docs/from-watchtower.md"
@@ -50,7 +56,14 @@ PLACES = {TOP: "Top level", SERVICE: "A service", REGISTRY: "registry_config"}
 # The variables of the `.env` that was promised, and those that were promised after it.
 PROMISED_VARIABLES = frozenset(
     {"LOG_LEVEL", "LOG_FORMAT", "CHECK_INTERVAL", "HEALTH_TIMEOUT", "HEALTH_STABLE", "COMPOSE_TIMEOUT"}
-    | {"STATE_BACKUPS", "STATE_BACKUP_DIR", "METRICS_PORT", "WEBHOOK_URL", "MAINTENANCE_WINDOW", "PAUSE_UPDATES"}
+    | {
+        "STATE_BACKUPS",
+        "STATE_BACKUP_DIR",
+        "METRICS_PORT",
+        "WEBHOOK_URL",
+        "MAINTENANCE_WINDOW",
+        "PAUSE_UPDATES",
+    }
     | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "GOOGLE_APPLICATION_CREDENTIALS"}
     | {"DOCKER_HUB_USERNAME", "DOCKER_HUB_PASSWORD"}
     | {"CONFIG_FILE", "STATE_FILE", "LOG_FILE", "METRICS_HOST", "WEBHOOK_SECRET", "TIMEZONE"}
@@ -60,7 +73,7 @@ _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", flags=re.MULTILINE | re.DOT
 _ENTRY = {"name": "web", "image": "acme/web:1", "compose_file": "/srv/compose.yml", "compose_service": "web"}
 
 
-# ----------------------------------------------------------------------------------------------------- reading a page
+# --------------------------------------------------------------------------------------------- reading a page
 
 
 @functools.cache
@@ -108,7 +121,7 @@ def everywhere(page_code: Any = words_of) -> list[tuple[str, str]]:
     return [(page, text) for page in PAGES for text in page_code(page)]
 
 
-# ------------------------------------------------------------------------------------------------------------- options
+# ---------------------------------------------------------------------------------------------------- options
 
 
 def test_the_reference_of_the_configuration_is_what_its_script_makes() -> None:
@@ -125,10 +138,14 @@ def test_the_tables_of_options_are_those_of_the_parser_in_its_order(where: str) 
 def rows_of_options() -> Iterator[tuple[Option, list[str]]]:
     for where, section in PLACES.items():
         rows = {code_words(row[0])[0]: row[1:] for row in table(CONFIGURATION, section)}
-        yield from ((option, rows[option.key]) for option in OPTIONS if option.place == where and option.key in rows)
+        yield from (
+            (option, rows[option.key]) for option in OPTIONS if option.place == where and option.key in rows
+        )
 
 
-@pytest.mark.parametrize(("option", "row"), [*rows_of_options()], ids=lambda v: v.key if isinstance(v, Option) else "")
+@pytest.mark.parametrize(
+    ("option", "row"), [*rows_of_options()], ids=lambda v: v.key if isinstance(v, Option) else ""
+)
 def test_an_option_is_documented_with_its_kind_default_variable_meaning_and_example(
     option: Option, row: list[str]
 ) -> None:
@@ -154,8 +171,15 @@ def test_what_options_exclude_and_need_is_said() -> None:
     for key in selectors:
         (sentence,) = re.findall(r"Not beside (.+?)\.", said[key])
         assert sorted(code_words(sentence)) == sorted({*selectors} - {key})
-    needs = {key: code_words(match[1]) for key, text in said.items() if (match := re.search(r" Needs (.+?)\.", text))}
-    assert needs.items() >= {"username": ["password"], "password": ["username"], "max_bump": ["semver_range"]}.items()
+    needs = {
+        key: code_words(match[1])
+        for key, text in said.items()
+        if (match := re.search(r" Needs (.+?)\.", text))
+    }
+    assert (
+        needs.items()
+        >= {"username": ["password"], "password": ["username"], "max_bump": ["semver_range"]}.items()
+    )
     assert needs["aws_session_token"] == ["aws_access_key_id"]
 
 
@@ -212,7 +236,7 @@ def test_every_option_that_stands_in_a_sentence_as_json_is_taken_by_the_parser()
         assert config_utils.parse({**at_the_top, "services": [entry]}, {}).services
 
 
-# ----------------------------------------------------------------------------------------------------------- variables
+# -------------------------------------------------------------------------------------------------- variables
 
 
 def test_every_variable_of_an_option_and_every_promised_one_is_documented() -> None:
@@ -230,16 +254,22 @@ def hook_variables() -> set[str]:
 
 
 def test_each_fact_that_a_hook_gets_is_explained_once() -> None:
-    named = [word for row in table(OPERATIONS, "Hooks") for word in code_words(row[0]) if word.startswith("DAU_")]
+    named = [
+        word for row in table(OPERATIONS, "Hooks") for word in code_words(row[0]) if word.startswith("DAU_")
+    ]
     assert sorted(named) == sorted(hook_variables())
 
 
 def test_no_variable_is_documented_that_nobody_reads() -> None:
     real = {*(option.variable for option in OPTIONS), "CONFIG_FILE", *compose_utils._KEPT_VARIABLES}
     real |= {*compose_utils._SWITCHES, *hook_runner._KEPT_VARIABLES, *hook_variables()}
-    words = {(p, word) for p, word in everywhere() if VARIABLE.fullmatch(word) and "_" in word and word not in real}
+    words = {
+        (p, word) for p, word in everywhere() if VARIABLE.fullmatch(word) and "_" in word and word not in real
+    }
     unknown = {(page, word) for page, word in words if not config_utils._OF_LIBRARIES.fullmatch(word)}
-    of_watchtower = {(p, word) for p, word in unknown if p == WATCHTOWER and re.match("WATCHTOWER_|REPO_", word)}
+    of_watchtower = {
+        (p, word) for p, word in unknown if p == WATCHTOWER and re.match("WATCHTOWER_|REPO_", word)
+    }
     assert unknown - of_watchtower == set()
     assert len(of_watchtower) > 15
 
@@ -249,14 +279,16 @@ def test_env_example_lists_every_variable_once_and_no_other() -> None:
     assert sorted(listed) == sorted({*PROMISED_VARIABLES, *(f.variable for f in OPTIONS if f.variable)})
 
 
-@pytest.mark.parametrize("option", [f for f in OPTIONS if f.variable and f.default is not None], ids=lambda f: f.key)
+@pytest.mark.parametrize(
+    "option", [f for f in OPTIONS if f.variable and f.default is not None], ids=lambda f: f.key
+)
 def test_env_example_shows_the_default(option: Option) -> None:
     shown = re.search(rf"^#?{option.variable}=(.*)$", ENV_EXAMPLE, flags=re.MULTILINE)
     assert shown
     assert option.kind.read(shown[1]) == option.kind.read(option.default)
 
 
-# -------------------------------------------------------------------------------------------------------- command line
+# ----------------------------------------------------------------------------------------------- command line
 
 
 def flags() -> dict[str, argparse.Action]:
@@ -271,12 +303,17 @@ def test_the_table_of_commands_has_every_flag_and_no_other() -> None:
     assert [w for w in words if w[1:] != ([flags()[w[0]].metavar] if flags()[w[0]].metavar else [])] == []
 
 
-_COMMAND = re.compile(r"(?:sudo )?(?:\w+=\S+ )*(?:docker-updater|(?:sudo )?(?:\S*python )?docker_updater\.py)(?= |$)")
+_COMMAND = re.compile(
+    r"(?:sudo )?(?:\w+=\S+ )*(?:docker-updater|(?:sudo )?(?:\S*python )?docker_updater\.py)(?= |$)"
+)
 
 
 def command_lines(page: str) -> Iterator[list[str]]:
     """The arguments of every command line of ours on a page."""
-    lines = [*words_of(page), *(line for block in code_blocks(page, "bash|console") for line in block.splitlines())]
+    lines = [
+        *words_of(page),
+        *(line for block in code_blocks(page, "bash|console") for line in block.splitlines()),
+    ]
     for text in [part.strip() for line in lines for part in line.split(" && ")]:
         if match := _COMMAND.match(text):
             yield shlex.split(text[match.end() :], comments=True)
@@ -308,17 +345,21 @@ def test_the_signals_are_those_that_the_daemon_handles() -> None:
 
 
 def test_the_options_of_the_installer_are_those_it_takes() -> None:
-    usage = (ROOT / "install.sh").read_text(encoding="utf-8").partition("usage() {")[2].partition("\nEND\n")[0]
+    usage = (
+        (ROOT / "install.sh").read_text(encoding="utf-8").partition("usage() {")[2].partition("\nEND\n")[0]
+    )
     taken = set(re.findall(r"^  (--[\w-]+)", usage, flags=re.MULTILINE))
     assert {word.split()[0] for word in column("docs/install.md", "Install")} == taken - {"--help"}
 
 
-# ------------------------------------------------------------------------------------------------- words of the models
+# ---------------------------------------------------------------------------------------- words of the models
 
 
 def test_every_reason_is_explained_once_with_what_to_do() -> None:
     rows = [row for row in table(TROUBLE, "Reason codes") if code_words(row[0])]
-    assert sorted(word for row in rows for word in code_words(row[0])) == sorted(reason.value for reason in Reason)
+    assert sorted(word for row in rows for word in code_words(row[0])) == sorted(
+        reason.value for reason in Reason
+    )
     assert [row for row in rows if not all(row)] == []
 
 
@@ -338,8 +379,11 @@ def test_the_steps_stand_in_their_order() -> None:
 
 def test_the_picture_shows_the_steps_in_their_order() -> None:
     names = [e.text for e in ET.parse(ROOT / "docs/update.svg").iter() if e.get("class") == "name"]  # noqa: S314
-    others = {Step.START, Step.SWITCH, *(kind.value for kind in HookKind)}  # start-first's, and the operator's hooks
-    assert [name for name in names if name in list(Step)] == [step.value for step in Step if step not in others]
+    # start-first's, and the operator's hooks
+    others = {Step.START, Step.SWITCH, *(kind.value for kind in HookKind)}
+    assert [name for name in names if name in list(Step)] == [
+        step.value for step in Step if step not in others
+    ]
 
 
 def test_the_states_are_those_of_a_service() -> None:
@@ -395,7 +439,7 @@ def shape(value: Any) -> Any:
     return {key: shape(item) for key, item in value.items()} if isinstance(value, dict) else None
 
 
-# ---------------------------------------------------------------------------------------------------- names and places
+# ------------------------------------------------------------------------------------------- names and places
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -422,7 +466,9 @@ def is_there(page: str, target: str) -> bool:
 
 @functools.cache
 def anchors(page: str) -> frozenset[str]:
-    """As GitHub makes them: lower case, spaces to hyphens, other punctuation gone, the second of a name with `-1`."""
+    """As GitHub makes them: lower case, spaces to hyphens, other punctuation gone, the second of a name with
+    `-1`.
+    """
     found: list[str] = []
     for title in re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE):
         plain = re.sub(r"[^\w\- ]", "", re.sub(r"\[(.+?)\]\(.+?\)", r"\1", title).lower()).replace(" ", "-")
@@ -432,7 +478,13 @@ def anchors(page: str) -> frozenset[str]:
 
 
 def test_every_page_that_a_program_names_is_there() -> None:
-    others = [*SOURCES, *ROOT.glob("ops/*"), *ROOT.glob("*.sh"), *ROOT.glob("*.service"), ROOT / ".env.example"]
+    others = [
+        *SOURCES,
+        *ROOT.glob("ops/*"),
+        *ROOT.glob("*.sh"),
+        *ROOT.glob("*.service"),
+        ROOT / ".env.example",
+    ]
     text = "\n".join(path.read_text(encoding="utf-8") for path in others if path.is_file())
     named = set(re.findall(r"\b((?:docs/[\w-]+|README|CHANGELOG|CONTRIBUTING)\.md)(#[\w-]+)?", text))
     assert {path for path, _ in named} >= {"README.md"}
@@ -444,7 +496,9 @@ def test_every_file_and_name_of_ours_that_the_pages_speak_of_is_there() -> None:
     paths = {w for _, text in everywhere(all_code) for w in re.findall(rf"(?<![\w/.-]){ours}", text)}
     assert {"scripts/demo", "scripts/test"} <= paths
     assert [path for path in paths if not (ROOT / path).exists()] == []
-    modules = {w for _, text in everywhere(all_code) for w in re.findall(r"-m ((?:scripts|benchmarks)\.\w+)", text)}
+    modules = {
+        w for _, text in everywhere(all_code) for w in re.findall(r"-m ((?:scripts|benchmarks)\.\w+)", text)
+    }
     assert modules
     assert [module for module in modules if not (ROOT / f"{module.replace('.', '/')}.py").exists()] == []
 
@@ -474,11 +528,13 @@ def test_the_name_under_which_images_are_held_is_the_real_one() -> None:
     assert prefix[1] in words_of(OPERATIONS)
 
 
-# ------------------------------------------------------------------------------------------------------------ examples
+# --------------------------------------------------------------------------------------------------- examples
 
 
 def test_the_windows_of_the_pages_are_understood() -> None:
-    windows = [(page, word) for page, word in everywhere() if re.search(r"\d\d:\d\d-", word) and '"' not in word]
+    windows = [
+        (page, word) for page, word in everywhere() if re.search(r"\d\d:\d\d-", word) and '"' not in word
+    ]
     assert len([page for page, _ in windows if page == OPERATIONS]) >= 4
     assert all(parse_windows(window) for _, window in windows)
 

@@ -18,7 +18,10 @@ SAID = {
 }
 NOISE = [
     "end of 'compose up' output, interactive run is not supported in dry-run mode",
-    'time="2026-11-28T12:48:50Z" level=warning msg="Found orphan containers ([shop-old-1]) for this project."',
+    (
+        'time="2026-11-28T12:48:50Z" level=warning msg="Found orphan containers ([shop-old-1]) for this '
+        'project."'
+    ),
     '{"level":"warning","msg":"Container shop-old-1 Removed","time":"2026-11-28T12:48:50Z"}',
     " DRY-RUN MODE -  web Pulling ",
     '{"id":"web","status":"Working","text":"Pulling"}',
@@ -73,7 +76,9 @@ def test_a_quoted_name_is_the_name() -> None:
     assert dry_run.read(' DRY-RUN MODE -  Volume "shop_data"  Creating') == {"Volume shop_data": {"Creating"}}
 
 
-@pytest.mark.parametrize("line", ["Container a Skipped: optional dependency b", " Container a Error dependency failed"])
+@pytest.mark.parametrize(
+    "line", ["Container a Skipped: optional dependency b", " Container a Error dependency failed"]
+)
 def test_of_a_sentence_the_first_word_counts(line: str) -> None:
     (said,) = dry_run.read(line).values()
     assert said in ({"Skipped"}, {"Error"})

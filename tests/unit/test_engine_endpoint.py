@@ -20,7 +20,9 @@ def add_context(folder: Path, name: str, host: str, *, skip_verify: bool = False
     meta = folder / "contexts" / "meta" / key
     meta.mkdir(parents=True)
     endpoint = {"Host": host, "SkipTLSVerify": skip_verify}
-    (meta / "meta.json").write_text(json.dumps({"Name": name, "Metadata": {}, "Endpoints": {"docker": endpoint}}))
+    (meta / "meta.json").write_text(
+        json.dumps({"Name": name, "Metadata": {}, "Endpoints": {"docker": endpoint}})
+    )
     return folder / "contexts" / "tls" / key / "docker"
 
 
@@ -99,7 +101,11 @@ def test_a_context_that_skips_the_check_says_so_to_compose(tmp_path: Path) -> No
         ({"DOCKER_HOST": "ssh://me@box"}, "not asked over ssh", "unix:///var/run/docker.sock"),
         ({"DOCKER_HOST": "box:2375"}, "no address", "tcp://HOST:PORT"),
         ({"DOCKER_CONTEXT": "gone"}, "'gone' is not there", "docker context ls"),
-        ({"DOCKER_HOST": "tcp://box:2376", "DOCKER_TLS_VERIFY": "1"}, "cert.pem and key.pem", "DOCKER_CERT_PATH"),
+        (
+            {"DOCKER_HOST": "tcp://box:2376", "DOCKER_TLS_VERIFY": "1"},
+            "cert.pem and key.pem",
+            "DOCKER_CERT_PATH",
+        ),
     ],
 )
 def test_an_engine_that_cannot_be_asked_is_named_with_a_remedy(

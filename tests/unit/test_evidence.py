@@ -60,7 +60,9 @@ def test_what_would_steer_a_terminal_is_not_kept() -> None:
 
 
 def test_the_updaters_own_secrets_are_hidden_too() -> None:
-    kept = evidence.of_container(container(), "token s3cr3t-hub", {}, lambda text: text.replace("s3cr3t-hub", "***"))
+    kept = evidence.of_container(
+        container(), "token s3cr3t-hub", {}, lambda text: text.replace("s3cr3t-hub", "***")
+    )
     assert kept.log == ("token ***",)
 
 
@@ -69,9 +71,13 @@ def test_evidence_of_the_latest_failures_only_is_kept() -> None:
     for number in range(CHANGES_KEPT + 5):
         cause = Cause(Step.GATE, Reason.EXITED, "exited", evidence=seen)
         at = NOW + timedelta(minutes=number)
-        state = record_outcome(state, RolledBack(compose_plan(IMAGE, "app:1", id=f"p{number}"), cause), at, at)
+        state = record_outcome(
+            state, RolledBack(compose_plan(IMAGE, "app:1", id=f"p{number}"), cause), at, at
+        )
     changes = service_of(state, "web").changes
-    assert [bool(change.evidence) for change in changes] == [at < EVIDENCE_KEPT_OF for at in range(CHANGES_KEPT)]
+    assert [bool(change.evidence) for change in changes] == [
+        at < EVIDENCE_KEPT_OF for at in range(CHANGES_KEPT)
+    ]
 
 
 def test_what_keeps_the_old_release_from_running_is_kept_as_well() -> None:

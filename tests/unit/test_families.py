@@ -1,4 +1,6 @@
-"""Version families: what a tag says about its kind, and that no service leaves the family of its current tag."""
+"""Version families: what a tag says about its kind, and that no service leaves the family of its current
+tag.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ def version_of(tag: str) -> FamilyVersion:
         ("8u504", "", "#u#", (8, 504), "", (), ()),
         # text in front
         ("ee-7.0.0.2_1", "ee-", "#.#.#.#", (7, 0, 0, 2), "_#", (), (1,)),
-        ("temurin-17-tools-deps-1.11.1.1413-alpine", "temurin-17-tools-deps-", "#.#.#.#", (1, 11, 1, 1413), "-alpine",
+        ("temurin-17-tools-deps-1.11.1.1413-alpine", "temurin-17-tools-deps-", "#.#.#.#", (1, 11, 1, 1413),
+         "-alpine",
          (), ()),
         ("arm64v8-16", "arm64v8-", "#", (16,), "", (), ()),
         ("x86_64-1.2.3", "x86_64-", "#.#.#", (1, 2, 3), "", (), ()),
@@ -88,13 +91,17 @@ def test_a_tag_is_read_as_a_member_of_its_family(
 ) -> None:
     version = version_of(tag)
     assert (version.prefix, version.form, version.numbers) == (prefix, form, numbers)
-    assert (version.tail.shape, version.tail.prerelease, version.tail.counters) == (shape, prerelease, counters)
+    assert (version.tail.shape, version.tail.prerelease, version.tail.counters) == (
+        shape,
+        prerelease,
+        counters,
+    )
 
 
 NO_VERSIONS = """
 latest alpine bookworm lts lts-alpine3.20 alpine3.21 alpine-3.20 php8.3-fpm python3.12 pg16 jdk17-noble
-temurin-17-alpine openjdk-11-slim jdk-21-and-23 webProfile8 windowsservercore-1809 5a81b1e6 sha-5a81b1e main-5a81b1e
-1234567 main-1234567 0a1b2c3
+temurin-17-alpine openjdk-11-slim jdk-21-and-23 webProfile8 windowsservercore-1809 5a81b1e6 sha-5a81b1e
+main-5a81b1e 1234567 main-1234567 0a1b2c3
 pr-123 github-pr-1234 feature-12-foo i386 x86_64 main-1234567-cuda 123456789012 v vnext nightly krypton-slim
 """
 
@@ -105,7 +112,9 @@ def test_a_tag_that_names_a_variant_or_a_commit_names_no_version(tag: str) -> No
 
 
 def test_a_word_without_a_number_marks_a_channel() -> None:
-    tails = {tag: version_of(tag).tail for tag in ("5.3-rc", "17.12.0-ce-rc1", "2024.03-dev", "5.3", "5.3-slim")}
+    tails = {
+        tag: version_of(tag).tail for tag in ("5.3-rc", "17.12.0-ce-rc1", "2024.03-dev", "5.3", "5.3-slim")
+    }
     marked = [tag for tag, tail in tails.items() if tail.prerelease or tail.is_channel]
     assert marked == ["5.3-rc", "17.12.0-ce-rc1", "2024.03-dev"]
 
@@ -137,7 +146,8 @@ def test_a_variant_is_words_and_numbers() -> None:
 # ------------------------------------------------------------------------------------------------ the choice
 
 POSTGRES = (
-    "9.6.24 15.8 16.3 16.4 17.0 16.3-alpine 17.0-alpine 9.6.24-alpine 16-alpine 17-alpine 17beta1 17.1-rc1 latest"
+    "9.6.24 15.8 16.3 16.4 17.0 16.3-alpine 17.0-alpine 9.6.24-alpine 16-alpine 17-alpine 17beta1 "
+    "17.1-rc1 latest"
 )
 NODE = "20-alpine 22-alpine 23-alpine 23.0.0 23.0.0-alpine 20.1-alpine alpine lts krypton lts-alpine"
 
@@ -149,9 +159,12 @@ NODE = "20-alpine 22-alpine 23-alpine 23.0.0 23.0.0-alpine 20.1-alpine alpine lt
         ("16-alpine", POSTGRES, "17-alpine"),
         ("20-alpine", NODE, "23-alpine"),
         ("3.12-slim", "3.12-slim 3.13-slim 3.13.1 3.14-rc-slim 3.14.0a1-slim 3.14", "3.13-slim"),
-        ("1.2.3-0ubuntu1", "1.2.3-0ubuntu1 1.2.3-0ubuntu10 1.2.3-0ubuntu9 1.2.3 1.2.2-1ubuntu1", "1.2.3-0ubuntu10"),
-        ("1.2.3-1ubuntu2.3", "1.2.3-1ubuntu2.3 1.2.3-2ubuntu1.1 1.2.3-2ubuntu1 1.2.4-ubuntu", "1.2.3-2ubuntu1.1"),
-        ("4.0.16.2944-ls299", "4.0.16.2944-ls299 4.0.16.2944-ls1000 4.0.16.2944 3.0.10 5.0.0", "4.0.16.2944-ls1000"),
+        ("1.2.3-0ubuntu1", "1.2.3-0ubuntu1 1.2.3-0ubuntu10 1.2.3-0ubuntu9 1.2.3 1.2.2-1ubuntu1",
+         "1.2.3-0ubuntu10"),
+        ("1.2.3-1ubuntu2.3", "1.2.3-1ubuntu2.3 1.2.3-2ubuntu1.1 1.2.3-2ubuntu1 1.2.4-ubuntu",
+         "1.2.3-2ubuntu1.1"),
+        ("4.0.16.2944-ls299", "4.0.16.2944-ls299 4.0.16.2944-ls1000 4.0.16.2944 3.0.10 5.0.0",
+         "4.0.16.2944-ls1000"),
         ("4.0.16.2944-ls299", "4.0.16.2944-ls299 4.0.17.1-ls7 4.0.16.2944-ls301 4.0.17.2", "4.0.17.1-ls7"),
         ("22.04", "14.04.5 22.04 24.04 noble-20241009 20241009", "24.04"),
         ("2024.1", "2023.12.4 2024.1 2024.10 2024.9", "2024.10"),
@@ -163,7 +176,8 @@ NODE = "20-alpine 22-alpine 23-alpine 23.0.0 23.0.0-alpine 20.1-alpine alpine lt
         ("RELEASE.2024-01-05T22-17-24Z", "RELEASE.2024-01-05T22-17-24Z RELEASE.2024-10-02T17-50-41Z latest",
          "RELEASE.2024-10-02T17-50-41Z"),
         ("8u402-b06-jre", "8u402-b06-jre 8u412-b08-jre 8u412-b08-jdk 11.0.1_1-jre", "8u412-b08-jre"),
-        ("1.0.2-alpine3.19", "1.0.2-alpine3.19 1.0.3-alpine3.20 1.0.4-alpine 1.0.3-alpine3.19", "1.0.3-alpine3.19"),
+        ("1.0.2-alpine3.19", "1.0.2-alpine3.19 1.0.3-alpine3.20 1.0.4-alpine 1.0.3-alpine3.19",
+         "1.0.3-alpine3.19"),
         ("v1.0.0", "v1.0.0 1.1.0 v1.0.1", "v1.0.1"),
         ("1.21rc2", "1.21rc2 1.21rc10 1.22rc1 1.20", "1.21rc10"),
         ("22-ea-9", "22-ea-9 22-ea-31 23-ea-1 21", "22-ea-31"),
@@ -204,7 +218,8 @@ def test_candidates_come_from_the_family_of_the_current_tag(
         (Policy(tag_regex="(?P<version>[0-9.]+)-alpine"), "16-alpine", POSTGRES, "17-alpine"),
         (Policy(tag_regex="v(?P<compare>.+)"), "16.3", "v9.6.24 v17.0", "current_unparsable"),
         (Policy(tag_regex="(?P<compare>[0-9.]+)"), "16.3", POSTGRES, "17.0"),
-        (Policy(tag_regex=r"(?P<compare>\d+\.\d+)-slim"), "16.3", "9.6-slim 15.8-slim 16.2-slim", "downgrade"),
+        (Policy(tag_regex=r"(?P<compare>\d+\.\d+)-slim"), "16.3", "9.6-slim 15.8-slim 16.2-slim",
+         "downgrade"),
         (Policy(tag_regex=r"(?P<compare>\d+\.\d+)-slim"), "16.3", "9.6-slim 17.1-slim", "17.1-slim"),
         # a tag without a version
         (Policy(semver_pattern="*"), "alpine", "1.2.3 1.2.4 1.2.3-alpine 1.2.3-slim", "1.2.3-alpine"),
@@ -219,8 +234,10 @@ def test_candidates_come_from_the_family_of_the_current_tag(
         # the limits, for every form
         (Policy(semver_pattern="*", max_bump=Bump.MINOR), "16.3", POSTGRES, "16.4"),
         (Policy(semver_pattern="*", max_bump=Bump.PATCH), "16.3", POSTGRES, "same_digest"),
-        (Policy(semver_pattern="*", max_bump=Bump.PATCH), "4.0.16.1-ls1", "4.0.17.1-ls1 4.1.0.1-ls1", "4.0.17.1-ls1"),
-        (Policy(semver_pattern="*", max_bump=Bump.PATCH), "4.0.16-ls1", "4.0.16-ls1 4.0.16-ls2", "4.0.16-ls2"),
+        (Policy(semver_pattern="*", max_bump=Bump.PATCH), "4.0.16.1-ls1", "4.0.17.1-ls1 4.1.0.1-ls1",
+         "4.0.17.1-ls1"),
+        (Policy(semver_pattern="*", max_bump=Bump.PATCH), "4.0.16-ls1", "4.0.16-ls1 4.0.16-ls2",
+         "4.0.16-ls2"),
         (Policy(semver_pattern="*", max_bump=Bump.MINOR), "20241001", "20241001 20250101", "20250101"),
         (Policy(semver_pattern="*", semver_range="<17"), "16.3", POSTGRES, "16.4"),
         (Policy(semver_pattern="*", allow_prerelease=True), "16", "16 17beta1 17beta10", "17beta10"),
@@ -230,10 +247,13 @@ def test_candidates_come_from_the_family_of_the_current_tag(
         (Policy(semver_pattern="*", follow_variant=True), "1.0-alpine3.9",
          "1.0-alpine3.9 1.1-alpine3.10 1.2-alpine3.8 1.2-slim3.9 1.2-alpine4", "1.1-alpine3.10"),
         (Policy(semver_pattern="*", follow_variant=True), "1.0-php8.3-fpm-alpine3.20",
-         "1.0-php8.3-fpm-alpine3.20 1.0-php8.4-fpm-alpine3.19 1.0-php8.4-fpm-alpine3.20", "1.0-php8.4-fpm-alpine3.20"),
+         "1.0-php8.3-fpm-alpine3.20 1.0-php8.4-fpm-alpine3.19 1.0-php8.4-fpm-alpine3.20",
+         "1.0-php8.4-fpm-alpine3.20"),
     ],
 )  # fmt: skip
-def test_no_selector_leaves_the_family_or_goes_down(policy: Policy, current: str, names: str, expected: str) -> None:
+def test_no_selector_leaves_the_family_or_goes_down(
+    policy: Policy, current: str, names: str, expected: str
+) -> None:
     assert answer(choose(policy, current, tags(*names.split()))) == expected
 
 
@@ -267,7 +287,7 @@ def test_where_the_pattern_does_not_mean_the_current_tag_the_hold_says_what_to_w
     assert answer(choose(Policy(semver_pattern="v*"), "v16.3", tags("16.3", "v16.3", "v17.0"))) == "v17.0"
 
 
-# ------------------------------------------------------------------------------------------------ the replay's judge
+# ----------------------------------------------------------------------------------------- the replay's judge
 
 
 @pytest.mark.parametrize(
@@ -309,4 +329,6 @@ def test_the_judge_of_the_replay_heeds_the_step() -> None:
 
 def test_the_judge_of_the_replay_knows_what_is_newer() -> None:
     assert is_newer("16-alpine", "18-alpine")
-    assert not any(is_newer("16-alpine", new) for new in ("18", "18-slim", "15-alpine", "18.1-alpine", "2024-alpine"))
+    assert not any(
+        is_newer("16-alpine", new) for new in ("18", "18-slim", "15-alpine", "18.1-alpine", "2024-alpine")
+    )

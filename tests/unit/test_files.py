@@ -1,4 +1,6 @@
-"""`files` on real files: what may be replaced, that it is replaced whole, and that an owner's edit always wins."""
+"""`files` on real files: what may be replaced, that it is replaced whole, and that an owner's edit always
+wins.
+"""
 
 from __future__ import annotations
 
@@ -55,11 +57,13 @@ def cannot_exchange(left: Path, right: Path) -> bool:
     return False
 
 
-# ------------------------------------------------------------------------------------------------- an owner's file
+# -------------------------------------------------------------------------------------------- an owner's file
 
 
 @pytest.mark.parametrize("exchange", [None, cannot_exchange], ids=["exchange", "plain rename"])
-def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(target: Path, exchange: files.Exchange | None) -> None:
+def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(
+    target: Path, exchange: files.Exchange | None
+) -> None:
     replace(target, NEW, exchange)
     assert target.read_bytes() == NEW
     assert list(target.parent.iterdir()) == [target]
@@ -122,7 +126,9 @@ def make_pipe(path: Path) -> None:
     ],
     ids=["hard link", "folder", "pipe", "read-only mode", "missing"],
 )
-def test_a_file_that_is_not_ours_to_replace_is_refused_with_a_remedy(target: Path, spoil: object, words: str) -> None:
+def test_a_file_that_is_not_ours_to_replace_is_refused_with_a_remedy(
+    target: Path, spoil: object, words: str
+) -> None:
     assert callable(spoil)
     spoil(target)
     with pytest.raises(UpdaterError, match=words) as caught:
@@ -139,7 +145,7 @@ def test_a_read_only_mount_is_noticed_before_anything_is_written(tiny_disk: Path
         files.snapshot(path)
 
 
-# ------------------------------------------------------------------------------------------------- another user's file
+# ---------------------------------------------------------------------------------------- another user's file
 
 STRANGER, TEAM = 65534, 54321
 _AS_STRANGER = """
@@ -181,7 +187,10 @@ def grant_to_group(path: Path) -> None:
 
 
 def acl(bits: int) -> bytes:
-    """An access ACL as the kernel keeps it (linux/posix_acl_xattr.h): rwx for the owner, `bits` for STRANGER."""
+    """An access ACL as the kernel keeps it (linux/posix_acl_xattr.h).
+
+    Rwx for the owner, `bits` for STRANGER.
+    """
     entries = [(0x01, 7, -1), (0x02, bits, STRANGER), (0x04, 0, -1), (0x10, bits, -1), (0x20, 0, -1)]
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
 
@@ -194,7 +203,9 @@ def grant_by_acl(path: Path) -> None:
 
 @needs_root
 @pytest.mark.parametrize("grant", [grant_to_group, grant_by_acl])
-def test_another_users_file_is_written_in_place_where_its_owner_granted_that(shared: Path, grant: object) -> None:
+def test_another_users_file_is_written_in_place_where_its_owner_granted_that(
+    shared: Path, grant: object
+) -> None:
     assert callable(grant)
     grant(shared)
     before, attributes = shared.stat(), {name: os.getxattr(shared, name) for name in os.listxattr(shared)}
@@ -253,7 +264,9 @@ def test_another_users_file_with_an_owners_edit_in_between_stays_the_owners(shar
     ],
     ids=["torn", "longer by an owner", "written", "not begun", "an owner's edit"],
 )
-def test_a_write_in_place_that_was_cut_in_two_is_put_back(target: Path, found: bytes, expected: bytes | None) -> None:
+def test_a_write_in_place_that_was_cut_in_two_is_put_back(
+    target: Path, found: bytes, expected: bytes | None
+) -> None:
     """What a machine leaves that lost its power: the staged file and the old bytes lie beside a torn one."""
     staged = files.stage(files.snapshot(target), NEW, "t1")
     in_place.kept_path(staged).write_bytes(OLD)
@@ -285,7 +298,9 @@ def test_a_process_that_dies_while_it_writes_in_place_leaves_what_puts_the_file_
 
 
 @pytest.mark.parametrize("exchange", [None, cannot_exchange], ids=["exchange", "plain rename"])
-def test_a_size_that_stays_does_not_hide_an_owners_edit(target: Path, exchange: files.Exchange | None) -> None:
+def test_a_size_that_stays_does_not_hide_an_owners_edit(
+    target: Path, exchange: files.Exchange | None
+) -> None:
     snapshot = files.snapshot(target)
     staged = files.stage(snapshot, NEW, "t1")
     before = target.stat()
@@ -383,7 +398,9 @@ def test_a_full_disk_leaves_the_owners_file_and_no_other(tiny_disk: Path) -> Non
 
 @needs_root
 def test_a_full_disk_under_a_bind_mounted_file_leaves_its_bytes(tiny_disk: Path, tmp_path: Path) -> None:
-    """The staged file has room in its folder, the file that is mounted over the target lies on the full disk."""
+    """The staged file has room in its folder, the file that is mounted over the target lies on the full
+    disk.
+    """
     (tiny_disk / "source").write_bytes(OLD)
     path = tmp_path / "compose.yml"
     path.write_bytes(b"covered\n")
@@ -398,7 +415,14 @@ def test_a_full_disk_under_a_bind_mounted_file_leaves_its_bytes(tiny_disk: Path,
 
 
 def test_only_strays_of_the_same_tag_are_removed(tmp_path: Path) -> None:
-    names = [".compose.yml.dau-t1", ".env.dau-t1", ".compose.yml.dau-t2", "compose.yml", ".dau-t1x", "x.dau-t1"]
+    names = [
+        ".compose.yml.dau-t1",
+        ".env.dau-t1",
+        ".compose.yml.dau-t2",
+        "compose.yml",
+        ".dau-t1x",
+        "x.dau-t1",
+    ]
     for name in names:
         (tmp_path / name).write_bytes(b"")
     files.remove_strays(tmp_path, "t1")
@@ -411,7 +435,7 @@ def test_a_tag_with_wildcards_removes_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / ".compose.yml.dau-t1").exists()
 
 
-# -------------------------------------------------------------------------------------------------- our own files
+# ---------------------------------------------------------------------------------------------- our own files
 
 
 def test_an_own_file_is_written_for_its_owner_only_and_its_folder_made(tmp_path: Path) -> None:
@@ -445,7 +469,7 @@ def test_removing_what_is_gone_is_no_error(tmp_path: Path) -> None:
     files.remove(tmp_path / "no folder" / "none")
 
 
-# ----------------------------------------------------------------------------------------------------------- places
+# ----------------------------------------------------------------------------------------------------- places
 
 
 @needs_root
@@ -455,7 +479,13 @@ def test_free_bytes_are_those_of_the_place_even_before_it_exists(tiny_disk: Path
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("new.json", True), ("deep/er/new.json", True), ("compose.yml", True), ("compose.yml/x", False), (".", False)],
+    [
+        ("new.json", True),
+        ("deep/er/new.json", True),
+        ("compose.yml", True),
+        ("compose.yml/x", False),
+        (".", False),
+    ],
 )
 def test_a_place_is_writable_where_a_file_could_be(target: Path, name: str, expected: bool) -> None:
     assert files.is_writable(target.parent / name) is expected

@@ -9,7 +9,16 @@ from updater_core.net import untrusted_json
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"<html>", b"\xff\xfe\xff", b"[" * 100_000, b'{"a":' * 100_000, b'{"a": NaN}', b"[-Infinity]", b"9" * 5000],
+    [
+        b"",
+        b"<html>",
+        b"\xff\xfe\xff",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"a": NaN}',
+        b"[-Infinity]",
+        b"9" * 5000,
+    ],
 )
 def test_what_is_no_json_is_refused_without_a_word_of_it(text: bytes) -> None:
     with pytest.raises(ValueError, match="^it is not JSON$") as error:

@@ -1,4 +1,7 @@
-"""`group`: services that name the same one are one update group; what keeps them from it is a problem of each."""
+"""`group`: services that name the same one are one update group.
+
+What keeps them from it is a problem of each.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from tests.unit.test_config import document, entry, problems
 from updater_core import config_utils
 from updater_core.models import Follow, ServiceConfig
 
-SERVER = entry(name="server", image="immich/server:v1", compose_service="server", group="immich", follow="minor")
+SERVER = entry(
+    name="server", image="immich/server:v1", compose_service="server", group="immich", follow="minor"
+)
 LEARNING = entry(
     name="learning", image="immich/learning:v1", compose_service="learning", group="immich", follow="minor"
 )
@@ -53,14 +58,17 @@ def test_a_disabled_service_moves_with_no_group() -> None:
         ({"maintenance_window": "02:00-03:00"}, "maintenance_window", "write the same for both"),
         ({"health_timeout": 5}, "health_timeout", "write the same for both"),
         ({"allow_drift": True}, "allow_drift", "write the same for both"),
-        ({"registry_config": {"insecure_http": True}, "image": "r.io/learning:v1"}, "registry_config.insecure_http",
+        ({"registry_config": {"insecure_http": True}, "image": "r.io/learning:v1"},
+         "registry_config.insecure_http",
          "write the same for both"),
         ({"signature": {"public_key": "/k.pub"}}, "signature", "write the same for both"),
         ({"compose_file": "/srv/other.yml"}, "compose_file", "server is of another"),
         ({"compose_project": "blue"}, "compose_project", "write that of server, or another group"),
     ],
 )  # fmt: skip
-def test_what_differs_is_one_problem_with_its_key_and_a_remedy(more: dict[str, Any], key: str, words: str) -> None:
+def test_what_differs_is_one_problem_with_its_key_and_a_remedy(
+    more: dict[str, Any], key: str, words: str
+) -> None:
     (found,) = problems(document(SERVER, {**LEARNING, **more}))
     assert found.startswith(f"services[1].{key}: ")
     assert words in found

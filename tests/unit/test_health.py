@@ -25,14 +25,19 @@ PLAIN = Container(
     started_at="t1",
     restart_count=0,
 )
-CHECKED = replace(PLAIN, health="healthy", healthcheck=Healthcheck(interval_seconds=5, timeout_seconds=1, retries=3))
+CHECKED = replace(
+    PLAIN, health="healthy", healthcheck=Healthcheck(interval_seconds=5, timeout_seconds=1, retries=3)
+)
 STARTING = replace(CHECKED, health="starting")
 
 Look = tuple[float, Container | Sequence[Container]]
 
 
 def watch(*looks: Look, wanted: Expectation = WANTED) -> list[Verdict]:
-    """The verdict of each look, each a time in seconds and what was seen then; it ends with the first that decides."""
+    """The verdict of each look, each a time in seconds and what was seen then.
+
+    It ends with the first that decides.
+    """
     track, verdicts = Track(begun_seconds=0.0), list[Verdict]()
     for seconds, seen in looks:
         containers = (seen,) if isinstance(seen, Container) else tuple(seen)
@@ -54,7 +59,7 @@ def reason(verdict: Verdict) -> Reason:
     return verdict.reason
 
 
-# ------------------------------------------------------------------------------------- 1: as many as the plan says
+# -------------------------------------------------------------------------------- 1: as many as the plan says
 
 
 @pytest.mark.parametrize(("count", "seen"), [(1, 0), (3, 2)])
@@ -76,7 +81,7 @@ def test_every_replica_counts() -> None:
     assert isinstance(last((0, [good, slow]), (50, [good, slow]), wanted=wanted), Waiting)
 
 
-# ------------------------------------------------------------------------------------------- 2: what fails at once
+# -------------------------------------------------------------------------------------- 2: what fails at once
 
 
 @pytest.mark.parametrize(
@@ -84,18 +89,38 @@ def test_every_replica_counts() -> None:
     [
         (replace(PLAIN, status="exited", exit_code=3), Reason.EXITED, ["shop-web-1", "exited with 3"]),
         (replace(PLAIN, status="exited", exit_code=0), Reason.EXITED, ["exited with 0"]),
-        (replace(PLAIN, status="exited", exit_code=137, oom_killed=True), Reason.EXITED, ["137", "out of memory"]),
+        (
+            replace(PLAIN, status="exited", exit_code=137, oom_killed=True),
+            Reason.EXITED,
+            ["137", "out of memory"],
+        ),
         (replace(PLAIN, status="dead", exit_code=1, error="device busy"), Reason.EXITED, ["device busy"]),
         (replace(PLAIN, status="removing"), Reason.EXITED, []),
         (replace(PLAIN, status="restarting", exit_code=7), Reason.RESTARTING, ["exited with 7"]),
         (replace(PLAIN, restart_count=1, exit_code=7), Reason.RESTARTING, ["exited with 7"]),
         (replace(CHECKED, health="unhealthy"), Reason.UNHEALTHY, ["unhealthy"]),
         (replace(CHECKED, health="unhealthy", health_log="no database"), Reason.UNHEALTHY, ["no database"]),
-        (replace(PLAIN, status="created", error="port taken", exit_code=128), Reason.ENGINE_ERROR, ["port taken"]),
-        (replace(PLAIN, status="exited", error="port taken", exit_code=128), Reason.ENGINE_ERROR, ["port taken"]),
+        (
+            replace(PLAIN, status="created", error="port taken", exit_code=128),
+            Reason.ENGINE_ERROR,
+            ["port taken"],
+        ),
+        (
+            replace(PLAIN, status="exited", error="port taken", exit_code=128),
+            Reason.ENGINE_ERROR,
+            ["port taken"],
+        ),
         (replace(PLAIN, status="created", error="no device"), Reason.ENGINE_ERROR, ["no device"]),
-        (replace(PLAIN, status="created", error="no such file", exit_code=127), Reason.UP_FAILED, ["no such file"]),
-        (replace(PLAIN, status="created", error="may not be run", exit_code=126), Reason.UP_FAILED, ["may not be run"]),
+        (
+            replace(PLAIN, status="created", error="no such file", exit_code=127),
+            Reason.UP_FAILED,
+            ["no such file"],
+        ),
+        (
+            replace(PLAIN, status="created", error="may not be run", exit_code=126),
+            Reason.UP_FAILED,
+            ["may not be run"],
+        ),
         (replace(STARTING, status="exited", exit_code=1), Reason.EXITED, []),
     ],
 )
@@ -130,7 +155,7 @@ def test_restarts_of_a_container_that_was_there_before_are_history() -> None:
     assert reason(last((0, old))) is Reason.RESTARTING, "on a new container every restart counts"
 
 
-# --------------------------------------------------------------------------------------- 3: the healthcheck's time
+# ---------------------------------------------------------------------------------- 3: the healthcheck's time
 
 
 def test_a_healthcheck_has_to_become_healthy_first() -> None:
@@ -141,7 +166,8 @@ def test_a_healthcheck_has_to_become_healthy_first() -> None:
 @pytest.mark.parametrize(
     ("check", "seconds"),
     [
-        (Healthcheck(interval_seconds=5, timeout_seconds=1, retries=3), 60),  # 3 * 6 + 5 = 23: the policy is longer
+        # 3 * 6 + 5 = 23: the policy is longer
+        (Healthcheck(interval_seconds=5, timeout_seconds=1, retries=3), 60),
         (Healthcheck(interval_seconds=30, timeout_seconds=30, retries=3), 210),
         (Healthcheck(interval_seconds=10, timeout_seconds=5, start_period_seconds=300, retries=2), 340),
     ],
@@ -175,7 +201,7 @@ def test_a_container_that_is_created_and_never_starts_runs_out_of_time() -> None
     assert reason(last((0, created), (60.1, created))) is Reason.GATE_TIMEOUT
 
 
-# -------------------------------------------------------------------------------------------------- 4: and stays so
+# -------------------------------------------------------------------------------------------- 4: and stays so
 
 
 def test_without_a_healthcheck_running_is_good_and_has_to_last() -> None:
@@ -195,7 +221,7 @@ def test_no_stability_asked_for_means_the_first_good_look_proves() -> None:
     assert isinstance(last((0, STARTING), (1, CHECKED), wanted=at_once), Proven)
 
 
-# -------------------------------------------------------------------------------- 5: what proves nothing either way
+# -------------------------------------------------------------------------- 5: what proves nothing either way
 
 
 @pytest.mark.parametrize(
@@ -228,7 +254,7 @@ def test_health_that_wavers_begins_the_window_anew() -> None:
     assert [type(verdict) for verdict in verdicts] == [Waiting] * 5 + [Proven]
 
 
-# ------------------------------------------------------------------------------------------------------ 6: one-shots
+# ----------------------------------------------------------------------------------------------- 6: one-shots
 
 
 def test_a_one_shot_is_proven_by_an_exit_with_0() -> None:
@@ -264,7 +290,10 @@ def test_what_did_not_run_before_may_run_or_end_with_0() -> None:
     assert isinstance(last((0, PLAIN), (1, done), (10, done), wanted=wanted), Proven)
     assert isinstance(last((0, PLAIN), (10, PLAIN), wanted=wanted), Proven)
     assert reason(last((0, PLAIN), (1, replace(done, exit_code=1)), wanted=wanted)) is Reason.EXITED
-    assert reason(last((0, PLAIN), (1, replace(done, restart_policy="always")), wanted=wanted)) is Reason.NOT_RUNNING
+    assert (
+        reason(last((0, PLAIN), (1, replace(done, restart_policy="always")), wanted=wanted))
+        is Reason.NOT_RUNNING
+    )
 
 
 def test_every_replica_of_a_one_shot_has_to_end() -> None:
@@ -274,7 +303,7 @@ def test_every_replica_of_a_one_shot_has_to_end() -> None:
     assert isinstance(last((0, [done, replace(done, id="c2")]), wanted=wanted), Proven)
 
 
-# ------------------------------------------------------------------------------------------------------- small matters
+# ---------------------------------------------------------------------------------------------- small matters
 
 
 @pytest.mark.parametrize(

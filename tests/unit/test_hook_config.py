@@ -27,7 +27,10 @@ def parsed(own: dict[str, Any], **top: Any) -> ServiceConfig:
         ("echo ${DAU_TO} $$", Hook(("sh", "-c", "echo ${DAU_TO} $$"))),
         (["/bin/backup", "--to", "${HOME}", ""], Hook(("/bin/backup", "--to", "${HOME}", ""))),
         ({"run": "a\nb"}, Hook(("sh", "-c", "a\nb"))),
-        ({"run": ["x"], "in": "container", "timeout": "15m"}, Hook(("x",), is_in_container=True, timeout_seconds=900)),
+        (
+            {"run": ["x"], "in": "container", "timeout": "15m"},
+            Hook(("x",), is_in_container=True, timeout_seconds=900),
+        ),
         ({"run": ["x"], "in": "host", "timeout": 1.5}, Hook(("x",), timeout_seconds=1.5)),
     ],
 )
@@ -82,13 +85,18 @@ def test_no_label_sets_a_hook(kind: HookKind) -> None:
     labels = {f"docker-updater.{kind}": "touch /tmp/x"}
     assert entry_of_labels(labels) == {}
     assert label_problems(labels) == [
-        f"label docker-updater.{kind}: it is read from the configuration file only; write it there, and take the label"
+        f"label docker-updater.{kind}: it is read from the configuration file only; write it there, and "
+        "take the label"
         " away"
     ]
 
 
-@pytest.mark.parametrize(("of", "mode"), [("file", 0o664), ("file", 0o606), ("folder", 0o775), ("folder", 0o757)])
-def test_a_file_that_others_may_change_is_found_and_the_remedy_helps(tmp_path: Path, of: str, mode: int) -> None:
+@pytest.mark.parametrize(
+    ("of", "mode"), [("file", 0o664), ("file", 0o606), ("folder", 0o775), ("folder", 0o757)]
+)
+def test_a_file_that_others_may_change_is_found_and_the_remedy_helps(
+    tmp_path: Path, of: str, mode: int
+) -> None:
     folder = tmp_path / "etc"
     folder.mkdir(mode=0o755)
     path = folder / "c.json"

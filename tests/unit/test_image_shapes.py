@@ -1,7 +1,8 @@
-"""The shapes in which public compose files write an image with variables: which are edited, and what else changes.
+"""The shapes in which public compose files write an image with variables: which are edited, and what else
+changes.
 
-The numbers are how many of 389 services in public files, refused by an early version, are of the kind; all of a kind
-that has several shapes here are counted with the likeliest.
+The numbers are how many of 389 services in public files, refused by an early version, are of the kind; all of
+a kind that has several shapes here are counted with the likeliest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ ENV, FILE = "/p/.env", "/p/compose.yml"
 
 @dataclass(frozen=True)
 class Shape:
-    """`old` becomes `new` once, in `path`. Without a path it cannot be edited, and `new` stands in the reason."""
+    """`old` becomes `new` once, in `path`.
+
+    Without a path it cannot be edited, and `new` stands in the reason.
+    """
 
     count: int
     images: tuple[str, ...]
@@ -37,7 +41,9 @@ SHAPES = {
     "one version for several repositories": Shape(
         73, ("r/app:${TAG}", "r/other:${TAG:-1}"), PLAIN, ENV, "1.2.3", "1.3.0"
     ),
-    "two variables, one is empty": Shape(0, ("r/app:${TAG}${POSTFIX}",), f"{PLAIN}POSTFIX=\n", ENV, "1.2.3", "1.3.0"),
+    "two variables, one is empty": Shape(
+        0, ("r/app:${TAG}${POSTFIX}",), f"{PLAIN}POSTFIX=\n", ENV, "1.2.3", "1.3.0"
+    ),
     "two variables, the second a variant": Shape(
         45, ("r/app:${TAG}${POSTFIX}",), f"{PLAIN}POSTFIX=-slim\n", ENV, "1.2.3", "1.3.0", tag="1.3.0-slim"
     ),
@@ -51,7 +57,9 @@ SHAPES = {
         6, ("r/app:${TAG}",), PLAIN, ENV, "1.2.3", "1.3.0", more="    env_file: .env\n"
     ),
     "a default that is a variable": Shape(7, ("r/app:${A:-${TAG}}",), PLAIN, ENV, "1.2.3", "1.3.0"),
-    "a default that is a variable's default": Shape(0, ("r/app:${A:-${TAG:-1.2.3}}",), "", FILE, "1.2.3", "1.3.0"),
+    "a default that is a variable's default": Shape(
+        0, ("r/app:${A:-${TAG:-1.2.3}}",), "", FILE, "1.2.3", "1.3.0"
+    ),
     "a whole reference": Shape(0, ("${IMAGE}",), "IMAGE='r/app:1.2.3' # x\n", ENV, "1.2.3", "1.3.0"),
     "a repository and a tag": Shape(0, ("${REPO}:${TAG}",), f"REPO=r/app\n{PLAIN}", ENV, "1.2.3", "1.3.0"),
     "a number in three variables": Shape(
@@ -62,7 +70,8 @@ SHAPES = {
 
 def files_of(shape: Shape) -> tuple[SourceFile, SourceFile]:
     services = "".join(
-        f"  s{number}:\n    image: {image} # {number}\n{shape.more}" for number, image in enumerate(shape.images)
+        f"  s{number}:\n    image: {image} # {number}\n{shape.more}"
+        for number, image in enumerate(shape.images)
     )
     text = f"# größe 🐳\nservices:\n{services}  db:\n    image:  'postgres:16' \n"
     return SourceFile(FILE, text, directory="/p", env_paths=(ENV,)), SourceFile(ENV, f"# 1.2.4\n{shape.env}")
@@ -100,5 +109,7 @@ def test_a_shape_is_edited_in_its_one_place_or_refused_with_a_remedy(name: str) 
 
 
 def test_as_many_of_the_refused_are_edited_as_are_counted() -> None:
-    edited = sum(shape.count for shape in SHAPES.values() if not isinstance(edits_of(shape), edit.NotEditable))
+    edited = sum(
+        shape.count for shape in SHAPES.values() if not isinstance(edits_of(shape), edit.NotEditable)
+    )
     assert (edited, sum(shape.count for shape in SHAPES.values())) == (351, 389)

@@ -23,13 +23,20 @@ from updater_core.targets.compose.plan import ComposePlan, DependentProject, Mov
 from updater_core.vocabulary.image_ref import ImageChange
 
 DETAIL = ComposePlan(
-    project=Project("shop", "/opt/shop", ("/opt/shop/compose.yml", "/opt/shop/more.yml"), ("/opt/shop/.env",)),
+    project=Project(
+        "shop", "/opt/shop", ("/opt/shop/compose.yml", "/opt/shop/more.yml"), ("/opt/shop/.env",)
+    ),
     moves=(
         Move("web", "app:1", "app:2", "sha256:" + "1" * 64, 2, ("c1", "c2")),
         Move("worker", "app:1", "app:2", "sha256:" + "1" * 64, 0),
     ),
     edits=(
-        Edit("/opt/shop/compose.yml", "\ufeffa: ü\r\nb: 1", "\ufeffa: ü\r\nb: 2", (Mark("service", "web", "1", "2"),)),
+        Edit(
+            "/opt/shop/compose.yml",
+            "\ufeffa: ü\r\nb: 1",
+            "\ufeffa: ü\r\nb: 2",
+            (Mark("service", "web", "1", "2"),),
+        ),
         Edit("/opt/shop/.env", "A=1-$B", "A=2-$B", (Mark("variable", "A", "1-$B", "2-$B", ("1-", "2-")),)),
     ),
     companions=(Move("sidecar", "s:1", "s:1", "id", 1),),
@@ -79,7 +86,9 @@ def read_one(folder: Path, raw: object) -> JournalRecord | UnreadableRecord:
     return found
 
 
-@pytest.mark.parametrize("plan", [PLAN, compose_plan(PLAN.image, "a:1", detail=ComposePlan(Project("p", "/", ()), ()))])
+@pytest.mark.parametrize(
+    "plan", [PLAN, compose_plan(PLAN.image, "a:1", detail=ComposePlan(Project("p", "/", ()), ()))]
+)
 @pytest.mark.parametrize("cause", [None, CAUSE])
 def test_a_record_comes_back_exactly(tmp_path: Path, plan: Plan[ComposePlan], cause: Cause | None) -> None:
     written = JournalRecord(plan.id, Phase.ROLLBACK_FAILED, plan, cause, cause)
@@ -104,7 +113,9 @@ def test_a_record_is_unfinished_until_its_update_has_ended(phase: Phase) -> None
         ("gate", {"timeout_seconds": True}, "$.gate.timeout_seconds"),
     ],
 )
-def test_a_plan_with_a_wrong_part_is_refused_by_its_place(tmp_path: Path, key: str, value: object, place: str) -> None:
+def test_a_plan_with_a_wrong_part_is_refused_by_its_place(
+    tmp_path: Path, key: str, value: object, place: str
+) -> None:
     raw = raw_record(tmp_path)
     (raw["plan"]["detail"] if key in raw["plan"]["detail"] else raw["plan"])[key] = value
     found = read_one(tmp_path, raw)

@@ -18,7 +18,10 @@ TEXTS = [
     '{"services": []}',
     '{"services": [ ]}',
     '{\n  "check_interval": "1h",\n  "services": [\n    {"name": "a"}\n  ]\n}\n',
-    '{\n    "services": [\n        {\n            "name": "a"\n        }\n    ],\n    "metrics_port": 9180\n}',
+    (
+        '{\n    "services": [\n        {\n            "name": "a"\n        }\n    ],\n    "metrics_port": '
+        "9180\n}"
+    ),
     '{\r\n  "services": [\r\n    {"name": "a"}\r\n  ]\r\n}\r\n',
     '{\n\t"services": [\n\t\t{"name": "a"}\n\t]\n}\n',
     '{"check_interval": 30}',
@@ -51,7 +54,8 @@ def test_windows_line_ends_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("[]", "not a JSON object"), ('{"services": {}}', "not an array"), ('{"a": tru}', "not JSON")]
+    ("text", "words"),
+    [("[]", "not a JSON object"), ('{"services": {}}', "not an array"), ('{"a": tru}', "not JSON")],
 )
 def test_what_cannot_take_entries_is_refused(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
@@ -59,7 +63,9 @@ def test_what_cannot_take_entries_is_refused(text: str, words: str) -> None:
 
 
 @given(
-    st.dictionaries(st.text(max_size=5), st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists)),
+    st.dictionaries(
+        st.text(max_size=5), st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists)
+    ),
     st.lists(st.dictionaries(st.text(max_size=5), st.integers()), max_size=3),
     st.sampled_from([None, 1, 2, 4, "\t"]),
 )
@@ -77,7 +83,11 @@ def places(value: object, path: str = "") -> list[str]:
     if isinstance(value, dict):
         parts = [(f"{path}.{key}" if path else key, each) for key, each in value.items()]
     else:
-        parts = [(f"{path}[{number}]", each) for number, each in enumerate(value)] if isinstance(value, list) else []
+        parts = (
+            [(f"{path}[{number}]", each) for number, each in enumerate(value)]
+            if isinstance(value, list)
+            else []
+        )
     for part, each in parts:
         found += [part, *places(each, part)]
     return found
@@ -86,7 +96,9 @@ def places(value: object, path: str = "") -> list[str]:
 @given(
     st.recursive(
         st.none() | st.floats(allow_nan=False) | st.text(max_size=6),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.from_regex("[a-z]{1,3}", fullmatch=True), inner),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.from_regex("[a-z]{1,3}", fullmatch=True), inner)
+        ),
     )
 )
 def test_every_key_and_element_of_any_document_has_its_line(document: object) -> None:

@@ -41,7 +41,11 @@ def host(tmp_path: Path) -> Path:
 def test_every_path_of_the_labels_is_moved(host: Path, inner: str) -> None:
     folder = (inner, str(host) + inner.removeprefix("/data"))
     found = label_paths.with_host_paths(stack(env="/data/compose/3/x.env,/etc/x.env"), (), [folder])
-    assert paths(found) == [f"{host}/compose/3/c.yml", f"{host}/compose/3", f"{host}/compose/3/x.env,/etc/x.env"]
+    assert paths(found) == [
+        f"{host}/compose/3/c.yml",
+        f"{host}/compose/3",
+        f"{host}/compose/3/x.env,/etc/x.env",
+    ]
     assert found.labels["other"] == "/data/compose/3"
 
 
@@ -66,10 +70,15 @@ def test_a_file_that_is_there_is_meant_unless_path_map_says_otherwise(host: Path
     found = stack(f"{copy}/c.yml", str(copy))
     pair = [(str(copy), f"{host}/compose/3")]
     assert label_paths.with_host_paths(found, (), pair) == found
-    assert paths(label_paths.with_host_paths(found, pair, ())) == [f"{host}/compose/3/c.yml", f"{host}/compose/3"]
+    assert paths(label_paths.with_host_paths(found, pair, ())) == [
+        f"{host}/compose/3/c.yml",
+        f"{host}/compose/3",
+    ]
 
 
-def test_mounts_that_lead_to_different_files_lead_nowhere_and_to_one_file_do(host: Path, tmp_path: Path) -> None:
+def test_mounts_that_lead_to_different_files_lead_nowhere_and_to_one_file_do(
+    host: Path, tmp_path: Path
+) -> None:
     (tmp_path / "link").symlink_to(host)
     same = [("/data", str(host)), ("/data", str(tmp_path / "link"))]
     assert paths(label_paths.with_host_paths(stack(), (), same))[1] == f"{host}/compose/3"
@@ -99,7 +108,7 @@ def test_folders_of_a_path_map_need_no_slash_at_their_end() -> None:
     assert config.settings.path_map == (("/a", "/b/c"), ("", "/host"))
 
 
-# -------------------------------------------------------------------------------------------------- relative mounts
+# -------------------------------------------------------------------------------------------- relative mounts
 
 STATE = {"volumes": [{"type": "bind", "source": "/srv/shop/state", "target": "/state"}]}
 ABSOLUTE = {"volumes": [{"type": "bind", "source": "/data/compose/3/state", "target": "/state"}]}
@@ -119,7 +128,9 @@ ABSOLUTE = {"volumes": [{"type": "bind", "source": "/data/compose/3/state", "tar
 def test_a_mount_that_would_be_taken_from_elsewhere_is_held(
     folder: str, web: dict[str, Any], bind: str, is_held: bool
 ) -> None:
-    deployed = other(project="shop", labels={f"{LABEL}working_dir": folder}, binds=frozenset({(bind, "/state")}))
+    deployed = other(
+        project="shop", labels={f"{LABEL}working_dir": folder}, binds=frozenset({(bind, "/state")})
+    )
     hold = relative_paths.moved_bind(replace(facts(web), own=(deployed,)))
     assert (hold is not None) == is_held
     if hold is not None:

@@ -106,13 +106,17 @@ def test_the_names_of_events_are_those_of_the_manual() -> None:
 
 
 def test_a_field_never_takes_the_place_of_a_standard_one() -> None:
-    line = json.loads(written(JSON, lambda: log_event(LOGGER, logging.INFO, LogEvent.UPDATED, "m", ts="x", level="y")))
+    line = json.loads(
+        written(JSON, lambda: log_event(LOGGER, logging.INFO, LogEvent.UPDATED, "m", ts="x", level="y"))
+    )
     assert line["level"] == "INFO"
     assert line["ts"] != "x"
 
 
 def test_a_percent_sign_in_a_message_is_a_percent_sign() -> None:
-    text = written(PLAIN, lambda: log_event(LOGGER, logging.ERROR, LogEvent.CHECK_FAILED, "100%s", service="web"))
+    text = written(
+        PLAIN, lambda: log_event(LOGGER, logging.ERROR, LogEvent.CHECK_FAILED, "100%s", service="web")
+    )
     assert text.endswith("ERROR web: 100%s\n")
 
 
@@ -142,7 +146,9 @@ def test_the_level_is_the_configured_one(level: str, expected: int) -> None:
     [
         lambda: LOGGER.info("password hunter22"),
         lambda: LOGGER.info("password %s", "hunter22"),
-        lambda: log_event(LOGGER, logging.INFO, LogEvent.HELD, "m hunter22", service="hunter22", url="hunter22"),
+        lambda: log_event(
+            LOGGER, logging.INFO, LogEvent.HELD, "m hunter22", service="hunter22", url="hunter22"
+        ),
         lambda: log_event(LOGGER, logging.INFO, LogEvent.HELD, "***", deep={"hunter22": ["hunter22"]}),
         lambda: LOGGER.info(Path("/x/hunter22")),
         fail,
@@ -212,7 +218,9 @@ def test_the_log_file_is_for_its_owner_only_and_gets_the_same_lines(tmp_path: Pa
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_log_file_rotates_itself_and_stays_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_file_rotates_itself_and_stays_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(logging_utils, "_FILE_BYTES", 1000)
 
     def much() -> None:
@@ -226,7 +234,9 @@ def test_the_log_file_rotates_itself_and_stays_private(tmp_path: Path, monkeypat
     finally:
         os.umask(old)
     kept = sorted(tmp_path.iterdir())
-    assert [each.name for each in kept] == ["updater.log"] + [f"updater.log.{number}" for number in range(1, 6)]
+    assert [each.name for each in kept] == ["updater.log"] + [
+        f"updater.log.{number}" for number in range(1, 6)
+    ]
     assert {each.stat().st_mode & 0o777 for each in kept} == {0o600}
     assert all(0 < each.stat().st_size <= 1000 for each in kept)
 
@@ -267,7 +277,10 @@ def test_a_log_file_that_was_moved_in_the_moment_of_its_own_rotation_loses_no_li
         LOGGER.info("after")
 
     written(Settings(log_file=str(path)), write)
-    assert [(tmp_path / name).read_text().split()[-1] for name in ("moved", "updater.log")] == ["before", "after"]
+    assert [(tmp_path / name).read_text().split()[-1] for name in ("moved", "updater.log")] == [
+        "before",
+        "after",
+    ]
 
 
 def test_a_log_folder_that_goes_and_comes_back_is_written_again(tmp_path: Path) -> None:

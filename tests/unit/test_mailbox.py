@@ -1,4 +1,7 @@
-"""What an owner asks of an updater that runs: nothing is lost on the way, and nothing that is no request does harm."""
+"""What an owner asks of an updater that runs.
+
+Nothing is lost on the way, and nothing that is no request does harm.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ def test_a_request_arrives_once(tmp_path: Path) -> None:
 
 def test_a_refused_order_takes_the_place_of_none_that_waits(tmp_path: Path) -> None:
     folder = tmp_path / "requests"
-    waiting, refused = OperatorOrder("skip", "web", NOW), OperatorOrder("skip", "web", NOW, refusal="no image waits")
+    waiting, refused = (
+        OperatorOrder("skip", "web", NOW),
+        OperatorOrder("skip", "web", NOW, refusal="no image waits"),
+    )
     request_queue.leave(folder, waiting)
     request_queue.leave(folder, refused)
     assert {each.refusal for each in taken_from(folder)} == {"", "no image waits"}
@@ -73,7 +79,9 @@ def test_what_is_no_request_stops_no_other(tmp_path: Path) -> None:
 
 def test_orders_are_taken_in_the_order_in_which_they_were_given(tmp_path: Path) -> None:
     folder = tmp_path / "requests"
-    given = [OperatorOrder(kind, "web", NOW + timedelta(seconds=at)) for at, kind in enumerate(("resume", "pause"))]
+    given = [
+        OperatorOrder(kind, "web", NOW + timedelta(seconds=at)) for at, kind in enumerate(("resume", "pause"))
+    ]
     for order in reversed(given):
         request_queue.leave(folder, order)
     assert list(taken_from(folder)) == given
@@ -121,7 +129,11 @@ def test_a_request_grows_old_after_a_day(age: timedelta, old: bool) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hours", "told"),
-    [("web", 1, None), ("web", 25, "--retry web of .* is dropped: .* 24 hours ago"), ("api", 1, "not configured")],
+    [
+        ("web", 1, None),
+        ("web", 25, "--retry web of .* is dropped: .* 24 hours ago"),
+        ("api", 1, "not configured"),
+    ],
 )
 def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, hours: int, told: str | None
@@ -151,7 +163,9 @@ def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path
     bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
     unit = observed_tags.unit_of(context.config.services[0])
     context.change(lambda _: State({"web": ServiceState(quarantine=(bad,), unit=unit, reference="a/b:1")}))
-    request_queue.leave(context.folder / request_queue.FOLDER, OperatorOrder("retry", "shop", context.clock.now()))
+    request_queue.leave(
+        context.folder / request_queue.FOLDER, OperatorOrder("retry", "shop", context.clock.now())
+    )
     requests.take_requests(context)
     cycle.finish(context)
     (taken,) = records.service_of(context.state, "shop").orders
@@ -165,7 +179,10 @@ def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a change of owner needs root")
 def test_what_the_reader_has_laid_in_roots_way_does_not_become_his(tmp_path: Path) -> None:
-    """The state's folder is the updater's own user's: it may put a link there, and root follows it to nothing."""
+    """The state's folder is the updater's own user's.
+
+    It may put a link there, and root follows it to nothing.
+    """
     state, other = tmp_path / "state", tmp_path / "other"
     state.mkdir()
     other.mkdir()
@@ -191,5 +208,7 @@ def test_a_number_that_is_no_process_wakes_nobody(tmp_path: Path) -> None:
         lock = tmp_path / "lock"
         lock.write_text(text)
         argv = [sys.executable, "-c", _WAKE, str(lock)]
-        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True, start_new_session=True)
+        done = subprocess.run(
+            argv, cwd=ROOT, capture_output=True, text=True, check=True, start_new_session=True
+        )
         assert done.stdout.split("\n")[0] == "False []"

@@ -26,5 +26,7 @@ print(before - resident_megabytes())
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's heap")
 def test_what_is_free_goes_back_to_the_system() -> None:
-    done = subprocess.run([sys.executable, "-c", _PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert float(done.stdout) > 30

@@ -24,7 +24,7 @@ def named(kind: str, service: str, **changes: object) -> Event:
     return replace(SAMPLES[kind], service=service, **changes)  # type: ignore[arg-type]
 
 
-# ----------------------------------------------------------------------------------------------------------- mentions
+# --------------------------------------------------------------------------------------------------- mentions
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,20 @@ def named(kind: str, service: str, **changes: object) -> Event:
 def test_a_mention_or_a_masked_link_is_broken(text: str) -> None:
     shown = quiet(text)
     assert "@everyone" not in shown.lower()
-    for opened in ("<!", "<@", "<#", "](", "<https:", "@here", "@channel", "@all", "@room", "@alice", "@bob", "@team"):
+    for opened in (
+        "<!",
+        "<@",
+        "<#",
+        "](",
+        "<https:",
+        "@here",
+        "@channel",
+        "@all",
+        "@room",
+        "@alice",
+        "@bob",
+        "@team",
+    ):
         assert opened not in shown, shown
     assert BREAK in shown or "·" in shown
     assert shown.replace(BREAK, "") == text.replace("\u202e", "·"), "nothing else changes"
@@ -49,7 +62,8 @@ def test_a_mention_or_a_masked_link_is_broken(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "ghcr.io/acme/api:v1.5.0@sha256:" + "9f" * 32, "ops@example.com", "a < b", "x <b>y</b>", "1 @ 2", "f(x)[0]",
+        "ghcr.io/acme/api:v1.5.0@sha256:" + "9f" * 32, "ops@example.com", "a < b", "x <b>y</b>", "1 @ 2",
+        "f(x)[0]",
         "https://github.com/acme/api/releases/tag/v1.5.0",
     ],
 )  # fmt: skip
@@ -60,7 +74,7 @@ def test_everything_else_stays_as_it_is(text: str) -> None:
 @pytest.mark.parametrize("field", ["service", "detail", "remedy", "reason", "to_reference", "host"])
 @pytest.mark.parametrize("kind", sorted(SAMPLES))
 def test_no_field_of_an_event_pings(kind: str, field: str) -> None:
-    event = replace(SAMPLES[kind], **{field: "x @everyone <!channel> \x1b[31m\u202e"})  # type: ignore[arg-type]
+    event = replace(SAMPLES[kind], **{field: ("x @everyone <!channel> \x1b[31m\u202e")})  # type: ignore[arg-type]
     for message in (message_of(event), message_of_all([event, SAMPLES["update"]])):
         text = message.title + message.body
         assert "@everyone" not in text
@@ -78,11 +92,13 @@ def test_what_a_container_wrote_pings_nobody_and_is_cut() -> None:
     assert max(map(len, body.splitlines())) <= 700
 
 
-# ------------------------------------------------------------------------------------------------------------ release
+# ---------------------------------------------------------------------------------------------------- release
 
 
 def test_a_release_is_told_with_versions_size_age_and_notes() -> None:
-    step = ReleaseStep("1.4.2", "1.5.0", "minor", True, NOW - timedelta(days=3), "https://github.com/acme/api/releases")
+    step = ReleaseStep(
+        "1.4.2", "1.5.0", "minor", True, NOW - timedelta(days=3), "https://github.com/acme/api/releases"
+    )
     latest = "ghcr.io/acme/api:latest"
     event = replace(SAMPLES["update"], from_reference=latest, to_reference=latest, release=step)
     message = message_of(event)
@@ -100,7 +116,7 @@ def test_a_rollback_names_the_release_that_was_tried() -> None:
     assert "Tried: v1.4.2 -> v1.5.0 (minor)" in message_of(SAMPLES["rollback"]).body
 
 
-# -------------------------------------------------------------------------------------------------------- many, limits
+# ----------------------------------------------------------------------------------------------- many, limits
 
 
 def test_several_events_are_one_message_the_worst_first() -> None:

@@ -89,10 +89,16 @@ def test_durations_fall_into_their_buckets(metrics: Metrics) -> None:
     found = scrape(metrics)
     assert found["cycle_duration_seconds_sum"] == 2.5
     assert found['cycle_duration_seconds_bucket{le="1.0"}'] == 0
-    assert found['cycle_duration_seconds_bucket{le="2.5"}'] == found['cycle_duration_seconds_bucket{le="+Inf"}'] == 1
+    assert (
+        found['cycle_duration_seconds_bucket{le="2.5"}']
+        == found['cycle_duration_seconds_bucket{le="+Inf"}']
+        == 1
+    )
     assert found['gate_duration_seconds_bucket{le="10.0",result="proven"}'] == 0
     assert found['gate_duration_seconds_bucket{le="15.0",result="proven"}'] == 1
-    counts = {name: value for name, value in found.items() if name.startswith("update_duration_seconds_count")}
+    counts = {
+        name: value for name, value in found.items() if name.startswith("update_duration_seconds_count")
+    }
     assert counts == {
         'update_duration_seconds_count{outcome="committed"}': 1,
         'update_duration_seconds_count{outcome="rolled_back"}': 1,
@@ -113,7 +119,11 @@ def test_a_limit_that_is_no_longer_told_is_no_longer_shown(metrics: Metrics) -> 
     ("accept", "kind", "end"),
     [
         ("", "text/plain; version=0.0.4", ""),
-        ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text; version=1.0.0", "# EOF\n"),
+        (
+            "application/openmetrics-text; version=1.0.0",
+            "application/openmetrics-text; version=1.0.0",
+            "# EOF\n",
+        ),
     ],
 )
 def test_a_reader_gets_the_format_it_asks_for(metrics: Metrics, accept: str, kind: str, end: str) -> None:
@@ -128,7 +138,9 @@ def test_a_services_state_is_one_of_all(metrics: Metrics) -> None:
     metrics.show({"web": ServiceState(status=Status.ROLLED_BACK, available="app:2", quarantine=quarantine)})
     found = scrape(metrics)
     states = {name: value for name, value in found.items() if name.startswith("service_state")}
-    assert [name for name, value in states.items() if value] == ['service_state{service="web",state="rolled_back"}']
+    assert [name for name, value in states.items() if value] == [
+        'service_state{service="web",state="rolled_back"}'
+    ]
     assert found['update_available{service="web"}'] == found['quarantined_digests{service="web"}'] == 1
 
 
@@ -151,7 +163,8 @@ def test_counters_go_on_after_a_restart(metrics: Metrics) -> None:
 
 def test_without_a_port_nothing_is_loaded() -> None:
     program = (
-        "import sys; from tests.unit.test_metrics import do_all; from updater_core.metrics_utils import Metrics\n"
+        "import sys; from tests.unit.test_metrics import do_all; from updater_core.metrics_utils import "
+        "Metrics\n"
         "sys.modules.pop('prometheus_client', None); do_all(Metrics(False))\n"
         "Metrics(False).start_from({'updates:a': 1}); assert Metrics(False).exposition('')[0] == b''\n"
         "print('prometheus_client' in sys.modules)"

@@ -48,7 +48,9 @@ def test_a_tmpfs_takes_the_place_of_a_volume() -> None:
 
 
 @pytest.mark.parametrize("declared", [(), ("/data/",), ("/",), ("/data/sub",), ("/dat",)])
-def test_an_anonymous_volume_is_carried_over_only_to_a_volume_of_the_same_spelling(declared: tuple[str, ...]) -> None:
+def test_an_anonymous_volume_is_carried_over_only_to_a_volume_of_the_same_spelling(
+    declared: tuple[str, ...],
+) -> None:
     volume = (ANONYMOUS, "/data")
     assert mounts.not_carried_over([volume], NOTHING, frozenset(declared), ()) == (volume,)
     assert mounts.not_carried_over([volume], NOTHING, frozenset({"/data", *declared}), ()) == ()

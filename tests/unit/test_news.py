@@ -56,7 +56,10 @@ def cause(reason: Reason = Reason.UNHEALTHY, remedy: str = "") -> Cause:
 
 
 class Story:
-    """One service through cycles, an hour apart; `told` are the events of the edges, with what was remembered."""
+    """One service through cycles, an hour apart.
+
+    `told` are the events of the edges, with what was remembered.
+    """
 
     def __init__(self) -> None:
         self.state, self.now, self.told = State(), NOW, list[Event]()
@@ -76,7 +79,9 @@ class Story:
     def tell(self) -> Event | None:
         turn = events.transition_of(self.service, self.now)
         event = events.transition_event("web", self.service, turn, Moment("box", self.now))
-        self.state = records.with_service(self.state, "web", replace(self.service, troubles=turn.open_incidents))
+        self.state = records.with_service(
+            self.state, "web", replace(self.service, troubles=turn.open_incidents)
+        )
         self.told += [event] if event else []
         return event
 
@@ -87,13 +92,14 @@ AWAY = Hold(Reason.REGISTRY_ERROR, "docker.io: no answer", "wait")
 PULL_FAILED = NotStarted(plan(), Cause(Step.PULL, Reason.PULL_FAILED, "no space left", "free some"))
 
 
-# -------------------------------------------------------------------------------------------------------- outcomes
+# --------------------------------------------------------------------------------------------------- outcomes
 
 
 def test_an_update_goes_from_the_old_image_to_the_new_one() -> None:
     event = events.event_of(Committed(plan()), "box", NOW, NOW + timedelta(seconds=14))
     assert event == Event(
-        "plan1-update", "update", "web", NOW + timedelta(seconds=14), "box", "acme/web:1", D1, image().text, D2,
+        "plan1-update", "update", "web", NOW + timedelta(seconds=14), "box", "acme/web:1", D1, image().text,
+        D2,
         "update", "2 is newer", 14.0, release=ReleaseStep("1", "2", "major"),
     )  # fmt: skip
 
@@ -124,7 +130,7 @@ def test_a_clock_that_was_set_back_gives_no_negative_duration() -> None:
     assert event.duration_seconds == 0
 
 
-# --------------------------------------------------------------------------------------------------------- who wants
+# -------------------------------------------------------------------------------------------------- who wants
 
 
 def sample(kind: str, reason: str = "unhealthy") -> Event:
@@ -150,7 +156,7 @@ def test_updates_and_rollbacks_are_always_told_and_the_rest_on_request(
     assert events.is_wanted(event, kinds) is wanted
 
 
-# -------------------------------------------------------------------------------------------------------- what waits
+# ------------------------------------------------------------------------------------------------- what waits
 
 
 @pytest.mark.parametrize(
@@ -180,7 +186,7 @@ def test_what_another_event_tells_of_is_not_available(hold: Hold) -> None:
     assert events.available_event("web", ServiceState(), hold, Moment("box", NOW)) is None
 
 
-# ------------------------------------------------------------------------------------------------------------- edges
+# ------------------------------------------------------------------------------------------------------ edges
 
 
 def test_a_service_that_is_well_is_no_news() -> None:
@@ -222,7 +228,8 @@ def test_another_trouble_is_told_and_two_that_take_turns_are_not_told_again() ->
 
 
 @pytest.mark.parametrize(
-    "decision", [WELL, Hold(Reason.NOT_RUNNING), Hold(Reason.WINDOW_CLOSED, available=image()), Hold(Reason.PAUSED)]
+    "decision",
+    [WELL, Hold(Reason.NOT_RUNNING), Hold(Reason.WINDOW_CLOSED, available=image()), Hold(Reason.PAUSED)],
 )
 def test_a_check_that_knows_again_ends_one_that_did_not(decision: Hold) -> None:
     story = Story()
@@ -315,7 +322,7 @@ def test_a_turn_without_anything_new_changes_nothing() -> None:
     assert events.transition_of(service, NOW + timedelta(hours=1)) == Transition(None, {}, troubles)
 
 
-# ------------------------------------------------------------------------------------------------------------- a test
+# ----------------------------------------------------------------------------------------------------- a test
 
 
 def test_there_is_a_sample_of_each_kind_and_each_says_that_it_is_one() -> None:

@@ -30,7 +30,9 @@ def test_a_project_in_a_folder_that_may_not_be_entered_is_nobodys_trouble(tmp_pa
         os.seteuid(0)
 
 
-@pytest.mark.parametrize("is_containerds", [True, False], ids=["containerd's store", "the engine's own store"])
+@pytest.mark.parametrize(
+    "is_containerds", [True, False], ids=["containerd's store", "the engine's own store"]
+)
 def test_a_digest_of_the_registry_is_no_local_id_although_containerds_store_calls_the_image_by_it(
     is_containerds: bool,
 ) -> None:

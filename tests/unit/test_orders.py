@@ -47,10 +47,12 @@ def refusal(given: OperatorOrder, of: State, service: ServiceConfig | None = WEB
     [
         (order("approve"), state(ServiceState()), APPROVING, "no image waits for web"),
         (order("skip"), state(ServiceState()), WEB, "no image waits for web"),
-        (order("skip"), state(ServiceState(available="acme/web:2")), WEB, "digest of acme/web:2 is not known yet"),
+        (order("skip"), state(ServiceState(available="acme/web:2")), WEB,
+         "digest of acme/web:2 is not known yet"),
         (order("approve", digest=B), state(), APPROVING, "is not what waits for web any more"),
         (order("approve"), state(), WEB, "the mode of web is auto.*--update web"),
-        (order("approve"), state(replace(WAITS, quarantine=(Quarantined(A, "x", Reason.EXITED, NOW),))), APPROVING,
+        (order("approve"), state(replace(WAITS, quarantine=(Quarantined(A, "x", Reason.EXITED, NOW),))),
+         APPROVING,
          "in quarantine.*--retry web"),
         (order("resume"), state(), WEB, "web is not paused by an order.*pause_updates"),
         (order("resume"), state(pause=Pause(NOW, "bob")), WEB, "paused with all others.*--resume all"),
@@ -75,7 +77,11 @@ def test_an_order_with_nothing_to_act_on_says_so(
     [
         (order("approve"), state(), APPROVING),
         (order("approve", digest=A), state(), APPROVING),
-        (order("approve"), state(replace(WAITS, decisions=Decisions(skips=(Skip(A, "x", NOW, "ann"),)))), WEB),
+        (
+            order("approve"),
+            state(replace(WAITS, decisions=Decisions(skips=(Skip(A, "x", NOW, "ann"),)))),
+            WEB,
+        ),
         (order("skip"), state(), WEB),
         (order("pause"), state(), WEB),
         (order("pause", ALL), state(), None),
@@ -104,7 +110,9 @@ def test_an_approval_answers_the_question_with_all_the_images_in_it() -> None:
     asked = question(parse(f"acme/web:2@{A}"), (other,), NOW, 60.0)
     known = state(replace(WAITS, decisions=Decisions(approval=asked)))
     given = (
-        orders.approved(known, order("approve"), NOW + timedelta(seconds=30), 60.0).services["web"].decisions.approval
+        orders.approved(known, order("approve"), NOW + timedelta(seconds=30), 60.0)
+        .services["web"]
+        .decisions.approval
     )
     assert given is not None
     assert given.is_of(parse(f"acme/web:2@{A}"), (other,))
@@ -146,11 +154,13 @@ def test_status_says_what_counts_and_how_it_ends() -> None:
     assert "web: acme/web:2@sha256:aaaaaaaaaaaa is skipped, by ann" in said
     assert "paused" not in decided.text_of(skipped, ["web"], NOW + timedelta(hours=1), UTC)
     taken = orders.record(skipped, order("skip"), orders.refused("it is gone", "do nothing"), NOW)
-    assert "2026-05-01 12:00 UTC skip by ann: refused: it is gone (do nothing)" in decided.orders_of(taken, "web", UTC)
+    assert "2026-05-01 12:00 UTC skip by ann: refused: it is gone (do nothing)" in decided.orders_of(
+        taken, "web", UTC
+    )
     assert decided.text_of(State(), ["web"], NOW) == decided.orders_of(State(), "web") == ""
 
 
-# ------------------------------------------------------------------------------------------------- the command line
+# ------------------------------------------------------------------------------------------- the command line
 
 
 def test_an_order_of_the_command_line_says_what_for_how_long_and_by_whom() -> None:

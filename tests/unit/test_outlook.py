@@ -31,9 +31,12 @@ class Says(SimCompose):
     alone: str = WEB_RUNS
     version: str = "2.26.1"
     asked: list[bool] = field(default_factory=list)
-    by_call: Mapping[str, str] = field(default_factory=dict)  # without dependencies, by the services that are named
+    # without dependencies, by the services that are named
+    by_call: Mapping[str, str] = field(default_factory=dict)
 
-    def preview(self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool) -> Preview | None:
+    def preview(
+        self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool
+    ) -> Preview | None:
         self.asked.append(with_dependencies)
         text = self.whole if with_dependencies else self.by_call.get(" ".join(sorted(replicas)), self.alone)
         if text == "refused":
@@ -54,7 +57,9 @@ def of(compose: Says, depends_on: Mapping[str, Any] | None = None) -> Outlook | 
 
 @pytest.mark.parametrize("version", ["2.26.1-4", "2.40.3-3", "5.5.1"])
 def test_one_dry_run_is_enough_if_all_is_quiet(version: str) -> None:
-    compose = Says(whole=WEB_RUNS + "Container shop-db-1 Running\nContainer shop-db-1 Waiting\n", version=version)
+    compose = Says(
+        whole=WEB_RUNS + "Container shop-db-1 Running\nContainer shop-db-1 Waiting\n", version=version
+    )
     found = of(compose)
     assert isinstance(found, Outlook)
     assert found.preview is not None
@@ -65,7 +70,8 @@ def test_one_dry_run_is_enough_if_all_is_quiet(version: str) -> None:
 @pytest.mark.parametrize(
     ("whole", "alone", "version", "is_changed"),
     [
-        # a dependency would be started, or changed: it is left out, and the edit of `web` is seen where it can be
+        # a dependency would be started, or changed: it is left out, and the edit of `web` is seen where it
+        # can be
         ("Container shop-db-1 Starting\n" + WEB_RUNS, WEB_RUNS, "2.26.1", False),
         ("Container shop-db-1 Starting\n" + WEB_CHANGES, WEB_CHANGES, "2.26.1", True),
         ("Container shop-db-1 Recreate\n" + WEB_CHANGES, WEB_RUNS, "2.26.1", False),
@@ -91,7 +97,8 @@ def test_a_dependency_that_would_not_be_left_alone_is_kept_out(
 
 
 GROUPS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
-    # depends_on of each service of the group; what a dry run without dependencies says, by the services named in it
+    # depends_on of each service of the group; what a dry run without dependencies says, by the services named
+    # in it
     "a migration has its own call": (
         {"web": {"migrate": {"condition": "service_completed_successfully"}}, "migrate": {}},
         {"web": "Container shop-web-1 Running", "migrate": "Container shop-migrate-1 Created"},
@@ -181,7 +188,7 @@ def test_what_is_not_healthy_is_named_before_compose_is_asked() -> None:
     assert compose.asked == []
 
 
-# ------------------------------------------------------------------------------------------------------ dependencies
+# ----------------------------------------------------------------------------------------------- dependencies
 
 RUNS = Container("1", "shop-db-1", "shop", "db", "sha256:1", "db:1", "running", "", 0, health="healthy")
 
@@ -211,14 +218,18 @@ def test_what_keeps_an_up_waiting(condition: str, containers: Sequence[Container
 
 
 @pytest.mark.parametrize(("health", "waits"), [("starting", True), ("unhealthy", False)])
-def test_a_dependency_that_may_be_missing_is_waited_for_only_while_it_starts(health: str, waits: bool) -> None:
+def test_a_dependency_that_may_be_missing_is_waited_for_only_while_it_starts(
+    health: str, waits: bool
+) -> None:
     optional = Dependency("web", "db", "service_healthy", is_required=False)
     assert bool(list(waiting_for([optional], {"db": [replace(RUNS, health=health)]}))) == waits
 
 
 def test_dependencies_of_dependencies_count_and_what_has_no_container_does_not() -> None:
     services = {
-        "web": {"depends_on": {"api": {"condition": "service_healthy", "restart": True}, "gone": {}, "made": {}}},
+        "web": {
+            "depends_on": {"api": {"condition": "service_healthy", "restart": True}, "gone": {}, "made": {}}
+        },
         "api": {"depends_on": ["db"]},
         "db": {"depends_on": {"web": {}}},  # a circle, which Compose itself refuses
         "gone": {"deploy": {"replicas": 0}},

@@ -1,4 +1,7 @@
-"""The updater in a container knows its own service: discovery leaves it alone, and its operator is told what to do."""
+"""The updater in a container knows its own service.
+
+Discovery leaves it alone, and its operator is told what to do.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ def container(service: str, number: int = 1, **changes: Any) -> Container:
         "com.docker.compose.project.config_files": "/srv/ops/compose.yml",
         "com.docker.compose.project.working_dir": "/srv/ops",
     }
-    made = Container(f"{service}{number}" * 9, f"ops-{service}-{number}", "ops", service, BUILT, f"acme/{service}:1",
+    made = Container(f"{service}{number}" * 9, f"ops-{service}-{number}", "ops", service, BUILT,
+                     f"acme/{service}:1",
                      "running", "", 0, labels=labels)  # fmt: skip
     return replace(made, **changes)
 

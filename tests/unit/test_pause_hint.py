@@ -49,7 +49,9 @@ def test_the_header_is_read_in_every_form(text: str, seconds: float) -> None:
         assert found.total_seconds() == pytest.approx(seconds, abs=1e-6)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-", "1x", "5 fortnights", "1" * 70, "1 2", "1m 2", "\u00b5s", "nan"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-", "1x", "5 fortnights", "1" * 70, "1 2", "1m 2", "\u00b5s", "nan"]
+)
 def test_what_says_nothing_is_none(text: str) -> None:
     assert asked_for({"retry-after": text}, b"", NOW) is None
 

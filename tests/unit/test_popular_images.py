@@ -1,4 +1,6 @@
-"""What `follow` does with the tags of popular images outside Docker's official library, in the forms they have."""
+"""What `follow` does with the tags of popular images outside Docker's official library, in the forms they
+have.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,17 @@ from tests.unit.test_selection import answer, choose, reasons, tags
 from updater_core.models import Follow, Hold, ImageRef, Policy
 from updater_core.policy.explain import family_text
 
-NODE_RED = "3.1.9-16 3.1.9-18 3.1.9-20 4.0.1-18 4.0.1-20 4.0.2-18 4.0.2-20 4.0.2-22 4.0.2 4.0.2-18-minimal latest-18"
+NODE_RED = (
+    "3.1.9-16 3.1.9-18 3.1.9-20 4.0.1-18 4.0.1-20 4.0.2-18 4.0.2-20 4.0.2-22 4.0.2 4.0.2-18-minimal latest-18"
+)
 LLAMA = "server server-b4321 server-b4400 server-b10000 server-cuda-b4500 b4600 full-b4700"
-IMMICH = "v1.118.0 v1.118.2 v1.119.0 v1.119.0-cuda v1.120.0-rc.1 v1.119.0-openvino release commit-0a1b2c3d pr-999 main"
-HOME_ASSISTANT = "2024.9.3 2024.10.1 2024.10.4 2025.1.0 2025.2.0b3 2025.2.0.dev202501050219 dev beta stable 2025.1"
+IMMICH = (
+    "v1.118.0 v1.118.2 v1.119.0 v1.119.0-cuda v1.120.0-rc.1 v1.119.0-openvino release commit-0a1b2c3d "
+    "pr-999 main"
+)
+HOME_ASSISTANT = (
+    "2024.9.3 2024.10.1 2024.10.4 2025.1.0 2025.2.0b3 2025.2.0.dev202501050219 dev beta stable 2025.1"
+)
 
 
 @pytest.mark.parametrize(
@@ -101,9 +110,11 @@ def test_a_number_that_names_a_platform_may_rise_where_that_is_allowed() -> None
     assert (answer(stays), reasons(stays)["4.0.2-20"]) == ("same_digest", "other_variant")
 
 
-# ------------------------------------------------------------------------------------------ tags without a version
+# ------------------------------------------------------------------------------------- tags without a version
 
-PLATFORMS = "latest-pg15 latest-pg16 latest-pg17 pg16 2.17.0-pg16 ubuntu-22.04 ubuntu-24.04 alpine3.9 alpine3.20"
+PLATFORMS = (
+    "latest-pg15 latest-pg16 latest-pg17 pg16 2.17.0-pg16 ubuntu-22.04 ubuntu-24.04 alpine3.9 alpine3.20"
+)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +128,9 @@ def test_the_tag_of_one_build_is_never_called_up_to_date(tag: str) -> None:
     assert answer(choose(Policy(follow=Follow.MINOR), tag, digests={tag: "sha256:" + "f" * 64})) == tag
 
 
-@pytest.mark.parametrize("tag", ["latest", "lts", "alpine", "amd64-latest", "x86_64", "edge", "bookworm-slim"])
+@pytest.mark.parametrize(
+    "tag", ["latest", "lts", "alpine", "amd64-latest", "x86_64", "edge", "bookworm-slim"]
+)
 def test_a_word_is_followed_by_its_digest_and_that_is_said(tag: str) -> None:
     held = choose(Policy(follow=Follow.MAJOR), tag)
     assert isinstance(held, Hold)
@@ -131,7 +144,9 @@ def test_a_word_is_followed_by_its_digest_and_that_is_said(tag: str) -> None:
      ("alpine3.9", "variant", "alpine3.20"), ("latest-pg17", "same_digest", "same_digest"),
      ("pg16", "same_digest", "same_digest")],
 )  # fmt: skip
-def test_a_word_with_a_number_is_not_up_to_date_beside_a_higher_number(current: str, expected: str, risen: str) -> None:
+def test_a_word_with_a_number_is_not_up_to_date_beside_a_higher_number(
+    current: str, expected: str, risen: str
+) -> None:
     listed = tags(*PLATFORMS.split())
     held = choose(Policy(follow=Follow.MAJOR), current, listed)
     assert answer(held) == expected
@@ -139,7 +154,9 @@ def test_a_word_with_a_number_is_not_up_to_date_beside_a_higher_number(current: 
     assert answer(choose(allowed, current, listed)) == risen
     moved = choose(Policy(follow=Follow.MAJOR), current, listed, digests={current: "sha256:" + "f" * 64})
     assert answer(moved) == current  # its own digest is followed meanwhile
-    assert family_text(allowed, ImageRef("docker.io", "acme/web", current)).endswith(f"{current} names no version")
+    assert family_text(allowed, ImageRef("docker.io", "acme/web", current)).endswith(
+        f"{current} names no version"
+    )
 
 
 def test_each_number_of_another_platform_has_its_reason() -> None:

@@ -22,7 +22,9 @@ ID = "0f" * 32
 
 
 def container(name: str = "shop-web-1", project: str = "shop", **more: Any) -> Container:
-    made = Container(ID if project == "shop" else "1e" * 32, name, project, "web", "i", "app:1", "running", "", 0)
+    made = Container(
+        ID if project == "shop" else "1e" * 32, name, project, "web", "i", "app:1", "running", "", 0
+    )
     return replace(made, **more)
 
 
@@ -55,7 +57,14 @@ def other(name: str = "guest", project: str = "", **more: Any) -> Deployed:
         ({"configs": ["s"]}, {"configs": {"s": {"file": "/srv/s"}}}, "/srv/s"),
         (
             {"volumes": [{"type": "volume", "source": "v", "target": "/a"}]},
-            {"volumes": {"v": {"name": "shop_v", "driver_opts": {"type": "none", "o": "rw,bind", "device": "/srv/v"}}}},
+            {
+                "volumes": {
+                    "v": {
+                        "name": "shop_v",
+                        "driver_opts": {"type": "none", "o": "rw,bind", "device": "/srv/v"},
+                    }
+                }
+            },
             "/srv/v",
         ),
     ],
@@ -95,7 +104,8 @@ def test_an_external_network_is_missing_only_if_nobody_has_it() -> None:
     assert found is not None
     assert "proxy" in found.detail
     assert shortages.missing_object(replace(known, networks=frozenset({"proxy"}))) is None
-    attached = Deployed(container(), ContainerSettings(networks=frozenset({"proxy"})))  # an overlay that is not listed
+    # an overlay that is not listed
+    attached = Deployed(container(), ContainerSettings(networks=frozenset({"proxy"})))
     assert shortages.missing_object(replace(known, own=(attached,))) is None
 
 
@@ -150,7 +160,9 @@ def labels(files: str, folder: str = "") -> dict[str, str]:
         (other(project="x", volumes=frozenset({("x_v", "/x")})), False),
     ],
 )
-def test_a_second_copy_is_what_has_the_same_files_folder_name_or_data(running: Deployed, is_copy: bool) -> None:
+def test_a_second_copy_is_what_has_the_same_files_folder_name_or_data(
+    running: Deployed, is_copy: bool
+) -> None:
     web = {"volumes": [{"type": "bind", "source": "/srv/data", "target": "/d"}, "v:/v"]}
     known = facts(web, others=(running,))
     assert copies.second_copy(known) is None, "a service that has containers is no second copy"
@@ -198,7 +210,9 @@ def test_a_variable_is_missing_if_a_value_that_runs_was_made_with_it(
     texts = written_texts(f"services:\n  web:\n    environment: {text}\n")
     known = facts({"environment": model}, texts={"web": texts}, own=deployed(environment))
     found = variables.missing_variable(replace(known, image_variables={"i": frozenset({"PATH"})}))
-    assert (found is None) if missing is None else (found is not None and f"variable {missing} " in found.detail)
+    assert (
+        (found is None) if missing is None else (found is not None and f"variable {missing} " in found.detail)
+    )
 
 
 LAYERS: dict[str, tuple[str, ContainerSettings, dict[str, Any]]] = {
@@ -261,7 +275,8 @@ BINDS = [("/home/ann/a", "/a"), ("/srv/a", "/b"), ("/home/ann", "/c")]
         ("['${HOME}/a/:/a:ro']", "/home/ann"),
         ("['$HOME:/c']", "/home/ann"),
         ("['~:/c/']", "/home/ann"),
-        ("[{type: bind, source: '${HOME:-/x}/a', target: /a}]", None),  # two paths end so: no place says which
+        # two paths end so: no place says which
+        ("[{type: bind, source: '${HOME:-/x}/a', target: /a}]", None),
         ("[{type: bind, source: '~/../ann', target: /a}]", None),
         ("['./a:/a', 'x$HOME/a:/a', '~ann/a:/a', 'home:/a']", None),
         ("['~/other:/a']", None),
@@ -284,7 +299,9 @@ def test_the_variable_of_an_image_is_missing_if_another_tag_runs() -> None:
 
 def test_an_env_file_takes_its_variables_from_the_shell_too(tmp_path: Path) -> None:
     (tmp_path / "web.env").write_text("A=1\nPW=${SHELL_PW}\n")
-    main = SourceFile(str(tmp_path / "c.yml"), "services: {web: {env_file: [{path: web.env}, {path: gone.env}]}}")
+    main = SourceFile(
+        str(tmp_path / "c.yml"), "services: {web: {env_file: [{path: web.env}, {path: gone.env}]}}"
+    )
     texts = texts_of(["web"], {}, ProjectText.of([main], []))
     known = facts({"environment": {"A": "1", "PW": ""}}, texts=texts, own=deployed({"A": "1", "PW": "x"}))
     found = variables.missing_variable(known)
@@ -313,9 +330,13 @@ def test_a_config_whose_content_would_have_a_gap_is_named(content: str, is_held:
         ("", "environment: ['A=$A$B$C$D$E']", "it takes A, B, C and 2 more", False),
     ],
 )
-def test_a_drift_names_the_variables_that_may_be_why(part: str, text: str, names: str, may_be_allowed: bool) -> None:
+def test_a_drift_names_the_variables_that_may_be_why(
+    part: str, text: str, names: str, may_be_allowed: bool
+) -> None:
     texts = written_texts(f"services:\n  web:\n    {text}\n")
-    found = variables.drift_hold("`docker compose up -d web`", Drift("web", "web differs", part), texts, "web")
+    found = variables.drift_hold(
+        "`docker compose up -d web`", Drift("web", "web differs", part), texts, "web"
+    )
     assert found.reason is Reason.DRIFT
     assert names in found.detail
     assert ("allow_drift" in found.remedy) == may_be_allowed
@@ -323,7 +344,9 @@ def test_a_drift_names_the_variables_that_may_be_why(part: str, text: str, names
 
 
 def test_a_secret_is_missing_unless_an_env_file_sets_its_variable() -> None:
-    known = facts({"secrets": [{"source": "s"}]}, {"secrets": {"s": {"environment": "TOK"}, "u": {"environment": "U"}}})
+    known = facts(
+        {"secrets": [{"source": "s"}]}, {"secrets": {"s": {"environment": "TOK"}, "u": {"environment": "U"}}}
+    )
     found = variables.missing_secret(known)
     assert found is not None
     assert "TOK" in found.detail

@@ -23,8 +23,20 @@ def test_a_terminal_shows_each_layer_with_its_bytes_and_is_clean_afterwards() ->
     show = pull_progress.for_stream(screen)
     assert show is not None
     show({"status": "Pulling from team/app", "id": "1.0"})
-    show({"status": "Downloading", "id": "aaaaaaaaaaaa", "progressDetail": {"current": 1_000_000, "total": 4_000_000}})
-    show({"status": "Extracting", "id": "bbbbbbbbbbbb", "progressDetail": {"current": 2_000_000, "total": 2_000_000}})
+    show(
+        {
+            "status": "Downloading",
+            "id": "aaaaaaaaaaaa",
+            "progressDetail": {"current": 1_000_000, "total": 4_000_000},
+        }
+    )
+    show(
+        {
+            "status": "Extracting",
+            "id": "bbbbbbbbbbbb",
+            "progressDetail": {"current": 2_000_000, "total": 2_000_000},
+        }
+    )
     show({"end": True})
     shown = screen.getvalue()
     assert "aaaaaaaaaaaa downloading" in shown

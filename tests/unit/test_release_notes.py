@@ -126,7 +126,9 @@ def test_the_source_goes_before_the_home_page() -> None:
         ("not a reference!", "1.5.0", "1.5.0"),
     ],
 )
-def test_the_label_says_the_version_unless_the_tag_contradicts_it(reference: str, label: str, version: str) -> None:
+def test_the_label_says_the_version_unless_the_tag_contradicts_it(
+    reference: str, label: str, version: str
+) -> None:
     assert version_of(reference, ImageFacts(label)) == version
 
 
@@ -146,7 +148,9 @@ def test_the_label_says_the_version_unless_the_tag_contradicts_it(reference: str
         ("", "", "app:1.5.0", "", "", False),
     ],
 )
-def test_the_size_of_a_step(old: str, old_label: str, new: str, new_label: str, size: str, same_tag: bool) -> None:
+def test_the_size_of_a_step(
+    old: str, old_label: str, new: str, new_label: str, size: str, same_tag: bool
+) -> None:
     step = step_between(old, ImageFacts(old_label), new, ImageFacts(new_label))
     assert (step.size, step.is_same_tag) == (size, same_tag)
 
@@ -189,5 +193,7 @@ def test_a_build_without_a_clock_has_no_age(created: str) -> None:
 
 
 def test_a_label_that_is_a_page_is_none() -> None:
-    found = image({"org.opencontainers.image.version": "1" * 10_000, "org.opencontainers.image.source": "x" * 10_000})
+    found = image(
+        {"org.opencontainers.image.version": "1" * 10_000, "org.opencontainers.image.source": "x" * 10_000}
+    )
     assert (found.version, found.source) == ("", "")

@@ -75,7 +75,7 @@ def printed(plan: Plan[ComposePlan], rejected: Sequence[Rejected] = ()) -> str:
     return report.plan_text(service(), plan, rejected, compose_report.plan_lines(plan))
 
 
-# -------------------------------------------------------------------------------------------------------------- plan
+# ------------------------------------------------------------------------------------------------------- plan
 
 
 def test_a_plan_is_printed_with_its_reason_its_gate_and_the_exact_diff() -> None:
@@ -97,7 +97,9 @@ def test_a_plan_is_printed_with_its_reason_its_gate_and_the_exact_diff() -> None
 
 
 def test_the_gate_of_a_plan_says_what_the_services_own_healthcheck_may_take() -> None:
-    assert "healthy within 242 min (so long its own healthcheck" in printed(replace(PLAN, healthcheck_seconds=14_520))
+    assert "healthy within 242 min (so long its own healthcheck" in printed(
+        replace(PLAN, healthcheck_seconds=14_520)
+    )
     assert "healthy within 180 s, stable" in printed(replace(PLAN, healthcheck_seconds=179))
 
 
@@ -117,8 +119,12 @@ def planned(name: str, found: Plan[ComposePlan] | Hold, **more: Any) -> PlannedS
 UP_TO_DATE = Hold(Reason.SAME_DIGEST, "app:1.0 is up to date")
 ALL = [
     planned("z", UP_TO_DATE),
-    planned("a", UP_TO_DATE, current=parse("app:1.0"), newer=(parse("app:1.1"), 'write "follow": "minor" for a')),
-    planned("new", PLAN, rejected=(Rejected("rc", Reason.PRERELEASE, "an rc"),), explained=("file: unchanged",)),
+    planned(
+        "a", UP_TO_DATE, current=parse("app:1.0"), newer=(parse("app:1.1"), 'write "follow": "minor" for a')
+    ),
+    planned(
+        "new", PLAN, rejected=(Rejected("rc", Reason.PRERELEASE, "an rc"),), explained=("file: unchanged",)
+    ),
     planned("held", Hold(Reason.DRIFT, "edited", "run up")),
     planned("waits", HOLD),
     planned("lost", Hold(Reason.REGISTRY_ERROR, "no answer", until=NOW)),
@@ -135,7 +141,9 @@ def test_a_plan_shows_the_worst_first_and_ends_with_a_summary() -> None:
 
 def test_a_plan_says_which_newer_version_nothing_follows() -> None:
     said = plans.block(ALL[1])
-    assert said.endswith('newer:     app:1.1 is there, and nothing follows versions; write "follow": "minor" for a')
+    assert said.endswith(
+        'newer:     app:1.1 is there, and nothing follows versions; write "follow": "minor" for a'
+    )
     assert "newer" not in plans.block(ALL[0])
 
 
@@ -144,7 +152,8 @@ def test_a_disabled_service_says_so_in_a_plan() -> None:
 
 
 PLAN_KEYS = {
-    "name", "enabled", "current", "action", "reason", "detail", "remedy", "until", "available", "also", "update",
+    "name", "enabled", "current", "action", "reason", "detail", "remedy", "until", "available", "also",
+    "update",
     "family", "newer", "release", "rejected",
 }  # fmt: skip
 
@@ -173,7 +182,12 @@ def test_a_plan_for_machines_has_every_key_in_every_service() -> None:
         "changes": ["file: unchanged"],
     }
     assert new["rejected"] == [{"tag": "rc", "reason": "prerelease", "detail": "an rc"}]
-    assert (held["reason"], held["detail"], held["remedy"], held["update"]) == ("drift", "edited", "run up", None)
+    assert (held["reason"], held["detail"], held["remedy"], held["update"]) == (
+        "drift",
+        "edited",
+        "run up",
+        None,
+    )
     assert (waits["available"], waits["until"]) == (f"app:1.1@{NEW_DIGEST}", "2026-11-23T08:30:00Z")
     assert (lost["reason"], lost["until"]) == ("registry_error", "2026-11-23T08:30:00Z")
 
@@ -212,7 +226,9 @@ def test_a_hold_says_why_what_waits_until_when_and_what_to_do() -> None:
 
 
 def test_every_further_rule_that_holds_a_service_is_named() -> None:
-    held = replace(HOLD, also=(Hold(Reason.PULL_LIMIT, "no pull is left"), Hold(Reason.BUSY, "not ended yet")))
+    held = replace(
+        HOLD, also=(Hold(Reason.PULL_LIMIT, "no pull is left"), Hold(Reason.BUSY, "not ended yet"))
+    )
     assert report.plan_text(service(), held, ()).splitlines()[-2:] == [
         "  also held: pull_limit - no pull is left",
         "  also held: busy - not ended yet",
@@ -268,25 +284,29 @@ def test_of_a_long_list_the_tags_nearest_to_the_current_one_are_shown() -> None:
 @pytest.mark.parametrize(
     ("policy", "current", "expected"),
     [
-        (Policy(follow=Follow.MINOR), "app:16.3-alpine", "#.#-alpine, each # a number; 16.3-alpine is at 16.3"),
+        (Policy(follow=Follow.MINOR), "app:16.3-alpine",
+         "#.#-alpine, each # a number; 16.3-alpine is at 16.3"),
         (Policy(semver_pattern="v*"), "app:v1.2.3-rc.1",
          "v#.#.#, each # a number; v1.2.3-rc.1 is at 1.2.3, prerelease rc.1"),
         (Policy(follow=Follow.MAJOR), "app:4.0.1.2-ls9",
          "#.#.#.#-ls#, each # a number; 4.0.1.2-ls9 is at 4.0.1.2, build 9"),
-        (Policy(follow=Follow.MAJOR), "app", "none, latest names no version; the digest behind it is followed"),
+        (Policy(follow=Follow.MAJOR), "app",
+         "none, latest names no version; the digest behind it is followed"),
         (Policy(semver_pattern="*"), "app:latest", "#.#.#, for latest names no version"),
         (Policy(semver_pattern="v*"), "app:16.3", "none, the selector does not mean 16.3"),
         (Policy(), "app:16.3", None),
         (Policy(tag_pattern="1*"), "app:16.3", None),
     ],
 )  # fmt: skip
-def test_a_plan_shows_the_family_of_the_current_tag(policy: Policy, current: str, expected: str | None) -> None:
+def test_a_plan_shows_the_family_of_the_current_tag(
+    policy: Policy, current: str, expected: str | None
+) -> None:
     lines = report.plan_text(service(policy=policy), PLAN, (), (), parse(current)).splitlines()
     found = [line.removeprefix("  family:    ") for line in lines if "family:" in line]
     assert found == ([expected] if expected else [])
 
 
-# ------------------------------------------------------------------------------------------------------------ status
+# ----------------------------------------------------------------------------------------------------- status
 
 WAITING = ServiceState(
     reference="app:1.0",
@@ -366,7 +386,9 @@ def test_times_are_those_of_the_zone_that_is_asked_for() -> None:
 @pytest.mark.parametrize("reason", [None, *Reason])
 def test_the_table_fits_a_terminal_however_long_the_names_are(status: Status, reason: Reason | None) -> None:
     image = "registry.example.com/a/" + "b" * 90
-    long = replace(WAITING, reference=f"{image}:1@{OLD_DIGEST}", status=status, reason=reason, remedy="x " * 90)
+    long = replace(
+        WAITING, reference=f"{image}:1@{OLD_DIGEST}", status=status, reason=reason, remedy="x " * 90
+    )
     lines = report.status_table([service("w" * 63)], State({"w" * 63: long}), UTC).splitlines()
     assert max(map(len, lines)) <= 100
     table = lines[: lines.index("")]
@@ -408,6 +430,8 @@ def test_no_secret_is_in_a_status(show: Any) -> None:
 
 def test_the_lines_around_an_edit_of_an_env_file_are_not_shown() -> None:
     before, after = "PASSWORD=hunter2\nTAG=1.0\nTOKEN=t0k3n\n", "PASSWORD=hunter2\nTAG=1.1\nTOKEN=t0k3n\n"
-    shown = compose_report.diff(Edit("/srv/shop/.env", before, after, (Mark("variable", "TAG", "1.0", "1.1"),)))
+    shown = compose_report.diff(
+        Edit("/srv/shop/.env", before, after, (Mark("variable", "TAG", "1.0", "1.1"),))
+    )
     assert [line for line in shown if "TAG" in line] == ["-TAG=1.0", "+TAG=1.1"]
     assert not any("hunter2" in line or "t0k3n" in line for line in shown)

@@ -60,10 +60,17 @@ def choose(
     clock: TimeSource = TimeSource.REGISTRY,
     asked: list[Ask] | None = None,
 ) -> Decision:
-    """Ask and answer until the choice is made. The current tag's own image runs where `running` says nothing else."""
+    """Ask and answer until the choice is made.
+
+    The current tag's own image runs where `running` says nothing else.
+    """
     name = current or "latest"
-    known = {"": frozenset({digest(name)}), None: frozenset[str]()}.get(running, frozenset({digest(running or "")}))
-    observation = Observation(image(current), known, tags=None if listed is None else tuple(listed), clock=clock)
+    known = {"": frozenset({digest(name)}), None: frozenset[str]()}.get(
+        running, frozenset({digest(running or "")})
+    )
+    observation = Observation(
+        image(current), known, tags=None if listed is None else tuple(listed), clock=clock
+    )
     for _ in range(100):
         outcome = decide(observation, policy, history, NOW)
         if not isinstance(outcome, Ask):
@@ -88,16 +95,20 @@ def reasons(outcome: Decision) -> dict[str, str]:
 
 
 def quarantine(*names: str) -> History:
-    return History({digest(n): Quarantined(digest(n), f"acme/web:{n}", Reason.UNHEALTHY, NOW - DAY) for n in names})
+    return History(
+        {digest(n): Quarantined(digest(n), f"acme/web:{n}", Reason.UNHEALTHY, NOW - DAY) for n in names}
+    )
 
 
-# ---------------------------------------------------------------------------------------------- the digest of one tag
+# -------------------------------------------------------------------------------------- the digest of one tag
 
 
 def test_the_digest_of_the_current_tag_is_asked_for() -> None:
     observation = Observation(image("1.25"), frozenset())
     assert decide(observation, Policy(), History(), NOW) == Ask(digests=("1.25",))
-    assert decide(replace(observation, current=image(None)), Policy(), History(), NOW) == Ask(digests=("latest",))
+    assert decide(replace(observation, current=image(None)), Policy(), History(), NOW) == Ask(
+        digests=("latest",)
+    )
 
 
 def test_the_same_digest_is_up_to_date() -> None:
@@ -155,7 +166,7 @@ def test_a_digest_grows_old_from_our_first_sight_of_it(first_seen: dict[str, flo
         assert outcome.until == NOW + (7 - first_seen.get("new", 0)) * DAY
 
 
-# ----------------------------------------------------------------------------------------------------------- versions
+# --------------------------------------------------------------------------------------------------- versions
 
 _FLAVOURS = "1.25.3 1.25.4 1.25.3-alpine 1.25.4-alpine 1.25.5-alpine 1.25.4-perl 1.25.6-bookworm 1.26.0-rc.1"
 FLAVOURS = tags(*_FLAVOURS.split())
@@ -168,7 +179,13 @@ FLAVOURS = tags(*_FLAVOURS.split())
         ("v*", {}, "v9.0.0", "v9.0.0 v10.0.0 v10.0.0-rc.1 vnext v11", "v10.0.0"),
         ("v1.*", {}, "v1.9.0", "v1.9.0 v1.10.0 v2.0.0 v11.0.0", "v1.10.0"),
         ("*.0", {}, "1.1.0", "1.1.0 1.2.0 1.3.1", "1.2.0"),
-        ("release-*-prod", {}, "latest", "release-1.2.0-prod release-v1.3.0-prod release-1.4.0", "release-v1.3.0-prod"),
+        (
+            "release-*-prod",
+            {},
+            "latest",
+            "release-1.2.0-prod release-v1.3.0-prod release-1.4.0",
+            "release-v1.3.0-prod",
+        ),
         ("v*", {}, "v1.0.0", "1.1.0 V1.2.0 v1.0.0", "same_digest"),
         ("*", {}, "1.4.1", "1.4.2 1234567 5a81b1e6 latest", "1.4.2"),
         ("*", {}, "1.4.1", "1.4.2 1.4 1 1.5.0.0 1.5.0rc1", "1.4.2"),
@@ -208,7 +225,13 @@ FLAVOURS = tags(*_FLAVOURS.split())
         # variants
         ("*", {}, "1.2.3-r9", "1.2.3-r9 1.2.3-r10 1.2.4-r0", "1.2.4-r0"),
         ("*", {}, "1.2.3-ls99", "1.2.3-ls99 1.2.3-ls98", "same_digest"),
-        ("*", {}, "1.2.3-alpine3.19", "1.2.3-alpine3.19 1.2.4-alpine3.19 1.2.5-alpine3.20", "1.2.4-alpine3.19"),
+        (
+            "*",
+            {},
+            "1.2.3-alpine3.19",
+            "1.2.3-alpine3.19 1.2.4-alpine3.19 1.2.5-alpine3.20",
+            "1.2.4-alpine3.19",
+        ),
         ("*", {}, "1.2.0-rc.1-alpine", "1.2.0-rc.1-alpine 1.2.0-rc.2-alpine 1.2.0-rc.3", "1.2.0-rc.2-alpine"),
         ("*-alpine", {}, "1.2.3-slim", "1.2.4-slim 1.2.4-alpine", "1.2.4-alpine"),
     ],
@@ -231,14 +254,20 @@ def test_the_highest_version_that_may_be_chosen_is_chosen(
         ("*", {"semver_range": ">=1.0.0-0"}, "1.25.3", "1.25.4"),
     ],
 )
-def test_flavours_stay_with_their_own_kind(pattern: str, more: dict[str, Any], current: str, expected: str) -> None:
+def test_flavours_stay_with_their_own_kind(
+    pattern: str, more: dict[str, Any], current: str, expected: str
+) -> None:
     assert answer(choose(Policy(semver_pattern=pattern, **more), current, FLAVOURS)) == expected
 
 
 def test_every_tag_turned_down_has_its_reason() -> None:
-    names = "sha256-aa v1.9 vv v1.4.0 v1.5.0 v1.5.1-rc.1 v1.5.1-slim v1.5.2 v1.7.0 v2.0.0 v1.6.0 v1.6.9.sig 1.8.0"
+    names = (
+        "sha256-aa v1.9 vv v1.4.0 v1.5.0 v1.5.1-rc.1 v1.5.1-slim v1.5.2 v1.7.0 v2.0.0 v1.6.0 v1.6.9.sig 1.8.0"
+    )
     asked: list[Ask] = []
-    policy = Policy(semver_pattern="v*", semver_range="<1.7 || >1.9", max_bump=Bump.MINOR, tag_exclude=("v1.5.2",))
+    policy = Policy(
+        semver_pattern="v*", semver_range="<1.7 || >1.9", max_bump=Bump.MINOR, tag_exclude=("v1.5.2",)
+    )
     outcome = choose(policy, "v1.5.0", tags(*names.split()), asked=asked)
     assert answer(outcome) == "v1.6.0"
     assert asked == [Ask(digests=("v1.6.0",))]
@@ -273,7 +302,9 @@ def test_a_release_pushed_again_is_an_update_of_the_same_tag() -> None:
 
 
 def test_another_name_for_the_image_that_runs_is_no_update() -> None:
-    outcome = choose(Policy(semver_pattern="*"), "1.1.0", tags("1.1.0", "1.1.1"), digests={"1.1.1": digest("1.1.0")})
+    outcome = choose(
+        Policy(semver_pattern="*"), "1.1.0", tags("1.1.0", "1.1.1"), digests={"1.1.1": digest("1.1.0")}
+    )
     assert answer(outcome) == "same_digest"
 
 
@@ -291,7 +322,9 @@ def test_where_all_above_is_quarantined_the_current_stays(more: dict[str, Any]) 
     history = quarantine("1.1.0", "1.2.0", "again")
     for digests in ({}, {"1.0.0": digest("again")}):
         listed = tags("0.9.0", "1.0.0", "1.1.0", "1.2.0")
-        outcome = choose(Policy(semver_pattern="*", **more), "1.0.0", listed, history=history, digests=digests)
+        outcome = choose(
+            Policy(semver_pattern="*", **more), "1.0.0", listed, history=history, digests=digests
+        )
         assert isinstance(outcome, Hold)
         assert (outcome.reason, outcome.available) == (Reason.QUARANTINED, image("1.2.0", digest("1.2.0")))
 
@@ -320,7 +353,10 @@ def test_min_age_takes_the_newest_that_is_old_enough() -> None:
 
 def test_a_young_tag_that_runs_already_is_up_to_date() -> None:
     listed = (Tag("1.0.0", pushed_at=NOW - DAY),)
-    assert answer(choose(Policy(semver_pattern="*", min_age_seconds=7 * 86400), "1.0.0", listed)) == "same_digest"
+    assert (
+        answer(choose(Policy(semver_pattern="*", min_age_seconds=7 * 86400), "1.0.0", listed))
+        == "same_digest"
+    )
 
 
 def test_a_push_in_the_future_counts_as_now() -> None:
@@ -359,7 +395,9 @@ def test_a_long_list_of_young_tags_does_not_cost_a_request_each() -> None:
 
 
 def test_a_hint_says_how_to_follow_the_number_in_a_variant() -> None:
-    listed = tags("1.2.3-alpine3.9", "1.2.4-alpine3.10", "1.2.2-alpine3.11", "1.2.5-alpine3.8", "1.2.6-alpine3")
+    listed = tags(
+        "1.2.3-alpine3.9", "1.2.4-alpine3.10", "1.2.2-alpine3.11", "1.2.5-alpine3.8", "1.2.6-alpine3"
+    )
     held = choose(Policy(semver_pattern="*"), "1.2.3-alpine3.9", listed)
     assert isinstance(held, Hold)
     assert (held.reason, held.available) == (Reason.VARIANT, image("1.2.4-alpine3.10"))
@@ -370,7 +408,8 @@ def test_a_hint_says_how_to_follow_the_number_in_a_variant() -> None:
     same = tags("1.2.3-alpine3.9", "1.2.3-alpine3.10")  # the same version for others is no news
     assert answer(choose(Policy(semver_pattern="*"), "1.2.3-alpine3.9", same)) == "same_digest"
     assert (
-        answer(choose(Policy(semver_pattern="*", follow_variant=True), "1.2.3-alpine3.9", same)) == "1.2.3-alpine3.10"
+        answer(choose(Policy(semver_pattern="*", follow_variant=True), "1.2.3-alpine3.9", same))
+        == "1.2.3-alpine3.10"
     )
 
 
@@ -400,14 +439,15 @@ def test_a_current_tag_that_is_gone_from_the_registry_is_said() -> None:
 
 def test_a_hold_without_candidates_counts_the_reasons() -> None:
     outcome = choose(Policy(semver_pattern="v*"), "latest", tags("nightly", "v1", "latest"))
-    assert answer(outcome) == "current_unparsable"  # `v1` is a version, and nothing says that it is what `latest` runs
+    # `v1` is a version, and nothing says that it is what `latest` runs
+    assert answer(outcome) == "current_unparsable"
     assert outcome.detail.endswith(": 2 not_matching, 1 other_precision")
     outcome = choose(Policy(semver_pattern="v*"), "latest", tags("nightly", "vnext", "latest"))
     assert answer(outcome) == "no_candidate"
     assert outcome.detail == "no tag may be chosen: 2 not_matching, 1 not_semver"
 
 
-# ------------------------------------------------------------------------------------------------ expressions with keys
+# -------------------------------------------------------------------------------------- expressions with keys
 
 
 @pytest.mark.parametrize(
@@ -429,7 +469,7 @@ def test_a_group_orders_the_tags(expression: str, current: str, names: str, expe
     assert answer(choose(Policy(tag_regex=expression), current, tags(*names.split()))) == expected
 
 
-# -------------------------------------------------------------------------------------------- pushes, registry's clock
+# ----------------------------------------------------------------------------------- pushes, registry's clock
 
 
 @pytest.mark.parametrize(
@@ -441,9 +481,12 @@ def test_a_group_orders_the_tags(expression: str, current: str, names: str, expe
         (Policy(tag_regex="^s-[a-f0-9]{3}$"), "s-aaa", tags(s_aaa=3, s_abc=2, s_abcd=1), "s-abc"),
         (Policy(tag_pattern="s-*"), "s-b", tags(s_a=3, s_b=0), "same_digest"),
         # a tie: the current tag, the highest version, the highest name
-        (Policy(tag_pattern="*"), "1.0.0", (Tag("1.0.0", pushed_at=NOW), Tag("1.9.0", pushed_at=NOW)), "same_digest"),
-        (Policy(tag_pattern="*"), "x", tuple(Tag(n, pushed_at=NOW) for n in ("1.9.0", "zz", "x")), "same_digest"),
-        (Policy(tag_pattern="[1z]*"), "x", tuple(Tag(n, pushed_at=NOW) for n in ("1.9.0", "1.10.0", "zz")), "1.10.0"),
+        (Policy(tag_pattern="*"), "1.0.0", (Tag("1.0.0", pushed_at=NOW), Tag("1.9.0", pushed_at=NOW)),
+         "same_digest"),
+        (Policy(tag_pattern="*"), "x", tuple(Tag(n, pushed_at=NOW) for n in ("1.9.0", "zz", "x")),
+         "same_digest"),
+        (Policy(tag_pattern="[1z]*"), "x", tuple(Tag(n, pushed_at=NOW) for n in ("1.9.0", "1.10.0", "zz")),
+         "1.10.0"),
         (Policy(tag_pattern="b*"), "x", tuple(Tag(n, pushed_at=NOW) for n in ("b9", "b10", "b1")), "b10"),
         # never across clocks, never down
         (Policy(tag_pattern="s-*"), "s-a", (*tags("s-new"), *tags(s_a=3, s_b=2)), "s-b"),
@@ -452,19 +495,24 @@ def test_a_group_orders_the_tags(expression: str, current: str, names: str, expe
         (Policy(tag_pattern="s-*"), "latest", tags(latest=2.5, s_a=3, s_b=2), "s-b"),
         (Policy(tag_pattern="s-*"), "hotfix", tags(hotfix=0, s_a=3, s_b=2), "downgrade"),
         (Policy(tag_pattern="s-*", allow_downgrade=True), "hotfix", tags(hotfix=0, s_a=3, s_b=2), "s-b"),
-        (Policy(tag_pattern="s-*"), "latest", (Tag("latest", digest("new"), NOW), *tags(s_b=2)), "s-b"),  # it moved on
+        # it moved on
+        (Policy(tag_pattern="s-*"), "latest", (Tag("latest", digest("new"), NOW), *tags(s_b=2)), "s-b"),
         (Policy(tag_pattern="s-*"), "s-x", tags(s_a=3, s_b=2), "s-b"),
         (Policy(tag_pattern="s-*"), None, tags(s_a=3, s_b=2), "s-b"),
         (Policy(tag_pattern="s-*"), "s-a", (), "no_candidate"),
     ],
 )  # fmt: skip
-def test_the_newest_push_is_chosen(policy: Policy, current: str | None, listed: tuple[Tag, ...], expected: str) -> None:
+def test_the_newest_push_is_chosen(
+    policy: Policy, current: str | None, listed: tuple[Tag, ...], expected: str
+) -> None:
     assert answer(choose(policy, current, listed)) == expected
 
 
 def test_another_tag_of_the_image_that_runs_is_no_downgrade() -> None:
     listed = (Tag("latest", digest("run"), NOW), Tag("s-b", digest("run"), NOW - DAY))
-    outcome = choose(Policy(tag_pattern="s-*"), "latest", listed, running="run", digests={"s-b": digest("run")})
+    outcome = choose(
+        Policy(tag_pattern="s-*"), "latest", listed, running="run", digests={"s-b": digest("run")}
+    )
     assert answer(outcome) == "same_digest"
 
 
@@ -493,7 +541,9 @@ def test_a_current_tag_that_went_away_does_not_open_the_way_down(more: dict[str,
         (Policy(semver_pattern="s-*"), 5, "no_candidate"),
     ],
 )
-def test_a_tag_put_back_to_an_older_image_is_a_downgrade(policy: Policy, pushed_days: float, expected: str) -> None:
+def test_a_tag_put_back_to_an_older_image_is_a_downgrade(
+    policy: Policy, pushed_days: float, expected: str
+) -> None:
     history = History(digest_seen={digest("old"): NOW - 4 * DAY, digest("s-a"): NOW - 2 * DAY})
     listed = tags(s_a=pushed_days)
     assert answer(choose(policy, "s-a", listed, history=history, digests={"s-a": digest("old")})) == expected
@@ -503,13 +553,15 @@ def test_the_image_that_runs_is_known_by_another_tag_too() -> None:
     listed = (Tag("s-a", digest("old"), NOW - 5 * DAY), Tag("s-b", digest("run"), NOW - 2 * DAY))
     outcome = choose(Policy(tag_pattern="s-*"), "s-a", listed, running="run", history=quarantine("run"))
     assert (
-        answer(choose(Policy(tag_pattern="s-*"), "s-a", listed, running="run", digests={"s-b": digest("run")}))
+        answer(
+            choose(Policy(tag_pattern="s-*"), "s-a", listed, running="run", digests={"s-b": digest("run")})
+        )
         == "same_digest"
     )
     assert reasons(outcome)["s-a"] == "downgrade"
 
 
-# ------------------------------------------------------------------------------------------------ pushes, our own clock
+# -------------------------------------------------------------------------------------- pushes, our own clock
 
 
 @pytest.mark.parametrize(
@@ -548,7 +600,9 @@ def test_the_image_that_runs_is_known_by_another_tag_too() -> None:
         ("s-x", "s-a s-b", seen(s_x=1, s_a=2, s_b=3), "downgrade"),
     ],
 )
-def test_our_own_clock_tells_the_newest(current: str, names: str, known: dict[str, Seen], expected: str) -> None:
+def test_our_own_clock_tells_the_newest(
+    current: str, names: str, known: dict[str, Seen], expected: str
+) -> None:
     outcome = choose(
         Policy(tag_pattern="s-*"),
         current,
@@ -593,7 +647,11 @@ def test_builds_that_came_between_two_checks_are_ordered_by_their_build_times(
 def test_a_choice_claims_no_more_than_what_is_known() -> None:
     history = History(seen=seen({"s-f1": 1, "s-0e": 1}, s_a=9))
     outcome = choose(
-        Policy(tag_pattern="s-*"), "s-a", tags("s-a", "s-f1", "s-0e"), history=history, clock=TimeSource.FIRST_SEEN
+        Policy(tag_pattern="s-*"),
+        "s-a",
+        tags("s-a", "s-f1", "s-0e"),
+        history=history,
+        clock=TimeSource.FIRST_SEEN,
     )
     assert isinstance(outcome, Update)
     assert "nothing tells which of them is newer" in outcome.detail
@@ -626,14 +684,20 @@ def test_build_times_are_asked_for_once_and_only_so_many() -> None:
 def test_no_build_times_are_asked_for_where_a_later_tag_settles_it() -> None:
     history, asked = History(seen=seen({"s-c": 2}, s_a=None, s_b=None)), list[Ask]()
     policy = Policy(tag_pattern="s-*")
-    choose(policy, "s-a", tags("s-a", "s-b", "s-c"), history=history, clock=TimeSource.FIRST_SEEN, asked=asked)
+    choose(
+        policy, "s-a", tags("s-a", "s-b", "s-c"), history=history, clock=TimeSource.FIRST_SEEN, asked=asked
+    )
     assert asked == [Ask(digests=("s-c",))]
 
 
 def test_where_the_later_tag_is_quarantined_the_first_listing_is_ordered() -> None:
     history = replace(quarantine("s-c"), seen=seen({"s-c": 2}, s_a=3, s_b=1))
     outcome = choose(
-        Policy(tag_pattern="s-*"), "s-a", tags("s-a", "s-b", "s-c"), history=history, clock=TimeSource.FIRST_SEEN
+        Policy(tag_pattern="s-*"),
+        "s-a",
+        tags("s-a", "s-b", "s-c"),
+        history=history,
+        clock=TimeSource.FIRST_SEEN,
     )
     assert answer(outcome) == "s-b"
 
@@ -652,13 +716,17 @@ def test_a_re_push_of_the_current_tag_is_taken_even_where_nothing_tells_the_newe
     assert outcome.target == image("s-a", digest("again"))
 
 
-# --------------------------------------------------------------------------------------------------- names and patterns
+# ----------------------------------------------------------------------------------------- names and patterns
 
 
 @pytest.mark.parametrize(
     ("check", "good", "bad"),
     [
-        (check_semver_pattern, ["*", "v*", "v*-alpine", "v1.*", "*.0"], ["", "v1.2.3", "v*-*", "acme/web:v*", "v *"]),
+        (
+            check_semver_pattern,
+            ["*", "v*", "v*-alpine", "v1.*", "*.0"],
+            ["", "v1.2.3", "v*-*", "acme/web:v*", "v *"],
+        ),
         (
             check_tag_pattern,
             ["staging-*", "b-[0-9]*", "b-[!a]?", "latest"],
@@ -686,7 +754,8 @@ def test_work_is_done_once_for_the_same_basis_and_anew_for_another() -> None:
 
 
 @pytest.mark.parametrize(
-    "policy", [Policy(semver_pattern="v*"), Policy(tag_pattern="v*.0"), Policy(tag_regex=r"v(?P<compare>\d+).*")]
+    "policy",
+    [Policy(semver_pattern="v*"), Policy(tag_pattern="v*.0"), Policy(tag_regex=r"v(?P<compare>\d+).*")],
 )
 def test_twenty_thousand_tags_take_well_under_a_second(policy: Policy) -> None:
     names = [f"v{n // 400}.{n // 20 % 20}.{n % 20}{'-alpine' if n % 3 else ''}" for n in range(20_000)]
@@ -694,7 +763,8 @@ def test_twenty_thousand_tags_take_well_under_a_second(policy: Policy) -> None:
     started = time.process_time()
     outcome = choose(policy, "v1.0.0", listed)
     assert isinstance(outcome, Update)
-    assert time.process_time() - started < 0.9  # three decisions would be too many; a slow machine may need three times
+    # three decisions would be too many; a slow machine may need three times
+    assert time.process_time() - started < 0.9
 
 
 def test_a_current_tag_that_left_the_list_still_marks_how_far_down_a_choice_may_go() -> None:

@@ -66,7 +66,9 @@ def test_nothing_is_coerced_into_a_version(tag: str) -> None:
     assert parse_tag(tag) is None
 
 
-@pytest.mark.parametrize("word", ["alpine", "bookworm", "musl", "slim", "amd64", "r9", "rcx", "mariner", "betamax"])
+@pytest.mark.parametrize(
+    "word", ["alpine", "bookworm", "musl", "slim", "amd64", "r9", "rcx", "mariner", "betamax"]
+)
 def test_a_tail_is_a_prerelease_only_where_the_whole_word_says_so(word: str) -> None:
     assert split_tail(word) == ("", word)
 
@@ -89,7 +91,8 @@ def test_prefix_and_variant_have_no_say_in_precedence() -> None:
     assert compare(TagVersion((1, 2, 3), prefix="v"), TagVersion((1, 2, 3), variant="alpine")) == 0
 
 
-# The meanings are those of https://github.com/npm/node-semver#ranges, each form with its bounds from both sides.
+# The meanings are those of https://github.com/npm/node-semver#ranges, each form with its bounds from both
+# sides.
 @pytest.mark.parametrize(
     ("wanted", "inside", "outside"),
     [
@@ -144,7 +147,9 @@ def test_a_range_admits_what_node_admits(wanted: str, inside: str, outside: str)
         ("<=2", "3.0.0-rc.1", False),
     ],
 )
-def test_prereleases_are_ordinary_versions_where_they_are_asked_for(wanted: str, version: str, expected: bool) -> None:
+def test_prereleases_are_ordinary_versions_where_they_are_asked_for(
+    wanted: str, version: str, expected: bool
+) -> None:
     parsed = parse_tag(version)
     assert parsed is not None
     assert satisfies(parse_range(wanted), parsed, with_prereleases=True) is expected

@@ -36,7 +36,9 @@ CHANGES = pytest.mark.parametrize("change", [replace_alike, write_alike])
 
 
 @CHANGES
-def test_a_stamp_is_another_one_after_a_change_that_size_and_time_hide(change: object, tmp_path: Path) -> None:
+def test_a_stamp_is_another_one_after_a_change_that_size_and_time_hide(
+    change: object, tmp_path: Path
+) -> None:
     path = tmp_path / "file"
     path.write_text("one")
     before = stamp_of(path)

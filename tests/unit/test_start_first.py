@@ -15,7 +15,9 @@ from updater_core.targets.compose.start_first import conditions
 from updater_core.vocabulary.handover import Handover, UpdateOrder
 
 MOVE = Move("web", "app:1", "app:2", "sha256:1", 1, ("1",))
-RUNNING = Container("1", "shop-web-1", "shop", "web", "sha256:1", "app:1", "running", "", 0, healthcheck=Healthcheck())
+RUNNING = Container(
+    "1", "shop-web-1", "shop", "web", "sha256:1", "app:1", "running", "", 0, healthcheck=Healthcheck()
+)
 START_FIRST = Handover(UpdateOrder.START_FIRST)
 
 
@@ -30,7 +32,9 @@ def facts(
 ) -> HostFacts:
     image = reference.parse("app:1")
     service = ServiceConfig("shop", image, ("/srv/c.yml",), ("web",), handover=handover)
-    group = Group(Project("shop", "/srv", ("/srv/c.yml",)), (move,), companions, {"services": {"web": written or {}}})
+    group = Group(
+        Project("shop", "/srv", ("/srv/c.yml",)), (move,), companions, {"services": {"web": written or {}}}
+    )
     own = (Deployed(container, settings or ContainerSettings()),)
     nothing: frozenset[Any] = frozenset()
     return HostFacts(service, group, {}, nothing, own, (), nothing, nothing, nothing, nothing, {})
@@ -85,7 +89,9 @@ def test_what_the_containers_themselves_show_is_named() -> None:
 
 
 def test_all_obstacles_are_named_at_once() -> None:
-    text = said(facts({"container_name": "x", "network_mode": "host"}, container=replace(RUNNING, healthcheck=None)))
+    text = said(
+        facts({"container_name": "x", "network_mode": "host"}, container=replace(RUNNING, healthcheck=None))
+    )
     assert all(words in text for words in ("container_name", "network_mode", "no healthcheck"))
 
 

@@ -95,7 +95,7 @@ def quarantined(state: State) -> list[str]:
     return [entry.digest for entry in service_of(state, "web").quarantine]
 
 
-# --------------------------------------------------------------------------------------------------------- checks
+# ----------------------------------------------------------------------------------------------------- checks
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,9 @@ def quarantined(state: State) -> list[str]:
     ],
 )
 def test_a_check_gives_the_status_of_its_decision(decision: Decision, status: Status) -> None:
-    assert service_of(record_check(State(), "web", "app:latest", D1, decision, now=NOW), "web").status is status
+    assert (
+        service_of(record_check(State(), "web", "app:latest", D1, decision, now=NOW), "web").status is status
+    )
 
 
 def test_a_check_that_could_not_know_keeps_what_waits_and_the_last_success() -> None:
@@ -130,14 +132,21 @@ def test_a_check_that_could_not_know_keeps_what_waits_and_the_last_success() -> 
 def test_what_waits_is_announced_once_until_it_is_another() -> None:
     waits = Hold(Reason.NOTIFY_ONLY, available=image(digest=D2))
     state = records.announce(record_check(State(), "web", "app", D1, waits, now=NOW), "web")
-    assert service_of(record_check(state, "web", "app", D1, waits, now=NOW), "web").announced == image(digest=D2).text
+    assert (
+        service_of(record_check(state, "web", "app", D1, waits, now=NOW), "web").announced
+        == image(digest=D2).text
+    )
     state = record_check(state, "web", "app", D1, Hold(Reason.SAME_DIGEST), now=NOW)
     assert service_of(state, "web").announced is None
 
 
-@pytest.mark.parametrize("outcome", [RolledBack(plan(1), cause()), NotStarted(plan(1), cause(), quarantine=True)])
+@pytest.mark.parametrize(
+    "outcome", [RolledBack(plan(1), cause()), NotStarted(plan(1), cause(), quarantine=True)]
+)
 @pytest.mark.parametrize("reason", [Reason.QUARANTINED, Reason.BACKING_OFF])
-def test_a_service_whose_failed_release_is_all_there_is_keeps_saying_so(outcome: Outcome, reason: Reason) -> None:
+def test_a_service_whose_failed_release_is_all_there_is_keeps_saying_so(
+    outcome: Outcome, reason: Reason
+) -> None:
     state = after(outcome)
     before = service_of(state, "web")
     later = service_of(record_check(state, "web", "app", D1, Hold(reason), now=NOW), "web")
@@ -151,7 +160,7 @@ def test_a_frozen_service_stays_frozen_whatever_a_check_finds() -> None:
     assert not service_of(state_outcomes.lift_quarantine(state, "web"), "web").is_frozen
 
 
-# -------------------------------------------------------------------------------------------------------- outcomes
+# --------------------------------------------------------------------------------------------------- outcomes
 
 
 @pytest.mark.parametrize(
@@ -182,7 +191,12 @@ def test_a_commit_moves_the_generations_on_and_keeps_two() -> None:
 
 def test_the_first_commit_knows_what_was_there_before() -> None:
     current, previous = service_of(after(Committed(plan(1))), "web").generations
-    assert (current.digest, previous.digest, previous.image_id, previous.reference) == (D2, D1, "id-1", "app:latest")
+    assert (current.digest, previous.digest, previous.image_id, previous.reference) == (
+        D2,
+        D1,
+        "id-1",
+        "app:latest",
+    )
 
 
 def moved_with(made: Plan[compose.ComposePlan], old: str, new: str) -> Plan[compose.ComposePlan]:
@@ -212,7 +226,9 @@ def test_a_generation_of_before_there_were_other_images_is_read() -> None:
 
 
 def test_a_rollback_that_was_asked_for_knows_what_was_left_of_every_repository() -> None:
-    left = service_of(after(Committed(moved_with(plan(1, D2, D1, kind="owner_rollback"), D4, D3))), "web").left
+    left = service_of(
+        after(Committed(moved_with(plan(1, D2, D1, kind="owner_rollback"), D4, D3))), "web"
+    ).left
     assert left is not None
     assert left.others == {"docker.io/library/ml": (D4, "id-4")}
 
@@ -228,7 +244,12 @@ def test_a_commit_forgets_failures_and_what_waited() -> None:
     state = record_check(State(), "web", "app:latest", D1, Update(image(digest=D2)), now=NOW)
     state = after(NotStarted(plan(1), cause(Reason.PULL_FAILED)), Committed(plan(2)), start=state)
     service = service_of(state, "web")
-    assert (service.failures, service.retry_at, service.available, service.status) == (0, None, None, Status.UPDATED)
+    assert (service.failures, service.retry_at, service.available, service.status) == (
+        0,
+        None,
+        None,
+        Status.UPDATED,
+    )
     assert (service.digest, service.last_change) == (D2, NOW + timedelta(minutes=1))
 
 
@@ -251,7 +272,9 @@ def test_only_a_release_at_fault_is_quarantined(outcome: Outcome, expected: list
 def test_a_quarantine_says_why_and_since_when() -> None:
     history = observed_tags.history_of(after(RolledBack(plan(1), cause())), "web", HUB)
     assert history.service == "web"
-    assert history.quarantine[D2] == Quarantined(D2, image(digest=D2).text, Reason.UNHEALTHY, NOW, "it said no")
+    assert history.quarantine[D2] == Quarantined(
+        D2, image(digest=D2).text, Reason.UNHEALTHY, NOW, "it said no"
+    )
 
 
 def test_a_newer_digest_of_the_same_tag_clears_the_quarantine() -> None:
@@ -276,7 +299,9 @@ def test_an_owners_rollback_quarantines_what_was_left_and_has_nothing_to_go_back
 
 
 def test_an_owners_rollback_to_a_quarantined_digest_frees_it() -> None:
-    state = after(RolledBack(plan(1, new=D2, tag="2"), cause()), Committed(plan(2, D3, D2, kind="owner_rollback")))
+    state = after(
+        RolledBack(plan(1, new=D2, tag="2"), cause()), Committed(plan(2, D3, D2, kind="owner_rollback"))
+    )
     assert quarantined(state) == [D3]
 
 
@@ -313,7 +338,12 @@ def test_a_failed_rollback_says_both_causes() -> None:
 def test_a_retry_lifts_quarantine_freeze_and_pause() -> None:
     state = after(RolledBack(plan(1), cause()), NotStarted(plan(2, new=D3), cause(Reason.PULL_FAILED)))
     service = service_of(state_outcomes.lift_quarantine(state, "web"), "web")
-    assert (service.quarantine, service.failures, service.retry_at, service.status) == ((), 0, None, Status.UNKNOWN)
+    assert (service.quarantine, service.failures, service.retry_at, service.status) == (
+        (),
+        0,
+        None,
+        Status.UNKNOWN,
+    )
 
 
 def test_a_retry_of_a_frozen_service_thaws_it_and_a_second_one_lifts_the_quarantine() -> None:
@@ -366,14 +396,16 @@ def test_nothing_grows_with_time() -> None:
         found = plan(number, new=digest, tag=str(number))
         state = record_outcome(state, RolledBack(found, cause()), NOW, NOW)
         state = observed_tags.note_digest(state, "web", digest, NOW)
-        state = observed_tags.note_tags(state, HUB, [str(number)], {str(number): digest}, NOW + timedelta(days=number))
+        state = observed_tags.note_tags(
+            state, HUB, [str(number)], {str(number): digest}, NOW + timedelta(days=number)
+        )
     service = service_of(state, "web")
     assert (len(service.changes), len(service.quarantine), len(service.digest_seen)) == (20, 100, 10)
     assert service.quarantine[0].digest == f"sha256:{99:064}"
     assert sorted(state.seen[HUB]) == [str(number) for number in range(69, 100)]
 
 
-# ----------------------------------------------------------------------------------------------- tags and digests
+# ------------------------------------------------------------------------------------------- tags and digests
 
 
 def test_the_first_listing_is_the_baseline_and_later_tags_are_newer() -> None:
@@ -451,7 +483,12 @@ def test_what_left_the_configuration_is_forgotten() -> None:
     state = observed_tags.note_rest(records.count(state, "state_restores"), "docker.io", NOW)
     state = record_check(state, "db", "db:1", D1, Hold(Reason.SAME_DIGEST), now=NOW)
     kept = observed_tags.forget_unknown(state, ["db"], [], NOW)
-    assert (list(kept.services), kept.seen, kept.rests, kept.counters) == (["db"], {}, {}, {"state_restores": 1})
+    assert (list(kept.services), kept.seen, kept.rests, kept.counters) == (
+        ["db"],
+        {},
+        {},
+        {"state_restores": 1},
+    )
 
 
 def service(name: str, unit: str, *, enabled: bool = True) -> ServiceConfig:
@@ -469,7 +506,8 @@ def remembered(**units: str) -> State:
     [
         ({"web": "a"}, {"shop": "a"}, {"shop": "web"}),  # renamed
         ({"web": "a", "db": "b"}, {"db": "a", "web": "b"}, {"db": "web", "web": "db"}),  # swapped
-        ({"web": "a"}, {"shop": "a", "web": "c"}, {"shop": "web"}),  # renamed, and the name given to a new one
+        # renamed, and the name given to a new one
+        ({"web": "a"}, {"shop": "a", "web": "c"}, {"shop": "web"}),
         ({"web": "a"}, {"web": "moved"}, {"web": "web"}),  # its file moved
         ({"web": "a"}, {"web": "a", "twin": "a"}, {"web": "web"}),  # one of them is switched off
         ({"web": "a", "old": "z"}, {"web": "a"}, {"web": "web", "old": "old"}),  # left to `forget_unknown`
@@ -500,30 +538,43 @@ def test_an_approval_is_used_up_by_the_update_that_it_was_for_and_not_by_a_failu
         assert (service_of(state, "web").decisions.approval is not None) is is_kept
 
 
-# -------------------------------------------------------------------------------------------------------- the file
+# --------------------------------------------------------------------------------------------------- the file
 
 
 def full_state() -> State:
     """A state with a value in every field."""
     state = after(Committed(plan(1)), RolledBack(plan(2, D2, D3), cause()))
     steps = (StepTaken(Step.HOLD, NOW, 0.2), StepTaken(Step.PULL, NOW, 1.0, is_back=True))
-    state = record_outcome(state, NotStarted(plan(3, D2, D4), cause()), NOW, NOW + timedelta(minutes=2), steps)
+    state = record_outcome(
+        state, NotStarted(plan(3, D2, D4), cause()), NOW, NOW + timedelta(minutes=2), steps
+    )
     state = record_check(
-        state, "web", "app:latest", D2, Hold(Reason.WINDOW_CLOSED, "d", "r", image(digest=D4), until=NOW), now=NOW
+        state,
+        "web",
+        "app:latest",
+        D2,
+        Hold(Reason.WINDOW_CLOSED, "d", "r", image(digest=D4), until=NOW),
+        now=NOW,
     )
     state = records.note_facts(state, "web", ImageFacts("1.5.0", "https://github.com/acme/app", built_at=NOW))
     state = records.note_waiting_facts(state, "web", D4, ImageFacts("1.6.0"))
     state = records.announce(observed_tags.note_digest(state, "web", D4, NOW), "web")
     state = observed_tags.note_push(state, "web", "latest", NOW)
     state = observed_tags.follow_names(state, [service("web", "a")])
-    state = observed_tags.note_created(observed_tags.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW})
+    state = observed_tags.note_created(
+        observed_tags.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW}
+    )
     left = LeftRelease("app:2", (D2,), "app:1", (D1,), NOW, NOW)
     told = replace(service_of(state, "web"), troubles={"check:registry_error": NOW}, left=left)
-    known = replace(state, has_today_names=True, outages={"ghcr.io": NOW}, refused_logins={"ghcr.io salt hash": NOW})
+    known = replace(
+        state, has_today_names=True, outages={"ghcr.io": NOW}, refused_logins={"ghcr.io salt hash": NOW}
+    )
     state = records.with_service(known, "web", told)
     for kind in (orders.SKIP, orders.APPROVE, orders.PAUSE):
         order = orders.OperatorOrder(kind, "web", NOW, "1" * 32, "ann", seconds=60.0)
-        state = orders.record(_decided(state, order), order, orders.OrderAnswer(is_done=True, text="done"), NOW)
+        state = orders.record(
+            _decided(state, order), order, orders.OrderAnswer(is_done=True, text="done"), NOW
+        )
     of_all = orders.OperatorOrder(orders.PAUSE, orders.ALL, NOW, "2" * 32, "bob")
     state = orders.record(orders.paused(state, of_all), of_all, orders.refused("no", "do this"), NOW)
     return observed_tags.note_rest(state, "docker.io", NOW)
@@ -532,7 +583,11 @@ def full_state() -> State:
 def _decided(state: State, order: orders.OperatorOrder) -> State:
     if order.kind == orders.PAUSE:
         return orders.paused(state, order)
-    return orders.skipped(state, order) if order.kind == orders.SKIP else orders.approved(state, order, NOW, 60.0)
+    return (
+        orders.skipped(state, order)
+        if order.kind == orders.SKIP
+        else orders.approved(state, order, NOW, 60.0)
+    )
 
 
 @pytest.fixture
@@ -557,7 +612,11 @@ def test_a_full_state_has_every_field_set() -> None:
     """Guards the round trip below: a field that is not set there is not tested there."""
     state = replace(full_state(), saved_at=NOW)
     empty = ServiceState()
-    unset = [name for name in ServiceState.__slots__ if getattr(service_of(state, "web"), name) == getattr(empty, name)]
+    unset = [
+        name
+        for name in ServiceState.__slots__
+        if getattr(service_of(state, "web"), name) == getattr(empty, name)
+    ]
     assert unset == []
     assert all(getattr(state, name) for name in State.__slots__)
 
@@ -571,7 +630,9 @@ def test_a_state_comes_back_as_it_was_saved(path: Path) -> None:
 
 def test_backups_of_a_clock_that_ran_ahead_do_not_pass_for_the_newest(path: Path) -> None:
     for number in range(3):
-        state_utils.save(after(Committed(plan(number))), path, 3, None, NOW + timedelta(days=1500, hours=number))
+        state_utils.save(
+            after(Committed(plan(number))), path, 3, None, NOW + timedelta(days=1500, hours=number)
+        )
     state_utils.save(after(RolledBack(plan(9), cause())), path, 3, None, NOW)
     path.write_bytes(b"")
     assert quarantined(state_utils.load(path, None, NOW).state) == [D2]
@@ -616,14 +677,18 @@ DAMAGES = {
     "a wrong number": damaged(lambda record: record["services"]["web"].update(failures="many")),  # type: ignore[index]
     "a wrong time": damaged(lambda record: record.update(saved_at="yesterday")),
     "a naive time": damaged(lambda record: record.update(saved_at="2026-11-23T08:00:00")),
-    "no number": damaged(lambda record: record["services"]["web"]["changes"][0].update(duration_seconds=float("nan"))),  # type: ignore[index]
+    "no number": damaged(
+        lambda record: record["services"]["web"]["changes"][0].update(duration_seconds=float("nan"))  # type: ignore[index]
+    ),
     "a wrong status": damaged(lambda record: record["services"]["web"].update(status="fine")),  # type: ignore[index]
     "a missing part": damaged(lambda record: record["services"]["web"]["quarantine"][0].pop("digest")),  # type: ignore[index]
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_state_is_replaced_by_its_newest_backup(path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_state_is_replaced_by_its_newest_backup(
+    path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     state_utils.save(State(), path, 5, None, NOW - timedelta(hours=1))
     state_utils.save(full_state(), path, 5, None, NOW)
     path.write_bytes(damage(path.read_bytes()))
@@ -734,7 +799,10 @@ def test_the_state_is_kept_here_where_its_place_is_not_writable(
     place, note = state_utils.resolve_state_path(tmp_path / "file" / "state.json")
     assert place == tmp_path / "updater_state.json"
     assert "STATE_FILE" in (note or "")
-    assert state_utils.resolve_state_path(tmp_path / "new" / "state.json") == (tmp_path / "new" / "state.json", None)
+    assert state_utils.resolve_state_path(tmp_path / "new" / "state.json") == (
+        tmp_path / "new" / "state.json",
+        None,
+    )
 
 
 def test_a_state_that_may_not_be_written_is_looked_at_in_its_place(
@@ -754,7 +822,9 @@ def test_a_state_that_may_not_be_written_is_looked_at_in_its_place(
     )
 
 
-def test_a_state_that_cannot_be_read_is_no_empty_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_that_cannot_be_read_is_no_empty_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     state_utils.save(full_state(), tmp_path / "updater_state.json", 0, None, NOW)
     (tmp_path / "folder").mkdir()
@@ -793,7 +863,8 @@ def test_times_as_earlier_versions_wrote_them_are_read(path: Path) -> None:
 
 
 def test_text_that_is_no_unicode_comes_back(path: Path) -> None:
-    state = State(services={"web": ServiceState(detail="/opt/caf\udce9/compose.yml")})  # a path of bytes in Latin-1
+    # a path of bytes in Latin-1
+    state = State(services={"web": ServiceState(detail="/opt/caf\udce9/compose.yml")})
     state_utils.save(state, path, 5, None, NOW)
     assert state_utils.load(path, None, NOW).state.services == state.services
 

@@ -1,4 +1,6 @@
-"""The status page: what counts as well, what is said of a service, and that the page is sound whatever is in it."""
+"""The status page: what counts as well, what is said of a service, and that the page is sound whatever is in
+it.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,10 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
 class Parsed(HTMLParser):
-    """The page taken apart; fails where a tag is not closed by its own end. Derived as `html.parser` is used so."""
+    """The page taken apart; fails where a tag is not closed by its own end.
+
+    Derived as `html.parser` is used so.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -95,7 +100,7 @@ def only(state: ServiceState, **of_service: object) -> ServiceView:
     return view_of(facts((one,), {"web": state})).services[0]
 
 
-# ------------------------------------------------------------------------------------------------------ is all well?
+# ----------------------------------------------------------------------------------------------- is all well?
 
 
 @pytest.mark.parametrize(
@@ -165,7 +170,7 @@ def test_nothing_to_look_after_is_not_well() -> None:
     assert view_of(facts(off, {})).verdict.level is Level.LOOK
 
 
-# ------------------------------------------------------------------------------------------------------------ health
+# ----------------------------------------------------------------------------------------------------- health
 
 
 def test_the_longest_silence_is_two_intervals_and_one_step() -> None:
@@ -202,7 +207,7 @@ def test_before_its_first_cycle_is_over_the_updater_is_alive() -> None:
     assert "none since the start" in parsed(replace(given, pulse=pulse)).text
 
 
-# ------------------------------------------------------------------------------------------------- what is shown
+# ---------------------------------------------------------------------------------------------- what is shown
 
 
 @pytest.mark.parametrize(
@@ -254,7 +259,10 @@ def test_an_update_in_the_history_unfolds_to_its_steps_and_their_times() -> None
     history = text.partition('id="history"')[2].partition("</section>")[0]
     back, forward, unknown = history.partition("<tbody")[2].split("</tr>")[:3]
     assert "21 s <details><summary>9 steps</summary>" in forward
-    assert re.findall(r"<li><code>(\w+)</code> ([^<]*)</li>", forward)[:2] == [("hold", "0.0 s"), ("pull", "3.2 s")]
+    assert re.findall(r"<li><code>(\w+)</code> ([^<]*)</li>", forward)[:2] == [
+        ("hold", "0.0 s"),
+        ("pull", "3.2 s"),
+    ]
     assert ("gate", "16 s") in re.findall(r"<li><code>(\w+)</code> ([^<]*)</li>", forward)
     assert "Rollback" not in forward
     there, _, way_back = back.partition("<p>Rollback</p>")
@@ -265,7 +273,9 @@ def test_an_update_in_the_history_unfolds_to_its_steps_and_their_times() -> None
 
 
 def test_what_this_run_has_only_ended_shows_the_rollback_alone() -> None:
-    ended = change("9", NOW, "a:1", "a:2", "rolled_back", steps=way(ago(seconds=9), (Step.GATE, 9.0), is_back=True))
+    ended = change(
+        "9", NOW, "a:1", "a:2", "rolled_back", steps=way(ago(seconds=9), (Step.GATE, 9.0), is_back=True)
+    )
     given = facts((service("web", "a:1"),), {"web": seen("a:1", Status.ROLLED_BACK, changes=(ended,))})
     text = page.status_html(view_of(given))
     assert "1 step</summary><p>Rollback</p><ol" in text
@@ -306,7 +316,7 @@ def test_long_texts_are_cut_and_secrets_taken_out() -> None:
     assert found.remedy == "say ***"
 
 
-# ---------------------------------------------------------------------------------------------------------- the page
+# --------------------------------------------------------------------------------------------------- the page
 
 
 def test_the_page_answers_at_a_glance() -> None:
@@ -372,7 +382,10 @@ def test_the_history_of_a_service_shows_what_its_release_and_its_hooks_said() ->
     (api,) = (one for one in view_of(given).services if one.name == "api")
     assert [each.release.to_version for each in api.history] == ["v1.5.0"]
     twin = json.loads(page.status_json(view_of(given)))["services"][1]["history"][0]
-    assert (twin["evidence"][0]["log"], twin["hooks"][0]["output"]) == (["no such table: orders"], "dumped 12 tables")
+    assert (twin["evidence"][0]["log"], twin["hooks"][0]["output"]) == (
+        ["no such table: orders"],
+        "dumped 12 tables",
+    )
 
 
 def test_what_a_container_wrote_is_text_without_anything_that_is_not_seen() -> None:
@@ -427,7 +440,9 @@ def test_each_table_can_be_read_aloud() -> None:
     assert len(tables) == len(seen.named("caption")) == 3
     assert all(head.get("scope") in ("col", "row") for head in seen.named("th"))
     roles = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "td": "cell"}
-    assert [tag for tag, attributes in seen.tags if tag in roles and attributes.get("role") != roles[tag]] == []
+    assert [
+        tag for tag, attributes in seen.tags if tag in roles and attributes.get("role") != roles[tag]
+    ] == []
     ids = [attributes["id"] for _, attributes in seen.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert {a["aria-labelledby"] for _, a in seen.tags if "aria-labelledby" in a} <= set(ids)
@@ -437,7 +452,9 @@ def test_each_table_can_be_read_aloud() -> None:
 def test_the_page_stands_alone() -> None:
     seen = parsed(mixed())
     assert {tag for tag, _ in seen.tags} & {"script", "link", "img", "iframe", "form", "object"} == set()
-    assert [a for _, attributes in seen.tags for a in attributes if a.startswith("on") or a in ("style", "src")] == []
+    assert [
+        a for _, attributes in seen.tags for a in attributes if a.startswith("on") or a in ("style", "src")
+    ] == []
     assert {a["href"] for a in seen.named("a")} <= {
         "/", "/?refresh", "#services", "#need-3", "/status.json", "/metrics", "/healthz",
     }  # fmt: skip
@@ -457,7 +474,8 @@ EVIL = "<script>alert(1)</script>\"'&lt;</style></td>"
 def test_whatever_a_registry_or_a_container_says_is_text_and_not_markup() -> None:
     bad = change("1", NOW, f"a:1{EVIL}", f"a:2@{EVIL}", EVIL, reason=EVIL, detail=EVIL)
     state = seen(
-        f"x/{EVIL}", Status.FAILED, Reason.EXITED, detail=EVIL, remedy=EVIL, available=f"a:3{EVIL}", digest=EVIL,
+        f"x/{EVIL}", Status.FAILED, Reason.EXITED, detail=EVIL, remedy=EVIL, available=f"a:3{EVIL}",
+        digest=EVIL,
         changes=(bad,),
     )  # fmt: skip
     waiting = replace(state, status=Status.WAITING)
@@ -509,14 +527,16 @@ def test_each_update_that_is_under_way_is_shown() -> None:
 
 def test_no_setting_and_so_no_secret_is_in_either() -> None:
     given = well()
-    settings = replace(given.config.settings, webhook_url=Secret("https://hook.example/t0ken"), log_file="/secret.log")
+    settings = replace(
+        given.config.settings, webhook_url=Secret("https://hook.example/t0ken"), log_file="/secret.log"
+    )
     view = view_of(replace(given, config=replace(given.config, settings=settings)))
     for text in (page.status_html(view), page.status_json(view)):
         assert "t0ken" not in text
         assert "secret.log" not in text
 
 
-# ------------------------------------------------------------------------------------------------ the page of the docs
+# --------------------------------------------------------------------------------------- the page of the docs
 
 
 MANUAL = (Path(__file__).resolve().parents[2] / "docs/observability.md").read_text(encoding="utf-8")
@@ -526,14 +546,17 @@ def test_the_documented_keys_are_those_of_the_twin() -> None:
     table = MANUAL.partition("| Key | Content |")[2].partition("\n\n")[0]
     rows = dict(re.findall(r"^\| (`.+?`) \| (.+?) \|$", table, flags=re.MULTILINE))
     documented = {
-        key: re.findall(r"`(\w+)`", text) for cell, text in rows.items() for key in re.findall(r"`(\w+)`", cell)
+        key: re.findall(r"`(\w+)`", text)
+        for cell, text in rows.items()
+        for key in re.findall(r"`(\w+)`", cell)
     }
     hooks = re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", rows["`changes.hooks`"]))
     assert hooks == [field.name for field in fields(HookRun)]
     assert set(documented) == {field.name for field in fields(View)}
     assert re.findall(r"`(\w+)`", rows["`changes.steps`"]) == [field.name for field in fields(StepTaken)]
     kinds = {
-        "verdict": Verdict, "pulse": DaemonStatus, "window": WindowView, "services": ServiceView, "changes": ChangeView,
+        "verdict": Verdict, "pulse": DaemonStatus, "window": WindowView, "services": ServiceView,
+        "changes": ChangeView,
         "registries": RegistryView, "at_hand": CurrentStep, "decisions": DecisionView,
     }  # fmt: skip
     for key, kind in kinds.items():
@@ -543,7 +566,9 @@ def test_the_documented_keys_are_those_of_the_twin() -> None:
 
 
 def test_the_documented_levels_and_kinds_of_change_are_those_of_the_page() -> None:
-    levels = re.findall(r"^\| `(\w+)` \|", MANUAL.partition("| Level |")[2].partition("\n\n")[0], flags=re.MULTILINE)
+    levels = re.findall(
+        r"^\| `(\w+)` \|", MANUAL.partition("| Level |")[2].partition("\n\n")[0], flags=re.MULTILINE
+    )
     assert sorted(levels) == sorted(Level)
     kinds = set(re.findall(r"`(\w+)`", MANUAL.partition("the kind of step (")[2].partition(")")[0]))
     assert kinds == {"major", "minor", "patch", "prerelease", "rebuild", "downgrade", "tag"}
@@ -577,7 +602,7 @@ def test_every_file_of_the_page_is_packaged() -> None:
     assert found == {path for path in folder.rglob("*") if path.suffix in (".css", ".html", ".js")}
 
 
-# ------------------------------------------------------------------------------------------------ what was decided
+# ------------------------------------------------------------------------------------------- what was decided
 
 
 def test_what_operators_decided_is_on_the_page_and_in_its_twin() -> None:
@@ -592,7 +617,9 @@ def test_what_operators_decided_is_on_the_page_and_in_its_twin() -> None:
         r"cache … waits for a yes redis:7.4.1.* asked .*; until .* To approve it: ", said.replace("!", "…")
     )
     assert re.search(r"web … paused by ann, .*; until .* To end it: sudo docker-updater --resume web", said)
-    assert re.search(r"queue … skipped rabbitmq:3.13.1@sha256:ffffffffffff by phone, .*; until a newer image", said)
+    assert re.search(
+        r"queue … skipped rabbitmq:3.13.1@sha256:ffffffffffff by phone, .*; until a newer image", said
+    )
     twin = json.loads(page.status_json(view))["decisions"]
     assert [each["kind"] for each in twin] == ["question", "pause", "skip"]
     assert twin[1]["until"] == "2026-11-26T08:00:00Z"
@@ -604,7 +631,9 @@ def test_without_decisions_there_is_no_section_of_them() -> None:
 
 def test_a_pause_by_an_order_closes_the_window_of_whom_it_is_for() -> None:
     two = well(2)
-    paused = replace(two, state=replace(two.state, pause=Pause(ago(hours=1), "ann", NOW + timedelta(hours=2))))
+    paused = replace(
+        two, state=replace(two.state, pause=Pause(ago(hours=1), "ann", NOW + timedelta(hours=2)))
+    )
     view = view_of(paused)
     assert view.window == WindowView(False, True, opens_at=NOW + timedelta(hours=2), paused_by="ann")
     assert "Updates allowed paused by ann until" in Parsed(page.status_html(view)).text
@@ -614,8 +643,12 @@ def test_a_pause_by_an_order_closes_the_window_of_whom_it_is_for() -> None:
 
 
 def test_an_answer_for_an_image_that_waits_no_more_is_not_shown() -> None:
-    given = Approval(DIGEST, f"nginx:1.28@{DIGEST}", ago(hours=2), NOW + timedelta(days=1), ago(hours=1), "ann")
-    waits = seen("nginx:1.27", Status.WAITING, available=f"nginx:1.28@{DIGEST}", decisions=Decisions(approval=given))
+    given = Approval(
+        DIGEST, f"nginx:1.28@{DIGEST}", ago(hours=2), NOW + timedelta(days=1), ago(hours=1), "ann"
+    )
+    waits = seen(
+        "nginx:1.27", Status.WAITING, available=f"nginx:1.28@{DIGEST}", decisions=Decisions(approval=given)
+    )
     (shown,) = view_of(facts((service("web", "nginx:1.27"),), {"web": waits})).decisions
     assert (shown.kind.value, shown.who, shown.since) == ("approval", "ann", ago(hours=1))
     taken = replace(waits, available=None)

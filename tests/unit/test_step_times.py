@@ -38,7 +38,9 @@ def test_the_step_at_hand_keeps_its_beginning_and_says_its_last_words() -> None:
 
 
 def test_each_step_lasts_until_the_next_and_the_last_one_until_now() -> None:
-    times = reached((Step.PULL, 1), (Step.RESTART, 3.5), (Step.GATE, 4), back=((Step.EDIT, 9), (Step.GATE, 9.0004)))
+    times = reached(
+        (Step.PULL, 1), (Step.RESTART, 3.5), (Step.GATE, 4), back=((Step.EDIT, 9), (Step.GATE, 9.0004))
+    )
     assert times.taken("web", at(20)) == (
         StepTaken(Step.PULL, at(1), 2.5),
         StepTaken(Step.RESTART, at(3.5), 0.5),

@@ -1,4 +1,6 @@
-"""The line after a cycle says what needs a look and what waits, and never "all well" beside something that waits."""
+"""The line after a cycle says what needs a look and what waits, and never "all well" beside something that
+waits.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def waiting(**more: object) -> ServiceState:
 
 def test_nothing_that_waits_is_all_well() -> None:
     updated = ServiceState(status=Status.UPDATED)
-    assert said(web=ServiceState(status=Status.UP_TO_DATE, reason=Reason.SAME_DIGEST), db=updated) == "all well"
+    assert (
+        said(web=ServiceState(status=Status.UP_TO_DATE, reason=Reason.SAME_DIGEST), db=updated) == "all well"
+    )
 
 
 def test_what_waits_is_counted_with_what_it_waits_for() -> None:
@@ -41,13 +45,17 @@ def test_a_release_that_was_rolled_back_in_an_earlier_cycle_is_not_all_well() ->
 
 
 def test_what_needs_a_look_comes_first_and_once() -> None:
-    failed = ServiceState(status=Status.FAILED, reason=Reason.PULL_FAILED, retry_at=NOW + timedelta(minutes=1))
+    failed = ServiceState(
+        status=Status.FAILED, reason=Reason.PULL_FAILED, retry_at=NOW + timedelta(minutes=1)
+    )
     held = ServiceState(status=Status.HELD, reason=Reason.DRIFT)
     line = "needs a look: gone, web (tried again at 09:01); 1 held: db (drift)"
     assert said("web gone", web=failed, db=held) == line
 
 
-@pytest.mark.parametrize("past", [timedelta(minutes=-1), timedelta(days=3)], ids=["past", "a clock that ran ahead"])
+@pytest.mark.parametrize(
+    "past", [timedelta(minutes=-1), timedelta(days=3)], ids=["past", "a clock that ran ahead"]
+)
 def test_a_time_that_does_not_count_any_more_is_not_said(past: timedelta) -> None:
     assert said(web=waiting(reason=Reason.BUSY, retry_at=NOW + past)) == "1 waits: web (busy)"
 

@@ -30,7 +30,7 @@ OLD, NEW = "app:1.0@sha256:" + "a" * 64, "app:1.1@sha256:" + "b" * 64
 CHANGE = spec.SpecChange(NEW, "app:1.1", (("arm64", "linux"),), stable_seconds=10)
 
 
-# ------------------------------------------------------------------------------------------------------------ the spec
+# --------------------------------------------------------------------------------------------------- the spec
 
 
 def test_an_update_changes_four_things_and_leaves_what_it_was_given() -> None:
@@ -49,7 +49,8 @@ def test_an_update_changes_four_things_and_leaves_what_it_was_given() -> None:
     ("own", "expected"),
     [
         ({}, {"Parallelism": 1, "Monitor": 10, "Delay": 11}),
-        ({"Parallelism": 0, "Delay": 5 * SECOND, "Monitor": SECOND}, {"Parallelism": 1, "Monitor": 10, "Delay": 11}),
+        ({"Parallelism": 0, "Delay": 5 * SECOND, "Monitor": SECOND},
+         {"Parallelism": 1, "Monitor": 10, "Delay": 11}),
         ({"Parallelism": 4, "Delay": 90 * SECOND, "Monitor": 60 * SECOND, "Order": "start-first"},
          {"Parallelism": 4, "Monitor": 60, "Delay": 90, "Order": "start-first"}),
         ({"Monitor": 60 * SECOND, "MaxFailureRatio": 0.5}, {"Parallelism": 1, "Monitor": 60, "Delay": 61}),
@@ -65,7 +66,11 @@ def test_the_engine_waits_between_two_tasks_for_longer_than_it_watches_one(
 
 def test_a_spec_without_a_way_of_rolling_out_has_none_afterwards() -> None:
     before = web_spec(OLD)
-    del before["UpdateConfig"], before["Labels"]["com.docker.stack.image"], before["TaskTemplate"]["Placement"]
+    del (
+        before["UpdateConfig"],
+        before["Labels"]["com.docker.stack.image"],
+        before["TaskTemplate"]["Placement"],
+    )
     new = spec.updated(before, CHANGE)
     assert "com.docker.stack.image" not in new["Labels"]
     assert "UpdateConfig" not in spec.settled(new, before)
@@ -79,7 +84,11 @@ def test_what_somebody_else_writes_meanwhile_stays_forward_and_back() -> None:
     written = spec.updated(before, CHANGE)
     written["Mode"]["Replicated"]["Replicas"] = 5
     written["Labels"]["team"] = "web"
-    for made in (spec.settled(written, before), spec.gone_back(written, before), spec.going_back(written, before)):
+    for made in (
+        spec.settled(written, before),
+        spec.gone_back(written, before),
+        spec.going_back(written, before),
+    ):
         assert made["Mode"]["Replicated"]["Replicas"] == 5
         assert made["Labels"]["team"] == "web"
 
@@ -106,7 +115,7 @@ def test_an_image_is_pinned_as_the_docker_cli_spells_it(text: str, expected: str
     assert spec.pinned(image).replace("0" * 64, "0") == expected
 
 
-# ------------------------------------------------------------------------------------------------------------ the nodes
+# -------------------------------------------------------------------------------------------------- the nodes
 
 
 def node(name: str = "one", architecture: str = "x86_64", **more: Any) -> facts.SwarmNode:
@@ -151,15 +160,20 @@ DOWN: dict[str, Any] = {"Status": {"State": "down"}}
     ],
 )
 def test_an_image_is_for_a_node_that_the_service_may_use(
-    platforms: list[tuple[str, str]], constraints: list[str], nodes: list[facts.SwarmNode], reason: Reason | None
+    platforms: list[tuple[str, str]],
+    constraints: list[str],
+    nodes: list[facts.SwarmNode],
+    reason: Reason | None,
 ) -> None:
     hold = placement.hold_for(service(constraints=constraints), platforms, nodes)
     assert (hold.reason if hold else None) is reason
 
 
-# ------------------------------------------------------------------------------------------------------------- the gate
+# --------------------------------------------------------------------------------------------------- the gate
 
-WANTED = Rollout(NEW, GatePolicy(timeout_seconds=60, stable_seconds=10), frozenset({"o1", "o2"}), "before", 11.0)
+WANTED = Rollout(
+    NEW, GatePolicy(timeout_seconds=60, stable_seconds=10), frozenset({"o1", "o2"}), "before", 11.0
+)
 
 
 def task(name: str, state: str, image: str = NEW, wanted: str = "running", **more: Any) -> SwarmTask:
@@ -188,23 +202,35 @@ def test_it_is_proven_by_tasks_that_stay_and_not_by_the_engines_word() -> None:
     assert isinstance(judged([(1, done, HALF)]), Waiting)
     assert isinstance(judged([(1, done, BOTH), (10, done, BOTH)]), Waiting)
     assert judged([(1, done, BOTH), (11, done, BOTH)]) == Proven()
-    assert isinstance(judged([(1, rolling(), BOTH), (30, rolling(), BOTH)]), Waiting)  # the engine is still at work
+    # the engine is still at work
+    assert isinstance(judged([(1, rolling(), BOTH), (30, rolling(), BOTH)]), Waiting)
     other = [task("n1", "running"), task("n3", "running")]
     assert isinstance(judged([(1, done, BOTH), (9, done, other), (12, done, other)]), Waiting)
 
 
 def test_a_word_on_an_update_before_ours_says_nothing() -> None:
-    stale = SwarmService("s1", "shop_web", 2, web_spec(NEW), UpdateStatus(facts.ROLLED_BACK, "before", "of last week"))
+    stale = SwarmService(
+        "s1", "shop_web", 2, web_spec(NEW), UpdateStatus(facts.ROLLED_BACK, "before", "of last week")
+    )
     assert isinstance(judged([(1, stale, HALF)]), Waiting)
 
 
 @pytest.mark.parametrize(
     ("failed", "reason"),
     [
-        (task("n1", "failed", wanted="shutdown", error="task: non-zero exit (3)", exit_code=3), Reason.EXITED),
-        (task("n1", "failed", error="task: non-zero exit (143): dockerexec: unhealthy container"), Reason.UNHEALTHY),
+        (
+            task("n1", "failed", wanted="shutdown", error="task: non-zero exit (3)", exit_code=3),
+            Reason.EXITED,
+        ),
+        (
+            task("n1", "failed", error="task: non-zero exit (143): dockerexec: unhealthy container"),
+            Reason.UNHEALTHY,
+        ),
         (task("n1", "complete", wanted="shutdown"), Reason.UNHEALTHY),
-        (task("n1", "failed", error='starting container failed: exec: "/x": no', exit_code=127), Reason.UP_FAILED),
+        (
+            task("n1", "failed", error='starting container failed: exec: "/x": no', exit_code=127),
+            Reason.UP_FAILED,
+        ),
         (task("n1", "failed", error="starting container failed: port is taken"), Reason.ENGINE_ERROR),
         (task("n1", "rejected", error="No such image: app:1.1@sha256:b"), Reason.PULL_FAILED),
         (task("n1", "rejected", error="invalid mount config for type"), Reason.ENGINE_ERROR),
@@ -233,8 +259,14 @@ def test_a_task_of_an_earlier_try_or_of_the_old_image_is_no_failure(state: str) 
 
 
 def test_a_login_that_ended_is_named_before_what_followed_from_it() -> None:
-    tasks = [task("n1", "failed", error="task: non-zero exit (1)"), task("n2", "rejected", error="No such image: app")]
-    assert all(judged([(1, rolling(), order)]).reason is Reason.PULL_FAILED for order in itertools.permutations(tasks))
+    tasks = [
+        task("n1", "failed", error="task: non-zero exit (1)"),
+        task("n2", "rejected", error="No such image: app"),
+    ]
+    assert all(
+        judged([(1, rolling(), order)]).reason is Reason.PULL_FAILED
+        for order in itertools.permutations(tasks)
+    )
 
 
 def test_the_engines_own_rollback_and_another_image_end_it() -> None:
@@ -254,7 +286,9 @@ def test_the_engines_own_rollback_and_another_image_end_it() -> None:
         ("preparing", 1801, Reason.PULL_FAILED),
     ],
 )
-def test_nothing_that_stands_still_is_waited_for_without_end(state: str, waits: float, reason: Reason) -> None:
+def test_nothing_that_stands_still_is_waited_for_without_end(
+    state: str, waits: float, reason: Reason
+) -> None:
     tasks = [task("n1", state), task("o2", "running", OLD)]
     assert isinstance(judged([(1, rolling(), tasks), (waits - 2, rolling(), tasks)]), Waiting)
     found = judged([(1, rolling(), tasks), (waits + 1, rolling(), tasks)])
@@ -263,7 +297,9 @@ def test_nothing_that_stands_still_is_waited_for_without_end(state: str, waits: 
 
 
 def test_what_moves_is_waited_for() -> None:
-    looks = [(at * 50.0, rolling(), [task(f"n{at}", "starting"), task("o2", "running", OLD)]) for at in range(1, 9)]
+    looks = [
+        (at * 50.0, rolling(), [task(f"n{at}", "starting"), task("o2", "running", OLD)]) for at in range(1, 9)
+    ]
     assert isinstance(judged(looks), Waiting)
     back = Rollout(NEW, GatePolicy(60, 10), is_back=True)
     found = judged([(at * 50.0, rolling(), [task(f"n{at}", "failed")]) for at in range(1, 40)], back)
@@ -271,13 +307,15 @@ def test_what_moves_is_waited_for() -> None:
 
 
 def test_a_global_service_has_as_many_tasks_as_the_nodes_decide() -> None:
-    found = SwarmService("s1", "a", 2, {**web_spec(NEW), "Mode": {"Global": {}}}, UpdateStatus(facts.COMPLETED, "ours"))
+    found = SwarmService(
+        "s1", "a", 2, {**web_spec(NEW), "Mode": {"Global": {}}}, UpdateStatus(facts.COMPLETED, "ours")
+    )
     one = [task("n1", "running"), task("gone", "running", OLD, "shutdown")]
     assert judged([(1, found, one), (11, found, one)]) == Proven()
     assert isinstance(judged([(1, found, []), (11, found, [])]), Waiting)
 
 
-# -------------------------------------------------------------------------------------------------------- what is held
+# ----------------------------------------------------------------------------------------------- what is held
 
 
 @pytest.mark.parametrize(
@@ -299,7 +337,9 @@ def test_a_global_service_has_as_many_tasks_as_the_nodes_decide() -> None:
     ],
 )
 def test_a_service_is_held_as_it_stands(state: str, more: dict[str, Any], reason: Reason | None) -> None:
-    found = SwarmService("s1", "shop_web", 1, {**web_spec(OLD), **more}, UpdateStatus(state, "2026-01-01T00:00:00Z"))
+    found = SwarmService(
+        "s1", "shop_web", 1, {**web_spec(OLD), **more}, UpdateStatus(state, "2026-01-01T00:00:00Z")
+    )
     web = parsed(**OF_STACK).services[0]
     hold = observed.hold_of(web, found)
     assert (hold.reason if hold else None) is reason
@@ -327,7 +367,7 @@ def test_what_runs_is_what_the_spec_pins() -> None:
     assert "shop_api" in missing.detail
 
 
-# ------------------------------------------------------------------------------------------------------------- the file
+# --------------------------------------------------------------------------------------------------- the file
 
 
 def file(folder: Path, image: str) -> stack_file.StackText:
@@ -355,7 +395,7 @@ def test_a_file_that_names_another_tag_is_not_deployed_yet(tmp_path: Path) -> No
     assert held.reason is Reason.DRIFT
 
 
-# ---------------------------------------------------------------------------------------------------- the configuration
+# ------------------------------------------------------------------------------------------ the configuration
 
 
 def parsed(**keys: Any) -> Any:
@@ -390,38 +430,47 @@ def test_a_service_of_a_swarm_says_its_stack_or_its_own_name() -> None:
         ({"stack": "shop"}, ["compose_service: missing"]),
         ({}, ["compose_file: missing", "compose_service: missing"]),
         ({"stack": "shop", "compose_service": ["web", "worker"]}, ["write an entry for each"]),
-        ({**OF_STACK, "swarm_service": "web"}, ["stack: swarm_service is", "compose_service: swarm_service is"]),
+        ({**OF_STACK, "swarm_service": "web"}, ["stack: swarm_service is",
+                                                "compose_service: swarm_service is"]),
         ({**OF_STACK, "group": "shop"}, ["group: the services of a Swarm are updated one by one"]),
         ({**OF_STACK, "compose_project": "blue"}, ["compose_project: a stack has no"]),
-        ({**OF_STACK, "update_order": "start-first"}, ["update_order: a Swarm service has its order in its own"]),
-        ({**OF_STACK, "update_order": "stop-first"}, ["update_order: a Swarm service has its order in its own"]),
+        ({**OF_STACK, "update_order": "start-first"},
+         ["update_order: a Swarm service has its order in its own"]),
+        ({**OF_STACK, "update_order": "stop-first"},
+         ["update_order: a Swarm service has its order in its own"]),
         ({**OF_STACK, "update_order": "start-first", "drain_seconds": 5, "drain_command": "true"},
          ["update_order: a", "drain_seconds: it is for Compose", "`stop_grace_period`; take it out"]),
         ({"swarm_service": "a", "start_stopped": True}, ["started by `docker service scale`; take it out"]),
         ({"swarm_service": "a", "allow_volume_change": True}, ["the volumes of its spec; take it out"]),
         ({"swarm_service": "a", "allow_drift": True}, ["allow_drift: it is about the stack's file"]),
-        ({"compose_file": "c", "compose_service": "web", "run_jobs": True}, ["it is for the jobs of a Docker Swarm"]),
+        ({"compose_file": "c", "compose_service": "web", "run_jobs": True},
+         ["it is for the jobs of a Docker Swarm"]),
         ({**OF_STACK, "pin_digest": True}, ["none is named; write compose_file too, or take it out"]),
         ({**OF_STACK, "engine": "prod"}, ["engine: prod is none of engines (none is there)"]),
         ({**OF_STACK, "engine": "dev", "engines": PROD}, ["engine: dev is none of engines (prod)"]),
-        ({"compose_file": "c", "compose_service": "web", "engine": "prod", "engines": PROD}, ["an updater there"]),
+        ({"compose_file": "c", "compose_service": "web", "engine": "prod", "engines": PROD},
+         ["an updater there"]),
         ({**OF_STACK, "engines": {"prod": {"hosts": "ssh://me@host"}}}, ["ssh -nNT -L"]),
         ({**OF_STACK, "engines": {"prod": {"hosts": "https://host:1"}}}, ["engines.prod.hosts", ]),
         ({**OF_STACK, "engines": {"prod": {"hosts": "tcp://host"}}}, ["write tcp://HOST:PORT"]),
         ({**OF_STACK, "engines": {"prod": {}}}, ["engines.prod.hosts: missing"]),
         ({**OF_STACK, "engines": {"a b": {"hosts": "unix:///a"}}}, ["a name in it is none"]),
         ({**OF_STACK, "engines": {"prod": "tcp://host:1"}}, ["is not an object"]),
-        ({**OF_STACK, "engines": {"prod": {"host": "tcp://host:1"}}}, ["engines.prod.hosts: missing", "write hosts"]),
+        ({**OF_STACK, "engines": {"prod": {"host": "tcp://host:1"}}},
+         ["engines.prod.hosts: missing", "write hosts"]),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_together_is_named_with_its_remedy(keys: dict[str, Any], expected: list[str]) -> None:
+def test_what_does_not_fit_together_is_named_with_its_remedy(
+    keys: dict[str, Any], expected: list[str]
+) -> None:
     found = problems_of(**keys)
     assert len(found) == len(expected), found
     assert all(any(part in each for each in found) for part in expected), found
 
 
 def test_what_defaults_say_counts_for_the_services_that_it_has_a_meaning_for() -> None:
-    defaults = {"update_order": "start-first", "drain_seconds": 5, "start_stopped": True, "allow_volume_change": True,
+    defaults = {"update_order": "start-first", "drain_seconds": 5, "start_stopped": True,
+                "allow_volume_change": True,
                 "pin_digest": True, "min_age": "3d"}  # fmt: skip
     (web,) = parsed(**OF_STACK, defaults=defaults).services
     assert (web.handover, web.start_stopped, web.allow_volume_change) == (Handover(), False, False)
@@ -445,7 +494,8 @@ def test_two_entries_do_not_update_one_service() -> None:
 
 def test_a_renamed_service_keeps_its_memory_and_another_of_the_swarm_does_not_get_it() -> None:
     found = [parsed(**keys, engines=PROD).services[0] for keys in (
-        OF_STACK, {**OF_STACK, "engine": "prod"}, {"swarm_service": "shop_web"}, {**OF_STACK, "compose_service": "api"},
+        OF_STACK, {**OF_STACK, "engine": "prod"}, {"swarm_service": "shop_web"},
+        {**OF_STACK, "compose_service": "api"},
     )]  # fmt: skip
     assert len({observed_tags.unit_of(each) for each in found}) == len(found)
     with_file = parsed(**OF_STACK, compose_file="/srv/stack.yml").services[0]

@@ -31,14 +31,22 @@ def raw(name: str, image: str = IMAGE, stack: str = "shop", **labels: str) -> di
     spec = web_spec(image)
     of_stack = {"com.docker.stack.namespace": stack} if stack else {}
     said = {f"docker-updater.{key}": value for key, value in labels.items()}
-    return {"ID": name, "Version": {"Index": 1}, "Spec": {**spec, "Name": name, "Labels": {**of_stack, **said}}}
+    return {
+        "ID": name,
+        "Version": {"Index": 1},
+        "Spec": {**spec, "Name": name, "Labels": {**of_stack, **said}},
+    }
 
 
 def config(discover: str = "all", *services: dict[str, Any], **top: Any) -> Config:
-    return config_utils.parse({"services": list(services), "discover": discover, **top}, {}, "/etc/up/config.json")
+    return config_utils.parse(
+        {"services": list(services), "discover": discover, **top}, {}, "/etc/up/config.json"
+    )
 
 
-def taken_up(given: Config, *services: dict[str, Any], before: Config | None = None) -> dict[str, ServiceConfig]:
+def taken_up(
+    given: Config, *services: dict[str, Any], before: Config | None = None
+) -> dict[str, ServiceConfig]:
     swarm = Several(web_spec(IMAGE))
     swarm.shown = services
     found = swarm_discovery.take_up(given, before or given, lambda engine: swarm)
@@ -46,7 +54,9 @@ def taken_up(given: Config, *services: dict[str, Any], before: Config | None = N
 
 
 def test_services_are_taken_up_with_their_stack_or_their_own_name() -> None:
-    found = taken_up(config(), raw("shop_web"), raw("proxy", "caddy:latest", stack=""), raw("shop_db", "postgres:16.3"))
+    found = taken_up(
+        config(), raw("shop_web"), raw("proxy", "caddy:latest", stack=""), raw("shop_db", "postgres:16.3")
+    )
     assert (found["shop-web"].stack, found["shop-web"].compose_services) == ("shop", ("web",))
     assert found["shop-web"].image.text == "acme/web:1.4.2"
     assert found["proxy"].swarm_service == "proxy"
@@ -59,7 +69,9 @@ def test_the_updaters_own_service_is_left_alone() -> None:
     swarm.shown = raw("shop_web"), raw("ops_updater", stack="ops")
     found = swarm_discovery.take_up(config(), config(), lambda engine: swarm, own="ops_updater")
     assert {service.name for service in found.services} == {"shop-web"}
-    surveyed = swarm_discovery.survey(config(), lambda engine: swarm, lambda service: iter(()), own="ops_updater")
+    surveyed = swarm_discovery.survey(
+        config(), lambda engine: swarm, lambda service: iter(()), own="ops_updater"
+    )
     assert [each.name for each in surveyed.services] == ["shop-web"]
 
 
@@ -78,7 +90,9 @@ def test_labels_of_the_service_say_yes_and_no(mode: str, labels: dict[str, str],
 
 
 def test_labels_are_policy_and_a_wrong_one_is_held_alone() -> None:
-    found = taken_up(config(), raw("shop_web", min_age="3d", follow="patch"), raw("shop_api", no_such_key="1"))
+    found = taken_up(
+        config(), raw("shop_web", min_age="3d", follow="patch"), raw("shop_api", no_such_key="1")
+    )
     assert found["shop-web"].policy.min_age_seconds == 3 * 86400
     assert "no_such_key" in found["shop-api"].problem
 
@@ -121,21 +135,34 @@ def test_a_job_is_not_taken_up() -> None:
 
 
 def test_the_survey_shows_the_entry_and_what_stands_in_its_way() -> None:
-    listed = {"name": "mine", "image": "acme/web:1", "stack": "shop", "compose_service": "web", "follow": "major"}
+    listed = {
+        "name": "mine",
+        "image": "acme/web:1",
+        "stack": "shop",
+        "compose_service": "web",
+        "follow": "major",
+    }
     swarm = Several(web_spec(IMAGE))
-    swarm.shown = (raw("shop_web"), raw("shop_api", enable="maybe"), raw("shop_no", enable="no"), raw("shop_x"))
+    swarm.shown = (
+        raw("shop_web"),
+        raw("shop_api", enable="maybe"),
+        raw("shop_no", enable="no"),
+        raw("shop_x"),
+    )
 
     def examine(service: ServiceConfig) -> Iterator[Obstacle]:
         if service.name == "shop-x":
             yield Obstacle("it is held", "see to it")
 
     found = {
-        each.name: each for each in swarm_discovery.survey(config("off", listed), lambda _: swarm, examine).services
+        each.name: each
+        for each in swarm_discovery.survey(config("off", listed), lambda _: swarm, examine).services
     }
     assert set(found) == {"mine", "shop-api", "shop-x"}
     assert (found["mine"].is_listed, found["mine"].follows) == (True, "major")
     assert (found["shop-api"].entry, len(found["shop-api"].obstacles)) == ({}, 1)
     assert dict(found["shop-x"].entry) == {
-        "name": "shop-x", "image": "acme/web:1.4.2", "stack": "shop", "compose_service": "x", "follow": "minor",
+        "name": "shop-x", "image": "acme/web:1.4.2", "stack": "shop", "compose_service": "x",
+        "follow": "minor",
     }  # fmt: skip
     assert found["shop-x"].obstacles == (Obstacle("it is held", "see to it"),)

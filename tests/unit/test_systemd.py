@@ -37,7 +37,9 @@ class Ear:
 
 @pytest.fixture(params=["path", "abstract"])
 def ear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ear]:
-    made = Ear(str(tmp_path / "notify") if request.param == "path" else f"@dau-test-{tmp_path.name}-{id(tmp_path)}")
+    made = Ear(
+        str(tmp_path / "notify") if request.param == "path" else f"@dau-test-{tmp_path.name}-{id(tmp_path)}"
+    )
     yield made
     made.socket.close()
 
@@ -98,7 +100,9 @@ def test_the_beats_of_a_slow_watchdog_still_come_every_few_seconds(ear: Ear) -> 
     ],
     ids=["none", "off", "no number", "another process", "no process"],
 )
-def test_without_a_watchdog_for_this_process_it_does_not_beat(ear: Ear, environment: Mapping[str, str]) -> None:
+def test_without_a_watchdog_for_this_process_it_does_not_beat(
+    ear: Ear, environment: Mapping[str, str]
+) -> None:
     told = manager(ear, **environment)
     told.beat(100.0)
     told.allow(60.0)
@@ -141,7 +145,7 @@ def test_a_manager_that_does_not_listen_is_no_trouble(tmp_path: Path) -> None:
     told.beat(100.0)
 
 
-# ------------------------------------------------------------------------------------------------- the program's clock
+# ---------------------------------------------------------------------------------------- the program's clock
 
 
 @pytest.fixture

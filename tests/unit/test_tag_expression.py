@@ -15,7 +15,19 @@ from updater_core.policy.select import decide
 
 ENDLESS = r"(a|aa)+"  # on `aaa…b` it tries more ways than there are atoms
 TRAP = "a" * 127 + "b"
-TAGS = ("1.2.3", "v1.2.3-rc.1", "latest", "staging-abc1234", "aa", "abab", "a-b", "x-1-x", "", "A_b.c", "sha256-00.sig")
+TAGS = (
+    "1.2.3",
+    "v1.2.3-rc.1",
+    "latest",
+    "staging-abc1234",
+    "aa",
+    "abab",
+    "a-b",
+    "x-1-x",
+    "",
+    "A_b.c",
+    "sha256-00.sig",
+)
 
 
 def ticking(*seconds: float) -> Callable[[], float]:
@@ -27,7 +39,9 @@ def ticking(*seconds: float) -> Callable[[], float]:
     "policy", [Policy(tag_regex=ENDLESS), Policy(tag_pattern="*", tag_exclude=(f"regexp:{ENDLESS}",))]
 )
 def test_an_expression_without_end_is_stopped_and_the_hold_names_key_tag_and_remedy(policy: Policy) -> None:
-    observation = Observation(ImageRef("docker.io", "acme/web", "aa"), frozenset(), tags=(Tag("aa"), Tag(TRAP)))
+    observation = Observation(
+        ImageRef("docker.io", "acme/web", "aa"), frozenset(), tags=(Tag("aa"), Tag(TRAP))
+    )
     worked = Memo(MatchBudget(left_seconds=0.1))
     outcome = decide(observation, policy, History(), datetime(2026, 5, 1, tzinfo=UTC), worked)
     assert isinstance(outcome, Hold)
@@ -60,7 +74,9 @@ def test_an_expression_means_what_python_says_it_means(expression: str) -> None:
     ours, theirs = compiled("tag_regex", expression), re.compile(expression)
     for tag in TAGS:
         found, wanted = ours.match(tag, MatchBudget()), theirs.fullmatch(tag)
-        assert (found and found.groupdict(), bool(found)) == (wanted and wanted.groupdict(), bool(wanted)), tag
+        assert (found and found.groupdict(), bool(found)) == (wanted and wanted.groupdict(), bool(wanted)), (
+            tag
+        )
 
 
 @pytest.mark.parametrize(

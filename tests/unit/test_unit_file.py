@@ -1,4 +1,6 @@
-"""docker-updater.service as a text: what it promises the operator, and that every directive says why it is there."""
+"""docker-updater.service as a text: what it promises the operator, and that every directive says why it is
+there.
+"""
 
 from __future__ import annotations
 
@@ -65,12 +67,17 @@ def test_every_directive_says_why_it_is_there() -> None:
 
 
 def test_only_what_is_said_is_not_hardened() -> None:
-    """Each directive that `systemd-analyze security` weighs as a matter of yes or no is either set or explained."""
+    """Each directive that `systemd-analyze security` weighs as a matter of yes or no is either set or
+    explained.
+    """
     wanted = {
         "NoNewPrivileges", "CapabilityBoundingSet", "AmbientCapabilities", "ProtectSystem", "PrivateTmp",
-        "PrivateDevices", "DevicePolicy", "ProtectProc", "ProcSubset", "ProtectKernelTunables", "ProtectKernelModules",
-        "ProtectKernelLogs", "ProtectControlGroups", "ProtectClock", "ProtectHostname", "RestrictAddressFamilies",
-        "RestrictNamespaces", "RestrictRealtime", "LockPersonality", "RestrictSUIDSGID", "MemoryDenyWriteExecute",
+        "PrivateDevices", "DevicePolicy", "ProtectProc", "ProcSubset", "ProtectKernelTunables",
+        "ProtectKernelModules",
+        "ProtectKernelLogs", "ProtectControlGroups", "ProtectClock", "ProtectHostname",
+        "RestrictAddressFamilies",
+        "RestrictNamespaces", "RestrictRealtime", "LockPersonality", "RestrictSUIDSGID",
+        "MemoryDenyWriteExecute",
         "SystemCallFilter", "SystemCallArchitectures", "RemoveIPC", "KeyringMode", "UMask", "User",
     }  # fmt: skip
     assert wanted - {name for name, _ in directives()} == set()

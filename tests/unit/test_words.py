@@ -1,4 +1,7 @@
-"""The words of the code and of the documents are the field's: private ones, which nobody can look up, are not used."""
+"""The words of the code and of the documents are the field's.
+
+Private ones, which nobody can look up, are not used.
+"""
 
 from __future__ import annotations
 
@@ -56,13 +59,21 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 FURTHER = [
     ROOT / name
-    for name in (".env.example", "CHANGELOG.md", "install.sh", "docker-updater.service", "ops/prometheus-alerts.yml")
+    for name in (
+        ".env.example",
+        "CHANGELOG.md",
+        "install.sh",
+        "docker-updater.service",
+        "ops/prometheus-alerts.yml",
+    )
 ]
 
 
 def prose(page: Path) -> str:
     """A document without its code, which holds public words."""
-    text = re.sub(r"```.*?```", lambda block: "\n" * block[0].count("\n"), page.read_text(encoding="utf-8"), flags=re.S)
+    text = re.sub(
+        r"```.*?```", lambda block: "\n" * block[0].count("\n"), page.read_text(encoding="utf-8"), flags=re.S
+    )
     return re.sub(r"`[^`\n]*`", "``", re.sub(r"\]\([^)]*\)", "]", text))
 
 
@@ -93,11 +104,21 @@ def test_what_an_operator_reads_uses_no_private_words(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["# the way back", "an owner's edit", "None where there is none", "his file", "mend_it()", "is_news = True"],
+    [
+        "# the way back",
+        "an owner's edit",
+        "None where there is none",
+        "his file",
+        "mend_it()",
+        "is_news = True",
+    ],
 )
 def test_a_private_word_is_found_in_comments_and_in_names(line: str) -> None:
     assert len(private_words(line)) == 1
 
 
 def test_words_of_the_field_are_not_taken_for_private_ones() -> None:
-    assert private_words("the file owner; owner_rollback; a newsletter; OWNER_ROLLBACK; otherwise; the header") == []
+    assert (
+        private_words("the file owner; owner_rollback; a newsletter; OWNER_ROLLBACK; otherwise; the header")
+        == []
+    )

@@ -13,8 +13,9 @@ from updater_core.state.records import ServiceState
 class Candidate:
     """A service on its way from observation to decision.
 
-    `observed`: None if it could not be seen. `digest`: of what runs, as the registry knows it. `before`: what was
-    remembered of the service when the cycle began. `asked_by`: who wants it updated now; empty in a cycle.
+    `observed`: None if it could not be seen. `digest`: of what runs, as the registry knows it. `before`: what
+    was remembered of the service when the cycle began. `asked_by`: who wants it updated now; empty in a
+    cycle.
     """
 
     service: ServiceConfig

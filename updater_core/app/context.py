@@ -1,4 +1,7 @@
-"""Everything a cycle works with, and what every part of it does: save the state, queue events, lock a project."""
+"""Everything a cycle works with, and what every part of it does.
+
+Save the state, queue events, lock a project.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,9 @@ _SIGN_OF_LIFE_SECONDS, _LONGEST_DELIVERY_SECONDS = 1.0, 30.0
 
 @dataclass(frozen=True, slots=True)
 class PreventedRollback:
-    """A rollback that the host prevents: how often it was tried by this process, and when it is tried again."""
+    """A rollback that the host prevents: how often it was tried by this process, and when it is tried
+    again.
+    """
 
     tries: int
     retry_at: datetime
@@ -82,13 +87,17 @@ class RegistryClients(Protocol):
     """What the program asks of all registries together (`registries.Registries`)."""
 
     def new_cycle(self) -> None: ...
-    def open_all(self, questions: Sequence[tuple[ImageRef, RegistrySettings]]) -> list[Registry | Exception]: ...
+    def open_all(
+        self, questions: Sequence[tuple[ImageRef, RegistrySettings]]
+    ) -> list[Registry | Exception]: ...
     def for_service(self, reference: ImageRef, settings: RegistrySettings) -> Registry: ...
     def backoffs(self) -> Mapping[str, datetime]: ...
     def outages(self) -> Mapping[str, datetime]: ...
     def refused_logins(self) -> Mapping[str, datetime]: ...
     def limits(self) -> Mapping[str, PullLimit]: ...
-    def pull_allowed_at(self, reference: ImageRef, settings: RegistrySettings | None = None) -> datetime | None: ...
+    def pull_allowed_at(
+        self, reference: ImageRef, settings: RegistrySettings | None = None
+    ) -> datetime | None: ...
     def pull_begins(self, reference: ImageRef, settings: RegistrySettings) -> None: ...
     def signature(
         self, reference: ImageRef, settings: RegistrySettings, key_files: Sequence[str]
@@ -100,13 +109,13 @@ class RegistryClients(Protocol):
 class AppContext:
     """Everything a cycle works with. `folder` holds state, journal, outbox and locks.
 
-    Threads share it. What is remembered is therefore changed in one way only, with a function from the state as it is
-    then to the next one:
+    Threads share it. What is remembered is therefore changed in one way only, with a function from the state
+    as it is then to the next one:
 
         context.change(lambda state: outcomes.lift_quarantine(state, name))
 
-    The function must be pure and quick. It must take what it needs of a service from the state that it is given, not
-    from a `context.state` that was read before; that one is for reading.
+    The function must be pure and quick. It must take what it needs of a service from the state that it is
+    given, not from a `context.state` that was read before; that one is for reading.
     """
 
     config: Config
@@ -147,7 +156,9 @@ def target_of(context: AppContext, service: ServiceConfig) -> Target:
 
 
 def claim_of(context: AppContext, service: ServiceConfig, observed: Observed | None = None) -> Claim:
-    """What an update of a service keeps to itself, as far as that is known before and after it was looked at."""
+    """What an update of a service keeps to itself, as far as that is known before and after it was looked
+    at.
+    """
     names = frozenset({service.name})
     if service.problem:
         return Claim(names, frozenset())
@@ -187,21 +198,26 @@ def reporter(context: AppContext, name: str) -> Reporter:
 
 
 def registry_settings(context: AppContext, found: Plan[Any]) -> RegistrySettings | None:
-    """Return what is configured for the registry of a plan's service; None if the service was taken out meanwhile."""
+    """Return what is configured for the registry of a plan's service.
+
+    None if the service was taken out meanwhile.
+    """
     service = next((s for s in context.config.services if s.name == found.name), None)
     return None if service is None else settings_for(service, found.image)
 
 
 def settings_for(service: ServiceConfig, image: ImageRef) -> RegistrySettings:
-    """What is configured for the registry of an image; nothing for another registry than that of the service's own
-    image: a login goes to no other."""
+    """What is configured for the registry of an image; nothing for another registry than that of the
+    service's own image: a login goes to no other.
+    """
     return service.registry if image.domain == service.image.domain else RegistrySettings()
 
 
 @contextlib.contextmanager
 def exclusive(context: AppContext, target: Target, of: Observed | Plan[Any], name: str) -> Iterator[None]:
-    """Be the only one that changes what `of` names, for the length of a block; no step of service `name` is under way
-    after it."""
+    """Be the only one that changes what `of` names, for the length of a block; no step of service `name` is
+    under way after it.
+    """
     with target.exclusive(of):
         try:
             yield
@@ -214,7 +230,9 @@ def save(context: AppContext) -> bool:
     try:
         note = context.store.save(context.clock.now())
     except StateError as error:
-        log_event(LOG, logging.ERROR, LogEvent.STATE_NOT_SAVED, f"the state was not saved: {error} ({error.remedy})")
+        log_event(
+            LOG, logging.ERROR, LogEvent.STATE_NOT_SAVED, f"the state was not saved: {error} ({error.remedy})"
+        )
         return False
     if note:
         log_event(LOG, logging.WARNING, LogEvent.STATE_NOT_SAVED, note)
@@ -222,9 +240,11 @@ def save(context: AppContext) -> bool:
 
 
 def deliver(context: AppContext, *, is_cycle_over: bool = True) -> None:
-    """Send what waits in the outboxes, all side by side, so that one who is dead delays no other; what cannot be sent
-    waits there for the next time, and so does what is left when this takes long or a stop is asked for. An outbox on a
-    disk that refuses is said, and harms nobody. While the cycle goes on, what needs nobody may wait for its end."""
+    """Send what waits in the outboxes, all side by side, so that one who is dead delays no other; what cannot
+    be sent waits there for the next time, and so does what is left when this takes long or a stop is asked
+    for. An outbox on a disk that refuses is said, and harms nobody. While the cycle goes on, what needs
+    nobody may wait for its end.
+    """
     if not context.delivering.acquire(blocking=False):
         return  # another thread delivers; what it misses is delivered with what comes next
     try:
@@ -243,21 +263,27 @@ def _deliver_due(context: AppContext, *, is_cycle_over: bool) -> None:
         return context.clock.wait(0) or context.clock.monotonic() > end
 
     with ThreadPoolExecutor(len(waiting)) as pool:
-        passes = [pool.submit(_deliver_to, context, each, is_over, is_cycle_over=is_cycle_over) for each in waiting]
+        passes = [
+            pool.submit(_deliver_to, context, each, is_over, is_cycle_over=is_cycle_over) for each in waiting
+        ]
         while futures.wait(passes, timeout=_SIGN_OF_LIFE_SECONDS).not_done:
             context.clock.wait(0)
     for one in passes:
         one.result()
 
 
-def _deliver_to(context: AppContext, channel: Channel, is_over: Callable[[], bool], *, is_cycle_over: bool) -> None:
+def _deliver_to(
+    context: AppContext, channel: Channel, is_over: Callable[[], bool], *, is_cycle_over: bool
+) -> None:
     """One pass over the outbox of a channel."""
     now, outbox = context.clock.now(), channel.outbox
     try:
         if channel.send_together is None:
             delivery = outbox.deliver(channel.send, now, is_over)
         else:
-            delivery = outbox.deliver_together(channel.send_together, now, is_over, is_cycle_over=is_cycle_over)
+            delivery = outbox.deliver_together(
+                channel.send_together, now, is_over, is_cycle_over=is_cycle_over
+            )
     except StateError as error:
         log_event(LOG, logging.ERROR, LogEvent.NOTIFY_FAILED, f"nothing is delivered: {error}")
         return
@@ -267,7 +293,10 @@ def _deliver_to(context: AppContext, channel: Channel, is_over: Callable[[], boo
 
 
 def queue(context: AppContext, event: Event) -> None:
-    """Put an event, if it is wanted, into the outbox of every notifier. Raises StateError if the disk refuses."""
+    """Put an event, if it is wanted, into the outbox of every notifier.
+
+    Raises StateError if the disk refuses.
+    """
     if not events.is_wanted(event, context.config.settings.notify_events):
         return
     for channel in context.channels:
@@ -282,4 +311,6 @@ def address_of(config: Config) -> tuple[str, int | None]:
 def bug(name: str, error: Exception) -> Hold:
     further = {"service": name, "log_event": LogEvent.INTERNAL_ERROR.value, "fields": {}}
     LOG.error("internal error", exc_info=error, extra=further)
-    return Hold(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "please report it with the log's traceback")
+    return Hold(
+        Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "please report it with the log's traceback"
+    )

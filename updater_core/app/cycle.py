@@ -1,6 +1,9 @@
-"""One pass over all services: recover, check, apply, record, tell. One service's trouble never stops the others.
+"""One pass over all services: recover, check, apply, record, tell.
 
-Checking is for all services at once. Acting is for one service of a project at a time, and for projects side by side.
+One service's trouble never stops the others.
+
+Checking is for all services at once. Acting is for one service of a project at a time, and for projects side
+by side.
 """
 
 from __future__ import annotations
@@ -49,7 +52,9 @@ _LONGEST_ROLLBACK_PAUSE_SECONDS = 300.0
 
 
 def run(context: AppContext, only: str | None = None) -> Report:
-    """One cycle over every enabled service, or over the one that is named, to the end of all that it begins."""
+    """One cycle over every enabled service, or over the one that is named, to the end of all that it
+    begins.
+    """
     current = Cycle(context, only)
     while current.goes_on():
         context.workers.await_end(context.clock)
@@ -57,8 +62,9 @@ def run(context: AppContext, only: str | None = None) -> Report:
 
 
 def finish(context: AppContext) -> None:
-    """Return when all that is under way has ended, or has left its journal for the next start because a stop is asked
-    for."""
+    """Return when all that is under way has ended, or has left its journal for the next start because a stop
+    is asked for.
+    """
     if not context.workers.claims:
         return
     while context.workers.claims:
@@ -71,9 +77,9 @@ def finish(context: AppContext) -> None:
 class Cycle:
     """One pass over all services: end what was interrupted, check all side by side, update those that may be.
 
-    Recoveries and updates go on in `context.workers`, a project beside the others. A project that is being changed is
-    not looked at; its services are as soon as that has ended, if it is before the end of the cycle. An update that
-    outlives its cycle is counted in the one in which it ends.
+    Recoveries and updates go on in `context.workers`, a project beside the others. A project that is being
+    changed is not looked at; its services are as soon as that has ended, if it is before the end of the
+    cycle. An update that outlives its cycle is counted in the one in which it ends.
     """
 
     def __init__(self, context: AppContext, only: str | None = None) -> None:
@@ -84,8 +90,11 @@ class Cycle:
         self._left_out: frozenset[str] | None = None
 
     def goes_on(self) -> bool:
-        """Begin what can begin by now. Returns whether anything is under way: then call this again when some of it has
-        ended. Events that have come of it are delivered here."""
+        """Begin what can begin by now.
+
+        Returns whether anything is under way: then call this again when some of it has ended. Events that
+        have come of it are delivered here.
+        """
         context = self._context
         is_anything_new = context.workers.has_ended() or self._left_out is None
         self._outcomes += context.workers.take_ended()
@@ -118,14 +127,18 @@ class Cycle:
     def _begin(self) -> None:
         context = self._context
         rename_retained(context)
-        records_by_project = grouped([(_claim_of_record(context, entry), entry) for entry in _to_recover(context)])
+        records_by_project = grouped(
+            [(_claim_of_record(context, entry), entry) for entry in _to_recover(context)]
+        )
         for claim, entries in records_by_project:
             context.workers.begin(claim, partial(_recover_all, context, entries))
         context.config = discovery.take_up(context.config, context.host, context.state)
         self._look(self._wanted())
 
     def _wanted(self) -> list[ServiceConfig]:
-        return [each for each in self._context.config.services if each.enabled and self._only in (None, each.name)]
+        return [
+            each for each in self._context.config.services if each.enabled and self._only in (None, each.name)
+        ]
 
     def _look(self, services: Sequence[ServiceConfig]) -> None:
         """Check the services of projects that are free, and begin their updates."""
@@ -137,7 +150,9 @@ class Cycle:
             if not _is_update(one):
                 act(context, one)
                 recorder.tell_turn(context, one.service.name)
-        updates = [(claim_of_update(context, one.service, one.observed), one) for one in checked if _is_update(one)]
+        updates = [
+            (claim_of_update(context, one.service, one.observed), one) for one in checked if _is_update(one)
+        ]
         for claim, candidates in grouped(updates):
             if context.workers.in_the_way(claim) is None:
                 context.workers.begin(claim, partial(_update_project, context, candidates))
@@ -171,8 +186,10 @@ def _update_project(context: AppContext, candidates: Sequence[Candidate]) -> lis
 
 
 def _hold_busy(context: AppContext, service: ServiceConfig) -> None:
-    """Say of a service that its project is being changed; what was known of it stays. One that is changed itself says
-    so with its steps."""
+    """Say of a service that its project is being changed; what was known of it stays.
+
+    One that is changed itself says so with its steps.
+    """
     if service.name in context.workers.names or context.clock.wait(0):
         return
     claim = context.workers.in_the_way(claim_of(context, service))
@@ -180,11 +197,13 @@ def _hold_busy(context: AppContext, service: ServiceConfig) -> None:
     known = records.service_of(context.state, service.name)
     detail = f"its project is being changed: {', '.join(sorted(names))} is at work"
     available = reference.parse(known.available) if known.available else None
-    hold = Hold(Reason.BUSY, detail, "nothing to do: it is checked as soon as that has ended", available=available)
+    hold = Hold(
+        Reason.BUSY, detail, "nothing to do: it is checked as soon as that has ended", available=available
+    )
     record_check(context, Candidate(service, None, hold, before=known))
 
 
-# ------------------------------------------------------------------------------------------------------------- act
+# -------------------------------------------------------------------------------------------------------- act
 
 
 def planned(context: AppContext, one: Candidate) -> Plan[Any] | Hold:
@@ -243,7 +262,8 @@ def act(context: AppContext, one: Candidate) -> Outcome | Hold:
 
 
 def _acted(context: AppContext, seen: Observed, one: Candidate) -> Outcome | Hold:
-    admission = admitted(context, one, is_stopping=context.clock.wait(0))  # the lock may have to be waited for
+    # the lock may have to be waited for
+    admission = admitted(context, one, is_stopping=context.clock.wait(0))
     if isinstance(admission, Hold):
         return admission
     with exclusive(context, target_of(context, one.service), seen, one.service.name):
@@ -255,14 +275,19 @@ def _acted(context: AppContext, seen: Observed, one: Candidate) -> Outcome | Hol
 
 
 def _observed_now(context: AppContext, one: Candidate) -> Observed | Hold:
-    """The service once more, now that it is its turn: an update before it may have changed the same file. If the file
-    names another image by now, the operator was at work, and the decision is made anew in the next cycle."""
+    """The service once more, now that it is its turn: an update before it may have changed the same file.
+
+    If the file names another image by now, the operator was at work, and the decision is made anew in the
+    next cycle.
+    """
     (again,) = look_all(context, [one.service])
     if again.observed is None:
         return again.decision if isinstance(again.decision, Hold) else Hold(Reason.INTERNAL_ERROR)
     if one.observed is None or again.observed.current == one.observed.current:
         return again.observed
-    return Hold(Reason.CHANGED_ON_DISK, f"the file names {again.observed.current.text} by now", "nothing to do")
+    return Hold(
+        Reason.CHANGED_ON_DISK, f"the file names {again.observed.current.text} by now", "nothing to do"
+    )
 
 
 def _reason_not_begun(error: UpdaterError) -> Reason:
@@ -278,7 +303,9 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
     """
     started = context.clock.now()
     context.store.save(started)
-    log_event(LOG, logging.INFO, LogEvent.UPDATE_STARTED, _summary(found), service=found.name, **recorder.way(found))
+    log_event(
+        LOG, logging.INFO, LogEvent.UPDATE_STARTED, _summary(found), service=found.name, **recorder.way(found)
+    )
     try:
         outcome = _transaction(context, found).apply()
     except UpdaterError as error:
@@ -294,9 +321,10 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
 
 
 def recover_open(context: AppContext, asked: Claim | None = None) -> tuple[Outcome, ...]:
-    """End, one after the other, everything that a former run left in the middle, and rollbacks that the host had
-    prevented: those after a pause. With `asked`, what the operator has asked something of, only what is in its way, and
-    at once; its caller holds that claim."""
+    """End, one after the other, everything that a former run left in the middle, and rollbacks that the host
+    had prevented: those after a pause. With `asked`, what the operator has asked something of, only what is
+    in its way, and at once; its caller holds that claim.
+    """
     if asked is None:
         return _recover_all(context, _to_recover(context))
     entries = [entry for entry in _open_records(context) if _claim_of_record(context, entry).meets(asked)]
@@ -331,7 +359,9 @@ def _claim_of_record(context: AppContext, entry: JournalRecord) -> Claim:
 
 def _say_unreadable(entry: UnreadableRecord) -> None:
     of = entry.service or "the service it was for"
-    text = f"the open journal {entry.path} cannot be used: {entry.problem}; look at {of}, then remove that file"
+    text = (
+        f"the open journal {entry.path} cannot be used: {entry.problem}; look at {of}, then remove that file"
+    )
     log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=entry.service)
 
 
@@ -339,7 +369,9 @@ def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
     interrupted = entry.plan
     started = context.clock.now()
     text = f"an update was interrupted ({entry.phase}): {_summary(interrupted)}"
-    log_event(LOG, logging.WARNING, LogEvent.RECOVERED, text, service=interrupted.name, **recorder.way(interrupted))
+    log_event(
+        LOG, logging.WARNING, LogEvent.RECOVERED, text, service=interrupted.name, **recorder.way(interrupted)
+    )
     try:
         with exclusive(context, context.targets[interrupted.target], interrupted, interrupted.name):
             outcome = _transaction(context, interrupted).recover(entry)
@@ -357,8 +389,9 @@ def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
 
 
 def _postponed(context: AppContext, found: Plan[Any], error: UpdaterError) -> Hold:
-    """Put on record that the host prevents a rollback, and when it is tried again: soon at first, for the service may
-    be down, and no more often than every few minutes in the end. The journal stays open."""
+    """Put on record that the host prevents a rollback, and when it is tried again: soon at first, for the
+    service may be down, and no more often than every few minutes in the end. The journal stays open.
+    """
     if isinstance(error, Stopped):
         log_event(LOG, logging.WARNING, LogEvent.HELD, f"{error} ({error.remedy})", service=found.name)
         return Hold(Reason.STOPPING, str(error), error.remedy, available=found.image)
@@ -370,7 +403,9 @@ def _postponed(context: AppContext, found: Plan[Any], error: UpdaterError) -> Ho
     context.change(lambda state: state_outcomes.rollback_prevented(state, found, cause))
     known = records.service_of(context.state, found.name)
     text = f"{known.detail} in {seconds:.0f} s ({cause.remedy})"
-    log_event(LOG, logging.ERROR, LogEvent.ENGINE_UNAVAILABLE, text, service=found.name, reason=cause.reason.value)
+    log_event(
+        LOG, logging.ERROR, LogEvent.ENGINE_UNAVAILABLE, text, service=found.name, reason=cause.reason.value
+    )
     return Hold(Reason.BACKING_OFF, known.detail, known.remedy, available=found.image, until=retry_at)
 
 

@@ -1,4 +1,6 @@
-"""The daemon: cycle after cycle until it is asked to stop, and between them what signals and operators ask for."""
+"""The daemon: cycle after cycle until it is asked to stop, and between them what signals and operators ask
+for.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,10 @@ _SOON_SECONDS = 30.0  # after an engine that does not answer, or an update that 
 
 
 def serve(context: AppContext, clock: SystemClock, reload: Reload, only: str | None = None) -> None:
-    """Run cycles, of service `only` or of all, until a signal ends them. `reload` takes a changed configuration into
-    the context; it raises nothing."""
+    """Run cycles, of service `only` or of all, until a signal ends them.
+
+    `reload` takes a changed configuration into the context; it raises nothing.
+    """
     watch = Watch(context, clock.signals.check_now)
     watch.open()
     clock.manager.allow(_further_silence_seconds(context.config))
@@ -51,7 +55,10 @@ def serve(context: AppContext, clock: SystemClock, reload: Reload, only: str | N
 
 
 def _engine(context: AppContext) -> str:
-    """What answers at the engine's socket, as the end of a sentence; nothing if nothing does: the cycle says that."""
+    """What answers at the engine's socket, as the end of a sentence; nothing if nothing does.
+
+    The cycle says that.
+    """
     with suppress(UpdaterError):
         return f", on {context.host.engine.product()}"
     return ""
@@ -80,8 +87,9 @@ def _watched_cycle(context: AppContext, clock: SystemClock, watch: Watch, only: 
 
 
 def _await_update(context: AppContext, clock: SystemClock, due_at: float) -> bool:
-    """Wait until an update has ended, and deliver meanwhile what could not be delivered; return whether the next cycle
-    is due first, or a signal asks for something."""
+    """Wait until an update has ended, and deliver meanwhile what could not be delivered; return whether the
+    next cycle is due first, or a signal asks for something.
+    """
     has_ended = context.workers.has_ended
     while not has_ended():
         left = due_at - clock.monotonic()
@@ -100,25 +108,33 @@ def _standing(context: AppContext, result: Report, pause_seconds: float) -> str:
 
 
 def _further_silence_seconds(config: Config) -> float:
-    """How much longer than usual the longest silent step may take: a Compose command. The unit's WatchdogSec covers
-    what is usual; a container that takes minutes to stop needs a higher one there."""
+    """How much longer than usual the longest silent step may take: a Compose command.
+
+    The unit's WatchdogSec covers what is usual; a container that takes minutes to stop needs a higher one
+    there.
+    """
     return max(config.settings.compose_timeout_seconds - Settings().compose_timeout_seconds, 0.0)
 
 
 def pause_seconds(context: AppContext, result: Report, begun: datetime) -> float:
-    """Until the next cycle: the interval with some jitter, sooner where something must be ended or a window opens. One
-    that was open when the cycle had `begun` had its chance, even if the registry gave no answer."""
+    """Until the next cycle: the interval with some jitter, sooner where something must be ended or a window
+    opens. One that was open when the cycle had `begun` had its chance, even if the registry gave no answer.
+    """
     interval = context.config.settings.check_interval_seconds
     pauses = [interval * random.uniform(1 - _JITTER, 1 + _JITTER)]  # noqa: S311 - not a secret
     now = context.clock.now()
     if result.is_engine_down:
         pauses.append(_SOON_SECONDS)
-    interrupted = [entry for entry in context.journal.read_all() if entry.service not in context.workers.names]
+    interrupted = [
+        entry for entry in context.journal.read_all() if entry.service not in context.workers.names
+    ]
     pauses += [_until_recovery_seconds(context, entry, now) for entry in interrupted]
     waiting = [context.state.services.get(s.name) for s in context.config.services if s.enabled]
     openings = [known.opens_at for known in waiting if known]
     pauses += [(opens_at - now).total_seconds() for opens_at in openings if opens_at and opens_at > begun]
-    pauses += [(end - now).total_seconds() + _AFTER_BACKOFF_SECONDS for end in context.registries.backoffs().values()]
+    pauses += [
+        (end - now).total_seconds() + _AFTER_BACKOFF_SECONDS for end in context.registries.backoffs().values()
+    ]
     return max(min(pauses), 1.0)
 
 
@@ -130,7 +146,9 @@ def _until_recovery_seconds(context: AppContext, entry: OpenRecord, now: datetim
 def _sleep(context: AppContext, clock: SystemClock, seconds: float) -> None:
     """Until the next cycle or a signal; only events that could not be delivered are tried again meanwhile."""
     end = clock.monotonic() + seconds
-    while (left := end - clock.monotonic()) > 0 and not clock.idle(min(left, _until_delivery_seconds(context))):
+    while (left := end - clock.monotonic()) > 0 and not clock.idle(
+        min(left, _until_delivery_seconds(context))
+    ):
         if left > 1.0:
             deliver(context)
 

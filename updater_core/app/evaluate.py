@@ -1,4 +1,7 @@
-"""Look at every service and choose for it, all of them at once, registries side by side; nothing on disk changes."""
+"""Look at every service and choose for it, all of them at once, registries side by side.
+
+Nothing on disk changes.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +40,10 @@ def check_all(context: AppContext, only: str | None = None) -> tuple[Candidate, 
 
 
 def check(context: AppContext, services: Sequence[ServiceConfig]) -> tuple[Candidate, ...]:
-    """Look at services and decide for them; record the checks in the state (not yet on disk). Those whose project is
-    being changed are left out."""
+    """Look at services and decide for them; record the checks in the state (not yet on disk).
+
+    Those whose project is being changed are left out.
+    """
     context.registries.new_cycle()
     known = frozenset(context.state.services)
     follow_names(context)
@@ -55,8 +60,9 @@ def check(context: AppContext, services: Sequence[ServiceConfig]) -> tuple[Candi
 
 
 def follow_names(context: AppContext, own: str = "") -> None:
-    """Let what is remembered go with services that have another name by now, but for what is being changed: that stays
-    under its name until it has ended. `own`: the service that the caller itself works on."""
+    """Let what is remembered go with services that have another name by now, but for what is being changed:
+    that stays under its name until it has ended. `own`: the service that the caller itself works on.
+    """
     free = [each for each in context.config.services if each.name == own or _is_free(context, each)]
     context.change(lambda state: observed_tags.follow_names(state, free))
 
@@ -66,8 +72,10 @@ def _is_free(context: AppContext, service: ServiceConfig, observed: Observed | N
 
 
 def check_asked(context: AppContext, service: ServiceConfig, who: str) -> Candidate:
-    """Look at one service that `who` wants updated now, and decide: how old the release is does not matter. Nothing is
-    recorded yet."""
+    """Look at one service that `who` wants updated now, and decide: how old the release is does not matter.
+
+    Nothing is recorded yet.
+    """
     context.registries.new_cycle()
     follow_names(context, service.name)
     ageless = replace(service, policy=replace(service.policy, min_age_seconds=0.0))
@@ -91,8 +99,9 @@ def _prevented(context: AppContext, one: Candidate, before: ServiceState) -> Hol
 
 
 def _tidy(context: AppContext) -> None:
-    """Put into the state what the registries asked for, and take out what is neither configured any more nor being
-    changed."""
+    """Put into the state what the registries asked for, and take out what is neither configured any more nor
+    being changed.
+    """
     follow_names(context)
     services, registries, now = context.config.services, context.registries, context.clock.now()
     names = {service.name for service in services} | context.workers.names
@@ -108,20 +117,25 @@ def _tidy(context: AppContext) -> None:
 
 
 def _let_go_of(context: AppContext, gone: Set[str]) -> None:
-    """Take the names off the images that were retained for services which are gone, or have another name by now. Before
-    the state is on the disk: a kill in between has it done again."""
+    """Take the names off the images that were retained for services which are gone, or have another name by
+    now. Before the state is on the disk: a kill in between has it done again.
+    """
     kept = {image: name for name, one in context.state.services.items() for image in _images_of(one)}
     for name in gone:
         try:
             retention.let_go(context.host.engine, name, kept)
         except UpdaterError as error:
-            text = f"the images retained for {name}, which is not configured any more, keep their names: {error}"
+            text = (
+                f"the images retained for {name}, which is not configured any more, keep their names: {error}"
+            )
             log_event(LOG, logging.WARNING, LogEvent.HELD, text, service=name)
 
 
 def rename_retained(context: AppContext) -> None:
-    """Give what an earlier version retained the names of today, once and for all: before anything is recovered or
-    updated, which looks for those. An engine that does not answer is asked again in the next cycle."""
+    """Give what an earlier version retained the names of today, once and for all: before anything is
+    recovered or updated, which looks for those. An engine that does not answer is asked again in the next
+    cycle.
+    """
     if context.state.has_today_names:
         return
     names = {*context.state.services, *(service.name for service in context.config.services)}
@@ -137,11 +151,16 @@ def _images_of(one: ServiceState) -> tuple[str, ...]:
 
 
 def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Candidate]:
-    """Return each service with how it is deployed now, in the order given; one that cannot be seen with a Hold."""
+    """Return each service with how it is deployed now, in the order given.
+
+    One that cannot be seen with a Hold.
+    """
     found: dict[str, Observed | Hold] = {each.name: _mislabelled(each) for each in services if each.problem}
     readable = [service for service in services if not service.problem]
     for target in context.targets.values():
-        found.update(target.observe([service for service in readable if target_of(context, service) is target]))
+        found.update(
+            target.observe([service for service in readable if target_of(context, service) is target])
+        )
     return [_observed(service, found[service.name]) for service in services]
 
 
@@ -159,7 +178,8 @@ def _observed(service: ServiceConfig, found: Observed | Hold) -> Candidate:
 def _decide_all(context: AppContext, looked: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Ask all registries side by side; the answers come back in the configuration's order.
 
-    Each registry has threads of its own, so that one which does not answer keeps none of the others waiting."""
+    Each registry has threads of its own, so that one which does not answer keeps none of the others
+    waiting."""
     questions = [(one.observed.current, one.service.registry) for one in looked if one.observed is not None]
     registries = iter(context.registries.open_all(questions))
     opened = [(one, next(registries) if one.observed is not None else None) for one in looked]
@@ -231,8 +251,9 @@ def record_check(context: AppContext, one: Candidate) -> None:
 
 
 def note_waiting(context: AppContext, checked: Sequence[Candidate]) -> None:
-    """Ask the registries what the images that wait say of themselves, and remember it: once for each new digest. One
-    that does not answer is asked again in the next cycle."""
+    """Ask the registries what the images that wait say of themselves, and remember it: once for each new
+    digest. One that does not answer is asked again in the next cycle.
+    """
     waiting = [(one.service, target) for one in checked if (target := _waits_unknown(context, one))]
     if not waiting or context.clock.wait(0):
         return
@@ -240,7 +261,9 @@ def note_waiting(context: AppContext, checked: Sequence[Candidate]) -> None:
         answers = list(pool.map(lambda question: facts_asked(context, *question), waiting))
     for (service, target), facts in zip(waiting, answers, strict=True):
         if facts is not None:
-            noted = partial(records.note_waiting_facts, name=service.name, digest=target.digest or "", facts=facts)
+            noted = partial(
+                records.note_waiting_facts, name=service.name, digest=target.digest or "", facts=facts
+            )
             context.change(noted)
 
 
@@ -254,8 +277,9 @@ def _waits_unknown(context: AppContext, one: Candidate) -> ImageRef | None:
 
 
 def facts_asked(context: AppContext, service: ServiceConfig, image: ImageRef) -> ImageFacts | None:
-    """What an image says of itself, by its registry; nothing if that refuses to say, None if it did not answer, or
-    allows no pull just now: to read a manifest counts as one at Docker Hub."""
+    """What an image says of itself, by its registry; nothing if that refuses to say, None if it did not
+    answer, or allows no pull just now: to read a manifest counts as one at Docker Hub.
+    """
     settings = settings_for(service, image)
     try:
         if context.registries.pull_allowed_at(image, settings) is not None:
@@ -276,14 +300,19 @@ def _log_check(one: Candidate, after: ServiceState) -> None:
     name, decision = one.service.name, one.decision
     runs = one.observed.current.text if one.observed else None
     if isinstance(decision, Update):
-        text, fields = f"{decision.target.text}: {decision.detail}", {"from": runs, "to": decision.target.text}
+        text, fields = (
+            f"{decision.target.text}: {decision.detail}",
+            {"from": runs, "to": decision.target.text},
+        )
         level = logging.INFO if one.before.available != decision.target.text else logging.DEBUG
         log_event(LOG, level, LogEvent.AVAILABLE, text, service=name, **fields)
         return
     is_unknown = records.is_unknown(decision.reason)
     level = logging.WARNING if is_unknown else logging.INFO
     event = LogEvent.CHECK_FAILED if is_unknown else LogEvent.CHECKED
-    text = " ".join(part for part in (f"{decision.reason}: {decision.detail}", _sentence(decision.remedy)) if part)
+    text = " ".join(
+        part for part in (f"{decision.reason}: {decision.detail}", _sentence(decision.remedy)) if part
+    )
     is_new = (one.before.status, one.before.reason) != (after.status, after.reason)
     fields = {"from": runs, "to": decision.available.text if decision.available else None}
     level = level if is_new else logging.DEBUG
@@ -299,7 +328,9 @@ def admitted(context: AppContext, one: Candidate, *, is_stopping: bool = False) 
     if isinstance(one.decision, Hold) or one.observed is None:
         return one.decision
     facts = facts_of(context, one.service, one.observed, is_stopping=is_stopping)
-    return admission.admit(one.decision, facts, admission.UPDATE_NOW_RULES if one.asked_by else admission.RULES)
+    return admission.admit(
+        one.decision, facts, admission.UPDATE_NOW_RULES if one.asked_by else admission.RULES
+    )
 
 
 def facts_of(context: AppContext, service: ServiceConfig, observed: Observed, *, is_stopping: bool) -> Facts:

@@ -1,4 +1,7 @@
-"""The operator's hooks in the program: who runs them, what follows an outcome, and what `--test` says of them."""
+"""The operator's hooks in the program.
+
+Who runs them, what follows an outcome, and what `--test` says of them.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,10 @@ from updater_core.vocabulary.hooks import HookKind, HookResult, HookRun, Hooks
 
 
 def hooks_of(context: AppContext, name: str) -> UpdateHooks:
-    """The hooks of a service as they are configured now. One that `discover` found, and that this process has not found
-    yet, has those of `defaults`."""
+    """The hooks of a service as they are configured now.
+
+    One that `discover` found, and that this process has not found yet, has those of `defaults`.
+    """
     config = context.config
     service = next((each for each in config.services if each.name == name), None)
     if service is not None:
@@ -39,8 +44,11 @@ def _clean(text: str) -> str:
 
 
 def run_after(context: AppContext, outcome: Outcome) -> None:
-    """Run the hook that an outcome is followed by. At most once: that it begins is in the state before it does, so that
-    one which brings down the updater or the host does not do so again at the next start. Its failure is a warning."""
+    """Run the hook that an outcome is followed by.
+
+    At most once: that it begins is in the state before it does, so that one which brings down the updater or
+    the host does not do so again at the next start. Its failure is a warning.
+    """
     name, hooks = outcome.plan.name, hooks_of(context, outcome.plan.name)
     kind = hooks.ending(outcome)
     if kind is None or _has_begun(context, outcome.plan, kind):

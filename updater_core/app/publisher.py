@@ -1,4 +1,5 @@
-"""What the outside may see of a running daemon: its status, put together with the context for the status server.
+"""What the outside may see of a running daemon: its status, put together with the context for the status
+server.
 
 The main thread replaces the status as it goes on, as it does with the state; the server's threads only read.
 """
@@ -37,8 +38,10 @@ class Watch:
         self._address: tuple[str, int | None, bool] = ("", None, False)
 
     def open(self) -> None:
-        """Listen on the configured address; may be called again when that has changed. An address that cannot be
-        taken is said, and the updater goes on without."""
+        """Listen on the configured address; may be called again when that has changed.
+
+        An address that cannot be taken is said, and the updater goes on without.
+        """
         self._context.metrics.interval(self._context.config.settings.check_interval_seconds)
         address = (*address_of(self._context.config), self._has_api())
         if self._server is not None and address == self._address:

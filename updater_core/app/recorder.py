@@ -1,4 +1,7 @@
-"""What an outcome or a check leaves behind: state, log, metrics, events, in the order that survives a crash."""
+"""What an outcome or a check leaves behind.
+
+State, log, metrics, events, in the order that survives a crash.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,9 @@ def _ask_approval(context: AppContext, one: Candidate) -> None:
     asked = known.decisions.approval
     if asked is not None and asked.is_of(hold.available, hold.others):
         return
-    question = decisions.question(hold.available, hold.others, now, one.service.policy.approval_expires_seconds)
+    question = decisions.question(
+        hold.available, hold.others, now, one.service.policy.approval_expires_seconds
+    )
     question, link = approval_link.with_link(question, context.config.settings)
     event = replace(events.approval_event(name, known, question, _moment(context)), approve_url=link)
     if _queued(context, event):
@@ -84,14 +89,18 @@ def order_taken(context: AppContext, order: OperatorOrder, answer: OrderAnswer) 
 
 
 def order_refused(context: AppContext, order: OperatorOrder, answer: OrderAnswer) -> None:
-    """Remember an order that was refused before it was handed over, and log it; the same once in a minute, so that
-    whoever repeats it fills neither history nor disk."""
+    """Remember an order that was refused before it was handed over, and log it; the same once in a minute, so
+    that whoever repeats it fills neither history nor disk.
+    """
     if not orders.is_repeated(context.state, order, answer):
         order_taken(context, order, answer)
 
 
 def tell_turn(context: AppContext, name: str) -> bool:
-    """Queue the event of an incident that began, or of the end of all. Returns whether the state is to be saved."""
+    """Queue the event of an incident that began, or of the end of all.
+
+    Returns whether the state is to be saved.
+    """
     known = records.service_of(context.state, name)
     turn = events.transition_of(known, context.clock.now())
     is_changed = turn.open_incidents != known.troubles
@@ -110,8 +119,9 @@ def _moment(context: AppContext) -> events.Moment:
 
 
 def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
-    """Remember an outcome, queue its event, close its journal: in this order, so that a crash between two of them
-    repeats the later ones and loses nothing."""
+    """Remember an outcome, queue its event, close its journal: in this order, so that a crash between two of
+    them repeats the later ones and loses nothing.
+    """
     now = context.clock.now()
     steps = context.steps.taken(outcome.plan.name, now)
     is_new = context.change(lambda state: state_outcomes.record_outcome(state, outcome, started, now, steps))
@@ -128,8 +138,9 @@ def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
 
 
 def _queued(context: AppContext, event: Event | None) -> bool:
-    """Return whether the event is in every outbox; if not, it is not remembered as sent, a journal stays open, and
-    the next cycle tries again."""
+    """Return whether the event is in every outbox; if not, it is not remembered as sent, a journal stays
+    open, and the next cycle tries again.
+    """
     try:
         if event is not None:
             queue(context, event)
@@ -172,11 +183,15 @@ def _count(metrics: Metrics, outcome: Outcome) -> None:
 
 
 def measure(context: AppContext, outcome: Outcome) -> None:
-    """How long the update took, and its gate where it came to one. What a former run began is not measured."""
+    """How long the update took, and its gate where it came to one.
+
+    What a former run began is not measured.
+    """
     change = records.service_of(context.state, outcome.plan.name).changes[0]
     context.metrics.update_ended(change.outcome, change.duration_seconds)
     step = Step.COMMIT if isinstance(outcome, Committed) else outcome.cause.step
     if step in (Step.GATE, Step.VERIFY, Step.COMMIT):
         context.metrics.gate_ended(
-            "failed" if step is Step.GATE else "proven", context.steps.gate_seconds(outcome.plan.name, change.at)
+            "failed" if step is Step.GATE else "proven",
+            context.steps.gate_seconds(outcome.plan.name, change.at),
         )

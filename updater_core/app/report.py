@@ -19,8 +19,11 @@ _LOST = {Status.UNKNOWN, Status.FAILED, Status.ROLLBACK_FAILED}
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a cycle came to. `troubled` names the services that failed, were rolled back or are unknown, `under_way`
-    those whose update has not ended yet."""
+    """What a cycle came to.
+
+    `troubled` names the services that failed, were rolled back or are unknown, `under_way` those whose update
+    has not ended yet.
+    """
 
     checked: tuple[Candidate, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
@@ -33,7 +36,11 @@ def of_cycle(context: AppContext, checked: Sequence[Candidate], outcomes: Sequen
     """Return what has come of a cycle by now, and show it in the metrics."""
     under_way = context.workers.names
     failed = {outcome.plan.name for outcome in outcomes if not isinstance(outcome, Committed | Superseded)}
-    lost = {one.service.name for one in checked if records.service_of(context.state, one.service.name).status in _LOST}
+    lost = {
+        one.service.name
+        for one in checked
+        if records.service_of(context.state, one.service.name).status in _LOST
+    }
     is_down = any(isinstance(o.decision, Hold) and o.decision.reason is Reason.ENGINE_ERROR for o in checked)
     context.metrics.show(context.state.services)
     context.metrics.open_journal(len(context.journal.read_all()))
@@ -44,8 +51,9 @@ def of_cycle(context: AppContext, checked: Sequence[Candidate], outcomes: Sequen
 
 
 def came_to(context: AppContext, result: Report) -> str:
-    """Return what needs a look after a cycle, what is under way, what waits and what is held, in a line; `all well` if
-    nothing."""
+    """Return what needs a look after a cycle, what is under way, what waits and what is held, in a line; `all
+    well` if nothing.
+    """
     names = [one.service.name for one in result.checked if one.service.name not in result.under_way]
     known = [(name, records.service_of(context.state, name)) for name in names]
     return summary.text(known, result.troubled, context.clock.now(), under_way=result.under_way)

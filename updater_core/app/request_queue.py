@@ -44,8 +44,10 @@ def is_old(order: OperatorOrder, now: datetime) -> bool:
 
 
 def leave(folder: Path, order: OperatorOrder) -> None:
-    """Write an order into the folder of the running updater, readable for it; the same order twice is one. One that was
-    refused takes the place of none that waits."""
+    """Write an order into the folder of the running updater, readable for it; the same order twice is one.
+
+    One that was refused takes the place of none that waits.
+    """
     path = folder / f"{'refused-' if order.refusal else ''}{order.kind}-{order.service}.json"
     record = {
         "kind": order.kind,
@@ -63,10 +65,13 @@ def leave(folder: Path, order: OperatorOrder) -> None:
         if os.geteuid() == 0:
             reader = folder.parent.stat()
             for each in (folder, staged):
-                os.chown(each, reader.st_uid, reader.st_gid, follow_symlinks=False)  # the reader may write the folder
+                # the reader may write the folder
+                os.chown(each, reader.st_uid, reader.st_gid, follow_symlinks=False)
         staged.replace(path)  # only now: the reader takes it at once, and removes what it may not read
     except OSError as error:
-        raise StateError(f"{path} cannot be written: {error.strerror}", "see who may write its folder") from error
+        raise StateError(
+            f"{path} cannot be written: {error.strerror}", "see who may write its folder"
+        ) from error
 
 
 def done(waiting: QueuedOrder) -> None:
@@ -90,7 +95,10 @@ def waiting_in(folder: Path) -> list[QueuedOrder]:
 
 
 def _is_same(waiting: QueuedOrder) -> bool:
-    """Whether the file still holds the order that was taken: the operator may have asked for the same once more."""
+    """Whether the file still holds the order that was taken.
+
+    The operator may have asked for the same once more.
+    """
     return _read(waiting.path) == waiting.order
 
 

@@ -1,4 +1,7 @@
-"""The orders of an operator, from the command line or handed to a running daemon: each carried out and recorded."""
+"""The orders of an operator, from the command line or handed to a running daemon.
+
+Each carried out and recorded.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,16 @@ from updater_core.deploy import transaction
 from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Committed, Hold, ImageRef, Outcome, Reason, ServiceConfig, Update, retry_command
+from updater_core.models import (
+    Committed,
+    Hold,
+    ImageRef,
+    Outcome,
+    Reason,
+    ServiceConfig,
+    Update,
+    retry_command,
+)
 from updater_core.policy import admission
 from updater_core.policy.operator.decisions import Pause, command
 from updater_core.state import orders, outcomes, records
@@ -24,7 +36,10 @@ from updater_core.state.records import Generation, RetainedImage, State
 
 
 def carry_out(context: AppContext, order: OperatorOrder) -> OrderAnswer:
-    """Do what is asked, record it, and return how it ended. The service is one that is configured, or `ALL`."""
+    """Do what is asked, record it, and return how it ended.
+
+    The service is one that is configured, or `ALL`.
+    """
     rename_retained(context)
     follow_names(context, order.service)
     service = next((each for each in context.config.services if each.name == order.service), None)
@@ -37,9 +52,11 @@ def carry_out(context: AppContext, order: OperatorOrder) -> OrderAnswer:
 
 
 def take_requests(context: AppContext) -> None:
-    """Carry out what was left for the daemon; an order that fails, is old, or names nobody is said and stops no other.
+    """Carry out what was left for the daemon; an order that fails, is old, or names nobody is said and stops
+    no other.
 
-    What changes a service goes on in a thread, beside other projects; while its project is being changed, it waits."""
+    What changes a service goes on in a thread, beside other projects; while its project is being changed, it
+    waits."""
     names = {service.name: service for service in context.config.services}
     for queued in request_queue.waiting_in(context.folder / request_queue.FOLDER):
         order = queued.order
@@ -62,7 +79,8 @@ def _taken(context: AppContext, queued: request_queue.QueuedOrder) -> tuple[Outc
     """Carry out an order, and then remove its file: one that is cut off is carried out again."""
     order = queued.order
     try:
-        if orders.find(context.state, order.id) is None:  # else it was carried out, and then this process was killed
+        # else it was carried out, and then this process was killed
+        if orders.find(context.state, order.id) is None:
             carry_out(context, order)
     except UpdaterError as error:
         text = f"{order.kind} could not be carried out: {error} ({error.remedy})"
@@ -85,7 +103,7 @@ def _drop(context: AppContext, order: OperatorOrder, *, is_known: bool) -> None:
         context.change(lambda state: orders.record(state, order, answer, now))
 
 
-# ------------------------------------------------------------------------------------------- what changes a service
+# ------------------------------------------------------------------------------------- what changes a service
 
 
 def _update(context: AppContext, order: OperatorOrder, service: ServiceConfig | None) -> OrderAnswer:
@@ -117,7 +135,9 @@ def _of_outcome(outcome: Outcome) -> OrderAnswer:
 
 
 def roll_back(context: AppContext, service: ServiceConfig, who: str = "") -> Outcome | Hold:
-    """Go back to the image before the current one, and stay there until a newer one than the one left appears."""
+    """Go back to the image before the current one, and stay there until a newer one than the one left
+    appears.
+    """
     cycle.recover_open(context, claim_of(context, service))
     follow_names(context, service.name)
     nothing = nothing_to_go_back_to(context.state, service.name)
@@ -143,8 +163,9 @@ def roll_back(context: AppContext, service: ServiceConfig, who: str = "") -> Out
 
 
 def _request_for(previous: Generation, observed: Observed) -> UpdateRequest | Hold:
-    """What to ask of the target to go back to a generation: its image of each repository that the service has by now.
-    One that it does not know is left out, and the target says what that means."""
+    """What to ask of the target to go back to a generation: its image of each repository that the service has
+    by now. One that it does not know is left out, and the target says what that means.
+    """
     kept = {reference.parse(image.reference).key: image for image in previous.images}
     current = observed.current
     own = kept.get(current.key)
@@ -175,7 +196,7 @@ def nothing_to_go_back_to(state: State, name: str) -> Hold | None:
     return Hold(Reason.NO_CANDIDATE, f"no earlier image of {name} is remembered", "set its tag in the file")
 
 
-# ------------------------------------------------------------------------------------------- what changes the memory
+# ------------------------------------------------------------------------------------ what changes the memory
 
 
 def _retry(context: AppContext, order: OperatorOrder, _: ServiceConfig | None) -> OrderAnswer:
@@ -224,7 +245,10 @@ def _approve(context: AppContext, order: OperatorOrder, service: ServiceConfig |
     given = records.service_of(context.state, order.service).decisions.approval
     if given is None:
         return refused("nothing waits any more", f"see docker-updater --status --service {order.service}")
-    text = f"{given.reference} may be taken, until {given.expires_at:%Y-%m-%d %H:%M} UTC; the next cycle looks at it"
+    text = (
+        f"{given.reference} may be taken, until {given.expires_at:%Y-%m-%d %H:%M} UTC; the next cycle "
+        "looks at it"
+    )
     return OrderAnswer(is_done=True, text=text)
 
 

@@ -1,7 +1,8 @@
-"""The decision for one service: ask its registry as much as the policy needs and no more, and let `select` decide.
+"""The decision for one service: ask its registry as much as the policy needs and no more, and let `select`
+decide.
 
-What a registry says is folded into the shared memory as it comes, once; nothing else is written here, so that many
-services can be asked about side by side.
+What a registry says is folded into the shared memory as it comes, once; nothing else is written here, so that
+many services can be asked about side by side.
 """
 
 from __future__ import annotations
@@ -39,9 +40,12 @@ def _never_asked(service: ServiceConfig, image: ImageRef) -> SignatureVerdict:
 
 @dataclass(slots=True)
 class Resolver:
-    """One service's questions to its registry. `others`: the registries of `observed.others`; `budget`: what the
-    operator's expressions may take in it; `asked`: the tags whose digests were asked for one by one; `verify`: asks who
-    signed an image, if the service has keys."""
+    """One service's questions to its registry.
+
+    `others`: the registries of `observed.others`; `budget`: what the operator's expressions may take in it;
+    `asked`: the tags whose digests were asked for one by one; `verify`: asks who signed an image, if the
+    service has keys.
+    """
 
     service: ServiceConfig
     observed: Observed
@@ -61,8 +65,10 @@ class Resolver:
     clock: TimeSource = TimeSource.REGISTRY
 
     def resolve(self) -> Candidate:
-        """Return the service with its decision. A registry that gives no usable answer makes a Hold that says so:
-        unknown, not up to date."""
+        """Return the service with its decision.
+
+        A registry that gives no usable answer makes a Hold that says so: unknown, not up to date.
+        """
         try:
             decision = self._listed_and_decided()
             if isinstance(decision, Update) and self._is_seen_anew():
@@ -72,7 +78,10 @@ class Resolver:
         return Candidate(self.service, self.observed, decision, running_digest(self.observed, self.digests))
 
     def _is_seen_anew(self) -> bool:
-        """Before an update, the image's names are read anew: a pull by somebody else adds names to a known image."""
+        """Before an update, the image's names are read anew.
+
+        A pull by somebody else adds names to a known image.
+        """
         before, self.observed = self.observed, self.target.refreshed(self.observed)
         return self.observed.running_digests != before.running_digests
 
@@ -98,7 +107,9 @@ class Resolver:
     def _view(self) -> together.TagGroup:
         history = observed_tags.history_of(self._fold(), self.service.name, self.observed.current.key)
         registries = (self.registry, self.others)
-        return together.TagGroup(self.service.name, self.observed, *registries, history.quarantine, history.left)
+        return together.TagGroup(
+            self.service.name, self.observed, *registries, history.quarantine, history.left
+        )
 
     def _built_here(self) -> Hold | None:
         """Why an image with a `build` beside it is left alone: the registry does not have what runs."""
@@ -110,11 +121,16 @@ class Resolver:
             if self._is_behind_its_tag():
                 return None
             detail = f"it is built here: {current.key} does not have the image that runs"
-            return Hold(Reason.LOCALLY_BUILT, detail, "push that image, or take the service out of the configuration")
+            return Hold(
+                Reason.LOCALLY_BUILT, detail, "push that image, or take the service out of the configuration"
+            )
         return None
 
     def _is_behind_its_tag(self) -> bool:
-        """Whether the current tag leads to what runs: a cache may give no image by its digest, but by its tag."""
+        """Whether the current tag leads to what runs.
+
+        A cache may give no image by its digest, but by its tag.
+        """
         try:
             behind = self.registry.digest(replace(self.observed.current, digest=None))
         except NotFound:
@@ -127,11 +143,18 @@ class Resolver:
         if selector is None:
             return
         if selector.order is Order.PUSH:
-            # without a tag a registry gives the whole list, with one it may leave out what was pushed before that tag
+            # without a tag a registry gives the whole list, with one it may leave out what was pushed before
+            # that tag
             own = current.tag or "latest"  # its push time counts, whether the selector means it or not
             is_meant = selector.extract(own) is not None
-            asked = current if is_meant and not policy.allow_downgrade else replace(current, tag=None, digest=None)
-            pushed = self.registry.pushed_tags(asked, lambda name: name == own or selector.extract(name) is not None)
+            asked = (
+                current
+                if is_meant and not policy.allow_downgrade
+                else replace(current, tag=None, digest=None)
+            )
+            pushed = self.registry.pushed_tags(
+                asked, lambda name: name == own or selector.extract(name) is not None
+            )
             if pushed is not None:
                 self.tags, self.clock = pushed, TimeSource.REGISTRY
                 self.digests.update({tag.name: tag.digest for tag in pushed if tag.digest})
@@ -142,7 +165,9 @@ class Resolver:
         self.created = dict.fromkeys(observed_tags.without_time(known, current.key))
 
     def _decide(self) -> Decision:
-        """`select` says what it still needs; each question is one request, and the last answer is always a decision."""
+        """`select` says what it still needs; each question is one request, and the last answer is always a
+        decision.
+        """
         current, memo = self.observed.current, Memo(self.budget)
         while True:
             history = observed_tags.history_of(self._fold(), self.service.name, current.key)
@@ -159,7 +184,9 @@ class Resolver:
         for image in needed.signatures:
             self.signatures[image.digest or ""] = together.signature(image, self._view(), self._verified)
         for tag in needed.created:
-            self.created[tag] = self.registry.created(replace(current, tag=tag, digest=None), self._platform())
+            self.created[tag] = self.registry.created(
+                replace(current, tag=tag, digest=None), self._platform()
+            )
         for tag in needed.contents:
             self.contents[tag] = self._content(replace(current, tag=tag, digest=self.digests[tag]))
 
@@ -173,8 +200,11 @@ class Resolver:
         return tag == reference.with_default_tag(self.observed.current).tag
 
     def _ask_digest(self, tag: str) -> None:
-        """Ask for the digest behind a tag. A tag other than the current one that leads to nothing usable, although it
-        is listed, is one candidate less, and no reason to leave the others."""
+        """Ask for the digest behind a tag.
+
+        A tag other than the current one that leads to nothing usable, although it is listed, is one candidate
+        less, and no reason to leave the others.
+        """
         asked = replace(self.observed.current, tag=tag, digest=None)
         try:
             self.digests[tag] = self.registry.digest(asked)
@@ -184,8 +214,10 @@ class Resolver:
             self.contents[tag] = Hold(error.reason, str(error), error.remedy, available=asked)
 
     def _content(self, target: ImageRef) -> Hold | None:
-        """Return why a target is not taken for what it leads to. A registry that does not say is no reason: the pull
-        will."""
+        """Return why a target is not taken for what it leads to.
+
+        A registry that does not say is no reason: the pull will.
+        """
         if outcomes.is_pausing(records.service_of(self._fold(), self.service.name), self.now):
             return None  # after a failed try nothing is pulled for a while: it is asked when that is over
         is_current = self._is_current(target.tag)
@@ -201,8 +233,8 @@ class Resolver:
     def _is_running(self, found: RemoteImage) -> bool:
         """Whether an image is the one that runs, in either of the engine's image stores.
 
-        The classic store names an image by its configuration's digest. containerd's names it by the digest of the index
-        or manifest that was pulled, so that the registry has to say what that one leads to.
+        The classic store names an image by its configuration's digest. containerd's names it by the digest of
+        the index or manifest that was pulled, so that the registry has to say what that one leads to.
         """
         ids, digests = self.observed.image_ids, self.observed.running_digests
         if not found.manifest:
@@ -264,8 +296,12 @@ def unknown(error: RegistryError) -> Hold:
 
 
 def running_digest(observed: Observed, answers: Mapping[str, str]) -> str | None:
-    """The digest to show for what runs: the one behind the current tag if that is it, else any the registry knows."""
+    """The digest to show for what runs: the one behind the current tag if that is it, else any the registry
+    knows.
+    """
     behind = answers.get(observed.current.tag or "")
     if behind in observed.running_digests:
         return behind
-    return min((d for d in observed.running_digests - observed.image_ids if reference.is_digest(d)), default=None)
+    return min(
+        (d for d in observed.running_digests - observed.image_ids if reference.is_digest(d)), default=None
+    )

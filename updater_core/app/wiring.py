@@ -1,4 +1,6 @@
-"""Everything put together: the configuration read, its libraries' environment set, the context made, the lock taken."""
+"""Everything put together: the configuration read, its libraries' environment set, the context made, the lock
+taken.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,9 @@ from updater_core.vocabulary.secret import secrets_in
 def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> Config:
     """The configuration that CONFIG_FILE names, under `environment` and the `.env` beside the file.
 
-    What libraries read from the process (vendors', proxies, the engine) is put there; `environment` is what the
-    process was born with, without such additions, so that a reload sees a changed `.env`. `may_begin`: a file that is
-    not there yet counts as one without services. Raises ConfigError with every problem.
+    What libraries read from the process (vendors', proxies, the engine) is put there; `environment` is what
+    the process was born with, without such additions, so that a reload sees a changed `.env`. `may_begin`: a
+    file that is not there yet counts as one without services. Raises ConfigError with every problem.
     """
     path = config_utils.default_config_path(environment)
     merged = config_utils.read_environment(environment, config_utils.default_dotenv_path(path, environment))
@@ -53,13 +55,20 @@ def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> C
     os.environ.update(wanted)
     config = (config_utils.load_or_begin if may_begin else config_utils.load)(path, merged)
     logging_utils.protect(*secrets_in(config.settings), *secrets_in(config.services))
-    if problems := [*_key_problems(config), *_hook_problems(config, path), *notifiers.problems(config.settings)]:
+    if problems := [
+        *_key_problems(config),
+        *_hook_problems(config, path),
+        *notifiers.problems(config.settings),
+    ]:
         raise ConfigError(problems)
     return config
 
 
 def _hook_problems(config: Config, path: Path) -> Iterator[str]:
-    """Yield a problem if somebody else may write hooks into the configuration: they run with this user's rights."""
+    """Yield a problem if somebody else may write hooks into the configuration.
+
+    They run with this user's rights.
+    """
     defaults = config.entries.default_hooks if config.entries else Hooks()
     if defaults == Hooks() and all(service.hooks == Hooks() for service in config.services):
         return
@@ -70,11 +79,15 @@ def _hook_problems(config: Config, path: Path) -> Iterator[str]:
 
 
 def _key_problems(config: Config) -> Iterator[str]:
-    """Yield a problem for each public key that cannot be used: a signature policy without a key would hold for ever."""
+    """Yield a problem for each public key that cannot be used.
+
+    A signature policy without a key would hold for ever.
+    """
     paths = [(service.name, path) for service in config.services for path in service.policy.public_keys]
     if not paths:
         return
-    from updater_core.registries import signatures  # cryptography is loaded only for whoever has such a policy
+    # cryptography is loaded only for whoever has such a policy
+    from updater_core.registries import signatures
 
     for name, path in paths:
         try:
@@ -85,7 +98,9 @@ def _key_problems(config: Config) -> Iterator[str]:
 
 
 def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> AppContext:
-    """Return everything put together. `is_reading`: nothing on the disk is touched, a damaged state stays in its place.
+    """Return everything put together.
+
+    `is_reading`: nothing on the disk is touched, a damaged state stays in its place.
 
     Raises EngineError if the environment names an engine that cannot be asked from here."""
     settings = config.settings
@@ -160,8 +175,9 @@ def _take_over(context: AppContext, config: Config, clock: SystemClock) -> None:
 
 
 def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
-    """Take a changed configuration into the context of a running daemon: state, journal and what registries asked for
-    stay."""
+    """Take a changed configuration into the context of a running daemon: state, journal and what registries
+    asked for stay.
+    """
     settings = config.settings
     if address_of(config) != address_of(context.config):
         context.metrics = Metrics(enabled=settings.metrics_port is not None)
@@ -185,7 +201,9 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
     context.channels = notifiers.channels(settings, context.folder / "outbox")
 
 
-def _compose(endpoint: EngineEndpoint, settings: Settings, held_locks: Mapping[str, tuple[int, ...]]) -> DockerCompose:
+def _compose(
+    endpoint: EngineEndpoint, settings: Settings, held_locks: Mapping[str, tuple[int, ...]]
+) -> DockerCompose:
     """Compose, led to the very engine that we look at ourselves."""
     environment = {**os.environ, **endpoint.environment()}
     return DockerCompose(environment, settings.compose_timeout_seconds, held_locks)
@@ -248,7 +266,9 @@ def _registries(
 
 
 def _mirrors(endpoint: EngineEndpoint) -> tuple[str, ...]:
-    """The engine's mirrors of Docker Hub; none if it does not answer, for then Docker Hub's own failure is said."""
+    """The engine's mirrors of Docker Hub; none if it does not answer, for then Docker Hub's own failure is
+    said.
+    """
     engine = DockerEngine(endpoint)
     try:
         return engine.hub_mirrors()
@@ -260,7 +280,10 @@ def _mirrors(endpoint: EngineEndpoint) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def only_instance(config: Config, clock: SystemClock) -> Iterator[None]:
-    """Be the only updater of this state for the length of a block. Raises LockHeld if there is another one."""
+    """Be the only updater of this state for the length of a block.
+
+    Raises LockHeld if there is another one.
+    """
     descriptor = acquire_lock(lock_path(config), clock=clock)
     try:
         yield

@@ -18,8 +18,8 @@ _IMAGE, _SERVICE, _OTHER = "image", "service", "other"
 class Uses:
     """The nodes of one document, each with what holds it.
 
-    `tables`: ids of the mappings that list services. `scalars`: each scalar with its key (empty: it is a key itself,
-    or an item of a list). `env_files`: what stands under a key `env_file`.
+    `tables`: ids of the mappings that list services. `scalars`: each scalar with its key (empty: it is a key
+    itself, or an item of a list). `env_files`: what stands under a key `env_file`.
     """
 
     root: MappingNode
@@ -30,8 +30,10 @@ class Uses:
     _owners: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def owners(self, node: Node) -> frozenset[str]:
-        """The services whose mapping holds a node, also through anchors. The empty name stands for the rest of the
-        document; `x-` templates that nothing takes are nobody's."""
+        """The services whose mapping holds a node, also through anchors.
+
+        The empty name stands for the rest of the document; `x-` templates that nothing takes are nobody's.
+        """
         known = self._owners.get(id(node))
         if known is not None:
             return known
@@ -48,8 +50,9 @@ class Uses:
         return self._owners[id(node)]
 
     def is_more_than_an_image(self, scalar: ScalarNode) -> bool:
-        """Whether aliases carry an image's text to anywhere but images of services and `x-` templates: then a change
-        of it would change more than images."""
+        """Whether aliases carry an image's text to anywhere but images of services and `x-` templates: then a
+        change of it would change more than images.
+        """
         ahead: list[tuple[Node, str]] = [(scalar, _IMAGE)]
         seen: set[tuple[int, str]] = set()
         while ahead:
@@ -68,8 +71,9 @@ class Uses:
 
 
 def uses_in(root: MappingNode, tables: frozenset[int], edges: Iterable[tuple[Node, str, Node]]) -> Uses:
-    """The uses of a document's nodes, from every (parent, key, child) of it; `tables` are the ids of the mappings that
-    list its services."""
+    """The uses of a document's nodes, from every (parent, key, child) of it; `tables` are the ids of the
+    mappings that list its services.
+    """
     parents: dict[int, list[tuple[Node, str]]] = {}
     scalars: list[tuple[str, ScalarNode]] = []
     env_files: list[Node] = []

@@ -1,6 +1,9 @@
-"""Which value of a project's compose files defines a key of a service: the last file's, `extends` followed. Pure.
+"""Which value of a project's compose files defines a key of a service: the last file's, `extends` followed.
 
-Sources: https://docs.docker.com/reference/compose-file/ (merge, extends, include), checked against Compose 2.26.1.
+Pure.
+
+Sources: https://docs.docker.com/reference/compose-file/ (merge, extends, include), checked against Compose
+2.26.1.
 """
 
 from __future__ import annotations
@@ -25,8 +28,8 @@ class SourceFile:
     """A file as decoded text, byte-order mark and line ends as they are; and how Compose comes to it.
 
     `directory`: where its relative paths start, empty for its own folder. `env_paths`: the env files that its
-    variables come from, a later one over an earlier; None for all that are given. `is_merged`: False for a file that
-    only `extends` reaches, whose services are none of the project's.
+    variables come from, a later one over an earlier; None for all that are given. `is_merged`: False for a
+    file that only `extends` reaches, whose services are none of the project's.
     """
 
     path: str
@@ -42,7 +45,10 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """What the variables of a file come from: every assignment of each with its env file, and the value that counts."""
+    """What the variables of a file come from.
+
+    Every assignment of each with its env file, and the value that counts.
+    """
 
     settings: Mapping[str, tuple[tuple[SourceFile, Assignment], ...]]
     environment: Environment
@@ -70,7 +76,8 @@ class Section:
 class ComposeModel:
     """The parsed files in the order in which they are merged, and the names of the services.
 
-    `homes`: the sections that have a service, by its name. `sections`: also those that only `extends` reaches.
+    `homes`: the sections that have a service, by its name. `sections`: also those that only `extends`
+    reaches.
     """
 
     homes: Mapping[str, tuple[Section, ...]]
@@ -131,7 +138,9 @@ def _scope(env_files: Sequence[SourceFile]) -> Scope:
 def _section(document: Document, file: SourceFile, scope: Scope) -> Section:
     services = services_of(document)
     layers = yaml_nodes.layers(services) if services else ()
-    uses = aliases.uses_in(document.root, frozenset(id(layer) for layer in layers), yaml_nodes.edges(document.root))
+    uses = aliases.uses_in(
+        document.root, frozenset(id(layer) for layer in layers), yaml_nodes.edges(document.root)
+    )
     return Section(document, file, yaml_nodes.table(services) if services else {}, scope, uses)
 
 
@@ -139,7 +148,9 @@ def services_of(document: Document) -> MappingNode | None:
     """The `services` of a document; Refused if a merge tag replaces them as a whole."""
     node = yaml_nodes.lookup(document.root, "services")
     if node is not None and node.tag in _REPLACING_TAGS:
-        raise Refused(f"{document.path} line {yaml_nodes.line(node)}: 'services' as a whole is tagged {node.tag}")
+        raise Refused(
+            f"{document.path} line {yaml_nodes.line(node)}: 'services' as a whole is tagged {node.tag}"
+        )
     return node if isinstance(node, MappingNode) else None
 
 
@@ -172,7 +183,8 @@ def is_built(project: ComposeModel, service: str) -> bool:
 
 
 def defined(project: ComposeModel, service: str, key: str) -> Found | None:
-    """The value of `key` in a service, the last section that has it, `extends` followed; an empty value is none.
+    """The value of `key` in a service, the last section that has it, `extends` followed; an empty value is
+    none.
 
     Refused if `extends` leads out of sight or round, or if a merge tag replaces the service.
     """
@@ -199,8 +211,9 @@ def defined_in(
 
 
 def heirs(project: ComposeModel) -> Mapping[tuple[int, str], frozenset[str]]:
-    """The services of the project that take something from a service of a section, by the section's id and that name:
-    the one of the same name, and those that reach it through `extends`. Refused as `defined` is."""
+    """The services of the project that take something from a service of a section, by the section's id and
+    that name: the one of the same name, and those that reach it through `extends`. Refused as `defined` is.
+    """
     found: dict[tuple[int, str], set[str]] = {}
     for name, sections in project.homes.items():
         for section, base in _ancestry(project, sections, name, frozenset()):
@@ -240,7 +253,10 @@ def _longer(trail: _Trail, base: _Base) -> _Trail:
 
 
 def _base(project: ComposeModel, section: Section, service: MappingNode) -> _Base | None:
-    """The sections and the service that `extends` points to: of the same section, or of a file we were given."""
+    """The sections and the service that `extends` points to.
+
+    Of the same section, or of a file we were given.
+    """
     extends = yaml_nodes.lookup(service, "extends")
     if extends is None or yaml_nodes.is_null(extends):
         return None
@@ -251,14 +267,19 @@ def _base(project: ComposeModel, section: Section, service: MappingNode) -> _Bas
     known = () if path is None else _sections_of(project, section, path)
     if not known:
         raise Refused(
-            f"{section.where(extends)}: `extends` reaches into a file that is not the project's own, or not there",
+            (
+                f"{section.where(extends)}: `extends` reaches into a file that is not the project's own, or "
+                "not there"
+            ),
             "Write the image in this service itself.",
         )
     return known, name
 
 
 def _sections_of(project: ComposeModel, section: Section, path: str) -> tuple[Section, ...]:
-    """Those of the file that is meant; the same file may be read more than once, with other variables each time."""
+    """Those of the file that is meant; the same file may be read more than once, with other variables each
+    time.
+    """
     wanted = posixpath.normpath(posixpath.join(section.file.base, path))
     some = tuple(other for other in project.sections if posixpath.normpath(other.document.path) == wanted)
     same = tuple(other for other in some if other.file.env_paths == section.file.env_paths)

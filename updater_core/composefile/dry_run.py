@@ -1,11 +1,12 @@
-"""Read what `docker compose up` prints, a dry run above all: what would happen to which container, network, volume.
+"""Read what `docker compose up` prints, a dry run above all: what would happen to which container, network,
+volume.
 
 Every version has a form of its own. All of these say the same:
 
     DRY-RUN MODE -  Container shop-web-1  Recreate                              2.17 to 2.40, plain
     Container shop-web-1 Recreate                                               5.x, plain
-    {"dry-run":true,"id":"Container shop-web-1","status":"Recreate"}            2.27 to 2.40, `--progress json`
-    {"id":"Container shop-web-1","status":"Working","text":"Recreate"}          5.x, `--progress json`
+    {"dry-run":true,"id":"Container shop-web-1","status":"Recreate"}            2.27 to 2.40, `--progress
+    json` {"id":"Container shop-web-1","status":"Working","text":"Recreate"}          5.x, `--progress json`
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ _PROGRESS = {"Working", "Done", "Warning", "Error"}  # how far a step is, not wh
 def read(text: str) -> Mapping[str, frozenset[str]]:
     """Return each resource (`Container shop-web-1`, `Network shop_default`) with every word said of it.
 
-    A word is an action of Compose's own: `Running`, `Recreate`, `Creating`, `Stopping`, `Error`. What is no such line
-    is passed over, so an empty result may mean that the form is not known.
+    A word is an action of Compose's own: `Running`, `Recreate`, `Creating`, `Stopping`, `Error`. What is no
+    such line is passed over, so an empty result may mean that the form is not known.
 
     >>> read(" DRY-RUN MODE -  Container shop-web-1  Running ")
     {'Container shop-web-1': frozenset({'Running'})}

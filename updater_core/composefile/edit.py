@@ -1,7 +1,7 @@
 """Compose text: a service's image found, and the same text with only that changed. Pure.
 
-An edit replaces one span and never dumps YAML; the result is parsed again to prove that every other node is as it was.
-What cannot be edited that way is a `NotEditable` with its remedy.
+An edit replaces one span and never dumps YAML; the result is parsed again to prove that every other node is
+as it was. What cannot be edited that way is a `NotEditable` with its remedy.
 """
 
 from __future__ import annotations
@@ -24,16 +24,35 @@ from updater_core.composefile.locate import (
     survey,
     wanted,
 )
-from updater_core.composefile.splice import VARIABLE, Place, Splice, decode, encode, put_back, spliced, start_of
+from updater_core.composefile.splice import (
+    VARIABLE,
+    Place,
+    Splice,
+    decode,
+    encode,
+    put_back,
+    spliced,
+    start_of,
+)
 from updater_core.composefile.yaml_nodes import Refused
 from updater_core.models import Edit, ImageRef, Mark
 
-__all__ = ["Located", "NotEditable", "Place", "SourceFile", "decode", "encode", "locate", "put_back", "set_image"]
+__all__ = [
+    "Located",
+    "NotEditable",
+    "Place",
+    "SourceFile",
+    "decode",
+    "encode",
+    "locate",
+    "put_back",
+    "set_image",
+]
 
 
 SHARED_PLACE = "the same place in the file is the image of"
 
-# ------------------------------------------------------------------------------------------- the public functions
+# --------------------------------------------------------------------------------------- the public functions
 
 
 def services(files: Sequence[SourceFile]) -> tuple[str, ...]:
@@ -50,10 +69,11 @@ def set_image(
     services: Sequence[str],
     target: ImageRef | Sequence[ImageRef],
 ) -> tuple[Edit, ...] | NotEditable:
-    """Send the images of all `services` to the target's tag, and to its digest if it has one (else none is written).
+    """Send the images of all `services` to the target's tag, and to its digest if it has one (else none is
+    written).
 
-    Services of several repositories need a target for each. The repository keeps the file's spelling. One Edit per
-    file that changes; none if the text already says it.
+    Services of several repositories need a target for each. The repository keeps the file's spelling. One
+    Edit per file that changes; none if the text already says it.
     """
     given = (target,) if isinstance(target, ImageRef) else target
     targets = {each.key: reference.with_default_tag(each) for each in given}
@@ -72,8 +92,9 @@ def set_image(
 
 
 def trial_edits(files: Sequence[SourceFile], located: Sequence[Located]) -> tuple[Edit, ...]:
-    """Return edits of the places that an update of these services would write to, each to some other text: to see what
-    else would be another then."""
+    """Return edits of the places that an update of these services would write to, each to some other text: to
+    see what else would be another then.
+    """
     places = {one.place.spot: one.place for one in located if one.place}
     texts = {file.path: file.text for file in files}
     found: dict[str, Edit] = {}
@@ -86,7 +107,7 @@ def trial_edits(files: Sequence[SourceFile], located: Sequence[Located]) -> tupl
     return tuple(found.values())
 
 
-# ------------------------------------------------------------------------------------------------------- the change
+# ------------------------------------------------------------------------------------------------- the change
 
 
 def _splices(seen: Survey, services: Sequence[str], targets: Mapping[str, ImageRef]) -> list[Splice]:
@@ -98,7 +119,9 @@ def _splices(seen: Survey, services: Sequence[str], targets: Mapping[str, ImageR
         _check_unit(services, image.takers)
         splice = _splice(seen.sites[service], targets)
         if found.setdefault(splice.place.spot, splice).new != splice.new:
-            raise Refused(f"{splice.place.key} would need two values at once", "Give each image a variable of its own.")
+            raise Refused(
+                f"{splice.place.key} would need two values at once", "Give each image a variable of its own."
+            )
     return [splice for splice in found.values() if splice.new != splice.place.text]
 
 
@@ -109,15 +132,18 @@ def _check_unit(services: Sequence[str], takers: frozenset[str]) -> None:
 
 
 def shared_place(services: Sequence[str], takers: frozenset[str]) -> tuple[str, str] | None:
-    """Return why `services` cannot move alone, with what to do about it; None if they can. `takers`: all services that
-    take their image from the same place."""
+    """Return why `services` cannot move alone, with what to do about it; None if they can.
+
+    `takers`: all services that take their image from the same place.
+    """
     outside = sorted(takers - set(services))
     if not outside:
         return None
     listed = ", ".join(f'"{name}"' for name in sorted(takers | set(services)))
     return (
         f"{SHARED_PLACE} {' and '.join(outside)} too",
-        f'Write "compose_service": [{listed}] in one entry, or the same "group" (label docker-updater.group) for each, '
+        f'Write "compose_service": [{listed}] in one entry, or the same "group" (label '
+        "docker-updater.group) for each, "
         "so that they move together.",
     )
 
@@ -130,7 +156,9 @@ def _splice(site: Site, targets: Mapping[str, ImageRef]) -> Splice:
     whole = wanted(site.image, target)
     text = interpolation.refill(site.parts, site.piece, whole)
     if text is None:
-        raise Refused(f"{whole} cannot be written as {site.node.value!r}", "Keep the whole tag in one variable.")
+        raise Refused(
+            f"{whole} cannot be written as {site.node.value!r}", "Keep the whole tag in one variable."
+        )
     template, piece = site.place.text, site.piece
     new = template[: piece.start] + text + template[piece.end :]
     node_start = None if site.place.kind == VARIABLE else start_of(site.node)

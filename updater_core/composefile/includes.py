@@ -1,7 +1,10 @@
-"""Which further files a compose file brings in by `include` and by `extends`, read as Compose reads them. Pure.
+"""Which further files a compose file brings in by `include` and by `extends`, read as Compose reads them.
 
-Source: https://docs.docker.com/reference/compose-file/include/, checked against Compose 2.26.1: paths start at the
-project directory of the file that includes; what that file's own variables are set to beats the included env files.
+Pure.
+
+Source: https://docs.docker.com/reference/compose-file/include/, checked against Compose 2.26.1: paths start
+at the project directory of the file that includes; what that file's own variables are set to beats the
+included env files.
 """
 
 from __future__ import annotations
@@ -24,8 +27,11 @@ _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|[\w.-]+\.[a-z]+/[^.].*\.git\b")
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """One entry of `include`: its files (base first), where their paths start, and its env files. None: `.env` there,
-    if there is one; empty: none at all (`NO_ENV_FILE`). All paths absolute; `entry` is the node it is written in."""
+    """One entry of `include`: its files (base first), where their paths start, and its env files.
+
+    None: `.env` there, if there is one; empty: none at all (`NO_ENV_FILE`). All paths absolute; `entry` is
+    the node it is written in.
+    """
 
     paths: tuple[str, ...]
     directory: str
@@ -63,7 +69,10 @@ def wanted(path: str, text: str, setting: Setting) -> Wanted:
 
 
 def included(root: MappingNode, setting: Setting) -> Iterator[Include]:
-    """The entries of a document's `include`. One whose paths are not known from the text has its path as written."""
+    """The entries of a document's `include`.
+
+    One whose paths are not known from the text has its path as written.
+    """
     node = yaml_nodes.lookup(root, "include")
     for entry in node.value if isinstance(node, SequenceNode) else ():
         paths = tuple(_absolute(setting, path) for path in _texts(setting, _part(entry, "path") or entry))

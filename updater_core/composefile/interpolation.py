@@ -1,8 +1,11 @@
-"""Variables of a compose file: what a value with `${...}` resolves to, and where each part of it comes from. Pure.
+"""Variables of a compose file: what a value with `${...}` resolves to, and where each part of it comes from.
 
-The grammar is Compose's own (https://docs.docker.com/reference/compose-file/interpolation/ and, for env files,
-https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/), checked against 2.26.1. Only
-env files count: the updater gives Compose an environment of its own, in which no variable of the shell is left.
+Pure.
+
+The grammar is Compose's own (https://docs.docker.com/reference/compose-file/interpolation/ and, for env
+files, https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/), checked against
+2.26.1. Only env files count: the updater gives Compose an environment of its own, in which no variable of the
+shell is left.
 """
 
 from __future__ import annotations
@@ -26,8 +29,11 @@ _STATEMENT = re.compile(r"(?:export[ \t]+)?(?P<key>[A-Za-z_][\w.\[\]-]*)[ \t]*[=
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One `KEY=value` of an env file: the span of its value inside the quotes. `value`: None if it is not plain;
-    `template`: what stands there if it takes other variables, as in `TAG=${BASE}-alpine`."""
+    """One `KEY=value` of an env file: the span of its value inside the quotes.
+
+    `value`: None if it is not plain; `template`: what stands there if it takes other variables, as in
+    `TAG=${BASE}-alpine`.
+    """
 
     key: str
     value: str | None
@@ -38,8 +44,9 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What env files set: each value, None if the text alone does not tell it; and `parts`, of each value that takes
-    other variables."""
+    """What env files set: each value, None if the text alone does not tell it; and `parts`, of each value
+    that takes other variables.
+    """
 
     values: Mapping[str, str | None] = field(default_factory=dict)
     parts: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
@@ -56,8 +63,8 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a resolved value: `text`, at `at` in the result; `start` to `end` is where it stands in the template,
-    or behind `deepened` in the value of its variable.
+    """A part of a resolved value: `text`, at `at` in the result; `start` to `end` is where it stands in the
+    template, or behind `deepened` in the value of its variable.
 
     `variable`: the one it comes from, or whose default it stands in.
     """
@@ -79,7 +86,7 @@ def is_reference_text(text: str) -> bool:
     return _REFERENCE_TEXT.fullmatch(text) is not None
 
 
-# ------------------------------------------------------------------------------------------------------ env files
+# -------------------------------------------------------------------------------------------------- env files
 
 
 def assignments(text: str) -> tuple[Assignment, ...]:
@@ -102,10 +109,12 @@ def assignments(text: str) -> tuple[Assignment, ...]:
 
 
 def environment(files: Iterable[Sequence[Assignment]]) -> Environment:
-    r"""Return what env files set, the later over the earlier. A value takes the variables that are set before it.
+    r"""Return what env files set, the later over the earlier.
 
-    One that two files set takes the value of the first up to Compose 2.26, and that of its own file in 2.40: then a
-    value that takes it is not known.
+    A value takes the variables that are set before it.
+
+    One that two files set takes the value of the first up to Compose 2.26, and that of its own file in 2.40:
+    then a value that takes it is not known.
 
     >>> found = environment([assignments("BASE=1.2\nTAG=${BASE}-alpine\n")])
     >>> found.values["TAG"], [(part.text, part.variable) for part in found.parts["TAG"]]
@@ -126,18 +135,26 @@ def environment(files: Iterable[Sequence[Assignment]]) -> Environment:
 
 
 def _value_parts(assignment: Assignment, known: Environment) -> tuple[Piece, ...] | None:
-    """The pieces of a value that takes other variables; its own text is a place to write to, like a plain value."""
+    """The pieces of a value that takes other variables.
+
+    Its own text is a place to write to, like a plain value.
+    """
     found = pieces(assignment.template or "", known.values)
     if found is None:
         return None
     own = (Source.LITERAL, Source.DEFAULT)
-    parts = (replace(p, source=Source.ASSIGNED, variable=assignment.key) if p.source in own else p for p in found)
-    return tuple(deeper for part in parts for deeper in _deeper(part, known, is_own=part.variable == assignment.key))
+    parts = (
+        replace(p, source=Source.ASSIGNED, variable=assignment.key) if p.source in own else p for p in found
+    )
+    return tuple(
+        deeper for part in parts for deeper in _deeper(part, known, is_own=part.variable == assignment.key)
+    )
 
 
 def deepened(parts: Iterable[Piece], known: Environment) -> tuple[Piece, ...]:
-    """Return the pieces with those of the values of variables in place of these, down to where each text stands; so
-    `start` and `end` of what is assigned count in the value of its variable."""
+    """Return the pieces with those of the values of variables in place of these, down to where each text
+    stands; so `start` and `end` of what is assigned count in the value of its variable.
+    """
     return tuple(deeper for part in parts for deeper in _deeper(part, known))
 
 
@@ -145,7 +162,9 @@ def _deeper(part: Piece, known: Environment, *, is_own: bool = False) -> tuple[P
     if part.source is not Source.ASSIGNED or is_own:
         return (part,)
     inner = known.parts.get(part.variable, ())
-    return tuple(replace(each, at=each.at + part.at) for each in inner) or (replace(part, start=0, end=len(part.text)),)
+    return tuple(replace(each, at=each.at + part.at) for each in inner) or (
+        replace(part, start=0, end=len(part.text)),
+    )
 
 
 def _assignment(text: str, key: str, start: int) -> tuple[Assignment, int]:
@@ -176,11 +195,12 @@ def _line_end(text: str, at: int) -> int:
     return len(text) if end < 0 else end
 
 
-# ------------------------------------------------------------------------------------------------------- templates
+# -------------------------------------------------------------------------------------------------- templates
 
 
 def pieces(template: str, values: Mapping[str, str | None]) -> tuple[Piece, ...] | None:
-    """Return the parts of a value as Compose resolves it; None if the text alone does not say (not plain, malformed).
+    """Return the parts of a value as Compose resolves it; None if the text alone does not say (not plain,
+    malformed).
 
     A default is taken apart too. A variable that is set nowhere is empty, as it is for Compose.
 
@@ -202,7 +222,9 @@ def resolve(template: str, values: Mapping[str, str | None]) -> str | None:
 
 def unset(parts: Iterable[Piece]) -> tuple[str, ...]:
     """The variables that a value takes and that are set nowhere."""
-    return tuple(dict.fromkeys(part.variable for part in parts if part.source is Source.COMPUTED and part.variable))
+    return tuple(
+        dict.fromkeys(part.variable for part in parts if part.source is Source.COMPUTED and part.variable)
+    )
 
 
 def variables(text: str) -> frozenset[str]:
@@ -238,14 +260,21 @@ class _Expansion:
     template: str
     values: Mapping[str, str | None]
 
-    def between(self, start: int, end: int, at: int, source: Source, variable: str) -> tuple[Piece, ...] | None:
-        """The pieces of a part of the template; its literals are of `source`, and stand in a default of `variable`."""
+    def between(
+        self, start: int, end: int, at: int, source: Source, variable: str
+    ) -> tuple[Piece, ...] | None:
+        """The pieces of a part of the template.
+
+        Its literals are of `source`, and stand in a default of `variable`.
+        """
         found: list[Piece] = []
         while start < end:
             if self.template[start] != "$":
                 stop = self.template.find("$", start, end)
                 stop = end if stop < 0 else stop
-                some: tuple[Piece, ...] = (Piece(self.template[start:stop], at, source, start, stop, variable),)
+                some: tuple[Piece, ...] = (
+                    Piece(self.template[start:stop], at, source, start, stop, variable),
+                )
             else:
                 step = self._variable(start, end, at)
                 if step is None:
@@ -299,19 +328,25 @@ def _closing(template: str, at: int, end: int) -> int | None:
     return None
 
 
-# -------------------------------------------------------------------------------------------------------- rewriting
+# -------------------------------------------------------------------------------------------------- rewriting
 
 
 def holders(parts: tuple[Piece, ...], name_end: int) -> tuple[Piece, ...] | str:
-    """The pieces of a reference that an edit may write to, the likeliest first; or a sentence why there is none.
+    """The pieces of a reference that an edit may write to, the likeliest first; or a sentence why there is
+    none.
 
-    `parts` are the pieces of the reference, `name_end` the length of its name. What stands behind the name may be put
-    together from several (`${TAG}${POSTFIX}`), if one of them holds the whole number of the version.
+    `parts` are the pieces of the reference, `name_end` the length of its name. What stands behind the name
+    may be put together from several (`${TAG}${POSTFIX}`), if one of them holds the whole number of the
+    version.
     """
     tail = [piece for piece in parts if _reaches_behind(piece, name_end)]
     if not tail:
         last = parts[-1]
-        return (last,) if not last.variable or len(parts) == 1 else f"the name ends in the variable {last.variable}"
+        return (
+            (last,)
+            if not last.variable or len(parts) == 1
+            else f"the name ends in the variable {last.variable}"
+        )
     written = [p for p in tail if p.text and p.source is not Source.COMPUTED]
     if not written:
         return f"the variable {tail[0].variable or '$$'} is empty"
@@ -344,7 +379,8 @@ def _naming(written: list[Piece]) -> list[Piece]:
 
 
 def refill(parts: tuple[Piece, ...], piece: Piece, wanted: str) -> str | None:
-    """Return the text that `piece` needs for the whole to read `wanted`, or None if no text of it can do that.
+    """Return the text that `piece` needs for the whole to read `wanted`, or None if no text of it can do
+    that.
 
     >>> parts = pieces("pg:${V}-alpine", {"V": "15"})
     >>> refill(parts, parts[1], "pg:16-alpine"), refill(parts, parts[1], "pg:16")

@@ -1,8 +1,8 @@
 """Where a service's image is written in a project's compose and env files. Pure.
 
-Everything is worked out for all services at once: what it costs grows with the files, not with services times files.
-Sources: https://docs.docker.com/reference/compose-file/ (merge, extends, include, interpolation), checked against
-Compose 2.26.1.
+Everything is worked out for all services at once: what it costs grows with the files, not with services times
+files. Sources: https://docs.docker.com/reference/compose-file/ (merge, extends, include, interpolation),
+checked against Compose 2.26.1.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class NotEditable:
 class Located:
     """A service's image. `reference` is None if the text alone cannot tell it; `place` or `obstacle` is set.
 
-    `takers` are all services of the project that take their image from this place, this one included. `notes` say what
-    else of these services changes with it. `is_built`: there is a `build` beside the image.
+    `takers` are all services of the project that take their image from this place, this one included. `notes`
+    say what else of these services changes with it. `is_built`: there is a `build` beside the image.
     """
 
     service: str
@@ -53,7 +53,9 @@ class Located:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
-    """An image that could be taken apart: its scalar, its pieces, the piece that is written to, and where that is."""
+    """An image that could be taken apart: its scalar, its pieces, the piece that is written to, and where
+    that is.
+    """
 
     section: Section
     node: ScalarNode
@@ -81,11 +83,13 @@ class Survey:
     reaches: Mapping[tuple[str, int], Reach]
 
 
-def locate(files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str) -> Located | NotEditable:
+def locate(
+    files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str
+) -> Located | NotEditable:
     """Where `service` has its image in the project's `files` (base first, then overrides).
 
-    `env_files` are those Compose interpolates from, the later over the earlier. NotEditable if a file is not YAML,
-    or the service is not there or has no image.
+    `env_files` are those Compose interpolates from, the later over the earlier. NotEditable if a file is not
+    YAML, or the service is not there or has no image.
     """
     try:
         return located(survey(tuple(files), tuple(env_files)), service)
@@ -93,16 +97,19 @@ def locate(files: Sequence[SourceFile], env_files: Sequence[SourceFile], service
         return answer(refused)
 
 
-# --------------------------------------------------------------------------------------------- the place of an image
+# -------------------------------------------------------------------------------------- the place of an image
 
 
 @lru_cache(maxsize=2)
 def survey(
     files: tuple[SourceFile, ...], env_files: tuple[SourceFile, ...], targets: tuple[ImageRef, ...] = ()
 ) -> Survey:
-    """Read a project; Refused if a file cannot be read. Remembered: a cycle asks for one service after another.
+    """Read a project; Refused if a file cannot be read.
 
-    `targets`: what is to be written. A tag that several pieces make up is written to the one that can hold it.
+    Remembered: a cycle asks for one service after another.
+
+    `targets`: what is to be written. A tag that several pieces make up is written to the one that can hold
+    it.
     """
     project = definition.parse(files, env_files)
     sites = _sites(project, {target.key: target for target in targets})
@@ -183,7 +190,9 @@ def _site(project: ComposeModel, service: str, targets: Mapping[str, ImageRef]) 
     parts = interpolation.deepened(parts, found.section.scope.environment)
     holders = interpolation.holders(parts, len(image.name))
     if isinstance(holders, str):
-        raise Refused(f"{where}: {node.value!r}: {holders}", "Keep the whole tag in one variable, or write it out.")
+        raise Refused(
+            f"{where}: {node.value!r}: {holders}", "Keep the whole tag in one variable, or write it out."
+        )
     piece = _piece(parts, holders, image, targets)
     if piece.source is Source.ASSIGNED:
         place = _assigned(found.section.scope, piece.variable)
@@ -220,8 +229,13 @@ def _piece(
 
 
 def wanted(old: ImageRef, target: ImageRef) -> str:
-    """The new reference in the old spelling. A digest alone stays alone; no tag stays none if `latest` is meant."""
-    is_bare = old.tag is None and (target.digest if old.digest else target.tag == "latest" and not target.digest)
+    """The new reference in the old spelling.
+
+    A digest alone stays alone; no tag stays none if `latest` is meant.
+    """
+    is_bare = old.tag is None and (
+        target.digest if old.digest else target.tag == "latest" and not target.digest
+    )
     return replace(target, tag=None if is_bare else target.tag, name=old.name).text
 
 
@@ -229,10 +243,12 @@ def _assigned(scope: Scope, variable: str) -> Place:
     """Where a variable is set: in the last env file that sets it, once and plainly."""
     settings = scope.settings[variable]
     file = settings[-1][0]
-    return only_assignment(file, variable, [assignment for each, assignment in settings if each.path == file.path])
+    return only_assignment(
+        file, variable, [assignment for each, assignment in settings if each.path == file.path]
+    )
 
 
-# ---------------------------------------------------------------------------------------- what else a change would hit
+# ------------------------------------------------------------------------------- what else a change would hit
 
 
 def _reaches(project: ComposeModel, sites: Mapping[str, Site]) -> dict[tuple[str, int], Reach]:
@@ -241,7 +257,8 @@ def _reaches(project: ComposeModel, sites: Mapping[str, Site]) -> dict[tuple[str
         services.setdefault(site.place.spot, []).append(name)
     readers = Readers(project, _missing(project))
     return {
-        spot: _reach([sites[name] for name in names], frozenset(names), readers) for spot, names in services.items()
+        spot: _reach([sites[name] for name in names], frozenset(names), readers)
+        for spot, names in services.items()
     }
 
 
@@ -275,7 +292,9 @@ def _reach(sites: Sequence[Site], takers: frozenset[str], readers: Readers) -> R
 
 def _notes(place: Place, takers: frozenset[str], images: frozenset[int], readers: Readers) -> tuple[str, ...]:
     """What of the takers changes with a variable besides the image; Refused if anything else would change."""
-    remedy = f"Give this image a variable that nothing else uses, or write the image out in place of {place.key}."
+    remedy = (
+        f"Give this image a variable that nothing else uses, or write the image out in place of {place.key}."
+    )
     found = []
     for reader in readers.of(place.path, place.key):
         if reader.node_id in images or reader.node_id in readers.shadowed:

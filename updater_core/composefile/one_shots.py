@@ -15,12 +15,13 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def declared(texts: Iterable[str]) -> frozenset[str]:
-    """Return the services that others wait for until they have ended with 0, or that are not to be restarted when they
-    end. A text that cannot be read declares none.
+    """Return the services that others wait for until they have ended with 0, or that are not to be restarted
+    when they end. A text that cannot be read declares none.
 
     >>> declared(["services: {web: {depends_on: {seed: {condition: service_completed_successfully}}}}"])
     frozenset({'seed'})
-    >>> sorted(declared(["services: {a: {restart: 'no'}, b: {restart: no}, c: {restart: on-failure:3}, d: {}}"]))
+    >>> text = "services: {a: {restart: 'no'}, b: {restart: no}, c: {restart: on-failure:3}, d: {}}"
+    >>> sorted(declared([text]))
     ['a', 'b', 'c']
     """
     found = set[str]()
@@ -47,7 +48,9 @@ def _waited_for(facts: Mapping[str, Any]) -> set[str]:
     written = facts.get("depends_on")
     if not isinstance(written, Mapping):
         return set()
-    conditions = {str(name): each.get("condition") for name, each in written.items() if isinstance(each, Mapping)}
+    conditions = {
+        str(name): each.get("condition") for name, each in written.items() if isinstance(each, Mapping)
+    }
     return {name for name, condition in conditions.items() if condition == _COMPLETED}
 
 

@@ -16,8 +16,9 @@ from updater_core.models import Edit
 def services(
     files: Sequence[SourceFile], env_files: Sequence[SourceFile], edits: Mapping[str, Edit]
 ) -> tuple[str, ...]:
-    """The services of a project that would be others after `edits` (by the project's own paths); all of them if its
-    files cannot be read."""
+    """The services of a project that would be others after `edits` (by the project's own paths); all of them
+    if its files cannot be read.
+    """
     texts = {path: edit.after for path, edit in edits.items()}
     try:
         before = survey(tuple(files), tuple(env_files)).project

@@ -1,5 +1,5 @@
-"""Who reads a variable of an env file, besides the images that are to change: a change of its value reaches them too.
-Pure.
+"""Who reads a variable of an env file, besides the images that are to change: a change of its value reaches
+them too. Pure.
 """
 
 from __future__ import annotations
@@ -49,8 +49,10 @@ class Readers:
         self._missing = missing
 
     def of(self, path: str, variable: str) -> Iterator[Reader]:
-        """Everything that the variable reaches as the env file `path` sets it. Refused if there may be more out of
-        sight."""
+        """Everything that the variable reaches as the env file `path` sets it.
+
+        Refused if there may be more out of sight.
+        """
         for file, name in self._carriers(path, variable):
             yield from self._readers_of(file, name)
             if name.startswith(_READ_BY_COMPOSE):
@@ -168,8 +170,9 @@ def _is_reached(mention: _Mention, variable: str) -> bool:
 
 
 def _listed_paths(section: Section, entry: Node) -> frozenset[str]:
-    """The paths that the value of an `env_file:` names, from any folder that Compose could mean; none if a variable in
-    it is not known."""
+    """The paths that the value of an `env_file:` names, from any folder that Compose could mean; none if a
+    variable in it is not known.
+    """
     texts = [entry] if isinstance(entry, ScalarNode) else [child for _, _, child in yaml_nodes.edges(entry)]
     folders = {section.file.base, posixpath.dirname(section.document.path)}
     found: set[str] = set()

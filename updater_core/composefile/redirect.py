@@ -1,5 +1,5 @@
-"""Copies of a project's files that Compose is to read in place of the files themselves: what brings in a file by
-`include` or `extends` has to name its copy. Pure.
+"""Copies of a project's files that Compose is to read in place of the files themselves: what brings in a file
+by `include` or `extends` has to name its copy. Pure.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ class Sources:
 
 
 def copies(sources: Sources, texts: Mapping[str, str]) -> dict[str, str]:
-    """The text of every copy that is needed so that Compose reads `texts` (by path): of these files, and of those that
-    bring one of them in, up to the files that the project is started from. Raises Refused if a file is no YAML."""
+    """The text of every copy that is needed so that Compose reads `texts` (by path): of these files, and of
+    those that bring one of them in, up to the files that the project is started from. Raises Refused if a
+    file is no YAML.
+    """
     found = dict(texts)
     while True:
         sections = _sections(sources, texts)
@@ -50,10 +52,14 @@ def _sections(sources: Sources, texts: Mapping[str, str]) -> dict[str, list[Sect
     return found
 
 
-def _redirected(sections: Sequence[Section], copied: Mapping[str, str], copy_of: Callable[[str], str]) -> str | None:
+def _redirected(
+    sections: Sequence[Section], copied: Mapping[str, str], copy_of: Callable[[str], str]
+) -> str | None:
     """The text of one file with the names of the copies in it; None if it brings in none of them."""
     document = sections[0].document
-    changes = {start: (end, new) for section in sections for start, end, new in _changes(section, copied, copy_of)}
+    changes = {
+        start: (end, new) for section in sections for start, end, new in _changes(section, copied, copy_of)
+    }
     if not changes:
         return None
     text = document.text

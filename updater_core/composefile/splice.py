@@ -41,8 +41,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Splice:
-    """One replacement. `node_start` is where its YAML node starts, to know it again; None in an env file. `change`: the
-    part of the text that is another, before and after, if it is not all of it."""
+    """One replacement.
+
+    `node_start` is where its YAML node starts, to know it again; None in an env file. `change`: the part of
+    the text that is another, before and after, if it is not all of it.
+    """
 
     place: Place
     new: str
@@ -51,14 +54,19 @@ class Splice:
 
 
 def decode(data: bytes) -> str:
-    """Bytes as text, byte-order mark and line ends untouched; ValueError with a sentence if it is not UTF-8."""
+    """Bytes as text, byte-order mark and line ends untouched.
+
+    ValueError with a sentence if it is not UTF-8.
+    """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("the file is UTF-16; save it as UTF-8")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line} is not UTF-8 (byte 0x{data[error.start]:02x}); save the file as UTF-8") from None
+        raise ValueError(
+            f"line {line} is not UTF-8 (byte 0x{data[error.start]:02x}); save the file as UTF-8"
+        ) from None
 
 
 def encode(text: str) -> bytes:
@@ -66,7 +74,7 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8")
 
 
-# ------------------------------------------------------------------------------------------------------- places
+# ----------------------------------------------------------------------------------------------------- places
 
 
 def assigned_in(file: SourceFile, variable: str) -> Place:
@@ -90,7 +98,7 @@ def image_place(document: Document, service: str, node: ScalarNode) -> Place:
     return Place(SERVICE, document.path, service, start, end, node.value)
 
 
-# ----------------------------------------------------------------------------------------------------- the change
+# ------------------------------------------------------------------------------------------------- the change
 
 
 def put_back(current_text: str, edit: Edit) -> str | None:

@@ -1,7 +1,8 @@
 """YAML nodes of compose text: parse, look up, find a scalar's exact span, compare two texts. Pure.
 
-libyaml only reads; nothing is ever dumped. Marks count code points of the text given to it without byte-order mark.
-Merge keys: https://docs.docker.com/reference/compose-file/fragments/ (explicit key first, then sources left to right).
+libyaml only reads; nothing is ever dumped. Marks count code points of the text given to it without byte-order
+mark. Merge keys: https://docs.docker.com/reference/compose-file/fragments/ (explicit key first, then sources
+left to right).
 """
 
 from __future__ import annotations
@@ -25,16 +26,24 @@ _PROPERTIES = re.compile(r"(?:(?:&[^\s,\[\]{}]+|!<[^>]*>|![^\s,\[\]{}]*)(?:[ \t]
 
 
 class Refused(Exception):
-    """Text that cannot be read or edited. Inner to this package: its public functions hand it out as a value."""
+    """Text that cannot be read or edited.
 
-    def __init__(self, detail: str, remedy: str = "Change it by hand.", reason: Reason = Reason.NOT_EDITABLE) -> None:
+    Inner to this package: its public functions hand it out as a value.
+    """
+
+    def __init__(
+        self, detail: str, remedy: str = "Change it by hand.", reason: Reason = Reason.NOT_EDITABLE
+    ) -> None:
         super().__init__(detail)
         self.remedy, self.reason = remedy, reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """One YAML document of a file. `text`: the whole file's without byte-order mark; `offset`: that mark's length."""
+    """One YAML document of a file.
+
+    `text`: the whole file's without byte-order mark; `offset`: that mark's length.
+    """
 
     path: str
     text: str
@@ -43,7 +52,10 @@ class Document:
 
 
 def documents(path: str, text: str) -> tuple[Document, ...]:
-    """Return the documents of a file, without empty ones. Raises Refused (file_unreadable) if it is no YAML."""
+    """Return the documents of a file, without empty ones.
+
+    Raises Refused (file_unreadable) if it is no YAML.
+    """
     loader: Any = getattr(yaml, "CSafeLoader", None)
     if loader is None:
         raise _unreadable(
@@ -59,7 +71,9 @@ def documents(path: str, text: str) -> tuple[Document, ...]:
         ) from None
     if not all(isinstance(root, MappingNode) for root in roots):
         raise _unreadable(f"{path} is not a compose file: it holds no mapping", "Check `compose_file`.")
-    return tuple(Document(path, body, len(text) - len(body), root) for root in roots if isinstance(root, MappingNode))
+    return tuple(
+        Document(path, body, len(text) - len(body), root) for root in roots if isinstance(root, MappingNode)
+    )
 
 
 def is_null(node: Node) -> bool:
@@ -81,8 +95,9 @@ def lookup(mapping: MappingNode, key: str) -> Node | None:
 
 
 def table(mapping: MappingNode) -> Table:
-    """Every key of a mapping, merge keys followed, with its values in the mapping that wins: more than one is a fault
-    of the file. To look up many keys of one mapping costs no more than to read it once."""
+    """Every key of a mapping, merge keys followed, with its values in the mapping that wins: more than one is
+    a fault of the file. To look up many keys of one mapping costs no more than to read it once.
+    """
     found: dict[str, tuple[Node, ...]] = {}
     for layer in layers(mapping):
         own: dict[str, tuple[Node, ...]] = {}
@@ -115,7 +130,9 @@ def layers(mapping: MappingNode) -> tuple[MappingNode, ...]:
         found.append(layer)
         sources = [value for name, value in _pairs(layer) if name == MERGE]
         if len(sources) > 1:
-            raise Refused(f"line {line(sources[1])}: two '<<' in one mapping", "Write one '<<: [*first, *second]'.")
+            raise Refused(
+                f"line {line(sources[1])}: two '<<' in one mapping", "Write one '<<: [*first, *second]'."
+            )
         ahead += [source for value in sources for source in reversed(_merged(value))]
     return tuple(found)
 
@@ -125,11 +142,16 @@ def extended(extends: Node) -> tuple[str, str | None]:
     name = lookup(extends, "service") if isinstance(extends, MappingNode) else extends
     file = lookup(extends, "file") if isinstance(extends, MappingNode) else None
     is_other = isinstance(file, ScalarNode) and not is_null(file)
-    return str(name.value) if isinstance(name, ScalarNode) else "", str(file.value) if is_other and file else None
+    return str(name.value) if isinstance(name, ScalarNode) else "", str(
+        file.value
+    ) if is_other and file else None
 
 
 def edges(root: Node) -> Iterator[tuple[Node, str, Node]]:
-    """Every (parent, key, child) of a document once; the key is empty for list items and for keys themselves."""
+    """Every (parent, key, child) of a document once.
+
+    The key is empty for list items and for keys themselves.
+    """
     seen: set[int] = set()
     ahead = [root]
     while ahead:
@@ -166,7 +188,10 @@ def span(document: Document, node: ScalarNode) -> tuple[int, int]:
 
 
 def is_same_but(before: Sequence[Document], after: Sequence[Document], changed: Mapping[int, str]) -> bool:
-    """Whether `after` is `before` node by node, but for scalars: `changed` maps their start to the new value."""
+    """Whether `after` is `before` node by node, but for scalars.
+
+    `changed` maps their start to the new value.
+    """
     ahead: list[tuple[Node, Node]] = [(old.root, new.root) for old, new in zip(before, after, strict=False)]
     seen: set[tuple[int, int]] = set()
     while ahead:

@@ -14,8 +14,10 @@ _PLACES = {"compose_file", "compose_project", "stack", "engine"}
 
 
 def merged(services: Sequence[ServiceConfig]) -> tuple[ServiceConfig, ...]:
-    """Return the services with one in place of those of each group: named as the group, at the place of its first
-    member, with the images of all and the policy that they share. A disabled service moves with no group."""
+    """Return the services with one in place of those of each group: named as the group, at the place of its
+    first member, with the images of all and the policy that they share. A disabled service moves with no
+    group.
+    """
     groups: dict[str, list[ServiceConfig]] = {}
     for service in services:
         if service.group and service.enabled:
@@ -28,11 +30,14 @@ def merged(services: Sequence[ServiceConfig]) -> tuple[ServiceConfig, ...]:
 def _one(members: Sequence[ServiceConfig]) -> ServiceConfig:
     names = tuple(dict.fromkeys(name for member in members for name in member.compose_services))
     problems = "; ".join(member.problem for member in members if member.problem)
-    return replace(members[0], name=members[0].group or members[0].name, compose_services=names, problem=problems)
+    return replace(
+        members[0], name=members[0].group or members[0].name, compose_services=names, problem=problems
+    )
 
 
 def problems(services: Sequence[ServiceConfig]) -> Iterator[tuple[int, str, str]]:
-    """Yield what keeps services from being one group: the number of the service, the key, and what is wrong with it.
+    """Yield what keeps services from being one group: the number of the service, the key, and what is wrong
+    with it.
 
     All of a group are of one project and have one policy; no other service has the name of a group."""
     firsts: dict[str, int] = {}

@@ -14,7 +14,9 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class _Array:
-    """Where an array stands: after its `[`, at its `]`, and the end of its last element (None if it is empty)."""
+    """Where an array stands: after its `[`, at its `]`, and the end of its last element (None if it is
+    empty).
+    """
 
     start: int
     end: int
@@ -22,9 +24,11 @@ class _Array:
 
 
 def insert(text: str, key: str, entries: Sequence[Mapping[str, Any]]) -> str:
-    """Return `text` with `entries` at the end of the array under the top-level `key`, which is made if it is not there.
+    """Return `text` with `entries` at the end of the array under the top-level `key`, which is made if it is
+    not there.
 
-    Raises ValueError with a sentence if the text is no JSON object, or if the key holds something else than an array.
+    Raises ValueError with a sentence if the text is no JSON object, or if the key holds something else than
+    an array.
 
     >>> print(insert('{"services": [{"name": "a"}]}', "services", [{"name": "b"}]))
     {"services": [{"name": "a"},
@@ -70,7 +74,9 @@ def _with_new_array(text: str, key: str, written: Sequence[str], newline: str) -
     inner = _SPACE.match(text, opening + 1)
     is_empty = inner is not None and text[inner.end() : inner.end() + 1] == "}"
     step = _indent_of(text)
-    array = f"{newline}{step}{json.dumps(key)}: [{newline}" + f",{newline}".join(written) + f"{newline}{step}]"
+    array = (
+        f"{newline}{step}{json.dumps(key)}: [{newline}" + f",{newline}".join(written) + f"{newline}{step}]"
+    )
     rest = text[opening + 1 :]
     return f"{text[: opening + 1]}{array}{newline if is_empty else ','}{rest.lstrip() if is_empty else rest}"
 

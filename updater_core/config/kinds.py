@@ -171,7 +171,10 @@ PATH_MAP = Kind(
 )
 GLOB = Kind("a glob", "one such as staging-*", plain.checked(patterns.check_tag_pattern), PLAIN_TEXT)
 REGEX = Kind(
-    "a regular expression", "one such as ^staging-[a-f0-9]{7}$", plain.checked(patterns.check_tag_regex), PLAIN_TEXT
+    "a regular expression",
+    "one such as ^staging-[a-f0-9]{7}$",
+    plain.checked(patterns.check_tag_regex),
+    PLAIN_TEXT,
 )
 SEMVER = Kind(
     "a SemVer pattern",
@@ -218,10 +221,13 @@ _PROGRAM: Schema = {
         {"type": "array", "items": {"type": "string"}, "minItems": 1},
     ]
 }
-_DURATION: Schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": DAY}, defined("duration")]}
+_DURATION: Schema = {
+    "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": DAY}, defined("duration")]
+}
 HOOK = Kind(
     "a hook",
-    'a program with its arguments such as ["/usr/local/bin/backup", "web"], a text for `sh -c`, or an object with run, '
+    'a program with its arguments such as ["/usr/local/bin/backup", "web"], a text for `sh -c`, or an '
+    "object with run, "
     "in and timeout",
     readers.hook,
     {
@@ -248,7 +254,8 @@ STATUSES = Kind(
     "one or more of 100 to 599, such as 200, 200-299 or 200-204,401",
     readers.http_statuses,
     any_of(
-        {"type": "integer", "minimum": 100, "maximum": 599}, pattern(r"^\s*[1-5][0-9]{2}([-\s,]+[1-5][0-9]{2})*\s*$")
+        {"type": "integer", "minimum": 100, "maximum": 599},
+        pattern(r"^\s*[1-5][0-9]{2}([-\s,]+[1-5][0-9]{2})*\s*$"),
     ),
 )
 DISCOVER = choice("a way to discover", "off, labelled or all", {mode.value: mode for mode in Discover})
@@ -266,4 +273,6 @@ SERVICES = Kind(
     {"type": "array", "items": defined("service")},
 )
 SIGNATURE = Kind("an object", "an object with public_key", plain.instance(dict), defined("signature"))
-TABLE = Kind("an object", "an object with the registry's keys", plain.instance(dict), defined("registry_config"))
+TABLE = Kind(
+    "an object", "an object with the registry's keys", plain.instance(dict), defined("registry_config")
+)

@@ -10,7 +10,17 @@ import json
 import re
 from typing import Any
 
-from updater_core.config.options import API_TOKEN, BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SERVICE, SIGNATURE, TOP, Option
+from updater_core.config.options import (
+    API_TOKEN,
+    BY_PLACE,
+    DEFAULTS,
+    ENGINE,
+    REGISTRY,
+    SERVICE,
+    SIGNATURE,
+    TOP,
+    Option,
+)
 
 LONGEST_SHOWN = 60
 _PLACES = {
@@ -22,18 +32,21 @@ _PLACES = {
     ENGINE: "in one of engines",
     API_TOKEN: "in one of api_tokens",
 }
-_MAY_HOLD_A_LOGIN = re.compile(r"://|@(?!sha\d+:)")  # an address, or `user:password@…`; a pinned digest is neither
+# an address, or `user:password@…`; a pinned digest is neither
+_MAY_HOLD_A_LOGIN = re.compile(r"://|@(?!sha\d+:)")
 _LONG_WORD = re.compile(rf"\S{{{LONGEST_SHOWN + 1},}}")
 
 
 def problem(option: Option, raw: Any, detail: str) -> str:
     """Return what is wrong with `raw`, and what to write. `detail` is a sentence on it, or empty.
 
-    Nothing is shown of a value in which a secret may stand: that of a secret key, all in `registry_config` or in its
-    place, and what looks like an address or a login. Of others at most 60 characters are.
+    Nothing is shown of a value in which a secret may stand: that of a secret key, all in `registry_config` or
+    in its place, and what looks like an address or a login. Of others at most 60 characters are.
     """
     kind = option.kind
-    is_hidden = kind.secret or option.place == REGISTRY or option.key == "registry_config" or may_hold_a_secret(raw)
+    is_hidden = (
+        kind.secret or option.place == REGISTRY or option.key == "registry_config" or may_hold_a_secret(raw)
+    )
     wrong = _safe(detail, raw) if not is_hidden or (detail and not _speaks_of(detail, raw)) else ""
     wrong = wrong or f"{'it' if is_hidden else shown(raw)} is not {kind.noun}"
     return wrong if "; " in wrong else f"{wrong}; write {kind.remedy}"  # some details say what to write
@@ -49,7 +62,8 @@ def shown(raw: Any) -> str:
 
 
 def shown_key(key: str) -> str:
-    """Return a key for a message: quoted if it is no plain word, cut short, and not shown if it may hold a login.
+    """Return a key for a message: quoted if it is no plain word, cut short, and not shown if it may hold a
+    login.
 
     >>> shown_key("tag_regex"), shown_key("pin-digest"), shown_key("me:hunter2")
     ('tag_regex', '"pin-digest"', '(a key)')
@@ -84,7 +98,10 @@ def _texts(raw: Any) -> list[str]:
 
 
 def _speaks_of(detail: str, raw: Any) -> bool:
-    """Return whether a sentence may repeat a piece of the value: only one that quotes nothing surely does not."""
+    """Return whether a sentence may repeat a piece of the value.
+
+    Only one that quotes nothing surely does not.
+    """
     if "'" in detail or '"' in detail:
         return True
     return any(text[:30] in detail for text in _texts(raw) if text)

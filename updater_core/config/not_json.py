@@ -34,7 +34,10 @@ def explanation(text: str, error: json.JSONDecodeError) -> str:
     if position is None:
         return f"line {error.lineno}, column {error.colno}: not JSON: {_at(text, error)}"
     line, column = text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
-    return f"line {line}, column {column}: not JSON: a comma too many in front of the closing bracket; take it out"
+    return (
+        f"line {line}, column {column}: not JSON: a comma too many in front of the closing bracket; take "
+        "it out"
+    )
 
 
 def _other_language(text: str) -> str:
@@ -42,17 +45,23 @@ def _other_language(text: str) -> str:
     lines = [line.strip() for line in text.splitlines()]
     first = next((line for line in lines if line and not line.startswith("#")), "")
     if _ASSIGNMENT.match(first):
-        return "this is a list of assignments (.env, INI or TOML), not JSON; name the JSON file with CONFIG_FILE"
+        return (
+            "this is a list of assignments (.env, INI or TOML), not JSON; name the JSON file with CONFIG_FILE"
+        )
     if not _YAML.match(first):
         return ""
     return (
-        'this is YAML, not JSON; write it with { } around keys and [ ] around lists: {"services": [{"name": "web", …}]}'
+        'this is YAML, not JSON; write it with { } around keys and [ ] around lists: {"services": '
+        '[{"name": "web", …}]}'
         ', or start from {"services": []} and let `docker-updater --discover --write` fill it'
     )
 
 
 def _comma_too_many(text: str, position: int) -> int | None:
-    """Where the comma stands in front of a closing bracket, if that is what was refused: at it, or at the bracket."""
+    """Where the comma stands in front of a closing bracket, if that is what was refused.
+
+    At it, or at the bracket.
+    """
     if text[position : position + 1] == "," and text[position + 1 :].lstrip()[:1] in ("}", "]"):
         return position
     before = text[:position].rstrip()

@@ -1,7 +1,8 @@
-"""The keys that say where a service is deployed, by Compose or in a Docker Swarm, and those that only one of them has.
+"""The keys that say where a service is deployed, by Compose or in a Docker Swarm, and those that only one of
+them has.
 
-Pure. A key that would be read and then ignored is a mistake that somebody notices too late, so it is refused. In
-`defaults` it counts for the services that it has a meaning for.
+Pure. A key that would be read and then ignored is a mistake that somebody notices too late, so it is refused.
+In `defaults` it counts for the services that it has a meaning for.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _COMPOSE_ONLY: Mapping[str, str] = {
 _SWARM_ONLY: Mapping[str, str] = {"run_jobs": "it is for the jobs of a Docker Swarm"}
 _OF_THE_FILE = ("allow_drift", "pin_digest")
 _COMPOSE_ELSEWHERE = (
-    "the files and bind mounts of a Compose service are on its engine's host; run an updater there, or set DOCKER_HOST"
+    "the files and bind mounts of a Compose service are on its engine's host; run an updater there, or "
+    "set DOCKER_HOST"
     " for this one if the files are here"
 )
 
@@ -46,7 +48,9 @@ def without_meaning(given: Collection[str]) -> frozenset[str]:
 
 
 def place_problems(service: ReadObject) -> Iterator[str]:
-    """Yield what is wrong with the keys that say where a service is deployed, and those that only the other has."""
+    """Yield what is wrong with the keys that say where a service is deployed, and those that only the other
+    has.
+    """
     if not service.is_object:
         return
     if is_of_swarm(service.given):
@@ -63,12 +67,18 @@ def _swarm_problems(service: ReadObject) -> Iterator[str]:
     if "swarm_service" in given:
         for key in ("stack", "compose_file", "compose_service"):
             if key in given:
-                yield f"{service.path(key)}: swarm_service is for a service without a stack; keep one of the two"
+                yield (
+                    f"{service.path(key)}: swarm_service is for a service without a stack; keep one of "
+                    "the two"
+                )
     else:
         yield from missing(service, "compose_service")
         if len(names) > 1:
             one_each = "write an entry for each"
-            yield f"{service.path('compose_service')}: the services of a Swarm are updated one by one; {one_each}"
+            yield (
+                f"{service.path('compose_service')}: the services of a Swarm are updated one by one; "
+                f"{one_each}"
+            )
     yield from _only_elsewhere(service, _COMPOSE_ONLY)
     if "compose_file" not in given:
         yield from _problems_without_file(service)
@@ -83,7 +93,11 @@ def _only_elsewhere(service: ReadObject, of_the_other: Mapping[str, str]) -> Ite
 def _problems_without_file(service: ReadObject) -> Iterator[str]:
     for key in _OF_THE_FILE:
         if is_own(service, key):
-            remedy = "take it out" if "swarm_service" in service.given else "write compose_file too, or take it out"
+            remedy = (
+                "take it out"
+                if "swarm_service" in service.given
+                else "write compose_file too, or take it out"
+            )
             yield f"{service.path(key)}: it is about the stack's file, and none is named; {remedy}"
 
 
@@ -92,4 +106,7 @@ def engine_problems(service: ReadObject, engines: Mapping[str, Any]) -> Iterator
     name = service.values["engine"]
     if name is not None and name not in engines:
         known = ", ".join(sorted(engines)) or "none is there"
-        yield f"{service.path('engine')}: {name} is none of engines ({known}); write one of them, or add it there"
+        yield (
+            f"{service.path('engine')}: {name} is none of engines ({known}); write one of them, or add it "
+            "there"
+        )

@@ -11,8 +11,9 @@ from updater_core.config.options import BY_PLACE, SERVICE
 
 @dataclass(frozen=True, slots=True)
 class ReadObject:
-    """One object of the document, read: `at` is its path, `given` the keys that were set, right or wrong, `inherited`
-    those of them that `defaults` set."""
+    """One object of the document, read: `at` is its path, `given` the keys that were set, right or wrong,
+    `inherited` those of them that `defaults` set.
+    """
 
     at: str
     values: Mapping[str, Any]
@@ -27,11 +28,16 @@ class ReadObject:
 def is_set(read: ReadObject, key: str) -> bool:
     """Return whether a key was set to something else than its default (or to something wrong)."""
     option = BY_PLACE[SERVICE][key]
-    return key in read.given and (option.default is None or read.values[key] != option.kind.read(option.default))
+    return key in read.given and (
+        option.default is None or read.values[key] != option.kind.read(option.default)
+    )
 
 
 def is_own(read: ReadObject, key: str) -> bool:
-    """Return whether an entry itself says so, and not the `defaults`: what those say counts where it has a meaning."""
+    """Return whether an entry itself says so, and not the `defaults`.
+
+    What those say counts where it has a meaning.
+    """
     return key not in read.inherited and is_set(read, key)
 
 

@@ -35,9 +35,9 @@ def web_address(value: Any) -> Secret:
 def addresses(value: Any) -> tuple[Secret, ...]:
     """Return the notification addresses in a text or a list of texts, none twice.
 
-    A text is parted as Apprise parts one: by blanks, commas and semicolons in front of the next `scheme://`. An address
-    with a second one in it is refused: whichever service it belongs to would be sent the other's token. Only the value
-    of a parameter (`?avatar_url=https://…`) may be an address.
+    A text is parted as Apprise parts one: by blanks, commas and semicolons in front of the next `scheme://`.
+    An address with a second one in it is refused: whichever service it belongs to would be sent the other's
+    token. Only the value of a parameter (`?avatar_url=https://…`) may be an address.
     """
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
@@ -47,7 +47,8 @@ def addresses(value: Any) -> tuple[Secret, ...]:
         raise ValueError
     if any(_ADDRESS_AS_PARAMETER.sub("", each).count("://") > 1 for each in found):
         raise ValueError(
-            "one address stands inside another, whose service would be sent its token; put a blank or a comma between "
+            "one address stands inside another, whose service would be sent its token; put a blank or a "
+            "comma between "
             "the two, or write the inner :// as %3A%2F%2F"
         )
     if len(set(found)) < len(found):
@@ -56,7 +57,9 @@ def addresses(value: Any) -> tuple[Secret, ...]:
 
 
 def hook(value: Any) -> Hook:
-    """Return a hook: a text for `sh -c`, a list of a program and its arguments, or an object with either as `run`."""
+    """Return a hook: a text for `sh -c`, a list of a program and its arguments, or an object with either as
+    `run`.
+    """
     given = value if isinstance(value, dict) else {"run": value}
     unknown = sorted(map(str, given.keys() - {"run", "in", "timeout"}))
     if unknown:
@@ -67,7 +70,9 @@ def hook(value: Any) -> Hook:
     try:
         timeout = within(seconds, 0, _LONGEST_HOOK_SECONDS, open_end=True)(given.get("timeout", 300))
     except ValueError:
-        raise ValueError('its "timeout" is not a time above 0 and of at most a day, such as 90s or 15m') from None
+        raise ValueError(
+            'its "timeout" is not a time above 0 and of at most a day, such as 90s or 15m'
+        ) from None
     return Hook(arguments(given.get("run")), place == "container", float(timeout))
 
 
@@ -124,11 +129,16 @@ def zone(value: Any) -> str:
 
 
 def api_token(value: Any) -> Secret:
-    """Return a token for the API as a `Secret`: one that nobody guesses, and that a header can carry (RFC 6750)."""
+    """Return a token for the API as a `Secret`.
+
+    One that nobody guesses, and that a header can carry (RFC 6750).
+    """
     if not isinstance(value, str):
         raise ValueError
     if not _API_TOKEN.fullmatch(value.strip()):
-        raise ValueError("it is too short, too long, or holds other characters than letters, digits and -._~+/=")
+        raise ValueError(
+            "it is too short, too long, or holds other characters than letters, digits and -._~+/="
+        )
     return Secret(value.strip())
 
 
@@ -156,7 +166,9 @@ def engines(value: Any) -> Mapping[str, Any]:
         raise ValueError
     wrong = [name for name in value if not (isinstance(name, str) and re.fullmatch(ENGINE_NAME, name))]
     if wrong:
-        raise ValueError("a name in it is none; write letters, digits, '_' and '-', the first a letter or a digit")
+        raise ValueError(
+            "a name in it is none; write letters, digits, '_' and '-', the first a letter or a digit"
+        )
     return value
 
 
@@ -178,7 +190,9 @@ def engine_host(value: Any) -> str:
         raise ValueError
     if value.startswith("ssh://"):
         tunnel = "ssh -nNT -L /run/engine.sock:/var/run/docker.sock USER@HOST"
-        raise ValueError(f"an engine is not asked over ssh; write unix:///run/engine.sock, and keep `{tunnel}` running")
+        raise ValueError(
+            f"an engine is not asked over ssh; write unix:///run/engine.sock, and keep `{tunnel}` running"
+        )
     scheme, _, rest = value.partition("://")
     is_tcp = scheme == "tcp" and ":" in rest and hosts.is_host_with_port(rest)
     is_socket = scheme == "unix" and rest.startswith("/") and len(rest) > 1

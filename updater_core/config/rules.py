@@ -1,4 +1,6 @@
-"""What has to fit together in a configuration whose values are each well: selectors, logins, names, services. Pure.
+"""What has to fit together in a configuration whose values are each well: selectors, logins, names, services.
+
+Pure.
 
 Each function yields a problem as it is shown: `path: what is wrong; what to write instead`.
 """
@@ -43,7 +45,9 @@ def api_problems(top: ReadObject, tokens: Sequence[ApiToken]) -> Iterator[str]:
     first: dict[Secret, str] = {}
     for token in tokens:
         if token.secret in first:
-            yield f"api_tokens.{token.name}: it is the same as that of {first[token.secret]}; make another one"
+            yield (
+                f"api_tokens.{token.name}: it is the same as that of {first[token.secret]}; make another one"
+            )
         first[token.secret] = token.name
 
 
@@ -76,16 +80,25 @@ def _by_version(service: ReadObject) -> bool:
 def order_problems(service: ReadObject) -> Iterator[str]:
     """Yield the keys of a kind of update that this service does not have."""
     if "health_status" in service.given - service.inherited and "health_url" not in service.given:
-        yield f"{service.path('health_status')}: it is about the answer of health_url; write that too, or take it out"
+        yield (
+            f"{service.path('health_status')}: it is about the answer of health_url; write that too, or "
+            "take it out"
+        )
     if service.values["update_order"] is UpdateOrder.START_FIRST:
         return
     for key in ("drain_command", "drain_seconds"):
         if is_own(service, key):
-            yield f'{service.path(key)}: it is for start-first; write "update_order": "start-first" too, or take it out'
+            yield (
+                f'{service.path(key)}: it is for start-first; write "update_order": "start-first" too, or '
+                "take it out"
+            )
 
 
 def registry_problems(service: ReadObject, registry: ReadObject) -> Iterator[str]:
-    """Yield what is wrong with `registry_config`: half a login, two of them, what this registry does not have."""
+    """Yield what is wrong with `registry_config`.
+
+    Half a login, two of them, what this registry does not have.
+    """
     yield from needs_problems(registry, REGISTRY)
     for key, option in BY_PLACE[REGISTRY].items():
         if option.is_login and key in registry.given and "username" in registry.given:
@@ -109,7 +122,9 @@ def registry_problems(service: ReadObject, registry: ReadObject) -> Iterator[str
 
 
 def needs_problems(read: ReadObject, place: str) -> Iterator[str]:
-    """Yield the keys that were given without another one that belongs to them, as a password to its user name."""
+    """Yield the keys that were given without another one that belongs to them, as a password to its user
+    name.
+    """
     for key, option in BY_PLACE[place].items():
         if option.needs and key in read.given and option.needs.key not in read.given:
             yield f"{read.path(key)}: {option.needs.problem}"
@@ -126,14 +141,20 @@ def twin_names(entries: _Entries) -> Iterator[str]:
 
 
 def twin_groups(entries: _Entries) -> Iterator[str]:
-    """Yield a problem for each enabled entry that would edit and restart a Compose service of an earlier one. A copy
-    with the name of the other as well is reported for its name alone."""
+    """Yield a problem for each enabled entry that would edit and restart a Compose service of an earlier one.
+
+    A copy with the name of the other as well is reported for its name alone.
+    """
     taken: list[_Taken] = []
     for service, _ in entries:
         values = service.values
         own = _taken_by(service) if values["enabled"] else []
         pairs = [(each, next((one for one in taken if one.is_same(each)), None)) for each in own]
-        known = [(each, one) for each, one in pairs if one is not None and one.entry.values["name"] != values["name"]]
+        known = [
+            (each, one)
+            for each, one in pairs
+            if one is not None and one.entry.values["name"] != values["name"]
+        ]
         for at in dict.fromkeys(one.entry.at for _, one in known):
             names = ", ".join(each.name for each, one in known if one.entry.at == at)
             belongs = f"{names} of {own[0].file} belong{'' if ', ' in names else 's'} to {at} already"

@@ -1,7 +1,7 @@
 """The JSON Schema of the configuration, for editors, made from the table of options. Pure.
 
-`updater_config.schema.json` is what `text()` returns; a test compares the two. The schema is a little kinder than the
-parser, which alone knows what stands behind a variable.
+`updater_config.schema.json` is what `text()` returns; a test compares the two. The schema is a little kinder
+than the parser, which alone knows what stands behind a variable.
 """
 
 from __future__ import annotations
@@ -10,7 +10,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from updater_core.config.options import API_TOKEN, BY_PLACE, DEFAULTS, ENGINE, REGISTRY, SERVICE, SIGNATURE, TOP, Option
+from updater_core.config.options import (
+    API_TOKEN,
+    BY_PLACE,
+    DEFAULTS,
+    ENGINE,
+    REGISTRY,
+    SERVICE,
+    SIGNATURE,
+    TOP,
+    Option,
+)
 from updater_core.vocabulary.options.kinds import DEFINITIONS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -19,7 +29,10 @@ _EDITORS_KEY = {
     "description": "The schema that an editor reads this file with; the updater does not.",
 }
 _DESCRIPTIONS = {
-    TOP: "What updater_config.json may hold. Any text may take in variables as ${NAME}; $$ stands for a dollar sign.",
+    TOP: (
+        "What updater_config.json may hold. Any text may take in variables as ${NAME}; $$ stands for a "
+        "dollar sign."
+    ),
     SERVICE: "One entry: one or more Compose services that run one image and are updated as one.",
     REGISTRY: "Credentials and settings for one service's registry.",
     ENGINE: "Managers of one Docker Swarm elsewhere.",
@@ -34,7 +47,9 @@ def _needs(*keys: str) -> dict[str, Any]:
 
 
 # Without a default of the top level, a range needs something in the service itself that orders versions.
-_ORDERED_RANGE = {"semver_range": {"anyOf": [_needs("follow"), _needs("semver_pattern"), _needs("tag_regex")]}}
+_ORDERED_RANGE = {
+    "semver_range": {"anyOf": [_needs("follow"), _needs("semver_pattern"), _needs("tag_regex")]}
+}
 _RELATIONS: Mapping[str, Mapping[str, Any]] = {
     TOP: {
         "if": {"properties": {"follow": {"const": "tag"}}},
@@ -48,8 +63,12 @@ _RELATIONS: Mapping[str, Mapping[str, Any]] = {
         ],
         "dependentSchemas": {
             "engine": {"anyOf": [_needs("stack"), _needs("swarm_service")]},
-            "swarm_service": {"not": {"anyOf": [_needs("stack"), _needs("compose_file"), _needs("compose_service")]}},
-            "follow": {"not": {"anyOf": [_needs("tag_pattern"), _needs("tag_regex"), _needs("semver_pattern")]}},
+            "swarm_service": {
+                "not": {"anyOf": [_needs("stack"), _needs("compose_file"), _needs("compose_service")]}
+            },
+            "follow": {
+                "not": {"anyOf": [_needs("tag_pattern"), _needs("tag_regex"), _needs("semver_pattern")]}
+            },
             "tag_pattern": {"not": {"anyOf": [_needs("tag_regex"), _needs("semver_pattern")]}},
             "tag_regex": {"not": _needs("semver_pattern")},
         },
@@ -91,7 +110,9 @@ def _object(place: str) -> dict[str, Any]:
 
 
 def _needed(place: str) -> dict[str, Any]:
-    """The keys that belong together; none of which either may come from a variable, that an editor does not see."""
+    """The keys that belong together; none of which either may come from a variable, that an editor does not
+    see.
+    """
     options = BY_PLACE[place]
     needs = {key: option.needs.key for key, option in options.items() if option.needs and not option.variable}
     seen = {key: [other] for key, other in needs.items() if not options[other].variable}

@@ -17,8 +17,11 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class FoundService:
-    """A running Compose service. `entry`: what would be written into the configuration, empty if nothing would be;
-    `note`: why it is so; `follows`: what is followed, in a word or two."""
+    """A running Compose service.
+
+    `entry`: what would be written into the configuration, empty if nothing would be; `note`: why it is so;
+    `follows`: what is followed, in a word or two.
+    """
 
     name: str
     image: str

@@ -1,7 +1,7 @@
 """What a container leaves behind, made fit to be kept: bounded, printable, without secrets. Pure.
 
-The secrets that the updater knows are not all: a container writes its own passwords into its log. So the values of its
-environment that are named like secrets are hidden too, and what stands where logins usually do.
+The secrets that the updater knows are not all: a container writes its own passwords into its log. So the
+values of its environment that are named like secrets are hidden too, and what stands where logins usually do.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def secret_values(environment: Mapping[str, str]) -> frozenset[str]:
 
 
 def cleaned(text: str, secrets: Iterable[str], redact: Redact) -> str:
-    """The text without secrets: those given, those that `redact` knows, and what stands where logins usually do.
+    """The text without secrets: those given, those that `redact` knows, and what stands where logins usually
+    do.
 
     >>> cleaned("db://u:pw123@host key=abcd1234 hunter22", ["hunter22"], str)
     'db://***@host key=abcd1234 ***'
@@ -105,5 +106,6 @@ def of_container(container: Container, log: str, environment: Mapping[str, str],
 
 def _printable(line: str) -> str:
     return "".join(
-        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode() for char in line
+        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode()
+        for char in line
     )

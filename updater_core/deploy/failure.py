@@ -1,7 +1,8 @@
 """Why an update failed, as a value: from an error and the step it met to a stable reason. Pure.
 
-A release is blamed only for what its own container did, as the engine tells it (`GateFailed`). What ends Compose or the
-engine (a signal, a missing plugin, a port that stays allocated, a full disk) is the host's trouble, whatever the words.
+A release is blamed only for what its own container did, as the engine tells it (`GateFailed`). What ends
+Compose or the engine (a signal, a missing plugin, a port that stays allocated, a full disk) is the host's
+trouble, whatever the words.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from updater_core.models import Cause, Reason, Step, retry_command
 
 _TOO_MANY = re.compile(r"toomanyrequests|too many requests|rate limit", re.IGNORECASE)
 _UNREACHED = re.compile(
-    r"dial tcp|no such host|i/o timeout|connection re|x509|tls: |Client\.Timeout|deadline exceeded|\bEOF\b|HTTPS client"
+    r"dial tcp|no such host|i/o timeout|connection re|x509|tls: |Client\.Timeout|deadline "
+    r"exceeded|\bEOF\b|HTTPS client"
 )
 _RELEASE_AT_FAULT = {
     Reason.PLATFORM_MISSING,
@@ -66,8 +68,10 @@ _REMEDIES = {
 
 
 def cause_of(error: Exception, step: Step, service: str) -> Cause:
-    """The error of a service's update as a value: its step, a stable reason, its words and its remedy. One that nobody
-    foresaw is ours."""
+    """The error of a service's update as a value: its step, a stable reason, its words and its remedy.
+
+    One that nobody foresaw is ours.
+    """
     if not isinstance(error, UpdaterError):
         return Cause(step, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "please report it")
     reason = _reason(error, step)
@@ -76,12 +80,18 @@ def cause_of(error: Exception, step: Step, service: str) -> Cause:
 
 
 def is_about_limits(error: EngineError) -> bool:
-    """Whether a registry refused a pull because there were too many: by the engine's words, for it gives no code."""
+    """Whether a registry refused a pull because there were too many.
+
+    By the engine's words, for it gives no code.
+    """
     return _TOO_MANY.search(str(error)) is not None
 
 
 def is_about_the_way(error: EngineError) -> bool:
-    """Whether the engine did not come to speak with a registry: by the words of Go's net and crypto packages."""
+    """Whether the engine did not come to speak with a registry.
+
+    By the words of Go's net and crypto packages.
+    """
     return _UNREACHED.search(str(error)) is not None
 
 
@@ -91,8 +101,10 @@ def is_release_at_fault(cause: Cause) -> bool:
 
 
 def is_hosts_trouble(cause: Cause) -> bool:
-    """Whether the host, or what it depends on, prevented something that may succeed once the host has healed. Anything
-    else that a rollback meets needs a person."""
+    """Whether the host, or what it depends on, prevented something that may succeed once the host has healed.
+
+    Anything else that a rollback meets needs a person.
+    """
     return cause.reason in _HOSTS_TROUBLE
 
 

@@ -4,16 +4,20 @@ The rules (facts measured in shared research, "Health semantics"):
 
 1. The containers are those of the service after `up`, by id; there must be as many as the plan says.
 2. A container fails at once when it exits, is dead, turns unhealthy, or is restarted by its restart policy.
-3. With a healthcheck it must become `healthy` within the policy's time-out, or within the time its own healthcheck
-   needs to say `unhealthy` when that is longer; a container still allowed to be `starting` is never failed.
+3. With a healthcheck it must become `healthy` within the policy's time-out, or within the time its own
+   healthcheck needs to say `unhealthy` when that is longer; a container still allowed to be `starting` is
+   never failed.
 4. It is proven once it has been good, with the same id, start time and restart count, for `stable_seconds`.
-5. A paused container, or a start time that changes without a counted restart (a person, or the engine coming back),
-   proves nothing either way: the stability window begins anew.
-6. What was found ended with 0 (a one-shot, or a service that was stopped) is proven by an exit with 0, or by running
-   well when its time is over.
-7. One that the engine could not start is the release's fault only if its command cannot be run; else the host's.
-8. Where the engine itself restarts what ends, a container that has exited was stopped by somebody: no release's fault.
-9. What had ended before, or was not there, may end with 0 as well as run: nobody knows which of the two it is for.
+5. A paused container, or a start time that changes without a counted restart (a person, or the engine coming
+   back), proves nothing either way: the stability window begins anew.
+6. What was found ended with 0 (a one-shot, or a service that was stopped) is proven by an exit with 0, or by
+   running well when its time is over.
+7. One that the engine could not start is the release's fault only if its command cannot be run; else the
+   host's.
+8. Where the engine itself restarts what ends, a container that has exited was stopped by somebody: no
+   release's fault.
+9. What had ended before, or was not there, may end with 0 as well as run: nobody knows which of the two it is
+   for.
 
 `docker compose up --wait` is no such gate: it calls a crash loop healthy.
 """
@@ -104,7 +108,8 @@ def _judged(containers: Sequence[Container], wanted: Expectation) -> Sequence[Co
 
 
 def deadline_seconds(containers: Sequence[Container], policy: GatePolicy) -> float:
-    """How long a container may take to become good: the policy's time-out, or longer where its own healthcheck says so.
+    """How long a container may take to become good: the policy's time-out, or longer where its own
+    healthcheck says so.
 
     >>> deadline_seconds([], GatePolicy(timeout_seconds=20))
     20
@@ -114,7 +119,8 @@ def deadline_seconds(containers: Sequence[Container], policy: GatePolicy) -> flo
 
 
 def slowest_verdict_seconds(check: Healthcheck) -> float:
-    """The longest a container may be `starting` by its own healthcheck: the start period, every retry, one more probe.
+    """The longest a container may be `starting` by its own healthcheck: the start period, every retry, one
+    more probe.
 
     >>> slowest_verdict_seconds(Healthcheck(interval_seconds=30, timeout_seconds=30, retries=3))
     210.0
@@ -140,7 +146,11 @@ def failure_of(container: Container, wanted: Expectation) -> Failed | None:
 
 def _failure(track: Track, containers: Sequence[Container], wanted: Expectation) -> Failed | None:
     if len(containers) < wanted.count:
-        few = f"{wanted.service}: {len(containers)} of {wanted.count} containers are there, somebody removed the others"
+        few = (
+            f"{wanted.service}: {len(containers)} of {wanted.count} containers are there, somebody "
+            "removed "
+            "the others"
+        )
         return Failed(Reason.NOT_RUNNING, few)
     counted = dict(track.restart_counts)
     for container in containers:
@@ -159,7 +169,9 @@ def _container_failure(container: Container, restarts_before: int, wanted: Expec
         if container.exit_code == 0 and (wanted.is_one_shot or (wanted.may_end and not is_restarted)):
             return None
         if is_restarted:
-            return Failed(Reason.NOT_RUNNING, f"{container.name} was stopped by somebody ({_how_it_ended(container)})")
+            return Failed(
+                Reason.NOT_RUNNING, f"{container.name} was stopped by somebody ({_how_it_ended(container)})"
+            )
         return Failed(Reason.EXITED, f"{container.name} {_how_it_ended(container)}")
     if container.status == "restarting" or container.restart_count > restarts_before:
         return Failed(Reason.RESTARTING, f"{container.name} {_how_it_ended(container)} and was restarted")
@@ -170,8 +182,11 @@ def _container_failure(container: Container, restarts_before: int, wanted: Expec
 
 
 def _start_failure(container: Container) -> Failed:
-    """The engine could not start it. Its exit status says whose fault that is: 126 and 127 are the image's command that
-    cannot be run or is not there (moby, daemon/start.go); all else (a port, a mount, a device) is the host's."""
+    """The engine could not start it.
+
+    Its exit status says whose fault that is: 126 and 127 are the image's command that cannot be run or is not
+    there (moby, daemon/start.go); all else (a port, a mount, a device) is the host's.
+    """
     if container.exit_code in _COMMAND_CANNOT_RUN:
         return Failed(Reason.UP_FAILED, f"{container.name} cannot start: {container.error}")
     return Failed(Reason.ENGINE_ERROR, f"the host cannot start {container.name}: {container.error}")
@@ -198,7 +213,10 @@ def _how_it_ended(container: Container) -> str:
 
 
 def _state(containers: Sequence[Container]) -> str:
-    return ", ".join(sorted({container.health or container.status for container in containers})) or "not there yet"
+    return (
+        ", ".join(sorted({container.health or container.status for container in containers}))
+        or "not there yet"
+    )
 
 
 def _too_late(containers: Sequence[Container], wanted: Expectation) -> str:

@@ -1,8 +1,10 @@
-"""The hooks of one update: what they are given, which outcome runs which, and what their end means for the update.
+"""The hooks of one update: what they are given, which outcome runs which, and what their end means for the
+update.
 
-`pre_update` and `post_update` are stages of the transaction like any other, whatever the target. A `pre_update` that
-fails leaves everything as it was; a `post_update` that fails is a release that does not do what it should. Each is in
-the journal before it begins, so that the next start knows of one that a kill has cut short.
+`pre_update` and `post_update` are stages of the transaction like any other, whatever the target. A
+`pre_update` that fails leaves everything as it was; a `post_update` that fails is a release that does not do
+what it should. Each is in the journal before it begins, so that the next start knows of one that a kill has
+cut short.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from updater_core.vocabulary.hooks import Hook, HookCall, HookKind, HookResult, 
 
 _POSTPONED = {Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK, Reason.VOLUME_MOVED}
 _LONGEST_WORDS = 300
-_MISSING_REMEDY = "nothing was changed; install it, or correct its path; docker-updater --test says whether it is found"
+_MISSING_REMEDY = (
+    "nothing was changed; install it, or correct its path; docker-updater --test says whether it is found"
+)
 _PRE_REMEDY = "nothing was changed, and it is tried again after a pause; see what the hook says"
 
 
@@ -31,7 +35,10 @@ class HookRunner(Protocol):
         """A run that begins now."""
 
     def run(self, call: HookCall) -> HookRun:
-        """Run a hook to its end, or to the end of its time. Raises Stopped if the updater is to end before that."""
+        """Run a hook to its end, or to the end of its time.
+
+        Raises Stopped if the updater is to end before that.
+        """
 
     def missing(self, hook: Hook, folder: str) -> str | None:
         """Why a hook cannot be run at all; None if nothing speaks against it."""
@@ -40,7 +47,9 @@ class HookRunner(Protocol):
 class UpdateHooks:
     """The hooks of one update, and how they ended so far. `files`: those that define the service."""
 
-    def __init__(self, hooks: Hooks | None = None, files: Sequence[str] = (), runner: HookRunner | None = None) -> None:
+    def __init__(
+        self, hooks: Hooks | None = None, files: Sequence[str] = (), runner: HookRunner | None = None
+    ) -> None:
         self._hooks, self._files, self._runner = hooks or Hooks(), files, runner
         self.runs: tuple[HookRun, ...] = ()
 
@@ -52,20 +61,28 @@ class UpdateHooks:
         return (check, *self._stage(HookKind.PRE_UPDATE, lambda: self._before(deployment, note)))
 
     def after(self, deployment: Deployment, note: Callable[[], None]) -> Sequence[Stage]:
-        """What is done once the new release has passed its gate; nothing if that has ended well before a kill."""
+        """What is done once the new release has passed its gate.
+
+        Nothing if that has ended well before a kill.
+        """
         if any(run.kind is HookKind.POST_UPDATE and run.result is HookResult.DONE for run in self.runs):
             return ()
         return self._stage(HookKind.POST_UPDATE, lambda: self._after(deployment, note))
 
     def ending(self, outcome: Outcome) -> HookKind | None:
-        """The hook that follows an outcome, if there is one. A `pre_update` that began is always followed by one of the
-        two, so that what it has stopped can be started again."""
+        """The hook that follows an outcome, if there is one.
+
+        A `pre_update` that began is always followed by one of the two, so that what it has stopped can be
+        started again.
+        """
         kind = ending_of(outcome)
         return kind if kind is not None and self._hooks.of(kind) is not None else None
 
     def end(self, outcome: Outcome, kind: HookKind, container: str | None) -> HookRun:
         """Run what follows an outcome. Raises Stopped."""
-        return self._call(kind, {**facts_of(outcome.plan, self._files), **ending_facts(outcome)}, lambda: container)
+        return self._call(
+            kind, {**facts_of(outcome.plan, self._files), **ending_facts(outcome)}, lambda: container
+        )
 
     def begin(self, kind: HookKind) -> HookRun:
         """A run that begins now."""
@@ -80,7 +97,7 @@ class UpdateHooks:
         """Whether a kill has cut short the hook of this kind."""
         return any(run.kind is kind and run.result is HookResult.INTERRUPTED for run in self.runs)
 
-    # -------------------------------------------------------------------------------------------------------- parts
+    # -------------------------------------------------------------------------------------------------- parts
 
     def _stage(self, kind: HookKind, act: Callable[[], None]) -> Sequence[Stage]:
         if self._runner is None or self._hooks.of(kind) is None:
@@ -171,7 +188,10 @@ def ending_facts(outcome: Outcome) -> dict[str, str]:
 
 
 def ending_of(outcome: Outcome) -> HookKind | None:
-    """Which hook an outcome is followed by: none if nothing was tried, as when the updater was asked to end."""
+    """Which hook an outcome is followed by.
+
+    None if nothing was tried, as when the updater was asked to end.
+    """
     if isinstance(outcome, Committed):
         return HookKind.ON_SUCCESS
     is_postponed = isinstance(outcome, NotStarted) and outcome.cause.reason in _POSTPONED

@@ -1,7 +1,8 @@
 """The HTTP gate: the new release has to answer at an address of the operator's, in time, and for a while.
 
-For images without a healthcheck, and beside one. It follows the gate of the target, whatever that is, and asks from
-this host, as a user of the service would. The containers are looked at all the while: one that ends fails at once.
+For images without a healthcheck, and beside one. It follows the gate of the target, whatever that is, and
+asks from this host, as a user of the service would. The containers are looked at all the while: one that ends
+fails at once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from updater_core.protocols import Clock
 _LIMITS = Limits(connect_seconds=3.0, read_seconds=5.0, whole_seconds=10.0)
 _LOOK_EVERY_SECONDS = 0.5
 _STOP_GRACE_SECONDS = 60.0  # as of the gate of containers
-_REMEDY = "see the log of the release; if the address or the status is not what it should be, correct health_url"
+_REMEDY = (
+    "see the log of the release; if the address or the status is not what it should be, correct health_url"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,18 @@ def statuses_text(policy: GatePolicy) -> str:
     return ",".join(f"{low}-{high}" if low != high else f"{low}" for low, high in policy.statuses)
 
 
-def judge(track: ProbeTrack, answer: ProbeAnswer, policy: GatePolicy, now_seconds: float) -> tuple[ProbeTrack, Verdict]:
+def judge(
+    track: ProbeTrack, answer: ProbeAnswer, policy: GatePolicy, now_seconds: float
+) -> tuple[ProbeTrack, Verdict]:
     """One answer. Return what to remember, and the verdict. Pure."""
     if is_wanted(answer, policy):
         since = track.good_since_seconds if track.good_since_seconds is not None else now_seconds
         missing = policy.stable_seconds - (now_seconds - since)
-        verdict = Proven() if missing <= 0 else Waiting(f"{answer.words}, {missing:.0f} s more to prove it stays so")
+        verdict = (
+            Proven()
+            if missing <= 0
+            else Waiting(f"{answer.words}, {missing:.0f} s more to prove it stays so")
+        )
         return replace(track, good_since_seconds=since), verdict
     track = replace(track, good_since_seconds=None)
     seconds = now_seconds - track.begun_seconds
@@ -124,6 +133,7 @@ class HttpGate:
         now = self.clock.monotonic()
         if asked_at is not None and now - asked_at > _STOP_GRACE_SECONDS:
             raise Stopped(
-                "the updater was asked to end before the gate had", "nothing to do: the next start takes it up"
+                "the updater was asked to end before the gate had",
+                "nothing to do: the next start takes it up",
             )
         return now if asked_at is None else asked_at

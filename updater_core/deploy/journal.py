@@ -1,7 +1,7 @@
 """The journal: what is in the middle of happening, on the disk before it happens.
 
-One file for each update in flight. It holds all that a rollback needs, so that the next start can finish or undo what
-a killed one began.
+One file for each update in flight. It holds all that a rollback needs, so that the next start can finish or
+undo what a killed one began.
 """
 
 from __future__ import annotations
@@ -41,8 +41,10 @@ _UNFINISHED = {Phase.PREPARED, Phase.APPLYING, Phase.SWITCHING, Phase.ROLLING_BA
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """One update in flight. `cause`: why it goes back; `rollback`: why going back failed; `hooks`: those that ran,
-    or run."""
+    """One update in flight.
+
+    `cause`: why it goes back; `rollback`: why going back failed; `hooks`: those that ran, or run.
+    """
 
     id: str
     phase: Phase
@@ -63,8 +65,11 @@ class JournalRecord:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRecord:
-    """A file of the journal that is damaged, or of a version that this one does not know. `service` is empty if not
-    even that is known. It counts as unfinished: nobody knows how far its update has come."""
+    """A file of the journal that is damaged, or of a version that this one does not know.
+
+    `service` is empty if not even that is known. It counts as unfinished: nobody knows how far its update has
+    come.
+    """
 
     id: str
     path: Path
@@ -89,7 +94,10 @@ OpenRecord = JournalRecord | UnreadableRecord
 
 
 class Journal(Protocol):
-    """What is in the middle of happening, synced to disk before it happens. Every method may raise StateError."""
+    """What is in the middle of happening, synced to disk before it happens.
+
+    Every method may raise StateError.
+    """
 
     def write(self, record: JournalRecord) -> None: ...
     def read_all(self) -> Sequence[OpenRecord]: ...
@@ -97,14 +105,17 @@ class Journal(Protocol):
 
 
 class JournalFolder:
-    """The journal as a folder of files, each named after its plan's id. `read_plan` makes a plan of its JSON values,
-    or raises ValueError: only the plan's target knows all of it."""
+    """The journal as a folder of files, each named after its plan's id.
+
+    `read_plan` makes a plan of its JSON values, or raises ValueError: only the plan's target knows all of it.
+    """
 
     def __init__(self, directory: Path, read_plan: Callable[[Mapping[str, Any]], Plan[Any]]) -> None:
         self._directory, self._read_plan = directory, read_plan
 
     def write(self, record: JournalRecord) -> None:
-        """Put a record in the place of its plan's former one; when this returns it is on the disk, file and folder.
+        """Put a record in the place of its plan's former one; when this returns it is on the disk, file and
+        folder.
 
         Raises StateError if it cannot be written; the former record is whole then.
         """

@@ -1,5 +1,7 @@
-"""The steps of the updates that are under way: which one each is at, since when, and how long each took. Reads no
-clock."""
+"""The steps of the updates that are under way: which one each is at, since when, and how long each took.
+
+Reads no clock.
+"""
 
 from __future__ import annotations
 
@@ -50,19 +52,24 @@ class StepTimes:
             self._updates.setdefault(service, _Update(current)).current = current
 
     def taken(self, service: str, now: datetime) -> tuple[StepTaken, ...]:
-        """Every step of a service's update so far, in the order in which they began; the last one lasts until `now`.
-        Only what was heard of: what a former run had begun is not in it."""
+        """Every step of a service's update so far, in the order in which they began; the last one lasts until
+        `now`. Only what was heard of: what a former run had begun is not in it.
+        """
         with self._lock:
             update = self._updates.get(service)
             begun = list(update.begun) if update else []
         ends = [*(start for _, start, _ in begun[1:]), now]
         pairs = zip(begun, ends, strict=False)
-        taken = (StepTaken(step, start, _seconds(start, end), is_back) for (step, start, is_back), end in pairs)
+        taken = (
+            StepTaken(step, start, _seconds(start, end), is_back) for (step, start, is_back), end in pairs
+        )
         return tuple(taken)[:STEPS_KEPT]
 
     def gate_seconds(self, service: str, now: datetime) -> float:
         """How long the gate of a service's new release took, or has taken so far; 0 if it came to none."""
-        gates = (each.seconds for each in self.taken(service, now) if each.step is Step.GATE and not each.is_back)
+        gates = (
+            each.seconds for each in self.taken(service, now) if each.step is Step.GATE and not each.is_back
+        )
         return next(gates, 0.0)
 
     def end(self, service: str) -> None:

@@ -1,4 +1,7 @@
-"""The local names under which images are retained. install.sh imports this too, with nothing installed. Pure."""
+"""The local names under which images are retained.
+
+install.sh imports this too, with nothing installed. Pure.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,10 @@ def retention_name(service: str, image_id: str, origin: str) -> str:
 
 
 def retention_prefix(service: str) -> str:
-    """Return what all names of a service begin with. Names of services may differ in case only, names of repositories
-    may not: a short hash tells apart those that cannot be written as they are.
+    """Return what all names of a service begin with.
+
+    Names of services may differ in case only, names of repositories may not: a short hash tells apart those
+    that cannot be written as they are.
 
     >>> retention_prefix("Web").rpartition("/")[2], retention_prefix("my_web.1").rpartition("/")[2]
     ('web--29751047:', 'my_web.1:')
@@ -46,8 +51,10 @@ def prefixes(service: str) -> tuple[str, str]:
 def origin_of(name: str) -> str:
     """Return how an image with this name came to be here, by a name of today or of earlier versions.
 
-    >>> origin_of(retention_name("web", "1", FOUND)), origin_of("docker-updater.invalid/hold/web-4b5e57f6:brought-1")
-    ('found-', 'pulled-')
+    >>> origin_of(retention_name("web", "1", FOUND))
+    'found-'
+    >>> origin_of("docker-updater.invalid/hold/web-4b5e57f6:brought-1")
+    'pulled-'
     """
     tag = name.rpartition(":")[2]
     return PULLED if tag.startswith((PULLED, _FORMER_PULLED)) else FOUND

@@ -1,8 +1,9 @@
 """The seam for deploy targets: what the program asks of a place where services run, not how it is done there.
 
-A target (Compose today) observes its services, makes plans for them, and turns a plan into a `Deployment`: what is
-prepared unseen, what becomes visible stage by stage, and how everything is put back. `deploy.transaction` carries a
-deployment out; neither it nor anything else outside the target's own package reads a plan's `detail`.
+A target (Compose today) observes its services, makes plans for them, and turns a plan into a `Deployment`:
+what is prepared unseen, what becomes visible stage by stage, and how everything is put back.
+`deploy.transaction` carries a deployment out; neither it nor anything else outside the target's own package
+reads a plan's `detail`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ ONE_RUN = "one-run"  # the strategy of a plan whose service is to end by itself
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of what `--test` found. `is_warning`: no update fails by it, and yet something is to be done."""
+    """One line of what `--test` found.
+
+    `is_warning`: no update fails by it, and yet something is to be done.
+    """
 
     is_good: bool
     subject: str
@@ -69,8 +73,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class OtherImage:
-    """An image of another repository that takes its tag from the same place as the service's own: both move to one
-    tag, together. `running_digests`: as of `Observed`."""
+    """An image of another repository that takes its tag from the same place as the service's own: both move
+    to one tag, together. `running_digests`: as of `Observed`.
+    """
 
     current: ImageRef
     running_digests: frozenset[str]
@@ -85,16 +90,23 @@ class Observed(Protocol):
 
     @property
     def running_digests(self) -> frozenset[str]:
-        """Every digest by which the image that runs is known: the registry's for this repository, and local ids."""
+        """Every digest by which the image that runs is known.
+
+        The registry's for this repository, and local ids.
+        """
 
     @property
     def image_ids(self) -> frozenset[str]:
-        """Local ids of the images that run by which no registry knows them; a subset of what `running_digests` may
-        hold."""
+        """Local ids of the images that run by which no registry knows them; a subset of what
+        `running_digests` may hold.
+        """
 
     @property
     def unproven_digests(self) -> frozenset[str]:
-        """The digests that the registry must know, or what runs was built here; empty if that is known already."""
+        """The digests that the registry must know, or what runs was built here.
+
+        Empty if that is known already.
+        """
 
     @property
     def image_facts(self) -> ImageFacts:
@@ -109,9 +121,9 @@ class Observed(Protocol):
 class UpdateRequest:
     """What a plan is made for: the image to run, in words why, and what is remembered that a rollback wants.
 
-    `others`: the images of other repositories that move with it. `retained`: what the target keeps the image by, if it
-    is kept locally, `others_retained` the same of the others, by their repositories; `earlier_retained`: what earlier
-    images of the service are kept by.
+    `others`: the images of other repositories that move with it. `retained`: what the target keeps the image
+    by, if it is kept locally, `others_retained` the same of the others, by their repositories;
+    `earlier_retained`: what earlier images of the service are kept by.
     """
 
     image: ImageRef
@@ -127,9 +139,9 @@ class UpdateRequest:
 class Stage:
     """One part of a deployment: the step it is known by, and what it does. `says` is shown as it begins.
 
-    `is_recorded`: the journal knows of the update before it runs, so that what it leaves is put back after a kill.
-    `is_point_of_no_return`: from here on a kill is followed by carrying on, for what ran before may be gone. This stage
-    and those behind it can be repeated.
+    `is_recorded`: the journal knows of the update before it runs, so that what it leaves is put back after a
+    kill. `is_point_of_no_return`: from here on a kill is followed by carrying on, for what ran before may be
+    gone. This stage and those behind it can be repeated.
     """
 
     step: Step
@@ -140,22 +152,30 @@ class Stage:
 
 
 class Deployment(Protocol):
-    """One plan being carried out. Every method may be called again after a kill, by another process, in any order that
-    the journal allows. Every method may raise UpdaterError, or EngineUnavailable if the place does not answer."""
+    """One plan being carried out.
+
+    Every method may be called again after a kill, by another process, in any order that the journal allows.
+    Every method may raise UpdaterError, or EngineUnavailable if the place does not answer.
+    """
 
     @property
     def plan(self) -> Plan[Any]:
         """The plan, with what has been found out on the way."""
 
     def preparation(self) -> Iterable[Stage]:
-        """What is done before the journal knows of the update: nothing of it is visible, or in anybody's way. Each is
-        asked for when the one before has run."""
+        """What is done before the journal knows of the update: nothing of it is visible, or in anybody's way.
+
+        Each is asked for when the one before has run.
+        """
 
     def proof(self) -> Stage:
         """The last part of what is not visible: it may leave files of ours, which `clean` removes."""
 
     def stages(self) -> Sequence[Stage]:
-        """What becomes visible, in its order. The strategy of an update (recreate, start first) is this list."""
+        """What becomes visible, in its order.
+
+        The strategy of an update (recreate, start first) is this list.
+        """
 
     def remaining_stages(self) -> Sequence[Stage]:
         """What an interrupted update still needs to end well; none if it has to be rolled back."""
@@ -167,24 +187,31 @@ class Deployment(Protocol):
         """Why the update is not ours to end any more: the operator deployed something else meanwhile."""
 
     def recheck(self) -> None:
-        """See that the new release, which has passed its gate, still does well; an engine that went away is waited for,
-        and the release proven anew. Raises GateFailed if it does not."""
+        """See that the new release, which has passed its gate, still does well; an engine that went away is
+        waited for, and the release proven anew. Raises GateFailed if it does not.
+        """
 
     def container(self) -> str | None:
-        """The container of the service that runs now, by its id, for a hook that runs in one; None if there is none on
-        this host."""
+        """The container of the service that runs now, by its id, for a hook that runs in one; None if there
+        is none on this host.
+        """
 
     def evidence(self) -> Sequence[Evidence]:
         """What is seen of the containers that failed: asked before anything of them is taken away."""
 
     def revert(self, cause: Cause) -> Cause:
-        """Let every definition name the old image again. Returns the cause, with what could not be put back."""
+        """Let every definition name the old image again.
+
+        Returns the cause, with what could not be put back.
+        """
 
     def restore(self, cause: Cause) -> None:
         """Bring the old release up again and prove it."""
 
     def clean(self) -> None:
-        """Remove what an interrupted run, or one that will not go on, has left beside the operator's files."""
+        """Remove what an interrupted run, or one that will not go on, has left beside the operator's
+        files.
+        """
 
     def finish(self, outcome: Outcome) -> None:
         """Let go of what no rollback needs any more."""
@@ -202,9 +229,12 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """What a deployment may use of the program. `credential` finds what a pull for a plan needs; `tell` is for people;
-    `reached` hears of each step as it begins, and whether it belongs to the rollback; `gates`: what a release has to
-    pass besides the target's own."""
+    """What a deployment may use of the program.
+
+    `credential` finds what a pull for a plan needs; `tell` is for people; `reached` hears of each step as it
+    begins, and whether it belongs to the rollback; `gates`: what a release has to pass besides the target's
+    own.
+    """
 
     credential: Callable[[Plan[Any]], Credential | None]
     tell: Callable[[Step, str], None]
@@ -214,7 +244,10 @@ class Reporter:
 
 
 class Target(Protocol):
-    """A place where services are deployed. Every method may raise UpdaterError, but for those that say otherwise."""
+    """A place where services are deployed.
+
+    Every method may raise UpdaterError, but for those that say otherwise.
+    """
 
     @property
     def name(self) -> str:
@@ -242,16 +275,20 @@ class Target(Protocol):
         """Lines for people on what a plan of this target would change, `label: text` and diffs."""
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
-        """The names of what an update changes, of files, projects and the like: two updates that share one never go at
-        the same time. Of a service that was not looked at, those that its configuration tells. Raises nothing."""
+        """The names of what an update changes, of files, projects and the like: two updates that share one
+        never go at the same time. Of a service that was not looked at, those that its configuration tells.
+        Raises nothing.
+        """
 
     def reached_from(self, observed: Observed) -> frozenset[str]:
-        """The names, as of `locked_by`, of what an update of this service may have to restart besides: asked before one
-        is begun, for it may cost more than a look. Raises nothing."""
+        """The names, as of `locked_by`, of what an update of this service may have to restart besides: asked
+        before one is begun, for it may cost more than a look. Raises nothing.
+        """
 
     def exclusive(self, of: Observed | Plan[Any]) -> AbstractContextManager[None]:
-        """Be the only updater that changes this service, and what it cannot be distinguished from, for the length of a
-        block. Raises LockHeld if another one does not end."""
+        """Be the only updater that changes this service, and what it cannot be distinguished from, for the
+        length of a block. Raises LockHeld if another one does not end.
+        """
 
     def deployment(self, plan: Plan[Any], reporter: Reporter) -> Deployment:
         """What carries the plan out."""
@@ -273,10 +310,10 @@ class GroupFinder(Protocol):
 @dataclass(slots=True)
 class Host:
     """What targets on this host are built on. `lock_folder`: one lock file for each thing that is changed;
-    `own_container`: the id of the container that this process runs in, None if it runs in none; `swarm`: the swarm
-    whose managers are named under one of `engines`, of this host's engine by None; `held_locks`: by Compose project,
-    the descriptors of its locks while one of our threads holds them, which every child for that project inherits;
-    `shared_places`: what discovery makes groups by, none without."""
+    `own_container`: the id of the container that this process runs in, None if it runs in none; `swarm`: the
+    swarm whose managers are named under one of `engines`, of this host's engine by None; `held_locks`: by
+    Compose project, the descriptors of its locks while one of our threads holds them, which every child for
+    that project inherits; `shared_places`: what discovery makes groups by, none without."""
 
     engine: Engine
     compose: Compose
@@ -287,5 +324,6 @@ class Host:
     own_container: str | None = None
     swarm: Callable[[str | None], Swarm] = _no_swarm
     held_locks: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    engine_environment: Mapping[str, str] = field(default_factory=dict)  # leads Docker's own commands to this engine
+    # leads Docker's own commands to this engine
+    engine_environment: Mapping[str, str] = field(default_factory=dict)
     shared_places: GroupFinder | None = None

@@ -1,5 +1,5 @@
-"""Images of several repositories that take one tag, and so move together: which tags all of them have, and what the
-decision for one of them means for all.
+"""Images of several repositories that take one tag, and so move together: which tags all of them have, and
+what the decision for one of them means for all.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from updater_core.protocols import Registry
 
 @dataclass(frozen=True, slots=True)
 class TagGroup:
-    """A service with the registries of all its repositories. `quarantine`: by digests of its own; `left`: the release
-    that an operator's rollback has left, None if nothing was left."""
+    """A service with the registries of all its repositories.
+
+    `quarantine`: by digests of its own; `left`: the release that an operator's rollback has left, None if
+    nothing was left.
+    """
 
     name: str
     observed: Observed
@@ -31,7 +34,10 @@ class TagGroup:
 
 
 def shared(tags: Sequence[Tag], observed: Observed, others: Sequence[Registry]) -> tuple[Tag, ...]:
-    """The tags that every repository has, and the one that runs. Raises RegistryError if a list cannot be had."""
+    """The tags that every repository has, and the one that runs.
+
+    Raises RegistryError if a list cannot be had.
+    """
     found = tuple(tags)
     for other, registry in zip(observed.others, others, strict=True):
         names = {tag.name for tag in registry.tags(other.current)} | {observed.current.tag}
@@ -40,8 +46,9 @@ def shared(tags: Sequence[Tag], observed: Observed, others: Sequence[Registry]) 
 
 
 def whole_group(decision: Decision, group: TagGroup) -> Decision:
-    """The decision for the service's own image, for all of the group: an update takes the others to the same tag; if
-    only one of them is another behind the tag that runs, all are restarted. Raises RegistryError."""
+    """The decision for the service's own image, for all of the group: an update takes the others to the same
+    tag; if only one of them is another behind the tag that runs, all are restarted. Raises RegistryError.
+    """
     if not group.others:
         return decision
     if isinstance(decision, Update):
@@ -62,9 +69,13 @@ def whole_group(decision: Decision, group: TagGroup) -> Decision:
     return _refused(own, changed, group) or Update(own, is_another, others=found)
 
 
-def signature(image: ImageRef, group: TagGroup, verify: Callable[[ImageRef], SignatureVerdict]) -> SignatureVerdict:
-    """Who signed an image of the service's own repository, and those that move with it: all must be signed. The keys'
-    names are those of all; else it is the verdict on the first that is not. Raises RegistryError."""
+def signature(
+    image: ImageRef, group: TagGroup, verify: Callable[[ImageRef], SignatureVerdict]
+) -> SignatureVerdict:
+    """Who signed an image of the service's own repository, and those that move with it: all must be signed.
+
+    The keys' names are those of all; else it is the verdict on the first that is not. Raises RegistryError.
+    """
     keys: dict[str, None] = {}
     for each in (image, *_at(image.tag, group)):
         verdict = verify(each)
@@ -75,8 +86,11 @@ def signature(image: ImageRef, group: TagGroup, verify: Callable[[ImageRef], Sig
 
 
 def unsigned(decision: Decision, verify: Callable[[ImageRef], SignatureVerdict]) -> Hold | None:
-    """Return why an update is not made because an image of it is not signed; None if all are. For an update that only
-    an image of another repository asks for: nobody has chosen the own one then, and asked who signed it."""
+    """Return why an update is not made because an image of it is not signed; None if all are.
+
+    For an update that only an image of another repository asks for: nobody has chosen the own one then, and
+    asked who signed it.
+    """
     for image in (decision.target, *decision.others) if isinstance(decision, Update) else ():
         verdict = verify(image)
         if verdict.key is None:
@@ -87,8 +101,10 @@ def unsigned(decision: Decision, verify: Callable[[ImageRef], SignatureVerdict])
 
 
 def _beyond_left(decision: Hold, left: LeftRelease, group: TagGroup) -> Decision:
-    """The decision after a rollback that the operator asked for: an image of another repository that is another behind
-    the tag which was left makes a release that is newer, too. A tag that is gone has nothing new behind it."""
+    """The decision after a rollback that the operator asked for: an image of another repository that is
+    another behind the tag which was left makes a release that is newer, too. A tag that is gone has nothing
+    new behind it.
+    """
     tag = reference.with_default_tag(reference.parse(left.reference)).tag
     if decision.reason is not Reason.QUARANTINED:
         return decision
@@ -106,8 +122,9 @@ def _beyond_left(decision: Hold, left: LeftRelease, group: TagGroup) -> Decision
 
 
 def _refused(own: ImageRef, changed: Sequence[ImageRef], group: TagGroup) -> Hold | None:
-    """Why an update for images of other repositories alone is not tried: one of them has failed, or the own one, which
-    has not changed. That an operator went back from that is no failure."""
+    """Why an update for images of other repositories alone is not tried: one of them has failed, or the own
+    one, which has not changed. That an operator went back from that is no failure.
+    """
     entries = [group.quarantine.get(image.digest or "") for image in (own, *changed)]
     known = next((each for each in entries if each and each.reason is not Reason.OWNER_ROLLBACK), None)
     if known is None:

@@ -3,13 +3,13 @@
     prepare -> prove -> journal -> stages of the deployment -> commit
 
 Until the journal says `applying`, nothing visible has changed, and an error, or a request to stop, is just
-`NotStarted`. From then on there are two ends: the new release, proven, or the old one, proven. A rollback that the host
-prevents (Compose or the engine fails, a port is taken, the disk is full) leaves the journal open and is tried again
-until it can be proven. Only one that needs a person, because the old release itself does not do well, is
-`RollbackFailed`, said loudly and left alone; what the operator has deployed meanwhile is `Superseded` and is left to
-stand. A stage may be the point of no return, if the new release is proven beside the old one: a process that dies
-behind it is followed by one that carries on. What is in the middle is in the journal first, so that a process that dies
-anywhere is followed by `recover`, which ends the same way.
+`NotStarted`. From then on there are two ends: the new release, proven, or the old one, proven. A rollback
+that the host prevents (Compose or the engine fails, a port is taken, the disk is full) leaves the journal
+open and is tried again until it can be proven. Only one that needs a person, because the old release itself
+does not do well, is `RollbackFailed`, said loudly and left alone; what the operator has deployed meanwhile is
+`Superseded` and is left to stand. A stage may be the point of no return, if the new release is proven beside
+the old one: a process that dies behind it is followed by one that carries on. What is in the middle is in the
+journal first, so that a process that dies anywhere is followed by `recover`, which ends the same way.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ from updater_core.models import (
 from updater_core.vocabulary.hooks import HookKind
 
 _MOST_OUTAGES = 10
-_INTERRUPTED = Cause(Step.JOURNAL, Reason.INTERRUPTED, "the updater or the host stopped in the middle of the update")
+_INTERRUPTED = Cause(
+    Step.JOURNAL, Reason.INTERRUPTED, "the updater or the host stopped in the middle of the update"
+)
 
 
 class Transaction:
@@ -73,7 +75,10 @@ class Transaction:
         return self._carry_through(Phase.APPLYING, self._with_gates(self._deployment.stages()))
 
     def _carry_through(self, phase: Phase, stages: Sequence[Stage]) -> Outcome:
-        """Carry out the stages and commit, or go back. The journal says `phase` before the first of them begins."""
+        """Carry out the stages and commit, or go back.
+
+        The journal says `phase` before the first of them begins.
+        """
         try:
             self._reached(Step.JOURNAL)
             self._write(phase)
@@ -91,10 +96,12 @@ class Transaction:
         return self._finished(Committed(self._deployment.plan))
 
     def roll_back(self, cause: Cause) -> Outcome:
-        """Put the old release back, whatever has been done of the new one. Repeatable: each part looks before it acts.
+        """Put the old release back, whatever has been done of the new one.
 
-        Raises EngineUnavailable if the engine does not answer, and any other UpdaterError if the host prevents the
-        rollback: then the journal stays open, and `recover` tries again.
+        Repeatable: each part looks before it acts.
+
+        Raises EngineUnavailable if the engine does not answer, and any other UpdaterError if the host
+        prevents the rollback: then the journal stays open, and `recover` tries again.
         """
         plan = self._deployment.plan
         superseded = self._deployment.superseded()
@@ -120,8 +127,10 @@ class Transaction:
         return self._finished(RolledBack(plan, cause, failure.is_release_at_fault(cause)))
 
     def recover(self, record: JournalRecord) -> Outcome:
-        """End what the plan's journal record says was in the middle. Runs before any check, for nothing else brings
-        back a container that was stopped for a recreate."""
+        """End what the plan's journal record says was in the middle.
+
+        Runs before any check, for nothing else brings back a container that was stopped for a recreate.
+        """
         self._hooks.take_up(record.hooks)
         return replace(self._recovered(record), hooks=self._hooks.runs)
 
@@ -155,12 +164,14 @@ class Transaction:
             case _:
                 assert_never(record.phase)
 
-    # -------------------------------------------------------------------------------------------------------- parts
+    # -------------------------------------------------------------------------------------------------- parts
 
     def _with_gates(self, stages: Sequence[Stage]) -> Sequence[Stage]:
-        """The stages with what else the new release has to pass. The post_update hook runs while the old release can
-        still be put back for nothing, if there is a point of no return, else once all is proven; after it the release
-        is looked at once more, for a test may break what it tests. Addresses are asked when the new one alone is there.
+        """The stages with what else the new release has to pass.
+
+        The post_update hook runs while the old release can still be put back for nothing, if there is a point
+        of no return, else once all is proven; after it the release is looked at once more, for a test may
+        break what it tests. Addresses are asked when the new one alone is there.
         """
         at = _point_of_no_return(stages)
         hook = self._hooks.after(self._deployment, lambda: self._write(Phase.APPLYING))
@@ -213,12 +224,16 @@ class Transaction:
         return failure.cause_of(error, self._step, self._deployment.plan.name)
 
     def _with_evidence(self, cause: Cause) -> Cause:
-        """The cause with what the containers show now: a rollback removes them. No rollback waits for it if the
-        engine does not tell."""
+        """The cause with what the containers show now: a rollback removes them.
+
+        No rollback waits for it if the engine does not tell.
+        """
         with suppress(UpdaterError):
             seen = self._deployment.evidence()
             said = cause.message if cause.reason is Reason.PROBE_FAILED else ""
-            return replace(cause, evidence=tuple(replace(one, last_probe=said or one.last_probe) for one in seen))
+            return replace(
+                cause, evidence=tuple(replace(one, last_probe=said or one.last_probe) for one in seen)
+            )
         return cause
 
     def _write(self, phase: Phase, cause: Cause | None = None, rollback: Cause | None = None) -> None:
@@ -243,7 +258,11 @@ def describe(outcome: Outcome) -> str:
     old, new = plan.old_reference, plan.image.text
     match outcome:
         case Committed():
-            return f"{new} {'has run to its end' if plan.strategy == ONE_RUN else 'runs and is proven'} (was {old})"
+            return (
+                f"{new} {'has run to its end' if plan.strategy == ONE_RUN else 'runs and is proven'} "
+                "(was "
+                f"{old})"
+            )
         case NotStarted(cause=cause):
             return f"{new} was not started at step {cause.step}: {cause.message}; {old} was not touched"
         case RolledBack(cause=cause):

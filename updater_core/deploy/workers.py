@@ -1,7 +1,8 @@
-"""Projects that are changed side by side: each in a thread of its own, and never two that touch the same thing.
+"""Projects that are changed side by side: each in a thread of its own, and never two that touch the same
+thing.
 
-How many pull and restart at the same time is limited by `Slots`, for that loads the host; how many wait in their gates
-is not, for that costs nothing and may take hours.
+How many pull and restart at the same time is limited by `Slots`, for that loads the host; how many wait in
+their gates is not, for that costs nothing and may take hours.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Claim:
 
 @dataclass(slots=True, eq=False)
 class _UnderWay:
-    """A piece of work in its thread; `error` may be of any kind, for a bug too must not be lost in a thread."""
+    """A piece of work in its thread; `error` may be of any kind, for a bug too must not be lost in a
+    thread.
+    """
 
     claim: Claim
     has_ended: bool = False
@@ -54,8 +57,8 @@ class _UnderWay:
 class Workers:
     """The work that is under way. One thread, the main one, begins it and takes what came of it.
 
-    `watched` is entered by each thread for as long as it works, and tells whoever looks after this process that it is
-    alive; `on_end` is called in it when it ends.
+    `watched` is entered by each thread for as long as it works, and tells whoever looks after this process
+    that it is alive; `on_end` is called in it when it ends.
     """
 
     def __init__(
@@ -92,8 +95,9 @@ class Workers:
         threading.Thread(target=self._run, args=(started, work), name=name, daemon=True).start()
 
     def take_ended(self) -> list[Outcome]:
-        """Return what came of the work that has ended since this was last called; what it claimed is free from now on.
-        Raises what it raised."""
+        """Return what came of the work that has ended since this was last called; what it claimed is free
+        from now on. Raises what it raised.
+        """
         with self._changed:
             ended = [each for each in self._all if each.has_ended]
             self._all = [each for each in self._all if each not in ended]
@@ -127,8 +131,11 @@ class Workers:
 
 @dataclass(slots=True)
 class Slots:
-    """At most so many updates that pull and restart at once. The one that comes to its gate gives its slot back, and
-    needs none for what follows: a rollback waits for nobody."""
+    """At most so many updates that pull and restart at once.
+
+    The one that comes to its gate gives its slot back, and needs none for what follows: a rollback waits for
+    nobody.
+    """
 
     most: Callable[[], int] = lambda: 1
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -136,8 +143,11 @@ class Slots:
 
     @contextlib.contextmanager
     def held(self, name: str, clock: Clock) -> Iterator[None]:
-        """Hold a slot for service `name` for the length of a block, or until `give_back`. Waits for one; if a stop is
-        asked for meanwhile, the block begins without: it has to find that out itself."""
+        """Hold a slot for service `name` for the length of a block, or until `give_back`.
+
+        Waits for one; if a stop is asked for meanwhile, the block begins without: it has to find that out
+        itself.
+        """
         self._take(name, clock)
         try:
             yield

@@ -1,7 +1,7 @@
 """Which Docker Engine is asked: the one that `docker` itself would ask with the same environment.
 
-The order is the Docker CLI's (https://docs.docker.com/engine/manage-resources/contexts/): DOCKER_HOST, DOCKER_CONTEXT,
-`currentContext` of the CLI's `config.json`, the default socket.
+The order is the Docker CLI's (https://docs.docker.com/engine/manage-resources/contexts/): DOCKER_HOST,
+DOCKER_CONTEXT, `currentContext` of the CLI's `config.json`, the default socket.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 _DEFAULT_CONTEXT = "default"
 _SCHEMES = ("unix://", "tcp://", "http://", "https://", "npipe://")
 _SSH_REMEDY = (
-    "set DOCKER_HOST to the engine's own socket (unix:///var/run/docker.sock), or to tcp:// with DOCKER_TLS_VERIFY=1;"
+    "set DOCKER_HOST to the engine's own socket (unix:///var/run/docker.sock), or to tcp:// with "
+    "DOCKER_TLS_VERIFY=1;"
     " a forwarded socket works too: ssh -nNT -L /run/engine.sock:/var/run/docker.sock USER@HOST"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The folder that holds `ca.pem`, `cert.pem` and `key.pem`, and whether the server's certificate is verified."""
+    """The folder that holds `ca.pem`, `cert.pem` and `key.pem`, and whether the server's certificate is
+    verified.
+    """
 
     folder: Path
     is_verified: bool = True
@@ -47,7 +50,9 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class EngineEndpoint:
-    """An engine's address, what it came from (`DOCKER_HOST`, `context rootless`), and its TLS files if any."""
+    """An engine's address, what it came from (`DOCKER_HOST`, `context rootless`), and its TLS files if
+    any.
+    """
 
     host: str = DEFAULT_HOST
     source: str = "the default"
@@ -65,8 +70,8 @@ class EngineEndpoint:
 def resolve(environment: Mapping[str, str]) -> EngineEndpoint:
     """Return the engine that `docker` would ask under `environment`.
 
-    Raises EngineError if the address is of a kind that cannot be used here, if a context is not there, or if TLS is
-    asked for and a file of it is missing.
+    Raises EngineError if the address is of a kind that cannot be used here, if a context is not there, or if
+    TLS is asked for and a file of it is missing.
     """
     host = environment.get("DOCKER_HOST")
     if host:
@@ -79,7 +84,9 @@ def resolve(environment: Mapping[str, str]) -> EngineEndpoint:
 
 
 def of_operator(environment: Mapping[str, str]) -> EngineEndpoint | None:
-    """Return the engine that the operator behind `sudo` asks by their own `docker`, or None if that is not known."""
+    """Return the engine that the operator behind `sudo` asks by their own `docker`, or None if that is not
+    known.
+    """
     user = environment.get("SUDO_USER")
     if not user or user == "root":
         return None
@@ -115,7 +122,10 @@ def _checked(endpoint: EngineEndpoint) -> EngineEndpoint:
     if endpoint.tls is not None and endpoint.source == "DOCKER_HOST" and endpoint.tls.client is None:
         raise EngineError(
             f"{what} with TLS, but {endpoint.tls.folder} does not hold cert.pem and key.pem",
-            "set DOCKER_CERT_PATH to the folder that holds ca.pem, cert.pem and key.pem, readable for the updater",
+            (
+                "set DOCKER_CERT_PATH to the folder that holds ca.pem, cert.pem and key.pem, readable for "
+                "the updater"
+            ),
         )
     return endpoint
 

@@ -1,8 +1,11 @@
-"""Files on disk: all writing is here. A file of the operator's is replaced whole or not at all; our own files likewise.
+"""Files on disk: all writing is here.
 
-Why each step is there was measured on ext4 (R:deploy §2.4): the temporary file lies in the target's own folder, is
-synced before it is renamed, and the folder is synced after; a link is followed to the file it names, a hard link is
-refused; the last moment's check against a busy editor is renameat2's RENAME_EXCHANGE (man 2 rename).
+A file of the operator's is replaced whole or not at all; our own files likewise.
+
+Why each step is there was measured on ext4 (R:deploy §2.4): the temporary file lies in the target's own
+folder, is synced before it is renamed, and the folder is synced after; a link is followed to the file it
+names, a hard link is refused; the last moment's check against a busy editor is renameat2's RENAME_EXCHANGE
+(man 2 rename).
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _OWN_TAG = "new"  # of the temporary files that `write_atomically` makes
 
 
-# ---------------------------------------------------------------------------------------------- the operator's files
+# --------------------------------------------------------------------------------------- the operator's files
 
 
 def read(path: Path) -> bytes:
@@ -44,8 +47,8 @@ def read(path: Path) -> bytes:
 def snapshot(path: Path) -> Snapshot:
     """Return what a file that is to be replaced holds and which file it is.
 
-    Raises UpdaterError with a remedy if it may not be replaced: no regular file, several hard links, a mode without the
-    file owner's write bit, a file, a folder or a file system that takes no writes from us.
+    Raises UpdaterError with a remedy if it may not be replaced: no regular file, several hard links, a mode
+    without the file owner's write bit, a file, a folder or a file system that takes no writes from us.
     """
     real = Path(os.path.realpath(path))
     try:
@@ -69,10 +72,12 @@ def objection(path: Path) -> tuple[str, str] | None:
 
 
 def stage(snapshot: Snapshot, data: bytes, tag: str) -> Path:
-    """Write `data` beside the target, synced and with the target's mode, owner, group and extended attributes.
+    """Write `data` beside the target, synced and with the target's mode, owner, group and extended
+    attributes.
 
-    Returns the path, `.NAME.dau-<tag>`, a name that Compose does not look for. Raises UpdaterError if the disk is full
-    or an attribute cannot be kept; nothing is left behind then. Beside another user's file, it is readable for us only.
+    Returns the path, `.NAME.dau-<tag>`, a name that Compose does not look for. Raises UpdaterError if the
+    disk is full or an attribute cannot be kept; nothing is left behind then. Beside another user's file, it
+    is readable for us only.
     """
     staged = staged_path(snapshot.path, tag)
     try:
@@ -85,11 +90,13 @@ def stage(snapshot: Snapshot, data: bytes, tag: str) -> Path:
 
 
 def commit(snapshot: Snapshot, staged: Path, exchange: Exchange | None = None) -> None:
-    """Put the staged file in the target's place. Raises ChangedOnDisk if the target is not what was read any more.
+    """Put the staged file in the target's place.
 
-    `exchange` swaps two files in one step and returns False if the file system cannot; the real one by default.
-    Two kinds of file are written in place: another user's, so that its owner, mode and ACL stay, and a single file that
-    is bind-mounted into our container, which cannot be renamed over (EBUSY).
+    Raises ChangedOnDisk if the target is not what was read any more.
+
+    `exchange` swaps two files in one step and returns False if the file system cannot; the real one by
+    default. Two kinds of file are written in place: another user's, so that its owner, mode and ACL stay, and
+    a single file that is bind-mounted into our container, which cannot be renamed over (EBUSY).
     """
     try:
         if not _is_unchanged(snapshot, snapshot.path):
@@ -118,7 +125,10 @@ def overwrite(snapshot: Snapshot, data: bytes) -> None:
 
 
 def write_beside(path: Path, data: bytes, tag: str) -> Path:
-    """Write a copy beside a file, for Compose to read in its place. Raises UpdaterError if the folder takes none."""
+    """Write a copy beside a file, for Compose to read in its place.
+
+    Raises UpdaterError if the folder takes none.
+    """
     copy = staged_path(path, tag)
     try:
         copy.unlink(missing_ok=True)
@@ -141,7 +151,8 @@ def discard(staged: Path) -> None:
 
 
 def remove_strays(directory: Path, tag: str) -> None:
-    """Remove what a killed attempt with this tag left in a folder: `.NAME.dau-<tag>` and the copy of the old bytes.
+    """Remove what a killed attempt with this tag left in a folder: `.NAME.dau-<tag>` and the copy of the old
+    bytes.
 
     A file that was torn in the middle of a write in place is restored first.
     """
@@ -156,11 +167,12 @@ def remove_strays(directory: Path, tag: str) -> None:
         discard(stray)
 
 
-# -------------------------------------------------------------------------------------------------- our own files
+# ---------------------------------------------------------------------------------------------- our own files
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write one of our own files so that after any crash it is the old one or the new one, whole, and on the disk.
+    """Write one of our own files so that after any crash it is the old one or the new one, whole, and on the
+    disk.
 
     Its folder is made if it is missing. Raises StateError if the disk is full or refuses; the old file stays.
     """
@@ -184,7 +196,9 @@ def remove(path: Path) -> None:
         if path.parent.is_dir():
             _sync_folder(path.parent)
     except OSError as error:
-        raise StateError(f"{path} cannot be removed: {error.strerror}", "Check the folder's permissions.") from error
+        raise StateError(
+            f"{path} cannot be removed: {error.strerror}", "Check the folder's permissions."
+        ) from error
 
 
 def move(path: Path, target: Path) -> None:
@@ -193,7 +207,9 @@ def move(path: Path, target: Path) -> None:
         path.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
-        raise StateError(f"{path} cannot be renamed: {error.strerror}", "Check the folder's permissions.") from error
+        raise StateError(
+            f"{path} cannot be renamed: {error.strerror}", "Check the folder's permissions."
+        ) from error
 
 
 def clear_own_strays(directory: Path) -> None:
@@ -201,7 +217,7 @@ def clear_own_strays(directory: Path) -> None:
     remove_strays(directory, _OWN_TAG)
 
 
-# ----------------------------------------------------------------------------------------------------------- places
+# ----------------------------------------------------------------------------------------------------- places
 
 
 def free_bytes(path: Path) -> int:
@@ -217,8 +233,13 @@ def free_bytes(path: Path) -> int:
 
 
 def is_writable(path: Path) -> bool:
-    """Return whether a file could be written: itself if it is there, and the folder in which it is or would be made."""
-    if os.access(path, os.F_OK) and not (path.is_file() and os.access(path, os.R_OK | os.W_OK, effective_ids=True)):
+    """Return whether a file could be written.
+
+    Itself if it is there, and the folder in which it is or would be made.
+    """
+    if os.access(path, os.F_OK) and not (
+        path.is_file() and os.access(path, os.R_OK | os.W_OK, effective_ids=True)
+    ):
         return False
     folder = _nearest(path.parent)
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK, effective_ids=True)
@@ -229,7 +250,7 @@ def _nearest(path: Path) -> Path:
     return next(place for place in (absolute, *absolute.parents) if os.access(place, os.F_OK))
 
 
-# ---------------------------------------------------------------------------------------------------------- details
+# ---------------------------------------------------------------------------------------------------- details
 
 
 def _look(path: Path) -> tuple[bytes, FileIdentity]:
@@ -238,11 +259,15 @@ def _look(path: Path) -> tuple[bytes, FileIdentity]:
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         data = file.read()
-    return data, FileIdentity(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, sha256(data).hexdigest())
+    return data, FileIdentity(
+        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, sha256(data).hexdigest()
+    )
 
 
 def _is_unchanged(snapshot: Snapshot, place: Path) -> bool:
-    """Return whether the file at `place` is what was read, and the path that was given still leads to the target."""
+    """Return whether the file at `place` is what was read, and the path that was given still leads to the
+    target.
+    """
     if Path(os.path.realpath(snapshot.asked)) != snapshot.path:
         return False
     try:
@@ -296,7 +321,10 @@ def _exchange(left: Path, right: Path) -> bool:
 
 
 def _create(path: Path, data: bytes, like: Path | None = None, mode: int = 0o600) -> None:
-    """Create a synced file, with all attributes of `like` but the times. They come last: writing drops some."""
+    """Create a synced file, with all attributes of `like` but the times.
+
+    They come last: writing drops some.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         in_place.write_all(descriptor, data)
@@ -358,5 +386,7 @@ def _unreadable(path: Path, error: OSError) -> UpdaterError:
 
 def _unwritable(path: Path, error: OSError) -> UpdaterError:
     if error.errno in _NO_SPACE:
-        return UpdaterError(f"{path} cannot be written: disk full", f"Free some space on the disk of {path.parent}.")
+        return UpdaterError(
+            f"{path} cannot be written: disk full", f"Free some space on the disk of {path.parent}."
+        )
     return UpdaterError(f"{path} cannot be written: {error.strerror}", "Check permissions and mount options.")

@@ -1,8 +1,8 @@
 """Writing over a file without replacing it: for one that another user owns, or that is mounted by itself.
 
-Such a write can be cut in two by a power cut. So the old bytes are kept beside the file while it lasts, and the
-clean-up after a process that died restores a torn file: one whose every byte is the old text's or the new one's.
-Anything else is an edit by the operator, and stays.
+Such a write can be cut in two by a power cut. So the old bytes are kept beside the file while it lasts, and
+the clean-up after a process that died restores a torn file: one whose every byte is the old text's or the new
+one's. Anything else is an edit by the operator, and stays.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ def overwrite(snapshot: Snapshot, data: bytes) -> None:
 
 
 def restore_torn(path: Path, kept: Path, staged: Path) -> None:
-    """Put the old bytes of `kept` back if `path` is torn between them and those of `staged`. Raises OSError."""
+    """Put the old bytes of `kept` back if `path` is torn between them and those of `staged`.
+
+    Raises OSError.
+    """
     old, new, found = kept.read_bytes(), staged.read_bytes(), path.read_bytes()
     if found not in (old, new) and is_torn(found, old, new):
         _overwrite(path, found, old)

@@ -16,15 +16,16 @@ _POLL_SECONDS = 0.2
 def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inheritable: bool = False) -> int:
     """Lock a file of ours and return the descriptor that holds the lock; `release_lock` lets go.
 
-    With `inheritable` a child started with this descriptor in `pass_fds` holds the lock too, for as long as it lives.
-    The file stays: removing it would let two processes lock two files of one name.
+    With `inheritable` a child started with this descriptor in `pass_fds` holds the lock too, for as long as
+    it lives. The file stays: removing it would let two processes lock two files of one name.
 
-    Raises LockHeld if another process has it after `wait_seconds` or when a stop is asked for, StateError if the file
-    cannot be opened.
+    Raises LockHeld if another process has it after `wait_seconds` or when a stop is asked for, StateError if
+    the file cannot be opened.
     """
     descriptor = _open_file(path)
     _wait_for(descriptor, path, clock, wait_seconds)
-    with contextlib.suppress(OSError):  # the number is for the reader of a message; a full disk is no reason to fail
+    # the number is for the reader of a message; a full disk is no reason to fail
+    with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     os.set_inheritable(descriptor, inheritable)
@@ -32,10 +33,11 @@ def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inherit
 
 
 def acquire_folder_lock(folder: Path, *, clock: Clock, wait_seconds: float) -> int | None:
-    """Lock a folder of the operator's, in which nothing is changed, for us and for children that inherit the lock.
+    """Lock a folder of the operator's, in which nothing is changed, for us and for children that inherit the
+    lock.
 
-    Returns None if the folder cannot be opened or its file system refuses: our own lock is held besides. Raises
-    LockHeld as for a file.
+    Returns None if the folder cannot be opened or its file system refuses: our own lock is held besides.
+    Raises LockHeld as for a file.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -60,7 +62,9 @@ def _open_file(path: Path) -> int:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise StateError(f"the lock {path} cannot be opened: {error.strerror}", "Make its folder writable.") from error
+        raise StateError(
+            f"the lock {path} cannot be opened: {error.strerror}", "Make its folder writable."
+        ) from error
 
 
 def _wait_for(descriptor: int, path: Path, clock: Clock, wait_seconds: float) -> None:

@@ -1,7 +1,7 @@
 """Who may edit a file, and how to grant it: asked before anything is written, and by `--test`.
 
-Another user's file is edited if its file owner granted that by group or ACL. It is then written in place, because a
-file that is renamed over it would belong to us; the file owner and root replace it whole.
+Another user's file is edited if its file owner granted that by group or ACL. It is then written in place,
+because a file that is renamed over it would belong to us; the file owner and root replace it whole.
 """
 
 from __future__ import annotations
@@ -14,32 +14,43 @@ from pathlib import Path
 
 
 def objection(path: Path, found: os.stat_result) -> tuple[str, str] | None:
-    """Return why a file may not be edited, with a remedy; None if it may. `path` is no link, `found` its status.
+    """Return why a file may not be edited, with a remedy; None if it may.
+
+    `path` is no link, `found` its status.
 
     `os.access` heeds groups and ACLs, and says no on a read-only mount and after `chattr +i` too.
     """
     if not stat.S_ISREG(found.st_mode):
         return f"{path} is not a regular file", "Point compose_file at the file itself."
     if found.st_nlink > 1:
-        return f"{path} has {found.st_nlink} hard links", "Replace the further links by symbolic ones, or by copies."
+        return (
+            f"{path} has {found.st_nlink} hard links",
+            "Replace the further links by symbolic ones, or by copies.",
+        )
     if not found.st_mode & stat.S_IWUSR:
         return f"{path} is write-protected by its mode", f"Run `chmod u+w {path}` to let the updater edit it."
     if is_in_place(found) and not _may(path, os.R_OK | os.W_OK):
-        return f"{path} belongs to {_name(found.st_uid)}, and {_name(os.geteuid())} may not edit it", grant(path)
+        return f"{path} belongs to {_name(found.st_uid)}, and {_name(os.geteuid())} may not edit it", grant(
+            path
+        )
     if not _may(path, os.W_OK):
         return f"{path} cannot be written", "Check for a read-only mount, `chattr +i`, and permissions."
     if not _may(path.parent, os.W_OK | os.X_OK):
-        return f"the folder {path.parent} cannot be written, and the new file is made there first", grant(path)
+        return f"the folder {path.parent} cannot be written, and the new file is made there first", grant(
+            path
+        )
     return None
 
 
 def open_to_others(path: Path) -> tuple[str, str] | None:
-    """Return who besides root and this user may change a file, or put another in its place, with a remedy; None if
-    nobody may. For a file whose words become programs of ours.
+    """Return who besides root and this user may change a file, or put another in its place, with a remedy;
+    None if nobody may. For a file whose words become programs of ours.
 
     A link is judged by what it leads to, and by the folder that it lies in.
     """
-    for each in dict.fromkeys((path.absolute(), path.absolute().parent, path.resolve(), path.resolve().parent)):
+    for each in dict.fromkeys(
+        (path.absolute(), path.absolute().parent, path.resolve(), path.resolve().parent)
+    ):
         found = each.stat()
         name = shlex.quote(str(each))
         if found.st_uid not in (0, os.geteuid()):
@@ -62,16 +73,21 @@ def grant(path: Path) -> str:
     """
     user, folder = _name(os.geteuid()), shlex.quote(str(path.parent))
     access = f"sudo setfacl -m u:{user}:rw {shlex.quote(str(path))}"
-    return f"Run `{access} && sudo setfacl -m u:{user}:rwx,d:u:{user}:rwX {folder}`, or run the updater as root."
+    return (
+        f"Run `{access} && sudo setfacl -m u:{user}:rwx,d:u:{user}:rwX {folder}`, or run the updater as root."
+    )
 
 
 def grants(path: Path) -> tuple[str, ...]:
-    """Return the commands by which root lets this user read and edit a file: each folder above it from the first closed
-    one on (what lies below that one cannot be seen), its own folder (what an editor puts there later too), the file.
+    """Return the commands by which root lets this user read and edit a file: each folder above it from the
+    first closed one on (what lies below that one cannot be seen), its own folder (what an editor puts there
+    later too), the file.
     """
     user, folder = _name(os.geteuid()), path.absolute().parent
     closed = closed_above(path)
-    behind = [each for each in reversed(folder.parents) if closed is not None and closed in (each, *each.parents)]
+    behind = [
+        each for each in reversed(folder.parents) if closed is not None and closed in (each, *each.parents)
+    ]
     return (
         *(f"sudo setfacl -m u:{user}:x {shlex.quote(str(each))}" for each in behind),
         f"sudo setfacl -m u:{user}:rwx,d:u:{user}:rwX {shlex.quote(str(folder))}",
@@ -80,16 +96,18 @@ def grants(path: Path) -> tuple[str, ...]:
 
 
 def folder_grants(folder: Path) -> str:
-    """Return the command by which root lets this user read and edit every file of a project's folder that by its name
-    may be one of Compose's: of a folder that cannot be seen from here."""
+    """Return the command by which root lets this user read and edit every file of a project's folder that by
+    its name may be one of Compose's: of a folder that cannot be seen from here.
+    """
     names = r"\( -name '*.y*ml' -o -name '*.env' -o -name '.env*' \)"
     acl = f"setfacl -m u:{_name(os.geteuid())}:rw"
     return f"sudo find {shlex.quote(str(folder))} -maxdepth 1 -type f {names} -exec {acl} {{}} +"
 
 
 def closed_above(path: Path) -> Path | None:
-    """Return the first folder above a path that is there and may not be entered; None if there is none, or if the path
-    ends before it."""
+    """Return the first folder above a path that is there and may not be entered; None if there is none, or if
+    the path ends before it.
+    """
     for folder in reversed(path.absolute().parents):
         if not os.path.isdir(folder):  # noqa: PTH112
             return None
@@ -101,11 +119,19 @@ def closed_above(path: Path) -> Path | None:
 def reading_remedy(path: Path) -> str:
     """Return what to do about a file that cannot be read."""
     if not _may(path, os.F_OK) or _may(path, os.R_OK):  # not there, or behind a folder that we may not enter
-        blocked = next((folder for folder in reversed(path.absolute().parents) if not _may(folder, os.X_OK)), None)
+        blocked = next(
+            (folder for folder in reversed(path.absolute().parents) if not _may(folder, os.X_OK)), None
+        )
         if blocked is None or not blocked.is_dir():
             return "Check the path and its permissions."
-        return f"Run `sudo setfacl -m u:{_name(os.geteuid())}:x {shlex.quote(str(blocked))}` to let the updater in."
-    return f"Run `sudo setfacl -m u:{_name(os.geteuid())}:r {shlex.quote(str(path))}` to let the updater read it."
+        return (
+            f"Run `sudo setfacl -m u:{_name(os.geteuid())}:x {shlex.quote(str(blocked))}` to let the "
+            "updater in."
+        )
+    return (
+        f"Run `sudo setfacl -m u:{_name(os.geteuid())}:r {shlex.quote(str(path))}` to let the updater "
+        "read it."
+    )
 
 
 def _may(path: Path, mode: int) -> bool:

@@ -15,7 +15,8 @@ def for_stream(stream: TextIO) -> Progress | None:
 
 class PullProgress:
     """Shows one bar a layer while a pull runs. Takes the engine's progress messages
-    (https://docs.docker.com/reference/api/engine/, ImageCreate), and `{"end": True}` when the pull is over."""
+    (https://docs.docker.com/reference/api/engine/, ImageCreate), and `{"end": True}` when the pull is
+    over."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -35,7 +36,9 @@ class PullProgress:
         if layer not in self._tasks:
             self._tasks[layer] = bars.add_task("", total=detail["total"])
         description = f"{layer} {status.lower()}"
-        bars.update(self._tasks[layer], description=description, completed=detail["current"], total=detail["total"])
+        bars.update(
+            self._tasks[layer], description=description, completed=detail["current"], total=detail["total"]
+        )
 
     def _start(self) -> Any:
         if self._bars is None:
@@ -43,7 +46,12 @@ class PullProgress:
             from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
             from rich.progress import Progress as Bars
 
-            columns = (TextColumn("    {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            columns = (
+                TextColumn("    {task.description}"),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+            )
             self._bars = Bars(*columns, console=Console(file=self._stream), transient=True)
             self._bars.start()
         return self._bars

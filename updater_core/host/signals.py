@@ -1,14 +1,15 @@
 """Signals as facts to be asked for: which ones have come, and a wait that ends when one comes.
 
-No lock, no `threading.Event` and no Python function runs while a signal is handled. A handler in Python runs in the
-main thread between any two of its steps: one that takes a lock which that thread holds waits for ever, and under a
-storm of signals handlers nest until Python's stack is used up. The handler here is a method of a dictionary written in
-C, so nothing can interrupt it.
+No lock, no `threading.Event` and no Python function runs while a signal is handled. A handler in Python runs
+in the main thread between any two of its steps: one that takes a lock which that thread holds waits for ever,
+and under a storm of signals handlers nest until Python's stack is used up. The handler here is a method of a
+dictionary written in C, so nothing can interrupt it.
 
-Why no signal is lost. Python's own C handler first marks the signal, then writes its number to the wake-up pipe
-(`signal.set_wakeup_fd`). A wait ends as soon as the pipe can be read, also if that was so before the wait began. If the
-pipe is full the number is dropped, but a full pipe can be read too, and the main thread runs the handler of every
-marked signal before it looks at what has come. The pipe is always emptied before that look, never after it.
+Why no signal is lost. Python's own C handler first marks the signal, then writes its number to the wake-up
+pipe (`signal.set_wakeup_fd`). A wait ends as soon as the pipe can be read, also if that was so before the
+wait began. If the pipe is full the number is dropped, but a full pipe can be read too, and the main thread
+runs the handler of every marked signal before it looks at what has come. The pipe is always emptied before
+that look, never after it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _PIPE_CHUNK = 65536
 
 
 class SignalInbox:
-    """What signals have asked of this process. Without `listen` no signal comes in, and `check_now` still works."""
+    """What signals have asked of this process.
+
+    Without `listen` no signal comes in, and `check_now` still works.
+    """
 
     def __init__(self) -> None:
         self._came: dict[int, FrameType | None] = {}
@@ -49,8 +53,9 @@ class SignalInbox:
         signal.signal(signal.SIGUSR1, self._came.setdefault)
 
     def ignore(self) -> None:
-        """From now on none of these signals does anything: one that comes while Python ends would kill the process
-        (Python puts the default actions back), and its exit status would be untrue."""
+        """From now on none of these signals does anything: one that comes while Python ends would kill the
+        process (Python puts the default actions back), and its exit status would be untrue.
+        """
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
@@ -83,8 +88,10 @@ class SignalInbox:
             os.write(self._writer, b"\0")
 
     def wait(self, seconds: float) -> None:
-        """Return when a signal or a `wake` has come since the last wait, at latest after `seconds`. Another thread than
-        the main one only sleeps, for a moment at most."""
+        """Return when a signal or a `wake` has come since the last wait, at latest after `seconds`.
+
+        Another thread than the main one only sleeps, for a moment at most.
+        """
         if threading.current_thread() is not threading.main_thread():
             time.sleep(min(seconds, _OTHER_THREADS_LOOK_SECONDS))
             return

@@ -10,10 +10,10 @@ from pathlib import Path
 class FileStamp:
     """The identity of a file. Two are equal only if the file was neither replaced nor written in between.
 
-    A size and a time of writing are not enough: a file put in the place of another may have both, as one that a
-    configuration tool writes with a fixed time. The inode shows such a replacement, and the time of change, which
-    nobody can set, a file written in place. All are 0 if the file is there and may not be looked at: reading it says
-    why.
+    A size and a time of writing are not enough: a file put in the place of another may have both, as one that
+    a configuration tool writes with a fixed time. The inode shows such a replacement, and the time of change,
+    which nobody can set, a file written in place. All are 0 if the file is there and may not be looked at:
+    reading it says why.
     """
 
     device: int = 0

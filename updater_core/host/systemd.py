@@ -1,7 +1,8 @@
-"""Messages to the service manager that started the daemon: ready, reloading, stopping, alive, and the current work.
+"""Messages to the service manager that started the daemon: ready, reloading, stopping, alive, and the current
+work.
 
-The protocol is one datagram of `NAME=value` lines to the socket that NOTIFY_SOCKET names (man 3 sd_notify); the
-watchdog is that of man 3 sd_watchdog_enabled. Without a manager that asks for it, nothing is sent.
+The protocol is one datagram of `NAME=value` lines to the socket that NOTIFY_SOCKET names (man 3 sd_notify);
+the watchdog is that of man 3 sd_watchdog_enabled. Without a manager that asks for it, nothing is sent.
 """
 
 from __future__ import annotations
@@ -14,21 +15,25 @@ from collections.abc import Mapping
 
 _MICROSECONDS = 1_000_000
 _BEATS_PER_INTERVAL = 2  # "every half of the time", as man 3 sd_watchdog_enabled asks
-_LONGEST_PAUSE_SECONDS = 10.0  # while stopping, each sign of life buys time; a manager's own limit may be short
+# while stopping, each sign of life buys time; a manager's own limit may be short
+_LONGEST_PAUSE_SECONDS = 10.0
 _ABSTRACT = "@"
 
 
 class Manager:
     """The service manager of this process, if it has one.
 
-    Alive means that the work makes progress: `beat` is called by the main thread while it waits, and by whatever it
-    waits for, each time that answers. No thread of its own calls it, so a main thread that hangs goes silent; and it is
-    not called while one of the threads that update a project hangs (`clock.SystemClock.beat`).
+    Alive means that the work makes progress: `beat` is called by the main thread while it waits, and by
+    whatever it waits for, each time that answers. No thread of its own calls it, so a main thread that hangs
+    goes silent; and it is not called while one of the threads that update a project hangs
+    (`clock.SystemClock.beat`).
     """
 
     def __init__(self, environment: Mapping[str, str], process_id: int | None = None) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
-        self._asked_seconds = _watchdog_seconds(environment, os.getpid() if process_id is None else process_id)
+        self._asked_seconds = _watchdog_seconds(
+            environment, os.getpid() if process_id is None else process_id
+        )
         self._watchdog_seconds = self._asked_seconds
         self._next_beat = 0.0
         self._is_stopping = False
@@ -41,7 +46,10 @@ class Manager:
 
     @property
     def beat_seconds(self) -> float | None:
-        """The longest time between two calls of `beat` while nothing is going on; None if nobody listens for it."""
+        """The longest time between two calls of `beat` while nothing is going on.
+
+        None if nobody listens for it.
+        """
         return self._watchdog_seconds / _BEATS_PER_INTERVAL if self._watchdog_seconds else None
 
     def allow(self, longer_seconds: float) -> None:
@@ -97,7 +105,10 @@ class Manager:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith(_ABSTRACT) else self._address
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to,
+        ):
             to.settimeout(1.0)
             to.sendto(text.strip().encode(), address)
 
@@ -108,7 +119,10 @@ def is_main_thread() -> bool:
 
 
 def _watchdog_seconds(environment: Mapping[str, str], process_id: int) -> float | None:
-    """Return the interval that the unit asks for; None if there is none, or if it is meant for another process."""
+    """Return the interval that the unit asks for.
+
+    None if there is none, or if it is meant for another process.
+    """
     try:
         seconds = int(environment["WATCHDOG_USEC"]) / _MICROSECONDS
         is_ours = int(environment.get("WATCHDOG_PID", process_id)) == process_id

@@ -10,8 +10,10 @@ _UNITS = ((86400, "day"), (3600, "h"), (60, "min"))
 def utc(moment: datetime, *, seconds: bool = False) -> str:
     """Return a time to the minute, or to the second.
 
-    >>> utc(datetime(2026, 11, 23, 8, 5, 9, tzinfo=UTC)), utc(datetime(2026, 11, 23, 8, 5, 9, tzinfo=UTC), seconds=True)
-    ('2026-11-23 08:05 UTC', '2026-11-23 08:05:09 UTC')
+    >>> utc(datetime(2026, 11, 23, 8, 5, 9, tzinfo=UTC))
+    '2026-11-23 08:05 UTC'
+    >>> utc(datetime(2026, 11, 23, 8, 5, 9, tzinfo=UTC), seconds=True)
+    '2026-11-23 08:05:09 UTC'
     """
     here = moment.astimezone(UTC)
     return f"{here:%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{here:%Y-%m-%d %H:%M} UTC"

@@ -1,7 +1,8 @@
 """A TCP connection to a host with several addresses, tried side by side (RFC 8305, "Happy Eyeballs").
 
-A host whose IPv6 addresses swallow packets would otherwise cost the whole time limit for each of them before its IPv4
-address has its turn. The families take turns; a try that has not ended after a quarter of a second gets company.
+A host whose IPv6 addresses swallow packets would otherwise cost the whole time limit for each of them before
+its IPv4 address has its turn. The families take turns; a try that has not ended after a quarter of a second
+gets company.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ def connect(host: str, port: int, seconds: float, options: Options = ()) -> sock
 
 
 def first_of(addresses: Sequence[Address], seconds: float, options: Options = ()) -> socket.socket:
-    """Return a socket that is connected to the first of the addresses that takes it. Raises OSError as `connect`."""
+    """Return a socket that is connected to the first of the addresses that takes it.
+
+    Raises OSError as `connect`.
+    """
     race = _Race(addresses, tuple(options), time.monotonic() + seconds)
     try:
         return race.winner()

@@ -17,8 +17,10 @@ PROXY_REMEDY = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the updater's envi
 
 
 class Broken(Exception):
-    """An exchange that came to no answer; `lasting`: trying again does not help; `silent`: nothing came at all;
-    `connected`: the host was there, and it may be this question alone that takes too long. It never holds the URL."""
+    """An exchange that came to no answer; `lasting`: trying again does not help; `silent`: nothing came at
+    all; `connected`: the host was there, and it may be this question alone that takes too long. It never
+    holds the URL.
+    """
 
     def __init__(self, why: str, remedy: str = "", lasting: bool = False, silent: bool = False) -> None:
         super().__init__(why)
@@ -61,7 +63,10 @@ def _refusal_of_proxy(status: str) -> str:
 
 def _sentence(error: BaseException) -> Broken | None:
     if isinstance(error, ssl.SSLCertVerificationError):
-        remedy = "put its authority's certificate into /etc/docker/certs.d/<host>/ca.crt, or name it in SSL_CERT_FILE"
+        remedy = (
+            "put its authority's certificate into /etc/docker/certs.d/<host>/ca.crt, or name it in "
+            "SSL_CERT_FILE"
+        )
         return Broken(f"its TLS certificate is not trusted ({error.verify_message})", remedy, lasting=True)
     if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS_THERE:
         remedy = (

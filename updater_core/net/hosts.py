@@ -27,8 +27,12 @@ def is_host(text: str) -> bool:
 def is_host_with_port(text: str) -> bool:
     """Whether `text` is `host` or `host:port`; an IPv6 address needs its brackets.
 
-    >>> is_host_with_port("a.example:443"), is_host_with_port("a.example:65536"), is_host_with_port("[::1]:80")
-    (True, False, True)
+    >>> is_host_with_port("a.example:443")
+    True
+    >>> is_host_with_port("a.example:65536")
+    False
+    >>> is_host_with_port("[::1]:80")
+    True
     """
     head, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
@@ -44,8 +48,12 @@ def is_port(text: str) -> bool:
 def is_web_address(text: str) -> bool:
     """Whether `text` is an http or https address with a host that can be.
 
-    >>> is_web_address("https://example.com/hook"), is_web_address("http://a:0/"), is_web_address("http://a:65536")
-    (True, False, False)
+    >>> is_web_address("https://example.com/hook")
+    True
+    >>> is_web_address("http://a:0/")
+    False
+    >>> is_web_address("http://a:65536")
+    False
     """
     try:
         parts = urlsplit(text)

@@ -1,11 +1,13 @@
 """One HTTP exchange: verified TLS, the proxy of the environment, bounded in time and in size.
 
-Built on requests' transport adapter and its pool of connections, one exchange at a time. A `requests.Session` above it
-would do what must not happen here: it reads the body of a redirect to its end, however long, also where redirects are
-not followed; it keeps cookies; it takes logins from a `.netrc`, and trust from more of the environment than a path.
+Built on requests' transport adapter and its pool of connections, one exchange at a time. A `requests.Session`
+above it would do what must not happen here: it reads the body of a redirect to its end, however long, also
+where redirects are not followed; it keeps cookies; it takes logins from a `.netrc`, and trust from more of
+the environment than a path.
 
-httpcore has public seams for what our connections do by two private names of urllib3 and Python. A trial with it was as
-long, and takes 1.9 MB more of the resident memory, for docker-py loads requests and urllib3 anyway: so it is not used.
+httpcore has public seams for what our connections do by two private names of urllib3 and Python. A trial with
+it was as long, and takes 1.9 MB more of the resident memory, for docker-py loads requests and urllib3 anyway:
+so it is not used.
 """
 
 from __future__ import annotations
@@ -46,14 +48,16 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HOSTS_KEPT = 32  # so many hosts' idle connections are kept
 _CHUNK_BYTES = 64 << 10
 
-logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # its warnings hold URLs, and those may be signed
+# its warnings hold URLs, and those may be signed
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 _here = threading.local()  # `watch`: that of the exchange which this thread is in
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long one exchange may take: to connect, between two bytes, and as a whole however busily bytes trickle in;
-    and the folder of certificates for single registries."""
+    """How long one exchange may take: to connect, between two bytes, and as a whole however busily bytes
+    trickle in; and the folder of certificates for single registries.
+    """
 
     connect_seconds: float = 5.0
     read_seconds: float = 20.0
@@ -66,10 +70,12 @@ USUAL_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked. `kind` names the question in metrics (`manifest_head`, `token`); `what` names it in messages.
+    """What is asked.
 
-    A body longer than `longest_bytes` is an error; with 0 none is read but the beginning of an error's. A refusal of
-    what `is_optional` starts no backoff of the host.
+    `kind` names the question in metrics (`manifest_head`, `token`); `what` names it in messages.
+
+    A body longer than `longest_bytes` is an error; with 0 none is read but the beginning of an error's. A
+    refusal of what `is_optional` starts no backoff of the host.
     """
 
     url: str
@@ -99,7 +105,8 @@ class Answer:
     def quoted(self) -> str:
         """The beginning of the body, fit for a message."""
         text = "".join(
-            c if c.isprintable() else " " for c in self.body[: QUOTED_CHARACTERS * 4].decode("utf-8", "replace")
+            c if c.isprintable() else " "
+            for c in self.body[: QUOTED_CHARACTERS * 4].decode("utf-8", "replace")
         )
         return " ".join(text.split())[:QUOTED_CHARACTERS]
 
@@ -112,8 +119,10 @@ class Connections:
         self._adapter = _Adapter(Trust(limits.certificates))
 
     def exchange(self, request: Request) -> Answer:
-        """Send a request once (again if a kept connection turns out to be closed). Raises Broken. Redirects are
-        answers like any other."""
+        """Send a request once (again if a kept connection turns out to be closed).
+
+        Raises Broken. Redirects are answers like any other.
+        """
         while True:
             try:
                 with _Watch(self._limits.whole_seconds) as watch:
@@ -125,7 +134,9 @@ class Connections:
                 causes = tuple(causes_of(error))
                 if watch.is_on_kept_connection and not watch.is_late and is_disconnect(causes):
                     continue
-                failure = broken_by((TimeoutError(),) if watch.is_late else causes, is_at_proxy=watch.is_at_proxy)
+                failure = broken_by(
+                    (TimeoutError(),) if watch.is_late else causes, is_at_proxy=watch.is_at_proxy
+                )
             failure.connected = watch.is_connected
             raise failure
 
@@ -151,12 +162,18 @@ class Connections:
 
 
 def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-    """The authentication of a request that has its header already: what stands in its URL must not replace it."""
+    """The authentication of a request that has its header already.
+
+    What stands in its URL must not replace it.
+    """
     return prepared
 
 
 def _read(response: requests.Response, request: Request) -> bytes:
-    """Return the whole body, unpacked if it was packed though nobody asked; of an error only the beginning matters."""
+    """Return the whole body, unpacked if it was packed though nobody asked.
+
+    Of an error only the beginning matters.
+    """
     if not request.longest_bytes:
         return _beginning(response) if response.status_code >= 400 else b""
     longest = request.longest_bytes if response.status_code < 400 else ERROR_BYTES
@@ -175,7 +192,7 @@ def _beginning(response: requests.Response) -> bytes:
     return b""
 
 
-# -------------------------------------------------------------------------------------------------------------- proxies
+# ---------------------------------------------------------------------------------------------------- proxies
 
 
 def _proxies(url: str) -> dict[str, str]:
@@ -186,27 +203,36 @@ def _proxies(url: str) -> dict[str, str]:
         return {}
     proxy = urlsplit(named)
     if proxy.scheme != "http" or not proxy.hostname:
-        raise Broken(f"the {parts.scheme.upper()}_PROXY of the environment is not a http:// proxy", lasting=True)
+        raise Broken(
+            f"the {parts.scheme.upper()}_PROXY of the environment is not a http:// proxy", lasting=True
+        )
     return {parts.scheme: named}
 
 
 def _refuse_proxys_page(answer: Answer) -> None:
-    """Raise Broken for what a proxy most likely says itself: a request over plain http shows nobody else's name."""
+    """Raise Broken for what a proxy most likely says itself.
+
+    A request over plain http shows nobody else's name.
+    """
     is_page = answer.headers.get("content-type", "").startswith("text/html")
     is_proxys = answer.status == 407 or "x-squid-error" in answer.headers
     if is_proxys or (is_page and answer.status in (403, 502, 503, 504)):
-        text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", answer.quoted(), flags=re.DOTALL | re.IGNORECASE)
+        text = re.sub(
+            r"<(script|style)\b.*?</\1>|<[^>]*>", " ", answer.quoted(), flags=re.DOTALL | re.IGNORECASE
+        )
         said = " ".join(text.split())
         why = f"the proxy of the environment answers in its place with status {answer.status}"
         why = f"{why} ({said})" if said else why
         raise Broken(why, f"let the proxy allow it; {PROXY_REMEDY}", lasting=answer.status < 500)
 
 
-# ------------------------------------------------------------------------------------------- connections under watch
+# ------------------------------------------------------------------------------------ connections under watch
 
 
 class _Watch:
-    """Ends an exchange that takes too long as a whole, and knows whether it has a connection that was used before."""
+    """Ends an exchange that takes too long as a whole, and knows whether it has a connection that was used
+    before.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.is_late = False
@@ -240,8 +266,9 @@ class _Watch:
         self.has(connected)
 
     def has_opened(self, opened: socket.socket) -> None:
-        """A tunnel or TLS may still have to come on this socket: it is watched by a duplicate, for TLS takes the socket
-        itself away before it has shaken hands."""
+        """A tunnel or TLS may still have to come on this socket: it is watched by a duplicate, for TLS takes
+        the socket itself away before it has shaken hands.
+        """
         if self.is_late:
             opened.close()
             raise TimeoutError
@@ -263,7 +290,9 @@ class _Watch:
 
 
 def _dialled(connection: HTTPConnection) -> socket.socket:
-    """A socket to where a connection leads, in place of urllib3's own, which tries one address after the other."""
+    """A socket to where a connection leads, in place of urllib3's own, which tries one address after the
+    other.
+    """
     own_seconds = float(connection.timeout or USUAL_LIMITS.connect_seconds)
     seconds = min(own_seconds, max(_here.watch.end - time.monotonic(), 0.0))
     opened = dial.connect(connection._dns_host, connection.port, seconds, connection.socket_options or ())
@@ -275,7 +304,8 @@ def _dialled(connection: HTTPConnection) -> socket.socket:
 class _PlainConnection(HTTPConnection):
     """urllib3's connection, telling the watch of this thread about its socket.
 
-    `_new_conn` and `_tunnel` are urllib3's and Python's names; there are no others for the moments that they mark."""
+    `_new_conn` and `_tunnel` are urllib3's and Python's names; there are no others for the moments that they
+    mark."""
 
     def connect(self) -> None:
         _here.watch.is_connecting()
@@ -311,8 +341,11 @@ class _SecureConnection(HTTPSConnection):
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter with our trust and our connections. Derived because requests takes a TLS context in no other
-    way (https://requests.readthedocs.io/en/latest/api/#requests.adapters.HTTPAdapter)."""
+    """requests' adapter with our trust and our connections.
+
+    Derived because requests takes a TLS context in no other way
+    (https://requests.readthedocs.io/en/latest/api/#requests.adapters.HTTPAdapter).
+    """
 
     def __init__(self, trust: Trust) -> None:
         self._trust = trust

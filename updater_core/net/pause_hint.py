@@ -1,9 +1,9 @@
 """How long a busy host asks to be left alone: in each form that hosts write it. Pure.
 
-`Retry-After` (RFC 9110, 10.2.3) has seconds or a date; hosts write fractions, units, and Go's durations (`1m2.5s`),
-too, Docker Hub a moment in seconds since 1970, and GHCR the words of the header into the body. If there is none of
-these, the headers count that say when a limit is fresh again: `RateLimit` of the IETF's draft (`r=0;t=5`, earlier
-`reset=5`), `RateLimit-Reset`, and their older relatives.
+`Retry-After` (RFC 9110, 10.2.3) has seconds or a date; hosts write fractions, units, and Go's durations
+(`1m2.5s`), too, Docker Hub a moment in seconds since 1970, and GHCR the words of the header into the body. If
+there is none of these, the headers count that say when a limit is fresh again: `RateLimit` of the IETF's
+draft (`r=0;t=5`, earlier `reset=5`), `RateLimit-Reset`, and their older relatives.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ _FIRST_MOMENT_IN_MS = 1e12
 
 
 def asked_for(headers: Mapping[str, str], body: bytes, now: datetime) -> timedelta | None:
-    """Return the pause that an answer asks for, None if it names none that can be read. It may be over already.
+    """Return the pause that an answer asks for, None if it names none that can be read.
+
+    It may be over already.
 
     `headers` have their names in lower case.
 
@@ -82,7 +84,10 @@ def _span(text: str, now: datetime) -> timedelta | None:
 
 
 def _unit(text: str) -> str:
-    """A unit in ASCII. The µ of a header has been read as Latin-1, in which it is two characters or another one."""
+    """A unit in ASCII.
+
+    The µ of a header has been read as Latin-1, in which it is two characters or another one.
+    """
     plain = "".join(c for c in text.lower() if c.isascii())
     return plain if plain == text.lower() or plain != "s" else "us"
 

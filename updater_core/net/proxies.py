@@ -1,9 +1,9 @@
 """The proxy for a URL, by the variables of the environment and in the forms that Docker reads them.
 
-Docker is written in Go, whose rules are those of golang.org/x/net/http/httpproxy: `NO_PROXY` has host names (which mean
-their subdomains too), `.example.com` and `*.example.com` (subdomains only), addresses, networks in CIDR notation, each
-host or address also with a port, or `*`. Python's own rules know less, so that the engine would go one way and the
-updater another.
+Docker is written in Go, whose rules are those of golang.org/x/net/http/httpproxy: `NO_PROXY` has host names
+(which mean their subdomains too), `.example.com` and `*.example.com` (subdomains only), addresses, networks
+in CIDR notation, each host or address also with a port, or `*`. Python's own rules know less, so that the
+engine would go one way and the updater another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from updater_core.net.url_rules import is_loopback, literal_address
 
-_METADATA_SERVERS = {"169.254.169.254", "metadata.google.internal"}  # a cloud's own, on this machine's link only
+# a cloud's own, on this machine's link only
+_METADATA_SERVERS = {"169.254.169.254", "metadata.google.internal"}
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -32,7 +33,8 @@ class _Destination:
 def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
     """Return the proxy that the environment names for a URL, or None.
 
-    There is none for this machine itself, as in Docker, and none by ALL_PROXY, which Docker does not read either.
+    There is none for this machine itself, as in Docker, and none by ALL_PROXY, which Docker does not read
+    either.
 
     >>> proxy_for("https://ghcr.io/v2/", {"HTTPS_PROXY": "proxy:3128", "NO_PROXY": "*.corp.example"})
     'http://proxy:3128'

@@ -1,4 +1,7 @@
-"""Whom we believe to be a host, and as whom we come: TLS contexts, read anew when their files have changed."""
+"""Whom we believe to be a host, and as whom we come.
+
+TLS contexts, read anew when their files have changed.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ class _Read:
 
 
 class Trust:
-    """One context serves all connections that believe the same: for each to read a system's authorities anew (`verify=`
-    of requests) would take 40 ms and a megabyte. Safe to use from many threads.
+    """One context serves all connections that believe the same: for each to read a system's authorities anew
+    (`verify=` of requests) would take 40 ms and a megabyte. Safe to use from many threads.
 
     Connections are kept by their context, so that one made of renewed files gets connections of its own."""
 
@@ -42,7 +45,8 @@ class Trust:
         own = self._certificates / netloc
         key = netloc if own.is_dir() else ""
         with self._lock:
-            stamp = _stamp(own if key else None)  # before the reading: what changes meanwhile is read next time
+            # before the reading: what changes meanwhile is read next time
+            stamp = _stamp(own if key else None)
             known = self._read.get(key)
             if known is None or known.stamp != stamp:
                 known = self._read[key] = _Read(stamp, _context(own if key else None))
@@ -62,8 +66,9 @@ def _sources(own: Path | None) -> Iterator[Path]:
 
 
 def _context(own: Path | None) -> ssl.SSLContext:
-    """Verified TLS; for a registry with a folder under /etc/docker/certs.d also with its own authorities (`*.crt`), and
-    `*.cert` with `*.key` as our side (https://docs.docker.com/engine/security/certificates/)."""
+    """Verified TLS; for a registry with a folder under /etc/docker/certs.d also with its own authorities
+    (`*.crt`), and `*.cert` with `*.key` as our side (https://docs.docker.com/engine/security/certificates/).
+    """
     context = _usual_context()
     for authority in sorted(own.glob("*.crt")) if own else ():
         context.load_verify_locations(authority)
@@ -73,15 +78,20 @@ def _context(own: Path | None) -> ssl.SSLContext:
 
 
 def _usual_context() -> ssl.SSLContext:
-    """The authorities at the path that $REQUESTS_CA_BUNDLE or $CURL_CA_BUNDLE names; else the system's, with those of
-    $SSL_CERT_FILE; else, if there is no system's, certifi's. Nothing switches verification off."""
+    """The authorities at the path that $REQUESTS_CA_BUNDLE or $CURL_CA_BUNDLE names; else the system's, with
+    those of $SSL_CERT_FILE; else, if there is no system's, certifi's. Nothing switches verification off.
+    """
     bundle = _bundle()
     if bundle:
         is_folder = Path(bundle).is_dir()
-        return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
+        return ssl.create_default_context(
+            cafile=None if is_folder else bundle, capath=bundle if is_folder else None
+        )
     context, paths = ssl.create_default_context(), ssl.get_default_verify_paths()
     if not paths.cafile and not (paths.capath and any(Path(paths.capath).iterdir())):
-        context.load_verify_locations(_DEBIAN_AUTHORITIES if _DEBIAN_AUTHORITIES.is_file() else certifi.where())
+        context.load_verify_locations(
+            _DEBIAN_AUTHORITIES if _DEBIAN_AUTHORITIES.is_file() else certifi.where()
+        )
     return context
 
 

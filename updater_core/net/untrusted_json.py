@@ -1,6 +1,7 @@
 """JSON that somebody else wrote: a registry, a credential helper, a key file. Pure.
 
-Python's own reader raises RecursionError for one that is nested deep enough, and takes NaN, which JSON does not have.
+Python's own reader raises RecursionError for one that is nested deep enough, and takes NaN, which JSON does
+not have.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ IN_THE_WAY = "is there a login page or a proxy in the way?"
 
 
 def read(text: bytes) -> Any:
-    """The value in a text; ValueError, with nothing of the text in it, for whatever is no JSON or nested too deep.
+    """The value in a text; ValueError, with nothing of the text in it, for whatever is no JSON or nested too
+    deep.
 
     >>> read(b'{"tags": ["1.0"]}')
     {'tags': ['1.0']}

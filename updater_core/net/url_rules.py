@@ -8,7 +8,10 @@ from urllib.parse import SplitResult, urlsplit
 
 
 def redirect_problem(source: str, target: str) -> str | None:
-    """Return why a redirect is not followed, None if it is: not from https to http, not into a private network."""
+    """Return why a redirect is not followed, None if it is.
+
+    Not from https to http, not into a private network.
+    """
     to, origin = split_url(target), split_url(source)
     if to is None or origin is None or to.scheme not in ("http", "https"):
         return "it is not a usable http(s) URL"
@@ -28,8 +31,14 @@ def same_origin(left: str, right: str) -> bool:
 def is_loopback(host: str) -> bool:
     """Return whether a host, as a name or an address and with or without a port, means this machine.
 
-    >>> is_loopback("localhost"), is_loopback("127.8.8.8"), is_loopback("[::1]:5000"), is_loopback("nginx.org")
-    (True, True, True, False)
+    >>> is_loopback("localhost")
+    True
+    >>> is_loopback("127.8.8.8")
+    True
+    >>> is_loopback("[::1]:5000")
+    True
+    >>> is_loopback("nginx.org")
+    False
     >>> is_loopback("127.1:5000"), is_loopback("LOCALHOST:5000"), is_loopback("[::ffff:127.0.0.1]:5000")
     (True, True, True)
     """
@@ -80,7 +89,8 @@ def _origin(url: str) -> tuple[str, str, int] | None:
 def literal_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Return the address that a host is written as, or None if it is a name.
 
-    The short forms of IPv4 that `inet_aton` takes (`127.1`) count as addresses: that is what a connect makes of them.
+    The short forms of IPv4 that `inet_aton` takes (`127.1`) count as addresses: that is what a connect makes
+    of them.
     """
     try:
         address = ipaddress.ip_address(host)

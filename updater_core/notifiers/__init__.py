@@ -13,8 +13,9 @@ from updater_core.notifiers.sender import AddressSender, Send, SendTogether
 
 
 class Notifier(NamedTuple):
-    """A name for people; what delivers one event, or raises an UpdaterError; and the name of its outbox, which stays
-    the same wherever its address stands in a list."""
+    """A name for people; what delivers one event, or raises an UpdaterError; and the name of its outbox,
+    which stays the same wherever its address stands in a list.
+    """
 
     name: str
     send: Send
@@ -39,8 +40,9 @@ NOTIFIERS: Mapping[str, Callable[[Settings], Sequence[AddressSender]]] = {
 
 
 def active(settings: Settings) -> tuple[Notifier, ...]:
-    """The notifiers that the settings ask for, one for each address: a chat that is dead delays nobody else, and who
-    was notified already is not notified again."""
+    """The notifiers that the settings ask for, one for each address: a chat that is dead delays nobody else,
+    and who was notified already is not notified again.
+    """
     return tuple(_named(settings))
 
 
@@ -58,8 +60,10 @@ def channels(settings: Settings, folder: Path) -> tuple[Channel, ...]:
 
 
 def drop_left(settings: Settings, folder: Path) -> None:
-    """Drop what waits for addresses that have left the list: nobody else may get it. Only for the holder of the
-    lock."""
+    """Drop what waits for addresses that have left the list: nobody else may get it.
+
+    Only for the holder of the lock.
+    """
     kept = {notifier.box for notifier in active(settings)}
     for path in sorted(folder.glob(f"{apprise.KIND}*")):
         if path.name not in kept:

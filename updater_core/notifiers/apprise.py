@@ -1,7 +1,8 @@
 """Chat, mail and push, by the Apprise library, which is installed only on request (requirements-apprise.txt).
 
-https://github.com/caronc/apprise: its addresses (`slack://…`, `mailto://…`) are passwords, so none of them, nor a
-piece of one, reaches a message or a log. It is imported when the first address is used, for it is large.
+https://github.com/caronc/apprise: its addresses (`slack://…`, `mailto://…`) are passwords, so none of them,
+nor a piece of one, reaches a message or a log. It is imported when the first address is used, for it is
+large.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ _WORSE = {"WARNING", "ERROR", "CRITICAL"}
 
 
 def install_remedy(requirements: Path = REQUIREMENTS) -> str:
-    """How to install Apprise beside this program, whose list of what it needs is `requirements`: by the installer if
-    that has put the program in its place, else by pip.
+    """How to install Apprise beside this program, whose list of what it needs is `requirements`: by the
+    installer if that has put the program in its place, else by pip.
 
     >>> install_remedy(Path("/opt/docker-auto-updater/releases/1/requirements-apprise.txt"))
     'install it: cd /opt/docker-auto-updater/current && sudo ./install.sh --with-apprise'
@@ -126,8 +127,10 @@ def _is_installed() -> bool:
 
 
 def _library() -> Any:
-    """The library, its talk kept out of our log: it names hosts and paths, at DEBUG whole addresses. Its warnings are
-    in its results, whatever LOG_LEVEL says."""
+    """The library, its talk kept out of our log: it names hosts and paths, at DEBUG whole addresses.
+
+    Its warnings are in its results, whatever LOG_LEVEL says.
+    """
     talk = logging.getLogger("apprise")
     talk.propagate = False
     talk.setLevel(logging.WARNING)

@@ -1,4 +1,7 @@
-"""Text for chats: what a container or a registry wrote pings nobody, links nowhere, and fits in a message. Pure."""
+"""Text for chats: what a container or a registry wrote pings nobody, links nowhere, and fits in a message.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ from updater_core.vocabulary.untrusted import visible
 _BREAK = "\u200b"  # a zero-width space: seen by nobody, and no chat reads a mention across it
 _LONGEST_LINE = 600
 _CUT = "…"
-# What makes a chat notify people or show a link under another name: Discord's and Slack's `<@id>`, `<!channel>`,
-# `<#id>` and `<https://…|text>`, Markdown's `[text](https://…)`; `@name` of Telegram, Matrix and Mattermost, and the
-# words for everybody wherever they stand. A digest (`app@sha256:…`) and a mail address mention nobody.
+# What makes a chat notify people or show a link under another name: Discord's and Slack's `<@id>`,
+# `<!channel>`, `<#id>` and `<https://…|text>`, Markdown's `[text](https://…)`; `@name` of Telegram, Matrix
+# and Mattermost, and the words for everybody wherever they stand. A digest (`app@sha256:…`) and a mail
+# address mention nobody.
 _OPENED = re.compile(r"<(?=[@!#&]|[a-z][a-z0-9+.-]*:)", re.IGNORECASE)
 _MASKED_LINK = re.compile(r"\](?=\()")
-_EVERYBODY = re.compile(r"@(?=(?:everyone|here|channel|all|ro{2}m|online|team|group|heads|current)\b)", re.IGNORECASE)
+_EVERYBODY = re.compile(
+    r"@(?=(?:everyone|here|channel|all|ro{2}m|online|team|group|heads|current)\b)", re.IGNORECASE
+)
 _SOMEBODY = re.compile(r"(?<![A-Za-z0-9_./:-])@(?!sha(?:256|512):)(?=[\w!&])")
 
 
@@ -47,7 +53,8 @@ def shortened(text: str, most: int = _LONGEST_LINE) -> str:
 
 
 def fitted(lines: Sequence[str], most: int) -> str:
-    """Return as many of the lines as fit into `most` characters, the first ones first; the one that does not is cut.
+    """Return as many of the lines as fit into `most` characters, the first ones first; the one that does not
+    is cut.
 
     >>> fitted(["Why: it is down", "To do: nothing"], 24)
     'Why: it is down\\nTo do: …'

@@ -1,8 +1,8 @@
 """Outcomes and checks as events: which there are, when, and with which text. Pure.
 
-`update` and `rollback` come from outcomes, `available` from an image that waits. `failed` and `recovered` are edges:
-the incidents of a service that had an event are kept in its state (`ServiceState.troubles`), so that each incident has
-one event, and its end one, across restarts too.
+`update` and `rollback` come from outcomes, `available` from an image that waits. `failed` and `recovered` are
+edges: the incidents of a service that had an event are kept in its state (`ServiceState.troubles`), so that
+each incident has one event, and its end one, across restarts too.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ _NOT_FOR_A_PERSON = {
     Reason.SKIPPED,
 }
 _ASKED_FOR = ("approval", "order")  # by the mode approve, and by the operator: nobody has to name them
-# An image that waits for a person, by what the operator configured, or that somebody may have pushed by theft.
+# An image that waits for a person, by what the operator configured, or that somebody may have pushed by
+# theft.
 _ALWAYS_ANNOUNCED = (Reason.NOTIFY_ONLY, Reason.NOT_SIGNED, Reason.BAD_SIGNATURE)
 _WITH_OWN_EVENT = {orders.UPDATE, orders.ROLLBACK, orders.CHECK}
 _SAMPLE_RELEASE = ReleaseStep("v1.4.2", "v1.5.0", "minor")
@@ -63,8 +64,9 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """How the incidents of a service changed: the one that began, those that ended, and all that are open now, each
-    with the time of its event."""
+    """How the incidents of a service changed: the one that began, those that ended, and all that are open
+    now, each with the time of its event.
+    """
 
     begun: str | None
     ended: Mapping[str, datetime]
@@ -72,13 +74,14 @@ class Transition:
 
 
 def is_wanted(event: Event, kinds: Collection[str]) -> bool:
-    """Return whether an event is sent if `kinds` (`notify_events`) are configured; `mode` notify and a signature policy
-    ask for their own."""
+    """Return whether an event is sent if `kinds` (`notify_events`) are configured; `mode` notify and a
+    signature policy ask for their own.
+    """
     is_asked_for = event.kind in (*ALWAYS_SENT, *_ASKED_FOR) or event.kind in kinds
     return is_asked_for or (event.kind == "available" and event.reason in _ALWAYS_ANNOUNCED)
 
 
-# ------------------------------------------------------------------------------------ an outcome, an available image
+# ----------------------------------------------------------------------------- an outcome, an available image
 
 
 def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> Event | None:
@@ -92,7 +95,8 @@ def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> E
         case Committed():
             kind, reason, detail, remedy = "update", plan.kind, plan.reason, ""
         case RolledBack(cause=cause):
-            kind, reason, detail, remedy = "rollback", cause.reason.value, cause.message, cause.remedy or _ROLLED_BACK
+            kind, reason, detail = "rollback", cause.reason.value, cause.message
+            remedy = cause.remedy or _ROLLED_BACK
             seen = cause.evidence
         case RollbackFailed(cause=cause, rollback=rollback):
             kind, reason = "rollback", Reason.FROZEN.value
@@ -182,9 +186,12 @@ def _waiting_step(known: ServiceState, target: str) -> ReleaseStep:
     return waiting_step(known.reference, known.facts, target, waiting_facts_of(known, target))
 
 
-def order_event(known: ServiceState, order: OperatorOrder, answer: OrderAnswer, moment: Moment) -> Event | None:
-    """Return the event of an order that was done; None if it was refused, or has an event of its own as an update
-    has."""
+def order_event(
+    known: ServiceState, order: OperatorOrder, answer: OrderAnswer, moment: Moment
+) -> Event | None:
+    """Return the event of an order that was done; None if it was refused, or has an event of its own as an
+    update has.
+    """
     if not answer.is_done or order.kind in _WITH_OWN_EVENT:
         return None
     target = orders.waiting(known) if order.kind in (orders.APPROVE, orders.SKIP) else None
@@ -204,14 +211,14 @@ def order_event(known: ServiceState, order: OperatorOrder, answer: OrderAnswer, 
     )
 
 
-# ------------------------------------------------------------------------------------------ an incident, and its end
+# ----------------------------------------------------------------------------------- an incident, and its end
 
 
 def transition_of(service: ServiceState, now: datetime) -> Transition:
     """Return what of a service's incidents began or ended since the last event.
 
-    A check that could not know ends with one that does; an update that failed, or was rolled back, with a service that
-    is up to date or updated.
+    A check that could not know ends with one that does; an update that failed, or was rolled back, with a
+    service that is up to date or updated.
     """
     current = _incident(service)
     open_incidents = {key: since for key, since in service.troubles.items() if _is_open(key, service.status)}
@@ -223,17 +230,25 @@ def transition_of(service: ServiceState, now: datetime) -> Transition:
 
 
 def transition_event(name: str, service: ServiceState, change: Transition, moment: Moment) -> Event | None:
-    """Return `failed` for an incident that began (a rollback has its own event), `recovered` if none is open any more.
+    """Return `failed` for an incident that began (a rollback has its own event), `recovered` if none is open
+    any more.
 
     None if neither is so.
     """
     if change.begun is not None:
         return None if change.begun.startswith("rollback:") else _failed(name, service, change.begun, moment)
-    return _recovered(name, service, change.ended, moment) if change.ended and not change.open_incidents else None
+    return (
+        _recovered(name, service, change.ended, moment)
+        if change.ended and not change.open_incidents
+        else None
+    )
 
 
 def _incident(service: ServiceState) -> str | None:
-    """Return what is wrong, as `kind:reason`, and of which release, if it is one's: the same text is one incident."""
+    """Return what is wrong, as `kind:reason`, and of which release, if it is one's.
+
+    The same text is one incident.
+    """
     change = service.changes[0] if service.changes else None
     if service.status is Status.UNKNOWN and service.reason:
         return f"check:{service.reason}"
@@ -282,7 +297,9 @@ def _recovered(name: str, service: ServiceState, ended: Mapping[str, datetime], 
     change = service.changes[0] if service.status is Status.UPDATED and service.changes else None
     reason = [*ended][-1].split(":")[1]
     return Event(
-        id=_id(name, "recovered", "\n".join(f"{key} {since.isoformat()}" for key, since in sorted(ended.items()))),
+        id=_id(
+            name, "recovered", "\n".join(f"{key} {since.isoformat()}" for key, since in sorted(ended.items()))
+        ),
         kind="recovered",
         service=name,
         time=moment.now,
@@ -301,7 +318,7 @@ def _id(name: str, kind: str, mark: str) -> str:
     return f"{name}-{kind}-{sha256(mark.encode()).hexdigest()[:32]}"
 
 
-# ------------------------------------------------------------------------------------------------------------- a test
+# ----------------------------------------------------------------------------------------------------- a test
 
 
 def samples(moment: Moment) -> tuple[Event, ...]:

@@ -35,15 +35,18 @@ class Message(NamedTuple):
 def message_of(event: Event, most: int | None = None) -> Message:
     """Return what has happened, from what to what, why, what was done about it, and what is to be done.
 
-    The title alone says which service of which host, and whether to worry. Title and body together keep to `most`
-    characters; what a failed container wrote comes last, and goes first.
+    The title alone says which service of which host, and whether to worry. Title and body together keep to
+    `most` characters; what a failed container wrote comes last, and goes first.
     """
     title = _line(f"{'[TEST] ' if event.is_test else ''}{_words(event)[0]} on {event.host}", _LONGEST_TITLE)
     return Message(title, _fitted(list(_lines(event)), title, most), _mood(event))
 
 
 def message_of_all(events: Sequence[Event], most: int | None = None) -> Message:
-    """Return the message of several events: the worst first and with what to do, a line each for what went well."""
+    """Return the message of several events.
+
+    The worst first and with what to do, a line each for what went well.
+    """
     if len(events) == 1:
         return message_of(events[0], most)
     ordered = sorted(events, key=lambda event: _MOODS.index(_mood(event)))
@@ -114,8 +117,9 @@ def _images(event: Event) -> list[str]:
 
 
 def _release(event: Event) -> Iterator[str]:
-    """The versions, the size of the step and the age of the new release, as far as somebody says them; of a rollback
-    those of the update that failed."""
+    """The versions, the size of the step and the age of the new release, as far as somebody says them; of a
+    rollback those of the update that failed.
+    """
     release = event.release
     about = ", ".join(_about(event))
     tried = "Tried" if event.kind == "rollback" else "Release"
@@ -154,17 +158,26 @@ def _words(event: Event) -> tuple[str, str]:
     """Return the title, and what the updater did."""
     name, old, new = event.service, event.from_reference, event.to_reference
     if event.kind == "rollback" and event.reason == Reason.FROZEN:
-        return f"{name}: update AND rollback failed", f"{old} failed, {new} could not be proven; left alone from now on"
+        return (
+            f"{name}: update AND rollback failed",
+            f"{old} failed, {new} could not be proven; left alone from now on",
+        )
     if event.kind == "update" and event.reason == Reason.OWNER_ROLLBACK:
         return f"{name}: back to {_tag(new)} as asked", f"{new} was started and has proven itself"
     titles = {
         "update": (f"{name}: updated to {_named(event)}", f"{new} was started and has proven itself"),
-        "rollback": (f"{name}: rolled back to {_tag(new)}", f"{old} was taken down; {new} runs again, seen well"),
+        "rollback": (
+            f"{name}: rolled back to {_tag(new)}",
+            f"{old} was taken down; {new} runs again, seen well",
+        ),
         "available": (f"{name}: {_named(event)} is available", "nothing was changed"),
         "failed": (f"{name}: {_failure(event)}", "nothing was changed"),
         "recovered": (f"{name}: well again", "nothing more is wrong"),
         "approval": (f"{name}: {_named(event)} waits for your approval", "nothing was changed"),
-        "order": (f"{name}: {event.reason}, asked for by {event.who or 'nobody known'}", "it counts from now on"),
+        "order": (
+            f"{name}: {event.reason}, asked for by {event.who or 'nobody known'}",
+            "it counts from now on",
+        ),
     }
     return titles[event.kind]
 
@@ -176,7 +189,11 @@ def _named(event: Event) -> str:
 
 
 def _failure(event: Event) -> str:
-    return f"update to {_tag(event.to_reference)} failed" if event.to_reference else f"check failed ({event.reason})"
+    return (
+        f"update to {_tag(event.to_reference)} failed"
+        if event.to_reference
+        else f"check failed ({event.reason})"
+    )
 
 
 _TO_DO: Mapping[str, str] = {

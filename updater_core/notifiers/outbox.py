@@ -1,4 +1,6 @@
-"""The outbox: events that wait on the disk until they are delivered, so that no restart and no outage loses one."""
+"""The outbox: events that wait on the disk until they are delivered, so that no restart and no outage loses
+one.
+"""
 
 from __future__ import annotations
 
@@ -73,21 +75,28 @@ class Outbox:
     def deliver(
         self, send: Callable[[Event], None], now: datetime, is_over: Callable[[], bool] = lambda: False
     ) -> Delivery:
-        """Hand every event that is due to `send`, those of one service strictly in their order, until `is_over`.
+        """Hand every event that is due to `send`, those of one service strictly in their order, until
+        `is_over`.
 
-        An event whose `send` raises waits 5 seconds, twice as long after each further failure, 15 minutes at most; the
-        later ones of its service wait behind it, and all others too if nobody was there (`Unreachable`). After a
-        day of failures it is given up, with a warning in the log. Raises StateError if the folder cannot be read or
-        written.
+        An event whose `send` raises waits 5 seconds, twice as long after each further failure, 15 minutes at
+        most; the later ones of its service wait behind it, and all others too if nobody was there
+        (`Unreachable`). After a day of failures it is given up, with a warning in the log. Raises StateError
+        if the folder cannot be read or written.
         """
         results: dict[str, list[str]] = {"delivered": [], "failed": [], "given_up": []}
         waiting: set[str] = set()
         self._is_gone = self._retry_at is not None and now < self._retry_at
         for name in self._names():
             queued = None if is_over() else self._read(name)
-            if queued is None or queued.event.service in waiting or (self._is_gone and not _is_old(queued, now)):
+            if (
+                queued is None
+                or queued.event.service in waiting
+                or (self._is_gone and not _is_old(queued, now))
+            ):
                 continue
-            result = "waiting" if queued.next_try and queued.next_try > now else self._try(name, queued, send, now)
+            result = (
+                "waiting" if queued.next_try and queued.next_try > now else self._try(name, queued, send, now)
+            )
             if result in results:
                 results[result].append(queued.event.id)
             if result in ("waiting", "failed"):
@@ -104,8 +113,8 @@ class Outbox:
     ) -> Delivery:
         """Hand all events that are due to `send` at once: one message for all of them.
 
-        As long as the cycle goes on, those that need nobody wait for its end (`grouping.may_wait`). If `send` raises,
-        each of them waits as in `deliver`. Raises StateError if the folder cannot be read or written.
+        As long as the cycle goes on, those that need nobody wait for its end (`grouping.may_wait`). If `send`
+        raises, each of them waits as in `deliver`. Raises StateError if the folder cannot be read or written.
         """
         due = {} if is_over() else self._due(now)
         events = [queued.event for queued in due.values()]
@@ -115,7 +124,9 @@ class Outbox:
         try:
             send(events)
         except Exception as error:  # whatever a notifier does wrong must not stop the updater
-            results = {queued.event.id: self._failed(name, queued, error, now) for name, queued in due.items()}
+            results = {
+                queued.event.id: self._failed(name, queued, error, now) for name, queued in due.items()
+            }
             failed = tuple(key for key, result in results.items() if result == "failed")
             return Delivery(failed=failed, given_up=tuple(key for key in results if key not in failed))
         self._retry_at = None
@@ -124,13 +135,19 @@ class Outbox:
         return Delivery(delivered=tuple(event.id for event in events))
 
     def _due(self, now: datetime) -> dict[str, _Queued]:
-        """What waits by its file, but for what comes after an event of the same service that is not to be tried yet."""
+        """What waits by its file, but for what comes after an event of the same service that is not to be
+        tried yet.
+        """
         is_backing_off = self._retry_at is not None and now < self._retry_at
         due: dict[str, _Queued] = {}
         waiting: set[str] = set()
         for name in self._names():
             queued = self._read(name) if len(due) < MOST_TOGETHER else None
-            if queued is None or queued.event.service in waiting or (is_backing_off and not _is_old(queued, now)):
+            if (
+                queued is None
+                or queued.event.service in waiting
+                or (is_backing_off and not _is_old(queued, now))
+            ):
                 continue
             if queued.next_try and queued.next_try > now:
                 waiting.add(queued.event.service)
@@ -152,7 +169,10 @@ class Outbox:
         return 0
 
     def next_try(self) -> datetime | None:
-        """Return when `deliver` has something to do again; None if nothing waits. A time that is past means: now."""
+        """Return when `deliver` has something to do again; None if nothing waits.
+
+        A time that is past means: now.
+        """
         first: dict[str, datetime] = {}
         with contextlib.suppress(StateError):  # `deliver` reports it
             for name in self._names():
@@ -172,11 +192,17 @@ class Outbox:
         try:
             shutil.rmtree(self._directory)
         except OSError as error:
-            text = f"the outbox {self._directory} of an address that is not in NOTIFY_URLS any more cannot be removed"
+            text = (
+                f"the outbox {self._directory} of an address that is not in NOTIFY_URLS any more cannot "
+                "be removed"
+            )
             log_event(_log, logging.ERROR, LogEvent.NOTIFY_FAILED, f"{text}: {error.strerror}")
             return
         if count:
-            text = f"{count} message(s) waited for an address that is not in NOTIFY_URLS any more, and are dropped"
+            text = (
+                f"{count} message(s) waited for an address that is not in NOTIFY_URLS any more, and are "
+                "dropped"
+            )
             log_event(_log, logging.WARNING, LogEvent.NOTIFY_GIVEN_UP, text, count=count)
 
     def _try(self, name: str, queued: _Queued, send: Callable[[Event], None], now: datetime) -> str:
@@ -200,12 +226,17 @@ class Outbox:
         if _is_old(queued, now):
             text = f"{event.kind} ({event.id}) is given up for {self._name} after a day: {_words(error)}"
             text += _remedy(error)
-            log_event(_log, logging.WARNING, LogEvent.NOTIFY_GIVEN_UP, text, service=event.service, id=event.id)
+            log_event(
+                _log, logging.WARNING, LogEvent.NOTIFY_GIVEN_UP, text, service=event.service, id=event.id
+            )
             files.remove(self._directory / name)
             return "given_up"
         later = replace(queued, attempts=queued.attempts + 1, next_try=now + timedelta(seconds=pause))
-        level = logging.DEBUG if queued.attempts else logging.WARNING  # said once; when it is given up, once more
-        text = f"{event.kind} was not delivered to {self._name}: {_words(error)}; tried again in {pause:.0f} s"
+        # said once; when it is given up, once more
+        level = logging.DEBUG if queued.attempts else logging.WARNING
+        text = (
+            f"{event.kind} was not delivered to {self._name}: {_words(error)}; tried again in {pause:.0f} s"
+        )
         text += _remedy(error)
         log_event(_log, level, LogEvent.NOTIFY_FAILED, text, service=event.service, id=event.id)
         self._write(name, later)

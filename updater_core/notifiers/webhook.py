@@ -24,7 +24,8 @@ LIMITS = Limits(connect_seconds=10.0, read_seconds=45.0, whole_seconds=60.0)
 SIGNATURE = "X-Updater-Signature"
 _REDIRECTS_FOLLOWED = 3
 _OF_A_CHAT = (
-    "If a chat is behind this address (Slack, Discord, Teams and others), it takes only messages of its own form: put "
+    "If a chat is behind this address (Slack, Discord, Teams and others), it takes only messages of its "
+    "own form: put "
     "its address into NOTIFY_URLS in place of WEBHOOK_URL. "
 )
 _REMEDY = "Check WEBHOOK_URL and its receiver; the event stays queued and is tried again."
@@ -39,8 +40,9 @@ def senders(settings: Settings) -> Sequence[AddressSender]:
 def send(event: Event, url: Secret, secret: Secret | None = None) -> None:
     """POST the event; any 2xx is success, everything else an UpdaterError.
 
-    With `secret` the header X-Updater-Signature holds `sha256=` and the hexadecimal HMAC-SHA256 (RFC 2104) of the body.
-    The URL may hold a token: it is in no message, and a redirect that leaves its host (or its TLS) is not followed.
+    With `secret` the header X-Updater-Signature holds `sha256=` and the hexadecimal HMAC-SHA256 (RFC 2104) of
+    the body. The URL may hold a token: it is in no message, and a redirect that leaves its host (or its TLS)
+    is not followed.
     """
     body = json.dumps(body_of(event)).encode("ascii")
     address = url.reveal()
@@ -58,7 +60,8 @@ def send(event: Event, url: Secret, secret: Secret | None = None) -> None:
 def body_of(event: Event) -> dict[str, Any]:
     """What is posted, as JSON values; docs/webhook.schema.json is its shape.
 
-    A receiver may get an event more than once (its `id` is the same), and gets the events of a service in their order.
+    A receiver may get an event more than once (its `id` is the same), and gets the events of a service in
+    their order.
     """
     return {
         "id": event.id,
@@ -107,7 +110,9 @@ def _headers(body: bytes, secret: Secret | None) -> dict[str, str]:
 
 
 def _refusal(answer: Answer, url: Secret) -> UpdaterError:
-    """The error for an answer that is no success, with the receiver's own words, as far as they are not the address."""
+    """The error for an answer that is no success, with the receiver's own words, as far as they are not the
+    address.
+    """
     said = without_address(answer.quoted(), url)
     words = f': "{said}"' if said else ""
     is_about_the_form = 400 <= answer.status < 500 and answer.status != 429
@@ -118,8 +123,8 @@ def _refusal(answer: Answer, url: Secret) -> UpdaterError:
 def _post(address: str, body: bytes, headers: dict[str, str]) -> Answer:
     """The answer, with the beginning of its body if it is an error.
 
-    Only the beginning of why it failed is given: the address is not in it, but what a library puts in brackets may hold
-    the host.
+    Only the beginning of why it failed is given: the address is not in it, but what a library puts in
+    brackets may hold the host.
     """
     request = Request(address, "webhook", "webhook", "POST", headers, body=body, longest_bytes=0)
     try:

@@ -1,7 +1,8 @@
 """Whether an update may go now: one ordered table of rules, the first that holds it names the reason. Pure.
 
-Each rule looks at the update and at the facts, and answers with a Hold or with None. The whole table is asked twice for
-each update: after the check, for what is recorded, and once more under the lock, just before anything is done.
+Each rule looks at the update and at the facts, and answers with a Hold or with None. The whole table is asked
+twice for each update: after the check, for what is recorded, and once more under the lock, just before
+anything is done.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from updater_core.policy.operator.decisions import Decisions, Pause, command, pa
 class Facts:
     """Everything that the rules look at besides the update.
 
-    `rollback_failure`: what was said when neither release could be proven, None if that is not so. `retry_at`: when an
-    update that failed may be tried again, None if none waits; `failure` and `failure_remedy` are what was said of it.
-    `pull_allowed_at`: when the registry lets an image be pulled again, None if it does now.
+    `rollback_failure`: what was said when neither release could be proven, None if that is not so.
+    `retry_at`: when an update that failed may be tried again, None if none waits; `failure` and
+    `failure_remedy` are what was said of it. `pull_allowed_at`: when the registry lets an image be pulled
+    again, None if it does now.
     """
 
     service: ServiceConfig
@@ -49,11 +51,14 @@ Rule = Callable[[Update, Facts], Hold | None]
 
 def admit(update: Update, facts: Facts, rules: Sequence[Rule] | None = None) -> Update | Hold:
     """Return the update if no rule holds it; else the first Hold, with the further ones in `also`."""
-    found = [hold for rule in (RULES if rules is None else rules) if (hold := rule(update, facts)) is not None]
+    found = [
+        hold for rule in (RULES if rules is None else rules) if (hold := rule(update, facts)) is not None
+    ]
     if not found:
         return update
     first, *further = (
-        replace(hold, available=update.target, rejected=update.rejected, others=update.others) for hold in found
+        replace(hold, available=update.target, rejected=update.rejected, others=update.others)
+        for hold in found
     )
     return replace(first, also=tuple(further))
 
@@ -84,14 +89,18 @@ def stopping(_: Update, facts: Facts) -> Hold | None:
 def paused(update: Update, facts: Facts) -> Hold | None:
     """The operator has paused this service, or all: in the configuration, or by an order."""
     if facts.hours.paused:
-        return _waits(update, Reason.PAUSED, "updates are paused", "set pause_updates to false to let it through")
+        return _waits(
+            update, Reason.PAUSED, "updates are paused", "set pause_updates to false to let it through"
+        )
     own, of_all = facts.decisions.pause, facts.pause_of_all
     pause = pause_in_force(own, of_all, facts.now)
     if pause is None:
         return None
     end = f" until {pause.until:%Y-%m-%d %H:%M} UTC" if pause.until else ""
     name = facts.service.name if pause is own else "all"
-    held = _waits(update, Reason.PAUSED, f"updates are paused by {pause.who}{end}", f"run {command('resume', name)}")
+    held = _waits(
+        update, Reason.PAUSED, f"updates are paused by {pause.who}{end}", f"run {command('resume', name)}"
+    )
     return replace(held, until=pause.until)
 
 
@@ -102,7 +111,8 @@ def skipped(update: Update, facts: Facts) -> Hold | None:
         return None
     detail = f"{update.target.text} is skipped, by {skip.who} on {skip.since:%Y-%m-%d %H:%M} UTC"
     remedy = (
-        f"nothing to do, a newer one is taken; to take this one after all: {command('approve', facts.service.name)}"
+        "nothing to do, a newer one is taken; to take this one after all: "
+        f"{command('approve', facts.service.name)}"
     )
     return Hold(Reason.SKIPPED, detail, remedy)
 
@@ -121,14 +131,21 @@ def window_closed(update: Update, facts: Facts) -> Hold | None:
         return None
     opens = windows.next_open(hours, facts.now)
     when = f"it opens at {opens:%Y-%m-%d %H:%M} UTC" if opens else "it does not open in the next three weeks"
-    held = _waits(update, Reason.WINDOW_CLOSED, f"the maintenance window is closed, {when}", "wait for the window")
+    held = _waits(
+        update, Reason.WINDOW_CLOSED, f"the maintenance window is closed, {when}", "wait for the window"
+    )
     return replace(held, until=opens)
 
 
 def approval(update: Update, facts: Facts) -> Hold | None:
-    """The operator wants to say yes to each image. What was said of another one does not count, and a skip is an
-    answer."""
-    if facts.service.policy.mode is not Mode.APPROVE or facts.decisions.skip_of(update.target.digest) is not None:
+    """The operator wants to say yes to each image.
+
+    What was said of another one does not count, and a skip is an answer.
+    """
+    if (
+        facts.service.policy.mode is not Mode.APPROVE
+        or facts.decisions.skip_of(update.target.digest) is not None
+    ):
         return None
     name, given = facts.service.name, facts.decisions.approval
     remedy = f"run {command('approve', name)}, or {command('skip', name)}"

@@ -1,4 +1,7 @@
-"""After a rollback that the operator asked for: only a release newer than the one that was left counts. Pure."""
+"""After a rollback that the operator asked for: only a release newer than the one that was left counts.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,21 @@ _NOTHING_NEWER = {Reason.SAME_DIGEST, Reason.NO_CANDIDATE, Reason.DOWNGRADE, Rea
 
 
 def still_counts(left: LeftRelease, current: ImageRef, running_digests: Set[str]) -> bool:
-    """Whether what the operator's rollback went back to is still what is wanted (`current`) and what runs. If not, the
-    operator has chosen anew."""
+    """Whether what the operator's rollback went back to is still what is wanted (`current`) and what runs.
+
+    If not, the operator has chosen anew.
+    """
     kept = reference.parse(left.kept_reference)
     is_wanted = (kept.key, kept.tag) == (current.key, current.tag) or not current.tag
     return is_wanted and not running_digests.isdisjoint(left.kept_as)
 
 
-def as_if_left_still_ran(left: LeftRelease, observation: Observation, history: History) -> tuple[Observation, History]:
-    """What counts as newer than the release that was left is asked as if that one still ran: so every order, and each
-    rule of it, means the same by it."""
+def as_if_left_still_ran(
+    left: LeftRelease, observation: Observation, history: History
+) -> tuple[Observation, History]:
+    """What counts as newer than the release that was left is asked as if that one still ran: so every order,
+    and each rule of it, means the same by it.
+    """
     was = reference.with_default_tag(reference.parse(left.reference))
     digest = observation.current.digest and next(filter(reference.is_digest, left.known_as), None)
     current = replace(observation.current, tag=was.tag, digest=digest)
@@ -31,14 +39,18 @@ def as_if_left_still_ran(left: LeftRelease, observation: Observation, history: H
     return as_left, replace(history, pushed={**history.pushed, **pushed})
 
 
-def newer_than_left(left: LeftRelease, observation: Observation, history: History, outcome: Decision) -> Decision:
+def newer_than_left(
+    left: LeftRelease, observation: Observation, history: History, outcome: Decision
+) -> Decision:
     """The decision for what runs, from the one for the release that was left."""
     if isinstance(outcome, Update):
         target = replace(outcome.target, name=observation.current.name)
         is_kept = target.digest in observation.running_digests
         return _stays_back(left, observation, history) if is_kept else replace(outcome, target=target)
     is_settled = outcome.reason in _NOTHING_NEWER
-    return replace(_stays_back(left, observation, history), rejected=outcome.rejected) if is_settled else outcome
+    return (
+        replace(_stays_back(left, observation, history), rejected=outcome.rejected) if is_settled else outcome
+    )
 
 
 def _stays_back(left: LeftRelease, observation: Observation, history: History) -> Hold:
@@ -46,7 +58,13 @@ def _stays_back(left: LeftRelease, observation: Observation, history: History) -
     digest = next(filter(reference.is_digest, left.known_as), None)
     return Hold(
         Reason.QUARANTINED,
-        f"{was.text} was left by a rollback, asked for on {left.since:%Y-%m-%d %H:%M} UTC; only a newer release counts",
-        f"nothing to do, a newer release is taken; to go on to this one again: {retry_command(history.service)}",
+        (
+            f"{was.text} was left by a rollback, asked for on {left.since:%Y-%m-%d %H:%M} UTC; only a newer "
+            "release counts"
+        ),
+        (
+            "nothing to do, a newer release is taken; to go on to this one again: "
+            f"{retry_command(history.service)}"
+        ),
         available=replace(observation.current, tag=was.tag, digest=digest),
     )

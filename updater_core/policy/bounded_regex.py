@@ -1,8 +1,10 @@
-"""The operator's regular expressions on tags: Python's grammar, matched with a limit on the time they take. Pure.
+"""The operator's regular expressions on tags: Python's grammar, matched with a limit on the time they take.
 
-An expression such as `^(a|aa)+$` can take longer than the universe will last on one tag, and Python's `re` cannot be
-stopped in it. So the grammar is checked by `re`, which is what the operator knows, and the matching is done by the
-`regex` library, which reads the same grammar and takes a time limit.
+Pure.
+
+An expression such as `^(a|aa)+$` can take longer than the universe will last on one tag, and Python's `re`
+cannot be stopped in it. So the grammar is checked by `re`, which is what the operator knows, and the matching
+is done by the `regex` library, which reads the same grammar and takes a time limit.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ _REMEDY = "write it so that no repeat is within a repeat and no two alternatives
 
 
 class TooSlow(Exception):
-    """An expression used up the time of its decision. The message names its key and the tag at which it was stopped.
+    """An expression used up the time of its decision.
+
+    The message names its key and the tag at which it was stopped.
 
     No UpdaterError: the decision that it interrupts makes a Hold of it, and nobody else ever sees it."""
 
@@ -35,8 +39,10 @@ class TooSlow(Exception):
 
 @dataclass(slots=True)
 class MatchBudget:
-    """The CPU seconds that all expressions of one decision may take together. `stopwatch` gives CPU seconds so far;
-    without one each match has the whole time for itself."""
+    """The CPU seconds that all expressions of one decision may take together.
+
+    `stopwatch` gives CPU seconds so far; without one each match has the whole time for itself.
+    """
 
     stopwatch: Callable[[], float] | None = None
     left_seconds: float = SECONDS_OF_A_CHOICE
@@ -69,7 +75,9 @@ class Expression:
             return budget.spend(lambda seconds: self.fullmatch(tag, timeout=seconds))
         except TimeoutError:
             shown = self.text if len(self.text) <= 60 else f"{self.text[:59]}…"
-            wrong = f"{self.key} {shown!r} takes too long: stopped at the tag {tag} after a second of work in all"
+            wrong = (
+                f"{self.key} {shown!r} takes too long: stopped at the tag {tag} after a second of work in all"
+            )
             raise TooSlow(wrong, f"change {self.key}: {_REMEDY}") from None
 
 
@@ -92,7 +100,11 @@ def problem(text: str) -> str | None:
         return f"an expression of {text.count('(')} groups; write at most {_MOST_GROUPS}"
     copies = _copies(text)
     if copies > _MOST_COPIES:
-        return f"{text!r} asks for {copies} repeats, a tag has at most 128 characters; write smaller numbers in {{…}}"
+        return (
+            f"{text!r} asks for {copies} repeats, a tag has at most 128 characters; write smaller "
+            "numbers "
+            "in {…}"
+        )
     try:
         with warnings.catch_warnings():  # what a later Python may read differently does not matter today
             warnings.simplefilter("ignore", FutureWarning)

@@ -1,4 +1,7 @@
-"""How a choice is explained: its reason, no more than what is known; rejected tags; the current tag's family. Pure."""
+"""How a choice is explained: its reason, no more than what is known; rejected tags; the current tag's family.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ REMEDY_OF_UNSIGNED = "ask its publisher to sign it, or add the key it was signed
 # Such a tag is no candidate for this host: it neither waits nor stands in the way of another one.
 NO_CANDIDATE_HERE = frozenset({Reason.NOT_AN_IMAGE, Reason.PLATFORM_MISSING, Reason.NOT_FOUND})
 _REMEDIES = {
-    Reason.NOT_AN_IMAGE: "follow a tag that names an image; tag_exclude, or a narrower pattern, leaves this one out",
+    Reason.NOT_AN_IMAGE: (
+        "follow a tag that names an image; tag_exclude, or a narrower pattern, leaves this one out"
+    ),
     Reason.PLATFORM_MISSING: "publish the image for this platform, or set `platform`",
 }
 
@@ -58,19 +63,27 @@ def family_text(policy: Policy, current: ImageRef) -> str:
 def without_version(outcome: Decision | Ask, current: ImageRef, policy: Policy) -> Decision | Ask:
     """Return the decision on a tag's digest for a service that follows versions, though its tag names none.
 
-    A word such as `latest` moves with its releases, so its digest tells whether the service is up to date. The tag of
-    one build never moves: whether a newer build is there is not known.
+    A word such as `latest` moves with its releases, so its digest tells whether the service is up to date.
+    The tag of one build never moves: whether a newer build is there is not known.
     """
     tag = current.tag or "latest"
-    if policy.follow is Follow.TAG or not isinstance(outcome, Hold) or outcome.reason is not Reason.SAME_DIGEST:
+    if (
+        policy.follow is Follow.TAG
+        or not isinstance(outcome, Hold)
+        or outcome.reason is not Reason.SAME_DIGEST
+    ):
         return outcome
     if not names_build(tag):
         detail = f"{outcome.detail}; {tag} names no version, so the digest behind it is followed"
         return replace(outcome, detail=detail)
     return Hold(
         Reason.CURRENT_UNPARSABLE,
-        f"{tag} names one build and no version, so nothing says which tag is newer; its image is still the same",
-        "to follow builds, set tag_pattern, which takes the newest push (such as main-*); to follow versions, write a "
+        (
+            f"{tag} names one build and no version, so nothing says which tag is newer; its image is still "
+            "the same"
+        ),
+        "to follow builds, set tag_pattern, which takes the newest push (such as main-*); to follow "
+        "versions, write a "
         "tag with a version into the Compose file; to stay with this tag, set follow to tag",
     )
 
@@ -114,7 +127,7 @@ def nearest(rejected: Sequence[Rejected], current: str, count: int) -> list[Reje
     return [one for one in rejected if one.tag in kept]
 
 
-# ------------------------------------------------------------------------------------------ the words of a choice
+# -------------------------------------------------------------------------------------- the words of a choice
 
 
 def is_gone(case: SelectionContext) -> bool:
@@ -123,7 +136,10 @@ def is_gone(case: SelectionContext) -> bool:
 
 
 def without_current(case: SelectionContext, hold: Hold) -> Hold:
-    """The hold for a current tag that is gone: what runs cannot be pulled again, and nothing was found to follow it."""
+    """The hold for a current tag that is gone.
+
+    What runs cannot be pulled again, and nothing was found to follow it.
+    """
     gone = f"{case.observation.current.text} is gone from the registry"
     if hold.reason is not Reason.SAME_DIGEST:
         return replace(hold, detail=f"{gone}; {hold.detail}")
@@ -145,7 +161,11 @@ def passed_over(
     beside = (Reason.NO_PUSH_TIME, f"nothing tells whether it is newer than {last.name}")
     if not _is_by_first_sight(case):
         beside = Reason.OLDER, f"no newer than {last.name}"
-    return [Rejected(tag.name, *(beside if rank == end else newer)) for rank, tag in reach if tag.name not in examined]
+    return [
+        Rejected(tag.name, *(beside if rank == end else newer))
+        for rank, tag in reach
+        if tag.name not in examined
+    ]
 
 
 def _is_by_first_sight(case: SelectionContext) -> bool:
@@ -159,12 +179,16 @@ def because(case: SelectionContext, candidates: CandidateSet, tag: str) -> str:
     own = next((rank for rank, other in candidates.ranked if other.name == tag), None)
     beside = [other.name for rank, other in candidates.ranked if rank == own and other.name != tag]
     if beside and _is_by_first_sight(case):
-        return f"{tag} came together with {beside[0]}, and nothing tells which of them is newer; all others are older"
+        return (
+            f"{tag} came together with {beside[0]}, and nothing tells which of them is newer; all others "
+            "are older"
+        )
     return f"{tag} is {candidates.superlative} {among}"
 
 
 def unsigned(case: SelectionContext, target: ImageRef) -> Hold | Ask | None:
-    """Return why the image is not taken for who signed it, or that this is still to be asked; None if it may be.
+    """Return why the image is not taken for who signed it, or that this is still to be asked; None if it may
+    be.
 
     No quarantine: a signature may be added later, and is asked for again in each cycle."""
     if not case.policy.public_keys:
@@ -202,11 +226,11 @@ def summary(rejected: Sequence[Rejected]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
 
 
-# --------------------------------------------------------------------------------------------- what a tag leads to
+# ---------------------------------------------------------------------------------------- what a tag leads to
 #
-# A repository has more than images: Helm charts, build caches, signatures, attestations. And the digest of an index
-# changes if only an attestation beside the same images was pushed again. What a candidate leads to is asked for last,
-# for that costs a request that registries count as a pull.
+# A repository has more than images: Helm charts, build caches, signatures, attestations. And the digest of an
+# index changes if only an attestation beside the same images was pushed again. What a candidate leads to is
+# asked for last, for that costs a request that registries count as a pull.
 
 
 def obstacle(reason: Reason, target: ImageRef, detail: str) -> Hold:
@@ -233,7 +257,9 @@ def still_to_ask(observation: Observation, tag: str) -> Ask | None:
 
 
 def first_of(rejections: Sequence[Hold]) -> Hold | None:
-    """Return the hold of the first tag that is a candidate for this host, or else of the first tag, or None."""
+    """Return the hold of the first tag that is a candidate for this host, or else of the first tag, or
+    None.
+    """
     waiting = first_waiting(rejections)
     return waiting or next((replace(hold, available=None) for hold in rejections), None)
 

@@ -1,4 +1,6 @@
-"""What `follow` is short for: a selector among the versions of the current tag's family, and a largest step. Pure.
+"""What `follow` is short for: a selector among the versions of the current tag's family, and a largest step.
+
+Pure.
 
 How a tag is taken apart into text, numbers and tail stands in `tags.reading`.
 """
@@ -15,8 +17,9 @@ from updater_core.policy.tags.words import MACHINES, NUMBER
 def selector_of(policy: Policy, current: ImageRef, budget: MatchBudget | None = None) -> Selector | None:
     """Return the policy's selector, None if the digest behind the current tag is followed.
 
-    A current tag of words alone (`latest`), or of one build (`sha-5a81b1e`), has no versions to follow, so its digest
-    is followed then too. One whose words have numbers (`alpine3.20`, `latest-pg16`) is compared with the same words.
+    A current tag of words alone (`latest`), or of one build (`sha-5a81b1e`), has no versions to follow, so
+    its digest is followed then too. One whose words have numbers (`alpine3.20`, `latest-pg16`) is compared
+    with the same words.
 
     >>> selector_of(Policy(follow=Follow.MAJOR), ImageRef("docker.io", "library/php", "lts")) is None
     True

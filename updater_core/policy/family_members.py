@@ -24,10 +24,10 @@ Candidate = tuple[Tag, FamilyVersion]
 class Baseline:
     """What the candidates are measured against.
 
-    `current`: the current tag's version, None if it names none. `variant`: the tail that candidates have to have.
-    `whole`: the version in the whole current tag, if the selector does not mean that tag; candidates are then of its
-    family by their whole names too. `whole_variant`: the variant that these names have to have, unless the selector
-    names another (`*-alpine`); None if it is part of what the selector compares.
+    `current`: the current tag's version, None if it names none. `variant`: the tail that candidates have to
+    have. `whole`: the version in the whole current tag, if the selector does not mean that tag; candidates
+    are then of its family by their whole names too. `whole_variant`: the variant that these names have to
+    have, unless the selector names another (`*-alpine`); None if it is part of what the selector compares.
     """
 
     current: FamilyVersion | None
@@ -88,11 +88,16 @@ def by_family(
 def _of_other_platform(
     current: FamilyVersion | None, kin: Sequence[Candidate], *, follows_variant: bool
 ) -> list[Rejected]:
-    """The tags of the family whose bare number behind the version names another platform than the current one's."""
+    """The tags of the family whose bare number behind the version names another platform than the current
+    one's.
+    """
     fixed = _platform_number(current, kin)
     if fixed is None:
         return []
-    detail = f"the number behind its version is not {fixed}, which returns with each version and so counts no builds"
+    detail = (
+        f"the number behind its version is not {fixed}, which returns with each version and so counts "
+        "no builds"
+    )
     unfit = [tag.name for tag, version in kin if not _fits(version.tail.counters[0], fixed, follows_variant)]
     return [Rejected(name, Reason.OTHER_VARIANT, detail) for name in unfit]
 
@@ -102,9 +107,10 @@ def _fits(number: int, fixed: int, follows_variant: bool) -> bool:
 
 
 def _platform_number(current: FamilyVersion | None, kin: Iterable[Candidate]) -> int | None:
-    """The bare number behind the current version if it says what the image is built on (`4.0.2-18` with Node 18), None
-    if it counts builds. One of a platform returns beside others in version after version; a counter begins anew with
-    each version, or never has a number twice."""
+    """The bare number behind the current version if it says what the image is built on (`4.0.2-18` with Node
+    18), None if it counts builds. One of a platform returns beside others in version after version; a counter
+    begins anew with each version, or never has a number twice.
+    """
     if current is None or not _BARE_COUNTER.match(current.tail.shape):
         return None
     numbers: dict[Numbers, set[int]] = {}
@@ -116,7 +122,9 @@ def _platform_number(current: FamilyVersion | None, kin: Iterable[Candidate]) ->
     return own if is_platform else None
 
 
-def _other_family(name: str, version: FamilyVersion, baseline: Baseline, *, follows_variant: bool) -> Fault | None:
+def _other_family(
+    name: str, version: FamilyVersion, baseline: Baseline, *, follows_variant: bool
+) -> Fault | None:
     """Why a version is not of the current tag's family, or None if it is."""
     current = baseline.current
     fault = _other_name(name, version, baseline)
@@ -146,15 +154,19 @@ def _other_name(name: str, version: FamilyVersion, baseline: Baseline) -> Fault 
 
 
 def silent_change(whole: FamilyVersion | None, current_variant: str) -> Fault | None:
-    """Why a plain tag may not follow a variant that the selector does not mean: nobody asked for the change."""
+    """Why a plain tag may not follow a variant that the selector does not mean.
+
+    Nobody asked for the change.
+    """
     if (whole is not None and whole.tail.shape) or not current_variant:
         return None
     return Reason.OTHER_VARIANT, f"without a variant, the current one is {current_variant}"
 
 
 def other_whole(version: FamilyVersion | None, whole: FamilyVersion) -> Fault | None:
-    """Why a tag cannot follow a current tag that the selector does not mean: by their whole names, whatever the
-    selector cuts off. None if it can."""
+    """Why a tag cannot follow a current tag that the selector does not mean: by their whole names, whatever
+    the selector cuts off. None if it can.
+    """
     if version is None or version.prefix != whole.prefix:
         return Reason.OTHER_PREFIX, _prefixes(version, whole)
     return None if version.form == whole.form else (Reason.OTHER_PRECISION, _forms(version, whole))

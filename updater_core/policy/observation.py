@@ -1,4 +1,7 @@
-"""What a selection looks at, what it remembers, and what it may still ask; one decision to be made. No rules."""
+"""What a selection looks at, what it remembers, and what it may still ask; one decision to be made.
+
+No rules.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,12 @@ class TimeSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What our own clock knows of a tag: its digest when we first saw it (None = not asked), and when that was.
+    """What our own clock knows of a tag: its digest when we first saw it (None = not asked), and when that
+    was.
 
-    `baseline` marks tags of the very first listing: they were there before us, so among them only `created_at`, the
-    image's own build time, can order; any tag that came later is newer than all of them. `gone_since`: not listed.
+    `baseline` marks tags of the very first listing: they were there before us, so among them only
+    `created_at`, the image's own build time, can order; any tag that came later is newer than all of them.
+    `gone_since`: not listed.
     """
 
     digest: str | None
@@ -37,7 +42,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class LeftRelease:
-    """What an operator's rollback has left. As long as what it went back to is kept, only a newer release counts.
+    """What an operator's rollback has left.
+
+    As long as what it went back to is kept, only a newer release counts.
 
     `others`: what the images of other repositories that ran with it are known as, by their repositories."""
 
@@ -52,8 +59,11 @@ class LeftRelease:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is remembered and matters to a choice. `seen` is keyed by tag, `digest_seen` by digest; `pushed`: when the
-    registry last said that the current tag was pushed."""
+    """What is remembered and matters to a choice.
+
+    `seen` is keyed by tag, `digest_seen` by digest; `pushed`: when the registry last said that the current
+    tag was pushed.
+    """
 
     quarantine: Mapping[str, Quarantined] = field(default_factory=dict)
     seen: Mapping[str, Seen] = field(default_factory=dict)
@@ -65,7 +75,10 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class SignatureVerdict:
-    """`key`: the name of the key that signed the image. Else `reason` (`not_signed`, `bad_signature`) and `detail`."""
+    """`key`: the name of the key that signed the image.
+
+    Else `reason` (`not_signed`, `bad_signature`) and `detail`.
+    """
 
     key: str | None = None
     reason: Reason | None = None
@@ -76,10 +89,10 @@ class SignatureVerdict:
 class Observation:
     """Everything a decision looks at, at one moment.
 
-    `current`: what the operator's file says. `running_digests`: every digest, in the file's repository, by which the
-    running image is known (also its id); empty = it never came from a registry. `digests`: tag to digest, as the
-    registry answered so far; `signatures`: by digest, who signed the image. `tags`: the complete list, None if the
-    policy needs none. `clock`: whose times they carry.
+    `current`: what the operator's file says. `running_digests`: every digest, in the file's repository, by
+    which the running image is known (also its id); empty = it never came from a registry. `digests`: tag to
+    digest, as the registry answered so far; `signatures`: by digest, who signed the image. `tags`: the
+    complete list, None if the policy needs none. `clock`: whose times they carry.
     """
 
     current: ImageRef
@@ -94,8 +107,9 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The choice cannot be made yet: digests of tags, build times of their images, or what they lead to are needed, or
-    who signed an image, which then has its tag and its digest."""
+    """The choice cannot be made yet: digests of tags, build times of their images, or what they lead to are
+    needed, or who signed an image, which then has its tag and its digest.
+    """
 
     digests: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
@@ -109,10 +123,11 @@ T = TypeVar("T")
 
 
 class Memo:
-    """Results that were computed from a list of tags, kept while nothing that they were computed from changes.
+    """Results that were computed from a list of tags, kept while nothing that they were computed from
+    changes.
 
-    A decision that asks for a digest is made again with the answer; 20,000 tags need not be filtered and ranked again.
-    `budget`: the time that the operator's expressions may take in one decision.
+    A decision that asks for a digest is made again with the answer; 20,000 tags need not be filtered and
+    ranked again. `budget`: the time that the operator's expressions may take in one decision.
     """
 
     def __init__(self, budget: MatchBudget | None = None) -> None:

@@ -1,7 +1,8 @@
 """Which of the tags meant may be chosen, and which of them is newer: by the push. Pure.
 
-The orders by version and by key are in `versions`. Each of the three orders returns a CandidateSet: the tags with
-their ranks (a greater rank is newer), the rank of the current tag as the floor, and the tags rejected so far.
+The orders by version and by key are in `versions`. Each of the three orders returns a CandidateSet: the tags
+with their ranks (a greater rank is newer), the rank of the current tag as the floor, and the tags rejected so
+far.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from updater_core.policy.patterns import natural_key
 
 SeenRank = tuple[int, datetime, datetime]  # 0 for the first listing, our first sight, the build time in a tie
 
-# Build times cost requests for each tag, so only so many are asked for, once, for tags that were there before us.
+# Build times cost requests for each tag, so only so many are asked for, once, for tags that were there before
+# us.
 _MOST_BUILD_TIMES = 50
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
-# ------------------------------------------------------------------------------------------- by push, registry's clock
+# ---------------------------------------------------------------------------------- by push, registry's clock
 
 
 def by_push(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
@@ -29,10 +31,14 @@ def by_push(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
     tags = [tag for tag, _ in meant]
     ranked = [(tag.pushed_at, tag) for tag in tags if tag.pushed_at is not None]
     rejected = tuple(
-        Rejected(tag.name, Reason.NO_PUSH_TIME, "the registry gives no push time") for tag in tags if not tag.pushed_at
+        Rejected(tag.name, Reason.NO_PUSH_TIME, "the registry gives no push time")
+        for tag in tags
+        if not tag.pushed_at
     )
     if tags and not ranked:
-        return CandidateSet((), None, rejected, "", _no_push_time("the registry gives no push time for any of them"))
+        return CandidateSet(
+            (), None, rejected, "", _no_push_time("the registry gives no push time for any of them")
+        )
     if case.current_text is None:
         return _above_own(case, ranked, rejected)
     remembered = case.history.pushed.get(case.current)
@@ -46,7 +52,10 @@ def by_push(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
 def _above_own(
     case: SelectionContext, ranked: Sequence[tuple[datetime, Tag]], rejected: tuple[Rejected, ...]
 ) -> CandidateSet:
-    """The operator runs a tag that the selector does not mean: no tag pushed before that image may follow it."""
+    """The operator runs a tag that the selector does not mean.
+
+    No tag pushed before that image may follow it.
+    """
     running_tags = [tag for tag in case.observation.tags or () if _is_surely_what_runs(case, tag)]
     floor = max((tag.pushed_at for tag in running_tags if tag.pushed_at), default=None)
     if floor is None:
@@ -57,7 +66,9 @@ def _above_own(
 
 
 def _is_surely_what_runs(case: SelectionContext, tag: Tag) -> bool:
-    """Whether the tag is what runs: a tag such as `latest` may have moved on since, which its digest tells."""
+    """Whether the tag is what runs: a tag such as `latest` may have moved on since, which its digest
+    tells.
+    """
     running = case.observation.running_digests
     return tag.digest in running if tag.digest and running else tag.name == case.current
 
@@ -77,13 +88,16 @@ def _proven_newer(
     return kept, tuple(Rejected(t.name, Reason.DOWNGRADE, detail) for _, t in ranked if t.name not in names)
 
 
-# ------------------------------------------------------------------------------------------- by push, our own clock
+# ------------------------------------------------------------------------------------- by push, our own clock
 
 
-def by_first_sight(case: SelectionContext, meant: Iterable[Meant], *, with_baseline: bool) -> CandidateSet | Ask:
-    """Our own clock: a tag that came later is newer than every tag of the first listing. Among those, and among tags
-    that came between the same two checks, the images' build times decide; where these say nothing the current tag
-    stays. An Ask if build times are missing.
+def by_first_sight(
+    case: SelectionContext, meant: Iterable[Meant], *, with_baseline: bool
+) -> CandidateSet | Ask:
+    """Our own clock: a tag that came later is newer than every tag of the first listing.
+
+    Among those, and among tags that came between the same two checks, the images' build times decide; where
+    these say nothing the current tag stays. An Ask if build times are missing.
     """
     seen = _all_seen(case, [tag for tag, _ in meant])
     baseline = [tag for known, tag in seen if known.baseline]
@@ -100,7 +114,10 @@ def by_first_sight(case: SelectionContext, meant: Iterable[Meant], *, with_basel
 
 
 def _own_floor(case: SelectionContext) -> SeenRank | None:
-    """The current tag's place on our clock. One that the selector does not mean counts if it came after the others."""
+    """The current tag's place on our clock.
+
+    One that the selector does not mean counts if it came after the others.
+    """
     if case.current_text is not None:
         return _seen_floor(case)
     seen = case.history.seen.get(case.current)
@@ -110,8 +127,9 @@ def _own_floor(case: SelectionContext) -> SeenRank | None:
 def _arrivals(
     case: SelectionContext, later: Sequence[tuple[Seen, Tag]], floor: SeenRank | None
 ) -> list[tuple[SeenRank, Tag]] | Ask:
-    """The tags that came after the first listing with their ranks, or an Ask for the build times of those that came
-    together, between the same two checks."""
+    """The tags that came after the first listing with their ranks, or an Ask for the build times of those
+    that came together, between the same two checks.
+    """
     groups: dict[datetime, list[Tag]] = {}
     for seen, tag in later:
         groups.setdefault(seen.seen_at, []).append(tag)
@@ -126,7 +144,10 @@ def _arrivals(
 
 
 def _came_together(groups: Iterable[Sequence[Tag]]) -> list[Tag]:
-    """Return the tags that came with others, of the groups that came last; older groups are left to their names."""
+    """Return the tags that came with others, of the groups that came last.
+
+    Older groups are left to their names.
+    """
     together: list[Tag] = []
     for group in groups:
         if len(group) > 1 and len(together) < _MOST_BUILD_TIMES:
@@ -161,16 +182,23 @@ def has_baseline_only(case: SelectionContext, meant: Iterable[Meant]) -> bool:
 
 
 def _with_baseline(
-    case: SelectionContext, later: Sequence[tuple[SeenRank, Tag]], baseline: Sequence[Tag], times: dict[str, datetime]
+    case: SelectionContext,
+    later: Sequence[tuple[SeenRank, Tag]],
+    baseline: Sequence[Tag],
+    times: dict[str, datetime],
 ) -> CandidateSet:
-    """All of them; of the first listing only the current tag where build times do not tell one tag from another."""
+    """All of them; of the first listing only the current tag where build times do not tell one tag from
+    another.
+    """
     ordered = len(baseline) == 1 or _is_ordered(case, baseline, times)
     ranked, rejected = list(later), []
     for tag in baseline:
         if len(baseline) == 1 or (tag.name in times if ordered else tag.name == case.current):
             ranked.append(((0, times.get(tag.name, _BEFORE_ALL), _BEFORE_ALL), tag))
         else:
-            rejected.append(Rejected(tag.name, Reason.NO_PUSH_TIME, "there before us, and no build time says its age"))
+            rejected.append(
+                Rejected(tag.name, Reason.NO_PUSH_TIME, "there before us, and no build time says its age")
+            )
     why = "all were there before the first check, and their build times are equal or unknown"
     floor = _floor_among(case, ranked) if case.current_text is not None else _own_floor(case)
     return CandidateSet(ranked, floor, tuple(rejected), "the newest", None if ordered else _no_push_time(why))
@@ -181,7 +209,10 @@ def _floor_among(case: SelectionContext, ranked: Sequence[tuple[Rank, Tag]]) -> 
 
 
 def _build_times(case: SelectionContext, tags: Sequence[Tag]) -> dict[str, datetime] | Ask:
-    """The known build times of these tags, or an Ask for those not yet asked: the current tag and the greatest."""
+    """The known build times of these tags, or an Ask for those not yet asked.
+
+    The current tag and the greatest.
+    """
     created = case.observation.created
     known = {tag.name: created.get(tag.name) or seen.created_at for seen, tag in _all_seen(case, tags)}
     if len(tags) > 1:
@@ -194,7 +225,9 @@ def _build_times(case: SelectionContext, tags: Sequence[Tag]) -> dict[str, datet
 
 
 def _greatest(names: Sequence[str], current: str) -> Sequence[str]:
-    return heapq.nlargest(_MOST_BUILD_TIMES, names, key=lambda name: (name == current, natural_key(name), name))
+    return heapq.nlargest(
+        _MOST_BUILD_TIMES, names, key=lambda name: (name == current, natural_key(name), name)
+    )
 
 
 def _all_seen(case: SelectionContext, tags: Sequence[Tag]) -> list[tuple[Seen, Tag]]:
@@ -210,12 +243,17 @@ def _seen(case: SelectionContext, name: str) -> Seen:
 
 def _seen_rank(case: SelectionContext, name: str) -> SeenRank:
     seen = _seen(case, name)
-    return (0, seen.created_at or _BEFORE_ALL, _BEFORE_ALL) if seen.baseline else (1, seen.seen_at, _BEFORE_ALL)
+    return (
+        (0, seen.created_at or _BEFORE_ALL, _BEFORE_ALL) if seen.baseline else (1, seen.seen_at, _BEFORE_ALL)
+    )
 
 
 def _seen_floor(case: SelectionContext) -> SeenRank:
-    """The current tag's place on our clock. One that is gone and not remembered, or of unknown age, is only known to be
-    older than the tags that came later."""
+    """The current tag's place on our clock.
+
+    One that is gone and not remembered, or of unknown age, is only known to be older than the tags that came
+    later.
+    """
     listed = any(tag.name == case.current for tag in case.observation.tags or ())
     seen = case.history.seen.get(case.current)
     if seen is None and listed:
@@ -229,5 +267,8 @@ def _no_push_time(why: str) -> Hold:
     return Hold(
         Reason.NO_PUSH_TIME,
         f"which of the matching tags is the newest is not known: {why}",
-        "nothing to do, the next tag that appears is taken; or use semver_pattern, or tag_regex with a group 'compare'",
+        (
+            "nothing to do, the next tag that appears is taken; or use semver_pattern, or tag_regex with a "
+            "group 'compare'"
+        ),
     )

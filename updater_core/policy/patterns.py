@@ -1,10 +1,13 @@
-"""Tag names: which of them a policy means, which part of a name is compared, and the natural order of names. Pure.
+"""Tag names: which of them a policy means, which part of a name is compared, and the natural order of names.
+
+Pure.
 
 A selector takes a tag's name and returns the text to compare, or None if the tag is not meant:
 
 - `semver_pattern`: literal text around one `*`; the text is what the `*` stands for;
 - `tag_regex` with a group `version` or `compare`: what the group caught;
-- `tag_pattern`, and `tag_regex` without such a group: the whole name (it is the time of the push that is compared).
+- `tag_pattern`, and `tag_regex` without such a group: the whole name (it is the time of the push that is
+  compared).
 """
 
 from __future__ import annotations
@@ -99,13 +102,16 @@ def natural_key(text: str) -> NaturalKey:
     return tuple(parts)
 
 
-# ----------------------------------------------------------------------------------------------- the parser's checks
+# ---------------------------------------------------------------------------------------- the parser's checks
 
 
 def check_semver_pattern(text: str) -> str | None:
     """A sentence on what is wrong with a `semver_pattern`, or None."""
     if text.count("*") != 1:
-        return f"{text!r} holds {text.count('*')} '*'; write literal text around exactly one, such as v* or v*-alpine"
+        return (
+            f"{text!r} holds {text.count('*')} '*'; write literal text around exactly one, such as v* or "
+            "v*-alpine"
+        )
     if not _TAG_CHARACTERS.fullmatch(text.replace("*", "")):
         return f"{text!r} matches no tag; beside the '*' only letters, digits, '_', '.' and '-' may stand"
     return None
@@ -120,10 +126,15 @@ def check_tag_pattern(text: str) -> str | None:
         return f"{text!r} matches no tag; write a glob on the tag alone, such as staging-* or build-[0-9]*"
     empty = next((piece for piece in pieces if piece[0] == "[" and not _means_something(piece)), None)
     if empty:
-        return f"{text!r} matches no tag, for nothing is in {empty}; write the lower end of a range first, as in [0-9]"
+        return (
+            f"{text!r} matches no tag, for nothing is in {empty}; write the lower end of a range first, "
+            "as in [0-9]"
+        )
     shortest = sum(piece != "*" for piece in pieces)
     if pieces[0] in ".-" or shortest > _LONGEST_TAG:
-        return f"{text!r} matches no tag; a tag has at most {_LONGEST_TAG} characters, '.' and '-' not in front"
+        return (
+            f"{text!r} matches no tag; a tag has at most {_LONGEST_TAG} characters, '.' and '-' not in front"
+        )
     return None
 
 
@@ -150,7 +161,7 @@ def check_exclude(text: str) -> str | None:
     return check_tag_pattern(text)
 
 
-# ------------------------------------------------------------------------------------------------------- the matchers
+# ----------------------------------------------------------------------------------------------- the matchers
 
 
 @functools.lru_cache(maxsize=256)

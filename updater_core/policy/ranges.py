@@ -1,7 +1,7 @@
 """Version ranges in the dialect of node: `>=1.2 <2`, `~1.4`, `^2.1`, `1.x`, `1.2 - 2.3`, `||`. Pure.
 
-The meaning of each form is that of https://github.com/npm/node-semver#ranges. Ours alone: a comma is an "and" like a
-space, leading zeros are understood, and nothing at all is an error instead of "any version".
+The meaning of each form is that of https://github.com/npm/node-semver#ranges. Ours alone: a comma is an "and"
+like a space, leading zeros are understood, and nothing at all is an error instead of "any version".
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def check_range(text: str) -> str | None:
         return str(error)
     if all(_is_impossible(bounds) for bounds in wanted.alternatives):
         return (
-            f"no version is in the range {text!r}: its lower bound is above its upper one; write one such as >=1.4 <3"
+            f"no version is in the range {text!r}: its lower bound is above its upper one; write one "
+            "such "
+            "as >=1.4 <3"
         )
     return None
 
@@ -87,8 +89,10 @@ def _is_impossible(bounds: tuple[Comparator, ...]) -> bool:
 
 
 def satisfies(wanted: Range, version: TagVersion, *, with_prereleases: bool = False) -> bool:
-    """Return whether the version is in the range. A prerelease is only if a bound names one of the same three numbers,
-    or if `with_prereleases` takes prereleases like every other version.
+    """Return whether the version is in the range.
+
+    A prerelease is only if a bound names one of the same three numbers, or if `with_prereleases` takes
+    prereleases like every other version.
 
     >>> from updater_core.semver_utils import parse_tag
     >>> satisfies(parse_range(">=1.4 <3"), parse_tag("v2.9.0"))
@@ -139,7 +143,9 @@ def _alternative(part: str, text: str) -> tuple[Comparator, ...]:
 def _read(word: str, text: str) -> re.Match[str]:
     found = _COMPARATOR.fullmatch(word)
     if found is None:
-        raise ValueError(f"{text!r} is not a version range: {word!r} is not understood; write one such as >=1.4 <3")
+        raise ValueError(
+            f"{text!r} is not a version range: {word!r} is not understood; write one such as >=1.4 <3"
+        )
     tail = found["tail"]
     if tail and (split_tail(tail)[1] or "" in tail.split(".") or found["patch"] in "xX*"):
         raise ValueError(
@@ -173,7 +179,8 @@ def _comparators(found: re.Match[str]) -> tuple[Comparator, ...]:
         return _compare(operator, partial)
     if _has_number_behind_x(found):  # npm refuses these too, but for ^, ~ and the ends of a hyphen range
         raise ValueError(
-            f"{found.string!r} is not a version range: a number stands behind an x; write one such as 1.x or 1.2.x"
+            f"{found.string!r} is not a version range: a number stands behind an x; write one such as "
+            "1.x or 1.2.x"
         )
     return _loose(operator, partial)
 
@@ -185,7 +192,10 @@ def _has_number_behind_x(found: re.Match[str]) -> bool:
 
 
 def _loose(operator: str, partial: _Partial) -> tuple[Comparator, ...]:
-    """A comparison with a version whose last numbers are missing: `>1.2` is `>=1.3.0`, `1.2` is anything in 1.2."""
+    """A comparison with a version whose last numbers are missing.
+
+    `>1.2` is `>=1.3.0`, `1.2` is anything in 1.2.
+    """
     size = len(partial.numbers)
     if size == 0 and operator in "<>":
         return (Comparator("<", _key((0, 0, 0), _LOWEST)),)  # nothing is above or below everything
@@ -204,14 +214,19 @@ def _compare(operator: str, whole: _Partial) -> tuple[Comparator, ...]:
 
 
 def _from(partial: _Partial) -> tuple[Comparator, ...]:
-    """Return "at least this version"; if numbers are missing, the prereleases of the first are not below it."""
+    """Return "at least this version"; if numbers are missing, the prereleases of the first are not below
+    it.
+    """
     if partial.is_whole:
         return _compare(">=", partial)
     return (Comparator(">=", _key(_filled(partial.numbers), _LOWEST)),)
 
 
 def _below_next(partial: _Partial, size: int) -> tuple[Comparator, ...]:
-    """Return "below the next version", if the first `size` numbers are counted; no bound if there are none."""
+    """Return "below the next version", if the first `size` numbers are counted.
+
+    No bound if there are none.
+    """
     if size == 0:
         return ()
     return (Comparator("<", _key(_filled(_next(partial, size).numbers), _LOWEST)),)

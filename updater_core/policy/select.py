@@ -1,11 +1,11 @@
 """The selection: what one service should run, or why it should stay as it is. Pure.
 
-The order of the steps is fixed: include, exclude, parse, variant, prerelease, range, step, then from the newest down
-age and quarantine, then the comparison with what runs. Each rejected tag has its reason. The order of the
-registry's list never matters.
+The order of the steps is fixed: include, exclude, parse, variant, prerelease, range, step, then from the
+newest down age and quarantine, then the comparison with what runs. Each rejected tag has its reason. The
+order of the registry's list never matters.
 
-The digest of a tag is asked for only if the decision depends on it: `decide` returns an Ask, its caller puts the
-answers into the observation and calls again.
+The digest of a tag is asked for only if the decision depends on it: `decide` returns an Ask, its caller puts
+the answers into the observation and calls again.
 """
 
 from __future__ import annotations
@@ -59,10 +59,11 @@ __all__ = [
     "decide",
 ]
 
-# Tags that are too young are asked for their digests, so that the age is known to be that of the image; but the first
-# check of a long list must not cost a request for each.
+# Tags that are too young are asked for their digests, so that the age is known to be that of the image; but
+# the first check of a long list must not cost a request for each.
 _MOST_YOUNG_ASKED = 10
-_WATCHED = Selector(lambda tag: tag, Order.PUSH)  # if the policy names none: the current tag, whatever its name
+# if the policy names none: the current tag, whatever its name
+_WATCHED = Selector(lambda tag: tag, Order.PUSH)
 
 
 def decide(
@@ -75,14 +76,22 @@ def decide(
     """
     memo = memo or Memo()
     left = history.left
-    if left is None or not after_rollback.still_counts(left, observation.current, observation.running_digests):
+    if left is None or not after_rollback.still_counts(
+        left, observation.current, observation.running_digests
+    ):
         return _decide(observation, policy, history, now, memo)
     as_left, history_of_left = after_rollback.as_if_left_still_ran(left, observation, history)
     outcome = _decide(as_left, policy, history_of_left, now, memo)
-    return outcome if isinstance(outcome, Ask) else after_rollback.newer_than_left(left, observation, history, outcome)
+    return (
+        outcome
+        if isinstance(outcome, Ask)
+        else after_rollback.newer_than_left(left, observation, history, outcome)
+    )
 
 
-def _decide(observation: Observation, policy: Policy, history: History, now: datetime, memo: Memo) -> Decision | Ask:
+def _decide(
+    observation: Observation, policy: Policy, history: History, now: datetime, memo: Memo
+) -> Decision | Ask:
     selector = selector_of(policy, observation.current, memo.budget)
     if selector is None:
         outcome = _watch(observation, policy, history, now)
@@ -113,7 +122,7 @@ def _among_tags(case: SelectionContext) -> Decision | Ask:
     return without_current(case, outcome) if is_gone(case) else outcome
 
 
-# ---------------------------------------------------------------------------------------------- the digest of one tag
+# -------------------------------------------------------------------------------------- the digest of one tag
 
 
 def _watch(observation: Observation, policy: Policy, history: History, now: datetime) -> Decision | Ask:
@@ -149,7 +158,10 @@ def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
         return Hold(
             Reason.QUARANTINED,
             f"{target.text} failed on {times.utc(quarantined.since)} ({quarantined.reason})",
-            f"nothing to do, a newer digest is taken; to try this one again: {retry_command(case.history.service)}",
+            (
+                "nothing to do, a newer digest is taken; to try this one again: "
+                f"{retry_command(case.history.service)}"
+            ),
             available=target,
         )
     trust = _too_young(case, tag, target) or explain.unsigned(case, target)
@@ -161,7 +173,10 @@ def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
 
 
 def _too_young(case: SelectionContext, tag: Tag, target: ImageRef | None) -> Hold | None:
-    """Return a Hold if the tag is not old enough yet. Without its digest (no `target`) only a push time can say so."""
+    """Return a Hold if the tag is not old enough yet.
+
+    Without its digest (no `target`) only a push time can say so.
+    """
     policy, now = case.policy, case.now
     by_registry = case.observation.clock is TimeSource.REGISTRY and tag.pushed_at is not None
     if policy.min_age_seconds <= 0 or (target is None and not by_registry):
@@ -173,7 +188,10 @@ def _too_young(case: SelectionContext, tag: Tag, target: ImageRef | None) -> Hol
 def _digest_since(case: SelectionContext, name: str, target: ImageRef | None) -> datetime | None:
     digest = target.digest if target else None
     seen = case.history.seen.get(name)
-    moments = [case.history.digest_seen.get(digest or ""), seen.seen_at if seen and seen.digest == digest else None]
+    moments = [
+        case.history.digest_seen.get(digest or ""),
+        seen.seen_at if seen and seen.digest == digest else None,
+    ]
     return min((time for time in moments if time), default=None)
 
 
@@ -204,11 +222,14 @@ def _changed(case: SelectionContext, target: ImageRef) -> str:
     return f"{moved}; what runs is not known by any digest of this repository, so there is no baseline"
 
 
-# -------------------------------------------------------------------------------------------------------- a tag of many
+# ---------------------------------------------------------------------------------------------- a tag of many
 
 
 def _meant(case: SelectionContext) -> tuple[list[Meant], list[Rejected]]:
-    """Return the tags that the selector means and nothing excludes, in the order of their names; and the others."""
+    """Return the tags that the selector means and nothing excludes, in the order of their names.
+
+    And the others.
+    """
     extract, excluded = case.selector.extract, excluder(case.policy.tag_exclude, case.memo.budget)
     meant: list[Meant] = []
     rejected: list[Rejected] = []
@@ -247,7 +268,10 @@ def _by_order(case: SelectionContext, meant: Sequence[Meant]) -> Decision | Ask:
 
 
 def _by_push(case: SelectionContext, meant: Sequence[Meant]) -> Decision | Ask:
-    """Order by push. With our own clock, build times are asked for only if no tag that came later settles it."""
+    """Order by push.
+
+    With our own clock, build times are asked for only if no tag that came later settles it.
+    """
     if case.observation.clock is TimeSource.REGISTRY:
         return _choose(case, case.memo.get(case, "push", lambda: by_push(case, meant)))
     if not has_baseline_only(case, meant):
@@ -279,7 +303,9 @@ def _choose(case: SelectionContext, candidates: CandidateSet) -> Decision | Ask:
     return replace(hold, rejected=tuple(rejected))
 
 
-def _reach(case: SelectionContext, candidates: CandidateSet) -> tuple[Sequence[tuple[Rank, Tag]], list[Rejected]]:
+def _reach(
+    case: SelectionContext, candidates: CandidateSet
+) -> tuple[Sequence[tuple[Rank, Tag]], list[Rejected]]:
     """Return what may be chosen, and what is below the current tag.
 
     Even if downgrades are allowed, one only happens if nothing at or above the current tag is left.
@@ -291,11 +317,16 @@ def _reach(case: SelectionContext, candidates: CandidateSet) -> tuple[Sequence[t
         return candidates.ranked, []
     reason = Reason.OLDER if case.policy.allow_downgrade else Reason.DOWNGRADE
     detail = f"lower than the current {case.current}"
-    return above, [Rejected(tag.name, reason, detail) for rank, tag in candidates.ranked if rank < candidates.floor]
+    return above, [
+        Rejected(tag.name, reason, detail) for rank, tag in candidates.ranked if rank < candidates.floor
+    ]
 
 
 def _newest_first(case: SelectionContext, reach: Sequence[tuple[Rank, Tag]]) -> Iterator[Tag]:
-    """Yield the tags down to the current one. Of equals: the current tag, then its spelling, then the highest."""
+    """Yield the tags down to the current one.
+
+    Of equals: the current tag, then its spelling, then the highest.
+    """
     ranked = sorted(reach, key=lambda entry: entry[0], reverse=True)
     for _, group in itertools.groupby(ranked, key=lambda entry: entry[0]):
         tied = [tag for _, tag in group]
@@ -303,7 +334,9 @@ def _newest_first(case: SelectionContext, reach: Sequence[tuple[Rank, Tag]]) -> 
         if current:
             yield current[0]
             return
-        yield from tied if len(tied) == 1 else sorted(tied, key=lambda tag: _tie(case, tag.name), reverse=True)
+        yield from (
+            tied if len(tied) == 1 else sorted(tied, key=lambda tag: _tie(case, tag.name), reverse=True)
+        )
 
 
 def _tie(case: SelectionContext, name: str) -> tuple[Any, ...]:
@@ -317,14 +350,19 @@ def _examine_among(case: SelectionContext, tag: Tag, rejections: Sequence[Hold])
     outcome = _examine(case, tag)
     if isinstance(outcome, Update) and tag.name == case.current and case.selector.order is Order.PUSH:
         return _put_back(case, tag, outcome.target) or outcome
-    if not isinstance(outcome, Ask) or sum(h.reason is Reason.TOO_YOUNG for h in rejections) < _MOST_YOUNG_ASKED:
+    if (
+        not isinstance(outcome, Ask)
+        or sum(h.reason is Reason.TOO_YOUNG for h in rejections) < _MOST_YOUNG_ASKED
+    ):
         return outcome
     seen = case.history.seen.get(tag.name)
     return _waits(case, tag.name, min(seen.seen_at, case.now) if seen else case.now, None) or outcome
 
 
 def _put_back(case: SelectionContext, tag: Tag, target: ImageRef) -> Hold | None:
-    """Return a Hold if the current tag was put back to an older image than the one that runs, without a push."""
+    """Return a Hold if the current tag was put back to an older image than the one that runs, without a
+    push.
+    """
     known = case.history.digest_seen
     then = known.get(target.digest or "")
     running = max((known[d] for d in case.observation.running_digests if d in known), default=None)
@@ -334,7 +372,10 @@ def _put_back(case: SelectionContext, tag: Tag, target: ImageRef) -> Hold | None
         return None  # pushed again after we first knew it
     return Hold(
         Reason.DOWNGRADE,
-        f"{tag.name} was put back to {short_digest(target.digest or '')}, which is older than the image that runs",
+        (
+            f"{tag.name} was put back to {short_digest(target.digest or '')}, which is older than the image "
+            "that runs"
+        ),
         "push the image you want under a new tag, or set allow_downgrade",
         available=target,
     )

@@ -1,8 +1,10 @@
-"""The orders by version (the tags of the current tag's family) and by the key that an expression catches. Pure.
+"""The orders by version (the tags of the current tag's family) and by the key that an expression catches.
 
-Three-part versions follow SemVer 2.0.0 precedence; all others compare number by number. Counters at the end (`-ls299`)
-order within one version. Everything is filtered before anything is compared, so that a tag that may not be chosen never
-hides one that may.
+Pure.
+
+Three-part versions follow SemVer 2.0.0 precedence; all others compare number by number. Counters at the end
+(`-ls299`) order within one version. Everything is filtered before anything is compared, so that a tag that
+may not be chosen never hides one that may.
 """
 
 from __future__ import annotations
@@ -47,14 +49,20 @@ class _Rules:
 
 
 def by_version(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet | Hold:
-    """The versions that may be chosen. A Hold if nothing says which versions those are, or from what a step starts."""
+    """The versions that may be chosen.
+
+    A Hold if nothing says which versions those are, or from what a step starts.
+    """
     if pattern_of(case.policy) is None and read(case.current) is None:
         return _by_named_numbers(case, meant)
     baseline = baseline_of(case)
     if baseline.current is None and largest_step(case.policy) is not Bump.MAJOR:
         return Hold(
             Reason.CURRENT_UNPARSABLE,
-            f"the current tag {case.current!r} is no version, so max_bump {largest_step(case.policy)} has no start",
+            (
+                f"the current tag {case.current!r} is no version, so max_bump {largest_step(case.policy)} "
+                "has no start"
+            ),
             "write a tag such as 1.2.3 into the Compose file, or leave max_bump out",
         )
     kin, others, rejected = by_family(case, baseline, meant)
@@ -102,8 +110,10 @@ def _admitted(kin: Sequence[Candidate], rules: _Rules) -> tuple[list[tuple[Rank,
 
 
 def _line_has_ended(rules: _Rules, ranked: Sequence[tuple[Rank, Tag]]) -> bool:
-    """Whether the current tag is a prerelease after which neither its release nor a higher one came. Then, and only
-    then, the prereleases of later versions are the way on (OpenJDK publishes nothing else)."""
+    """Whether the current tag is a prerelease after which neither its release nor a higher one came.
+
+    Then, and only then, the prereleases of later versions are the way on (OpenJDK publishes nothing else).
+    """
     current = rules.current
     if current is None or not current.tail.prerelease or rules.open_to_prereleases:
         return False
@@ -124,7 +134,9 @@ def _prerelease_fault(version: FamilyVersion, rules: _Rules) -> Fault | None:
 
 def _takes_prereleases_of(version: FamilyVersion, rules: _Rules) -> bool:
     current = rules.current
-    is_of_current = current is not None and current.tail.prerelease != () and current.numbers == version.numbers
+    is_of_current = (
+        current is not None and current.tail.prerelease != () and current.numbers == version.numbers
+    )
     return rules.open_to_prereleases or is_of_current
 
 
@@ -147,19 +159,24 @@ def _fault(version: FamilyVersion, key: Rank, rules: _Rules) -> Fault | None:
 
 
 def _falls_in_words(version: FamilyVersion, current: FamilyVersion) -> bool:
-    """Whether SemVer ranks this prerelease higher, though its number is lower: `rc9` after `rc10` (§11.4.2)."""
+    """Whether SemVer ranks this prerelease higher, though its number is lower.
+
+    `rc9` after `rc10` (§11.4.2).
+    """
     if version.numbers != current.numbers or not version.tail.prerelease or not current.tail.prerelease:
         return False
     return natural_key(".".join(version.tail.prerelease)) < natural_key(".".join(current.tail.prerelease))
 
 
-# ------------------------------------------------------------------------------------ if nothing says the version
+# -------------------------------------------------------------------------------- if nothing says the version
 
 
 def _no_kin(case: SelectionContext, baseline: Baseline, rejected: Sequence[Rejected]) -> Hold:
     """The answer if versions are there, and none of the current tag's family."""
     if baseline.current is None and baseline.variant:
-        detail = f"no three-part version of {baseline.variant} is there, and {case.current} names no other form"
+        detail = (
+            f"no three-part version of {baseline.variant} is there, and {case.current} names no other form"
+        )
         return _unparsable(case, detail, rejected)
     if baseline.whole is not None:
         return _unparsable(case, _NOT_MEANT.format(case.current), rejected)
@@ -170,8 +187,10 @@ def _unparsable(case: SelectionContext, detail: str, rejected: Sequence[Rejected
     return Hold(
         Reason.CURRENT_UNPARSABLE,
         detail,
-        f"write the version that {case.observation.current.name or 'the service'} runs, spelt as one of the tags that "
-        f"--plan lists{_same_version(case)}, into the Compose file; or change the selector so that it means the "
+        f"write the version that {case.observation.current.name or 'the service'} runs, spelt as one of "
+        "the tags that "
+        f"--plan lists{_same_version(case)}, into the Compose file; or change the selector so that it "
+        "means the "
         "current tag",
         rejected=tuple(rejected),
     )
@@ -188,8 +207,12 @@ def _same_version(case: SelectionContext) -> str:
     return f" (such as {example})" if example else ""
 
 
-def _unknown_start(case: SelectionContext, kin: Sequence[Candidate], others: Sequence[Candidate]) -> Hold | None:
-    """A Hold if the current tag names no version, and the highest of the three-part versions may be an older one."""
+def _unknown_start(
+    case: SelectionContext, kin: Sequence[Candidate], others: Sequence[Candidate]
+) -> Hold | None:
+    """A Hold if the current tag names no version, and the highest of the three-part versions may be an older
+    one.
+    """
     versions = [version for _, version in kin]
     lowest, highest = min(versions, key=_first_number), max(versions, key=_first_number)
     variants = {version.tail.shape for version in versions}
@@ -215,7 +238,9 @@ def _is_rival(version: FamilyVersion, variants: Collection[str]) -> bool:
 
 
 def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterable[Candidate]) -> Hold | None:
-    """A Hold that says that higher versions are there under a higher number of the current variant (`-alpine3.19`)."""
+    """A Hold that says that higher versions are there under a higher number of the current variant
+    (`-alpine3.19`).
+    """
     if case.policy.follow_variant or not split_variant(current.tail.shape)[1]:
         return None
     above = [(rank(version), tag.name) for tag, version in others if _goes_on(case, version, current)]
@@ -231,19 +256,26 @@ def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterab
 
 
 def _goes_on(case: SelectionContext, version: FamilyVersion, current: FamilyVersion) -> bool:
-    """Whether a version of another variant is higher than the current one, and only the variant's number keeps it."""
+    """Whether a version of another variant is higher than the current one, and only the variant's number
+    keeps it.
+    """
     if (version.prefix, version.form) != (current.prefix, current.form) or is_scheme_jump(current, version):
         return False
     is_open = case.policy.allow_prerelease or not version.tail.prerelease
-    return is_open and is_risen(version.tail.shape, current.tail.shape) and core_rank(version) > core_rank(current)
+    return (
+        is_open
+        and is_risen(version.tail.shape, current.tail.shape)
+        and core_rank(version) > core_rank(current)
+    )
 
 
-# ------------------------------------------------------------------- by the numbers of a name without a version
+# ----------------------------------------------------------------- by the numbers of a name without a version
 
 
 def _by_named_numbers(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
-    """The tags of a current tag such as `alpine3.20` or `latest-pg16`, which names what the image is for and no
-    version: itself, and with `follow_variant` the same words with numbers that have risen."""
+    """The tags of a current tag such as `alpine3.20` or `latest-pg16`, which names what the image is for and
+    no version: itself, and with `follow_variant` the same words with numbers that have risen.
+    """
     numbers = split_variant(case.current)[1]
     ranked: list[tuple[Rank, Tag]] = []
     rejected: list[Rejected] = []
@@ -294,12 +326,14 @@ def _risen_hint(case: SelectionContext, name: str) -> Hold:
 def by_key(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
     """The natural order of what the group `compare` caught: numbers of any size as numbers.
 
-    A current tag that the expression does not mean has no key. If it names a version, only tags of its form that are
-    not lower may follow it, and if it names a variant of this repository, no plain tag.
+    A current tag that the expression does not mean has no key. If it names a version, only tags of its form
+    that are not lower may follow it, and if it names a variant of this repository, no plain tag.
     """
     text = case.current_text
     if text is not None:
-        return CandidateSet([(natural_key(key), tag) for tag, key in meant], natural_key(text), (), "the highest")
+        return CandidateSet(
+            [(natural_key(key), tag) for tag, key in meant], natural_key(text), (), "the highest"
+        )
     whole = read(case.current)
     variant = whole.tail.shape if whole else _known_variant(case)
     ranked, rejected = [], list[Rejected]()
@@ -316,13 +350,18 @@ def by_key(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
 
 
 def _known_variant(case: SelectionContext) -> str:
-    """The variant that the current tag names, if tags of this repository have it; else it is a word such as `main`."""
+    """The variant that the current tag names, if tags of this repository have it.
+
+    Else it is a word such as `main`.
+    """
     variant = named_variant(case.current)
     versions = (read(tag.name) for tag in case.observation.tags or ()) if variant else ()
     return variant if any(version and version.tail.shape == variant for version in versions) else ""
 
 
-def _unfit(version: FamilyVersion | None, whole: FamilyVersion | None, variant: str, policy: Policy) -> Fault | None:
+def _unfit(
+    version: FamilyVersion | None, whole: FamilyVersion | None, variant: str, policy: Policy
+) -> Fault | None:
     """Why a tag may not follow a current tag that the expression does not mean."""
     fault = other_whole(version, whole) if whole is not None else None
     fault = fault or silent_change(version, variant)

@@ -1,8 +1,9 @@
 """Maintenance windows and pause: may an update happen now, and if not, when. Pure.
 
-A window is wall-clock time: `now` is taken to the zone and its clock face is compared. So a time that daylight saving
-skips never comes (a window wholly inside the gap does not open that day), and a time that is repeated counts twice.
-An empty zone is the host's own; the system's local time rules answer for it, nothing here asks what time it is.
+A window is wall-clock time: `now` is taken to the zone and its clock face is compared. So a time that
+daylight saving skips never comes (a window wholly inside the gap does not open that day), and a time that is
+repeated counts twice. An empty zone is the host's own; the system's local time rules answer for it, nothing
+here asks what time it is.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ from updater_core.models import Hours, Window
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY_MINUTES = 24 * 60
-_WINDOW = re.compile(r"(?:(?P<days>[A-Za-z][A-Za-z +-]*?)\s+)?(?P<start>\d{1,2}:\d\d)\s*-\s*(?P<end>\d{1,2}:\d\d)")
+_WINDOW = re.compile(
+    r"(?:(?P<days>[A-Za-z][A-Za-z +-]*?)\s+)?(?P<start>\d{1,2}:\d\d)\s*-\s*(?P<end>\d{1,2}:\d\d)"
+)
 _EXAMPLE = "write one such as 02:00-04:00, or sat 23:00-02:30"
 # A weekly window may fall into the gap of daylight saving once; three weeks always hold an opening.
 _HORIZON_DAYS = 22
 
 
 def parse_windows(text: str) -> tuple[Window, ...]:
-    """Return the windows in a text, with commas between them. Raises ValueError with a sentence if one is malformed.
+    """Return the windows in a text, with commas between them.
+
+    Raises ValueError with a sentence if one is malformed.
 
     >>> parse_windows("02:00-04:00")
     (Window(start_minute=120, end_minute=240, days=frozenset()),)
@@ -37,7 +42,10 @@ def parse_windows(text: str) -> tuple[Window, ...]:
 
 
 def merge_hours(own: Hours, shared: Hours) -> Hours:
-    """Return a service's hours over the global ones: its windows and its zone if it has them; paused by either."""
+    """Return a service's hours over the global ones: its windows and its zone if it has them.
+
+    Paused by either.
+    """
     return Hours(own.windows or shared.windows, own.zone or shared.zone, own.paused or shared.paused)
 
 
@@ -54,11 +62,14 @@ def next_open(hours: Hours, now: datetime) -> datetime | None:
 
 
 def next_close(hours: Hours, now: datetime) -> datetime | None:
-    """Return the first moment from `now` on (itself included) when updates may not happen; None if none is in sight."""
+    """Return the first moment from `now` on (itself included) when updates may not happen.
+
+    None if none is in sight.
+    """
     return _next(hours, now, wanted=False)
 
 
-# ------------------------------------------------------------------------------------------------------------ reading
+# ---------------------------------------------------------------------------------------------------- reading
 
 
 def _window(text: str) -> Window:
@@ -75,7 +86,9 @@ def _minute(clock: str, text: str, *, is_end: bool = False) -> int:
     hour, minute = map(int, clock.split(":"))
     if minute > 59 or hour * 60 + minute > _DAY_MINUTES - (not is_end):
         last = "24:00" if is_end else "23:59"
-        raise ValueError(f"{text!r} holds the time {clock!r}, which is not between 00:00 and {last}; {_EXAMPLE}")
+        raise ValueError(
+            f"{text!r} holds the time {clock!r}, which is not between 00:00 and {last}; {_EXAMPLE}"
+        )
     return hour * 60 + minute
 
 
@@ -96,7 +109,7 @@ def _day(name: str, text: str) -> int:
     raise ValueError(f"{text!r} names the day {name!r}; write mon to sun, several as mon-fri or sat+sun")
 
 
-# ------------------------------------------------------------------------------------------------------ on the clock
+# ----------------------------------------------------------------------------------------------- on the clock
 
 
 @functools.lru_cache(maxsize=64)
@@ -119,11 +132,16 @@ def _covers(window: Window, minute: int, today: int) -> bool:
     if window.start_minute < window.end_minute:
         return starts_today and window.start_minute <= minute < window.end_minute
     started_yesterday = not window.days or (today - 1) % 7 in window.days
-    return (starts_today and minute >= window.start_minute) or (started_yesterday and minute < window.end_minute)
+    return (starts_today and minute >= window.start_minute) or (
+        started_yesterday and minute < window.end_minute
+    )
 
 
 def _next(hours: Hours, now: datetime, *, wanted: bool) -> datetime | None:
-    """Return the next moment of that kind. Open and closed can only change at an edge, so only edges are tried."""
+    """Return the next moment of that kind.
+
+    Open and closed can only change at an edge, so only edges are tried.
+    """
     if is_open(hours, now) is wanted:
         return now
     if hours.paused or not hours.windows:
@@ -134,8 +152,8 @@ def _next(hours: Hours, now: datetime, *, wanted: bool) -> datetime | None:
 def _edges(hours: Hours, now: datetime) -> Iterator[datetime]:
     """Yield every moment after `now`, in order, at which a window may open or close.
 
-    These are its two times on each day (both moments if the clock repeats one), midnight, and the moments when the
-    zone moves its clock.
+    These are its two times on each day (both moments if the clock repeats one), midnight, and the moments
+    when the zone moves its clock.
     """
     minutes = {0, *(m % _DAY_MINUTES for w in hours.windows for m in (w.start_minute, w.end_minute))}
     today = _local(now, hours.zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

@@ -33,13 +33,16 @@ def _ignore(host: str, kind: str, result: str) -> None:
 
 
 class Registries:
-    """Every registry of a process. Holds tokens, backoffs, connections and this cycle's answers; safe in many threads.
+    """Every registry of a process.
 
-    `on_request` hears of each HTTP exchange: host, kind (`manifest_head`, `manifest_get`, `tags`, `blob`, `token`,
-    `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_rules`, `ecr_token`) and result (`ok`, `unauthorized`,
-    `denied`, `not_found`, `rate_limited`, `error`, `unreachable`). `backoffs`, `outages` and `refused_logins` are what
-    these said in an earlier life. `vendors`: their settings for all services. `hub_mirrors` names the engine's mirrors
-    of Docker Hub; it is asked only if that does not answer. `hidden_variables`: what a credential helper does not get.
+    Holds tokens, backoffs, connections and this cycle's answers; safe in many threads.
+
+    `on_request` hears of each HTTP exchange: host, kind (`manifest_head`, `manifest_get`, `tags`, `blob`,
+    `token`, `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_rules`, `ecr_token`) and result (`ok`,
+    `unauthorized`, `denied`, `not_found`, `rate_limited`, `error`, `unreachable`). `backoffs`, `outages` and
+    `refused_logins` are what these said in an earlier life. `vendors`: their settings for all services.
+    `hub_mirrors` names the engine's mirrors of Docker Hub; it is asked only if that does not answer.
+    `hidden_variables`: what a credential helper does not get.
     """
 
     def __init__(  # noqa: PLR0913 - the wiring, all by name
@@ -72,14 +75,19 @@ class Registries:
         vendor = BY_NAME.get(kind)
         if vendor is None:
             known = ", ".join(sorted(BY_NAME))
-            raise RegistryError(reference.domain, f"there is no registry type {kind!r}", f"write one of {known}")
+            raise RegistryError(
+                reference.domain, f"there is no registry type {kind!r}", f"write one of {known}"
+            )
         open_registry: Opener = importlib.import_module(vendor.client).open_registry
         return open_registry(reference, settings, self._session)
 
-    def open_all(self, questions: Sequence[tuple[ImageRef, RegistrySettings]]) -> list[protocols.Registry | Exception]:
+    def open_all(
+        self, questions: Sequence[tuple[ImageRef, RegistrySettings]]
+    ) -> list[protocols.Registry | Exception]:
         """Return the registry for each reference and settings, or the error that says why there is none.
 
-        All of a cycle's are opened before any is asked, so that one that answers for many tags at once knows all."""
+        All of a cycle's are opened before any is asked, so that one that answers for many tags at once knows
+        all."""
         return [self._opened(reference, settings) for reference, settings in questions]
 
     def _opened(self, reference: ImageRef, settings: RegistrySettings) -> protocols.Registry | Exception:
@@ -97,34 +105,48 @@ class Registries:
         return self._transport.outages()
 
     def refused_logins(self) -> Mapping[str, datetime]:
-        """A hash of each login that a host refused a short while ago, and until when it is not offered again; to be
-        kept across restarts."""
+        """A hash of each login that a host refused a short while ago, and until when it is not offered again;
+        to be kept across restarts.
+        """
         return self._refused.saved()
 
     def limits(self) -> Mapping[str, PullLimit]:
-        """How many pulls each host that counts them still allows, as it said last; of several accounts the tightest."""
+        """How many pulls each host that counts them still allows, as it said last.
+
+        Of several accounts the tightest.
+        """
         return self._session.limits.tightest()
 
-    def pull_allowed_at(self, reference: ImageRef, settings: RegistrySettings | None = None) -> datetime | None:
-        """Return until when a pull of `reference` waits at the latest, because too few are left; None if it may begin.
+    def pull_allowed_at(
+        self, reference: ImageRef, settings: RegistrySettings | None = None
+    ) -> datetime | None:
+        """Return until when a pull of `reference` waits at the latest, because too few are left; None if it
+        may begin.
 
-        No request is made: every check of an image at Docker Hub says what is left, and is not counted itself."""
+        No request is made: every check of an image at Docker Hub says what is left, and is not counted
+        itself."""
         site = site_of(reference, settings or RegistrySettings(), self._session.hub)
         access = self._session.access(site, reference.repository)
         known = self._session.limits.of(access.host, access.credential)
         return known.waits_until(self._session.clock.now()) if known else None
 
-    def signature(self, reference: ImageRef, settings: RegistrySettings, key_files: Sequence[str]) -> SignatureVerdict:
-        """Return whether the image `reference.digest` is signed by one of the keys in these files. The service's own
-        login is used.
+    def signature(
+        self, reference: ImageRef, settings: RegistrySettings, key_files: Sequence[str]
+    ) -> SignatureVerdict:
+        """Return whether the image `reference.digest` is signed by one of the keys in these files.
+
+        The service's own login is used.
 
         A key that cannot be read signs nothing. Raises RegistryError if the registry does not answer."""
-        from updater_core.registries import signatures  # cryptography is loaded only for whoever has such a policy
+        # cryptography is loaded only for whoever has such a policy
+        from updater_core.registries import signatures
 
         try:
             keys = signatures.read_keys(key_files)
         except ValueError as error:
-            return SignatureVerdict(reason=Reason.BAD_SIGNATURE, detail=f"a public key cannot be used: {error}")
+            return SignatureVerdict(
+                reason=Reason.BAD_SIGNATURE, detail=f"a public key cannot be used: {error}"
+            )
         credential = self.for_service(reference, settings).credential()
         site = site_of(reference, settings, self._session.hub)
         access = Access(site.base, reference.repository, credential, settings.token_realm_hosts)

@@ -1,9 +1,10 @@
-"""Signatures that cosign makes with a key: what each says, of which image, and whether one of our keys made it. Pure.
+"""Signatures that cosign makes with a key: what each says, of which image, and whether one of our keys made
+it. Pure.
 
 Two storage formats are read. Simple signing: the payload is a layer, the signature its annotation
 (https://github.com/containers/image/blob/main/docs/containers-signature.5.md,
-https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md). Sigstore bundle: a DSSE envelope around an
-in-toto statement (https://github.com/secure-systems-lab/dsse/blob/master/protocol.md). SBOM and provenance
+https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md). Sigstore bundle: a DSSE envelope around
+an in-toto statement (https://github.com/secure-systems-lab/dsse/blob/master/protocol.md). SBOM and provenance
 attestations come in the same envelope; they sign a statement about an image, not the image, and never count.
 """
 
@@ -37,8 +38,9 @@ PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519Public
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """A public key, the name of the file it was read from, as it is shown (`acme.pub`), and that file's bytes, which
-    make two of them equal."""
+    """A public key, the name of the file it was read from, as it is shown (`acme.pub`), and that file's
+    bytes, which make two of them equal.
+    """
 
     name: str
     pem: bytes
@@ -47,7 +49,9 @@ class TrustedKey:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What one signature says: the bytes that were signed, the image digests they name, the raw signatures."""
+    """What one signature says: the bytes that were signed, the image digests they name, the raw
+    signatures.
+    """
 
     signed: bytes
     digests: frozenset[str]
@@ -60,7 +64,9 @@ def read_key(name: str, pem: bytes) -> TrustedKey:
     Raises ValueError with a sentence if it is none of these.
     """
     if b"PRIVATE KEY" in pem:
-        raise ValueError("it is a private key; name the public one (cosign.pub), and keep this one away from the host")
+        raise ValueError(
+            "it is a private key; name the public one (cosign.pub), and keep this one away from the host"
+        )
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
@@ -71,7 +77,9 @@ def read_key(name: str, pem: bytes) -> TrustedKey:
         return TrustedKey(name, pem, key)
     if isinstance(key, ed25519.Ed25519PublicKey):
         return TrustedKey(name, pem, key)
-    raise ValueError("it is a key of another kind; ECDSA on P-256, RSA of 2048 bits or more, and Ed25519 are read")
+    raise ValueError(
+        "it is a key of another kind; ECDSA on P-256, RSA of 2048 bits or more, and Ed25519 are read"
+    )
 
 
 def simple_signing(payload: bytes, annotations: Mapping[str, Any]) -> Statement:
@@ -88,7 +96,8 @@ def simple_signing(payload: bytes, annotations: Mapping[str, Any]) -> Statement:
 
 
 def bundle(body: bytes) -> Statement | None:
-    """Return the statement of a sigstore bundle, or None if it signs something else than an image (an attestation).
+    """Return the statement of a sigstore bundle, or None if it signs something else than an image (an
+    attestation).
 
     Raises ValueError if it is not a bundle.
     """
@@ -124,7 +133,10 @@ def signer_of(statement: Statement, keys: Sequence[TrustedKey]) -> TrustedKey | 
 
 
 def is_made_by(key: PublicKey, signature: bytes, signed: bytes) -> bool:
-    """Return whether `key` made `signature` over these bytes: ECDSA and RSA (PKCS #1 v1.5) with SHA-256, as cosign."""
+    """Return whether `key` made `signature` over these bytes.
+
+    ECDSA and RSA (PKCS #1 v1.5) with SHA-256, as cosign.
+    """
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, signed, ec.ECDSA(SHA256()))

@@ -1,4 +1,5 @@
-"""What a manifest says: is it one at all, which digest has it, which image is for a platform, when was it built. Pure.
+"""What a manifest says: is it one at all, which digest has it, which image is for a platform, when was it
+built. Pure.
 
 Media types and the index are those of https://github.com/opencontainers/image-spec and of Docker's schema 2
 (https://distribution.github.io/distribution/spec/manifest-v2-2/).
@@ -13,8 +14,14 @@ from typing import Any
 
 from updater_core.net import untrusted_json
 
-INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
-IMAGES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+IMAGES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
 CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
 SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+json"
 # Without the index types a registry answers with one platform's manifest, which is another digest.
@@ -38,7 +45,10 @@ def is_manifest(media_type: str) -> bool:
 
 
 def read(body: bytes, media_type: str) -> Mapping[str, Any]:
-    """Return the manifest in a body. Raises ValueError with the reason if it is none: no login page gets a digest."""
+    """Return the manifest in a body.
+
+    Raises ValueError with the reason if it is none: no login page gets a digest.
+    """
     try:
         manifest = untrusted_json.read(body)
     except ValueError:
@@ -63,7 +73,10 @@ def digest_of(body: bytes, like: str | None = None) -> str:
 
 
 def child_for(index: Mapping[str, Any], platform: str) -> str | None:
-    """The digest of the index's image for `os/arch[/variant]`; attestations (`unknown/unknown`) are no images."""
+    """The digest of the index's image for `os/arch[/variant]`.
+
+    Attestations (`unknown/unknown`) are no images.
+    """
     wanted = _normalised(*[*platform.split("/"), "", ""][:3])
     fitting: list[tuple[bool, str]] = []
     entries: Sequence[Any] = index.get("manifests") or ()
@@ -80,8 +93,10 @@ def child_for(index: Mapping[str, Any], platform: str) -> str | None:
 def is_foreign(media_type: str) -> bool:
     """Return whether a Content-Type is a registry's own, but of nothing that an engine pulls.
 
-    >>> is_foreign("application/vnd.docker.distribution.manifest.v1+prettyjws"), is_foreign("application/json")
-    (True, False)
+    >>> is_foreign("application/vnd.docker.distribution.manifest.v1+prettyjws")
+    True
+    >>> is_foreign("application/json")
+    False
     """
     name = media_type.partition(";")[0].strip().lower()
     return name.startswith(("application/vnd.docker.", "application/vnd.oci.")) and not is_manifest(name)
@@ -111,8 +126,9 @@ def what_is_foreign(media_type: str) -> str:
 def objection(manifest: Mapping[str, Any]) -> str:
     """Return why one platform's manifest is no image, or an empty text.
 
-    Charts, caches and artifacts have a configuration or an `artifactType` of their own; signatures and attestations
-    have an image's configuration, and layers of their own (image-spec, "Guidelines for Artifact Usage").
+    Charts, caches and artifacts have a configuration or an `artifactType` of their own; signatures and
+    attestations have an image's configuration, and layers of their own (image-spec, "Guidelines for Artifact
+    Usage").
     """
     artifact = manifest.get("artifactType")
     if artifact and artifact not in CONFIGS:
@@ -134,8 +150,9 @@ def has_images(index: Mapping[str, Any]) -> bool:
 
 
 def is_beside(entry: Mapping[str, Any]) -> bool:
-    """Return whether an index's entry stands beside the images, whatever platform it names: an artifact (image-spec,
-    "Descriptors", `artifactType`) or BuildKit's attestation."""
+    """Return whether an index's entry stands beside the images, whatever platform it names: an artifact
+    (image-spec, "Descriptors", `artifactType`) or BuildKit's attestation.
+    """
     artifact, notes = entry.get("artifactType"), entry.get("annotations")
     is_note = isinstance(notes, dict) and bool(notes.get("vnd.docker.reference.type"))
     return is_note or bool(artifact and artifact not in CONFIGS)
@@ -146,7 +163,10 @@ def _is_platform(found: object) -> bool:
 
 
 def config_digest(manifest: Mapping[str, Any]) -> str | None:
-    """Return the digest of the image's configuration; None if the manifest is of something else than an image."""
+    """Return the digest of the image's configuration.
+
+    None if the manifest is of something else than an image.
+    """
     config = manifest.get("config")
     if (
         not isinstance(config, dict)
@@ -158,7 +178,8 @@ def config_digest(manifest: Mapping[str, Any]) -> str | None:
 
 
 def believable(text: object, now: datetime) -> datetime | None:
-    """A build time in UTC; None for what reproducible builds and wrong clocks write: before Docker, or to come.
+    """A build time in UTC; None for what reproducible builds and wrong clocks write: before Docker, or to
+    come.
 
     >>> believable("1980-01-01T00:00:01Z", datetime(2025, 1, 1, tzinfo=UTC))
     >>> believable("2024-05-01T10:00:00.123456789Z", datetime(2025, 1, 1, tzinfo=UTC)).hour

@@ -1,9 +1,11 @@
-"""Docker Hub by way of the engine's own mirrors (`registry-mirrors`), for a machine that cannot reach Docker Hub.
+"""Docker Hub by way of the engine's own mirrors (`registry-mirrors`), for a machine that cannot reach Docker
+Hub.
 
-An engine asks its mirrors for the images of Docker Hub, and for no other's (`registry-mirrors` of daemon.json), so a
-pull may work where Docker Hub itself does not answer. Docker Hub is asked first, for a mirror may be behind. If it does
-not answer or asks for a pause, the mirrors are asked, and for an hour they go first. What Docker Hub does say is
-believed: a refusal, a missing tag. The login for Docker Hub goes to no mirror.
+An engine asks its mirrors for the images of Docker Hub, and for no other's (`registry-mirrors` of
+daemon.json), so a pull may work where Docker Hub itself does not answer. Docker Hub is asked first, for a
+mirror may be behind. If it does not answer or asks for a pause, the mirrors are asked, and for an hour they
+go first. What Docker Hub does say is believed: a refusal, a missing tag. The login for Docker Hub goes to no
+mirror.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from updater_core.registries.tag_api import TimedRegistry
 from updater_core.vocabulary.release import ImageFacts
 
 MIRRORS_FIRST_FOR = timedelta(hours=1)
-_ANSWERS = (AuthFailed, NotFound, NotAnImage)  # of Docker Hub itself; a mirror that says so may just know less
+# of Docker Hub itself; a mirror that says so may just know less
+_ANSWERS = (AuthFailed, NotFound, NotAnImage)
 
 T = TypeVar("T")
 Registry = TimedRegistry | OciRegistry
@@ -31,7 +34,10 @@ Registry = TimedRegistry | OciRegistry
 
 @dataclass(frozen=True, slots=True)
 class MirroredHub:
-    """A `protocols.Registry` for Docker Hub that may answer through a mirror. Safe to use from many threads."""
+    """A `protocols.Registry` for Docker Hub that may answer through a mirror.
+
+    Safe to use from many threads.
+    """
 
     hub: TimedRegistry
     session: Session
@@ -45,7 +51,10 @@ class MirroredHub:
         return self._ask(lambda registry: registry.tags(reference))
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts with push times; None if only a mirror answers, which knows no such times."""
+        """The tags that `wanted` accepts with push times.
+
+        None if only a mirror answers, which knows no such times.
+        """
         return self._ask(lambda registry: registry.pushed_tags(reference, wanted))
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
@@ -69,7 +78,11 @@ class MirroredHub:
 
         def asked(registry: Registry) -> str:
             found = registry.check(reference)
-            return found if isinstance(registry, TimedRegistry) else f"{found}, a mirror of Docker Hub for this engine"
+            return (
+                found
+                if isinstance(registry, TimedRegistry)
+                else f"{found}, a mirror of Docker Hub for this engine"
+            )
 
         return self._ask(asked)
 
@@ -108,7 +121,9 @@ class MirroredHub:
 
     def _mirrors(self) -> tuple[OciRegistry, ...]:
         addresses = self.session.cycle.get("mirrors of the engine", lambda: tuple(self.session.hub_mirrors()))
-        return tuple(OciRegistry(_site(address), self.session) for address in addresses if _is_usable(address))
+        return tuple(
+            OciRegistry(_site(address), self.session) for address in addresses if _is_usable(address)
+        )
 
 
 def _site(address: str) -> RegistryEndpoint:

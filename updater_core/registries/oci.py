@@ -1,7 +1,7 @@
 """Any registry that speaks the OCI distribution protocol.
 
-The protocol is https://github.com/opencontainers/distribution-spec/blob/main/spec.md. A check is one HEAD, which Docker
-Hub does not count as a pull; a GET follows only if the HEAD leaves the question open.
+The protocol is https://github.com/opencontainers/distribution-spec/blob/main/spec.md. A check is one HEAD,
+which Docker Hub does not count as a pull; a GET follows only if the HEAD leaves the question open.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 _GENERATED = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.(sig|att|sbom))?")
 _OF_A_PAGE = (
-    "the answer is a web page: see whether a proxy, a firewall or a login page is in the way. If it is the registry's "
+    "the answer is a web page: see whether a proxy, a firewall or a login page is in the way. If it is "
+    "the registry's "
     "own, check the name of the image and the login for it"
 )
 _CREDENTIALS = re.compile(rb"\b(bearer|basic)\s+[^\s\"]+", re.IGNORECASE)
@@ -53,7 +54,10 @@ class OciRegistry:
         return self.session.cycle.get(("digest", access, name), lambda: self._digest(access, name))
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
-        """Return every tag, without those that tools generate. Raises the same errors, also for one missing page."""
+        """Return every tag, without those that tools generate.
+
+        Raises the same errors, also for one missing page.
+        """
         access = self._access(reference)
         return self.session.cycle.get(("tags", access), lambda: self._tags(access))
 
@@ -62,7 +66,10 @@ class OciRegistry:
         return None
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
-        """Return the build time of the image for `platform`; None if there is no such image or no believable time."""
+        """Return the build time of the image for `platform`.
+
+        None if there is no such image or no believable time.
+        """
         access, digest = self._access(reference), self.digest(reference)
         key = (access.base, access.repository, digest, platform)
         text = self.session.cycle.get(
@@ -80,8 +87,11 @@ class OciRegistry:
         return found if known else self.session.images.put(key, found)
 
     def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
-        """Return what the image behind the digest says of itself: labels and build time of its configuration. Raises
-        the errors of `digest`; a registry that is asked too much is not kept from what it is asked for else."""
+        """Return what the image behind the digest says of itself: labels and build time of its configuration.
+
+        Raises the errors of `digest`; a registry that is asked too much is not kept from what it is asked for
+        else.
+        """
         found = self.image(reference, platform, in_full=True)
         if not is_digest(found.config):
             return NO_FACTS
@@ -107,11 +117,12 @@ class OciRegistry:
     def _access(self, reference: ImageRef) -> Access:
         return self.session.access(self.site, reference.repository)
 
-    # ------------------------------------------------------------------------------------------------------ manifests
+    # ---------------------------------------------------------------------------------------------- manifests
 
     def _digest(self, access: Access, name: str) -> str:
         today = self.session.clock.now().date()
-        deaf = ("no HEAD", access.base, access.repository, today)  # tried again tomorrow: a GET counts as a pull
+        # tried again tomorrow: a GET counts as a pull
+        deaf = ("no HEAD", access.base, access.repository, today)
         if deaf in self.session.texts:
             return self._digest_by_get(access, name)
         head = self._manifest(access, name, "HEAD")
@@ -125,7 +136,9 @@ class OciRegistry:
             raise _not_a_manifest(access, name, f"its media type is {media_type[:100]!r}")
         if head.status == 200 and media_type and is_digest(digest):
             if is_digest(name) and name != digest:
-                raise RegistryError(access.host, f"{access.repository}: asked for {name}, it answers for {digest}")
+                raise RegistryError(
+                    access.host, f"{access.repository}: asked for {name}, it answers for {digest}"
+                )
             return digest
         if head.status not in (200, 403, 404, 405):
             raise problem(access, head, f"manifest {name}")
@@ -186,13 +199,17 @@ class OciRegistry:
         child = manifests.child_for(manifest, platform)
         if child is None or not is_digest(child):
             if manifests.has_images(manifest):
-                return RemoteImage(obstacle=Reason.PLATFORM_MISSING, detail=f"it is not published for {platform}")
+                return RemoteImage(
+                    obstacle=Reason.PLATFORM_MISSING, detail=f"it is not published for {platform}"
+                )
             return RemoteImage(obstacle=Reason.NOT_AN_IMAGE, detail="it is no image but an index without one")
         if not in_full:
             return RemoteImage(child)
         return _single_image(child, self._get_manifest(access, child, is_optional=True)[1])
 
-    def _manifest_behind(self, access: Access, digest: str, tag: str | None, *, is_optional: bool) -> Mapping[str, Any]:
+    def _manifest_behind(
+        self, access: Access, digest: str, tag: str | None, *, is_optional: bool
+    ) -> Mapping[str, Any]:
         """The manifest of a digest. A cache that knows only what it was asked for by tag is asked by that."""
         try:
             return self._get_manifest(access, digest, is_optional=is_optional)[1]
@@ -210,7 +227,9 @@ class OciRegistry:
     def _configuration(self, access: Access, digest: str, *, is_optional: bool = False) -> Mapping[str, Any]:
         """The configuration of an image; an empty one if it is no JSON object."""
         url = f"{access.base}/v2/{access.repository}/blobs/{digest}"
-        request = Request(url, "blob", f"{access.repository}: configuration {digest}", is_optional=is_optional)
+        request = Request(
+            url, "blob", f"{access.repository}: configuration {digest}", is_optional=is_optional
+        )
         answer = self.session.ask(access, request)
         if answer.status != 200:
             raise problem(access, answer, f"configuration {digest}")
@@ -221,7 +240,7 @@ class OciRegistry:
             config = None
         return config if isinstance(config, dict) else {}
 
-    # ----------------------------------------------------------------------------------------------------------- tags
+    # --------------------------------------------------------------------------------------------------- tags
 
     def _tags(self, access: Access) -> tuple[Tag, ...]:
         names = TagNames(access, partial(self.session.ask, access), problem, self.session.pages).read()
@@ -244,7 +263,9 @@ def problem(access: Access, answer: Answer, what: str) -> RegistryError:
     quoted = f" ({said})" if said else ""
     is_page = answer.headers.get("content-type", "").startswith("text/html")
     if answer.status == 404 or codes & {"MANIFEST_UNKNOWN", "NAME_UNKNOWN"}:
-        missing = "the registry knows no such repository" if "NAME_UNKNOWN" in codes else f"{what} is not there"
+        missing = (
+            "the registry knows no such repository" if "NAME_UNKNOWN" in codes else f"{what} is not there"
+        )
         remedy = _OF_A_PAGE if is_page else "check the name and the tag; what runs now is left as it is"
         return NotFound(access.host, f"{access.repository}: {missing}{quoted}", remedy)
     if answer.status in (401, 403):
@@ -264,8 +285,10 @@ def _errors(answer: Answer) -> tuple[set[str], bytes]:
 
 
 def _scrubbed(body: bytes, access: Access) -> bytes:
-    """A registry's words without what we sent it, should it repeat that: a scheme's credential, the password, and
-    whatever looks like a token, for it may leave out the scheme. Whole words: of one that was cut, half would stay."""
+    """A registry's words without what we sent it, should it repeat that: a scheme's credential, the password,
+    and whatever looks like a token, for it may leave out the scheme. Whole words: of one that was cut, half
+    would stay.
+    """
     if access.credential and (secret := access.credential.secret.reveal().encode()):
         body = body.replace(secret, b"***")
     return _TOKEN.sub(b"***", _CREDENTIALS.sub(rb"\1 ***", body))
@@ -291,7 +314,9 @@ def _single_image(digest: str, manifest: Mapping[str, Any]) -> RemoteImage:
 def _no_image(access: Access, name: str, media_type: str) -> NotAnImage:
     what = manifests.what_is_foreign(media_type)
     message = f"{access.repository}: the answer for {name} is no manifest that an engine pulls: {what}"
-    return NotAnImage(access.host, message, "use another tag, or ask its publisher to push it again with today's tools")
+    return NotAnImage(
+        access.host, message, "use another tag, or ask its publisher to push it again with today's tools"
+    )
 
 
 def _not_a_manifest(access: Access, name: str, why: str) -> RegistryError:

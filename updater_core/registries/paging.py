@@ -18,10 +18,12 @@ C = TypeVar("C", bound=Hashable)
 
 
 def pages(host: str, repository: str, first: C, ask: Callable[[C], tuple[P, C | None]]) -> Iterator[P]:
-    """Yield every page of a repository's list. `ask` returns the page at a cursor (a URL, a token) and the next cursor.
+    """Yield every page of a repository's list.
 
-    An error on the first page is raised as it is, and so are RateLimited and AuthFailed on any. Raises RegistryError if
-    a later page fails, or if the pages do not end.
+    `ask` returns the page at a cursor (a URL, a token) and the next cursor.
+
+    An error on the first page is raised as it is, and so are RateLimited and AuthFailed on any. Raises
+    RegistryError if a later page fails, or if the pages do not end.
     """
     cursor: C | None = first
     seen: set[C] = set()
@@ -43,16 +45,19 @@ def pages(host: str, repository: str, first: C, ask: Callable[[C], tuple[P, C | 
 def incomplete(host: str, repository: str, why: str) -> ListIncomplete:
     """Return the error for a list of which a part is missing."""
     message = f"{repository}: the list of tags is incomplete: {why}"
-    return ListIncomplete(host, message, "nothing is decided on a part of the tags; it is asked again next time")
+    return ListIncomplete(
+        host, message, "nothing is decided on a part of the tags; it is asked again next time"
+    )
 
 
 def next_address(host: str, repository: str, url: str, target: str, names: Collection[str]) -> str:
-    """Return the address of the next page: this page's own, with the query of what the registry calls the next.
+    """Return the address of the next page: this page's own, with the query of what the registry calls the
+    next.
 
-    Scheme, host and path of `target` are not used. Registries behind a proxy write those by which they are known inside
-    (`http://nexus:8081/…`), and virtual registries get their own path wrong. A target at another host must go on after
-    one of this page's `names`, or be at a host that has only an internal name, so that it is this list that goes on.
-    Raises RegistryError if it is not.
+    Scheme, host and path of `target` are not used. Registries behind a proxy write those by which they are
+    known inside (`http://nexus:8081/…`), and virtual registries get their own path wrong. A target at another
+    host must go on after one of this page's `names`, or be at a host that has only an internal name, so that
+    it is this list that goes on. Raises RegistryError if it is not.
 
     >>> here = "https://r.example/v2/a/tags/list?n=2"
     >>> next_address("r.example", "a", here, "http://nexus:8081/v2/other/tags/list?n=2&last=b", ["a", "b"])
@@ -71,5 +76,8 @@ def next_address(host: str, repository: str, url: str, target: str, names: Colle
 
 
 def _is_internal(host: str) -> bool:
-    """Whether a host is one that the public net does not know: a private address, or a name such as `harbor-core`."""
+    """Whether a host is one that the public net does not know.
+
+    A private address, or a name such as `harbor-core`.
+    """
     return is_private(host) or "." not in host.rstrip(".") or host.rstrip(".").endswith(_INTERNAL_NAMES)

@@ -1,8 +1,8 @@
 """How many pulls Docker Hub still allows, as it says itself with every manifest.
 
-`ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 20;w=21600` come with a manifest's HEAD, which is not counted,
-and do not come if there is no limit (https://docs.docker.com/docker-hub/usage/pulls/). What counts is each GET of a
-manifest, so the pull of an image with an index counts twice.
+`ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 20;w=21600` come with a manifest's HEAD, which is not
+counted, and do not come if there is no limit (https://docs.docker.com/docker-hub/usage/pulls/). What counts
+is each GET of a manifest, so the pull of an image with an index counts twice.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ class PullLimit:
     def waits_until(self, now: datetime) -> datetime | None:
         """Return until when a pull has to wait at the latest; None if one can begin.
 
-        The window's start is not known, so the end is a whole window away, unless the next check hears of more before.
+        The window's start is not known, so the end is a whole window away, unless the next check hears of
+        more before.
 
         >>> from datetime import UTC
         >>> seen = datetime(2025, 1, 1, 12, tzinfo=UTC)
-        >>> PullLimit(100, 0, 3600, seen).waits_until(seen).hour, PullLimit(100, 2, 3600, seen).waits_until(seen)
-        (13, None)
+        >>> PullLimit(100, 0, 3600, seen).waits_until(seen).hour
+        13
+        >>> PullLimit(100, 2, 3600, seen).waits_until(seen)
         """
         end = self.seen_at + timedelta(seconds=self.window_seconds)
         return end if self.remaining < ONE_PULL and now < end else None
@@ -50,17 +52,28 @@ class PullLimits:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], PullLimit] = {}
 
-    def note(self, host: str, credential: Credential | None, headers: Mapping[str, str], now: datetime) -> None:
-        """Take over what a manifest's answer to `credential` says; one that says nothing means that nothing limits."""
-        limit, remaining = (_VALUE.match(headers.get(f"ratelimit-{name}", "")) for name in ("limit", "remaining"))
+    def note(
+        self, host: str, credential: Credential | None, headers: Mapping[str, str], now: datetime
+    ) -> None:
+        """Take over what a manifest's answer to `credential` says.
+
+        One that says nothing means that nothing limits.
+        """
+        limit, remaining = (
+            _VALUE.match(headers.get(f"ratelimit-{name}", "")) for name in ("limit", "remaining")
+        )
         with self._lock:
             self._known.pop((host, _name(credential)), None)
             if limit and remaining:
                 window = min(int(remaining[2]), LONGEST_WINDOW_SECONDS)
-                self._known[host, _name(credential)] = PullLimit(int(limit[1]), int(remaining[1]), window, now)
+                self._known[host, _name(credential)] = PullLimit(
+                    int(limit[1]), int(remaining[1]), window, now
+                )
 
     def spend(self, host: str, credential: Credential | None) -> None:
-        """A pull begins: what it counts for is no longer there for the next one, whatever the next check says."""
+        """A pull begins: what it counts for is no longer there for the next one, whatever the next check
+        says.
+        """
         with self._lock:
             known = self._known.get((host, _name(credential)))
             if known is not None:
@@ -68,7 +81,9 @@ class PullLimits:
                 self._known[host, _name(credential)] = replace(known, remaining=left)
 
     def refuse(self, host: str, credential: Credential | None, now: datetime) -> None:
-        """A pull was refused for its number: none is left, until the host says otherwise or an hour has passed."""
+        """A pull was refused for its number: none is left, until the host says otherwise or an hour has
+        passed.
+        """
         with self._lock:
             known = self._known.get((host, _name(credential)), PullLimit(0, 0, REFUSED_WINDOW_SECONDS, now))
             self._known[host, _name(credential)] = replace(known, remaining=0, seen_at=now)

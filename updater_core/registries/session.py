@@ -41,7 +41,10 @@ DOCKER_HUB = HubEndpoints()
 
 @dataclass(frozen=True, slots=True)
 class RegistryEndpoint:
-    """One registry as one service may use it: its domain in references, its address, the service's settings."""
+    """One registry as one service may use it.
+
+    Its domain in references, its address, the service's settings.
+    """
 
     domain: str
     base: str
@@ -59,7 +62,8 @@ class Session:
     hub: HubEndpoints
     cycle: SingleFlight  # this cycle's answers
     lasting: SingleFlight  # what is made once for the process: vendors' credentials, clients
-    texts: Cache[str]  # what was found out and stays true: build times by digest, how a host wants to be asked
+    # what was found out and stays true: build times by digest, how a host wants to be asked
+    texts: Cache[str]
     images: Cache[RemoteImage]  # what digests lead to
     pages: Cache[tuple[str, object]]  # pages of lists with the ETag that their registry gave them
     known_names: Cache[frozenset[str]]  # of a repository's tags, those that its vendor's API knows
@@ -106,8 +110,11 @@ class Session:
             return answer
 
     def _first_answer(self, access: Access, request: Request) -> tuple[Answer, str | None]:
-        """What the registry says to what we have for it, and what that was. If it hides or denies what was asked
-        with a token that was only foreseen, it is asked without one: its challenge may want another."""
+        """What the registry says to what we have for it, and what that was.
+
+        If it hides or denies what was asked with a token that was only foreseen, it is asked without one: its
+        challenge may want another.
+        """
         sent, is_foreseen = self.tokens.ready(access)
         answer = self.transport.send(replace(request, authorization=sent))
         if not is_foreseen or _is_challenge(answer):
@@ -118,7 +125,11 @@ class Session:
 
 
 def new_session(
-    clock: protocols.Clock, transport: Transport, tokens: Tokens, logins: Logins, hub: HubEndpoints = DOCKER_HUB
+    clock: protocols.Clock,
+    transport: Transport,
+    tokens: Tokens,
+    logins: Logins,
+    hub: HubEndpoints = DOCKER_HUB,
 ) -> Session:
     """Return a session that remembers nothing yet."""
     now = clock.now
@@ -141,7 +152,9 @@ def new_session(
 
 
 def base_url(domain: str, settings: RegistrySettings, hub: HubEndpoints) -> str:
-    """Scheme and host at which a domain is asked. Plain http only on this machine or if the settings allow it.
+    """Scheme and host at which a domain is asked.
+
+    Plain http only on this machine or if the settings allow it.
 
     >>> base_url("docker.io", RegistrySettings(), HubEndpoints())
     'https://registry-1.docker.io'

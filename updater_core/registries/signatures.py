@@ -1,14 +1,14 @@
 """Is an image signed by one of the service's keys? Its signatures are fetched from beside it in its registry.
 
-Where cosign puts them: the tag `sha256-<hex>.sig` (simple signing), and a referrer of the image, listed by the
-referrers API or, at a registry without it, by the tag `sha256-<hex>`
-(https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers). Only 404 at all of these
-places means "not signed": any other refusal is an error, and the image's state is unknown.
+Where cosign puts them: the tag `sha256-<hex>.sig` (simple signing), and a referrer of the image, listed by
+the referrers API or, at a registry without it, by the tag `sha256-<hex>`
+(https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers). Only 404 at all of
+these places means "not signed": any other refusal is an error, and the image's state is unknown.
 
-What was found is remembered for the process. An image is looked at again in each cycle, but only by a HEAD: a signed
-one at the place of its signature, any other at the places that held none. Signatures are read again if a place holds
-something else than before. A signature comes within minutes of its image, if it comes late at all: so all places are
-looked at during an hour, and one of them in turn from then on.
+What was found is remembered for the process. An image is looked at again in each cycle, but only by a HEAD: a
+signed one at the place of its signature, any other at the places that held none. Signatures are read again if
+a place holds something else than before. A signature comes within minutes of its image, if it comes late at
+all: so all places are looked at during an hour, and one of them in turn from then on.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ Ask = Callable[[Access, Request], Answer]
 
 @dataclass(frozen=True, slots=True)
 class SeenSignatures:
-    """The verdict on an image, and what each place to look at again held then: the digest of what lay there, empty if
-    nothing did. `since`: when the image was first looked at; `until`: when its signatures are read anew; `looks`: how
-    often it was looked at again."""
+    """The verdict on an image, and what each place to look at again held then: the digest of what lay there,
+    empty if nothing did. `since`: when the image was first looked at; `until`: when its signatures are read
+    anew; `looks`: how often it was looked at again.
+    """
 
     verdict: SignatureVerdict
     places: Mapping[str, str]
@@ -54,7 +55,8 @@ class SeenSignatures:
 
     def watched(self, now: datetime) -> Sequence[str]:
         """Return the places to look at now: all of them at first, later one in turn."""
-        places = sorted(self.places, reverse=True)  # `sha256-….sig`, which most signers write, before the fallback tag
+        # `sha256-….sig`, which most signers write, before the fallback tag
+        places = sorted(self.places, reverse=True)
         if not places or now < self.since + _EVERY_PLACE_FOR:
             return places
         return [places[self.looks % len(places)]]
@@ -62,8 +64,11 @@ class SeenSignatures:
 
 @dataclass(slots=True)
 class _Search:
-    """One look for the signatures of one image. `left`: how many more are looked at; `faults`: what was wrong;
-    `places`: what was found at each place; `lies_at`: the place of the statement that was read last."""
+    """One look for the signatures of one image.
+
+    `left`: how many more are looked at; `faults`: what was wrong; `places`: what was found at each place;
+    `lies_at`: the place of the statement that was read last.
+    """
 
     ask: Ask
     access: Access
@@ -78,7 +83,9 @@ class _Search:
         return all(self._held_by(place) == seen.places[place] for place in places)
 
     def places_to_watch(self, verdict: SignatureVerdict) -> Mapping[str, str]:
-        """Return what to look at again: the signature alone if the image is signed, else each place that was read."""
+        """Return what to look at again: the signature alone if the image is signed, else each place that was
+        read.
+        """
         if verdict.key is None:
             return {place: held for place, held in self.places.items() if place != _REFERRERS or held}
         return {self.lies_at: self.places.get(self.lies_at, self.lies_at)}
@@ -107,7 +114,9 @@ class _Search:
                 return SignatureVerdict(key=signer.name)
             self.faults += (_NO_KEY_FITS,)
         if not is_signed_at_all and not self.faults:
-            return SignatureVerdict(reason=Reason.NOT_SIGNED, detail="no signature lies beside it in its registry")
+            return SignatureVerdict(
+                reason=Reason.NOT_SIGNED, detail="no signature lies beside it in its registry"
+            )
         detail = "; ".join(dict.fromkeys(self.faults))
         return SignatureVerdict(reason=Reason.BAD_SIGNATURE, detail=detail)
 
@@ -128,14 +137,19 @@ class _Search:
             yield from self._read(layer, lambda body, given=given: cosign.simple_signing(body, given))  # type: ignore[misc]
 
     def _bundles(self) -> Iterator[Statement]:
-        """The bundles among the image's referrers. The index's own `artifactType` is not believed: cosign 3.1 writes
-        another one there than in the manifest."""
+        """The bundles among the image's referrers.
+
+        The index's own `artifactType` is not believed: cosign 3.1 writes another one there than in the
+        manifest.
+        """
         for referrer in _descriptors(self._referrers(), "manifests"):
             if not self._takes_one_more():
                 return
             found = self._manifest_of(referrer)
             layers = _descriptors(found, "layers")
-            is_bundle = len(layers) == 1 and str(layers[0].get("mediaType", "")).startswith(cosign.BUNDLE_PREFIX)
+            is_bundle = len(layers) == 1 and str(layers[0].get("mediaType", "")).startswith(
+                cosign.BUNDLE_PREFIX
+            )
             if is_bundle:
                 yield from self._read(layers[0], cosign.bundle)
 
@@ -146,7 +160,9 @@ class _Search:
         self.left -= 1
         return True
 
-    def _read(self, layer: Mapping[str, Any], parse: Callable[[bytes], Statement | None]) -> Iterator[Statement]:
+    def _read(
+        self, layer: Mapping[str, Any], parse: Callable[[bytes], Statement | None]
+    ) -> Iterator[Statement]:
         """The statement in a layer's blob. What is malformed is a fault, never a failure of the registry."""
         try:
             statement = parse(self._blob(layer))
@@ -156,7 +172,7 @@ class _Search:
         if statement is not None:
             yield statement
 
-    # ---------------------------------------------------------------------------------------------- from the registry
+    # -------------------------------------------------------------------------------------- from the registry
 
     @property
     def _tag(self) -> str:
@@ -167,7 +183,10 @@ class _Search:
         return f"{self.access.base}/v2/{self.access.repository}/referrers/{self.digest}"
 
     def _referrers(self) -> Mapping[str, Any] | None:
-        """The index of what refers to the image: by the API, or by the fallback tag if the registry has no API."""
+        """The index of what refers to the image.
+
+        By the API, or by the fallback tag if the registry has no API.
+        """
         answer = self._get(self._referrers_url, "referrers", f"referrers of {self.digest}")
         self.places[_REFERRERS] = manifest.digest_of(answer.body) if answer.status == 200 else ""
         if answer.status == 200:
@@ -199,7 +218,10 @@ class _Search:
         return self._manifest(digest)
 
     def _blob(self, layer: Mapping[str, Any]) -> bytes:
-        """The bytes of a layer, proven to be those of its descriptor. Raises ValueError if that is of no use."""
+        """The bytes of a layer, proven to be those of its descriptor.
+
+        Raises ValueError if that is of no use.
+        """
         digest = layer.get("digest")
         if not isinstance(digest, str) or not is_digest(digest):
             raise ValueError("its descriptor has no digest")
@@ -226,7 +248,9 @@ class _Search:
         return self.ask(self.access, replace(request, longest_bytes=cosign.LONGEST_DOCUMENT_BYTES))
 
     def _document(self, answer: Answer) -> Mapping[str, Any] | None:
-        """The JSON object in a body; malformed ones are a fault of the signature, not an error of the registry."""
+        """The JSON object in a body; malformed ones are a fault of the signature, not an error of the
+        registry.
+        """
         try:
             found = untrusted_json.read(answer.body)
         except ValueError:
@@ -239,14 +263,19 @@ class _Search:
 
 @dataclass(frozen=True, slots=True)
 class SignatureReader:
-    """Looks for signatures. `ask` puts a question to a registry, `memory` keeps what was seen, `now` is the clock."""
+    """Looks for signatures.
+
+    `ask` puts a question to a registry, `memory` keeps what was seen, `now` is the clock.
+    """
 
     ask: Ask
     memory: Cache[SeenSignatures]
     now: Callable[[], datetime]
 
     def look_for(self, access: Access, digest: str, keys: Sequence[TrustedKey]) -> SignatureVerdict:
-        """Return whether the image `digest` is signed by one of `keys`. No blob of the image itself is asked for.
+        """Return whether the image `digest` is signed by one of `keys`.
+
+        No blob of the image itself is asked for.
 
         Raises RegistryError if the registry does not answer: that is never "not signed", and never accepted.
         """
@@ -265,7 +294,10 @@ class SignatureReader:
 
 
 def read_keys(paths: Sequence[str]) -> tuple[TrustedKey, ...]:
-    """Return the public keys in these files. Raises ValueError, naming the file, if one cannot be read or is none."""
+    """Return the public keys in these files.
+
+    Raises ValueError, naming the file, if one cannot be read or is none.
+    """
     return tuple(_read_key(Path(path)) for path in paths)
 
 

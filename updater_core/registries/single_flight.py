@@ -1,9 +1,9 @@
 """One first, the others wait: what several threads want at the same time is done once.
 
-There is no other such device in the registry clients. A plain lock is held there for three other things: to change
-several fields together; to let what a host wants one by one go one by one (`Transport`); and around an object of a
-library's that is not made for threads (`EcrApi`, `Identity`), whose errors name the one who asked and so are not
-shared. `Batches` gathers different questions into one.
+There is no other such device in the registry clients. A plain lock is held there for three other things: to
+change several fields together; to let what a host wants one by one go one by one (`Transport`); and around an
+object of a library's that is not made for threads (`EcrApi`, `Identity`), whose errors name the one who asked
+and so are not shared. `Batches` gathers different questions into one.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ T = TypeVar("T")
 class SingleFlight:
     """Answers that are computed once for all who ask. Errors are answers too. Safe to use from many threads.
 
-    `get` keeps an answer until it is forgotten; `share` has it for those alone who ask while it is computed; `first`
-    has no answer: the others wait for the first one's end, and then do the same themselves."""
+    `get` keeps an answer until it is forgotten; `share` has it for those alone who ask while it is computed;
+    `first` has no answer: the others wait for the first one's end, and then do the same themselves."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,8 +65,8 @@ class SingleFlight:
     def first(self, key: Hashable, longest_wait_seconds: float | None = None) -> Iterator[None]:
         """Let one go ahead with `key`, and the others wait for its end: then they go side by side.
 
-        If the first one raises, the next one goes first. A first one that takes longer than others may wait holds
-        nobody up."""
+        If the first one raises, the next one goes first. A first one that takes longer than others may wait
+        holds nobody up."""
         mine, before = self._begin(key)
         while before is not None:
             if not _has_failed(before, longest_wait_seconds):

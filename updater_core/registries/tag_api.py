@@ -1,8 +1,9 @@
-"""A registry of the distribution protocol whose own API knows when each tag was pushed, if that API lets us look.
+"""A registry of the distribution protocol whose own API knows when each tag was pushed, if that API lets us
+look.
 
-If it refuses (401, 403, 404, 412 and the like), or knows fewer tags than the registry, it is left alone for the rest of
-the day, and our own clock counts: these APIs often want rights that a pull does not need, and no service shall need
-more rights than that.
+If it refuses (401, 403, 404, 412 and the like), or knows fewer tags than the registry, it is left alone for
+the rest of the day, and our own clock counts: these APIs often want rights that a pull does not need, and no
+service shall need more rights than that.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from updater_core.registries.tag_list import LONGEST_PAGE_BYTES
 from updater_core.registries.transport import Answer, Request
 from updater_core.vocabulary.release import ImageFacts
 
-COMPARED_EVERY = timedelta(hours=1)  # so that a cycle costs one request; the rest waits for the next comparison
+# so that a cycle costs one request; the rest waits for the next comparison
+COMPARED_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,10 @@ class Page:
 class TagApi:
     """A vendor's list of tags: where it begins, who asks for it, and how an answer reads.
 
-    `applies`: whether the registry has it, by what is known of it without a further question. `read` takes the page's
-    address and its answer, and raises ValueError if that is no such list. `place`: where the API lives, if not
-    beside the registry. `may_lack`: it may know fewer tags than the registry, as that of a proxy for another registry
-    does. `kind` is for the metrics.
+    `applies`: whether the registry has it, by what is known of it without a further question. `read` takes
+    the page's address and its answer, and raises ValueError if that is no such list. `place`: where the API
+    lives, if not beside the registry. `may_lack`: it may know fewer tags than the registry, as that of a
+    proxy for another registry does. `kind` is for the metrics.
     """
 
     first_url: Callable[[Access], str]
@@ -58,7 +60,10 @@ class TagApi:
 
 @dataclass(frozen=True, slots=True)
 class TimedRegistry:
-    """A `protocols.Registry` with a vendor's list of tags beside the protocol. Safe to use from many threads."""
+    """A `protocols.Registry` with a vendor's list of tags beside the protocol.
+
+    Safe to use from many threads.
+    """
 
     oci: OciRegistry
     session: Session
@@ -93,13 +98,13 @@ class TimedRegistry:
         return self.oci.check(reference)
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts with digests and push times, newest first; None if the API refuses, or
-        lacks tags.
+        """The tags that `wanted` accepts with digests and push times, newest first; None if the API refuses,
+        or lacks tags.
 
-        Reading ends early only if nothing newer than the reference's own tag can follow: every page so far came
-        newest first, and that tag, accepted too, has been among them. Without a tag in the reference there is no such
-        end: who wants older tags as well asks for the repository. Raises RegistryError or one of its kinds if a page
-        is missing.
+        Reading ends early only if nothing newer than the reference's own tag can follow: every page so far
+        came newest first, and that tag, accepted too, has been among them. Without a tag in the reference
+        there is no such end: who wants older tags as well asks for the repository. Raises RegistryError or
+        one of its kinds if a page is missing.
         """
         access = self.api.place(self.session, self.session.access(self.oci.site, reference.repository))
         unfit = ("no push times", access, self.session.clock.now().date())
@@ -132,7 +137,9 @@ class TimedRegistry:
         found: dict[str, Tag] = {}
         last, newest_first = _LATEST, True
         first = self.api.first_url(access)
-        for number, page in enumerate(pages(access.host, access.repository, first, partial(self._page, access))):
+        for number, page in enumerate(
+            pages(access.host, access.repository, first, partial(self._page, access))
+        ):
             if page is None and number:
                 raise incomplete(access.host, access.repository, f"page {number + 1} is refused")
             if page is None:
@@ -180,7 +187,10 @@ class TimedRegistry:
 
 
 def rows_of(answer: object) -> list[dict[str, Any]]:
-    """The rows of a list that an API gave; ValueError for what is no list, so that it never passes for an empty one."""
+    """The rows of a list that an API gave.
+
+    ValueError for what is no list, so that it never passes for an empty one.
+    """
     if not isinstance(answer, list):
         raise ValueError("it is no list")
     return [row for row in answer if isinstance(row, dict)]

@@ -1,10 +1,10 @@
 """The names of a repository's tags by the distribution protocol: all of them, or an error.
 
 `GET /v2/<name>/tags/list?n=<count>&last=<tag>` is the specification's "Listing Tags"
-(https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags). Registries that cut a list without
-a `Link` to the next page exist (Nexus), so a page that is just as long as what was asked for is never believed to be
-the last one: what comes after it is asked for, with `last`. Neither is one with a `Link` that says nothing clear, nor a
-first one of a round length, which may be the registry's own most.
+(https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags). Registries that cut a
+list without a `Link` to the next page exist (Nexus), so a page that is just as long as what was asked for is
+never believed to be the last one: what comes after it is asked for, with `last`. Neither is one with a `Link`
+that says nothing clear, nor a first one of a round length, which may be the registry's own most.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ PAGE_SIZE = 1000  # Amazon answers 405 to more
 LONGEST_PAGE_BYTES = 32 << 20  # Google lists everything on one page
 
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)')
-_NEXT = re.compile(r""";\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|'next'|next(?=[\s;]|$))""", re.IGNORECASE)
+_NEXT = re.compile(
+    r""";\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|'next'|next(?=[\s;]|$))""", re.IGNORECASE
+)
 _RELATION = re.compile(r";\s*rel\s*=\s*[^\s;]", re.IGNORECASE)
 
 Problem = Callable[[Access, Answer, str], RegistryError]
@@ -33,8 +35,9 @@ Problem = Callable[[Access, Answer, str], RegistryError]
 
 @dataclass(frozen=True, slots=True)
 class NamePage:
-    """The names on one page, how many entries it has (some may be no names), what its `Link` calls the next, and
-    whether it has a `Link` of which nobody knows what it means."""
+    """The names on one page, how many entries it has (some may be no names), what its `Link` calls the next,
+    and whether it has a `Link` of which nobody knows what it means.
+    """
 
     names: tuple[str, ...]
     length: int
@@ -44,8 +47,11 @@ class NamePage:
 
 @dataclass(slots=True)
 class TagNames:
-    """One reading of a tag list. `ask` puts a question, `problem` makes the error of an answer without success,
-    `memory` keeps pages with their ETags."""
+    """One reading of a tag list.
+
+    `ask` puts a question, `problem` makes the error of an answer without success, `memory` keeps pages with
+    their ETags.
+    """
 
     access: Access
     ask: Callable[[Request], Answer]
@@ -126,8 +132,8 @@ def next_link(header: str) -> str | None:
 
 
 def is_unclear(header: str) -> bool:
-    """Return whether a Link header without a `rel="next"` may mean the next page all the same: not if each of its links
-    says that it is something else.
+    """Return whether a Link header without a `rel="next"` may mean the next page all the same: not if each of
+    its links says that it is something else.
 
     >>> is_unclear("</b>; rel=prev"), is_unclear("</b>"), is_unclear("/v2/a/tags/list?last=x; rel=next")
     (False, True, True)

@@ -1,9 +1,10 @@
-"""What a registry's host is asked, and when: backoff, retries, eight exchanges at a time at most, judged redirects.
+"""What a registry's host is asked, and when: backoff, retries, eight exchanges at a time at most, judged
+redirects.
 
-Backoff is per host and shared by all. A 429 whose hint is a few seconds at most is waited out, and from then on the
-host is asked one question after the other until the cycle ends; one with a longer hint, or without any, stops every
-question to that host. So does a host that does not answer, for the remainder of the cycle; in the next ones a single
-question goes ahead of the others until one is answered.
+Backoff is per host and shared by all. A 429 whose hint is a few seconds at most is waited out, and from then
+on the host is asked one question after the other until the cycle ends; one with a longer hint, or without
+any, stops every question to that host. So does a host that does not answer, for the remainder of the cycle;
+in the next ones a single question goes ahead of the others until one is answered.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ OnRequest = Callable[[str, str, str], None]
 class _Host:
     """What we know of one host."""
 
-    slots: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MOST_AT_ONCE))
+    slots: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(MOST_AT_ONCE)
+    )
     retry_at: datetime | None = None
     backoffs_in_a_row: int = 0
     failures_in_a_row: int = 0
@@ -63,7 +66,8 @@ class _Host:
     is_asked: bool = False  # in this cycle
     is_one_by_one: bool = False  # until the cycle ends: it has asked for a short pause
     pause_until: datetime | None = None
-    queue: threading.Lock = field(default_factory=threading.Lock)  # then one question after the other, each its own
+    # then one question after the other, each its own
+    queue: threading.Lock = field(default_factory=threading.Lock)
 
     def is_out(self) -> bool:
         """Whether it did not answer when it was last asked."""
@@ -104,8 +108,10 @@ class Transport:
         return {name: until for name, until in known.items() if until and until > now}
 
     def outages(self) -> Mapping[str, datetime]:
-        """The hosts that did not answer in this cycle, and since when. One that nobody asks any more is not among them:
-        it may be well."""
+        """The hosts that did not answer in this cycle, and since when.
+
+        One that nobody asks any more is not among them: it may be well.
+        """
         with self._lock:
             known = {name: host.out_since for name, host in self._hosts.items() if host.is_asked}
         return {name: since for name, since in known.items() if since}
@@ -117,20 +123,27 @@ class Transport:
                 host.failures_in_a_row, host.down, host.is_asked, host.is_one_by_one = 0, "", False, False
 
     def send(self, request: Request) -> Answer:
-        """Ask, and retry. Every status is an answer but those of a busy or broken host (429, 408, 499, 5xx), which
-        are raised as RateLimited or, after some tries, as RegistryError."""
+        """Ask, and retry.
+
+        Every status is an answer but those of a busy or broken host (429, 408, 499, 5xx), which are raised as
+        RateLimited or, after some tries, as RegistryError.
+        """
         host = self._host(request.host)
         host.is_asked = True
         with host.slots:
             if not host.is_out():
                 self._refuse_if_backing_off(request.host, host)
                 return self._waiting(request, host)
-            with self._ahead.first(request.host):  # if it is not answered, the others need not wait for that themselves
+            # if it is not answered, the others need not wait for that themselves
+            with self._ahead.first(request.host):
                 self._refuse_if_backing_off(request.host, host)
                 return self._waiting(request, host)
 
     def _waiting(self, request: Request, host: _Host) -> Answer:
-        """Ask, and wait out what the host asks for if that is short: then one question goes after the other."""
+        """Ask, and wait out what the host asks for if that is short.
+
+        Then one question goes after the other.
+        """
         if not host.is_one_by_one:
             try:
                 return self._try(request, host)
@@ -140,7 +153,10 @@ class Transport:
             return self._one_by_one(request, host)
 
     def _one_by_one(self, request: Request, host: _Host) -> Answer:
-        """Ask when the host's pause is over, again and again; each time the pause is at least twice as long."""
+        """Ask when the host's pause is over, again and again.
+
+        Each time the pause is at least twice as long.
+        """
         for attempt in range(WAITS_OF_A_QUESTION):
             self._refuse_if_backing_off(request.host, host)
             shortest = FIRST_WAIT_SECONDS * 2**attempt if attempt else 0.0
@@ -155,7 +171,10 @@ class Transport:
         raise self._rate_limited(request, host, None)
 
     def refuse_if_backing_off(self, name: str) -> None:
-        """For a client that speaks to a host by other means. Raises RateLimited or RegistryError if `send` would."""
+        """For a client that speaks to a host by other means.
+
+        Raises RateLimited or RegistryError if `send` would.
+        """
         self._refuse_if_backing_off(name, self._host(name))
 
     def back_off(self, name: str) -> datetime:
@@ -203,7 +222,9 @@ class Transport:
             is_everyones = not broken.connected if broken.silent else host.is_out()
             if not broken.lasting and (is_everyones or host.failures_in_a_row >= FAILURES_UNTIL_DOWN):
                 host.out_since = host.out_since or self._clock.now()
-                host.down = f"{broken} (out since {host.out_since:%Y-%m-%d %H:%M} UTC; not asked again in this cycle)"
+                host.down = (
+                    f"{broken} (out since {host.out_since:%Y-%m-%d %H:%M} UTC; not asked again in this cycle)"
+                )
         remedy = broken.remedy or f"check that {request.host} can be reached from this machine"
         return RegistryError(request.host, f"{request.what}: {broken}", remedy)
 
@@ -246,7 +267,9 @@ class Transport:
         now = self._clock.now()
         hint = pause_hint.asked_for(answer.headers, answer.body[:ERROR_BYTES], now)
         if request.is_optional:
-            raise RateLimited(request.host, f"{request.what}: too many requests", now + (hint or timedelta(0)))
+            raise RateLimited(
+                request.host, f"{request.what}: too many requests", now + (hint or timedelta(0))
+            )
         if hint is None or hint > LONGEST_WAITED:
             raise self._rate_limited(request, host, hint)
         pause = max(hint, timedelta(seconds=FIRST_WAIT_SECONDS))
@@ -273,7 +296,9 @@ class Transport:
 
 def _broken_elsewhere(host: str, broken: Broken) -> Broken:
     """The same of a host that another one leads to: which says nothing of that one."""
-    remedy = broken.remedy or f"check that {host} can be reached from this machine; {untrusted_json.IN_THE_WAY}"
+    remedy = (
+        broken.remedy or f"check that {host} can be reached from this machine; {untrusted_json.IN_THE_WAY}"
+    )
     found = Broken(f"it leads to {host}, and there: {broken}", remedy, lasting=broken.lasting)
     found.connected = broken.connected
     return found

@@ -1,7 +1,7 @@
 """Frozen records as plain JSON values and back, every type checked. Pure.
 
-What is decoded either has exactly the annotated types or is refused with a ValueError that names the place: a file of
-ours that was damaged, or edited by hand, must never come back as a record that only looks right.
+What is decoded either has exactly the annotated types or is refused with a ValueError that names the place: a
+file of ours that was damaged, or edited by hand, must never come back as a record that only looks right.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ def encode(value: object) -> Any:
 
 
 def parse(data: bytes) -> Any:
-    """Return the JSON value in `data`. Raises ValueError or RecursionError, also for NaN, which JSON does not have."""
+    """Return the JSON value in `data`.
+
+    Raises ValueError or RecursionError, also for NaN, which JSON does not have.
+    """
     return json.loads(data, parse_constant=_refuse)
 
 
@@ -39,8 +42,9 @@ def _refuse(text: str) -> NoReturn:
 def decode(kind: type[Record], value: object) -> Record:
     """Return the record of type `kind` that `encode` made `value` of.
 
-    A field that is missing takes its default; a key that no field has is ignored. Raises ValueError if anything else
-    is in it. A time has to be declared as `models.AwareTime`, or one without its zone would pass.
+    A field that is missing takes its default; a key that no field has is ignored. Raises ValueError if
+    anything else is in it. A time has to be declared as `models.AwareTime`, or one without its zone would
+    pass.
 
     >>> decode(tuple[int, ...], [1, "2"])
     Traceback (most recent call last):

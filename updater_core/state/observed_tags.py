@@ -1,4 +1,7 @@
-"""What registries have shown: put into the state, given to the selection, taken out when not needed any more. Pure."""
+"""What registries have shown: put into the state, given to the selection, taken out when not needed any more.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,16 @@ def note_tags(
 ) -> State:
     """Return the state after a complete listing.
 
-    The first listing is the baseline. A tag that was pushed again (its digest is another) is new. A tag that vanished
-    is kept for a month: it may come back, and is not new then.
+    The first listing is the baseline. A tag that was pushed again (its digest is another) is new. A tag that
+    vanished is kept for a month: it may come back, and is not new then.
     """
     known = state.seen.get(repository_key)
     new = Seen(None, now, baseline=known is None)
     listed = {tag: known.get(tag, new) for tag in tags} if known else dict.fromkeys(tags, new)
     listed |= {tag: replace(each, gone_since=None) for tag, each in listed.items() if each.gone_since}
-    listed |= {tag: _with_digest(listed[tag], digest, now) for tag, digest in digests.items() if tag in listed}
+    listed |= {
+        tag: _with_digest(listed[tag], digest, now) for tag, digest in digests.items() if tag in listed
+    }
     listed |= _gone({tag: each for tag, each in (known or {}).items() if tag not in listed}, now)
     return state if listed == known else replace(state, seen={**state.seen, repository_key: listed})
 
@@ -34,7 +39,11 @@ def _gone(vanished: Mapping[str, Seen], now: datetime) -> dict[str, Seen]:
     """Return what is kept of tags that are not listed: of the `GONE_KEPT` that vanished last, for a month."""
     since = {tag: each.gone_since or now for tag, each in vanished.items()}
     latest = sorted(since, key=since.__getitem__, reverse=True)[:GONE_KEPT]
-    return {tag: replace(vanished[tag], gone_since=since[tag]) for tag in latest if now - since[tag] < GONE_KEPT_FOR}
+    return {
+        tag: replace(vanished[tag], gone_since=since[tag])
+        for tag in latest
+        if now - since[tag] < GONE_KEPT_FOR
+    }
 
 
 def _with_digest(seen: Seen, digest: str, now: datetime) -> Seen:
@@ -50,12 +59,17 @@ def note_created(state: State, repository_key: str, created: Mapping[str, dateti
     An image without one is remembered too, so that it is not asked for again.
     """
     known = state.seen.get(repository_key, {})
-    times = {tag: replace(known[tag], created_at=time or NO_TIME) for tag, time in created.items() if tag in known}
+    times = {
+        tag: replace(known[tag], created_at=time or NO_TIME) for tag, time in created.items() if tag in known
+    }
     return replace(state, seen={**state.seen, repository_key: {**known, **times}}) if times else state
 
 
 def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
-    """Return the state with the time when a digest was first seen for a service; the oldest ones are forgotten."""
+    """Return the state with the time when a digest was first seen for a service.
+
+    The oldest ones are forgotten.
+    """
     service = service_of(state, name)
     others = {key: time for key, time in service.digest_seen.items() if key != digest}
     recent = [*others.items(), (digest, service.digest_seen.get(digest, now))][-DIGESTS_KEPT:]
@@ -74,7 +88,9 @@ def history_of(state: State, name: str, repository_key: str) -> History:
 
 def without_time(state: State, repository_key: str) -> tuple[str, ...]:
     """Return the tags whose images were asked for their build time and gave none to believe."""
-    return tuple(tag for tag, seen in state.seen.get(repository_key, {}).items() if seen.created_at == NO_TIME)
+    return tuple(
+        tag for tag, seen in state.seen.get(repository_key, {}).items() if seen.created_at == NO_TIME
+    )
 
 
 def note_push(state: State, name: str, tag: str, pushed_at: datetime) -> State:
@@ -87,22 +103,31 @@ def note_push(state: State, name: str, tag: str, pushed_at: datetime) -> State:
 
 
 def note_rest(state: State, host: str, until: datetime) -> State:
-    """Return the state with the time before which a host is not asked; an earlier one does not replace a later one."""
+    """Return the state with the time before which a host is not asked.
+
+    An earlier one does not replace a later one.
+    """
     later = max(until, state.rests.get(host, until))
     return replace(state, rests={**state.rests, host: later})
 
 
 def unit_of(service: ServiceConfig) -> str:
-    """Return what identifies a service apart from its name: its Compose file, project and services, or what the Swarm
-    calls it."""
+    """Return what identifies a service apart from its name: its Compose file, project and services, or what
+    the Swarm calls it.
+    """
     if service.stack or service.swarm_service:
         names = (service.stack or "", service.swarm_service or "", *service.compose_services)
         return "\n".join(("swarm", service.engine or "", *names))
-    return "\n".join((service.compose_files[0], service.compose_project or "", *sorted(service.compose_services)))
+    return "\n".join(
+        (service.compose_files[0], service.compose_project or "", *sorted(service.compose_services))
+    )
 
 
 def members_of(unit: str) -> tuple[str, frozenset[str]]:
-    """Return the Compose file and the services that a `unit_of` names; an empty file if it is of no Compose project."""
+    """Return the Compose file and the services that a `unit_of` names.
+
+    An empty file if it is of no Compose project.
+    """
     path, *names = unit.split("\n")
     return ("", frozenset()) if path == "swarm" else (path, frozenset(names[1:]))
 
@@ -110,21 +135,27 @@ def members_of(unit: str) -> tuple[str, frozenset[str]]:
 def follow_names(state: State, services: Iterable[ServiceConfig]) -> State:
     """Return the state with each memory under the name that its update group (`unit_of`) has now.
 
-    A renamed entry keeps its quarantine, history and retained images; a new entry under an old name does not inherit
-    them. A memory whose group is not configured, or not known yet, stays with its name.
+    A renamed entry keeps its quarantine, history and retained images; a new entry under an old name does not
+    inherit them. A memory whose group is not configured, or not known yet, stays with its name.
     """
     units = {service.name: unit_of(service) for service in services}
     names = {each.unit: name for name, each in state.services.items()}
     names |= {units[name]: name for name, each in state.services.items() if units.get(name) == each.unit}
     found = {name: _memory(state, name, units, names) for name in units}
     moved = {names[unit] for unit in units.values() if unit in names}
-    followed = {name: each for name, each in state.services.items() if name not in units and name not in moved}
+    followed = {
+        name: each for name, each in state.services.items() if name not in units and name not in moved
+    }
     followed |= {name: replace(each, unit=units[name]) for name, each in found.items() if each is not None}
     return state if followed == state.services else replace(state, services=followed)
 
 
-def _memory(state: State, name: str, units: Mapping[str, str], names: Mapping[str, str]) -> ServiceState | None:
-    """Return the memory for a name: that of its group, else the one under the name unless it is another entry's."""
+def _memory(
+    state: State, name: str, units: Mapping[str, str], names: Mapping[str, str]
+) -> ServiceState | None:
+    """Return the memory for a name: that of its group, else the one under the name unless it is another
+    entry's.
+    """
     unit = units[name]
     former = names.get(unit, name)
     if former != name and units.get(former) != unit:
@@ -134,8 +165,12 @@ def _memory(state: State, name: str, units: Mapping[str, str], names: Mapping[st
     return None if is_of_another else own
 
 
-def forget_unknown(state: State, names: Iterable[str], repository_keys: Iterable[str], now: datetime) -> State:
-    """Return the state without services, repositories and counters that are not configured, and without past waits."""
+def forget_unknown(
+    state: State, names: Iterable[str], repository_keys: Iterable[str], now: datetime
+) -> State:
+    """Return the state without services, repositories and counters that are not configured, and without past
+    waits.
+    """
     named, wanted = set(names), set(repository_keys)
     services = {name: each for name, each in state.services.items() if name in named}
     seen = {key: each for key, each in state.seen.items() if key in wanted}

@@ -44,7 +44,8 @@ __all__ = [
     "objection",
     "record",
 ]
-ORDERS_KEPT, REFUSED_KEPT = 20, 10  # of a service; what is refused drives out no more than so many that were done
+# of a service; what is refused drives out no more than so many that were done
+ORDERS_KEPT, REFUSED_KEPT = 20, 10
 REPEATED_WITHIN = timedelta(minutes=1)
 
 
@@ -52,8 +53,8 @@ REPEATED_WITHIN = timedelta(minutes=1)
 class OperatorOrder:
     """One order: its kind, the service (or `ALL`), when it was asked and by whom.
 
-    `digest`: the image it is for; empty = the one that waits. `seconds`: how long a pause lasts; None = until resumed.
-    `refusal`: why it was refused already; such an order is not carried out, but put on record.
+    `digest`: the image it is for; empty = the one that waits. `seconds`: how long a pause lasts; None = until
+    resumed. `refusal`: why it was refused already; such an order is not carried out, but put on record.
     """
 
     kind: str
@@ -93,17 +94,21 @@ def waiting(service: ServiceState) -> ImageRef | None:
         return None
 
 
-# --------------------------------------------------------------------------------------- why an order cannot be done
+# -------------------------------------------------------------------------------- why an order cannot be done
 
 
-def objection(state: State, order: OperatorOrder, service: ServiceConfig | None, now: datetime) -> OrderAnswer | None:
+def objection(
+    state: State, order: OperatorOrder, service: ServiceConfig | None, now: datetime
+) -> OrderAnswer | None:
     """Return why an order has nothing to act on now; None if it has. `service` is None if it is for all."""
     if order.kind not in KINDS:
         return refused(f"there is no order {order.kind!r}", f"there are {', '.join(KINDS)}")
     if order.service == ALL and order.kind not in OF_ALL:
         return refused(f"{order.kind} is for one service", "name it")
     if service is not None and not service.enabled and order.kind not in (RETRY, ROLLBACK):
-        return refused(f'{service.name} is disabled ("enabled": false)', "enable it in the configuration first")
+        return refused(
+            f'{service.name} is disabled ("enabled": false)', "enable it in the configuration first"
+        )
     if order.kind == RESUME:
         return _nothing_paused(state, service, now)
     if service is None or order.kind not in (APPROVE, SKIP):
@@ -155,14 +160,17 @@ def _not_to_approve(known: ServiceState, order: OperatorOrder, service: ServiceC
 
 
 def with_digest(state: State, order: OperatorOrder) -> OperatorOrder:
-    """Return the order with the image that it is for, as things are now: what appears meanwhile was not meant."""
+    """Return the order with the image that it is for, as things are now.
+
+    What appears meanwhile was not meant.
+    """
     target = waiting(service_of(state, order.service))
     if order.kind not in (APPROVE, SKIP) or order.digest or target is None:
         return order
     return replace(order, digest=target.digest or "")
 
 
-# ------------------------------------------------------------------------------------------------ what an order does
+# ----------------------------------------------------------------------------------------- what an order does
 
 
 def paused(state: State, order: OperatorOrder) -> State:
@@ -196,7 +204,10 @@ def skipped(state: State, order: OperatorOrder) -> State:
 
 
 def approved(state: State, order: OperatorOrder, now: datetime, seconds: float) -> State:
-    """Return the state in which the image that waits may be taken, for so many seconds; a skip of it is taken back."""
+    """Return the state in which the image that waits may be taken, for so many seconds.
+
+    A skip of it is taken back.
+    """
     known = service_of(state, order.service)
     target = waiting(known)
     if target is None or target.digest is None:
@@ -232,7 +243,7 @@ def without_ended_pauses(state: State, now: datetime) -> State:
     return replace(state, pause=None) if is_over else state
 
 
-# -------------------------------------------------------------------------------------------- the record of orders
+# --------------------------------------------------------------------------------------- the record of orders
 
 
 def record(state: State, order: OperatorOrder, answer: OrderAnswer, now: datetime) -> State:
@@ -256,7 +267,10 @@ def record(state: State, order: OperatorOrder, answer: OrderAnswer, now: datetim
 
 
 def is_repeated(state: State, order: OperatorOrder, answer: OrderAnswer) -> bool:
-    """Return whether the same person was refused the same within the last minute: once is enough to remember."""
+    """Return whether the same person was refused the same within the last minute.
+
+    Once is enough to remember.
+    """
     every = state.orders if order.service == ALL else service_of(state, order.service).orders
     same = (order.kind, order.who, answer.sentence)
     return any(

@@ -48,18 +48,25 @@ OWNER_ROLLBACK = "owner_rollback"  # a plan's kind
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 6 * 3600.0
 
-_NO_FAILURE = {Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK, Reason.VOLUME_MOVED, Reason.CANNOT_START_FIRST}
+_NO_FAILURE = {
+    Reason.STOPPING,
+    Reason.BUSY,
+    Reason.CHANGED_ON_DISK,
+    Reason.VOLUME_MOVED,
+    Reason.CANNOT_START_FIRST,
+}
 
 
 def record_outcome(
     state: State, outcome: Outcome, started: datetime, now: datetime, steps: tuple[StepTaken, ...] = ()
 ) -> State:
-    """Return the state after an update that was tried; the same state if this plan's outcome is recorded already.
+    """Return the state after an update that was tried; the same state if this plan's outcome is recorded
+    already.
 
-    Committed: the generations move on, failures are forgotten, and so is the quarantine of older digests under the
-    same tag. A rollback that the operator asked for quarantines the digest that was left. A release at fault is
-    quarantined; a host at fault makes the service wait, longer each time. A failed rollback freezes it. A superseded
-    update is left to the next check.
+    Committed: the generations move on, failures are forgotten, and so is the quarantine of older digests
+    under the same tag. A rollback that the operator asked for quarantines the digest that was left. A release
+    at fault is quarantined; a host at fault makes the service wait, longer each time. A failed rollback
+    freezes it. A superseded update is left to the next check.
     """
     plan = outcome.plan
     service = service_of(state, plan.name)
@@ -79,26 +86,38 @@ def hook_runs(state: State, plan: Plan[Any]) -> tuple[HookRun, ...]:
 
 
 def note_hook(state: State, plan: Plan[Any], run: HookRun) -> State:
-    """Return the state with this run in the update's own record, in the place of an earlier word on the same hook."""
+    """Return the state with this run in the update's own record, in the place of an earlier word on the same
+    hook.
+    """
     service = service_of(state, plan.name)
     others = tuple(each for each in hook_runs(state, plan) if each.kind is not run.kind)
-    changes = (replace(each, hooks=(*others, run)) if each.plan_id == plan.id else each for each in service.changes)
+    changes = (
+        replace(each, hooks=(*others, run)) if each.plan_id == plan.id else each for each in service.changes
+    )
     return with_service(state, plan.name, replace(service, changes=tuple(changes)))
 
 
 def rollback_prevented(state: State, plan: Plan[Any], cause: Cause) -> State:
-    """The state while the host prevents a rollback: its journal is open, and it is tried again until it is proven."""
-    detail = f"going back to {plan.old_reference} is prevented by the host: {cause.message}; it is tried again"
+    """The state while the host prevents a rollback.
+
+    Its journal is open, and it is tried again until it is proven.
+    """
+    detail = (
+        f"going back to {plan.old_reference} is prevented by the host: {cause.message}; it is tried again"
+    )
     service = with_status(service_of(state, plan.name), Status.FAILED, cause.reason, detail, cause.remedy)
     return with_service(state, plan.name, service)
 
 
 def _history(newest: tuple[Change, ...]) -> tuple[Change, ...]:
-    """Old changes without their details, so that a service's memory does not grow with what its containers said."""
+    """Old changes without their details, so that a service's memory does not grow with what its containers
+    said.
+    """
     brief = (replace(each, steps=(), hooks=()) for each in newest[STEPS_KEPT_OF:CHANGES_KEPT])
     failed = [each.plan_id for each in newest if each.evidence][:EVIDENCE_KEPT_OF]
     return tuple(
-        each if each.plan_id in failed else replace(each, evidence=()) for each in (*newest[:STEPS_KEPT_OF], *brief)
+        each if each.plan_id in failed else replace(each, evidence=())
+        for each in (*newest[:STEPS_KEPT_OF], *brief)
     )
 
 
@@ -109,7 +128,9 @@ def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceS
     if isinstance(outcome, RollbackFailed):
         detail = f"{cause.message}; the rollback failed too: {outcome.rollback.message}"
         remedy = f"see to the service by hand, then run {retry_command(outcome.plan.name)}"
-        frozen = replace(with_status(service, Status.ROLLBACK_FAILED, cause.reason, detail, remedy), last_change=now)
+        frozen = replace(
+            with_status(service, Status.ROLLBACK_FAILED, cause.reason, detail, remedy), last_change=now
+        )
         return _blamed(frozen, outcome, now) if outcome.quarantine else frozen
     if isinstance(outcome, RolledBack):
         service = replace(with_status(service, Status.ROLLED_BACK, *_words(cause)), last_change=now)
@@ -142,7 +163,10 @@ def _committed(service: ServiceState, plan: Plan[Any], now: datetime) -> Service
 
 
 def _generations(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple[Generation, ...]:
-    """After a rollback that was asked for there is no previous one: going back once more would go forward again."""
+    """After a rollback that was asked for there is no previous one.
+
+    Going back once more would go forward again.
+    """
     new = tuple(RetainedImage(each.new_reference, each.new_retained, each.new_digest) for each in plan.others)
     current = Generation(plan.new_reference, plan.new_retained or "", plan.image.digest, now, plan.id, new)
     if plan.kind == OWNER_ROLLBACK or not plan.old_retained:
@@ -160,7 +184,9 @@ def _left_by(service: ServiceState, plan: Plan[Any], now: datetime) -> LeftRelea
     known_as = _names(plan.old_digest, plan.old_retained)
     kept_as = _names(plan.image.digest, plan.new_retained)
     pushed_at = service.pushed.get(_tag(plan.old_reference) or "")
-    others = {parse(each.old_reference).key: _names(each.old_digest, each.old_retained) for each in plan.others}
+    others = {
+        parse(each.old_reference).key: _names(each.old_digest, each.old_retained) for each in plan.others
+    }
     return LeftRelease(plan.old_reference, known_as, plan.new_reference, kept_as, now, pushed_at, others)
 
 
@@ -169,19 +195,26 @@ def _names(*known: str | None) -> tuple[str, ...]:
 
 
 def _quarantine_after(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple[Quarantined, ...]:
-    """A newer digest under the same tag clears the older ones. Those of other tags stay: a commit of 1.3.5 says nothing
-    about the 1.4.0 that failed, and forgetting it would try it again at once."""
+    """A newer digest under the same tag clears the older ones.
+
+    Those of other tags stay: a commit of 1.3.5 says nothing about the 1.4.0 that failed, and forgetting it
+    would try it again at once.
+    """
     kept = tuple(entry for entry in service.quarantine if entry.digest != plan.image.digest)
     if plan.kind != OWNER_ROLLBACK:
         return tuple(entry for entry in kept if _tag(entry.reference) != plan.image.tag)
     if plan.old_digest is None or plan.old_digest == plan.image.digest:
         return kept
     left = plan.old_reference
-    entry = Quarantined(plan.old_digest, left, Reason.OWNER_ROLLBACK, now, "left by a rollback that was asked for")
+    entry = Quarantined(
+        plan.old_digest, left, Reason.OWNER_ROLLBACK, now, "left by a rollback that was asked for"
+    )
     return _add(kept, entry)
 
 
-def _blamed(service: ServiceState, outcome: RolledBack | NotStarted | RollbackFailed, now: datetime) -> ServiceState:
+def _blamed(
+    service: ServiceState, outcome: RolledBack | NotStarted | RollbackFailed, now: datetime
+) -> ServiceState:
     cause, quarantine = outcome.cause, service.quarantine
     for digest, text in _what_was_new(outcome.plan):
         if digest is None:
@@ -191,8 +224,9 @@ def _blamed(service: ServiceState, outcome: RolledBack | NotStarted | RollbackFa
 
 
 def _what_was_new(plan: Plan[Any]) -> list[tuple[str | None, str]]:
-    """The digests that a failure is remembered by, with their references: the service's own, or if that image stayed as
-    it is those of the other repositories that did not."""
+    """The digests that a failure is remembered by, with their references: the service's own, or if that image
+    stayed as it is those of the other repositories that did not.
+    """
     own = plan.image.digest
     if own != plan.old_digest and plan.new_retained != plan.old_retained:
         return [(own, plan.image.text)]
@@ -213,7 +247,10 @@ def _paused(service: ServiceState, now: datetime) -> ServiceState:
 
 
 def is_pausing(service: ServiceState, now: datetime) -> bool:
-    """Return whether an update waits for `retry_at`. One beyond the longest pause was set by a clock that ran ahead."""
+    """Return whether an update waits for `retry_at`.
+
+    One beyond the longest pause was set by a clock that ran ahead.
+    """
     ahead = (service.retry_at - now).total_seconds() if service.retry_at else 0.0
     return 0.0 < ahead <= _LONGEST_PAUSE_SECONDS
 
@@ -268,10 +305,11 @@ OUTCOME_CODES: Mapping[type, str] = {
 
 
 def lift_quarantine(state: State, name: str) -> State:
-    """Return the state after `--retry`: nothing is quarantined for this service, and nothing waits after a failure.
+    """Return the state after `--retry`: nothing is quarantined for this service, and nothing waits after a
+    failure.
 
-    A frozen service is only unfrozen. Its quarantine stays: the operator has repaired the service, which says nothing
-    of the release that broke it.
+    A frozen service is only unfrozen. Its quarantine stays: the operator has repaired the service, which says
+    nothing of the release that broke it.
     """
     service = service_of(state, name)
     service = without_failures(service if service.is_frozen else replace(service, quarantine=(), left=None))

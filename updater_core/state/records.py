@@ -1,7 +1,8 @@
 """What is remembered between cycles, and what a check leaves in it (an update: `state.outcomes`). Pure.
 
-Nothing here grows with time: every list has a bound, and what left the configuration or the registry is forgotten.
-The state is memory, never the baseline: what runs is read from the engine, what is wanted from the operator's file.
+Nothing here grows with time: every list has a bound, and what left the configuration or the registry is
+forgotten. The state is memory, never the baseline: what runs is read from the engine, what is wanted from the
+operator's file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from updater_core.vocabulary.hooks import HookRun
 from updater_core.vocabulary.release import NO_FACTS, NO_STEP, ImageFacts, ReleaseStep
 
 DIGESTS_KEPT = 10
-NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # of an image that was asked for its build time and gave none to believe
+# of an image that was asked for its build time and gave none to believe
+NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Status(StrEnum):
@@ -46,8 +48,10 @@ class RetainedImage:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """An image that a service ran, or runs; retained locally so that `--rollback` can go there. `others`: the images of
-    other repositories that ran with it; none in a record of before there was this."""
+    """An image that a service ran, or runs; retained locally so that `--rollback` can go there.
+
+    `others`: the images of other repositories that ran with it; none in a record of before there was this.
+    """
 
     reference: str
     image_id: str
@@ -102,9 +106,9 @@ class OrderTaken:
 class ServiceState:
     """The memory of one service.
 
-    `reference` and `digest`: what ran at the last check. `available`: the image that waits, `announced`: the one of
-    which the last event was. `generations` are newest first, current and previous. `failures` counts the transient
-    ones in a row, no update is tried before `retry_at`.
+    `reference` and `digest`: what ran at the last check. `available`: the image that waits, `announced`: the
+    one of which the last event was. `generations` are newest first, current and previous. `failures` counts
+    the transient ones in a row, no update is tried before `retry_at`.
     """
 
     reference: str = ""
@@ -115,7 +119,8 @@ class ServiceState:
     detail: str = ""
     remedy: str = ""
     available: str | None = None
-    waiting_digest: str = ""  # of the image that waits, or waited last, as its registry was asked for `waiting_facts`
+    # of the image that waits, or waited last, as its registry was asked for `waiting_facts`
+    waiting_digest: str = ""
     waiting_facts: ImageFacts = NO_FACTS
     announced: str | None = None
     last_check: AwareTime | None = None
@@ -125,7 +130,8 @@ class ServiceState:
     generations: tuple[Generation, ...] = ()
     failures: int = 0
     retry_at: AwareTime | None = None
-    opens_at: AwareTime | None = None  # when the window opens, or the pause ends, that an available image waits for
+    # when the window opens, or the pause ends, that an available image waits for
+    opens_at: AwareTime | None = None
     left: LeftRelease | None = None  # by the last change, if that was a rollback that the operator asked for
     changes: tuple[Change, ...] = ()
     digest_seen: Mapping[str, AwareTime] = field(default_factory=dict)
@@ -145,7 +151,9 @@ class ServiceState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The memory of all. `seen`: repository key, then tag; a repository that is there has had its first listing.
+    """The memory of all.
+
+    `seen`: repository key, then tag; a repository that is there has had its first listing.
 
     `rests`: registry host, and until when it is not asked; `outages`: since when it does not answer;
     `refused_logins`: a hash of each login that was refused, and until when it is not offered again.
@@ -169,7 +177,7 @@ def service_of(state: State, name: str) -> ServiceState:
     return state.services.get(name, ServiceState())
 
 
-# ------------------------------------------------------------------------------------------------------ a check
+# ---------------------------------------------------------------------------------------------------- a check
 
 _NOT_KNOWN = {
     Reason.REGISTRY_ERROR,
@@ -224,8 +232,8 @@ def record_check(  # noqa: PLR0913 - what was seen, and what was decided of it, 
 ) -> State:
     """Return the state after a check of a service: what it runs, and what was decided.
 
-    A check that could not know leaves what waits as it was, and what runs too if `reference` is empty. A service that
-    is frozen, or whose failed release is all there is, keeps its status.
+    A check that could not know leaves what waits as it was, and what runs too if `reference` is empty. A
+    service that is frozen, or whose failed release is all there is, keeps its status.
     """
     old = service_of(state, name)
     seen = replace(old, reference=reference, digest=digest) if reference else old
@@ -251,8 +259,11 @@ def _held(service: ServiceState, hold: Hold) -> ServiceState:
         service = replace(without_failures(service), announced=None)
         return with_status(service, Status.UP_TO_DATE, hold.reason, hold.detail, hold.remedy)
     if hold.reason in _AFTERMATH and service.status in _FAILED_LAST:
-        return replace(service, remedy=service.remedy or hold.remedy)  # the service's own remedy may name a file
-    return with_status(service, Status.WAITING if available else Status.HELD, hold.reason, hold.detail, hold.remedy)
+        # the service's own remedy may name a file
+        return replace(service, remedy=service.remedy or hold.remedy)
+    return with_status(
+        service, Status.WAITING if available else Status.HELD, hold.reason, hold.detail, hold.remedy
+    )
 
 
 def with_status(
@@ -276,13 +287,17 @@ def note_waiting_facts(state: State, name: str, digest: str, facts: ImageFacts) 
 
 
 def waiting_facts_of(service: ServiceState, reference: str) -> ImageFacts:
-    """Return what the image behind `repository:tag@digest` says of itself, if that is the one that was asked for."""
+    """Return what the image behind `repository:tag@digest` says of itself, if that is the one that was asked
+    for.
+    """
     is_it = bool(service.waiting_digest) and reference.endswith(f"@{service.waiting_digest}")
     return service.waiting_facts if is_it else NO_FACTS
 
 
 def announce(state: State, name: str) -> State:
-    """Return the state that remembers the event about what waits for this service, so that there is one only."""
+    """Return the state that remembers the event about what waits for this service, so that there is one
+    only.
+    """
     service = service_of(state, name)
     return with_service(state, name, replace(service, announced=service.available))
 
@@ -292,14 +307,14 @@ def without_failures(service: ServiceState) -> ServiceState:
     return replace(service, failures=0, retry_at=None)
 
 
-# --------------------------------------------------------------------------------------------------------- keeping
+# ---------------------------------------------------------------------------------------------------- keeping
 
 
 def count(state: State, counter: str, by: int = 1) -> State:
     """Return the state with a counter raised that outlives restarts.
 
-    Its name is `state_restores`, `updates:NAME`, `rollbacks:REASON:NAME` or `failures:STAGE:NAME`; `split_counter`
-    takes the names apart.
+    Its name is `state_restores`, `updates:NAME`, `rollbacks:REASON:NAME` or `failures:STAGE:NAME`;
+    `split_counter` takes the names apart.
     """
     return replace(state, counters={**state.counters, counter: state.counters.get(counter, 0) + by})
 

@@ -14,8 +14,8 @@ Change = Callable[[State], State]
 class SharedState:
     """The state of a process. Any thread may read it and change it, and no change is lost.
 
-    What `state` returned is frozen, and may be old by the time it is used: a change is made of the state that `change`
-    hands over, never of one that was read before.
+    What `state` returned is frozen, and may be old by the time it is used: a change is made of the state that
+    `change` hands over, never of one that was read before.
     """
 
     def __init__(self, state: State) -> None:
@@ -38,8 +38,9 @@ class SharedState:
             return self._state is not before
 
     def part(self, name: str, key: str) -> State:
-        """Return the state of one service and its repository (`ImageRef.key`) alone, so that many cost no more than
-        their number."""
+        """Return the state of one service and its repository (`ImageRef.key`) alone, so that many cost no
+        more than their number.
+        """
         return _part(self._state, name, key)
 
     def fold(self, name: str, key: str, change: Change) -> State:

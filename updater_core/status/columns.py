@@ -24,17 +24,21 @@ class Keep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Elastic:
-    """A column that gives way, down to the first of `least` characters; if that is not enough for all, down to the
-    second of each column, and so on."""
+    """A column that gives way, down to the first of `least` characters; if that is not enough for all, down
+    to the second of each column, and so on.
+    """
 
     keep: Keep = Keep.BEGINNING
     least: tuple[int, ...] = (12, 8)
 
 
 def table(rows: Sequence[Sequence[str]], elastic: Mapping[int, Elastic], width: int = WIDTH) -> list[str]:
-    """Return a line for each row. If they are too wide together, the widest of the `elastic` columns give way.
+    """Return a line for each row.
 
-    >>> table([("NAME", "IMAGE"), ("web", "ghcr.io/acme/a-very-long-name:1.2.3")], {1: Elastic(Keep.END)}, width=22)
+    If they are too wide together, the widest of the `elastic` columns give way.
+
+    >>> lines = [("NAME", "IMAGE"), ("web", "ghcr.io/acme/a-very-long-name:1.2.3")]
+    >>> table(lines, {1: Elastic(Keep.END)}, width=22)
     ['NAME  IMAGE', 'web   …long-name:1.2.3']
     """
     widths = _fitting([max(map(len, column)) for column in zip(*rows, strict=True)], elastic, width)
@@ -42,8 +46,8 @@ def table(rows: Sequence[Sequence[str]], elastic: Mapping[int, Elastic], width: 
 
 
 def wrapped(text: str, first: str = "", others: str = "", width: int = WIDTH) -> str:
-    """Return a text broken between words to the width, but for commands, which stay in one line each: a line may be
-    longer for that. `first` and `others`: what the first line and those behind it begin with.
+    """Return a text broken between words to the width, but for commands, which stay in one line each: a line
+    may be longer for that. `first` and `others`: what the first line and those behind it begin with.
 
     >>> print(wrapped("let it in: sudo setfacl -m u:me:rwX /srv/shop; then go on", "do: ", "    ", width=20))
     do: let it in:
@@ -52,7 +56,12 @@ def wrapped(text: str, first: str = "", others: str = "", width: int = WIDTH) ->
     """
     held = _COMMAND.sub(lambda found: found[0].replace(" ", _KEPT_SPACE), text)
     filled = textwrap.fill(
-        held, width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+        held,
+        width,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
     return filled.replace(_KEPT_SPACE, " ")
 

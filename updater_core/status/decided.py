@@ -1,5 +1,6 @@
-"""The operator's decisions that count now (pauses, skips, approvals) and open questions: as values for the page, and as
-text for `--status`; the orders of one service. Pure."""
+"""The operator's decisions that count now (pauses, skips, approvals) and open questions: as values for the
+page, and as text for `--status`; the orders of one service. Pure.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ _ORDER = tuple(Decided)
 
 
 def counting(state: State, names: Sequence[str], now: datetime) -> tuple[DecisionView, ...]:
-    """Return everything that counts now for all services, and for those with these names; open questions first."""
+    """Return everything that counts now for all services, and for those with these names.
+
+    Open questions first.
+    """
     found = [*_pause(ALL, state.pause, now)]
     for name in names:
         known = service_of(state, name)
@@ -30,7 +34,9 @@ def counting(state: State, names: Sequence[str], now: datetime) -> tuple[Decisio
 
 def _pause(name: str, pause: Pause | None, now: datetime) -> Iterator[DecisionView]:
     if pause is not None and pause.counts(now):
-        yield DecisionView(Decided.PAUSE, name, pause.since, pause.who, pause.until, command=command(RESUME, name))
+        yield DecisionView(
+            Decided.PAUSE, name, pause.since, pause.who, pause.until, command=command(RESUME, name)
+        )
 
 
 def _skip(name: str, known: ServiceState, skip: Skip) -> DecisionView:
@@ -82,7 +88,9 @@ def _line(found: DecisionView, zone: tzinfo | None) -> str:
 
 def orders_of(state: State, name: str, zone: tzinfo | None = None) -> str:
     """Return the latest orders for a service, and those for all: when, what, by whom, what came of it."""
-    every = sorted([*service_of(state, name).orders, *state.orders], key=lambda each: each.done_at, reverse=True)
+    every = sorted(
+        [*service_of(state, name).orders, *state.orders], key=lambda each: each.done_at, reverse=True
+    )
     lines = [columns.wrapped(_order(each, zone), others="    ") for each in every[:_ORDERS_SHOWN]]
     return "\n".join(["", "latest orders:", *lines, ""]) if lines else ""
 
@@ -91,7 +99,8 @@ def _order(taken: OrderTaken, zone: tzinfo | None) -> str:
     outcome = "" if taken.is_done else "refused: "
     of_all = " (all)" if taken.service == ALL else ""
     return (
-        f"  {_at(taken.done_at, zone)} {taken.kind}{of_all} by {taken.who or 'nobody known'}: {outcome}{taken.detail}"
+        f"  {_at(taken.done_at, zone)} {taken.kind}{of_all} by {taken.who or 'nobody known'}: "
+        f"{outcome}{taken.detail}"
     )
 
 

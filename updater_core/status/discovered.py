@@ -22,7 +22,8 @@ def table(found: Discovered) -> str:
     if found.left_out:
         lines += ["", "Not for this updater:"]
         lines += [
-            columns.wrapped(f"  {each.name} ({each.image}): {each.why}", others="    ") for each in found.left_out
+            columns.wrapped(f"  {each.name} ({each.image}): {each.why}", others="    ")
+            for each in found.left_out
         ]
     if found.grants:
         lines += ["", "To let the updater read and edit the files of all of them, run once:", *found.grants]
@@ -64,7 +65,9 @@ def as_json(found: Discovered) -> str:
 
 
 def _worst_first(services: Sequence[FoundService]) -> list[FoundService]:
-    return sorted(services, key=lambda each: (not each.obstacles, not each.is_enabled, each.is_listed, each.name))
+    return sorted(
+        services, key=lambda each: (not each.obstacles, not each.is_enabled, each.is_listed, each.name)
+    )
 
 
 def _row(each: FoundService) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """How everything stands, for people and probes: what the updater knows in, one view of it out. Pure.
 
-Unknown is never well: a service that was not looked at in time counts as unknown whatever it was before, and so does
-everything when no cycle ends any more.
+Unknown is never well: a service that was not looked at in time counts as unknown whatever it was before, and
+so does everything when no cycle ends any more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from updater_core.policy import windows as schedule
 from updater_core.policy.operator.decisions import pause_in_force
 from updater_core.policy.releases.size import kind_of_change, version_of, waiting_step
 from updater_core.reference import HUB
-from updater_core.state.records import Change, ServiceState, Status, needs_operator, service_of, waiting_facts_of
+from updater_core.state.records import (
+    Change,
+    ServiceState,
+    Status,
+    needs_operator,
+    service_of,
+    waiting_facts_of,
+)
 from updater_core.status import decided
 from updater_core.status.view import (
     ChangeView,
@@ -41,7 +48,11 @@ _HUB_HOST = "registry-1.docker.io"
 
 _ORDER = tuple(Level)
 _FOR_A_PERSON = (Level.LOOK, Level.UNKNOWN, Level.TROUBLE)
-_FAILED = {Status.ROLLBACK_FAILED: Level.TROUBLE, Status.FAILED: Level.TROUBLE, Status.ROLLED_BACK: Level.LOOK}
+_FAILED = {
+    Status.ROLLBACK_FAILED: Level.TROUBLE,
+    Status.FAILED: Level.TROUBLE,
+    Status.ROLLED_BACK: Level.LOOK,
+}
 
 
 def view_of(facts: StatusFacts) -> View:
@@ -65,15 +76,20 @@ def view_of(facts: StatusFacts) -> View:
         services=services,
         changes=_changes(facts),
         registries=_registries(facts),
-        decisions=decided.counting(facts.state, [service.name for service in facts.config.services], facts.now),
+        decisions=decided.counting(
+            facts.state, [service.name for service in facts.config.services], facts.now
+        ),
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ health
+# ----------------------------------------------------------------------------------------------------- health
 
 
 def longest_silence_seconds(config: Config) -> float:
-    """Return how long the updater may be silent: twice the interval, and what one step of an update may take."""
+    """Return how long the updater may be silent.
+
+    Twice the interval, and what one step of an update may take.
+    """
     settings = config.settings
     gates = (service.gate.timeout_seconds + service.gate.stable_seconds for service in config.services)
     return 2 * settings.check_interval_seconds + settings.compose_timeout_seconds + max(gates, default=0.0)
@@ -82,8 +98,8 @@ def longest_silence_seconds(config: Config) -> float:
 def health_of(facts: StatusFacts) -> tuple[bool, str]:
     """Return whether the updater is alive, as a probe asks, and a sentence why.
 
-    It is if it ended a cycle, was started, or made progress in an update within the longest silence. The status of the
-    services does not matter here.
+    It is if it ended a cycle, was started, or made progress in an update within the longest silence. The
+    status of the services does not matter here.
     """
     pulse = facts.pulse
     signs = (pulse.started_at, pulse.cycle_ended, *(step.heard_at for step in facts.under_way))
@@ -98,7 +114,9 @@ def health_of(facts: StatusFacts) -> tuple[bool, str]:
 
 def _verdict(facts: StatusFacts, services: Sequence[ServiceView]) -> Verdict:
     counts = Counter(service.level for service in services)
-    level = max((service.level for service in services if service.is_enabled), key=_ORDER.index, default=Level.LOOK)
+    level = max(
+        (service.level for service in services if service.is_enabled), key=_ORDER.index, default=Level.LOOK
+    )
     notes = [f"{counts[each]} {_COUNTED[each]}" for each in reversed(_ORDER) if counts[each]]
     if not services:
         notes.append("no service is configured")
@@ -140,7 +158,7 @@ _COUNTED: Mapping[Level, str] = {
 }
 
 
-# ---------------------------------------------------------------------------------------------------------- services
+# --------------------------------------------------------------------------------------------------- services
 
 
 def _service(facts: StatusFacts, config: ServiceConfig, window: WindowView) -> ServiceView:
@@ -178,7 +196,9 @@ def _service(facts: StatusFacts, config: ServiceConfig, window: WindowView) -> S
 def _release(known: ServiceState) -> ReleaseStep:
     if not known.available:
         return NO_STEP
-    return waiting_step(known.reference, known.facts, known.available, waiting_facts_of(known, known.available))
+    return waiting_step(
+        known.reference, known.facts, known.available, waiting_facts_of(known, known.available)
+    )
 
 
 def _history(facts: StatusFacts, name: str, known: ServiceState) -> tuple[ChangeView, ...]:
@@ -201,8 +221,10 @@ def _level(known: ServiceState, is_stale: bool) -> Level:
 
 
 def _windows(facts: StatusFacts) -> Mapping[str, WindowView]:
-    """Return each service's window; services with the same hours share one answer, which is costly. A pause by an order
-    closes it."""
+    """Return each service's window; services with the same hours share one answer, which is costly.
+
+    A pause by an order closes it.
+    """
     shared = facts.config.settings.hours
     merged = {service.name: schedule.merge_hours(service.hours, shared) for service in facts.config.services}
     views = {hours: _window(hours, facts.now) for hours in set(merged.values())}
@@ -225,7 +247,7 @@ def _window(hours: Hours, now: datetime) -> WindowView:
     return WindowView(is_open=False, opens_at=schedule.next_open(hours, now))
 
 
-# ------------------------------------------------------------------------------------------- history and registries
+# ------------------------------------------------------------------------------------- history and registries
 
 
 def _changes(facts: StatusFacts) -> tuple[ChangeView, ...]:
@@ -269,7 +291,9 @@ def _registry(facts: StatusFacts, host: str, services: int, quota: Quota | None)
     if quota is None:
         return plain
     limit, remaining, window_seconds = quota.limit, quota.remaining, quota.window_seconds
-    return replace(plain, limit=limit, remaining=remaining, window_seconds=window_seconds, seen_at=quota.seen_at)
+    return replace(
+        plain, limit=limit, remaining=remaining, window_seconds=window_seconds, seen_at=quota.seen_at
+    )
 
 
 def _later_than(now: datetime, moment: datetime | None) -> datetime | None:

@@ -1,4 +1,7 @@
-"""What `--status NAME` prints below the table: the latest changes of one service, and what failed in them. Pure."""
+"""What `--status NAME` prints below the table: the latest changes of one service, and what failed in them.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ def text_of(service: ServiceState, zone: tzinfo | None = None) -> str:
 def _change(change: Change, zone: tzinfo | None) -> Iterator[str]:
     way = f"{short(change.from_reference)} -> {short(change.to_reference)}"
     word = change.outcome.replace("_", " ")
-    yield f"  {change.at.astimezone(zone):%Y-%m-%d %H:%M %Z} {word}: {way} ({times.took(change.duration_seconds)})"
+    yield (
+        f"  {change.at.astimezone(zone):%Y-%m-%d %H:%M %Z} {word}: {way} "
+        f"({times.took(change.duration_seconds)})"
+    )
     if change.detail:
         yield columns.wrapped(f"    {change.reason}: {change.detail}", others=" " * 6)
     for run in change.hooks:
@@ -38,7 +44,9 @@ def _change(change: Change, zone: tzinfo | None) -> Iterator[str]:
 
 
 def _hook(run: HookRun) -> Iterator[str]:
-    how = run.detail or (f"ended with {run.exit_code}" if run.result is not HookResult.BEGUN else "did not end")
+    how = run.detail or (
+        f"ended with {run.exit_code}" if run.result is not HookResult.BEGUN else "did not end"
+    )
     yield f"    hook {run.kind}: {how} ({times.took(run.seconds)})"
     for line in run.output.splitlines():
         yield f"      | {line}"

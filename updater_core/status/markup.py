@@ -1,6 +1,7 @@
 """The parts of the status page that know nothing of a service: templates, style sheet, tables, times.
 
-Everything that is put into a `Markup` is escaped, unless it is `Markup` itself (https://markupsafe.palletsprojects.com).
+Everything that is put into a `Markup` is escaped, unless it is `Markup` itself
+(https://markupsafe.palletsprojects.com).
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def table(name: str, caption: str, columns: Sequence[Column], rows: Iterable[Row
     The roles are written out, because browsers forget them if a style sheet shows rows as cards
     (https://www.w3.org/TR/html-aria/).
     """
-    heads = joined(Markup('<th scope="col" role="columnheader">{}</th>').format(each.title) for each in columns)
+    heads = joined(
+        Markup('<th scope="col" role="columnheader">{}</th>').format(each.title) for each in columns
+    )
     body = Markup("\n").join(_row(columns, row) for row in rows)
     return _TABLE.format(name=name, caption=caption, heads=heads, rows=body)
 
@@ -100,7 +103,9 @@ def _cell(column: Column, content: str) -> Markup:
     """What is empty leaves the cards of a narrow screen; texts and images get the space of a wide one."""
     css = "none" if content == NONE else column.css
     attribute = Markup(' class="{}"').format(css) if css else ""
-    return Markup('<td role="cell"{} data-label="{}"><div>{}</div></td>').format(attribute, column.title, content)
+    return Markup('<td role="cell"{} data-label="{}"><div>{}</div></td>').format(
+        attribute, column.title, content
+    )
 
 
 def pill(level: Level, word: str) -> Markup:
@@ -145,7 +150,10 @@ def since(when: datetime | None, now: datetime) -> Markup:
 
 
 def step_list(steps: Sequence[StepTaken]) -> Markup:
-    """Return each step with its time, folded away, those of a rollback in a list of their own; nothing without any."""
+    """Return each step with its time, folded away, those of a rollback in a list of their own.
+
+    Nothing without any.
+    """
     if not steps:
         return Markup("")
     forward = [one for one in steps if not one.is_back]

@@ -1,7 +1,7 @@
 """The status page as text: one view of how everything stands, as HTML for people and as JSON for machines.
 
-The page works without scripts, and loads nothing but, if there is an API, the script of its buttons. Its markup is in
-`templates/`, its look in `style.css`; escaping is the default (`status.markup`).
+The page works without scripts, and loads nothing but, if there is an API, the script of its buttons. Its
+markup is in `templates/`, its look in `style.css`; escaping is the default (`status.markup`).
 """
 
 from __future__ import annotations
@@ -66,12 +66,15 @@ def status_json(view: View) -> str:
 
 
 def status_html(view: View, *, is_refreshing: bool = False, has_orders: bool = False) -> str:
-    """Return the view for people, one whole page; with `is_refreshing` the browser fetches it anew each minute.
+    """Return the view for people, one whole page; with `is_refreshing` the browser fetches it anew each
+    minute.
 
     `has_orders`: a script adds buttons for them."""
     urgent = _to_do(view), _waits(view)
     further = decisions.of_all(view), _services(view), _changes(view), _registries(view)
-    refresh = Markup('<meta http-equiv="refresh" content="{}">\n').format(REFRESH_SECONDS) if is_refreshing else ""
+    refresh = (
+        Markup('<meta http-equiv="refresh" content="{}">\n').format(REFRESH_SECONDS) if is_refreshing else ""
+    )
     return _PAGE.format(
         view=view,
         refresh=refresh,
@@ -87,7 +90,7 @@ def status_html(view: View, *, is_refreshing: bool = False, has_orders: bool = F
     )
 
 
-# ----------------------------------------------------------------------------------------------------- at a glance
+# ------------------------------------------------------------------------------------------------ at a glance
 
 
 def _about_verdict(view: View) -> Markup:
@@ -119,7 +122,9 @@ def _facts(view: View) -> Iterator[tuple[str, str]]:
 
 def _current_step(step: CurrentStep, at: datetime) -> Markup:
     lasted = times.span((at - step.since).total_seconds())
-    return Markup("<strong>{}</strong>: {} for {}{}").format(step.service, code(step.step), lasted, small(step.text))
+    return Markup("<strong>{}</strong>: {} for {}{}").format(
+        step.service, code(step.step), lasted, small(step.text)
+    )
 
 
 def _last_cycle(view: View) -> Markup:
@@ -159,7 +164,7 @@ def _last_change(view: View) -> str:
     return Markup("<strong>{}</strong> {}{}").format(last.service, outcome, small(about))
 
 
-# --------------------------------------------------------------------------------------------- what needs a person
+# ---------------------------------------------------------------------------------------- what needs a person
 
 
 def _to_do(view: View) -> Markup:
@@ -193,7 +198,10 @@ def _cause(service: ServiceView) -> Markup:
 def _usual_remedy(service: ServiceView) -> str:
     if service.level is Level.UNKNOWN:
         return "nothing if the next check succeeds; else see the updater's log"
-    return f"nothing: a newer release is tried by itself; {retry_command(service.name)} lifts this one's quarantine"
+    return (
+        f"nothing: a newer release is tried by itself; {retry_command(service.name)} lifts this one's "
+        "quarantine"
+    )
 
 
 def _waits(view: View) -> Markup:
@@ -230,7 +238,7 @@ def _notes(name: str, title: str, notes: list[Markup]) -> Markup:
     return section(name, title, Markup('<ul class="notes">\n{}</ul>').format(joined(notes)))
 
 
-# ---------------------------------------------------------------------------------------------------------- tables
+# ----------------------------------------------------------------------------------------------------- tables
 
 
 def _services(view: View) -> Markup:
@@ -281,7 +289,9 @@ def _service_row(service: ServiceView, now: datetime) -> tuple[str, ...]:
 def _about_current(service: ServiceView, now: datetime) -> str:
     """The version if the tag does not say it, the age, and the beginning of the digest."""
     version = service.version if service.version not in service.current else ""
-    built = f"built {times.ago(service.built_at, now)}" if service.built_at and service.built_at <= now else ""
+    built = (
+        f"built {times.ago(service.built_at, now)}" if service.built_at and service.built_at <= now else ""
+    )
     return " · ".join(filter(None, (version, built, short_digest(service.current_digest or ""))))
 
 
@@ -341,7 +351,7 @@ def _not_asked_until(registry: RegistryView, now: datetime) -> str:
     return NONE
 
 
-# ------------------------------------------------------------------------------------------------------ small parts
+# ------------------------------------------------------------------------------------------------ small parts
 
 
 def _state(service: ServiceView) -> Markup:
@@ -379,7 +389,9 @@ def _window(window: WindowView, now: datetime, *, is_zone_said: bool = True) -> 
     if window.is_open and window.closes_at is None:
         return "any time"
     if window.is_open and window.closes_at:
-        return Markup("now <small>until {}</small>").format(moment(window.closes_at, is_zone_said=is_zone_said))
+        return Markup("now <small>until {}</small>").format(
+            moment(window.closes_at, is_zone_said=is_zone_said)
+        )
     if window.opens_at is None:
         return "not in the next three weeks"
     when = moment(window.opens_at, is_zone_said=is_zone_said)

@@ -35,8 +35,11 @@ _NO_HOLD: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class PlannedService:
-    """A service with what would happen to it. `explained`: what its target says of the plan; `current`: what runs by
-    its file, None if that is not known; `newer`: a version that is there and not followed, with what to write."""
+    """A service with what would happen to it.
+
+    `explained`: what its target says of the plan; `current`: what runs by its file, None if that is not
+    known; `newer`: a version that is there and not followed, with what to write.
+    """
 
     service: ServiceConfig
     found: Plan[Any] | Hold
@@ -59,12 +62,18 @@ class PlannedService:
 
 
 def worst_first(planned: Sequence[PlannedService]) -> list[PlannedService]:
-    """Return what is unknown first, then what is held, waits, would be updated, is up to date; by name among equals."""
+    """Return what is unknown first, then what is held, waits, would be updated, is up to date.
+
+    By name among equals.
+    """
     return sorted(planned, key=lambda one: (_WORST_FIRST.index(one.kind), one.service.name))
 
 
 def block(one: PlannedService, now: datetime | None = None) -> str:
-    """Return the lines on one service. `now`: what the age of a release is counted to; None: no age is said."""
+    """Return the lines on one service.
+
+    `now`: what the age of a release is counted to; None: no age is said.
+    """
     lines = text.plan_text(one.service, one.found, one.rejected, one.explained, one.current)
     words = text.release_words(one.release, now)
     lines = f"{lines}\n{columns.wrapped(f'  release:   {words}', others=' ' * 13)}" if words else lines
@@ -113,7 +122,9 @@ def _row(one: PlannedService) -> dict[str, Any]:
         held = _hold(one.found)
     else:
         action, update = "update", _update(one.found, one.explained)
-    rejected = [{"tag": each.tag, "reason": each.reason.value, "detail": each.detail} for each in one.rejected]
+    rejected = [
+        {"tag": each.tag, "reason": each.reason.value, "detail": each.detail} for each in one.rejected
+    ]
     release = None if one.release is NO_STEP else encode(one.release)
     return {
         "name": one.service.name,

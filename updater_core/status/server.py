@@ -1,6 +1,8 @@
-"""The one small HTTP server: metrics, status page, its JSON twin and a probe, read-only, for a few readers at a time.
+"""The one small HTTP server: metrics, status page, its JSON twin and a probe, read-only, for a few readers at
+a time.
 
-It runs beside the updater in threads of its own and asks its `Endpoints` for every answer; it never waits for a cycle.
+It runs beside the updater in threads of its own and asks its `Endpoints` for every answer; it never waits for
+a cycle.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ _PAUSE_SECONDS = 5.0  # of a client, between two bytes
 _COMPRESSED_FROM_BYTES = 1024
 _log = logging.getLogger("updater")
 
-_POLICY = f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_POLICY = (
+    f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 # Of a page with buttons: its script, and what that asks of this server
 WITH_SCRIPT = {"Content-Security-Policy": f"{_POLICY}; script-src 'self'; connect-src 'self'"}
 
@@ -59,7 +64,10 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request to the API. `headers` have lower-case names, each once; `peer` is the address that it came from."""
+    """A request to the API.
+
+    `headers` have lower-case names, each once; `peer` is the address that it came from.
+    """
 
     method: str
     path: str
@@ -92,7 +100,9 @@ class StatusServer:
             self._server = _Server(family, address, pages)
         except OSError as error:
             message = f"METRICS_PORT: {host}:{port} cannot be listened on: {error.strerror or error}"
-            raise UpdaterError(message, "Choose another METRICS_PORT or METRICS_HOST, or free this one.") from error
+            raise UpdaterError(
+                message, "Choose another METRICS_PORT or METRICS_HOST, or free this one."
+            ) from error
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, name="status", daemon=True
@@ -146,14 +156,19 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class _Bounded(io.BufferedIOBase):
-    """A reader of lines, no more than so many bytes of them in all: the head of a request. Derived as `http.server`
-    wants a file."""
+    """A reader of lines, no more than so many bytes of them in all: the head of a request.
+
+    Derived as `http.server` wants a file.
+    """
 
     def __init__(self, source: Any, most_bytes: int) -> None:
         self._source, self._left = source, most_bytes
 
     def readline(self, size: int | None = -1) -> bytes:
-        """Return a line. Raises LineTooLong, which `http.server` answers with 431, if the head is too long."""
+        """Return a line.
+
+        Raises LineTooLong, which `http.server` answers with 431, if the head is too long.
+        """
         line: bytes = self._source.readline(size)
         self._left -= len(line)
         if self._left < 0:
@@ -198,14 +213,18 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         way = self._ways.get(path)
         if way is None:
-            self._answer(Response("there is /, /status.json, /healthz and /metrics\n", status=HTTPStatus.NOT_FOUND))
+            self._answer(
+                Response("there is /, /status.json, /healthz and /metrics\n", status=HTTPStatus.NOT_FOUND)
+            )
             return
         try:
             page: Response = getattr(self, way)(query)
         except Exception as error:  # a mistake of ours must not end the thread unsaid
             text = f"{path} could not be made: {type(error).__name__}: {error}"
             log_event(_log, logging.ERROR, LogEvent.INTERNAL_ERROR, text)
-            page = Response("this page could not be made; see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+            page = Response(
+                "this page could not be made; see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR
+            )
         self._answer(page)
 
     def _ask_api(self) -> None:
@@ -219,16 +238,20 @@ class _Handler(BaseHTTPRequestHandler):
         api = self.server.pages.api
         try:
             page = api(request) if api is not None else Response("", status=HTTPStatus.NOT_FOUND)
-        except Exception as error:  # a mistake of ours must not end the thread unsaid; a path may hold a token
+        except Exception as error:
+            # a mistake of ours must not end the thread unsaid; a path may hold a token
             text = f"a request to the API could not be answered: {type(error).__name__}: {error}"
             log_event(_log, logging.ERROR, LogEvent.INTERNAL_ERROR, text)
-            page = Response("this could not be answered; see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+            page = Response(
+                "this could not be answered; see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR
+            )
         self._answer(page)
 
     def _api_request(self) -> ApiRequest:
         """Return the request. Raises ValueError with the status of a refusal if it is beyond what is read."""
         names = [name.lower() for name in self.headers]
-        if len(set(names)) < len(names) or "transfer-encoding" in names:  # two of one name: which one would count?
+        # two of one name: which one would count?
+        if len(set(names)) < len(names) or "transfer-encoding" in names:
             raise ValueError(HTTPStatus.BAD_REQUEST.value)
         headers = {name.lower(): value for name, value in self.headers.items()}
         length = headers.get("content-length", "0")

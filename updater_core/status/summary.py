@@ -25,11 +25,11 @@ def text(
     *,
     under_way: frozenset[str] = frozenset(),
 ) -> str:
-    """Return which services need a look, whose update is under way, which wait and for what, and which are held; `all
-    well` if there are none.
+    """Return which services need a look, whose update is under way, which wait and for what, and which are
+    held; `all well` if there are none.
 
-    `known`: the names and states of what was checked; `troubled`: the names of what failed, was rolled back or is
-    unknown. `zone`: that of the times; the machine's own if None."""
+    `known`: the names and states of what was checked; `troubled`: the names of what failed, was rolled back
+    or is unknown. `zone`: that of the times; the machine's own if None."""
     details = {name: _named(name, _detail(service, now, zone)) for name, service in known}
     wrong = [details.get(name, name) for name in sorted(troubled)]
     said = [f"needs a look: {_listed(wrong)}"] if wrong else []

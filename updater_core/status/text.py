@@ -41,11 +41,11 @@ def status_table(
     further: Sequence[str] = (),
     now: datetime | None = None,
 ) -> str:
-    """Return a line for each service, the worst first; what needs a person, with its remedy, and the release that
-    waits; the `further` blocks of text that are not empty; a line of summary.
+    """Return a line for each service, the worst first; what needs a person, with its remedy, and the release
+    that waits; the `further` blocks of text that are not empty; a line of summary.
 
-    `zone`: that of the times; the machine's own if None. `now`: what the age of a release is counted to; None: no age
-    is said."""
+    `zone`: that of the times; the machine's own if None. `now`: what the age of a release is counted to;
+    None: no age is said."""
     known = [(service, service_of(state, service.name)) for service in services]
     known.sort(key=lambda each: _order(*each))
     lines = columns.table([_HEAD, *(_row(service, one, zone) for service, one in known)], _ELASTIC)
@@ -63,7 +63,9 @@ def _order(service: ServiceConfig, known: ServiceState) -> tuple[bool, int, str]
 def _summary(known: Sequence[tuple[ServiceConfig, ServiceState]], zone: tzinfo | None) -> str:
     """How many services are in each state: `3 services: 1 failed, 2 up to date (times are CET)`."""
     states = Counter(one.status if service.enabled else None for service, one in known)
-    counts = [f"{states[status]} {status.value.replace('_', ' ')}" for status in _WORST_FIRST if states[status]]
+    counts = [
+        f"{states[status]} {status.value.replace('_', ' ')}" for status in _WORST_FIRST if states[status]
+    ]
     counts += [f"{states[None]} disabled"] if states[None] else []
     times_of = [one.last_check for _, one in known if one.last_check]
     name = f" (times are {max(times_of).astimezone(zone):%Z})" if times_of else ""
@@ -72,8 +74,9 @@ def _summary(known: Sequence[tuple[ServiceConfig, ServiceState]], zone: tzinfo |
 
 
 def status_json(services: Iterable[ServiceConfig], state: State) -> str:
-    """Return the same for machines: the state of each service as the state file has it, whether it is `enabled`, and
-    the pause that is for all services."""
+    """Return the same for machines: the state of each service as the state file has it, whether it is
+    `enabled`, and the pause that is for all services.
+    """
     of_all = {"pause_of_all": encode(state.pause) if state.pause else None}
     records = {
         service.name: {"enabled": service.enabled, **of_all, **encode(service_of(state, service.name))}
@@ -89,8 +92,9 @@ def plan_text(
     explained: Sequence[str] = (),
     current: ImageRef | None = None,
 ) -> str:
-    """Return what would happen to one service and why: decision, rejected tags, and what the plan's target says of it
-    (`explained`). `current` is what runs by its file, None if that is not known."""
+    """Return what would happen to one service and why: decision, rejected tags, and what the plan's target
+    says of it (`explained`). `current` is what runs by its file, None if that is not known.
+    """
     current = current or service.image
     family = explain.family_text(service.policy, current)
     lines = [service.name]
@@ -152,7 +156,8 @@ def _rejected_lines(rejected: Sequence[Rejected], current: str) -> list[str]:
     summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
     nearest = explain.nearest(rejected, current, _REJECTED_SHOWN)
     shown = [
-        columns.wrapped(f"    {one.tag}: {one.reason}{_after_dash(one.detail)}", others=" " * 6) for one in nearest
+        columns.wrapped(f"    {one.tag}: {one.reason}{_after_dash(one.detail)}", others=" " * 6)
+        for one in nearest
     ]
     more = len(rejected) - len(shown)
     return [_filled(f"  rejected:  {summary}"), *shown, *([f"    and {more} more"] if more > 0 else [])]
@@ -172,7 +177,8 @@ def _row(service: ServiceConfig, known: ServiceState, zone: tzinfo | None) -> tu
 
 
 def _what_is_new(available: str, current: str) -> str:
-    """What is available, by what differs from the image that runs: its tag, or its digest behind the same tag.
+    """What is available, by what differs from the image that runs: its tag, or its digest behind the same
+    tag.
 
     >>> _what_is_new("ghcr.io/acme/app:1.1@sha256:0123", "ghcr.io/acme/app:1.0"), _what_is_new("b:2", "a:1")
     ('1.1', 'b:2')
@@ -207,9 +213,11 @@ def _waiting_step(known: ServiceState) -> ReleaseStep:
 
 
 def release_words(step: ReleaseStep, now: datetime | None) -> str:
-    """Return what is known of a release beside its tag: versions that no tag says, age, notes; empty if nothing is.
+    """Return what is known of a release beside its tag: versions that no tag says, age, notes; empty if
+    nothing is.
 
-    >>> release_words(ReleaseStep("1.2.3", "1.3.0", "minor", is_same_tag=True, notes_url="https://git.example/"), None)
+    >>> step = ReleaseStep("1.2.3", "1.3.0", "minor", is_same_tag=True, notes_url="https://git.example/")
+    >>> release_words(step, None)
     '1.2.3 -> 1.3.0 (minor), notes: https://git.example/'
     """
     is_old = step.built_at is not None and now is not None and step.built_at <= now

@@ -1,4 +1,7 @@
-"""The words of the status page: the facts that go in, and the view of them that comes out. No rules, no effects."""
+"""The words of the status page: the facts that go in, and the view of them that comes out.
+
+No rules, no effects.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class Level(StrEnum):
     TROUBLE = "trouble"
 
 
-# ---------------------------------------------------------------------------------------------------------------- in
+# --------------------------------------------------------------------------------------------------------- in
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,10 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus:
-    """What the daemon is doing. `cycle_begun` is None while it sleeps, `cycle_ended` before its first cycle is over."""
+    """What the daemon is doing.
+
+    `cycle_begun` is None while it sleeps, `cycle_ended` before its first cycle is over.
+    """
 
     started_at: datetime
     cycle_begun: datetime | None = None
@@ -54,7 +60,10 @@ class DaemonStatus:
 
 @dataclass(frozen=True, slots=True)
 class StatusFacts:
-    """Everything the view is made of, at one moment. `clean` takes secrets out of texts that came from elsewhere."""
+    """Everything the view is made of, at one moment.
+
+    `clean` takes secrets out of texts that came from elsewhere.
+    """
 
     now: datetime
     host: str
@@ -67,7 +76,7 @@ class StatusFacts:
     clean: Callable[[str], str] = str
 
 
-# --------------------------------------------------------------------------------------------------------------- out
+# -------------------------------------------------------------------------------------------------------- out
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +91,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class WindowView:
-    """Whether updates may happen now, and when that changes; no time if it does not in the next weeks. `paused_by`: who
-    has paused them by an order; empty if the configuration does."""
+    """Whether updates may happen now, and when that changes; no time if it does not in the next weeks.
+
+    `paused_by`: who has paused them by an order; empty if the configuration does.
+    """
 
     is_open: bool
     is_paused: bool = False
@@ -103,8 +114,11 @@ class Decided(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DecisionView:
-    """A decision that counts now, or an open question. `service`: `all` if it is for all; `reference`: the image that
-    it is for; `command`: what answers the question, or takes the decision back, empty if nothing does."""
+    """A decision that counts now, or an open question.
+
+    `service`: `all` if it is for all; `reference`: the image that it is for; `command`: what answers the
+    question, or takes the decision back, empty if nothing does.
+    """
 
     kind: Decided
     service: str
@@ -119,7 +133,8 @@ class DecisionView:
 class ServiceView:
     """One service. `state` is its status as `--status` has it; `is_stale`: it was not checked in time.
 
-    `change` is the kind of step from `current` to `target`: major, minor, patch, prerelease, rebuild, downgrade, tag.
+    `change` is the kind of step from `current` to `target`: major, minor, patch, prerelease, rebuild,
+    downgrade, tag.
     """
 
     name: str
@@ -169,7 +184,10 @@ class ChangeView:
 
 @dataclass(frozen=True, slots=True)
 class RegistryView:
-    """One host. `rest_until`: it is not asked before; `out_since`: it does not answer. No quota: it says none."""
+    """One host.
+
+    `rest_until`: it is not asked before; `out_since`: it does not answer. No quota: it says none.
+    """
 
     host: str
     services: int
@@ -183,8 +201,11 @@ class RegistryView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The whole page. `window` is the common one of the services, None if theirs differ. `under_way`: the step of each
-    update that is; `at_hand`: the first of them."""
+    """The whole page.
+
+    `window` is the common one of the services, None if theirs differ. `under_way`: the step of each update
+    that is; `at_hand`: the first of them.
+    """
 
     at: datetime
     host: str

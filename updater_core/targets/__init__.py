@@ -13,7 +13,16 @@ from updater_core.targets import compose, swarm
 from updater_core.targets.discovery import take_up, with_remembered
 from updater_core.targets.survey import HostSurvey
 
-__all__ = ["TABLE", "HostSurvey", "OnBug", "TargetKind", "open_all", "read_plan", "take_up", "with_remembered"]
+__all__ = [
+    "TABLE",
+    "HostSurvey",
+    "OnBug",
+    "TargetKind",
+    "open_all",
+    "read_plan",
+    "take_up",
+    "with_remembered",
+]
 
 OnBug = Callable[[str, Exception], Hold]
 
@@ -27,7 +36,8 @@ class TargetKind:
 
 
 TABLE: Mapping[str, TargetKind] = {
-    swarm.NAME: TargetKind(swarm.SwarmTarget, swarm.SwarmPlan),  # before Compose: its services may have a file, too
+    # before Compose: its services may have a file, too
+    swarm.NAME: TargetKind(swarm.SwarmTarget, swarm.SwarmPlan),
     compose.NAME: TargetKind(compose.ComposeTarget, compose.ComposePlan),
 }
 
@@ -38,8 +48,10 @@ def open_all(host: Host, on_bug: OnBug) -> Mapping[str, Target]:
 
 
 def read_plan(raw: Mapping[str, Any]) -> Plan[Any]:
-    """Return the plan that `codec.encode` made `raw` of, with its target's own detail. Raises ValueError if it is of
-    no form that this version knows."""
+    """Return the plan that `codec.encode` made `raw` of, with its target's own detail.
+
+    Raises ValueError if it is of no form that this version knows.
+    """
     try:
         known = raw if "detail" in raw else compose.former_plan(raw)
         kind = TABLE[str(known.get("target"))]

@@ -12,9 +12,11 @@ from updater_core.host import files, permissions
 def grants(paths: Iterable[str], folders: Sequence[str]) -> tuple[str, ...]:
     """Return the commands, each once, that let this user read and edit these files; none if it may already.
 
-    `folders`: those of the projects. If one lies behind a closed folder nobody can see from here what is in it, so that
-    whatever Compose may read there by its name is granted too: an `.env`, what is included."""
-    blocked = [path for path in dict.fromkeys(paths) if is_there_or_closed(path) and files.objection(Path(path))]
+    `folders`: those of the projects. If one lies behind a closed folder nobody can see from here what is in
+    it, so that whatever Compose may read there by its name is granted too: an `.env`, what is included."""
+    blocked = [
+        path for path in dict.fromkeys(paths) if is_there_or_closed(path) and files.objection(Path(path))
+    ]
     commands = [command for path in blocked for command in permissions.grants(Path(path))]
     hidden = [folder for folder in dict.fromkeys(folders) if permissions.closed_above(Path(folder) / "any")]
     commands += [permissions.folder_grants(Path(folder)) for folder in hidden]

@@ -1,4 +1,7 @@
-"""The Compose services that run on an engine, as entries of the configuration; which of them `discover` takes up."""
+"""The Compose services that run on an engine, as entries of the configuration.
+
+Which of them `discover` takes up.
+"""
 
 from __future__ import annotations
 
@@ -61,14 +64,16 @@ def runs(container: Container) -> bool:
     return container.status in ("running", "restarting")
 
 
-# ---------------------------------------------------------------------------------------------------------- the entry
+# -------------------------------------------------------------------------------------------------- the entry
 
 
-def proposed(unit: Unit, names: Names, given: frozenset[str], *, is_one_of_many: bool) -> tuple[dict[str, Any], str]:
+def proposed(
+    unit: Unit, names: Names, given: frozenset[str], *, is_one_of_many: bool
+) -> tuple[dict[str, Any], str]:
     """Return the entry for a service that is not listed, and a note if a part of it wants a reason.
 
-    `given`: the keys that `defaults` sets; nothing else is proposed for those. `is_one_of_many`: other projects run the
-    same service of the same file."""
+    `given`: the keys that `defaults` sets; nothing else is proposed for those. `is_one_of_many`: other
+    projects run the same service of the same file."""
     paths = files_of(unit)
     image = image_of(unit)
     entry: dict[str, Any] = {
@@ -84,7 +89,10 @@ def proposed(unit: Unit, names: Names, given: frozenset[str], *, is_one_of_many:
 
 
 def image_of(unit: Unit) -> str:
-    """Return the reference the service was created from, without a digest: the file says whether it is pinned."""
+    """Return the reference the service was created from, without a digest.
+
+    The file says whether it is pinned.
+    """
     text = unit.first.reference
     try:
         parsed = reference.parse(text)
@@ -94,7 +102,9 @@ def image_of(unit: Unit) -> str:
 
 
 def files_of(unit: Unit) -> tuple[str, ...]:
-    """Return the paths that a service's containers were started from, by their labels, also if nothing is there."""
+    """Return the paths that a service's containers were started from, by their labels, also if nothing is
+    there.
+    """
     text = unit.labels.get(f"{_PROJECT_LABEL}config_files", "")
     folder = unit.labels.get(f"{_PROJECT_LABEL}working_dir", "/")
     there = observe.listed_files(unit.first)
@@ -104,7 +114,10 @@ def files_of(unit: Unit) -> tuple[str, ...]:
 
 
 def is_one_of_many(unit: Unit, units: Sequence[Unit]) -> bool:
-    """Return whether the same service of the same files runs in several projects: then each entry names its own."""
+    """Return whether the same service of the same files runs in several projects.
+
+    Then each entry names its own.
+    """
     paths = files_of(unit)
     others = [each for each in units if each.service == unit.service and each.project != unit.project]
     return any(files_of(each) == paths for each in others)
@@ -121,19 +134,22 @@ def listed_as(services: Sequence[ServiceConfig], unit: Unit) -> ServiceConfig | 
     return None
 
 
-# ------------------------------------------------------------------------------------------ `discover` at each cycle
+# ----------------------------------------------------------------------------------- `discover` at each cycle
 
 
 def take_up(config: Config, host: Host, state: State) -> Config:
-    """Return the configuration with what `discover` finds beside the services of the file, of Compose and of swarms, in
-    place of what it found before."""
+    """Return the configuration with what `discover` finds beside the services of the file, of Compose and of
+    swarms, in place of what it found before.
+    """
     found, own = _with_compose(config, host, state)
     return swarm_discovery.take_up(found, config, host.swarm, own.swarm_service)
 
 
 def _with_compose(config: Config, host: Host, state: State) -> tuple[Config, OwnService]:
-    """The configuration, and the updater's own service. If the engine does not answer, what was found before stays,
-    with what is known of it."""
+    """The configuration, and the updater's own service.
+
+    If the engine does not answer, what was found before stays, with what is known of it.
+    """
     listed = tuple(each for each in config.services if not each.is_discovered)
     if config.settings.discover.mode is Discover.OFF:
         return replace(config, services=listed), OwnService()
@@ -148,8 +164,9 @@ def _with_compose(config: Config, host: Host, state: State) -> tuple[Config, Own
 
 
 def with_remembered(config: Config, state: State) -> Config:
-    """Return the configuration with the services that `discover` found in an earlier cycle, by name alone: what is
-    remembered of them can be shown without asking the engine."""
+    """Return the configuration with the services that `discover` found in an earlier cycle, by name alone:
+    what is remembered of them can be shown without asking the engine.
+    """
     if config.settings.discover.mode is Discover.OFF:
         return config
     listed = {service.name for service in config.services}
@@ -164,8 +181,10 @@ def with_remembered(config: Config, state: State) -> Config:
 def unlisted(
     config: Config, state: State, containers: Sequence[Container], shared: GroupFinder | None
 ) -> tuple[ServiceConfig, ...]:
-    """Return each service that is not in `config` and is to be looked after, groups as one. One whose labels are wrong
-    is returned with its problem: it is held with it, and nobody else's trouble."""
+    """Return each service that is not in `config` and is to be looked after, groups as one.
+
+    One whose labels are wrong is returned with its problem: it is held with it, and nobody else's trouble.
+    """
     names = Names(config.services)
     found = _together(list(_ungrouped(config, state, containers, names)), names, shared)
     taken = {service.name for service in config.services}
@@ -174,7 +193,8 @@ def unlisted(
     for number, service in enumerate(found):
         if service.group in taken:
             wrong = (
-                f"label {labels.LABEL}group: a service of the configuration is called {service.group}; write another"
+                f"label {labels.LABEL}group: a service of the configuration is called {service.group}; "
+                "write another"
             )
             found[number] = replace(service, group=None, problem=wrong)
     return groups.merged(found)
@@ -183,10 +203,11 @@ def unlisted(
 def _together(
     found: Sequence[tuple[Unit, ServiceConfig]], names: Names, shared: GroupFinder | None
 ) -> list[ServiceConfig]:
-    """The services; those that take their image from one place in their files as one group, if they can be one.
+    """The services; those that take their image from one place in their files as one group, if they can be
+    one.
 
-    A label that names a group counts for all of them. The stricter mode does, too: what is only notified of for one
-    is so for all."""
+    A label that names a group counts for all of them. The stricter mode does, too: what is only notified of
+    for one is so for all."""
     services = {(unit.project, unit.service): service for unit, service in found}
     free = [unit.first for unit, service in found if service.enabled and not service.problem]
     for keys in shared.groups(free) if shared is not None else ():
@@ -200,8 +221,9 @@ def _together(
 
 
 def _as_one(members: Sequence[ServiceConfig], name: str) -> list[ServiceConfig]:
-    """The services with a group; as they are if their labels say different things, which nobody but their operator can
-    decide: each is then held, with what to write."""
+    """The services with a group; as they are if their labels say different things, which nobody but their
+    operator can decide: each is then held, with what to write.
+    """
     mode = entries.strictest(each.policy.mode for each in members)
     grouped = [replace(each, group=name, policy=replace(each.policy, mode=mode)) for each in members]
     return list(members) if list(groups.problems(grouped)) else grouped
@@ -216,15 +238,22 @@ def _ungrouped(
         is_left_out = not files_of(unit) or listed_as(config.services, unit) is not None
         if is_left_out or not is_wanted(unit, settings.mode, settings.exclude):
             continue
-        entry, _ = proposed(unit, names, entries.default_keys(config), is_one_of_many=is_one_of_many(unit, units))
+        entry, _ = proposed(
+            unit, names, entries.default_keys(config), is_one_of_many=is_one_of_many(unit, units)
+        )
         yield unit, _discovered(config, entry, unit)
 
 
 def _lasting_units(state: State, containers: Sequence[Container]) -> list[Unit]:
-    """The services that run, and those that do not run just now and are remembered: what is known of them stays."""
+    """The services that run, and those that do not run just now and are remembered.
+
+    What is known of them stays.
+    """
     running = running_units(containers)
     seen = {(unit.project, unit.service) for unit in running}
-    stopped = [replace(each, status="running") for each in containers if (each.project, each.service) not in seen]
+    stopped = [
+        replace(each, status="running") for each in containers if (each.project, each.service) not in seen
+    ]
     names = Names(())
     remembered = state.services.keys()
     grouped = labels.LABEL + "group"
@@ -257,7 +286,10 @@ def _discovered(config: Config, entry: Mapping[str, Any], unit: Unit) -> Service
 
 
 def is_wanted(unit: Unit, mode: Discover, exclude: Sequence[str]) -> bool:
-    """Return whether a service that is not listed is taken up. Whoever said no by Watchtower's label is believed."""
+    """Return whether a service that is not listed is taken up.
+
+    Whoever said no by Watchtower's label is believed.
+    """
     said = labels.wants(unit.labels)
     if said is False or mode is Discover.OFF or (mode is Discover.LABELLED and said is None):
         return False
@@ -266,7 +298,12 @@ def is_wanted(unit: Unit, mode: Discover, exclude: Sequence[str]) -> bool:
 
 def _matches(unit: Unit, glob: str) -> bool:
     """Whether a glob of `discover_exclude` means this service: its project, its name, both, or its image."""
-    names = (unit.project, unit.service, f"{unit.project}/{unit.service}", *_image_names(unit.first.reference))
+    names = (
+        unit.project,
+        unit.service,
+        f"{unit.project}/{unit.service}",
+        *_image_names(unit.first.reference),
+    )
     return any(fnmatchcase(name, glob) for name in names)
 
 

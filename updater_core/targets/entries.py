@@ -1,4 +1,7 @@
-"""What all entries have in common that discovery makes: a name that nobody has, what to follow, the defaults."""
+"""What all entries have in common that discovery makes.
+
+A name that nobody has, what to follow, the defaults.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,19 @@ from updater_core.config.options import SELECTORS
 from updater_core.errors import ConfigError
 from updater_core.models import Config, Mode, ServiceConfig
 
-# The official images of databases, and their usual replacements: a new major version may want a migration, and going
-# back may be impossible once the new one has written its files.
+# The official images of databases, and their usual replacements: a new major version may want a migration,
+# and going back may be impossible once the new one has written its files.
 _DATABASES = frozenset({
-    "arangodb", "cassandra", "clickhouse", "clickhouse-server", "cockroach", "couchdb", "elasticsearch", "influxdb",
-    "keydb", "mariadb", "mongo", "mongodb", "mysql", "neo4j", "opensearch", "percona", "postgis", "postgres", "redis",
+    "arangodb", "cassandra", "clickhouse", "clickhouse-server", "cockroach", "couchdb", "elasticsearch",
+    "influxdb",
+    "keydb", "mariadb", "mongo", "mongodb", "mysql", "neo4j", "opensearch", "percona", "postgis", "postgres",
+    "redis",
     "rethinkdb", "rqlite", "timescaledb", "valkey",
 })  # fmt: skip
 _FULL_VERSION = re.compile(r"(?<![0-9])[0-9]+\.[0-9]+(?:\.[0-9]+)*")
-_DATABASE_NOTE = "a database is only notified of: a new version may change its files, and then there is no rollback"
+_DATABASE_NOTE = (
+    "a database is only notified of: a new version may change its files, and then there is no rollback"
+)
 
 
 class Names:
@@ -48,7 +55,9 @@ class Names:
 
 
 def policy_of(image: str, given: frozenset[str]) -> tuple[dict[str, Any], str]:
-    """Return what to follow of an image, but for the keys that `given` has, and a note if that wants a reason."""
+    """Return what to follow of an image, but for the keys that `given` has, and a note if that wants a
+    reason.
+    """
     policy, note = _proposed_policy(image)
     selects = bool(given & {*SELECTORS})
     taken = given | ({*SELECTORS} if selects else set())
@@ -57,7 +66,8 @@ def policy_of(image: str, given: frozenset[str]) -> tuple[dict[str, Any], str]:
 
 
 def _proposed_policy(image: str) -> tuple[dict[str, Any], str]:
-    """Return what to follow: minor steps of a version, the digest behind any other tag; only notices of a database.
+    """Return what to follow: minor steps of a version, the digest behind any other tag; only notices of a
+    database.
 
     >>> _proposed_policy("nginx:1.27.3")[0], _proposed_policy("nginx:latest")[0]
     ({'follow': 'minor'}, {})
@@ -82,7 +92,10 @@ def strictest(modes: Iterable[Mode]) -> Mode:
 
 
 def read_entry(config: Config, entry: Mapping[str, Any]) -> ServiceConfig:
-    """Return the service of an entry, with the configuration's defaults. Raises ConfigError with its problems."""
+    """Return the service of an entry, with the configuration's defaults.
+
+    Raises ConfigError with its problems.
+    """
     if config.entries is None:
         raise ConfigError(["the configuration was not read from a file"])
     return config.entries.read(entry, str(entry["name"]))

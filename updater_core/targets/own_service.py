@@ -1,7 +1,7 @@
 """The updater's own service, when it runs in a container: which one it is, and how its operator updates it.
 
-A restart would end the updater in the middle of its work, so that discovery leaves its service alone. `docker compose
-run` starts a second container of a service: that one's service is the updater's own, too.
+A restart would end the updater in the middle of its work, so that discovery leaves its service alone. `docker
+compose run` starts a second container of a service: that one's service is the updater's own, too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _SWARM_SERVICE_LABEL, _SWARM_NAME_LABEL = "com.docker.swarm.service.id", "com.do
 
 @dataclass(frozen=True, slots=True)
 class OwnService:
-    """The container that this process runs in; with no `container` there is none, or the engine does not know it."""
+    """The container that this process runs in.
+
+    With no `container` there is none, or the engine does not know it.
+    """
 
     container: Container | None = None
 
@@ -31,7 +34,9 @@ class OwnService:
     def is_container(self, container: Container) -> bool:
         """Return whether a container is the updater's own, or another one of its service."""
         own = self.container
-        return own is not None and (own.id == container.id or self.is_of(container.project, container.service))
+        return own is not None and (
+            own.id == container.id or self.is_of(container.project, container.service)
+        )
 
     @property
     def swarm_service(self) -> str:
@@ -40,7 +45,10 @@ class OwnService:
 
 
 def find(containers: Iterable[Container], own_id: str | None) -> OwnService:
-    """Return the service among these containers that this process runs in. `own_id`: of its container, None if none."""
+    """Return the service among these containers that this process runs in.
+
+    `own_id`: of its container, None if none.
+    """
     if own_id is None:
         return OwnService()
     return OwnService(next((each for each in containers if each.id == own_id), None))
@@ -53,7 +61,9 @@ def remedy(own: OwnService, engine: Engine) -> str:
         return ""
     if own.swarm_service:
         name = container.labels.get(_SWARM_NAME_LABEL, own.swarm_service)
-        return f"update it by hand, on a manager: `docker service update --image {container.reference} {name}`"
+        return (
+            f"update it by hand, on a manager: `docker service update --image {container.reference} {name}`"
+        )
     if not container.project:
         return f"update it by hand: `docker pull {container.reference}`, then start it anew as it was started"
     image = engine.known_image(container.image_id)

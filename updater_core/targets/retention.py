@@ -1,5 +1,6 @@
-"""Images that were retained for a service which is not configured any more: let go, or handed on to its new name; and
-those that an earlier version retained under another name."""
+"""Images that were retained for a service which is not configured any more: let go, or handed on to its new
+name; and those that an earlier version retained under another name.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +19,11 @@ from updater_core.protocols import Engine
 
 
 def let_go(engine: Engine, service: str, kept_for: Mapping[str, str]) -> None:
-    """Take the local names away under which images of a former service are retained. `kept_for`: image ids that another
-    service remembers, which is the same under a new name, and its name: it gets them. An image that we pulled, and
-    that nothing names or uses any more, goes. Raises EngineError."""
+    """Take the local names away under which images of a former service are retained.
+
+    `kept_for`: image ids that another service remembers, which is the same under a new name, and its name: it
+    gets them. An image that we pulled, and that nothing names or uses any more, goes. Raises EngineError.
+    """
     for name, image_id in engine.retained(retention_prefix(service)).items():
         origin = origin_of(name)
         successor = kept_for.get(image_id)
@@ -35,8 +38,10 @@ def let_go(engine: Engine, service: str, kept_for: Mapping[str, str]) -> None:
 
 
 def rename(engine: Engine, services: Iterable[str]) -> None:
-    """Give the images that an earlier version retained for these services the names of today; the earlier names go. A
-    kill in between has it done again. Names of other services belong to another updater. Raises EngineError."""
+    """Give the images that an earlier version retained for these services the names of today; the earlier
+    names go. A kill in between has it done again. Names of other services belong to another updater. Raises
+    EngineError.
+    """
     former = engine.retained(FORMER_PREFIX)
     for service in services if former else ():
         prefix = former_prefix(service)
@@ -47,8 +52,10 @@ def rename(engine: Engine, services: Iterable[str]) -> None:
 
 
 def is_last_name(engine: Engine, name: str, image_id: str) -> bool:
-    """Whether an image would go with this name: the last one, where no digest keeps it. In containerd's store (an
-    image's id is the digest of its index there) a digest is no name of its own."""
+    """Whether an image would go with this name: the last one, where no digest keeps it.
+
+    In containerd's store (an image's id is the digest of its index there) a digest is no name of its own.
+    """
     image = engine.image(image_id)
     if image is None or set(image.repo_tags) - {name}:
         return False

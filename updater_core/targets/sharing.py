@@ -1,5 +1,6 @@
-"""Which services of a project take their image from one place in its files (a variable, an anchor), and so can only
-move together."""
+"""Which services of a project take their image from one place in its files (a variable, an anchor), and so
+can only move together.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +18,19 @@ Key = tuple[str, str]  # project and service
 
 @dataclass(slots=True)
 class SharedPlaces:
-    """Finds such services. What was read of the files is kept until they change: it is asked at each cycle."""
+    """Finds such services.
+
+    What was read of the files is kept until they change: it is asked at each cycle.
+    """
 
     memory: FileCache = field(default_factory=FileCache)
 
     def groups(self, containers: Sequence[Container]) -> Iterator[frozenset[Key]]:
-        """Yield the services that can only move together, two or more each. `containers`: one of each service that
-        may be in a group. A place that also a service beside these takes its image from makes no group, unless that
-        is a one-shot, which goes with whoever waits for it."""
+        """Yield the services that can only move together, two or more each.
+
+        `containers`: one of each service that may be in a group. A place that also a service beside these
+        takes its image from makes no group, unless that is a one-shot, which goes with whoever waits for it.
+        """
         projects: dict[str, list[Container]] = {}
         for container in containers:
             projects.setdefault(container.project, []).append(container)

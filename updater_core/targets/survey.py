@@ -1,4 +1,5 @@
-"""Everything that runs on this engine, for `--discover`: what would be configured for it and what stands in the way.
+"""Everything that runs on this engine, for `--discover`: what would be configured for it and what stands in
+the way.
 
 Reads only; nothing is updated by it.
 """
@@ -34,7 +35,8 @@ _NO_FILES = Obstacle(
     "start it once from a file: `docker compose -f FILE up -d`",
 )
 _WATCHTOWER = (
-    "another updater, and two must not look after one service: `docker stop NAME && docker update --restart=no NAME`"
+    "another updater, and two must not look after one service: `docker stop NAME && docker update "
+    "--restart=no NAME`"
 )
 _OURSELVES = "the updater itself: it does not restart itself in the middle of its work"
 _LABEL_REMEDY = "correct the label, apply it with `docker compose up -d`, and run this again"
@@ -42,8 +44,9 @@ _LABEL_REMEDY = "correct the label, apply it with `docker compose up -d`, and ru
 
 @dataclass(frozen=True, slots=True)
 class HostSurvey:
-    """One look at everything that runs: the configuration it is held against, the engine, and where services deploy.
-    `own_container`: the id of the container that this process runs in, None if it runs in none."""
+    """One look at everything that runs: the configuration it is held against, the engine, and where services
+    deploy. `own_container`: the id of the container that this process runs in, None if it runs in none.
+    """
 
     config: Config
     engine: Engine
@@ -52,14 +55,17 @@ class HostSurvey:
     swarm: Swarms | None = None  # whose services are looked at too
 
     def run(self) -> Discovered:
-        """Return everything that runs on the engine, and in swarms, with what stands in the way of each service's
-        updates."""
+        """Return everything that runs on the engine, and in swarms, with what stands in the way of each
+        service's updates.
+        """
         containers = self.engine.all_containers()
         own = own_service.find(containers, self.own_container)
         found = self._on_engine(containers, own)
         if self.swarm is None:
             return found
-        of_swarms = swarm_discovery.survey(self.config, self.swarm, self._obstacles, own.swarm_service).services
+        of_swarms = swarm_discovery.survey(
+            self.config, self.swarm, self._obstacles, own.swarm_service
+        ).services
         tasks = tuple(each for each in found.left_out if of_swarms and each.why == _TASK)
         kept = tuple(each for each in found.left_out if each not in tasks)
         return replace(found, services=(*found.services, *of_swarms), left_out=kept)
@@ -99,7 +105,9 @@ class HostSurvey:
             is_on = listed.enabled
             return replace(found, is_enabled=is_on, obstacles=tuple(self._obstacles(listed)) if is_on else ())
         if not paths:
-            return FoundService(names.unique(unit.project, unit.service), image, (), {}, obstacles=(_NO_FILES,))
+            return FoundService(
+                names.unique(unit.project, unit.service), image, (), {}, obstacles=(_NO_FILES,)
+            )
         is_one_of_many = discovery.is_one_of_many(unit, units)
         given = entries.default_keys(self.config)
         entry, note = discovery.proposed(unit, names, given, is_one_of_many=is_one_of_many)
@@ -173,9 +181,12 @@ def _missing(paths: Sequence[str]) -> Iterator[Obstacle]:
     missing = [path for path in paths if not access.is_there_or_closed(path)]
     if missing:
         folder = Path(missing[0]).parent
-        text = f"{', '.join(missing)} is not on this host: was it started by a manager in a container, or moved?"
+        text = (
+            f"{', '.join(missing)} is not on this host: was it started by a manager in a container, or moved?"
+        )
         remedy = (
-            f"give the folder that path here, too: `sudo ln -s FOLDER {folder}`; or start it from a file that stays"
+            f"give the folder that path here, too: `sudo ln -s FOLDER {folder}`; or start it from a "
+            "file that stays"
         )
         yield Obstacle(text, remedy)
 
@@ -194,13 +205,17 @@ def _grants(units: Sequence[Unit]) -> tuple[str, ...]:
     return access.grants(paths, folders)
 
 
-# ------------------------------------------------------------------------------------- what can only move together
+# -------------------------------------------------------------------------------- what can only move together
 
 _NOTE = "it takes its image from the same place as {others}, so that they move together"
 
 
-def _grouped(found: Sequence[tuple[Unit, FoundService]], names: Names, config: Config) -> Iterator[FoundService]:
-    """Yield the services; those that take their image from one place in the files, and are all new, with a group."""
+def _grouped(
+    found: Sequence[tuple[Unit, FoundService]], names: Names, config: Config
+) -> Iterator[FoundService]:
+    """Yield the services; those that take their image from one place in the files, and are all new, with a
+    group.
+    """
     services = {_key(unit): service for unit, service in found}
     proposals: dict[Key, tuple[str, list[FoundService]]] = {}
     for keys in SharedPlaces().groups([unit.first for unit, service in found if service.entry]):
@@ -217,7 +232,9 @@ def _key(unit: Unit) -> Key:
     return unit.project, unit.service
 
 
-def _with_group(service: FoundService, name: str, members: Sequence[FoundService], config: Config) -> FoundService:
+def _with_group(
+    service: FoundService, name: str, members: Sequence[FoundService], config: Config
+) -> FoundService:
     """The service with the group, if it and the others can be one; the stricter mode counts for all."""
     own = [entries.read_entry(config, {**each.entry, "group": name}) for each in members]
     strictest = entries.strictest(each.policy.mode for each in own)
@@ -227,7 +244,9 @@ def _with_group(service: FoundService, name: str, members: Sequence[FoundService
         return service
     others = " and ".join(each.name for each in members if each is not service)
     note = "; ".join(filter(None, (service.note, _NOTE.format(others=others))))
-    return replace(service, entry={**service.entry, "group": name, **mode}, note=note, obstacles=_alone(service))
+    return replace(
+        service, entry={**service.entry, "group": name, **mode}, note=note, obstacles=_alone(service)
+    )
 
 
 def _alone(service: FoundService) -> tuple[Obstacle, ...]:

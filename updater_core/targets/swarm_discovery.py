@@ -1,7 +1,8 @@
-"""The services that run in swarms, as entries of the configuration: this host's swarm, and those of `engines`.
+"""The services that run in swarms, as entries of the configuration: this host's swarm, and those of
+`engines`.
 
-Labels are those of the service (`deploy.labels` in a stack's file). Where a stack's file is, nobody says, so that an
-entry names none.
+Labels are those of the service (`deploy.labels` in a stack's file). Where a stack's file is, nobody says, so
+that an entry names none.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from updater_core.targets.swarm import observed
 from updater_core.targets.swarm.facts import SwarmService
 
 Swarms = Callable[[str | None], Swarm]
-_FILE_NOTE = "add `compose_file` if the stack's file is here: without it your next `docker stack deploy` goes back"
+_FILE_NOTE = (
+    "add `compose_file` if the stack's file is here: without it your next `docker stack deploy` goes back"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,14 @@ class SwarmUnit:
         """What a glob of `discover_exclude` may mean: stack, service, both, name, image."""
         image = image_of(self.found)
         stack = self.found.stack or self.service
-        return (stack, self.service, f"{stack}/{self.service}", self.found.name, image, image.partition(":")[0])
+        return (
+            stack,
+            self.service,
+            f"{stack}/{self.service}",
+            self.found.name,
+            image,
+            image.partition(":")[0],
+        )
 
 
 def image_of(found: SwarmService) -> str:
@@ -54,8 +64,9 @@ def image_of(found: SwarmService) -> str:
 
 
 def running(config: Config, swarm: Swarms) -> Iterator[tuple[str | None, list[SwarmUnit] | None]]:
-    """Yield the services of each swarm by its engine, in the order of their names; None for one that gives no answer,
-    or is none."""
+    """Yield the services of each swarm by its engine, in the order of their names; None for one that gives no
+    answer, or is none.
+    """
     for engine in (None, *(each.name for each in config.settings.engines)):
         try:
             known = observed.by_name(swarm(engine).services())
@@ -66,9 +77,10 @@ def running(config: Config, swarm: Swarms) -> Iterator[tuple[str | None, list[Sw
 
 
 def take_up(config: Config, before: Config, swarm: Swarms, own: str = "") -> Config:
-    """Return the configuration with what `discover` finds in swarms, in place of what it found there `before`. What was
-    found in one that does not answer stays, with what is known of it. `own`: the id of the updater's own service, which
-    is left alone; empty if it is none of a swarm."""
+    """Return the configuration with what `discover` finds in swarms, in place of what it found there
+    `before`. What was found in one that does not answer stays, with what is known of it. `own`: the id of the
+    updater's own service, which is left alone; empty if it is none of a swarm.
+    """
     mode, exclude = config.settings.discover.mode, config.settings.discover.exclude
     former = [each for each in before.services if each.is_discovered and _is_of_swarm(each)]
     listed = replace(config, services=tuple(each for each in config.services if each not in former))
@@ -80,7 +92,9 @@ def take_up(config: Config, before: Config, swarm: Swarms, own: str = "") -> Con
             services += [each for each in former if each.engine == engine]
             continue
         others = [each for each in units if each.found.id != own]
-        wanted = [each for each in others if _is_wanted(each, mode, exclude) and _is_new(each, listed.services)]
+        wanted = [
+            each for each in others if _is_wanted(each, mode, exclude) and _is_new(each, listed.services)
+        ]
         services += [_discovered(listed, each, names) for each in wanted]
     return replace(listed, services=tuple(services))
 
@@ -88,7 +102,9 @@ def take_up(config: Config, before: Config, swarm: Swarms, own: str = "") -> Con
 def survey(
     config: Config, swarm: Swarms, examine: Callable[[ServiceConfig], Iterator[Obstacle]], own: str = ""
 ) -> Discovered:
-    """Return the services of all swarms but the updater's `own`, with what stands in the way of each one's updates."""
+    """Return the services of all swarms but the updater's `own`, with what stands in the way of each one's
+    updates.
+    """
     names, found = Names(config.services), []
     for _, units in running(config, swarm):
         for unit in units or ():
@@ -111,7 +127,8 @@ def _found(
     entry, note = _proposed(config, unit, names)
     found = FoundService(entry["name"], image, (), labels.with_labels(entry, unit.found.labels), note=note)
     obstacles = [
-        Obstacle(text, "correct the label of the service") for text in labels.label_problems(unit.found.labels)
+        Obstacle(text, "correct the label of the service")
+        for text in labels.label_problems(unit.found.labels)
     ]
     try:
         service = entries.read_entry(config, found.entry)

@@ -7,4 +7,5 @@ from typing import Annotated
 
 from msgspec import Meta
 
-AwareTime = Annotated[datetime, Meta(tz=True)]  # for what is written to a file: one without its zone is refused
+# for what is written to a file: one without its zone is refused
+AwareTime = Annotated[datetime, Meta(tz=True)]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Evidence:
     """What was seen of a container before the rollback removed it, without secrets.
 
-    `exit_code` is None if it never ended; `health` None if it has no healthcheck; `last_probe`: the last words of its
-    healthcheck, or what `health_url` answered; `log`: the end of what it wrote, oldest line first; `log_problem`: why
-    there is no log.
+    `exit_code` is None if it never ended; `health` None if it has no healthcheck; `last_probe`: the last
+    words of its healthcheck, or what `health_url` answered; `log`: the end of what it wrote, oldest line
+    first; `log_problem`: why there is no log.
     """
 
     container: str

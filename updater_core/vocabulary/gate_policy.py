@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """`timeout_seconds`: how long a container may take to become good; `stable_seconds`: how long it must stay so.
-    `url`, if there is one, has to answer with one of `statuses` (first and last of each range) too."""
+    """`timeout_seconds`: how long a container may take to become good; `stable_seconds`: how long it must
+    stay so. `url`, if there is one, has to answer with one of `statuses` (first and last of each range) too.
+    """
 
     timeout_seconds: float = 180.0
     stable_seconds: float = 10.0

@@ -15,9 +15,12 @@ class UpdateOrder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """`order`: None if only the definition may say one. For start-first alone: `drain_command` runs in each old
-    container once the new ones are proven, and `drain_seconds` later the old ones are stopped. For Swarm alone:
-    `run_jobs`, whether a job may be updated, which runs it."""
+    """`order`: None if only the definition may say one.
+
+    For start-first alone: `drain_command` runs in each old container once the new ones are proven, and
+    `drain_seconds` later the old ones are stopped. For Swarm alone: `run_jobs`, whether a job may be updated,
+    which runs it.
+    """
 
     order: UpdateOrder | None = None
     drain_command: tuple[str, ...] = ()

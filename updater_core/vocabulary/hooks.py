@@ -12,8 +12,9 @@ from msgspec import Meta
 
 
 class HookKind(StrEnum):
-    """When a hook runs: before anything is stopped, before the new release counts as proven, after a failure, after a
-    success."""
+    """When a hook runs: before anything is stopped, before the new release counts as proven, after a failure,
+    after a success.
+    """
 
     PRE_UPDATE = "pre_update"
     POST_UPDATE = "post_update"
@@ -53,7 +54,10 @@ NO_HOOKS = Hooks()
 
 
 class HookResult(StrEnum):
-    """How a hook ended. `begun`: it has not, as far as is known; `interrupted`: the updater ended before it did."""
+    """How a hook ended.
+
+    `begun`: it has not, as far as is known; `interrupted`: the updater ended before it did.
+    """
 
     BEGUN = "begun"
     DONE = "done"
@@ -64,8 +68,9 @@ class HookResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HookRun:
-    """One run of a hook: `output` is the end of what it wrote, without secrets; `exit_code` None if it did not end by
-    itself; `detail` says what went wrong, or is empty."""
+    """One run of a hook: `output` is the end of what it wrote, without secrets; `exit_code` None if it did
+    not end by itself; `detail` says what went wrong, or is empty.
+    """
 
     kind: HookKind
     begun: Annotated[datetime, Meta(tz=True)]
@@ -78,7 +83,9 @@ class HookRun:
 
 @dataclass(frozen=True, slots=True)
 class HookCall:
-    """One hook to be run now: with these facts in its environment, in this folder of the host, or in this container."""
+    """One hook to be run now: with these facts in its environment, in this folder of the host, or in this
+    container.
+    """
 
     kind: HookKind
     hook: Hook

@@ -33,8 +33,10 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class ImageChange:
-    """From which image of a repository to which one a service goes. `old_retained`, `new_retained`: by what its target
-    keeps each of them."""
+    """From which image of a repository to which one a service goes.
+
+    `old_retained`, `new_retained`: by what its target keeps each of them.
+    """
 
     old_reference: str
     old_digest: str | None

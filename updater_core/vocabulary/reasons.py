@@ -6,7 +6,10 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why nothing is done, or why a tag or a release was rejected. Stable codes: log, status, metrics, webhook."""
+    """Why nothing is done, or why a tag or a release was rejected.
+
+    Stable codes: log, status, metrics, webhook.
+    """
 
     SAME_DIGEST = "same_digest"
     # a rejected tag

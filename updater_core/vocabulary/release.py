@@ -13,8 +13,9 @@ _AwareTime = Annotated[datetime, Meta(tz=True)]
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What an image says of itself: its labels `org.opencontainers.image.version`, `.source` and `.url`, and when it
-    was built. Empty is what it does not say; all of it is text of its publisher's, or of its base image's.
+    """What an image says of itself: its labels `org.opencontainers.image.version`, `.source` and `.url`, and
+    when it was built. Empty is what it does not say; all of it is text of its publisher's, or of its base
+    image's.
 
     https://github.com/opencontainers/image-spec/blob/main/annotations.md
     """
@@ -32,8 +33,9 @@ NO_FACTS = ImageFacts()
 class ReleaseStep:
     """An update in versions: from which to which, as far as tags and labels say, and where its notes are.
 
-    `size`: major, minor, patch, prerelease, downgrade, rebuild (the same version), or tag (no versions to compare).
-    `is_same_tag`: only the digest changes. `built_at`: of the new image. `notes_url` is empty if nobody can say.
+    `size`: major, minor, patch, prerelease, downgrade, rebuild (the same version), or tag (no versions to
+    compare). `is_same_tag`: only the digest changes. `built_at`: of the new image. `notes_url` is empty if
+    nobody can say.
     """
 
     from_version: str = ""

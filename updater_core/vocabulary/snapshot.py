@@ -19,7 +19,10 @@ class FileIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A file of the operator's as it was read. `asked` is the path as given, `path` the regular file it leads to."""
+    """A file of the operator's as it was read.
+
+    `asked` is the path as given, `path` the regular file it leads to.
+    """
 
     asked: Path
     path: Path

@@ -1,4 +1,7 @@
-"""Where the HTTP API listens and whom it lets in, in words for the log and for `--test`. No token is in them."""
+"""Where the HTTP API listens and whom it lets in, in words for the log and for `--test`.
+
+No token is in them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ _SUBJECT = "api"
 
 def is_on(settings: Settings) -> bool:
     """Return whether there is anything that the API would let in: a token, or links that approve."""
-    return settings.metrics_port is not None and (bool(settings.api_tokens) or approval_link.are_sent(settings))
+    return settings.metrics_port is not None and (
+        bool(settings.api_tokens) or approval_link.are_sent(settings)
+    )
 
 
 def without_tls(settings: Settings) -> tuple[str, str] | None:
@@ -23,15 +28,21 @@ def without_tls(settings: Settings) -> tuple[str, str] | None:
     public = settings.api_public_url or ""
     if not is_on(settings) or is_loopback(settings.metrics_host) or public.startswith("https://"):
         return None
-    text = f"the API listens on {settings.metrics_host} without TLS: whoever is on the way can read its tokens"
-    remedy = "set METRICS_HOST to 127.0.0.1, a proxy with TLS in front, and API_PUBLIC_URL to its https address"
+    text = (
+        f"the API listens on {settings.metrics_host} without TLS: whoever is on the way can read its tokens"
+    )
+    remedy = (
+        "set METRICS_HOST to 127.0.0.1, a proxy with TLS in front, and API_PUBLIC_URL to its https address"
+    )
     return text, remedy
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """Yield what `--test` says of the API: whether it is on, where it listens, and what each token may do."""
     if not is_on(settings):
-        yield Finding(True, _SUBJECT, "off: no token is configured, and orders come from the command line alone")
+        yield Finding(
+            True, _SUBJECT, "off: no token is configured, and orders come from the command line alone"
+        )
         return
     yield Finding(True, _SUBJECT, f"on at {_address(settings)}; {_links(settings)}")
     for token in settings.api_tokens:
@@ -59,8 +70,10 @@ def _rights(token: ApiToken) -> str:
     """What a token opens, in the order in which the orders are documented.
 
     >>> from updater_core.models import Secret
-    >>> _rights(ApiToken("ci", Secret("x"), frozenset({"check", "update"}))), _rights(ApiToken("all", Secret("y")))
-    ('update, check', 'give every order')
+    >>> _rights(ApiToken("ci", Secret("x"), frozenset({"check", "update"})))
+    'update, check'
+    >>> _rights(ApiToken("all", Secret("y")))
+    'give every order'
     """
     if token.may is None:
         return "give every order"

@@ -1,6 +1,8 @@
-"""Links that approve: each carries a token for one image of one service, is good once, and asks before it acts.
+"""Links that approve: each carries a token for one image of one service, is good once, and asks before it
+acts.
 
-A chat fetches a link to show what is behind it, and a mail gateway to look for harm: so a GET changes nothing.
+A chat fetches a link to show what is behind it, and a mail gateway to look for harm: so a GET changes
+nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from updater_core.status.server import ApiRequest, Response
 WHO = "approval link"
 _PAGE, _FORM = markup.template("approve"), markup.template("approve_form")
 _HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'self'; "
+    "Content-Security-Policy": f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action "
+    "'self'; "
     "frame-ancestors 'none'",
     "Referrer-Policy": "same-origin",  # without one, a browser says of no form where it comes from
 }
@@ -52,7 +55,10 @@ class ApprovalLinks:
     def answer(self, request: ApiRequest) -> Response:
         if request.method not in ("GET", "HEAD", "POST"):
             return _page("Nothing was done", "Open the link in a browser.", HTTPStatus.METHOD_NOT_ALLOWED)
-        token_hash, now = approval_link.hash_of(request.path.removeprefix(approval_link.PATH)), self.context.clock.now()
+        token_hash, now = (
+            approval_link.hash_of(request.path.removeprefix(approval_link.PATH)),
+            self.context.clock.now(),
+        )
         found = _find(self.context.state, token_hash, now)
         if found is None:
             self.limit.failed(request.peer, self.context.clock.monotonic())
@@ -91,7 +97,10 @@ class ApprovalLinks:
 
 
 def _find(state: State, token_hash: str, now: datetime) -> _AskedService | None:
-    """Return the open question that a link is for. Every hash is compared, and takes as long whatever is right."""
+    """Return the open question that a link is for.
+
+    Every hash is compared, and takes as long whatever is right.
+    """
     found = None
     for name, known in state.services.items():
         approval = known.decisions.approval
@@ -115,7 +124,8 @@ def _outcome(submitted: Submitted) -> Response:
 
 def _gone() -> Response:
     text = (
-        "This link was used already, is too old, or the image that it was for has been replaced. Nothing was done. "
+        "This link was used already, is too old, or the image that it was for has been replaced. "
+        "Nothing was done. "
         "If a newer image waits, there is a newer message."
     )
     return _page("This link is not good any more", text, HTTPStatus.GONE)

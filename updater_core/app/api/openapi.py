@@ -1,4 +1,6 @@
-"""The OpenAPI document of the API (https://spec.openapis.org/oas/v3.1.0), served at `/api/v1/openapi.json`. Pure.
+"""The OpenAPI document of the API (https://spec.openapis.org/oas/v3.1.0), served at `/api/v1/openapi.json`.
+
+Pure.
 
 The tests hold every answer to the schemas in it.
 """
@@ -14,8 +16,12 @@ ORDERS = (
     orders.UPDATE, orders.APPROVE, orders.SKIP, orders.RETRY, orders.ROLLBACK, orders.PAUSE, orders.RESUME,
 )  # fmt: skip
 _SUMMARIES = {
-    orders.UPDATE: "Update the service now, past window, mode and min_age; never past a quarantine, a pause or a skip.",
-    orders.APPROVE: "Let the image that waits be taken. Only where the mode is `approve`, or to take a skip back.",
+    orders.UPDATE: (
+        "Update the service now, past window, mode and min_age; never past a quarantine, a pause or a skip."
+    ),
+    orders.APPROVE: (
+        "Let the image that waits be taken. Only where the mode is `approve`, or to take a skip back."
+    ),
     orders.SKIP: "Do not take the image that waits, under any tag, until a newer one appears.",
     orders.RETRY: "Lift the quarantine, and the wait after a failure.",
     orders.ROLLBACK: "Go back to the image before, until a newer one appears.",
@@ -25,11 +31,17 @@ _SUMMARIES = {
 _DIGEST = {"type": "string", "pattern": "^sha(256|512):[0-9a-f]+$"}
 _TIME = {"type": "string", "format": "date-time"}
 _BODIES: dict[str, dict[str, Any]] = {
-    orders.APPROVE: {"digest": {**_DIGEST, "description": "The image that is meant; refused if another one waits."}},
-    orders.SKIP: {"digest": {**_DIGEST, "description": "The image that is meant; refused if another one waits."}},
+    orders.APPROVE: {
+        "digest": {**_DIGEST, "description": "The image that is meant; refused if another one waits."}
+    },
+    orders.SKIP: {
+        "digest": {**_DIGEST, "description": "The image that is meant; refused if another one waits."}
+    },
     orders.PAUSE: {
         "for": {
-            "description": "How long: seconds, or a text such as 90m, 12h or 3d; until resumed when left out.",
+            "description": (
+                "How long: seconds, or a text such as 90m, 12h or 3d; until resumed when left out."
+            ),
             "type": ["number", "string"],
         }
     },
@@ -122,7 +134,12 @@ def _answer(description: str, *schemas: str) -> dict[str, Any]:
 
 def _object(**properties: Any) -> dict[str, Any]:
     """An object with exactly these keys, all of them required."""
-    return {"type": "object", "required": [*properties], "additionalProperties": False, "properties": properties}
+    return {
+        "type": "object",
+        "required": [*properties],
+        "additionalProperties": False,
+        "properties": properties,
+    }
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:

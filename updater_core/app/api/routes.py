@@ -51,7 +51,10 @@ class Denied(Exception):
 
 @dataclass(slots=True)
 class Api:
-    """Answers every request below `/api/` and `/approve/`. `wake` asks the main thread to look at the queue."""
+    """Answers every request below `/api/` and `/approve/`.
+
+    `wake` asks the main thread to look at the queue.
+    """
 
     context: AppContext
     wake: Callable[[], None]
@@ -71,7 +74,7 @@ class Api:
         except StateError as error:
             return _json({"error": f"the order was not taken: {error}", "remedy": error.remedy}, _DISK)
 
-    # ------------------------------------------------------------------------------------------------------ access
+    # ------------------------------------------------------------------------------------------------- access
 
     def _let_in(self, request: ApiRequest) -> None:
         settings = self.context.config.settings
@@ -82,7 +85,9 @@ class Api:
             raise Denied(HTTPStatus.MISDIRECTED_REQUEST, "this is not the host that was asked for", remedy)
         is_link = request.path.startswith("/approve/") and request.method in ("GET", "HEAD")
         if not is_link and access.is_foreign(request.headers, settings.api_public_url):
-            raise Denied(HTTPStatus.FORBIDDEN, "another page has caused this request", "use the updater's own page")
+            raise Denied(
+                HTTPStatus.FORBIDDEN, "another page has caused this request", "use the updater's own page"
+            )
         wait = self.limit.wait_seconds(request.peer, self.context.clock.monotonic())
         if wait:
             remedy = f"wait {wait} seconds"
@@ -97,7 +102,7 @@ class Api:
             raise Denied(HTTPStatus.UNAUTHORIZED, "no valid token", remedy, WWW_Authenticate=challenge)
         return token
 
-    # ------------------------------------------------------------------------------------------------------ routes
+    # ------------------------------------------------------------------------------------------------- routes
 
     def _routed(self, request: ApiRequest) -> Response:
         if request.path == "/orders.js":
@@ -109,7 +114,9 @@ class Api:
         token = self._token(request)
         if request.path == f"{_BASE}/services":
             _only(request, "GET", "HEAD")
-            return _json({"version": __version__, "services": [self._shown(each) for each in self._services()]})
+            return _json(
+                {"version": __version__, "services": [self._shown(each) for each in self._services()]}
+            )
         if request.path == f"{_BASE}/check":
             return self._ordered(request, token, ALL, orders.CHECK)
         found = _ORDER.fullmatch(request.path)
@@ -121,7 +128,9 @@ class Api:
     def _of_service(self, request: ApiRequest, token: ApiToken) -> Response:
         found = _SERVICE.fullmatch(request.path)
         if found is None or (found[2] is not None and found[2] not in openapi.ORDERS):
-            raise Denied(HTTPStatus.NOT_FOUND, "there is nothing here", f"{_BASE}/openapi.json lists what there is")
+            raise Denied(
+                HTTPStatus.NOT_FOUND, "there is nothing here", f"{_BASE}/openapi.json lists what there is"
+            )
         name, kind = found[1], found[2]
         if kind is not None:
             return self._ordered(request, token, name, kind)
@@ -138,7 +147,7 @@ class Api:
             raise Denied(HTTPStatus.NOT_FOUND, f"no service is called {name!r}", remedy)
         return service
 
-    # ------------------------------------------------------------------------------------------------------ orders
+    # ------------------------------------------------------------------------------------------------- orders
 
     def _ordered(self, request: ApiRequest, token: ApiToken, name: str, kind: str) -> Response:
         _only(request, "POST")
@@ -151,7 +160,9 @@ class Api:
             recorder.order_refused(self.context, order, orders.refused(refusal.error, refusal.remedy))
             raise
 
-    def _submitted(self, request: ApiRequest, token: ApiToken, service: ServiceConfig | None, kind: str) -> Response:
+    def _submitted(
+        self, request: ApiRequest, token: ApiToken, service: ServiceConfig | None, kind: str
+    ) -> Response:
         """Hand an order over, and answer with what came of it. Raises Denied if it is refused before that."""
         if token.may is not None and kind not in token.may:
             remedy = f"add {kind!r} to `may` of api_tokens.{token.name}, or use another token"
@@ -204,7 +215,9 @@ _DISK = HTTPStatus.INSUFFICIENT_STORAGE
 
 
 def answer_of(submitted: Submitted) -> Response:
-    """Return 200 for an order that was done, 409 if it was refused, 202 and where to look if it still waits."""
+    """Return 200 for an order that was done, 409 if it was refused, 202 and where to look if it still
+    waits.
+    """
     if submitted.taken is None:
         place = f"{_BASE}/orders/{submitted.order.id}"
         return _json(_waiting(submitted.order), HTTPStatus.ACCEPTED, {"Location": place})
@@ -251,7 +264,7 @@ def _approval(approval: Any) -> dict[str, Any] | None:
     return {key: value for key, value in shown.items() if key != "link_hash"}
 
 
-# ------------------------------------------------------------------------------------------------- reading a request
+# ------------------------------------------------------------------------------------------ reading a request
 
 
 def _only(request: ApiRequest, *methods: str) -> None:
@@ -262,8 +275,10 @@ def _only(request: ApiRequest, *methods: str) -> None:
 
 
 def _body(request: ApiRequest, keys: frozenset[str]) -> Mapping[str, Any]:
-    """Return the JSON object of a request; one without a body is empty. Raises Denied if it is none, or has others
-    than these keys."""
+    """Return the JSON object of a request; one without a body is empty.
+
+    Raises Denied if it is none, or has others than these keys.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         remedy = "send `Content-Type: application/json`"
@@ -301,5 +316,7 @@ def _seconds(body: Mapping[str, Any]) -> float | None:
     return seconds
 
 
-def _json(body: object, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
+def _json(
+    body: object, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> Response:
     return Response(json.dumps(body) + "\n", "application/json", status, headers or {})

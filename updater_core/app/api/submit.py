@@ -18,7 +18,10 @@ _LOOK_SECONDS = 0.05
 
 
 class Remembering(Protocol):
-    """What an order needs of the application context: the state as it is now, and the folder that it lies in."""
+    """What an order needs of the application context.
+
+    The state as it is now, and the folder that it lies in.
+    """
 
     @property
     def state(self) -> State: ...
@@ -34,9 +37,12 @@ class Submitted:
     taken: OrderTaken | None
 
 
-def submit(context: Remembering, order: OperatorOrder, wake: Callable[[], None], wait_seconds: float) -> Submitted:
-    """Leave an order for the main thread, wake it, and wait for what comes of it, for so long at most. The same order,
-    if it waits already, is not left once more.
+def submit(
+    context: Remembering, order: OperatorOrder, wake: Callable[[], None], wait_seconds: float
+) -> Submitted:
+    """Leave an order for the main thread, wake it, and wait for what comes of it, for so long at most.
+
+    The same order, if it waits already, is not left once more.
 
     Raises StateError if the queue cannot be written.
     """
@@ -63,4 +69,9 @@ def waiting_order(context: Remembering, order_id: str) -> OperatorOrder | None:
 def _is_same(one: OperatorOrder, other: OperatorOrder) -> bool:
     if one.refusal or other.refusal:
         return False
-    return (one.kind, one.service, one.digest, one.seconds) == (other.kind, other.service, other.digest, other.seconds)
+    return (one.kind, one.service, one.digest, one.seconds) == (
+        other.kind,
+        other.service,
+        other.digest,
+        other.seconds,
+    )

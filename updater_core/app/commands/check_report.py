@@ -1,4 +1,6 @@
-"""What `--test` prints: its findings, the worst first, a line of summary, the same as JSON, and what it is at."""
+"""What `--test` prints: its findings, the worst first, a line of summary, the same as JSON, and what it is
+at.
+"""
 
 from __future__ import annotations
 
@@ -61,11 +63,12 @@ def _names(findings: Sequence[Finding], mark: str, left: int) -> str:
 
 
 def shown(finding: Finding, *, is_terminal: bool) -> str:
-    """Return a finding as it is printed: one line, on a terminal wrapped. A command in a remedy is never broken, for it
-    is there to be pasted.
+    """Return a finding as it is printed: one line, on a terminal wrapped.
 
-    >>> print(shown(Finding(False, "web", "long " * 20, "sudo chmod 600 /etc/docker-auto-updater/config.json"),
-    ...     is_terminal=True))
+    A command in a remedy is never broken, for it is there to be pasted.
+
+    >>> remedy = "sudo chmod 600 /etc/docker-auto-updater/config.json"
+    >>> print(shown(Finding(False, "web", "long " * 20, remedy), is_terminal=True))
     FAIL  web: long long long long long long long long long long long long long long long long long long
           long long
           -> sudo chmod 600 /etc/docker-auto-updater/config.json

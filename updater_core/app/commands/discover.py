@@ -1,4 +1,6 @@
-"""`docker-updater --discover`: show what runs, and put what is new into the configuration file if asked to."""
+"""`docker-updater --discover`: show what runs, and put what is new into the configuration file if asked
+to.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +38,16 @@ def run(context: AppContext, wanted: DiscoverOptions, ask: Ask = input) -> int:
     Raises ConfigError if the file cannot take the entries, UpdaterError if it cannot be written.
     """
     host = context.host
-    found = targets.HostSurvey(context.config, host.engine, context.targets, host.own_container, host.swarm).run()
+    found = targets.HostSurvey(
+        context.config, host.engine, context.targets, host.own_container, host.swarm
+    ).run()
     print(discovered.as_json(found) if wanted.as_json else discovered.table(found))
     if wanted.is_writing:
         return _write(Path(context.config.path), found, wanted, ask)
     if found.writable and not wanted.as_json:
-        print("Nothing is written yet: add --write to put what is new into the configuration.", file=sys.stderr)
+        print(
+            "Nothing is written yet: add --write to put what is new into the configuration.", file=sys.stderr
+        )
     return 0
 
 
@@ -50,7 +56,8 @@ def _write(path: Path, found: Discovered, wanted: DiscoverOptions, ask: Ask) -> 
     if not entries:
         print(f"{path}: nothing to add", file=sys.stderr)
         return 0
-    snapshot = files.snapshot(path) if path.exists() else None  # says, before it asks, if it may not be written
+    # says, before it asks, if it may not be written
+    snapshot = files.snapshot(path) if path.exists() else None
     services = f"{len(entries)} service{'s' if len(entries) != 1 else ''}"
     if not wanted.is_sure and not _agreed(f"Add {services} to {path}? [y/N] ", ask):
         print("nothing is written", file=sys.stderr)
@@ -65,7 +72,10 @@ def _write(path: Path, found: Discovered, wanted: DiscoverOptions, ask: Ask) -> 
 
 
 def _added(path: Path, snapshot: Snapshot | None, entries: Sequence[Mapping[str, Any]]) -> str:
-    """The text of the configuration with the entries in it, begun if there is none. A byte-order mark stays."""
+    """The text of the configuration with the entries in it, begun if there is none.
+
+    A byte-order mark stays.
+    """
     before = snapshot.data.decode("utf-8") if snapshot else ""
     mark = "\ufeff" if before.startswith("\ufeff") else ""
     text = before.removeprefix(mark)

@@ -1,5 +1,6 @@
-"""Newer versions than a pinned tag, for whoever follows only the digest behind it: a tag such as `1.27.3` is up to date
-for ever. Asked for people (`--test`, `--plan`), never in a cycle."""
+"""Newer versions than a pinned tag, for whoever follows only the digest behind it: a tag such as `1.27.3` is
+up to date for ever. Asked for people (`--test`, `--plan`), never in a cycle.
+"""
 
 from __future__ import annotations
 
@@ -17,25 +18,34 @@ from updater_core.state.shared import SharedState
 
 
 def newest(context: AppContext, service: ServiceConfig, observed: Observed) -> ImageRef | None:
-    """Return the newest version that the service would be at if it followed versions; None if it follows something
-    else than the digest behind a full version, if there is none, or if the registry does not say."""
+    """Return the newest version that the service would be at if it followed versions; None if it follows
+    something else than the digest behind a full version, if there is none, or if the registry does not say.
+    """
     if not is_pinned(service, observed.current):
         return None
-    follows = replace(service, policy=replace(service.policy, follow=Follow.MAJOR, public_keys=(), min_age_seconds=0.0))
+    follows = replace(
+        service, policy=replace(service.policy, follow=Follow.MAJOR, public_keys=(), min_age_seconds=0.0)
+    )
     with suppress(UpdaterError):
         registry, *others = (
             context.registries.for_service(image, settings_for(service, image))
             for image in (observed.current, *(other.current for other in observed.others))
         )
         memory, target = SharedState(context.state), target_of(context, service)
-        decision = Resolver(follows, observed, registry, target, memory, context.clock.now(), others).resolve().decision
+        decision = (
+            Resolver(follows, observed, registry, target, memory, context.clock.now(), others)
+            .resolve()
+            .decision
+        )
         if isinstance(decision, Update) and decision.target.tag != observed.current.tag:
             return replace(decision.target, digest=None)
     return None
 
 
 def is_pinned(service: ServiceConfig, current: ImageRef) -> bool:
-    """Return whether a service follows the digest behind a tag that names a version of two numbers or more."""
+    """Return whether a service follows the digest behind a tag that names a version of two numbers or
+    more.
+    """
     if selector_of(service.policy, current) is not None or not current.tag:
         return False
     version = read(current.tag)
@@ -45,5 +55,7 @@ def is_pinned(service: ServiceConfig, current: ImageRef) -> bool:
 def remedy(service: ServiceConfig) -> str:
     """Return what to write to follow versions."""
     if service.is_discovered:
-        return f"give {service.name} the label docker-updater.follow=minor (or major), or set follow in defaults"
+        return (
+            f"give {service.name} the label docker-updater.follow=minor (or major), or set follow in defaults"
+        )
     return f'write "follow": "minor" (or "major") for {service.name}'

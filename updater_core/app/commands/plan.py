@@ -1,4 +1,7 @@
-"""`docker-updater --plan`: what would happen to each service and why, for people or for machines. Changes nothing."""
+"""`docker-updater --plan`: what would happen to each service and why, for people or for machines.
+
+Changes nothing.
+"""
 
 from __future__ import annotations
 

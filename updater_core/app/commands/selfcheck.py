@@ -31,7 +31,10 @@ _LEAST_FREE_BYTES = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of everything. `only`: the service that it is for, all if None; `at` hears what is looked at next."""
+    """One check of everything.
+
+    `only`: the service that it is for, all if None; `at` hears what is looked at next.
+    """
 
     context: AppContext
     only: str | None = None
@@ -69,15 +72,16 @@ class Check:
             yield _found("compose", lambda: f"Docker Compose {self.context.host.compose.version}")
 
     def _of_registries(self, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
-        """Yield what registries say: each repository once for each set of credentials, then what is asked of each
-        service's image alone."""
+        """Yield what registries say: each repository once for each set of credentials, then what is asked of
+        each service's image alone.
+        """
         asked: set[object] = set()
         for service in services:
             question = (service.image.key, service.registry, _lists_tags(service))
             if question not in asked:
                 asked.add(question)
                 self.at(service.image.key)
-                yield _found(f"registry {service.image.key}", lambda s=service: _reached(self.context, s))  # type: ignore[misc]
+                yield _found((f"registry {service.image.key}"), lambda s=service: _reached(self.context, s))  # type: ignore[misc]
         for service in services:
             self.at(f"the image of {service.name}")
             if service.policy.public_keys:
@@ -86,7 +90,10 @@ class Check:
 
 
 def _address_findings(service: ServiceConfig) -> Iterator[Finding]:
-    """What `health_url` answers of the release that runs: one that no release can answer would fail all of them."""
+    """What `health_url` answers of the release that runs.
+
+    One that no release can answer would fail all of them.
+    """
     if not service.gate.url:
         return
     subject, answer = f"health_url of {service.name}", http_gate.probe(service.gate.url)
@@ -98,13 +105,15 @@ def _address_findings(service: ServiceConfig) -> Iterator[Finding]:
 def _engine(context: AppContext) -> str:
     endpoint = engine_endpoint.resolve(os.environ)
     return (
-        f"{context.host.engine.product()} on {context.host.engine.platform()} at {endpoint.host} (by {endpoint.source})"
+        f"{context.host.engine.product()} on {context.host.engine.platform()} at {endpoint.host} (by "
+        f"{endpoint.source})"
     )
 
 
 def _other_engine() -> Iterator[Finding]:
-    """The operator behind `sudo` may look at another engine than the updater does, and see containers that it does not.
-    A DOCKER_HOST of the updater's own says which is meant."""
+    """The operator behind `sudo` may look at another engine than the updater does, and see containers that it
+    does not. A DOCKER_HOST of the updater's own says which is meant.
+    """
     asked, operators = engine_endpoint.resolve(os.environ), engine_endpoint.of_operator(os.environ)
     if operators is None or operators.host == asked.host or asked.source == "DOCKER_HOST":
         return
@@ -112,13 +121,22 @@ def _other_engine() -> Iterator[Finding]:
     yield Finding(
         False,
         "engine",
-        f"the updater asks {asked.host}, but {user}'s own docker asks {operators.host} (by {operators.source})",
-        f"say which is meant: set DOCKER_HOST={operators.host}, or DOCKER_HOST={asked.host}, in the updater's .env",
+        (
+            f"the updater asks {asked.host}, but {user}'s own docker asks {operators.host} (by "
+            f"{operators.source})"
+        ),
+        (
+            f"say which is meant: set DOCKER_HOST={operators.host}, or DOCKER_HOST={asked.host}, in the "
+            "updater's .env"
+        ),
     )
 
 
 def _ourselves(context: AppContext) -> Iterator[Finding]:
-    """The container that the updater runs in, if any: discovery leaves it alone, and somebody has to update it."""
+    """The container that the updater runs in, if any.
+
+    Discovery leaves it alone, and somebody has to update it.
+    """
     host = context.host
     if host.own_container is None:
         return
@@ -126,7 +144,9 @@ def _ourselves(context: AppContext) -> Iterator[Finding]:
         own = own_service.find(host.engine.all_containers(), host.own_container)
         if own.container is not None:
             remedy = own_service.remedy(own, host.engine)
-            yield Finding(True, "updater", f"it runs in {own.container.name}, and leaves that alone; {remedy}")
+            yield Finding(
+                True, "updater", f"it runs in {own.container.name}, and leaves that alone; {remedy}"
+            )
 
 
 def _found(subject: str, ask: Callable[[], str]) -> Finding:
@@ -137,7 +157,10 @@ def _found(subject: str, ask: Callable[[], str]) -> Finding:
 
 
 def _lists_tags(service: ServiceConfig) -> Order | None:
-    """The order in which the service's tags would be listed, if it needs a list: another right than one manifest's."""
+    """The order in which the service's tags would be listed, if it needs a list.
+
+    Another right than one manifest's.
+    """
     selector = selector_of(service.policy, service.image)
     return selector.order if selector else None
 
@@ -157,11 +180,16 @@ def _signed_by(context: AppContext, service: ServiceConfig, reference: ImageRef,
         return Finding(False, subject, str(error), error.remedy)
     if verdict.key is not None:
         return Finding(True, subject, f"{reference.text} is signed by {verdict.key}")
-    return Finding(False, subject, f"{reference.text}: {verdict.reason}: {verdict.detail}", REMEDY_OF_UNSIGNED)
+    return Finding(
+        False, subject, f"{reference.text}: {verdict.reason}: {verdict.detail}", REMEDY_OF_UNSIGNED
+    )
 
 
 def _pinned_finding(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
-    """A tag that names a version is up to date for ever: no failure, but worth a line if a newer one is there."""
+    """A tag that names a version is up to date for ever.
+
+    No failure, but worth a line if a newer one is there.
+    """
     observed = target_of(context, service).observe([service])[service.name]
     if isinstance(observed, Hold):
         return
@@ -194,7 +222,9 @@ def _references(context: AppContext, service: ServiceConfig) -> Iterator[ImageRe
 
 
 def _reference(context: AppContext, service: ServiceConfig) -> ImageRef:
-    """What the service's file says now: the tag in the configuration may be of long ago, and gone from the registry."""
+    """What the service's file says now: the tag in the configuration may be of long ago, and gone from the
+    registry.
+    """
     observed = target_of(context, service).observe([service])[service.name]
     return service.image if isinstance(observed, Hold) else observed.current
 
@@ -205,10 +235,15 @@ def _place_findings(context: AppContext) -> Iterator[Finding]:
     yield _writable(
         "log", Path(settings.log_file), "fix its permissions, or set LOG_FILE; until then only stderr has it"
     )
-    yield _found("disk", lambda: f"{files.free_bytes(context.store.path) // 1_000_000} MB free at {context.folder}")
+    yield _found(
+        "disk", lambda: f"{files.free_bytes(context.store.path) // 1_000_000} MB free at {context.folder}"
+    )
     if files.free_bytes(context.store.path) < _LEAST_FREE_BYTES:
         yield Finding(
-            False, "disk", "less than 1 GB is free, an image may not fit", "free some space, e.g. `docker image prune`"
+            False,
+            "disk",
+            "less than 1 GB is free, an image may not fit",
+            "free some space, e.g. `docker image prune`",
         )
 
 

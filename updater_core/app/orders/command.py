@@ -50,7 +50,9 @@ def kind_of(options: argparse.Namespace) -> str | None:
     return next((each for each in _HELP if getattr(options, each) is not None), None)
 
 
-def order_of(options: argparse.Namespace, environment: Mapping[str, str], now: datetime) -> OperatorOrder | None:
+def order_of(
+    options: argparse.Namespace, environment: Mapping[str, str], now: datetime
+) -> OperatorOrder | None:
     """Return the order that the arguments give; None if they give none."""
     kind = kind_of(options)
     if kind is None:
@@ -71,7 +73,10 @@ def who_of(environment: Mapping[str, str]) -> str:
 
 
 def require_service(config: Config, name: str | None, kind: str = "") -> None:
-    """See that a service has this name. Raises ConfigError that names those there are, and the one that was meant."""
+    """See that a service has this name.
+
+    Raises ConfigError that names those there are, and the one that was meant.
+    """
     names = [service.name for service in config.services]
     is_all = name == ALL and kind in orders.OF_ALL
     if name is None or name in names or is_all:
@@ -80,4 +85,6 @@ def require_service(config: Config, name: str | None, kind: str = "") -> None:
         raise ConfigError([f"--{kind} is for one service; name it: {', '.join(names) or 'there is none'}"])
     groups = [service.name for service in config.services if name in service.compose_services]
     hint = f"; {name} moves with {groups[0]}: write that name" if groups else ""
-    raise ConfigError([f"no service is called {name!r}; {config.path} has {', '.join(names) or 'none'}{hint}"])
+    raise ConfigError(
+        [f"no service is called {name!r}; {config.path} has {', '.join(names) or 'none'}{hint}"]
+    )

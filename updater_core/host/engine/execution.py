@@ -16,9 +16,14 @@ MOST_OUTPUT_BYTES = 4096  # of the end
 _JOIN_SECONDS = 5.0
 
 
-def run(client: docker.APIClient, container_id: str, command: Sequence[str], timeout_seconds: float) -> Execution:
-    """Run `command` in a container and return how it ended. One that does not end in time is left to itself, for the
-    engine has no way to end it (https://docs.docker.com/reference/api/engine/, "Exec"). Raises docker-py's errors."""
+def run(
+    client: docker.APIClient, container_id: str, command: Sequence[str], timeout_seconds: float
+) -> Execution:
+    """Run `command` in a container and return how it ended.
+
+    One that does not end in time is left to itself, for the engine has no way to end it
+    (https://docs.docker.com/reference/api/engine/, "Exec"). Raises docker-py's errors.
+    """
     made = client.exec_create(container_id, list(command))["Id"]
     stream = client.exec_start(made, stream=True)
     tail = bytearray()

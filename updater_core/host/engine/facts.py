@@ -24,7 +24,10 @@ _FIRST_IMAGES = 2013  # Docker's first year
 
 @dataclass(frozen=True, slots=True)
 class ListedMount:
-    """A mount of a container: its place in it, the host's path, and the volume's name; empty if none is given."""
+    """A mount of a container: its place in it, the host's path, and the volume's name.
+
+    Empty if none is given.
+    """
 
     place: str
     source: str
@@ -32,7 +35,9 @@ class ListedMount:
 
 
 def is_member(labels: Mapping[str, str] | None) -> bool:
-    """Return whether a container of a Compose service is one that `up` made, and not one of `docker compose run`."""
+    """Return whether a container of a Compose service is one that `up` made, and not one of `docker compose
+    run`.
+    """
     return (labels or {}).get(f"{LABEL}oneoff", "False").lower() != "true"
 
 
@@ -66,7 +71,9 @@ def mounts(raw: Mapping[str, Any]) -> Iterator[ListedMount]:
     for one in _list(raw, "Mounts"):
         if one.get("Type") in ("bind", "volume"):
             source = str(one.get("Source") or "").rstrip("/")
-            yield ListedMount(str(one.get("Destination") or "").rstrip("/"), source, str(one.get("Name") or ""))
+            yield ListedMount(
+                str(one.get("Destination") or "").rstrip("/"), source, str(one.get("Name") or "")
+            )
 
 
 def _listed_exit_code(status: str) -> int:
@@ -189,8 +196,9 @@ def image(raw: Mapping[str, Any]) -> Image:
 
 
 def release_facts(labels: Mapping[str, Any], created: str) -> ImageFacts:
-    """Return what an image says of its release, by its labels and its build time, in the engine's JSON or in the
-    image's own configuration, as a registry has it."""
+    """Return what an image says of its release, by its labels and its build time, in the engine's JSON or in
+    the image's own configuration, as a registry has it.
+    """
     version, source, url = (_label(labels, name) for name in ("version", "source", "url"))
     return ImageFacts(version, source, url, _build_time(created))
 
@@ -202,7 +210,10 @@ def _label(labels: Mapping[str, Any], name: str) -> str:
 
 
 def _build_time(created: str) -> datetime | None:
-    """None if an image was built without a clock: builds that can be repeated write 1970 or 1980 for every image."""
+    """None if an image was built without a clock.
+
+    Builds that can be repeated write 1970 or 1980 for every image.
+    """
     try:
         moment = datetime.fromisoformat(created)
     except ValueError:

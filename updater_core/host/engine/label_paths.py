@@ -1,7 +1,9 @@
-"""Paths that a manager's container (Portainer, Dockge and the like) wrote into Compose's labels, as paths of this host.
+"""Paths that a manager's container (Portainer, Dockge and the like) wrote into Compose's labels, as paths of
+this host.
 
-Such a manager runs Compose inside its own container, so that a label says `/data/compose/3/docker-compose.yml` for what
-lies elsewhere on the host. What its container has mounted tells where; else the configuration's `path_map` does.
+Such a manager runs Compose inside its own container, so that a label says
+`/data/compose/3/docker-compose.yml` for what lies elsewhere on the host. What its container has mounted tells
+where; else the configuration's `path_map` does.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ def is_lost(container: Container) -> bool:
     return bool(container.labels.get(_PATHS[0])) and _first_file(container) is None
 
 
-def with_host_paths(container: Container, configured: Iterable[Folder], mounted: Iterable[Folder]) -> Container:
+def with_host_paths(
+    container: Container, configured: Iterable[Folder], mounted: Iterable[Folder]
+) -> Container:
     """Return the container with labels that lead to its files on this host; as it is if nothing leads there.
 
-    A configured folder counts even if the label's own path is there too; a mounted one only if it is not, and only if
-    all that lead to a file lead to the same one.
+    A configured folder counts even if the label's own path is there too; a mounted one only if it is not, and
+    only if all that lead to a file lead to the same one.
     """
     for folder in sorted(configured, key=_length, reverse=True):
         moved = _moved(container, folder)
@@ -55,7 +59,10 @@ def _length(folder: Folder) -> int:
 
 
 def _moved(container: Container, folder: Folder) -> Container | None:
-    """The container with the paths of its labels moved from one folder to the other; None if no file is there."""
+    """The container with the paths of its labels moved from one folder to the other.
+
+    None if no file is there.
+    """
     labels = {key: _paths(container.labels[key], folder) for key in _PATHS if key in container.labels}
     moved = replace(container, labels={**container.labels, **labels})
     is_same = moved.labels == container.labels
@@ -65,7 +72,9 @@ def _moved(container: Container, folder: Folder) -> Container | None:
 def _paths(text: str, folder: Folder) -> str:
     """A list of paths, with those that lie in the first folder moved to the other."""
     inner, outer = folder
-    return ",".join(outer + path[len(inner) :] if is_within(path, inner) else path for path in text.split(","))
+    return ",".join(
+        outer + path[len(inner) :] if is_within(path, inner) else path for path in text.split(",")
+    )
 
 
 def _first_file(container: Container) -> str | None:

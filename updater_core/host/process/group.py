@@ -1,7 +1,9 @@
-"""One program run to its end, with everything it starts: in a process group of its own that a time-out ends whole.
+"""One program run to its end, with everything it starts: in a process group of its own that a time-out ends
+whole.
 
-A small shell stands above it and holds a pipe whose other end only the updater has: a updater that is killed, however
-suddenly, takes the program with it. A hook that outlived its updater would run beside the one that the next start runs.
+A small shell stands above it and holds a pipe whose other end only the updater has: a updater that is killed,
+however suddenly, takes the program with it. A hook that outlived its updater would run beside the one that
+the next start runs.
 """
 
 from __future__ import annotations
@@ -34,8 +36,10 @@ _CHUNK_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What is run: the whole environment, the folder it starts in, how long it may take, and how many bytes are kept of
-    the end of what it writes. `keeps_input`: its standard input stays open for as long as we live."""
+    """What is run: the whole environment, the folder it starts in, how long it may take, and how many bytes
+    are kept of the end of what it writes. `keeps_input`: its standard input stays open for as long as we
+    live.
+    """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
@@ -54,8 +58,8 @@ class Ended:
 
 
 def run(invocation: Invocation, is_over: Callable[[], bool]) -> Ended:
-    """Run a program to its end, or end it after its time, or as soon as `is_over` says so; `is_over` is asked all the
-    time, and may as well report that the work moves.
+    """Run a program to its end, or end it after its time, or as soon as `is_over` says so; `is_over` is asked
+    all the time, and may as well report that the work moves.
 
     Raises OSError if it cannot be started: its folder, above all.
     """
@@ -112,8 +116,10 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
 
 
 class _Tail:
-    """The end of what comes out of a pipe. Something that was left in the background may hold the pipe open for ever,
-    so its end is not waited for."""
+    """The end of what comes out of a pipe.
+
+    Something that was left in the background may hold the pipe open for ever, so its end is not waited for.
+    """
 
     def __init__(self, pipe: IO[bytes], kept_bytes: int) -> None:
         self._pipe, self._kept = pipe, kept_bytes

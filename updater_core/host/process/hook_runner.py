@@ -28,7 +28,14 @@ def environment_of(environment: Mapping[str, str]) -> dict[str, str]:
     {'PATH': '/bin', 'LC_ALL': 'C', 'DOCKER_HOST': 'tcp://h'}
     """
     kept = {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
-    engine = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+    engine = (
+        "DOCKER_HOST",
+        "DOCKER_CONTEXT",
+        "DOCKER_CONFIG",
+        "DOCKER_TLS",
+        "DOCKER_TLS_VERIFY",
+        "DOCKER_CERT_PATH",
+    )
     return {**kept, **{name: environment[name] for name in engine if name in environment}}
 
 
@@ -58,12 +65,16 @@ class HostHookRunner:
     def run(self, call: HookCall) -> HookRun:
         begun = self.begin(call.kind)
         if call.hook.is_in_container and call.container is None:
-            return replace(begun, result=HookResult.FAILED, detail="has no container of the service on this host")
+            return replace(
+                begun, result=HookResult.FAILED, detail="has no container of the service on this host"
+            )
         ended = self._ended(call)
         if isinstance(ended, str):
             return replace(begun, result=HookResult.FAILED, detail=f"could not be started: {ended}")
         seconds = max((self.clock.now() - begun.begun).total_seconds(), 0.0)
-        done = replace(begun, exit_code=ended.code, seconds=round(seconds, 3), output=self.clean(ended.output))
+        done = replace(
+            begun, exit_code=ended.code, seconds=round(seconds, 3), output=self.clean(ended.output)
+        )
         if ended.code is None:
             detail = f"did not end within {call.hook.timeout_seconds:.0f} s and was ended"
             return replace(done, result=HookResult.TIMED_OUT, detail=detail)
@@ -72,8 +83,11 @@ class HostHookRunner:
         return replace(done, result=HookResult.DONE if ended.code == 0 else HookResult.FAILED)
 
     def _ended(self, call: HookCall) -> group.Ended | str:
-        """How it ended, or why it could not be started. An image may have no shell to stand above the program: then it
-        runs alone, and what its time-out cannot end goes with the container."""
+        """How it ended, or why it could not be started.
+
+        An image may have no shell to stand above the program: then it runs alone, and what its time-out
+        cannot end goes with the container.
+        """
         ended = self._once(call, self._command(call, is_supervised=True))
         has_no_shell = isinstance(ended, group.Ended) and ended.code in _CANNOT_RUN and '"sh"' in ended.output
         if call.container is not None and has_no_shell and call.hook.argv[0] != "sh":
@@ -95,7 +109,8 @@ class HostHookRunner:
         hook, environment = call.hook, {**environment_of(self.environment), **call.facts}
         if call.container is None:
             return group.Invocation(hook.argv, environment, call.folder, hook.timeout_seconds, KEPT_BYTES)
-        named = [word for name in call.facts for word in ("--env", name)]  # docker takes the values from its own
+        # docker takes the values from its own
+        named = [word for name in call.facts for word in ("--env", name)]
         above = ("sh", "-c", group.SUPERVISOR, "hook") if is_supervised else ()
         argv = ("docker", "exec", "--interactive", *named, call.container, *above, *hook.argv)
         return group.Invocation(argv, environment, "/", hook.timeout_seconds, KEPT_BYTES, keeps_input=True)
@@ -106,8 +121,10 @@ class HostHookRunner:
 
 
 class _Stop:
-    """Whether a hook is to be ended because the updater is: at once, or after a while. Each question is a sign of life
-    to the service manager."""
+    """Whether a hook is to be ended because the updater is: at once, or after a while.
+
+    Each question is a sign of life to the service manager.
+    """
 
     def __init__(self, clock: Clock, grace_seconds: float) -> None:
         self._clock, self._grace = clock, grace_seconds

@@ -42,8 +42,9 @@ class Skip:
 class Approval:
     """What was asked of the operator for one image, and the answer.
 
-    `others`: the digests of images of other repositories that move with it. Without an answer (`given_at` is None) the
-    question counts until `expires_at`, with one the approval does. `link_hash`: of the one-time link that was sent.
+    `others`: the digests of images of other repositories that move with it. Without an answer (`given_at` is
+    None) the question counts until `expires_at`, with one the approval does. `link_hash`: of the one-time
+    link that was sent.
     """
 
     digest: str
@@ -86,7 +87,9 @@ class Decisions:
         """The decisions with one more image that is not taken; an approval of it is void."""
         others = self.without_skip(skip.digest).skips
         is_approved = self.approval is not None and self.approval.digest == skip.digest
-        return replace(self, skips=(skip, *others)[:SKIPS_KEPT], approval=None if is_approved else self.approval)
+        return replace(
+            self, skips=(skip, *others)[:SKIPS_KEPT], approval=None if is_approved else self.approval
+        )
 
 
 def digests_of(images: Sequence[ImageRef]) -> tuple[str, ...]:
@@ -105,7 +108,8 @@ def answered(approval: Approval, who: str, now: datetime, seconds: float) -> App
 
 
 def pause_in_force(own: Pause | None, of_all: Pause | None, now: datetime) -> Pause | None:
-    """Return the pause that counts now: of a service's own and that of all the one that lasts longer; None if neither.
+    """Return the pause that counts now: of a service's own and that of all the one that lasts longer; None if
+    neither.
 
     >>> from datetime import UTC
     >>> day = datetime(2026, 5, 1, tzinfo=UTC)

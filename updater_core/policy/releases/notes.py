@@ -1,7 +1,10 @@
-"""Where the notes of a release are, by what its image says of its source: a link that is right, or none. Pure.
+"""Where the notes of a release are, by what its image says of its source: a link that is right, or none.
 
-Only three hosts are known well enough to build one, and an address is taken apart and built anew: nothing of what a
-publisher wrote reaches the link but the account, the repository and the version, each of a form that the host allows.
+Pure.
+
+Only three hosts are known well enough to build one, and an address is taken apart and built anew: nothing of
+what a publisher wrote reaches the link but the account, the repository and the version, each of a form that
+the host allows.
 """
 
 from __future__ import annotations
@@ -21,16 +24,54 @@ _LONGEST_ADDRESS = 500
 # First parts of paths that are pages of the host, and no owners of repositories.
 _RESERVED = (
     {"about", "api", "apps", "collections", "contact", "dashboard", "enterprise", "explore"}
-    | {"features", "groups", "help", "issues", "join", "login", "marketplace", "new", "notifications", "organizations"}
-    | {"orgs", "pricing", "pulls", "readme", "search", "security", "sessions", "settings", "site", "sponsors", "stars"}
+    | {
+        "features",
+        "groups",
+        "help",
+        "issues",
+        "join",
+        "login",
+        "marketplace",
+        "new",
+        "notifications",
+        "organizations",
+    }
+    | {
+        "orgs",
+        "pricing",
+        "pulls",
+        "readme",
+        "search",
+        "security",
+        "sessions",
+        "settings",
+        "site",
+        "sponsors",
+        "stars",
+    }
     | {"team", "topics", "trending", "user", "users"}
 )
-_REPOSITORY_PAGES = {"-", "blob", "branch", "commit", "commits", "issues", "raw", "releases", "src", "tags", "tree"}
+_REPOSITORY_PAGES = {
+    "-",
+    "blob",
+    "branch",
+    "commit",
+    "commits",
+    "issues",
+    "raw",
+    "releases",
+    "src",
+    "tags",
+    "tree",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRepository:
-    """A repository on one of the known hosts; `path` is its owners and its name. `is_whole`: no folder of it."""
+    """A repository on one of the known hosts; `path` is its owners and its name.
+
+    `is_whole`: no folder of it.
+    """
 
     host: str
     path: str
@@ -40,8 +81,8 @@ class SourceRepository:
 def notes_url(facts: ImageFacts, version: str) -> str:
     """Return a link to the notes of `version`; empty if the source is not known, or not on a host that is.
 
-    A version that is written as tags are (`v1.5.0`) leads to its own page. Any other one, which may be `v1.5.0` or
-    `app-1.5.0` as a tag, leads to the list of releases, searched for it if the host can do that.
+    A version that is written as tags are (`v1.5.0`) leads to its own page. Any other one, which may be
+    `v1.5.0` or `app-1.5.0` as a tag, leads to the list of releases, searched for it if the host can do that.
 
     >>> notes_url(ImageFacts(source="git@github.com:acme/api.git"), "v1.5.0")
     'https://github.com/acme/api/releases/tag/v1.5.0'
@@ -71,12 +112,15 @@ def _of_list(repository: SourceRepository, version: str) -> str:
     if not version:
         return f"{base}/releases"
     return (
-        f"{base}/releases?q={asked}&expanded=true" if repository.host == "github.com" else f"{base}/releases?q={asked}"
+        f"{base}/releases?q={asked}&expanded=true"
+        if repository.host == "github.com"
+        else f"{base}/releases?q={asked}"
     )
 
 
 def repository_of(address: str) -> SourceRepository | None:
-    """Return the repository that an address names; None if it is not surely one on GitHub, GitLab or Codeberg.
+    """Return the repository that an address names; None if it is not surely one on GitHub, GitLab or
+    Codeberg.
 
     >>> repository_of("https://gitlab.com/group/sub/app/-/tree/main")
     SourceRepository(host='gitlab.com', path='group/sub/app', is_whole=False)
@@ -107,7 +151,9 @@ def _in_path(host: str, path: str) -> SourceRepository | None:
     """The repository in the path of an address. On GitLab it may stand below several groups."""
     names = path.partition("#")[0].partition("?")[0].strip("/").split("/")
     most = len(names) if host == "gitlab.com" else 2
-    end = next((place for place, name in enumerate(names) if place >= 2 and name in _REPOSITORY_PAGES), len(names))
+    end = next(
+        (place for place, name in enumerate(names) if place >= 2 and name in _REPOSITORY_PAGES), len(names)
+    )
     own = names[: min(end, most)]
     if len(own) < 2 or own[0].lower() in _RESERVED:
         return None

@@ -10,7 +10,8 @@ from updater_core.policy.tags.reading import FamilyVersion, core_rank, is_scheme
 from updater_core.reference import parse
 from updater_core.vocabulary.release import NO_FACTS, ImageFacts, ReleaseStep
 
-# What a version label may hold to be shown as one: `main`, a commit's hash and other words of a build are none.
+# What a version label may hold to be shown as one: `main`, a commit's hash and other words of a build are
+# none.
 _RELEASE = re.compile(r"[vV]?[0-9]+(?:\.[0-9]+)*(?:[-+._]?[A-Za-z0-9][A-Za-z0-9+._-]{0,60})?", re.ASCII)
 _HASH = re.compile(r"(?=[0-9a-f]*[a-f])[0-9a-f]{7,64}", re.ASCII)
 _LONG_NUMBER = re.compile(r"[0-9]{11}", re.ASCII)  # a build's, or of a commit's hash
@@ -36,10 +37,12 @@ def step_between(old: str, old_facts: ImageFacts, new: str, new_facts: ImageFact
 
 
 def waiting_step(old: str, old_facts: ImageFacts, new: str, new_facts: ImageFacts = NO_FACTS) -> ReleaseStep:
-    """Return the step to an image that is not here yet. What its registry does not say of it is taken from its tag, and
-    its source from the one that runs.
+    """Return the step to an image that is not here yet.
 
-    >>> waiting_step("acme/api:1.4.2", ImageFacts("1.4.2", "https://github.com/acme/api"), "acme/api:v1.5.0").notes_url
+    What its registry does not say of it is taken from its tag, and its source from the one that runs.
+
+    >>> runs = ImageFacts("1.4.2", "https://github.com/acme/api")
+    >>> waiting_step("acme/api:1.4.2", runs, "acme/api:v1.5.0").notes_url
     'https://github.com/acme/api/releases/tag/v1.5.0'
     >>> waiting_step("acme/api:1", ImageFacts("1.4.2"), "acme/api:1", ImageFacts("1.5.0")).to_version
     '1.5.0'
@@ -51,8 +54,8 @@ def waiting_step(old: str, old_facts: ImageFacts, new: str, new_facts: ImageFact
 
 
 def version_of(reference: str, facts: ImageFacts) -> str:
-    """Return the version of an image: what its label says if the tag does not contradict that, else what the tag says;
-    empty if neither says one.
+    """Return the version of an image: what its label says if the tag does not contradict that, else what the
+    tag says; empty if neither says one.
 
     >>> version_of("app:latest", ImageFacts("1.5.0")), version_of("postgres:16-alpine", ImageFacts("16.4"))
     ('1.5.0', '16.4')
@@ -67,8 +70,9 @@ def version_of(reference: str, facts: ImageFacts) -> str:
 
 
 def is_own(reference: str, facts: ImageFacts) -> bool:
-    """Return whether the labels can be those of this image: labels are inherited, so that an image without any has
-    those of its base image. Then its tag contradicts the version."""
+    """Return whether the labels can be those of this image: labels are inherited, so that an image without
+    any has those of its base image. Then its tag contradicts the version.
+    """
     tagged = read(tag_of(reference))
     labelled = read(facts.version) if _is_release(facts.version) else None
     if tagged is None or labelled is None:
@@ -82,7 +86,10 @@ def _is_release(text: str) -> bool:
 
 
 def _version_in(tag: str, tagged: FamilyVersion | None) -> str:
-    """The version that a tag names, without the variant: with a `v`, with its prerelease, with its counters."""
+    """The version that a tag names, without the variant.
+
+    With a `v`, with its prerelease, with its counters.
+    """
     if tagged is None:
         return ""
     written = re.match(tagged.form.replace(".", "[.]").replace("#", "[0-9]+"), tag[len(tagged.prefix) :])

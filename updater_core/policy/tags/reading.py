@@ -1,8 +1,9 @@
 """A tag taken apart: literal text, a version's numbers, and a tail. Pure.
 
-A tag is read as literal text in front of a version (`v`, `RELEASE.`, `temurin-17-tools-deps-`), the version's numbers,
-perhaps a prerelease, and a tail (`-alpine3.20`, `-ls299`). Two tags are of one family if everything but the numbers,
-the prerelease and the counters in the tail is the same; only within a family is one tag newer than another.
+A tag is read as literal text in front of a version (`v`, `RELEASE.`, `temurin-17-tools-deps-`), the version's
+numbers, perhaps a prerelease, and a tail (`-alpine3.20`, `-ls299`). Two tags are of one family if everything
+but the numbers, the prerelease and the counters in the tail is the same; only within a family is one tag
+newer than another.
 
 The reading is ours; tags follow no standard.
 """
@@ -23,16 +24,18 @@ from updater_core.semver_utils import TagVersion, precedence
 Place = tuple[int, int, str]  # start, end and form of a version in a text
 SEMVER_FORM = "#.#.#"
 _DATE_LENGTH = len("20240101")
-_FEWEST_LARGE, _LARGEST_FACTOR = 1000, 10  # a version this large, and this many times the one before, is none after it
+# a version this large, and this many times the one before, is none after it
+_FEWEST_LARGE, _LARGEST_FACTOR = 1000, 10
 _LONGEST_PREFIX = 2  # letters glued in front of a release: `v`, `r`, `p`, `nd`
 
 
 @dataclass(frozen=True, slots=True)
 class FamilyVersion:
-    """A tag read as a member of a family: `prefix`, `form` and `tail.shape` name the family, the rest orders within it.
+    """A tag read as a member of a family: `prefix`, `form` and `tail.shape` name the family, the rest orders
+    within it.
 
-    `prefix`: commit hashes in it as `<commit>`. `form`: how the numbers are written, every number as `#` (`#.#`,
-    `#u#`, `#-#-#`).
+    `prefix`: commit hashes in it as `<commit>`. `form`: how the numbers are written, every number as `#`
+    (`#.#`, `#u#`, `#-#-#`).
     """
 
     prefix: str
@@ -113,8 +116,8 @@ def names_commit(piece: str) -> bool:
 
 
 def names_build(tag: str) -> bool:
-    """Whether a tag without a version names one build, by a commit's hash, a long number, or the change in it. Nothing
-    newer than that build will ever have this name.
+    """Whether a tag without a version names one build, by a commit's hash, a long number, or the change in
+    it. Nothing newer than that build will ever have this name.
 
     >>> [names_build(tag) for tag in ("sha-5a81b1e", "1234567-cuda", "pr-123", "latest", "alpine3.20")]
     [True, True, True, False, False]
@@ -125,8 +128,10 @@ def names_build(tag: str) -> bool:
 
 
 def is_scheme_jump(current: FamilyVersion, other: FamilyVersion) -> bool:
-    """Whether `other` counts in another way than `current`: years or dates in place of releases, dates of another
-    length, or so much further that it is no next version (`19` and `2024`, `16` and `20241001`, `30` and `4711`)."""
+    """Whether `other` counts in another way than `current`: years or dates in place of releases, dates of
+    another length, or so much further that it is no next version (`19` and `2024`, `16` and `20241001`, `30`
+    and `4711`).
+    """
     ours, theirs = current.numbers[0], other.numbers[0]
     if current.is_date or other.is_date:
         return current.is_date != other.is_date or len(str(ours)) != len(str(theirs))
@@ -135,7 +140,10 @@ def is_scheme_jump(current: FamilyVersion, other: FamilyVersion) -> bool:
 
 
 def core_rank(version: FamilyVersion) -> Any:
-    """What orders the versions of a family by numbers and prerelease alone: of three numbers SemVer 2.0.0, §11."""
+    """What orders the versions of a family by numbers and prerelease alone.
+
+    Of three numbers SemVer 2.0.0, §11.
+    """
     prerelease = version.tail.prerelease
     if not prerelease:
         return version.numbers, True, (version.tail.post,)
@@ -185,8 +193,10 @@ def _places(text: str) -> list[Place]:
 
 
 def _glued_place(text: str) -> Place | None:
-    """The version in `centos7.9.2009` or `p10`: a number glued to the first word. A short number behind a long word
-    (`webProfile8`, `hadoop28`) names what the image is for."""
+    """The version in `centos7.9.2009` or `p10`: a number glued to the first word.
+
+    A short number behind a long word (`webProfile8`, `hadoop28`) names what the image is for.
+    """
     found = _GLUED_START.match(text)
     if found is None or words.COMMIT.match(text) or words.MACHINES.match(text):
         return None
@@ -205,8 +215,10 @@ def _build_after(text: str) -> Place | None:
 
 
 def _names_platform(text: str, place: Place) -> bool:
-    """Whether the number belongs to a word such as `alpine` or `php`. Such numbers have one or two parts; a date, or
-    more parts (`jdk-17.0.2`), is a release."""
+    """Whether the number belongs to a word such as `alpine` or `php`.
+
+    Such numbers have one or two parts; a date, or more parts (`jdk-17.0.2`), is a release.
+    """
     start, end, form = place
     word = _LAST_WORD.search(text[:start])
     if word is None or word[1].lower() not in words.PLATFORM_WORDS:

@@ -20,9 +20,9 @@ Numbers = tuple[int, ...]
 class Tail:
     """What follows the numbers of a tag.
 
-    `shape`: the tail without its prerelease, every counter as `#` and every commit hash as `<commit>`; equal shapes are
-    one variant. `counters`: the counters' numbers in order. `is_channel`: a floating prerelease such as `5.3-rc`.
-    `post`: the number of a post-release (`.post1`), 0 if it is none.
+    `shape`: the tail without its prerelease, every counter as `#` and every commit hash as `<commit>`; equal
+    shapes are one variant. `counters`: the counters' numbers in order. `is_channel`: a floating prerelease
+    such as `5.3-rc`. `post`: the number of a post-release (`.post1`), 0 if it is none.
     """
 
     shape: str = ""
@@ -37,7 +37,9 @@ _ONE_PRERELEASE = re.compile(r"-((?:alpha|beta|rc)\.?[0-9]+)")
 _ONE_COUNTER = re.compile(rf"(-(?:{words.COUNTER_WORDS}))([0-9]+)")
 _GLUED_WORDS = "|".join(sorted(PRERELEASE_WORDS - {"next"}, key=len, reverse=True))
 _GLUED_PRERELEASE = re.compile(rf"[._]?({_GLUED_WORDS})[._]?([0-9]+)(?=$|[-_.])", re.IGNORECASE)
-_BEGINS_WITH_PRERELEASE = re.compile(rf"-(?:[0-9]+\.)*(?:{'|'.join(sorted(PRERELEASE_WORDS))})", re.IGNORECASE)
+_BEGINS_WITH_PRERELEASE = re.compile(
+    rf"-(?:[0-9]+\.)*(?:{'|'.join(sorted(PRERELEASE_WORDS))})", re.IGNORECASE
+)
 _LAST_NUMBER, _LAST_DOTTED = re.compile("[0-9]+$"), re.compile(r"[0-9]+(?:\.[0-9]+)*$")
 _PIECE = re.compile(".[^-_]*")
 
@@ -55,11 +57,15 @@ def read_usual_tail(rest: str, *, is_three_part: bool) -> Tail:
 
 @functools.lru_cache(maxsize=4096)  # the tags of a repository share their tails
 def read_tail(text: str, *, is_three_part: bool) -> Tail:
-    """Take apart what follows a version's numbers. `is_three_part`: a bare word (`-rc`) is a prerelease as SemVer has
-    it; elsewhere it names a floating channel.
+    """Take apart what follows a version's numbers.
 
-    >>> read_tail("-rc.1-alpine", is_three_part=True).prerelease, read_tail("RC1-fpm", is_three_part=True).shape
-    (('rc', '1'), '-fpm')
+    `is_three_part`: a bare word (`-rc`) is a prerelease as SemVer has it; elsewhere it names a floating
+    channel.
+
+    >>> read_tail("-rc.1-alpine", is_three_part=True).prerelease
+    ('rc', '1')
+    >>> read_tail("RC1-fpm", is_three_part=True).shape
+    '-fpm'
     >>> read_tail("-debian-12-r10", is_three_part=True)
     Tail(shape='-debian-12-r#', prerelease=(), counters=(10,), is_channel=False, post=0)
     >>> read_tail("-0ubuntu2.1", is_three_part=True)
@@ -91,7 +97,10 @@ def _prerelease(text: str, *, is_three_part: bool) -> tuple[tuple[str, ...], str
 
 
 def _is_channel(prerelease: str, *, is_three_part: bool) -> bool:
-    """Whether a prerelease without a number is a floating channel. SemVer's own words are none in three-part tags."""
+    """Whether a prerelease without a number is a floating channel.
+
+    SemVer's own words are none in three-part tags.
+    """
     word = prerelease.lower()
     return word in CHANNEL_WORDS and not (is_three_part and word in words.BARE_PRERELEASES)
 
@@ -143,7 +152,9 @@ def _counter_at(text: str, position: int, *, is_first: bool) -> tuple[str, list[
     revision = words.DISTRIBUTION_REVISION.match(text, position) if is_first else None
     if revision:
         return revision[0], _values(revision[0])
-    word = words.COUNTER.match(text, position) or (words.GLUED_PATCH.match(text, position) if is_first else None)
+    word = words.COUNTER.match(text, position) or (
+        words.GLUED_PATCH.match(text, position) if is_first else None
+    )
     if word:
         return word[0], [int(word[1])]
     return _bare_number(text, position) if is_first else None
@@ -159,7 +170,10 @@ def _date_end(text: str, start: int) -> int | None:
 
 
 def _bare_number(text: str, position: int) -> tuple[str, list[int]] | None:
-    """A number that nothing names, directly behind the version. The year and month of an Ubuntu release are none."""
+    """A number that nothing names, directly behind the version.
+
+    The year and month of an Ubuntu release are none.
+    """
     number = FIRST_COUNTER.match(text, position)
     if number is None or words.UBUNTU_RELEASE.fullmatch(number[1]):
         return None

@@ -1,4 +1,7 @@
-"""The words and forms that stand in tags: platforms, dates, commits, topics. Expressions and lists, no rules."""
+"""The words and forms that stand in tags: platforms, dates, commits, topics.
+
+Expressions and lists, no rules.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ TOPIC_WORDS = frozenset(
 RELEASE_WORDS = frozenset({"release", "rel", "version", "ver", "build", "rev", "revision", "snapshot"})
 BUILD_WORDS = frozenset({"b", "r", "bld", "build", "rev", "revision"})
 
-# ------------------------------------------------------------------------------------------- dates and commits
+# ------------------------------------------------------------------------------------------ dates and commits
 
 _DATE_FORM = r"(?:19|20)[0-9]{2}{0}(?:0[1-9]|1[0-2]){0}(?:0[1-9]|[12][0-9]|3[01])"
 _TIME = r"[Tt][0-9]{2}-?[0-9]{2}(?:-?[0-9]{2})?[Zz]?"
@@ -49,7 +52,7 @@ LONGEST_NUMBER = 6  # digits; a longer number is a date, or a commit's hash that
 _DIGIT_COMMIT = re.compile(rf"[0-9]{{{LONGEST_NUMBER + 1},64}}(?![0-9A-Za-z.])")
 UBUNTU_RELEASE = re.compile(r"(?:1[2-9]|[23][0-9])\.(?:04|10)(?=$|[-_])")
 
-# ------------------------------------------------------------------------------------ prereleases and counters
+# ----------------------------------------------------------------------------------- prereleases and counters
 
 DOTTED_PRERELEASE = re.compile(r"[._]?(alpha|beta|rc|milestone|preview|pre)(?=$|[-_])", re.IGNORECASE)
 BARE_PRERELEASES = frozenset({"alpha", "beta", "rc", "pre", "preview", "milestone"})

@@ -1,9 +1,11 @@
-"""A registry's authentication challenge: parse `WWW-Authenticate`, and judge where credentials may be sent. Pure.
+"""A registry's authentication challenge: parse `WWW-Authenticate`, and judge where credentials may be sent.
 
-The grammar is RFC 9110, section 11 (several challenges in one header value, quoted and bare values, token68); what a
-realm may be follows the hardening of distribution (registry/proxy/proxyauth.go) and go-containerregistry
-(transport/bearer.go): a hostile registry must not turn us against the metadata service, nor collect another one's
-credentials.
+Pure.
+
+The grammar is RFC 9110, section 11 (several challenges in one header value, quoted and bare values, token68);
+what a realm may be follows the hardening of distribution (registry/proxy/proxyauth.go) and
+go-containerregistry (transport/bearer.go): a hostile registry must not turn us against the metadata service,
+nor collect another one's credentials.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ def parse(header: str) -> tuple[Challenge, ...]:
 
 
 def choose(challenges: tuple[Challenge, ...], has_password: bool) -> Challenge | None:
-    """Return the challenge to answer: Bearer before Basic, as Docker does; Basic only with a password to send."""
+    """Return the challenge to answer: Bearer before Basic, as Docker does.
+
+    Basic only with a password to send.
+    """
     bearers = [c for c in challenges if c.scheme == "bearer" and c.parameters.get("realm")]
     basics = [c for c in challenges if c.scheme == "basic"]
     return next(iter(bearers + (basics if has_password or not bearers else [])), None)
@@ -69,10 +74,13 @@ def realm_url(challenge: Challenge, request_url: str) -> str:
     return urljoin(request_url, challenge.parameters.get("realm", "").strip()).partition("#")[0]
 
 
-def realm_problem(realm: str, registry_url: str, allowed_hosts: tuple[str, ...], with_secret: bool) -> str | None:
+def realm_problem(
+    realm: str, registry_url: str, allowed_hosts: tuple[str, ...], with_secret: bool
+) -> str | None:
     """Return why no token is asked for at `realm` on behalf of the registry, or None if it may be.
 
-    `with_secret`: a credential would be sent along, so the realm must belong to the registry or be allowed by name.
+    `with_secret`: a credential would be sent along, so the realm must belong to the registry or be allowed by
+    name.
 
     >>> realm_problem("https://auth.docker.io/token", "https://registry-1.docker.io", (), True)
     >>> realm_problem("https://thief.example/token", "https://registry-1.docker.io", (), True)
@@ -98,13 +106,15 @@ def realm_remedy(realm: str, registry_url: str) -> str:
     to, registry = split_url(realm), split_url(registry_url)
     if to is None or registry is None or to.username is not None or to.scheme not in ("http", "https"):
         return (
-            "correct the registry's own configuration: its challenge has to name its token service by an https:// URL "
+            "correct the registry's own configuration: its challenge has to name its token service by "
+            "an https:// URL "
             "without a user name; token_realm_hosts is no help there"
         )
     host = to.hostname or ""
     if to.scheme == "http" and registry.scheme == "https":
         return (
-            "let the registry name its token service by https:// (Harbor: external_url or EXT_ENDPOINT with https://; "
+            "let the registry name its token service by https:// (Harbor: external_url or EXT_ENDPOINT "
+            "with https://; "
             "behind a proxy: that it sends X-Forwarded-Proto); no password or token is sent over http"
         )
     if is_private(host):
@@ -116,7 +126,10 @@ def realm_remedy(realm: str, registry_url: str) -> str:
 
 
 def _is_allowed(host: str, netloc: str, allowed: tuple[str, ...]) -> bool:
-    """Whether an entry names the host, with or without its port; an IPv6 address with or without its brackets."""
+    """Whether an entry names the host, with or without its port.
+
+    An IPv6 address with or without its brackets.
+    """
     names = {name.strip().lower().removesuffix(".") for name in allowed}
     return bool(names & {host.removesuffix("."), f"[{host}]", netloc.lower()})
 
@@ -139,7 +152,9 @@ def _parameters(text: str, position: int) -> tuple[dict[str, str], int]:
         quoted, bare = found[2], found[3]
         if quoted is None and text[found.end() : found.end() + 1] == '"':
             raise ValueError(f"a quote is not closed at {text[position : position + 40]!r}")
-        parameters[found[1].lower()] = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+        parameters[found[1].lower()] = (
+            bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+        )
         position = _after(_SEPARATOR, text, found.end())
     return parameters, position
 
@@ -150,11 +165,18 @@ def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 
 def _same_owner(left: str, right: str) -> bool:
-    return not (literal_address(left) or literal_address(right)) and _owner(left) == _owner(right) and "." in left
+    return (
+        not (literal_address(left) or literal_address(right))
+        and _owner(left) == _owner(right)
+        and "." in left
+    )
 
 
 def _owner(host: str) -> str:
-    """The registrable domain by its last labels: two, or three under `co.uk` and its like (no public suffix list)."""
+    """The registrable domain by its last labels.
+
+    Two, or three under `co.uk` and its like (no public suffix list).
+    """
     labels = host.lower().rstrip(".").split(".")
     deep = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL
     return ".".join(labels[-3 if deep else -2 :])

@@ -1,8 +1,9 @@
-"""A cache of authentication challenges: a host challenges once, and the next repositories are asked for up front.
+"""A cache of authentication challenges: a host challenges once, and the next repositories are asked for up
+front.
 
-A learned challenge is how one was answered. It is valid for its asker only: the same host, asked with the same account
-under the same rules of where a token may be asked for. It is used only if a host challenges all repositories alike
-(behind one address there may be several registries, each with a realm of its own).
+A learned challenge is how one was answered. It is valid for its asker only: the same host, asked with the
+same account under the same rules of where a token may be asked for. It is used only if a host challenges all
+repositories alike (behind one address there may be several registries, each with a realm of its own).
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class ChallengeCache:
     def first_alone(self, asker: Hashable, *, has_password: bool) -> Iterator[None]:
         """Let the first question of an asker go alone, because its answer is of use to all others.
 
-        Eight at once would be challenged eight times, and a wrong password be tried eight times. If a password is
-        tried, the others wait for its end; else a first question that takes long holds nobody up.
+        Eight at once would be challenged eight times, and a wrong password be tried eight times. If a
+        password is tried, the others wait for its end; else a first question that takes long holds nobody up.
         """
         with self._lock:
             self._used.add(asker)
@@ -82,13 +83,18 @@ class ChallengeCache:
                 self._known.add(asker)
 
     def let_next_go_alone(self, askers: Callable[[Hashable], bool]) -> None:
-        """Let the next question of these askers go alone again: what is known of them is not valid any more."""
+        """Let the next question of these askers go alone again.
+
+        What is known of them is not valid any more.
+        """
         with self._lock:
             self._known = {asker for asker in self._known if not askers(asker)}
 
     def new_cycle(self) -> None:
         """Forget askers that the last cycle did not use: rotated credentials must not pile up."""
         with self._lock:
-            self._challenges = {asker: each for asker, each in self._challenges.items() if asker in self._used}
+            self._challenges = {
+                asker: each for asker, each in self._challenges.items() if asker in self._used
+            }
             self._known &= self._used
             self._used = set()

@@ -1,8 +1,8 @@
 """Logins that a host refused a short while ago: they are not offered again for ten minutes.
 
-Docker Hub locks accounts over failed logins. The memory outlives the process, so that a run from cron each minute does
-not offer a refused password each time. What is kept of a login is a salted hash that is slow to make (PBKDF2,
-RFC 8018): enough to know the same login again, and of little use to whoever reads it.
+Docker Hub locks accounts over failed logins. The memory outlives the process, so that a run from cron each
+minute does not offer a refused password each time. What is kept of a login is a salted hash that is slow to
+make (PBKDF2, RFC 8018): enough to know the same login again, and of little use to whoever reads it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,14 @@ class RefusedLogins:
         self._lock = threading.Lock()
         self._refusals: dict[tuple[str, Credential], _Refusal] = {}
         self._saved = {text: until for text, until in saved.items() if self._is_near(until)}
-        self._compared: dict[tuple[str, Credential], str | None] = {}  # with what was saved; the fingerprint that fits
+        # with what was saved; the fingerprint that fits
+        self._compared: dict[tuple[str, Credential], str | None] = {}
 
     def add(self, host: str, credential: Credential) -> None:
         """Remember that a host does not take a credential."""
-        refusal = _Refusal(self._now() + REFUSED_FOR, fingerprint_of(host, credential, secrets.token_hex(_SALT_BYTES)))
+        refusal = _Refusal(
+            self._now() + REFUSED_FOR, fingerprint_of(host, credential, secrets.token_hex(_SALT_BYTES))
+        )
         with self._lock:
             self._refusals[(host, credential)] = refusal
 
@@ -71,7 +74,9 @@ class RefusedLogins:
             self._compared.clear()
 
     def _is_near(self, until: datetime) -> bool:
-        """Whether a refusal is not over; one that ends later than any can was noted by a clock that was wrong."""
+        """Whether a refusal is not over; one that ends later than any can was noted by a clock that was
+        wrong.
+        """
         now = self._now()
         return now < until <= now + REFUSED_FOR
 
@@ -87,7 +92,9 @@ class RefusedLogins:
 
 def fingerprint_of(host: str, credential: Credential, salt: str) -> str:
     """Return what may be kept of a login: the host, the salt, and the hash."""
-    text = "\0".join((host, credential.username, str(credential.is_identity_token), credential.secret.reveal()))
+    text = "\0".join(
+        (host, credential.username, str(credential.is_identity_token), credential.secret.reveal())
+    )
     made = hashlib.pbkdf2_hmac("sha256", _bytes(text), _bytes(salt), _ROUNDS)
     return f"{host} {salt} {made.hex()}"
 

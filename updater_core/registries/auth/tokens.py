@@ -1,8 +1,9 @@
 """Tokens and passwords for registries: answer a challenge, keep what was granted, stop after a refusal.
 
-The token exchange is https://distribution.github.io/distribution/spec/auth/token/ and its OAuth2 form for identity
-tokens (…/auth/oauth/). A token is kept for (registry, realm, service, scopes, credential), never more widely. After a
-token server refused a credential it is not offered again for ten minutes: Docker Hub locks accounts over failed logins.
+The token exchange is https://distribution.github.io/distribution/spec/auth/token/ and its OAuth2 form for
+identity tokens (…/auth/oauth/). A token is kept for (registry, realm, service, scopes, credential), never
+more widely. After a token server refused a credential it is not offered again for ten minutes: Docker Hub
+locks accounts over failed logins.
 """
 
 from __future__ import annotations
@@ -42,21 +43,29 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """An Authorization header with its end on the monotonic clock; `ask` is how it was got, to get the next one."""
+    """An Authorization header with its end on the monotonic clock.
+
+    `ask` is how it was got, to get the next one.
+    """
 
     header: Secret
     until: float | None
     realm: str = ""
     service: str | None = None
     scopes: tuple[str, ...] = ()
-    is_foreseen: bool = False  # from what another repository's challenge taught, and not taken by the registry yet
+    # from what another repository's challenge taught, and not taken by the registry yet
+    is_foreseen: bool = False
 
 
 class Tokens:
-    """The Authorization headers of a process. Safe to use from many threads; one question to a token server at a time
-    for each access."""
+    """The Authorization headers of a process.
 
-    def __init__(self, transport: Sender, clock: protocols.Clock, refused: RefusedLogins | None = None) -> None:
+    Safe to use from many threads; one question to a token server at a time for each access.
+    """
+
+    def __init__(
+        self, transport: Sender, clock: protocols.Clock, refused: RefusedLogins | None = None
+    ) -> None:
         self._transport = transport
         self._refused = refused or RefusedLogins(clock.now, {})
         self._clock = clock
@@ -68,12 +77,15 @@ class Tokens:
         self._proven: Cache[bool] = Cache(clock.now)  # passwords, by token server
 
     def first_alone(self, access: Access) -> AbstractContextManager[None]:
-        """To be held from `ready` until the answer to the challenge is taken: see `ChallengeCache.first_alone`."""
+        """To be held from `ready` until the answer to the challenge is taken.
+
+        See `ChallengeCache.first_alone`.
+        """
         return self._challenges.first_alone(access.asker, has_password=access.credential is not None)
 
     def ready(self, access: Access) -> tuple[str | None, bool]:
-        """The header that worked last time, renewed if it has run out, or the one that the host is foreseen to want
-        (then with True); None before the host's first challenge.
+        """The header that worked last time, renewed if it has run out, or the one that the host is foreseen
+        to want (then with True); None before the host's first challenge.
 
         Raises AuthFailed if the credential was refused a short while ago."""
         self._refuse_if_refused(access)
@@ -110,7 +122,10 @@ class Tokens:
         return self._flights.share(("granted", access, sent), granted).header.reveal()
 
     def rejected(self, access: Access, sent: str | None) -> AuthFailed:
-        """The error for a registry that does not take what was granted a moment ago; a password is not sent again."""
+        """The error for a registry that does not take what was granted a moment ago.
+
+        A password is not sent again.
+        """
         self._grants.pop(access, None)
         if access.credential and sent == basic_header(access.credential):
             self.refuse(access.host, access.credential)
@@ -148,7 +163,8 @@ class Tokens:
         with self._lock:
             grant = self._grants.get(access)
             if grant is not None and not self._is_good(grant):
-                del self._grants[access]  # should the renewal fail, the next question starts from the challenge
+                # should the renewal fail, the next question starts from the challenge
+                del self._grants[access]
         if grant is None:
             return self._foreseen(access)
         if self._is_good(grant):  # another thread was faster
@@ -200,7 +216,9 @@ class Tokens:
             offered = challenge.parse(header)
         except ValueError as error:
             message = f"{access.repository}: its challenge cannot be read: {error}"
-            remedy = "see WWW-Authenticate in its answer: a proxy in front of the registry may spoil that header"
+            remedy = (
+                "see WWW-Authenticate in its answer: a proxy in front of the registry may spoil that header"
+            )
             raise RegistryError(access.host, message, remedy) from None
         password = access.credential is not None and not access.credential.is_identity_token
         chosen = challenge.choose(offered, password)
@@ -208,7 +226,8 @@ class Tokens:
             names = ", ".join(c.scheme for c in offered) or "none"
             raise access.refusal(
                 f"it asks for a login of a kind we do not know ({names})",
-                "let the registry ask for Bearer or Basic, as an engine needs it; if something in front of it asks for "
+                "let the registry ask for Bearer or Basic, as an engine needs it; if something in front "
+                "of it asks for "
                 "this one, let it pass /v2/",
             )
         return chosen
@@ -247,8 +266,9 @@ class Tokens:
 
     @contextmanager
     def _proving(self, access: Access, realm: str) -> Iterator[None]:
-        """Let a password go alone to a token server that has not taken it lately: one that was revoked is offered once
-        then, however many repositories want a token."""
+        """Let a password go alone to a token server that has not taken it lately: one that was revoked is
+        offered once then, however many repositories want a token.
+        """
         key = (urlsplit(realm).netloc, access.credential)
         if access.credential is None or key in self._proven:
             yield
@@ -267,7 +287,9 @@ class Tokens:
             raise access.refusal(f"{host} refuses the login as {access.credential.username}")
         if answer.status in (401, 403):
             raise access.refusal(f"{host} gives no token (status {answer.status})")
-        raise RegistryError(access.host, f"{access.repository}: {host} gives no token (status {answer.status})")
+        raise RegistryError(
+            access.host, f"{access.repository}: {host} gives no token (status {answer.status})"
+        )
 
     def _read(self, access: Access, answer: Answer) -> tuple[str, float]:
         host = urlsplit(answer.url).netloc
@@ -288,8 +310,10 @@ def _asking(learned: LearnedChallenge) -> _Grant:
 
 
 def lifetime_seconds(body: Mapping[str, Any], now: datetime) -> float:
-    """How long a fresh token lives from now. Without `expires_in` 60 s, and never less is believed; an `issued_at` that
-    lies in the future, or makes the new token old already, is another clock's and not believed.
+    """How long a fresh token lives from now.
+
+    Without `expires_in` 60 s, and never less is believed; an `issued_at` that lies in the future, or makes
+    the new token old already, is another clock's and not believed.
 
     >>> now = datetime(2025, 1, 1, 0, 1, tzinfo=UTC)
     >>> lifetime_seconds({"expires_in": 300, "issued_at": "2025-01-01T00:00:00Z"}, now)
@@ -299,7 +323,11 @@ def lifetime_seconds(body: Mapping[str, Any], now: datetime) -> float:
     """
     given = body.get("expires_in")
     number = min(given, 86400) if isinstance(given, int | float) and not isinstance(given, bool) else 0
-    whole = min(max(float(number), SHORTEST_TOKEN_SECONDS), 86400.0) if number == number else SHORTEST_TOKEN_SECONDS
+    whole = (
+        min(max(float(number), SHORTEST_TOKEN_SECONDS), 86400.0)
+        if number == number
+        else SHORTEST_TOKEN_SECONDS
+    )
     try:
         issued = datetime.fromisoformat(str(body.get("issued_at")))
         age = (now - (issued if issued.tzinfo else issued.replace(tzinfo=UTC))).total_seconds()
@@ -319,7 +347,9 @@ def _token_request(access: Access, grant: _Grant) -> Request:
     parts = urlsplit(grant.realm)
     own = parse_qsl(parts.query, keep_blank_values=True)
     url = urlunsplit(parts._replace(query=urlencode(own + query)))
-    return Request(url, "token", f"{access.repository}: token", authorization=authorization, longest_bytes=ERROR_BYTES)
+    return Request(
+        url, "token", f"{access.repository}: token", authorization=authorization, longest_bytes=ERROR_BYTES
+    )
 
 
 def _oauth_request(access: Access, grant: _Grant, credential: Credential) -> Request:

@@ -1,4 +1,7 @@
-"""The table of registries' vendors. A new one is its module, or a folder with its settings, and a line here. Pure."""
+"""The table of registries' vendors.
+
+A new one is its module, or a folder with its settings, and a line here. Pure.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,8 @@ def vendor_of(domain: str) -> Vendor:
 
 
 def registry_type(reference: ImageRef, settings: RegistrySettings) -> str:
-    """The name of the vendor for a reference: what the settings say, or else what the host says; of the generic ones
-    those by name whose own API says more.
+    """The name of the vendor for a reference: what the settings say, or else what the host says; of the
+    generic ones those by name whose own API says more.
 
     >>> registry_type(ImageRef("gcr.io", "shop/web"), RegistrySettings())
     'gcr'

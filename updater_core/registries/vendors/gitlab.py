@@ -1,7 +1,9 @@
-"""GitLab: the distribution protocol, and the metadata API of its registry, which knows when each tag was published.
+"""GitLab: the distribution protocol, and the metadata API of its registry, which knows when each tag was
+published.
 
-`GET /gitlab/v1/repositories/{path}/tags/list/` is at the registry's own host and takes the registry's own token for a
-pull (gitlab-org/container-registry, docs/spec/gitlab/api.md). A tag is published when it is created or moved.
+`GET /gitlab/v1/repositories/{path}/tags/list/` is at the registry's own host and takes the registry's own
+token for a pull (gitlab-org/container-registry, docs/spec/gitlab/api.md). A tag is published when it is
+created or moved.
 """
 
 from __future__ import annotations
@@ -41,7 +43,10 @@ def _read(_: str, answer: Answer) -> Page:
 
 
 def _published(row: dict[str, Any]) -> datetime | None:
-    """The later of creation and last move, which is what `published_at` is; older registries do not send that."""
+    """The later of creation and last move, which is what `published_at` is.
+
+    Older registries do not send that.
+    """
     moments = [moment(row.get(key)) for key in ("published_at", "updated_at", "created_at")]
     return max((each for each in moments if each), default=None)
 

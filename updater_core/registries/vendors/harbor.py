@@ -1,8 +1,10 @@
-"""Any registry of the distribution protocol, some of which turn out to be a Harbor, whose API knows when tags came.
+"""Any registry of the distribution protocol, some of which turn out to be a Harbor, whose API knows when tags
+came.
 
-A Harbor has any name, but its challenge says `service="harbor-registry"` (goharbor/harbor, src/core/service/token), so
-that whoever lists its tags knows it without a further question. `GET /api/v2.0/projects/{project}/repositories/
-{repository}/artifacts` (api/v2.0/swagger.yaml) takes the password of a pull, if that account may list artifacts.
+A Harbor has any name, but its challenge says `service="harbor-registry"` (goharbor/harbor,
+src/core/service/token), so that whoever lists its tags knows it without a further question. `GET
+/api/v2.0/projects/{project}/repositories/ {repository}/artifacts` (api/v2.0/swagger.yaml) takes the password
+of a pull, if that account may list artifacts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Quay: the distribution protocol, and the API of quay.io, which knows since when each tag names its image.
 
-`GET /api/v1/repository/{repository}/tag/` answers without a login for public repositories (https://docs.quay.io/api/;
-quay/quay, endpoints/api/tag.py). Private ones want an OAuth token that no pull needs; a robot's password is none, so
-nothing is sent there but the question.
+`GET /api/v1/repository/{repository}/tag/` answers without a login for public repositories
+(https://docs.quay.io/api/; quay/quay, endpoints/api/tag.py). Private ones want an OAuth token that no pull
+needs; a robot's password is none, so nothing is sent there but the question.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def open_registry(reference: ImageRef, settings: RegistrySettings, session: Sess
 
 
 def _first_url(access: Access) -> str:
-    return f"{access.base}/api/v1/repository/{quote(access.repository)}/tag/?onlyActiveTags=true&limit=100&page=1"
+    repository = f"{access.base}/api/v1/repository/{quote(access.repository)}"
+    return f"{repository}/tag/?onlyActiveTags=true&limit=100&page=1"
 
 
 def _ask(session: Session, _: Access, request: Request) -> Answer:
@@ -37,7 +38,9 @@ def _ask(session: Session, _: Access, request: Request) -> Answer:
 def _read(url: str, answer: Answer) -> Page:
     body = untrusted_json.read(answer.body)
     rows = rows_of(body["tags"])
-    tags = tuple(tag for row in rows for tag in tag_of(row.get("name"), row.get("manifest_digest"), _since(row)))
+    tags = tuple(
+        tag for row in rows for tag in tag_of(row.get("name"), row.get("manifest_digest"), _since(row))
+    )
     page, number = url.rpartition("=")[::2]
     return Page(tags, f"{page}={int(number) + 1}" if body.get("has_additional") is True else None)
 

@@ -1,7 +1,8 @@
-"""The latest updates of a service for the status page: what was tried, how it ended, and what was seen of what failed.
+"""The latest updates of a service for the status page: what was tried, how it ended, and what was seen of
+what failed.
 
-All of it is folded away. What containers and hooks wrote is text of theirs: it is escaped, and shown with nothing in it
-that is not seen (`vocabulary.untrusted`).
+All of it is folded away. What containers and hooks wrote is text of theirs: it is escaped, and shown with
+nothing in it that is not seen (`vocabulary.untrusted`).
 """
 
 from __future__ import annotations
@@ -42,11 +43,16 @@ def of_service(changes: Sequence[ChangeView]) -> Markup:
     plural = "s" if len(changes) > 1 else ""
     items = joined(Markup("<li>{}</li>").format(_change(each)) for each in changes)
     summary = f"last {len(changes)} update{plural}" if plural else "last update"
-    return Markup('<details><summary>{}</summary><ol class="history">{}</ol></details>').format(summary, items)
+    return Markup('<details><summary>{}</summary><ol class="history">{}</ol></details>').format(
+        summary, items
+    )
 
 
 def seen(changes: Sequence[ChangeView]) -> Markup:
-    """Return what was seen of what failed in the newest of some updates, folded away; nothing if nothing was."""
+    """Return what was seen of what failed in the newest of some updates, folded away.
+
+    Nothing if nothing was.
+    """
     parts = joined(_findings(changes[0])) if changes else Markup("")
     if not parts:
         return Markup("")
@@ -64,7 +70,9 @@ def release(step: ReleaseStep) -> Markup:
 
 def _change(change: ChangeView) -> Markup:
     way = Markup("{} → {}").format(code(_brief(change.from_reference)), code(_brief(change.to_reference)))
-    head = Markup("{} {} {}{}").format(moment(change.at), pill(*outcome(change)), way, release(change.release))
+    head = Markup("{} {} {}{}").format(
+        moment(change.at), pill(*outcome(change)), way, release(change.release)
+    )
     why = Markup("<p>{} {}</p>").format(code(change.reason), change.detail) if change.detail else Markup("")
     return head + why + joined(_findings(change))
 

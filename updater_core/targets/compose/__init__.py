@@ -30,7 +30,10 @@ __all__ = ["NAME", "ComposePlan", "ComposeTarget", "former_plan"]
 
 
 class ComposeTarget:
-    """`deploy.target.Target` for Compose projects. `on_bug` turns an error that nobody foresaw into a Hold."""
+    """`deploy.target.Target` for Compose projects.
+
+    `on_bug` turns an error that nobody foresaw into a Hold.
+    """
 
     name = NAME
 
@@ -70,7 +73,9 @@ class ComposeTarget:
     def refreshed(self, observed: Observed) -> ObservedService:
         return refreshed(_own(observed), self._host.engine.image)
 
-    def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[ComposePlan] | Hold:
+    def plan(
+        self, service: ServiceConfig, observed: Observed, request: UpdateRequest
+    ) -> Plan[ComposePlan] | Hold:
         engine = self._host.engine
         started = home.applied(_own(observed), engine)
         found = planner.make(service, started, request, engine, self._host.compose)
@@ -134,7 +139,9 @@ class ComposeTarget:
             if group is None:
                 return
             yield from planner.preflight(service, observed, group, engine, compose)
-            behind = self._behind(service, group.project, group.everyone, conditions.strategy_of(service, group))
+            behind = self._behind(
+                service, group.project, group.everyone, conditions.strategy_of(service, group)
+            )
             for found in (self._ends_updater(group.everyone, group.project), behind):
                 if isinstance(found, Hold):
                     yield found
@@ -144,8 +151,10 @@ class ComposeTarget:
         return report.findings(service, engine, self._files, report.Ahead(moving, preflight))
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
-        """The project, its folder, and each of its files: another project may include one of them. Of a plan also the
-        projects whose containers are restarted behind it."""
+        """The project, its folder, and each of its files: another project may include one of them.
+
+        Of a plan also the projects whose containers are restarted behind it.
+        """
         if isinstance(of, ServiceConfig):
             return frozenset(f"file {os.path.realpath(path)}" for path in of.compose_files)
         project = _project_of(of)
@@ -159,7 +168,9 @@ class ComposeTarget:
         return _names(projects, paths)
 
     def reached_from(self, observed: Observed) -> frozenset[str]:
-        """The projects whose containers may have to be restarted behind one of its project, and their files."""
+        """The projects whose containers may have to be restarted behind one of its project, and their
+        files.
+        """
         try:
             projects = set(self._in_reach(_own(observed).project))
         except UpdaterError:
@@ -174,10 +185,11 @@ class ComposeTarget:
 
     @contextmanager
     def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:
-        """Hold the project's lock, and its folder's, which an updater with another state knows too; and those of the
-        projects whose containers may be restarted behind its own. All updaters take several locks in the order of the
-        projects' names, so that no two wait for each other. A Compose child inherits them: one that outlives us still
-        holds them, and is waited for."""
+        """Hold the project's lock, and its folder's, which an updater with another state knows too; and those
+        of the projects whose containers may be restarted behind its own. All updaters take several locks in
+        the order of the projects' names, so that no two wait for each other. A Compose child inherits them:
+        one that outlives us still holds them, and is waited for.
+        """
         others = _dependents(of) if isinstance(of, Plan) else self._in_reach(_project_of(of))
         folders = {each.name: each.directory for each in (*others, _project_of(of))}
         host = self._host

@@ -1,7 +1,7 @@
 """What the services of a project wait for (`depends_on`), and whether that is ready now.
 
-`config` writes implicit dependencies out (namespaces, links, `volumes_from`), so that `depends_on` of a resolved model
-is all there is (https://docs.docker.com/reference/compose-file/services/#depends_on).
+`config` writes implicit dependencies out (namespaces, links, `volumes_from`), so that `depends_on` of a
+resolved model is all there is (https://docs.docker.com/reference/compose-file/services/#depends_on).
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _UNDECIDED = {"starting", "running", "restarting", "created", "paused"}
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """`service` starts after `on` has come to `condition`; `restart`: it is restarted when that one is recreated."""
+    """`service` starts after `on` has come to `condition`; `restart`.
+
+    It is restarted when that one is recreated.
+    """
 
     service: str
     on: str
@@ -60,10 +63,12 @@ def behind(model: Mapping[str, Any], services: Iterable[str]) -> tuple[Dependenc
 
 
 def one_shots_before(model: Mapping[str, Any], services: Iterable[str]) -> tuple[str, ...]:
-    """Return the services that have to end with 0 before one of `services` starts, in the order in which they run.
+    """Return the services that have to end with 0 before one of `services` starts, in the order in which they
+    run.
 
     >>> done = {"condition": "service_completed_successfully"}
-    >>> services = {"web": {"depends_on": {"seed": done}}, "seed": {"depends_on": {"migrate": done}}, "migrate": {}}
+    >>> seed = {"depends_on": {"migrate": done}}
+    >>> services = {"web": {"depends_on": {"seed": done}}, "seed": seed, "migrate": {}}
     >>> one_shots_before({"services": services}, ["web"])
     ('migrate', 'seed')
     """
@@ -83,7 +88,10 @@ def one_shots_before(model: Mapping[str, Any], services: Iterable[str]) -> tuple
 
 
 def restarted_with(model: Mapping[str, Any], services: Iterable[str]) -> frozenset[str]:
-    """Return the services that are declared to restart if one of `services` is recreated (`restart: true`)."""
+    """Return the services that are declared to restart if one of `services` is recreated (`restart.
+
+    True`).
+    """
     recreated = frozenset(services)
     names = [str(name) for name in model.get("services") or {}]
     every = [each for name in names for each in of_service(model, name)]
@@ -97,14 +105,16 @@ def has_ended(containers: Sequence[Container]) -> bool:
 
 
 def has_ended_well(containers: Sequence[Container]) -> bool:
-    """Return whether all of a service's containers have ended with 0, and nobody restarts them: a one-shot that has
-    done its work, or a service that was stopped."""
+    """Return whether all of a service's containers have ended with 0, and nobody restarts them: a one-shot
+    that has done its work, or a service that was stopped.
+    """
     return has_ended(containers) and all(each.exit_code == 0 for each in containers)
 
 
 def is_stopped_by_hand(container: Container) -> bool:
-    """Return whether a container was stopped, paused or never started by somebody: a crash that has ended may get its
-    fix, but these are meant."""
+    """Return whether a container was stopped, paused or never started by somebody: a crash that has ended may
+    get its fix, but these are meant.
+    """
     if container.status == "exited":
         return container.exit_code in _STOPPED_BY_HAND
     return container.status in ("created", "paused")
@@ -124,8 +134,10 @@ def waiting_for(
 
 
 def _unready(dependency: Dependency, containers: Sequence[Container]) -> str | None:
-    """A one-shot that is not there yet keeps nobody waiting: it has yet to run. A dependency that may be missing does
-    not while it has failed."""
+    """A one-shot that is not there yet keeps nobody waiting: it has yet to run.
+
+    A dependency that may be missing does not while it has failed.
+    """
     if dependency.condition == HEALTHY:
         states = [_health(container) for container in containers] or ["absent"]
     elif dependency.condition == COMPLETED:
@@ -150,11 +162,15 @@ def _has_containers(facts: Mapping[str, Any]) -> bool:
 
 def _dependency(service: str, name: str, facts: Mapping[str, Any]) -> Dependency:
     condition = str(facts.get("condition") or STARTED)
-    return Dependency(service, name, condition, bool(facts.get("required", True)), bool(facts.get("restart", False)))
+    return Dependency(
+        service, name, condition, bool(facts.get("required", True)), bool(facts.get("restart", False))
+    )
 
 
 def _health(container: Container) -> str:
-    """`health` is empty in a container that has no healthcheck, which no `service_healthy` ever comes true for."""
+    """`health` is empty in a container that has no healthcheck, which no `service_healthy` ever comes true
+    for.
+    """
     if container.status != "running":
         return container.status
     return container.health or "running without a healthcheck"

@@ -1,7 +1,7 @@
 """One plan carried out with Compose: what each stage does, and how everything is put back.
 
-Two strategies. Recreate: edit the file, let Compose restart the services, gate them, verify which image they run.
-Start-first (`start_first`): edit, start new containers beside the old, gate the new, switch, verify.
+Two strategies. Recreate: edit the file, let Compose restart the services, gate them, verify which image they
+run. Start-first (`start_first`): edit, start new containers beside the old, gate the new, switch, verify.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ class ComposeDeployment:
         self._not_put_back: Mapping[str, str] = {}
         self._notes: tuple[str, ...] = ()
 
-    # ------------------------------------------------------------------------------------------------------ forward
+    # ------------------------------------------------------------------------------------------------ forward
 
     def preparation(self) -> Iterator[Stage]:
         yield Stage(Step.HOLD, self._retain, f"keeping {self.plan.old_reference} at hand")
-        yield Stage(Step.PULL, self._fetch, f"pulling {', '.join(part.image.text for part in parts(self.plan))}")
+        yield Stage(
+            Step.PULL, self._fetch, f"pulling {', '.join(part.image.text for part in parts(self.plan))}"
+        )
         if self.plan.detail.former_tags:
             yield Stage(Step.PULL, self._fetch_by_tag, is_recorded=True)
 
@@ -59,7 +61,9 @@ class ComposeDeployment:
     def _recreate(self) -> Sequence[Stage]:
         detail = self.plan.detail
         own = [move.service for move in detail.everyone]
-        others = [f"{move.service} of {each.project.name}" for each in detail.dependents for move in each.moves]
+        others = [
+            f"{move.service} of {each.project.name}" for each in detail.dependents for move in each.moves
+        ]
         services = ", ".join((*own, *others))
         return (
             Stage(Step.RESTART, self._restart, f"restarting {services}"),
@@ -67,7 +71,9 @@ class ComposeDeployment:
         )
 
     def remaining_stages(self) -> Sequence[Stage]:
-        """None: Compose may have been killed anywhere in the middle of a recreate, and the old release is known."""
+        """None: Compose may have been killed anywhere in the middle of a recreate, and the old release is
+        known.
+        """
         return ()
 
     def notes(self) -> Sequence[str]:
@@ -105,23 +111,29 @@ class ComposeDeployment:
         verified = gate.verify_new(self.plan, self._tools)
         self._notes = (*verified, *file_edits.changed_meanwhile(self.plan, self._tools))
 
-    # --------------------------------------------------------------------------------------------------------- back
+    # --------------------------------------------------------------------------------------------------- back
 
     def superseded(self) -> Cause | None:
-        """Why the update is not ours to end any more: a container of the group runs an image that is neither the old
-        nor the new one. Raises EngineUnavailable if nobody can know."""
+        """Why the update is not ours to end any more: a container of the group runs an image that is neither
+        the old nor the new one. Raises EngineUnavailable if nobody can know.
+        """
         found_in = ((part, move) for part in parts(self.plan) for move in part.detail.moves)
         for part, move in found_in:
             found = self._foreign_container(part, move)
             if found is not None:
                 what = f"the operator deployed another image meanwhile ({found})"
-                return Cause(Step.VERIFY, Reason.TAKEN_OVER, what, "nothing to do: the next cycle looks at it anew")
+                return Cause(
+                    Step.VERIFY, Reason.TAKEN_OVER, what, "nothing to do: the next cycle looks at it anew"
+                )
         return None
 
     def recheck(self) -> None:
         plan, tools = self.plan, self._tools
         if plan.strategy == START_FIRST:
-            start, prove = partial(handover.start_beside, plan, tools), partial(handover.gate_beside, plan, tools)
+            start, prove = (
+                partial(handover.start_beside, plan, tools),
+                partial(handover.gate_beside, plan, tools),
+            )
         else:
             start, prove = partial(bring_up, plan, tools), partial(gate.gate_new, plan, tools)
         gate.recheck(plan, tools, start, prove)
@@ -195,8 +207,9 @@ class ComposeDeployment:
         return None
 
     def _restart_old_and_gate(self, plan: Plan[ComposePlan], cause: Cause) -> None:
-        """A stop that a killed Compose asked for may still be under way and end the old container after `up` saw it
-        running; then it is brought up once more."""
+        """A stop that a killed Compose asked for may still be under way and end the old container after `up`
+        saw it running; then it is brought up once more.
+        """
         may_be_stopping = cause.step in (Step.JOURNAL, Step.RESTART)
         for is_last in (False, False, True):
             try:

@@ -1,9 +1,9 @@
-"""Whether `up` would change more of a service than its image: then its operator edited something and has not deployed
-it, and does that alone.
+"""Whether `up` would change more of a service than its image: then its operator edited something and has not
+deployed it, and does that alone.
 
-A dry run tells it if the same Compose made the container and the tag still names its image; each of these alone makes a
-recreate. If they do not hold, and for a Compose whose dry run is not there or cannot be read, what the file says is
-compared with what the container was created with.
+A dry run tells it if the same Compose made the container and the tag still names its image; each of these
+alone makes a recreate. If they do not hold, and for a Compose whose dry run is not there or cannot be read,
+what the file says is compared with what the container was created with.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A service that differs from its file. `part`: in what, as `difference` says it; empty if that is not known."""
+    """A service that differs from its file.
+
+    `part`: in what, as `difference` says it; empty if that is not known.
+    """
 
     service: str
     detail: str
@@ -48,8 +51,9 @@ class Drift:
 def of_all(
     moves: Sequence[Move], companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose
 ) -> Drift | None:
-    """How a service of the group differs from its file by more than the image, or one that is restarted with it by
-    anything; None if none does."""
+    """How a service of the group differs from its file by more than the image, or one that is restarted with
+    it by anything; None if none does.
+    """
     found = _of_unit(moves, reading, engine, compose)
     return found or _of_companions(companions, reading, engine, compose)
 
@@ -58,7 +62,10 @@ def _of_unit(moves: Sequence[Move], reading: Reading, engine: Engine, compose: C
     for move in moves:
         for container in _containers(move, reading, engine):
             if not is_same_reference(container.reference, move.old_reference):
-                what = f"{move.service} was started from {container.reference}, its file says {move.old_reference}"
+                what = (
+                    f"{move.service} was started from {container.reference}, its file says "
+                    f"{move.old_reference}"
+                )
                 return Drift(move.service, what, "image")
             found = _difference(container, move, reading, engine, compose)
             if found is not None:
@@ -66,7 +73,9 @@ def _of_unit(moves: Sequence[Move], reading: Reading, engine: Engine, compose: C
     return None
 
 
-def _of_companions(companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> Drift | None:
+def _of_companions(
+    companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose
+) -> Drift | None:
     for move in companions:
         for container in _containers(move, reading, engine):
             named = engine.image(move.old_reference)
@@ -84,7 +93,9 @@ def _containers(move: Move, reading: Reading, engine: Engine) -> Iterator[Contai
     return (each for each in engine.containers(reading.project.name, move.service) if not is_leftover(each))
 
 
-def _difference(container: Container, move: Move, reading: Reading, engine: Engine, compose: Compose) -> Drift | None:
+def _difference(
+    container: Container, move: Move, reading: Reading, engine: Engine, compose: Compose
+) -> Drift | None:
     settings = engine.settings(container.id)
     part = difference(reading.model, container, settings) if settings else None
     named = f"{move.service} differs from its file: {part}"
@@ -98,7 +109,9 @@ def _difference(container: Container, move: Move, reading: Reading, engine: Engi
 
 
 def _is_conclusive(container: Container, move: Move, engine: Engine, compose: Compose) -> bool:
-    """Whether neither another Compose nor a tag that was moved explains that a dry run would recreate a container."""
+    """Whether neither another Compose nor a tag that was moved explains that a dry run would recreate a
+    container.
+    """
     made_from = container.labels.get(_IMAGE_LABEL)
     made_by = container.labels.get(_VERSION_LABEL)
     if made_from is None or made_by is None or _release(made_by) != _release(compose.version):
@@ -121,8 +134,9 @@ def difference(model: Mapping[str, Any], container: Container, settings: Contain
 
 
 def settings_difference(facts: Mapping[str, Any], settings: ContainerSettings) -> str | None:
-    """What a service's model says that its container was not created with: of variables, command, entry point, bind
-    mounts, published ports; None if all of it is there. Values are not named, for they may be secret.
+    """What a service's model says that its container was not created with: of variables, command, entry
+    point, bind mounts, published ports; None if all of it is there. Values are not named, for they may be
+    secret.
 
     >>> settings_difference({"environment": {"A": "1", "B": None}}, ContainerSettings(environment={"A": "2"}))
     'environment A'
@@ -141,8 +155,9 @@ def settings_difference(facts: Mapping[str, Any], settings: ContainerSettings) -
 
 
 def _pairs(written: Any) -> dict[str, str]:
-    """A mapping or a list of `NAME=value`, those that have a value; `config` doubles every dollar sign, for its output
-    is a compose file again."""
+    """A mapping or a list of `NAME=value`, those that have a value; `config` doubles every dollar sign, for
+    its output is a compose file again.
+    """
     found = written or {}
     pairs = found.items() if isinstance(found, Mapping) else (str(each).partition("=")[::2] for each in found)
     return {str(name): _plain(value) for name, value in pairs if value is not None}
@@ -193,7 +208,8 @@ def is_same_reference(one: str, other: str) -> bool:
 
 
 def _release(version: str) -> tuple[str, ...]:
-    """The three numbers that Compose puts on its containers, of a version that a distribution adds its own to.
+    """The three numbers that Compose puts on its containers, of a version that a distribution adds its own
+    to.
 
     >>> _release("2.26.1-4"), _release("2.24.6+ds1-0ubuntu1~22.04.1")
     (('2', '26', '1'), ('2', '24', '6'))

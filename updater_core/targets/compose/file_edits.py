@@ -36,8 +36,8 @@ class Staged:
 def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     """Stage the edited files, and prove with Compose's own reading that only the group's images differ.
 
-    ChangedOnDisk where any file of the project, or one that these include, is not what the plan was made from: `up`
-    reads them all, and what an operator is editing is not ours to deploy.
+    ChangedOnDisk where any file of the project, or one that these include, is not what the plan was made
+    from: `up` reads them all, and what an operator is editing is not ours to deploy.
     """
     before = check_unchanged(plan, tools)
     for part in parts(plan):
@@ -58,7 +58,9 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     problem = proof_problem(before, after, plan.detail.moves, marks)
     if problem:
         discard(staged, tools)
-        raise ComposeError(f"the edit of {plan.name} would change more than its image: {problem}", "please report this")
+        raise ComposeError(
+            f"the edit of {plan.name} would change more than its image: {problem}", "please report this"
+        )
     return tuple(staged)
 
 
@@ -72,7 +74,9 @@ def check_unchanged(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, Any]:
             raise _changed(path)
     model = tools.compose.config(plan.detail.project)
     if plan.detail.model_digest not in (None, model_digest(model)):
-        raise _changed(f"a file that project {plan.detail.project.name} includes (`env_file`, `include`, `extends`)")
+        raise _changed(
+            f"a file that project {plan.detail.project.name} includes (`env_file`, `include`, `extends`)"
+        )
     return model
 
 
@@ -100,8 +104,8 @@ def proof_problem(
 ) -> str | None:
     """What differs between two models of a project besides the images of `moves`; None if nothing does.
 
-    A service of `moves` may also read a variable that the edit changes (`marks`): its new value for its old is no
-    other difference.
+    A service of `moves` may also read a variable that the edit changes (`marks`): its new value for its old
+    is no other difference.
     """
     wanted = {move.service: move for move in moves}
     if _around(before) != _around(after) or before["services"].keys() != after["services"].keys():
@@ -119,7 +123,9 @@ def proof_problem(
 
 
 def _is_same_but(old: Any, new: Any, marks: Sequence[Mark]) -> bool:
-    """Whether two parts of a model are the same, but for texts that have a mark's new value in place of its old."""
+    """Whether two parts of a model are the same, but for texts that have a mark's new value in place of its
+    old.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         return old.keys() == new.keys() and all(_is_same_but(old[key], new[key], marks) for key in old)
     if isinstance(old, list) and isinstance(new, list):
@@ -134,7 +140,10 @@ def _is_swapped(old: str, new: str, mark: Mark) -> bool:
 
 
 def _around(model: Mapping[str, Any]) -> dict[str, Any]:
-    """All of a model that deploys something, but the services: `x-…` are templates that services were made from."""
+    """All of a model that deploys something, but the services.
+
+    `x-…` are templates that services were made from.
+    """
     return {key: value for key, value in model.items() if key != "services" and not key.startswith("x-")}
 
 
@@ -152,8 +161,10 @@ def changed_meanwhile(plan: Plan[ComposePlan], tools: Tools) -> Iterator[str]:
 
 
 def put_files_back(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, str]:
-    """Undo our edits, and only ours; return the files that could not be undone, each with the reason: where a span is
-    no longer ours the operator's edit wins, and a file that is being edited does not keep the service down."""
+    """Undo our edits, and only ours; return the files that could not be undone, each with the reason: where a
+    span is no longer ours the operator's edit wins, and a file that is being edited does not keep the service
+    down.
+    """
     left: dict[str, str] = {}
     for edit in plan.detail.edits:
         try:
@@ -165,16 +176,24 @@ def put_files_back(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, str]:
 
 
 def blamed_for_files(cause: Cause, plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools) -> Cause:
-    """The cause of a rollback, which also says of the files in `left` which still name the release that failed, or may,
-    and what to do. The same cause if something else was written there: then the file says what is wanted."""
+    """The cause of a rollback, which also says of the files in `left` which still name the release that
+    failed, or may, and what to do. The same cause if something else was written there: then the file says
+    what is wanted.
+    """
     bad = [
-        f"{edit.path} ({left[edit.path]})" for edit in plan.detail.edits if edit.path in left and _says_new(edit, tools)
+        f"{edit.path} ({left[edit.path]})"
+        for edit in plan.detail.edits
+        if edit.path in left and _says_new(edit, tools)
     ]
     if not bad:
         return cause
     new, old = plan.new_reference, plan.old_reference
-    message = f"{cause.message}; {' and '.join(bad)} could not be put back, and named {new} after the rollback"
-    remedy = f"write {old} into it where it names {new}: `docker compose up` would start the release that failed"
+    message = (
+        f"{cause.message}; {' and '.join(bad)} could not be put back, and named {new} after the rollback"
+    )
+    remedy = (
+        f"write {old} into it where it names {new}: `docker compose up` would start the release that failed"
+    )
     return replace(cause, message=message, remedy=f"{remedy}; {cause.remedy}" if cause.remedy else remedy)
 
 
@@ -192,11 +211,13 @@ def _is_in(mark: Mark, line: str) -> bool:
 
 
 @contextmanager
-def fallback_copies(plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools) -> Iterator[Plan[ComposePlan]]:
+def fallback_copies(
+    plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools
+) -> Iterator[Plan[ComposePlan]]:
     """The plan with the old text, in copies beside the operator's files, in place of those not put back, and
-    of those that were changed meanwhile: what an operator is editing is neither to be deployed by us nor to keep
-    the service down. A changed file of which no copy can be made is read as it is. Dependencies stay out of it: the
-    old text may say older things of them, too."""
+    of those that were changed meanwhile: what an operator is editing is neither to be deployed by us nor to
+    keep the service down. A changed file of which no copy can be made is read as it is. Dependencies stay out
+    of it: the old text may say older things of them, too."""
     texts = {edit.path: edit.before for edit in plan.detail.edits if edit.path in left}
     for path, text in plan.detail.sources.items():
         if path not in left and _is_changed(path, text, tools) and _takes_a_copy(path, text, plan, tools):
@@ -230,7 +251,9 @@ def _is_changed(path: str, text: str, tools: Tools) -> bool:
 
 
 def _changed(path: str) -> ChangedOnDisk:
-    return ChangedOnDisk(f"{path} was changed since it was read", "nothing to do: the next cycle reads it anew")
+    return ChangedOnDisk(
+        f"{path} was changed since it was read", "nothing to do: the next cycle reads it anew"
+    )
 
 
 def _stage(edit: Edit, plan_id: str, tools: Tools) -> Staged:

@@ -17,7 +17,8 @@ from updater_core.targets.compose.preflight import volumes
 from updater_core.targets.compose.reading import evidence
 from updater_core.targets.compose.recreate import run
 
-_LONGEST_GATE_AFTER_STOP_SECONDS = 60.0  # within what service managers allow; one that asks for less kills, as ever
+# within what service managers allow; one that asks for less kills, as ever
+_LONGEST_GATE_AFTER_STOP_SECONDS = 60.0
 _LOOK_EVERY_SECONDS = 0.25
 _LONGEST_ENGINE_ABSENCE_SECONDS = 300.0
 MOST_OUTAGES = 10
@@ -33,8 +34,9 @@ class Watched:
 
 
 def gate_new(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Wait until the group and all that was restarted with it have proven themselves; GateFailed as soon as one of them
-    shows that it will not."""
+    """Wait until the group and all that was restarted with it have proven themselves; GateFailed as soon as
+    one of them shows that it will not.
+    """
     judged = _judged(plan)
     # `up` may keep a container: its image is the same
     old_ids = frozenset(i for _, move in judged for i in move.container_ids)
@@ -59,11 +61,18 @@ def _judged(plan: Plan[ComposePlan]) -> list[tuple[Project, Move]]:
     return found
 
 
-def recheck(plan: Plan[ComposePlan], tools: Tools, bring_up: Callable[[], None], prove: Callable[[], None]) -> None:
-    """One look at what has passed the gate. If not all is well, `prove` decides, anew and in full: the gate knows an
-    engine that was away from a release that fails. `bring_up` starts what an outage has stopped."""
+def recheck(
+    plan: Plan[ComposePlan], tools: Tools, bring_up: Callable[[], None], prove: Callable[[], None]
+) -> None:
+    """One look at what has passed the gate.
+
+    If not all is well, `prove` decides, anew and in full: the gate knows an engine that was away from a
+    release that fails. `bring_up` starts what an outage has stopped.
+    """
     try:
-        found = [(move, tools.engine.containers(project.name, move.service)) for project, move in _judged(plan)]
+        found = [
+            (move, tools.engine.containers(project.name, move.service)) for project, move in _judged(plan)
+        ]
     except EngineUnavailable:
         tools.tell(Step.GATE, "the engine went away; waiting for it")
         await_engine(tools)
@@ -84,8 +93,8 @@ def _is_as_proven(move: Move, containers: Sequence[Container]) -> bool:
 def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) -> None:
     """As `gate_new` for the old release, as far as it was well before.
 
-    `may_be_stopping`: Compose was killed after it asked for a stop that the engine still carries out: watch for longer
-    than the stop may take.
+    `may_be_stopping`: Compose was killed after it asked for a stop that the engine still carries out: watch
+    for longer than the stop may take.
     """
     pairs = [(plan.detail.project, move) for move in plan.detail.everyone if not move.runs_first]
     pairs += [(each.project, move) for each in plan.detail.dependents for move in each.moves]
@@ -118,8 +127,10 @@ def run_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def run_old_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Run those again of the old release that a new one has taken the place of. One that fails keeps nobody from going
-    back: what it cannot undo, no rollback can."""
+    """Run those again of the old release that a new one has taken the place of.
+
+    One that fails keeps nobody from going back: what it cannot undo, no rollback can.
+    """
     for move in _running_first(plan):
         containers = tools.engine.containers(plan.detail.project.name, move.service)
         is_untouched = all(container.image_id == move.old_image_id for container in containers)
@@ -129,7 +140,9 @@ def run_old_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
             run(move, plan, tools, is_back=True)
             _await_end(move, plan, tools)
         except (GateFailed, ComposeError) as error:
-            tools.tell(Step.RESTART, f"{move.service} of the old release did not end with 0: {error}; going on")
+            tools.tell(
+                Step.RESTART, f"{move.service} of the old release did not end with 0: {error}; going on"
+            )
 
 
 def _running_first(plan: Plan[ComposePlan]) -> list[Move]:
@@ -149,11 +162,16 @@ def _await_end(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
     containers = tools.engine.containers(plan.detail.project.name, move.service)
     if any(container.status != "exited" for container in containers):
         message = f"{move.service} has to end with 0 before the others start, and still runs"
-        raise GateFailed(Reason.GATE_TIMEOUT, message, f"raise health_timeout for {plan.name} if it needs longer")
+        raise GateFailed(
+            Reason.GATE_TIMEOUT, message, f"raise health_timeout for {plan.name} if it needs longer"
+        )
 
 
 def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
-    """Every container of the group runs the image that was pulled by digest; return what else is worth saying."""
+    """Every container of the group runs the image that was pulled by digest.
+
+    Return what else is worth saying.
+    """
     for part in parts(plan):
         for move in part.detail.moves:
             _verify_image(part, move, known_id(part.new_retained), tools)
@@ -173,8 +191,9 @@ def _renamed(plan: Plan[ComposePlan], tools: Tools) -> Iterator[str]:
 
 
 def running_container(plan: Plan[ComposePlan], tools: Tools) -> str | None:
-    """The first container that runs of the first service of the group, a new one before an old one that is still there;
-    None if none does."""
+    """The first container that runs of the first service of the group, a new one before an old one that is
+    still there; None if none does.
+    """
     first = plan.detail.moves[0]
     found = tools.engine.containers(plan.detail.project.name, first.service)
     in_order = sorted(found, key=lambda each: (each.id in first.container_ids, each.name))
@@ -190,14 +209,19 @@ def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _expectation(move: Move, policy: GatePolicy, old_ids: frozenset[str]) -> health.Expectation:
-    return health.Expectation(move.service, move.replicas, policy, move.is_one_shot, old_ids, may_end=move.may_end)
+    return health.Expectation(
+        move.service, move.replicas, policy, move.is_one_shot, old_ids, may_end=move.may_end
+    )
 
 
 def until_proven(wanted: Sequence[Watched], tools: Tools, bring_up: Callable[[], None]) -> None:
-    """Look until every expectation is proven. An engine that goes away proves nothing: wait for it, bring the group up
-    again (an outage stops containers without asking), begin anew.
+    """Look until every expectation is proven.
 
-    Raises GateFailed as soon as a container shows that it will not, EngineUnavailable if the engine goes too often.
+    An engine that goes away proves nothing: wait for it, bring the group up again (an outage stops containers
+    without asking), begin anew.
+
+    Raises GateFailed as soon as a container shows that it will not, EngineUnavailable if the engine goes too
+    often.
     """
     for _ in range(MOST_OUTAGES):
         try:
@@ -239,21 +263,27 @@ def _watch_until_proven(wanted: Sequence[Watched], was_there: Callable[[], bool]
 
 
 def _heed_stop(asked_at: float | None, tools: Tools) -> float | None:
-    """When a stop was first found to be asked for; None if it is not. Raises Stopped a while after that: most gates end
-    by then, and one that may take hours keeps nobody waiting."""
+    """When a stop was first found to be asked for; None if it is not.
+
+    Raises Stopped a while after that: most gates end by then, and one that may take hours keeps nobody
+    waiting.
+    """
     if not tools.clock.wait(0):
         return None
     now = tools.clock.monotonic()
     if asked_at is not None and now - asked_at > _LONGEST_GATE_AFTER_STOP_SECONDS:
-        raise Stopped("the updater was asked to end before the gate had", "nothing to do: the next start takes it up")
+        raise Stopped(
+            "the updater was asked to end before the gate had", "nothing to do: the next start takes it up"
+        )
     return now if asked_at is None else asked_at
 
 
 def _raise_unless_outage(
     verdict: health.Failed, was_there: Callable[[], bool], tools: Tools, containers: Sequence[Container]
 ) -> None:
-    """An engine that is going down, or was away between two looks, ends containers too: only one that still answers,
-    and did so all the time, lets a release be blamed."""
+    """An engine that is going down, or was away between two looks, ends containers too: only one that still
+    answers, and did so all the time, lets a release be blamed.
+    """
     tools.engine.version()
     if not was_there():
         raise EngineUnavailable("the engine was away for a moment")
@@ -268,8 +298,9 @@ def _tell_once(text: str, said: str, tools: Tools) -> str:
 
 
 def await_engine(tools: Tools) -> None:
-    """Return when the engine has answered twice, a second apart (one that goes down or comes up may answer once);
-    EngineUnavailable when it does not within five minutes."""
+    """Return when the engine has answered twice, a second apart (one that goes down or comes up may answer
+    once); EngineUnavailable when it does not within five minutes.
+    """
     deadline = tools.clock.monotonic() + _LONGEST_ENGINE_ABSENCE_SECONDS
     answers = 0
     while answers < 2:
@@ -289,7 +320,10 @@ def _restart_after_outage(plan: Plan[ComposePlan], tools: Tools, *, is_back: boo
 
 
 def after_outage(bring_up: Callable[[], None], tools: Tools) -> None:
-    """Bring containers up while the engine restarts some of its own accord: the first tries may meet a conflict."""
+    """Bring containers up while the engine restarts some of its own accord.
+
+    The first tries may meet a conflict.
+    """
     for _ in range(5):
         try:
             bring_up()

@@ -1,4 +1,6 @@
-"""The images of an update: retain the old, pull the new by digest, tag, and release what no rollback needs."""
+"""The images of an update: retain the old, pull the new by digest, tag, and release what no rollback
+needs.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,10 @@ _Pull = Callable[[Plan[ComposePlan], ImageRef, Tools], Image]
 
 
 def retain_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Give every old image a local name of ours, so that it does not dangle: `docker image prune` leaves it alone
-    (`prune -a` does not; the rollback then pulls it once more). One that the service remembers without such a name was
-    pulled by us: only then `drop_names_of_running` takes it away."""
+    """Give every old image a local name of ours, so that it does not dangle: `docker image prune` leaves it
+    alone (`prune -a` does not; the rollback then pulls it once more). One that the service remembers without
+    such a name was pulled by us: only then `drop_names_of_running` takes it away.
+    """
     retained = tools.engine.retained(retention_prefix(plan.name)).values()
     for move in plan.detail.moves:
         if move.old_image_id not in retained:
@@ -31,17 +34,25 @@ def retain_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def heed_stop(tools: Tools) -> None:
-    """End here where a stop was asked for: nothing visible has changed yet, and the next start looks again."""
+    """End here where a stop was asked for.
+
+    Nothing visible has changed yet, and the next start looks again.
+    """
     if tools.clock.wait(0):
-        raise GateFailed(Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again")
+        raise GateFailed(
+            Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again"
+        )
 
 
 def fetch(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
-    """Pull each image of the plan by digest (no tag moves), check its platform, retain it; return the plan with their
-    ids. An image whose registry refuses the digest gets none: `fetch_by_tag` is for that, and the plan says then what
-    the tags name that such a pull moves."""
+    """Pull each image of the plan by digest (no tag moves), check its platform, retain it; return the plan
+    with their ids. An image whose registry refuses the digest gets none: `fetch_by_tag` is for that, and the
+    plan says then what the tags name that such a pull moves.
+    """
     fetched = joined(plan, [_fetched(part, tools) for part in parts(plan)])
-    named = {name: tools.engine.image(name) for name in (_tag_name(part.image) for part in _left_to_fetch(fetched))}
+    named = {
+        name: tools.engine.image(name) for name in (_tag_name(part.image) for part in _left_to_fetch(fetched))
+    }
     former = {name: image.id if image else "" for name, image in named.items()}
     return replace(fetched, detail=replace(fetched.detail, former_tags=former))
 
@@ -78,7 +89,9 @@ def _taken(plan: Plan[ComposePlan], image: Image, tools: Tools) -> Plan[ComposeP
     old_platform = old.platform if old else ""
     problem = platform_problem(image, plan.detail.platform, old_platform, tools.engine.platform())
     if problem:
-        raise GateFailed(Reason.PLATFORM_MISSING, problem, "publish the image for this platform, or set `platform`")
+        raise GateFailed(
+            Reason.PLATFORM_MISSING, problem, "publish the image for this platform, or set `platform`"
+        )
     _retain(plan, image, tools)
     return replace(
         plan,
@@ -89,8 +102,9 @@ def _taken(plan: Plan[ComposePlan], image: Image, tools: Tools) -> Plan[ComposeP
 
 
 def check_kept(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Raise ChangedOnDisk if a restart of the companions would take another image than they run: their tag was moved by
-    a pull since the plan was made."""
+    """Raise ChangedOnDisk if a restart of the companions would take another image than they run: their tag
+    was moved by a pull since the plan was made.
+    """
     for move in plan.detail.companions:
         named = tools.engine.image(move.old_reference)
         if named is None or named.id != move.old_image_id:
@@ -111,7 +125,10 @@ def tag_new(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def tag_old(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Let the old references name the old images again, fetching one that is gone; put back what the new one named."""
+    """Let the old references name the old images again, fetching one that is gone.
+
+    Put back what the new one named.
+    """
     for part in parts(plan):
         _tag_old(part, tools)
 
@@ -134,22 +151,27 @@ def _tag_old(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def release_retained(plan: Plan[ComposePlan], keep: frozenset[str], tools: Tools) -> None:
-    """Let go of this service's images that are not to be kept. One that we pulled, and that no container uses, is
-    removed with its names in the target's repository; one that was there before us only loses our name, and not even
-    that where it would go with it."""
+    """Let go of this service's images that are not to be kept.
+
+    One that we pulled, and that no container uses, is removed with its names in the target's repository; one
+    that was there before us only loses our name, and not even that where it would go with it.
+    """
     for name, image_id in tools.engine.retained(retention_prefix(plan.name)).items():
         is_pulled = origin_of(name) is PULLED
         if image_id in keep or (not is_pulled and is_last_name(tools.engine, name, image_id)):
             continue
         tools.engine.untag(name)
-        if is_pulled and image_id not in {container.image_id for container in tools.engine.compose_containers()}:
+        if is_pulled and image_id not in {
+            container.image_id for container in tools.engine.compose_containers()
+        }:
             _remove_pulled(image_id, plan, tools)
 
 
 def drop_names_of_running(plan: Plan[ComposePlan], remembered: frozenset[str], tools: Tools) -> None:
-    """Take our name off the images that run: their containers keep them, and `docker images` need not list them twice.
-    `remembered`: those of the service's generations, which count as pulled when they get a name again; so an image
-    whose name says otherwise keeps it, and so does one that has no other."""
+    """Take our name off the images that run: their containers keep them, and `docker images` need not list
+    them twice. `remembered`: those of the service's generations, which count as pulled when they get a name
+    again; so an image whose name says otherwise keeps it, and so does one that has no other.
+    """
     services = {move.service for move in plan.detail.moves}
     found = (tools.engine.containers(plan.detail.project.name, service) for service in services)
     running = {each.image_id for containers in found for each in containers if each.status == "running"}
@@ -212,7 +234,9 @@ def _local_target(plan: Plan[ComposePlan], tools: Tools) -> Image | None:
         if retained:
             return retained
     if plan.image.digest is None:
-        raise EngineError(f"the image of {plan.image.text} is no longer on this host, and no registry ever knew it")
+        raise EngineError(
+            f"the image of {plan.image.text} is no longer on this host, and no registry ever knew it"
+        )
     return tools.engine.image(_pull_name(plan.image))
 
 
@@ -230,7 +254,9 @@ def _pulled_target(plan: Plan[ComposePlan], tools: Tools, pull: _Pull) -> Image:
         raise
     except EngineError as error:
         if re.search(r"no matching manifest|does not match the specified platform", str(error)):
-            raise GateFailed(Reason.PLATFORM_MISSING, str(error), "publish the image for this platform") from error
+            raise GateFailed(
+                Reason.PLATFORM_MISSING, str(error), "publish the image for this platform"
+            ) from error
         raise
 
 
@@ -243,7 +269,9 @@ def _pulled_by_digest(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -
 
 
 def _may_go_by_tag(wanted: ImageRef, refusal: ManifestRefused) -> bool:
-    """Whether another request may help: some caches look upstream only for a tag, and refuse the digest behind it."""
+    """Whether another request may help: some caches look upstream only for a tag, and refuse the digest
+    behind it.
+    """
     is_answer = not failure.is_about_limits(refusal) and not failure.is_about_the_way(refusal)
     return wanted.tag is not None and is_answer
 
@@ -251,8 +279,8 @@ def _may_go_by_tag(wanted: ImageRef, refusal: ManifestRefused) -> bool:
 def _pulled_by_tag(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> Image:
     """Pull the tag of `wanted`, and take the image only if it has the digest of `wanted`.
 
-    Such a pull moves the local tag, which goes back to the image that it named: until the update is visible, an `up` of
-    the operator's has to find that one there. Raises EngineError if the tag brings another image.
+    Such a pull moves the local tag, which goes back to the image that it named: until the update is visible,
+    an `up` of the operator's has to find that one there. Raises EngineError if the tag brings another image.
     """
     name = _tag_name(wanted)
     before = tools.engine.image(name)
@@ -270,20 +298,29 @@ def _pulled_by_tag(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> I
 
 def _brought_by(name: str, plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> Image:
     """Pull a tag; the image that it brings."""
-    tools.engine.pull(replace(wanted, digest=None), tools.credential(plan), plan.detail.platform, tools.progress)
+    tools.engine.pull(
+        replace(wanted, digest=None), tools.credential(plan), plan.detail.platform, tools.progress
+    )
     brought = tools.engine.image(name)
     digests = (brought.id, *reference.digests_of(brought.repo_digests, wanted.key)) if brought else ()
     if brought is None or wanted.digest not in digests:
         raise EngineError(
-            f"{name} brings another image than {wanted.digest}, which was chosen, and which its registry does not give "
+            f"{name} brings another image than {wanted.digest}, which was chosen, and which its "
+            "registry does not give "
             "by its digest: it is not taken",
-            "nothing to do: the tag is asked again after a pause. If it stays so, a cache on the way is behind",
+            (
+                "nothing to do: the tag is asked again after a pause. If it stays so, a cache on the way is "
+                "behind"
+            ),
         )
     return brought
 
 
 def put_names_back(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Let the tags that a pull has moved name what they named, unless that runs by now: then somebody deployed it."""
+    """Let the tags that a pull has moved name what they named, unless that runs by now.
+
+    Then somebody deployed it.
+    """
     if not plan.detail.former_tags:
         return
     services = {move.service for move in plan.detail.moves}
@@ -309,8 +346,9 @@ def _tag_name(image: ImageRef) -> str:
 
 
 def _name_for_pin(wanted: ImageRef, image: Image) -> str:
-    """A name in the image's repository, for without one containerd's store does not find it by `repository@digest`,
-    which is how a pinned reference asks for it."""
+    """A name in the image's repository, for without one containerd's store does not find it by
+    `repository@digest`, which is how a pinned reference asks for it.
+    """
     return f"{wanted.name or wanted.key}:{PULLED}{image.id.removeprefix('sha256:')[:12]}"
 
 

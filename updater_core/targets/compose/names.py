@@ -1,4 +1,7 @@
-"""A service that the configuration names and the host does not have: its right name, or its right file. Pure."""
+"""A service that the configuration names and the host does not have: its right name, or its right file.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,18 @@ from updater_core.models import Container, Hold, Reason, ServiceConfig
 Known = Mapping[tuple[str, str], tuple[Container, ...]]
 
 
-def not_in_files(service: ServiceConfig, missing: str, detail: str, names: tuple[str, ...], known: Known) -> Hold:
-    """Return the hold for a compose_service that stands in none of the files; its remedy says what to write instead.
+def not_in_files(
+    service: ServiceConfig, missing: str, detail: str, names: tuple[str, ...], known: Known
+) -> Hold:
+    """Return the hold for a compose_service that stands in none of the files; its remedy says what to write
+    instead.
 
     `names`: the services of these files. `detail`: what is wrong, with these names.
     """
     remedy = (
-        _by_container_name(missing, known) or _by_other_file(service, missing, known) or _by_spelling(missing, names)
+        _by_container_name(missing, known)
+        or _by_other_file(service, missing, known)
+        or _by_spelling(missing, names)
     )
     return Hold(Reason.NOT_IN_FILE, detail, remedy)
 
@@ -43,24 +51,33 @@ def started_elsewhere(service: ServiceConfig, name: str, known: Known) -> Hold |
 
 
 def of_other_project(service: ServiceConfig, found: Iterable[Container]) -> Hold | None:
-    """Return a hold if a service runs from its very files, but not as the project that is configured: a start as that
-    one would make a second copy."""
+    """Return a hold if a service runs from its very files, but not as the project that is configured: a start
+    as that one would make a second copy.
+    """
     running = next((each for each in found if each.status in ("running", "restarting")), None)
     if running is None:
         return None
-    detail = f"{running.name} runs from these files as project {running.project}, not as {service.compose_project}"
-    return Hold(Reason.SECOND_COPY, detail, f'write "compose_project": "{running.project}" for {service.name}')
+    detail = (
+        f"{running.name} runs from these files as project {running.project}, not as {service.compose_project}"
+    )
+    return Hold(
+        Reason.SECOND_COPY, detail, f'write "compose_project": "{running.project}" for {service.name}'
+    )
 
 
 def _by_container_name(missing: str, known: Known) -> str:
     found = next((each for each in _containers(known) if each.name == missing), None)
     if found is None:
         return ""
-    return f'{missing} is a container of the service {found.service}: write "compose_service": "{found.service}"'
+    return (
+        f'{missing} is a container of the service {found.service}: write "compose_service": "{found.service}"'
+    )
 
 
 def _by_other_file(service: ServiceConfig, name: str, known: Known) -> str:
-    paths = sorted({path for (path, each), some in known.items() if each == name and _is_of_image(service, some)})
+    paths = sorted(
+        {path for (path, each), some in known.items() if each == name and _is_of_image(service, some)}
+    )
     others = [path for path in paths if path and path not in service.compose_files]
     return f'{name} runs from {others[0]}: write "compose_file": "{others[0]}"' if others else ""
 

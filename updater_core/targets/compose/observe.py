@@ -1,6 +1,7 @@
 """What stands on the host for one service: its project, its containers, what its file says, what really runs.
 
-The containers' own Compose labels say how the project was started; the configuration only says which one is meant.
+The containers' own Compose labels say how the project was started; the configuration only says which one is
+meant.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ _OF_A_MANAGER = "if a manager's container (Portainer, Dockge) started it, write 
 
 
 def container_index(containers: Sequence[Container]) -> ContainerIndex:
-    """Every Compose container of the host, by the files it was started from and its service; under `NO_FILES` where
-    these are not there any more."""
+    """Every Compose container of the host, by the files it was started from and its service; under `NO_FILES`
+    where these are not there any more.
+    """
     found: dict[tuple[str, str], tuple[Container, ...]] = {}
     for container in containers:
         for path in {os.path.realpath(path) for path in listed_files(container) or ()} or {NO_FILES}:
@@ -48,8 +50,9 @@ def look(
     memory: FileCache,
     inspect: Inspect,
 ) -> ObservedService | Hold:
-    """What stands for `service`, given every Compose container of the host and a way to look at local images, and at a
-    container that has ended: a list does not have its restart policy."""
+    """What stands for `service`, given every Compose container of the host and a way to look at local images,
+    and at a container that has ended: a list does not have its restart policy.
+    """
     absent = _absent(service)
     if absent is not None:
         return absent
@@ -81,7 +84,10 @@ def look(
 
 
 def unless_own(found: ObservedService | Hold, own_container: str | None) -> ObservedService | Hold:
-    """The service as it is, but for the one that this process runs in: its restart would end us in the middle of it."""
+    """The service as it is, but for the one that this process runs in.
+
+    Its restart would end us in the middle of it.
+    """
     if isinstance(found, Hold) or own_container is None:
         return found
     if all(container.id != own_container for container in found.containers):
@@ -97,16 +103,22 @@ def own_container_hold(project: Project, services: Sequence[str]) -> Hold:
 
 
 def _absent(service: ServiceConfig) -> Hold | None:
-    """Said first: containers are found by their files, so a missing file would look like a service that never ran."""
+    """Said first: containers are found by their files, so a missing file would look like a service that never
+    ran.
+    """
     for path in service.compose_files:
         if not os.path.isfile(path):  # noqa: PTH113
-            what = "is not a file" if os.path.exists(path) else "is not there, or its folder may not be entered"  # noqa: PTH110
+            is_something = os.path.exists(path)  # noqa: PTH110
+            what = "is not a file" if is_something else "is not there, or its folder may not be entered"
             return Hold(Reason.FILE_UNREADABLE, f"{path} {what}", "put it back, or correct compose_file")
     return None
 
 
 def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> Hold | None:
-    """Why there is no container, if the configuration means something that is not there: a wrong name or file."""
+    """Why there is no container, if the configuration means something that is not there.
+
+    A wrong name or file.
+    """
     read = sources.read(_fresh_project(service), memory)
     if isinstance(read, Hold):
         return None
@@ -124,14 +136,18 @@ def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) 
 
 
 def containers_of(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> tuple[Container, ...]:
-    """Return the containers of a service in any state, whatever is wrong with it, of every project of its files."""
+    """Return the containers of a service in any state, whatever is wrong with it, of every project of its
+    files.
+    """
     places = itertools.product(map(os.path.realpath, service.compose_files), service.compose_services)
     found = {container.id: container for place in places for container in known.get(place, ())}
     return tuple((found or _through_include(service, known, memory)).values())
 
 
 def inspected(containers: Sequence[Container], inspect: Inspect) -> tuple[Container, ...]:
-    """Return the containers; those that have ended as an inspect shows them, with their labels as they were listed."""
+    """Return the containers; those that have ended as an inspect shows them, with their labels as they were
+    listed.
+    """
     found = (inspect(each.id) if each.status == "exited" else None for each in containers)
     pairs = zip(containers, found, strict=True)
     return tuple(replace(now, labels=listed.labels) if now else listed for listed, now in pairs)
@@ -155,9 +171,12 @@ def _own_containers(
     return _unless_stopped(service, inspected(mine, inspect), memory) if moved is None else _moved(moved)
 
 
-def _through_include(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> dict[str, Container]:
-    """The containers of a service whose configured file is one that their project's own files include: Compose writes
-    only the latter on a container."""
+def _through_include(
+    service: ServiceConfig, known: ContainerIndex, memory: FileCache
+) -> dict[str, Container]:
+    """The containers of a service whose configured file is one that their project's own files include:
+    Compose writes only the latter on a container.
+    """
     wanted = set(map(os.path.realpath, service.compose_files))
     places = [(path, name) for path, name in known if path and name in service.compose_services]
     candidates = {container.id: container for place in places for container in known[place]}
@@ -185,7 +204,10 @@ def _may_be_moved(service: ServiceConfig, orphan: Container) -> bool:
 def _moved(orphan: Container) -> Hold:
     return Hold(
         Reason.FILE_UNREADABLE,
-        f"{orphan.name} was started from files that are not to be found: {orphan.labels.get(f'{_PREFIX}config_files')}",
+        (
+            f"{orphan.name} was started from files that are not to be found: "
+            f"{orphan.labels.get(f'{_PREFIX}config_files')}"
+        ),
         f"if its folder was moved, run `docker compose up -d --force-recreate` there once; {_OF_A_MANAGER}; "
         "else remove that container",
     )
@@ -214,21 +236,29 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
     if files is None:
         return Hold(
             Reason.FILE_UNREADABLE,
-            f"{mine[0].name} was started from files that are not there: {labels.get(f'{_PREFIX}config_files')}",
+            (
+                f"{mine[0].name} was started from files that are not there: "
+                f"{labels.get(f'{_PREFIX}config_files')}"
+            ),
             f"run `docker compose up -d --force-recreate` once, from files that stay; {_OF_A_MANAGER}",
         )
     return _project_by_labels(mine[0], files)
 
 
 def started_from(container: Container) -> Project:
-    """The project that a container is of, as its labels tell it; without files if they are not there any more."""
+    """The project that a container is of, as its labels tell it.
+
+    Without files if they are not there any more.
+    """
     return _project_by_labels(container, listed_files(container) or ())
 
 
 def _project_by_labels(container: Container, files: tuple[str, ...]) -> Project:
     labels = container.labels
     directory = labels.get(f"{_PREFIX}working_dir") or str(Path(files[0]).parent if files else "/")
-    env_files = tuple(_operators_path(path) for path in labels.get(f"{_PREFIX}environment_file", "").split(",") if path)
+    env_files = tuple(
+        _operators_path(path) for path in labels.get(f"{_PREFIX}environment_file", "").split(",") if path
+    )
     return Project(container.project, directory, files, env_files)
 
 
@@ -250,7 +280,9 @@ def _not_started_from(
 def _fresh_project(service: ServiceConfig) -> Project:
     directory = str(Path(service.compose_files[0]).parent)
     return Project(
-        service.compose_project or default_project_name(service.compose_files[0]), directory, service.compose_files
+        service.compose_project or default_project_name(service.compose_files[0]),
+        directory,
+        service.compose_files,
     )
 
 
@@ -267,8 +299,10 @@ def default_project_name(compose_file: str) -> str:
 
 
 def listed_files(container: Container) -> tuple[str, ...] | None:
-    """The config files of a container's label, absolute; None if they are not all there. A comma both separates them
-    and may be part of a name, so pieces are joined until each is a file."""
+    """The config files of a container's label, absolute; None if they are not all there.
+
+    A comma both separates them and may be part of a name, so pieces are joined until each is a file.
+    """
     text = container.labels.get(f"{_PREFIX}config_files", "")
     directory = container.labels.get(f"{_PREFIX}working_dir", "/")
     files: list[str] = []
@@ -283,7 +317,8 @@ def listed_files(container: Container) -> tuple[str, ...] | None:
 
 
 def _operators_path(path: str) -> str:
-    """The operator's file that a path means: itself, or the file that our fallback copy was for (`files.write_beside`).
+    """The operator's file that a path means: itself, or the file that our fallback copy was for
+    (`files.write_beside`).
 
     >>> _operators_path("/srv/.compose.yml.dau-" + "0" * 32)
     '/srv/compose.yml'

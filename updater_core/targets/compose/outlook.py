@@ -1,7 +1,8 @@
 """What an `up` of an update group would do to everything else, asked of Compose before anything is touched.
 
-A dry run is believed as far as it can be read: it has to name every container of the group. One that does not, or whose
-form is not known, is none at all; then the models are compared (`drift`), and dependencies are kept out of the `up`.
+A dry run is believed as far as it can be read: it has to name every container of the group. One that does
+not, or whose form is not known, is none at all; then the models are compared (`drift`), and dependencies are
+kept out of the `up`.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.reading.leftover import TEMPORARY_NAME, is_leftover
 
 _LEFT_ALONE = frozenset({"Running", "Waiting", "Healthy", "Exited", "Skipped"})
-_STARTED = frozenset({"Starting", "Started", "Restart", "Restarted", "Created"})  # "Created": it is there, and stopped
+# "Created": it is there, and stopped
+_STARTED = frozenset({"Starting", "Started", "Restart", "Restarted", "Created"})
 _HASH_WITHOUT_DEPENDENCIES = (2, 29, 3)
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What is known of an `up` before it. `preview`: None if Compose cannot tell; `with_dependencies`: whether the
-    `up` may be let see the dependencies, for each of them is running and would be left alone.
+    """What is known of an `up` before it.
+
+    `preview`: None if Compose cannot tell; `with_dependencies`: whether the `up` may be let see the
+    dependencies, for each of them is running and would be left alone.
 
     `--no-deps` gives a service with `depends_on` another configuration hash up to Compose 2.29.2, so that the
     operator's next `up` would recreate it once more; later it empties a label.
@@ -37,7 +41,10 @@ class Outlook:
 
 
 def of_group(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
-    """Return what an `up` of the group would do; a Hold if it would wait, or touch anything besides the group."""
+    """Return what an `up` of the group would do.
+
+    A Hold if it would wait, or touch anything besides the group.
+    """
     waiting = _unready_dependency(group, engine)
     if waiting is not None:
         return waiting
@@ -99,9 +106,10 @@ def _of_the_group_itself(
 ) -> Preview | None:
     """The preview that says what the group's own files would change of it, if one does.
 
-    Up to 2.29.2 `--no-deps` makes another configuration hash (docker/compose#12069), which a container that was started
-    so has, by the operator or by us; and a dependency that is recreated takes its dependents along. So there either may
-    say that a container would be recreated which nobody has edited, but one that says the opposite is right.
+    Up to 2.29.2 `--no-deps` makes another configuration hash (docker/compose#12069), which a container that
+    was started so has, by the operator or by us; and a dependency that is recreated takes its dependents
+    along. So there either may say that a container would be recreated which nobody has edited, but one that
+    says the opposite is right.
     """
     is_settled = _numbers(compose.version) >= _HASH_WITHOUT_DEPENDENCIES or not _changes_group(
         both.alone, group, engine
@@ -139,8 +147,11 @@ def _calls(group: Group, absent: frozenset[str]) -> list[list[str]]:
 
 
 def _without_dependencies(calls: Sequence[Sequence[str]], group: Group, compose: Compose) -> Preview | None:
-    """What a dry run of each of these calls says, together; None if one cannot be read. Compose takes `depends_on` out
-    of its reckoning only for what is not named beside, so it has to be asked as it will be called."""
+    """What a dry run of each of these calls says, together; None if one cannot be read.
+
+    Compose takes `depends_on` out of its reckoning only for what is not named beside, so it has to be asked
+    as it will be called.
+    """
     said: dict[str, frozenset[str]] = {}
     for services in calls:
         replicas = {service: group.replicas[service] for service in services}
@@ -190,7 +201,10 @@ def _said_of(preview: Preview, container: str) -> frozenset[str]:
 
 
 def _touched(preview: Preview, group: Group, engine: Engine) -> list[str]:
-    """What a dry run would change besides the group, in words. A network or volume that is made is of no harm."""
+    """What a dry run would change besides the group, in words.
+
+    A network or volume that is made is of no harm.
+    """
     own = {each.name for service in group.services for each in engine.containers(group.project.name, service)}
     found = []
     for resource, words in preview.said.items():
@@ -214,7 +228,10 @@ def _given_names(group: Group) -> list[str]:
 
 
 def _is_usual(name: str, group: Group) -> bool:
-    """Whether it is a name that Compose gives to a container of these services: `shop-web-1`, `shop_web_1`."""
+    """Whether it is a name that Compose gives to a container of these services.
+
+    `shop-web-1`, `shop_web_1`.
+    """
     match = re.fullmatch(rf"{re.escape(group.project.name)}[-_](.+)[-_]\d+", name)
     return match is not None and match[1] in group.services
 
@@ -228,7 +245,9 @@ def _touching(group: Group, touched: Sequence[str]) -> Hold:
 
 def _unready_dependency(group: Group, engine: Engine) -> Hold | None:
     """A Hold that names the first dependency outside the group that an `up` would wait for, or fail on."""
-    outside = [each for each in dependencies.behind(group.model, group.services) if each.on not in group.services]
+    outside = [
+        each for each in dependencies.behind(group.model, group.services) if each.on not in group.services
+    ]
     found = _first_unready(outside, group, engine)
     if found is None:
         return None
@@ -239,12 +258,16 @@ def _unready_dependency(group: Group, engine: Engine) -> Hold | None:
 
 
 def _would_wait_for_itself(group: Group, engine: Engine) -> bool:
-    """Whether one service of the group waits for another that is not ready now, which a new release may well cure."""
+    """Whether one service of the group waits for another that is not ready now, which a new release may well
+    cure.
+    """
     inside = [each for each in dependencies.behind(group.model, group.services) if each.on in group.services]
     return _first_unready(inside, group, engine) is not None
 
 
-def _first_unready(found: Sequence[Dependency], group: Group, engine: Engine) -> tuple[Dependency, str] | None:
+def _first_unready(
+    found: Sequence[Dependency], group: Group, engine: Engine
+) -> tuple[Dependency, str] | None:
     waited_for = {each.on for each in found if each.condition != dependencies.STARTED}
     now = {name: engine.containers(group.project.name, name) for name in waited_for}
     return next(dependencies.waiting_for(found, now), None)

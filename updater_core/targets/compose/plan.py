@@ -1,4 +1,7 @@
-"""What a plan holds for Compose besides the neutral facts: the project, its services, the edits of its files."""
+"""What a plan holds for Compose besides the neutral facts.
+
+The project, its services, the edits of its files.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ class Move:
     old_image_id: str
     replicas: int
     container_ids: tuple[str, ...] = ()
-    was_well: bool = True  # False: it was already down or unhealthy, so going back cannot promise more than that
+    # False: it was already down or unhealthy, so going back cannot promise more than that
+    was_well: bool = True
     is_one_shot: bool = False  # it ends by itself: success is an exit with 0
     may_end: bool = False  # it did not run before: an exit with 0 is no failure
     runs_first: bool = False  # a one-shot that has to end with 0 before the others of the group are touched
@@ -56,7 +60,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class FurtherImage:
-    """The image of another repository in the group: `services` run it. The fields are as those of the plan."""
+    """The image of another repository in the group: `services` run it.
+
+    The fields are as those of the plan.
+    """
 
     services: tuple[str, ...]
     image: ImageRef
@@ -67,8 +74,9 @@ class FurtherImage:
 
 @dataclass(frozen=True, slots=True)
 class DependentProject:
-    """Services of another project whose containers live in a namespace of one that is recreated, or have its volumes:
-    they are recreated behind it, as they are. `sources` and `model_digest` as in the plan."""
+    """Services of another project whose containers live in a namespace of one that is recreated, or have its
+    volumes: they are recreated behind it, as they are. `sources` and `model_digest` as in the plan.
+    """
 
     project: Project
     moves: tuple[Move, ...]
@@ -89,7 +97,8 @@ class ComposePlan:
     allow_volume_change: bool = False  # as configured
     with_dependencies: bool = False  # leave --no-deps out (see compose_utils)
     prior_image_id: str | None = None  # what the new reference named locally before us, to be put back
-    former_tags: Mapping[str, str] = field(default_factory=dict)  # local tags that a pull moves, to the ids they named
+    # local tags that a pull moves, to the ids they named
+    former_tags: Mapping[str, str] = field(default_factory=dict)
     # the text of each of the project's files, as it was read; an operator's secrets may stand in it
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     model_digest: str | None = None  # of what Compose makes of them, and of all that they include
@@ -129,7 +138,10 @@ def _part(plan: Plan[ComposePlan], further: FurtherImage) -> Plan[ComposePlan]:
 
 
 def of_dependents(plan: Plan[ComposePlan]) -> tuple[Plan[ComposePlan], ...]:
-    """The plan as one for each project of its dependents: no image changes, and all of its services are companions."""
+    """The plan as one for each project of its dependents.
+
+    No image changes, and all of its services are companions.
+    """
     return tuple(replace(plan, detail=_of_project(plan.detail, each)) for each in plan.detail.dependents)
 
 
@@ -197,8 +209,8 @@ def _change(part: Plan[ComposePlan]) -> ImageChange:
 
 
 def former_plan(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a plan of a journal of before 2026-11-28, which had Compose's parts beside the neutral ones, in the form
-    of today. Raises KeyError, TypeError or IndexError if it is not of that form either.
+    """Return a plan of a journal of before 2026-11-28, which had Compose's parts beside the neutral ones, in
+    the form of today. Raises KeyError, TypeError or IndexError if it is not of that form either.
 
     >>> former_plan({"moves": [{"old_reference": "app:1", "new_reference": "app:2", "old_image_id": "i"}],
     ...     "target": {}, "project": {}, "edits": [], "name": "web"})["old_reference"]

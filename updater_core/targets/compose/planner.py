@@ -42,7 +42,11 @@ _NAMESPACES = ("network_mode", "ipc", "pid")
 
 
 def make(
-    service: ServiceConfig, observed: ObservedService, request: UpdateRequest, engine: Engine, compose: Compose
+    service: ServiceConfig,
+    observed: ObservedService,
+    request: UpdateRequest,
+    engine: Engine,
+    compose: Compose,
 ) -> Plan[ComposePlan] | Hold:
     """The plan that takes `service` from how it stands to what is asked for."""
     unknown = {other.current.key for other in observed.others} - {image.key for image in request.others}
@@ -65,22 +69,34 @@ def make(
         foreseen = _moved_volume(service, group, request, engine) or foreseen
     if isinstance(foreseen, Hold):
         return replace(foreseen, available=request.image)
-    detail = ComposePlan(
+    detail = _detail(service, observed, changes, group, foreseen)
+    detail = replace(detail, further=_further(request, group.moves, engine))
+    own = _moves_of(observed.current.key, group.moves)[0]
+    plan = _plan(service, request, detail, _old_digest(observed.current.key, own, engine))
+    return conditions.with_strategy(with_others(plan), conditions.strategy_of(service, group))
+
+
+def _detail(
+    service: ServiceConfig,
+    observed: ObservedService,
+    changes: tuple[Edit, ...],
+    group: Group,
+    foreseen: Outlook,
+) -> ComposePlan:
+    """What this target needs of the plan, but for the images of other repositories."""
+    runs_one_shots_first = any(move.runs_first for move in group.everyone)
+    return ComposePlan(
         project=observed.project,
         moves=group.moves,
         edits=changes,
         companions=group.companions,
         platform=service.platform,
         allow_volume_change=service.allow_volume_change,
-        with_dependencies=foreseen.with_dependencies and not any(move.runs_first for move in group.everyone),
+        with_dependencies=foreseen.with_dependencies and not runs_one_shots_first,
         sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
         model_digest=file_edits.model_digest(group.model),
-        further=_further(request, group.moves, engine),
         handover=service.handover,
     )
-    own = _moves_of(observed.current.key, group.moves)[0]
-    plan = _plan(service, request, detail, _old_digest(observed.current.key, own, engine))
-    return conditions.with_strategy(with_others(plan), conditions.strategy_of(service, group))
 
 
 def _no_way_back(service: ServiceConfig, observed: ObservedService, keys: Sequence[str]) -> NotEditable:
@@ -92,7 +108,9 @@ def _no_way_back(service: ServiceConfig, observed: ObservedService, keys: Sequen
     )
 
 
-def _moved_volume(service: ServiceConfig, group: Group, request: UpdateRequest, engine: Engine) -> Hold | None:
+def _moved_volume(
+    service: ServiceConfig, group: Group, request: UpdateRequest, engine: Engine
+) -> Hold | None:
     for image in (request.image, *request.others):
         own = _moves_of(image.key, group.moves)
         found = volumes.hold_for_known_image(service, replace(group, moves=own), image, engine)
@@ -117,9 +135,13 @@ def _further(request: UpdateRequest, moves: Sequence[Move], engine: Engine) -> t
     return tuple(found)
 
 
-def group_of(service: ServiceConfig, observed: ObservedService, engine: Engine, compose: Compose) -> Group | None:
-    """The services that an update of `service` would restart, as they run now; None if that cannot be said. Raises
-    ComposeError, EngineError."""
+def group_of(
+    service: ServiceConfig, observed: ObservedService, engine: Engine, compose: Compose
+) -> Group | None:
+    """The services that an update of `service` would restart, as they run now; None if that cannot be said.
+
+    Raises ComposeError, EngineError.
+    """
     model = compose.config(observed.project)
     service, observed = with_one_shots(service, observed, model)
     moves = _moves(service, observed, (), engine)
@@ -129,8 +151,10 @@ def group_of(service: ServiceConfig, observed: ObservedService, engine: Engine, 
 def preflight(
     service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine, compose: Compose
 ) -> Iterator[Hold]:
-    """Return everything in the project itself that an update of the group would be held for before it begins. Raises
-    ComposeError, EngineError."""
+    """Return everything in the project itself that an update of the group would be held for before it begins.
+
+    Raises ComposeError, EngineError.
+    """
     found = tuple(_obstacles(service, observed, group, engine))
     yield from found
     if all(hold.reason is not Reason.VARIABLE_MISSING for hold in found):  # else it would be said twice
@@ -138,7 +162,9 @@ def preflight(
         yield from (foreseen,) if isinstance(foreseen, Hold) else ()
 
 
-def _obstacles(service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine) -> Iterator[Hold]:
+def _obstacles(
+    service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine
+) -> Iterator[Hold]:
     return checks.holds(service, group, observed.files, observed.env_files, engine)
 
 
@@ -183,15 +209,18 @@ def with_dependents(plan: Plan[ComposePlan], dependents: tuple[DependentProject,
 def _listed(detail: ComposePlan) -> str:
     services = ", ".join(move.service for move in detail.moves)
     together = [move.service for move in detail.companions]
-    together += [f"{move.service} of project {each.project.name}" for each in detail.dependents for move in each.moves]
+    together += [
+        f"{move.service} of project {each.project.name}" for each in detail.dependents for move in each.moves
+    ]
     return f"{services}, and with it {', '.join(together)}" if together else services
 
 
 def _foreseen(
     service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine, compose: Compose
 ) -> Outlook | Hold:
-    """What an `up` of the group would do; a Hold if something stands in its way, or if it would do more than to take
-    the new image."""
+    """What an `up` of the group would do; a Hold if something stands in its way, or if it would do more than
+    to take the new image.
+    """
     first = next(_obstacles(service, observed, group, engine), None)
     return first or _undeployed(service, observed, group, engine, compose)
 
@@ -216,8 +245,8 @@ def _undeployed(
 def changes_for(
     service: ServiceConfig, observed: ObservedService, targets: Sequence[ImageRef]
 ) -> tuple[Edit, ...] | NotEditable:
-    """The edits that make the files say `targets`, one of each repository; none if only the images behind the tag are
-    others.
+    """The edits that make the files say `targets`, one of each repository; none if only the images behind the
+    tag are others.
 
     A digest is written if the service asks for one, or if the operator wrote one before: a pin stays a pin.
     """
@@ -229,7 +258,10 @@ def changes_for(
 
 
 def _obstacle(changes: Sequence[Edit]) -> NotEditable | None:
-    """Why a file cannot be replaced (a hard link, a read-only mode or mount): seen before anything is pulled for it."""
+    """Why a file cannot be replaced (a hard link, a read-only mode or mount).
+
+    Seen before anything is pulled for it.
+    """
     objections = (objection(Path(edit.path)) for edit in changes)
     return next((NotEditable(Reason.NOT_EDITABLE, *found) for found in objections if found), None)
 
@@ -247,22 +279,31 @@ def _moves(
         after = compose_edit.locate(files, env_files, located.service)
         if isinstance(after, NotEditable):
             return after
-        containers = [c for c in engine.containers(observed.project.name, located.service) if not is_leftover(c)]
+        containers = [
+            c for c in engine.containers(observed.project.name, located.service) if not is_leftover(c)
+        ]
         old = located.reference or observed.current.text
         moves.append(move_of(located.service, old, after.reference or old, containers))
     return _with_old_images(service, moves, engine)
 
 
-def _with_old_images(service: ServiceConfig, moves: Sequence[Move], engine: Engine) -> tuple[Move, ...] | NotEditable:
-    """A service without any container (`start_stopped`) goes back to what others of its repository run, or to the
-    image that its file names, if it is here."""
-    running = {reference.parse(move.old_reference).key: move.old_image_id for move in moves if move.old_image_id}
+def _with_old_images(
+    service: ServiceConfig, moves: Sequence[Move], engine: Engine
+) -> tuple[Move, ...] | NotEditable:
+    """A service without any container (`start_stopped`) goes back to what others of its repository run, or to
+    the image that its file names, if it is here.
+    """
+    running = {
+        reference.parse(move.old_reference).key: move.old_image_id for move in moves if move.old_image_id
+    }
     found: list[Move] = []
     for move in moves:
         image_id = move.old_image_id or running.get(reference.parse(move.old_reference).key)
         named = None if image_id else engine.image(move.old_reference)
         if image_id is None and named is None:
-            detail = f"{service.name} was never started and its image {move.old_reference} is not on this host"
+            detail = (
+                f"{service.name} was never started and its image {move.old_reference} is not on this host"
+            )
             return NotEditable(Reason.NOT_RUNNING, detail, "start it once with `docker compose up -d`")
         found.append(replace(move, old_image_id=image_id or (named.id if named else "")))
     return tuple(found)
@@ -275,23 +316,34 @@ def edited(files: Sequence[SourceFile], changes: Sequence[Edit]) -> tuple[Source
 
 
 def _one_shots_last(moves: Sequence[Move], model: Mapping[str, Any]) -> tuple[Move, ...]:
-    """The moves, those behind the others that run before them, in the order in which they do. A member that has ended
-    well while the others run is one, too, if nobody has declared it."""
+    """The moves, those behind the others that run before them, in the order in which they do.
+
+    A member that has ended well while the others run is one, too, if nobody has declared it.
+    """
     declared = dependencies.one_shots_before(model, [move.service for move in moves])
     is_alone = all(move.is_one_shot or move.service in declared for move in moves)
-    first = [*declared, *(move.service for move in moves if move.is_one_shot and move.service not in declared)]
+    first = [
+        *declared,
+        *(move.service for move in moves if move.is_one_shot and move.service not in declared),
+    ]
     if is_alone:
         return tuple(moves)
     steady = [move for move in moves if move.service not in first]
     by_name = {move.service: move for move in moves}
-    one_shots = [replace(by_name[name], is_one_shot=True, runs_first=True) for name in first if name in by_name]
+    one_shots = [
+        replace(by_name[name], is_one_shot=True, runs_first=True) for name in first if name in by_name
+    ]
     return (*steady, *one_shots)
 
 
-def _companions(project: Project, moves: Sequence[Move], engine: Engine, whole: Mapping[str, Any]) -> tuple[Move, ...]:
-    """What is restarted with the group, its image as it is: the services that live in a namespace of the group's, or of
-    such a one's (a recreate leaves them without it), and those that are declared to restart with it. One that its
-    operator has stopped stays stopped. And the one-shots of another image that have to run before the group."""
+def _companions(
+    project: Project, moves: Sequence[Move], engine: Engine, whole: Mapping[str, Any]
+) -> tuple[Move, ...]:
+    """What is restarted with the group, its image as it is: the services that live in a namespace of the
+    group's, or of such a one's (a recreate leaves them without it), and those that are declared to restart
+    with it. One that its operator has stopped stays stopped. And the one-shots of another image that have to
+    run before the group.
+    """
     model = whole.get("services", {})
     running = {name: _running(project, name, engine) for name in model}
     own = {move.service for move in moves}
@@ -304,9 +356,13 @@ def _companions(project: Project, moves: Sequence[Move], engine: Engine, whole: 
     return (*found, *_foreign_one_shots(project, own, engine, whole))
 
 
-def _foreign_one_shots(project: Project, group: set[str], engine: Engine, model: Mapping[str, Any]) -> tuple[Move, ...]:
-    """One-shots that the group waits for and that are not of its image: Compose runs them again before it. One whose
-    image is not here is left out, for nothing is pulled for it."""
+def _foreign_one_shots(
+    project: Project, group: set[str], engine: Engine, model: Mapping[str, Any]
+) -> tuple[Move, ...]:
+    """One-shots that the group waits for and that are not of its image: Compose runs them again before it.
+
+    One whose image is not here is left out, for nothing is pulled for it.
+    """
     found: list[Move] = []
     for name in dependencies.one_shots_before(model, sorted(group)):
         text = image_of(model, name)
@@ -329,13 +385,19 @@ def _closure(
     while together != before:
         before = set(together)
         names = {f"container:{each.name}" for service in before for each in running.get(service, ())}
-        together |= {name for name, facts in model.items() if running[name] and _stands_on(facts, before, names)}
+        together |= {
+            name for name, facts in model.items() if running[name] and _stands_on(facts, before, names)
+        }
     return together
 
 
 def _stands_on(facts: Mapping[str, Any], services: set[str], names: set[str]) -> bool:
-    """Whether a service of the model lives in a namespace of these services, or of containers with these names."""
-    return bool(services & _owners_of_namespaces(facts) or names & {str(facts.get(key)) for key in _NAMESPACES})
+    """Whether a service of the model lives in a namespace of these services, or of containers with these
+    names.
+    """
+    return bool(
+        services & _owners_of_namespaces(facts) or names & {str(facts.get(key)) for key in _NAMESPACES}
+    )
 
 
 def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:

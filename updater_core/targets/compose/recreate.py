@@ -1,4 +1,7 @@
-"""Let Compose restart an update group, after clearing up what a killed Compose left. Repeatable without harm."""
+"""Let Compose restart an update group, after clearing up what a killed Compose left.
+
+Repeatable without harm.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,14 @@ from updater_core.targets.compose.reading.leftover import TEMPORARY_NAME, is_lef
 
 
 def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> None:
-    """Let Compose bring the group and its dependents to what files and tags say now, but for the one-shots that run
-    before them. One retry, after tidying again.
+    """Let Compose bring the group and its dependents to what files and tags say now, but for the one-shots
+    that run before them. One retry, after tidying again.
 
     A group that still runs as it did, for only its one-shots have been run, is left alone in the rollback.
 
-    Raises ComposeError if Compose fails in both tries, GateFailed if the engine shows that a container of the wanted
-    release is why (`is_back`: the old release is wanted), and EngineUnavailable if the engine was away meanwhile.
+    Raises ComposeError if Compose fails in both tries, GateFailed if the engine shows that a container of the
+    wanted release is why (`is_back`: the old release is wanted), and EngineUnavailable if the engine was away
+    meanwhile.
     """
     steady = [move for move in plan.detail.everyone if not move.runs_first]
     has_one_shots = len(steady) < len(plan.detail.everyone)
@@ -33,7 +37,9 @@ def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> 
 
 
 def _run_as_before(moves: Sequence[Move], plan: Plan[ComposePlan], tools: Tools) -> bool:
-    """Up to 2.29.2 an `up` without dependencies would recreate them, for their configuration hash is another then."""
+    """Up to 2.29.2 an `up` without dependencies would recreate them, for their configuration hash is another
+    then.
+    """
     for move in moves:
         containers = tools.engine.containers(plan.detail.project.name, move.service)
         is_same = {container.id for container in containers} == set(move.container_ids)
@@ -43,8 +49,9 @@ def _run_as_before(moves: Sequence[Move], plan: Plan[ComposePlan], tools: Tools)
 
 
 def run(move: Move, plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> None:
-    """Let Compose make a one-shot's container as the files and tags say now, and start it; returns when it runs, or has
-    ended. One retry, after tidying again."""
+    """Let Compose make a one-shot's container as the files and tags say now, and start it; returns when it
+    runs, or has ended. One retry, after tidying again.
+    """
     _up_twice([move], plan, tools, is_back=is_back)
 
 
@@ -85,16 +92,25 @@ def up(
 def raise_unless_compose(
     plan: Plan[ComposePlan], was_there: Callable[[], bool], tools: Tools, *, is_back: bool
 ) -> None:
-    """Ask the engine why Compose failed, for its exit status does not tell. An old container that has ended is one that
-    Compose itself had stopped: of those only one that cannot be started counts."""
+    """Ask the engine why Compose failed, for its exit status does not tell.
+
+    An old container that has ended is one that Compose itself had stopped: of those only one that cannot be
+    started counts.
+    """
     tools.engine.version()
     if not was_there():
         raise EngineUnavailable("the engine was away for a moment")
-    telling = {Reason.UP_FAILED} if is_back else {Reason.UP_FAILED, Reason.EXITED, Reason.RESTARTING, Reason.UNHEALTHY}
+    telling = (
+        {Reason.UP_FAILED}
+        if is_back
+        else {Reason.UP_FAILED, Reason.EXITED, Reason.RESTARTING, Reason.UNHEALTHY}
+    )
     new_ids = {move.service: part.new_retained for part in parts(plan) for move in part.detail.moves}
     for move in plan.detail.moves:
         wanted_id = move.old_image_id if is_back else new_ids[move.service]
-        expectation = health.Expectation(move.service, move.replicas, plan.gate, move.is_one_shot, may_end=move.may_end)
+        expectation = health.Expectation(
+            move.service, move.replicas, plan.gate, move.is_one_shot, may_end=move.may_end
+        )
         for container in tools.engine.containers(plan.detail.project.name, move.service):
             failed = health.failure_of(container, expectation)
             if container.image_id == wanted_id and failed is not None and failed.reason in telling:
@@ -102,8 +118,10 @@ def raise_unless_compose(
 
 
 def _is_stale(plan: Plan[ComposePlan], companion: Move, tools: Tools) -> bool:
-    """Whether Compose left a companion in a namespace that is gone: v1 does not see that its owner was replaced, and v2
-    does not if it is joined by its container's name, or if its owner was only stopped and started again."""
+    """Whether Compose left a companion in a namespace that is gone: v1 does not see that its owner was
+    replaced, and v2 does not if it is joined by its container's name, or if its owner was only stopped and
+    started again.
+    """
     if tools.compose.is_v1:
         return True
     containers = tools.engine.containers(plan.detail.project.name, companion.service)
@@ -111,8 +129,9 @@ def _is_stale(plan: Plan[ComposePlan], companion: Move, tools: Tools) -> bool:
 
 
 def has_lost_its_owner(container: Container, tools: Tools) -> bool:
-    """Whether a container that it shares a namespace with, or has the volumes of, is gone, or was started after it: a
-    namespace ends with the container that it was made for."""
+    """Whether a container that it shares a namespace with, or has the volumes of, is gone, or was started
+    after it: a namespace ends with the container that it was made for.
+    """
     settings = tools.engine.settings(container.id)
     lenders = settings.volumes_from if settings else ()
     owners = [tools.engine.container(name) for name in (*container.joined, *lenders)]
@@ -129,8 +148,8 @@ def _was_started_after(one: Container, other: Container) -> bool:
 def tidy(project: Project, services: Sequence[str], tools: Tools) -> None:
     """Clear up what a Compose that was killed in the middle of a recreate left: a container `<id>_<name>`.
 
-    v1 renames the old container so, and gives its own id; v2 the new one, and gives the id of the old. An aborted
-    replacement goes, a lone survivor gets its name back.
+    v1 renames the old container so, and gives its own id; v2 the new one, and gives the id of the old. An
+    aborted replacement goes, a lone survivor gets its name back.
     """
     for service in services:
         containers = tools.engine.containers(project.name, service)
@@ -140,7 +159,9 @@ def tidy(project: Project, services: Sequence[str], tools: Tools) -> None:
                 _tidy_one(container, match[1], match[2], containers, tools)
 
 
-def _tidy_one(container: Container, prefix: str, name: str, others: Sequence[Container], tools: Tools) -> None:
+def _tidy_one(
+    container: Container, prefix: str, name: str, others: Sequence[Container], tools: Tools
+) -> None:
     if container.id.startswith(prefix):
         for other in others:
             if other.name == name:  # v1's replacement, made and not finished: the next `up` makes it anew

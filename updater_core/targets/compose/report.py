@@ -25,29 +25,37 @@ from updater_core.targets.compose.start_first import conditions
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What would be true of the next update: `moving` gives the services whose image it changes, `holds` everything
-    that it would be held for before it begins. Both raise ComposeError and EngineError."""
+    """What would be true of the next update: `moving` gives the services whose image it changes, `holds`
+    everything that it would be held for before it begins. Both raise ComposeError and EngineError.
+    """
 
     moving: Callable[[ObservedService], Sequence[str]]
     holds: Callable[[ObservedService], Iterable[Hold]]
 
 
 def plan_lines(plan: Plan[ComposePlan]) -> list[str]:
-    """Return what happens to the containers if it is no recreate, and the exact change of each file, a line each."""
+    """Return what happens to the containers if it is no recreate, and the exact change of each file, a line
+    each.
+    """
     edits = plan.detail.edits
     changes = [line for each in edits for line in diff(each)]
     return [*_order_lines(plan), *(changes or ["file:      unchanged, its reference stays"])]
 
 
 def dependent_lines(detail: ComposePlan, resting: Iterable[Container]) -> Iterator[str]:
-    """Yield what happens to containers of other projects, a line each: to those that are restarted behind the group,
-    and to those that do not run (`resting`), which the group's new containers leave behind."""
+    """Yield what happens to containers of other projects, a line each: to those that are restarted behind the
+    group, and to those that do not run (`resting`), which the group's new containers leave behind.
+    """
     for each in detail.dependents:
         services = ", ".join(move.service for move in each.moves)
-        yield f"with it:   project {each.project.name} ({', '.join(each.project.files)}): {services}, as it is"
+        yield (
+            f"with it:   project {each.project.name} ({', '.join(each.project.files)}): {services}, as it is"
+        )
     for one in resting:
         how = (
-            f"`docker compose -p {one.project} up -d --force-recreate {one.service}`" if one.project else "`docker run`"
+            f"`docker compose -p {one.project} up -d --force-recreate {one.service}`"
+            if one.project
+            else "`docker run`"
         )
         yield f"left:      {one.name} does not run; it is to be made anew before it is started again ({how})"
 
@@ -62,8 +70,9 @@ def _order_lines(plan: Plan[ComposePlan]) -> Iterator[str]:
 
 
 def diff(change: Edit) -> list[str]:
-    """Return the change of one file as a unified diff; of an env file without the lines around it, which may hold
-    secrets."""
+    """Return the change of one file as a unified diff; of an env file without the lines around it, which may
+    hold secrets.
+    """
     before, after = change.before.splitlines(), change.after.splitlines()
     around = 0 if any(mark.kind == "variable" for mark in change.marks) else 1
     return list(difflib.unified_diff(before, after, change.path, change.path, lineterm="", n=around))
@@ -90,7 +99,9 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache, ahead: A
         yield Finding(is_choice, service.name, text, observed.remedy)
         return
     where = ", ".join(observed.project.files)
-    yield Finding(True, service.name, f"runs {observed.current.text} as project {observed.project.name} of {where}")
+    yield Finding(
+        True, service.name, f"runs {observed.current.text} as project {observed.project.name} of {where}"
+    )
     if needs_edit(service, observed.current):
         yield from _edit_findings(service, observed, ahead)
     yield from _preflight_findings(service, observed, ahead)
@@ -106,10 +117,17 @@ def _preflight_findings(service: ServiceConfig, observed: ObservedService, ahead
 
 
 def _edit_findings(service: ServiceConfig, observed: ObservedService, ahead: Ahead) -> Iterator[Finding]:
-    """What stands in the way of writing the image, in each place that would be written: also a project's `.env`."""
+    """What stands in the way of writing the image, in each place that would be written.
+
+    Also a project's `.env`.
+    """
     checked = set(service.compose_files)
     takers = frozenset[str]().union(*(located.takers for located in observed.located))
-    services = _moving(service, observed, ahead) if takers > set(service.compose_services) else service.compose_services
+    services = (
+        _moving(service, observed, ahead)
+        if takers > set(service.compose_services)
+        else service.compose_services
+    )
     shared = {edit.shared_place(services, located.takers) for located in observed.located}
     for text, remedy in sorted(filter(None, shared)):
         yield Finding(False, service.name, text, remedy)
@@ -126,8 +144,9 @@ def _edit_findings(service: ServiceConfig, observed: ObservedService, ahead: Ahe
 
 
 def _moving(service: ServiceConfig, observed: ObservedService, ahead: Ahead) -> Sequence[str]:
-    """The services that move with this one: those that are configured, and the one-shots that go along by themselves.
-    A project that Compose cannot read is named by the other findings."""
+    """The services that move with this one: those that are configured, and the one-shots that go along by
+    themselves. A project that Compose cannot read is named by the other findings.
+    """
     try:
         return ahead.moving(observed)
     except UpdaterError:
@@ -142,5 +161,8 @@ def _needs_word(service: ServiceConfig, containers: Sequence[Container], engine:
 
 
 def needs_edit(service: ServiceConfig, current: ImageRef) -> bool:
-    """Whether an update of the service writes its file: only what follows the digest behind a tag does not."""
+    """Whether an update of the service writes its file.
+
+    Only what follows the digest behind a tag does not.
+    """
     return service.policy.pin_digest or selector_of(service.policy, current) is not None

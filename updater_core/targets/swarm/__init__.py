@@ -21,7 +21,10 @@ __all__ = ["NAME", "SwarmPlan", "SwarmTarget"]
 
 
 class SwarmTarget:
-    """`deploy.target.Target` for the services of swarms. `on_bug` turns an error that nobody foresaw into a Hold."""
+    """`deploy.target.Target` for the services of swarms.
+
+    `on_bug` turns an error that nobody foresaw into a Hold.
+    """
 
     name = NAME
 
@@ -35,7 +38,10 @@ class SwarmTarget:
         return self._host.engine.version()
 
     def platform(self, service: ServiceConfig) -> str:
-        """That of the first node that is there: in a swarm of several, a service that is not for it names its own."""
+        """That of the first node that is there.
+
+        In a swarm of several, a service that is not for it names its own.
+        """
         return placement.platform_of(self._nodes(service))
 
     def _nodes(self, service: ServiceConfig) -> list[facts.SwarmNode]:
@@ -84,7 +90,9 @@ class SwarmTarget:
     def refreshed(self, observed: Observed) -> ObservedSwarmService:
         return _own(observed)
 
-    def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[SwarmPlan] | Hold:
+    def plan(
+        self, service: ServiceConfig, observed: Observed, request: UpdateRequest
+    ) -> Plan[SwarmPlan] | Hold:
         seen = _own(observed)
         too_old = engines.hold_for(self._nodes(service))
         if too_old is not None:
@@ -92,7 +100,8 @@ class SwarmTarget:
         tasks = [facts.task_of(raw) for raw in self._host.swarm(service.engine).tasks(seen.found.id)]
         found = planner.make(service, seen, request, tasks, self._host.files)
         if isinstance(found, Plan) and found.detail.changes:
-            self._host.compose.stack_model([*found.detail.texts])  # a file that it refuses cannot be proven later
+            # a file that it refuses cannot be proven later
+            self._host.compose.stack_model([*found.detail.texts])
         return found
 
     def explain(self, plan: Plan[Any]) -> Sequence[str]:
@@ -128,8 +137,11 @@ class SwarmTarget:
 
     @contextmanager
     def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:
-        """Hold the lock of the service's stack. The managers have none, so that an updater elsewhere is met by the
-        version of the spec alone: its write makes ours out of sequence."""
+        """Hold the lock of the service's stack.
+
+        The managers have none, so that an updater elsewhere is met by the version of the spec alone: its
+        write makes ours out of sequence.
+        """
         name = of.detail.locked_as if isinstance(of, Plan) else _own(of).lock_name
         host = self._host
         path = host.lock_folder / f"{name}.lock"

@@ -1,8 +1,8 @@
 """One plan carried out on a swarm: what each stage does, and how everything is put back.
 
-The engine rolls out; we write the spec, watch the tasks, and judge. Nothing here depends on this process staying alive:
-the orchestrator goes on by itself, and the next start finds in the spec, and in the engine's word on its last update,
-where that has led to.
+The engine rolls out; we write the spec, watch the tasks, and judge. Nothing here depends on this process
+staying alive: the orchestrator goes on by itself, and the next start finds in the spec, and in the engine's
+word on its last update, where that has led to.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class SwarmDeployment:
         self._staged: Sequence[StagedFile] = ()
         self._notes: tuple[str, ...] = ()
 
-    # ------------------------------------------------------------------------------------------------------ forward
+    # ------------------------------------------------------------------------------------------------ forward
 
     def preparation(self) -> Sequence[Stage]:
         text = f"asking which platforms {self.plan.image.text} is for"
@@ -66,7 +66,10 @@ class SwarmDeployment:
         return (Stage(Step.EDIT, self._edit), Stage(Step.RESTART, self._update, update), *self._ending())
 
     def remaining_stages(self) -> Sequence[Stage]:
-        """An update that was written is judged, whoever wrote it to its end: the engine has gone on meanwhile."""
+        """An update that was written is judged, whoever wrote it to its end.
+
+        The engine has gone on meanwhile.
+        """
         found = self._service()
         if found is None:
             return ()
@@ -81,10 +84,17 @@ class SwarmDeployment:
         return (Stage(Step.GATE, self._gate), Stage(Step.VERIFY, self._settle))
 
     def _place(self) -> None:
-        """See that a node can run the image. A stop that is asked for ends it here: nothing has been changed yet."""
+        """See that a node can run the image.
+
+        A stop that is asked for ends it here: nothing has been changed yet.
+        """
         if self._host.clock.wait(0):
-            raise GateFailed(Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again")
-        platforms = self._swarm.image_platforms(self.plan.detail.new_image, self._reporter.credential(self.plan))
+            raise GateFailed(
+                Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again"
+            )
+        platforms = self._swarm.image_platforms(
+            self.plan.detail.new_image, self._reporter.credential(self.plan)
+        )
         found = self._expected(self.plan.detail.old_image)
         nodes = [facts.node_of(raw) for raw in self._swarm.nodes()]
         hold = placement.hold_for(found, platforms, nodes)
@@ -92,12 +102,16 @@ class SwarmDeployment:
             raise GateFailed(hold.reason, hold.detail, hold.remedy)
         known = placement.for_spec(platforms)
         versions = {node.facts["node.id"]: node.version for node in nodes}
-        self.plan = replace(self.plan, detail=replace(self.plan.detail, platforms=known or None, nodes=versions))
+        self.plan = replace(
+            self.plan, detail=replace(self.plan.detail, platforms=known or None, nodes=versions)
+        )
 
     def _prove(self) -> None:
         detail = self.plan.detail
         tools = (self._host.files, self._host.compose)
-        self._staged = stack_file.prove(detail.texts, detail.changes, detail.compose_service, self.plan.id, tools)
+        self._staged = stack_file.prove(
+            detail.texts, detail.changes, detail.compose_service, self.plan.id, tools
+        )
 
     def _edit(self) -> None:
         stack_file.put_in_place(self._staged, self._host.files)
@@ -117,14 +131,21 @@ class SwarmDeployment:
         self._watch(wanted)
 
     def _settle(self) -> None:
-        """Give the operator's own way of rolling out back; that restarts no task, and another's write stays."""
+        """Give the operator's own way of rolling out back.
+
+        That restarts no task, and another's write stays.
+        """
         old = self.plan.detail.old_spec
         self._write(self.plan.detail.new_image, lambda found: spec.settled(found.spec, old))
         changes = self.plan.detail.changes
-        edited = [each.path for each in changes if self._host.files.read(Path(each.path)) != splice.encode(each.after)]
+        edited = [
+            each.path
+            for each in changes
+            if self._host.files.read(Path(each.path)) != splice.encode(each.after)
+        ]
         self._notes = tuple(f"{path} was changed by its operator meanwhile" for path in edited)
 
-    # --------------------------------------------------------------------------------------------------------- back
+    # --------------------------------------------------------------------------------------------------- back
 
     def superseded(self) -> Cause | None:
         found = self._service()
@@ -133,11 +154,15 @@ class SwarmDeployment:
             return None
         what = f"{name} was removed" if found is None else f"{name} was given another image ({found.image})"
         remedy = "nothing to do: the next cycle looks at it anew"
-        return Cause(Step.VERIFY, Reason.TAKEN_OVER, f"its operator deployed something else meanwhile: {what}", remedy)
+        return Cause(
+            Step.VERIFY, Reason.TAKEN_OVER, f"its operator deployed something else meanwhile: {what}", remedy
+        )
 
     def recheck(self) -> None:
         """One look; if no task of the new image runs any more, the gate decides anew."""
-        if not any(task.state == facts.RUNNING and task.image == self.plan.detail.new_image for task in self._tasks()):
+        if not any(
+            task.state == facts.RUNNING and task.image == self.plan.detail.new_image for task in self._tasks()
+        ):
             self._gate()
 
     def container(self) -> str | None:
@@ -147,7 +172,8 @@ class SwarmDeployment:
 
     def evidence(self) -> Sequence[Evidence]:
         detail = self.plan.detail
-        found = map(facts.task_of, self._swarm.tasks(detail.service_id))  # managers that are away are not waited for
+        # managers that are away are not waited for
+        found = map(facts.task_of, self._swarm.tasks(detail.service_id))
         new = [task for task in found if task.image == detail.new_image and task.id not in detail.known_tasks]
         return evidence.collect(new, detail.old_spec, self._host.engine)
 
@@ -158,15 +184,20 @@ class SwarmDeployment:
             new, old = self.plan.new_reference, self.plan.old_reference
             message = f"{cause.message}; {path} ({why}) could not be put back"
             remedy = f"write {old} into it if it names {new}: `docker stack deploy` would start what failed"
-            cause = replace(cause, message=message, remedy=f"{remedy}; {cause.remedy}" if cause.remedy else remedy)
+            cause = replace(
+                cause, message=message, remedy=f"{remedy}; {cause.remedy}" if cause.remedy else remedy
+            )
         if self.plan.detail.is_job and self._patient(self._current).iteration > self.plan.detail.former_run:
-            undone = "what the run has done stays done, and to go back runs the job once more with the old image"
+            undone = (
+                "what the run has done stays done, and to go back runs the job once more with the old image"
+            )
             cause = replace(cause, message=f"{cause.message}; {undone}")
         return cause
 
     def restore(self, cause: Cause) -> None:
-        """Post the spec that our journal has, unless the engine has gone back already; never the engine's previous one,
-        which nobody has proven."""
+        """Post the spec that our journal has, unless the engine has gone back already; never the engine's
+        previous one, which nobody has proven.
+        """
         self._reporter.reached(Step.RESTART, True)
         self._reporter.tell(Step.RESTART, f"posting the spec from before the update ({cause.reason})")
         detail = self.plan.detail
@@ -190,7 +221,7 @@ class SwarmDeployment:
     def await_engine(self) -> None:
         self._patient(self._service)
 
-    # -------------------------------------------------------------------------------------------------------- parts
+    # -------------------------------------------------------------------------------------------------- parts
 
     def _service(self) -> SwarmService | None:
         raw = self._swarm.service(self.plan.detail.service_id)
@@ -217,7 +248,8 @@ class SwarmDeployment:
         return found.status.started_at != self.plan.detail.former_update
 
     def _write(self, image: str, made: Callable[[SwarmService], Mapping[str, Any]]) -> None:
-        """Write what `made` makes of the spec as it is now, while its image is `image`; nothing if that is the same.
+        """Write what `made` makes of the spec as it is now, while its image is `image`; nothing if that is
+        the same.
 
         A manager that falls silent may have written it: it is read anew each time, and found done then.
         Raises GateFailed if somebody else has changed the image.
@@ -238,8 +270,11 @@ class SwarmDeployment:
         raise EngineError(f"{self.plan.detail.swarm_service} is written to by others all the time")
 
     def _watch(self, wanted: Rollout) -> None:
-        """Look until the rollout is proven. Raises GateFailed once it shows that it will not be, Stopped if an end is
-        asked for: the engine goes on by itself, and the next start judges what has come of it."""
+        """Look until the rollout is proven.
+
+        Raises GateFailed once it shows that it will not be, Stopped if an end is asked for: the engine goes
+        on by itself, and the next start judges what has come of it.
+        """
         clock = self._host.clock
         track = RolloutTrack(clock.monotonic(), clock.monotonic())
         said = ""
@@ -264,7 +299,9 @@ class SwarmDeployment:
     def _with_time_for_nodes(
         self, wanted: Rollout, verdict: Failed, tasks: Sequence[SwarmTask]
     ) -> tuple[Rollout, Failed | Waiting]:
-        """A node that is away keeps its tasks for some 45 s before they are given to others, and blames no release."""
+        """A node that is away keeps its tasks for some 45 s before they are given to others, and blames no
+        release.
+        """
         nodes = [facts.node_of(raw) for raw in self._patient(self._swarm.nodes)]
         used = {task.node_id for task in tasks if task.wanted == facts.RUNNING}
         away = ", ".join(node.name for node in nodes if not node.is_ready and node.facts["node.id"] in used)
@@ -277,15 +314,18 @@ class SwarmDeployment:
         return more, Waiting(f"{verdict.message}; a node is away ({away})")
 
     def _unless_node_failed(self, verdict: Failed, tasks: Sequence[SwarmTask]) -> Failed:
-        """A machine that dies takes its tasks with it: once it is back, its engine says that each exited with 255. That
-        is a release's own doing only if its node has been there all the time."""
+        """A machine that dies takes its tasks with it: once it is back, its engine says that each exited with
+        255. That is a release's own doing only if its node has been there all the time.
+        """
         nodes = {node.facts["node.id"]: node for node in map(facts.node_of, self._patient(self._swarm.nodes))}
         for task in tasks:
             node = nodes.get(task.node_id)
             if node is None or task.state != facts.FAILED or task.exit_code != _EXIT_NOT_SEEN:
                 continue
             if not node.is_ready or node.version != self.plan.detail.nodes.get(task.node_id):
-                return Failed(Reason.NO_SUITABLE_NODE, f"{verdict.message}; its node {node.name} was away meanwhile")
+                return Failed(
+                    Reason.NO_SUITABLE_NODE, f"{verdict.message}; its node {node.name} was away meanwhile"
+                )
         return verdict
 
     def _tell_once(self, text: str, said: str) -> str:
@@ -295,7 +335,10 @@ class SwarmDeployment:
         return plain
 
     def _patient(self, ask: Callable[[], _Result]) -> _Result:
-        """The answer, also of a swarm that has to find a new leader first. Raises EngineUnavailable if none comes."""
+        """The answer, also of a swarm that has to find a new leader first.
+
+        Raises EngineUnavailable if none comes.
+        """
         clock = self._host.clock
         end = clock.monotonic() + _LONGEST_ABSENCE_SECONDS
         while True:

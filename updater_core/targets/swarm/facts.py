@@ -1,6 +1,7 @@
 """What the managers say of services, tasks and nodes, as values. Pure.
 
-Field meanings are those of the Engine API (https://docs.docker.com/reference/api/engine/): `Service`, `Task`, `Node`.
+Field meanings are those of the Engine API (https://docs.docker.com/reference/api/engine/): `Service`, `Task`,
+`Node`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ STACK_LABEL, IMAGE_LABEL = "com.docker.stack.namespace", "com.docker.stack.image
 
 @dataclass(frozen=True, slots=True)
 class UpdateStatus:
-    """How the engine's last update of a service stands. It is empty right after a write, and after each one that
-    restarts no task. `started_at` is the managers' clock and tells one update from another."""
+    """How the engine's last update of a service stands.
+
+    It is empty right after a write, and after each one that restarts no task. `started_at` is the managers'
+    clock and tells one update from another.
+    """
 
     state: str = ""
     started_at: str = ""
@@ -39,7 +43,10 @@ class SwarmService:
 
     @property
     def image(self) -> str:
-        """The reference that its tasks are made from, as it was written: `repo:tag@sha256:…` if it is pinned."""
+        """The reference that its tasks are made from, as it was written.
+
+        `repo:tag@sha256:…` if it is pinned.
+        """
         return str(self.spec["TaskTemplate"]["ContainerSpec"]["Image"])
 
     @property
@@ -98,8 +105,11 @@ class SwarmTask:
 
 @dataclass(frozen=True, slots=True)
 class SwarmNode:
-    """One node. `name`: its host name. `version` grows when it goes, comes back, or joins a network. `facts` are its
-    values under the names that placement constraints use."""
+    """One node.
+
+    `name`: its host name. `version` grows when it goes, comes back, or joins a network. `facts` are its
+    values under the names that placement constraints use.
+    """
 
     name: str
     architecture: str
@@ -163,7 +173,10 @@ def node_of(raw: Mapping[str, Any]) -> SwarmNode:
         "node.platform.os": system,
         "node.platform.arch": architecture,
         **{f"node.labels.{key}": value for key, value in _part(spec, "Labels").items()},
-        **{f"engine.labels.{key}": value for key, value in _part(_part(described, "Engine"), "Labels").items()},
+        **{
+            f"engine.labels.{key}": value
+            for key, value in _part(_part(described, "Engine"), "Labels").items()
+        },
     }
     is_ready = _part(raw, "Status").get("State") == "ready"
     is_active = spec.get("Availability") == "active"

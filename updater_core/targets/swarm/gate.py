@@ -1,13 +1,16 @@
 """The gate's judgement of a rollout: what the managers say in, proven, waiting or failed out. Pure.
 
-1. The tasks count, not the engine's word: `completed` is said of services whose tasks never became healthy, too.
-2. A new task that fails, is rejected or ends by itself has failed the release. A rejected one whose image could not be
-   had is the registry's or the login's trouble: what the engine says of it never names the login.
-3. The engine's own rollback of this very update (it began after ours was written) is a failure; its cause is that of
-   the tasks.
-4. It is proven once every wanted task runs the image, and the same tasks have run for `stable_seconds`, and the engine
-   is not at work on it any more.
-5. The engine sets no limit of time; here one counts from the last thing that moved, longer while an image is fetched.
+1. The tasks count, not the engine's word: `completed` is said of services whose tasks never became healthy,
+   too.
+2. A new task that fails, is rejected or ends by itself has failed the release. A rejected one whose image
+   could not be had is the registry's or the login's trouble: what the engine says of it never names the
+   login.
+3. The engine's own rollback of this very update (it began after ours was written) is a failure; its cause is
+   that of the tasks.
+4. It is proven once every wanted task runs the image, and the same tasks have run for `stable_seconds`, and
+   the engine is not at work on it any more.
+5. The engine sets no limit of time; here one counts from the last thing that moved, longer while an image is
+   fetched.
 """
 
 from __future__ import annotations
@@ -29,9 +32,12 @@ Moved = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """What is waited for: tasks of `image`. `known`: ids of tasks that were there before, whatever became of them;
-    `former_update`: when the engine's update before ours began. `pause_seconds`: the engine's own between two tasks.
-    `is_back`: the old release is wanted, and one of its tasks that fails is given time to be replaced."""
+    """What is waited for: tasks of `image`.
+
+    `known`: ids of tasks that were there before, whatever became of them; `former_update`: when the engine's
+    update before ours began. `pause_seconds`: the engine's own between two tasks. `is_back`: the old release
+    is wanted, and one of its tasks that fails is given time to be replaced.
+    """
 
     image: str
     policy: GatePolicy
@@ -54,7 +60,11 @@ class RolloutTrack:
 
 
 def judge(
-    track: RolloutTrack, service: SwarmService, tasks: Sequence[SwarmTask], wanted: Rollout, now_seconds: float
+    track: RolloutTrack,
+    service: SwarmService,
+    tasks: Sequence[SwarmTask],
+    wanted: Rollout,
+    now_seconds: float,
 ) -> tuple[RolloutTrack, Verdict]:
     """One look. Return what to remember, and the verdict."""
     new = [task for task in tasks if task.image == wanted.image and task.id not in wanted.known]
@@ -66,7 +76,9 @@ def judge(
         missing = wanted.policy.stable_seconds - (now_seconds - track.good_since_seconds)
         if missing <= 0 and not _is_at_work(service):
             return track, Proven()
-        return track, Waiting(f"{_counts(service, tasks, wanted)}, {max(missing, 0):.0f} s more to prove it stays so")
+        return track, Waiting(
+            f"{_counts(service, tasks, wanted)}, {max(missing, 0):.0f} s more to prove it stays so"
+        )
     counts = _counts(service, tasks, wanted)
     if _is_over(track, service, new, wanted, now_seconds):
         return track, too_late(counts, new, wanted)
@@ -100,14 +112,19 @@ def is_steady(service: SwarmService, tasks: Sequence[SwarmTask], image: str) -> 
     return is_enough and all(task.image == image and task.state == facts.RUNNING for task in wanted)
 
 
-def _failure(track: RolloutTrack, service: SwarmService, new: Sequence[SwarmTask], wanted: Rollout) -> Failed | None:
+def _failure(
+    track: RolloutTrack, service: SwarmService, new: Sequence[SwarmTask], wanted: Rollout
+) -> Failed | None:
     is_of_ours = service.status.started_at != wanted.former_update
     went_back = is_of_ours and service.status.state in facts.WENT_BACK
     if not went_back and service.image != wanted.image:
-        return Failed(Reason.TAKEN_OVER, f"{service.name} was given another image meanwhile ({service.image})")
+        return Failed(
+            Reason.TAKEN_OVER, f"{service.name} was given another image meanwhile ({service.image})"
+        )
     failures = (failure_of(task, has_run=task.id in track.has_run) for task in new)
     for failure in sorted(filter(None, failures), key=lambda each: each.reason is not Reason.PULL_FAILED):
-        return failure  # an image that could not be had comes first: nothing else says anything of the release then
+        # an image that could not be had comes first: nothing else says anything of the release then
+        return failure
     if went_back:
         is_asked = "manually" in service.status.message
         reason = Reason.TAKEN_OVER if is_asked else Reason.EXITED
@@ -119,13 +136,21 @@ def _failure(track: RolloutTrack, service: SwarmService, new: Sequence[SwarmTask
 
 def _rejection(name: str, task: SwarmTask) -> Failed:
     if "No such image" in task.error or "pull" in task.error.lower():
-        what = f"{name}: a node could not get the image ({task.error}): its registry is away, or refuses the login"
+        what = (
+            f"{name}: a node could not get the image ({task.error}): its registry is away, or refuses "
+            "the "
+            "login"
+        )
         return Failed(Reason.PULL_FAILED, what)
     return Failed(Reason.ENGINE_ERROR, f"{name} was rejected by its node: {task.error}")
 
 
 def _followed(
-    track: RolloutTrack, service: SwarmService, tasks: Sequence[SwarmTask], wanted: Rollout, now_seconds: float
+    track: RolloutTrack,
+    service: SwarmService,
+    tasks: Sequence[SwarmTask],
+    wanted: Rollout,
+    now_seconds: float,
 ) -> RolloutTrack:
     moved = frozenset((task.id, task.state) for task in tasks)
     moved_at = now_seconds if moved != track.moved else track.moved_at_seconds
@@ -149,7 +174,10 @@ def _is_at_work(service: SwarmService) -> bool:
 def _is_over(
     track: RolloutTrack, service: SwarmService, new: Sequence[SwarmTask], wanted: Rollout, now_seconds: float
 ) -> bool:
-    """In a rollback tasks may fail and be replaced, which moves for ever: there the whole has a limit, too."""
+    """In a rollback tasks may fail and be replaced, which moves for ever.
+
+    There the whole has a limit, too.
+    """
     limit = limit_seconds(new, wanted)
     if now_seconds - track.moved_at_seconds > limit:
         return True
@@ -171,10 +199,15 @@ def too_late(counts: str, new: Sequence[SwarmTask], wanted: Rollout) -> Failed:
         return Failed(Reason.NO_SUITABLE_NODE, f"{counts}: a task waits for a node ({why})")
     if any(task.state == _FETCHING for task in new):
         return Failed(Reason.PULL_FAILED, f"{counts}: a node still fetches the image")
-    return Failed(Reason.GATE_TIMEOUT, f"{counts}, and nothing has moved for {wanted.policy.timeout_seconds:.0f} s")
+    return Failed(
+        Reason.GATE_TIMEOUT, f"{counts}, and nothing has moved for {wanted.policy.timeout_seconds:.0f} s"
+    )
 
 
 def _counts(service: SwarmService, tasks: Sequence[SwarmTask], wanted: Rollout) -> str:
     running = [task for task in tasks if task.state == facts.RUNNING and task.image == wanted.image]
     total = len(_wanted(tasks)) if service.replicas is None else service.replicas
-    return f"{service.name}: {len(running)} of {total} tasks run {'the old' if wanted.is_back else 'the new'} image"
+    return (
+        f"{service.name}: {len(running)} of {total} tasks run "
+        f"{'the old' if wanted.is_back else 'the new'} image"
+    )

@@ -1,10 +1,16 @@
-"""The gate's judgement of a job, whose tasks are to end. Every write to a job runs it once more (seen with 28.5). Pure.
+"""The gate's judgement of a job, whose tasks are to end.
 
-1. It is proven once as many tasks of this run have completed as it wants, or one on each node if it is global.
-2. The engine tries a failed task again, for ever unless `max_attempts` bounds it. The release has failed with the first
-   failure that the engine need not try again after: with none of its bounds that is the first of all.
-3. A run takes the time that it takes: while a task runs, a day is waited, and `health_timeout` at any other standstill.
-4. Going back runs the old image once more. It is back once a task of it has begun; what a run has done stays done.
+Every write to a job runs it once more (seen with 28.5). Pure.
+
+1. It is proven once as many tasks of this run have completed as it wants, or one on each node if it is
+   global.
+2. The engine tries a failed task again, for ever unless `max_attempts` bounds it. The release has failed with
+   the first failure that the engine need not try again after: with none of its bounds that is the first of
+   all.
+3. A run takes the time that it takes: while a task runs, a day is waited, and `health_timeout` at any other
+   standstill.
+4. Going back runs the old image once more. It is back once a task of it has begun; what a run has done stays
+   done.
 """
 
 from __future__ import annotations
@@ -25,11 +31,17 @@ _FAILED = (facts.FAILED, facts.REJECTED)
 
 
 def judge(
-    track: RolloutTrack, service: SwarmService, tasks: Sequence[SwarmTask], wanted: Rollout, now_seconds: float
+    track: RolloutTrack,
+    service: SwarmService,
+    tasks: Sequence[SwarmTask],
+    wanted: Rollout,
+    now_seconds: float,
 ) -> tuple[RolloutTrack, Verdict]:
     """One look, as `gate.judge`. Return what to remember, and the verdict."""
     if service.image != wanted.image:
-        return track, Failed(Reason.TAKEN_OVER, f"{service.name} was given another image meanwhile ({service.image})")
+        return track, Failed(
+            Reason.TAKEN_OVER, f"{service.name} was given another image meanwhile ({service.image})"
+        )
     run = _of_this_run(service, tasks)
     if wanted.is_back and any(task.state in (facts.RUNNING, facts.COMPLETE) for task in run):
         return track, Proven()
@@ -47,13 +59,18 @@ def judge(
 
 
 def hold_for(service: SwarmService, tasks: Sequence[SwarmTask]) -> Hold | None:
-    """Return that the job runs just now, which an update would end; None if it does not, or only fails for ever."""
+    """Return that the job runs just now, which an update would end.
+
+    None if it does not, or only fails for ever.
+    """
     run = _of_this_run(service, tasks)
     is_at_work = any(task.state in _AT_WORK for task in run)
     if not is_at_work or any(task.state in _FAILED for task in run):
         return None
     remedy = "nothing to do: it is updated once this run has ended"
-    return Hold(Reason.BUSY, f"{service.name} is a job, and it runs just now: an update would end that", remedy)
+    return Hold(
+        Reason.BUSY, f"{service.name} is a job, and it runs just now: an update would end that", remedy
+    )
 
 
 def _of_this_run(service: SwarmService, tasks: Sequence[SwarmTask]) -> list[SwarmTask]:
@@ -90,5 +107,7 @@ def _limit_seconds(run: Sequence[SwarmTask], wanted: Rollout) -> float:
 
 def _counts(service: SwarmService, run: Sequence[SwarmTask]) -> str:
     completed = sum(task.state == facts.COMPLETE for task in run)
-    total = len({_place(service, task) for task in run}) if service.completions is None else service.completions
+    total = (
+        len({_place(service, task) for task in run}) if service.completions is None else service.completions
+    )
     return f"{service.name}: {completed} of {total} tasks of the job have completed"

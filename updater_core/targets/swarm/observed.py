@@ -18,7 +18,10 @@ NOT_A_MANAGER_REMEDY = "run the updater on a manager of the swarm (`docker node 
 
 @dataclass(frozen=True, slots=True)
 class ObservedSwarmService:
-    """`deploy.target.Observed` for a Swarm service. What runs is what its spec names: its digest is pinned there."""
+    """`deploy.target.Observed` for a Swarm service.
+
+    What runs is what its spec names: its digest is pinned there.
+    """
 
     service: str  # its name in our configuration
     found: SwarmService
@@ -35,7 +38,10 @@ class ObservedSwarmService:
 
 
 def lock_name(found: SwarmService) -> str:
-    """Return what is locked for a change of a service: its stack, for its services share a file, else itself."""
+    """Return what is locked for a change of a service.
+
+    Its stack, for its services share a file, else itself.
+    """
     return f"swarm-{found.stack or found.name}"
 
 
@@ -68,7 +74,9 @@ def observe(service: ServiceConfig, known: Mapping[str, SwarmService]) -> Observ
         near = ", ".join(sorted(known)[:8]) or "none"
         detail = f"the swarm has no service {name}; it has {near}"
         return Hold(
-            Reason.NOT_RUNNING, detail, "write `stack` and `compose_service`, or `swarm_service`, as it is there"
+            Reason.NOT_RUNNING,
+            detail,
+            "write `stack` and `compose_service`, or `swarm_service`, as it is there",
         )
     try:
         image = reference.with_default_tag(reference.parse(found.image))
@@ -91,15 +99,24 @@ def hold_of(service: ServiceConfig, found: SwarmService) -> Hold | None:
 
 def _hold_of_job(found: SwarmService) -> Hold:
     detail = f"{found.name} is a job: another image would run it at once"
-    remedy = f'allow that by "run_jobs": true, or do it yourself: `docker service update --image … {found.name}`'
+    remedy = (
+        f'allow that by "run_jobs": true, or do it yourself: `docker service update --image … {found.name}`'
+    )
     return Hold(Reason.NOTIFY_ONLY, detail, remedy)
 
 
 def _hold_of_update(found: SwarmService) -> Hold | None:
     state, since = found.status.state, found.status.started_at[:19]
     if state in (facts.UPDATING, facts.ROLLING_BACK):
-        what = f"{found.name} is {'being updated' if state == facts.UPDATING else 'going back'} since {since} UTC"
-        return Hold(Reason.BUSY, f"{what}, and not by this updater", "nothing to do: it is looked at in the next cycle")
+        what = (
+            f"{found.name} is {'being updated' if state == facts.UPDATING else 'going back'} since "
+            f"{since} UTC"
+        )
+        return Hold(
+            Reason.BUSY,
+            f"{what}, and not by this updater",
+            "nothing to do: it is looked at in the next cycle",
+        )
     if state in (facts.PAUSED, facts.ROLLBACK_PAUSED):
         detail = f"the engine paused its last update of {found.name}: {found.status.message}"
         remedy = f"end it: `docker service rollback {found.name}`, or deploy what you want"
@@ -109,9 +126,13 @@ def _hold_of_update(found: SwarmService) -> Hold | None:
 
 def _hold_of_mode(found: SwarmService) -> Hold | None:
     if found.replicas == 0:
-        return Hold(Reason.NOT_RUNNING, f"{found.name} is scaled to 0", f"`docker service scale {found.name}=1`")
+        return Hold(
+            Reason.NOT_RUNNING, f"{found.name} is scaled to 0", f"`docker service scale {found.name}=1`"
+        )
     if found.update_config.get("FailureAction") == "continue":
         detail = f"{found.name} says `failure_action: continue`: roll a release out even if its tasks fail"
-        remedy = "write `failure_action: rollback` (or pause) under `deploy.update_config`, and deploy the stack"
+        remedy = (
+            "write `failure_action: rollback` (or pause) under `deploy.update_config`, and deploy the stack"
+        )
         return Hold(Reason.FAILURE_ACTION, detail, remedy)
     return None

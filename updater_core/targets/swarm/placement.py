@@ -1,7 +1,7 @@
 """Which nodes could run an image under a service's constraints. Pure.
 
-The rules are those of swarmkit's scheduler (manager/constraint, manager/scheduler/filter.go): names without regard to
-case, `==` and `!=` only, an empty architecture or system of the image fits every node.
+The rules are those of swarmkit's scheduler (manager/constraint, manager/scheduler/filter.go): names without
+regard to case, `==` and `!=` only, an empty architecture or system of the image fits every node.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ Platform = tuple[str, str]
 
 
 def for_spec(platforms: Sequence[Platform]) -> tuple[Platform, ...]:
-    """Return an image's platforms as they belong into a spec. A node calls its 32-bit ARM by variant (`armv7l`), an
-    image does not, so that nothing is said of it.
+    """Return an image's platforms as they belong into a spec.
+
+    A node calls its 32-bit ARM by variant (`armv7l`), an image does not, so that nothing is said of it.
 
     >>> for_spec([("amd64", "linux"), ("arm", "linux")])
     (('amd64', 'linux'), ('', 'linux'))
@@ -28,7 +29,10 @@ def for_spec(platforms: Sequence[Platform]) -> tuple[Platform, ...]:
 
 
 def platform_of(nodes: Sequence[SwarmNode]) -> str:
-    """Return the platform of the first node that takes tasks, as an image names it; Linux on amd64 if none does."""
+    """Return the platform of the first node that takes tasks, as an image names it.
+
+    Linux on amd64 if none does.
+    """
     there = next((node for node in nodes if node.is_ready and node.is_active), None)
     return "linux/amd64" if there is None else f"{there.system}/{_arch(there)}"
 
@@ -71,7 +75,9 @@ def _is_met(constraint: str, node: SwarmNode) -> bool:
 def _fits(node: SwarmNode, platforms: Sequence[Platform]) -> bool:
     if not platforms:
         return True
-    return any(arch in ("", _arch(node)) and system in ("", node.system) for arch, system in for_spec(platforms))
+    return any(
+        arch in ("", _arch(node)) and system in ("", node.system) for arch, system in for_spec(platforms)
+    )
 
 
 def _arch(node: SwarmNode) -> str:

@@ -1,4 +1,7 @@
-"""What a plan holds for Swarm besides the neutral facts: the service, its whole old spec, the change of its file."""
+"""What a plan holds for Swarm besides the neutral facts.
+
+The service, its whole old spec, the change of its file.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ class SwarmPlan:
     """The part of a plan that only Swarm's own modules read.
 
     `old_spec`: the whole spec that was proven last; an operator's secrets may stand in its environment.
-    `former_update`: when the engine's update before ours began; `known_tasks`: the tasks that were there before.
+    `former_update`: when the engine's update before ours began; `known_tasks`: the tasks that were there
+    before.
     """
 
     service_id: str
@@ -35,7 +39,8 @@ class SwarmPlan:
     former_run: int = 0  # of a job: the iteration before ours
     nodes: Mapping[str, int] = field(default_factory=dict)  # each with its version, before the update
     compose_service: str = ""
-    texts: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the stack's files, as they were read
+    # of the stack's files, as they were read
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     changes: tuple[Edit, ...] = ()
 
     @property
@@ -47,7 +52,10 @@ class SwarmPlan:
 
 
 def pause_seconds(plan: Plan[SwarmPlan]) -> float:
-    """Return how long a good rollout may stand still: the engine's own pause, a stop, and a healthcheck's verdict."""
+    """Return how long a good rollout may stand still.
+
+    The engine's own pause, a stop, and a healthcheck's verdict.
+    """
     container = plan.detail.old_spec["TaskTemplate"]["ContainerSpec"]
     grace = float(container.get("StopGracePeriod") or 10 * NANOSECONDS) / NANOSECONDS
     return delay_seconds(plan.detail.old_spec, plan.gate.stable_seconds) + grace + plan.healthcheck_seconds

@@ -86,7 +86,9 @@ def _detail(service: ServiceConfig, found: SwarmService, image: ImageRef, file: 
 def _unpinned(request: UpdateRequest) -> Hold | None:
     if request.image.digest is not None:
         return None
-    return Hold(Reason.NO_CANDIDATE, f"{request.image.text} has no digest, so nobody knows what would run", "")
+    return Hold(
+        Reason.NO_CANDIDATE, f"{request.image.text} has no digest, so nobody knows what would run", ""
+    )
 
 
 def _hold_of_run(found: SwarmService, tasks: Sequence[SwarmTask]) -> Hold | None:
@@ -141,6 +143,9 @@ def _healthcheck_seconds(found: SwarmService) -> float:
         return 0.0
     seconds = {key: float(raw.get(key) or 0) / NANOSECONDS for key in ("Interval", "Timeout", "StartPeriod")}
     check = Healthcheck(
-        seconds["Interval"] or 30.0, seconds["Timeout"] or 30.0, seconds["StartPeriod"], int(raw.get("Retries") or 3)
+        seconds["Interval"] or 30.0,
+        seconds["Timeout"] or 30.0,
+        seconds["StartPeriod"],
+        int(raw.get("Retries") or 3),
     )
     return slowest_verdict_seconds(check)

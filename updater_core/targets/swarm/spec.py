@@ -1,7 +1,7 @@
 """A service's new spec from its old one, and back. Pure.
 
-Four things are changed and nothing else: the image, the stack's label for it, the image's platforms, and, for the
-length of an update, how the engine rolls it out. Whatever somebody else writes meanwhile stays.
+Four things are changed and nothing else: the image, the stack's label for it, the image's platforms, and, for
+the length of an update, how the engine rolls it out. Whatever somebody else writes meanwhile stays.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ Spec = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SpecChange:
-    """What an update writes. `label`: the text in the stack file, None = it stays; `platforms`: architecture and system
-    of each that the image is for, None = they stay; `stable_seconds`: how long a task must stay well."""
+    """What an update writes.
+
+    `label`: the text in the stack file, None = it stays; `platforms`: architecture and system of each that
+    the image is for, None = they stay; `stable_seconds`: how long a task must stay well.
+    """
 
     image: str
     label: str | None
@@ -33,8 +36,8 @@ class SpecChange:
 
 
 def pinned(image: ImageRef) -> str:
-    """Return the reference as the Docker CLI writes it into a spec, so that the operator's next `stack deploy` finds
-    the very same text: with tag and digest, and short for Docker Hub.
+    """Return the reference as the Docker CLI writes it into a spec, so that the operator's next `stack
+    deploy` finds the very same text: with tag and digest, and short for Docker Hub.
 
     >>> pinned(ImageRef("docker.io", "library/nginx", "1.27", "sha256:00"))
     'nginx:1.27@sha256:00'
@@ -61,7 +64,10 @@ def updated(spec: Spec, change: SpecChange) -> dict[str, Any]:
 
 
 def settled(spec: Spec, old: Spec) -> dict[str, Any]:
-    """Return the spec with the operator's own way of rolling out, as it was in `old`. Writing it restarts no task."""
+    """Return the spec with the operator's own way of rolling out, as it was in `old`.
+
+    Writing it restarts no task.
+    """
     new = copy.deepcopy(dict(spec))
     new.pop("UpdateConfig", None)
     if "UpdateConfig" in old:
@@ -83,7 +89,8 @@ def gone_back(spec: Spec, old: Spec) -> dict[str, Any]:
 def going_back(spec: Spec, old: Spec) -> dict[str, Any]:
     """As `gone_back`, rolled out without a pause between tasks.
 
-    The engine must not stop halfway, and not roll back to the release that failed: there is nothing else to go to."""
+    The engine must not stop halfway, and not roll back to the release that failed: there is nothing else to
+    go to."""
     new = gone_back(spec, old)
     if facts.is_job(spec):
         return new
@@ -102,11 +109,13 @@ def delay_seconds(spec: Spec, stable_seconds: float) -> float:
 def _careful(own: Mapping[str, Any], stable_seconds: float) -> dict[str, Any]:
     """The operator's order and parallelism, and what keeps a bad release from taking every task with it.
 
-    The engine takes the next task as soon as one runs, and looks for failures only when it has done so: a release that
-    dies after some seconds is stopped in time only if the delay is longer than the time it is monitored for (measured
-    on 26.1 and 28.5). No parallelism would mean all at once.
+    The engine takes the next task as soon as one runs, and looks for failures only when it has done so: a
+    release that dies after some seconds is stopped in time only if the delay is longer than the time it is
+    monitored for (measured on 26.1 and 28.5). No parallelism would mean all at once.
     """
-    monitor = max(int(own.get("Monitor") or 0), int(max(stable_seconds, _DEFAULT_MONITOR_SECONDS) * NANOSECONDS))
+    monitor = max(
+        int(own.get("Monitor") or 0), int(max(stable_seconds, _DEFAULT_MONITOR_SECONDS) * NANOSECONDS)
+    )
     return {
         **own,
         "Parallelism": own.get("Parallelism") or 1,

@@ -1,7 +1,8 @@
-"""The stack's file in an update: find the image, prove the edit with the Docker CLI's own reading, put it back.
+"""The stack's file in an update: find the image, prove the edit with the Docker CLI's own reading, put it
+back.
 
-A stack file is read without any `.env`: its variables come from whoever's shell runs `docker stack deploy`, so that
-only an image that is written out can be edited.
+A stack file is read without any `.env`: its variables come from whoever's shell runs `docker stack deploy`,
+so that only an image that is written out can be edited.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class StackText:
 
     @property
     def image(self) -> str | None:
-        """The text of the image, as `docker stack deploy` puts it into the stack's label; None if a variable of the
-        shell makes it."""
+        """The text of the image, as `docker stack deploy` puts it into the stack's label; None if a variable
+        of the shell makes it.
+        """
         place = self.located.place
         return None if place is None or place.kind != splice.SERVICE or "$" in place.text else place.text
 
@@ -54,7 +56,9 @@ class StagedFile:
 def read(paths: Sequence[str], service: str, files: Files) -> StackText | Hold:
     """Return the stack's files with the place of a service's image, or why they cannot be used."""
     try:
-        sources = tuple(SourceFile(path, splice.decode(files.read(Path(path))), env_paths=()) for path in paths)
+        sources = tuple(
+            SourceFile(path, splice.decode(files.read(Path(path))), env_paths=()) for path in paths
+        )
     except UpdaterError as error:
         return Hold(Reason.FILE_UNREADABLE, str(error), error.remedy)
     except ValueError as error:
@@ -72,14 +76,19 @@ def located(files: Sequence[SourceFile], service: str) -> StackText | None:
 
 
 def difference(text: StackText, runs: ImageRef) -> Hold | None:
-    """Return that the file names another image than the one that runs; None if it does not, or a variable hides it."""
+    """Return that the file names another image than the one that runs.
+
+    None if it does not, or a variable hides it.
+    """
     if text.image is None:
         return None
     named = reference.with_default_tag(reference.parse(text.image))
     if (named.key, named.tag or runs.tag) == (runs.key, runs.tag):
         return None
     detail = f"the stack file names {text.image}, and {runs.text} runs"
-    return Hold(Reason.DRIFT, detail, "deploy the file with `docker stack deploy`, or write what runs into it")
+    return Hold(
+        Reason.DRIFT, detail, "deploy the file with `docker stack deploy`, or write what runs into it"
+    )
 
 
 def edits(text: StackText, service: str, image: ImageRef) -> tuple[Edit, ...] | Hold:
@@ -89,14 +98,19 @@ def edits(text: StackText, service: str, image: ImageRef) -> tuple[Edit, ...] | 
         return Hold(made.reason, made.detail, made.remedy)
     if made and text.image is None:
         detail = (
-            f"the image of {service} is {text.located.reference or 'made of variables'}, by a variable of the shell"
+            f"the image of {service} is {text.located.reference or 'made of variables'}, by a variable "
+            "of the shell"
         )
         return Hold(Reason.NOT_EDITABLE, detail, _WRITE_OUT)
     return made
 
 
 def prove(
-    sources: Mapping[str, str], changes: Sequence[Edit], service: str, plan_id: str, tools: tuple[Files, Compose]
+    sources: Mapping[str, str],
+    changes: Sequence[Edit],
+    service: str,
+    plan_id: str,
+    tools: tuple[Files, Compose],
 ) -> tuple[StagedFile, ...]:
     """Stage the edited files, and prove by `docker stack config` that the service's image alone differs.
 
@@ -104,14 +118,18 @@ def prove(
     files, compose = tools
     for path, text in sources.items():
         if files.read(Path(path)) != splice.encode(text):
-            raise ChangedOnDisk(f"{path} was changed since it was read", "nothing to do: the next cycle reads it anew")
+            raise ChangedOnDisk(
+                f"{path} was changed since it was read", "nothing to do: the next cycle reads it anew"
+            )
     if not changes:
         return ()
     before = compose.stack_model([*sources])
     with _copies(sources, changes, plan_id, files) as paths:
         after = compose.stack_model(paths)
     if _without_image(before, service) != _without_image(after, service):
-        raise ComposeError("the edit of the stack file would change more than the image", "please report this")
+        raise ComposeError(
+            "the edit of the stack file would change more than the image", "please report this"
+        )
     return tuple(_staged(change, plan_id, files) for change in changes)
 
 
@@ -141,8 +159,12 @@ def remove_strays(paths: Sequence[str], plan_id: str, files: Files) -> None:
 
 
 @contextmanager
-def _copies(sources: Mapping[str, str], changes: Sequence[Edit], plan_id: str, files: Files) -> Iterator[list[str]]:
-    """The paths of the stack's files with copies of the edited text, beside them, in place of those that change."""
+def _copies(
+    sources: Mapping[str, str], changes: Sequence[Edit], plan_id: str, files: Files
+) -> Iterator[list[str]]:
+    """The paths of the stack's files with copies of the edited text, beside them, in place of those that
+    change.
+    """
     after = {change.path: change.after for change in changes}
     made: dict[str, Path] = {}
     try:

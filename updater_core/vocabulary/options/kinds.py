@@ -9,7 +9,7 @@ from updater_core.vocabulary.options import plain
 from updater_core.vocabulary.options.option import Kind, Schema
 from updater_core.vocabulary.secret import Secret
 
-# ------------------------------------------------------------------------------------------------ the schema of a value
+# -------------------------------------------------------------------------------------- the schema of a value
 
 DEFINITIONS: Mapping[str, Schema] = {
     "variable": {
@@ -71,7 +71,7 @@ def or_list(item: Schema, *, fewest: int = 1) -> Schema:
     return {"anyOf": [item, {"type": "array", "items": item, **least, "uniqueItems": True}]}
 
 
-# ------------------------------------------------------------------------------------------------------------ the kinds
+# -------------------------------------------------------------------------------------------------- the kinds
 
 DAY, YEAR = 86400, 366 * 86400
 _POSITIVE = "seconds above 0, at most {} (as a number, or as a text such as 90s, 15m or 1h)"
@@ -83,7 +83,9 @@ def duration(most: float, *, zero: bool = False) -> Kind:
     remedy = (_FROM_ZERO if zero else _POSITIVE).format(int(most))
     seconds = plain.within(plain.seconds, 0, most, open_end=not zero)
     number = {"type": "number", "minimum" if zero else "exclusiveMinimum": 0, "maximum": int(most)}
-    return Kind("a duration", remedy, lambda value: float(seconds(value)), any_of(number, defined("duration")))
+    return Kind(
+        "a duration", remedy, lambda value: float(seconds(value)), any_of(number, defined("duration"))
+    )
 
 
 def whole(noun: str, remedy: str, low: int, high: int) -> Kind:

@@ -1,4 +1,7 @@
-"""One row of the table of options: what is written once for the parser, the JSON Schema and the reference. Pure."""
+"""One row of the table of options: what is written once for the parser, the JSON Schema and the reference.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ Schema = Mapping[str, Any]
 class Kind:
     """What a value has to be. `noun` and `remedy` complete "… is not <noun>; write <remedy>".
 
-    `read` takes one value, from JSON or from a variable's text. It raises ValueError: without a text if the value is
-    simply not of its kind, with a sentence if more can be said. `schema` is what an editor can check of it: it may
-    accept what `read` refuses, never the other way round.
+    `read` takes one value, from JSON or from a variable's text. It raises ValueError: without a text if the
+    value is simply not of its kind, with a sentence if more can be said. `schema` is what an editor can check
+    of it: it may accept what `read` refuses, never the other way round.
     """
 
     noun: str
@@ -34,7 +37,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Another key that has to be given beside an option's. `said` if it is not: what is wrong and what to write."""
+    """Another key that has to be given beside an option's.
+
+    `said` if it is not: what is wrong and what to write.
+    """
 
     key: str
     said: str = ""
@@ -51,12 +57,14 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option. `default` and `examples` are as they would stand in JSON, a default of None = there is none.
+    """One option.
 
-    `doc` is Markdown, `see` a link to more. `path` leads to the field that the value fills, in `Settings` if `place` is
-    the top level, else in `ServiceConfig`: `policy.tag_regex`; None if it fills none directly. `owner`: the settings
-    class of a registry's vendor, whose field `key` it fills instead. `variable` is the one that beats the file.
-    `is_login`: it names an account, so it does not go with `username`.
+    `default` and `examples` are as they would stand in JSON, a default of None = there is none.
+
+    `doc` is Markdown, `see` a link to more. `path` leads to the field that the value fills, in `Settings` if
+    `place` is the top level, else in `ServiceConfig`: `policy.tag_regex`; None if it fills none directly.
+    `owner`: the settings class of a registry's vendor, whose field `key` it fills instead. `variable` is the
+    one that beats the file. `is_login`: it names an account, so it does not go with `username`.
     """
 
     place: str  # top | service | registry_config | signature | engine

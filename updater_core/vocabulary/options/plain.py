@@ -1,7 +1,7 @@
 """How one plain value of the configuration is read, from JSON or from a variable's text. Pure.
 
-A reader returns the value. It raises ValueError: without a text if the value is simply not of its kind, with a
-sentence if more can be said. The functions that take something return a reader.
+A reader returns the value. It raises ValueError: without a text if the value is simply not of its kind, with
+a sentence if more can be said. The functions that take something return a reader.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ Read = Callable[[Any], Any]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"\s*(-?[0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)\s*")
 _INTEGER = re.compile(r"\s*(-?[0-9]{1,18})\s*")
-_FLAGS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_FLAGS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 
 
 def seconds(value: Any) -> float:
@@ -65,7 +74,10 @@ def text(value: Any) -> str:
 
 
 def writable(text: str) -> str:
-    """Return the text. Raises ValueError if half a character is in it, which no file, path or request can take."""
+    """Return the text.
+
+    Raises ValueError if half a character is in it, which no file, path or request can take.
+    """
     try:
         text.encode("utf-8", "surrogateescape")  # bytes of a variable that are no UTF-8 come as such
     except UnicodeEncodeError:

@@ -1,8 +1,9 @@
 """Docker Hub: the distribution protocol, and the API of hub.docker.com, which knows when each tag was pushed.
 
-The API is https://docs.docker.com/reference/api/hub/latest/ (`/v2/auth/token`, `.../repositories/{repo}/tags`). The
-order of its list is not documented, so it is never trusted, only checked. Its tokens and the registry's are different
-things; a repository that answers without one is asked without one.
+The API is https://docs.docker.com/reference/api/hub/latest/ (`/v2/auth/token`,
+`.../repositories/{repo}/tags`). The order of its list is not documented, so it is never trusted, only
+checked. Its tokens and the registry's are different things; a repository that answers without one is asked
+without one.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ _EARLY_SECONDS, _LONGEST_SECONDS = 60.0, 86400.0
 
 
 def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> MirroredHub:
-    """Docker Hub, as a service with these settings may use it. Raises RegistryError if the image is from elsewhere."""
+    """Docker Hub, as a service with these settings may use it.
+
+    Raises RegistryError if the image is from elsewhere.
+    """
     if reference.domain != HUB:
         message = f"{reference.key} does not live on Docker Hub, but its registry type says docker_hub"
         raise RegistryError(reference.domain, message, "leave registry_type out, or set it to generic")
@@ -66,7 +70,10 @@ def _next(address: object) -> str | None:
 
 
 def _ask(session: Session, api: Access, request: Request) -> Answer:
-    """Ask without a login while that is enough, then with one: Docker Hub hides private repositories as 404."""
+    """Ask without a login while that is enough, then with one.
+
+    Docker Hub hides private repositories as 404.
+    """
     key = ("hub private", api.repository, session.clock.now().date())
     known = key in session.texts
     answer = None if known else session.transport.send(request)
@@ -99,8 +106,8 @@ def _login_url(api: Access) -> str:
 
 
 def _end(token: str, now: datetime) -> datetime:
-    """Until when a token is sent: a minute less than it says itself (`exp`, RFC 7519, 4.1.4), a day at most; `now`
-    if it says nothing.
+    """Until when a token is sent: a minute less than it says itself (`exp`, RFC 7519, 4.1.4), a day at most;
+    `now` if it says nothing.
 
     >>> _end("not.a.token", datetime(2025, 1, 1)).year
     2025
@@ -121,7 +128,8 @@ def _log_in(session: Session, api: Access, credential: Credential) -> str:
     answer = session.transport.send(
         Request(_login_url(api), "hub_token", what, "POST", headers, None, body, ERROR_BYTES)
     )
-    if 400 <= answer.status < 500:  # what an organisation's access token gets here, though it is good for pulls
+    # what an organisation's access token gets here, though it is good for pulls
+    if 400 <= answer.status < 500:
         session.tokens.refuse(_login_url(api), credential)
         remedy = "set DOCKER_HUB_PASSWORD to a personal access token that may read this repository"
         raise api.refusal(f"it refuses the login as {credential.username}", remedy)

@@ -1,9 +1,10 @@
 """The AWS API of ECR: one client for each region and principal, with its limits and its tokens.
 
-botocore signs, finds credentials (keys, profiles, SSO, web identity, roles) and renews them, repeats what is worth it,
-and knows every partition's endpoints; boto3 takes a while and some memory to load, so that is done at the first
-question. Tokens for the registry's own protocol are good for twelve hours at any registry the principal may read
-(https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html); half of that is used.
+botocore signs, finds credentials (keys, profiles, SSO, web identity, roles) and renews them, repeats what is
+worth it, and knows every partition's endpoints; boto3 takes a while and some memory to load, so that is done
+at the first question. Tokens for the registry's own protocol are good for twelve hours at any registry the
+principal may read (https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html);
+half of that is used.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ _DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """In whose name AWS is asked; nothing set means the default chain of the environment, profiles and roles."""
+    """In whose name AWS is asked; nothing set means the default chain of the environment, profiles and
+    roles.
+    """
 
     access_key_id: str | None = None
     secret_access_key: Secret | None = None
@@ -56,7 +59,10 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Which API is asked, and in whose name; `service` is `ecr` or `ecr-public`. Without a region, boto3 has one."""
+    """Which API is asked, and in whose name; `service` is `ecr` or `ecr-public`.
+
+    Without a region, boto3 has one.
+    """
 
     service: str
     region: str | None
@@ -115,7 +121,9 @@ class EcrApi:
     @property
     def region(self) -> str:
         """The region in words; boto3's own choice if none was named."""
-        return self._endpoint.region or (str(self._client.meta.region_name) if self._client else "the default region")
+        return self._endpoint.region or (
+            str(self._client.meta.region_name) if self._client else "the default region"
+        )
 
     @property
     def who(self) -> str:
@@ -131,16 +139,25 @@ class EcrApi:
             return self._client
 
     def prepare(self, repository: Repository) -> None:
-        """Have the client ready, so that the next question goes out at once. Raises AuthFailed, RegistryError."""
+        """Have the client ready, so that the next question goes out at once.
+
+        Raises AuthFailed, RegistryError.
+        """
         self._guarded(repository, "", {})
 
     def describe_images(self, repository: Repository, **arguments: Any) -> Mapping[str, Any]:
-        """What DescribeImages answers. Raises ImageMissing, NotFound, AuthFailed, RateLimited, RegistryError."""
+        """What DescribeImages answers.
+
+        Raises ImageMissing, NotFound, AuthFailed, RateLimited, RegistryError.
+        """
         owner = {"registryId": repository.account} if repository.account else {}
-        return self._guarded(repository, "DescribeImages", {**owner, "repositoryName": repository.name, **arguments})
+        return self._guarded(
+            repository, "DescribeImages", {**owner, "repositoryName": repository.name, **arguments}
+        )
 
     def cache_prefixes(self, repository: Repository) -> frozenset[str]:
-        """Return under which names the registry of `repository` caches other registries; `ROOT` stands for all names.
+        """Return under which names the registry of `repository` caches other registries; `ROOT` stands for
+        all names.
 
         Raises RegistryError if AWS does not answer, or does not let us know."""
         owner = {"registryId": repository.account} if repository.account else {}
@@ -196,9 +213,14 @@ class EcrApi:
         protect_login(credential)
         return _Token(credential, renew_at, expires_at)
 
-    def _guarded(self, repository: Repository, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Ask, and put what goes wrong into our words. After a failure of the account nothing more is asked in this
-        cycle; after throttling, until its backoff is over. An empty operation only makes the client."""
+    def _guarded(
+        self, repository: Repository, operation: str, arguments: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Ask, and put what goes wrong into our words.
+
+        After a failure of the account nothing more is asked in this cycle; after throttling, until its
+        backoff is over. An empty operation only makes the client.
+        """
         self._refuse_after_failure(repository)
         from_botocore = _botocore_errors()
         try:
@@ -211,8 +233,11 @@ class EcrApi:
             raise self._error(error, repository, operation) from None  # its traceback may hold what is signed
 
     def _ready_client(self, from_botocore: tuple[type[Exception], ...]) -> Any:
-        """The client with credentials in hand. What gives those is asked here and not when a question is signed, so
-        that its nonsense is not taken for the answer's."""
+        """The client with credentials in hand.
+
+        What gives those is asked here and not when a question is signed, so that its nonsense is not taken
+        for the answer's.
+        """
         try:
             client = self.client()
             credentials = self._credentials
@@ -228,7 +253,11 @@ class EcrApi:
             raise errors.OddCredentials(type(error).__name__) from None
 
     def _call(
-        self, client: Any, operation: str, arguments: Mapping[str, Any], from_botocore: tuple[type[Exception], ...]
+        self,
+        client: Any,
+        operation: str,
+        arguments: Mapping[str, Any],
+        from_botocore: tuple[type[Exception], ...],
     ) -> Mapping[str, Any]:
         try:
             with self._slots:
@@ -241,7 +270,9 @@ class EcrApi:
 
     def _error(self, error: Exception, repository: Repository, operation: str) -> RegistryError:
         if errors.is_image_missing(error):
-            missing = ImageMissing(repository.domain, f"{repository.name}: an image is not there in {self.region}")
+            missing = ImageMissing(
+                repository.domain, f"{repository.name}: an image is not there in {self.region}"
+            )
             missing.named = errors.missing_images(error)
             return missing
         action = f"{self._endpoint.service}:{operation or 'DescribeImages'}"

@@ -1,8 +1,9 @@
 """Questions about one repository that come one by one, from many threads, and go out together.
 
-Nobody waits for others to come. The first question of a cycle takes along every tag whose service was opened already,
-and all that the last cycle asked; while a call is under way further questions gather for the next one. So many services
-of one repository cost one call. `SingleFlight` would not do: it shares one answer, this gathers different questions.
+Nobody waits for others to come. The first question of a cycle takes along every tag whose service was opened
+already, and all that the last cycle asked; while a call is under way further questions gather for the next
+one. So many services of one repository cost one call. `SingleFlight` would not do: it shares one answer, this
+gathers different questions.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ Answers = Mapping[str, str | RegistryError]
 class Batches:
     """The digests of one repository's tags in this cycle. Safe to use from many threads.
 
-    `prepare` makes ready what `ask` needs; `ask` answers for every name, an error being an answer too; `cycle` is an
-    object that is another one in the next cycle."""
+    `prepare` makes ready what `ask` needs; `ask` answers for every name, an error being an answer too;
+    `cycle` is an object that is another one in the next cycle."""
 
     def __init__(
-        self, prepare: Callable[[], None], ask: Callable[[Sequence[str]], Answers], cycle: Callable[[], object]
+        self,
+        prepare: Callable[[], None],
+        ask: Callable[[Sequence[str]], Answers],
+        cycle: Callable[[], object],
     ) -> None:
         self._prepare, self._ask, self._cycle = prepare, ask, cycle
         self._lock = threading.Lock()

@@ -1,11 +1,12 @@
 """Amazon ECR: private registries over the AWS API, the public one over the distribution protocol.
 
-DescribeImages (https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html) knows tags, digests
-and when a manifest was pushed, and is no pull: asking the registry itself would move `lastRecordedPullTime`, by which
-owners let old images expire. `imagePushedAt` is the manifest's: a tag put on an old manifest carries the old time.
+DescribeImages (https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html) knows tags,
+digests and when a manifest was pushed, and is no pull: asking the registry itself would move
+`lastRecordedPullTime`, by which owners let old images expire. `imagePushedAt` is the manifest's: a tag put on
+an old manifest carries the old time.
 
-A repository that caches another registry is the exception: ECR looks upstream only if the registry itself is asked for
-a tag (https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html), so it is.
+A repository that caches another registry is the exception: ECR looks upstream only if the registry itself is
+asked for a tag (https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html), so it is.
 """
 
 from __future__ import annotations
@@ -30,7 +31,14 @@ from updater_core.registries.oci import OciRegistry
 from updater_core.registries.paging import pages
 from updater_core.registries.session import Session, site_of
 from updater_core.registries.transport import ERROR_BYTES, Request
-from updater_core.registries.vendors.ecr.api import EcrApi, Endpoint, ImageMissing, Repository, api_of, principal_of
+from updater_core.registries.vendors.ecr.api import (
+    EcrApi,
+    Endpoint,
+    ImageMissing,
+    Repository,
+    api_of,
+    principal_of,
+)
 from updater_core.registries.vendors.ecr.batch import Batches
 from updater_core.registries.vendors.ecr.hosts import PUBLIC_HOSTS, EcrHost, parse_host
 from updater_core.registries.vendors.ecr.settings import EcrSettings
@@ -45,7 +53,9 @@ _ELSEWHERE = EcrHost("", "")  # a host that names neither account nor region
 
 
 def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> protocols.Registry:
-    """ECR, as a service with these settings may use it. Raises RegistryError if they contradict the image's host.
+    """ECR, as a service with these settings may use it.
+
+    Raises RegistryError if they contradict the image's host.
 
     A configured user name and password are for the registry's own protocol, and need no AWS at all."""
     _refuse_contradictions(reference, settings)
@@ -61,7 +71,9 @@ def open_registry(reference: ImageRef, settings: RegistrySettings, session: Sess
     region = host.region or settings.own(EcrSettings).region
     api = api_of(Endpoint("ecr", region, principal, host.is_fips, host.is_dual_stack), session)
     repository = Repository(reference.domain, host.account or None, reference.repository)
-    batches = session.lasting.get(("ecr batches", api, repository), lambda: _batches(api, repository, session))
+    batches = session.lasting.get(
+        ("ecr batches", api, repository), lambda: _batches(api, repository, session)
+    )
     batches.expect(_question(reference))
     return EcrRegistry(plain, repository, api, batches)
 
@@ -76,20 +88,27 @@ class EcrRegistry:
     batches: Batches
 
     def digest(self, reference: ImageRef) -> str:
-        """The digest behind the tag now, in one call with all that others ask of this repository at the same time."""
+        """The digest behind the tag now, in one call with all that others ask of this repository at the same
+        time.
+        """
         if self._is_cache():
             return self._by_protocol(lambda registry: registry.digest(reference))
         return self.batches.get(_question(reference))
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
-        """Every tag, with its digest and its manifest's push time; of a cache the names, for its digests may be old."""
+        """Every tag, with its digest and its manifest's push time.
+
+        Of a cache the names, for its digests may be old.
+        """
         if self._is_cache():
             return self._by_protocol(lambda registry: registry.tags(reference))
         return tuple(tag for tag in self._listed() if not oci.is_generated(tag.name))
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:  # noqa: ARG002
-        """The tags that `wanted` accepts, newest manifest first. Tags of one manifest tie. None for a cache: its times
-        say when it fetched what."""
+        """The tags that `wanted` accepts, newest manifest first.
+
+        Tags of one manifest tie. None for a cache: its times say when it fetched what.
+        """
         if self._is_cache():
             return None
         chosen = [tag for tag in self._listed() if wanted(tag.name)]
@@ -101,8 +120,11 @@ class EcrRegistry:
         return self._by_protocol(lambda registry: registry.created(exact, platform))
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
-        """Whether AWS said that the reference's digest is of another kind than an image. It is asked nothing more: to
-        look into an index would be a pull. A cache is asked, so that it has the image when the engine wants it."""
+        """Whether AWS said that the reference's digest is of another kind than an image.
+
+        It is asked nothing more: to look into an index would be a pull. A cache is asked, so that it has the
+        image when the engine wants it.
+        """
         if self._is_cache():
             return self._by_protocol(lambda registry: registry.image(reference, platform, in_full=in_full))
         kind = self.oci.session.texts.get(_artifact_key(self.repository, reference.digest)) or ""
@@ -111,11 +133,16 @@ class EcrRegistry:
         return RemoteImage(obstacle=Reason.NOT_AN_IMAGE, detail=f"it is no image but {kind}")
 
     def facts(self, reference: ImageRef, platform: str) -> ImageFacts:  # noqa: ARG002
-        """Nothing: to look into a manifest would be a pull, which AWS counts when it decides what is unused."""
+        """Nothing: to look into a manifest would be a pull, which AWS counts when it decides what is
+        unused.
+        """
         return NO_FACTS
 
     def credential(self) -> Credential | None:
-        """The user name AWS with a token. One from our memory is shown to the registry first: it may be withdrawn."""
+        """The user name AWS with a token.
+
+        One from our memory is shown to the registry first: it may be withdrawn.
+        """
         credential, is_fresh = self.api.credential(self.repository)
         if not is_fresh and self._is_refused(credential):
             self.api.drop(credential)
@@ -128,13 +155,19 @@ class EcrRegistry:
         self.credential()
         if self._is_cache():
             return (
-                f"{self.repository.domain}: {self.repository.name}, a pull-through cache, reached with {self.api.who}"
+                f"{self.repository.domain}: {self.repository.name}, a pull-through cache, reached with "
+                f"{self.api.who}"
             )
-        place = f"{self.repository.domain}: {self.repository.name} reached over the AWS API in {self.api.region}"
+        place = (
+            f"{self.repository.domain}: {self.repository.name} reached over the AWS API in {self.api.region}"
+        )
         return f"{place} with {self.api.who}"
 
     def _is_cache(self) -> bool:
-        """Whether the repository caches another registry: by its service's settings, or by the account's rules."""
+        """Whether the repository caches another registry.
+
+        By its service's settings, or by the account's rules.
+        """
         settings, session = self.oci.site.settings, self.oci.session
         if settings.own(EcrSettings).aws_pull_through_cache:
             return True
@@ -145,7 +178,10 @@ class EcrRegistry:
         return "ROOT" in prefixes or any(name.startswith(f"{prefix}/") for prefix in prefixes)
 
     def _cache_prefixes(self) -> frozenset[str]:
-        """The account's rules, asked for once a day. Who may not read them says by a setting what is a cache."""
+        """The account's rules, asked for once a day.
+
+        Who may not read them says by a setting what is a cache.
+        """
         session = self.oci.session
         key = ("pull-through cache rules", self.api, self.repository.account)
         now = session.clock.now()
@@ -156,7 +192,10 @@ class EcrRegistry:
         return session.known_names.put(key, prefixes, now + _RULES_KNOWN_FOR)
 
     def _by_protocol(self, ask: Callable[[OciRegistry], T]) -> T:
-        """What the registry itself says. A token may be withdrawn before its time: then once more with a fresh one."""
+        """What the registry itself says.
+
+        A token may be withdrawn before its time: then once more with a fresh one.
+        """
         try:
             return ask(self._with_token())
         except AuthFailed:
@@ -169,9 +208,12 @@ class EcrRegistry:
     def _list(self) -> tuple[Tag, ...]:
         found: dict[str, Tag] = {}
         api, repository = self.api, self.repository
-        for details in pages(repository.domain, repository.name, "", lambda token: _page(api, repository, token)):
+        for details in pages(
+            repository.domain, repository.name, "", lambda token: _page(api, repository, token)
+        ):
             _note_kinds(details, repository, self.oci.session)
-            found.update({tag.name: tag for tag in _tags(details)})  # a tag that moved meanwhile: its last place counts
+            # a tag that moved meanwhile: its last place counts
+            found.update({tag.name: tag for tag in _tags(details)})
         self.batches.note({tag.name: tag.digest for tag in found.values() if tag.digest})
         return tuple(found.values())
 
@@ -186,7 +228,9 @@ class EcrRegistry:
         pair = f"{credential.username}:{credential.secret.reveal()}".encode()
         header = f"Basic {base64.b64encode(pair).decode()}"
         what = f"{self.repository.name}: login"
-        request = Request(f"{self.oci.site.base}/v2/", "ping", what, authorization=header, longest_bytes=ERROR_BYTES)
+        request = Request(
+            f"{self.oci.site.base}/v2/", "ping", what, authorization=header, longest_bytes=ERROR_BYTES
+        )
         try:
             return self.oci.session.transport.send(request).status in (401, 403)
         except RegistryError:  # the engine may have another way to it
@@ -195,7 +239,10 @@ class EcrRegistry:
 
 @dataclass(frozen=True, slots=True)
 class PublicEcr:
-    """A `protocols.Registry` for public.ecr.aws: anonymous, but for pulls if AWS credentials were configured."""
+    """A `protocols.Registry` for public.ecr.aws.
+
+    Anonymous, but for pulls if AWS credentials were configured.
+    """
 
     oci: OciRegistry
     repository: Repository
@@ -259,7 +306,11 @@ def _refuse_contradictions(reference: ImageRef, settings: RegistrySettings) -> N
         remedy = "take registry_config.region out, or correct the image"
         raise RegistryError(domain, f"{message} {own.region}", remedy)
     if settings.username is not None and own.names_an_account:
-        message = f"{reference.repository}: registry_config has a username and AWS credentials; only one can be used"
+        message = (
+            f"{reference.repository}: registry_config has a username and AWS credentials; only one "
+            "can "
+            "be used"
+        )
         raise RegistryError(domain, message, "keep the aws_ keys, or username and password")
 
 
@@ -272,8 +323,11 @@ def _batches(api: EcrApi, repository: Repository, session: Session) -> Batches:
 
 
 def _digests(api: EcrApi, repository: Repository, names: Sequence[str]) -> Mapping[str, str | RegistryError]:
-    """The digests behind tags (or digests); for each that is not there, the error. AWS answers nothing at all if one
-    is missing, and names one of those: the others are asked again without it, or in halves if it names none."""
+    """The digests behind tags (or digests); for each that is not there, the error.
+
+    AWS answers nothing at all if one is missing, and names one of those: the others are asked again without
+    it, or in halves if it names none.
+    """
     try:
         ids = [{"imageDigest" if is_digest(name) else "imageTag": name} for name in names]
         details = _details(api.describe_images(repository, imageIds=ids), repository)
@@ -315,19 +369,25 @@ def _known(details: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 def _not_there(api: EcrApi, repository: Repository, name: str) -> ImageMissing:
     message = f"{repository.name}: {name} is not there (in {api.region})"
-    return ImageMissing(repository.domain, message, "check the name and the tag; what runs now is left as it is")
+    return ImageMissing(
+        repository.domain, message, "check the name and the tag; what runs now is left as it is"
+    )
 
 
 def _page(api: EcrApi, repository: Repository, token: str) -> tuple[Sequence[Mapping[str, Any]], str | None]:
     """The images on the page behind a token (of the first page: none), and the next page's token."""
     arguments = {"nextToken": token} if token else {}
-    answer = api.describe_images(repository, filter={"tagStatus": "TAGGED"}, maxResults=PAGE_SIZE, **arguments)
+    answer = api.describe_images(
+        repository, filter={"tagStatus": "TAGGED"}, maxResults=PAGE_SIZE, **arguments
+    )
     following = answer.get("nextToken")
     return _details(answer, repository), following if isinstance(following, str) and following else None
 
 
 def _details(page: Mapping[str, Any], repository: Repository) -> Sequence[Mapping[str, Any]]:
-    """The images of an answer; a page of somebody else's (a proxy's, a portal's) must not pass for an empty one."""
+    """The images of an answer; a page of somebody else's (a proxy's, a portal's) must not pass for an empty
+    one.
+    """
     details = page.get("imageDetails")
     if not isinstance(details, list):
         message = f"{repository.name}: the answer is no list of images"

@@ -1,8 +1,9 @@
 """What goes wrong with AWS, in our words: which kind of error it is, and what a person can do. Pure.
 
-Codes are those of the ECR API reference ("Common Errors", DescribeImages), of STS and of SSO; classes are botocore's,
-known by name, so that nothing has to be imported to distinguish them. What AWS or a credential process wrote is quoted
-only if it cannot hold a secret: a signature error repeats the request's headers, a session token among them.
+Codes are those of the ECR API reference ("Common Errors", DescribeImages), of STS and of SSO; classes are
+botocore's, known by name, so that nothing has to be imported to distinguish them. What AWS or a credential
+process wrote is quoted only if it cannot hold a secret: a signature error repeats the request's headers, a
+session token among them.
 """
 
 from __future__ import annotations
@@ -21,13 +22,21 @@ _PRINCIPAL = re.compile(r"User: (arn:[\w:/@.+=,*-]+)")
 _ACTION = re.compile(r"perform: ([\w-]+:\w+)")
 _ACRONYMS = {"AssumeRole": "sts", "AssumeRoleWithWebIdentity": "sts", "GetCallerIdentity": "sts"}
 
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "ForbiddenException"}
+_DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedOperation",
+    "NotAuthorized",
+    "ForbiddenException",
+}
 _THROTTLED = {
-    "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded",
+    "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException",
+    "RequestLimitExceeded",
     "RequestThrottled", "RequestThrottledException", "SlowDown",
 }  # fmt: skip
 _SIGNATURE = {
-    "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature", "IncompleteSignatureException",
+    "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature",
+    "IncompleteSignatureException",
     "RequestTimeTooSkewed", "RequestExpired",
 }  # fmt: skip
 _UNKNOWN_KEY = {
@@ -35,7 +44,8 @@ _UNKNOWN_KEY = {
     "MissingAuthenticationToken", "MissingAuthenticationTokenException", "OptInRequired",
 }  # fmt: skip
 _EXPIRED = {
-    "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "UnauthorizedException", "InvalidIdentityToken",
+    "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "UnauthorizedException",
+    "InvalidIdentityToken",
     "InvalidGrantException", "IDPRejectedClaim",
 }  # fmt: skip
 
@@ -48,8 +58,11 @@ _NETWORK_ERRORS = {"ConnectionError", "HTTPClientError", "EndpointProviderError"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An error before it is about a repository. `is_everywhere`: the account's other repositories would meet it too;
-    `is_about_login`: the credentials are to be read afresh before the next try."""
+    """An error before it is about a repository.
+
+    `is_everywhere`: the account's other repositories would meet it too; `is_about_login`: the credentials are
+    to be read afresh before the next try.
+    """
 
     kind: type[RegistryError]
     words: str
@@ -66,8 +79,10 @@ class Fault:
 
 
 class OddCredentials(Exception):
-    """What should give credentials (a program, a file, a cache of AWS) gave something else. `args[0]`: what fell out of
-    botocore, by its name alone, for its text may quote them."""
+    """What should give credentials (a program, a file, a cache of AWS) gave something else.
+
+    `args[0]`: what fell out of botocore, by its name alone, for its text may quote them.
+    """
 
 
 class MalformedAnswer(Exception):
@@ -134,14 +149,20 @@ def _answered(error: Exception, code: str, asked: Asked) -> Fault:
     if code in _SIGNATURE:
         return _bad_signature(error, code, asked)
     if code in _UNKNOWN_KEY:
-        remedy = "check the key; China, GovCloud and regions to be enabled first take only keys that they know"
+        remedy = (
+            "check the key; China, GovCloud and regions to be enabled first take only keys that they know"
+        )
         return _login(f"AWS does not know {asked.who} in {asked.region} ({code})", remedy)
     if code in _EXPIRED:
         return _login(f"{asked.who}: expired or refused ({code})", _renewal(asked))
     if code in ("RepositoryNotFoundException", "RegistryNotFoundException"):
-        remedy = f"check the repository's name, the account, and that it is in {asked.region}; what runs now stays"
+        remedy = (
+            f"check the repository's name, the account, and that it is in {asked.region}; what runs now stays"
+        )
         return Fault(NotFound, f"there is no such repository in {asked.region}", remedy)
-    return Fault(RegistryError, f"{asked.action} in {asked.region}: {code or 'no error code'}{_quoted(error)}")
+    return Fault(
+        RegistryError, f"{asked.action} in {asked.region}: {code or 'no error code'}{_quoted(error)}"
+    )
 
 
 def _denied(error: Exception, asked: Asked) -> Fault:
@@ -152,7 +173,10 @@ def _denied(error: Exception, asked: Asked) -> Fault:
     action = said[1] if said else guessed
     who = principal[1] if principal else asked.who
     place = "*" if action.endswith("GetAuthorizationToken") else "this repository"
-    remedy = f"allow {action} on {place} in the IAM policy; a repository of another account has to allow it as well"
+    remedy = (
+        f"allow {action} on {place} in the IAM policy; a repository of another account has to allow it "
+        "as well"
+    )
     return Fault(AuthFailed, f"{who} may not {action} in {asked.region}", remedy)
 
 
@@ -161,7 +185,8 @@ def _bad_signature(error: Exception, code: str, asked: Asked) -> Fault:
         words = f"AWS refuses the time of our request ({code}): this machine's clock is wrong"
         return _login(words, "set the host's clock, best by NTP")
     return _login(
-        f"AWS refuses the signature of {asked.who} ({code})", "check the secret key: it belongs to another access key"
+        f"AWS refuses the signature of {asked.who} ({code})",
+        "check the secret key: it belongs to another access key",
     )
 
 
@@ -174,21 +199,30 @@ def _unanswered(error: Exception, asked: Asked) -> Fault:
         words = f"{asked.action} in {asked.region}: the answer cannot be read ({error})"
         return Fault(RegistryError, words, untrusted_json.IN_THE_WAY)
     if names & {"NoCredentialsError", "PartialCredentialsError"}:
-        lack = "no AWS credentials were found" if "NoCredentialsError" in names else "half of an AWS key is missing"
+        lack = (
+            "no AWS credentials were found"
+            if "NoCredentialsError" in names
+            else "half of an AWS key is missing"
+        )
         remedy = (
-            "give this machine a role; or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the aws_ keys of "
+            "give this machine a role; or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the aws_ "
+            "keys of "
             "registry_config; or write registry_type generic to log in as `docker login` does"
         )
         return _login(f"{lack} ({asked.who})", remedy)
     if "ProfileNotFound" in names:
-        return _login(f"{asked.who} is not in the AWS configuration files", "check aws_profile, HOME, AWS_CONFIG_FILE")
+        return _login(
+            f"{asked.who} is not in the AWS configuration files", "check aws_profile, HOME, AWS_CONFIG_FILE"
+        )
     if names & _SSO_ERRORS:
         return _login(f"{asked.who}: the AWS login session has ended", _renewal(asked))
     if names & _FETCH_ERRORS:
         remedy = "try `aws sts get-caller-identity` as the updater's user"
         return _login(f"{asked.who}: the credentials could not be fetched ({type(error).__name__})", remedy)
     if names & _FILE_ERRORS:
-        return _login(f"the AWS configuration files are not usable ({type(error).__name__})", "fix ~/.aws/config")
+        return _login(
+            f"the AWS configuration files are not usable ({type(error).__name__})", "fix ~/.aws/config"
+        )
     return _unreached(error, names, asked)
 
 
@@ -201,12 +235,17 @@ def _unreached(error: Exception, names: set[str], asked: Asked) -> Fault:
         remedy = "name the file with its authority's certificate in AWS_CA_BUNDLE"
         return _everywhere(f"the TLS certificate of the ECR API in {asked.region} is not trusted", remedy)
     if names & _NETWORK_ERRORS:
-        remedy = f"check that there is a region {asked.region}, and that its ECR API can be reached from this machine"
+        remedy = (
+            f"check that there is a region {asked.region}, and that its ECR API can be reached from "
+            "this machine"
+        )
         return _everywhere(f"the ECR API in {asked.region} does not answer ({type(error).__name__})", remedy)
     if isinstance(error, ImportError):
         return _everywhere("boto3 is not installed", "install what requirements.txt names")
     if isinstance(error, OSError):  # a token file, or a program that should print credentials
-        return _login(f"{asked.who}: {error.filename} cannot be used ({error.strerror})", "check the AWS configuration")
+        return _login(
+            f"{asked.who}: {error.filename} cannot be used ({error.strerror})", "check the AWS configuration"
+        )
     return _everywhere(f"{asked.action} in {asked.region}: {type(error).__name__}", "")
 
 

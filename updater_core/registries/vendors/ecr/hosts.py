@@ -1,8 +1,10 @@
-"""The names of Amazon's registries: whose account, which region, which kind of endpoint a host stands for. Pure.
+"""The names of Amazon's registries: whose account, which region, which kind of endpoint a host stands for.
+
+Pure.
 
 The forms are those that Amazon's own credential helper takes
-(https://github.com/awslabs/amazon-ecr-credential-helper, ecr-login/api/client.go), with both ends anchored: a host of
-somebody else's that only begins like one of Amazon's must not be taken for it.
+(https://github.com/awslabs/amazon-ecr-credential-helper, ecr-login/api/client.go), with both ends anchored: a
+host of somebody else's that only begins like one of Amazon's must not be taken for it.
 """
 
 from __future__ import annotations
@@ -17,12 +19,16 @@ _HOST = re.compile(
     r"|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
 )
 
-HOSTS = "|".join([_HOST.pattern, *(re.escape(host) for host in sorted(PUBLIC_HOSTS))])  # one expression for all
+# one expression for all
+HOSTS = "|".join([_HOST.pattern, *(re.escape(host) for host in sorted(PUBLIC_HOSTS))])
 
 
 @dataclass(frozen=True, slots=True)
 class EcrHost:
-    """What the host of a private registry says. `is_dual_stack`: it answers over IPv6 too, and so shall its API."""
+    """What the host of a private registry says.
+
+    `is_dual_stack`: it answers over IPv6 too, and so shall its API.
+    """
 
     account: str
     region: str
@@ -41,4 +47,6 @@ def parse_host(domain: str) -> EcrHost | None:
     found = _HOST.fullmatch(domain)
     if found is None:
         return None
-    return EcrHost(found["account"], found["region"], bool(found["fips"]), found["partition"].startswith("on."))
+    return EcrHost(
+        found["account"], found["region"], bool(found["fips"]), found["partition"].startswith("on.")
+    )

@@ -30,7 +30,8 @@ class EcrSettings:
 
 OPTIONS = (
     Option(REGISTRY, "region", kinds.TEXT, None,
-           "ECR: the region, for a host that names none; otherwise it must agree with the host.", ("us-east-1",),
+           "ECR: the region, for a host that names none; otherwise it must agree with the host.",
+           ("us-east-1",),
            owner=EcrSettings, see="[Amazon ECR](registries.md#amazon-ecr)"),
     Option(REGISTRY, "aws_access_key_id", kinds.TEXT, None,
            "ECR: a static key, in place of `username`. Without one, boto3's own chain finds the credentials.",
@@ -39,13 +40,16 @@ OPTIONS = (
            ("${AWS_SECRET_ACCESS_KEY}",), owner=EcrSettings, needs=Needs("aws_access_key_id")),
     Option(REGISTRY, "aws_session_token", kinds.SECRET, None, "ECR: the token of temporary keys.",
            ("${AWS_SESSION_TOKEN}",), owner=EcrSettings,
-           needs=Needs("aws_access_key_id", "it belongs to keys; write aws_access_key_id and its secret too")),
+           needs=Needs("aws_access_key_id",
+                       "it belongs to keys; write aws_access_key_id and its secret too")),
     Option(REGISTRY, "aws_profile", kinds.TEXT, None,
            "ECR: a profile of the AWS files, in place of `username`.", ("production",), owner=EcrSettings,
            is_login=True),
     Option(REGISTRY, "aws_pull_through_cache", kinds.FLAG, False,
-           "ECR: the image's repository caches another registry, so the registry itself is asked for its tags. "
-           "Needed only if the account may not read its own rules (`ecr:DescribePullThroughCacheRules`).", (True,),
+           "ECR: the image's repository caches another registry, so the registry itself is asked for "
+           "its tags. "
+           "Needed only if the account may not read its own rules (`ecr:DescribePullThroughCacheRules`).",
+           (True,),
            owner=EcrSettings),
 )  # fmt: skip
 

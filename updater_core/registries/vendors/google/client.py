@@ -1,15 +1,18 @@
-"""Google's registries: the distribution protocol, Google's accounts, and a tag list that knows digests and push times.
+"""Google's registries: the distribution protocol, Google's accounts, and a tag list that knows digests and
+push times.
 
-`gcr.io` and `*-docker.pkg.dev` are one product today, Artifact Registry. Its `tags/list` carries a map `manifest` with
-the tags of each digest and the time it was uploaded (go-containerregistry, pkg/v1/google/list.go), so one request says
-all there is to say about a repository. The time is the manifest's: a tag put on an older image keeps that image's time.
+`gcr.io` and `*-docker.pkg.dev` are one product today, Artifact Registry. Its `tags/list` carries a map
+`manifest` with the tags of each digest and the time it was uploaded (go-containerregistry,
+pkg/v1/google/list.go), so one request says all there is to say about a repository. The time is the
+manifest's: a tag put on an older image keeps that image's time.
 
-An account that the operator named (a key file, GOOGLE_APPLICATION_CREDENTIALS, a docker login) is used at once. The one
-that merely is there (gcloud's, the metadata server's) is looked for only if a repository does not answer without,
-which is remembered: public images need none, and other registries never come here.
+An account that the operator named (a key file, GOOGLE_APPLICATION_CREDENTIALS, a docker login) is used at
+once. The one that merely is there (gcloud's, the metadata server's) is looked for only if a repository does
+not answer without, which is remembered: public images need none, and other registries never come here.
 
-`registry_config.project_id` is the project that messages name and a remedy is for if the image's own path names
-none; if the two differ, a refusal says so. It is sent nowhere: no registry request depends on a project of ours.
+`registry_config.project_id` is the project that messages name and a remedy is for if the image's own path
+names none; if the two differ, a refusal says so. It is sent nowhere: no registry request depends on a project
+of ours.
 """
 
 from __future__ import annotations
@@ -49,7 +52,10 @@ def open_registry(reference: ImageRef, settings: RegistrySettings, session: Sess
 
 @dataclass(frozen=True, slots=True)
 class GoogleRegistry:
-    """A `protocols.Registry` for Google. `reference` is the one it was opened for. Safe to use from many threads."""
+    """A `protocols.Registry` for Google.
+
+    `reference` is the one it was opened for. Safe to use from many threads.
+    """
 
     site: RegistryEndpoint
     reference: ImageRef
@@ -69,8 +75,9 @@ class GoogleRegistry:
         return self._listing(reference).tags
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts, with digests and upload times, by one request; None if the list lacks its
-        map."""
+        """The tags that `wanted` accepts, with digests and upload times, by one request; None if the list
+        lacks its map.
+        """
         listing = self._listing(reference)
         return tuple(tag for tag in listing.tags if wanted(tag.name)) if listing.has_times else None
 
@@ -101,7 +108,7 @@ class GoogleRegistry:
         identity = self._identity(reference)
         return text.replace(f"as {identities.USERNAME}", f"as {identity.name}") if identity else text
 
-    # ------------------------------------------------------------------------------------------------------- who we are
+    # --------------------------------------------------------------------------------------------- who we are
 
     def _identity(self, reference: ImageRef) -> Identity | None:
         """The account to begin with; None for a docker login, and for nobody."""
@@ -120,7 +127,9 @@ class GoogleRegistry:
         return self.session.login(self.site).credential
 
     def _answer(self, reference: ImageRef, ask: Callable[[OciRegistry], T]) -> T:
-        """Ask as who we are; a refusal is answered once with a newer token, or with the account of this machine."""
+        """Ask as who we are; a refusal is answered once with a newer token, or with the account of this
+        machine.
+        """
         identity = self._identity(reference)
         credential = identity.credential(self._access(reference)) if identity else None
         try:
@@ -169,9 +178,11 @@ class GoogleRegistry:
         if said.endswith(f"refuses the login as {identities.USERNAME}"):
             said = "it takes no token of this account"
         remedy = f"grant {identity.name} the role {ROLE} on {project}, and check the image's name{named}"
-        return AuthFailed(self._host, f"{reference.repository}: Google refuses {identity.name}: {said}", remedy)
+        return AuthFailed(
+            self._host, f"{reference.repository}: Google refuses {identity.name}: {said}", remedy
+        )
 
-    # ----------------------------------------------------------------------------------------------------------- tags
+    # --------------------------------------------------------------------------------------------------- tags
 
     def _listing(self, reference: ImageRef) -> _Listing:
         key = self._list_key(reference)
@@ -183,7 +194,13 @@ class GoogleRegistry:
         return ("google list", self.site, reference.repository)
 
     def _key(self, word: str, reference: ImageRef | None = None) -> tuple[object, ...]:
-        return ("google", word, self.site, (reference or self.reference).repository, self.session.clock.now().date())
+        return (
+            "google",
+            word,
+            self.site,
+            (reference or self.reference).repository,
+            self.session.clock.now().date(),
+        )
 
     def _access(self, reference: ImageRef) -> Access:
         return self.session.access(self.site, reference.repository)
@@ -206,7 +223,8 @@ def _read_all(oci: OciRegistry, repository: str) -> _Listing:
     names: dict[str, None] = {}
     found: dict[str, Tag] = {}
     has_times = True
-    first = f"{access.base}/v2/{access.repository}/tags/list"  # Google answers with one page, whatever its length
+    # Google answers with one page, whatever its length
+    first = f"{access.base}/v2/{access.repository}/tags/list"
     for page in pages(access.host, repository, first, lambda url: _page(oci.session, access, url)):
         names.update(dict.fromkeys(name for name in page.get("tags") or () if isinstance(name, str)))
         manifest = page.get("manifest")
@@ -219,7 +237,9 @@ def _read_all(oci: OciRegistry, repository: str) -> _Listing:
 
 
 def _page(session: Session, access: Access, url: str) -> tuple[Mapping[str, Any], str | None]:
-    answer = session.ask(access, Request(url, "tags", f"{access.repository}: tags", longest_bytes=LONGEST_PAGE_BYTES))
+    answer = session.ask(
+        access, Request(url, "tags", f"{access.repository}: tags", longest_bytes=LONGEST_PAGE_BYTES)
+    )
     if answer.status != 200:
         raise problem(access, answer, "tags")
     try:
@@ -237,7 +257,10 @@ def _page(session: Session, access: Access, url: str) -> tuple[Mapping[str, Any]
 
 
 def _tags(manifest: Mapping[str, Any], now: datetime) -> Iterator[Tag]:
-    """The tags of the map: digest to `tag` (its names) and `timeUploadedMs` (a text; `0` or none = not known)."""
+    """The tags of the map: digest to `tag` (its names) and `timeUploadedMs` (a text.
+
+    `0` or none = not known).
+    """
     for digest, entry in manifest.items():
         if is_digest(digest) and isinstance(entry, dict) and isinstance(entry.get("tag"), list):
             pushed_at = _moment(entry.get("timeUploadedMs"), now)
@@ -262,7 +285,8 @@ def _project(site: RegistryEndpoint, reference: ImageRef) -> tuple[str, str]:
     >>> settings = RegistrySettings(vendors=(GoogleSettings(project_id="shop"),))
     >>> image = ImageRef("gcr.io", "example.com/shop/web")
     >>> _project(RegistryEndpoint("gcr.io", "https://gcr.io", settings), image)
-    ('the project example.com:shop', ': it lies in project example.com:shop, registry_config.project_id says shop')
+    ('the project example.com:shop', ': it lies in project example.com:shop, registry_config.project_id says
+    shop')
     >>> local = RegistryEndpoint("localhost:5000", "http://localhost:5000", settings)
     >>> _project(local, ImageRef("localhost:5000", "web"))
     ('the project shop', '')
@@ -273,5 +297,7 @@ def _project(site: RegistryEndpoint, reference: ImageRef) -> tuple[str, str]:
     own = site.settings.own(GoogleSettings).project_id
     if not reference.domain.endswith((".pkg.dev", "gcr.io")) or reference.domain == "mirror.gcr.io":
         return (f"the project {own}", "") if own else ("its project", "")
-    hint = f": it lies in project {first}, registry_config.project_id says {own}" if own and own != first else ""
+    hint = (
+        f": it lies in project {first}, registry_config.project_id says {own}" if own and own != first else ""
+    )
     return f"the project {first}", hint

@@ -1,9 +1,11 @@
-"""Who we are at Google: access tokens from a key file, from the environment's, or from the machine's own account.
+"""Who we are at Google: access tokens from a key file, from the environment's, or from the machine's own
+account.
 
-google-auth gets and renews the tokens (https://googleapis.dev/python/google-auth/latest/); it is imported when first
-used, and asks through our transport. The order of application default credentials is Google's
-(https://cloud.google.com/docs/authentication/application-default-credentials), but its library's own search is not
-used: that may run `gcloud`, and probes the metadata server for ten seconds on any machine that is not Google's.
+google-auth gets and renews the tokens (https://googleapis.dev/python/google-auth/latest/); it is imported
+when first used, and asks through our transport. The order of application default credentials is Google's
+(https://cloud.google.com/docs/authentication/application-default-credentials), but its library's own search
+is not used: that may run `gcloud`, and probes the metadata server for ten seconds on any machine that is not
+Google's.
 """
 
 from __future__ import annotations
@@ -98,7 +100,10 @@ class Identity:
             return self._current()
 
     def renewed(self, access: Access, refused: Credential) -> Credential | None:
-        """A token newer than the one that was refused; None if that one was fresh, so that age is not the reason."""
+        """A token newer than the one that was refused.
+
+        None if that one was fresh, so that age is not the reason.
+        """
         with self._lock:
             if self._current() != refused:  # another thread was faster
                 return self._current()
@@ -132,13 +137,15 @@ class Identity:
 
     def _refuse_if_refused(self, access: Access) -> None:
         if self._refusal and self._clock.monotonic() < self._refusal[2]:
-            raise self._failure(access, f"{self._refusal[0]}; not tried again for some minutes", self._refusal[1])
+            raise self._failure(
+                access, f"{self._refusal[0]}; not tried again for some minutes", self._refusal[1]
+            )
 
     def _failure(self, access: Access, why: str, remedy: str) -> AuthFailed:
         return AuthFailed(access.host, f"{access.repository}: {why}", remedy)
 
 
-# ---------------------------------------------------------------------------------------------------- finding them
+# ----------------------------------------------------------------------------------------------- finding them
 
 
 def of_key_file(path: str, session: Session) -> Identity:
@@ -147,14 +154,22 @@ def of_key_file(path: str, session: Session) -> Identity:
 
 
 def of_environment(session: Session) -> Identity | None:
-    """The account that GOOGLE_APPLICATION_CREDENTIALS names: a key, or a workload identity federation's file."""
+    """The account that GOOGLE_APPLICATION_CREDENTIALS names.
+
+    A key, or a workload identity federation's file.
+    """
     path = os.environ.get(FROM_ENVIRONMENT)
-    return _kept(session, path, f"{FROM_ENVIRONMENT} ({path})", lambda ask: _any_kind(str(path), ask)) if path else None
+    return (
+        _kept(session, path, f"{FROM_ENVIRONMENT} ({path})", lambda ask: _any_kind(str(path), ask))
+        if path
+        else None
+    )
 
 
 def of_machine(session: Session) -> Identity | None:
-    """The account that is there without our owner's doing: gcloud's application default credentials, or the one of the
-    metadata server (Compute Engine's, GKE's workload identity). None if there is neither."""
+    """The account that is there without our owner's doing: gcloud's application default credentials, or the
+    one of the metadata server (Compute Engine's, GKE's workload identity). None if there is neither.
+    """
     path = _gcloud_path()
     if path and path.is_file():
         return _kept(session, str(path), f"gcloud ({path})", lambda ask: _any_kind(str(path), ask))
@@ -179,13 +194,18 @@ def _kept(session: Session, path: str, source: str, load: Load) -> Identity:
 def _gcloud_path() -> Path | None:
     folder = os.environ.get("CLOUDSDK_CONFIG")
     try:
-        return (Path(folder) if folder else Path.home() / ".config" / "gcloud") / "application_default_credentials.json"
+        return (
+            Path(folder) if folder else Path.home() / ".config" / "gcloud"
+        ) / "application_default_credentials.json"
     except RuntimeError:  # a service without a home
         return None
 
 
 def _has_metadata_server(session: Session) -> bool:
-    """Whether Google's metadata server answers here: one short question, at most once a day if it does not."""
+    """Whether Google's metadata server answers here.
+
+    One short question, at most once a day if it does not.
+    """
     if os.environ.get("NO_GCE_CHECK", "").lower() == "true":
         return False
     found = session.lasting.get("google metadata server", threading.Event)
@@ -198,7 +218,9 @@ def _has_metadata_server(session: Session) -> bool:
 def _probe() -> bool:
     address = os.environ.get("GCE_METADATA_IP") or "169.254.169.254"
     flavor = {"Metadata-Flavor": "Google"}
-    request = Request(f"http://{address}", "token", "Google's metadata server", headers=flavor, longest_bytes=0)
+    request = Request(
+        f"http://{address}", "token", "Google's metadata server", headers=flavor, longest_bytes=0
+    )
     connections = Connections(PROBE_LIMITS)
     try:
         answer = connections.exchange(request)
@@ -209,7 +231,7 @@ def _probe() -> bool:
     return answer.status == 200 and answer.headers.get("metadata-flavor") == "Google"
 
 
-# ------------------------------------------------------------------------------------------------------ what is there
+# ---------------------------------------------------------------------------------------------- what is there
 
 
 def _read(path: str) -> Mapping[str, Any]:
@@ -248,7 +270,8 @@ def _any_kind(path: str, ask: Callable[..., Any]) -> Any:
 
     def make() -> Any:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # its concern is files from strangers; this is ours
+            # its concern is files from strangers; this is ours
+            warnings.simplefilter("ignore", DeprecationWarning)
             load: Any = google.auth.load_credentials_from_dict
             credentials, _ = load(info, request=ask)
         return with_scopes_if_required(credentials, SCOPES)  # type: ignore[no-untyped-call]
@@ -271,13 +294,20 @@ def _unexpected(error: Exception, source: str) -> _Unusable:
     if isinstance(error, OSError):
         why = f"{source} names {error.filename}, which cannot be read: {error.strerror}"
         return _Unusable(why, "correct its credential_source, or put a readable file there")
-    why = f"with {source} no token is to be had: something on the way is not what it should be ({type(error).__name__})"
-    return _Unusable(why, f"check the credential_source and the addresses of {source}; {untrusted_json.IN_THE_WAY}")
+    why = (
+        f"with {source} no token is to be had: something on the way is not what it should be "
+        f"({type(error).__name__})"
+    )
+    return _Unusable(
+        why, f"check the credential_source and the addresses of {source}; {untrusted_json.IN_THE_WAY}"
+    )
 
 
 def _refusal(error: Exception, name: str, source: str) -> tuple[str, str]:
     """Why no token was given, in words without secrets, and what to do."""
-    said = error.args[0] if error.args and isinstance(error.args[0], str | Exception) else type(error).__name__
+    said = (
+        error.args[0] if error.args and isinstance(error.args[0], str | Exception) else type(error).__name__
+    )
     text = " ".join("".join(c if c.isprintable() else " " for c in str(said)).split())
     why = f"Google's token server refuses {name}: {_SECRET_LIKE.sub('***', text)[:200]}"
     if _CLOCK.search(text):
@@ -286,7 +316,8 @@ def _refusal(error: Exception, name: str, source: str) -> tuple[str, str]:
 
 
 def _request_function(transport: Transport) -> Callable[..., Any]:
-    """Return how google-auth asks (google.auth.transport.Request): through our transport, with its limits and retries.
+    """Return how google-auth asks (google.auth.transport.Request): through our transport, with its limits and
+    retries.
 
     What the transport raises goes through google-auth as it is."""
 
@@ -294,7 +325,9 @@ def _request_function(transport: Transport) -> Callable[..., Any]:
         url: str, method: str = "GET", body: Any = None, headers: Mapping[str, str] | None = None, **_: object
     ) -> Any:
         data = body.encode() if isinstance(body, str) else body
-        request = Request(url, "token", "Google's token", method, dict(headers or {}), None, data, ERROR_BYTES)
+        request = Request(
+            url, "token", "Google's token", method, dict(headers or {}), None, data, ERROR_BYTES
+        )
         answer = transport.send(request)
         return _Reply(answer.status, answer.headers, answer.body)
 

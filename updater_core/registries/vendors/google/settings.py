@@ -10,7 +10,8 @@ from updater_core.vocabulary.options.option import REGISTRY, Option
 
 # docker-credential-gcr, config/const.go
 HOSTS = (
-    r"(?:[a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev|docker\.[a-z0-9-]+\.rep\.pkg\.dev|docker\.s3nsregistry\.fr"
+    r"(?:[a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev"
+    r"|docker\.[a-z0-9-]+\.rep\.pkg\.dev|docker\.s3nsregistry\.fr"
 )
 
 
@@ -24,7 +25,8 @@ class GoogleSettings:
 
 OPTIONS = (
     Option(REGISTRY, "project_id", kinds.TEXT, None,
-           "Google: the project that messages name if a role is missing.", ("my-project",), owner=GoogleSettings,
+           "Google: the project that messages name if a role is missing.", ("my-project",),
+           owner=GoogleSettings,
            see="[Google](registries.md#google)"),
     Option(REGISTRY, "service_account_path", kinds.PATH, None,
            "Google: a service account's JSON key file, in place of `username`.",

@@ -1,1 +1,3 @@
-"""Containers of other projects that share a namespace or volumes with one that is recreated, and so go with it."""
+"""Containers of other projects that share a namespace or volumes with one that is recreated, and so go with
+it.
+"""

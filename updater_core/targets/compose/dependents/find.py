@@ -1,7 +1,8 @@
 """Finds what has to be recreated behind a container, in other projects too, and says which of it cannot be.
 
-Such a container shares a namespace with the one that goes, or has its volumes: it would stay up without a network, and
-could not be started again. It is recreated by its own project's Compose files, if these say just what runs.
+Such a container shares a namespace with the one that goes, or has its volumes: it would stay up without a
+network, and could not be started again. It is recreated by its own project's Compose files, if these say just
+what runs.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Restarted:
 
 
 def behind(service: ServiceConfig, own: Restarted, parts: Parts) -> tuple[DependentProject, ...] | Hold:
-    """Return what is recreated behind the update group of `service`, in its order; a Hold that names all that shares
-    with a container which goes, and cannot be recreated with it, each with the reason.
+    """Return what is recreated behind the update group of `service`, in its order; a Hold that names all that
+    shares with a container which goes, and cannot be recreated with it, each with the reason.
 
     Raises EngineError, EngineUnavailable.
     """
@@ -64,12 +65,15 @@ def behind(service: ServiceConfig, own: Restarted, parts: Parts) -> tuple[Depend
     hosts = ", ".join(sorted(each.name for each in search.first))
     shares = f"shares the network, another namespace or the volumes of {hosts} and would be left without"
     detail = "; ".join(f"{one.who} {shares}: {one.why}" for one in search.obstacles)
-    return Hold(Reason.NAMESPACE_SHARED, detail, "; ".join(dict.fromkeys(one.remedy for one in search.obstacles)))
+    return Hold(
+        Reason.NAMESPACE_SHARED, detail, "; ".join(dict.fromkeys(one.remedy for one in search.obstacles))
+    )
 
 
 def resting(own: Restarted, engine: Engine, known: TieCache) -> tuple[Container, ...]:
-    """Return the containers that do not run and are tied to one that goes: nobody starts them, and they cannot be
-    started as they are, for what they are tied to is gone then."""
+    """Return the containers that do not run and are tied to one that goes: nobody starts them, and they
+    cannot be started as they are, for what they are tied to is gone then.
+    """
     going = _containers(own, engine)
     listed = [each for each in engine.all_containers() if each.status not in _AT_WORK]
     return tuple(each for each in ties.tied(listed, going, known.of) if each.project != own.project.name)
@@ -166,7 +170,9 @@ class _DependentSearch:
         return None
 
     def _group(self, project: Project, members: Sequence[Container], model: Mapping[str, Any]) -> Group:
-        """The services of these containers, whole, and those that run and are declared to restart with them."""
+        """The services of these containers, whole, and those that run and are declared to restart with
+        them.
+        """
         engine = self.parts.engine
         tied_services = {each.service for each in members}
         moves = []
@@ -179,7 +185,10 @@ class _DependentSearch:
         return Group(project, (), volumes.noted(moves, engine), model)
 
     def _stopped_beside(self, group: Group) -> str | None:
-        """A container that does not run of a service that does: an `up` would start it, or take it for one too many."""
+        """A container that does not run of a service that does.
+
+        An `up` would start it, or take it for one too many.
+        """
         whole = _containers(Restarted(group.project, tuple(sorted(group.services))), self.parts.engine)
         return next((each.name for each in whole if each.status not in _AT_WORK), None)
 
@@ -218,13 +227,22 @@ def _bar(container: Container, own_container: str | None) -> tuple[str, str] | N
     """Why a container can never be recreated by Compose, with a remedy; None if it may be."""
     name = container.name
     if container.id == own_container:
-        return "the updater itself runs in it", "update this service by hand, or let the updater run elsewhere"
+        return (
+            "the updater itself runs in it",
+            "update this service by hand, or let the updater run elsewhere",
+        )
     if _SWARM_LABEL in container.labels:
-        return "it is a task of a swarm", f"take service {container.labels[_SWARM_LABEL]} of the swarm out of it"
+        return (
+            "it is a task of a swarm",
+            f"take service {container.labels[_SWARM_LABEL]} of the swarm out of it",
+        )
     if not engine_facts.is_member(container.labels):
         return "`docker compose run` made it", "nothing to do: the update goes on when it has ended"
     if not (container.project and container.service):
-        return "no compose file made it", f"start it from a compose file, then it goes along; or {_again(name)}"
+        return (
+            "no compose file made it",
+            f"start it from a compose file, then it goes along; or {_again(name)}",
+        )
     if is_leftover(container):
         bring_up = f"`docker compose -p {container.project} up -d {container.service}`"
         return "a recreate of it was interrupted", f"bring it up with {bring_up}"

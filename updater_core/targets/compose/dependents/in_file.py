@@ -34,7 +34,10 @@ def obstacle(containers: Sequence[Container], why: str, remedy: str) -> Unrestar
 
 
 def unreadable(project: Project, containers: Sequence[Container]) -> Unrestartable | None:
-    """Why the project's files cannot be found or read, or its folder not be entered; None if all of it can be."""
+    """Why the project's files cannot be found or read, or its folder not be entered.
+
+    None if all of it can be.
+    """
     labels = containers[0].labels
     text = labels.get(f"{_LABEL}project.config_files", "")
     paths = [*project.files] or [path for path in text.split(",") if path.startswith("/")]
@@ -44,7 +47,9 @@ def unreadable(project: Project, containers: Sequence[Container]) -> Unrestartab
             return obstacle(containers, why, permissions.reading_remedy(Path(path)))
     if not project.files:
         why = f"its files are not to be found: {text or 'its labels name none'}"
-        return obstacle(containers, why, "if a manager's container started it, write its folder in `path_map`")
+        return obstacle(
+            containers, why, "if a manager's container started it, write its folder in `path_map`"
+        )
     if not os.access(project.directory, os.X_OK):
         why = f"its folder {project.directory} is not there, or may not be entered"
         return obstacle(containers, why, permissions.reading_remedy(Path(project.directory, ".")))
@@ -54,14 +59,16 @@ def unreadable(project: Project, containers: Sequence[Container]) -> Unrestartab
 def difference(
     container: Container, model: Mapping[str, Any], going: Sequence[Container], names_after: Mapping[str, str]
 ) -> Unrestartable | None:
-    """Why its service would not come back to what it is tied to now: its file says something else, names the container
-    by an id, which goes with it, or by a name that it will not have any more.
+    """Why its service would not come back to what it is tied to now: its file says something else, names the
+    container by an id, which goes with it, or by a name that it will not have any more.
 
     `names_after`: the name that each container which goes will have, by its id.
     """
     written = (model.get("services") or {}).get(container.service)
     if not isinstance(written, Mapping):
-        return obstacle([container], f"its file has no service {container.service} any more", _deploy(container))
+        return obstacle(
+            [container], f"its file has no service {container.service} any more", _deploy(container)
+        )
     named = [*_named(written)]
     for name in named:
         for other in going:
@@ -78,7 +85,9 @@ def _of_name(name: str, other: Container, name_after: str) -> tuple[str, str] | 
     if name == other.name:
         if name_after == name:
             return None
-        keep = f"write `container_name: {name}` for {other.service} of project {other.project}, and deploy that"
+        keep = (
+            f"write `container_name: {name}` for {other.service} of project {other.project}, and deploy that"
+        )
         return f"its file names {name}, which Compose will call {name_after}", keep
     if ties.is_id_of(name, other):
         correct = f"write `{_BY_CONTAINER}{other.name}` in its place, and deploy that"
@@ -115,7 +124,8 @@ def _owners(written: Mapping[str, Any]) -> bool:
 
 
 def name_after(container: Container, model: Mapping[str, Any], *, is_v1: bool) -> str:
-    """The name that Compose gives to a container when it makes it anew: v1 and v2 put another sign between the parts.
+    """The name that Compose gives to a container when it makes it anew: v1 and v2 put another sign between
+    the parts.
 
     >>> one = Container("0f", "vpn_web_1", "vpn", "web", "", "", "running", "", 0,
     ...     labels={"com.docker.compose.container-number": "1"})

@@ -14,8 +14,8 @@ _LOOK_EVERY_SECONDS = 0.25
 
 
 def bring_up(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> None:
-    """Let Compose bring the group to what files and tags say now, then all that has lost a namespace or volumes by it.
-    Repeatable: what has not lost any is left alone.
+    """Let Compose bring the group to what files and tags say now, then all that has lost a namespace or
+    volumes by it. Repeatable: what has not lost any is left alone.
 
     Raises as `recreate.restart`; GateFailed too if a container of the group shows that it will not do well.
     """
@@ -44,8 +44,8 @@ def _needed(dependent: Plan[ComposePlan], tools: Tools) -> Recreate | None:
 
 
 def _await_group(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool) -> None:
-    """Return when the group does well, for what lives in its network may need it; after a minute anyhow, for without it
-    that has no network at all.
+    """Return when the group does well, for what lives in its network may need it; after a minute anyhow, for
+    without it that has no network at all.
 
     Raises GateFailed if a container of the wanted release shows before that it will not do well.
     """
@@ -61,15 +61,21 @@ def _await_group(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool) -> Non
 def _of_group(plan: Plan[ComposePlan], tools: Tools) -> list[Container]:
     """The containers of the group that have to go on running, as far as they did before."""
     moves = [move for move in plan.detail.everyone if move.was_well and not move.is_one_shot]
-    return [each for move in moves for each in tools.engine.containers(plan.detail.project.name, move.service)]
+    return [
+        each for move in moves for each in tools.engine.containers(plan.detail.project.name, move.service)
+    ]
 
 
-def _up(dependent: Plan[ComposePlan], how: Recreate, plan: Plan[ComposePlan], tools: Tools, *, is_back: bool) -> None:
+def _up(
+    dependent: Plan[ComposePlan], how: Recreate, plan: Plan[ComposePlan], tools: Tools, *, is_back: bool
+) -> None:
     """One retry. A container of the group that ends is why what joins it cannot be started."""
     detail = dependent.detail
     with tools.engine.watch_liveness() as was_there:
         try:
-            recreate.up(detail.companions, dependent, tools, with_dependencies=detail.with_dependencies, recreate=how)
+            recreate.up(
+                detail.companions, dependent, tools, with_dependencies=detail.with_dependencies, recreate=how
+            )
         except ComposeError:
             tools.engine.version()
             try:

@@ -15,8 +15,11 @@ SHORTEST_ID = 12  # of an id that is cut short; what is shorter is a name
 
 @dataclass(slots=True)
 class TieCache:
-    """The ties of containers by id. They are set when a container is made and never change, so that each is inspected
-    once. Any thread may ask."""
+    """The ties of containers by id.
+
+    They are set when a container is made and never change, so that each is inspected once. Any thread may
+    ask.
+    """
 
     engine: Engine
     _known: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -67,8 +70,9 @@ def tied(listed: Iterable[Container], to: Sequence[Container], ties: Ties) -> li
 
 
 def projects_in_reach(project: str, listed: Sequence[Container], ties: Ties) -> frozenset[str]:
-    """The other projects of which a container may have to be restarted when one of `project` is: those with a container
-    that is tied to it, and in turn those that are tied to one of theirs."""
+    """The other projects of which a container may have to be restarted when one of `project` is: those with a
+    container that is tied to it, and in turn those that are tied to one of theirs.
+    """
     reached = {project}
     while True:
         inside = [each for each in listed if each.project in reached]

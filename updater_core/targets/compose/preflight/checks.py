@@ -1,4 +1,7 @@
-"""The preflight checks in their order: everything that an update, or a first start, would break or stumble over."""
+"""The preflight checks in their order.
+
+Everything that an update, or a first start, would break or stumble over.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,15 @@ OF_DEPENDENTS: tuple[Callable[[HostFacts], Hold | None], ...] = (
 
 
 def holds(
-    service: ServiceConfig, group: Group, files: Sequence[SourceFile], env_files: Sequence[SourceFile], engine: Engine
+    service: ServiceConfig,
+    group: Group,
+    files: Sequence[SourceFile],
+    env_files: Sequence[SourceFile],
+    engine: Engine,
 ) -> Iterator[Hold]:
-    """Yield every hold, in the order of the checks. `files`: the project's, `env_files`: those of its variables.
+    """Yield every hold, in the order of the checks.
+
+    `files`: the project's, `env_files`: those of its variables.
 
     Raises EngineError, EngineUnavailable.
     """

@@ -1,4 +1,6 @@
-"""A second copy of what runs already: an `up` that would begin a new project on the same files, folder or data."""
+"""A second copy of what runs already: an `up` that would begin a new project on the same files, folder or
+data.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ _SYSTEM = ("/dev", "/proc", "/sys", "/run", "/var/run", "/etc/localtime", "/etc/
 
 
 def second_copy(facts: HostFacts) -> Hold | None:
-    """Return a hold if an `up` would make the group's first containers while others run from the same file or folder,
-    under the same project's name from other files, or with the same path of the host or volume."""
+    """Return a hold if an `up` would make the group's first containers while others run from the same file or
+    folder, under the same project's name from other files, or with the same path of the host or volume.
+    """
     if facts.own:
         return None
     project = facts.group.project
@@ -39,7 +42,9 @@ def _hold(facts: HostFacts, other: Container, why: str) -> Hold:
     elif files:
         remedy = f'write "compose_file": "{files}" and its compose_service for {name}, for that is what runs'
     else:
-        remedy = f'stop {other.name} before, if {name} shall take its place; else set "enabled": false for {name}'
+        remedy = (
+            f'stop {other.name} before, if {name} shall take its place; else set "enabled": false for {name}'
+        )
     of = f" of project {other.project}" if other.project else ""
     detail = f"{name} has no container, and {other.name}{of} {why}: no second copy is started"
     return Hold(Reason.SECOND_COPY, detail, remedy)

@@ -1,7 +1,9 @@
-"""What the preflight checks look at, collected once: the update group, everything else on the engine, the host.
+"""What the preflight checks look at, collected once: the update group, everything else on the engine, the
+host.
 
-Paths and ports of the host are looked at only if they are the engine's own: on its machine, outside a container. From
-inside one only the project's folder is known to be the host's, for the files were read from there.
+Paths and ports of the host are looked at only if they are the engine's own: on its machine, outside a
+container. From inside one only the project's folder is known to be the host's, for the files were read from
+there.
 """
 
 from __future__ import annotations
@@ -40,11 +42,12 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """`own`: the group's containers; `others`: every other container that is at work, of any project or of none.
+    """`own`: the group's containers; `others`: every other container that is at work, of any project or of
+    none.
 
-    `texts`: what the files say of each service of the group. `environment`: the names that the project's env files set.
-    `absent`: paths that the model needs and the host certainly does not have. `listening`: protocol, address and port
-    of each socket of the host that waits for somebody.
+    `texts`: what the files say of each service of the group. `environment`: the names that the project's env
+    files set. `absent`: paths that the model needs and the host certainly does not have. `listening`:
+    protocol, address and port of each socket of the host that waits for somebody.
     """
 
     service: ServiceConfig
@@ -67,7 +70,10 @@ def collect(
     env_files: Sequence[SourceFile],
     engine: Engine,
 ) -> HostFacts:
-    """Return the facts as they are now. Raises EngineError if the engine refuses, EngineUnavailable if it is away."""
+    """Return the facts as they are now.
+
+    Raises EngineError if the engine refuses, EngineUnavailable if it is away.
+    """
     found = of_group(service, group, files, env_files, engine)
     ids = {each.container.id for each in found.own}
     listening = frozenset(_listening()) if _is_host_ours() else frozenset[tuple[str, str, int]]()
@@ -75,15 +81,24 @@ def collect(
 
 
 def of_group(
-    service: ServiceConfig, group: Group, files: Sequence[SourceFile], env_files: Sequence[SourceFile], engine: Engine
+    service: ServiceConfig,
+    group: Group,
+    files: Sequence[SourceFile],
+    env_files: Sequence[SourceFile],
+    engine: Engine,
 ) -> HostFacts:
-    """Return the facts without what others have: no other container, and no socket of the host. Raises as `collect`."""
+    """Return the facts without what others have: no other container, and no socket of the host.
+
+    Raises as `collect`.
+    """
     own = tuple(_own(group, engine))
     return HostFacts(
         service=service,
         group=group,
         texts=texts_of(group.services, group.model, ProjectText.of(files, env_files)),
-        environment=frozenset(each.key for file in env_files for each in interpolation.assignments(file.text)),
+        environment=frozenset(
+            each.key for file in env_files for each in interpolation.assignments(file.text)
+        ),
         own=own,
         others=(),
         absent=frozenset(_absent(group, _is_host_ours())),
@@ -94,8 +109,12 @@ def of_group(
     )
 
 
-def texts_of(services: Iterable[str], model: Mapping[str, Any], project: ProjectText) -> Mapping[str, tuple[Text, ...]]:
-    """Return what the files say of each service, with the env files that it reads and the configs that it takes."""
+def texts_of(
+    services: Iterable[str], model: Mapping[str, Any], project: ProjectText
+) -> Mapping[str, tuple[Text, ...]]:
+    """Return what the files say of each service, with the env files that it reads and the configs that it
+    takes.
+    """
     found: dict[str, tuple[Text, ...]] = {}
     for service in services:
         read = [text for path, values in project.env_files(service) for text in _of_env_file(path, values)]
@@ -179,7 +198,9 @@ def _lines(path: Path) -> list[str]:
 
 
 def _address(text: str) -> str:
-    """An address of `/proc/net` as people write it; empty for any address. Bytes are in the machine's own order.
+    """An address of `/proc/net` as people write it; empty for any address.
+
+    Bytes are in the machine's own order.
 
     >>> _address("0100007F"), _address("00000000"), _address("0" * 32)
     ('127.0.0.1', '', '')

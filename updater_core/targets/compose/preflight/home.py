@@ -1,5 +1,7 @@
-"""The home folder of whoever started a project: what `~` and `$HOME` in its files mean. Compose takes it from its
-environment, which is another one for us, and writes it on no container. A path that runs shows it.
+"""The home folder of whoever started a project: what `~` and `$HOME` in its files mean.
+
+Compose takes it from its environment, which is another one for us, and writes it on no container. A path that
+runs shows it.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ _MENTIONS = ("~", "HOME")
 
 
 def applied(observed: ObservedService, engine: Engine) -> ObservedService:
-    """Return the service with its project's home folder, if its files need one and a container shows it. Raises
-    EngineError."""
+    """Return the service with its project's home folder, if its files need one and a container shows it.
+
+    Raises EngineError.
+    """
     if not any(mention in file.text for file in observed.files for mention in _MENTIONS):
         return observed
     found = next(_shown(observed, engine), "")
@@ -40,8 +44,8 @@ def _shown(observed: ObservedService, engine: Engine) -> Iterator[str]:
 
 
 def mounted(texts: Iterable[Text]) -> Iterator[tuple[str, str]]:
-    """Yield what stands behind the home folder in each mount from below it, and the place it is mounted at; empty if
-    that stands elsewhere (the long form).
+    """Yield what stands behind the home folder in each mount from below it, and the place it is mounted at;
+    empty if that stands elsewhere (the long form).
 
     >>> texts = [Text("volumes", "", text, {}) for text in ("~/a:/a:ro", "$HOME/b:/b", "./c:/c")]
     >>> list(mounted(texts))
@@ -64,8 +68,8 @@ def _is_below(path: str) -> bool:
 
 
 def shown_by(wanted: Iterable[tuple[str, str]], binds: Iterable[tuple[str, str]]) -> str | None:
-    """Return the home folder with which a container got its binds (source and place); None if none tells it, or two
-    tell different ones.
+    """Return the home folder with which a container got its binds (source and place); None if none tells it,
+    or two tell different ones.
 
     >>> shown_by([("/a", "/data")], [("/home/ann/a", "/data"), ("/etc/a", "/a")])
     '/home/ann'

@@ -1,9 +1,11 @@
-"""What a service's container will mount by its model, and which volumes of the old container that leaves out. Pure.
+"""What a service's container will mount by its model, and which volumes of the old container that leaves out.
 
-Compose's rule at a recreate (v1 and v2; `buildContainerMountOptions`): a mount of the model wins at its place; if the
-model has an anonymous volume there, or the new image declares a VOLUME, the new container gets what the old one has
-mounted at that very place. Nothing else is carried over: also not if the image spells its VOLUME `/data/`, for Compose
-compares the text with the engine's `/data` (seen on 2.26 and 2.40).
+Pure.
+
+Compose's rule at a recreate (v1 and v2; `buildContainerMountOptions`): a mount of the model wins at its
+place; if the model has an anonymous volume there, or the new image declares a VOLUME, the new container gets
+what the old one has mounted at that very place. Nothing else is carried over: also not if the image spells
+its VOLUME `/data/`, for Compose compares the text with the engine's `/data` (seen on 2.26 and 2.40).
 """
 
 from __future__ import annotations
@@ -21,8 +23,11 @@ _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Mounts:
-    """A service's own mounts by place. `volumes`: named volumes, by the engine's name; `anonymous`: without a name;
-    `binds`: paths of the host; `others`: tmpfs and the like."""
+    """A service's own mounts by place.
+
+    `volumes`: named volumes, by the engine's name; `anonymous`: without a name; `binds`: paths of the host;
+    `others`: tmpfs and the like.
+    """
 
     volumes: Mapping[str, str]
     binds: Mapping[str, str]
@@ -37,7 +42,8 @@ class Mounts:
 def of_service(model: Mapping[str, Any], service: str) -> Mounts:
     """Return the mounts of one service of a resolved model (`docker compose config`).
 
-    >>> model = {"name": "shop", "services": {"db": {"volumes": ["data:/data", "/srv/x:/x:ro", "/anonymous"]}}}
+    >>> database = {"volumes": ["data:/data", "/srv/x:/x:ro", "/anonymous"]}
+    >>> model = {"name": "shop", "services": {"db": database}}
     >>> of_service(model, "db").volumes
     {'/data': 'shop_data'}
     """
@@ -101,7 +107,8 @@ def not_carried_over(
 ) -> tuple[Volume, ...]:
     """Return the volumes of the old container that its successor would not have at their places.
 
-    `declared`: the VOLUMEs of the new image; `lent`: the volumes of containers that the service takes `volumes_from`.
+    `declared`: the VOLUMEs of the new image; `lent`: the volumes of containers that the service takes
+    `volumes_from`.
 
     >>> nothing = Mounts({}, {}, frozenset(), frozenset())
     >>> not_carried_over([("0f", "/data")], nothing, frozenset({"/data"}), ())
@@ -113,7 +120,9 @@ def not_carried_over(
     return tuple(one for one in volumes if not _is_carried_over(one, wanted, declared, borrowed))
 
 
-def _is_carried_over(volume: Volume, wanted: Mounts, declared: frozenset[str], borrowed: frozenset[Volume]) -> bool:
+def _is_carried_over(
+    volume: Volume, wanted: Mounts, declared: frozenset[str], borrowed: frozenset[Volume]
+) -> bool:
     name, place = volume
     if place in wanted.volumes:
         return wanted.volumes[place] == name
@@ -125,10 +134,12 @@ def _is_carried_over(volume: Volume, wanted: Mounts, declared: frozenset[str], b
 def moved_place(
     old: frozenset[str], new: frozenset[str], mounted: frozenset[str], wanted: Mounts
 ) -> tuple[str, str] | None:
-    """Return the place at which an image kept its data, and the one at which its successor does, if that has moved
-    away from what is mounted: nothing of ours is mounted at the new place, so it would be a new, empty volume.
+    """Return the place at which an image kept its data, and the one at which its successor does, if that has
+    moved away from what is mounted: nothing of ours is mounted at the new place, so it would be a new, empty
+    volume.
 
-    `old`, `new`: the VOLUMEs of the two images; `mounted`: all places at which the old container has something.
+    `old`, `new`: the VOLUMEs of the two images; `mounted`: all places at which the old container has
+    something.
 
     >>> nothing = Mounts({}, {}, frozenset(), frozenset())
     >>> data, parent = frozenset({"/var/lib/postgresql/data"}), frozenset({"/var/lib/postgresql"})
@@ -144,7 +155,10 @@ def moved_place(
 
 
 def is_anonymous(name: str) -> bool:
-    """Whether the engine gave a volume its name: it was made for one container and nobody asked for it by name."""
+    """Whether the engine gave a volume its name.
+
+    It was made for one container and nobody asked for it by name.
+    """
     return _ANONYMOUS.fullmatch(name) is not None
 
 

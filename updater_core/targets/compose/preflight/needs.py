@@ -95,7 +95,9 @@ def ports(group: Group) -> Iterator[Port]:
         for one in facts.get("ports") or ():
             if isinstance(one, Mapping) and str(one.get("published") or "").isdigit():
                 target = f"{one.get('target')}/{one.get('protocol') or 'tcp'}"
-                yield Port(service, _any_as_empty(str(one.get("host_ip") or "")), int(one["published"]), target)
+                yield Port(
+                    service, _any_as_empty(str(one.get("host_ip") or "")), int(one["published"]), target
+                )
 
 
 def _any_as_empty(address: str) -> str:
@@ -103,7 +105,9 @@ def _any_as_empty(address: str) -> str:
 
 
 def external(group: Group, kind: str) -> Iterator[tuple[str, str]]:
-    """Yield each service with the engine's name of each external one of `kind`, volumes or networks, that it uses."""
+    """Yield each service with the engine's name of each external one of `kind`, volumes or networks, that it
+    uses.
+    """
     for service in sorted(group.services):
         facts = (group.model.get("services") or {}).get(service) or {}
         names = _named_volumes(group.model, service) if kind == "volumes" else _networks(facts)

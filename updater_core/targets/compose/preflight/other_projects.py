@@ -1,4 +1,6 @@
-"""A file that several projects read: an edit for one of them would change what the next `up` of another starts."""
+"""A file that several projects read: an edit for one of them would change what the next `up` of another
+starts.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ from updater_core.targets.compose.reading.sources import FileCache
 
 
 def hold_for(plan: Plan[ComposePlan], containers: Iterable[Container], memory: FileCache) -> Hold | None:
-    """Return why a plan must not edit its files: another project on this host would be changed by it. None if there is
-    no such project; one that has no container is not known."""
+    """Return why a plan must not edit its files: another project on this host would be changed by it.
+
+    None if there is no such project; one that has no container is not known.
+    """
     found = _reached_by(plan.detail.edits, plan.detail.project.name, containers, memory)
     return None if found is None else replace(found, available=plan.image)
 
@@ -31,8 +35,13 @@ def foreseen(observed: ObservedService, containers: Iterable[Container], memory:
         yield found
 
 
-def _reached_by(changes: Sequence[Edit], own: str, containers: Iterable[Container], memory: FileCache) -> Hold | None:
-    """Return why edits for project `own` must not be made: another one would be changed. None as in `hold_for`."""
+def _reached_by(
+    changes: Sequence[Edit], own: str, containers: Iterable[Container], memory: FileCache
+) -> Hold | None:
+    """Return why edits for project `own` must not be made: another one would be changed.
+
+    None as in `hold_for`.
+    """
     edits = {os.path.realpath(each.path): each for each in changes}
     if not edits:
         return None
@@ -46,7 +55,9 @@ def _reached_by(changes: Sequence[Edit], own: str, containers: Iterable[Containe
     return None
 
 
-def _services(containers: Sequence[Container], edits: Mapping[str, Edit], memory: FileCache) -> tuple[str, ...]:
+def _services(
+    containers: Sequence[Container], edits: Mapping[str, Edit], memory: FileCache
+) -> tuple[str, ...]:
     """The services of one project that the edits would change."""
     projects = map(observe.started_from, containers)
     project = next((each for each in projects if each.files), None)

@@ -1,4 +1,7 @@
-"""Relative mounts of a stack that was started from a path which is elsewhere on this host. Pure, but for links."""
+"""Relative mounts of a stack that was started from a path which is elsewhere on this host.
+
+Pure, but for links.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ _WORKING_DIR = "com.docker.compose.project.working_dir"
 
 
 def moved_bind(facts: HostFacts) -> Hold | None:
-    """Return a hold that names the first mount which an `up` from this host's folder would take from elsewhere.
+    """Return a hold that names the first mount which an `up` from this host's folder would take from
+    elsewhere.
 
-    A manager's container makes `./data` from its own path, and the engine took that path for one of the host. From the
-    host's folder the same text means another place: the service would start on empty data.
+    A manager's container makes `./data` from its own path, and the engine took that path for one of the host.
+    From the host's folder the same text means another place: the service would start on empty data.
     """
     for deployed in facts.own:
         path = _moved_path(deployed, facts)
@@ -25,8 +29,14 @@ def moved_bind(facts: HostFacts) -> Hold | None:
             directory = facts.group.project.directory
             return Hold(
                 Reason.RELATIVE_BIND,
-                f"{service} has {path} mounted, a relative path of {now}; from {directory} it would be another folder",
-                f"update it where it was started; or write {path} in its compose file and deploy it there once",
+                (
+                    f"{service} has {path} mounted, a relative path of {now}; from {directory} it would be "
+                    "another folder"
+                ),
+                (
+                    f"update it where it was started; or write {path} in its compose file and deploy it "
+                    "there once"
+                ),
             )
     return None
 

@@ -13,8 +13,9 @@ _BRING_BACK = {
 
 
 def missing_path(facts: HostFacts) -> Hold | None:
-    """Return a hold that names the first path which the host does not have: Docker would make a folder of root's in
-    its place, or stop the service and fail."""
+    """Return a hold that names the first path which the host does not have: Docker would make a folder of
+    root's in its place, or stop the service and fail.
+    """
     for need in needs.of_group(facts.group):
         if need.path in facts.absent:
             detail = f"{need.path} is not on this host; {need.service} needs it: {need.what}"
@@ -35,8 +36,10 @@ def missing_object(facts: HostFacts) -> Hold | None:
 
 
 def taken_port(facts: HostFacts) -> Hold | None:
-    """Return a hold that names a port which somebody else has by now. One that a container of the group holds is its
-    own."""
+    """Return a hold that names a port which somebody else has by now.
+
+    One that a container of the group holds is its own.
+    """
     held = {each for one in facts.own if one.container.status in AT_WORK for each in one.settings.ports}
     for port in needs.ports(facts.group):
         if (str(port.number), port.target) in held:
@@ -45,7 +48,11 @@ def taken_port(facts: HostFacts) -> Hold | None:
         if holder:
             where = f"{port.address}:{port.number}" if port.address else str(port.number)
             detail = f"{port.service} publishes port {where}/{port.protocol}, and {holder} has it"
-            return Hold(Reason.PORT_TAKEN, detail, "stop what has the port, or publish another one in the compose file")
+            return Hold(
+                Reason.PORT_TAKEN,
+                detail,
+                "stop what has the port, or publish another one in the compose file",
+            )
     return None
 
 

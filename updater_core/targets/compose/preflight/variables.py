@@ -1,4 +1,5 @@
-"""Values that only the shell which started the stack had: variables and secrets that an `up` of ours would not have.
+"""Values that only the shell which started the stack had: variables and secrets that an `up` of ours would
+not have.
 
 They are named and the service is held: an `up` without them would start it with an empty password. Pure.
 """
@@ -19,14 +20,18 @@ _MOST_NAMES = 3
 
 
 def missing_secret(facts: HostFacts) -> Hold | None:
-    """Return a hold that names a secret or config made from a variable that neither we nor an env file has."""
+    """Return a hold that names a secret or config made from a variable that neither we nor an env file
+    has.
+    """
     for service in sorted(facts.group.services):
         used = (facts.group.model.get("services") or {}).get(service) or {}
         for kind in ("secrets", "configs"):
             for key in needs.used(used, kind):
                 name = ((facts.group.model.get(kind) or {}).get(key) or {}).get("environment")
                 if name and name not in facts.environment:
-                    return _hold(facts, service, str(name), f"the {kind.removesuffix('s')} {key} is taken from it")
+                    return _hold(
+                        facts, service, str(name), f"the {kind.removesuffix('s')} {key} is taken from it"
+                    )
         blank = next(_blank_in_configs(service, facts), None)
         if blank:
             return _hold(facts, service, *blank)
@@ -34,15 +39,19 @@ def missing_secret(facts: HostFacts) -> Hold | None:
 
 
 def _blank_in_configs(service: str, facts: HostFacts) -> Iterator[tuple[str, str]]:
-    """Name and use of each variable in a config's `content` that nothing would stand in place of. What the running
-    container was given cannot be compared: Compose copies it in."""
+    """Name and use of each variable in a config's `content` that nothing would stand in place of.
+
+    What the running container was given cannot be compared: Compose copies it in.
+    """
     for text in written.of_part(facts.texts.get(service, ()), "configs content"):
         for name in text.blank_names():
             yield name, "the content of a config is made with it"
 
 
 def missing_variable(facts: HostFacts) -> Hold | None:
-    """Return a hold that names a variable with which the container was started, and which an `up` would not have."""
+    """Return a hold that names a variable with which the container was started, and which an `up` would not
+    have.
+    """
     for one in facts.own:
         found = next(_missing(one, facts), None)
         if found:
@@ -75,11 +84,11 @@ def _differing_part(one: Deployed, facts: HostFacts) -> str | None:
 
 
 def drift_hold(command: str, drifted: Drift, texts: Sequence[Text], allowed_by: str = "") -> Hold:
-    """Return the hold for a service that differs from its file: it was edited, or a shell started it with other values
-    of its variables than the project's files give. No remedy would start it without them.
+    """Return the hold for a service that differs from its file: it was edited, or a shell started it with
+    other values of its variables than the project's files give. No remedy would start it without them.
 
-    `command`: what deploys an edit. `texts`: what the files say of the service that differs. `allowed_by`: the
-    configured service whose `allow_drift` counts.
+    `command`: what deploys an edit. `texts`: what the files say of the service that differs. `allowed_by`:
+    the configured service whose `allow_drift` counts.
     """
     detail = f"{drifted.detail} (edited since its last `up`?)"
     concerned = written.of_part(texts, drifted.part) if drifted.part else texts
@@ -87,12 +96,16 @@ def drift_hold(command: str, drifted: Drift, texts: Sequence[Text], allowed_by: 
     taken = sorted({name for text in concerned for name in text.names}) if drifted.part else []
     if unset:
         detail = f"{detail}; it takes {_listed(unset)}, which no env file of the project sets"
-        shell = "if the shell that ran `docker compose up` had a value of one, write it into the project's .env"
+        shell = (
+            "if the shell that ran `docker compose up` had a value of one, write it into the project's .env"
+        )
         edited = f"if you edited the file, run {command} yourself, in a shell that has what the service needs"
         return Hold(Reason.DRIFT, detail, f"{shell}; {edited}")
     if taken:
         detail = f"{detail}; it is made with {_listed(taken)}"
-        shell = "if a shell with another value than the env file's started it, write that value into the env file"
+        shell = (
+            "if a shell with another value than the env file's started it, write that value into the env file"
+        )
         return Hold(Reason.DRIFT, detail, f"if you edited that, run {command} yourself; {shell}")
     allow = f', or set "allow_drift" for {allowed_by}' if allowed_by else ""
     return Hold(Reason.DRIFT, detail, f"run {command} yourself to take your edits over{allow}")
@@ -106,15 +119,19 @@ def _listed(names: Sequence[str]) -> str:
 def _hold(facts: HostFacts, service: str, name: str, use: str) -> Hold:
     folder = facts.group.project.directory
     remedy = (
-        f"write {name} with its value into {folder}/.env (mode 0600), or give it in a file (`env_file`, a secret's"
+        f"write {name} with its value into {folder}/.env (mode 0600), or give it in a file (`env_file`, "
+        "a secret's"
         f" `file`); do not run `docker compose up` without it. If you edited the file, deploy that yourself:"
         f" `docker compose up -d {service}`, in a shell that has {name} if the service needs it"
     )
     if name in OWN_VARIABLES:
-        remedy = f"write out in the compose file what {name} meant there: our own {name} beats that of an env file"
+        remedy = (
+            f"write out in the compose file what {name} meant there: our own {name} beats that of an env file"
+        )
     return Hold(
         Reason.VARIABLE_MISSING,
-        f"{service} was started with a value of the variable {name} that no env file of the project sets ({use}):"
+        f"{service} was started with a value of the variable {name} that no env file of the project "
+        f"sets ({use}):"
         " it came from the shell that ran `docker compose up`, or the file was edited since",
         remedy,
     )

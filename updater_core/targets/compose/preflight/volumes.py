@@ -19,7 +19,8 @@ from updater_core.targets.compose.recreate import tidy
 _ALLOW = 'or set "allow_volume_change" for {name}: the new release then starts without these data'
 # The old image must not be brought up with the new mount: it would begin new data at its own place.
 _MOVE = (
-    "make this update by hand: stop {service}, copy the data to a named volume, mount that at {place} in the compose "
+    "make this update by hand: stop {service}, copy the data to a named volume, mount that at {place} "
+    "in the compose "
     "file, let the file name the new image, then run `docker compose pull {service}` and "
     "`docker compose up -d {service}`; {allow}"
 )
@@ -37,8 +38,12 @@ def _mounted(container_ids: Sequence[str], engine: Engine) -> tuple[Volume, ...]
     return tuple(sorted({volume for settings in found if settings for volume in settings.volumes}))
 
 
-def hold_for_known_image(service: ServiceConfig, group: Group, target: ImageRef, engine: Engine) -> Hold | None:
-    """Return why the update must not begin, if its image is on this host already and so its VOLUMEs are known."""
+def hold_for_known_image(
+    service: ServiceConfig, group: Group, target: ImageRef, engine: Engine
+) -> Hold | None:
+    """Return why the update must not begin, if its image is on this host already and so its VOLUMEs are
+    known.
+    """
     if service.allow_volume_change or target.digest is None:
         return None
     image = engine.image(f"{target.name or target.key}@{target.digest}")
@@ -47,7 +52,9 @@ def hold_for_known_image(service: ServiceConfig, group: Group, target: ImageRef,
 
 
 def check_before_stop(plan: Plan[ComposePlan], model: Mapping[str, Any], tools: Tools) -> None:
-    """Raise GateFailed if the image that was pulled, or the model, would leave a volume of the old container behind."""
+    """Raise GateFailed if the image that was pulled, or the model, would leave a volume of the old container
+    behind.
+    """
     image = tools.engine.image(plan.new_retained) if plan.new_retained else None
     if plan.detail.allow_volume_change or image is None:
         return
@@ -69,7 +76,8 @@ def _problem(
             before, place = moved
             named = mounts.in_words([volume for volume in move.volumes if normpath(volume[1]) == before])
             detail = (
-                f"{move.service} has its data in {named or before}; the new image keeps them at {place}, a new volume"
+                f"{move.service} has its data in {named or before}; the new image keeps them at "
+                f"{place}, a new volume"
             )
             return detail, _MOVE.format(service=move.service, place=place, allow=allow)
         lost = mounts.not_carried_over(move.volumes, wanted, image.volumes, _lent(move, engine))
@@ -91,19 +99,27 @@ def _places(move: Move, engine: Engine) -> frozenset[str]:
 
 
 def verify(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
-    """Raise GateFailed if a volume that the old containers had is not mounted again at its place; where the service
-    allows that, return it as words instead."""
+    """Raise GateFailed if a volume that the old containers had is not mounted again at its place; where the
+    service allows that, return it as words instead.
+    """
     lost = {move.service: _lost(move, plan, tools.engine) for move in plan.detail.everyone}
     words = [
-        f"{service} runs without {mounts.in_words(some)}, which still exists" for service, some in lost.items() if some
+        f"{service} runs without {mounts.in_words(some)}, which still exists"
+        for service, some in lost.items()
+        if some
     ]
     if words and not plan.detail.allow_volume_change:
-        raise GateFailed(Reason.VOLUME_LOST, "; ".join(words), "see which data are there with `docker volume inspect`")
+        raise GateFailed(
+            Reason.VOLUME_LOST, "; ".join(words), "see which data are there with `docker volume inspect`"
+        )
     return tuple(words)
 
 
 def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """As `verify` after a rollback, whatever the service allows: the old release never does without its data."""
+    """As `verify` after a rollback, whatever the service allows.
+
+    The old release never does without its data.
+    """
     strict = replace(plan.detail, allow_volume_change=False)
     verify(replace(plan, detail=strict), tools)
 
@@ -115,19 +131,23 @@ def _lost(move: Move, plan: Plan[ComposePlan], engine: Engine) -> tuple[Volume, 
 
 
 def _containers(plan: Plan[ComposePlan], move: Move, engine: Engine) -> list[Container]:
-    return [each for each in engine.containers(plan.detail.project.name, move.service) if not is_leftover(each)]
+    return [
+        each for each in engine.containers(plan.detail.project.name, move.service) if not is_leftover(each)
+    ]
 
 
-# ------------------------------------------------------------------------------------------------------- going back
+# ------------------------------------------------------------------------------------------------- going back
 
 
 def bring_back(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Let the rollback's `up` find the volumes of the old containers: Compose carries a volume without a name over from
-    the container that it replaces, and the one of the new release may not have it. So that one gives way to a container
-    that is never started, has the volumes at their places, and is replaced by the old release.
+    """Let the rollback's `up` find the volumes of the old containers: Compose carries a volume without a name
+    over from the container that it replaces, and the one of the new release may not have it. So that one
+    gives way to a container that is never started, has the volumes at their places, and is replaced by the
+    old release.
 
-    Repeatable: it is made, takes the place and gets its name as in a recreate of Compose's own, and what a kill leaves
-    of it is what `recreate.tidy` clears up. If the engine refuses, `verify_old` says what is missing.
+    Repeatable: it is made, takes the place and gets its name as in a recreate of Compose's own, and what a
+    kill leaves of it is what `recreate.tidy` clears up. If the engine refuses, `verify_old` says what is
+    missing.
     """
     everyone = plan.detail.everyone
     if not any(move.volumes for move in everyone):
@@ -160,12 +180,17 @@ def _give_back(container: Container, move: Move, returned: Mapping[str, str], to
 
 
 def naming_leftovers(plan: Plan[ComposePlan], cause: Cause, tools: Tools) -> Cause:
-    """Return the cause of a rollback, with the volumes without a name that were made for the failed release alone:
-    they stay when its containers go, and are never removed by us."""
+    """Return the cause of a rollback, with the volumes without a name that were made for the failed release
+    alone: they stay when its containers go, and are never removed by us.
+    """
     known = {name for move in plan.detail.moves for name, _ in move.volumes}
     found: set[str] = set()
     for move in plan.detail.moves:
-        failed = [each.id for each in _containers(plan, move, tools.engine) if each.image_id == plan.new_retained]
+        failed = [
+            each.id for each in _containers(plan, move, tools.engine) if each.image_id == plan.new_retained
+        ]
         found |= {name for name, _ in _mounted(failed, tools.engine) if mounts.is_anonymous(name)}
     left = ", ".join(sorted(found - known))
-    return replace(cause, message=f"{cause.message}; what it wrote is left in volume {left}") if left else cause
+    return (
+        replace(cause, message=f"{cause.message}; what it wrote is left in volume {left}") if left else cause
+    )

@@ -1,5 +1,5 @@
-"""What a project's files say of a service before variables are resolved: its own text, that of what it extends, of the
-env files that it reads, and of the configs that it takes. Pure.
+"""What a project's files say of a service before variables are resolved: its own text, that of what it
+extends, of the env files that it reads, and of the configs that it takes. Pure.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ Values = Mapping[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One text of a service: it stands under `key` and, in a mapping or a list of `NAME=value`, under `entry` there.
-    `values`: what the variables in it are set to; one that is not there is set nowhere."""
+    """One text of a service: it stands under `key` and, in a mapping or a list of `NAME=value`, under `entry`
+    there. `values`: what the variables in it are set to; one that is not there is set nowhere.
+    """
 
     key: str
     entry: str
@@ -39,7 +40,9 @@ class Text:
         return tuple(name for name in names if interpolation.depends(self.text, name, self.values))
 
     def blank_names(self) -> tuple[str, ...]:
-        """Return the variables that are set nowhere and have no default, so that nothing stands in their place."""
+        """Return the variables that are set nowhere and have no default, so that nothing stands in their
+        place.
+        """
         parts = interpolation.pieces(self.text, self.values)
         return interpolation.unset(parts) if parts is not None else ()
 
@@ -66,7 +69,9 @@ class ProjectText:
         return tuple(reversed(found))
 
     def env_files(self, service: str) -> tuple[tuple[str, Values], ...]:
-        """Return the path of each `env_file` of a service, with the values by which its variables are resolved."""
+        """Return the path of each `env_file` of a service, with the values by which its variables are
+        resolved.
+        """
         found: dict[str, Values] = {}
         for section, node in self._layers(service):
             for text in _texts(section, node):
@@ -107,7 +112,10 @@ def _parsed(files: tuple[SourceFile, ...], env_files: tuple[SourceFile, ...]) ->
 
 
 def of_env_file(text: str, values: Values) -> Iterator[Text]:
-    """Yield the assignments of a service's env file: Compose resolves variables in it as in the compose file."""
+    """Yield the assignments of a service's env file.
+
+    Compose resolves variables in it as in the compose file.
+    """
     for each in interpolation.assignments(text):
         yield Text("environment", each.key, text[each.start : each.end], values)
 

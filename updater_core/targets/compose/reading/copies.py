@@ -1,4 +1,6 @@
-"""Copies of a project's files beside them, for Compose to read in their place, with all that name one another."""
+"""Copies of a project's files beside them, for Compose to read in their place, with all that name one
+another.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,10 @@ def _texts(source: SourceTexts, texts: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _renamed(source: SourceTexts, copied: frozenset[str]) -> Project:
-    """The project with the copies as its files. A `.env` that Compose finds by itself has to be named then."""
+    """The project with the copies as its files.
+
+    A `.env` that Compose finds by itself has to be named then.
+    """
     project, env_files = source.project, _env_files(source.project)
 
     def renamed(paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -64,7 +69,9 @@ def _renamed(source: SourceTexts, copied: frozenset[str]) -> Project:
 
     is_env_copied = any(path in copied for path in env_files)
     return replace(
-        project, files=renamed(project.files), env_files=renamed(env_files) if is_env_copied else project.env_files
+        project,
+        files=renamed(project.files),
+        env_files=renamed(env_files) if is_env_copied else project.env_files,
     )
 
 

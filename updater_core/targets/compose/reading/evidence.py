@@ -18,8 +18,9 @@ _MOST_CONTAINERS = 3  # of a scaled service all fail alike
 
 
 def collect(plan: Plan[ComposePlan], tools: Tools) -> tuple[Evidence, ...]:
-    """What there is of the containers that do not do well; if all do, of those that run the new image: then something
-    else found fault with them. Raises UpdaterError if the engine does not list them."""
+    """What there is of the containers that do not do well; if all do, of those that run the new image: then
+    something else found fault with them. Raises UpdaterError if the engine does not list them.
+    """
     found = list(_containers(plan, tools))
     new_ids = {part.new_retained for part in parts(plan)}
     failed = [each for each in found if not health.is_well(each)]
@@ -29,7 +30,10 @@ def collect(plan: Plan[ComposePlan], tools: Tools) -> tuple[Evidence, ...]:
 
 
 def without_secrets(text: str, containers: Sequence[Container], tools: Tools) -> str:
-    """The text, which may quote these containers, without secrets: their own and those that the updater knows."""
+    """The text, which may quote these containers, without secrets.
+
+    Their own and those that the updater knows.
+    """
     found: set[str] = set()
     with suppress(UpdaterError):
         for container in containers:
@@ -42,7 +46,11 @@ def _containers(plan: Plan[ComposePlan], tools: Tools) -> Iterator[Container]:
     """Those of the group but for one-shots of success and what waits to be removed by a killed Compose."""
     for move in plan.detail.everyone:
         for container in tools.engine.containers(plan.detail.project.name, move.service):
-            is_done = (move.is_one_shot or move.may_end) and container.status == "exited" and container.exit_code == 0
+            is_done = (
+                (move.is_one_shot or move.may_end)
+                and container.status == "exited"
+                and container.exit_code == 0
+            )
             if not is_done:
                 yield container
 

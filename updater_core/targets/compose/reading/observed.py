@@ -15,7 +15,10 @@ from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 @dataclass(frozen=True, slots=True)
 class ObservedService:
-    """One unit as it stands. `running_digests`: by which the image that runs everywhere in the unit is known."""
+    """One unit as it stands.
+
+    `running_digests`: by which the image that runs everywhere in the unit is known.
+    """
 
     project: Project
     files: tuple[SourceFile, ...]
@@ -27,7 +30,8 @@ class ObservedService:
     others: tuple[OtherImage, ...] = ()
     foreign_services: frozenset[str] = frozenset()  # those of the group that run one of `others`
     image_facts: ImageFacts = NO_FACTS
-    image_ids: frozenset[str] = frozenset()  # ids that are nothing but local: no registry knows the image by them
+    # ids that are nothing but local: no registry knows the image by them
+    image_ids: frozenset[str] = frozenset()
 
     @property
     def own_containers(self) -> tuple[Container, ...]:
@@ -36,8 +40,9 @@ class ObservedService:
 
     @property
     def unproven_digests(self) -> frozenset[str]:
-        """The ids of images with a `build` beside them, if an id is the only digest: containerd's store has one for a
-        local build too."""
+        """The ids of images with a `build` beside them, if an id is the only digest: containerd's store has
+        one for a local build too.
+        """
         is_built = any(one.is_built for one in self.located)
         ids = frozenset(container.image_id for container in self.own_containers)
         return ids if is_built and self.running_digests <= ids else frozenset()
@@ -48,7 +53,8 @@ def references(
 ) -> tuple[ImageRef, ...] | Hold:
     """What each service of the group runs by its file, those of the configured repository first.
 
-    Another repository is right if it takes its tag from the same place, or in a `group` if it has the same tag.
+    Another repository is right if it takes its tag from the same place, or in a `group` if it has the same
+    tag.
     """
     created_from: Mapping[str, str] = {container.service: container.reference for container in mine}
     found: list[ImageRef] = []
@@ -57,7 +63,11 @@ def references(
         try:
             found.append(reference.with_default_tag(reference.parse(text)))
         except ValueError as error:
-            return Hold(Reason.NOT_EDITABLE, f"{one.service}: {error}", "write the image of this service as plain text")
+            return Hold(
+                Reason.NOT_EDITABLE,
+                f"{one.service}: {error}",
+                "write the image of this service as plain text",
+            )
     together: set[str] = set()
     for one, ref in zip(located, found, strict=True):
         together |= one.takers if ref.key == service.image.key else set()
@@ -84,7 +94,10 @@ def _of_one_tag(
     return Hold(
         Reason.IMAGE_MISMATCH,
         f"the images of group {service.name} have several tags: {named}",
-        "give them one variable, or the same tag, in the compose file; or take those of another tag out of the group",
+        (
+            "give them one variable, or the same tag, in the compose file; or take those of another tag out "
+            "of the group"
+        ),
     )
 
 
@@ -93,7 +106,10 @@ def refreshed(observed: ObservedService, image: Callable[[str], Image | None]) -
     own = observed.own_containers
     foreign = [each for each in observed.containers if each.service in observed.foreign_services]
     others = tuple(
-        OtherImage(other.current, running_digests(_of_repository(foreign, other.current.key), other.current.key, image))
+        OtherImage(
+            other.current,
+            running_digests(_of_repository(foreign, other.current.key), other.current.key, image),
+        )
         for other in observed.others
     )
     digests = running_digests(own, observed.current.key, image)
@@ -118,21 +134,29 @@ def of_every_repository(
 
 def _of_repository(containers: Sequence[Container], key: str) -> list[Container]:
     return [
-        each for each in containers if reference.is_valid(each.reference) and reference.parse(each.reference).key == key
+        each
+        for each in containers
+        if reference.is_valid(each.reference) and reference.parse(each.reference).key == key
     ]
 
 
 def running_digests(
     containers: Sequence[Container], repository_key: str, image: Callable[[str], Image | None]
 ) -> frozenset[str]:
-    """The digests that every running image of the unit answers to: the registry's for this repository, and its id."""
+    """The digests that every running image of the unit answers to.
+
+    The registry's for this repository, and its id.
+    """
     known = [_names_of(container.image_id, repository_key, image) for container in containers]
     return frozenset.intersection(*known) if known else frozenset()
 
 
-def local_ids(containers: Sequence[Container], key: str, image: Callable[[str], Image | None]) -> frozenset[str]:
-    """The ids of the running images by which no registry knows them: none in containerd's store, where an id is the
-    digest of the image's index."""
+def local_ids(
+    containers: Sequence[Container], key: str, image: Callable[[str], Image | None]
+) -> frozenset[str]:
+    """The ids of the running images by which no registry knows them: none in containerd's store, where an id
+    is the digest of the image's index.
+    """
     found = [image(container.image_id) for container in containers]
     known = [reference.digests_of(each.repo_digests, key) for each in found if each is not None]
     return frozenset(container.image_id for container in containers).difference(*known)
@@ -146,9 +170,13 @@ def _names_of(image_id: str, repository_key: str, image: Callable[[str], Image |
     return reference.digests_of(found.repo_digests, repository_key) | own
 
 
-def built_here(located: Located, mine: Sequence[Container], image: Callable[[str], Image | None]) -> Hold | None:
-    """A `build` beside the image is no matter if what runs came from the registry: the engine knows a digest of it in
-    that repository. In containerd's store it gives one to a local build too, so that the registry is asked later."""
+def built_here(
+    located: Located, mine: Sequence[Container], image: Callable[[str], Image | None]
+) -> Hold | None:
+    """A `build` beside the image is no matter if what runs came from the registry: the engine knows a digest
+    of it in that repository. In containerd's store it gives one to a local build too, so that the registry is
+    asked later.
+    """
     own = [container for container in mine if container.service == located.service]
     if located.reference and own and all(_is_of_registry(each, located.reference, image) for each in own):
         return None

@@ -1,4 +1,7 @@
-"""The one-shots that belong to a service's release: a migration of the same image moves with what waits for it."""
+"""The one-shots that belong to a service's release.
+
+A migration of the same image moves with what waits for it.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,18 @@ from updater_core.targets.compose.reading.observed import ObservedService
 
 
 def moving(service: ServiceConfig, observed: ObservedService, compose: Compose) -> tuple[str, ...]:
-    """Return the services whose image an update changes: those that are configured, and the one-shots that go along.
-    Raises ComposeError."""
+    """Return the services whose image an update changes: those that are configured, and the one-shots that go
+    along. Raises ComposeError.
+    """
     return with_one_shots(service, observed, compose.config(observed.project))[0].compose_services
 
 
 def with_one_shots(
     service: ServiceConfig, observed: ObservedService, model: Mapping[str, Any]
 ) -> tuple[ServiceConfig, ObservedService]:
-    """Return the group with the one-shots that it waits for and that run the same image, a migration for example: they
-    belong to the same release, and no `up` would run the new one without them."""
+    """Return the group with the one-shots that it waits for and that run the same image, a migration for
+    example: they belong to the same release, and no `up` would run the new one without them.
+    """
     names = set(service.compose_services)
     same = {_identity(one.reference or observed.current.text) for one in observed.located}
     further = []

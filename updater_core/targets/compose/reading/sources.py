@@ -1,4 +1,7 @@
-"""The files that Compose reads for a project: those it was started from, and all that these include or extend."""
+"""The files that Compose reads for a project.
+
+Those it was started from, and all that these include or extend.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,19 @@ from updater_core.models import Hold, Project, Reason
 
 @dataclass(slots=True)
 class FileCache:
-    """Text of files, and what stands where in it: read again only when a file's identity, size or time changed.
+    """Text of files, and what stands where in it: read again only when a file's identity, size or time
+    changed.
 
     `given`: texts by path that count in place of what is on disk.
     """
 
     given: Mapping[str, str] = field(default_factory=dict)
     _kept: dict[str, tuple[FileStamp | None, SourceFile]] = field(default_factory=dict)
-    places: dict[tuple[object, ...], tuple[object, object]] = field(default_factory=dict)  # `observe` keeps them
-    _one_shots: dict[tuple[str, ...], tuple[tuple[SourceFile, ...], frozenset[str]]] = field(default_factory=dict)
+    # `observe` keeps them
+    places: dict[tuple[object, ...], tuple[object, object]] = field(default_factory=dict)
+    _one_shots: dict[tuple[str, ...], tuple[tuple[SourceFile, ...], frozenset[str]]] = field(
+        default_factory=dict
+    )
     _wanted: dict[tuple[object, ...], tuple[object, Wanted]] = field(default_factory=dict)
 
     def read(self, path: str) -> SourceFile:
@@ -50,7 +57,10 @@ class FileCache:
         return kept[1]
 
     def one_shots(self, files: Sequence[SourceFile]) -> frozenset[str]:
-        """The services that end by themselves, as these files say; worked out again only when one of them changed."""
+        """The services that end by themselves, as these files say.
+
+        Worked out again only when one of them changed.
+        """
         key = tuple(file.path for file in files)
         kept = self._one_shots.get(key)
         if kept is None or kept[0] != tuple(files):
@@ -70,7 +80,9 @@ def _decoded(path: str) -> str:
 
 
 def read(project: Project, memory: FileCache) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]] | Hold:
-    """Every compose file in the order in which they count, and every env file that sets variables for one of them."""
+    """Every compose file in the order in which they count, and every env file that sets variables for one of
+    them.
+    """
     reading = _SourceReader(memory)
     try:
         reading.project(project)
@@ -118,7 +130,10 @@ class _SourceReader:
                 self._merged(path, include.directory, inner, trail)
 
     def _bases(self, wanted: Wanted, env_paths: tuple[str, ...]) -> None:
-        """Read the files that only `extends` reaches. One that is not there: the service that needs it is refused."""
+        """Read the files that only `extends` reaches.
+
+        One that is not there: the service that needs it is refused.
+        """
         for path in wanted.bases:
             if (path, env_paths) in self.files or not os.path.isfile(path):  # noqa: PTH113
                 continue

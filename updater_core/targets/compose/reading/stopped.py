@@ -12,9 +12,11 @@ _AT_WORK = ("running", "restarting")
 _NEVER_RESTARTED = ("", "no")
 
 
-def hold_for(service: ServiceConfig, name: str, containers: Sequence[Container], *, is_one_shot: bool) -> Hold | None:
-    """Return why `service` is not updated as one of its services, `name`, does not run; None if that is no reason: it
-    runs, it crashed and may get its fix, or it is a one-shot that has done its work.
+def hold_for(
+    service: ServiceConfig, name: str, containers: Sequence[Container], *, is_one_shot: bool
+) -> Hold | None:
+    """Return why `service` is not updated as one of its services, `name`, does not run; None if that is no
+    reason: it runs, it crashed and may get its fix, or it is a one-shot that has done its work.
 
     `is_one_shot`: the project's files say that it ends by itself.
     """
@@ -33,8 +35,9 @@ def hold_for(service: ServiceConfig, name: str, containers: Sequence[Container],
 
 
 def needs_word(names: Iterable[str], containers: Iterable[Container]) -> bool:
-    """Whether one of these services has ended so that only its operator can say what shall be done; a service that was
-    stopped is their choice already."""
+    """Whether one of these services has ended so that only its operator can say what shall be done; a service
+    that was stopped is their choice already.
+    """
     found = list(containers)
     for name in names:
         own = [container for container in found if container.service == name]
@@ -49,10 +52,17 @@ def _not_running(service: ServiceConfig, what: str) -> Hold:
 
 
 def _ended_well(service: ServiceConfig, name: str) -> Hold:
-    """The engine does not tell an end of its own accord from one that somebody asked for, if the status is 0."""
+    """The engine does not tell an end of its own accord from one that somebody asked for, if the status is
+    0.
+    """
     detail = f"{name} has ended with status 0, and nothing says whether it had done its work or was stopped"
-    ends = f'if it ends by itself, set "start_stopped" for {service.name}, or write `restart: "no"` for it in the'
-    remedy = f"{ends} compose file and run `up` once; if it was stopped, start it with Compose when it shall run"
+    ends = (
+        f'if it ends by itself, set "start_stopped" for {service.name}, or write `restart: "no"` for it '
+        "in the"
+    )
+    remedy = (
+        f"{ends} compose file and run `up` once; if it was stopped, start it with Compose when it shall run"
+    )
     return Hold(Reason.NOT_RUNNING, detail, remedy)
 
 
@@ -64,7 +74,10 @@ def _failed(service: ServiceConfig, name: str, containers: Sequence[Container]) 
 
 
 def _torn(name: str, containers: Sequence[Container]) -> Hold:
-    """No journal of ours knows of it (those are ended first): its state was moved, or another's Compose was killed."""
+    """No journal of ours knows of it (those are ended first).
+
+    Its state was moved, or another's Compose was killed.
+    """
     listed = ", ".join(sorted(each.name for each in containers))
     detail = f"a recreate of {name} was interrupted ({listed}) and it is down"
     return Hold(Reason.INTERRUPTED, detail, f"bring it up with `docker compose up -d {name}`")

@@ -1,6 +1,7 @@
 """Whether a group is updated start-first, and what does not allow that: looked at before anything is touched.
 
-What Compose refuses or breaks with two generations of containers side by side was tried with 2.26, 2.40 and 5.5.
+What Compose refuses or breaks with two generations of containers side by side was tried with 2.26, 2.40 and
+5.5.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ _NO_HEALTHCHECK = "has no healthcheck, so nobody can tell when the new container
 
 
 def strategy_of(service: ServiceConfig, group: Group) -> str:
-    """Return how the group is updated: as the service says, else as `deploy.update_config.order` of the compose file
-    does for any of its services. Nothing runs beside a group without any container, so that one is just started."""
+    """Return how the group is updated: as the service says, else as `deploy.update_config.order` of the
+    compose file does for any of its services. Nothing runs beside a group without any container, so that one
+    is just started.
+    """
     if not any(move.container_ids for move in group.moves):
         return RECREATE
     order = service.handover.order or _order_in_file(group)
@@ -32,7 +35,9 @@ def strategy_of(service: ServiceConfig, group: Group) -> str:
 
 
 def with_strategy(plan: Plan[ComposePlan], strategy: str) -> Plan[ComposePlan]:
-    """Return the plan with its strategy, also in the words on what it restarts if that is not the usual one."""
+    """Return the plan with its strategy, also in the words on what it restarts if that is not the usual
+    one.
+    """
     if strategy == RECREATE:
         return replace(plan, strategy=strategy)
     return replace(plan, strategy=strategy, restarts=f"{plan.restarts} ({strategy})")
@@ -49,24 +54,32 @@ def _update_config(facts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def obstacle(facts: HostFacts) -> Hold | None:
-    """Return a hold that names everything which does not allow start-first, if the group is to be updated so. It is
-    never updated stop-first in its place: whoever asks for start-first does not expect an interruption."""
+    """Return a hold that names everything which does not allow start-first, if the group is to be updated so.
+
+    It is never updated stop-first in its place: whoever asks for start-first does not expect an interruption.
+    """
     if strategy_of(facts.service, facts.group) == RECREATE:
         return None
     found = [*_of_the_group(facts.group)]
     for move in facts.group.moves:
         own = [each for each in facts.own if each.container.service == move.service]
-        found += [f"{move.service} {what}" for what in (*_of_the_file(facts.group, move), *_of_containers(own))]
+        found += [
+            f"{move.service} {what}" for what in (*_of_the_file(facts.group, move), *_of_containers(own))
+        ]
     return None if not found else _hold(facts.service.name, "; ".join(found))
 
 
 def check_new_image(plan: Plan[ComposePlan], model: Mapping[str, Any], tools: Tools) -> None:
-    """Raise GateFailed if the image that was pulled has no healthcheck, and the compose file sets none either."""
+    """Raise GateFailed if the image that was pulled has no healthcheck, and the compose file sets none
+    either.
+    """
     image = tools.engine.image(plan.new_retained) if plan.new_retained else None
     if plan.strategy != START_FIRST or image is None:
         return
     services = [move.service for move in plan.detail.moves]
-    without = [name for name in services if not _has_healthcheck(_service(model, name), image.has_healthcheck)]
+    without = [
+        name for name in services if not _has_healthcheck(_service(model, name), image.has_healthcheck)
+    ]
     if without:
         hold = _hold(plan.name, f"the new image of {', '.join(without)} {_NO_HEALTHCHECK}")
         raise GateFailed(hold.reason, hold.detail, hold.remedy)
@@ -79,7 +92,9 @@ def hold_for_dependents(name: str, dependents: Sequence[DependentProject]) -> Ho
 
 
 def _hold(name: str, what: str) -> Hold:
-    return Hold(Reason.CANNOT_START_FIRST, f"it cannot be updated start-first: {what}", _REMEDY.format(name=name))
+    return Hold(
+        Reason.CANNOT_START_FIRST, f"it cannot be updated start-first: {what}", _REMEDY.format(name=name)
+    )
 
 
 def _of_the_group(group: Group) -> Iterator[str]:
@@ -100,9 +115,13 @@ def _of_the_file(group: Group, move: Move) -> Iterator[str]:
         yield f"publishes port {', '.join(ports)} of the host, which two containers cannot share"
     mode = str(facts.get("network_mode") or "")
     if mode == "host" or mode.startswith(("service:", "container:")):
-        yield f"lives in the network of another (network_mode {mode}), where two containers would meet on one port"
+        yield (
+            f"lives in the network of another (network_mode {mode}), where two containers would meet on "
+            "one port"
+        )
     yield from (f"has the fixed address {one} in its network" for one in _fixed_addresses(facts))
-    for hook in ("pre_start", "pre_stop"):  # Compose runs them only where it starts the first or stops a container
+    # Compose runs them only where it starts the first or stops a container
+    for hook in ("pre_start", "pre_stop"):
         if facts.get(hook):
             yield f"has {hook} hooks, which Compose would not run"
     if (facts.get("healthcheck") or {}).get("disable"):
@@ -140,9 +159,14 @@ def _of_containers(own: list[Deployed]) -> Iterator[str]:
         yield f"does not run ({', '.join(resting)}), and would be started beside the new one"
     if any(each.container.healthcheck is None for each in own):
         yield _NO_HEALTHCHECK
-    anonymous = sorted({place for each in own for name, place in each.settings.volumes if mounts.is_anonymous(name)})
+    anonymous = sorted(
+        {place for each in own for name, place in each.settings.volumes if mounts.is_anonymous(name)}
+    )
     if anonymous:
-        yield f"keeps data in a volume without a name at {', '.join(anonymous)}, which stays with the old container"
+        yield (
+            f"keeps data in a volume without a name at {', '.join(anonymous)}, which stays with the old "
+            "container"
+        )
 
 
 def _runs(deployed: Deployed) -> bool:

@@ -1,7 +1,8 @@
-"""What start-first does on the engine: start beside, gate the new alone, drain, then stop and remove the old by id.
+"""What start-first does on the engine: start beside, gate the new alone, drain, then stop and remove the old
+by id.
 
-The old containers are those that the plan knows by id; every other one of the services is new. They go by id and never
-by `--scale`: below Compose 2.31 that removes the new ones and recreates the old.
+The old containers are those that the plan knows by id; every other one of the services is new. They go by id
+and never by `--scale`: below Compose 2.31 that removes the new ones and recreates the old.
 """
 
 from __future__ import annotations
@@ -24,21 +25,26 @@ _BEHIND_THE_DRAIN = {Step.SWITCH, Step.VERIFY, Step.COMMIT}
 
 
 def stages(plan: Plan[ComposePlan], tools: Tools) -> tuple[Stage, ...]:
-    """Return the stages between the edit of the files and the verification. The old containers are untouched up to the
-    last one; that one is the point of no return, for a drained container takes no more requests."""
+    """Return the stages between the edit of the files and the verification.
+
+    The old containers are untouched up to the last one; that one is the point of no return, for a drained
+    container takes no more requests.
+    """
     services = ", ".join(move.service for move in plan.detail.moves)
     return (
         Stage(Step.START, lambda: start_beside(plan, tools), f"starting {services} beside what runs"),
         Stage(Step.GATE, lambda: gate_beside(plan, tools)),
-        Stage(Step.SWITCH, lambda: switch(plan, tools), f"switching {services} over", is_point_of_no_return=True),
+        Stage(
+            Step.SWITCH, lambda: switch(plan, tools), f"switching {services} over", is_point_of_no_return=True
+        ),
     )
 
 
 def start_beside(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Let Compose start as many new containers as there are old ones. Repeatable: those that are there count.
 
-    Raises ComposeError if it fails twice, GateFailed if a new container shows why, EngineUnavailable if the engine was
-    away meanwhile.
+    Raises ComposeError if it fails twice, GateFailed if a new container shows why, EngineUnavailable if the
+    engine was away meanwhile.
     """
     with tools.engine.watch_liveness() as was_there:
         try:
@@ -64,7 +70,10 @@ def _up_beside(plan: Plan[ComposePlan], tools: Tools, *, with_dependencies: bool
 
 
 def gate_beside(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Wait until the new containers have proven themselves; GateFailed as soon as one of them shows it will not."""
+    """Wait until the new containers have proven themselves.
+
+    GateFailed as soon as one of them shows it will not.
+    """
     name = plan.detail.project.name
     wanted = [gate.Watched(name, move.service, _expectation(move, plan)) for move in plan.detail.moves]
     start_again = partial(start_beside, plan, tools)  # starts what an outage has stopped of the old ones, too
@@ -95,8 +104,9 @@ def switch(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _drain(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """A drain command that fails does not stop the update: the new containers are proven, and an old one may be drained
-    by half."""
+    """A drain command that fails does not stop the update: the new containers are proven, and an old one may
+    be drained by half.
+    """
     handover = plan.detail.handover
     old = [each for move in plan.detail.moves for each in _old(move, plan, tools) if each.status == "running"]
     if not old:
@@ -122,8 +132,9 @@ def _drained(container: Container, command: Sequence[str], tools: Tools) -> str 
 
 
 def _watch_new(plan: Plan[ComposePlan], seconds: float, tools: Tools) -> None:
-    """Look at the new containers for so long, and until each does well: after a kill and a reboot they may only just be
-    starting. Raises GateFailed if one is gone, or shows that it will not do well."""
+    """Look at the new containers for so long, and until each does well: after a kill and a reboot they may
+    only just be starting. Raises GateFailed if one is gone, or shows that it will not do well.
+    """
     until = tools.clock.monotonic() + seconds
     while True:
         are_well = [_heed_new(move, plan, tools) for move in plan.detail.moves]
@@ -143,14 +154,18 @@ def _replace_old(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _heed_new(move: Move, plan: Plan[ComposePlan], tools: Tools) -> bool:
-    """Whether every new container is there and does well now. An `up` of the operator's, below Compose 2.31, removes
-    the new ones: then the old ones are all there is.
+    """Whether every new container is there and does well now.
+
+    An `up` of the operator's, below Compose 2.31, removes the new ones: then the old ones are all there is.
 
     Raises GateFailed if one is gone, or shows that it will not do well.
     """
     new = _new(move, plan, tools)
     if len(new) < move.replicas:
-        few = f"{len(new)} of {move.replicas} new containers of {move.service} are there, somebody removed the others"
+        few = (
+            f"{len(new)} of {move.replicas} new containers of {move.service} are there, somebody removed "
+            "the others"
+        )
         raise GateFailed(Reason.NOT_RUNNING, few)
     for container in new:
         failed = health.failure_of(container, _expectation(move, plan))
@@ -159,12 +174,14 @@ def _heed_new(move: Move, plan: Plan[ComposePlan], tools: Tools) -> bool:
     return all(health.is_well(container) for container in new)
 
 
-# --------------------------------------------------------------------------------------------------------- going back
+# ------------------------------------------------------------------------------------------------- going back
 
 
 def put_back(plan: Plan[ComposePlan], cause: Cause, tools: Tools) -> bool:
-    """Remove the new containers, and old ones that may have been drained: those take no requests, whatever they look
-    like. Returns whether all the old ones are left, and serve as before: else they have to be brought up."""
+    """Remove the new containers, and old ones that may have been drained: those take no requests, whatever
+    they look like. Returns whether all the old ones are left, and serve as before: else they have to be
+    brought up.
+    """
     is_drained = bool(plan.detail.handover.drain_command) and cause.step in _BEHIND_THE_DRAIN
     for move in plan.detail.moves:
         drained = _old(move, plan, tools) if is_drained else []
