@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from updater_core import __version__, logging_utils, notifiers, state_utils, targets
-from updater_core.app import cycle, daemon, request_queue, requests
+from updater_core.app import cycle, daemon, requests
 from updater_core.app.commands import check_report, discover, plan, selfcheck
 from updater_core.app.context import LOG, AppContext
-from updater_core.app.orders import command
+from updater_core.app.orders import command, request_queue
 from updater_core.app.report import Report
 from updater_core.app.wiring import load_config, lock_path, only_instance, reload, wire
 from updater_core.deploy.journal import JournalFolder

@@ -16,27 +16,18 @@ from typing import Any
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from requests.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError
 
 from updater_core.errors import EngineError, EngineUnavailable, ManifestRefused
-from updater_core.host.engine import execution, facts, label_paths
-from updater_core.host.engine_endpoint import EngineEndpoint, TlsFiles
+from updater_core.host.engine import connection, execution, facts, label_paths
+from updater_core.host.engine_endpoint import EngineEndpoint
 from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef
 from updater_core.protocols import Execution, Progress
 from updater_core.reference import with_default_tag
 
 CALL_TIMEOUT_SECONDS = 60
-_OLDEST_API = "1.24"  # docker-py takes no older one; the question for the version names none
 _PULL_SILENCE_SECONDS = 300  # how long a pull may say nothing: a large layer unpacks in silence
 _WATCH_END_SECONDS = 5.0
 _IDLE_KEPT = 2  # connections; more are made when more threads ask at once, and ended after that
-_TLS_REMEDY = (
-    "see that the ca.pem in DOCKER_CERT_PATH signed the engine's certificate, for the name that is asked"
-)
-_SOCKET_REMEDY = (
-    "see that the engine runs and that this user may use its socket (group `docker`, or DOCKER_HOST)"
-)
 
 
 class DockerEngine:
@@ -78,8 +69,8 @@ class DockerEngine:
     def watch_liveness(self) -> Iterator[Callable[[], bool]]:
         """A stream of events ends with the engine that sends it, however soon the next one answers."""
         has_ended = threading.Event()
-        with seam("listen to its events"):
-            client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
+        with connection.seam("listen to its events"):
+            client = connection.connect(self._endpoint, CALL_TIMEOUT_SECONDS)
             stream = client.events(filters={"type": "daemon"})  # hardly any: only the end matters
         listener = threading.Thread(
             target=_hear_out, args=(stream, has_ended), name="engine liveness", daemon=True
@@ -204,8 +195,8 @@ class DockerEngine:
                 if progress is not None:
                     progress(message)
 
-        with seam(what):
-            client = connect(self._endpoint, _PULL_SILENCE_SECONDS)
+        with connection.seam(what):
+            client = connection.connect(self._endpoint, _PULL_SILENCE_SECONDS)
             try:
                 run(client)
             finally:
@@ -246,8 +237,8 @@ class DockerEngine:
         self, container_id: str, command: Sequence[str], timeout_seconds: float
     ) -> Execution:
         """Run a command in a running container, over a connection of its own."""
-        with seam(f"run {command[0]} in container {container_id[:12]}"):
-            client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
+        with connection.seam(f"run {command[0]} in container {container_id[:12]}"):
+            client = connection.connect(self._endpoint, CALL_TIMEOUT_SECONDS)
             try:
                 return execution.run(client, container_id, command, timeout_seconds)
             finally:
@@ -261,8 +252,8 @@ class DockerEngine:
         found = self.container(container_id)
         if found is None:
             return
-        with seam(what):
-            client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
+        with connection.seam(what):
+            client = connection.connect(self._endpoint, CALL_TIMEOUT_SECONDS)
             try:
                 _or_none(client.stop, container_id, timeout=math.ceil(found.stop_grace_seconds))
             finally:
@@ -299,7 +290,7 @@ class DockerEngine:
         return list(found)
 
     def _call(self, what: str, ask: Any) -> Any:
-        with seam(what), self._connection() as client:
+        with connection.seam(what), self._connection() as client:
             return ask(client)
 
     @contextlib.contextmanager
@@ -308,7 +299,7 @@ class DockerEngine:
         with self._lock:
             client = self._idle.pop() if self._idle else None
         if client is None:
-            client = connect(self._endpoint, CALL_TIMEOUT_SECONDS)
+            client = connection.connect(self._endpoint, CALL_TIMEOUT_SECONDS)
         has_answered = False
         try:
             yield client
@@ -328,38 +319,6 @@ class DockerEngine:
             client.close()
 
 
-def connect(endpoint: EngineEndpoint, timeout_seconds: int) -> docker.APIClient:
-    """Return a client that speaks the engine's own version of the API; the question for it is an unversioned
-    one.
-
-    Raises what docker-py does: it belongs into a block under `seam`."""
-    probe = _client(endpoint, _OLDEST_API, timeout_seconds)
-    try:
-        version = probe.version(api_version=False)["ApiVersion"]
-    finally:
-        probe.close()
-    return _client(endpoint, version, timeout_seconds)
-
-
-def _client(endpoint: EngineEndpoint, version: str, timeout_seconds: int) -> docker.APIClient:
-    """docker-py's client.
-
-    Of the environment only the proxies of a remote engine count: REQUESTS_CA_BUNDLE would beat the CA of the
-    engine's own certificate, because requests merges it into each request.
-    """
-    tls = _tls_config(endpoint.tls) if endpoint.tls else False
-    client = docker.APIClient(base_url=endpoint.host, version=version, timeout=timeout_seconds, tls=tls)
-    client.trust_env = False
-    if not endpoint.host.startswith("unix://"):
-        client.proxies = get_environ_proxies(client.base_url)
-    return client
-
-
-def _tls_config(files: TlsFiles) -> docker.tls.TLSConfig:
-    ca = str(files.ca) if files.ca else None
-    return docker.tls.TLSConfig(client_cert=files.client, ca_cert=ca, verify=files.is_verified)
-
-
 def _hear_out(stream: Iterable[object], has_ended: threading.Event) -> None:
     try:
         for _ in stream:
@@ -368,32 +327,6 @@ def _hear_out(stream: Iterable[object], has_ended: threading.Event) -> None:
         pass  # a stream that breaks has ended too
     finally:
         has_ended.set()
-
-
-@contextlib.contextmanager
-def seam(what: str) -> Iterator[None]:
-    """Turn docker-py's and requests' exceptions into ours, once.
-
-    `what` is what the engine was asked to do.
-    """
-    try:
-        yield
-    except APIError as error:
-        raise EngineError(f"the engine could not {what}: {error.explanation or error}") from error
-    except requests.exceptions.SSLError as error:
-        raise EngineUnavailable(
-            f"the engine's TLS certificate is not accepted ({what}): {error}", _TLS_REMEDY
-        ) from error
-    except (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError, HTTPError) as error:
-        raise EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY) from error
-    except (requests.RequestException, DockerException, ValueError) as error:
-        raise _of_connecting(what, error) from error
-
-
-def _of_connecting(what: str, error: Exception) -> EngineError:
-    if "Connection" in str(error):
-        return EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY)
-    return EngineError(f"the engine could not {what}: {error}")
 
 
 def _or_none(ask: Any, *arguments: Any, **options: Any) -> Any:

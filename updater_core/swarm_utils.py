@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 import docker
 import requests
 
-from updater_core import docker_utils
 from updater_core.errors import EngineError, EngineUnavailable
+from updater_core.host.engine import connection
 from updater_core.host.engine_endpoint import EngineEndpoint, TlsFiles
 from updater_core.models import Credential, NamedEngine, Secret
 
@@ -123,7 +123,7 @@ class SwarmManagers:
             while True:
                 endpoint = self._endpoints[self._first % len(self._endpoints)]
                 try:
-                    with docker_utils.seam(question.what):
+                    with connection.seam(question.what):
                         return read(question.what, self._sent(endpoint, question))
                 except (EngineUnavailable, _NotHere):
                     self._drop(endpoint)
@@ -134,7 +134,7 @@ class SwarmManagers:
 
     def _sent(self, endpoint: EngineEndpoint, question: _Question) -> requests.Response:
         if endpoint not in self._clients:
-            self._clients[endpoint] = docker_utils.connect(endpoint, _CALL_TIMEOUT_SECONDS)
+            self._clients[endpoint] = connection.connect(endpoint, _CALL_TIMEOUT_SECONDS)
         client = self._clients[endpoint]
         return client.request(
             "GET" if question.body is None else "POST",

@@ -33,7 +33,8 @@ from updater_core.reference import parse
 from updater_core.registries import Registries
 from updater_core.registries.session import RegistryEndpoint
 from updater_core.registries.vendors.ecr.batch import MOST_AT_ONCE, Batches
-from updater_core.registries.vendors.ecr.client import EcrRegistry, PublicEcr
+from updater_core.registries.vendors.ecr.client import EcrRegistry
+from updater_core.registries.vendors.ecr.public import PublicEcr
 
 APP = "team/app"
 SECRET_KEY, SESSION_TOKEN = "not-to-be-seen-secret-key", "not-to-be-seen-session-token"

@@ -19,7 +19,7 @@ from updater_core.app.context import AppContext
 from updater_core.app.wiring import wire
 from updater_core.host.clock import SystemClock
 from updater_core.models import Event, Outcome
-from updater_core.notifiers import Channel
+from updater_core.notifiers.channel import Channel
 from updater_core.state import records
 
 SERVICE = {"name": "shop", "image": "registry.example/team/app:1.0", "compose_service": "web"}

@@ -17,9 +17,10 @@ from tests.support.listener import listening
 from tests.support.memory_target import Barrier, MemoryTarget, Place, read_plan
 from tests.support.simulator import Killed, Killer
 from updater_core import config_utils
-from updater_core.app import cycle, request_queue, requests
+from updater_core.app import cycle, requests
 from updater_core.app.context import AppContext
 from updater_core.app.cycle import Cycle
+from updater_core.app.orders import request_queue
 from updater_core.app.wiring import wire
 from updater_core.deploy.journal import JournalFolder
 from updater_core.host.clock import SystemClock

@@ -19,8 +19,9 @@ import pytest
 
 from tests.support.lab import ROOT
 from updater_core import config_utils
-from updater_core.app import cycle, request_queue, requests
+from updater_core.app import cycle, requests
 from updater_core.app.evaluate import check_all
+from updater_core.app.orders import request_queue
 from updater_core.app.wiring import wire
 from updater_core.host.clock import SystemClock
 from updater_core.models import Quarantined, Reason
@@ -194,7 +195,7 @@ def test_what_the_reader_has_laid_in_roots_way_does_not_become_his(tmp_path: Pat
 
 _WAKE = """
 import pathlib, signal, sys
-from updater_core.app import request_queue
+from updater_core.app.orders import request_queue
 
 heard = []
 signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from updater_core.models import Bump, Decision, Hold, ImageRef, Policy, Quarantined, Reason, Tag, Update
-from updater_core.policy.observation import Ask, History, Memo, Observation, Seen, TimeSource
+from updater_core.policy.observation import Ask, History, Memo, Observation, TimeSource
 from updater_core.policy.select import (
     check_exclude,
     check_semver_pattern,
@@ -20,6 +20,7 @@ from updater_core.policy.select import (
     check_tag_regex,
     decide,
 )
+from updater_core.vocabulary.release import Seen
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

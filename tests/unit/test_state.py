@@ -36,7 +36,6 @@ from updater_core.models import (
     StepTaken,
     Update,
 )
-from updater_core.policy.observation import LeftRelease, Seen
 from updater_core.state import observed_tags, orders, records
 from updater_core.state import outcomes as state_outcomes
 from updater_core.state.codec import decode, encode
@@ -51,7 +50,7 @@ from updater_core.state.records import (
 from updater_core.targets import compose
 from updater_core.targets.compose.plan import ComposePlan
 from updater_core.vocabulary.image_ref import ImageChange
-from updater_core.vocabulary.release import ImageFacts
+from updater_core.vocabulary.release import ImageFacts, LeftRelease, Seen
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 HUB = "docker.io/library/app"

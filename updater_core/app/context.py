@@ -38,7 +38,8 @@ from updater_core.models import (
     Settings,
     Step,
 )
-from updater_core.notifiers import Channel, events
+from updater_core.notifiers import events
+from updater_core.notifiers.channel import Channel
 from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Clock, Progress, Registry
 from updater_core.registries.pull_limits import PullLimit

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,6 @@ from updater_core.app.candidate import Candidate
 from updater_core.app.context import (
     LOG,
     AppContext,
-    PreventedRollback,
     bug,
     claim_of,
     claim_of_update,
@@ -34,21 +32,16 @@ from updater_core.app.context import (
 )
 from updater_core.app.evaluate import admitted, check, look_all, note_waiting, record_check, rename_retained
 from updater_core.app.report import Report
-from updater_core.deploy import failure
 from updater_core.deploy.journal import JournalRecord, UnreadableRecord
 from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.deploy.transaction import Transaction
 from updater_core.deploy.workers import Claim, grouped
-from updater_core.errors import EngineUnavailable, LockHeld, StateError, Stopped, UpdaterError
+from updater_core.errors import EngineUnavailable, LockHeld, StateError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Committed, Hold, Mode, NotStarted, Outcome, Plan, Reason, ServiceConfig, Step
-from updater_core.state import outcomes as state_outcomes
+from updater_core.models import Committed, Hold, Mode, NotStarted, Outcome, Plan, Reason, ServiceConfig
 from updater_core.state import records
 from updater_core.state.records import State
 from updater_core.targets import discovery
-
-_FIRST_ROLLBACK_PAUSE_SECONDS = 15.0
-_LONGEST_ROLLBACK_PAUSE_SECONDS = 300.0
 
 
 def run(context: AppContext, only: str | None = None) -> Report:
@@ -309,7 +302,7 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
     try:
         outcome = _transaction(context, found).apply()
     except UpdaterError as error:
-        return _postponed(context, found, error)
+        return recorder.postponed(context, found, error)
     if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.PULL_LIMIT:
         settings = registry_settings(context, found)
         if settings is not None:
@@ -343,7 +336,7 @@ def _to_recover(context: AppContext) -> Iterator[JournalRecord]:
 def _open_records(context: AppContext) -> Iterator[JournalRecord]:
     for entry in context.journal.read_all():
         if isinstance(entry, UnreadableRecord):
-            _say_unreadable(entry)
+            recorder.say_unreadable(entry)
         else:
             yield entry
 
@@ -355,14 +348,6 @@ def _recover_all(context: AppContext, entries: Iterable[JournalRecord]) -> tuple
 
 def _claim_of_record(context: AppContext, entry: JournalRecord) -> Claim:
     return Claim(frozenset({entry.service}), context.targets[entry.plan.target].locked_by(entry.plan))
-
-
-def _say_unreadable(entry: UnreadableRecord) -> None:
-    of = entry.service or "the service it was for"
-    text = (
-        f"the open journal {entry.path} cannot be used: {entry.problem}; look at {of}, then remove that file"
-    )
-    log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=entry.service)
 
 
 def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
@@ -382,31 +367,10 @@ def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
         text = f"the interrupted update cannot be ended now: {error}; tried again in the next cycle"
         log_event(LOG, logging.WARNING, LogEvent.HELD, text, service=interrupted.name)
     except UpdaterError as error:
-        _postponed(context, interrupted, error)
+        recorder.postponed(context, interrupted, error)
     except Exception as error:
         bug(interrupted.name, error)
     return None
-
-
-def _postponed(context: AppContext, found: Plan[Any], error: UpdaterError) -> Hold:
-    """Put on record that the host prevents a rollback, and when it is tried again: soon at first, for the
-    service may be down, and no more often than every few minutes in the end. The journal stays open.
-    """
-    if isinstance(error, Stopped):
-        log_event(LOG, logging.WARNING, LogEvent.HELD, f"{error} ({error.remedy})", service=found.name)
-        return Hold(Reason.STOPPING, str(error), error.remedy, available=found.image)
-    tries = context.prevented[found.id].tries + 1 if found.id in context.prevented else 1
-    seconds = min(_FIRST_ROLLBACK_PAUSE_SECONDS * 2 ** min(tries - 1, 10), _LONGEST_ROLLBACK_PAUSE_SECONDS)
-    retry_at = context.clock.now() + timedelta(seconds=seconds)
-    context.prevented[found.id] = PreventedRollback(tries, retry_at)
-    cause = failure.cause_of(error, Step.RESTART, found.name)
-    context.change(lambda state: state_outcomes.rollback_prevented(state, found, cause))
-    known = records.service_of(context.state, found.name)
-    text = f"{known.detail} in {seconds:.0f} s ({cause.remedy})"
-    log_event(
-        LOG, logging.ERROR, LogEvent.ENGINE_UNAVAILABLE, text, service=found.name, reason=cause.reason.value
-    )
-    return Hold(Reason.BACKING_OFF, known.detail, known.remedy, available=found.image, until=retry_at)
 
 
 def kept_images(state: State, name: str) -> tuple[str, ...]:

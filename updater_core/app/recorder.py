@@ -9,14 +9,15 @@ import logging
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from updater_core.app.candidate import Candidate
-from updater_core.app.context import LOG, AppContext, queue, save
+from updater_core.app.context import LOG, AppContext, PreventedRollback, queue, save
 from updater_core.app.orders import approval_link
-from updater_core.deploy import transaction
-from updater_core.errors import StateError
+from updater_core.deploy import failure, transaction
+from updater_core.deploy.journal import UnreadableRecord
+from updater_core.errors import StateError, Stopped, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.metrics_utils import Metrics
 from updater_core.models import (
@@ -38,6 +39,9 @@ from updater_core.state import orders, records
 from updater_core.state import outcomes as state_outcomes
 from updater_core.state.orders import OperatorOrder, OrderAnswer
 from updater_core.state.records import State
+
+_FIRST_ROLLBACK_PAUSE_SECONDS = 15.0
+_LONGEST_ROLLBACK_PAUSE_SECONDS = 300.0
 
 
 def announce(context: AppContext, one: Candidate) -> None:
@@ -195,3 +199,33 @@ def measure(context: AppContext, outcome: Outcome) -> None:
             "failed" if step is Step.GATE else "proven",
             context.steps.gate_seconds(outcome.plan.name, change.at),
         )
+
+
+def say_unreadable(entry: UnreadableRecord) -> None:
+    """Log a journal that cannot be read: its update cannot be ended by us."""
+    of = entry.service or "the service it was for"
+    text = (
+        f"the open journal {entry.path} cannot be used: {entry.problem}; look at {of}, then remove that file"
+    )
+    log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=entry.service)
+
+
+def postponed(context: AppContext, found: Plan[Any], error: UpdaterError) -> Hold:
+    """Put on record that the host prevents a rollback, and when it is tried again: soon at first, for the
+    service may be down, and no more often than every few minutes in the end. The journal stays open.
+    """
+    if isinstance(error, Stopped):
+        log_event(LOG, logging.WARNING, LogEvent.HELD, f"{error} ({error.remedy})", service=found.name)
+        return Hold(Reason.STOPPING, str(error), error.remedy, available=found.image)
+    tries = context.prevented[found.id].tries + 1 if found.id in context.prevented else 1
+    seconds = min(_FIRST_ROLLBACK_PAUSE_SECONDS * 2 ** min(tries - 1, 10), _LONGEST_ROLLBACK_PAUSE_SECONDS)
+    retry_at = context.clock.now() + timedelta(seconds=seconds)
+    context.prevented[found.id] = PreventedRollback(tries, retry_at)
+    cause = failure.cause_of(error, Step.RESTART, found.name)
+    context.change(lambda state: state_outcomes.rollback_prevented(state, found, cause))
+    known = records.service_of(context.state, found.name)
+    text = f"{known.detail} in {seconds:.0f} s ({cause.remedy})"
+    log_event(
+        LOG, logging.ERROR, LogEvent.ENGINE_UNAVAILABLE, text, service=found.name, reason=cause.reason.value
+    )
+    return Hold(Reason.BACKING_OFF, known.detail, known.remedy, available=found.image, until=retry_at)

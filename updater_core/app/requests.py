@@ -11,9 +11,10 @@ from dataclasses import replace
 from functools import partial
 
 from updater_core import reference
-from updater_core.app import cycle, recorder, request_queue
+from updater_core.app import cycle, recorder
 from updater_core.app.context import LOG, AppContext, bug, claim_of, deliver, exclusive, target_of
 from updater_core.app.evaluate import check_asked, facts_of, follow_names, record_check, rename_retained
+from updater_core.app.orders import request_queue
 from updater_core.deploy import transaction
 from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.errors import UpdaterError

@@ -13,8 +13,9 @@ from updater_core.errors import NotFound
 from updater_core.models import Decision, Hold, ImageRef, Quarantined, Reason, Tag, Update, retry_command
 from updater_core.policy import after_rollback
 from updater_core.policy.explain import REMEDY_OF_UNSIGNED
-from updater_core.policy.observation import LeftRelease, SignatureVerdict
+from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Registry
+from updater_core.vocabulary.release import LeftRelease
 
 
 @dataclass(frozen=True, slots=True)

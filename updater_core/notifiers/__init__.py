@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from updater_core.models import Settings
 from updater_core.notifiers import apprise, webhook
+from updater_core.notifiers.channel import Channel
 from updater_core.notifiers.outbox import Outbox
 from updater_core.notifiers.sender import AddressSender, Send, SendTogether
 
@@ -21,15 +22,6 @@ class Notifier(NamedTuple):
     send: Send
     box: str
     send_together: SendTogether | None
-
-
-class Channel(NamedTuple):
-    """A notifier with what waits for it."""
-
-    name: str
-    send: Send
-    outbox: Outbox
-    send_together: SendTogether | None = None  # if several events of a cycle are one message
 
 
 # Each gives a sender for each address that the settings hold.

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from updater_core import reference
 from updater_core.models import Decision, Hold, ImageRef, Reason, Update, retry_command
-from updater_core.policy.observation import History, LeftRelease, Observation
+from updater_core.policy.observation import History, Observation
+from updater_core.vocabulary.release import LeftRelease
 
 _NOTHING_NEWER = {Reason.SAME_DIGEST, Reason.NO_CANDIDATE, Reason.DOWNGRADE, Reason.QUARANTINED}
 

@@ -5,15 +5,17 @@ No rules.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
-from updater_core.models import AwareTime, Hold, ImageRef, Policy, Quarantined, Reason, Rejected, Tag
+from updater_core.models import Hold, ImageRef, Policy, Quarantined, Reason, Rejected, Tag
 from updater_core.policy.bounded_regex import MatchBudget
 from updater_core.policy.patterns import Selector, excluder
+from updater_core.vocabulary.release import LeftRelease, Seen
 
 
 class TimeSource(StrEnum):
@@ -21,40 +23,6 @@ class TimeSource(StrEnum):
 
     REGISTRY = "registry"
     FIRST_SEEN = "first_seen"
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What our own clock knows of a tag: its digest when we first saw it (None = not asked), and when that
-    was.
-
-    `baseline` marks tags of the very first listing: they were there before us, so among them only
-    `created_at`, the image's own build time, can order; any tag that came later is newer than all of them.
-    `gone_since`: not listed.
-    """
-
-    digest: str | None
-    seen_at: AwareTime
-    baseline: bool = False
-    created_at: AwareTime | None = None
-    gone_since: AwareTime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LeftRelease:
-    """What an operator's rollback has left.
-
-    As long as what it went back to is kept, only a newer release counts.
-
-    `others`: what the images of other repositories that ran with it are known as, by their repositories."""
-
-    reference: str
-    known_as: tuple[str, ...]  # its digest and its local id
-    kept_reference: str
-    kept_as: tuple[str, ...]
-    since: AwareTime
-    pushed_at: AwareTime | None = None  # its tag, by the registry's clock
-    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +152,16 @@ class CandidateSet:
     rejected: tuple[Rejected, ...]
     superlative: str
     hint: Hold | None = None
+
+
+def unique_by_name(tags: Sequence[Tag]) -> list[Tag]:
+    """Return the tags by name. If a changing list has a name twice, the later push counts."""
+    ordered = sorted(tags, key=lambda tag: tag.name)
+    if len({tag.name for tag in tags}) == len(tags):
+        return ordered
+    groups = itertools.groupby(ordered, key=lambda tag: tag.name)
+    return [max(group, key=lambda t: (_stamp(t.pushed_at), t.digest or "")) for _, group in groups]
+
+
+def _stamp(time: datetime | None) -> float:
+    return time.timestamp() if time else float("-inf")

@@ -33,6 +33,7 @@ from updater_core.policy.observation import (
     Rank,
     SelectionContext,
     TimeSource,
+    unique_by_name,
 )
 from updater_core.policy.order import by_first_sight, by_push, has_baseline_only
 from updater_core.policy.patterns import (
@@ -233,7 +234,7 @@ def _meant(case: SelectionContext) -> tuple[list[Meant], list[Rejected]]:
     extract, excluded = case.selector.extract, excluder(case.policy.tag_exclude, case.memo.budget)
     meant: list[Meant] = []
     rejected: list[Rejected] = []
-    for tag in _unique(case.observation.tags or ()):
+    for tag in unique_by_name(case.observation.tags or ()):
         text = extract(tag.name)
         if text is None:
             rejected.append(Rejected(tag.name, Reason.NOT_MATCHING))
@@ -242,19 +243,6 @@ def _meant(case: SelectionContext) -> tuple[list[Meant], list[Rejected]]:
         else:
             meant.append((tag, text))
     return meant, rejected
-
-
-def _unique(tags: Sequence[Tag]) -> list[Tag]:
-    """Return the tags by name. If a changing list has a name twice, the later push counts."""
-    ordered = sorted(tags, key=lambda tag: tag.name)
-    if len({tag.name for tag in tags}) == len(tags):
-        return ordered
-    groups = itertools.groupby(ordered, key=lambda tag: tag.name)
-    return [max(group, key=lambda t: (_stamp(t.pushed_at), t.digest or "")) for _, group in groups]
-
-
-def _stamp(time: datetime | None) -> float:
-    return time.timestamp() if time else float("-inf")
 
 
 def _by_order(case: SelectionContext, meant: Sequence[Meant]) -> Decision | Ask:
@@ -334,9 +322,7 @@ def _newest_first(case: SelectionContext, reach: Sequence[tuple[Rank, Tag]]) -> 
         if current:
             yield current[0]
             return
-        yield from (
-            tied if len(tied) == 1 else sorted(tied, key=lambda tag: _tie(case, tag.name), reverse=True)
-        )
+        yield from sorted(tied, key=lambda tag: _tie(case, tag.name), reverse=True)
 
 
 def _tie(case: SelectionContext, name: str) -> tuple[Any, ...]:

@@ -21,7 +21,6 @@ from updater_core.models import (
     Superseded,
     retry_command,
 )
-from updater_core.policy.observation import LeftRelease
 from updater_core.policy.releases.size import step_between
 from updater_core.reference import parse
 from updater_core.state.records import (
@@ -39,6 +38,7 @@ from updater_core.state.records import (
 )
 from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.hooks import HookRun
+from updater_core.vocabulary.release import LeftRelease
 
 CHANGES_KEPT = 20
 STEPS_KEPT_OF = 5  # a service's latest changes; of older ones the whole duration tells enough

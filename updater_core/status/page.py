@@ -21,7 +21,8 @@ from updater_core.state.codec import encode
 from updater_core.status import markup
 from updater_core.status.markup import MARKS, NONE, Column, Row, code, joined, moment, pill, section, small
 from updater_core.status.sections import decisions, history
-from updater_core.status.view import ChangeView, Level, RegistryView, ServiceView, View, WindowView
+from updater_core.status.sections.registries import registries
+from updater_core.status.view import ChangeView, Level, ServiceView, View, WindowView
 from updater_core.vocabulary.release import ReleaseStep
 
 REFRESH_SECONDS = 60
@@ -57,7 +58,6 @@ _CHANGE_COLUMNS = (
     Column("Why", "words"),
     Column("Took"),
 )
-_REGISTRY_COLUMNS = (Column("Registry"), Column("Services"), Column("Pulls left"), Column("Not asked until"))
 
 
 def status_json(view: View) -> str:
@@ -71,7 +71,7 @@ def status_html(view: View, *, is_refreshing: bool = False, has_orders: bool = F
 
     `has_orders`: a script adds buttons for them."""
     urgent = _to_do(view), _waits(view)
-    further = decisions.of_all(view), _services(view), _changes(view), _registries(view)
+    further = decisions.of_all(view), _services(view), _changes(view), registries(view)
     refresh = (
         Markup('<meta http-equiv="refresh" content="{}">\n').format(REFRESH_SECONDS) if is_refreshing else ""
     )
@@ -321,34 +321,6 @@ def _change_row(change: ChangeView, now: datetime) -> tuple[str, ...]:
         Markup("{} {}").format(code(change.reason), change.detail),
         times.took(change.duration_seconds) + markup.step_list(change.steps),
     )
-
-
-def _registries(view: View) -> Markup:
-    caption = "Pulls left, if a registry says so; until when a registry is not asked; who does not answer."
-    rows = [Row(_registry_row(registry, view.at)) for registry in view.registries]
-    if not rows:
-        return section("registries", "Registries", Markup("<p>None is asked.</p>"))
-    return section("registries", "Registries", markup.table("registries", caption, _REGISTRY_COLUMNS, rows))
-
-
-def _registry_row(registry: RegistryView, now: datetime) -> tuple[str, ...]:
-    return registry.host, str(registry.services), _pulls_left(registry, now), _not_asked_until(registry, now)
-
-
-def _pulls_left(registry: RegistryView, now: datetime) -> str:
-    if registry.remaining is None or registry.seen_at is None or registry.window_seconds is None:
-        return "not said"
-    about = f"in {times.span(registry.window_seconds)}, as of {times.ago(registry.seen_at, now)}"
-    return Markup("{} of {}{}").format(registry.remaining, registry.limit, small(about))
-
-
-def _not_asked_until(registry: RegistryView, now: datetime) -> str:
-    if registry.out_since:
-        since = moment(registry.out_since) + small(times.ago(registry.out_since, now))
-        return Markup("no answer since {}").format(since)
-    if registry.rest_until:
-        return moment(registry.rest_until) + small(times.ago(registry.rest_until, now))
-    return NONE
 
 
 # ------------------------------------------------------------------------------------------------ small parts

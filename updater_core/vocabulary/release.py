@@ -1,8 +1,12 @@
-"""What an image says of the release in it, and what an update is in versions. Values only."""
+"""What is known of a release: its image's own words, when its tag was first seen, the size of the step.
+
+Values only.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
 
@@ -47,3 +51,37 @@ class ReleaseStep:
 
 
 NO_STEP = ReleaseStep()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What our own clock knows of a tag: its digest when we first saw it (None = not asked), and when that
+    was.
+
+    `baseline` marks tags of the very first listing: they were there before us, so among them only
+    `created_at`, the image's own build time, can order; any tag that came later is newer than all of them.
+    `gone_since`: not listed.
+    """
+
+    digest: str | None
+    seen_at: _AwareTime
+    baseline: bool = False
+    created_at: _AwareTime | None = None
+    gone_since: _AwareTime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftRelease:
+    """What an operator's rollback has left.
+
+    As long as what it went back to is kept, only a newer release counts.
+
+    `others`: what the images of other repositories that ran with it are known as, by their repositories."""
+
+    reference: str
+    known_as: tuple[str, ...]  # its digest and its local id
+    kept_reference: str
+    kept_as: tuple[str, ...]
+    since: _AwareTime
+    pushed_at: _AwareTime | None = None  # its tag, by the registry's clock
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from updater_core.app.api import access, openapi
 from updater_core.app.api.links import ApprovalLinks
 from updater_core.app.api.submit import Submitted, submit, waiting_order
 from updater_core.app.context import AppContext
-from updater_core.app.request_queue import LONGEST_PAUSE_SECONDS
+from updater_core.app.orders.request_queue import LONGEST_PAUSE_SECONDS
 from updater_core.errors import StateError
 from updater_core.models import ApiToken, ImageRef, ServiceConfig
 from updater_core.state import orders

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from updater_core.app import request_queue
+from updater_core.app.orders import request_queue
 from updater_core.state import orders
 from updater_core.state.orders import OperatorOrder
 from updater_core.state.records import OrderTaken, State

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime
 
-from updater_core.app.request_queue import LONGEST_PAUSE_SECONDS
+from updater_core.app.orders.request_queue import LONGEST_PAUSE_SECONDS
 from updater_core.errors import ConfigError
 from updater_core.models import Config
 from updater_core.state import orders

@@ -15,6 +15,7 @@ from updater_core.models import Container
 _LEFT_ENDED = ("", "no", "on-failure")
 _STOPPED_BY_HAND = {0, 130, 137, 143}  # ended well, or by SIGINT, SIGKILL, SIGTERM: nobody's crash
 _IS_NONE = (0, "0")
+_NAMESPACES = ("network_mode", "ipc", "pid")
 STARTED, HEALTHY, COMPLETED = "service_started", "service_healthy", "service_completed_successfully"
 _READY = {HEALTHY: "healthy", COMPLETED: "completed"}
 _UNDECIDED = {"starting", "running", "restarting", "created", "paused"}
@@ -180,3 +181,37 @@ def _progress(container: Container) -> str:
     if container.status != "exited":
         return container.status
     return f"exited with {container.exit_code}" if container.exit_code else "completed"
+
+
+def sharing_namespaces(
+    group: set[str], model: Mapping[str, Mapping[str, Any]], running: Mapping[str, Sequence[Container]]
+) -> set[str]:
+    """Return the group and the services that live in a namespace of one of its own, at any remove."""
+    together, before = set(group), set[str]()
+    while together != before:
+        before = set(together)
+        names = {f"container:{each.name}" for service in before for each in running.get(service, ())}
+        together |= {
+            name for name, facts in model.items() if running[name] and _stands_on(facts, before, names)
+        }
+    return together
+
+
+def _stands_on(facts: Mapping[str, Any], services: set[str], names: set[str]) -> bool:
+    """Whether a service of the model lives in a namespace of these services, or of containers with these
+    names.
+    """
+    return bool(
+        services & _owners_of_namespaces(facts) or names & {str(facts.get(key)) for key in _NAMESPACES}
+    )
+
+
+def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:
+    """The services whose namespaces or volumes a service of the model borrows.
+
+    >>> sorted(_owners_of_namespaces({"network_mode": "service:vpn", "volumes_from": ["data:ro"]}))
+    ['data', 'vpn']
+    """
+    modes = (str(facts.get(key) or "") for key in _NAMESPACES)
+    owners = {mode.removeprefix("service:") for mode in modes if mode.startswith("service:")}
+    return owners | {str(one).partition(":")[0] for one in facts.get("volumes_from") or ()}

@@ -38,8 +38,6 @@ from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.one_shots import image_of, with_one_shots
 from updater_core.targets.compose.start_first import conditions
 
-_NAMESPACES = ("network_mode", "ipc", "pid")
-
 
 def make(
     service: ServiceConfig,
@@ -347,7 +345,7 @@ def _companions(
     model = whole.get("services", {})
     running = {name: _running(project, name, engine) for name in model}
     own = {move.service for move in moves}
-    together = _closure(own, model, running)
+    together = dependencies.sharing_namespaces(own, model, running)
     together |= {name for name in dependencies.restarted_with(whole, together) if running[name]}
     found: list[Move] = []
     for name in sorted(together - own):
@@ -375,40 +373,6 @@ def _foreign_one_shots(
 
 def _running(project: Project, service: str, engine: Engine) -> tuple[Container, ...]:
     return tuple(c for c in engine.containers(project.name, service) if c.status in ("running", "restarting"))
-
-
-def _closure(
-    group: set[str], model: Mapping[str, Mapping[str, Any]], running: Mapping[str, Sequence[Container]]
-) -> set[str]:
-    """The services that stand and fall with `group`, and they themselves."""
-    together, before = set(group), set[str]()
-    while together != before:
-        before = set(together)
-        names = {f"container:{each.name}" for service in before for each in running.get(service, ())}
-        together |= {
-            name for name, facts in model.items() if running[name] and _stands_on(facts, before, names)
-        }
-    return together
-
-
-def _stands_on(facts: Mapping[str, Any], services: set[str], names: set[str]) -> bool:
-    """Whether a service of the model lives in a namespace of these services, or of containers with these
-    names.
-    """
-    return bool(
-        services & _owners_of_namespaces(facts) or names & {str(facts.get(key)) for key in _NAMESPACES}
-    )
-
-
-def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:
-    """The services whose namespaces or volumes a service of the model borrows.
-
-    >>> sorted(_owners_of_namespaces({"network_mode": "service:vpn", "volumes_from": ["data:ro"]}))
-    ['data', 'vpn']
-    """
-    modes = (str(facts.get(key) or "") for key in _NAMESPACES)
-    owners = {mode.removeprefix("service:") for mode in modes if mode.startswith("service:")}
-    return owners | {str(one).partition(":")[0] for one in facts.get("volumes_from") or ()}
 
 
 def _old_digest(key: str, move: Move, engine: Engine) -> str | None:

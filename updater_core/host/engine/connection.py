@@ -1,0 +1,85 @@
+"""A connection to an engine by docker-py, and the seam at which its exceptions become ours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import docker
+import requests
+from docker.errors import APIError, DockerException
+from requests.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError
+
+from updater_core.errors import EngineError, EngineUnavailable
+from updater_core.host.engine_endpoint import EngineEndpoint, TlsFiles
+
+_OLDEST_API = "1.24"  # docker-py takes no older one; the question for the version names none
+
+
+_TLS_REMEDY = (
+    "see that the ca.pem in DOCKER_CERT_PATH signed the engine's certificate, for the name that is asked"
+)
+
+
+_SOCKET_REMEDY = (
+    "see that the engine runs and that this user may use its socket (group `docker`, or DOCKER_HOST)"
+)
+
+
+def connect(endpoint: EngineEndpoint, timeout_seconds: int) -> docker.APIClient:
+    """Return a client that speaks the engine's own version of the API; the question for it is an unversioned
+    one.
+
+    Raises what docker-py does: it belongs into a block under `seam`."""
+    probe = _client(endpoint, _OLDEST_API, timeout_seconds)
+    try:
+        version = probe.version(api_version=False)["ApiVersion"]
+    finally:
+        probe.close()
+    return _client(endpoint, version, timeout_seconds)
+
+
+def _client(endpoint: EngineEndpoint, version: str, timeout_seconds: int) -> docker.APIClient:
+    """docker-py's client.
+
+    Of the environment only the proxies of a remote engine count: REQUESTS_CA_BUNDLE would beat the CA of the
+    engine's own certificate, because requests merges it into each request.
+    """
+    tls = _tls_config(endpoint.tls) if endpoint.tls else False
+    client = docker.APIClient(base_url=endpoint.host, version=version, timeout=timeout_seconds, tls=tls)
+    client.trust_env = False
+    if not endpoint.host.startswith("unix://"):
+        client.proxies = get_environ_proxies(client.base_url)
+    return client
+
+
+def _tls_config(files: TlsFiles) -> docker.tls.TLSConfig:
+    ca = str(files.ca) if files.ca else None
+    return docker.tls.TLSConfig(client_cert=files.client, ca_cert=ca, verify=files.is_verified)
+
+
+@contextlib.contextmanager
+def seam(what: str) -> Iterator[None]:
+    """Turn docker-py's and requests' exceptions into ours, once.
+
+    `what` is what the engine was asked to do.
+    """
+    try:
+        yield
+    except APIError as error:
+        raise EngineError(f"the engine could not {what}: {error.explanation or error}") from error
+    except requests.exceptions.SSLError as error:
+        raise EngineUnavailable(
+            f"the engine's TLS certificate is not accepted ({what}): {error}", _TLS_REMEDY
+        ) from error
+    except (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError, HTTPError) as error:
+        raise EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY) from error
+    except (requests.RequestException, DockerException, ValueError) as error:
+        raise _of_connecting(what, error) from error
+
+
+def _of_connecting(what: str, error: Exception) -> EngineError:
+    if "Connection" in str(error):
+        return EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY)
+    return EngineError(f"the engine could not {what}: {error}")
