@@ -173,9 +173,16 @@ def test_an_owner_can_allow_a_realm_but_not_its_plain_http() -> None:
         ("https://r.example/v2/", "https://192.168.0.1/x", False),
         ("http://127.0.0.1:1/v2/", "http://127.0.0.1:2/x", True),
         ("https://r.example/v2/", "ftp://r.example/", False),
+        ("https://registry.lan/v2/", "https://192.168.1.9:9000/blob?sig=1", True),
+        ("http://nas:5000/v2/", "http://10.0.0.9/blob", True),
+        ("https://registry.home.arpa./v2/", "https://[fd00::9]/blob", True),
+        ("https://192.168.1.2/v2/", "https://192.168.1.9/blob", True),
+        ("https://[2606:4700::1111]/v2/", "https://192.168.1.9/blob", False),
+        ("https://9.9.9.9/v2/", "https://127.1/blob", False),
+        ("https://lan.example/v2/", "https://169.254.169.254/latest/meta-data", False),
     ],
 )
-def test_redirects_lead_neither_down_to_http_nor_into_the_house(
+def test_redirects_lead_neither_down_to_http_nor_from_the_public_net_inside(
     source: str, target: str, is_followed: bool
 ) -> None:
     assert (redirect_problem(source, target) is None) is is_followed

@@ -6,11 +6,25 @@ import ipaddress
 import socket
 from urllib.parse import SplitResult, urlsplit
 
+# RFC 6762, RFC 8375, ICANN's name for private use, and what clusters and home routers give
+_INTERNAL_NAMES = (
+    ".local",
+    ".internal",
+    ".svc",
+    ".lan",
+    ".home",
+    ".home.arpa",
+    ".localdomain",
+    ".intranet",
+    ".corp",
+)
+
 
 def redirect_problem(source: str, target: str) -> str | None:
     """Return why a redirect is not followed, None if it is.
 
-    Not from https to http, not into a private network.
+    Not from https to http, not from the public net into a private one. A registry of the own network may keep
+    its blobs on another machine of it: `registry.lan` on `192.168.1.9`.
     """
     to, origin = split_url(target), split_url(source)
     if to is None or origin is None or to.scheme not in ("http", "https"):
@@ -18,7 +32,7 @@ def redirect_problem(source: str, target: str) -> str | None:
     host, home = to.hostname or "", origin.hostname or ""
     if origin.scheme == "https" and to.scheme == "http":
         return "it leads from https to http"
-    if host != home and is_private(host) and not is_private(home):
+    if host != home and is_private(host) and not is_internal(home):
         return f"{host} is an address of a private network"
     return None
 
@@ -67,6 +81,18 @@ def is_private(host: str) -> bool:
     """Whether a host is written as an address (or `localhost`) that the public net cannot reach."""
     address = literal_address(bare_host(host))
     return is_loopback(host) if address is None else not address.is_global or address.is_multicast
+
+
+def is_internal(host: str) -> bool:
+    """Return whether the public net does not know a host: a private address, or a name such as `harbor-core`.
+
+    >>> is_internal("192.168.1.9"), is_internal("registry.lan"), is_internal("nas"), is_internal("ghcr.io")
+    (True, True, True, False)
+    """
+    name = bare_host(host)
+    if literal_address(name) is not None:
+        return is_private(name)
+    return "." not in name or name.endswith(_INTERNAL_NAMES)
 
 
 def split_url(url: str) -> SplitResult | None:

@@ -7,11 +7,9 @@ from typing import TypeVar
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from updater_core.errors import AuthFailed, ListIncomplete, RateLimited, RegistryError
-from updater_core.net.url_rules import is_private
+from updater_core.net.url_rules import is_internal
 
 MOST_PAGES = 1000
-# RFC 6762, ICANN's name for private use, and what clusters and home routers give
-_INTERNAL_NAMES = (".local", ".internal", ".svc", ".lan", ".home.arpa", ".localdomain", ".intranet", ".corp")
 
 P = TypeVar("P")
 C = TypeVar("C", bound=Hashable)
@@ -69,15 +67,7 @@ def next_address(host: str, repository: str, url: str, target: str, names: Colle
     except ValueError:
         raise incomplete(host, repository, "the address of its next page cannot be read") from None
     last = parse_qs(parts.query).get("last")
-    goes_on = last[-1] in names if last else bool(parts.query) and _is_internal(parts.hostname or "")
+    goes_on = last[-1] in names if last else bool(parts.query) and is_internal(parts.hostname or "")
     if not is_own_host and not goes_on:
         raise incomplete(host, repository, f"it goes on at {parts.netloc}")
     return f"{url.partition('?')[0]}?{parts.query}"
-
-
-def _is_internal(host: str) -> bool:
-    """Whether a host is one that the public net does not know.
-
-    A private address, or a name such as `harbor-core`.
-    """
-    return is_private(host) or "." not in host.rstrip(".") or host.rstrip(".").endswith(_INTERNAL_NAMES)
