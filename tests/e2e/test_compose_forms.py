@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_units import hold_of, outcome_of
+from tests.e2e.test_update_groups import hold_of, outcome_of
 from tests.support import compose_stand_in, lab, newer_docker
 from tests.support.lab import Shop
 from updater_core.models import Committed, Reason

@@ -94,7 +94,7 @@ def owners_up(shop: Shop, v1_path: Path) -> str:
 
 
 def assert_whole(shop: Shop, v1_path: Path, release: str) -> None:
-    """One container of this release under its own name, and the owner's next `up` finds nothing to do."""
+    """One container of this release under its own name, and the operator's next `up` finds nothing to do."""
     assert shop.releases() == [(release, "running")]
     assert shop.names() == [f"{shop.name}_web_1"]
     assert shop.strays() == []

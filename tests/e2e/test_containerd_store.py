@@ -23,11 +23,11 @@ from tests.e2e.test_tag_cache import (  # noqa: F401
     test_another_version_is_taken_and_pinned_though_the_cache_refuses_its_digest,
     test_what_a_cache_gives_by_its_tag_alone_is_taken_and_a_bad_release_is_taken_back,
 )
-from tests.e2e.test_units import (  # noqa: F401
+from tests.e2e.test_update_groups import (  # noqa: F401
     test_a_pin_follows_the_digest_behind_its_tag,
     test_a_pinned_digest_stays_a_pin_and_moves_with_its_tag,
-    test_a_rollback_by_the_owner_goes_back_and_stays_until_a_newer_one_appears,
-    test_a_rollback_by_the_owner_goes_back_behind_the_same_tag,
+    test_a_rollback_by_the_operator_goes_back_and_stays_until_a_newer_one_appears,
+    test_a_rollback_by_the_operator_goes_back_behind_the_same_tag,
 )
 from tests.e2e.test_updates import (  # noqa: F401
     test_a_bad_release_is_rolled_back_quarantined_and_not_tried_again,

@@ -229,26 +229,28 @@ def bodies(listener: Listener) -> list[dict[str, Any]]:
     return [json.loads(request.body) for request in list(listener.requests)]
 
 
-def test_updates_and_rollbacks_are_told_with_ids_that_stay(shop: Shop) -> None:
+def test_updates_and_rollbacks_are_reported_with_ids_that_stay(shop: Shop) -> None:
     with listening() as listener:
         shop.settings["webhook_url"] = f"{listener.url}/hook"
         listener.fail(1)
         two = shop.push("latest", lab.good("two"))
         with daemon(shop) as child:
-            first, again = lab.until(lambda: bodies(listener)[1:] and bodies(listener)[:2], what="told twice")
+            first, again = lab.until(
+                lambda: bodies(listener)[1:] and bodies(listener)[:2], what="reported twice"
+            )
             assert first == again
             assert (first["event"], first["service"]) == ("update", shop.name)
             assert first["to"]["digest"] == two.digest
             three = shop.push("latest", lab.exits("three"))
             child.send_signal(signal.SIGUSR1)
-            (told,) = lab.until(lambda: bodies(listener)[2:], what="the rollback is told")
-        assert (told["event"], told["reason"]) == ("rollback", "restarting")
-        assert (told["from"]["digest"], told["to"]["digest"]) == (three.digest, two.digest)
-        assert told["id"] != first["id"]
+            (reported,) = lab.until(lambda: bodies(listener)[2:], what="the rollback is reported")
+        assert (reported["event"], reported["reason"]) == ("rollback", "restarting")
+        assert (reported["from"]["digest"], reported["to"]["digest"]) == (three.digest, two.digest)
+        assert reported["id"] != first["id"]
         assert len(listener.requests) == 3
 
 
-def test_what_could_not_be_told_is_told_after_a_restart(shop: Shop) -> None:
+def test_what_could_not_be_reported_is_reported_after_a_restart(shop: Shop) -> None:
     shop.settings["webhook_url"] = "http://127.0.0.1:1/nobody-listens"
     shop.push("latest", lab.good("two"))
     with daemon(shop) as child:
@@ -262,7 +264,7 @@ def test_what_could_not_be_told_is_told_after_a_restart(shop: Shop) -> None:
     with listening() as listener:
         shop.settings["webhook_url"] = listener.url
         with daemon(shop):
-            lab.until(lambda: listener.requests, what="the update is told")
+            lab.until(lambda: listener.requests, what="the update is reported")
             await_line(shop, "cycle_ended", 2)
         assert [(body["event"], body["service"]) for body in bodies(listener)] == [("update", shop.name)]
 
@@ -285,7 +287,9 @@ def test_an_outbox_that_cannot_be_written_harms_nobody(shop: Shop) -> None:
         assert "outbox" in said
         (shop.folder / "state" / "outbox").unlink()
         with daemon(shop):
-            lab.until(lambda: len(listener.requests) >= 2, what="both updates are told once that is possible")
+            lab.until(
+                lambda: len(listener.requests) >= 2, what="both updates are reported once that is possible"
+            )
 
 
 def test_metrics_answer_and_every_log_line_is_json(shop: Shop) -> None:

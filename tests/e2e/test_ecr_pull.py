@@ -67,7 +67,7 @@ def test_a_new_image_is_found_over_aws_pulled_with_its_token_and_a_bad_one_is_ta
     assert ecr_shop.owner_up_changes() == []
 
 
-def test_a_cycle_without_news_asks_aws_once_and_the_registry_never(ecr_shop: Shop, aws: Aws) -> None:
+def test_a_cycle_without_an_update_asks_aws_once_and_the_registry_never(ecr_shop: Shop, aws: Aws) -> None:
     aws.clear_log()
     report = ecr_shop.cycle()
     assert (report.outcomes, report.troubled) == ((), frozenset())

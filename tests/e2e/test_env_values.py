@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.test_units import outcome_of
+from tests.e2e.test_update_groups import outcome_of
 from tests.support import lab, newer_docker
 from tests.support.lab import Shop
 from updater_core.models import Committed, RolledBack

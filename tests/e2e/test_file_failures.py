@@ -1,4 +1,4 @@
-"""An owner's file in every odd shape, and in the owner's hands while it is updated.
+"""An operator's file in every malformed shape, and in the operator's hands while it is updated.
 
 On the real engine and Compose.
 """
@@ -14,7 +14,7 @@ from tests.support import lab
 from tests.support.fake_registry import Build
 from tests.support.lab import Shop
 from tests.support.trouble import (
-    assert_told,
+    assert_reported,
     during_the_gate,
     during_the_pull,
     fresh,
@@ -49,7 +49,7 @@ def _versions(shop: Shop, text: str = SERVICE, **files: str) -> str:
 
 
 def _assert_updated(shop: Shop, release: str = "v1.1.0", services: tuple[str, ...] = ("web",)) -> None:
-    """The service runs the release, and the owner's own `up` has nothing to do."""
+    """The service runs the release, and the operator's own `up` has nothing to do."""
     assert [shop.releases(service) for service in services] == [[(release, "running")]] * len(services)
     assert shop.owner_up_changes() == []
     assert shop.strays() == []
@@ -113,7 +113,7 @@ def test_an_anchor_of_two_services_is_held_until_they_are_named_as_one_unit(
     identity = _versions(shop, SHARED)
     before = shop.compose_file.read_bytes()
     assert shop.cycle().outcomes == ()
-    assert_told(caplog, shop, "waiting", Reason.NOT_EDITABLE)
+    assert_reported(caplog, shop, "waiting", Reason.NOT_EDITABLE)
     assert '"compose_service": ["web", "worker"]' in shop.state()["remedy"]
     assert shop.state()["available"].startswith(f"{shop.repository}:v1.1.0")
     _assert_held(shop, identity, before)
@@ -188,7 +188,7 @@ def _restore(shop: Shop, before: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "mend", "status", "reason", "words"),
+    ("spoil", "fix", "status", "reason", "words"),
     [
         pytest.param(_hard_link, _no_hard_link, "waiting", Reason.NOT_EDITABLE, "hard links", id="hard link"),
         pytest.param(
@@ -207,11 +207,11 @@ def _restore(shop: Shop, before: bytes) -> None:
         ),
     ],
 )
-def test_a_file_that_cannot_be_edited_holds_its_service_until_it_is_mended(
+def test_a_file_that_cannot_be_edited_holds_its_service_until_it_is_fixed(
     shop: Shop,
     caplog: pytest.LogCaptureFixture,
     spoil: Callable[[Shop], None],
-    mend: Callable[[Shop], None] | None,
+    fix: Callable[[Shop], None] | None,
     status: str,
     reason: Reason,
     words: str,
@@ -226,15 +226,15 @@ def test_a_file_that_cannot_be_edited_holds_its_service_until_it_is_mended(
     )
     shop.registry.clear_log()
     assert shop.cycle().outcomes == ()
-    assert words in assert_told(caplog, shop, status, reason)
+    assert words in assert_reported(caplog, shop, status, reason)
     assert shop.blobs_pulled() == []  # what cannot be put in place is not pulled either
     assert (shop.containers()[0].id, shop.containers()[0].status) == (identity, "running")
     assert spoilt is None or shop.compose_file.read_bytes() == spoilt
     assert shop.strays() == []
-    if mend is None:
+    if fix is None:
         _restore(shop, before)
     else:
-        mend(shop)
+        fix(shop)
     assert isinstance(shop.cycle().outcomes[0], Committed)
     assert shop.compose_file.read_bytes() == before.replace(b"app:v1.0.0", b"app:v1.1.0")
     _assert_updated(shop)
@@ -258,7 +258,7 @@ def test_a_variable_that_serves_something_else_too_is_not_touched(
     identity = _versions(shop, text, **{".env": "TAG=v1.0.0\n"})
     before = shop.compose_file.read_bytes()
     assert shop.cycle().outcomes == ()
-    assert "TAG is also used" in assert_told(caplog, shop, "waiting", Reason.NOT_EDITABLE)
+    assert "TAG is also used" in assert_reported(caplog, shop, "waiting", Reason.NOT_EDITABLE)
     assert (shop.folder / ".env").read_text() == "TAG=v1.0.0\n"
     _assert_held(shop, identity, before)
 
@@ -268,7 +268,7 @@ def test_a_variable_set_twice_is_not_touched(shop: Shop, caplog: pytest.LogCaptu
     identity = _versions(shop, text, **{".env": "TAG=v0.9.0\nTAG=v1.0.0\n"})
     before = shop.compose_file.read_bytes()
     assert shop.cycle().outcomes == ()
-    assert "2 times" in assert_told(caplog, shop, "waiting", Reason.NOT_EDITABLE)
+    assert "2 times" in assert_reported(caplog, shop, "waiting", Reason.NOT_EDITABLE)
     assert (shop.folder / ".env").read_text() == "TAG=v0.9.0\nTAG=v1.0.0\n"
     _assert_held(shop, identity, before)
 
@@ -284,7 +284,7 @@ def test_an_edit_that_was_never_deployed_is_not_deployed_by_us(
     tag = "v1.1.0" if policy else "v1.0.0"
     shop.push(tag, lab.good("two"))
     assert shop.cycle().outcomes == ()
-    assert_told(caplog, shop, "waiting", Reason.DRIFT)
+    assert_reported(caplog, shop, "waiting", Reason.DRIFT)
     assert "up -d web" in shop.state()["remedy"]
     assert "allow_drift" in shop.state()["remedy"]
     _assert_held(shop, identity, before)
@@ -304,7 +304,7 @@ def test_the_same_hold_is_said_once_and_not_in_every_cycle(
     assert said(caplog, shop) == []
 
 
-# -------------------------------------------------------------------------------- the owner at work meanwhile
+# ----------------------------------------------------------------------------- the operator at work meanwhile
 
 
 def _during_the_pull(shop: Shop, act: Callable[[], object]) -> object:
@@ -316,10 +316,10 @@ def test_an_edit_during_the_pull_wins_and_the_next_cycle_updates_the_new_text(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     identity = _versions(shop)
-    edited = shop.compose_file.read_bytes() + b"# the owner was here\n"
+    edited = shop.compose_file.read_bytes() + b"# the operator was here\n"
     outcome = _during_the_pull(shop, lambda: shop.compose_file.write_bytes(edited))
     assert isinstance(outcome, NotStarted)
-    assert_told(caplog, shop, "held", Reason.CHANGED_ON_DISK)
+    assert_reported(caplog, shop, "held", Reason.CHANGED_ON_DISK)
     _assert_held(shop, identity, edited)
     assert isinstance(shop.cycle().outcomes[0], Committed)
     assert shop.compose_file.read_bytes() == edited.replace(b"app:v1.0.0", b"app:v1.1.0")
@@ -340,7 +340,7 @@ def test_an_edit_during_the_pull_wins_and_the_next_cycle_updates_the_new_text(
 def test_an_edit_during_the_pull_is_not_deployed_where_only_the_digest_moves(
     shop: Shop, edit: str, reasons: set[Reason]
 ) -> None:
-    """No edit of ours meets the owner's here, but `up` reads the file as it stands.
+    """No edit of ours meets the operator's here, but `up` reads the file as it stands.
 
     It must not take half an edit.
     """
@@ -391,26 +391,26 @@ def test_an_edit_during_the_gate_of_a_good_release_stays(shop: Shop) -> None:
     before = shop.compose_file.read_bytes()
 
     def edit() -> None:
-        shop.compose_file.write_bytes(b"# the owner was here\n" + shop.compose_file.read_bytes())
+        shop.compose_file.write_bytes(b"# the operator was here\n" + shop.compose_file.read_bytes())
 
     assert isinstance(_during_the_gate(shop, edit), Committed)
-    assert shop.compose_file.read_bytes() == b"# the owner was here\n" + before.replace(
+    assert shop.compose_file.read_bytes() == b"# the operator was here\n" + before.replace(
         b"app:v1.0.0", b"app:v1.1.0"
     )
     _assert_updated(shop)
 
 
 def _commented(shop: Shop) -> None:
-    shop.compose_file.write_bytes(b"# the owner was here\n" + shop.compose_file.read_bytes())
+    shop.compose_file.write_bytes(b"# the operator was here\n" + shop.compose_file.read_bytes())
 
 
 def _taken_back(shop: Shop) -> None:
     text = shop.compose_file.read_bytes().replace(b"app:v1.1.0", b"app:v1.0.0")
-    shop.compose_file.write_bytes(b"# the owner was here\n" + text)
+    shop.compose_file.write_bytes(b"# the operator was here\n" + text)
 
 
 def _linked(shop: Shop) -> None:
-    shop.compose_file.write_bytes(b"# the owner was here\n" + shop.compose_file.read_bytes())
+    shop.compose_file.write_bytes(b"# the operator was here\n" + shop.compose_file.read_bytes())
     shop.compose_file.rename(shop.folder / "real.yml")
     shop.compose_file.symlink_to("real.yml")
 
@@ -424,8 +424,8 @@ def test_an_edit_during_the_gate_of_a_bad_release_survives_the_rollback(
     shop.push("v1.1.0", slow("v1.1.0", "exit 1"))
     outcome = _during_the_gate(shop, lambda: edit(shop))
     assert isinstance(outcome, RolledBack), outcome
-    assert_told(caplog, shop, "rolled_back", Reason.UNHEALTHY)
-    assert shop.compose_file.read_bytes() == b"# the owner was here\n" + before
+    assert_reported(caplog, shop, "rolled_back", Reason.UNHEALTHY)
+    assert shop.compose_file.read_bytes() == b"# the operator was here\n" + before
     assert shop.compose_file.is_symlink() == (edit is _linked)
     _assert_updated(shop, "v1.0.0")
     shop.push("v1.2.0", lab.good("v1.2.0"))
@@ -453,7 +453,7 @@ def test_a_file_spoilt_during_the_gate_does_not_cost_the_service_where_only_the_
     _assert_updated(shop, "three")
 
 
-def test_what_the_owner_has_not_finished_is_not_deployed_by_the_way_back(shop: Shop) -> None:
+def test_what_the_operator_has_not_finished_is_not_deployed_by_the_way_back(shop: Shop) -> None:
     _versions(shop)
     shop.push("v1.1.0", slow("v1.1.0", "exit 1"))
     outcome = _during_the_gate(shop, lambda: _unfinished(shop))
@@ -482,7 +482,7 @@ def test_an_env_file_edited_during_the_pull_is_not_deployed(shop: Shop) -> None:
 def test_a_file_spoilt_during_the_gate_of_a_bad_release_does_not_cost_the_service(
     shop: Shop, caplog: pytest.LogCaptureFixture, act: Callable[[Shop], None]
 ) -> None:
-    """The way back must not hang on a file that its owner has in his hands.
+    """The rollback must not hang on a file that its operator is editing.
 
     The old release runs again at any rate.
     """

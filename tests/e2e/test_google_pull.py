@@ -24,7 +24,7 @@ pytestmark = pytest.mark.engine
 class PrivateShop:
     """A shop whose registry opens to Google's latest token alone.
 
-    `up` works as the owner's own login would.
+    `up` works as the operator's own login would.
     """
 
     shop: Shop

@@ -110,7 +110,7 @@ def test_killed_on_the_way_back_from_a_bad_release_the_old_one_is_brought_back(s
         assert known <= {True} or name == "journal.close", "what the killed run had done is not made up"
 
 
-def test_the_updater_and_its_compose_killed_at_any_moment_leave_a_shop_that_the_next_start_mends(
+def test_the_updater_and_its_compose_killed_at_any_moment_leave_a_shop_that_the_next_start_repairs(
     shop: Shop,
 ) -> None:
     prepared(shop)

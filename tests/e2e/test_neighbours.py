@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.test_units import hold_of, outcome_of
+from tests.e2e.test_update_groups import hold_of, outcome_of
 from tests.support import lab, newer_docker
 from tests.support.lab import Shop
 from updater_core.models import Committed, Reason, RolledBack
@@ -78,7 +78,7 @@ def test_a_service_in_a_profile_is_updated_and_brings_no_other_of_its_profile(bo
 
 
 def begin(shop: Shop, healthcheck: str, condition: str = "service_healthy", more: str = "") -> None:
-    """`web` runs; it depends on `db`, whose health is told by `healthcheck`."""
+    """`web` runs; it depends on `db`, whose health is reported by `healthcheck`."""
     shop.push("db", lab.good("db"))
     shop.push("latest", lab.good("one"))
     depends = f"    depends_on: {{{{db: {{{{condition: {condition}{more}}}}}}}}}\n"

@@ -11,17 +11,17 @@ import pytest
 from tests.e2e.test_kills import (  # noqa: F401 - collected here too
     test_killed_before_and_after_each_step_the_next_start_ends_whole,
 )
-from tests.e2e.test_owner_at_work import (  # noqa: F401
+from tests.e2e.test_operator_meanwhile import (  # noqa: F401
     test_a_companion_that_its_owner_has_stopped_stays_stopped,
     test_a_companions_undeployed_edit_is_not_deployed_by_us,
-    test_an_edit_is_seen_where_the_owner_has_pulled_before,
+    test_an_edit_is_seen_where_the_operator_has_pulled_before,
     test_companions_of_companions_go_along,
 )
-from tests.e2e.test_units import (  # noqa: F401
+from tests.e2e.test_update_groups import (  # noqa: F401
     test_a_container_name_is_kept,
     test_a_list_of_services_is_one_unit_forward_and_back,
     test_a_pinned_digest_stays_a_pin_and_moves_with_its_tag,
-    test_a_rollback_by_the_owner_goes_back_behind_the_same_tag,
+    test_a_rollback_by_the_operator_goes_back_behind_the_same_tag,
     test_a_scaled_service_keeps_its_number_of_containers,
     test_a_service_in_the_same_network_namespace_goes_with_it_forward_and_back,
     test_dependencies_and_dependants_are_left_alone_and_the_owners_up_is_a_no_op,

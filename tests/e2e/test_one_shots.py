@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.test_units import creations, hold_of, outcome_of
+from tests.e2e.test_update_groups import creations, hold_of, outcome_of
 from tests.support import lab, newer_docker
 from tests.support.fake_registry import Build
 from tests.support.lab import Shop

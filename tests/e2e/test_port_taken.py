@@ -27,10 +27,10 @@ services:
 
 
 class Thief(threading.Thread):
-    """Takes a port as soon as it is free, and keeps it as long as it is told to.
+    """Takes a port as soon as it is free, and keeps it as long as it is asked to.
 
     However loaded the machine is, this thread comes first: nobody else gets the port in between, and it is
-    given back before the way back is given up.
+    given back before the rollback is given up.
     """
 
     def __init__(self, port: int, keeps_it: Callable[[], bool]) -> None:

@@ -16,7 +16,7 @@ import pytest
 from tests.support import lab
 from tests.support.fake_registry import Basic, Behaviour, FakeRegistry, Pushed
 from tests.support.lab import Shop
-from tests.support.trouble import assert_told, during_the_pull, fresh, later, opened, said, under_way
+from tests.support.trouble import assert_reported, during_the_pull, fresh, later, opened, said, under_way
 from updater_core import protocols
 from updater_core.app import cycle
 from updater_core.models import Committed, ImageRef, NotStarted, Reason, RegistrySettings, Step
@@ -74,7 +74,7 @@ def test_a_check_without_a_usable_answer_is_unknown_and_the_next_one_updates(
     report = shop.cycle()
     assert report.outcomes == ()
     assert report.troubled == {shop.name}
-    assert words in assert_told(caplog, shop, "unknown", reason)
+    assert words in assert_reported(caplog, shop, "unknown", reason)
     assert shop.containers()[0].id == identity
     assert shop.strays() == []
     shop.registry.well_behaved()
@@ -89,7 +89,7 @@ def test_a_vanished_tag_is_not_found_and_no_other_is_taken(
     shop.push("other", lab.good("two"))
     shop.registry.delete("team/app", "latest")
     assert shop.cycle().outcomes == ()
-    assert_told(caplog, shop, "unknown", Reason.NOT_FOUND)
+    assert_reported(caplog, shop, "unknown", Reason.NOT_FOUND)
     assert shop.containers()[0].id == identity
     shop.push("latest", lab.good("three"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
@@ -103,7 +103,7 @@ def test_a_list_of_tags_that_breaks_off_is_unknown(shop: Shop, caplog: pytest.Lo
     shop.registry.page_size = 2
     shop.registry.behave("tags", Behaviour(truncate_to=5), path="last=")
     assert shop.cycle().outcomes == ()
-    assert_told(caplog, shop, "unknown", Reason.LISTING_INCOMPLETE)
+    assert_reported(caplog, shop, "unknown", Reason.LISTING_INCOMPLETE)
     assert shop.containers()[0].id == identity
     shop.registry.well_behaved()
     assert isinstance(shop.cycle().outcomes[0], Committed)
@@ -127,7 +127,7 @@ def test_a_registry_that_asks_for_a_rest_gets_it_and_others_go_on(
             assert [outcome.plan.name for outcome in report.outcomes] == [neighbour.name]
             assert neighbour.releases() == [("two", "running")]
             assert report.troubled == {shop.name}
-            assert "not asked until" in assert_told(caplog, shop, "unknown", Reason.RATE_LIMITED)
+            assert "not asked until" in assert_reported(caplog, shop, "unknown", Reason.RATE_LIMITED)
             shop.registry.well_behaved()
             shop.registry.clear_log()
             # the rest is kept, also by a process that starts anew
@@ -229,7 +229,7 @@ def test_a_registry_that_hangs_is_given_up_in_bounded_time(
         released.set()
     assert shop.registry.counts() == {"manifest_head": TRIES}
     assert report.troubled == {shop.name}
-    assert "in time" in assert_told(caplog, shop, "unknown", Reason.REGISTRY_ERROR)
+    assert "in time" in assert_reported(caplog, shop, "unknown", Reason.REGISTRY_ERROR)
     assert shop.containers()[0].id == identity
     shop.registry.well_behaved()
     assert isinstance(shop.cycle().outcomes[0], Committed)
@@ -257,7 +257,7 @@ def _another_content(shop: Shop, two: Pushed) -> None:
 
 
 def _another_digest(shop: Shop, _: Pushed) -> None:
-    """The check is told a digest that nothing has."""
+    """The check is given a digest that nothing has."""
     shop.registry.behave("manifest_head", Behaviour(headers={"Docker-Content-Digest": f"sha256:{'0' * 64}"}))
 
 
@@ -287,7 +287,7 @@ def test_a_pull_that_fails_touches_nothing_and_is_tried_again_after_a_pause(
     assert isinstance(outcome, NotStarted)
     assert (outcome.cause.step, outcome.quarantine) == (Step.PULL, False)
     assert report.troubled == {shop.name}
-    assert_told(caplog, shop, "failed", Reason.PULL_FAILED)
+    assert_reported(caplog, shop, "failed", Reason.PULL_FAILED)
     assert shop.state()["quarantine"] == []
     assert (shop.containers()[0].id, shop.containers()[0].status) == (identity, "running")
     assert shop.owner_up_changes() == []

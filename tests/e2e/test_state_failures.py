@@ -1,6 +1,6 @@
 """The updater's own places in trouble.
 
-Full disks, damaged memory, two instances, a way back that fails too.
+Full disks, damaged memory, two instances, a rollback that fails too.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def test_a_disk_that_fills_during_the_gate_ends_on_the_old_release(
 
 @pytest.fixture
 def small_shop(small_disk: Path, tmp_path: Path, registry: FakeRegistry, engine: str) -> Iterator[Shop]:
-    """A shop whose compose file is on the small disk, and long enough to need room.
+    """A shop whose compose file is on the small disk, and long enough to need space.
 
     Its state is elsewhere.
     """

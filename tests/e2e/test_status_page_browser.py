@@ -235,7 +235,7 @@ def test_axe_finds_nothing_on_the_page(
 def test_the_steps_of_an_update_unfold_without_a_script(
     browser: Browser, tmp_path: Path, look: tuple[str, ...]
 ) -> None:
-    """What is folded away is there for the browser, and takes room only when it is opened."""
+    """What is folded away is there for the browser, and takes space only when it is opened."""
     text = status_html(view_of(mixed()))
     heights = []
     for name, page in (("closed", text), ("open", text.replace("<details>", "<details open>"))):

@@ -93,7 +93,7 @@ def configure(box: Machine, shop: Shop) -> None:
 
 
 def grant(box: Machine, shop: Shop) -> None:
-    """As the owner: do what `--test` says."""
+    """As the operator: do what `--test` says."""
     said = box.run("docker-updater", "--test", check=False).stdout
     box.shell(re.findall(r"Run `(sudo setfacl [^`]*)`", said)[0].replace("sudo ", ""))
 
@@ -172,7 +172,7 @@ def exposure(box: Machine) -> float:
     return float(re.findall(r"Overall exposure level for docker-updater.service: ([\d.]+)", said)[0])
 
 
-def test_another_user_is_taken_on_wish_and_told_what_it_lacks(box: Machine, running: Shop) -> None:
+def test_another_user_is_taken_on_request_and_reported_what_it_lacks(box: Machine, running: Shop) -> None:
     box.run(
         "useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent", "--groups", "docker", "jane"
     )
@@ -195,7 +195,7 @@ def test_another_user_is_taken_on_wish_and_told_what_it_lacks(box: Machine, runn
 VENV_PYTHON = "/opt/docker-auto-updater/current/venv/bin/python"
 
 
-def test_apprise_is_installed_on_wish_tells_people_and_stays(box: Machine, shop: Shop) -> None:
+def test_apprise_is_installed_on_request_tells_people_and_stays(box: Machine, shop: Shop) -> None:
     box.shell("rm -rf /tmp/few; mkdir /tmp/few; cp /wheels/* /tmp/few; rm /tmp/few/apprise-*")
     before = version(box), box.shell("ls /opt/docker-auto-updater/releases /opt/docker-auto-updater/venvs")
     refused = box.run("/src/install.sh", "--wheels", "/tmp/few", "--with-apprise", check=False)
@@ -215,7 +215,7 @@ def test_apprise_is_installed_on_wish_tells_people_and_stays(box: Machine, shop:
         said = box.run(*INSTALL, "--with-apprise", check=False)
         assert said.returncode == 3, said.stdout  # it may not edit the shop's file yet
         box.run("docker-updater", "--notify-test")
-        box.run(*INSTALL, check=False)  # a later one without the wish keeps it
+        box.run(*INSTALL, check=False)  # a later one without that choice keeps it
         box.run(VENV_PYTHON, "-c", "import apprise")
         box.run("docker-updater", "--notify-test")
     titles = [json.loads(request.body)["title"] for request in chat.requests]
@@ -297,7 +297,7 @@ def test_the_shell_completes_flags_and_the_names_of_services(box: Machine) -> No
 def test_logrotate_rotates_the_log_of_the_running_service_as_its_user(box: Machine, running: Shop) -> None:
     """The folder is the service's own, so logrotate must not act there as root.
 
-    Numbers of the owner's stay.
+    Numbers of the operator's stay.
     """
     log = "/var/log/docker-auto-updater"
     assert "su docker-updater docker-updater" in box.read(ROTATION)
@@ -315,7 +315,7 @@ def test_logrotate_rotates_the_log_of_the_running_service_as_its_user(box: Machi
     assert "rotate 26" in box.read(ROTATION)
 
 
-def test_others_than_root_are_told_how_to_call_it(box: Machine) -> None:
+def test_others_than_root_are_notified_how_to_call_it(box: Machine) -> None:
     done = box.run("setpriv", "--reuid=nobody", "--clear-groups", "docker-updater", "--status", check=False)
     assert done.returncode == 1
     assert "sudo docker-updater --status" in done.stdout
@@ -365,9 +365,9 @@ def test_a_stop_in_the_middle_of_an_update_lets_it_come_to_its_end(box: Machine,
     box.run("systemctl", "kill", "--kill-who=main", "-s", "USR1", "docker-updater")
     await_line(box, "update_step", gates, step="gate")
     box.run("systemctl", "stop", "--no-block", "docker-updater")
-    until(lambda: box.show("ActiveState") == "deactivating", what="it is told to stop")
+    until(lambda: box.show("ActiveState") == "deactivating", what="it is asked to stop")
     assert running.releases() == [("two", "running")]
-    assert len(lines(box, "updated")) == before, "it waits for the release, which is told to go on only now"
+    assert len(lines(box, "updated")) == before, "it waits for the release, which is asked to go on only now"
     let_go(running)
     until(lambda: box.show("ActiveState") == "inactive", what="the end")
     assert len(lines(box, "updated")) == before + 1

@@ -106,7 +106,7 @@ def test_a_tag_that_brings_another_image_is_not_taken_and_the_right_one_is_later
     assert cached.state()["quarantine"] == []
     assert cached.owner_up_changes() == []
     of(cached).stale.clear()
-    of(cached).learns = False  # so that an engine too has to read the manifest behind the tag
+    of(cached).is_caching = False  # so that an engine too has to read the manifest behind the tag
     assert cached.run("--retry", cached.name)[0] == 0
     assert isinstance(cached.cycle().outcomes[0], Committed)
     assert cached.releases() == [("two", "running")]

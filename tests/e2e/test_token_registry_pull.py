@@ -40,7 +40,7 @@ class RealShop(Shop):
         return pushed
 
     def open(self) -> None:
-        """The first release runs; its image was pulled with a login of the owner's own."""
+        """The first release runs; its image was pulled with a login of the operator's own."""
         self.push("v1.0.0", lab.healthy("one"))
         self.write("v1.0.0")
         client = self.client

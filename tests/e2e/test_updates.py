@@ -164,7 +164,7 @@ def test_a_newer_image_of_the_operators_own_is_not_replaced_by_an_older_one(shop
     [
         (lab.unhealthy, Reason.UNHEALTHY),
         (lab.exits, Reason.RESTARTING),
-        (lab.dies_when_told, Reason.RESTARTING),
+        (lab.dies_when_asked, Reason.RESTARTING),
         (lab.no_entry, Reason.UP_FAILED),
     ],
 )
@@ -190,8 +190,8 @@ def test_a_bad_release_is_rolled_back_quarantined_and_not_tried_again(
 
 
 def _cycle(shop: Shop, release: object) -> Report:
-    """A cycle; a release that dies when it is told to is told once the gate has found it good."""
-    if release is not lab.dies_when_told:
+    """A cycle; a release that dies when it is asked to is reported once the gate has found it good."""
+    if release is not lab.dies_when_asked:
         return shop.cycle()
 
     def dies() -> None:

@@ -181,7 +181,7 @@ def test_a_service_that_borrows_volumes_keeps_them(shop: Shop) -> None:
 def test_a_volume_that_cannot_be_brought_back_is_named_and_nothing_is_called_well(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compose is told to renew volumes without a name (as `up -V` does) by a wrapper of it, in both
+    """Compose is asked to renew volumes without a name (as `up -V` does) by a wrapper of it, in both
     directions.
     """
     begin(shop, declaring(lab.healthy("one"), "/data"))

@@ -70,15 +70,15 @@ def said(listener: Listener) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_people_are_told_what_why_what_was_done_and_what_to_do(kind: str, listener: Listener) -> None:
+def test_people_are_notified_what_why_what_was_done_and_what_to_do(kind: str, listener: Listener) -> None:
     apprise.send(real(kind), chat(listener))
-    (told,) = said(listener)
-    assert told["title"].startswith("example: ")
-    assert told["title"].endswith(" on box")
-    names = [line.partition(": ")[0] for line in told["message"].splitlines()]
+    (reported,) = said(listener)
+    assert reported["title"].startswith("example: ")
+    assert reported["title"].endswith(" on box")
+    names = [line.partition(": ")[0] for line in reported["message"].splitlines()]
     assert {"Why", "Done", "To do", "When"} <= set(names)
     assert {"From", "To"} <= set(names) or "Runs" in names
-    assert "because" in told["message"]
+    assert "because" in reported["message"]
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_the_title_alone_says_what_has_happened_and_whether_to_worry(
     event: Event, title: str, mood: str, listener: Listener
 ) -> None:
     apprise.send(event, chat(listener))
-    (told,) = said(listener)
-    assert (told["title"], told["type"]) == (title, mood)
+    (reported,) = said(listener)
+    assert (reported["title"], reported["type"]) == (title, mood)
 
 
 def test_the_whole_message_of_a_rollback() -> None:
@@ -123,7 +123,7 @@ def test_the_whole_message_of_a_rollback() -> None:
 
 
 def test_a_service_has_time_to_do_its_work_before_it_answers(listener: Listener) -> None:
-    """Apprise's own patience is four seconds; who is cut off would get the message again."""
+    """Apprise's own time limit is four seconds; who is cut off would get the message again."""
     listener.before = lambda: time.sleep(5)
     apprise.send(real("update"), chat(listener))
     assert len(listener.requests) == 1
@@ -136,16 +136,16 @@ def test_a_test_says_first_that_it_is_one() -> None:
 
 
 def test_nothing_in_a_text_is_read_as_a_template_or_markup(listener: Listener) -> None:
-    odd = "{{ x }} ${HOME} <b>&amp; \\n *ü*"
-    apprise.send(replace(real("update"), detail=odd), chat(listener))
-    assert odd in said(listener)[0]["message"]
+    malformed = "{{ x }} ${HOME} <b>&amp; \\n *ü*"
+    apprise.send(replace(real("update"), detail=malformed), chat(listener))
+    assert malformed in said(listener)[0]["message"]
 
 
 # --------------------------------------------------------------------------------------------------- failures
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 503])
-def test_what_was_not_told_is_an_error_that_keeps_the_address_to_itself(
+def test_what_was_not_reported_is_an_error_that_keeps_the_address_to_itself(
     listener: Listener, status: int
 ) -> None:
     listener.fail(1, status)
@@ -345,9 +345,11 @@ def test_a_cycle_is_one_message_for_people_and_each_event_one_for_the_webhook(tm
         assert len(hook.requests) == 5, "the webhook has all of them while the cycle goes on"
         assert talk.requests == [], "nobody is needed: it waits for the end of the cycle"
         deliver(context)
-        (told,) = said(talk)
-        assert told["title"] == "5 updated on box"
-        assert [f"s{number}: updated to api:v1.5.0" in told["message"] for number in range(5)] == [True] * 5
+        (reported,) = said(talk)
+        assert reported["title"] == "5 updated on box"
+        assert [f"s{number}: updated to api:v1.5.0" in reported["message"] for number in range(5)] == [
+            True
+        ] * 5
         assert len(hook.requests) == 5
         assert [each.outbox.pending() for each in context.channels] == [0, 0]
 
@@ -366,9 +368,9 @@ def test_what_needs_a_person_leaves_while_the_cycle_goes_on_with_all_that_waits(
         assert talk.requests == []
         queue(context, real(kind, id="e2", service="loud", time=context.clock.now()))
         deliver(context, is_cycle_over=False)
-        (told,) = said(talk)
-        assert told["message"].startswith("loud: ")
-        assert "calm: updated" in told["message"]
+        (reported,) = said(talk)
+        assert reported["message"].startswith("loud: ")
+        assert "calm: updated" in reported["message"]
 
 
 def test_with_each_people_get_a_message_for_each_event(tmp_path: Path) -> None:
@@ -428,7 +430,7 @@ def test_who_may_have_it_already_gets_it_once_more_and_not_at_once(tmp_path: Pat
         assert len(tried) == 2
 
 
-def test_everyone_is_told_at_the_same_time(tmp_path: Path) -> None:
+def test_everyone_is_notified_at_the_same_time(tmp_path: Path) -> None:
     """Each of two listeners answers only when both were asked."""
     with listening() as hook, listening() as talk:
         hook.before = talk.before = threading.Barrier(2, timeout=60).wait
@@ -441,27 +443,27 @@ def test_everyone_is_told_at_the_same_time(tmp_path: Path) -> None:
         assert [each.outbox.pending() for each in context.channels] == [0, 0]
 
 
-def news_for(listener: Listener) -> list[str]:
+def events_for(listener: Listener) -> list[str]:
     return [json.loads(each.body)["title"].partition(":")[0] for each in listener.requests]
 
 
-def test_what_waits_for_an_address_is_told_to_it_wherever_it_stands_in_the_list(tmp_path: Path) -> None:
+def test_what_waits_for_an_address_is_reported_to_it_wherever_it_stands_in_the_list(tmp_path: Path) -> None:
     with listening() as dead, listening() as alive:
         settings = Settings(state_file=str(tmp_path / "s.json"), notify_urls=(chat(dead), chat(alive)))
         context = wire(Config(settings, ()), SystemClock())
         dead.fail(1)
         queue(context, real("update", service="first", time=context.clock.now()))
         deliver(context)
-        assert (news_for(dead), news_for(alive)) == (["first"], ["first"])
+        assert (events_for(dead), events_for(alive)) == (["first"], ["first"])
         rewire(context, Config(replace(settings, notify_urls=(chat(alive), chat(dead))), ()), SystemClock())
         assert [each.outbox.pending() for each in context.channels] == [0, 1]
         queue(context, real("update", service="second", time=context.clock.now()))
         deliver(context)
-        assert news_for(alive) == ["first", "second"]
+        assert events_for(alive) == ["first", "second"]
 
 
 @pytest.mark.parametrize("is_restart", [True, False])
-def test_what_waits_for_an_address_that_left_the_list_is_dropped_and_told_to_nobody(
+def test_what_waits_for_an_address_that_left_the_list_is_dropped_and_reported_to_nobody(
     is_restart: bool, tmp_path: Path, log: io.StringIO
 ) -> None:
     with listening() as dead, listening() as alive:

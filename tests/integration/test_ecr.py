@@ -45,7 +45,7 @@ KEYS = with_aws(
     aws_secret_access_key=Secret(SECRET_KEY),
 )
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-POLICY = {  # the least that an owner is told to allow
+POLICY = {  # the least that an operator is asked to allow
     "GetAuthorizationToken", "DescribeImages", "DescribeRepositories", "BatchGetImage",
     "GetDownloadUrlForLayer",
 }  # fmt: skip
@@ -712,9 +712,9 @@ def test_each_refusal_of_aws_is_one_message_with_its_remedy(
     assert str(refused.value).startswith(f"{HOST}: {APP}: ")
     assert words in str(refused.value)
     assert remedy in refused.value.remedy
-    told = "".join(traceback.format_exception(refused.value)) + refused.value.remedy
-    assert SECRET_KEY not in told
-    assert SESSION_TOKEN not in told
+    reported = "".join(traceback.format_exception(refused.value)) + refused.value.remedy
+    assert SECRET_KEY not in reported
+    assert SESSION_TOKEN not in reported
     aws.well_behaved()
     registries.new_cycle()
     assert digest(registries, settings=with_aws(KEYS, aws_session_token=Secret(SESSION_TOKEN))).startswith(
@@ -799,16 +799,16 @@ def test_an_answer_that_cannot_be_read_is_that_repositorys_trouble(
     for ask in (lambda: digest(registries), lambda: open_ecr(registries, at()).tags(at())):
         with pytest.raises(
             RegistryError, match=f"^{HOST}: {APP}: .*(cannot be read|ResponseParserError)"
-        ) as odd:
+        ) as malformed:
             ask()
-        assert not isinstance(odd.value, AuthFailed)
-        assert "login page or a proxy" in odd.value.remedy
+        assert not isinstance(malformed.value, AuthFailed)
+        assert "login page or a proxy" in malformed.value.remedy
         registries.new_cycle()
     aws.well_behaved()
     assert digest(registries) == pushed
 
 
-def test_odd_entries_of_an_answer_are_dropped(aws: Aws, registries: Registries) -> None:
+def test_malformed_entries_of_an_answer_are_dropped(aws: Aws, registries: Registries) -> None:
     aws.push(APP, "1.0")
     images = [
         {"imageDigest": DIGEST, "imageTags": ["1.0", 5, None, ["a"]], "imagePushedAt": 253402300799},
@@ -830,9 +830,9 @@ def test_odd_entries_of_an_answer_are_dropped(aws: Aws, registries: Registries) 
 )  # fmt: skip
 def test_an_answer_without_a_token_is_said_so(aws: Aws, registries: Registries, data: str) -> None:
     aws.say("GetAuthorizationToken", f'{{"authorizationData": [{data}]}}'.encode())
-    with pytest.raises(RegistryError, match=f"{APP}: AWS answered without a token") as odd:
+    with pytest.raises(RegistryError, match=f"{APP}: AWS answered without a token") as malformed:
         open_ecr(registries, at()).credential()
-    assert "login page or a proxy" in odd.value.remedy
+    assert "login page or a proxy" in malformed.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -852,10 +852,10 @@ def test_a_credential_process_that_prints_something_else_is_the_profiles_trouble
     profile = with_aws(aws_profile="ci")
     with pytest.raises(
         AuthFailed, match=f"{APP}: the AWS profile ci: what should give its credentials"
-    ) as odd:
+    ) as malformed:
         digest(registries, settings=profile)
-    assert "aws sts get-caller-identity" in odd.value.remedy
-    assert "hunter2" not in "".join(traceback.format_exception(odd.value))
+    assert "aws sts get-caller-identity" in malformed.value.remedy
+    assert "hunter2" not in "".join(traceback.format_exception(malformed.value))
     assert aws.operations() == []
     (tmp_path / "output").write_text('{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "x"}')
     registries.new_cycle()

@@ -397,7 +397,7 @@ def test_a_key_file_that_cannot_be_used_is_said_so(
         registries.for_service(at(fake), settings).credential()
 
 
-def test_a_key_file_that_is_mended_is_read_again(
+def test_a_key_file_that_is_fixed_is_read_again(
     fake: FakeRegistry, google: FakeGoogle, registries: Registries
 ) -> None:
     pushed, path = fake.push(APP, "1.0"), google.key_file(client_email=None)
@@ -447,7 +447,7 @@ def a_folder(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "source", "words"),
     [
-        (a_folder, {}, "odd, which cannot be read: Is a directory"),
+        (a_folder, {}, "malformed, which cannot be read: Is a directory"),
         (lambda path: path.write_bytes(b"\xff\xfe"), {}, r"no token is to be had.*\(UnicodeDecodeError\)"),
         (lambda path: path.write_text("[" * 60_000),
          {"format": {"type": "json", "subject_token_field_name": "x"}},
@@ -459,9 +459,9 @@ def test_a_credential_source_that_cannot_be_used_is_said_so_and_tried_again(
     google: FakeGoogle,
     registries: Registries, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:  # fmt: skip
-    pushed, odd = fake.push(APP, "1.0"), tmp_path / "odd"
-    make(odd)
-    file = google.federation_file(file=str(odd), **source)
+    pushed, malformed = fake.push(APP, "1.0"), tmp_path / "malformed"
+    make(malformed)
+    file = google.federation_file(file=str(malformed), **source)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
     with pytest.raises(
         AuthFailed, match=rf"^{fake.host}: {APP}: .*GOOGLE_APPLICATION_CREDENTIALS.*{words}"
@@ -469,15 +469,15 @@ def test_a_credential_source_that_cannot_be_used_is_said_so_and_tried_again(
         digest(registries, at(fake), GCR)
     assert "credential_source" in error.value.remedy
     assert google.asked == []
-    if odd.is_dir():
-        odd.rmdir()
-    odd.write_text('{"x": "the token of another cloud"}')
+    if malformed.is_dir():
+        malformed.rmdir()
+    malformed.write_text('{"x": "the token of another cloud"}')
     registries.new_cycle()
     assert digest(registries, at(fake), GCR) == pushed.digest
 
 
 @pytest.mark.parametrize("body", [b"[" * 60_000, b'{"access_token": "t", "expires_in": 1e300}'])
-def test_an_odd_answer_of_the_token_server_is_no_trouble_of_ours(
+def test_a_malformed_answer_of_the_token_server_is_no_trouble_of_ours(
     body: bytes, fake: FakeRegistry, google: FakeGoogle, registries: Registries
 ) -> None:
     fake.push(APP, "1.0")
@@ -600,17 +600,19 @@ def test_a_time_that_cannot_be_is_not_known(
     )
 
 
-def test_odd_entries_of_the_map_are_dropped(
+def test_malformed_entries_of_the_map_are_dropped(
     fake: FakeRegistry, google: FakeGoogle, registries: Registries
 ) -> None:
     fake.auth = None
     fake.push(APP, "1.0")
-    odd = {
+    malformed = {
         "no digest": {"tag": ["a"]},
         ONE: {"tag": ["1.0", 5, "not a tag", "sha256-" + "0" * 64 + ".sig"]},
         TWO: None,
     }
-    fake.behave("tags", Behaviour(body=json.dumps({"tags": ["1.0", None, "9.9"], "manifest": odd}).encode()))
+    fake.behave(
+        "tags", Behaviour(body=json.dumps({"tags": ["1.0", None, "9.9"], "manifest": malformed}).encode())
+    )
     found = registries.for_service(at(fake), GCR).pushed_tags(at(fake), lambda name: True)
     assert found == (Tag("1.0", ONE), Tag("9.9"))
 

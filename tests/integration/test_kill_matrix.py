@@ -1,4 +1,4 @@
-"""The updater is killed before and after every effect of an update, on the way forward and on the way back;
+"""The updater is killed before and after every effect of an update, forward and in the rollback;
 the next start ends on the old release or on the new one, whole, in every case.
 
 On a simulated host (real files, real journal), so that every point can be met; `tests/e2e/test_kills.py`
@@ -272,7 +272,7 @@ class Stage:
         assert OLD.id in held or release is OLD, "there is something to go back to"
 
     def way(self) -> list[str]:
-        """The steps of the last process, in their order; those of the way back begin with `<`."""
+        """The steps of the last process, in their order; those of the rollback begin with `<`."""
         taken = self.steps.taken("shop", SimClock().now())
         return [f"{'<' if one.is_back else ''}{one.step}" for one in taken]
 
@@ -356,10 +356,10 @@ def _rewritten(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("owner", "is_told"), [(_renamed, True), (_rewritten, False), (lambda text: text + "#", False)]
+    ("owner", "is_reported"), [(_renamed, True), (_rewritten, False), (lambda text: text + "#", False)]
 )
 def test_a_rollback_says_where_the_file_still_names_the_release_that_failed(
-    folders: Iterator[Path], owner: Callable[[str], str], is_told: bool
+    folders: Iterator[Path], owner: Callable[[str], str], is_reported: bool
 ) -> None:
     made = stage(folders, "unhealthy")
 
@@ -373,10 +373,12 @@ def test_a_rollback_says_where_the_file_still_names_the_release_that_failed(
     known = service_of(state, "shop")
     event = events.event_of(outcome, "box", SimClock().now(), SimClock().now())
     assert event
-    told = [transaction.describe(outcome), known.detail, event.detail]
+    reported = [transaction.describe(outcome), known.detail, event.detail]
     remedies = [known.remedy, event.remedy]
-    assert [f"{made.file} (" in text and f"named {NAME}:1.1 after" in text for text in told] == [is_told] * 3
-    assert [f"write {NAME}:1.0 into it" in text for text in remedies] == [is_told] * 2
+    assert [f"{made.file} (" in text and f"named {NAME}:1.1 after" in text for text in reported] == [
+        is_reported
+    ] * 3
+    assert [f"write {NAME}:1.0 into it" in text for text in remedies] == [is_reported] * 2
     assert outcome.quarantine
     hold = Hold(Reason.QUARANTINED, "it failed", "nothing to do", available=made.plan.image)
     later = record_check(state, "shop", f"{NAME}:1.1", None, hold, now=SimClock().now())

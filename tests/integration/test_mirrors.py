@@ -1,6 +1,6 @@
 """Docker Hub by way of the engine's mirrors.
 
-When they are asked, what they are told, and what is said of it.
+When they are asked, what they are sent, and what is said of it.
 """
 
 from __future__ import annotations

@@ -72,11 +72,11 @@ def quay_rows(*rows: tuple[str, datetime | None], more: bool = False) -> object:
 
 def test_quay_tells_since_when_a_tag_names_its_image(fake: FakeRegistry, registries: Registries) -> None:
     later = DAY + timedelta(days=1)
-    says(fake, quay_rows(("1.1", later), ("unwanted", DAY), ("1.0", DAY), ("odd", None)), QUAY_PATH)
+    says(fake, quay_rows(("1.1", later), ("unwanted", DAY), ("1.0", DAY), ("malformed", None)), QUAY_PATH)
     assert pushed(registries, at(fake), QUAY) == (
         Tag("1.1", ONE, later),
         Tag("1.0", ONE, DAY),
-        Tag("odd", ONE),
+        Tag("malformed", ONE),
     )
     assert fake.log[0].path == f"{QUAY_PATH}?onlyActiveTags=true&limit=100&page=1"
 
@@ -231,7 +231,7 @@ def test_what_is_no_harbor_is_asked_nothing_that_it_would_not_be_asked_anyway(
     assert "other" not in before
 
 
-# --------------------------------------------------------------------------------------- where it is not told
+# ---------------------------------------------------------------------------------- a clock that is not there
 
 EACH = pytest.mark.parametrize("settings", [QUAY, GITLAB, GENERIC], ids=["quay", "gitlab", "harbor"])
 
@@ -378,7 +378,9 @@ def test_other_registries_limit_nothing(fake: FakeRegistry, registries: Registri
     assert registries.limits() == {}
 
 
-def test_errors_of_the_repository_itself_are_still_told(fake: FakeRegistry, registries: Registries) -> None:
+def test_errors_of_the_repository_itself_are_still_reported(
+    fake: FakeRegistry, registries: Registries
+) -> None:
     gone = parse(f"{fake.host}/team/gone:1.0")
     with pytest.raises(NotFound):
         pushed(registries, gone, GENERIC)

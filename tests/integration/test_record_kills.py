@@ -1,4 +1,4 @@
-"""The updater is killed while it puts the end of an update on record: between state, news and journal.
+"""The updater is killed while it puts the end of an update on record: between state, events and journal.
 
 The next start remembers it once, tells it once, and holds nothing open.
 """
@@ -84,7 +84,7 @@ class KillableOutbox:
 
 
 @pytest.mark.parametrize("ended", COUNTERS)
-def test_killed_while_the_end_is_put_on_record_it_is_remembered_and_told_once(
+def test_killed_while_the_end_is_put_on_record_it_is_remembered_and_reported_once(
     tmp_path: Path, ended: str
 ) -> None:
     rehearsal = Killer()

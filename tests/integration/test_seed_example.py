@@ -1,4 +1,4 @@
-"""The four services of the owner's first document, from its own example configuration: against Docker Hub's
+"""The four services of the operator's first document, from its own example: against Docker Hub's
 façade and moto's ECR, each finds the image that it should.
 """
 

@@ -163,7 +163,7 @@ def test_what_is_no_http_is_refused(
     assert capfd.readouterr().err == "", "the log is the only voice"
 
 
-def test_more_readers_than_there_is_room_for_are_turned_away_and_room_comes_back(
+def test_more_readers_than_there_is_space_for_are_turned_away_and_space_comes_back(
     monkeypatch: pytest.MonkeyPatch, server: StatusServer
 ) -> None:
     # none of the idle ones is hung up on meanwhile
@@ -175,7 +175,7 @@ def test_more_readers_than_there_is_room_for_are_turned_away_and_room_comes_back
     finally:
         for client in idle:
             client.close()
-    until(lambda: is_served(server.port), what="there is room again")
+    until(lambda: is_served(server.port), what="there is space again")
 
 
 def is_served(port: int) -> bool:
@@ -268,7 +268,7 @@ def of(context: AppContext, path: str) -> tuple[int, str]:
     return reply.status, body.decode()
 
 
-def test_all_four_pages_tell_of_the_world_as_it_is(context: AppContext, watch: Watch) -> None:
+def test_all_four_pages_tell_the_truth(context: AppContext, watch: Watch) -> None:
     watch.cycle_begins()
     watch.cycle_ended(is_engine_down=False)
     watch.sleeps(60)

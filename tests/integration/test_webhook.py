@@ -181,7 +181,7 @@ def test_a_receiver_has_time_to_do_its_work_before_it_answers() -> None:
     ],
     ids=["nobody listens", "no such host", "no scheme", "bad brackets", "bad label"],
 )
-def test_an_address_that_cannot_be_reached_is_not_told(url: str) -> None:
+def test_an_address_that_cannot_be_reached_is_not_reported(url: str) -> None:
     with pytest.raises(UpdaterError) as caught:
         webhook.send(event(1), Secret(url))
     assert TOKEN.lower() not in "".join(traceback.format_exception(caught.value)).lower()
@@ -248,7 +248,11 @@ def test_a_message_that_is_not_as_promised_is_turned_down_by_the_schema() -> Non
         {"test": 1},
         {"duration_seconds": -1},
     ]
-    wrong += [{"to": {"reference": None, "digest": None}}, {"reason": "Bad news"}, {"duration_seconds": None}]
+    wrong += [
+        {"to": {"reference": None, "digest": None}},
+        {"reason": "Bad words"},
+        {"duration_seconds": None},
+    ]
     assert [each for each in wrong if VALIDATOR.is_valid({**good, **each})] == []
     assert [key for key in good if VALIDATOR.is_valid({k: v for k, v in good.items() if k != key})] == []
 
@@ -334,26 +338,26 @@ def host(tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch) ->
     return Host(tmp_path, listener.url, {"notify_events": "failed,recovered"})
 
 
-def told(listener: Listener) -> list[tuple[str, str]]:
+def reported(listener: Listener) -> list[tuple[str, str]]:
     bodies = [json.loads(request.body) for request in listener.requests]
     for body in bodies:
         VALIDATOR.validate(body)
     return [(body["event"], body["reason"]) for body in bodies]
 
 
-def test_a_trouble_and_its_end_are_told_once_across_restarts(host: Host, listener: Listener) -> None:
+def test_a_trouble_and_its_end_are_reported_once_across_restarts(host: Host, listener: Listener) -> None:
     for engine_is_down in (True, True, True, False, False):
         host.cycle(engine_is_down=engine_is_down)
-    assert told(listener) == [("failed", "engine_error"), ("recovered", "engine_error")]
+    assert reported(listener) == [("failed", "engine_error"), ("recovered", "engine_error")]
     host.cycle(engine_is_down=True)
     assert len(set(received(listener))) == 3
 
 
-def test_troubles_are_not_told_unasked(host: Host, listener: Listener) -> None:
+def test_troubles_are_not_reported_unasked(host: Host, listener: Listener) -> None:
     host.settings.clear()
     for engine_is_down in (True, False):
         host.cycle(engine_is_down=engine_is_down)
-    assert told(listener) == []
+    assert reported(listener) == []
 
 
 def test_an_outbox_that_refuses_puts_a_trouble_off(host: Host, listener: Listener) -> None:
@@ -361,9 +365,9 @@ def test_an_outbox_that_refuses_puts_a_trouble_off(host: Host, listener: Listene
     (host.folder / "outbox").write_text("not a folder")
     host.cycle(engine_is_down=True)
     (host.folder / "outbox").unlink()
-    assert told(listener) == []
+    assert reported(listener) == []
     host.cycle(engine_is_down=True)
-    assert told(listener) == [("failed", "engine_error")]
+    assert reported(listener) == [("failed", "engine_error")]
 
 
 def test_a_cycle_in_which_nothing_happens_says_nothing_above_debug(
@@ -382,7 +386,7 @@ def test_a_cycle_in_which_nothing_happens_says_nothing_above_debug(
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Callable[..., int]:
+def entry_point(tmp_path: Path) -> Callable[..., int]:
     """`docker-updater --notify-test` with these settings."""
 
     def run(**settings: Any) -> int:
@@ -397,10 +401,10 @@ def door(tmp_path: Path) -> Callable[..., int]:
 
 
 def test_the_test_sends_one_of_each_kind_to_everyone_and_says_so(
-    door: Callable[..., int], listener: Listener, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    entry_point: Callable[..., int], listener: Listener, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     chat = listener.url.replace("http", "json")
-    assert door(webhook_url=listener.url, webhook_secret="key", notify_urls=[chat]) == 0
+    assert entry_point(webhook_url=listener.url, webhook_secret="key", notify_urls=[chat]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"ok    {name}: {kind}" for name in ("webhook", "apprise") for kind in models.KINDS
     ]
@@ -414,11 +418,11 @@ def test_the_test_sends_one_of_each_kind_to_everyone_and_says_so(
     )
 
 
-def test_the_test_ends_with_1_where_one_was_not_told(
-    door: Callable[..., int], listener: Listener, capsys: pytest.CaptureFixture[str]
+def test_the_test_ends_with_1_where_one_was_not_reported(
+    entry_point: Callable[..., int], listener: Listener, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listener.fail(1)
-    assert door(webhook_url=f"{listener.url}/{TOKEN}") == 1
+    assert entry_point(webhook_url=f"{listener.url}/{TOKEN}") == 1
     first, *others = capsys.readouterr().out.splitlines()
     assert first.startswith(
         "FAIL  webhook: update: the webhook answered with HTTP status 500 -> Check WEBHOOK_URL"
@@ -427,18 +431,18 @@ def test_the_test_ends_with_1_where_one_was_not_told(
 
 
 def test_the_test_without_anyone_to_tell_says_what_to_set(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    entry_point: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert door() == 1
+    assert entry_point() == 1
     assert "WEBHOOK_URL or NOTIFY_URLS" in capsys.readouterr().err
 
 
 def test_an_address_that_cannot_work_is_a_problem_of_the_configuration(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    entry_point: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert door(notify_urls=f"nosuchscheme://{TOKEN}") == 2
+    assert entry_point(notify_urls=f"nosuchscheme://{TOKEN}") == 2
     monkeypatch.setitem(sys.modules, "apprise", None)
-    assert door(notify_urls="json://a") == 2
+    assert entry_point(notify_urls="json://a") == 2
     unknown, missing = capsys.readouterr().err.splitlines()
     assert "Apprise cannot use address 1" in unknown
     assert TOKEN not in unknown
@@ -492,7 +496,7 @@ def test_a_pass_ends_when_it_is_to_end(outbox: Outbox, listener: Listener) -> No
     assert deliver(outbox, listener).delivered == ("e2", "e3")
 
 
-def test_a_receiver_that_is_not_there_is_told_from_one_that_refuses(listener: Listener) -> None:
+def test_a_receiver_that_is_not_there_is_distinguished_from_one_that_refuses(listener: Listener) -> None:
     with pytest.raises(Unreachable):
         webhook.send(event(1), Secret("http://127.0.0.1:9/"))
     listener.fail(1)
@@ -518,9 +522,9 @@ def test_the_same_event_is_queued_once(outbox: Outbox, listener: Listener) -> No
 
 def test_an_event_survives_a_restart_word_for_word(tmp_path: Path) -> None:
     Outbox(tmp_path).put(event(1))
-    told: list[Event] = []
-    Outbox(tmp_path).deliver(told.append, NOW)
-    assert told == [event(1)]
+    reported: list[Event] = []
+    Outbox(tmp_path).deliver(reported.append, NOW)
+    assert reported == [event(1)]
 
 
 def test_a_failing_service_waits_in_order_and_others_go_on(outbox: Outbox, listener: Listener) -> None:
@@ -591,7 +595,7 @@ def test_an_event_that_cannot_be_delivered_is_a_warning_once(
     assert "HTTP status 500" in ours[0].getMessage()
 
 
-def test_a_folder_that_cannot_be_read_holds_nothing_and_is_told_by_the_delivery(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_read_holds_nothing_and_is_reported_by_the_delivery(tmp_path: Path) -> None:
     (tmp_path / "outbox").write_text("not a folder")
     outbox = Outbox(tmp_path / "outbox")
     assert (outbox.pending(), outbox.next_try(), outbox.is_due()) == (0, None, True)
@@ -623,7 +627,7 @@ def test_a_damaged_file_is_moved_aside_and_the_rest_delivered(
     assert [each.name for each in (tmp_path / "outbox").iterdir()] == ["0000000001-e1.json.damaged"]
 
 
-def test_when_to_come_again_is_told_by_the_first_event_of_each_service(
+def test_when_to_come_again_is_reported_by_the_first_event_of_each_service(
     outbox: Outbox, listener: Listener
 ) -> None:
     for number in (1, 2):
@@ -636,13 +640,13 @@ def test_when_to_come_again_is_told_by_the_first_event_of_each_service(
 
 
 @pytest.mark.parametrize("event_id", ["../../etc/passwd", "a b", "ü", "x" * 300])
-def test_an_odd_id_stays_in_the_folder(outbox: Outbox, tmp_path: Path, event_id: str) -> None:
-    odd = Event(event_id, "update", "web", NOW, "h", "a", None, "b", None, "r")
-    outbox.put(odd)
-    outbox.put(odd)
-    told: list[Event] = []
-    assert outbox.deliver(told.append, NOW).delivered == (event_id,)
-    assert told == [odd]
+def test_a_malformed_id_stays_in_the_folder(outbox: Outbox, tmp_path: Path, event_id: str) -> None:
+    malformed = Event(event_id, "update", "web", NOW, "h", "a", None, "b", None, "r")
+    outbox.put(malformed)
+    outbox.put(malformed)
+    reported: list[Event] = []
+    assert outbox.deliver(reported.append, NOW).delivered == (event_id,)
+    assert reported == [malformed]
 
 
 def test_files_are_for_their_owner_only_and_hold_no_address(

@@ -194,7 +194,7 @@ def owners_edits(draw: Callable[[Any], Any], file: ComposeFile, unit: tuple[str,
     """The same file after its owner worked on it: everything but the unit's own references may be another."""
     kept = [service if service.name in unit else draw(services(service.name)) for service in file.services]
     around = [
-        replace(service, above=("# the owner", *service.above), comment=draw(COMMENTS)) for service in kept
+        replace(service, above=("# the operator", *service.above), comment=draw(COMMENTS)) for service in kept
     ]
     added = [draw(services("s9"))] if draw(st.booleans()) else []
     other = draw(compose_files())

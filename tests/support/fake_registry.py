@@ -503,8 +503,11 @@ def _index(place: _Repository, build: Build, children: Mapping[str, str]) -> str
         where = {"os": system, "architecture": architecture, **({"variant": variant} if variant else {})}
         entries.append({**_descriptor(child_type, child), "platform": where})
     if build.attestation:
-        odd = {**_descriptor(OCI_IMAGE, b"{}"), "platform": {"os": "unknown", "architecture": "unknown"}}
-        entries.insert(0, odd)
+        malformed = {
+            **_descriptor(OCI_IMAGE, b"{}"),
+            "platform": {"os": "unknown", "architecture": "unknown"},
+        }
+        entries.insert(0, malformed)
     body = json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": entries}).encode()
     place.manifests[digest_of(body)] = (media_type, body)
     return digest_of(body)

@@ -92,7 +92,7 @@ def exits(name: str) -> Build:
     return build(name, "echo no config; exit 3", healthcheck=NO_ANSWER)
 
 
-def dies_when_told(name: str) -> Build:
+def dies_when_asked(name: str) -> Build:
     """Runs well until there is a file /go."""
     return build(name, "until [ -f /go ]; do sleep 0.1; done; exit 7")
 
@@ -293,7 +293,7 @@ class Shop:
         return [container.name for container in self.containers(service)]
 
     def owner_up_changes(self) -> list[str]:
-        """What the owner's own `up -d` would do now: the lines of a dry run that are not `Running`."""
+        """What the operator's own `up -d` would do now: the lines of a dry run that are not `Running`."""
         done = self.compose("--dry-run", "up", "-d", "--pull", "never", "--no-build")
         lines = [
             line.split("Container", 1)[1].strip() for line in done.stderr.splitlines() if "Container" in line

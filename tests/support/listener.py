@@ -1,4 +1,4 @@
-"""A real HTTP listener on the loopback that writes down what it is asked and answers as it is told."""
+"""A real HTTP listener on the loopback that writes down what it is asked and answers as it is set up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server that stand-ins of registries and token services share.
+"""The server that the fakes of registries and token services share.
 
 It runs beside the test, on a free port.
 """

@@ -165,7 +165,7 @@ def _troubled() -> dict[str, ServiceState]:
         "api": seen(
             "ghcr.io/acme/api:v1.4.2", Status.ROLLED_BACK, Reason.UNHEALTHY, changes=(bad,),
             last_change=bad.at,
-            detail="api-1 is unhealthy; its last probe said: connection refused", remedy="mend the release",
+            detail="api-1 is unhealthy; its last probe said: connection refused", remedy="fix the release",
             quarantine=(Quarantined(DIGEST, "ghcr.io/acme/api:v1.5.0", Reason.UNHEALTHY, bad.at),),
         ),
         "db": seen(

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told, or asked to wait."""
+"""A clock that stands still until it is set, or asked to wait."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
     with TagCache(registry.host) as cache:
         cache.host        # 127.0.0.1:<port>, plain http
-        cache.learns = False
+        cache.is_caching = False
 
 It gives a manifest by its digest only after an engine has asked for a tag that leads to it. If it does not
-learn, it never does, and its answers to HEAD name no digest, so that an engine reads the manifest behind the
+cache, it never does, and its answers to HEAD name no digest, so that an engine reads the manifest behind the
 tag. All else is passed on.
 """
 
@@ -29,7 +29,7 @@ class TagCache:
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
-        self.learns = True
+        self.is_caching = True
         self.refusal = 404  # the status for a digest that it does not have
         self.refused: list[str] = []  # such digests, as they were asked for
         self.stale: dict[str, str] = {}  # tags that an engine gets another manifest for: that of this tag
@@ -61,12 +61,12 @@ class TagCache:
         status, kept, body = self._fetched(f"{place}/{wanted}", headers)
         if status == 200:
             self._note(body, is_engine)
-        if not self.learns and method == "HEAD":
+        if not self.is_caching and method == "HEAD":
             kept.pop("Docker-Content-Digest", None)
         return status, kept, body
 
     def _note(self, body: bytes, is_engine: bool) -> None:
-        if is_engine and self.learns:
+        if is_engine and self.is_caching:
             self._known.add(f"sha256:{hashlib.sha256(body).hexdigest()}")
         self._inner |= {entry["digest"] for entry in json.loads(body).get("manifests", ())}
 

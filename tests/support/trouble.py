@@ -78,7 +78,7 @@ def said(caplog: pytest.LogCaptureFixture, shop: Shop) -> list[str]:
     return lines
 
 
-def assert_told(caplog: pytest.LogCaptureFixture, shop: Shop, status: str, reason: Reason) -> str:
+def assert_reported(caplog: pytest.LogCaptureFixture, shop: Shop, status: str, reason: Reason) -> str:
     """The state names status, reason, detail and remedy, and the log has said it once. Returns the detail."""
     state = shop.state()
     assert (state["status"], state["reason"]) == (status, reason.value), state
@@ -140,7 +140,7 @@ def slow(name: str, then: str) -> Build:
 
 
 def let_go(shop: Shop) -> None:
-    """What a release waits for that is `slow`, or dies when it is told to.
+    """What a release waits for that is `slow`, or dies when it is asked to.
 
     One that does not run needs it no more.
     """
@@ -225,7 +225,7 @@ def during_the_gate(
     """One cycle, to its end, so much `ahead`.
 
     The act comes once the gate has looked at the new release and found it neither proven nor bad; only then
-    is that one told to go on (see `let_go`).
+    is that one asked to go on (see `let_go`).
     """
     found: list[bool | BaseException] = []
 

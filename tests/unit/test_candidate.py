@@ -107,7 +107,7 @@ def test_what_is_decided_is_carried_with_what_it_was_decided_from() -> None:
     assert registry.asked == ["1.0"]  # and not once more after the names of the image were read anew
 
 
-def test_what_one_service_was_told_is_kept_beside_what_its_neighbour_was_told() -> None:
+def test_the_answer_for_one_service_is_kept_beside_its_neighbours() -> None:
     memory = SharedState(State())
     by_push = Policy(tag_pattern="1.*")
     resolved("web", "1.0", Spoken({"1.0": OLD, "1.1": NEW}), memory, by_push)

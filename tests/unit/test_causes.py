@@ -76,7 +76,7 @@ def test_the_remedy_of_a_bad_release_can_be_pasted_into_a_shell() -> None:
         ("error parsing HTTP 404 response body: invalid character '<' looking for beginning of value", False),
     ],
 )
-def test_an_engine_that_reached_no_registry_is_told_from_one_that_was_refused(
+def test_an_engine_that_reached_no_registry_is_distinguished_from_one_that_was_refused(
     words: str, is_the_way: bool
 ) -> None:
     assert (

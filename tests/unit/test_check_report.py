@@ -63,7 +63,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_is_told_what_is_looked_at_and_nothing_of_it_stays() -> None:
+def test_a_terminal_is_notified_what_is_looked_at_and_nothing_of_it_stays() -> None:
     stream = Terminal()
     progress = check_report.Progress(stream)
     progress.at("docker.io/library/nginx")
@@ -103,7 +103,7 @@ def test_without_a_token_the_api_is_off() -> None:
     )
 
 
-def test_the_api_is_told_with_its_address_and_the_rights_of_each_token_and_no_secret() -> None:
+def test_the_api_is_reported_with_its_address_and_the_rights_of_each_token_and_no_secret() -> None:
     found = said_of(api_tokens=TOKENS)
     assert [each.mark for each in found] == ["ok  "] * 4
     assert found[0].text.startswith("on at http://127.0.0.1:9100; messages carry no links")

@@ -1,4 +1,4 @@
-"""Every form in which a compose file can name an image: found, changed alone, put back, or turned down."""
+"""Every form in which a compose file can name an image: found, changed alone, put back, or rejected."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class TestAForm:
     def test_it_goes_back_in_a_file_its_owner_has_edited(self, template: str) -> None:
         (edit,) = change(template.replace("@@", "nginx:1.2"))  # type: ignore[misc]
         mark = BOM if template.startswith(BOM) else ""
-        ahead = "" if template.startswith("%") else f"{mark}# the owner's word, nginx:1.3 🐳\n"
+        ahead = "" if template.startswith("%") else f"{mark}# the operator's word, nginx:1.3 🐳\n"
         edited = ahead + edit.after.removeprefix(mark)
         assert put_back(edited, edit) == ahead + edit.before.removeprefix(mark)
 
@@ -473,7 +473,7 @@ def test_a_variable_is_edited_where_its_value_comes_from(
     (edit,) = change(in_service(image), target, env=env)  # type: ignore[misc]
     assert edit.after == wanted
     assert edit.path == ("/srv/app/compose.yml" if new_image else "/srv/app/.env")
-    assert put_back(edit.after + "\n# the owner\n", edit) == edit.before + "\n# the owner\n"
+    assert put_back(edit.after + "\n# the operator\n", edit) == edit.before + "\n# the operator\n"
 
 
 REFUSED_VARIABLES = {

@@ -61,7 +61,7 @@ def test_every_golden_file_becomes_exactly_what_is_expected(case: SelectionConte
 def test_every_golden_edit_goes_back_beside_its_owners_own_edit(case: SelectionContext) -> None:
     outcome = case.outcome()
     for edit in outcome if isinstance(outcome, tuple) else ():
-        owners = f"\n\n# the owner was here: {edit.marks[0].new}\n"
+        owners = f"\n\n# the operator was here: {edit.marks[0].new}\n"
         back = put_back(edit.after + owners, edit)
         assert back is not None
         assert encode(back) == case.before[edit.path] + encode(owners)

@@ -45,7 +45,7 @@ SHOP = Project("shop", "/srv/shop", ("/srv/shop/a.yml", "/srv/shop/b.yml"))
             {"/srv/shop/b.yml": "/srv/shop/.b.yml.dau-1"},
             "-f /srv/shop/a.yml -f /srv/shop/.b.yml.dau-1 --profile *",
         ),
-        # Env files are named only where the owner named them, or where another is to be read in the default's
+        # Env files are named only if the operator named them, or if another is to be read in the default's
         # place.
         (
             SHOP,
@@ -107,7 +107,7 @@ def test_a_child_sees_what_it_needs_and_none_of_our_settings() -> None:
         "WEBHOOK_URL": "http://hook/token",
         "DOCKER_HUB_PASSWORD": "secret",
         "AWS_SECRET_ACCESS_KEY": "secret",
-        "TAG": "9",  # would beat the owner's .env in ${TAG}
+        "TAG": "9",  # would beat the operator's .env in ${TAG}
         "COMPOSE_PROJECT_NAME": "another",
         "COMPOSE_FILE": "another.yml",
         "COMPOSE_PROFILES": "debug",

@@ -1,4 +1,4 @@
-"""The configuration: what a document, a `.env` and the environment come to, and how each mistake is told."""
+"""The configuration: what a document, a `.env` and the environment come to, and how mistakes are reported."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def document(*entries: Any, **top: Any) -> dict[str, Any]:
 
 
 def problems(raw: Any, environment: Mapping[str, str] | None = None) -> list[str]:
-    """Every problem of a document; an empty list where it is good."""
+    """Every problem of a document; an empty list if it is good."""
     try:
         config_utils.parse(raw, environment or {}, "/etc/up/config.json")
     except ConfigError as error:
@@ -425,11 +425,11 @@ def test_a_wrong_variable_is_named_by_its_own_name() -> None:
     [([], "the configuration: a list"), (None, "the configuration: null"), ({}, "services: missing"),
      (document("web"), 'services[0]: "web" is not an object')],
 )  # fmt: skip
-def test_a_document_of_another_shape_is_told(raw: object, start: str) -> None:
+def test_a_document_of_another_shape_is_reported(raw: object, start: str) -> None:
     assert any(problem.startswith(start) for problem in problems(raw))
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     found = problems(
         document(entry(name="?", tag_regex="("), entry(image="?"), log_level="LOUD"), {"STATE_BACKUPS": "x"}
     )
@@ -440,7 +440,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "reported"),
     [
         (document(entry(tag_patern="a*")), "services[0].tag_patern: unknown key; write tag_pattern"),
         (document(entry(**{"pin-digest": True})), 'services[0]."pin-digest": unknown key; write pin_digest'),
@@ -456,11 +456,11 @@ def test_all_problems_are_told_at_once() -> None:
         ),
     ],
 )
-def test_an_unknown_key_is_told_with_the_one_that_was_meant(raw: object, told: str) -> None:
-    assert only(problems(raw)) == told
+def test_an_unknown_key_is_reported_with_the_one_that_was_meant(raw: object, reported: str) -> None:
+    assert only(problems(raw)) == reported
 
 
-def test_a_key_like_none_is_told_with_all_there_are() -> None:
+def test_a_key_like_none_is_reported_with_all_there_are() -> None:
     found = only(problems(document(zzz=1)))
     assert found.startswith("zzz: unknown key; take it out, or write one of api_public_url, api_token")
 
@@ -519,7 +519,7 @@ def test_an_editors_schema_key_is_let_be() -> None:
          "registry_type", "write generic"),
     ],
 )  # fmt: skip
-def test_options_that_do_not_go_together_are_told(more: dict[str, Any], key: str, words: str) -> None:
+def test_options_that_do_not_go_together_are_reported(more: dict[str, Any], key: str, words: str) -> None:
     found = only(problems(document(entry(**more))))
     assert found.startswith(f"services[0].{key}: ")
     assert words in found
@@ -576,7 +576,7 @@ def test_options_that_do_go_together_are_taken(more: dict[str, Any]) -> None:
     assert problems(document(entry(**more))) == []
 
 
-def test_two_entries_of_one_name_are_told_even_where_one_is_disabled() -> None:
+def test_two_entries_of_one_name_are_reported_even_where_one_is_disabled() -> None:
     found = problems(document(entry(), entry(compose_service="b", enabled=False)))
     assert found == ["services[1].name: services[0] is called web too; write another name"]
 
@@ -584,7 +584,7 @@ def test_two_entries_of_one_name_are_told_even_where_one_is_disabled() -> None:
 @pytest.mark.parametrize(
     ("first", "second"), [({}, {}), ({"compose_project": "blue"}, {}), ({}, {"compose_project": "blue"})]
 )
-def test_a_compose_service_taken_twice_is_told(first: dict[str, Any], second: dict[str, Any]) -> None:
+def test_a_compose_service_taken_twice_is_reported(first: dict[str, Any], second: dict[str, Any]) -> None:
     other = entry(
         name="b", compose_file="/srv/../srv/compose.yml", compose_service=["worker", "web"], **second
     )
@@ -610,7 +610,7 @@ def test_entries_that_mean_different_things_stand_side_by_side(
     assert problems(document(entry(**first), entry(**{"name": "b", **second}))) == []
 
 
-def test_half_a_docker_hub_account_is_told() -> None:
+def test_half_a_docker_hub_account_is_reported() -> None:
     assert only(problems(document(), {"DOCKER_HUB_PASSWORD": "x"})).startswith(
         "docker_hub_password: docker_hub_username"
     )
@@ -725,7 +725,7 @@ HOSTILE = st.one_of(
 
 
 @given(st.sampled_from([option for option in OPTIONS if option.key != "services"]), HOSTILE)
-def test_any_value_of_any_key_is_taken_or_told_in_short_lines_with_the_key_and_a_remedy(
+def test_any_value_of_any_key_is_taken_or_reported_in_short_lines_with_the_key_and_a_remedy(
     option: Option, value: Any
 ) -> None:
     wrong = {option.key: value}
@@ -768,13 +768,13 @@ def test_a_file_is_read_with_its_paths_beside_it(tmp_path: Path, monkeypatch: py
     assert config.path == f"{tmp_path}/config.json"
 
 
-def test_a_file_that_is_not_there_is_told_with_a_remedy(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_reported_with_a_remedy(tmp_path: Path) -> None:
     found = load_problem(tmp_path / "none.json")
     assert found.startswith(f"{tmp_path}/none.json: No such file")
     assert "CONFIG_FILE" in found
 
 
-def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
     assert load_problem(tmp_path) == f"{tmp_path}: Is a directory; name a file that can be read"
 
 
@@ -791,11 +791,11 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
         ('{"services": [], "log_level": "INFO", "log_level": "INFO"}', "log_level: it stands here twice"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_where(tmp_path: Path, text: str | bytes, words: str) -> None:
+def test_a_file_that_cannot_be_read_is_reported_where(tmp_path: Path, text: str | bytes, words: str) -> None:
     assert words in load_problem(written(tmp_path, text))
 
 
-def test_a_key_written_twice_deep_inside_is_told_with_its_path(tmp_path: Path) -> None:
+def test_a_key_written_twice_deep_inside_is_reported_with_its_path(tmp_path: Path) -> None:
     whole = json.dumps(document(entry(registry_config={"insecure_http": True})))
     path = written(
         tmp_path, whole.replace('"insecure_http": true', '"insecure_http": true, "insecure_http": false')
@@ -919,7 +919,7 @@ def test_an_env_file_is_read_as_people_write_it_and_nothing_is_interpolated(tmp_
     assert values == {"A": "1", "B": "x y", "C": "l1\nl2", "D": "pa$$w#rd", "E": "${A}", "F": ""}
 
 
-def test_lines_of_an_env_file_that_set_nothing_are_told_without_their_text(tmp_path: Path) -> None:
+def test_lines_of_an_env_file_that_set_nothing_are_reported_without_their_text(tmp_path: Path) -> None:
     dotenv = written(tmp_path, "A=1\n\n\nhunter2\nB=2\nC='hunter2\n", ".env")
     with pytest.raises(ConfigError) as caught:
         config_utils.read_environment({}, dotenv)
@@ -928,7 +928,7 @@ def test_lines_of_an_env_file_that_set_nothing_are_told_without_their_text(tmp_p
     assert "hunter2" not in str(caught.value)
 
 
-def test_an_env_file_that_is_not_there_is_empty_and_one_that_is_not_text_is_told(tmp_path: Path) -> None:
+def test_an_env_file_that_is_not_there_is_empty_and_one_that_is_not_text_is_reported(tmp_path: Path) -> None:
     assert config_utils.read_environment({"A": "1"}, None) == {"A": "1"}
     assert config_utils.read_environment({"A": "1"}, tmp_path / ".env") == {"A": "1"}
     with pytest.raises(ConfigError, match="UTF-8"):

@@ -333,9 +333,15 @@ def test_command_lines_are_found_on_the_pages() -> None:
     assert min(counts[OPERATIONS], counts[TROUBLE], counts[WATCHTOWER]) >= 3
 
 
-def test_the_exit_statuses_are_those_of_the_door() -> None:
-    door = docker_updater
-    numbers = [door.ALL_WELL, door.TROUBLE, door.BAD_CONFIG, door.NO_ENGINE, door.LOCKED]
+def test_the_exit_statuses_are_those_of_the_entry_point() -> None:
+    entry_point = docker_updater
+    numbers = [
+        entry_point.ALL_WELL,
+        entry_point.TROUBLE,
+        entry_point.BAD_CONFIG,
+        entry_point.NO_ENGINE,
+        entry_point.LOCKED,
+    ]
     assert [int(row[0]) for row in table(OPERATIONS, "Exit statuses")] == numbers
 
 
@@ -504,11 +510,11 @@ def test_every_file_and_name_of_ours_that_the_pages_speak_of_is_there() -> None:
 
 
 def test_every_name_of_the_code_that_the_pages_speak_of_is_there() -> None:
-    rooms = {"models": models, "protocols": protocols}
+    modules = {"models": models, "protocols": protocols}
     matches = [re.fullmatch(r"(models|protocols)\.(\w+)", word) for _, word in everywhere()]
     names = {(match[1], match[2]) for match in matches if match}
     assert len(names) >= 2
-    assert [(room, name) for room, name in names if not hasattr(rooms[room], name)] == []
+    assert [(module, name) for module, name in names if not hasattr(modules[module], name)] == []
 
 
 def test_what_the_top_promises_stands_at_the_top() -> None:

@@ -1,4 +1,4 @@
-"""`files` on real files: what may be replaced, that it is replaced whole, and that an owner's edit always
+"""`files` on real files: what may be replaced, that it is replaced whole, and that an operator's edit always
 wins.
 """
 
@@ -57,7 +57,7 @@ def cannot_exchange(left: Path, right: Path) -> bool:
     return False
 
 
-# -------------------------------------------------------------------------------------------- an owner's file
+# ----------------------------------------------------------------------------------------- an operator's file
 
 
 @pytest.mark.parametrize("exchange", [None, cannot_exchange], ids=["exchange", "plain rename"])
@@ -189,7 +189,7 @@ def grant_to_group(path: Path) -> None:
 def acl(bits: int) -> bytes:
     """An access ACL as the kernel keeps it (linux/posix_acl_xattr.h).
 
-    Rwx for the owner, `bits` for STRANGER.
+    Rwx for the file owner, `bits` for STRANGER.
     """
     entries = [(0x01, 7, -1), (0x02, bits, STRANGER), (0x04, 0, -1), (0x10, bits, -1), (0x20, 0, -1)]
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
@@ -260,9 +260,9 @@ def test_another_users_file_with_an_owners_edit_in_between_stays_the_owners(shar
         (NEW[:-4] + bytes(len(NEW) - len(OLD)) + NEW[-4:], None),
         (NEW, NEW),
         (OLD, OLD),
-        (b"the owner's own\n", b"the owner's own\n"),
+        (b"the operator's own\n", b"the operator's own\n"),
     ],
-    ids=["torn", "longer by an owner", "written", "not begun", "an owner's edit"],
+    ids=["torn", "longer by an operator", "written", "not begun", "an operator's edit"],
 )
 def test_a_write_in_place_that_was_cut_in_two_is_put_back(
     target: Path, found: bytes, expected: bytes | None
@@ -360,12 +360,12 @@ def test_a_file_that_is_gone_is_not_made_anew(target: Path) -> None:
 
 def test_an_editor_faster_than_the_last_check_gets_its_file_back(target: Path) -> None:
     def editor_then_exchange(left: Path, right: Path) -> bool:
-        right.write_bytes(b"the owner's\n")
+        right.write_bytes(b"the operator's\n")
         return files._exchange(left, right)
 
     with pytest.raises(ChangedOnDisk):
         replace(target, NEW, editor_then_exchange)
-    assert target.read_bytes() == b"the owner's\n"
+    assert target.read_bytes() == b"the operator's\n"
     assert list(target.parent.iterdir()) == [target]
 
 
@@ -398,7 +398,7 @@ def test_a_full_disk_leaves_the_owners_file_and_no_other(tiny_disk: Path) -> Non
 
 @needs_root
 def test_a_full_disk_under_a_bind_mounted_file_leaves_its_bytes(tiny_disk: Path, tmp_path: Path) -> None:
-    """The staged file has room in its folder, the file that is mounted over the target lies on the full
+    """The staged file has space in its folder, the file that is mounted over the target lies on the full
     disk.
     """
     (tiny_disk / "source").write_bytes(OLD)

@@ -1,4 +1,4 @@
-"""What is no JSON of ours to work with is refused in one way, however it is odd."""
+"""What is no JSON of ours to work with is refused in one way, however it is malformed."""
 
 from __future__ import annotations
 

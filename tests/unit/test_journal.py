@@ -185,7 +185,7 @@ def test_a_closed_record_is_gone_and_the_others_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 90, b'{"id": "bad"', b"[]", b'{"id": "other"}', b"\xff"])
-def test_a_damaged_record_is_told_apart_and_can_be_closed(tmp_path: Path, data: bytes) -> None:
+def test_a_damaged_record_is_distinguished_and_can_be_closed(tmp_path: Path, data: bytes) -> None:
     folder = JournalFolder(tmp_path, read_plan)
     folder.write(record("good"))
     (tmp_path / "bad.json").write_bytes(data)

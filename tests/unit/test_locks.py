@@ -1,4 +1,4 @@
-"""Locks between processes: held once, waited for, inherited where that is wished."""
+"""Locks between processes: held once, waited for, inherited if that is asked for."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_child_that_inherits_the_lock_holds_it_after_us(tmp_path: Path) -> Non
     release_lock(acquire_lock(tmp_path / "lock", clock=clock))
 
 
-def test_a_lock_is_not_inherited_without_the_wish(tmp_path: Path) -> None:
+def test_a_lock_is_not_inherited_unless_asked(tmp_path: Path) -> None:
     lock = acquire_lock(tmp_path / "lock", clock=StillClock())
     assert not os.get_inheritable(lock)
     assert fcntl.fcntl(lock, fcntl.F_GETFD) & fcntl.FD_CLOEXEC

@@ -1,4 +1,4 @@
-"""`logging_utils`: one line for each piece of news, a file that rotates itself, and no secret anywhere."""
+"""`logging_utils`: one line for each event, a file that rotates itself, and no secret anywhere."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_what_a_container_wrote_pings_nobody_and_is_cut() -> None:
 # ---------------------------------------------------------------------------------------------------- release
 
 
-def test_a_release_is_told_with_versions_size_age_and_notes() -> None:
+def test_a_release_is_reported_with_versions_size_age_and_notes() -> None:
     step = ReleaseStep(
         "1.4.2", "1.5.0", "minor", True, NOW - timedelta(days=3), "https://github.com/acme/api/releases"
     )
@@ -130,7 +130,7 @@ def test_several_events_are_one_message_the_worst_first() -> None:
     assert message.body.count("To do:") == 2, "of what went well there is nothing to do"
 
 
-def test_one_event_is_told_as_itself() -> None:
+def test_one_event_is_reported_as_itself() -> None:
     assert message_of_all([SAMPLES["update"]]) == message_of(SAMPLES["update"])
 
 

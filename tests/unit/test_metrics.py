@@ -105,7 +105,7 @@ def test_durations_fall_into_their_buckets(metrics: Metrics) -> None:
     }
 
 
-def test_a_limit_that_is_no_longer_told_is_no_longer_shown(metrics: Metrics) -> None:
+def test_a_limit_that_is_no_longer_reported_is_no_longer_shown(metrics: Metrics) -> None:
     metrics.show_limits({"a.example": (5, 100), "b.example": (6, 200)})
     metrics.show_limits({"b.example": (4, 200)})
     shown = {name: value for name, value in scrape(metrics).items() if name.startswith("registry_rate_limit")}

@@ -27,7 +27,7 @@ MOUNTS = f"""\
         (f"9 1 8:1 / /var/lib/docker/containers/{ID}/mounts/shm rw - tmpfs shm rw\n", "0::/\n", None),
     ],
 )
-def test_the_container_is_told_by_its_mounts_or_its_groups(
+def test_the_container_is_notified_by_its_mounts_or_its_groups(
     tmp_path: Path, mounts: str, cgroups: str, expected: str | None
 ) -> None:
     (tmp_path / "mounts").write_text(mounts)

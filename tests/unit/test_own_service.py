@@ -1,6 +1,6 @@
 """The updater in a container knows its own service.
 
-Discovery leaves it alone, and its operator is told what to do.
+Discovery leaves it alone, and its operator is notified what to do.
 """
 
 from __future__ import annotations
@@ -99,14 +99,14 @@ def survey(*containers: Container) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("image", "how"), [(BUILT, "--build"), (PULLED, "--pull always")])
-def test_the_operator_is_told_the_command_that_updates_the_updater(image: str, how: str) -> None:
+def test_the_operator_is_notified_the_command_that_updates_the_updater(image: str, how: str) -> None:
     said = survey(container("updater", id=OWN, image_id=image))
     assert list(said) == ["ops-updater-1"]
     assert "it does not restart itself" in said["ops-updater-1"]
     assert f"`cd /srv/ops && docker compose -p ops up -d {how} updater`" in said["ops-updater-1"]
 
 
-def test_a_plain_container_and_a_task_are_told_their_own_commands() -> None:
+def test_a_plain_container_and_a_task_are_notified_their_own_commands() -> None:
     plain = container("", id=OWN, project="", name="updater", reference="acme/updater:1", labels={})
     assert "`docker pull acme/updater:1`" in survey(plain)["updater"]
     of_swarm = {"com.docker.swarm.service.id": "s1", "com.docker.swarm.service.name": "ops_updater"}

@@ -406,7 +406,7 @@ def test_a_hint_says_how_to_follow_the_number_in_a_variant() -> None:
     assert answer(choose(Policy(semver_pattern="*", follow_variant=True), "1.2.3-alpine3.9", listed)) == (
         "1.2.4-alpine3.10"
     )
-    same = tags("1.2.3-alpine3.9", "1.2.3-alpine3.10")  # the same version for others is no news
+    same = tags("1.2.3-alpine3.9", "1.2.3-alpine3.10")  # the same version for others is no update
     assert answer(choose(Policy(semver_pattern="*"), "1.2.3-alpine3.9", same)) == "same_digest"
     assert (
         answer(choose(Policy(semver_pattern="*", follow_variant=True), "1.2.3-alpine3.9", same))

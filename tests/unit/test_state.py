@@ -1,4 +1,4 @@
-"""`state_records` and `state_utils`: what news changes, that nothing grows, and that no damage is fatal."""
+"""`state_records` and `state_utils`: what an event changes, what never grows, and that no damage is fatal."""
 
 from __future__ import annotations
 
@@ -564,11 +564,11 @@ def full_state() -> State:
         observed_tags.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW}
     )
     left = LeftRelease("app:2", (D2,), "app:1", (D1,), NOW, NOW)
-    told = replace(service_of(state, "web"), troubles={"check:registry_error": NOW}, left=left)
+    reported = replace(service_of(state, "web"), troubles={"check:registry_error": NOW}, left=left)
     known = replace(
         state, has_today_names=True, outages={"ghcr.io": NOW}, refused_logins={"ghcr.io salt hash": NOW}
     )
-    state = records.with_service(known, "web", told)
+    state = records.with_service(known, "web", reported)
     for kind in (orders.SKIP, orders.APPROVE, orders.PAUSE):
         order = orders.OperatorOrder(kind, "web", NOW, "1" * 32, "ann", seconds=60.0)
         state = orders.record(

@@ -462,7 +462,7 @@ def test_the_page_stands_alone() -> None:
     assert "@import" not in STYLE
 
 
-def test_the_page_reloads_itself_on_wish_only() -> None:
+def test_the_page_reloads_itself_on_request_only() -> None:
     view = view_of(well())
     assert "http-equiv" not in page.status_html(view)
     assert '<meta http-equiv="refresh" content="60">' in page.status_html(view, is_refreshing=True)

@@ -49,12 +49,12 @@ def manager(ear: Ear, **environment: str) -> Manager:
 
 
 def test_each_turn_of_its_life_is_one_message(ear: Ear) -> None:
-    told = manager(ear)
-    told.ready()
-    told.status("checking\n2 services")
-    told.reloading(12.5)
-    told.ready()
-    told.stopping()
+    service_manager = manager(ear)
+    service_manager.ready()
+    service_manager.status("checking\n2 services")
+    service_manager.reloading(12.5)
+    service_manager.ready()
+    service_manager.stopping()
     assert ear.heard() == [
         "READY=1",
         "STATUS=checking 2 services",
@@ -65,27 +65,27 @@ def test_each_turn_of_its_life_is_one_message(ear: Ear) -> None:
 
 
 def test_a_remark_stands_in_front_of_every_status_until_it_is_taken_back(ear: Ear) -> None:
-    told = manager(ear)
-    told.remark("the configuration is refused")
-    told.status("checking")
-    told.status("all well")
-    told.remark("")
-    told.status("all well")
+    service_manager = manager(ear)
+    service_manager.remark("the configuration is refused")
+    service_manager.status("checking")
+    service_manager.status("all well")
+    service_manager.remark("")
+    service_manager.status("all well")
     refused = "STATUS=the configuration is refused; "
     assert ear.heard() == [f"{refused}checking", f"{refused}all well", "STATUS=all well"]
 
 
 def test_it_beats_at_once_and_then_no_more_often_than_is_of_use(ear: Ear) -> None:
-    told = manager(ear, WATCHDOG_USEC="8000000", WATCHDOG_PID=str(ME))
+    service_manager = manager(ear, WATCHDOG_USEC="8000000", WATCHDOG_PID=str(ME))
     for now in (100.0, 100.5, 101.9, 102.0, 103.9, 104.0):
-        told.beat(now)
+        service_manager.beat(now)
     assert ear.heard() == ["WATCHDOG=1"] * 3
 
 
 def test_the_beats_of_a_slow_watchdog_still_come_every_few_seconds(ear: Ear) -> None:
-    told = manager(ear, WATCHDOG_USEC="1200000000")
+    service_manager = manager(ear, WATCHDOG_USEC="1200000000")
     for second in range(31):
-        told.beat(100.0 + second)
+        service_manager.beat(100.0 + second)
     assert ear.heard() == ["WATCHDOG=1"] * 4
 
 
@@ -103,46 +103,46 @@ def test_the_beats_of_a_slow_watchdog_still_come_every_few_seconds(ear: Ear) -> 
 def test_without_a_watchdog_for_this_process_it_does_not_beat(
     ear: Ear, environment: Mapping[str, str]
 ) -> None:
-    told = manager(ear, **environment)
-    told.beat(100.0)
-    told.allow(60.0)
+    service_manager = manager(ear, **environment)
+    service_manager.beat(100.0)
+    service_manager.allow(60.0)
     assert ear.heard() == []
-    assert told.beat_seconds is None
-    assert told.wait_slice(3600.0) == 3600.0
+    assert service_manager.beat_seconds is None
+    assert service_manager.wait_slice(3600.0) == 3600.0
 
 
 def test_a_long_wait_is_cut_so_that_beats_come_in_time(ear: Ear) -> None:
-    told = manager(ear, WATCHDOG_USEC="8000000")
-    assert told.wait_slice(3600.0) == 2.0
-    assert told.wait_slice(0.5) == 0.5
+    service_manager = manager(ear, WATCHDOG_USEC="8000000")
+    assert service_manager.wait_slice(3600.0) == 2.0
+    assert service_manager.wait_slice(0.5) == 0.5
 
 
 def test_a_longer_silence_is_allowed_on_top_of_the_units_and_taken_back(ear: Ear) -> None:
-    told = manager(ear, WATCHDOG_USEC="8000000")
-    told.allow(60.0)
-    told.allow(0.0)
+    service_manager = manager(ear, WATCHDOG_USEC="8000000")
+    service_manager.allow(60.0)
+    service_manager.allow(0.0)
     assert ear.heard() == ["WATCHDOG_USEC=68000000", "WATCHDOG_USEC=8000000"]
 
 
 def test_while_stopping_each_beat_asks_for_more_time(ear: Ear) -> None:
-    told = manager(ear, WATCHDOG_USEC="8000000")
-    told.beat(100.0)
-    told.stopping()
-    told.beat(100.1)
+    service_manager = manager(ear, WATCHDOG_USEC="8000000")
+    service_manager.beat(100.0)
+    service_manager.stopping()
+    service_manager.beat(100.1)
     assert ear.heard() == ["WATCHDOG=1", "STOPPING=1", "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=8000000"]
 
 
 def test_time_to_stop_is_asked_for_without_a_watchdog_too(ear: Ear) -> None:
-    told = manager(ear)
-    told.stopping()
-    told.beat(100.0)
+    service_manager = manager(ear)
+    service_manager.stopping()
+    service_manager.beat(100.0)
     assert ear.heard() == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=20000000"]
 
 
 def test_a_manager_that_does_not_listen_is_no_trouble(tmp_path: Path) -> None:
-    told = Manager({"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": "8000000"}, ME)
-    told.ready()
-    told.beat(100.0)
+    service_manager = Manager({"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": "8000000"}, ME)
+    service_manager.ready()
+    service_manager.beat(100.0)
 
 
 # ---------------------------------------------------------------------------------------- the program's clock

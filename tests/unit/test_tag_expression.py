@@ -1,4 +1,4 @@
-"""The owner's expressions: Python's grammar, and an end to the time they take."""
+"""The operator's expressions: Python's grammar, and an end to the time they take."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_an_expression_means_what_python_says_it_means(expression: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "told"),
+    ("expression", "reported"),
     [
         ("(?R)", "is not a regular expression"),  # the library knows it, Python does not
         (r"\p{L}", "is not a regular expression"),
@@ -90,8 +90,8 @@ def test_an_expression_means_what_python_says_it_means(expression: str) -> None:
         ("(" * 300 + "a" + ")" * 300, "write at most 100"),
     ],
 )
-def test_what_python_does_not_know_and_what_would_burst_is_refused(expression: str, told: str) -> None:
-    assert told in (problem(expression) or "accepted")
+def test_what_python_does_not_know_and_what_would_burst_is_refused(expression: str, reported: str) -> None:
+    assert reported in (problem(expression) or "accepted")
 
 
 @pytest.mark.filterwarnings("error")

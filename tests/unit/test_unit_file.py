@@ -45,7 +45,7 @@ def test_it_starts_after_the_engine_and_does_not_stop_with_it() -> None:
 
 
 def test_a_stop_waits_for_longer_than_the_longest_usual_way_to_the_end() -> None:
-    """A restart and a gate forward, and both once more on the way back."""
+    """A restart and a gate forward, and both once more in the rollback."""
     gate = GatePolicy()
     one_way = Settings().compose_timeout_seconds + gate.timeout_seconds + gate.stable_seconds
     assert seconds("TimeoutStopSec") > 2 * one_way

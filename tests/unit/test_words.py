@@ -46,12 +46,16 @@ WORDS = re.compile(
 ALLOWED = {
     "docs/comparison.md": {"learn"},
     "docs/webhook.md": {"mailboxes"},
+    "tests/e2e/test_systemd_container.py": {"he"},  # `grep -hE`
+    "tests/unit/test_challenge.py": {"he"},  # a quoted string cut by escapes
+    "tests/unit/test_messages.py": {"room"},  # a chat's word for everybody
 }
 
 
 def sources() -> Iterator[Path]:
     yield ROOT / "docker_updater.py"
-    yield from sorted((ROOT / "updater_core").rglob("*.py"))
+    for folder in ("updater_core", "tests", "scripts", "benchmarks"):
+        yield from sorted(path for path in (ROOT / folder).rglob("*.py") if path != Path(__file__).resolve())
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -89,7 +93,8 @@ def private_words(text: str, allowed: frozenset[str] | set[str] = frozenset()) -
 
 @pytest.mark.parametrize("path", list(sources()), ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_code_uses_no_private_words(path: Path) -> None:
-    assert private_words(path.read_text(encoding="utf-8")) == []
+    allowed = ALLOWED.get(str(path.relative_to(ROOT)), set())
+    assert private_words(f"{path.name}\n{path.read_text(encoding='utf-8')}", allowed) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""What the outside is told of real updates on the real engine.
+"""What operators are notified of, from real updates on the real engine.
 
 Each kind when it happens, once, as the schema says.
 """
@@ -33,8 +33,8 @@ def begin(shop: Shop, **settings: Any) -> None:
     shop.settings |= settings
 
 
-def news_of(shop: Shop, listener: Listener, cycles: int = 1) -> list[tuple[str, str]]:
-    """What some cycles told, each message checked against the schema."""
+def events_of(shop: Shop, listener: Listener, cycles: int = 1) -> list[tuple[str, str]]:
+    """What some cycles reported, each message checked against the schema."""
     listener.requests.clear()
     for _ in range(cycles):
         shop.cycle()
@@ -45,30 +45,30 @@ def news_of(shop: Shop, listener: Listener, cycles: int = 1) -> list[tuple[str, 
     return [(body["event"], body["reason"]) for body in bodies]
 
 
-def test_each_kind_of_news_is_told_once_when_it_happens(shop: Shop) -> None:
+def test_each_kind_of_event_is_reported_once_when_it_happens(shop: Shop) -> None:
     with listening() as listener:
         begin(shop, webhook_url=listener.url, notify_events="available,failed,recovered")
-        assert news_of(shop, listener, 2) == []
+        assert events_of(shop, listener, 2) == []
 
         shop.policy["pause_updates"] = True
         two = shop.push("latest", lab.good("two"))
-        assert news_of(shop, listener, 2) == [("available", "paused")]
+        assert events_of(shop, listener, 2) == [("available", "paused")]
         assert json.loads(listener.requests[0].body)["to"]["digest"] == two.digest
         del shop.policy["pause_updates"]
-        assert news_of(shop, listener, 2) == [("update", "update")]
+        assert events_of(shop, listener, 2) == [("update", "update")]
 
         shop.registry.auth = Basic("jane", "a password that nobody gave us")
-        assert news_of(shop, listener, 2) == [("failed", "auth_error")]
+        assert events_of(shop, listener, 2) == [("failed", "auth_error")]
         shop.registry.auth = None
-        assert news_of(shop, listener, 2) == [("recovered", "auth_error")]
+        assert events_of(shop, listener, 2) == [("recovered", "auth_error")]
 
         shop.push("latest", lab.wrong_platform("three"))
-        assert news_of(shop, listener, 2) == [("failed", "platform_missing")]
+        assert events_of(shop, listener, 2) == [("failed", "platform_missing")]
         shop.push("latest", lab.exits("four"))
-        assert news_of(shop, listener, 2) == [("rollback", "restarting")]
+        assert events_of(shop, listener, 2) == [("rollback", "restarting")]
         assert shop.releases() == [("two", "running")]
         shop.push("latest", lab.good("five"))
-        assert news_of(shop, listener, 2) == [("update", "update"), ("recovered", "restarting")]
+        assert events_of(shop, listener, 2) == [("update", "update"), ("recovered", "restarting")]
 
 
 def _release(name: str, version: str) -> Build:
@@ -180,7 +180,7 @@ def test_whatever_stands_still_a_cycle_is_one_line(
     lines(shop)
     begins(shop)
     said = {line["event"] for line in lines(shop)}
-    assert said - {"cycle_ended"} or reason == "same_digest", "the news itself is said"
+    assert said - {"cycle_ended"} or reason == "same_digest", "the event itself is said"
     assert shop.state()["reason"] == reason
     lines(shop)
     for _ in range(3):

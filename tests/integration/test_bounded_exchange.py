@@ -1,4 +1,4 @@
-"""Patience with a host: retries, rests, outages, limits of time and size, trust and proxies, and its pull
+"""Limits with a host: retries, rests, outages, limits of time and size, trust and proxies, and its pull
 limit.
 """
 
@@ -194,8 +194,8 @@ def test_a_rest_survives_a_restart(fake: FakeRegistry, clock: SetClock, tmp_path
         digest(again, at(fake))
     assert fake.counts() == {}
     far = {fake.host: clock.now() + timedelta(days=400)}
-    from_odd_clock = Registries(docker_config_dir=tmp_path, clock=clock, backoffs=far)
-    assert from_odd_clock.backoffs()[fake.host] == clock.now() + timedelta(hours=6)
+    from_wrong_clock = Registries(docker_config_dir=tmp_path, clock=clock, backoffs=far)
+    assert from_wrong_clock.backoffs()[fake.host] == clock.now() + timedelta(hours=6)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_a_host_that_is_silent_is_not_asked_again_in_this_cycle(
     assert clock.waits == [0.2, 0.4], "one that was out is tried once"
 
 
-def test_a_stop_ends_the_patience(fake: FakeRegistry, registries: Registries, clock: SetClock) -> None:
+def test_a_stop_ends_the_retries(fake: FakeRegistry, registries: Registries, clock: SetClock) -> None:
     clock.stopped = True
     fake.behave("*", Behaviour(status=502))
     with pytest.raises(RegistryError):
@@ -454,7 +454,7 @@ def test_a_host_that_asks_for_a_rest_is_not_away(fake: FakeRegistry, clock: SetC
     assert transport.outages() == {}
 
 
-def test_every_exchange_is_told(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
+def test_every_exchange_is_reported(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:
     heard: list[tuple[str, str, str]] = []
     tell: Callable[[str, str, str], None] = lambda *what: heard.append(what)  # noqa: E731
     registries = Registries(docker_config_dir=tmp_path, clock=clock, on_request=tell)

@@ -1,4 +1,4 @@
-"""What an owner asks of an updater that runs.
+"""What an operator asks of an updater that runs.
 
 Nothing is lost on the way, and nothing that is no request does harm.
 """
@@ -129,7 +129,7 @@ def test_a_request_grows_old_after_a_day(age: timedelta, old: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hours", "told"),
+    ("name", "hours", "reported"),
     [
         ("web", 1, None),
         ("web", 25, "--retry web of .* is dropped: .* 24 hours ago"),
@@ -137,7 +137,7 @@ def test_a_request_grows_old_after_a_day(age: timedelta, old: bool) -> None:
     ],
 )
 def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, hours: int, told: str | None
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, hours: int, reported: str | None
 ) -> None:
     service = {"name": "web", "image": "a/b:1", "compose_file": "c.yml", "compose_service": "web"}
     raw = {"services": [service], "state_file": str(tmp_path / "state.json")}
@@ -149,12 +149,12 @@ def test_what_is_old_or_names_nobody_is_dropped_with_a_line(
     with caplog.at_level(logging.WARNING, "updater"):
         requests.take_requests(context)
         cycle.finish(context)
-    assert bool(records.service_of(context.state, "web").quarantine) is (told is not None)
+    assert bool(records.service_of(context.state, "web").quarantine) is (reported is not None)
     assert list(taken_from(context.folder / request_queue.FOLDER)) == []
-    assert [record.levelname for record in caplog.records] == (["WARNING"] if told else [])
-    assert re.search(told or "", caplog.text)
+    assert [record.levelname for record in caplog.records] == (["WARNING"] if reported else [])
+    assert re.search(reported or "", caplog.text)
     kept = records.service_of(context.state, "web").orders
-    assert [each.is_done for each in kept] == {"web": [told is None], "api": []}[name]
+    assert [each.is_done for each in kept] == {"web": [reported is None], "api": []}[name]
 
 
 def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a change of owner needs root")
-def test_what_the_reader_has_laid_in_roots_way_does_not_become_his(tmp_path: Path) -> None:
+def test_what_the_reader_has_laid_in_roots_way_does_not_become_that_users(tmp_path: Path) -> None:
     """The state's folder is the updater's own user's.
 
     It may put a link there, and root follows it to nothing.

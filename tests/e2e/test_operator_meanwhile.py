@@ -1,4 +1,4 @@
-"""The owner is at work beside an update, or left things half done: no good release is blamed for it."""
+"""The operator is at work beside an update, or left things half done: no good release is blamed for it."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_a_variable_of_the_owners_shell_is_not_lost_where_another_compose_made_t
     assert "DB_PASSWORD=s3cret" in shop.containers()[0].attrs["Config"]["Env"]
 
 
-def test_an_edit_is_seen_where_the_owner_has_pulled_before(shop: Shop) -> None:
+def test_an_edit_is_seen_where_the_operator_has_pulled_before(shop: Shop) -> None:
     opened(shop)
     with shop.compose_file.open("a") as file:
         file.write("    environment:\n      HALF: done\n")
@@ -153,7 +153,7 @@ def test_an_edit_is_seen_where_the_owner_has_pulled_before(shop: Shop) -> None:
     assert shop.state()["reason"] == Reason.DRIFT.value
 
 
-def test_a_release_that_the_owner_has_pulled_before_is_no_edit(shop: Shop) -> None:
+def test_a_release_that_the_operator_has_pulled_before_is_no_edit(shop: Shop) -> None:
     opened(
         shop,
         web="    environment:\n      PRICE: 5$$\n      TIME: 1000\n    command: [sh, -c, 'sleep $$TIME']\n",
@@ -163,8 +163,8 @@ def test_a_release_that_the_owner_has_pulled_before_is_no_edit(shop: Shop) -> No
     assert isinstance(shop.cycle().outcomes[0], Committed)
 
 
-def test_a_tag_that_the_owner_has_written_and_not_deployed_waits_for_him(shop: Shop) -> None:
-    """Going back from there would make his tag name the old image."""
+def test_a_tag_that_the_operator_has_written_and_not_deployed_waits_for_that_operator(shop: Shop) -> None:
+    """Going back from there would make that tag name the old image."""
     shop.policy = {"semver_pattern": "*", "health_stable": 1}
     shop.push("1.0.0", lab.good("1.0.0"))
     shop.write("1.0.0", text=WEB)
@@ -192,7 +192,7 @@ def test_a_new_index_with_the_same_image_is_no_update(shop: Shop) -> None:
     assert shop.containers()[0].id == before
 
 
-def test_a_stop_by_the_owner_during_the_gate_is_not_held_against_the_release(shop: Shop) -> None:
+def test_a_stop_by_the_operator_during_the_gate_is_not_held_against_the_release(shop: Shop) -> None:
     opened(shop)
     shop.push("latest", slow("two", "true"))
     (outcome,) = during_the_gate(shop, "two", lambda: shop.compose("stop")).outcomes
@@ -201,7 +201,7 @@ def test_a_stop_by_the_owner_during_the_gate_is_not_held_against_the_release(sho
     assert shop.state()["quarantine"] == []
 
 
-def test_a_newer_release_that_the_owner_deploys_during_the_gate_is_left_to_him(shop: Shop) -> None:
+def test_a_newer_release_that_the_operator_deploys_during_the_gate_is_left_alone(shop: Shop) -> None:
     opened(shop)
     shop.push("latest", slow("two", "exit 1"))
 
@@ -220,7 +220,7 @@ def test_a_newer_release_that_the_owner_deploys_during_the_gate_is_left_to_him(s
     assert shop.state()["status"] == "up_to_date"
 
 
-def test_an_interrupted_update_does_not_undo_what_the_owner_deployed_meanwhile(shop: Shop) -> None:
+def test_an_interrupted_update_does_not_undo_what_the_operator_deployed_meanwhile(shop: Shop) -> None:
     shop.policy = {"semver_pattern": "*", "health_stable": 60}
     shop.push("1.0.0", lab.good("1.0.0"))
     shop.write("1.0.0", text=WEB)
@@ -306,9 +306,9 @@ def test_a_ctrl_c_does_not_tear_a_rollback(shop: Shop) -> None:
     shop.push("1.1.0", lab.good("1.1.0"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     child = shop.updater("--rollback", shop.name)
-    until(lambda: gates(shop), what="the gate of the way back")
+    until(lambda: gates(shop), what="the gate of the rollback")
     child.send_signal(signal.SIGINT)
-    assert child.poll() is None, "it waits for the release, which is told to go on only now"
+    assert child.poll() is None, "it waits for the release, which is asked to go on only now"
     let_go(shop)
     out, _ = child.communicate(timeout=150)
     assert child.returncode == 0, out

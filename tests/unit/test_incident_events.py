@@ -1,4 +1,4 @@
-"""What is news, and what is not: each trouble once, its end once, each image that waits once."""
+"""What is an event, and what is not: each trouble once, its end once, each image that waits once."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ def cause(reason: Reason = Reason.UNHEALTHY, remedy: str = "") -> Cause:
     return Cause(Step.GATE, reason, "it is unwell", remedy)
 
 
-class Story:
+class Incidents:
     """One service through cycles, an hour apart.
 
-    `told` are the events of the edges, with what was remembered.
+    `reported` are the events of the edges, with what was remembered.
     """
 
     def __init__(self) -> None:
-        self.state, self.now, self.told = State(), NOW, list[Event]()
+        self.state, self.now, self.reported = State(), NOW, list[Event]()
 
     @property
     def service(self) -> ServiceState:
         return records.service_of(self.state, "web")
 
     def check(self, decision: Hold | Update, *, then: Outcome | None = None) -> Event | None:
-        """One cycle; what it told."""
+        """One cycle; what it reported."""
         self.now += timedelta(hours=1)
         self.state = records.record_check(self.state, "web", "acme/web:1", D1, decision, now=self.now)
         if then is not None:
@@ -82,7 +82,7 @@ class Story:
         self.state = records.with_service(
             self.state, "web", replace(self.service, troubles=turn.open_incidents)
         )
-        self.told += [event] if event else []
+        self.reported += [event] if event else []
         return event
 
 
@@ -150,7 +150,7 @@ def sample(kind: str, reason: str = "unhealthy") -> Event:
         (sample("recovered"), ("failed",), False),
     ],
 )
-def test_updates_and_rollbacks_are_always_told_and_the_rest_on_request(
+def test_updates_and_rollbacks_are_always_reported_and_the_rest_on_request(
     event: Event, kinds: tuple[str, ...], wanted: bool
 ) -> None:
     assert events.is_wanted(event, kinds) is wanted
@@ -189,20 +189,20 @@ def test_what_another_event_tells_of_is_not_available(hold: Hold) -> None:
 # ------------------------------------------------------------------------------------------------------ edges
 
 
-def test_a_service_that_is_well_is_no_news() -> None:
-    story = Story()
+def test_a_service_that_is_well_is_no_event() -> None:
+    incidents = Incidents()
     for decision in (WELL, WELL, Hold(Reason.PAUSED, available=image()), WELL):
-        assert story.check(decision) is None
+        assert incidents.check(decision) is None
 
 
-def test_a_check_that_fails_is_told_once_and_its_end_once() -> None:
-    story = Story()
-    story.check(WELL)
+def test_a_check_that_fails_is_reported_once_and_its_end_once() -> None:
+    incidents = Incidents()
+    incidents.check(WELL)
     for _ in range(3):
-        story.check(AWAY)
+        incidents.check(AWAY)
     for _ in range(2):
-        story.check(WELL)
-    failed, recovered = story.told
+        incidents.check(WELL)
+    failed, recovered = incidents.reported
     assert (failed.kind, failed.reason, failed.detail) == ("failed", "registry_error", "docker.io: no answer")
     assert (failed.remedy, failed.duration_seconds) == ("wait", None)
     assert (failed.from_reference, failed.from_digest, failed.to_reference) == ("acme/web:1", D1, "")
@@ -211,20 +211,20 @@ def test_a_check_that_fails_is_told_once_and_its_end_once() -> None:
     assert recovered.to_digest == D1
 
 
-def test_the_same_trouble_after_its_end_is_news_again_under_another_id() -> None:
-    story = Story()
+def test_the_same_trouble_after_its_end_is_an_event_again_under_another_id() -> None:
+    incidents = Incidents()
     for decision in (WELL, AWAY, WELL, AWAY, WELL):
-        story.check(decision)
-    assert [event.kind for event in story.told] == ["failed", "recovered", "failed", "recovered"]
-    assert len({event.id for event in story.told}) == 4
+        incidents.check(decision)
+    assert [event.kind for event in incidents.reported] == ["failed", "recovered", "failed", "recovered"]
+    assert len({event.id for event in incidents.reported}) == 4
 
 
-def test_another_trouble_is_told_and_two_that_take_turns_are_not_told_again() -> None:
-    story = Story()
+def test_another_trouble_is_reported_and_two_that_take_turns_are_not_reported_again() -> None:
+    incidents = Incidents()
     limited = Hold(Reason.RATE_LIMITED)
     for decision in (AWAY, limited, AWAY, limited, AWAY):
-        story.check(decision)
-    assert [event.reason for event in story.told] == ["registry_error", "rate_limited"]
+        incidents.check(decision)
+    assert [event.reason for event in incidents.reported] == ["registry_error", "rate_limited"]
 
 
 @pytest.mark.parametrize(
@@ -232,30 +232,30 @@ def test_another_trouble_is_told_and_two_that_take_turns_are_not_told_again() ->
     [WELL, Hold(Reason.NOT_RUNNING), Hold(Reason.WINDOW_CLOSED, available=image()), Hold(Reason.PAUSED)],
 )
 def test_a_check_that_knows_again_ends_one_that_did_not(decision: Hold) -> None:
-    story = Story()
-    story.check(AWAY)
-    event = story.check(decision)
+    incidents = Incidents()
+    incidents.check(AWAY)
+    event = incidents.check(decision)
     assert event
     assert event.kind == "recovered"
 
 
-def test_an_update_that_cannot_be_started_is_told_once_for_its_release() -> None:
-    story = Story()
-    story.check(UPDATE, then=PULL_FAILED)
-    story.check(Hold(Reason.BACKING_OFF, available=image()))
-    story.check(UPDATE, then=replace(PULL_FAILED, plan=plan(2)))
-    (failed,) = story.told
+def test_an_update_that_cannot_be_started_is_reported_once_for_its_release() -> None:
+    incidents = Incidents()
+    incidents.check(UPDATE, then=PULL_FAILED)
+    incidents.check(Hold(Reason.BACKING_OFF, available=image()))
+    incidents.check(UPDATE, then=replace(PULL_FAILED, plan=plan(2)))
+    (failed,) = incidents.reported
     assert (failed.id, failed.kind, failed.reason) == ("plan1-failed", "failed", "pull_failed")
     assert (failed.from_digest, failed.to_digest, failed.duration_seconds) == (D1, D2, 9.0)
-    story.check(Update(image(D3)), then=replace(PULL_FAILED, plan=plan(3, D3)))
-    assert [event.id for event in story.told] == ["plan1-failed", "plan3-failed"]
+    incidents.check(Update(image(D3)), then=replace(PULL_FAILED, plan=plan(3, D3)))
+    assert [event.id for event in incidents.reported] == ["plan1-failed", "plan3-failed"]
 
 
 def test_an_image_that_waits_is_no_end_of_an_update_that_failed() -> None:
-    story = Story()
-    story.check(UPDATE, then=PULL_FAILED)
-    assert story.check(Hold(Reason.WINDOW_CLOSED, available=image())) is None
-    event = story.check(UPDATE, then=Committed(plan(2)))
+    incidents = Incidents()
+    incidents.check(UPDATE, then=PULL_FAILED)
+    assert incidents.check(Hold(Reason.WINDOW_CLOSED, available=image())) is None
+    event = incidents.check(UPDATE, then=Committed(plan(2)))
     assert event
     assert (event.kind, event.reason) == ("recovered", "pull_failed")
     assert (event.from_reference, event.from_digest) == ("acme/web:1", D1)
@@ -266,54 +266,54 @@ def test_an_image_that_waits_is_no_end_of_an_update_that_failed() -> None:
     "reason", [Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK], ids=lambda reason: str(reason)
 )
 def test_an_update_that_nobody_is_at_fault_for_is_no_failure(reason: Reason) -> None:
-    story = Story()
-    assert story.check(UPDATE, then=NotStarted(plan(), cause(reason))) is None
+    incidents = Incidents()
+    assert incidents.check(UPDATE, then=NotStarted(plan(), cause(reason))) is None
 
 
 @pytest.mark.parametrize("outcome", [RolledBack(plan(), cause()), RollbackFailed(plan(), cause(), cause())])
-def test_a_rollback_is_told_by_its_own_event_and_its_end_as_recovered(outcome: Outcome) -> None:
-    story = Story()
-    assert story.check(UPDATE, then=outcome) is None
-    story.check(Hold(Reason.QUARANTINED))
-    story.state = outcomes.lift_quarantine(story.state, "web")
-    assert story.tell() is None
-    event = story.check(Update(image(D3)), then=Committed(plan(2, D3)))
+def test_a_rollback_is_reported_by_its_own_event_and_its_end_as_recovered(outcome: Outcome) -> None:
+    incidents = Incidents()
+    assert incidents.check(UPDATE, then=outcome) is None
+    incidents.check(Hold(Reason.QUARANTINED))
+    incidents.state = outcomes.lift_quarantine(incidents.state, "web")
+    assert incidents.tell() is None
+    event = incidents.check(Update(image(D3)), then=Committed(plan(2, D3)))
     assert event
     assert (event.kind, event.reason) == ("recovered", "unhealthy")
 
 
 def test_a_rollback_is_not_over_because_a_check_works_again() -> None:
-    story = Story()
-    story.check(UPDATE, then=RolledBack(plan(), cause()))
+    incidents = Incidents()
+    incidents.check(UPDATE, then=RolledBack(plan(), cause()))
     for decision in (AWAY, Hold(Reason.QUARANTINED), AWAY, Hold(Reason.QUARANTINED)):
-        story.check(decision)
-    assert [event.kind for event in story.told] == ["failed", "failed"]
-    story.check(WELL)
-    assert [event.kind for event in story.told] == ["failed", "failed", "recovered"]
+        incidents.check(decision)
+    assert [event.kind for event in incidents.reported] == ["failed", "failed"]
+    incidents.check(WELL)
+    assert [event.kind for event in incidents.reported] == ["failed", "failed", "recovered"]
 
 
-def test_a_trouble_told_but_not_yet_remembered_is_the_same_news() -> None:
-    story = Story()
-    story.check(WELL)
-    story.now += timedelta(hours=1)
-    story.state = records.record_check(story.state, "web", "acme/web:1", D1, AWAY, now=story.now)
-    before = story.state
-    first = story.tell()
-    story.state = before
-    story.now += timedelta(minutes=1)
-    again = story.tell()
+def test_a_trouble_reported_but_not_yet_remembered_is_the_same_event() -> None:
+    incidents = Incidents()
+    incidents.check(WELL)
+    incidents.now += timedelta(hours=1)
+    incidents.state = records.record_check(incidents.state, "web", "acme/web:1", D1, AWAY, now=incidents.now)
+    before = incidents.state
+    first = incidents.tell()
+    incidents.state = before
+    incidents.now += timedelta(minutes=1)
+    again = incidents.tell()
     assert first
     assert again
     assert first.id == again.id
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    story = Story()
+    incidents = Incidents()
     for number in range(50):
         digest = f"sha256:{number:064d}"
-        story.check(Update(image(digest)), then=replace(PULL_FAILED, plan=plan(number, digest)))
-    assert len(story.told) == 50
-    assert len(story.service.troubles) == 20
+        incidents.check(Update(image(digest)), then=replace(PULL_FAILED, plan=plan(number, digest)))
+    assert len(incidents.reported) == 50
+    assert len(incidents.service.troubles) == 20
 
 
 def test_a_turn_without_anything_new_changes_nothing() -> None:

@@ -1,5 +1,5 @@
-"""What an owner's projects look like, on the real engine: units, companions, scale, dependencies, pins,
-names; and what an owner may ask for: go back, wait, only tell.
+"""What an operator's projects look like, on the real engine: groups, dependents, scale, dependencies, pins,
+names; and what an operator may ask for: go back, wait, only tell.
 """
 
 from __future__ import annotations
@@ -377,10 +377,10 @@ def test_a_service_that_was_built_here_is_held_until_it_runs_what_the_registry_h
     assert shop.releases() == [("three", "running")]
 
 
-# ------------------------------------------------------------------------------------- what an owner asks for
+# ---------------------------------------------------------------------------------- what an operator asks for
 
 
-def test_a_rollback_by_the_owner_goes_back_and_stays_until_a_newer_one_appears(shop: Shop) -> None:
+def test_a_rollback_by_the_operator_goes_back_and_stays_until_a_newer_one_appears(shop: Shop) -> None:
     begin(shop, "v1.0.0", semver_pattern="v*")
     original = shop.compose_file.read_bytes()
     shop.push("v1.1.0", lab.good("two"))
@@ -398,7 +398,7 @@ def test_a_rollback_by_the_owner_goes_back_and_stays_until_a_newer_one_appears(s
     assert shop.releases() == [("three", "running")]
 
 
-def test_a_rollback_by_the_owner_goes_back_behind_the_same_tag(shop: Shop) -> None:
+def test_a_rollback_by_the_operator_goes_back_behind_the_same_tag(shop: Shop) -> None:
     begin(shop)
     shop.push("latest", lab.good("two"))
     assert isinstance(outcome_of(shop), Committed)
@@ -448,7 +448,7 @@ def test_images_of_two_generations_ago_are_let_go_and_the_previous_one_is_held(s
         image for image, tags in here.items() if any(t.startswith(RETENTION_PREFIX + shop.name) for t in tags)
     }
     assert held == {three}, "what runs needs no name of ours: its container keeps it"
-    assert owners in here, "an image that was the owner's before us is not ours to remove"
+    assert owners in here, "an image that was the operator's before us is not ours to remove"
     status, said = shop.run("--rollback", shop.name)
     assert status == 0, said
     assert shop.releases() == [(own[2], "running")]

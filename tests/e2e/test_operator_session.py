@@ -1,7 +1,7 @@
 """An operator who has never seen it, on a Debian machine with systemd: installs it, sees why a service is not
-updated without reading a log, is told of a rollback, and takes it off again without a trace.
+updated without reading a log, is notified of a rollback, and takes it off again without a trace.
 
-One story on one machine. The operator types only what docs/install.md or the program itself says, and opens
+One session on one machine. The operator types only what docs/install.md or the program itself says, and opens
 no log.
 """
 
@@ -32,10 +32,10 @@ MANUAL = " ".join((ROOT / "docs/install.md").read_text(encoding="utf-8").split()
 
 @dataclass
 class Operator:
-    """Types at a machine's prompt. `told`: all that was on the screen so far."""
+    """Types at a machine's prompt. `reported`: all that was on the screen so far."""
 
     box: Machine
-    told: str = ""
+    reported: str = ""
     statuses: list[int] = field(default_factory=list)
 
     def types(self, line: str, *, because: str = "") -> str:
@@ -43,9 +43,11 @@ class Operator:
 
         `because`: the one that names it with another file or folder.
         """
-        assert (because or line) in MANUAL + " ".join(self.told.split()), f"nobody told me to type {line}"
+        assert (because or line) in MANUAL + " ".join(self.reported.split()), (
+            f"nobody asked me to type {line}"
+        )
         done = self.box.run("bash", "-c", f"cd /src; {line.replace('sudo ', '')}", check=False)
-        self.told += done.stdout
+        self.reported += done.stdout
         self.statuses.append(done.returncode)
         return done.stdout
 
@@ -109,7 +111,7 @@ def test_from_a_bare_machine_and_back(box: Machine, shop: Shop) -> None:
     with listening() as hook:
         installs(ann, shop, port, hook)
         sees_why_it_waits(ann, shop, port)
-        is_told_of_a_rollback(ann, shop, port, hook)
+        is_notified_of_a_rollback(ann, shop, port, hook)
     takes_it_off(ann, shop, before)
 
 
@@ -151,7 +153,7 @@ def sees_why_it_waits(ann: Operator, shop: Shop, port: int) -> None:
     assert "To do:" in shown.partition("What waits")[2].partition("Services")[0]
 
 
-def is_told_of_a_rollback(ann: Operator, shop: Shop, port: int, hook: Listener) -> None:
+def is_notified_of_a_rollback(ann: Operator, shop: Shop, port: int, hook: Listener) -> None:
     """The pause is lifted, the release turns out to be bad: a message says so, and the old one runs again."""
     config = json.loads(ann.box.read(CONFIG))
     del config["services"][0]["pause_updates"]

@@ -195,7 +195,7 @@ def test_status_needs_no_engine(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("word", ["--status", "--plan"])
-def test_a_user_who_may_not_read_the_state_is_told_so_and_is_shown_no_empty_one(word: str) -> None:
+def test_a_user_who_may_not_read_the_state_is_notified_so_and_is_shown_no_empty_one(word: str) -> None:
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are not open to others
         folder = Path(name)
         path = configured(folder, state_file=str(folder / "own" / "state.json"))
@@ -330,7 +330,7 @@ def test_a_plan_says_what_would_happen_and_why_and_changes_nothing(open_shop: Sh
 
 @engine
 def test_a_pinned_tag_is_up_to_date_and_what_is_newer_is_named(open_shop: Shop) -> None:
-    """Until it follows versions, as the remedy says; then it is no news any more."""
+    """Until it follows versions, as the remedy says; then it is no event any more."""
     shop = open_shop
     shop.policy = {"health_stable": 1}
     for tag in ("v1.1.0", "v2.0.0", "v3.0.0-rc.1", "nightly"):
@@ -444,7 +444,7 @@ def test_no_secret_shows_in_output_log_or_state(shop: Shop) -> None:
             status, out = shop.run(*words)
             assert status == wanted, out
             said += out
-        assert listener.requests, "the webhook was told"
+        assert listener.requests, "the webhook got the event"
     assert shop.releases() == [("two", "running")], "the password was used"
     shop.registry.auth = Basic("jane", "another one")
     for words in (("--once",), ("--test",)):
