@@ -12,10 +12,10 @@ from tests.e2e.test_kills import (  # noqa: F401 - collected here too
     test_killed_before_and_after_each_step_the_next_start_ends_whole,
 )
 from tests.e2e.test_operator_meanwhile import (  # noqa: F401
-    test_a_companion_that_its_owner_has_stopped_stays_stopped,
-    test_a_companions_undeployed_edit_is_not_deployed_by_us,
+    test_a_dependent_that_its_operator_has_stopped_stays_stopped,
+    test_a_dependents_undeployed_edit_is_not_deployed_by_us,
     test_an_edit_is_seen_where_the_operator_has_pulled_before,
-    test_companions_of_companions_go_along,
+    test_dependents_of_dependents_go_along,
 )
 from tests.e2e.test_update_groups import (  # noqa: F401
     test_a_container_name_is_kept,

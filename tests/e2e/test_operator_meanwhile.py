@@ -26,7 +26,7 @@ _COMMON = "    stop_grace_period: 1s\n    restart: unless-stopped\n"
 WEB = "services:\n  web:\n    image: {image}\n    network_mode: none\n" + _COMMON
 
 
-def companion(shop: Shop, name: str, mode: str) -> str:
+def dependent(shop: Shop, name: str, mode: str) -> str:
     return f"  {name}:\n    image: {shop.repository}:agent\n    {mode}\n{_COMMON}"
 
 
@@ -39,7 +39,7 @@ class Newer(DockerCompose):
 
 
 def opened(shop: Shop, *more: str, agent: Build | None = None, web: str = "") -> None:
-    """The shop with its first release and companions running."""
+    """The shop with its first release and dependents running."""
     shop.policy = {"health_stable": 1}
     shop.push("latest", lab.good("one"))
     shop.push("agent", agent or lab.good("agent"))
@@ -52,11 +52,11 @@ def host_config(shop: Shop, service: str) -> Mapping[str, Any]:
     return found
 
 
-def test_companions_of_companions_go_along(shop: Shop) -> None:
+def test_dependents_of_dependents_go_along(shop: Shop) -> None:
     opened(
         shop,
-        companion(shop, "agent", "network_mode: service:web"),
-        companion(shop, "probe", "network_mode: none\n    pid: service:agent"),
+        dependent(shop, "agent", "network_mode: service:web"),
+        dependent(shop, "probe", "network_mode: none\n    pid: service:agent"),
     )
     shop.push("latest", lab.good("two"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
@@ -66,9 +66,9 @@ def test_companions_of_companions_go_along(shop: Shop) -> None:
     assert shop.releases("probe") == [("agent", "running")]
 
 
-def test_a_companion_that_joins_by_the_containers_name_goes_along(shop: Shop) -> None:
+def test_a_dependent_that_joins_by_the_containers_name_goes_along(shop: Shop) -> None:
     vpn = f"{shop.name}-vpn"
-    agent = companion(shop, "agent", f"network_mode: container:{vpn}\n    depends_on: [web]")
+    agent = dependent(shop, "agent", f"network_mode: container:{vpn}\n    depends_on: [web]")
     opened(shop, agent, web=f"    container_name: {vpn}\n")
     shop.push("latest", lab.good("two"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
@@ -76,24 +76,24 @@ def test_a_companion_that_joins_by_the_containers_name_goes_along(shop: Shop) ->
     assert shop.releases("agent") == [("agent", "running")]
 
 
-def test_a_companion_that_its_owner_has_stopped_stays_stopped(shop: Shop) -> None:
-    opened(shop, companion(shop, "agent", "network_mode: service:web"))
+def test_a_dependent_that_its_operator_has_stopped_stays_stopped(shop: Shop) -> None:
+    opened(shop, dependent(shop, "agent", "network_mode: service:web"))
     shop.compose("stop", "agent")
     shop.push("latest", lab.good("two"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     assert [status for _, status in shop.releases("agent")] == ["exited"]
 
 
-def test_a_companion_that_was_sick_before_is_not_held_against_a_good_release(shop: Shop) -> None:
-    opened(shop, companion(shop, "agent", "network_mode: service:web"), agent=lab.unhealthy("agent"))
-    until(lambda: shop.containers("agent")[0].health == "unhealthy", what="a sick companion")
+def test_a_dependent_that_was_sick_before_is_not_held_against_a_good_release(shop: Shop) -> None:
+    opened(shop, dependent(shop, "agent", "network_mode: service:web"), agent=lab.unhealthy("agent"))
+    until(lambda: shop.containers("agent")[0].health == "unhealthy", what="a sick dependent")
     shop.push("latest", lab.good("two"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     assert shop.releases() == [("two", "running")]
 
 
-def test_a_companions_undeployed_edit_is_not_deployed_by_us(shop: Shop) -> None:
-    opened(shop, companion(shop, "agent", "network_mode: service:web"))
+def test_a_dependents_undeployed_edit_is_not_deployed_by_us(shop: Shop) -> None:
+    opened(shop, dependent(shop, "agent", "network_mode: service:web"))
     with shop.compose_file.open("a") as file:
         file.write("    command: [/bin/sh, -c, 'exit 9']  # half done\n")
     shop.push("latest", lab.good("two"))
@@ -106,10 +106,10 @@ def test_a_companions_undeployed_edit_is_not_deployed_by_us(shop: Shop) -> None:
     assert shop.releases("agent") == [("agent", "running")]
 
 
-def test_an_image_that_a_companions_owner_has_pulled_and_not_deployed_is_not_deployed_by_us(
+def test_an_image_that_a_dependents_owner_has_pulled_and_not_deployed_is_not_deployed_by_us(
     shop: Shop,
 ) -> None:
-    opened(shop, companion(shop, "agent", "network_mode: service:web"))
+    opened(shop, dependent(shop, "agent", "network_mode: service:web"))
     shop.push("agent", lab.good("agent two"))
     shop.compose("pull", "agent")
     shop.push("latest", lab.good("two"))

@@ -170,7 +170,7 @@ def test_a_service_in_the_same_network_namespace_goes_with_it_forward_and_back(s
     assert_together("two")
 
 
-def test_a_companion_that_cannot_live_beside_the_new_release_takes_it_back(shop: Shop) -> None:
+def test_a_dependent_that_cannot_live_beside_the_new_release_takes_it_back(shop: Shop) -> None:
     shop.push("agent", lab.healthy("agent"))
     text = COMPANION.replace("{agent}", f"{shop.repository}:agent")
     probing = (

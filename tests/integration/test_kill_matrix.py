@@ -192,7 +192,7 @@ class Stage:
         move = Move("app", made.reference, made.reference, TOOL.id, 1, (made.id,), stop_grace_seconds=0.5)
         project = Project("media", str(folder), (str(file),))
         self.dependents = (DependentProject(project, (move,), {str(file): DEPENDENT}),)
-        self.plan = replace(self.plan, detail=replace(self.plan.detail, dependents=self.dependents))
+        self.plan = replace(self.plan, detail=replace(self.plan.detail, dependent_projects=self.dependents))
 
     def assert_dependents(self) -> None:
         """It runs in the network of the container that runs, and was started behind it."""

@@ -1,6 +1,6 @@
 """The set-up of an operator who comes from Watchtower: 26 containers in 12 projects below a closed home
 (`0700`, as Debian makes it), with what such set-ups have: `latest`, full versions, linuxserver's tags, one
-`.env` variable for two images, a digest pin, databases, a VPN with companions, two `-f` files, an `include`,
+`.env` variable for two images, a digest pin, databases, a VPN with dependents, two `-f` files, an `include`,
 `container_name`, host networking.
 """
 

@@ -142,7 +142,7 @@ COMPOSE_WORDS = {
     "project",
     "moves",
     "edits",
-    "companions",
+    "dependent_projects",
     "platform",
     "with_dependencies",
     "prior_image_id",

@@ -103,7 +103,7 @@ def test_a_plan_for_dependents_changes_no_image_and_no_file() -> None:
     move = Move("app", "tool:1", "tool:1", "sha256:1", 1)
     plan = compose_plan(reference.parse("app:2"), "app:1")
     detail: ComposePlan = replace(
-        plan.detail, dependents=(DependentProject(project, (move,), {"/srv/media/c.yml": "x"}),)
+        plan.detail, dependent_projects=(DependentProject(project, (move,), {"/srv/media/c.yml": "x"}),)
     )
     (own,) = of_dependents(replace(plan, detail=detail))
     assert (own.detail.moves, own.detail.edits, own.detail.everyone) == ((), (), (move,))
@@ -111,4 +111,4 @@ def test_a_plan_for_dependents_changes_no_image_and_no_file() -> None:
     changed = with_dependents(
         replace(plan, detail=detail), [replace(own, detail=replace(own.detail, project=moved))]
     )
-    assert [each.project for each in changed.detail.dependents] == [moved]
+    assert [each.project for each in changed.detail.dependent_projects] == [moved]

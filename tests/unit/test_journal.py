@@ -39,11 +39,11 @@ DETAIL = ComposePlan(
         ),
         Edit("/opt/shop/.env", "A=1-$B", "A=2-$B", (Mark("variable", "A", "1-$B", "2-$B", ("1-", "2-")),)),
     ),
-    companions=(Move("sidecar", "s:1", "s:1", "id", 1),),
+    dependents=(Move("sidecar", "s:1", "s:1", "id", 1),),
     platform="linux/arm64/v8",
     with_dependencies=True,
     prior_image_id="sha256:" + "4" * 64,
-    dependents=(
+    dependent_projects=(
         DependentProject(
             Project("media", "/opt/media", ("/opt/media/compose.yml",)),
             (Move("tool", "t:1", "t:1", "id", 1, ("c3",), volumes=(("data", "/data"),)),),
@@ -154,6 +154,20 @@ def test_a_secret_is_never_encoded() -> None:
 
     with pytest.raises(TypeError):
         codec.encode(Careless(Secret("hunter2")))
+
+
+def test_a_record_of_the_version_before_is_read_by_its_former_names(tmp_path: Path) -> None:
+    """It called the dependents companions, and other projects' services dependents."""
+    folder: Journal = JournalFolder(tmp_path / "journal", read_plan)
+    folder.write(record("a"))
+    (path,) = (tmp_path / "journal").glob("*.json")
+    written = json.loads(path.read_text(encoding="utf-8"))
+    detail = written["plan"]["detail"]
+    assert detail["dependents"]
+    assert detail["dependent_projects"]
+    detail["companions"], detail["dependents"] = detail["dependents"], detail.pop("dependent_projects")
+    path.write_text(json.dumps(written), encoding="utf-8")
+    assert folder.read_all() == (record("a"),)
 
 
 def test_records_come_back_sorted_and_the_newest_phase_wins(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def facts(
     written: dict[str, Any] | None = None,
     *,
     move: Move = MOVE,
-    companions: tuple[Move, ...] = (),
+    dependents: tuple[Move, ...] = (),
     container: Container = RUNNING,
     handover: Handover = START_FIRST,
     settings: ContainerSettings | None = None,
@@ -33,7 +33,7 @@ def facts(
     image = reference.parse("app:1")
     service = ServiceConfig("shop", image, ("/srv/c.yml",), ("web",), handover=handover)
     group = Group(
-        Project("shop", "/srv", ("/srv/c.yml",)), (move,), companions, {"services": {"web": written or {}}}
+        Project("shop", "/srv", ("/srv/c.yml",)), (move,), dependents, {"services": {"web": written or {}}}
     )
     own = (Deployed(container, settings or ContainerSettings()),)
     nothing: frozenset[Any] = frozenset()
@@ -84,7 +84,7 @@ def test_what_the_containers_themselves_show_is_named() -> None:
     assert "at /data," in said(facts(settings=anonymous))
     assert "no healthcheck" in said(facts(container=replace(RUNNING, healthcheck=None)))
     assert "shop-web-1 is exited" in said(facts(container=replace(RUNNING, status="exited")))
-    assert "vpn-guest is restarted with it" in said(facts(companions=(replace(MOVE, service="vpn-guest"),)))
+    assert "vpn-guest is restarted with it" in said(facts(dependents=(replace(MOVE, service="vpn-guest"),)))
     assert "ends by itself" in said(facts(move=replace(MOVE, is_one_shot=True)))
 
 

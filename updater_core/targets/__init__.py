@@ -53,7 +53,7 @@ def read_plan(raw: Mapping[str, Any]) -> Plan[Any]:
     Raises ValueError if it is of no form that this version knows.
     """
     try:
-        known = raw if "detail" in raw else compose.former_plan(raw)
+        known = compose.former_plan(raw)
         kind = TABLE[str(known.get("target"))]
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"its plan is of an unknown form: {type(error).__name__} {error}") from error

@@ -227,7 +227,7 @@ def _names(folders: Mapping[str, str], paths: Iterable[str]) -> frozenset[str]:
 
 
 def _dependents(of: Observed | Plan[Any]) -> list[Project]:
-    return [each.project for each in of.detail.dependents] if isinstance(of, Plan) else []
+    return [each.project for each in of.detail.dependent_projects] if isinstance(of, Plan) else []
 
 
 def _project_of(of: Observed | Plan[Any]) -> Project:

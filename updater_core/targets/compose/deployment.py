@@ -62,7 +62,9 @@ class ComposeDeployment:
         detail = self.plan.detail
         own = [move.service for move in detail.everyone]
         others = [
-            f"{move.service} of {each.project.name}" for each in detail.dependents for move in each.moves
+            f"{move.service} of {each.project.name}"
+            for each in detail.dependent_projects
+            for move in each.moves
         ]
         services = ", ".join((*own, *others))
         return (

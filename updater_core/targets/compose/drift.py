@@ -49,13 +49,13 @@ class Drift:
 
 
 def of_all(
-    moves: Sequence[Move], companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose
+    moves: Sequence[Move], dependents: Sequence[Move], reading: Reading, engine: Engine, compose: Compose
 ) -> Drift | None:
     """How a service of the group differs from its file by more than the image, or one that is restarted with
     it by anything; None if none does.
     """
     found = _of_unit(moves, reading, engine, compose)
-    return found or _of_companions(companions, reading, engine, compose)
+    return found or _of_dependents(dependents, reading, engine, compose)
 
 
 def _of_unit(moves: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> Drift | None:
@@ -73,10 +73,10 @@ def _of_unit(moves: Sequence[Move], reading: Reading, engine: Engine, compose: C
     return None
 
 
-def _of_companions(
-    companions: Sequence[Move], reading: Reading, engine: Engine, compose: Compose
+def _of_dependents(
+    dependents: Sequence[Move], reading: Reading, engine: Engine, compose: Compose
 ) -> Drift | None:
-    for move in companions:
+    for move in dependents:
         for container in _containers(move, reading, engine):
             named = engine.image(move.old_reference)
             if named is None or named.id != container.image_id:

@@ -55,8 +55,8 @@ def _judged(plan: Plan[ComposePlan]) -> list[tuple[Project, Move]]:
     """What the new release has to live with: its own services, and the others that were well before it."""
     own = plan.detail.project
     found = [(own, move) for move in plan.detail.moves]
-    found += [(own, move) for move in plan.detail.companions if move.was_well and not move.runs_first]
-    for each in plan.detail.dependents:
+    found += [(own, move) for move in plan.detail.dependents if move.was_well and not move.runs_first]
+    for each in plan.detail.dependent_projects:
         found += [(each.project, move) for move in each.moves if move.was_well]
     return found
 
@@ -97,7 +97,7 @@ def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) ->
     for longer than the stop may take.
     """
     pairs = [(plan.detail.project, move) for move in plan.detail.everyone if not move.runs_first]
-    pairs += [(each.project, move) for each in plan.detail.dependents for move in each.moves]
+    pairs += [(each.project, move) for each in plan.detail.dependent_projects for move in each.moves]
     promised = [(project, move) for project, move in pairs if move.was_well or move.is_one_shot]
     grace_seconds = max((move.stop_grace_seconds for _, move in promised), default=0.0) + 1.0
     stable = max(plan.gate.stable_seconds, grace_seconds) if may_be_stopping else plan.gate.stable_seconds
@@ -120,7 +120,7 @@ def run_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
         try:
             _await_end(move, plan, tools)
         except GateFailed as error:
-            if move in plan.detail.companions:
+            if move in plan.detail.dependents:
                 message = f"{move.service}, which has to run before, did not end with 0: {error}"
                 raise ComposeError(message, f"see `docker compose logs {move.service}`") from error
             raise
@@ -134,7 +134,7 @@ def run_old_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
     for move in _running_first(plan):
         containers = tools.engine.containers(plan.detail.project.name, move.service)
         is_untouched = all(container.image_id == move.old_image_id for container in containers)
-        if move in plan.detail.companions or (containers and is_untouched):
+        if move in plan.detail.dependents or (containers and is_untouched):
             continue
         try:
             run(move, plan, tools, is_back=True)
@@ -147,7 +147,7 @@ def run_old_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 def _running_first(plan: Plan[ComposePlan]) -> list[Move]:
     """Those of another image first: the operator's own preparations."""
-    return [move for move in (*plan.detail.companions, *plan.detail.moves) if move.runs_first]
+    return [move for move in (*plan.detail.dependents, *plan.detail.moves) if move.runs_first]
 
 
 def _has_run_already(move: Move, containers: Sequence[Container]) -> bool:

@@ -102,10 +102,10 @@ def _taken(plan: Plan[ComposePlan], image: Image, tools: Tools) -> Plan[ComposeP
 
 
 def check_kept(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Raise ChangedOnDisk if a restart of the companions would take another image than they run: their tag
+    """Raise ChangedOnDisk if a restart of the dependents would take another image than they run: their tag
     was moved by a pull since the plan was made.
     """
-    for move in plan.detail.companions:
+    for move in plan.detail.dependents:
         named = tools.engine.image(move.old_reference)
         if named is None or named.id != move.old_image_id:
             what = f"{move.old_reference} names another image by now than {move.service} runs"

@@ -14,6 +14,7 @@ from updater_core.vocabulary.handover import Handover
 from updater_core.vocabulary.image_ref import ImageChange
 
 NAME = "compose"  # the target's, in the table and in a plan
+_COMPANIONS = "companions"  # what the dependents are called in former journals
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ class Group:
 
     project: Project
     moves: tuple[Move, ...]
-    companions: tuple[Move, ...]
+    dependents: tuple[Move, ...]
     model: Mapping[str, Any]
 
     @property
     def everyone(self) -> tuple[Move, ...]:
-        return (*self.moves, *self.companions)
+        return (*self.moves, *self.dependents)
 
     @property
     def services(self) -> frozenset[str]:
@@ -92,7 +93,7 @@ class ComposePlan:
     project: Project
     moves: tuple[Move, ...]
     edits: tuple[Edit, ...] = ()
-    companions: tuple[Move, ...] = ()  # restarted with them and gated, their image stays
+    dependents: tuple[Move, ...] = ()  # restarted with them and gated, their image stays
     platform: str | None = None  # as configured; None = the engine's own
     allow_volume_change: bool = False  # as configured
     with_dependencies: bool = False  # leave --no-deps out (see compose_utils)
@@ -104,12 +105,12 @@ class ComposePlan:
     model_digest: str | None = None  # of what Compose makes of them, and of all that they include
     further: tuple[FurtherImage, ...] = ()  # of other repositories; all other moves take the plan's own image
     handover: Handover = field(default_factory=Handover)  # for start-first
-    dependents: tuple[DependentProject, ...] = ()  # in the order in which they are recreated
+    dependent_projects: tuple[DependentProject, ...] = ()  # in the order in which they are recreated
 
     @property
     def everyone(self) -> tuple[Move, ...]:
         """The services that are restarted."""
-        return (*self.moves, *self.companions)
+        return (*self.moves, *self.dependents)
 
 
 def parts(plan: Plan[ComposePlan]) -> tuple[Plan[ComposePlan], ...]:
@@ -140,9 +141,11 @@ def _part(plan: Plan[ComposePlan], further: FurtherImage) -> Plan[ComposePlan]:
 def of_dependents(plan: Plan[ComposePlan]) -> tuple[Plan[ComposePlan], ...]:
     """The plan as one for each project of its dependents.
 
-    No image changes, and all of its services are companions.
+    No image changes, and all of its services are dependents.
     """
-    return tuple(replace(plan, detail=_of_project(plan.detail, each)) for each in plan.detail.dependents)
+    return tuple(
+        replace(plan, detail=_of_project(plan.detail, each)) for each in plan.detail.dependent_projects
+    )
 
 
 def _of_project(detail: ComposePlan, dependent: DependentProject) -> ComposePlan:
@@ -150,24 +153,24 @@ def _of_project(detail: ComposePlan, dependent: DependentProject) -> ComposePlan
         detail,
         project=dependent.project,
         moves=(),
-        companions=dependent.moves,
+        dependents=dependent.moves,
         edits=(),
         sources=dependent.sources,
         model_digest=dependent.model_digest,
         with_dependencies=dependent.with_dependencies,
         further=(),
-        dependents=(),
+        dependent_projects=(),
     )
 
 
 def with_dependents(plan: Plan[ComposePlan], changed: Sequence[Plan[ComposePlan]]) -> Plan[ComposePlan]:
     """The plan whose dependents are read from the projects of `changed`, one for each of `of_dependents`."""
-    pairs = zip(plan.detail.dependents, changed, strict=True)
+    pairs = zip(plan.detail.dependent_projects, changed, strict=True)
     dependents = tuple(
         replace(one, project=other.detail.project, with_dependencies=other.detail.with_dependencies)
         for one, other in pairs
     )
-    return replace(plan, detail=replace(plan.detail, dependents=dependents))
+    return replace(plan, detail=replace(plan.detail, dependent_projects=dependents))
 
 
 def joined(plan: Plan[ComposePlan], done: Sequence[Plan[ComposePlan]]) -> Plan[ComposePlan]:
@@ -209,15 +212,22 @@ def _change(part: Plan[ComposePlan]) -> ImageChange:
 
 
 def former_plan(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a plan of a journal of before 2026-11-28, which had Compose's parts beside the neutral ones, in
-    the form of today. Raises KeyError, TypeError or IndexError if it is not of that form either.
+    """Return a plan of a former journal in the form of today; one of today's form as it is.
+
+    Before 2026-11-29 the dependents were called companions. Before 2026-11-28 Compose's parts lay beside the
+    neutral ones. Raises KeyError, TypeError or IndexError if it is of no such form.
 
     >>> former_plan({"moves": [{"old_reference": "app:1", "new_reference": "app:2", "old_image_id": "i"}],
     ...     "target": {}, "project": {}, "edits": [], "name": "web"})["old_reference"]
     'app:1'
+    >>> former_plan({"detail": {"companions": ["sidecar"], "dependents": ["project"]}})["detail"]
+    {'dependents': ['sidecar'], 'dependent_projects': ['project']}
     """
+    if "detail" in raw:
+        return {**raw, "detail": _with_names_of_today(raw["detail"])}
     first = raw["moves"][0]
-    detail = {field.name: raw[field.name] for field in fields(ComposePlan) if field.name in raw}
+    names = {field.name for field in fields(ComposePlan)} | {_COMPANIONS}
+    detail = {name: value for name, value in raw.items() if name in names}
     rest = {key: value for key, value in raw.items() if key not in detail}
     return {
         **rest,
@@ -230,5 +240,13 @@ def former_plan(raw: Mapping[str, Any]) -> dict[str, Any]:
         "earlier_retained": raw.get("kept_image_ids", []),
         "was_well": all(move.get("was_well", True) for move in raw["moves"]),
         "restarts": ", ".join(str(move.get("service")) for move in raw["moves"]),
-        "detail": detail,
+        "detail": _with_names_of_today(detail),
     }
+
+
+def _with_names_of_today(detail: Mapping[str, Any]) -> dict[str, Any]:
+    if _COMPANIONS not in detail:
+        return dict(detail)
+    moves, projects = detail[_COMPANIONS], detail.get("dependents", ())
+    rest = {key: value for key, value in detail.items() if key not in (_COMPANIONS, "dependents")}
+    return {**rest, "dependents": moves, "dependent_projects": projects}

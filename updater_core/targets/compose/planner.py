@@ -87,7 +87,7 @@ def _detail(
         project=observed.project,
         moves=group.moves,
         edits=changes,
-        companions=group.companions,
+        dependents=group.dependents,
         platform=service.platform,
         allow_volume_change=service.allow_volume_change,
         with_dependencies=foreseen.with_dependencies and not runs_one_shots_first,
@@ -167,9 +167,9 @@ def _obstacles(
 
 
 def _group(project: Project, moves: Sequence[Move], engine: Engine, model: Mapping[str, Any]) -> Group:
-    companions = _companions(project, moves, engine, model)
+    dependents = _dependents(project, moves, engine, model)
     in_order = _one_shots_last(moves, model)
-    return Group(project, volumes.noted(in_order, engine), volumes.noted(companions, engine), model)
+    return Group(project, volumes.noted(in_order, engine), volumes.noted(dependents, engine), model)
 
 
 def _plan(
@@ -200,15 +200,17 @@ def _plan(
 
 def with_dependents(plan: Plan[ComposePlan], dependents: tuple[DependentProject, ...]) -> Plan[ComposePlan]:
     """The plan with the services of other projects that are recreated behind its group, also in words."""
-    detail = replace(plan.detail, dependents=dependents)
+    detail = replace(plan.detail, dependent_projects=dependents)
     return replace(plan, detail=detail, restarts=_listed(detail)) if dependents else plan
 
 
 def _listed(detail: ComposePlan) -> str:
     services = ", ".join(move.service for move in detail.moves)
-    together = [move.service for move in detail.companions]
+    together = [move.service for move in detail.dependents]
     together += [
-        f"{move.service} of project {each.project.name}" for each in detail.dependents for move in each.moves
+        f"{move.service} of project {each.project.name}"
+        for each in detail.dependent_projects
+        for move in each.moves
     ]
     return f"{services}, and with it {', '.join(together)}" if together else services
 
@@ -231,7 +233,7 @@ def _undeployed(
     if isinstance(found, Hold) or service.allow_drift:
         return found
     reading = Reading(group.project, group.model, found.preview)
-    drifted = drift.of_all(group.moves, group.companions, reading, engine, compose)
+    drifted = drift.of_all(group.moves, group.dependents, reading, engine, compose)
     if drifted is None:
         return found
     project = ProjectText.of(observed.files, observed.env_files)
@@ -334,7 +336,7 @@ def _one_shots_last(moves: Sequence[Move], model: Mapping[str, Any]) -> tuple[Mo
     return (*steady, *one_shots)
 
 
-def _companions(
+def _dependents(
     project: Project, moves: Sequence[Move], engine: Engine, whole: Mapping[str, Any]
 ) -> tuple[Move, ...]:
     """What is restarted with the group, its image as it is: the services that live in a namespace of the

@@ -31,7 +31,7 @@ def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> 
     if is_back and has_one_shots and _run_as_before(steady, plan, tools):
         return
     _up_twice(steady, plan, tools, is_back=is_back)
-    stale = [move for move in plan.detail.companions if not move.runs_first and _is_stale(plan, move, tools)]
+    stale = [move for move in plan.detail.dependents if not move.runs_first and _is_stale(plan, move, tools)]
     if stale:
         up(stale, plan, tools, recreate=Recreate.ALL)
 
@@ -117,14 +117,14 @@ def raise_unless_compose(
                 raise GateFailed(failed.reason, failed.message)
 
 
-def _is_stale(plan: Plan[ComposePlan], companion: Move, tools: Tools) -> bool:
-    """Whether Compose left a companion in a namespace that is gone: v1 does not see that its owner was
+def _is_stale(plan: Plan[ComposePlan], dependent: Move, tools: Tools) -> bool:
+    """Whether Compose left a dependent in a namespace that is gone: v1 does not see that its owner was
     replaced, and v2 does not if it is joined by its container's name, or if its owner was only stopped and
     started again.
     """
     if tools.compose.is_v1:
         return True
-    containers = tools.engine.containers(plan.detail.project.name, companion.service)
+    containers = tools.engine.containers(plan.detail.project.name, dependent.service)
     return any(has_lost_its_owner(each, tools) for each in containers)
 
 

@@ -46,7 +46,7 @@ def dependent_lines(detail: ComposePlan, resting: Iterable[Container]) -> Iterat
     """Yield what happens to containers of other projects, a line each: to those that are restarted behind the
     group, and to those that do not run (`resting`), which the group's new containers leave behind.
     """
-    for each in detail.dependents:
+    for each in detail.dependent_projects:
         services = ", ".join(move.service for move in each.moves)
         yield (
             f"with it:   project {each.project.name} ({', '.join(each.project.files)}): {services}, as it is"

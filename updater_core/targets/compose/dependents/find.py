@@ -160,7 +160,7 @@ class _DependentSearch:
             return in_file.obstacle(members, foreseen.detail, foreseen.remedy)
         by_path = {file.path: file.text for some in read for file in some}
         digest = file_edits.model_digest(model)
-        return DependentProject(project, group.companions, by_path, digest, foreseen.with_dependencies)
+        return DependentProject(project, group.dependents, by_path, digest, foreseen.with_dependencies)
 
     def _not_as_written(self, members: Sequence[Container], model: Mapping[str, Any]) -> Unrestartable | None:
         for each in members:
@@ -203,10 +203,10 @@ class _DependentSearch:
         if isinstance(found, Hold):
             return found
         reading = Reading(group.project, group.model, found.preview)
-        drifted = drift.of_all((), group.companions, reading, engine, compose)
+        drifted = drift.of_all((), group.dependents, reading, engine, compose)
         if drifted is None:
             return found
-        services = " ".join(move.service for move in group.companions)
+        services = " ".join(move.service for move in group.dependents)
         command = f"`docker compose -p {group.project.name} up -d {services}` in {group.project.directory}"
         return variables.drift_hold(command, drifted, looked_at.texts.get(drifted.service, ()))
 

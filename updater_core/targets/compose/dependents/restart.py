@@ -34,7 +34,7 @@ def bring_up(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) ->
 def _needed(dependent: Plan[ComposePlan], tools: Tools) -> Recreate | None:
     """How the dependents of one project are brought up; None if all of them run where they should."""
     how = None
-    for move in dependent.detail.companions:
+    for move in dependent.detail.dependents:
         found = tools.engine.containers(dependent.detail.project.name, move.service)
         if any(recreate.has_lost_its_owner(each, tools) for each in found):
             return Recreate.ALL
@@ -74,12 +74,12 @@ def _up(
     with tools.engine.watch_liveness() as was_there:
         try:
             recreate.up(
-                detail.companions, dependent, tools, with_dependencies=detail.with_dependencies, recreate=how
+                detail.dependents, dependent, tools, with_dependencies=detail.with_dependencies, recreate=how
             )
         except ComposeError:
             tools.engine.version()
             try:
-                recreate.up(detail.companions, dependent, tools, recreate=how)
+                recreate.up(detail.dependents, dependent, tools, recreate=how)
             except ComposeError as error:
                 recreate.raise_unless_compose(plan, was_there, tools, is_back=is_back)
                 raise ComposeError(f"project {detail.project.name}: {error}", error.remedy) from error

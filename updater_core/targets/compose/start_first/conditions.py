@@ -98,8 +98,8 @@ def _hold(name: str, what: str) -> Hold:
 
 
 def _of_the_group(group: Group) -> Iterator[str]:
-    if group.companions:
-        names = ", ".join(move.service for move in group.companions)
+    if group.dependents:
+        names = ", ".join(move.service for move in group.dependents)
         yield f"{names} is restarted with it, and cannot be in two places"
     for move in group.moves:
         if move.is_one_shot or move.runs_first:
