@@ -116,7 +116,7 @@ def _splices(seen: Survey, services: Sequence[str], targets: Mapping[str, ImageR
         image = located(seen, service)
         if image.obstacle:
             raise Refused(image.obstacle.detail, image.obstacle.remedy, image.obstacle.reason)
-        _check_unit(services, image.takers)
+        _check_group(services, image.takers)
         splice = _splice(seen.sites[service], targets)
         if found.setdefault(splice.place.spot, splice).new != splice.new:
             raise Refused(
@@ -125,7 +125,7 @@ def _splices(seen: Survey, services: Sequence[str], targets: Mapping[str, ImageR
     return [splice for splice in found.values() if splice.new != splice.place.text]
 
 
-def _check_unit(services: Sequence[str], takers: frozenset[str]) -> None:
+def _check_group(services: Sequence[str], takers: frozenset[str]) -> None:
     shared = shared_place(services, takers)
     if shared is not None:
         raise Refused(*shared)

@@ -28,7 +28,7 @@ _PROJECT_LABEL = "com.docker.compose.project."
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class RunningService:
     """The running containers of one Compose service of one project."""
 
     project: str
@@ -44,14 +44,14 @@ class Unit:
         return self.first.labels
 
 
-def running_units(containers: Sequence[Container]) -> list[Unit]:
+def running_services(containers: Sequence[Container]) -> list[RunningService]:
     """Return the running Compose services among `containers`, by project and name."""
     found: dict[tuple[str, str], tuple[Container, ...]] = {}
     for container in containers:
         if container.project and runs(container) and not _is_one_off(container):
             key = (container.project, container.service)
             found[key] = (*found.get(key, ()), container)
-    return [Unit(project, service, found[project, service]) for project, service in sorted(found)]
+    return [RunningService(project, service, found[project, service]) for project, service in sorted(found)]
 
 
 def _is_one_off(container: Container) -> bool:
@@ -68,32 +68,32 @@ def runs(container: Container) -> bool:
 
 
 def proposed(
-    unit: Unit, names: Names, given: frozenset[str], *, is_one_of_many: bool
+    one: RunningService, names: Names, given: frozenset[str], *, is_one_of_many: bool
 ) -> tuple[dict[str, Any], str]:
     """Return the entry for a service that is not listed, and a note if a part of it wants a reason.
 
     `given`: the keys that `defaults` sets; nothing else is proposed for those. `is_one_of_many`: other
     projects run the same service of the same file."""
-    paths = files_of(unit)
-    image = image_of(unit)
+    paths = files_of(one)
+    image = image_of(one)
     entry: dict[str, Any] = {
-        "name": names.unique(unit.project, unit.service),
+        "name": names.unique(one.project, one.service),
         "image": image,
         "compose_file": paths[0] if len(paths) == 1 else list(paths),
-        "compose_service": unit.service,
+        "compose_service": one.service,
     }
-    if is_one_of_many or unit.project != observe.default_project_name(paths[0] if paths else ""):
-        entry["compose_project"] = unit.project
+    if is_one_of_many or one.project != observe.default_project_name(paths[0] if paths else ""):
+        entry["compose_project"] = one.project
     policy, note = entries.policy_of(image, given)
     return {**entry, **policy}, note
 
 
-def image_of(unit: Unit) -> str:
+def image_of(one: RunningService) -> str:
     """Return the reference the service was created from, without a digest.
 
     The file says whether it is pinned.
     """
-    text = unit.first.reference
+    text = one.first.reference
     try:
         parsed = reference.parse(text)
     except ValueError:
@@ -101,34 +101,34 @@ def image_of(unit: Unit) -> str:
     return replace(parsed, digest=None).text if parsed.tag else text
 
 
-def files_of(unit: Unit) -> tuple[str, ...]:
+def files_of(one: RunningService) -> tuple[str, ...]:
     """Return the paths that a service's containers were started from, by their labels, also if nothing is
     there.
     """
-    text = unit.labels.get(f"{_PROJECT_LABEL}config_files", "")
-    folder = unit.labels.get(f"{_PROJECT_LABEL}working_dir", "/")
-    there = observe.listed_files(unit.first)
+    text = one.labels.get(f"{_PROJECT_LABEL}config_files", "")
+    folder = one.labels.get(f"{_PROJECT_LABEL}working_dir", "/")
+    there = observe.listed_files(one.first)
     if there is not None:
         return there
     return tuple(os.path.normpath(Path(folder) / part) for part in text.split(",") if part)
 
 
-def is_one_of_many(unit: Unit, units: Sequence[Unit]) -> bool:
+def is_one_of_many(one: RunningService, everyone: Sequence[RunningService]) -> bool:
     """Return whether the same service of the same files runs in several projects.
 
     Then each entry names its own.
     """
-    paths = files_of(unit)
-    others = [each for each in units if each.service == unit.service and each.project != unit.project]
+    paths = files_of(one)
+    others = [each for each in everyone if each.service == one.service and each.project != one.project]
     return any(files_of(each) == paths for each in others)
 
 
-def listed_as(services: Sequence[ServiceConfig], unit: Unit) -> ServiceConfig | None:
+def listed_as(services: Sequence[ServiceConfig], one: RunningService) -> ServiceConfig | None:
     """Return the entry of the configuration that means this service, or None if none does."""
-    own = {os.path.realpath(path) for path in files_of(unit)}
+    own = {os.path.realpath(path) for path in files_of(one)}
     for service in services:
-        is_named = unit.service in service.compose_services
-        is_of_project = service.compose_project in (None, unit.project)
+        is_named = one.service in service.compose_services
+        is_of_project = service.compose_project in (None, one.project)
         if is_named and is_of_project and own & {os.path.realpath(path) for path in service.compose_files}:
             return service
     return None
@@ -201,15 +201,15 @@ def unlisted(
 
 
 def _together(
-    found: Sequence[tuple[Unit, ServiceConfig]], names: Names, shared: GroupFinder | None
+    found: Sequence[tuple[RunningService, ServiceConfig]], names: Names, shared: GroupFinder | None
 ) -> list[ServiceConfig]:
     """The services; those that take their image from one place in their files as one group, if they can be
     one.
 
     A label that names a group counts for all of them. The stricter mode does, too: what is only notified of
     for one is so for all."""
-    services = {(unit.project, unit.service): service for unit, service in found}
-    free = [unit.first for unit, service in found if service.enabled and not service.problem]
+    services = {(one.project, one.service): service for one, service in found}
+    free = [one.first for one, service in found if service.enabled and not service.problem]
     for keys in shared.groups(free) if shared is not None else ():
         members = [services[key] for key in sorted(keys)]
         given = {each.group for each in members if each.group}
@@ -231,26 +231,26 @@ def _as_one(members: Sequence[ServiceConfig], name: str) -> list[ServiceConfig]:
 
 def _ungrouped(
     config: Config, state: State, containers: Sequence[Container], names: Names
-) -> Iterator[tuple[Unit, ServiceConfig]]:
+) -> Iterator[tuple[RunningService, ServiceConfig]]:
     settings = config.settings.discover
-    units = _lasting_units(state, containers)
-    for unit in units:
-        is_left_out = not files_of(unit) or listed_as(config.services, unit) is not None
-        if is_left_out or not is_wanted(unit, settings.mode, settings.exclude):
+    everyone = _lasting_services(state, containers)
+    for one in everyone:
+        is_left_out = not files_of(one) or listed_as(config.services, one) is not None
+        if is_left_out or not is_wanted(one, settings.mode, settings.exclude):
             continue
         entry, _ = proposed(
-            unit, names, entries.default_keys(config), is_one_of_many=is_one_of_many(unit, units)
+            one, names, entries.default_keys(config), is_one_of_many=is_one_of_many(one, everyone)
         )
-        yield unit, _discovered(config, entry, unit)
+        yield one, _discovered(config, entry, one)
 
 
-def _lasting_units(state: State, containers: Sequence[Container]) -> list[Unit]:
+def _lasting_services(state: State, containers: Sequence[Container]) -> list[RunningService]:
     """The services that run, and those that do not run just now and are remembered.
 
     What is known of them stays.
     """
-    running = running_units(containers)
-    seen = {(unit.project, unit.service) for unit in running}
+    running = running_services(containers)
+    seen = {(one.project, one.service) for one in running}
     stopped = [
         replace(each, status="running") for each in containers if (each.project, each.service) not in seen
     ]
@@ -258,26 +258,26 @@ def _lasting_units(state: State, containers: Sequence[Container]) -> list[Unit]:
     remembered = state.services.keys()
     grouped = labels.LABEL + "group"
     known = [
-        unit
-        for unit in running_units(stopped)
-        if {names.unique(unit.project, unit.service), unit.labels.get(grouped, "")} & remembered
-        or _is_in_remembered_group(unit, state)
+        one
+        for one in running_services(stopped)
+        if {names.unique(one.project, one.service), one.labels.get(grouped, "")} & remembered
+        or _is_in_remembered_group(one, state)
     ]
-    return sorted([*running, *known], key=lambda unit: (unit.project, unit.service))
+    return sorted([*running, *known], key=lambda one: (one.project, one.service))
 
 
-def _is_in_remembered_group(unit: Unit, state: State) -> bool:
+def _is_in_remembered_group(one: RunningService, state: State) -> bool:
     """Whether a service is one of a group that has a memory, whatever that is called."""
-    paths = files_of(unit)
+    paths = files_of(one)
     members = [observed_tags.members_of(known.unit) for known in state.services.values()]
-    return any(path in paths and unit.service in services for path, services in members)
+    return any(path in paths and one.service in services for path, services in members)
 
 
-def _discovered(config: Config, entry: Mapping[str, Any], unit: Unit) -> ServiceConfig:
-    problems = labels.label_problems(unit.labels)
+def _discovered(config: Config, entry: Mapping[str, Any], one: RunningService) -> ServiceConfig:
+    problems = labels.label_problems(one.labels)
     if not problems:
         try:
-            service = entries.read_entry(config, labels.with_labels(entry, unit.labels))
+            service = entries.read_entry(config, labels.with_labels(entry, one.labels))
         except ConfigError as error:
             problems = list(error.problems)
         else:
@@ -285,24 +285,24 @@ def _discovered(config: Config, entry: Mapping[str, Any], unit: Unit) -> Service
     return replace(entries.read_entry(config, entry), is_discovered=True, problem="; ".join(problems))
 
 
-def is_wanted(unit: Unit, mode: Discover, exclude: Sequence[str]) -> bool:
+def is_wanted(one: RunningService, mode: Discover, exclude: Sequence[str]) -> bool:
     """Return whether a service that is not listed is taken up.
 
     Whoever said no by Watchtower's label is believed.
     """
-    said = labels.wants(unit.labels)
+    said = labels.wants(one.labels)
     if said is False or mode is Discover.OFF or (mode is Discover.LABELLED and said is None):
         return False
-    return not any(_matches(unit, glob) for glob in exclude)
+    return not any(_matches(one, glob) for glob in exclude)
 
 
-def _matches(unit: Unit, glob: str) -> bool:
+def _matches(one: RunningService, glob: str) -> bool:
     """Whether a glob of `discover_exclude` means this service: its project, its name, both, or its image."""
     names = (
-        unit.project,
-        unit.service,
-        f"{unit.project}/{unit.service}",
-        *_image_names(unit.first.reference),
+        one.project,
+        one.service,
+        f"{one.project}/{one.service}",
+        *_image_names(one.first.reference),
     )
     return any(fnmatchcase(name, glob) for name in names)
 

@@ -22,7 +22,7 @@ from updater_core.targets import access, discovery, entries, labels, own_service
 from updater_core.targets.compose import observe
 from updater_core.targets.compose.reading import sources
 from updater_core.targets.compose.reading.sources import FileCache
-from updater_core.targets.discovery import Unit
+from updater_core.targets.discovery import RunningService
 from updater_core.targets.entries import Names
 from updater_core.targets.own_service import OwnService
 from updater_core.targets.sharing import Key, SharedPlaces
@@ -72,13 +72,13 @@ class HostSurvey:
 
     def _on_engine(self, containers: Sequence[Container], own: OwnService) -> Discovered:
         others = [each for each in containers if not own.is_container(each)]
-        units = discovery.running_units(others)
+        everyone = discovery.running_services(others)
         names = Names(self.config.services)
-        left_out = {(unit.project, unit.service): why for unit in units if (why := self._why_left_out(unit))}
-        kept = [unit for unit in units if (unit.project, unit.service) not in left_out]
-        found = [(unit, self._found(unit, names, kept)) for unit in kept]
+        left_out = {(one.project, one.service): why for one in everyone if (why := self._why_left_out(one))}
+        kept = [one for one in everyone if (one.project, one.service) not in left_out]
+        found = [(one, self._found(one, names, kept)) for one in kept]
         services = tuple(_grouped(found, names, self.config))
-        refused = [_refused(unit, left_out) for unit in units if unit not in kept]
+        refused = [_refused(one, left_out) for one in everyone if one not in kept]
         plain = [_left_out(each) for each in others if not each.project and discovery.runs(each)]
         return Discovered(services, (*self._ourselves(own), *refused, *plain), _grants(kept))
 
@@ -89,44 +89,42 @@ class HostSurvey:
             why = f"{_OURSELVES}; {own_service.remedy(own, self.engine)}"
             yield LeftOut(container.name, container.reference, why)
 
-    def _why_left_out(self, unit: Unit) -> str:
+    def _why_left_out(self, one: RunningService) -> str:
         """Why a service is nothing for the configuration; empty if it is. What is listed counts as wanted."""
-        if discovery.listed_as(self.config.services, unit) is not None:
+        if discovery.listed_as(self.config.services, one) is not None:
             return ""
-        if labels.is_watchtower(unit.labels):
-            return _WATCHTOWER.replace("NAME", unit.first.name)
-        return "" if discovery.is_wanted(unit, Discover.ALL, ()) else labels.SAID_NO
+        if labels.is_watchtower(one.labels):
+            return _WATCHTOWER.replace("NAME", one.first.name)
+        return "" if discovery.is_wanted(one, Discover.ALL, ()) else labels.SAID_NO
 
-    def _found(self, unit: Unit, names: Names, units: Sequence[Unit]) -> FoundService:
-        listed = discovery.listed_as(self.config.services, unit)
-        paths, image = discovery.files_of(unit), unit.first.reference
+    def _found(self, one: RunningService, names: Names, everyone: Sequence[RunningService]) -> FoundService:
+        listed = discovery.listed_as(self.config.services, one)
+        paths, image = discovery.files_of(one), one.first.reference
         if listed is not None:
             found = FoundService(listed.name, image, paths, {}, is_listed=True, follows=_followed(listed))
             is_on = listed.enabled
             return replace(found, is_enabled=is_on, obstacles=tuple(self._obstacles(listed)) if is_on else ())
         if not paths:
-            return FoundService(
-                names.unique(unit.project, unit.service), image, (), {}, obstacles=(_NO_FILES,)
-            )
-        is_one_of_many = discovery.is_one_of_many(unit, units)
+            return FoundService(names.unique(one.project, one.service), image, (), {}, obstacles=(_NO_FILES,))
+        is_one_of_many = discovery.is_one_of_many(one, everyone)
         given = entries.default_keys(self.config)
-        entry, note = discovery.proposed(unit, names, given, is_one_of_many=is_one_of_many)
-        found = FoundService(entry["name"], image, paths, labels.with_labels(entry, unit.labels), note=note)
-        lasting = (*_label_obstacles(unit), *_missing(paths), *self._registry_obstacles(unit))
+        entry, note = discovery.proposed(one, names, given, is_one_of_many=is_one_of_many)
+        found = FoundService(entry["name"], image, paths, labels.with_labels(entry, one.labels), note=note)
+        lasting = (*_label_obstacles(one), *_missing(paths), *self._registry_obstacles(one))
         if lasting:  # an entry would be held for ever, or be no good configuration
             return replace(found, entry={}, obstacles=lasting)
         try:
             service = entries.read_entry(self.config, found.entry)
         except ConfigError as error:
-            wrong = tuple(Obstacle(problem, _remedy_of_entry(unit)) for problem in error.problems)
+            wrong = tuple(Obstacle(problem, _remedy_of_entry(one)) for problem in error.problems)
             return replace(found, entry={}, obstacles=wrong)
         return replace(found, follows=_followed(service), obstacles=tuple(self._obstacles(service)))
 
-    def _registry_obstacles(self, unit: Unit) -> Iterator[Obstacle]:
+    def _registry_obstacles(self, one: RunningService) -> Iterator[Obstacle]:
         """An image that has no digest of a registry was built here, or loaded from a file."""
-        image = self.engine.known_image(unit.first.image_id)
+        image = self.engine.known_image(one.first.image_id)
         if image is not None and not image.repo_digests:
-            text = f"{unit.first.reference} came from no registry: it was built or loaded on this host"
+            text = f"{one.first.reference} came from no registry: it was built or loaded on this host"
             yield Obstacle(text, "leave it out, or push it to a registry and start the service from there")
 
     def _obstacles(self, service: ServiceConfig) -> Iterator[Obstacle]:
@@ -148,8 +146,8 @@ def _followed(service: ServiceConfig) -> str:
     return f"{followed}, notify only" if policy.mode is Mode.NOTIFY else followed
 
 
-def _refused(unit: Unit, why: Mapping[tuple[str, str], str]) -> LeftOut:
-    return LeftOut(unit.first.name, unit.first.reference, why[unit.project, unit.service])
+def _refused(one: RunningService, why: Mapping[tuple[str, str], str]) -> LeftOut:
+    return LeftOut(one.first.name, one.first.reference, why[one.project, one.service])
 
 
 def _left_out(container: Container) -> LeftOut:
@@ -162,15 +160,15 @@ def _left_out(container: Container) -> LeftOut:
     return LeftOut(container.name, container.reference, why)
 
 
-def _label_obstacles(unit: Unit) -> Iterator[Obstacle]:
-    for problem in labels.label_problems(unit.labels):
+def _label_obstacles(one: RunningService) -> Iterator[Obstacle]:
+    for problem in labels.label_problems(one.labels):
         yield Obstacle(problem, _LABEL_REMEDY)
 
 
-def _remedy_of_entry(unit: Unit) -> str:
+def _remedy_of_entry(one: RunningService) -> str:
     """A proposal of ours is well by itself, unless the image is none that a registry could have."""
     try:
-        reference.parse(unit.first.reference)
+        reference.parse(one.first.reference)
     except ValueError:
         return "start the service from an image with a name, or leave it out"
     return _LABEL_REMEDY
@@ -191,17 +189,17 @@ def _missing(paths: Sequence[str]) -> Iterator[Obstacle]:
         yield Obstacle(text, remedy)
 
 
-def _grants(units: Sequence[Unit]) -> tuple[str, ...]:
+def _grants(everyone: Sequence[RunningService]) -> tuple[str, ...]:
     """The commands that let this user at every file that Compose reads for these services."""
     memory = FileCache()
-    projects = {observe.started_from(unit.first): unit for unit in units}
-    paths = [path for unit in units for path in discovery.files_of(unit)]
+    projects = {observe.started_from(one.first): one for one in everyone}
+    paths = [path for one in everyone for path in discovery.files_of(one)]
     for project in projects:
         read = sources.read(project, memory)
         if not isinstance(read, Hold):
             files, env_files = read
             paths += [file.path for file in (*files, *env_files)]
-    folders = [str(Path(path).parent) for unit in units for path in discovery.files_of(unit)]
+    folders = [str(Path(path).parent) for one in everyone for path in discovery.files_of(one)]
     return access.grants(paths, folders)
 
 
@@ -211,25 +209,25 @@ _NOTE = "it takes its image from the same place as {others}, so that they move t
 
 
 def _grouped(
-    found: Sequence[tuple[Unit, FoundService]], names: Names, config: Config
+    found: Sequence[tuple[RunningService, FoundService]], names: Names, config: Config
 ) -> Iterator[FoundService]:
     """Yield the services; those that take their image from one place in the files, and are all new, with a
     group.
     """
-    services = {_key(unit): service for unit, service in found}
+    services = {_key(one): service for one, service in found}
     proposals: dict[Key, tuple[str, list[FoundService]]] = {}
-    for keys in SharedPlaces().groups([unit.first for unit, service in found if service.entry]):
+    for keys in SharedPlaces().groups([one.first for one, service in found if service.entry]):
         members = [services[key] for key in sorted(keys)]
         given = {str(each.entry["group"]) for each in members if "group" in each.entry}
         if len(given) < 2:  # else its operator has said by labels which groups there are
             name = given.pop() if given else names.free(min(keys)[0])
             proposals |= dict.fromkeys(keys, (name, members))
-    for unit, service in found:
-        yield _with_group(service, *proposals[_key(unit)], config) if _key(unit) in proposals else service
+    for one, service in found:
+        yield _with_group(service, *proposals[_key(one)], config) if _key(one) in proposals else service
 
 
-def _key(unit: Unit) -> Key:
-    return unit.project, unit.service
+def _key(one: RunningService) -> Key:
+    return one.project, one.service
 
 
 def _with_group(

@@ -29,7 +29,7 @@ _FILE_NOTE = (
 
 
 @dataclass(frozen=True, slots=True)
-class SwarmUnit:
+class RunningSwarmService:
     """A service of a swarm, and the one of `engines` that it was found by."""
 
     found: SwarmService
@@ -63,7 +63,7 @@ def image_of(found: SwarmService) -> str:
     return replace(parsed, digest=None).text if parsed.tag else found.image
 
 
-def running(config: Config, swarm: Swarms) -> Iterator[tuple[str | None, list[SwarmUnit] | None]]:
+def running(config: Config, swarm: Swarms) -> Iterator[tuple[str | None, list[RunningSwarmService] | None]]:
     """Yield the services of each swarm by its engine, in the order of their names; None for one that gives no
     answer, or is none.
     """
@@ -73,7 +73,7 @@ def running(config: Config, swarm: Swarms) -> Iterator[tuple[str | None, list[Sw
         except UpdaterError:
             yield engine, None
         else:
-            yield engine, [SwarmUnit(known[name], engine) for name in sorted(known)]
+            yield engine, [RunningSwarmService(known[name], engine) for name in sorted(known)]
 
 
 def take_up(config: Config, before: Config, swarm: Swarms, own: str = "") -> Config:
@@ -87,11 +87,11 @@ def take_up(config: Config, before: Config, swarm: Swarms, own: str = "") -> Con
     if mode is Discover.OFF:
         return listed
     names, services = Names(listed.services), list(listed.services)
-    for engine, units in running(config, swarm):
-        if units is None:
+    for engine, everyone in running(config, swarm):
+        if everyone is None:
             services += [each for each in former if each.engine == engine]
             continue
-        others = [each for each in units if each.found.id != own]
+        others = [each for each in everyone if each.found.id != own]
         wanted = [
             each for each in others if _is_wanted(each, mode, exclude) and _is_new(each, listed.services)
         ]
@@ -106,29 +106,31 @@ def survey(
     updates.
     """
     names, found = Names(config.services), []
-    for _, units in running(config, swarm):
-        for unit in units or ():
-            if _is_wanted(unit, Discover.ALL, ()) and unit.found.id != own:
-                found.append(_found(config, unit, names, examine))
+    for _, everyone in running(config, swarm):
+        for one in everyone or ():
+            if _is_wanted(one, Discover.ALL, ()) and one.found.id != own:
+                found.append(_found(config, one, names, examine))
     return Discovered(tuple(found))
 
 
 def _found(
-    config: Config, unit: SwarmUnit, names: Names, examine: Callable[[ServiceConfig], Iterator[Obstacle]]
+    config: Config,
+    one: RunningSwarmService,
+    names: Names,
+    examine: Callable[[ServiceConfig], Iterator[Obstacle]],
 ) -> FoundService:
-    listed = next((each for each in config.services if _means(each, unit)), None)
-    image = image_of(unit.found)
+    listed = next((each for each in config.services if _means(each, one)), None)
+    image = image_of(one.found)
     if listed is not None:
         found = FoundService(
             listed.name, image, listed.compose_files, {}, is_listed=True, follows=listed.policy.follow.value
         )
         is_on = listed.enabled
         return replace(found, is_enabled=is_on, obstacles=tuple(examine(listed)) if is_on else ())
-    entry, note = _proposed(config, unit, names)
-    found = FoundService(entry["name"], image, (), labels.with_labels(entry, unit.found.labels), note=note)
+    entry, note = _proposed(config, one, names)
+    found = FoundService(entry["name"], image, (), labels.with_labels(entry, one.found.labels), note=note)
     obstacles = [
-        Obstacle(text, "correct the label of the service")
-        for text in labels.label_problems(unit.found.labels)
+        Obstacle(text, "correct the label of the service") for text in labels.label_problems(one.found.labels)
     ]
     try:
         service = entries.read_entry(config, found.entry)
@@ -139,20 +141,20 @@ def _found(
     return replace(found, follows=service.policy.follow.value, obstacles=tuple(examine(service)))
 
 
-def _proposed(config: Config, unit: SwarmUnit, names: Names) -> tuple[dict[str, Any], str]:
+def _proposed(config: Config, one: RunningSwarmService, names: Names) -> tuple[dict[str, Any], str]:
     """The entry for a service that is not listed, and why it is so."""
-    found, image = unit.found, image_of(unit.found)
+    found, image = one.found, image_of(one.found)
     stack = found.stack
-    place = {"stack": stack, "compose_service": unit.service} if stack else {"swarm_service": found.name}
-    engine = {"engine": unit.engine} if unit.engine else {}
-    name = names.unique(stack or unit.service, unit.service)
+    place = {"stack": stack, "compose_service": one.service} if stack else {"swarm_service": found.name}
+    engine = {"engine": one.engine} if one.engine else {}
+    name = names.unique(stack or one.service, one.service)
     policy, note = entries.policy_of(image, entries.default_keys(config))
     return {"name": name, "image": image, **place, **engine, **policy}, note or (_FILE_NOTE if stack else "")
 
 
-def _discovered(config: Config, unit: SwarmUnit, names: Names) -> ServiceConfig:
-    entry, _ = _proposed(config, unit, names)
-    said = unit.found.labels
+def _discovered(config: Config, one: RunningSwarmService, names: Names) -> ServiceConfig:
+    entry, _ = _proposed(config, one, names)
+    said = one.found.labels
     problems = labels.label_problems(said)
     if not problems:
         try:
@@ -162,22 +164,22 @@ def _discovered(config: Config, unit: SwarmUnit, names: Names) -> ServiceConfig:
     return replace(entries.read_entry(config, entry), is_discovered=True, problem="; ".join(problems))
 
 
-def _is_wanted(unit: SwarmUnit, mode: Discover, exclude: Sequence[str]) -> bool:
-    said = labels.wants(unit.found.labels)
-    is_asked_for = mode is Discover.LABELLED or unit.found.is_job
+def _is_wanted(one: RunningSwarmService, mode: Discover, exclude: Sequence[str]) -> bool:
+    said = labels.wants(one.found.labels)
+    is_asked_for = mode is Discover.LABELLED or one.found.is_job
     if said is False or (is_asked_for and said is None):
         return False
-    return not any(fnmatchcase(name, glob) for name in unit.names() for glob in exclude)
+    return not any(fnmatchcase(name, glob) for name in one.names() for glob in exclude)
 
 
-def _is_new(unit: SwarmUnit, services: Sequence[ServiceConfig]) -> bool:
-    return not any(_means(each, unit) for each in services)
+def _is_new(one: RunningSwarmService, services: Sequence[ServiceConfig]) -> bool:
+    return not any(_means(each, one) for each in services)
 
 
-def _means(service: ServiceConfig, unit: SwarmUnit) -> bool:
+def _means(service: ServiceConfig, one: RunningSwarmService) -> bool:
     """Whether an entry of the configuration is for a service of a swarm."""
-    is_there = _is_of_swarm(service) and service.engine == unit.engine
-    return is_there and observed.name_of(service) == unit.found.name
+    is_there = _is_of_swarm(service) and service.engine == one.engine
+    return is_there and observed.name_of(service) == one.found.name
 
 
 def _is_of_swarm(service: ServiceConfig) -> bool:

@@ -54,11 +54,11 @@ def of_all(
     """How a service of the group differs from its file by more than the image, or one that is restarted with
     it by anything; None if none does.
     """
-    found = _of_unit(moves, reading, engine, compose)
+    found = _of_group(moves, reading, engine, compose)
     return found or _of_dependents(dependents, reading, engine, compose)
 
 
-def _of_unit(moves: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> Drift | None:
+def _of_group(moves: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> Drift | None:
     for move in moves:
         for container in _containers(move, reading, engine):
             if not is_same_reference(container.reference, move.old_reference):

@@ -15,9 +15,9 @@ from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 @dataclass(frozen=True, slots=True)
 class ObservedService:
-    """One unit as it stands.
+    """One update group as it stands.
 
-    `running_digests`: by which the image that runs everywhere in the unit is known.
+    `running_digests`: by which the image that runs everywhere in the group is known.
     """
 
     project: Project
@@ -143,7 +143,7 @@ def _of_repository(containers: Sequence[Container], key: str) -> list[Container]
 def running_digests(
     containers: Sequence[Container], repository_key: str, image: Callable[[str], Image | None]
 ) -> frozenset[str]:
-    """The digests that every running image of the unit answers to.
+    """The digests that every running image of the group answers to.
 
     The registry's for this repository, and its id.
     """
