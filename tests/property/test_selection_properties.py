@@ -48,9 +48,34 @@ family_names = st.builds(
     st.lists(small, min_size=1, max_size=4) | st.sampled_from([[2024, 1], [20240101], [20240230], [1234567]]),
     family_tails,
 )
+# builds behind a word, Unix times, weeks, dates with a time, hashes of digits, numbers of a platform
+dated_names = st.builds(
+    str.format,
+    st.sampled_from(
+        [
+            "server-b{0}{1}",
+            "main-170000000{0}",
+            "main-5a81b1e-170000{0}00{1}",
+            "2024w0{0}",
+            "2024-0{0}-1{1}",
+            "RELEASE.2024-10-0{0}T17-50-4{1}Z",
+            "1.{0}-123456{1}",
+            "{0}.1.2-1{1}",
+            "{0}u40{1}-b0{1}-jre",
+            "2022-CU{0}{1}-ubuntu-22.04",
+            "pg1{0}.4-ts2.{1}.1",
+            "alpine-7.{0}.{1}",
+            "alpine-7.{0}-latest",
+            "{0}-3.{1}-alpine",
+        ]
+    ),
+    small,
+    small,
+)
 names = (
     semver_names
     | family_names
+    | dated_names
     | st.sampled_from(["latest", "1.2", "20241001", "5a81b1e6", "s-a", "s-b", "s-c", ARTEFACT])
 )
 moments = st.none() | st.integers(0, 5).map(lambda days: NOW - timedelta(days=days))
@@ -175,8 +200,8 @@ def test_a_version_never_goes_down(case: tuple) -> None:  # type: ignore[type-ar
 @given(cases(), st.data())
 def test_a_service_stays_in_its_family_and_never_goes_down(case: tuple, data: st.DataObject) -> None:  # type: ignore[type-arg]
     observation, policy, history, answers = case
-    listed = data.draw(st.lists(family_names, min_size=1, max_size=12, unique=True))
-    current = data.draw(st.sampled_from(listed) | family_names)
+    listed = data.draw(st.lists(family_names | dated_names, min_size=1, max_size=12, unique=True))
+    current = data.draw(st.sampled_from(listed) | family_names | dated_names)
     selector = data.draw(st.sampled_from([{"semver_pattern": "*"}, {"tag_regex": "(?P<version>.+)"}]))
     policy = replace(policy, **{"semver_pattern": None, "tag_pattern": None, "tag_regex": None, **selector})
     observation = replace(
@@ -204,7 +229,7 @@ def test_whatever_a_tag_is_it_is_read_whole_or_not_at_all(tag: str) -> None:
     assert read(tag) == version
 
 
-@given(st.lists(family_names, min_size=3, max_size=3))
+@given(st.lists(family_names | dated_names, min_size=3, max_size=3))
 def test_the_order_of_a_family_is_total(tags: list[str]) -> None:
     versions = [version for version in map(read, tags) if version is not None]
     kin = [v for v in versions if (v.form, v.tail.shape) == (versions[0].form, versions[0].tail.shape)]
