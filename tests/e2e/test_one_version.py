@@ -240,6 +240,42 @@ def test_another_service_that_reads_the_file_holds_the_update(shop: Shop) -> Non
     status, said = shop.run("--plan")
     assert status == 0, said
     assert "is also an env_file" in said
+    assert ", by db" in said
+    assert "`env_file` of db" in said
+
+
+VARIANTS = """services:
+  web: {image: "@HOST/team/app:${VERSION}-web", network_mode: none, stop_grace_period: 1s}
+  ml: {image: "@HOST/team/app:${VERSION}-ml", network_mode: none, stop_grace_period: 1s}
+"""
+
+
+def test_variants_of_one_repository_follow_their_digests_and_the_remedy_leads_to_versions(shop: Shop) -> None:
+    def pushed(tag: str, text: str) -> None:
+        shop.push(tag, shop.own(lab.good(text)))
+
+    pushed("v1.0.0-web", "web 1")
+    pushed("v1.0.0-ml", "ml 1")
+    text = VARIANTS.replace("@HOST", shop.registry.host)
+    shop.compose_file.write_text(text)
+    shop.up()
+    shop.compose_service, shop.policy = "web", {"health_stable": 1}
+    pushed("v1.0.0-web", "web 1, built again")
+    assert isinstance(outcome_of(shop), Committed)  # without an edit, so that the other stays as it is
+    assert running(shop) == [("web 1, built again", "running"), ("ml 1", "running")]
+
+    pushed("v1.1.0-web", "web 1.1")
+    shop.policy["follow"] = "minor"
+    assert shop.cycle().outcomes == ()
+    status, said = shop.run("--plan")
+    assert status == 0, said
+    assert "VERSION is in different tags of one repository" in said
+    assert "in place of VERSION" in said
+
+    shop.compose_file.write_text(text.replace("${VERSION}-web", "v1.0.0-web"))
+    assert isinstance(outcome_of(shop), Committed)
+    assert running(shop) == [("web 1.1", "running"), ("ml 1", "running")]
+    assert shop.compose_file.read_text() == text.replace("${VERSION}-web", "v1.1.0-web")
 
 
 # ---------------------------------------------------------------------------------------------------- `group`

@@ -62,6 +62,27 @@ SHAPES = {
     ),
     "a whole reference": Shape(0, ("${IMAGE}",), "IMAGE='r/app:1.2.3' # x\n", ENV, "1.2.3", "1.3.0"),
     "a repository and a tag": Shape(0, ("${REPO}:${TAG}",), f"REPO=r/app\n{PLAIN}", ENV, "1.2.3", "1.3.0"),
+    "a name, a repository and a tag in variables": Shape(
+        0, ("${REPO}/${NAME}:${TAG}",), f"REPO=r\nNAME=app\n{PLAIN}", ENV, "1.2.3", "1.3.0"
+    ),
+    "a version and a literal variant": Shape(
+        0, ("r/app:${TAG}-cuda",), PLAIN, ENV, "1.2.3", "1.3.0", tag="1.3.0-cuda"
+    ),
+    "a build argument of its own": Shape(
+        0, ("r/app:${TAG}",), PLAIN, ENV, "1.2.3", "1.3.0", more="    build: {context: ., args: [TAG]}\n"
+    ),
+    "its path of a plug-in": Shape(
+        0, ("r/app:${TAG}",), PLAIN, ENV, "1.2.3", "1.3.0", more="    volumes: ['./p-${TAG}:/p']\n"
+    ),
+    "variants of one repository": Shape(
+        0, ("r/app:${TAG}-web", "r/app:${TAG}-jobs"), PLAIN, "", "", "different tags of one repository"
+    ),
+    "a variant and none": Shape(
+        0, ("r/app:${TAG}", "r/app:${TAG}-gpu"), PLAIN, "", "", "different tags of one repository"
+    ),
+    "variants whose word is `latest`": Shape(
+        0, ("r/app:${TAG}-web", "r/app:${TAG}-jobs"), "TAG=latest\n", "", "", "different tags of one"
+    ),
     "a number in three variables": Shape(
         0, ("r/app:${A}.${B}.${C}",), "A=1\nB=2\nC=3\n", "", "", "put together from A"
     ),
@@ -113,3 +134,50 @@ def test_as_many_of_the_refused_are_edited_as_are_counted() -> None:
         shape.count for shape in SHAPES.values() if not isinstance(edits_of(shape), edit.NotEditable)
     )
     assert (edited, sum(shape.count for shape in SHAPES.values())) == (351, 389)
+
+
+def placed(images: dict[str, str], env: str, more: str = "") -> dict[str, edit.Located]:
+    """What is found of each service, by its name."""
+    text = "services:\n" + "".join(f"  {name}: {{image: '{image}'}}\n" for name, image in images.items())
+    file = SourceFile(FILE, text + more, directory="/p", env_paths=(ENV,))
+    found = {name: edit.locate((file,), (SourceFile(ENV, env),), name) for name in images}
+    return {name: one for name, one in found.items() if isinstance(one, edit.Located)}
+
+
+def test_variants_of_one_repository_make_no_group_and_both_remedies_lead_out() -> None:
+    held = placed({"web": "r/app:${TAG}-web", "jobs": "r/app:${TAG}-jobs", "ml": "r/ml:${TAG}"}, PLAIN)
+    for name, one in held.items():
+        assert one.takers == {name}  # discovery makes a group of all takers
+        assert one.place is None
+        assert one.obstacle is not None
+        assert "r/app:1.2.3-web (web) and r/app:1.2.3-jobs (jobs)" in one.obstacle.detail
+        assert "in place of TAG" in one.obstacle.remedy
+    own_variables = placed(
+        {"web": "r/app:${WEB}", "jobs": "r/app:${JOBS}"}, "WEB=1.2.3-web\nJOBS=1.2.3-jobs\n"
+    )
+    written_out = placed({"web": "r/app:1.2.3-web", "jobs": "r/app:1.2.3-jobs"}, PLAIN)
+    for one in (*own_variables.values(), *written_out.values()):
+        assert one.place is not None
+
+
+READ_BY_OTHERS = {
+    "the whole env file": ("    env_file: .env\n", "out of the `env_file` of db"),
+    "the whole env file, as one of a list": ("    env_file: [{path: .env}]\n", "out of the `env_file` of db"),
+    "its environment": ("    environment: [TAG]\n", "a variable that nothing else uses"),
+    "a build argument": (
+        "    build: {context: ., args: ['V=${TAG}']}\n",
+        "a variable that nothing else uses",
+    ),
+}
+
+
+@pytest.mark.parametrize(("more", "remedy"), READ_BY_OTHERS.values(), ids=READ_BY_OTHERS.keys())
+def test_who_else_reads_a_variable_is_named_with_a_remedy_that_leads_out(more: str, remedy: str) -> None:
+    other = f"  db:\n    image: r/db:1\n{more}"
+    obstacle = placed({"web": "r/app:${TAG}"}, PLAIN, other)["web"].obstacle
+    assert obstacle is not None
+    assert obstacle.detail.endswith(", by db")
+    assert remedy in obstacle.remedy
+    if "env_file" in more:  # another name would stand in the same file
+        assert "nothing else uses" not in obstacle.remedy
+    assert placed({"web": "r/app:1.2.3"}, PLAIN, other)["web"].place is not None

@@ -19,7 +19,7 @@ from updater_core.composefile import definition, includes, interpolation
 from updater_core.composefile.definition import ComposeModel, Found, Scope, Section, SourceFile
 from updater_core.composefile.includes import Setting
 from updater_core.composefile.interpolation import Piece, Source
-from updater_core.composefile.readers import Readers
+from updater_core.composefile.readers import Reader, Readers
 from updater_core.composefile.splice import VARIABLE, Place, image_place, only_assignment
 from updater_core.composefile.yaml_nodes import Refused
 from updater_core.models import ImageRef, Reason
@@ -67,7 +67,9 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What else a change of a place would do: an obstacle, or notes."""
+    """What else a change of a place would do: an obstacle, or notes. No takers: each service is for itself,
+    for no change of the place could be right for all of them.
+    """
 
     takers: frozenset[str]
     obstacle: NotEditable | None = None
@@ -138,7 +140,8 @@ def located(seen: Survey, service: str) -> Located:
         return Located(service, text, None, obstacle, frozenset({service}), is_built=is_built)
     reach = seen.reaches[site.place.spot]
     place = None if reach.obstacle else site.place
-    return Located(service, text, place, reach.obstacle, reach.takers, reach.notes, is_built)
+    takers = reach.takers or frozenset({service})
+    return Located(service, text, place, reach.obstacle, takers, reach.notes, is_built)
 
 
 def _is_built_always(project: ComposeModel, service: str) -> bool:
@@ -257,9 +260,35 @@ def _reaches(project: ComposeModel, sites: Mapping[str, Site]) -> dict[tuple[str
         services.setdefault(site.place.spot, []).append(name)
     readers = Readers(project, _missing(project))
     return {
-        spot: _reach([sites[name] for name in names], frozenset(names), readers)
-        for spot, names in services.items()
+        spot: _reach_of({name: sites[name] for name in names}, readers) for spot, names in services.items()
     }
+
+
+def _reach_of(sites: Mapping[str, Site], readers: Readers) -> Reach:
+    """Return what a change of the place does that the images of these services are all taken from."""
+    split = _variants(sites)
+    return split if split is not None else _reach(tuple(sites.values()), frozenset(sites), readers)
+
+
+def _variants(sites: Mapping[str, Site]) -> Reach | None:
+    """The obstacle if services take different tags of one repository from one place (`app:${V}-web` and
+    `app:${V}-jobs`): an update is to one tag of a repository, so they cannot move together; None if all take
+    the same.
+    """
+    tags: dict[str, dict[str | None, str]] = {}
+    for name, site in sites.items():
+        tags.setdefault(site.image.key, {}).setdefault(site.image.tag, name)
+    for named in tags.values():
+        if len(named) > 1:
+            key = next(iter(sites.values())).place.key
+            images = " and ".join(f"{sites[name].image.text} ({name})" for name in named.values())
+            detail = f"{key} is in different tags of one repository: {images}"
+            remedy = (
+                f"Write the whole tag of each of them out in place of {key}, or give each a variable of its "
+                "own that holds the whole tag."
+            )
+            return Reach(frozenset(), NotEditable(Reason.NOT_EDITABLE, detail, remedy))
+    return None
 
 
 def _missing(project: ComposeModel) -> str | None:
@@ -292,18 +321,31 @@ def _reach(sites: Sequence[Site], takers: frozenset[str], readers: Readers) -> R
 
 def _notes(place: Place, takers: frozenset[str], images: frozenset[int], readers: Readers) -> tuple[str, ...]:
     """What of the takers changes with a variable besides the image; Refused if anything else would change."""
-    remedy = (
-        f"Give this image a variable that nothing else uses, or write the image out in place of {place.key}."
-    )
     found = []
     for reader in readers.of(place.path, place.key):
         if reader.node_id in images or reader.node_id in readers.shadowed:
             continue
         if not reader.services <= takers:
-            raise Refused(reader.what, remedy)
+            raise _read_by_others(place, reader, takers)
         if reader.services:
             found.append(reader.what)
     return tuple(dict.fromkeys(found))
+
+
+def _read_by_others(place: Place, reader: Reader, takers: frozenset[str]) -> Refused:
+    """An env file that a service reads whole hands it every variable: another name would be no way out."""
+    others = reader.beside(takers)
+    detail = f"{reader.what}, by {others}" if others else reader.what
+    if reader.is_whole_file and others:
+        return Refused(
+            detail,
+            f"Write the image out in place of {place.key}, or take the file out of the `env_file` of {others}"
+            " if nothing in it is needed there.",
+        )
+    return Refused(
+        detail,
+        f"Give this image a variable that nothing else uses, or write the image out in place of {place.key}.",
+    )
 
 
 def reference_of(project: ComposeModel, service: str) -> str | None:

@@ -23,12 +23,20 @@ _READ_BY_COMPOSE = ("COMPOSE_", "DOCKER_")  # also of an env file: they say what
 class Reader:
     """A node that a variable reaches, in words, and the services that take something from it.
 
-    The empty name stands for what is no service's. No service at all: nothing takes it.
+    The empty name stands for what is no service's. No service at all: nothing takes it. `is_whole_file`: it
+    takes every variable of the file that sets this one.
     """
 
     what: str
     node_id: int
     services: frozenset[str]
+    is_whole_file: bool = False
+
+    def beside(self, takers: frozenset[str]) -> str:
+        """The services that take something from it and are none of `takers`, as words; empty if there are
+        none that have a name.
+        """
+        return " and ".join(sorted(self.services - takers - _OUTSIDE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ class Readers:
                 yield Reader(what, id(node), self._services(section, node))
         for section, entry in self._listed.get(posixpath.normpath(path), ()):
             what = f"{path} with {variable} is also an env_file in {section.where(entry)}"
-            yield Reader(what, id(entry), self._services(section, entry))
+            yield Reader(what, id(entry), self._services(section, entry), is_whole_file=True)
 
     @cached_property
     def shadowed(self) -> frozenset[int]:
