@@ -180,6 +180,8 @@ def test_an_owner_can_allow_a_realm_but_not_its_plain_http() -> None:
         ("https://[2606:4700::1111]/v2/", "https://192.168.1.9/blob", False),
         ("https://9.9.9.9/v2/", "https://127.1/blob", False),
         ("https://lan.example/v2/", "https://169.254.169.254/latest/meta-data", False),
+        ("http://10.0.0.9/v2/", "http://169.254.169.254/latest/meta-data", False),
+        ("http://nas:5000/v2/", "http://[fe80::1]/x", False),
     ],
 )
 def test_redirects_lead_neither_down_to_http_nor_from_the_public_net_inside(

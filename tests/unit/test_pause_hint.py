@@ -64,6 +64,10 @@ def test_what_says_nothing_is_none(text: str) -> None:
         ('{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: 3s"}]}', 3),
         ('{"message": "slow down", "retry_after": 2.5}', 2.5),
         ("Too many requests, retry after 20 seconds.", 20),
+        ('{"retryAfterMs": 1500}', 1.5),
+        ('{"retry_after_ms": 250}', 0.25),
+        ('{"retryAfterSeconds": 4}', 4),
+        ("Rate exceeded. Please try again in 5 seconds.", 5),
     ],
 )
 def test_the_body_counts_if_there_is_no_header(body: str, seconds: float) -> None:
@@ -85,6 +89,9 @@ def test_the_body_counts_if_there_is_no_header(body: str, seconds: float) -> Non
         ({"x-ratelimit-reset": str(IN_A_MINUTE)}, 60),
         ({"x-ratelimit-reset-after": "1.5", "x-ratelimit-reset": str(IN_A_MINUTE)}, 1.5),
         ({"x-rate-limit-reset": "2025-06-01T12:00:09Z"}, 9),
+        ({"ratelimit-resettime": "Sun, 01 Jun 2025 12:00:09 GMT"}, 9),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"x-ms-retry-after-ms": "1500", "ratelimit-reset": "8"}, 1.5),
         ({"retry-after": "2", "ratelimit-reset": "8"}, 2),
         ({"retry-after": "soon", "ratelimit-reset": "8"}, 8),
     ],

@@ -1,9 +1,9 @@
 """How long a busy host asks to be left alone: in each form that hosts write it. Pure.
 
 `Retry-After` (RFC 9110, 10.2.3) has seconds or a date; hosts write fractions, units, and Go's durations
-(`1m2.5s`), too, Docker Hub a moment in seconds since 1970, and GHCR the words of the header into the body. If
-there is none of these, the headers count that say when a limit is fresh again: `RateLimit` of the IETF's
-draft (`r=0;t=5`, earlier `reset=5`), `RateLimit-Reset`, and their older relatives.
+(`1m2.5s`), too, Docker Hub a moment in seconds since 1970, and GHCR the words of the header into the body;
+Azure counts milliseconds. If there is none of these, the headers count that say when a limit is fresh again:
+`RateLimit` of the IETF's draft (`r=0;t=5`, earlier `reset=5`), `RateLimit-Reset`, and their older relatives.
 """
 
 from __future__ import annotations
@@ -14,9 +14,20 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 _HEADERS = ("retry-after", "x-retry-after")
-_RESETS = ("ratelimit-reset", "x-ratelimit-reset-after", "x-ratelimit-reset", "x-rate-limit-reset")
+_IN_MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")  # Azure's, also without its prefix
+_RESETS = (
+    "ratelimit-reset",
+    "x-ratelimit-reset-after",
+    "x-ratelimit-reset",
+    "x-rate-limit-reset",
+    "ratelimit-resettime",
+)
 _IN_RATE_LIMIT = re.compile(r"\b(?:t|reset)=([0-9.]{1,20})")
-_IN_BODY = re.compile(r"retry[-_ ]?after\"?\s*[:=]?\s*\"?([0-9][^\",;\n\r}]{0,40})", re.IGNORECASE)
+_IN_BODY = re.compile(
+    r"(?:retry[-_ ]?after[-_ ]?(ms|milliseconds|seconds)?|(?:try again|retry) in)\"?\s*[:=]?\s*\"?"
+    r"([0-9][^\",;\n\r}]{0,40})",
+    re.IGNORECASE,
+)
 _PART = r"([0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})\s*(ns|[^\x00-\x7f]{1,2}s|us|ms|s|m|h|[a-z]{3,12}|)"
 _NEXT_PART = re.compile(_PART, re.IGNORECASE)
 _SPAN = re.compile(rf"(?:{_PART}\s*){{1,4}}", re.IGNORECASE)
@@ -48,9 +59,11 @@ def asked_for(headers: Mapping[str, str], body: bytes, now: datetime) -> timedel
 def _texts(headers: Mapping[str, str], body: bytes) -> Iterator[str]:
     """What may say it, in the order in which it counts."""
     yield from (headers[name].strip() for name in _HEADERS if name in headers)
+    yield from (f"{headers[name].strip()}ms" for name in _IN_MILLISECONDS if name in headers)
     in_body = _IN_BODY.search(body.decode("utf-8", "replace"))
     if in_body:
-        yield in_body[1].strip().rstrip(".")
+        unit, text = in_body[1] or "", in_body[2].strip().rstrip(".")
+        yield f"{text} {unit}" if text.isdigit() else text
     for found in _IN_RATE_LIMIT.finditer(headers.get("ratelimit", "")):
         yield found[1]
     yield from (headers[name].strip() for name in _RESETS if name in headers)

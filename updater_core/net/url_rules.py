@@ -32,6 +32,10 @@ def redirect_problem(source: str, target: str) -> str | None:
     host, home = to.hostname or "", origin.hostname or ""
     if origin.scheme == "https" and to.scheme == "http":
         return "it leads from https to http"
+    address = literal_address(bare_host(host))
+    # where clouds keep the credentials of a machine
+    if host != home and address is not None and address.is_link_local:
+        return f"{host} is an address of this link alone"
     if host != home and is_private(host) and not is_internal(home):
         return f"{host} is an address of a private network"
     return None
