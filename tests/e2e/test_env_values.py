@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.test_update_groups import outcome_of
+from tests.e2e.test_update_groups import hold_of, outcome_of
 from tests.support import lab, newer_docker
 from tests.support.lab import Shop
-from updater_core.models import Committed, RolledBack
+from updater_core.models import Committed, Reason, RolledBack
 
 pytestmark = pytest.mark.engine
 
@@ -43,4 +43,41 @@ def test_the_value_that_holds_the_number_is_edited_and_put_back(
     shop.push("v1.2.0-slim", lab.exits("three"))
     assert isinstance(outcome_of(shop), RolledBack)
     assert (shop.releases(), env.read_text()) == ([("two", "running")], after)
+    assert shop.owner_up_changes() == []
+
+
+BESIDE = """\
+services:
+  web:
+    image: {image}
+    network_mode: none
+    stop_grace_period: 0s
+  other:
+    image: @OTHER
+    env_file: app.env
+    network_mode: none
+    stop_grace_period: 0s
+"""
+
+
+def test_a_service_that_takes_the_variable_through_its_env_file_holds_the_edit(shop: Shop) -> None:
+    """What is found before anything is pulled; and the remedy, followed."""
+    shop.policy |= {"follow": "minor"}
+    (shop.folder / ".env").write_text("TAG=v1.0.0\nVERSION=v1.0.0\n")
+    (shop.folder / "app.env").write_text("QUOTED='${TAG}'\nRUNS=at-${TAG}\n")
+    shop.write("$TAG", BESIDE.replace("@OTHER", f"{shop.repository}:v1.0.0"))
+    shop.push("v1.0.0", lab.good("one"))
+    shop.up()
+    shop.push("v1.1.0", lab.good("two"))
+    found = hold_of(shop)
+    named = f"TAG of {shop.folder / '.env'} is also used in {shop.folder / 'app.env'}, an env_file of other"
+    assert (found.reason, found.detail) == (Reason.NOT_EDITABLE, named)
+    status, said = shop.run("--test")
+    assert (status, named in " ".join(said.split())) == (3, True), said
+    other = [each.id for each in shop.containers("other")]
+    shop.compose_file.write_text(shop.compose_file.read_text().replace(":$TAG", ":$VERSION"))
+    assert shop.run("--test")[0] == 0
+    assert isinstance(outcome_of(shop), Committed)
+    assert (shop.folder / ".env").read_text() == "TAG=v1.0.0\nVERSION=v1.1.0\n"
+    assert [each.id for each in shop.containers("other")] == other
     assert shop.owner_up_changes() == []

@@ -20,7 +20,7 @@ from updater_core.targets.compose.dependents.ties import TieCache
 from updater_core.targets.compose.deployment import ComposeDeployment
 from updater_core.targets.compose.observe import ContainerIndex
 from updater_core.targets.compose.plan import NAME, ComposePlan, DependentProject, Move, former_plan
-from updater_core.targets.compose.preflight import home, other_projects
+from updater_core.targets.compose.preflight import env_file_readers, home, other_projects
 from updater_core.targets.compose.reading import one_shots
 from updater_core.targets.compose.reading.observed import ObservedService, refreshed
 from updater_core.targets.compose.reading.sources import FileCache
@@ -146,6 +146,8 @@ class ComposeTarget:
                 if isinstance(found, Hold):
                     yield found
             if report.needs_edit(service, observed.current):
+                for one in env_file_readers.obstacles(observed):
+                    yield Hold(one.reason, one.detail, one.remedy)
                 yield from other_projects.foreseen(observed, engine.compose_containers(), self._files)
 
         return report.findings(service, engine, self._files, report.Ahead(moving, preflight))

@@ -30,7 +30,7 @@ from updater_core.targets.compose.plan import (
     Move,
     with_others,
 )
-from updater_core.targets.compose.preflight import checks, facts, variables, volumes
+from updater_core.targets.compose.preflight import checks, env_file_readers, facts, variables, volumes
 from updater_core.targets.compose.preflight.written import ProjectText
 from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.reading.moves import move_of
@@ -55,7 +55,7 @@ def make(
     changes = changes_for(service, observed, (request.image, *request.others))
     if isinstance(changes, NotEditable):
         return _hold(changes, request.image)
-    obstacle = _obstacle(changes)
+    obstacle = _obstacle(changes, observed)
     if obstacle is not None:
         return _hold(obstacle, request.image)
     moves = _moves(service, observed, changes, engine)
@@ -257,13 +257,15 @@ def changes_for(
     return compose_edit.set_image(observed.files, observed.env_files, service.compose_services, written)
 
 
-def _obstacle(changes: Sequence[Edit]) -> NotEditable | None:
-    """Why a file cannot be replaced (a hard link, a read-only mode or mount).
-
-    Seen before anything is pulled for it.
+def _obstacle(changes: Sequence[Edit], observed: ObservedService) -> NotEditable | None:
+    """Why a file cannot be replaced (a hard link, a read-only mode or mount), or must not be, because another
+    service would change with it. Seen before anything is pulled for it.
     """
     objections = (objection(Path(edit.path)) for edit in changes)
-    return next((NotEditable(Reason.NOT_EDITABLE, *found) for found in objections if found), None)
+    refused = next((NotEditable(Reason.NOT_EDITABLE, *found) for found in objections if found), None)
+    if refused is not None or not changes:
+        return refused
+    return next(env_file_readers.obstacles(observed), None)
 
 
 def _hold(obstacle: NotEditable, target: ImageRef) -> Hold:

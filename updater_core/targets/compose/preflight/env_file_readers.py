@@ -1,0 +1,59 @@
+"""Services that take the edited variable through an env file of their own: `APP=at-${TAG}` in `app.env`.
+
+Compose resolves variables in a service's `env_file`
+(https://docs.docker.com/reference/compose-file/services/#env_file), so that such a service would change with
+the edit and be recreated by the operator's next `up`. The text of these files is no part of the project's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from updater_core.composefile import interpolation
+from updater_core.composefile.locate import NotEditable
+from updater_core.composefile.splice import VARIABLE, Place
+from updater_core.models import Reason
+from updater_core.targets.compose.preflight.written import ProjectText
+from updater_core.targets.compose.reading.observed import ObservedService
+
+
+def obstacles(observed: ObservedService) -> Iterator[NotEditable]:
+    """Yield why a variable that the group's images are taken from cannot be edited, for each other service
+    that takes it through its env file.
+    """
+    places = {one.place for one in observed.located if one.place and one.place.kind == VARIABLE}
+    if not places:
+        return
+    project = ProjectText.of(observed.files, observed.env_files)
+    own = {one.service for one in observed.located}
+    # who reads one of these whole is found where the image is located
+    known = {os.path.realpath(file.path) for file in observed.env_files}
+    for service in sorted(set(project.services) - own):
+        for path, _ in project.env_files(service):
+            if os.path.realpath(path) in known:
+                continue
+            for place in sorted(places, key=lambda each: each.spot):
+                if _takes(path, place.key):
+                    yield _obstacle(place, path, service)
+
+
+def _takes(path: str, variable: str) -> bool:
+    """Whether a value of an env file names the variable; one that cannot be read is Compose's to refuse."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    templates = [
+        text[each.start : each.end] for each in interpolation.assignments(text) if each.value is None
+    ]
+    return any(variable in interpolation.variables(template) for template in templates)
+
+
+def _obstacle(place: Place, path: str, service: str) -> NotEditable:
+    return NotEditable(
+        Reason.NOT_EDITABLE,
+        f"{place.key} of {place.path} is also used in {path}, an env_file of {service}",
+        f"Give this image a variable that nothing else uses, or write the image out in place of {place.key}.",
+    )
