@@ -519,6 +519,17 @@ def test_a_memory_follows_its_unit_to_another_name(
     assert {name: each.reference for name, each in state.services.items()} == expected
 
 
+def test_a_service_that_is_known_by_its_name_alone_keeps_its_memory() -> None:
+    """As discovery found it in an earlier cycle, and an order names it now."""
+    found = replace(service("found", "a"), compose_files=())
+    state = State({**remembered(web="b").services, "found": ServiceState(reference="found")})
+    followed = observed_tags.follow_names(state, [service("web", "b"), found])
+    assert {name: each.reference for name, each in followed.services.items()} == {
+        "web": "web",
+        "found": "found",
+    }
+
+
 def test_a_renamed_service_keeps_its_quarantine_and_its_way_back() -> None:
     state = after(Committed(plan(1)), RolledBack(plan(2, D2, D3), cause()))
     state = observed_tags.follow_names(state, [service("web", "a")])  # of a version that knew no units

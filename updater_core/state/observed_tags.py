@@ -124,6 +124,11 @@ def unit_of(service: ServiceConfig) -> str:
     )
 
 
+def _is_placed(service: ServiceConfig) -> bool:
+    """Whether a service says more of itself than its name."""
+    return bool(service.compose_files or service.stack or service.swarm_service)
+
+
 def members_of(unit: str) -> tuple[str, frozenset[str]]:
     """Return the Compose file and the services that a `unit_of` names.
 
@@ -137,9 +142,10 @@ def follow_names(state: State, services: Iterable[ServiceConfig]) -> State:
     """Return the state with each memory under the name that its update group (`unit_of`) has now.
 
     A renamed entry keeps its quarantine, history and retained images; a new entry under an old name does not
-    inherit them. A memory whose group is not configured, or not known yet, stays with its name.
+    inherit them. A memory whose group is not configured, or not known yet, stays with its name, as that of a
+    service that discovery found in an earlier cycle, and that an order names.
     """
-    units = {service.name: unit_of(service) for service in services}
+    units = {service.name: unit_of(service) for service in services if _is_placed(service)}
     names = {each.unit: name for name, each in state.services.items()}
     names |= {units[name]: name for name, each in state.services.items() if units.get(name) == each.unit}
     found = {name: _memory(state, name, units, names) for name in units}
