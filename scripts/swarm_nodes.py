@@ -143,17 +143,31 @@ class SwarmNode:
             kill_all(self.folder)
         else:
             self._process.send_signal(number)
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        pid = self._process.pid
+        if not _has_ended(pid, _END_SECONDS):
+            os.kill(pid, signal.SIGKILL)
+            _has_ended(pid, _END_SECONDS)
         self._process = None
 
     def close(self) -> None:
         self.end()
         _ip("netns", "del", self.name, check=False)
         remove_folder(self.folder)
+
+
+def _has_ended(pid: int, seconds: float) -> bool:
+    """Wait for a child to end.
+
+    Not by Popen.wait, which waits for a lock that an interrupt in Popen.poll may have left held.
+    """
+
+    def is_gone() -> bool:
+        try:
+            return os.waitpid(pid, os.WNOHANG)[0] != 0
+        except ChildProcessError:  # Popen.poll was faster
+            return True
+
+    return until(is_gone, seconds)
 
 
 class Bridge:

@@ -25,6 +25,14 @@ def started() -> subprocess.Popen[str]:
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def said_by(child: subprocess.Popen[str]) -> str:
+    """All that the demo says until it ends; one that hangs must not stay in the way of the next."""
+    try:
+        return child.communicate(timeout=580)[0]
+    finally:
+        child.kill()
+
+
 def left_behind() -> list[str]:
     places = [*Path("/run/netns").glob("dau-demo*"), *Path("/sys/class/net").glob("dau-demo*")]
     folder = Path(tempfile.gettempdir())
@@ -41,7 +49,7 @@ def left_behind() -> list[str]:
 
 
 def test_it_ends_as_announced_and_leaves_nothing() -> None:
-    said, _ = (child := started()).communicate(timeout=580)
+    said = said_by(child := started())
     assert child.returncode == 0, said
     assert "as announced" in said.splitlines()[-2], said
     seen = re.findall(r"the visitor: (\d+) requests, 0 failed .*; longest gap [0-9.]+ s", said)
@@ -54,7 +62,7 @@ def test_interrupted_in_the_middle_it_leaves_nothing() -> None:
     child = started()
     until(lambda: [*Path("/run/netns").glob("dau-demo2")], 300, "the last node has its namespace")
     child.send_signal(signal.SIGINT)
-    said, _ = child.communicate(timeout=580)
+    said = said_by(child)
     assert child.returncode == 130, said
     assert "Interrupted." in said
     assert left_behind() == []
