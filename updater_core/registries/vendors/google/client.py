@@ -284,9 +284,11 @@ def _project(site: RegistryEndpoint, reference: ImageRef) -> tuple[str, str]:
 
     >>> settings = RegistrySettings(vendors=(GoogleSettings(project_id="shop"),))
     >>> image = ImageRef("gcr.io", "example.com/shop/web")
-    >>> _project(RegistryEndpoint("gcr.io", "https://gcr.io", settings), image)
-    ('the project example.com:shop', ': it lies in project example.com:shop, registry_config.project_id says
-    shop')
+    >>> said, hint = _project(RegistryEndpoint("gcr.io", "https://gcr.io", settings), image)
+    >>> said
+    'the project example.com:shop'
+    >>> hint
+    ': it lies in project example.com:shop, registry_config.project_id says shop'
     >>> local = RegistryEndpoint("localhost:5000", "http://localhost:5000", settings)
     >>> _project(local, ImageRef("localhost:5000", "web"))
     ('the project shop', '')
