@@ -50,9 +50,8 @@ signals of the daemon:  TERM finishes the current step and ends   HUP reads the 
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
-    """Run what the arguments ask for and return the exit status.
-
-    `environment` is the process's own if left out.
+    """Run what the arguments ask for and return the exit status; `environment` is the process's own if left
+    out.
     """
     options = _options(arguments)
     try:

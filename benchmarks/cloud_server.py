@@ -20,9 +20,8 @@ from tests.support.google import FakeGoogle
 
 
 def push_as_google(registry: FakeRegistry, repository: str, tag: str) -> str:
-    """Push an image, and let the repository's tag list carry Google's map of digests.
-
-    Return the image's digest.
+    """Push an image, and let the repository's tag list carry Google's map of digests; return the image's
+    digest.
     """
     digest = registry.push(repository, tag).digest
     entry = {"tag": [tag], "timeUploadedMs": "1700000000000"}

@@ -54,9 +54,8 @@ def _tag_lists() -> Iterator[Row]:
 
 
 def _vendors() -> Iterator[Row]:
-    """Two clouds, each with 20 services on 10 repositories.
-
-    The API that lists the tags knows their digests too.
+    """Two clouds, each with 20 services on 10 repositories: the API that lists the tags knows their digests
+    too.
     """
     with tempfile.TemporaryDirectory() as folder, clouds(Path(folder), 10) as both:
         os.environ.update(both.environment)

@@ -38,9 +38,8 @@ _ROWS_OF = "--rows-of"
 
 
 def main(words: list[str]) -> int:
-    """Measure the subjects named, or all; print the table.
-
-    1 where a budget is not kept, 2 for an unknown subject.
+    """Measure the subjects named, or all; print the table; 1 where a budget is not kept, 2 for an unknown
+    subject.
     """
     if len(words) == 2 and words[0] == _ROWS_OF:
         print(json.dumps([astuple(row) for row in _rows_of(words[1])]))

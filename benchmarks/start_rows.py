@@ -1,6 +1,5 @@
-"""What a whole run costs that finds nothing to do.
-
-`--once`, one service, the real engine, a registry on loopback.
+"""What a whole run costs that finds nothing to do: `--once`, one service, the real engine, a registry on
+loopback.
 """
 
 from __future__ import annotations

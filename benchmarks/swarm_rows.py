@@ -1,6 +1,5 @@
-"""A cycle over the services of a swarm with nothing to do.
-
-What it asks the manager and registries, and its CPU.
+"""A cycle over the services of a swarm with nothing to do: what it asks the manager and registries, and its
+CPU.
 """
 
 from __future__ import annotations

@@ -206,9 +206,8 @@ def _compare_numbers(words: Sequence[str], old: Sequence[str], new: Sequence[str
 
 
 def is_newer(old: str, new: str) -> bool:
-    """Whether `new` is a later tag of exactly the shape of `old`.
-
-    The same text but for a higher first number.
+    """Whether `new` is a later tag of exactly the shape of `old`: the same text but for a higher first
+    number.
     """
     start = re.match(r"v?(?=[0-9])", old)
     if start is None or _PRERELEASE.search(old) or _PRERELEASE.search(new):

@@ -1,6 +1,5 @@
-"""The choice among 20,000 tags, each policy in a process of its own.
-
-The peak of one would hide the next one's.
+"""The choice among 20,000 tags, each policy in a process of its own: the peak of one would hide the next
+one's.
 """
 
 from __future__ import annotations

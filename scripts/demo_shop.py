@@ -177,9 +177,8 @@ class Shop:
         self._config_file.write_text(json.dumps(self._config(), indent=2))
 
     def close(self) -> bool:
-        """Take away every process, container, network, image and file of the demo.
-
-        False if nothing was begun.
+        """Take away every process, container, network, image and file of the demo; False if nothing was
+        begun.
         """
         if self._claim is None:
             return False
@@ -196,9 +195,8 @@ class Shop:
         return True
 
     def _await_orphans(self) -> None:
-        """A Compose whose updater was killed works on for a moment.
-
-        While it does, it holds the project's lock.
+        """A Compose whose updater was killed works on for a moment; while it does, it holds the project's
+        lock.
         """
         path = self.state_folder / "locks" / f"{PROJECT}.lock"
         if not self.registry or not path.exists():
@@ -321,9 +319,8 @@ def shop_image(text: str, then: str) -> TinyImage:
 
 
 def claim(name: str = PROJECT) -> socket.socket:
-    """The right to be this machine's only demo, until the socket is closed.
-
-    Failed where another one has it.
+    """The right to be this machine's only demo, until the socket is closed; Failed where another one has
+    it.
     """
     held = socket.socket(socket.AF_UNIX)
     try:
@@ -392,9 +389,8 @@ def free_ports(count: int) -> list[int]:
 
 
 def environment() -> dict[str, str]:
-    """What a child needs of our environment.
-
-    A setting of the person's own updater or Compose must not leak in.
+    """What a child needs of our environment; a setting of the person's own updater or Compose must not leak
+    in.
     """
     return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
 

@@ -79,9 +79,8 @@ class Stage:
         self.line(f"      $ docker_updater.py {' '.join(words)}", "cyan")
 
     def quote(self, text: str) -> None:
-        """A line of somebody else's as it is, but for the date and the tails of digests.
-
-        Nothing of an empty one.
+        """A line of somebody else's as it is, but for the date and the tails of digests; nothing of an empty
+        one.
         """
         if not text:
             return

@@ -68,9 +68,8 @@ class SwarmShop:
     # ------------------------------------------------------------------------------------------ begin and end
 
     def open(self) -> None:
-        """Three managers, a registry, the stack's file, the configuration.
-
-        What a killed demo left goes first.
+        """Three managers, a registry, the stack's file, the configuration; what a killed demo left goes
+        first.
         """
         os.environ["PATH"] = f"{NEWER_DOCKER / 'bin'}:{os.environ['PATH']}"
         _check_programs()

@@ -262,9 +262,8 @@ class Cluster:
 
 
 def remove_left_over(name: str) -> None:
-    """Remove what a cluster of this name has left that was killed.
-
-    Its processes, mounts, namespaces and folders.
+    """Remove what a cluster of this name has left that was killed: its processes, mounts, namespaces and
+    folders.
     """
     for folder in Path(tempfile.gettempdir()).glob(f"{name}[0-9]-*"):
         if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.geteuid():
@@ -283,9 +282,8 @@ def remove_folder(folder: Path) -> None:
 
 
 def kill_all(folder: Path) -> None:
-    """Kill all that was started from a node's folder.
-
-    Dockerd, containerd, their shims, and what ran in containers.
+    """Kill all that was started from a node's folder: dockerd, containerd, their shims, and what ran in
+    containers.
     """
 
     def is_none_left() -> bool:
@@ -339,9 +337,8 @@ def _ip(*words: str, check: bool = True) -> None:
 
 
 def _mounts_below(folder: Path) -> list[str]:
-    """The places below a folder on which something is mounted, the deepest first.
-
-    A place twice if two are on it.
+    """The places below a folder on which something is mounted, the deepest first; a place twice if two are on
+    it.
     """
     places = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     return sorted((place for place in places if place.startswith(f"{folder}/")), reverse=True)

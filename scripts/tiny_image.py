@@ -48,9 +48,8 @@ class TinyImage:
 
 
 def push(host: str, repository: str, tags: Sequence[str], image: TinyImage) -> str:
-    """Make an image, push it under every tag, return its digest.
-
-    PushFailed, OSError where the registry refuses.
+    """Make an image, push it under every tag, return its digest; PushFailed, OSError where the registry
+    refuses.
     """
     layers = [_base_layer(), _packed({f"www/{name}": text.encode() for name, text in image.pages.items()})]
     config = json.dumps(_configuration(image, layers)).encode()

@@ -283,9 +283,8 @@ class DockerCompose:
         return Preview(dry_run.read(f"{result.out}\n{result.err}"))
 
     def _form(self) -> tuple[str, ...] | None:
-        """The options with which a dry run of this Compose can be read, proven once.
-
-        None if there are none.
+        """The options with which a dry run of this Compose can be read, proven once; None if there are
+        none.
         """
         command = self._found()
         if command.is_v1 or _numbers(command.version) < _DRY_RUN_SINCE:

@@ -89,9 +89,8 @@ def _sets_nothing(binding: Binding) -> bool:
 
 
 def library_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that libraries read from the process.
-
-    Vendors', proxies, certificates, the engine.
+    """Return the variables that libraries read from the process: vendors', proxies, certificates, the
+    engine.
     """
     return {name: value for name, value in environment.items() if value and _OF_LIBRARIES.fullmatch(name)}
 

@@ -104,9 +104,8 @@ class DockerEngine:
         return tuple(label_paths.with_host_paths(each, self._path_map, mounted) for each in containers)
 
     def _mounted(self, listed: Iterable[Mapping[str, Any]]) -> list[label_paths.Folder]:
-        """Every place in a container, with what is mounted there.
-
-        Some engines name a volume without its folder.
+        """Every place in a container, with what is mounted there; some engines name a volume without its
+        folder.
         """
         mounts = [mount for raw in listed for mount in facts.mounts(raw)]
         places: Mapping[str, str] = {}

@@ -130,16 +130,14 @@ class Unreachable(UpdaterError):
 
 
 class Unanswered(Unreachable):
-    """Something was sent to a receiver that gave no answer in time.
-
-    It may have it, and is left alone for a while.
+    """Something was sent to a receiver that gave no answer in time: it may have it, and is left alone for a
+    while.
     """
 
 
 class Stopped(UpdaterError):
-    """The updater was asked to end while it waited.
-
-    The journal stays open, and the next start takes it up.
+    """The updater was asked to end while it waited: the journal stays open, and the next start takes it
+    up.
     """
 
 

@@ -113,9 +113,8 @@ class ServiceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """Which services that are not listed are taken up by themselves.
-
-    `exclude` are globs over what they are.
+    """Which services that are not listed are taken up by themselves; `exclude` are globs over what they
+    are.
     """
 
     mode: Discover = Discover.OFF
@@ -534,9 +533,8 @@ class RollbackFailed:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """The operator deployed another image in the middle of it.
-
-    Nothing was rolled back, nothing is quarantined.
+    """The operator deployed another image in the middle of it: nothing was rolled back, nothing is
+    quarantined.
     """
 
     plan: Plan[Any]

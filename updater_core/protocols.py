@@ -167,9 +167,8 @@ class Compose(Protocol):
     def preview(
         self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool
     ) -> Preview | None:
-        """What `up` would do now, without doing it.
-
-        None if this Compose cannot tell, or not in a form that we know.
+        """What `up` would do now, without doing it; None if this Compose cannot tell, or not in a form that
+        we know.
         """
 
     def up(
@@ -198,9 +197,8 @@ class Swarm(Protocol):
 
     def version(self) -> str: ...
     def role(self) -> str:
-        """What the engine that is asked is in a swarm.
-
-        `manager`, `worker`, or its state (`inactive`, `locked`).
+        """What the engine that is asked is in a swarm: `manager`, `worker`, or its state (`inactive`,
+        `locked`).
         """
 
     def services(self) -> tuple[Mapping[str, Any], ...]: ...
@@ -243,9 +241,8 @@ class Registry(Protocol):
         """Every tag of the repository; never a part of them."""
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts, with digests and push times.
-
-        None if this registry has no such clock.
+        """The tags that `wanted` accepts, with digests and push times; None if this registry has no such
+        clock.
         """
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
@@ -257,9 +254,8 @@ class Registry(Protocol):
         """
 
     def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
-        """What the image behind the reference's digest says of itself.
-
-        Empty if it is not to be asked for that.
+        """What the image behind the reference's digest says of itself; empty if it is not to be asked for
+        that.
         """
 
     def credential(self) -> Credential | None:

@@ -122,9 +122,8 @@ def _library_version(version: TagVersion) -> semver.Version:
 
 
 def _is_counted(prerelease: str) -> bool:
-    """Whether a prerelease has its number already.
-
-    What follows `rc1` is no more of it, what follows `rc` may be.
+    """Whether a prerelease has its number already: what follows `rc1` is no more of it, what follows `rc` may
+    be.
     """
     return prerelease[-1:].isdigit() and any(map(str.isalpha, prerelease))
 

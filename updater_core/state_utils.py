@@ -144,9 +144,8 @@ def _restored(problem: str, backups: list[Path]) -> Loaded:
 
 
 def _is_same(state: State, path: Path) -> bool:
-    """Return whether `path` holds `state` already, apart from the times of checks.
-
-    No backup is worth writing then.
+    """Return whether `path` holds `state` already, apart from the times of checks: no backup is worth writing
+    then.
     """
     try:
         return _without_times(_read(path)) == _without_times(state)

@@ -1,6 +1,5 @@
-"""Orders over HTTP to a real daemon on the real engine.
-
-By a script, by a link in a message, by hand in Chromium.
+"""Orders over HTTP to a real daemon on the real engine: by a script, by a link in a message, by hand in
+Chromium.
 """
 
 from __future__ import annotations

@@ -79,9 +79,8 @@ def configured(folder: Path, **changes: Any) -> str:
 
 
 def footprint(shop: Shop) -> tuple[dict[str, tuple[bytes, int]], list[tuple[str, str]], dict[str, list[str]]]:
-    """All that a command which only reads must leave alone.
-
-    Files with their times, containers, local tags.
+    """All that a command which only reads must leave alone: files with their times, containers, local
+    tags.
     """
     found = [path for path in shop.folder.rglob("*") if path.is_file() and path.name != "config.json"]
     files = {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in found}

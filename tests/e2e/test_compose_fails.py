@@ -1,6 +1,5 @@
-"""Compose itself fails on the real engine.
-
-No good release is blamed, and the service is whole once the host is.
+"""Compose itself fails on the real engine: no good release is blamed, and the service is whole once the host
+is.
 """
 
 from __future__ import annotations

@@ -127,9 +127,8 @@ def test_v1_carries_an_update_and_a_rollback(shop_v1: Shop, v1_path: Path) -> No
 
 
 def test_v1_goes_back_from_a_release_that_cannot_start(shop_v1: Shop, v1_path: Path) -> None:
-    """v1 ends in the middle of its recreate then.
-
-    The old container is renamed, the new one created under its name.
+    """v1 ends in the middle of its recreate then: the old container is renamed, the new one created under its
+    name.
     """
     shop = shop_v1
     before = shop.compose_file.read_bytes()

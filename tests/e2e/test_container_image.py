@@ -30,9 +30,8 @@ def docker(*words: str, **options: object) -> str:
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
-    """The image of ops/Dockerfile on bases made here.
-
-    A Debian with Python and wheels, and Compose as one file.
+    """The image of ops/Dockerfile on bases made here: a Debian with Python and wheels, and Compose as one
+    file.
     """
     mark = uuid.uuid4().hex[:8]
     python, compose, name = f"dau-test-python:{mark}", f"dau-test-compose:{mark}", f"dau-test-image:{mark}"
@@ -53,9 +52,8 @@ def image() -> Iterator[str]:
 
 @pytest.fixture
 def contained(shop: Shop, image: str) -> Iterator[str]:
-    """The updater in a container, as nobody but the socket's group.
-
-    It looks after the shop and after itself.
+    """The updater in a container, as nobody but the socket's group; it looks after the shop and after
+    itself.
     """
     name = f"{shop.name}-updater"
     shop.policy = {"health_stable": 1}

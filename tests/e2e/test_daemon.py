@@ -1,6 +1,5 @@
-"""The daemon as a process of its own on the real engine.
-
-When it checks, how it takes signals, whom it tells.
+"""The daemon as a process of its own on the real engine: when it checks, how it takes signals, whom it
+tells.
 """
 
 from __future__ import annotations

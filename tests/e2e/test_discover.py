@@ -60,9 +60,8 @@ def discovered(shop: Shop, *words: str) -> dict[str, dict[str, object]]:
 
 
 def written(shop: Shop, text: str, *words: str) -> tuple[int, str, str]:
-    """`--discover --write` with this text as the configuration.
-
-    Status, what it said, and the text afterwards.
+    """`--discover --write` with this text as the configuration; status, what it said, and the text
+    afterwards.
     """
     path = shop.folder / "mine.json"
     path.write_text(text)
@@ -212,9 +211,8 @@ services:
 
 @pytest.fixture
 def strange(shop: Shop) -> Iterator[Shop]:
-    """A project of services that say no, or say something wrong, or can never be updated.
-
-    None is configured.
+    """A project of services that say no, or say something wrong, or can never be updated; none is
+    configured.
     """
     shop.push("latest", lab.good("one"))
     subprocess.run(["docker", "pull", "-q", f"{shop.repository}:latest"], check=True)

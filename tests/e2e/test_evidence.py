@@ -1,6 +1,5 @@
-"""What a release that failed has left is kept with its rollback.
-
-The end of its log, exit status, last probe.
+"""What a release that failed has left is kept with its rollback: the end of its log, exit status, last
+probe.
 """
 
 from __future__ import annotations

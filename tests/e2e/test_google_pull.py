@@ -1,6 +1,5 @@
-"""A private image of Google's on the real engine.
-
-Checked, pulled, updated and rolled back as a service account.
+"""A private image of Google's on the real engine: checked, pulled, updated and rolled back as a service
+account.
 """
 
 from __future__ import annotations

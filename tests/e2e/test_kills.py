@@ -45,9 +45,8 @@ def killed_run(shop: Shop, at: int, when: str) -> str:
 
 
 def assert_whole(shop: Shop, old: str, new: str) -> str:
-    """One container with its right name, running one of the two releases; file and tag agree.
-
-    Nothing is left over.
+    """One container with its right name, running one of the two releases; file and tag agree; nothing is left
+    over.
     """
     [(release, status)] = shop.releases()
     assert status == "running"

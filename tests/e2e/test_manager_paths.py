@@ -66,9 +66,8 @@ class Manager:
         assert done.returncode == 0, done.stderr
 
     def run_container(self, source: str, name: str = "manager", at: Path | None = None) -> str:
-        """Make the manager's own container, which no Compose project has.
-
-        It need not run to have its mounts.
+        """Make the manager's own container, which no Compose project has; it need not run to have its
+        mounts.
         """
         made = f"{self.shop.name}-{name}"
         words = ["docker", "create", "--name", made, "-v", f"{source}:{at or self.inner}"]

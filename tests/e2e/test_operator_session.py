@@ -137,9 +137,8 @@ def installs(ann: Operator, shop: Shop, port: int, hook: Listener) -> None:
 
 
 def sees_why_it_waits(ann: Operator, shop: Shop, port: int) -> None:
-    """A newer release is there and is not taken.
-
-    The reason and what to do stand in --status and on the page.
+    """A newer release is there and is not taken: the reason and what to do stand in --status and on the
+    page.
     """
     shop.push("v1.1.0", lab.unhealthy("two"))
     until(lambda: service(port).get("reason") == "paused", what="the page says why")

@@ -1,6 +1,5 @@
-"""The operator's orders at the command line, with the real engine.
-
-With no daemon, and handed to one that runs.
+"""The operator's orders at the command line, with the real engine: with no daemon, and handed to one that
+runs.
 """
 
 from __future__ import annotations

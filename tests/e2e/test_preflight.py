@@ -31,9 +31,8 @@ def _quick(shop: Shop) -> None:
 
 
 def begin(shop: Shop, text: str = WEB, environment: dict[str, str] | None = None) -> None:
-    """The first release runs as `text` says, started by a shell with `environment`.
-
-    A second one is published.
+    """The first release runs as `text` says, started by a shell with `environment`; a second one is
+    published.
     """
     shop.push("latest", lab.good("one"))
     shop.write(text=text)
@@ -45,9 +44,8 @@ def begin(shop: Shop, text: str = WEB, environment: dict[str, str] | None = None
 
 
 def held(shop: Shop, reason: Reason, *words: str) -> Hold:
-    """The cycle leaves everything as it is for this reason, with these words.
-
-    So says `--test`, with status 1 or 3.
+    """The cycle leaves everything as it is for this reason, with these words; so says `--test`, with status 1
+    or 3.
     """
     before = [(each.id, each.status) for each in shop.containers()]
     context = shop.context()

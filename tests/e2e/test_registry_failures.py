@@ -1,6 +1,5 @@
-"""A registry in trouble, on the real engine.
-
-Nothing happens to the service, it is said once, and soon all goes on.
+"""A registry in trouble, on the real engine: nothing happens to the service, it is said once, and soon all
+goes on.
 """
 
 from __future__ import annotations
@@ -142,9 +141,8 @@ def test_a_registry_that_asks_for_a_rest_gets_it_and_others_go_on(
 
 
 def test_a_pull_that_is_one_too_many_lets_the_pulls_of_others_wait(shop: Shop) -> None:
-    """The check's own questions are not what is counted.
-
-    A pull of the next service would be refused as well.
+    """The check's own questions are not what is counted; a pull of the next service would be refused as
+    well.
     """
     shop.policy = {"health_stable": 1}
     shop.push("latest", lab.good("one"))

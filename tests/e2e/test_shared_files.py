@@ -1,6 +1,5 @@
-"""A file that two projects read, on the real engine.
-
-An update of one never edits the other's version unseen.
+"""A file that two projects read, on the real engine: an update of one never edits the other's version
+unseen.
 """
 
 from __future__ import annotations

@@ -202,9 +202,8 @@ def test_killed_while_it_drains_and_its_new_container_removed_the_old_one_goes_o
 def test_hooks_and_the_address_are_asked_and_a_failed_test_costs_the_old_container_nothing(
     shop: Shop,
 ) -> None:
-    """The smoke test runs in the new container while the old one still serves.
-
-    Going back is to remove the new one.
+    """The smoke test runs in the new container while the old one still serves: going back is to remove the
+    new one.
     """
     said = shop.folder / "said"
     in_container = {"in": "container", "run": "cat /release"}

@@ -77,9 +77,8 @@ def test_a_dead_leader_and_a_lost_quorum_end_on_the_new_release_or_on_the_old(sh
 
 
 def ends_whole(shop: SwarmShop, status: int, said: str, new: str) -> None:
-    """All tasks run one image, which the file and the state name, too.
-
-    A release that was well is never blamed.
+    """All tasks run one image, which the file and the state name, too; a release that was well is never
+    blamed.
     """
     until(shop.is_steady, 180, "the service is steady")
     state = shop.state()

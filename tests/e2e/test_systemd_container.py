@@ -403,9 +403,8 @@ def test_a_reload_takes_a_good_configuration_over_and_refuses_a_bad_one(box: Mac
 def test_an_engine_that_stops_or_restarts_does_not_take_the_service_with_it(
     box: Machine, running: Shop
 ) -> None:
-    """There is no engine's unit on this machine, so one stands in for it.
-
-    What counts is how ours hangs on it.
+    """There is no engine's unit on this machine, so one stands in for it: what counts is how ours hangs on
+    it.
     """
     box.shell(
         "unit=/run/systemd/system/docker.service\n"

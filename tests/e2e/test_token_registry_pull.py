@@ -1,6 +1,5 @@
-"""A private image in Debian's docker-registry behind a token server.
-
-Updated and rolled back on the real engine.
+"""A private image in Debian's docker-registry behind a token server: updated and rolled back on the real
+engine.
 """
 
 from __future__ import annotations

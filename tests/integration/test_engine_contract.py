@@ -220,9 +220,8 @@ def test_a_pull_that_breaks_half_way_is_an_error_and_leaves_no_image(host: Host)
 
 
 def test_a_tag_names_an_image_moves_to_another_and_goes(host: Host) -> None:
-    """Each is held under a name of ours, as in an update.
-
-    An engine drops what has no other name than a digest.
+    """Each is held under a name of ours, as in an update: an engine drops what has no other name than a
+    digest.
     """
     one, two, name = pull(host, "one"), pull(host, "two"), f"{host.name}:latest"
     hold = f"docker-updater.invalid/retained-for-rollback/{host.project}:found-"

@@ -1,6 +1,5 @@
-"""One exchange against servers of the worst kind.
-
-What it believes, how long it listens, and what it sends to whom.
+"""One exchange against servers of the worst kind: what it believes, how long it listens, and what it sends to
+whom.
 """
 
 from __future__ import annotations
@@ -224,9 +223,8 @@ def test_a_name_in_the_address_does_not_replace_the_authorization() -> None:
 
 @pytest.fixture(scope="module")
 def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as under certs.d, with a certificate for registry.example and 127.0.0.1.
-
-    Its key is in key.pem.
+    """A folder as under certs.d, with a certificate for registry.example and 127.0.0.1; its key is in
+    key.pem.
     """
     return make_identity(tmp_path_factory.mktemp("certs") / "registry.example")
 

@@ -548,9 +548,8 @@ def test_killed_again_during_the_recovery_it_still_ends_whole(folders: Iterator[
 def test_killed_anywhere_and_its_file_spoilt_meanwhile_the_service_is_whole(
     folders: Iterator[Path], case: str
 ) -> None:
-    """The recovery is killed once more at each of its effects.
-
-    Copies that stand in for the file are among them.
+    """The recovery is killed once more at each of its effects: copies that stand in for the file are among
+    them.
     """
     for at in range(1, stage(folders, case).effects() + 1):
         rehearsal = Killer()

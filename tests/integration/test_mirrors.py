@@ -159,9 +159,8 @@ def test_a_mirror_that_fails_in_that_hour_gives_way_to_the_hub(
 
 
 def test_if_neither_answers_both_are_named(make: Make, mirror: FakeRegistry) -> None:
-    """A mirror that does not have an image says nothing about Docker Hub.
-
-    The tag is unknown, and not missing.
+    """A mirror that does not have an image says nothing about Docker Hub: the tag is unknown, and not
+    missing.
     """
     address = closed()
     with pytest.raises(RegistryError) as error:

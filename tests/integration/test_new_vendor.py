@@ -1,6 +1,5 @@
-"""A registry with settings is one folder and one line.
-
-A made-up one is added to a copy of the program, and used.
+"""A registry with settings is one folder and one line: a made-up one is added to a copy of the program, and
+used.
 """
 
 from __future__ import annotations
@@ -145,9 +144,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read(
     program: Path, folder: Path, image: str, registry: Mapping[str, Any], **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """What the program makes of a configuration of one service.
-
-    A list of problems on stderr if it refuses it.
+    """What the program makes of a configuration of one service; a list of problems on stderr if it refuses
+    it.
     """
     entry = {"name": "web", "image": image, "compose_file": "/srv/c.yml", "compose_service": "web"}
     kind = {"registry_type": "acme-cloud"} if image.startswith("127.") else {}

@@ -1,6 +1,5 @@
-"""The same questions to the real thing.
-
-Debian's docker-registry, and a real engine pulling from the fake one.
+"""The same questions to the real thing: Debian's docker-registry, and a real engine pulling from the fake
+one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""The registry clients against a registry that misbehaves.
-
-What is asked, how often, and what is made of answers.
+"""The registry clients against a registry that misbehaves: what is asked, how often, and what is made of
+answers.
 """
 
 from __future__ import annotations

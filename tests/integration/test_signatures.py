@@ -1,6 +1,5 @@
-"""Signatures beside an image in a registry.
-
-What real cosign wrote, and what others could put in its place.
+"""Signatures beside an image in a registry: what real cosign wrote, and what others could put in its
+place.
 """
 
 from __future__ import annotations

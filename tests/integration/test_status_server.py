@@ -1,6 +1,5 @@
-"""The status server over real connections.
-
-What it answers, what it refuses, and that nobody can hold it up.
+"""The status server over real connections: what it answers, what it refuses, and that nobody can hold it
+up.
 """
 
 from __future__ import annotations

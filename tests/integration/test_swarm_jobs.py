@@ -1,6 +1,5 @@
-"""A job of a swarm that may be updated, on the simulated one.
-
-Every write runs it, so that each one counts.
+"""A job of a swarm that may be updated, on the simulated one: every write runs it, so that each one
+counts.
 """
 
 from __future__ import annotations

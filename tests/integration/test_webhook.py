@@ -1,6 +1,5 @@
-"""The webhook and its outbox against a real HTTP listener.
-
-At least once, in order per service, signed, discreet.
+"""The webhook and its outbox against a real HTTP listener: at least once, in order per service, signed,
+discreet.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""What a repository holds beside images, pushed to a fake registry.
-
-Charts, caches, signatures, attestations.
+"""What a repository holds beside images, pushed to a fake registry: charts, caches, signatures,
+attestations.
 """
 
 from __future__ import annotations
@@ -84,9 +83,8 @@ NO_IMAGES: Mapping[str, tuple[str, bytes]] = {
 
 
 def push_around(fake: FakeRegistry, repository: str, tag: str, child: str, attestation: str) -> str:
-    """Let a tag name an index of an image that is there already, with an attestation beside it.
-
-    Return its digest.
+    """Let a tag name an index of an image that is there already, with an attestation beside it; return its
+    digest.
     """
     media_type, body = fake.contents(repository)[1][child]
     system = entry(body, media_type, platform={"os": "linux", "architecture": "amd64"})

@@ -1,6 +1,5 @@
-"""An engine that keeps its images in containerd's store, as new installations do since Docker 29.
-
-Debian 13's.
+"""An engine that keeps its images in containerd's store, as new installations do since Docker 29: Debian
+13's.
 """
 
 from __future__ import annotations

@@ -34,9 +34,8 @@ def key(name: str) -> TrustedKey:
 
 
 def fill(registry: FakeRegistry, repository: str = REPOSITORY) -> None:
-    """Put all that cosign wrote into a repository.
-
-    The images themselves stay away, nothing here may ask for them.
+    """Put all that cosign wrote into a repository; the images themselves stay away, nothing here may ask for
+    them.
     """
     manifests = WRITTEN["manifests"]
     names = {digest: tag for tag, digest in WRITTEN["tags"].items()}

@@ -56,9 +56,8 @@ def build(name: str, script: str = _FOREVER, healthcheck: str | None = None, **o
 
 @functools.cache
 def busybox() -> Mapping[str, bytes]:
-    """A static busybox under the names that are used.
-
-    As the `base` of several images it is a layer that they share.
+    """A static busybox under the names that are used; as the `base` of several images it is a layer that they
+    share.
     """
     files = {f"bin/{applet}": _CALL.format(applet).encode() for applet in _APPLETS}
     return {**files, "bin/busybox": _BUSYBOX, "bin/sh": _BUSYBOX}
@@ -175,9 +174,8 @@ class Shop:
         client.close()
 
     def forget_strangers(self) -> None:
-        """Remove what an earlier registry on the same port has left.
-
-        `up` would take its `latest` for this one's.
+        """Remove what an earlier registry on the same port has left: `up` would take its `latest` for this
+        one's.
         """
         client = self.client
         for name in self._image_names(client):
@@ -239,9 +237,8 @@ class Shop:
         return cycle.run(self.context())
 
     def updater(self, *words: str, audit: Path | None = None) -> subprocess.Popen[str]:
-        """The real updater as a process of its own.
-
-        `audit` is a file that gets a line for each process it starts.
+        """The real updater as a process of its own; `audit` is a file that gets a line for each process it
+        starts.
         """
         path = self.folder / "config.json"
         path.write_text(json.dumps(self.config()))

@@ -1,6 +1,5 @@
-"""A second dockerd for tests that stop or kill it.
-
-Own data, own socket, own bridge, and nothing that uses it.
+"""A second dockerd for tests that stop or kill it: own data, own socket, own bridge, and nothing that uses
+it.
 """
 
 from __future__ import annotations

@@ -63,9 +63,8 @@ def later(shop: Shop) -> Report:
 
 
 def said(caplog: pytest.LogCaptureFixture, shop: Shop) -> list[str]:
-    """The messages so far in which this shop's service is held, failed or went back.
-
-    The next call starts anew.
+    """The messages so far in which this shop's service is held, failed or went back; the next call starts
+    anew.
     """
     lines = [
         record.getMessage()

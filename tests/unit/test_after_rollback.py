@@ -16,9 +16,8 @@ VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
 
 
 def after_rollback(left: str, kept: str, left_digest: str = "", **more: object) -> History:
-    """What is remembered once an operator went back from one tag to another.
-
-    Each tag has a digest of its own.
+    """What is remembered once an operator went back from one tag to another; each tag has a digest of its
+    own.
     """
     known_as, kept_as = (digest(left_digest or left),), (digest(kept),)
     release = LeftRelease(f"acme/web:{left}", known_as, f"acme/web:{kept}", kept_as, NOW - DAY)

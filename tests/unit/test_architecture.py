@@ -70,9 +70,8 @@ def tree(module: str) -> ast.Module:
 
 
 def imported(module: str) -> Iterator[str]:
-    """Every name that a module imports anywhere in it, also inside functions.
-
-    `os.path`, `updater_core.files`.
+    """Every name that a module imports anywhere in it, also inside functions: `os.path`,
+    `updater_core.files`.
     """
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
@@ -83,9 +82,8 @@ def imported(module: str) -> Iterator[str]:
 
 
 def own_modules(module: str) -> set[str]:
-    """The modules of ours that a module imports.
-
-    The longest name that is one, so no package for a module in it.
+    """The modules of ours that a module imports: the longest name that is one, so no package for a module in
+    it.
     """
     found = set()
     for name in imported(module):
@@ -209,9 +207,8 @@ def own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
 
 
 def decisions(statement: ast.stmt) -> int:
-    """How often a reader of a statement has to think of two ways.
-
-    Conditions, loops of comprehensions, filters.
+    """How often a reader of a statement has to think of two ways: conditions, loops of comprehensions,
+    filters.
     """
     count = 0
     for node in own_expressions(statement):

@@ -1,6 +1,5 @@
-"""Realistic compose files, byte for byte.
-
-Tests/golden/compose/<case>/{before,after}.yml (and .env), case.json.
+"""Realistic compose files, byte for byte: tests/golden/compose/<case>/{before,after}.yml (and .env),
+case.json.
 """
 
 from __future__ import annotations

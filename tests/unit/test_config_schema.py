@@ -1,6 +1,5 @@
-"""The JSON Schema for editors agrees with the parser.
-
-The same options, the same defaults, the same verdicts.
+"""The JSON Schema for editors agrees with the parser: the same options, the same defaults, the same
+verdicts.
 """
 
 from __future__ import annotations

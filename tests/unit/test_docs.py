@@ -1,6 +1,5 @@
-"""The documents say what the code does.
-
-Every option, variable, flag, reason, step, metric and status, and no other.
+"""The documents say what the code does: every option, variable, flag, reason, step, metric and status, and no
+other.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""`group`: services that name the same one are one update group.
-
-What keeps them from it is a problem of each.
+"""`group`: services that name the same one are one update group; what keeps them from it is a problem of
+each.
 """
 
 from __future__ import annotations

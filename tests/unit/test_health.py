@@ -34,9 +34,8 @@ Look = tuple[float, Container | Sequence[Container]]
 
 
 def watch(*looks: Look, wanted: Expectation = WANTED) -> list[Verdict]:
-    """The verdict of each look, each a time in seconds and what was seen then.
-
-    It ends with the first that decides.
+    """The verdict of each look, each a time in seconds and what was seen then; it ends with the first that
+    decides.
     """
     track, verdicts = Track(begun_seconds=0.0), list[Verdict]()
     for seconds, seen in looks:

@@ -1,6 +1,5 @@
-"""NO_PROXY in every form that Docker reads.
-
-The cases are those of Go's own rules (golang.org/x/net/http/httpproxy).
+"""NO_PROXY in every form that Docker reads: the cases are those of Go's own rules
+(golang.org/x/net/http/httpproxy).
 """
 
 from __future__ import annotations

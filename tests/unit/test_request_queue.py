@@ -180,9 +180,8 @@ def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a change of owner needs root")
 def test_what_the_reader_has_laid_in_roots_way_does_not_become_that_users(tmp_path: Path) -> None:
-    """The state's folder is the updater's own user's.
-
-    It may put a link there, and root follows it to nothing.
+    """The state's folder is the updater's own user's: it may put a link there, and root follows it to
+    nothing.
     """
     state, other = tmp_path / "state", tmp_path / "other"
     state.mkdir()

@@ -1,6 +1,5 @@
-"""The words of the code and of the documents are the field's.
-
-Private ones, which nobody can look up, are not used.
+"""The words of the code and of the documents are the field's: private ones, which nobody can look up, are not
+used.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""Everything a cycle works with, and what every part of it does.
-
-Save the state, queue events, lock a project.
+"""Everything a cycle works with, and what every part of it does: save the state, queue events, lock a
+project.
 """
 
 from __future__ import annotations
@@ -199,9 +198,8 @@ def reporter(context: AppContext, name: str) -> Reporter:
 
 
 def registry_settings(context: AppContext, found: Plan[Any]) -> RegistrySettings | None:
-    """Return what is configured for the registry of a plan's service.
-
-    None if the service was taken out meanwhile.
+    """Return what is configured for the registry of a plan's service; None if the service was taken out
+    meanwhile.
     """
     service = next((s for s in context.config.services if s.name == found.name), None)
     return None if service is None else settings_for(service, found.image)

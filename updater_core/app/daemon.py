@@ -55,9 +55,8 @@ def serve(context: AppContext, clock: SystemClock, reload: Reload, only: str | N
 
 
 def _engine(context: AppContext) -> str:
-    """What answers at the engine's socket, as the end of a sentence; nothing if nothing does.
-
-    The cycle says that.
+    """What answers at the engine's socket, as the end of a sentence; nothing if nothing does: the cycle says
+    that.
     """
     with suppress(UpdaterError):
         return f", on {context.host.engine.product()}"

@@ -1,6 +1,5 @@
-"""Look at every service and choose for it, all of them at once, registries side by side.
-
-Nothing on disk changes.
+"""Look at every service and choose for it, all of them at once, registries side by side; nothing on disk
+changes.
 """
 
 from __future__ import annotations
@@ -151,9 +150,8 @@ def _images_of(one: ServiceState) -> tuple[str, ...]:
 
 
 def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Candidate]:
-    """Return each service with how it is deployed now, in the order given.
-
-    One that cannot be seen with a Hold.
+    """Return each service with how it is deployed now, in the order given; one that cannot be seen with a
+    Hold.
     """
     found: dict[str, Observed | Hold] = {each.name: _mislabelled(each) for each in services if each.problem}
     readable = [service for service in services if not service.problem]

@@ -1,6 +1,5 @@
-"""The operator's hooks in the program.
-
-Who runs them, what follows an outcome, and what `--test` says of them.
+"""The operator's hooks in the program: who runs them, what follows an outcome, and what `--test` says of
+them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""What an outcome or a check leaves behind.
-
-State, log, metrics, events, in the order that survives a crash.
+"""What an outcome or a check leaves behind: state, log, metrics, events, in the order that survives a
+crash.
 """
 
 from __future__ import annotations

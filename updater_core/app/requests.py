@@ -1,6 +1,5 @@
-"""The orders of an operator, from the command line or handed to a running daemon.
-
-Each carried out and recorded.
+"""The orders of an operator, from the command line or handed to a running daemon: each carried out and
+recorded.
 """
 
 from __future__ import annotations

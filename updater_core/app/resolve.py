@@ -78,9 +78,8 @@ class Resolver:
         return Candidate(self.service, self.observed, decision, running_digest(self.observed, self.digests))
 
     def _is_seen_anew(self) -> bool:
-        """Before an update, the image's names are read anew.
-
-        A pull by somebody else adds names to a known image.
+        """Before an update, the image's names are read anew: a pull by somebody else adds names to a known
+        image.
         """
         before, self.observed = self.observed, self.target.refreshed(self.observed)
         return self.observed.running_digests != before.running_digests
@@ -127,9 +126,8 @@ class Resolver:
         return None
 
     def _is_behind_its_tag(self) -> bool:
-        """Whether the current tag leads to what runs.
-
-        A cache may give no image by its digest, but by its tag.
+        """Whether the current tag leads to what runs: a cache may give no image by its digest, but by its
+        tag.
         """
         try:
             behind = self.registry.digest(replace(self.observed.current, digest=None))

@@ -65,9 +65,8 @@ def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> C
 
 
 def _hook_problems(config: Config, path: Path) -> Iterator[str]:
-    """Yield a problem if somebody else may write hooks into the configuration.
-
-    They run with this user's rights.
+    """Yield a problem if somebody else may write hooks into the configuration: they run with this user's
+    rights.
     """
     defaults = config.entries.default_hooks if config.entries else Hooks()
     if defaults == Hooks() and all(service.hooks == Hooks() for service in config.services):
@@ -79,9 +78,8 @@ def _hook_problems(config: Config, path: Path) -> Iterator[str]:
 
 
 def _key_problems(config: Config) -> Iterator[str]:
-    """Yield a problem for each public key that cannot be used.
-
-    A signature policy without a key would hold for ever.
+    """Yield a problem for each public key that cannot be used: a signature policy without a key would hold
+    for ever.
     """
     paths = [(service.name, path) for service in config.services for path in service.policy.public_keys]
     if not paths:

@@ -45,9 +45,8 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """What the variables of a file come from.
-
-    Every assignment of each with its env file, and the value that counts.
+    """What the variables of a file come from: every assignment of each with its env file, and the value that
+    counts.
     """
 
     settings: Mapping[str, tuple[tuple[SourceFile, Assignment], ...]]
@@ -253,9 +252,8 @@ def _longer(trail: _Trail, base: _Base) -> _Trail:
 
 
 def _base(project: ComposeModel, section: Section, service: MappingNode) -> _Base | None:
-    """The sections and the service that `extends` points to.
-
-    Of the same section, or of a file we were given.
+    """The sections and the service that `extends` points to: of the same section, or of a file we were
+    given.
     """
     extends = yaml_nodes.lookup(service, "extends")
     if extends is None or yaml_nodes.is_null(extends):

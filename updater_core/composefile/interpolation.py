@@ -135,9 +135,8 @@ def environment(files: Iterable[Sequence[Assignment]]) -> Environment:
 
 
 def _value_parts(assignment: Assignment, known: Environment) -> tuple[Piece, ...] | None:
-    """The pieces of a value that takes other variables.
-
-    Its own text is a place to write to, like a plain value.
+    """The pieces of a value that takes other variables; its own text is a place to write to, like a plain
+    value.
     """
     found = pieces(assignment.template or "", known.values)
     if found is None:
@@ -263,9 +262,8 @@ class _Expansion:
     def between(
         self, start: int, end: int, at: int, source: Source, variable: str
     ) -> tuple[Piece, ...] | None:
-        """The pieces of a part of the template.
-
-        Its literals are of `source`, and stand in a default of `variable`.
+        """The pieces of a part of the template; its literals are of `source`, and stand in a default of
+        `variable`.
         """
         found: list[Piece] = []
         while start < end:

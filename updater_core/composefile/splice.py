@@ -54,9 +54,8 @@ class Splice:
 
 
 def decode(data: bytes) -> str:
-    """Bytes as text, byte-order mark and line ends untouched.
-
-    ValueError with a sentence if it is not UTF-8.
+    """Bytes as text, byte-order mark and line ends untouched; ValueError with a sentence if it is not
+    UTF-8.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("the file is UTF-16; save it as UTF-8")

@@ -148,9 +148,8 @@ def extended(extends: Node) -> tuple[str, str | None]:
 
 
 def edges(root: Node) -> Iterator[tuple[Node, str, Node]]:
-    """Every (parent, key, child) of a document once.
-
-    The key is empty for list items and for keys themselves.
+    """Every (parent, key, child) of a document once; the key is empty for list items and for keys
+    themselves.
     """
     seen: set[int] = set()
     ahead = [root]
@@ -188,9 +187,8 @@ def span(document: Document, node: ScalarNode) -> tuple[int, int]:
 
 
 def is_same_but(before: Sequence[Document], after: Sequence[Document], changed: Mapping[int, str]) -> bool:
-    """Whether `after` is `before` node by node, but for scalars.
-
-    `changed` maps their start to the new value.
+    """Whether `after` is `before` node by node, but for scalars: `changed` maps their start to the new
+    value.
     """
     ahead: list[tuple[Node, Node]] = [(old.root, new.root) for old, new in zip(before, after, strict=False)]
     seen: set[tuple[int, int]] = set()

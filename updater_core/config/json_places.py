@@ -15,9 +15,8 @@ _LAST_PART = re.compile(r'(?:\[[0-9]+\]|(?:^|\.)(?:"(?:[^"\\]|\\.)*"|[^."\[\]]+)
 
 @dataclass(slots=True)
 class _Open:
-    """An object or array that is not closed yet.
-
-    Its path, and the key or the index of the value that is read now.
+    """An object or array that is not closed yet: its path, and the key or the index of the value that is read
+    now.
     """
 
     path: str

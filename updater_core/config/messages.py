@@ -98,9 +98,8 @@ def _texts(raw: Any) -> list[str]:
 
 
 def _speaks_of(detail: str, raw: Any) -> bool:
-    """Return whether a sentence may repeat a piece of the value.
-
-    Only one that quotes nothing surely does not.
+    """Return whether a sentence may repeat a piece of the value: only one that quotes nothing surely does
+    not.
     """
     if "'" in detail or '"' in detail:
         return True

@@ -58,9 +58,8 @@ def _other_language(text: str) -> str:
 
 
 def _comma_too_many(text: str, position: int) -> int | None:
-    """Where the comma stands in front of a closing bracket, if that is what was refused.
-
-    At it, or at the bracket.
+    """Where the comma stands in front of a closing bracket, if that is what was refused: at it, or at the
+    bracket.
     """
     if text[position : position + 1] == "," and text[position + 1 :].lstrip()[:1] in ("}", "]"):
         return position

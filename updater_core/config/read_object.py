@@ -34,9 +34,8 @@ def is_set(read: ReadObject, key: str) -> bool:
 
 
 def is_own(read: ReadObject, key: str) -> bool:
-    """Return whether an entry itself says so, and not the `defaults`.
-
-    What those say counts where it has a meaning.
+    """Return whether an entry itself says so, and not the `defaults`: what those say counts where it has a
+    meaning.
     """
     return key not in read.inherited and is_set(read, key)
 

@@ -129,9 +129,8 @@ def zone(value: Any) -> str:
 
 
 def api_token(value: Any) -> Secret:
-    """Return a token for the API as a `Secret`.
-
-    One that nobody guesses, and that a header can carry (RFC 6750).
+    """Return a token for the API as a `Secret`: one that nobody guesses, and that a header can carry (RFC
+    6750).
     """
     if not isinstance(value, str):
         raise ValueError

@@ -95,9 +95,8 @@ def order_problems(service: ReadObject) -> Iterator[str]:
 
 
 def registry_problems(service: ReadObject, registry: ReadObject) -> Iterator[str]:
-    """Yield what is wrong with `registry_config`.
-
-    Half a login, two of them, what this registry does not have.
+    """Yield what is wrong with `registry_config`: half a login, two of them, what this registry does not
+    have.
     """
     yield from needs_problems(registry, REGISTRY)
     for key, option in BY_PLACE[REGISTRY].items():

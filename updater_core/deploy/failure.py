@@ -80,17 +80,15 @@ def cause_of(error: Exception, step: Step, service: str) -> Cause:
 
 
 def is_about_limits(error: EngineError) -> bool:
-    """Whether a registry refused a pull because there were too many.
-
-    By the engine's words, for it gives no code.
+    """Whether a registry refused a pull because there were too many: by the engine's words, for it gives no
+    code.
     """
     return _TOO_MANY.search(str(error)) is not None
 
 
 def is_about_the_way(error: EngineError) -> bool:
-    """Whether the engine did not come to speak with a registry.
-
-    By the words of Go's net and crypto packages.
+    """Whether the engine did not come to speak with a registry: by the words of Go's net and crypto
+    packages.
     """
     return _UNREACHED.search(str(error)) is not None
 

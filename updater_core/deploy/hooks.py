@@ -61,9 +61,8 @@ class UpdateHooks:
         return (check, *self._stage(HookKind.PRE_UPDATE, lambda: self._before(deployment, note)))
 
     def after(self, deployment: Deployment, note: Callable[[], None]) -> Sequence[Stage]:
-        """What is done once the new release has passed its gate.
-
-        Nothing if that has ended well before a kill.
+        """What is done once the new release has passed its gate; nothing if that has ended well before a
+        kill.
         """
         if any(run.kind is HookKind.POST_UPDATE and run.result is HookResult.DONE for run in self.runs):
             return ()
@@ -188,9 +187,8 @@ def ending_facts(outcome: Outcome) -> dict[str, str]:
 
 
 def ending_of(outcome: Outcome) -> HookKind | None:
-    """Which hook an outcome is followed by.
-
-    None if nothing was tried, as when the updater was asked to end.
+    """Which hook an outcome is followed by: none if nothing was tried, as when the updater was asked to
+    end.
     """
     if isinstance(outcome, Committed):
         return HookKind.ON_SUCCESS

@@ -90,9 +90,8 @@ class Observed(Protocol):
 
     @property
     def running_digests(self) -> frozenset[str]:
-        """Every digest by which the image that runs is known.
-
-        The registry's for this repository, and local ids.
+        """Every digest by which the image that runs is known: the registry's for this repository, and local
+        ids.
         """
 
     @property
@@ -103,9 +102,8 @@ class Observed(Protocol):
 
     @property
     def unproven_digests(self) -> frozenset[str]:
-        """The digests that the registry must know, or what runs was built here.
-
-        Empty if that is known already.
+        """The digests that the registry must know, or what runs was built here; empty if that is known
+        already.
         """
 
     @property

@@ -233,9 +233,8 @@ def free_bytes(path: Path) -> int:
 
 
 def is_writable(path: Path) -> bool:
-    """Return whether a file could be written.
-
-    Itself if it is there, and the folder in which it is or would be made.
+    """Return whether a file could be written: itself if it is there, and the folder in which it is or would
+    be made.
     """
     if os.access(path, os.F_OK) and not (
         path.is_file() and os.access(path, os.R_OK | os.W_OK, effective_ids=True)

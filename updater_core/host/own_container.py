@@ -1,6 +1,5 @@
-"""Which container this process runs in, if any.
-
-An updater never restarts itself in the middle of its own work.
+"""Which container this process runs in, if any: an updater never restarts itself in the middle of its own
+work.
 """
 
 from __future__ import annotations

@@ -46,9 +46,8 @@ class Manager:
 
     @property
     def beat_seconds(self) -> float | None:
-        """The longest time between two calls of `beat` while nothing is going on.
-
-        None if nobody listens for it.
+        """The longest time between two calls of `beat` while nothing is going on; None if nobody listens for
+        it.
         """
         return self._watchdog_seconds / _BEATS_PER_INTERVAL if self._watchdog_seconds else None
 
@@ -119,9 +118,8 @@ def is_main_thread() -> bool:
 
 
 def _watchdog_seconds(environment: Mapping[str, str], process_id: int) -> float | None:
-    """Return the interval that the unit asks for.
-
-    None if there is none, or if it is meant for another process.
+    """Return the interval that the unit asks for; None if there is none, or if it is meant for another
+    process.
     """
     try:
         seconds = int(environment["WATCHDOG_USEC"]) / _MICROSECONDS

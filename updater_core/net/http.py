@@ -162,17 +162,15 @@ class Connections:
 
 
 def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-    """The authentication of a request that has its header already.
-
-    What stands in its URL must not replace it.
+    """The authentication of a request that has its header already: what stands in its URL must not replace
+    it.
     """
     return prepared
 
 
 def _read(response: requests.Response, request: Request) -> bytes:
-    """Return the whole body, unpacked if it was packed though nobody asked.
-
-    Of an error only the beginning matters.
+    """Return the whole body, unpacked if it was packed though nobody asked; of an error only the beginning
+    matters.
     """
     if not request.longest_bytes:
         return _beginning(response) if response.status_code >= 400 else b""
@@ -210,9 +208,8 @@ def _proxies(url: str) -> dict[str, str]:
 
 
 def _refuse_proxys_page(answer: Answer) -> None:
-    """Raise Broken for what a proxy most likely says itself.
-
-    A request over plain http shows nobody else's name.
+    """Raise Broken for what a proxy most likely says itself: a request over plain http shows nobody else's
+    name.
     """
     is_page = answer.headers.get("content-type", "").startswith("text/html")
     is_proxys = answer.status == 407 or "x-squid-error" in answer.headers

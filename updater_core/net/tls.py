@@ -1,6 +1,5 @@
-"""Whom we believe to be a host, and as whom we come.
-
-TLS contexts, read anew when their files have changed.
+"""Whom we believe to be a host, and as whom we come: TLS contexts, read anew when their files have
+changed.
 """
 
 from __future__ import annotations

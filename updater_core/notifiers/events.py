@@ -245,9 +245,8 @@ def transition_event(name: str, service: ServiceState, change: Transition, momen
 
 
 def _incident(service: ServiceState) -> str | None:
-    """Return what is wrong, as `kind:reason`, and of which release, if it is one's.
-
-    The same text is one incident.
+    """Return what is wrong, as `kind:reason`, and of which release, if it is one's: the same text is one
+    incident.
     """
     change = service.changes[0] if service.changes else None
     if service.status is Status.UNKNOWN and service.reason:

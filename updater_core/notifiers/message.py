@@ -43,9 +43,8 @@ def message_of(event: Event, most: int | None = None) -> Message:
 
 
 def message_of_all(events: Sequence[Event], most: int | None = None) -> Message:
-    """Return the message of several events.
-
-    The worst first and with what to do, a line each for what went well.
+    """Return the message of several events: the worst first and with what to do, a line each for what went
+    well.
     """
     if len(events) == 1:
         return message_of(events[0], most)

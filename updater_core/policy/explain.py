@@ -136,9 +136,8 @@ def is_gone(case: SelectionContext) -> bool:
 
 
 def without_current(case: SelectionContext, hold: Hold) -> Hold:
-    """The hold for a current tag that is gone.
-
-    What runs cannot be pulled again, and nothing was found to follow it.
+    """The hold for a current tag that is gone: what runs cannot be pulled again, and nothing was found to
+    follow it.
     """
     gone = f"{case.observation.current.text} is gone from the registry"
     if hold.reason is not Reason.SAME_DIGEST:

@@ -154,9 +154,8 @@ def _other_name(name: str, version: FamilyVersion, baseline: Baseline) -> Fault 
 
 
 def silent_change(whole: FamilyVersion | None, current_variant: str) -> Fault | None:
-    """Why a plain tag may not follow a variant that the selector does not mean.
-
-    Nobody asked for the change.
+    """Why a plain tag may not follow a variant that the selector does not mean: nobody asked for the
+    change.
     """
     if (whole is not None and whole.tail.shape) or not current_variant:
         return None

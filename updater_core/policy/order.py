@@ -53,9 +53,8 @@ def by_push(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
 def _above_own(
     case: SelectionContext, ranked: Sequence[tuple[datetime, Tag]], rejected: tuple[Rejected, ...]
 ) -> CandidateSet:
-    """The operator runs a tag that the selector does not mean.
-
-    No tag pushed before that image may follow it.
+    """The operator runs a tag that the selector does not mean: no tag pushed before that image may follow
+    it.
     """
     running_tags = [tag for tag in case.observation.tags or () if _is_surely_what_runs(case, tag)]
     floor = max((tag.pushed_at for tag in running_tags if tag.pushed_at), default=None)
@@ -145,9 +144,8 @@ def _arrivals(
 
 
 def _came_together(groups: Iterable[Sequence[Tag]]) -> list[Tag]:
-    """Return the tags that came with others, of the groups that came last.
-
-    Older groups are left to their names.
+    """Return the tags that came with others, of the groups that came last; older groups are left to their
+    names.
     """
     together: list[Tag] = []
     for group in groups:
@@ -210,9 +208,8 @@ def _floor_among(case: SelectionContext, ranked: Sequence[tuple[Rank, Tag]]) -> 
 
 
 def _build_times(case: SelectionContext, tags: Sequence[Tag]) -> dict[str, datetime] | Ask:
-    """The known build times of these tags, or an Ask for those not yet asked.
-
-    The current tag and the greatest.
+    """The known build times of these tags, or an Ask for those not yet asked: the current tag and the
+    greatest.
     """
     created = case.observation.created
     known = {tag.name: created.get(tag.name) or seen.created_at for seen, tag in _all_seen(case, tags)}

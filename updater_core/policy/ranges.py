@@ -192,9 +192,8 @@ def _has_number_behind_x(found: re.Match[str]) -> bool:
 
 
 def _loose(operator: str, partial: _Partial) -> tuple[Comparator, ...]:
-    """A comparison with a version whose last numbers are missing.
-
-    `>1.2` is `>=1.3.0`, `1.2` is anything in 1.2.
+    """A comparison with a version whose last numbers are missing: `>1.2` is `>=1.3.0`, `1.2` is anything in
+    1.2.
     """
     size = len(partial.numbers)
     if size == 0 and operator in "<>":
@@ -223,9 +222,8 @@ def _from(partial: _Partial) -> tuple[Comparator, ...]:
 
 
 def _below_next(partial: _Partial, size: int) -> tuple[Comparator, ...]:
-    """Return "below the next version", if the first `size` numbers are counted.
-
-    No bound if there are none.
+    """Return "below the next version", if the first `size` numbers are counted; no bound if there are
+    none.
     """
     if size == 0:
         return ()

@@ -227,9 +227,8 @@ def _changed(case: SelectionContext, target: ImageRef) -> str:
 
 
 def _meant(case: SelectionContext) -> tuple[list[Meant], list[Rejected]]:
-    """Return the tags that the selector means and nothing excludes, in the order of their names.
-
-    And the others.
+    """Return the tags that the selector means and nothing excludes, in the order of their names; and the
+    others.
     """
     extract, excluded = case.selector.extract, excluder(case.policy.tag_exclude, case.memo.budget)
     meant: list[Meant] = []

@@ -159,9 +159,8 @@ def _fault(version: FamilyVersion, key: Rank, rules: _Rules) -> Fault | None:
 
 
 def _falls_in_words(version: FamilyVersion, current: FamilyVersion) -> bool:
-    """Whether SemVer ranks this prerelease higher, though its number is lower.
-
-    `rc9` after `rc10` (§11.4.2).
+    """Whether SemVer ranks this prerelease higher, though its number is lower: `rc9` after `rc10`
+    (§11.4.2).
     """
     if version.numbers != current.numbers or not version.tail.prerelease or not current.tail.prerelease:
         return False
@@ -350,9 +349,8 @@ def by_key(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
 
 
 def _known_variant(case: SelectionContext) -> str:
-    """The variant that the current tag names, if tags of this repository have it.
-
-    Else it is a word such as `main`.
+    """The variant that the current tag names, if tags of this repository have it; else it is a word such as
+    `main`.
     """
     variant = named_variant(case.current)
     versions = (read(tag.name) for tag in case.observation.tags or ()) if variant else ()

@@ -42,9 +42,8 @@ def parse_windows(text: str) -> tuple[Window, ...]:
 
 
 def merge_hours(own: Hours, shared: Hours) -> Hours:
-    """Return a service's hours over the global ones: its windows and its zone if it has them.
-
-    Paused by either.
+    """Return a service's hours over the global ones: its windows and its zone if it has them; paused by
+    either.
     """
     return Hours(own.windows or shared.windows, own.zone or shared.zone, own.paused or shared.paused)
 
@@ -62,9 +61,8 @@ def next_open(hours: Hours, now: datetime) -> datetime | None:
 
 
 def next_close(hours: Hours, now: datetime) -> datetime | None:
-    """Return the first moment from `now` on (itself included) when updates may not happen.
-
-    None if none is in sight.
+    """Return the first moment from `now` on (itself included) when updates may not happen; None if none is in
+    sight.
     """
     return _next(hours, now, wanted=False)
 

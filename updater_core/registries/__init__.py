@@ -111,9 +111,8 @@ class Registries:
         return self._refused.saved()
 
     def limits(self) -> Mapping[str, PullLimit]:
-        """How many pulls each host that counts them still allows, as it said last.
-
-        Of several accounts the tightest.
+        """How many pulls each host that counts them still allows, as it said last; of several accounts the
+        tightest.
         """
         return self._session.limits.tightest()
 

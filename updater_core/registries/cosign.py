@@ -133,9 +133,8 @@ def signer_of(statement: Statement, keys: Sequence[TrustedKey]) -> TrustedKey | 
 
 
 def is_made_by(key: PublicKey, signature: bytes, signed: bytes) -> bool:
-    """Return whether `key` made `signature` over these bytes.
-
-    ECDSA and RSA (PKCS #1 v1.5) with SHA-256, as cosign.
+    """Return whether `key` made `signature` over these bytes: ECDSA and RSA (PKCS #1 v1.5) with SHA-256, as
+    cosign.
     """
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):

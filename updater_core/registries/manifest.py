@@ -73,9 +73,8 @@ def digest_of(body: bytes, like: str | None = None) -> str:
 
 
 def child_for(index: Mapping[str, Any], platform: str) -> str | None:
-    """The digest of the index's image for `os/arch[/variant]`.
-
-    Attestations (`unknown/unknown`) are no images.
+    """The digest of the index's image for `os/arch[/variant]`; attestations (`unknown/unknown`) are no
+    images.
     """
     wanted = _normalised(*[*platform.split("/"), "", ""][:3])
     fitting: list[tuple[bool, str]] = []
@@ -163,9 +162,8 @@ def _is_platform(found: object) -> bool:
 
 
 def config_digest(manifest: Mapping[str, Any]) -> str | None:
-    """Return the digest of the image's configuration.
-
-    None if the manifest is of something else than an image.
+    """Return the digest of the image's configuration; None if the manifest is of something else than an
+    image.
     """
     config = manifest.get("config")
     if (

@@ -51,9 +51,8 @@ class MirroredHub:
         return self._ask(lambda registry: registry.tags(reference))
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts with push times.
-
-        None if only a mirror answers, which knows no such times.
+        """The tags that `wanted` accepts with push times; None if only a mirror answers, which knows no such
+        times.
         """
         return self._ask(lambda registry: registry.pushed_tags(reference, wanted))
 

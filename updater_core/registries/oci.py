@@ -66,9 +66,8 @@ class OciRegistry:
         return None
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
-        """Return the build time of the image for `platform`.
-
-        None if there is no such image or no believable time.
+        """Return the build time of the image for `platform`; None if there is no such image or no believable
+        time.
         """
         access, digest = self._access(reference), self.digest(reference)
         key = (access.base, access.repository, digest, platform)

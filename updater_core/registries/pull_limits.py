@@ -55,9 +55,8 @@ class PullLimits:
     def note(
         self, host: str, credential: Credential | None, headers: Mapping[str, str], now: datetime
     ) -> None:
-        """Take over what a manifest's answer to `credential` says.
-
-        One that says nothing means that nothing limits.
+        """Take over what a manifest's answer to `credential` says; one that says nothing means that nothing
+        limits.
         """
         limit, remaining = (
             _VALUE.match(headers.get(f"ratelimit-{name}", "")) for name in ("limit", "remaining")

@@ -41,9 +41,8 @@ DOCKER_HUB = HubEndpoints()
 
 @dataclass(frozen=True, slots=True)
 class RegistryEndpoint:
-    """One registry as one service may use it.
-
-    Its domain in references, its address, the service's settings.
+    """One registry as one service may use it: its domain in references, its address, the service's
+    settings.
     """
 
     domain: str

@@ -183,9 +183,8 @@ class _Search:
         return f"{self.access.base}/v2/{self.access.repository}/referrers/{self.digest}"
 
     def _referrers(self) -> Mapping[str, Any] | None:
-        """The index of what refers to the image.
-
-        By the API, or by the fallback tag if the registry has no API.
+        """The index of what refers to the image: by the API, or by the fallback tag if the registry has no
+        API.
         """
         answer = self._get(self._referrers_url, "referrers", f"referrers of {self.digest}")
         self.places[_REFERRERS] = manifest.digest_of(answer.body) if answer.status == 200 else ""

@@ -187,9 +187,8 @@ class TimedRegistry:
 
 
 def rows_of(answer: object) -> list[dict[str, Any]]:
-    """The rows of a list that an API gave.
-
-    ValueError for what is no list, so that it never passes for an empty one.
+    """The rows of a list that an API gave; ValueError for what is no list, so that it never passes for an
+    empty one.
     """
     if not isinstance(answer, list):
         raise ValueError("it is no list")

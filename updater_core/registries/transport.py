@@ -140,9 +140,8 @@ class Transport:
                 return self._waiting(request, host)
 
     def _waiting(self, request: Request, host: _Host) -> Answer:
-        """Ask, and wait out what the host asks for if that is short.
-
-        Then one question goes after the other.
+        """Ask, and wait out what the host asks for if that is short: then one question goes after the
+        other.
         """
         if not host.is_one_by_one:
             try:
@@ -153,9 +152,8 @@ class Transport:
             return self._one_by_one(request, host)
 
     def _one_by_one(self, request: Request, host: _Host) -> Answer:
-        """Ask when the host's pause is over, again and again.
-
-        Each time the pause is at least twice as long.
+        """Ask when the host's pause is over, again and again; each time the pause is at least twice as
+        long.
         """
         for attempt in range(WAITS_OF_A_QUESTION):
             self._refuse_if_backing_off(request.host, host)

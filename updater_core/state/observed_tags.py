@@ -67,9 +67,8 @@ def note_created(state: State, repository_key: str, created: Mapping[str, dateti
 
 
 def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
-    """Return the state with the time when a digest was first seen for a service.
-
-    The oldest ones are forgotten.
+    """Return the state with the time when a digest was first seen for a service; the oldest ones are
+    forgotten.
     """
     service = service_of(state, name)
     others = {key: time for key, time in service.digest_seen.items() if key != digest}
@@ -104,9 +103,8 @@ def note_push(state: State, name: str, tag: str, pushed_at: datetime) -> State:
 
 
 def note_rest(state: State, host: str, until: datetime) -> State:
-    """Return the state with the time before which a host is not asked.
-
-    An earlier one does not replace a later one.
+    """Return the state with the time before which a host is not asked; an earlier one does not replace a
+    later one.
     """
     later = max(until, state.rests.get(host, until))
     return replace(state, rests={**state.rests, host: later})
@@ -130,9 +128,8 @@ def _is_placed(service: ServiceConfig) -> bool:
 
 
 def members_of(unit: str) -> tuple[str, frozenset[str]]:
-    """Return the Compose file and the services that a `unit_of` names.
-
-    An empty file if it is of no Compose project.
+    """Return the Compose file and the services that a `unit_of` names; an empty file if it is of no Compose
+    project.
     """
     path, *names = unit.split("\n")
     return ("", frozenset()) if path == "swarm" else (path, frozenset(names[1:]))

@@ -160,9 +160,8 @@ def _not_to_approve(known: ServiceState, order: OperatorOrder, service: ServiceC
 
 
 def with_digest(state: State, order: OperatorOrder) -> OperatorOrder:
-    """Return the order with the image that it is for, as things are now.
-
-    What appears meanwhile was not meant.
+    """Return the order with the image that it is for, as things are now: what appears meanwhile was not
+    meant.
     """
     target = waiting(service_of(state, order.service))
     if order.kind not in (APPROVE, SKIP) or order.digest or target is None:
@@ -204,9 +203,8 @@ def skipped(state: State, order: OperatorOrder) -> State:
 
 
 def approved(state: State, order: OperatorOrder, now: datetime, seconds: float) -> State:
-    """Return the state in which the image that waits may be taken, for so many seconds.
-
-    A skip of it is taken back.
+    """Return the state in which the image that waits may be taken, for so many seconds; a skip of it is taken
+    back.
     """
     known = service_of(state, order.service)
     target = waiting(known)
@@ -267,9 +265,8 @@ def record(state: State, order: OperatorOrder, answer: OrderAnswer, now: datetim
 
 
 def is_repeated(state: State, order: OperatorOrder, answer: OrderAnswer) -> bool:
-    """Return whether the same person was refused the same within the last minute.
-
-    Once is enough to remember.
+    """Return whether the same person was refused the same within the last minute: once is enough to
+    remember.
     """
     every = state.orders if order.service == ALL else service_of(state, order.service).orders
     same = (order.kind, order.who, answer.sentence)

@@ -98,9 +98,8 @@ def note_hook(state: State, plan: Plan[Any], run: HookRun) -> State:
 
 
 def rollback_prevented(state: State, plan: Plan[Any], cause: Cause) -> State:
-    """The state while the host prevents a rollback.
-
-    Its journal is open, and it is tried again until it is proven.
+    """The state while the host prevents a rollback: its journal is open, and it is tried again until it is
+    proven.
     """
     detail = (
         f"going back to {plan.old_reference} is prevented by the host: {cause.message}; it is tried again"
@@ -163,9 +162,8 @@ def _committed(service: ServiceState, plan: Plan[Any], now: datetime) -> Service
 
 
 def _generations(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple[Generation, ...]:
-    """After a rollback that was asked for there is no previous one.
-
-    Going back once more would go forward again.
+    """After a rollback that was asked for there is no previous one: going back once more would go forward
+    again.
     """
     new = tuple(RetainedImage(each.new_reference, each.new_retained, each.new_digest) for each in plan.others)
     current = Generation(plan.new_reference, plan.new_retained or "", plan.image.digest, now, plan.id, new)

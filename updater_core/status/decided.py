@@ -19,9 +19,8 @@ _ORDER = tuple(Decided)
 
 
 def counting(state: State, names: Sequence[str], now: datetime) -> tuple[DecisionView, ...]:
-    """Return everything that counts now for all services, and for those with these names.
-
-    Open questions first.
+    """Return everything that counts now for all services, and for those with these names; open questions
+    first.
     """
     found = [*_pause(ALL, state.pause, now)]
     for name in names:

@@ -150,9 +150,8 @@ def since(when: datetime | None, now: datetime) -> Markup:
 
 
 def step_list(steps: Sequence[StepTaken]) -> Markup:
-    """Return each step with its time, folded away, those of a rollback in a list of their own.
-
-    Nothing without any.
+    """Return each step with its time, folded away, those of a rollback in a list of their own; nothing
+    without any.
     """
     if not steps:
         return Markup("")

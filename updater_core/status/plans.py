@@ -62,9 +62,8 @@ class PlannedService:
 
 
 def worst_first(planned: Sequence[PlannedService]) -> list[PlannedService]:
-    """Return what is unknown first, then what is held, waits, would be updated, is up to date.
-
-    By name among equals.
+    """Return what is unknown first, then what is held, waits, would be updated, is up to date; by name among
+    equals.
     """
     return sorted(planned, key=lambda one: (_WORST_FIRST.index(one.kind), one.service.name))
 

@@ -1,6 +1,5 @@
-"""The Compose services that run on an engine, as entries of the configuration.
-
-Which of them `discover` takes up.
+"""The Compose services that run on an engine, as entries of the configuration; which of them `discover` takes
+up.
 """
 
 from __future__ import annotations
@@ -89,9 +88,8 @@ def proposed(
 
 
 def image_of(one: RunningService) -> str:
-    """Return the reference the service was created from, without a digest.
-
-    The file says whether it is pinned.
+    """Return the reference the service was created from, without a digest: the file says whether it is
+    pinned.
     """
     text = one.first.reference
     try:
@@ -114,9 +112,8 @@ def files_of(one: RunningService) -> tuple[str, ...]:
 
 
 def is_one_of_many(one: RunningService, everyone: Sequence[RunningService]) -> bool:
-    """Return whether the same service of the same files runs in several projects.
-
-    Then each entry names its own.
+    """Return whether the same service of the same files runs in several projects: then each entry names its
+    own.
     """
     paths = files_of(one)
     others = [each for each in everyone if each.service == one.service and each.project != one.project]
@@ -245,9 +242,8 @@ def _ungrouped(
 
 
 def _lasting_services(state: State, containers: Sequence[Container]) -> list[RunningService]:
-    """The services that run, and those that do not run just now and are remembered.
-
-    What is known of them stays.
+    """The services that run, and those that do not run just now and are remembered: what is known of them
+    stays.
     """
     running = running_services(containers)
     seen = {(one.project, one.service) for one in running}

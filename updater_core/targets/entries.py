@@ -1,6 +1,5 @@
-"""What all entries have in common that discovery makes.
-
-A name that nobody has, what to follow, the defaults.
+"""What all entries have in common that discovery makes: a name that nobody has, what to follow, the
+defaults.
 """
 
 from __future__ import annotations

@@ -39,17 +39,15 @@ def wants(labels: Mapping[str, str]) -> bool | None:
 
 
 def is_watchtower(labels: Mapping[str, str]) -> bool:
-    """Return whether a container is Watchtower itself.
-
-    Its images, and those of its forks, carry this label.
+    """Return whether a container is Watchtower itself: its images, and those of its forks, carry this
+    label.
     """
     return labels.get(_WATCHTOWER, "").strip().lower() in _YES
 
 
 def with_labels(entry: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return an entry with what the labels say on top.
-
-    A selector of theirs takes the place of the entry's own.
+    """Return an entry with what the labels say on top; a selector of theirs takes the place of the entry's
+    own.
     """
     said = entry_of_labels(labels)
     selects = any(key in SELECTORS for key in said)

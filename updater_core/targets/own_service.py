@@ -19,9 +19,8 @@ _SWARM_SERVICE_LABEL, _SWARM_NAME_LABEL = "com.docker.swarm.service.id", "com.do
 
 @dataclass(frozen=True, slots=True)
 class OwnService:
-    """The container that this process runs in.
-
-    With no `container` there is none, or the engine does not know it.
+    """The container that this process runs in; with no `container` there is none, or the engine does not know
+    it.
     """
 
     container: Container | None = None

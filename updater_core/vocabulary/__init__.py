@@ -1,4 +1,3 @@
-"""Values of one subject each that modules below `models` need too.
-
-Reasons, secrets, gates, hooks, what failed.
+"""Values of one subject each that modules below `models` need too: reasons, secrets, gates, hooks, what
+failed.
 """

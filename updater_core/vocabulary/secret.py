@@ -7,9 +7,8 @@ from dataclasses import fields, is_dataclass
 
 
 class Secret:
-    """A string that never shows: repr, str, format and pickling give it away to nobody.
-
-    `reveal()` is the only way.
+    """A string that never shows: repr, str, format and pickling give it away to nobody; `reveal()` is the
+    only way.
     """
 
     __slots__ = ("_text",)

@@ -18,9 +18,8 @@ _LOOK_SECONDS = 0.05
 
 
 class Remembering(Protocol):
-    """What an order needs of the application context.
-
-    The state as it is now, and the folder that it lies in.
+    """What an order needs of the application context: the state as it is now, and the folder that it lies
+    in.
     """
 
     @property

@@ -90,9 +90,8 @@ class Check:
 
 
 def _address_findings(service: ServiceConfig) -> Iterator[Finding]:
-    """What `health_url` answers of the release that runs.
-
-    One that no release can answer would fail all of them.
+    """What `health_url` answers of the release that runs: one that no release can answer would fail all of
+    them.
     """
     if not service.gate.url:
         return
@@ -133,9 +132,8 @@ def _other_engine() -> Iterator[Finding]:
 
 
 def _ourselves(context: AppContext) -> Iterator[Finding]:
-    """The container that the updater runs in, if any.
-
-    Discovery leaves it alone, and somebody has to update it.
+    """The container that the updater runs in, if any: discovery leaves it alone, and somebody has to update
+    it.
     """
     host = context.host
     if host.own_container is None:
@@ -157,9 +155,8 @@ def _found(subject: str, ask: Callable[[], str]) -> Finding:
 
 
 def _lists_tags(service: ServiceConfig) -> Order | None:
-    """The order in which the service's tags would be listed, if it needs a list.
-
-    Another right than one manifest's.
+    """The order in which the service's tags would be listed, if it needs a list: another right than one
+    manifest's.
     """
     selector = selector_of(service.policy, service.image)
     return selector.order if selector else None
@@ -186,9 +183,8 @@ def _signed_by(context: AppContext, service: ServiceConfig, reference: ImageRef,
 
 
 def _pinned_finding(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
-    """A tag that names a version is up to date for ever.
-
-    No failure, but worth a line if a newer one is there.
+    """A tag that names a version is up to date for ever: no failure, but worth a line if a newer one is
+    there.
     """
     observed = target_of(context, service).observe([service])[service.name]
     if isinstance(observed, Hold):

@@ -95,9 +95,8 @@ def waiting_in(folder: Path) -> list[QueuedOrder]:
 
 
 def _is_same(waiting: QueuedOrder) -> bool:
-    """Whether the file still holds the order that was taken.
-
-    The operator may have asked for the same once more.
+    """Whether the file still holds the order that was taken: the operator may have asked for the same once
+    more.
     """
     return _read(waiting.path) == waiting.order
 

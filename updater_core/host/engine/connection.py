@@ -61,9 +61,8 @@ def _tls_config(files: TlsFiles) -> docker.tls.TLSConfig:
 
 @contextlib.contextmanager
 def seam(what: str) -> Iterator[None]:
-    """Turn docker-py's and requests' exceptions into ours, once.
-
-    `what` is what the engine was asked to do.
+    """Turn docker-py's and requests' exceptions into ours, once; `what` is what the engine was asked to
+    do.
     """
     try:
         yield

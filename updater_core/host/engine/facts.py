@@ -24,9 +24,8 @@ _FIRST_IMAGES = 2013  # Docker's first year
 
 @dataclass(frozen=True, slots=True)
 class ListedMount:
-    """A mount of a container: its place in it, the host's path, and the volume's name.
-
-    Empty if none is given.
+    """A mount of a container: its place in it, the host's path, and the volume's name; empty if none is
+    given.
     """
 
     place: str
@@ -210,9 +209,8 @@ def _label(labels: Mapping[str, Any], name: str) -> str:
 
 
 def _build_time(created: str) -> datetime | None:
-    """None if an image was built without a clock.
-
-    Builds that can be repeated write 1970 or 1980 for every image.
+    """None if an image was built without a clock: builds that can be repeated write 1970 or 1980 for every
+    image.
     """
     try:
         moment = datetime.fromisoformat(created)

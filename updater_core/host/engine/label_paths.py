@@ -59,9 +59,8 @@ def _length(folder: Folder) -> int:
 
 
 def _moved(container: Container, folder: Folder) -> Container | None:
-    """The container with the paths of its labels moved from one folder to the other.
-
-    None if no file is there.
+    """The container with the paths of its labels moved from one folder to the other; None if no file is
+    there.
     """
     labels = {key: _paths(container.labels[key], folder) for key in _PATHS if key in container.labels}
     moved = replace(container, labels={**container.labels, **labels})

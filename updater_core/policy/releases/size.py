@@ -86,9 +86,8 @@ def _is_release(text: str) -> bool:
 
 
 def _version_in(tag: str, tagged: FamilyVersion | None) -> str:
-    """The version that a tag names, without the variant.
-
-    With a `v`, with its prerelease, with its counters.
+    """The version that a tag names, without the variant: with a `v`, with its prerelease, with its
+    counters.
     """
     if tagged is None:
         return ""

@@ -140,9 +140,8 @@ def is_scheme_jump(current: FamilyVersion, other: FamilyVersion) -> bool:
 
 
 def core_rank(version: FamilyVersion) -> Any:
-    """What orders the versions of a family by numbers and prerelease alone.
-
-    Of three numbers SemVer 2.0.0, §11.
+    """What orders the versions of a family by numbers and prerelease alone: of three numbers SemVer 2.0.0,
+    §11.
     """
     prerelease = version.tail.prerelease
     if not prerelease:

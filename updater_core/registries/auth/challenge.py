@@ -51,9 +51,8 @@ def parse(header: str) -> tuple[Challenge, ...]:
 
 
 def choose(challenges: tuple[Challenge, ...], has_password: bool) -> Challenge | None:
-    """Return the challenge to answer: Bearer before Basic, as Docker does.
-
-    Basic only with a password to send.
+    """Return the challenge to answer: Bearer before Basic, as Docker does; Basic only with a password to
+    send.
     """
     bearers = [c for c in challenges if c.scheme == "bearer" and c.parameters.get("realm")]
     basics = [c for c in challenges if c.scheme == "basic"]
@@ -126,9 +125,8 @@ def realm_remedy(realm: str, registry_url: str) -> str:
 
 
 def _is_allowed(host: str, netloc: str, allowed: tuple[str, ...]) -> bool:
-    """Whether an entry names the host, with or without its port.
-
-    An IPv6 address with or without its brackets.
+    """Whether an entry names the host, with or without its port; an IPv6 address with or without its
+    brackets.
     """
     names = {name.strip().lower().removesuffix(".") for name in allowed}
     return bool(names & {host.removesuffix("."), f"[{host}]", netloc.lower()})
@@ -173,9 +171,8 @@ def _same_owner(left: str, right: str) -> bool:
 
 
 def _owner(host: str) -> str:
-    """The registrable domain by its last labels.
-
-    Two, or three under `co.uk` and its like (no public suffix list).
+    """The registrable domain by its last labels: two, or three under `co.uk` and its like (no public suffix
+    list).
     """
     labels = host.lower().rstrip(".").split(".")
     deep = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL

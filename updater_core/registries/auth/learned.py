@@ -83,9 +83,8 @@ class ChallengeCache:
                 self._known.add(asker)
 
     def let_next_go_alone(self, askers: Callable[[Hashable], bool]) -> None:
-        """Let the next question of these askers go alone again.
-
-        What is known of them is not valid any more.
+        """Let the next question of these askers go alone again: what is known of them is not valid any
+        more.
         """
         with self._lock:
             self._known = {asker for asker in self._known if not askers(asker)}

@@ -43,9 +43,8 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """An Authorization header with its end on the monotonic clock.
-
-    `ask` is how it was got, to get the next one.
+    """An Authorization header with its end on the monotonic clock; `ask` is how it was got, to get the next
+    one.
     """
 
     header: Secret
@@ -77,9 +76,8 @@ class Tokens:
         self._proven: Cache[bool] = Cache(clock.now)  # passwords, by token server
 
     def first_alone(self, access: Access) -> AbstractContextManager[None]:
-        """To be held from `ready` until the answer to the challenge is taken.
-
-        See `ChallengeCache.first_alone`.
+        """To be held from `ready` until the answer to the challenge is taken: see
+        `ChallengeCache.first_alone`.
         """
         return self._challenges.first_alone(access.asker, has_password=access.credential is not None)
 
@@ -122,9 +120,8 @@ class Tokens:
         return self._flights.share(("granted", access, sent), granted).header.reveal()
 
     def rejected(self, access: Access, sent: str | None) -> AuthFailed:
-        """The error for a registry that does not take what was granted a moment ago.
-
-        A password is not sent again.
+        """The error for a registry that does not take what was granted a moment ago; a password is not sent
+        again.
         """
         self._grants.pop(access, None)
         if access.credential and sent == basic_header(access.credential):

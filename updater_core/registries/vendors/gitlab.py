@@ -43,9 +43,8 @@ def _read(_: str, answer: Answer) -> Page:
 
 
 def _published(row: dict[str, Any]) -> datetime | None:
-    """The later of creation and last move, which is what `published_at` is.
-
-    Older registries do not send that.
+    """The later of creation and last move, which is what `published_at` is; older registries do not send
+    that.
     """
     moments = [moment(row.get(key)) for key in ("published_at", "updated_at", "created_at")]
     return max((each for each in moments if each), default=None)

@@ -49,9 +49,8 @@ def of_service(changes: Sequence[ChangeView]) -> Markup:
 
 
 def seen(changes: Sequence[ChangeView]) -> Markup:
-    """Return what was seen of what failed in the newest of some updates, folded away.
-
-    Nothing if nothing was.
+    """Return what was seen of what failed in the newest of some updates, folded away; nothing if nothing
+    was.
     """
     parts = joined(_findings(changes[0])) if changes else Markup("")
     if not parts:

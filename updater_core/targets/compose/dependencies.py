@@ -23,9 +23,8 @@ _UNDECIDED = {"starting", "running", "restarting", "created", "paused"}
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """`service` starts after `on` has come to `condition`; `restart`.
-
-    It is restarted when that one is recreated.
+    """`service` starts after `on` has come to `condition`; `restart`: it is restarted when that one is
+    recreated.
     """
 
     service: str
@@ -89,9 +88,8 @@ def one_shots_before(model: Mapping[str, Any], services: Iterable[str]) -> tuple
 
 
 def restarted_with(model: Mapping[str, Any], services: Iterable[str]) -> frozenset[str]:
-    """Return the services that are declared to restart if one of `services` is recreated (`restart.
-
-    True`).
+    """Return the services that are declared to restart if one of `services` is recreated (`restart:
+    true`).
     """
     recreated = frozenset(services)
     names = [str(name) for name in model.get("services") or {}]

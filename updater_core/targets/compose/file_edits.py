@@ -140,9 +140,8 @@ def _is_swapped(old: str, new: str, mark: Mark) -> bool:
 
 
 def _around(model: Mapping[str, Any]) -> dict[str, Any]:
-    """All of a model that deploys something, but the services.
-
-    `x-…` are templates that services were made from.
+    """All of a model that deploys something, but the services: `x-…` are templates that services were made
+    from.
     """
     return {key: value for key, value in model.items() if key != "services" and not key.startswith("x-")}
 

@@ -168,9 +168,8 @@ def _await_end(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
-    """Every container of the group runs the image that was pulled by digest.
-
-    Return what else is worth saying.
+    """Every container of the group runs the image that was pulled by digest; return what else is worth
+    saying.
     """
     for part in parts(plan):
         for move in part.detail.moves:
@@ -320,9 +319,8 @@ def _restart_after_outage(plan: Plan[ComposePlan], tools: Tools, *, is_back: boo
 
 
 def after_outage(bring_up: Callable[[], None], tools: Tools) -> None:
-    """Bring containers up while the engine restarts some of its own accord.
-
-    The first tries may meet a conflict.
+    """Bring containers up while the engine restarts some of its own accord: the first tries may meet a
+    conflict.
     """
     for _ in range(5):
         try:

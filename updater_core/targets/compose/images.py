@@ -34,9 +34,8 @@ def retain_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def heed_stop(tools: Tools) -> None:
-    """End here where a stop was asked for.
-
-    Nothing visible has changed yet, and the next start looks again.
+    """End here where a stop was asked for: nothing visible has changed yet, and the next start looks
+    again.
     """
     if tools.clock.wait(0):
         raise GateFailed(
@@ -125,9 +124,8 @@ def tag_new(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def tag_old(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Let the old references name the old images again, fetching one that is gone.
-
-    Put back what the new one named.
+    """Let the old references name the old images again, fetching one that is gone; put back what the new one
+    named.
     """
     for part in parts(plan):
         _tag_old(part, tools)
@@ -317,9 +315,8 @@ def _brought_by(name: str, plan: Plan[ComposePlan], wanted: ImageRef, tools: Too
 
 
 def put_names_back(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Let the tags that a pull has moved name what they named, unless that runs by now.
-
-    Then somebody deployed it.
+    """Let the tags that a pull has moved name what they named, unless that runs by now: then somebody
+    deployed it.
     """
     if not plan.detail.former_tags:
         return

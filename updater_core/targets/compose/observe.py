@@ -84,9 +84,8 @@ def look(
 
 
 def unless_own(found: ObservedService | Hold, own_container: str | None) -> ObservedService | Hold:
-    """The service as it is, but for the one that this process runs in.
-
-    Its restart would end us in the middle of it.
+    """The service as it is, but for the one that this process runs in: its restart would end us in the middle
+    of it.
     """
     if isinstance(found, Hold) or own_container is None:
         return found
@@ -115,9 +114,8 @@ def _absent(service: ServiceConfig) -> Hold | None:
 
 
 def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> Hold | None:
-    """Why there is no container, if the configuration means something that is not there.
-
-    A wrong name or file.
+    """Why there is no container, if the configuration means something that is not there: a wrong name or
+    file.
     """
     read = sources.read(_fresh_project(service), memory)
     if isinstance(read, Hold):
@@ -246,9 +244,8 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
 
 
 def started_from(container: Container) -> Project:
-    """The project that a container is of, as its labels tell it.
-
-    Without files if they are not there any more.
+    """The project that a container is of, as its labels tell it; without files if they are not there any
+    more.
     """
     return _project_by_labels(container, listed_files(container) or ())
 

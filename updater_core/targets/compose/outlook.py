@@ -41,9 +41,8 @@ class Outlook:
 
 
 def of_group(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
-    """Return what an `up` of the group would do.
-
-    A Hold if it would wait, or touch anything besides the group.
+    """Return what an `up` of the group would do; a Hold if it would wait, or touch anything besides the
+    group.
     """
     waiting = _unready_dependency(group, engine)
     if waiting is not None:
@@ -228,9 +227,8 @@ def _given_names(group: Group) -> list[str]:
 
 
 def _is_usual(name: str, group: Group) -> bool:
-    """Whether it is a name that Compose gives to a container of these services.
-
-    `shop-web-1`, `shop_web_1`.
+    """Whether it is a name that Compose gives to a container of these services: `shop-web-1`,
+    `shop_web_1`.
     """
     match = re.fullmatch(rf"{re.escape(group.project.name)}[-_](.+)[-_]\d+", name)
     return match is not None and match[1] in group.services

@@ -1,6 +1,5 @@
-"""What a plan holds for Compose besides the neutral facts.
-
-The project, its services, the edits of its files.
+"""What a plan holds for Compose besides the neutral facts: the project, its services, the edits of its
+files.
 """
 
 from __future__ import annotations

@@ -117,9 +117,8 @@ def _preflight_findings(service: ServiceConfig, observed: ObservedService, ahead
 
 
 def _edit_findings(service: ServiceConfig, observed: ObservedService, ahead: Ahead) -> Iterator[Finding]:
-    """What stands in the way of writing the image, in each place that would be written.
-
-    Also a project's `.env`.
+    """What stands in the way of writing the image, in each place that would be written: also a project's
+    `.env`.
     """
     checked = set(service.compose_files)
     takers = frozenset[str]().union(*(located.takers for located in observed.located))
@@ -161,8 +160,7 @@ def _needs_word(service: ServiceConfig, containers: Sequence[Container], engine:
 
 
 def needs_edit(service: ServiceConfig, current: ImageRef) -> bool:
-    """Whether an update of the service writes its file.
-
-    Only what follows the digest behind a tag does not.
+    """Whether an update of the service writes its file: only what follows the digest behind a tag does
+    not.
     """
     return service.policy.pin_digest or selector_of(service.policy, current) is not None

@@ -38,9 +38,8 @@ class SwarmTarget:
         return self._host.engine.version()
 
     def platform(self, service: ServiceConfig) -> str:
-        """That of the first node that is there.
-
-        In a swarm of several, a service that is not for it names its own.
+        """That of the first node that is there: in a swarm of several, a service that is not for it names its
+        own.
         """
         return placement.platform_of(self._nodes(service))
 

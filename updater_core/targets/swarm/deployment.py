@@ -66,9 +66,8 @@ class SwarmDeployment:
         return (Stage(Step.EDIT, self._edit), Stage(Step.RESTART, self._update, update), *self._ending())
 
     def remaining_stages(self) -> Sequence[Stage]:
-        """An update that was written is judged, whoever wrote it to its end.
-
-        The engine has gone on meanwhile.
+        """An update that was written is judged, whoever wrote it to its end: the engine has gone on
+        meanwhile.
         """
         found = self._service()
         if found is None:
@@ -131,9 +130,8 @@ class SwarmDeployment:
         self._watch(wanted)
 
     def _settle(self) -> None:
-        """Give the operator's own way of rolling out back.
-
-        That restarts no task, and another's write stays.
+        """Give the operator's own way of rolling out back; that restarts no task, and another's write
+        stays.
         """
         old = self.plan.detail.old_spec
         self._write(self.plan.detail.new_image, lambda found: spec.settled(found.spec, old))

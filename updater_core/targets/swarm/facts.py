@@ -43,9 +43,8 @@ class SwarmService:
 
     @property
     def image(self) -> str:
-        """The reference that its tasks are made from, as it was written.
-
-        `repo:tag@sha256:…` if it is pinned.
+        """The reference that its tasks are made from, as it was written: `repo:tag@sha256:…` if it is
+        pinned.
         """
         return str(self.spec["TaskTemplate"]["ContainerSpec"]["Image"])
 

@@ -174,9 +174,8 @@ def _is_at_work(service: SwarmService) -> bool:
 def _is_over(
     track: RolloutTrack, service: SwarmService, new: Sequence[SwarmTask], wanted: Rollout, now_seconds: float
 ) -> bool:
-    """In a rollback tasks may fail and be replaced, which moves for ever.
-
-    There the whole has a limit, too.
+    """In a rollback tasks may fail and be replaced, which moves for ever: there the whole has a limit,
+    too.
     """
     limit = limit_seconds(new, wanted)
     if now_seconds - track.moved_at_seconds > limit:

@@ -59,9 +59,8 @@ def judge(
 
 
 def hold_for(service: SwarmService, tasks: Sequence[SwarmTask]) -> Hold | None:
-    """Return that the job runs just now, which an update would end.
-
-    None if it does not, or only fails for ever.
+    """Return that the job runs just now, which an update would end; None if it does not, or only fails for
+    ever.
     """
     run = _of_this_run(service, tasks)
     is_at_work = any(task.state in _AT_WORK for task in run)

@@ -38,9 +38,8 @@ class ObservedSwarmService:
 
 
 def lock_name(found: SwarmService) -> str:
-    """Return what is locked for a change of a service.
-
-    Its stack, for its services share a file, else itself.
+    """Return what is locked for a change of a service: its stack, for its services share a file, else
+    itself.
     """
     return f"swarm-{found.stack or found.name}"
 

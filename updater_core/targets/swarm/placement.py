@@ -29,9 +29,8 @@ def for_spec(platforms: Sequence[Platform]) -> tuple[Platform, ...]:
 
 
 def platform_of(nodes: Sequence[SwarmNode]) -> str:
-    """Return the platform of the first node that takes tasks, as an image names it.
-
-    Linux on amd64 if none does.
+    """Return the platform of the first node that takes tasks, as an image names it; Linux on amd64 if none
+    does.
     """
     there = next((node for node in nodes if node.is_ready and node.is_active), None)
     return "linux/amd64" if there is None else f"{there.system}/{_arch(there)}"

@@ -1,6 +1,5 @@
-"""What a plan holds for Swarm besides the neutral facts.
-
-The service, its whole old spec, the change of its file.
+"""What a plan holds for Swarm besides the neutral facts: the service, its whole old spec, the change of its
+file.
 """
 
 from __future__ import annotations
@@ -52,9 +51,8 @@ class SwarmPlan:
 
 
 def pause_seconds(plan: Plan[SwarmPlan]) -> float:
-    """Return how long a good rollout may stand still.
-
-    The engine's own pause, a stop, and a healthcheck's verdict.
+    """Return how long a good rollout may stand still: the engine's own pause, a stop, and a healthcheck's
+    verdict.
     """
     container = plan.detail.old_spec["TaskTemplate"]["ContainerSpec"]
     grace = float(container.get("StopGracePeriod") or 10 * NANOSECONDS) / NANOSECONDS

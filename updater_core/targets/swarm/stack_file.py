@@ -76,9 +76,8 @@ def located(files: Sequence[SourceFile], service: str) -> StackText | None:
 
 
 def difference(text: StackText, runs: ImageRef) -> Hold | None:
-    """Return that the file names another image than the one that runs.
-
-    None if it does not, or a variable hides it.
+    """Return that the file names another image than the one that runs; None if it does not, or a variable
+    hides it.
     """
     if text.image is None:
         return None

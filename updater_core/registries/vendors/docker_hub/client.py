@@ -70,9 +70,8 @@ def _next(address: object) -> str | None:
 
 
 def _ask(session: Session, api: Access, request: Request) -> Answer:
-    """Ask without a login while that is enough, then with one.
-
-    Docker Hub hides private repositories as 404.
+    """Ask without a login while that is enough, then with one: Docker Hub hides private repositories as
+    404.
     """
     key = ("hub private", api.repository, session.clock.now().date())
     known = key in session.texts

@@ -97,9 +97,8 @@ class EcrRegistry:
         return self.batches.get(_question(reference))
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
-        """Every tag, with its digest and its manifest's push time.
-
-        Of a cache the names, for its digests may be old.
+        """Every tag, with its digest and its manifest's push time; of a cache the names, for its digests may
+        be old.
         """
         if self._is_cache():
             return self._by_protocol(lambda registry: registry.tags(reference))
@@ -165,9 +164,8 @@ class EcrRegistry:
         return f"{place} with {self.api.who}"
 
     def _is_cache(self) -> bool:
-        """Whether the repository caches another registry.
-
-        By its service's settings, or by the account's rules.
+        """Whether the repository caches another registry: by its service's settings, or by the account's
+        rules.
         """
         settings, session = self.oci.site.settings, self.oci.session
         if settings.own(EcrSettings).aws_pull_through_cache:

@@ -18,9 +18,8 @@ from updater_core.vocabulary.release import ImageFacts
 
 @dataclass(frozen=True, slots=True)
 class PublicEcr:
-    """A `protocols.Registry` for public.ecr.aws.
-
-    Anonymous, but for pulls if AWS credentials were configured.
+    """A `protocols.Registry` for public.ecr.aws: anonymous, but for pulls if AWS credentials were
+    configured.
     """
 
     oci: OciRegistry

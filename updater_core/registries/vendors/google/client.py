@@ -257,9 +257,8 @@ def _page(session: Session, access: Access, url: str) -> tuple[Mapping[str, Any]
 
 
 def _tags(manifest: Mapping[str, Any], now: datetime) -> Iterator[Tag]:
-    """The tags of the map: digest to `tag` (its names) and `timeUploadedMs` (a text.
-
-    `0` or none = not known).
+    """The tags of the map: digest to `tag` (its names) and `timeUploadedMs` (a text; `0` or none = not
+    known).
     """
     for digest, entry in manifest.items():
         if is_digest(digest) and isinstance(entry, dict) and isinstance(entry.get("tag"), list):

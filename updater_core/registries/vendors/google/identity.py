@@ -100,9 +100,8 @@ class Identity:
             return self._current()
 
     def renewed(self, access: Access, refused: Credential) -> Credential | None:
-        """A token newer than the one that was refused.
-
-        None if that one was fresh, so that age is not the reason.
+        """A token newer than the one that was refused; None if that one was fresh, so that age is not the
+        reason.
         """
         with self._lock:
             if self._current() != refused:  # another thread was faster
@@ -154,9 +153,8 @@ def of_key_file(path: str, session: Session) -> Identity:
 
 
 def of_environment(session: Session) -> Identity | None:
-    """The account that GOOGLE_APPLICATION_CREDENTIALS names.
-
-    A key, or a workload identity federation's file.
+    """The account that GOOGLE_APPLICATION_CREDENTIALS names: a key, or a workload identity federation's
+    file.
     """
     path = os.environ.get(FROM_ENVIRONMENT)
     return (
@@ -202,9 +200,8 @@ def _gcloud_path() -> Path | None:
 
 
 def _has_metadata_server(session: Session) -> bool:
-    """Whether Google's metadata server answers here.
-
-    One short question, at most once a day if it does not.
+    """Whether Google's metadata server answers here: one short question, at most once a day if it does
+    not.
     """
     if os.environ.get("NO_GCE_CHECK", "").lower() == "true":
         return False

@@ -185,9 +185,8 @@ class _DependentSearch:
         return Group(project, (), volumes.noted(moves, engine), model)
 
     def _stopped_beside(self, group: Group) -> str | None:
-        """A container that does not run of a service that does.
-
-        An `up` would start it, or take it for one too many.
+        """A container that does not run of a service that does: an `up` would start it, or take it for one
+        too many.
         """
         whole = _containers(Restarted(group.project, tuple(sorted(group.services))), self.parts.engine)
         return next((each.name for each in whole if each.status not in _AT_WORK), None)

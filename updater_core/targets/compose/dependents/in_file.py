@@ -34,9 +34,8 @@ def obstacle(containers: Sequence[Container], why: str, remedy: str) -> Unrestar
 
 
 def unreadable(project: Project, containers: Sequence[Container]) -> Unrestartable | None:
-    """Why the project's files cannot be found or read, or its folder not be entered.
-
-    None if all of it can be.
+    """Why the project's files cannot be found or read, or its folder not be entered; None if all of it can
+    be.
     """
     labels = containers[0].labels
     text = labels.get(f"{_LABEL}project.config_files", "")

@@ -1,4 +1,3 @@
-"""What stands beside the image and must not be lost or broken.
-
-Volumes, other containers, paths, ports, variables.
+"""What stands beside the image and must not be lost or broken: volumes, other containers, paths, ports,
+variables.
 """

@@ -1,6 +1,5 @@
-"""The preflight checks in their order.
-
-Everything that an update, or a first start, would break or stumble over.
+"""The preflight checks in their order: everything that an update, or a first start, would break or stumble
+over.
 """
 
 from __future__ import annotations

@@ -155,9 +155,8 @@ def moved_place(
 
 
 def is_anonymous(name: str) -> bool:
-    """Whether the engine gave a volume its name.
-
-    It was made for one container and nobody asked for it by name.
+    """Whether the engine gave a volume its name: it was made for one container and nobody asked for it by
+    name.
     """
     return _ANONYMOUS.fullmatch(name) is not None
 

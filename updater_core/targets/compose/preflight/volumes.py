@@ -116,9 +116,8 @@ def verify(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
 
 
 def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """As `verify` after a rollback, whatever the service allows.
-
-    The old release never does without its data.
+    """As `verify` after a rollback, whatever the service allows: the old release never does without its
+    data.
     """
     strict = replace(plan.detail, allow_volume_change=False)
     verify(replace(plan, detail=strict), tools)

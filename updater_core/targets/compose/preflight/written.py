@@ -112,9 +112,8 @@ def _parsed(files: tuple[SourceFile, ...], env_files: tuple[SourceFile, ...]) ->
 
 
 def of_env_file(text: str, values: Values) -> Iterator[Text]:
-    """Yield the assignments of a service's env file.
-
-    Compose resolves variables in it as in the compose file.
+    """Yield the assignments of a service's env file: Compose resolves variables in it as in the compose
+    file.
     """
     for each in interpolation.assignments(text):
         yield Text("environment", each.key, text[each.start : each.end], values)

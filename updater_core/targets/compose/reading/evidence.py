@@ -30,9 +30,8 @@ def collect(plan: Plan[ComposePlan], tools: Tools) -> tuple[Evidence, ...]:
 
 
 def without_secrets(text: str, containers: Sequence[Container], tools: Tools) -> str:
-    """The text, which may quote these containers, without secrets.
-
-    Their own and those that the updater knows.
+    """The text, which may quote these containers, without secrets: their own and those that the updater
+    knows.
     """
     found: set[str] = set()
     with suppress(UpdaterError):

@@ -31,9 +31,8 @@ def move_of(name: str, old: str, new: str, containers: Sequence[Container]) -> M
 
 
 def _may_end(containers: Sequence[Container]) -> bool:
-    """Whether an end with 0 would be no failure.
-
-    The service has no container, or one that ended by itself.
+    """Whether an end with 0 would be no failure: the service has no container, or one that ended by
+    itself.
     """
     if any(map(dependencies.is_stopped_by_hand, containers)):
         return False

@@ -1,6 +1,5 @@
-"""The one-shots that belong to a service's release.
-
-A migration of the same image moves with what waits for it.
+"""The one-shots that belong to a service's release: a migration of the same image moves with what waits for
+it.
 """
 
 from __future__ import annotations

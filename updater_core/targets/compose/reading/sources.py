@@ -1,6 +1,5 @@
-"""The files that Compose reads for a project.
-
-Those it was started from, and all that these include or extend.
+"""The files that Compose reads for a project: those it was started from, and all that these include or
+extend.
 """
 
 from __future__ import annotations
@@ -57,9 +56,8 @@ class FileCache:
         return kept[1]
 
     def one_shots(self, files: Sequence[SourceFile]) -> frozenset[str]:
-        """The services that end by themselves, as these files say.
-
-        Worked out again only when one of them changed.
+        """The services that end by themselves, as these files say; worked out again only when one of them
+        changed.
         """
         key = tuple(file.path for file in files)
         kept = self._one_shots.get(key)

@@ -74,9 +74,8 @@ def _failed(service: ServiceConfig, name: str, containers: Sequence[Container]) 
 
 
 def _torn(name: str, containers: Sequence[Container]) -> Hold:
-    """No journal of ours knows of it (those are ended first).
-
-    Its state was moved, or another's Compose was killed.
+    """No journal of ours knows of it (those are ended first): its state was moved, or another's Compose was
+    killed.
     """
     listed = ", ".join(sorted(each.name for each in containers))
     detail = f"a recreate of {name} was interrupted ({listed}) and it is down"

@@ -70,9 +70,8 @@ def _up_beside(plan: Plan[ComposePlan], tools: Tools, *, with_dependencies: bool
 
 
 def gate_beside(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Wait until the new containers have proven themselves.
-
-    GateFailed as soon as one of them shows it will not.
+    """Wait until the new containers have proven themselves; GateFailed as soon as one of them shows it will
+    not.
     """
     name = plan.detail.project.name
     wanted = [gate.Watched(name, move.service, _expectation(move, plan)) for move in plan.detail.moves]
