@@ -65,6 +65,7 @@ def test_what_says_nothing_is_none(text: str) -> None:
         ('{"message": "slow down", "retry_after": 2.5}', 2.5),
         ("Too many requests, retry after 20 seconds.", 20),
         ('{"retryAfterMs": 1500}', 1.5),
+        ('{"retryAfterMs": 1500.5}', 1.5005),
         ('{"retry_after_ms": 250}', 0.25),
         ('{"retryAfterSeconds": 4}', 4),
         ("Rate exceeded. Please try again in 5 seconds.", 5),

@@ -63,7 +63,8 @@ def _texts(headers: Mapping[str, str], body: bytes) -> Iterator[str]:
     in_body = _IN_BODY.search(body.decode("utf-8", "replace"))
     if in_body:
         unit, text = in_body[1] or "", in_body[2].strip().rstrip(".")
-        yield f"{text} {unit}" if text.isdigit() else text
+        is_bare = text.replace(".", "", 1).isdigit()
+        yield f"{text} {unit}" if is_bare else text
     for found in _IN_RATE_LIMIT.finditer(headers.get("ratelimit", "")):
         yield found[1]
     yield from (headers[name].strip() for name in _RESETS if name in headers)
