@@ -53,7 +53,8 @@ def read_plan(raw: Mapping[str, Any]) -> Plan[Any]:
     Raises ValueError if it is of no form that this version knows.
     """
     try:
-        known = compose.former_plan(raw)
+        is_of_compose = raw.get("target") == compose.NAME or "detail" not in raw
+        known = compose.former_plan(raw) if is_of_compose else raw
         kind = TABLE[str(known.get("target"))]
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"its plan is of an unknown form: {type(error).__name__} {error}") from error
