@@ -60,11 +60,12 @@ services:
 """
 
 
-def test_a_service_that_takes_the_variable_through_its_env_file_holds_the_edit(shop: Shop) -> None:
+@pytest.mark.parametrize("runs", ["RUNS=at-${TAG}", "RUNS=${SHOWN:-none}"], ids=["itself", "by another"])
+def test_a_service_that_takes_the_variable_through_its_env_file_holds_the_edit(shop: Shop, runs: str) -> None:
     """What is found before anything is pulled; and the remedy, followed."""
     shop.policy |= {"follow": "minor"}
-    (shop.folder / ".env").write_text("TAG=v1.0.0\nVERSION=v1.0.0\n")
-    (shop.folder / "app.env").write_text("QUOTED='${TAG}'\nRUNS=at-${TAG}\n")
+    (shop.folder / ".env").write_text("TAG=v1.0.0\nSHOWN=of-$TAG\nVERSION=v1.0.0\n")
+    (shop.folder / "app.env").write_text(f"QUOTED='${{TAG}}'\n{runs}\n")
     shop.write("$TAG", BESIDE.replace("@OTHER", f"{shop.repository}:v1.0.0"))
     shop.push("v1.0.0", lab.good("one"))
     shop.up()
@@ -78,6 +79,6 @@ def test_a_service_that_takes_the_variable_through_its_env_file_holds_the_edit(s
     shop.compose_file.write_text(shop.compose_file.read_text().replace(":$TAG", ":$VERSION"))
     assert shop.run("--test")[0] == 0
     assert isinstance(outcome_of(shop), Committed)
-    assert (shop.folder / ".env").read_text() == "TAG=v1.0.0\nVERSION=v1.1.0\n"
+    assert (shop.folder / ".env").read_text() == "TAG=v1.0.0\nSHOWN=of-$TAG\nVERSION=v1.1.0\n"
     assert [each.id for each in shop.containers("other")] == other
     assert shop.owner_up_changes() == []

@@ -61,14 +61,14 @@ class Readers:
 
         Refused if there may be more out of sight.
         """
-        for file, name in self._carriers(path, variable):
+        for file, name in self.carriers(path, variable):
             yield from self._readers_of(file, name)
             if name.startswith(_READ_BY_COMPOSE):
                 yield Reader(f"{variable} is also used in {file}, in {name}", 0, _OUTSIDE)
         self._check_sight(variable)
 
-    def _carriers(self, path: str, variable: str) -> list[tuple[str, str]]:
-        """The variable, and those of env files whose values take it, each with its file."""
+    def carriers(self, path: str, variable: str) -> list[tuple[str, str]]:
+        """Return the variable, and those of env files whose values take it, each with its file."""
         found = [(path, variable)]
         for _, name in found:
             found += [each for each in self._taken_in_env.get(name, ()) if each not in found]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from updater_core.composefile import interpolation
 from updater_core.composefile.locate import NotEditable
+from updater_core.composefile.readers import Readers
 from updater_core.composefile.splice import VARIABLE, Place
 from updater_core.models import Reason
 from updater_core.targets.compose.preflight.written import ProjectText
@@ -27,6 +28,10 @@ def obstacles(observed: ObservedService) -> Iterator[NotEditable]:
     if not places:
         return
     project = ProjectText.of(observed.files, observed.env_files)
+    if project.model is None:
+        return
+    readers = Readers(project.model, None)
+    carriers = {one: {name for _, name in readers.carriers(one.path, one.key)} for one in places}
     own = {one.service for one in observed.located}
     # who reads one of these whole is found where the image is located
     known = {os.path.realpath(file.path) for file in observed.env_files}
@@ -35,20 +40,20 @@ def obstacles(observed: ObservedService) -> Iterator[NotEditable]:
             if os.path.realpath(path) in known:
                 continue
             for place in sorted(places, key=lambda each: each.spot):
-                if _takes(path, place.key):
+                if not carriers[place].isdisjoint(_taken_in(path)):
                     yield _obstacle(place, path, service)
 
 
-def _takes(path: str, variable: str) -> bool:
-    """Whether a value of an env file names the variable; one that cannot be read is Compose's to refuse."""
+def _taken_in(path: str) -> frozenset[str]:
+    """The variables that the values of an env file name; one that cannot be read is Compose's to refuse."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError):
-        return False
-    templates = [
+        return frozenset()
+    templates = (
         text[each.start : each.end] for each in interpolation.assignments(text) if each.value is None
-    ]
-    return any(variable in interpolation.variables(template) for template in templates)
+    )
+    return frozenset[str]().union(*map(interpolation.variables, templates))
 
 
 def _obstacle(place: Place, path: str, service: str) -> NotEditable:
