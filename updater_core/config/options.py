@@ -63,21 +63,18 @@ OPTIONS: tuple[Option, ...] = (
            ({"follow": "minor", "min_age": "3d"},), path=None),
     Option(TOP, "engines", kinds.ENGINES, None,
            "Managers of Docker Swarms elsewhere, by a name of yours: `hosts`, any of which will do, and "
-           "`cert_path`: "
-           "[managers elsewhere](swarm.md#managers-elsewhere).",
+           "`cert_path`: [managers elsewhere](swarm.md#managers-elsewhere).",
            ({"prod": {"hosts": ["tcp://10.0.0.1:2376", "tcp://10.0.0.2:2376"],
                       "cert_path": "/etc/docker/certs"}},),
            path="engines"),
     Option(TOP, "path_map", kinds.PATH_MAP, None,
-           "For stacks that a manager's container (Portainer, Dockge) started: its folders, each with "
-           "the same "
-           "folder on this host. Needed only if its mounts do not tell: "
-           "[stacks of a manager](discovery.md#stacks-of-a-manager).",
+           "For stacks that a manager's container (Portainer, Dockge) started: its folders, each with the "
+           "same folder on this host. Needed only if its mounts do not tell: [stacks of a "
+           "manager](discovery.md#stacks-of-a-manager).",
            ({"/data/compose": "/srv/portainer/compose"},), path="path_map"),
     _top("discover", kinds.DISCOVER, "off",
          "Which running Compose services that are not listed are taken up by themselves at each cycle: "
-         "`off`, "
-         "`labelled` (those with the label `docker-updater.enable=true`) or `all` (but those with "
+         "`off`, `labelled` (those with the label `docker-updater.enable=true`) or `all` (but those with "
          "`docker-updater.enable=false`).", "labelled", "all", field="discover.mode"),
     _top("discover_exclude", kinds.GLOBS, None,
          "What `discover` never takes up: globs over project, service, `project/service` and image.",
@@ -94,9 +91,8 @@ OPTIONS: tuple[Option, ...] = (
          "How long one Compose command may take; what containers are given to stop comes on top.",
          120, field="compose_timeout_seconds"),
     _top("parallel_updates", kinds.SIDE_BY_SIDE, 4,
-         "How many projects may pull and restart at the same time. An update that waits for its "
-         "container to become "
-         "healthy does not count, and services of one project always go one after the other.", 4, 1),
+         "How many projects may pull and restart at the same time. An update that waits for its container to "
+         "become healthy does not count, and services of one project always go one after the other.", 4, 1),
     _top("log_level", kinds.LEVEL, "INFO",
          "The least serious message that is logged: `DEBUG`, `INFO`, `WARN` or `ERROR`.",
          "INFO", "DEBUG"),
@@ -118,14 +114,12 @@ OPTIONS: tuple[Option, ...] = (
     _top("api_token", kinds.API_TOKEN, None,
          "Opens the [HTTP API](api.md) on that port, and may give every order.", "${API_KEY}", field=None),
     Option(TOP, "api_tokens", kinds.API_TOKENS, None,
-           "Further tokens, by a name of yours, which is what orders are recorded with: `token`, and "
-           "what it `may` "
-           "([rights](api.md#tokens)).", ({"ci": {"token": "${API_KEY}", "may": ["update", "check"]}},),
+           "Further tokens, by a name of yours, which is what orders are recorded with: `token`, and what it "
+           "`may` ([rights](api.md#tokens)).", ({"ci": {"token": "${API_KEY}", "may": ["update", "check"]}},),
            path="api_tokens"),
     _top("api_public_url", kinds.PUBLIC_URL, None,
-         "Where people reach that port, through a proxy with TLS. With it, messages that ask for an "
-         "approval carry a "
-         "[link](api.md#links-that-approve).", "https://updates.example.com"),
+         "Where people reach that port, through a proxy with TLS. With it, messages that ask for an approval "
+         "carry a [link](api.md#links-that-approve).", "https://updates.example.com"),
     _top("webhook_url", kinds.URL, None, "The address that is notified of updates and rollbacks.",
          "${WEBHOOK}",
          see="[messages](webhook.md#the-message)"),
@@ -139,17 +133,14 @@ OPTIONS: tuple[Option, ...] = (
          see="[Apprise](webhook.md#chat-mail-and-push)"),
     _top("notify_events", kinds.EVENTS, "update,rollback",
          "The kinds of event to notify of: `update` and `rollback` are always among them; `available`, "
-         "`failed` "
-         "and `recovered` on request. `approval` (the mode `approve` asks) and `order` (you gave one) "
-         "always come.",
+         "`failed` and `recovered` on request. `approval` (the mode `approve` asks) and `order` (you gave "
+         "one) always come.",
          "update,rollback,failed,recovered", ["available", "failed"],
          see="[kinds](webhook.md#which-events-are-sent)"),
     _top("notify_grouping", kinds.GROUPING, "cycle",
-         "`cycle`: people (`notify_urls`) get what happens in one cycle as one message. What needs a "
-         "person leaves at "
-         "once, with all that waits; the rest at the end of the cycle, after five minutes at most. "
-         "`each`: a message "
-         "for each event, as the webhook always gets it.",
+         "`cycle`: people (`notify_urls`) get what happens in one cycle as one message. What needs a person "
+         "leaves at once, with all that waits; the rest at the end of the cycle, after five minutes at most. "
+         "`each`: a message for each event, as the webhook always gets it.",
          "each"),
     _top("maintenance_window", kinds.WINDOWS, None,
          "When updates may happen; always when left out. Checks never stop.",
@@ -170,9 +161,8 @@ OPTIONS: tuple[Option, ...] = (
          "The image. Its repository must be the Compose file's; its tag is only a note, for the file "
          "says which tag is current.", "nginx:1.27", "ghcr.io/acme/web:v1.4.2"),
     _service("compose_file", kinds.PATHS, None,
-         "The Compose file, or all of them if the project was started with several `-f`. Of a stack: "
-         "its file, which "
-         "is edited too; the Swarm service alone is updated when left out.",
+         "The Compose file, or all of them if the project was started with several `-f`. Of a stack: its "
+         "file, which is edited too; the Swarm service alone is updated when left out.",
          "/opt/apps/web/docker-compose.yml", ["docker-compose.yml", "docker-compose.prod.yml"],
          field="compose_files"),
     _service("compose_service", kinds.COMPOSE_SERVICES, None,
@@ -186,17 +176,15 @@ OPTIONS: tuple[Option, ...] = (
     _service("swarm_service", kinds.STACK, None,
          "The name of a Swarm service that belongs to no stack.", "web"),
     _service("run_jobs", kinds.FLAG, False,
-         "Swarm: [update jobs](swarm.md#jobs) too. A new image runs a job at once, so that they are "
-         "only notified of "
-         "without it.", True, field="handover.run_jobs"),
+         "Swarm: [update jobs](swarm.md#jobs) too. A new image runs a job at once, so that they are only "
+         "notified of without it.", True, field="handover.run_jobs"),
     _service("engine", kinds.ENGINE_NAME, None,
          "The one of `engines` whose Swarm the service runs in; this host's engine when left out.", "prod"),
     _service("compose_project", kinds.PROJECT, None,
          "The project, needed only if one file runs under several names.", "web-blue"),
     _service("group", kinds.NAME, None,
-         "Services of one project that name the same group are [one update group](choosing.md#groups), "
-         "as if one entry "
-         "listed them; that is its name then.", "immich"),
+         "Services of one project that name the same group are [one update group](choosing.md#groups), as if "
+         "one entry listed them; that is its name then.", "immich"),
     _service("registry_type", _REGISTRY_TYPE, None,
          f"{_QUOTED_TYPES}. The image's host decides when left out.",
          "docker_hub", "generic", field="registry.type"),
@@ -205,9 +193,8 @@ OPTIONS: tuple[Option, ...] = (
          see="[its keys](#registry_config)"),
     _service("enabled", kinds.FLAG, True, "`false` leaves the service alone.", False),
     _policy("follow", kinds.FOLLOW, None,
-         "`tag` follows the digest behind the tag; `patch`, `minor` and `major` follow the versions of "
-         "the current "
-         "tag's kind, no further than that step. The top level's when left out.", "minor",
+         "`tag` follows the digest behind the tag; `patch`, `minor` and `major` follow the versions of the "
+         "current tag's kind, no further than that step. The top level's when left out.", "minor",
          see="[following](choosing.md#follow-one-word)"),
     _policy("tag_pattern", kinds.GLOB, None,
          "Follow the tag pushed last among those that this glob matches.",
@@ -270,31 +257,27 @@ OPTIONS: tuple[Option, ...] = (
          "The HTTP statuses that count as an answer there. Redirects are not followed.", 200, "200-299,401",
          field="gate.statuses"),
     _service("pre_update", kinds.HOOK, None,
-         "A [hook](operations.md#hooks): what is run before anything of the service is stopped, such as "
-         "a backup. If "
-         "it fails, the update is not started.", ["/usr/local/bin/backup", "web"],
+         "A [hook](operations.md#hooks): what is run before anything of the service is stopped, such as a "
+         "backup. If it fails, the update is not started.", ["/usr/local/bin/backup", "web"],
          {"run": "pg_dump -U app app > /backup/before.sql", "in": "container", "timeout": "30m"},
          field="hooks.pre_update"),
     _service("post_update", kinds.HOOK, None,
-         "A hook: what is run once the new release has passed its gate, such as a smoke test. If it "
-         "fails, the old "
-         "release is put back, and the new one is not tried again.",
+         "A hook: what is run once the new release has passed its gate, such as a smoke test. If it fails, "
+         "the old release is put back, and the new one is not tried again.",
          "curl -fsS http://127.0.0.1:8080/version",
          field="hooks.post_update"),
     _service("on_failure", kinds.HOOK, None,
-         "A hook: what is run after an update that failed, once the old release is back. If it fails, "
-         "that is a "
-         "warning.",
+         "A hook: what is run after an update that failed, once the old release is back. If it fails, that "
+         "is a warning.",
          ["/usr/local/bin/page-me"], field="hooks.on_failure"),
     _service("on_success", kinds.HOOK, None,
          "A hook: what is run after an update that succeeded. If it fails, that is a warning.",
          "docker image prune -f", field="hooks.on_success"),
     _service("update_order", kinds.ORDER, None,
-         "`start-first` starts the new container beside the old one, and stops the old one only when "
-         "the new one is "
-         "proven; `stop-first` is Compose's own recreate. When left out, what "
-         "`deploy.update_config.order` of the "
-         "Compose file says, else `stop-first`. See [start-first](start-first.md).", "start-first",
+         "`start-first` starts the new container beside the old one, and stops the old one only when the new "
+         "one is proven; `stop-first` is Compose's own recreate. When left out, what "
+         "`deploy.update_config.order` of the Compose file says, else `stop-first`. See "
+         "[start-first](start-first.md).", "start-first",
          field="handover.order"),
     _service("drain_command", kinds.ARGUMENTS, None,
          ("Start-first: run in each old container before it is stopped, so that a proxy sends it nothing "
@@ -339,9 +322,8 @@ OPTIONS: tuple[Option, ...] = (
            ("/etc/docker-auto-updater/prod",), path=None),
 
     Option(SIGNATURE, "public_key", kinds.PATHS, None,
-           "A PEM file with the public key (ECDSA P-256, RSA or Ed25519), or several: a signature by "
-           "any of them "
-           "counts.", ("/etc/docker-auto-updater/keys/acme.pub", ["old.pub", "new.pub"]),
+           "A PEM file with the public key (ECDSA P-256, RSA or Ed25519), or several: a signature by any of "
+           "them counts.", ("/etc/docker-auto-updater/keys/acme.pub", ["old.pub", "new.pub"]),
            "policy.public_keys", required=True),
 
     _registry("username", kinds.TEXT, None, "The account at this registry.", "robot",

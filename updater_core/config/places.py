@@ -27,9 +27,8 @@ _COMPOSE_ONLY: Mapping[str, str] = {
 _SWARM_ONLY: Mapping[str, str] = {"run_jobs": "it is for the jobs of a Docker Swarm"}
 _OF_THE_FILE = ("allow_drift", "pin_digest")
 _COMPOSE_ELSEWHERE = (
-    "the files and bind mounts of a Compose service are on its engine's host; run an updater there, or "
-    "set DOCKER_HOST"
-    " for this one if the files are here"
+    "the files and bind mounts of a Compose service are on its engine's host; run an updater there, or set "
+    "DOCKER_HOST for this one if the files are here"
 )
 
 

@@ -48,8 +48,7 @@ def addresses(value: Any) -> tuple[Secret, ...]:
     if any(_ADDRESS_AS_PARAMETER.sub("", each).count("://") > 1 for each in found):
         raise ValueError(
             "one address stands inside another, whose service would be sent its token; put a blank or a "
-            "comma between "
-            "the two, or write the inner :// as %3A%2F%2F"
+            "comma between the two, or write the inner :// as %3A%2F%2F"
         )
     if len(set(found)) < len(found):
         raise ValueError("it holds the same twice")

@@ -147,8 +147,7 @@ def failure_of(container: Container, wanted: Expectation) -> Failed | None:
 def _failure(track: Track, containers: Sequence[Container], wanted: Expectation) -> Failed | None:
     if len(containers) < wanted.count:
         few = (
-            f"{wanted.service}: {len(containers)} of {wanted.count} containers are there, somebody "
-            "removed "
+            f"{wanted.service}: {len(containers)} of {wanted.count} containers are there, somebody removed "
             "the others"
         )
         return Failed(Reason.NOT_RUNNING, few)

@@ -259,8 +259,7 @@ def describe(outcome: Outcome) -> str:
     match outcome:
         case Committed():
             return (
-                f"{new} {'has run to its end' if plan.strategy == ONE_RUN else 'runs and is proven'} "
-                "(was "
+                f"{new} {'has run to its end' if plan.strategy == ONE_RUN else 'runs and is proven'} (was "
                 f"{old})"
             )
         case NotStarted(cause=cause):

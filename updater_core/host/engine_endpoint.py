@@ -21,8 +21,8 @@ _DEFAULT_CONTEXT = "default"
 _SCHEMES = ("unix://", "tcp://", "http://", "https://", "npipe://")
 _SSH_REMEDY = (
     "set DOCKER_HOST to the engine's own socket (unix:///var/run/docker.sock), or to tcp:// with "
-    "DOCKER_TLS_VERIFY=1;"
-    " a forwarded socket works too: ssh -nNT -L /run/engine.sock:/var/run/docker.sock USER@HOST"
+    "DOCKER_TLS_VERIFY=1; a forwarded socket works too: ssh -nNT -L /run/engine.sock:/var/run/docker.sock "
+    "USER@HOST"
 )
 
 

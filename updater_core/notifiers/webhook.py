@@ -24,9 +24,8 @@ LIMITS = Limits(connect_seconds=10.0, read_seconds=45.0, whole_seconds=60.0)
 SIGNATURE = "X-Updater-Signature"
 _REDIRECTS_FOLLOWED = 3
 _OF_A_CHAT = (
-    "If a chat is behind this address (Slack, Discord, Teams and others), it takes only messages of its "
-    "own form: put "
-    "its address into NOTIFY_URLS in place of WEBHOOK_URL. "
+    "If a chat is behind this address (Slack, Discord, Teams and others), it takes only messages of its own "
+    "form: put its address into NOTIFY_URLS in place of WEBHOOK_URL. "
 )
 _REMEDY = "Check WEBHOOK_URL and its receiver; the event stays queued and is tried again."
 

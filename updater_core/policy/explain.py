@@ -83,8 +83,8 @@ def without_version(outcome: Decision | Ask, current: ImageRef, policy: Policy) 
             "the same"
         ),
         "to follow builds, set tag_pattern, which takes the newest push (such as main-*); to follow "
-        "versions, write a "
-        "tag with a version into the Compose file; to stay with this tag, set follow to tag",
+        "versions, write a tag with a version into the Compose file; to stay with this tag, set follow to "
+        "tag",
     )
 
 

@@ -66,9 +66,8 @@ def check_range(text: str) -> str | None:
         return str(error)
     if all(_is_impossible(bounds) for bounds in wanted.alternatives):
         return (
-            f"no version is in the range {text!r}: its lower bound is above its upper one; write one "
-            "such "
-            "as >=1.4 <3"
+            f"no version is in the range {text!r}: its lower bound is above its upper one; write one such as "
+            ">=1.4 <3"
         )
     return None
 

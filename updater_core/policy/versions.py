@@ -186,11 +186,9 @@ def _unparsable(case: SelectionContext, detail: str, rejected: Sequence[Rejected
     return Hold(
         Reason.CURRENT_UNPARSABLE,
         detail,
-        f"write the version that {case.observation.current.name or 'the service'} runs, spelt as one of "
-        "the tags that "
-        f"--plan lists{_same_version(case)}, into the Compose file; or change the selector so that it "
-        "means the "
-        "current tag",
+        f"write the version that {case.observation.current.name or 'the service'} runs, spelt as one of the "
+        f"tags that --plan lists{_same_version(case)}, into the Compose file; or change the selector so that "
+        "it means the current tag",
         rejected=tuple(rejected),
     )
 

@@ -28,9 +28,8 @@ from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 _GENERATED = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.(sig|att|sbom))?")
 _OF_A_PAGE = (
-    "the answer is a web page: see whether a proxy, a firewall or a login page is in the way. If it is "
-    "the registry's "
-    "own, check the name of the image and the login for it"
+    "the answer is a web page: see whether a proxy, a firewall or a login page is in the way. If it is the "
+    "registry's own, check the name of the image and the login for it"
 )
 _CREDENTIALS = re.compile(rb"\b(bearer|basic)\s+[^\s\"]+", re.IGNORECASE)
 _TOKEN = re.compile(rb"(?<![\w:@/.-])(?!sha\d+[:-])[A-Za-z0-9_+/=-]{20,}(?:\.[A-Za-z0-9_+/=-]+)*")

@@ -31,8 +31,7 @@ WHO = "approval link"
 _PAGE, _FORM = markup.template("approve"), markup.template("approve_form")
 _HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action "
-    "'self'; "
-    "frame-ancestors 'none'",
+    "'self'; frame-ancestors 'none'",
     "Referrer-Policy": "same-origin",  # without one, a browser says of no form where it comes from
 }
 
@@ -124,9 +123,8 @@ def _outcome(submitted: Submitted) -> Response:
 
 def _gone() -> Response:
     text = (
-        "This link was used already, is too old, or the image that it was for has been replaced. "
-        "Nothing was done. "
-        "If a newer image waits, there is a newer message."
+        "This link was used already, is too old, or the image that it was for has been replaced. Nothing was "
+        "done. If a newer image waits, there is a newer message."
     )
     return _page("This link is not good any more", text, HTTPStatus.GONE)
 

@@ -51,9 +51,8 @@ class Access:
             return f"{check} in DOCKER_HUB_PASSWORD; a public image needs neither"
         where = self._shown_host
         return (
-            f"{check}. The login comes from {self.source}: `docker login{where}` renews it there; if "
-            "the image is "
-            f"public, `docker logout{where}` is enough"
+            f"{check}. The login comes from {self.source}: `docker login{where}` renews it there; if the "
+            f"image is public, `docker logout{where}` is enough"
         )
 
     def _remedy_of_nobody(self) -> str:

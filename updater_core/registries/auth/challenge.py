@@ -105,16 +105,15 @@ def realm_remedy(realm: str, registry_url: str) -> str:
     to, registry = split_url(realm), split_url(registry_url)
     if to is None or registry is None or to.username is not None or to.scheme not in ("http", "https"):
         return (
-            "correct the registry's own configuration: its challenge has to name its token service by "
-            "an https:// URL "
-            "without a user name; token_realm_hosts is no help there"
+            "correct the registry's own configuration: its challenge has to name its token service by an "
+            "https:// URL without a user name; token_realm_hosts is no help there"
         )
     host = to.hostname or ""
     if to.scheme == "http" and registry.scheme == "https":
         return (
-            "let the registry name its token service by https:// (Harbor: external_url or EXT_ENDPOINT "
-            "with https://; "
-            "behind a proxy: that it sends X-Forwarded-Proto); no password or token is sent over http"
+            "let the registry name its token service by https:// (Harbor: external_url or EXT_ENDPOINT with "
+            "https://; behind a proxy: that it sends X-Forwarded-Proto); no password or token is sent over "
+            "http"
         )
     if is_private(host):
         return (

@@ -223,9 +223,8 @@ class Tokens:
             names = ", ".join(c.scheme for c in offered) or "none"
             raise access.refusal(
                 f"it asks for a login of a kind we do not know ({names})",
-                "let the registry ask for Bearer or Basic, as an engine needs it; if something in front "
-                "of it asks for "
-                "this one, let it pass /v2/",
+                "let the registry ask for Bearer or Basic, as an engine needs it; if something in front of "
+                "it asks for this one, let it pass /v2/",
             )
         return chosen
 

@@ -303,9 +303,8 @@ def _brought_by(name: str, plan: Plan[ComposePlan], wanted: ImageRef, tools: Too
     digests = (brought.id, *reference.digests_of(brought.repo_digests, wanted.key)) if brought else ()
     if brought is None or wanted.digest not in digests:
         raise EngineError(
-            f"{name} brings another image than {wanted.digest}, which was chosen, and which its "
-            "registry does not give "
-            "by its digest: it is not taken",
+            f"{name} brings another image than {wanted.digest}, which was chosen, and which its registry "
+            "does not give by its digest: it is not taken",
             (
                 "nothing to do: the tag is asked again after a pause. If it stays so, a cache on the way is "
                 "behind"

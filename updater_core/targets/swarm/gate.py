@@ -137,8 +137,7 @@ def _failure(
 def _rejection(name: str, task: SwarmTask) -> Failed:
     if "No such image" in task.error or "pull" in task.error.lower():
         what = (
-            f"{name}: a node could not get the image ({task.error}): its registry is away, or refuses "
-            "the "
+            f"{name}: a node could not get the image ({task.error}): its registry is away, or refuses the "
             "login"
         )
         return Failed(Reason.PULL_FAILED, what)

@@ -257,9 +257,8 @@ def _refuse_contradictions(reference: ImageRef, settings: RegistrySettings) -> N
         raise RegistryError(domain, f"{message} {own.region}", remedy)
     if settings.username is not None and own.names_an_account:
         message = (
-            f"{reference.repository}: registry_config has a username and AWS credentials; only one "
-            "can "
-            "be used"
+            f"{reference.repository}: registry_config has a username and AWS credentials; only one can be "
+            "used"
         )
         raise RegistryError(domain, message, "keep the aws_ keys, or username and password")
 

@@ -205,9 +205,8 @@ def _unanswered(error: Exception, asked: Asked) -> Fault:
             else "half of an AWS key is missing"
         )
         remedy = (
-            "give this machine a role; or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the aws_ "
-            "keys of "
-            "registry_config; or write registry_type generic to log in as `docker login` does"
+            "give this machine a role; or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the aws_ keys "
+            "of registry_config; or write registry_type generic to log in as `docker login` does"
         )
         return _login(f"{lack} ({asked.who})", remedy)
     if "ProfileNotFound" in names:

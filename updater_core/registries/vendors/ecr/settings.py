@@ -46,9 +46,9 @@ OPTIONS = (
            "ECR: a profile of the AWS files, in place of `username`.", ("production",), owner=EcrSettings,
            is_login=True),
     Option(REGISTRY, "aws_pull_through_cache", kinds.FLAG, False,
-           "ECR: the image's repository caches another registry, so the registry itself is asked for "
-           "its tags. "
-           "Needed only if the account may not read its own rules (`ecr:DescribePullThroughCacheRules`).",
+           "ECR: the image's repository caches another registry, so the registry itself is asked for its "
+           "tags. Needed only if the account may not read its own rules "
+           "(`ecr:DescribePullThroughCacheRules`).",
            (True,),
            owner=EcrSettings),
 )  # fmt: skip

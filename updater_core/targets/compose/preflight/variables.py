@@ -119,10 +119,9 @@ def _listed(names: Sequence[str]) -> str:
 def _hold(facts: HostFacts, service: str, name: str, use: str) -> Hold:
     folder = facts.group.project.directory
     remedy = (
-        f"write {name} with its value into {folder}/.env (mode 0600), or give it in a file (`env_file`, "
-        "a secret's"
-        f" `file`); do not run `docker compose up` without it. If you edited the file, deploy that yourself:"
-        f" `docker compose up -d {service}`, in a shell that has {name} if the service needs it"
+        f"write {name} with its value into {folder}/.env (mode 0600), or give it in a file (`env_file`, a "
+        "secret's `file`); do not run `docker compose up` without it. If you edited the file, deploy that "
+        f"yourself: `docker compose up -d {service}`, in a shell that has {name} if the service needs it"
     )
     if name in OWN_VARIABLES:
         remedy = (
@@ -130,8 +129,7 @@ def _hold(facts: HostFacts, service: str, name: str, use: str) -> Hold:
         )
     return Hold(
         Reason.VARIABLE_MISSING,
-        f"{service} was started with a value of the variable {name} that no env file of the project "
-        f"sets ({use}):"
-        " it came from the shell that ran `docker compose up`, or the file was edited since",
+        f"{service} was started with a value of the variable {name} that no env file of the project sets "
+        f"({use}): it came from the shell that ran `docker compose up`, or the file was edited since",
         remedy,
     )

@@ -19,10 +19,9 @@ from updater_core.targets.compose.recreate import tidy
 _ALLOW = 'or set "allow_volume_change" for {name}: the new release then starts without these data'
 # The old image must not be brought up with the new mount: it would begin new data at its own place.
 _MOVE = (
-    "make this update by hand: stop {service}, copy the data to a named volume, mount that at {place} "
-    "in the compose "
-    "file, let the file name the new image, then run `docker compose pull {service}` and "
-    "`docker compose up -d {service}`; {allow}"
+    "make this update by hand: stop {service}, copy the data to a named volume, mount that at {place} in the "
+    "compose file, let the file name the new image, then run `docker compose pull {service}` and `docker "
+    "compose up -d {service}`; {allow}"
 )
 _KEEP = "give these places named volumes that hold the data, in the compose file, {allow}"
 _HASH_LABEL = "com.docker.compose.config-hash"
