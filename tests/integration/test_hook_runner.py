@@ -100,7 +100,7 @@ def test_a_stop_ends_a_pre_update_at_once(tmp_path: Path) -> None:
     )
     with pytest.raises(Stopped):
         runner(Clock(tmp_path / "stop")).run(HookCall(HookKind.PRE_UPDATE, hook, {}, str(tmp_path)))
-    assert not is_alive(tmp_path / "child")
+    until(lambda: not is_alive(tmp_path / "child"), what="the stopped hook is gone")
 
 
 def test_a_stop_lets_a_smoke_test_come_to_its_end(tmp_path: Path) -> None:
