@@ -203,10 +203,8 @@ def _status(config: Config, options: argparse.Namespace) -> int:
     loaded = _read_state(config)
     everything = targets.with_remembered(config, loaded.state)
     command.require_service(everything, options.service)
-    services, known = (
-        _chosen(everything, options.service),
-        observed_tags.follow_names(loaded.state, config.services),
-    )
+    services = _chosen(everything, options.service)
+    known = observed_tags.follow_names(loaded.state, targets.identities(config.services))
     if options.json:
         print(text.status_json(services, known))
         return ALL_WELL
@@ -331,7 +329,7 @@ def _handed_over(config: Config, order: OperatorOrder, now: datetime) -> Operato
     state = _read_state(config).state
     everything = targets.with_remembered(config, state)
     command.require_service(everything, order.service, order.kind)
-    state = observed_tags.follow_names(state, everything.services)
+    state = observed_tags.follow_names(state, targets.identities(everything.services))
     if JournalFolder(lock_path(config).parent / "journal", targets.read_plan).read_all():
         return order
     service = next((each for each in everything.services if each.name == order.service), None)

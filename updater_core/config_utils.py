@@ -195,7 +195,7 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     engines = tuple(reading.engine(name, item) for name, item in (top.values["engines"] or {}).items())
     tokens = reading.api_tokens(top)
     reading.problems += [*rules.api_problems(top, tokens)]
-    reading.problems += [*rules.twin_names(entries), *rules.twin_groups(entries)]
+    reading.problems += [*rules.twin_names(entries), *places.twin_groups(entries)]
     if reading.problems:
         raise ConfigError(reading.problems)
     services = tuple(service_of(service, registry, top) for service, registry in entries)

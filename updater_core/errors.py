@@ -26,13 +26,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar
 
 from updater_core.vocabulary.reasons import Reason
 
 
 class UpdaterError(Exception):
-    """Anything the updater expects to go wrong. `remedy` is one sentence for the operator, or empty."""
+    """Anything the updater expects to go wrong. `remedy` is one sentence for the operator, or empty; `reason`
+    the stable code that a service which met it is shown with.
+    """
+
+    reason: Reason = Reason.STATE_ERROR
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
@@ -48,11 +51,9 @@ class ConfigError(UpdaterError):
 
 
 class RegistryError(UpdaterError):
-    """A registry did not give a usable answer (unreachable, 5xx, HTML, wrong digest, incomplete list).
+    """A registry did not give a usable answer (unreachable, 5xx, HTML, wrong digest, incomplete list)."""
 
-    `reason` is the stable code that a service which met it is shown with."""
-
-    reason: ClassVar[Reason] = Reason.REGISTRY_ERROR
+    reason = Reason.REGISTRY_ERROR
 
     def __init__(self, host: str, message: str, remedy: str = "") -> None:
         super().__init__(f"{host}: {message}", remedy)
@@ -96,6 +97,8 @@ class NotAnImage(RegistryError):
 class EngineError(UpdaterError):
     """The engine answered, and refused."""
 
+    reason = Reason.ENGINE_ERROR
+
 
 class EngineUnavailable(EngineError):
     """The engine did not answer at all."""
@@ -108,6 +111,8 @@ class ManifestRefused(EngineError):
 class ComposeError(UpdaterError):
     """Compose is missing, cannot read the project, or ended with an error."""
 
+    reason = Reason.COMPOSE_ERROR
+
 
 class ComposeMissing(ComposeError):
     """There is no Compose on this machine, or it cannot be started."""
@@ -116,13 +121,15 @@ class ComposeMissing(ComposeError):
 class ChangedOnDisk(UpdaterError):
     """A file is not what we read a moment ago: the operator's edit wins."""
 
+    reason = Reason.CHANGED_ON_DISK
+
 
 class GateFailed(UpdaterError):
     """The new release did not prove itself. `reason` is a stable code from `models.Reason`."""
 
     def __init__(self, reason: str, message: str, remedy: str = "") -> None:
         super().__init__(message, remedy)
-        self.reason = reason
+        self.reason = Reason(reason)
 
 
 class Unreachable(UpdaterError):
@@ -147,3 +154,5 @@ class StateError(UpdaterError):
 
 class LockHeld(UpdaterError):
     """Another instance holds the lock."""
+
+    reason = Reason.BUSY

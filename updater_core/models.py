@@ -396,8 +396,9 @@ class Plan(Generic[Detail]):
     """What an update is, whatever the place where it is deployed; `detail` is that target's own, and read by
     it alone.
 
-    `old_retained`, `new_retained`, `earlier_retained`: by what the target keeps the image that runs, the new
-    one (known once it is fetched) and those of earlier generations, so that a rollback finds them.
+    `id` is of this one try. `old_retained`, `new_retained`, `earlier_retained`: by what the target keeps the
+    image that runs, the new one (known once it is fetched) and those of earlier generations, so that a
+    rollback finds them.
     """
 
     id: str

@@ -11,7 +11,7 @@ from typing import Any
 from updater_core.errors import StateError
 from updater_core.host import files
 from updater_core.state.codec import decode, encode, parse
-from updater_core.state.records import State, count
+from updater_core.state.records import State, count, renewed
 
 VERSION = 1
 CORRUPT_KEPT = 3
@@ -128,7 +128,7 @@ def _parse(record: Any) -> State:
         )
     if record["version"] < 1:
         raise ValueError(f"there is no version {record['version']}")
-    return decode(State, record)
+    return decode(State, renewed(record))
 
 
 def _restored(problem: str, backups: list[Path]) -> Loaded:

@@ -21,7 +21,7 @@ import pytest
 
 from tests.support.lab import until
 from tests.support.ports import free_port
-from updater_core import config_utils
+from updater_core import config_utils, targets
 from updater_core.app import requests
 from updater_core.app.api import access, openapi
 from updater_core.app.api.access import MOST_ADDRESSES, MOST_FAILURES, FailureLimit
@@ -34,7 +34,7 @@ from updater_core.host.clock import SystemClock
 from updater_core.models import ApiToken, Secret
 from updater_core.policy.operator import decisions
 from updater_core.reference import parse
-from updater_core.state import observed_tags, orders, records
+from updater_core.state import orders, records
 from updater_core.state.records import ServiceState
 from updater_core.status.server import LONGEST_BODY_BYTES, LONGEST_HEAD_BYTES
 
@@ -114,7 +114,7 @@ def running(tmp_path: Path, **settings: Any) -> Iterator[Running]:
     known = ServiceState(
         reference="acme/web:1",
         available=f"acme/web:2@{A}",
-        unit=observed_tags.unit_of(context.config.services[0]),
+        update_group=targets.identities(context.config.services)["web"],
     )
     context.change(lambda state: records.with_service(state, "web", known))
     watch = Watch(context, clock.signals.check_now)

@@ -246,6 +246,7 @@ def context(tmp_path: Path) -> AppContext:
         store=StateStore(given.state, tmp_path / "state.json", settings),
         host=host,
         targets={},
+        identities=lambda services: {},
         registries=Registries(docker_config_dir=tmp_path, clock=clock),
         journal=JournalFolder(tmp_path / "journal", read_plan),
         channels=(),

@@ -18,6 +18,7 @@ import pytest
 from tests.integration.test_kill_matrix import BAD, NAME, NEW, OLD, Stage, not_expected
 from tests.support import memory_target
 from tests.support.memory_target import MemoryTarget, Place
+from tests.support.quadlet_target import QuadletPlan, QuadletTarget
 from tests.support.simulator import (
     KillableFiles,
     Killed,
@@ -127,6 +128,39 @@ class MemoryBench:
 
 
 @dataclass
+class QuadletBench:
+    """The target that `test_new_target` adds to a copy of the program, on its own made-up host."""
+
+    folder: Path
+    bad: set[str]
+
+    def __post_init__(self) -> None:
+        self.file = self.folder / "shop.container"
+        self.file.write_text(f"[Container]\nImage={NAME}:1.0\n\n[Install]\nWantedBy=default.target\n")
+        Path(f"{self.file}.json").write_text(json.dumps({"running": OLD.digest, "bad": sorted(self.bad)}))
+        self.service = ServiceConfig(SERVICE, reference.parse(f"{NAME}:1.0"), (str(self.file),), ("shop",))
+        self.kill_at(Killer())
+
+    def read_plan(self, raw: Mapping[str, Any]) -> Plan[Any]:
+        found: Plan[QuadletPlan] = codec.decode(Plan[QuadletPlan], dict(raw))
+        return found
+
+    def kill_at(self, killer: Killer) -> None:
+        host = SimHost()
+        parts = (SimEngine(host), SimCompose(host), KillableFiles(killer), SimClock())
+        self.target: Target = QuadletTarget(Host(*parts, self.folder / "locks", 1.0), on_bug=not_expected)
+
+    def running(self) -> str:
+        return str(json.loads(Path(f"{self.file}.json").read_text())["running"])
+
+    def defined(self) -> str:
+        return self.file.read_text().split("Image=")[1].split()[0]
+
+    def of_another_release(self, plan: Plan[Any]) -> Plan[Any]:
+        return replace(plan, image=replace(plan.image, digest="sha256:" + "8" * 64))
+
+
+@dataclass
 class SwarmBench:
     """A stack `shop` with its file, in a swarm in memory."""
 
@@ -184,7 +218,11 @@ def swarm_bench(folder: Path, release: SimRelease) -> Bench:
     )
 
 
-BENCHES = {"compose": compose_bench, "memory": memory_bench, "swarm": swarm_bench}
+def quadlet_bench(folder: Path, release: SimRelease) -> Bench:
+    return QuadletBench(folder, set() if release.fate == "well" else {release.digest})
+
+
+BENCHES = {"compose": compose_bench, "memory": memory_bench, "swarm": swarm_bench, "quadlet": quadlet_bench}
 Opened = Callable[[SimRelease], Bench]
 
 
@@ -294,7 +332,9 @@ def test_only_one_updater_may_change_a_service(opened: Opened) -> None:
 def test_what_an_update_needs_is_examined(opened: Opened) -> None:
     bench = opened(NEW)
     assert [finding.is_good for finding in bench.target.examine(bench.service)] == [True]
-    assert bench.target.check()
+    assert bench.target.check([bench.service])
+    assert all(finding.text for finding in bench.target.examine_host())
+    assert bench.target.apply_command(bench.service)
     assert bench.target.platform(bench.service) == "linux/amd64"
 
 

@@ -98,8 +98,17 @@ class MemoryTarget:
     def serves(self, service: ServiceConfig) -> bool:
         return service.name in self._place.defined
 
-    def check(self) -> str:
+    def check(self, services: Sequence[ServiceConfig]) -> str:
         return "a dictionary"
+
+    def asks_engine(self, services: Sequence[ServiceConfig]) -> bool:
+        return False
+
+    def examine_host(self) -> Iterator[Finding]:
+        yield Finding(True, NAME, "it is there")
+
+    def apply_command(self, service: ServiceConfig) -> str:
+        return "define it anew"
 
     def platform(self, service: ServiceConfig) -> str:
         return "linux/amd64"
@@ -161,6 +170,12 @@ class MemoryTarget:
             yield
         finally:
             self._place.locked.remove(key)
+
+    def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
+        return
+
+    def rename_retained(self, services: Sequence[str]) -> None:
+        return
 
     def deployment(self, plan: Plan[Any], reporter: Reporter) -> MemoryDeployment:
         return MemoryDeployment(plan, self._place, reporter)

@@ -165,6 +165,24 @@ def test_only_its_own_target_reads_what_a_plan_holds_for_compose(module: str) ->
     assert not {other for other in own_modules(module) if other.startswith("targets.compose")}
 
 
+@pytest.mark.parametrize("module", [m for m in MODULES if package_of(m) in NEUTRAL])
+def test_only_its_own_target_reads_the_detail_of_a_plan(module: str) -> None:
+    """Of any target: what follows on `.detail` is a method of a text."""
+    attributes = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)]
+    within = [
+        node for node in attributes if isinstance(node.value, ast.Attribute) and node.value.attr == "detail"
+    ]
+    assert [node.attr for node in within if node.attr not in dir(str)] == []
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if package_of(m) in NEUTRAL])
+def test_nothing_neutral_asks_which_target_a_service_is_deployed_to(module: str) -> None:
+    """`stack` and the like say that; a target is asked what it does with the service."""
+    read = {node.attr for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)}
+    assert not read & {"stack", "swarm_service", "compose_project"}
+    assert not {other for other in own_modules(module) if re.match(r"targets\.(compose|swarm)\b", other)}
+
+
 def test_a_neutral_plan_has_none_of_the_words_of_compose() -> None:
     neutral, own = ({field.name for field in fields(kind)} for kind in (Plan, ComposePlan))
     assert not neutral & own

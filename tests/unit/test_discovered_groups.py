@@ -12,9 +12,8 @@ import pytest
 
 from updater_core import config_utils
 from updater_core.models import Container, Mode, ServiceConfig
-from updater_core.state import observed_tags
 from updater_core.state.records import ServiceState, State
-from updater_core.targets import discovery
+from updater_core.targets import discovery, identities
 from updater_core.targets.sharing import SharedPlaces
 
 ONE_VERSION = """\
@@ -135,5 +134,5 @@ def test_a_service_that_is_listed_or_left_out_keeps_the_others_from_a_group(host
 def test_a_group_of_which_a_part_was_stopped_stays_the_group_that_is_remembered(host: Host) -> None:
     group = host.taken_up()["immich"]
     assert "immich" not in host.taken_up(ml_status="exited"), "it was never met"
-    host.state = State({"immich": ServiceState(unit=observed_tags.unit_of(group))})
+    host.state = State({"immich": ServiceState(update_group=identities([group])["immich"])})
     assert members(host.taken_up(ml_status="exited"))["immich"] == {"server", "ml"}

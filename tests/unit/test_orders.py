@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import docker_updater
+from updater_core import targets
 from updater_core.app.orders import command
 from updater_core.errors import ConfigError
 from updater_core.models import Config, Mode, Policy, Quarantined, Reason, ServiceConfig, Settings
@@ -128,9 +129,9 @@ def test_resume_all_ends_every_pause_and_a_pause_with_an_end_goes_by_itself() ->
 
 
 def test_what_was_ordered_follows_a_service_and_goes_with_it() -> None:
-    unit = observed_tags.unit_of(WEB)
-    paused = orders.paused(state(replace(WAITS, unit=unit)), order("pause"))
-    renamed = observed_tags.follow_names(paused, [replace(WEB, name="shop")])
+    group = targets.identities([WEB])["web"]
+    paused = orders.paused(state(replace(WAITS, update_group=group)), order("pause"))
+    renamed = observed_tags.follow_names(paused, targets.identities([replace(WEB, name="shop")]))
     assert renamed.services["shop"].decisions.pause is not None
     assert observed_tags.forget_unknown(renamed, [], [], NOW).services == {}
 

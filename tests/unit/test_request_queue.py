@@ -18,14 +18,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.lab import ROOT
-from updater_core import config_utils
+from updater_core import config_utils, targets
 from updater_core.app import cycle, requests
 from updater_core.app.evaluate import check_all
 from updater_core.app.orders import request_queue
 from updater_core.app.wiring import wire
 from updater_core.host.clock import SystemClock
 from updater_core.models import Quarantined, Reason
-from updater_core.state import observed_tags, records
+from updater_core.state import records
 from updater_core.state.orders import OperatorOrder
 from updater_core.state.records import ServiceState, State
 
@@ -162,8 +162,10 @@ def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path
     raw = {"services": [service], "state_file": str(tmp_path / "state.json")}
     context = wire(config_utils.parse(raw, {}, str(tmp_path / "config.json")), SystemClock())
     bad = Quarantined("sha256:bad", "a/b:2", Reason.UNHEALTHY, NOW)
-    unit = observed_tags.unit_of(context.config.services[0])
-    context.change(lambda _: State({"web": ServiceState(quarantine=(bad,), unit=unit, reference="a/b:1")}))
+    group = targets.identities(context.config.services)["shop"]
+    context.change(
+        lambda _: State({"web": ServiceState(quarantine=(bad,), update_group=group, reference="a/b:1")})
+    )
     request_queue.leave(
         context.folder / request_queue.FOLDER, OperatorOrder("retry", "shop", context.clock.now())
     )
@@ -171,8 +173,10 @@ def test_a_retry_reaches_the_memory_of_a_service_that_was_renamed(tmp_path: Path
     cycle.finish(context)
     (taken,) = records.service_of(context.state, "shop").orders
     assert (taken.kind, taken.is_done) == ("retry", True)
-    assert context.state.services == {"shop": ServiceState(unit=unit, reference="a/b:1", orders=(taken,))}
-    context.change(lambda _: State({"web": ServiceState(quarantine=(bad,), unit=unit)}))
+    assert context.state.services == {
+        "shop": ServiceState(update_group=group, reference="a/b:1", orders=(taken,))
+    }
+    context.change(lambda _: State({"web": ServiceState(quarantine=(bad,), update_group=group)}))
     check_all(context)  # the engine may be there or not: the memory is kept either way
     assert records.service_of(context.state, "shop").quarantine == (bad,)
     assert list(context.state.services) == ["shop"]

@@ -14,13 +14,16 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from tests.support.plans import compose_plan
-from updater_core import state_utils
+from updater_core import state_utils, targets
 from updater_core.errors import StateError
 from updater_core.models import (
     AwareTime,
     Cause,
     Committed,
+    Config,
     Decision,
+    Discover,
+    Discovery,
     Event,
     Hold,
     ImageRef,
@@ -31,7 +34,7 @@ from updater_core.models import (
     Reason,
     RollbackFailed,
     RolledBack,
-    ServiceConfig,
+    Settings,
     Step,
     StepTaken,
     Update,
@@ -490,14 +493,15 @@ def test_what_left_the_configuration_is_forgotten() -> None:
     )
 
 
-def service(name: str, unit: str, *, enabled: bool = True) -> ServiceConfig:
-    return ServiceConfig(name, image(), (f"/srv/{unit}.yml",), ("web",), enabled=enabled)
+def groups(**named: str) -> dict[str, str]:
+    """What identifies the update group of each name."""
+    return {name: f"/srv/{group}.yml" for name, group in named.items()}
 
 
-def remembered(**units: str) -> State:
-    """A state that remembers each name with its unit; `reference` tells the memories apart."""
-    known = {name: ServiceState(reference=name) for name in units}
-    return observed_tags.follow_names(State(known), [service(name, unit) for name, unit in units.items()])
+def remembered(**named: str) -> State:
+    """A state that remembers each name with its group; `reference` distinguishes the memories."""
+    known = {name: ServiceState(reference=name) for name in named}
+    return observed_tags.follow_names(State(known), groups(**named))
 
 
 @pytest.mark.parametrize(
@@ -512,31 +516,47 @@ def remembered(**units: str) -> State:
         ({"web": "a", "old": "z"}, {"web": "a"}, {"web": "web", "old": "old"}),  # left to `forget_unknown`
     ],
 )
-def test_a_memory_follows_its_unit_to_another_name(
+def test_a_memory_follows_its_group_to_another_name(
     before: dict[str, str], now: dict[str, str], expected: dict[str, str]
 ) -> None:
-    state = observed_tags.follow_names(remembered(**before), [service(*each) for each in now.items()])
+    state = observed_tags.follow_names(remembered(**before), groups(**now))
     assert {name: each.reference for name, each in state.services.items()} == expected
-
-
-def test_a_service_that_is_known_by_its_name_alone_keeps_its_memory() -> None:
-    """As discovery found it in an earlier cycle, and an order names it now."""
-    found = replace(service("found", "a"), compose_files=())
-    state = State({**remembered(web="b").services, "found": ServiceState(reference="found")})
-    followed = observed_tags.follow_names(state, [service("web", "b"), found])
-    assert {name: each.reference for name, each in followed.services.items()} == {
-        "web": "web",
-        "found": "found",
-    }
 
 
 def test_a_renamed_service_keeps_its_quarantine_and_its_way_back() -> None:
     state = after(Committed(plan(1)), RolledBack(plan(2, D2, D3), cause()))
-    state = observed_tags.follow_names(state, [service("web", "a")])  # of a version that knew no units
-    state = observed_tags.follow_names(state, [service("shop", "a")])
+    state = observed_tags.follow_names(state, groups(web="a"))  # of a version that knew no groups
+    state = observed_tags.follow_names(state, groups(shop="a"))
     state = observed_tags.forget_unknown(state, ["shop"], [], NOW)
     assert list(observed_tags.history_of(state, "shop", HUB).quarantine) == [D3]
     assert len(service_of(state, "shop").generations) == 2
+
+
+def test_a_state_that_calls_update_groups_units_keeps_its_memories(tmp_path: Path) -> None:
+    """As 0b6c6e2 has written it."""
+    path = tmp_path / "state.json"
+    state = observed_tags.follow_names(
+        after(Committed(plan(1)), RolledBack(plan(2, D2, D3), cause())), groups(web="a")
+    )
+    state_utils.save(state, path, 1, None, NOW)
+    raw = json.loads(path.read_text())
+    raw["services"]["web"]["unit"] = raw["services"]["web"].pop("update_group")
+    path.write_text(json.dumps(raw))
+    loaded = state_utils.load(path, None, NOW)
+    assert (loaded.problem, loaded.state) == (None, replace(state, saved_at=NOW))
+    assert list(observed_tags.follow_names(loaded.state, groups(shop="a")).services) == ["shop"]
+
+
+def test_a_service_that_is_known_by_its_name_alone_keeps_its_memory() -> None:
+    """One that `discover` found in another life: an order for it is looked at before it is found again."""
+    config = targets.with_remembered(
+        Config(Settings(discover=Discovery(Discover.ALL)), ()),
+        records.with_service(State(), "web", ServiceState()),
+    )
+    named = targets.identities(config.services)
+    assert ([each.name for each in config.services], named) == (["web"], {})
+    state = remembered(web="a")
+    assert observed_tags.follow_names(state, named) == state
 
 
 def test_an_approval_is_used_up_by_the_update_that_it_was_for_and_not_by_a_failure() -> None:
@@ -570,7 +590,7 @@ def full_state() -> State:
     state = records.note_waiting_facts(state, "web", D4, ImageFacts("1.6.0"))
     state = records.announce(observed_tags.note_digest(state, "web", D4, NOW), "web")
     state = observed_tags.note_push(state, "web", "latest", NOW)
-    state = observed_tags.follow_names(state, [service("web", "a")])
+    state = observed_tags.follow_names(state, groups(web="a"))
     state = observed_tags.note_created(
         observed_tags.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW}
     )

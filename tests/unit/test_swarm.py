@@ -18,7 +18,6 @@ from updater_core.errors import ConfigError, EngineError
 from updater_core.host import files
 from updater_core.host.engine_endpoint import EngineEndpoint
 from updater_core.models import GatePolicy, Hold, NamedEngine, Reason, ServiceConfig
-from updater_core.state import observed_tags
 from updater_core.swarm_utils import Swarms
 from updater_core.targets.swarm import facts, gate, observed, placement, spec, stack_file
 from updater_core.targets.swarm.facts import SwarmService, SwarmTask, UpdateStatus
@@ -497,9 +496,9 @@ def test_a_renamed_service_keeps_its_memory_and_another_of_the_swarm_does_not_ge
         OF_STACK, {**OF_STACK, "engine": "prod"}, {"swarm_service": "shop_web"},
         {**OF_STACK, "compose_service": "api"},
     )]  # fmt: skip
-    assert len({observed_tags.unit_of(each) for each in found}) == len(found)
+    assert len({observed.identity(each) for each in found}) == len(found)
     with_file = parsed(**OF_STACK, compose_file="/srv/stack.yml").services[0]
-    assert observed_tags.unit_of(with_file) == observed_tags.unit_of(found[0])
+    assert observed.identity(with_file) == observed.identity(found[0])
 
 
 def test_an_engine_without_its_files_or_its_entry_is_said(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -107,7 +107,8 @@ class RegistryClients(Protocol):
 
 @dataclass(slots=True)
 class AppContext:
-    """Everything a cycle works with. `folder` holds state, journal, outbox and locks.
+    """Everything a cycle works with. `folder` holds state, journal, outbox and locks; `identities` says what
+    identifies services apart from their names (`targets.identities`).
 
     Threads share it. What is remembered is therefore changed in one way only, with a function from the state
     as it is then to the next one:
@@ -122,6 +123,7 @@ class AppContext:
     store: StateStore
     host: Host
     targets: Mapping[str, Target]
+    identities: Callable[[Iterable[ServiceConfig]], Mapping[str, str]]
     registries: RegistryClients
     journal: JournalFolder
     channels: Sequence[Channel]
@@ -153,6 +155,19 @@ class AppContext:
 def target_of(context: AppContext, service: ServiceConfig) -> Target:
     """Where a service is deployed: the first target of the table that serves it."""
     return next(target for target in context.targets.values() if target.serves(service))
+
+
+def targets_in_use(context: AppContext, only: str | None = None) -> list[tuple[Target, list[ServiceConfig]]]:
+    """The targets that the enabled services are deployed to, each with its services; all targets if there is
+    no service at all. `only`: the one service that counts.
+    """
+    services = [each for each in context.config.services if each.enabled and only in (None, each.name)]
+    if not services:
+        return [(target, []) for target in context.targets.values()]
+    found: dict[str, list[ServiceConfig]] = {}
+    for service in services:
+        found.setdefault(target_of(context, service).name, []).append(service)
+    return [(target, found[target.name]) for target in context.targets.values() if target.name in found]
 
 
 def claim_of(context: AppContext, service: ServiceConfig, observed: Observed | None = None) -> Claim:

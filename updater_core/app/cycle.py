@@ -36,7 +36,7 @@ from updater_core.deploy.journal import JournalRecord, UnreadableRecord
 from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.deploy.transaction import Transaction
 from updater_core.deploy.workers import Claim, grouped
-from updater_core.errors import EngineUnavailable, LockHeld, StateError, UpdaterError
+from updater_core.errors import LockHeld, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Committed, Hold, Mode, NotStarted, Outcome, Plan, Reason, ServiceConfig
 from updater_core.state import records
@@ -227,10 +227,8 @@ def plan_for(
     """The plan that the service's target makes for a request that was admitted."""
     try:
         return target_of(context, service).plan(service, observed, request)
-    except EngineUnavailable as error:
-        return Hold(Reason.ENGINE_ERROR, str(error), error.remedy, available=request.image)
     except UpdaterError as error:
-        return Hold(Reason.COMPOSE_ERROR, str(error), error.remedy, available=request.image)
+        return Hold(error.reason, str(error), error.remedy, available=request.image)
 
 
 def act(context: AppContext, one: Candidate) -> Outcome | Hold:
@@ -243,7 +241,7 @@ def act(context: AppContext, one: Candidate) -> Outcome | Hold:
     try:
         found = _acted(context, one.observed, one)
     except UpdaterError as error:
-        found = Hold(_reason_not_begun(error), str(error), error.remedy, available=one.decision.target)
+        found = Hold(error.reason, str(error), error.remedy, available=one.decision.target)
     except Exception as error:
         found = bug(one.service.name, error)
     if isinstance(found, Hold):
@@ -281,12 +279,6 @@ def _observed_now(context: AppContext, one: Candidate) -> Observed | Hold:
     return Hold(
         Reason.CHANGED_ON_DISK, f"the file names {again.observed.current.text} by now", "nothing to do"
     )
-
-
-def _reason_not_begun(error: UpdaterError) -> Reason:
-    if isinstance(error, LockHeld):
-        return Reason.BUSY
-    return Reason.STATE_ERROR if isinstance(error, StateError) else Reason.ENGINE_ERROR
 
 
 def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:

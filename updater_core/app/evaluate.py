@@ -15,7 +15,7 @@ from functools import partial
 
 from updater_core.app import resolve
 from updater_core.app.candidate import Candidate
-from updater_core.app.context import LOG, AppContext, bug, claim_of, settings_for, target_of
+from updater_core.app.context import LOG, AppContext, bug, claim_of, settings_for, target_of, targets_in_use
 from updater_core.app.resolve import Resolver
 from updater_core.deploy.target import Observed
 from updater_core.errors import AuthFailed, NotAnImage, NotFound, RegistryError, UpdaterError
@@ -27,7 +27,6 @@ from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Registry
 from updater_core.state import observed_tags, orders, outcomes, records
 from updater_core.state.records import ServiceState, State, Status
-from updater_core.targets import retention
 from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 _SIDE_BY_SIDE = 16  # of one registry; what is asked of one host at a time has a lower limit of its own
@@ -63,7 +62,8 @@ def follow_names(context: AppContext, own: str = "") -> None:
     that stays under its name until it has ended. `own`: the service that the caller itself works on.
     """
     free = [each for each in context.config.services if each.name == own or _is_free(context, each)]
-    context.change(lambda state: observed_tags.follow_names(state, free))
+    groups = context.identities(free)
+    context.change(lambda state: observed_tags.follow_names(state, groups))
 
 
 def _is_free(context: AppContext, service: ServiceConfig, observed: Observed | None = None) -> bool:
@@ -122,7 +122,8 @@ def _let_go_of(context: AppContext, gone: Set[str]) -> None:
     kept = {image: name for name, one in context.state.services.items() for image in _images_of(one)}
     for name in gone:
         try:
-            retention.let_go(context.host.engine, name, kept)
+            for target in context.targets.values():  # which one it was deployed to, nobody says any more
+                target.let_go(name, kept)
         except UpdaterError as error:
             text = (
                 f"the images retained for {name}, which is not configured any more, keep their names: {error}"
@@ -141,7 +142,8 @@ def rename_retained(context: AppContext) -> None:
     is_any_retained = any(one.generations for one in context.state.services.values())
     with contextlib.suppress(UpdaterError):  # the cycle itself says that the engine is away
         if is_any_retained or context.journal.read_all():
-            retention.rename(context.host.engine, sorted(names))
+            for target, _ in targets_in_use(context):
+                target.rename_retained(sorted(names))
         context.change(lambda state: replace(state, has_today_names=True))
 
 
@@ -153,7 +155,9 @@ def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Can
     """Return each service with how it is deployed now, in the order given; one that cannot be seen with a
     Hold.
     """
-    found: dict[str, Observed | Hold] = {each.name: _mislabelled(each) for each in services if each.problem}
+    found: dict[str, Observed | Hold] = {
+        each.name: _mislabelled(context, each) for each in services if each.problem
+    }
     readable = [service for service in services if not service.problem]
     for target in context.targets.values():
         found.update(
@@ -162,10 +166,8 @@ def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Can
     return [_observed(service, found[service.name]) for service in services]
 
 
-def _mislabelled(service: ServiceConfig) -> Hold:
-    is_of_swarm = bool(service.stack or service.swarm_service)
-    how = "docker stack deploy" if is_of_swarm else "docker compose up -d"
-    remedy = f"correct the label, and apply it with `{how}`"
+def _mislabelled(context: AppContext, service: ServiceConfig) -> Hold:
+    remedy = f"correct the label, and apply it with `{target_of(context, service).apply_command(service)}`"
     return Hold(Reason.LABEL_INVALID, service.problem, remedy)
 
 
@@ -211,7 +213,7 @@ def _decide(context: AppContext, one: Candidate, registry: Registry | Exception 
     except RegistryError as error:
         return replace(one, decision=resolve.unknown(error))
     except UpdaterError as error:
-        return replace(one, decision=Hold(Reason.ENGINE_ERROR, str(error), error.remedy))
+        return replace(one, decision=Hold(error.reason, str(error), error.remedy))
     except Exception as error:
         return replace(one, decision=bug(one.service.name, error))
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from updater_core.app.candidate import Candidate
-from updater_core.app.context import AppContext
+from updater_core.app.context import AppContext, targets_in_use
 from updater_core.errors import StateError, UpdaterError
 from updater_core.models import Committed, Hold, Outcome, Reason, Superseded
 from updater_core.state import records
@@ -61,8 +61,8 @@ def came_to(context: AppContext, result: Report) -> str:
 
 def _answers(context: AppContext) -> bool:
     try:
-        for target in context.targets.values():
-            target.check()
+        for target, services in targets_in_use(context):
+            target.check(services)
     except UpdaterError:
         return False
     return True

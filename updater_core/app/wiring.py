@@ -112,6 +112,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
         store=StateStore(state, path, settings),
         host=host,
         targets=targets.open_all(host, bug),
+        identities=targets.identities,
         registries=_registries(settings, clock, metrics, state, endpoint),
         journal=JournalFolder(path.parent / "journal", targets.read_plan),
         channels=notifiers.channels(settings, path.parent / "outbox"),

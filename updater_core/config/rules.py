@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from updater_core.config.options import BY_PLACE, REGISTRY, SELECTORS
 from updater_core.config.places import engine_problems, place_problems
@@ -137,55 +136,3 @@ def twin_names(entries: _Entries) -> Iterator[str]:
             yield f"{service.path('name')}: {first[name]} is called {name} too; write another name"
         elif name:
             first[name] = service.at
-
-
-def twin_groups(entries: _Entries) -> Iterator[str]:
-    """Yield a problem for each enabled entry that would edit and restart a Compose service of an earlier one.
-
-    A copy with the name of the other as well is reported for its name alone.
-    """
-    taken: list[_Taken] = []
-    for service, _ in entries:
-        values = service.values
-        own = _taken_by(service) if values["enabled"] else []
-        pairs = [(each, next((one for one in taken if one.is_same(each)), None)) for each in own]
-        known = [
-            (each, one)
-            for each, one in pairs
-            if one is not None and one.entry.values["name"] != values["name"]
-        ]
-        for at in dict.fromkeys(one.entry.at for _, one in known):
-            names = ", ".join(each.name for each, one in known if one.entry.at == at)
-            belongs = f"{names} of {own[0].file} belong{'' if ', ' in names else 's'} to {at} already"
-            key = "swarm_service" if values["swarm_service"] else "compose_service"
-            yield f"{service.path(key)}: {belongs}; keep it in one of them"
-        taken += own
-
-
-def _taken_by(service: ReadObject) -> list[_Taken]:
-    values = service.values
-    names = values["compose_service"] or ()
-    swarm = f"the swarm of {values['engine']}" if values["engine"] else "the swarm"
-    if values["swarm_service"]:
-        return [_Taken(service, swarm, values["swarm_service"], None)]
-    if values["stack"]:
-        return [_Taken(service, swarm, f"{values['stack']}_{name}", None) for name in names]
-    if not values["compose_file"]:
-        return []
-    file = values["compose_file"][0]  # the first file is the project's own
-    return [_Taken(service, file, name, values["compose_project"]) for name in names]
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """A Compose service that an entry means, or one of a Swarm."""
-
-    entry: ReadObject
-    file: str
-    name: str
-    project: str | None
-
-    def is_same(self, other: _Taken) -> bool:
-        """Whether both mean one service: an entry without a project may mean any of its file."""
-        projects = {self.project, other.project} - {None}
-        return (self.file, self.name) == (other.file, other.name) and len(projects) < 2

@@ -21,6 +21,7 @@ from updater_core.config.options import (
     TOP,
     Option,
 )
+from updater_core.config.places import PLACE_RELATIONS, PLACES_SCHEMA
 from updater_core.vocabulary.options.kinds import DEFINITIONS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -56,16 +57,9 @@ _RELATIONS: Mapping[str, Mapping[str, Any]] = {
         "then": {"properties": {"services": {"items": {"dependentSchemas": _ORDERED_RANGE}}}},
     },
     SERVICE: {
-        "anyOf": [
-            _needs("compose_file", "compose_service"),
-            _needs("stack", "compose_service"),
-            _needs("swarm_service"),
-        ],
+        "anyOf": [*PLACES_SCHEMA],
         "dependentSchemas": {
-            "engine": {"anyOf": [_needs("stack"), _needs("swarm_service")]},
-            "swarm_service": {
-                "not": {"anyOf": [_needs("stack"), _needs("compose_file"), _needs("compose_service")]}
-            },
+            **PLACE_RELATIONS,
             "follow": {
                 "not": {"anyOf": [_needs("tag_pattern"), _needs("tag_regex"), _needs("semver_pattern")]}
             },

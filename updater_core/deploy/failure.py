@@ -9,14 +9,7 @@ from __future__ import annotations
 
 import re
 
-from updater_core.errors import (
-    ChangedOnDisk,
-    ComposeError,
-    EngineError,
-    GateFailed,
-    RegistryError,
-    UpdaterError,
-)
+from updater_core.errors import EngineError, LockHeld, UpdaterError
 from updater_core.models import Cause, Reason, Step, retry_command
 
 _TOO_MANY = re.compile(r"toomanyrequests|too many requests|rate limit", re.IGNORECASE)
@@ -107,16 +100,8 @@ def is_hosts_trouble(cause: Cause) -> bool:
 
 
 def _reason(error: UpdaterError, step: Step) -> Reason:
-    if isinstance(error, GateFailed):
-        return Reason(error.reason)
-    if isinstance(error, ChangedOnDisk):
-        return Reason.CHANGED_ON_DISK
-    if isinstance(error, ComposeError):
-        return Reason.COMPOSE_ERROR
     if isinstance(error, EngineError) and step is Step.PULL:
         return Reason.PULL_LIMIT if is_about_limits(error) else Reason.PULL_FAILED
-    if isinstance(error, EngineError):
-        return Reason.ENGINE_ERROR
-    if isinstance(error, RegistryError):
-        return error.reason
-    return Reason.STATE_ERROR
+    if isinstance(error, LockHeld):
+        return Reason.STATE_ERROR  # it is the host's trouble in the middle of an update, and passes
+    return error.reason

@@ -1,9 +1,8 @@
 """The seam for deploy targets: what the program asks of a place where services run, not how it is done there.
 
-A target (Compose today) observes its services, makes plans for them, and turns a plan into a `Deployment`:
-what is prepared unseen, what becomes visible stage by stage, and how everything is put back.
-`deploy.transaction` carries a deployment out; neither it nor anything else outside the target's own package
-reads a plan's `detail`.
+A target observes its services, makes plans for them, and turns a plan into a `Deployment`: what is prepared
+unseen, what becomes visible stage by stage, and how everything is put back. `deploy.transaction` carries a
+deployment out; neither it nor anything else outside the target's own package reads a plan's `detail`.
 """
 
 from __future__ import annotations
@@ -254,8 +253,21 @@ class Target(Protocol):
     def serves(self, service: ServiceConfig) -> bool:
         """Whether a service of the configuration is deployed here. Raises nothing."""
 
-    def check(self) -> str:
-        """Return a few words on what answers there. Raises EngineError if nothing does."""
+    def check(self, services: Sequence[ServiceConfig]) -> str:
+        """Return a few words on what answers where these services are deployed. Raises EngineError if nothing
+        does.
+        """
+
+    def asks_engine(self, services: Sequence[ServiceConfig]) -> bool:
+        """Whether updates of these services ask the engine of this host; of none: whether it is asked for
+        most. Raises nothing.
+        """
+
+    def examine_host(self) -> Iterator[Finding]:
+        """What all updates here need besides an engine, one finding each, for `--test`. Raises nothing."""
+
+    def apply_command(self, service: ServiceConfig) -> str:
+        """The command by which the operator applies an edit of the service's definition. Raises nothing."""
 
     def platform(self, service: ServiceConfig) -> str:
         """The platform whose images run where the service does, `linux/amd64`."""
@@ -293,6 +305,15 @@ class Target(Protocol):
 
     def examine(self, service: ServiceConfig) -> Iterator[Finding]:
         """What an update of the service needs, one finding each, for `--test`. Raises nothing."""
+
+    def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
+        """Let go of what is retained for a service that is not configured any more, if anything is.
+        `kept_for`: what other services remember, by what it is retained by, with their names: that becomes
+        theirs.
+        """
+
+    def rename_retained(self, services: Sequence[str]) -> None:
+        """Give what an earlier version retained for these services the names of today."""
 
 
 def _no_swarm(engine: str | None) -> Swarm:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from updater_core.models import ServiceConfig
 from updater_core.policy.observation import History
 from updater_core.state.records import DIGESTS_KEPT, NO_TIME, ServiceState, State, service_of, with_service
 from updater_core.vocabulary.release import Seen
@@ -110,62 +109,40 @@ def note_rest(state: State, host: str, until: datetime) -> State:
     return replace(state, rests={**state.rests, host: later})
 
 
-def unit_of(service: ServiceConfig) -> str:
-    """Return what identifies a service apart from its name: its Compose file, project and services, or what
-    the Swarm calls it.
-    """
-    if service.stack or service.swarm_service:
-        names = (service.stack or "", service.swarm_service or "", *service.compose_services)
-        return "\n".join(("swarm", service.engine or "", *names))
-    return "\n".join(
-        (service.compose_files[0], service.compose_project or "", *sorted(service.compose_services))
-    )
-
-
-def _is_placed(service: ServiceConfig) -> bool:
-    """Whether a service says more of itself than its name."""
-    return bool(service.compose_files or service.stack or service.swarm_service)
-
-
-def members_of(unit: str) -> tuple[str, frozenset[str]]:
-    """Return the Compose file and the services that a `unit_of` names; an empty file if it is of no Compose
-    project.
-    """
-    path, *names = unit.split("\n")
-    return ("", frozenset()) if path == "swarm" else (path, frozenset(names[1:]))
-
-
-def follow_names(state: State, services: Iterable[ServiceConfig]) -> State:
-    """Return the state with each memory under the name that its update group (`unit_of`) has now.
+def follow_names(state: State, groups: Mapping[str, str]) -> State:
+    """Return the state with each memory under the name that its update group has now. `groups`: what
+    identifies the group of each configured service apart from its name (`targets.identities`), by that name.
 
     A renamed entry keeps its quarantine, history and retained images; a new entry under an old name does not
-    inherit them. A memory whose group is not configured, or not known yet, stays with its name, as that of a
-    service that discovery found in an earlier cycle, and that an order names.
+    inherit them. A memory whose group is not configured, or not known yet, stays with its name.
     """
-    units = {service.name: unit_of(service) for service in services if _is_placed(service)}
-    names = {each.unit: name for name, each in state.services.items()}
-    names |= {units[name]: name for name, each in state.services.items() if units.get(name) == each.unit}
-    found = {name: _memory(state, name, units, names) for name in units}
-    moved = {names[unit] for unit in units.values() if unit in names}
-    followed = {
-        name: each for name, each in state.services.items() if name not in units and name not in moved
+    names = {each.update_group: name for name, each in state.services.items()}
+    names |= {
+        groups[name]: name for name, each in state.services.items() if groups.get(name) == each.update_group
     }
-    followed |= {name: replace(each, unit=units[name]) for name, each in found.items() if each is not None}
+    found = {name: _memory(state, name, groups, names) for name in groups}
+    moved = {names[group] for group in groups.values() if group in names}
+    followed = {
+        name: each for name, each in state.services.items() if name not in groups and name not in moved
+    }
+    followed |= {
+        name: replace(each, update_group=groups[name]) for name, each in found.items() if each is not None
+    }
     return state if followed == state.services else replace(state, services=followed)
 
 
 def _memory(
-    state: State, name: str, units: Mapping[str, str], names: Mapping[str, str]
+    state: State, name: str, groups: Mapping[str, str], names: Mapping[str, str]
 ) -> ServiceState | None:
     """Return the memory for a name: that of its group, else the one under the name unless it is another
     entry's.
     """
-    unit = units[name]
-    former = names.get(unit, name)
-    if former != name and units.get(former) != unit:
+    group = groups[name]
+    former = names.get(group, name)
+    if former != name and groups.get(former) != group:
         return state.services[former]
     own = state.services.get(name)
-    is_of_another = own is not None and own.unit != unit and own.unit in units.values()
+    is_of_another = own is not None and own.update_group != group and own.update_group in groups.values()
     return None if is_of_another else own
 
 

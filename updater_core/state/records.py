@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from updater_core.models import AwareTime, Decision, Hold, Quarantined, Reason, StepTaken, Update
 from updater_core.policy.operator.decisions import Decisions, Pause
@@ -138,7 +139,7 @@ class ServiceState:
     troubles: Mapping[str, AwareTime] = field(
         default_factory=dict
     )  # the incidents of which there was an event, and when
-    unit: str = ""  # what it is besides its name; see `observed_tags.unit_of`
+    update_group: str = ""  # what identifies it besides its name; see `observed_tags.follow_names`
     decisions: Decisions = field(default_factory=Decisions)  # of the operator
     orders: tuple[OrderTaken, ...] = ()  # newest first
 
@@ -174,6 +175,24 @@ class State:
 def service_of(state: State, name: str) -> ServiceState:
     """Return the memory of a service, an empty one if there is none."""
     return state.services.get(name, ServiceState())
+
+
+def renewed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON values of a state that an earlier version has written with the names of today.
+
+    >>> renewed({"services": {"web": {"unit": "/srv/c.yml"}}})
+    {'services': {'web': {'update_group': '/srv/c.yml'}}}
+    """
+    services = record.get("services")
+    if not isinstance(services, dict):
+        return dict(record)
+    return {**record, "services": {name: _renewed_service(each) for name, each in services.items()}}
+
+
+def _renewed_service(each: Any) -> Any:
+    if not isinstance(each, dict) or "unit" not in each or "update_group" in each:
+        return each
+    return {("update_group" if key == "unit" else key): value for key, value in each.items()}
 
 
 # ---------------------------------------------------------------------------------------------------- a check

@@ -16,10 +16,10 @@ from updater_core.config import groups
 from updater_core.deploy.target import GroupFinder, Host
 from updater_core.errors import ConfigError, UpdaterError
 from updater_core.models import Config, Container, Discover, ImageRef, ServiceConfig
-from updater_core.state import observed_tags
 from updater_core.state.records import State
 from updater_core.targets import entries, labels, own_service, swarm_discovery
 from updater_core.targets.compose import observe
+from updater_core.targets.compose.names import members_of
 from updater_core.targets.entries import Names
 from updater_core.targets.own_service import OwnService
 
@@ -265,7 +265,7 @@ def _lasting_services(state: State, containers: Sequence[Container]) -> list[Run
 def _is_in_remembered_group(one: RunningService, state: State) -> bool:
     """Whether a service is one of a group that has a memory, whatever that is called."""
     paths = files_of(one)
-    members = [observed_tags.members_of(known.unit) for known in state.services.values()]
+    members = [members_of(known.update_group) for known in state.services.values()]
     return any(path in paths and one.service in services for path, services in members)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from updater_core.app import cycle
 from updater_core.app.candidate import Candidate
 from updater_core.app.commands import newer_versions
-from updater_core.app.context import AppContext
+from updater_core.app.context import AppContext, targets_in_use
 from updater_core.app.evaluate import check_all, facts_asked
 from updater_core.models import Hold, Plan, Reason
 from updater_core.policy.releases.size import waiting_step
@@ -24,8 +24,9 @@ from updater_core.vocabulary.release import NO_FACTS, NO_STEP, ReleaseStep
 def run(context: AppContext, only: str | None, *, as_json: bool) -> int:
     """Print the plan of every enabled service, or of the one that is named; return the exit status.
 
-    Raises EngineError if the engine does not answer."""
-    context.host.engine.version()
+    Raises EngineError if a place where they are deployed does not answer."""
+    for target, services in targets_in_use(context, only):
+        target.check(services)
     planned = [_planned(context, one) for one in check_all(context, only)]
     disabled = [each for each in context.config.services if not each.enabled and only in (None, each.name)]
     if as_json:

@@ -14,7 +14,7 @@ from pathlib import Path
 from updater_core.app import hooks
 from updater_core.app.api import exposure
 from updater_core.app.commands import newer_versions
-from updater_core.app.context import AppContext, settings_for, target_of
+from updater_core.app.context import AppContext, settings_for, target_of, targets_in_use
 from updater_core.app.evaluate import signature_of
 from updater_core.deploy import http_gate
 from updater_core.deploy.target import Finding
@@ -46,7 +46,7 @@ class Check:
         services = [service for service in every if service.enabled]
         path, total = self.context.config.path, len(self.context.config.services)
         yield Finding(True, "config", f"{path}: {len(services)} of {total} services looked at")
-        yield from self._of_host(services)
+        yield from self._of_host()
         for service in services:
             self.at(service.name)
             yield from target_of(self.context, service).examine(service)
@@ -59,17 +59,17 @@ class Check:
             if not service.enabled:
                 yield Finding(True, service.name, "disabled: it is neither checked nor updated")
 
-    def _of_host(self, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
-        of_swarms = [service for service in services if service.stack or service.swarm_service]
-        is_needed = len(of_swarms) < len(services) or not services
-        if is_needed or any(service.engine is None for service in of_swarms):
+    def _of_host(self) -> Iterator[Finding]:
+        """Yield what the targets stand on, of those that a service is deployed to."""
+        in_use = targets_in_use(self.context, self.only)
+        if any(target.asks_engine(services) for target, services in in_use):
             self.at("the engine")
             yield _found("engine", lambda: _engine(self.context))
             yield from _other_engine()
             yield from _ourselves(self.context)
-        if is_needed:
-            self.at("Docker Compose")
-            yield _found("compose", lambda: f"Docker Compose {self.context.host.compose.version}")
+        for target, _ in in_use:
+            self.at(f"the target {target.name}")
+            yield from target.examine_host()
 
     def _of_registries(self, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
         """Yield what registries say: each repository once for each set of credentials, then what is asked of

@@ -14,10 +14,12 @@ from updater_core.errors import UpdaterError
 from updater_core.host.locks import acquire_folder_lock, acquire_lock, release_lock
 from updater_core.models import Container, Hold, Plan, Project, Reason, ServiceConfig
 from updater_core.protocols import Tools
+from updater_core.targets import retention
 from updater_core.targets.compose import observe, planner, report
 from updater_core.targets.compose.dependents import find, ties
 from updater_core.targets.compose.dependents.ties import TieCache
 from updater_core.targets.compose.deployment import ComposeDeployment
+from updater_core.targets.compose.names import identity
 from updater_core.targets.compose.observe import ContainerIndex
 from updater_core.targets.compose.plan import NAME, ComposePlan, DependentProject, Move, former_plan
 from updater_core.targets.compose.preflight import env_file_readers, home, other_projects
@@ -26,7 +28,7 @@ from updater_core.targets.compose.reading.observed import ObservedService, refre
 from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.compose.start_first import conditions
 
-__all__ = ["NAME", "ComposePlan", "ComposeTarget", "former_plan"]
+__all__ = ["NAME", "ComposePlan", "ComposeTarget", "former_plan", "identity"]
 
 
 class ComposeTarget:
@@ -45,8 +47,20 @@ class ComposeTarget:
     def serves(self, service: ServiceConfig) -> bool:
         return bool(service.compose_files)
 
-    def check(self) -> str:
+    def check(self, services: Sequence[ServiceConfig]) -> str:  # noqa: ARG002 - all of them have one engine
         return self._host.engine.version()
+
+    def asks_engine(self, services: Sequence[ServiceConfig]) -> bool:  # noqa: ARG002 - as above
+        return True
+
+    def examine_host(self) -> Iterator[Finding]:
+        try:
+            yield Finding(True, NAME, f"Docker Compose {self._host.compose.version}")
+        except UpdaterError as error:
+            yield Finding(False, NAME, str(error), error.remedy)
+
+    def apply_command(self, service: ServiceConfig) -> str:  # noqa: ARG002 - one for all
+        return "docker compose up -d"
 
     def platform(self, service: ServiceConfig) -> str:  # noqa: ARG002 - one engine, one platform
         return self._host.engine.platform()
@@ -151,6 +165,12 @@ class ComposeTarget:
                 yield from other_projects.foreseen(observed, engine.compose_containers(), self._files)
 
         return report.findings(service, engine, self._files, report.Ahead(moving, preflight))
+
+    def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
+        retention.let_go(self._host.engine, service, kept_for)
+
+    def rename_retained(self, services: Sequence[str]) -> None:
+        retention.rename(self._host.engine, services)
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
         """The project, its folder, and each of its files: another project may include one of them.

@@ -15,6 +15,25 @@ from updater_core.models import Container, Hold, Reason, ServiceConfig
 Known = Mapping[tuple[str, str], tuple[Container, ...]]
 
 
+def identity(service: ServiceConfig) -> str | None:
+    """Return what identifies a service apart from its name: its Compose file, project and services; None if
+    it has no such file.
+    """
+    if not service.compose_files:
+        return None
+    return "\n".join(
+        (service.compose_files[0], service.compose_project or "", *sorted(service.compose_services))
+    )
+
+
+def members_of(group: str) -> tuple[str, frozenset[str]]:
+    """Return the Compose file and the services that an `identity` names; an empty file if it is another
+    target's.
+    """
+    path, *names = group.split("\n")
+    return (path, frozenset(names[1:])) if path.startswith("/") else ("", frozenset())
+
+
 def not_in_files(
     service: ServiceConfig, missing: str, detail: str, names: tuple[str, ...], known: Known
 ) -> Hold:

@@ -14,10 +14,10 @@ from updater_core.models import Hold, Plan, Reason, ServiceConfig
 from updater_core.protocols import Swarm
 from updater_core.targets.swarm import engines, facts, observed, placement, planner, report
 from updater_core.targets.swarm.deployment import SwarmDeployment, SwarmTools
-from updater_core.targets.swarm.observed import NOT_A_MANAGER_REMEDY, ObservedSwarmService
+from updater_core.targets.swarm.observed import NOT_A_MANAGER_REMEDY, ObservedSwarmService, identity
 from updater_core.targets.swarm.plan import NAME, SwarmPlan
 
-__all__ = ["NAME", "SwarmPlan", "SwarmTarget"]
+__all__ = ["NAME", "SwarmPlan", "SwarmTarget", "identity"]
 
 
 class SwarmTarget:
@@ -34,8 +34,20 @@ class SwarmTarget:
     def serves(self, service: ServiceConfig) -> bool:
         return bool(service.stack or service.swarm_service)
 
-    def check(self) -> str:
-        return self._host.engine.version()
+    def check(self, services: Sequence[ServiceConfig]) -> str:
+        """One engine for all, or the managers of each swarm elsewhere."""
+        elsewhere = {service.engine for service in services if service.engine is not None}
+        said = [f"{name}: {self._host.swarm(name).role()}" for name in sorted(elsewhere)]
+        return ", ".join([self._host.engine.version(), *said] if self.asks_engine(services) else said)
+
+    def asks_engine(self, services: Sequence[ServiceConfig]) -> bool:
+        return any(service.engine is None for service in services)
+
+    def examine_host(self) -> Iterator[Finding]:
+        return iter(())
+
+    def apply_command(self, service: ServiceConfig) -> str:  # noqa: ARG002 - one for all
+        return "docker stack deploy"
 
     def platform(self, service: ServiceConfig) -> str:
         """That of the first node that is there: in a swarm of several, a service that is not for it names its
@@ -124,6 +136,12 @@ class SwarmTarget:
         else:
             if held is not None:
                 yield Finding(False, service.name, f"held, {held.reason}: {held.detail}", held.remedy)
+
+    def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
+        """Nothing is retained: the nodes keep what they ran."""
+
+    def rename_retained(self, services: Sequence[str]) -> None:
+        """As `let_go`."""
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
         if isinstance(of, ServiceConfig):

@@ -53,6 +53,16 @@ def name_of(service: ServiceConfig) -> str:
     return service.swarm_service or f"{service.stack}_{service.compose_services[0]}"
 
 
+def identity(service: ServiceConfig) -> str | None:
+    """Return what identifies a service apart from its name: what its swarm calls it; None if it is of no
+    swarm.
+    """
+    if not (service.stack or service.swarm_service):
+        return None
+    names = (service.stack or "", service.swarm_service or "", *service.compose_services)
+    return "\n".join(("swarm", service.engine or "", *names))
+
+
 def by_name(services: Sequence[Mapping[str, Any]]) -> dict[str, SwarmService]:
     """Return the services that run an image, by their names; a plugin's has none."""
     found = {}
