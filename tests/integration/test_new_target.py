@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,36 @@ def test_what_goes_wrong_there_is_said_in_the_targets_own_words(shop: UnitShop) 
     shop.unit.unlink()
     assert shop.run("--once")[0] == 1
     assert (shop.state()["status"], shop.state()["reason"]) == ("unknown", "file_unreadable")
+
+
+def test_plan_names_everything_that_holds_an_update(shop: UnitShop) -> None:
+    """Each rule of admission, in the table's order, and what the target has against it; the youth of the
+    release is a matter of which image, comes before all of them, and hides none.
+    """
+    shop.push("1.1")
+    opens = datetime.now(UTC) + timedelta(hours=6)
+    window = f"{opens:%H:%M}-{opens + timedelta(hours=1):%H:%M}"
+    shop.options = {"mode": "approve", "maintenance_window": window, "timezone": "UTC", "pause_updates": True}
+    shop.unit.write_text(shop.unit.read_text().partition("\n[Install]")[0])
+    rules = ["paused", "window_closed", "awaiting_approval", "file_unreadable"]
+    assert reasons(shop) == rules
+    assert printed(shop) == rules
+    shop.options["min_age"] = "3d"
+    assert reasons(shop) == ["too_young", *rules]
+    assert printed(shop) == ["too_young", *rules]
+    shop.options = {"mode": "notify"}
+    assert reasons(shop) == ["notify_only", "file_unreadable"]
+
+
+def reasons(shop: UnitShop) -> list[str]:
+    """What holds the update, by `--plan --json`."""
+    status, said = shop.run("--plan", "--json")
+    assert status == 0, said
+    (service,) = json.loads(said)["services"]
+    assert all(each["detail"] and each["remedy"] for each in (service, *service["also"]))
+    return [each["reason"] for each in (service, *service["also"])]
+
+
+def printed(shop: UnitShop) -> list[str]:
+    """The same by `--plan`."""
+    return re.findall(r"^  (?:no update|also held): (\w+) -\s", shop.run("--plan")[1], re.MULTILINE)

@@ -36,9 +36,12 @@ NOON, AT_THREE = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 3, t
 SOON = NOON + timedelta(minutes=5)
 FREE = Facts(SERVICE, Hours(), NOON)
 
+FAILURE: dict[str, Any] = {"failure": "no space left", "failure_remedy": "free some"}
+PREVENTED: dict[str, Any] = {"is_rollback_prevented": True, **FAILURE}
+
 HOLDING: dict[Reason, dict[str, Any]] = {
     Reason.FROZEN: {"rollback_failure": "neither runs"},
-    Reason.BACKING_OFF: {"retry_at": SOON, "failure": "no space left", "failure_remedy": "free some"},
+    Reason.BACKING_OFF: {"retry_at": SOON, **FAILURE},
     Reason.STOPPING: {"is_stopping": True},
     Reason.PAUSED: {"shared_hours": Hours(paused=True)},
     Reason.SKIPPED: {"decisions": Decisions(skips=(Skip(DIGEST, "acme/web:edge", NOON, "ann"),))},
@@ -57,12 +60,11 @@ def test_an_update_that_nothing_holds_goes() -> None:
 
 
 def test_every_rule_of_the_table_is_tried_here_in_its_order() -> None:
-    assert len(admission.RULES) == len(HOLDING)
-    found = [
-        rule(UPDATE, replace(FREE, **facts))
-        for rule, facts in zip(admission.RULES, HOLDING.values(), strict=True)
-    ]
-    assert [hold.reason if hold else None for hold in found] == [*HOLDING]
+    one, *others = HOLDING.values()
+    every = zip(admission.RULES, [one, PREVENTED, *others], strict=True)
+    found = [rule(UPDATE, replace(FREE, **facts)) for rule, facts in every]
+    reasons = [*HOLDING]
+    assert [hold.reason if hold else None for hold in found] == [reasons[0], Reason.BACKING_OFF, *reasons[1:]]
 
 
 @pytest.mark.parametrize("reason", HOLDING)
@@ -90,6 +92,27 @@ def test_the_first_rule_names_the_reason_and_the_other_is_not_hidden(first: Reas
     assert isinstance(held, Hold)
     assert (held.reason, [each.reason for each in held.also]) == (first, [second])
     assert all(each.available == UPDATE.target for each in held.also)
+
+
+def test_a_rollback_that_the_host_prevents_is_what_there_is_to_say_of_a_service() -> None:
+    facts = replace(FREE, **{**PREVENTED, "retry_at": SOON, "has_unfinished_update": True})
+    down = Hold(Reason.NOT_RUNNING, "web has no container", "start it")
+    for decision, waiting in ((UPDATE, UPDATE.target), (down, None)):
+        held = admit(decision, facts)
+        assert isinstance(held, Hold)
+        assert (held.reason, held.detail, held.available) == (Reason.BACKING_OFF, "no space left", waiting)
+    assert admit(down, FREE) is down
+
+
+def test_an_image_that_waits_for_another_reason_is_shown_with_every_rule_too() -> None:
+    young = Hold(Reason.TOO_YOUNG, "it is young", "wait", available=UPDATE.target)
+    facts = replace(FREE, shared_hours=replace(NIGHT, paused=True), pull_allowed_at=SOON)
+    found = admission.with_every_hold(young, facts)
+    assert (found.reason, found.detail) == (Reason.TOO_YOUNG, "it is young")
+    assert [each.reason for each in found.also] == [Reason.PAUSED, Reason.WINDOW_CLOSED, Reason.PULL_LIMIT]
+    assert admission.with_every_hold(found, facts) == found  # none twice
+    nothing_waits = replace(young, available=None)
+    assert admission.with_every_hold(nothing_waits, facts) is nothing_waits
 
 
 @pytest.mark.parametrize("reason", HOLDING)

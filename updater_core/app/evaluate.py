@@ -85,16 +85,7 @@ def check_asked(context: AppContext, service: ServiceConfig, who: str) -> Candid
 
 def _admitted_first(context: AppContext, one: Candidate, state: State) -> Candidate:
     before = records.service_of(state, one.service.name)
-    decision = _prevented(context, one, before) or admitted(context, one)
-    return replace(one, decision=decision, before=before)
-
-
-def _prevented(context: AppContext, one: Candidate, before: ServiceState) -> Hold | None:
-    """A service whose rollback the host prevents keeps saying so, whatever it looks like meanwhile."""
-    is_unknown = isinstance(one.decision, Hold) and records.is_unknown(one.decision.reason)
-    if before.status is not Status.FAILED or is_unknown or not _has_unfinished_update(context, one.service):
-        return None
-    return Hold(Reason.BACKING_OFF, before.detail, before.remedy)
+    return replace(one, decision=admitted(context, one), before=before)
 
 
 def _tidy(context: AppContext) -> None:
@@ -324,29 +315,35 @@ def _sentence(remedy: str) -> str:
 
 
 def admitted(context: AppContext, one: Candidate, *, is_stopping: bool = False) -> Decision:
-    """The decision for a service after the rules of admission."""
-    if isinstance(one.decision, Hold) or one.observed is None:
+    """The decision for a service after the rules of admission; what is unknown stays so."""
+    if isinstance(one.decision, Hold) and records.is_unknown(one.decision.reason):
         return one.decision
-    facts = facts_of(context, one.service, one.observed, is_stopping=is_stopping)
+    image = one.decision.target if isinstance(one.decision, Update) else None
+    facts = facts_of(context, one.service, image, is_stopping=is_stopping)
     return admission.admit(
         one.decision, facts, admission.UPDATE_NOW_RULES if one.asked_by else admission.RULES
     )
 
 
-def facts_of(context: AppContext, service: ServiceConfig, observed: Observed, *, is_stopping: bool) -> Facts:
-    """What the rules of admission look at, as it is now."""
+def facts_of(
+    context: AppContext, service: ServiceConfig, image: ImageRef | None, *, is_stopping: bool
+) -> Facts:
+    """What the rules of admission look at, as it is now. `image`: the one that would be pulled; None if none is."""
     now, known = context.clock.now(), records.service_of(context.state, service.name)
+    is_unfinished = _has_unfinished_update(context, service)
+    allowed_at = context.registries.pull_allowed_at(image, service.registry) if image else None
     return Facts(
         service=service,
         shared_hours=context.config.settings.hours,
         now=now,
+        is_rollback_prevented=is_unfinished and known.status is Status.FAILED,
         rollback_failure=known.detail if known.is_frozen else None,
         retry_at=known.retry_at if outcomes.is_pausing(known, now) else None,
         failure=known.detail,
         failure_remedy=known.remedy,
         is_stopping=is_stopping,
-        pull_allowed_at=context.registries.pull_allowed_at(observed.current, service.registry),
-        has_unfinished_update=_has_unfinished_update(context, service),
+        pull_allowed_at=allowed_at,
+        has_unfinished_update=is_unfinished,
         decisions=known.decisions,
         pause_of_all=context.state.pause,
     )

@@ -2,7 +2,8 @@
 
 Each rule looks at the update and at the facts, and answers with a Hold or with None. The whole table is asked
 twice for each update: after the check, for what is recorded, and once more under the lock, just before
-anything is done.
+anything is done. `--plan` asks it also of an image that waits for another reason, so that no rule comes as a
+surprise once that is gone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from updater_core.models import Hold, Hours, Mode, Reason, ServiceConfig, Update, retry_command
+from updater_core.models import Decision, Hold, Hours, Mode, Reason, ServiceConfig, Update, retry_command
 from updater_core.policy import windows
 from updater_core.policy.explain import signed
 from updater_core.policy.operator.decisions import Decisions, Pause, command, pause_in_force
@@ -21,7 +22,8 @@ from updater_core.policy.operator.decisions import Decisions, Pause, command, pa
 class Facts:
     """Everything that the rules look at besides the update.
 
-    `rollback_failure`: what was said when neither release could be proven, None if that is not so.
+    `is_rollback_prevented`: the last update is not taken back yet, for the host prevents that, as `failure`
+    says. `rollback_failure`: what was said when neither release could be proven, None if that is not so.
     `retry_at`: when an update that failed may be tried again, None if none waits; `failure` and
     `failure_remedy` are what was said of it. `pull_allowed_at`: when the registry lets an image be pulled
     again, None if it does now.
@@ -30,6 +32,7 @@ class Facts:
     service: ServiceConfig
     shared_hours: Hours
     now: datetime
+    is_rollback_prevented: bool = False
     rollback_failure: str | None = None
     retry_at: datetime | None = None
     failure: str = ""
@@ -49,18 +52,48 @@ class Facts:
 Rule = Callable[[Update, Facts], Hold | None]
 
 
-def admit(update: Update, facts: Facts, rules: Sequence[Rule] | None = None) -> Update | Hold:
-    """Return the update if no rule holds it; else the first Hold, with the further ones in `also`."""
-    found = [
-        hold for rule in (RULES if rules is None else rules) if (hold := rule(update, facts)) is not None
-    ]
+def admit(decision: Decision, facts: Facts, rules: Sequence[Rule] | None = None) -> Decision:
+    """Return the update if no rule holds it; else the first Hold, with the further ones in `also`.
+
+    A decision not to update stays, but for one thing: whatever a service looks like in the middle of a
+    rollback that the host prevents, that is what there is to say of it.
+    """
+    if isinstance(decision, Hold):
+        return _rollback_is_prevented(facts) or decision
+    found = _holds(decision, facts, RULES if rules is None else rules)
     if not found:
-        return update
-    first, *further = (
+        return decision
+    first, *further = found
+    return replace(first, also=tuple(further))
+
+
+def with_every_hold(held: Hold, facts: Facts) -> Hold:
+    """Return the hold with every rule besides that would hold the image that waits, in `also`."""
+    if held.available is None:
+        return held
+    named = {held.reason, *(each.reason for each in held.also)}
+    found = _holds(Update(held.available, others=held.others), facts, RULES)
+    return replace(held, also=(*held.also, *(each for each in found if each.reason not in named)))
+
+
+def _holds(update: Update, facts: Facts, rules: Sequence[Rule]) -> list[Hold]:
+    """What each rule says that holds the update, in their order."""
+    found = [hold for rule in rules if (hold := rule(update, facts)) is not None]
+    return [
         replace(hold, available=update.target, rejected=update.rejected, others=update.others)
         for hold in found
-    )
-    return replace(first, also=tuple(further))
+    ]
+
+
+def rollback_prevented(_: Update, facts: Facts) -> Hold | None:
+    """The last update is to be taken back first."""
+    return _rollback_is_prevented(facts)
+
+
+def _rollback_is_prevented(facts: Facts) -> Hold | None:
+    if not facts.is_rollback_prevented:
+        return None
+    return Hold(Reason.BACKING_OFF, facts.failure, facts.failure_remedy)
 
 
 def rollback_failed(_: Update, facts: Facts) -> Hold | None:
@@ -73,7 +106,7 @@ def rollback_failed(_: Update, facts: Facts) -> Hold | None:
 
 def backing_off(_: Update, facts: Facts) -> Hold | None:
     """The last update failed for a reason that may pass."""
-    if facts.retry_at is None:
+    if facts.retry_at is None or facts.is_rollback_prevented:
         return None
     detail = f"{facts.failure}; tried again after {facts.retry_at:%Y-%m-%d %H:%M} UTC"
     return Hold(Reason.BACKING_OFF, detail, facts.failure_remedy, until=facts.retry_at)
@@ -180,6 +213,7 @@ def unfinished(_: Update, facts: Facts) -> Hold | None:
 
 RULES: tuple[Rule, ...] = (
     rollback_failed,
+    rollback_prevented,
     backing_off,
     stopping,
     paused,

@@ -12,8 +12,10 @@ from updater_core.app import cycle
 from updater_core.app.candidate import Candidate
 from updater_core.app.commands import newer_versions
 from updater_core.app.context import AppContext, targets_in_use
-from updater_core.app.evaluate import check_all, facts_asked
+from updater_core.app.evaluate import check_all, facts_asked, facts_of
+from updater_core.deploy.target import UpdateRequest
 from updater_core.models import Hold, Plan, Reason
+from updater_core.policy import admission
 from updater_core.policy.releases.size import waiting_step
 from updater_core.state import records
 from updater_core.status import plans
@@ -42,6 +44,8 @@ def run(context: AppContext, only: str | None, *, as_json: bool) -> int:
 
 def _planned(context: AppContext, one: Candidate) -> PlannedService:
     found = cycle.planned(context, one)
+    if isinstance(found, Hold):
+        found = _with_every_hold(context, one, found)
     explained = () if isinstance(found, Hold) else context.targets[found.target].explain(found)
     current = one.observed.current if one.observed else None
     release = _release(context, one, found)
@@ -52,6 +56,23 @@ def _planned(context: AppContext, one: Candidate) -> PlannedService:
     if newest is None:
         return made
     return replace(made, newer=(newest, newer_versions.remedy(one.service)))
+
+
+def _with_every_hold(context: AppContext, one: Candidate, held: Hold) -> Hold:
+    """The hold with everything else that stands in the way of the image that waits: each rule of admission,
+    and what its target has against it, which is not asked in a cycle before the rules let it through.
+    """
+    waiting = held.available
+    if one.observed is None or waiting is None or records.is_unknown(held.reason):
+        return held
+    held = admission.with_every_hold(held, facts_of(context, one.service, waiting, is_stopping=False))
+    if waiting.digest is None:
+        return held
+    request = UpdateRequest(waiting, held.detail, others=held.others)
+    found = cycle.plan_for(context, one.service, one.observed, request)
+    if isinstance(found, Plan) or found.reason in {held.reason, *(each.reason for each in held.also)}:
+        return held
+    return replace(held, also=(*held.also, found))
 
 
 def _release(context: AppContext, one: Candidate, found: Plan[Any] | Hold) -> ReleaseStep:
