@@ -5,7 +5,9 @@ events and `--plan` work without a word about it anywhere but in the target itse
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +21,11 @@ from updater_core.app.context import AppContext
 from updater_core.app.evaluate import check_all
 from updater_core.app.wiring import wire
 from updater_core.deploy.journal import JournalFolder
+from updater_core.deploy.target import OtherImage
 from updater_core.host.clock import SystemClock
-from updater_core.models import Committed, Plan, RolledBack
+from updater_core.models import Committed, Hold, ImageRef, Plan, Reason, RegistrySettings, RolledBack
+from updater_core.protocols import Registry
+from updater_core.reference import parse
 from updater_core.state import records
 from updater_core.status import text
 
@@ -89,6 +94,41 @@ def test_a_bad_release_is_rolled_back_and_not_tried_again(
     assert outcome.quarantine
     assert (place.running["shop"], events(tmp_path)) == (old, ["rollback"])
     assert cycle.run(context).outcomes == ()
+
+
+class Opened:
+    """The real registries; notes which images were opened together, and what had been asked by then."""
+
+    def __init__(self, real: Any, registry: FakeRegistry) -> None:
+        self._real, self._registry = real, registry
+        self.batches: list[tuple[list[str], int]] = []
+
+    def open_all(self, questions: Sequence[tuple[ImageRef, RegistrySettings]]) -> list[Registry | Exception]:
+        self.batches.append(([image.repository for image, _ in questions], len(self._registry.counts())))
+        opened: list[Registry | Exception] = self._real.open_all(questions)
+        return opened
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_every_registry_of_a_cycle_is_opened_before_any_is_asked(
+    tmp_path: Path, place: Place, registry: FakeRegistry
+) -> None:
+    """Those of the images that move with another one, too: what answers for many tags at once knows all of
+    them.
+    """
+    beside = registry.push("team/ml", "1.0").digest
+    image = parse(f"{registry.host}/team/ml:1.0")
+    place.others["shop"] = (OtherImage(image, frozenset({beside})),)
+    context = started(tmp_path, place)
+    opened = Opened(context.registries, registry)
+    context.registries = opened
+    (one,) = check_all(context)
+    assert isinstance(one.decision, Hold)
+    assert one.decision.reason is Reason.SAME_DIGEST
+    assert opened.batches == [(["team/app", "team/ml"], 0)]
+    assert registry.counts()
 
 
 @pytest.mark.parametrize("at", range(1, 4))

@@ -44,10 +44,9 @@ class Barrier:
 
 @dataclass
 class Place:
-    """What is defined and what runs, by service; `bad` digests never become healthy.
-
-    `projects`: those that share one are changed one after the other. `pulls`, `gates` and `restores`: by
-    service, where its update is held up.
+    """What is defined and what runs, by service; `bad` digests never become healthy. `projects`: those that
+    share one are changed one after the other. `pulls`, `gates` and `restores`: by service, where its update
+    is held up; `others`: the images that move with it.
     """
 
     defined: dict[str, str] = field(default_factory=dict)
@@ -59,6 +58,7 @@ class Place:
     pulls: dict[str, Barrier] = field(default_factory=dict)
     gates: dict[str, Barrier] = field(default_factory=dict)
     restores: dict[str, Barrier] = field(default_factory=dict)
+    others: dict[str, tuple[OtherImage, ...]] = field(default_factory=dict)
 
     def project_of(self, service: str) -> str:
         return self.projects.get(service, service)
@@ -118,7 +118,8 @@ class MemoryTarget:
 
     def _observe_one(self, name: str) -> MemoryObserved:
         current = reference.with_default_tag(reference.parse(self._place.defined[name]))
-        return MemoryObserved(name, current, frozenset({self._place.running[name]}))
+        others = self._place.others.get(name, ())
+        return MemoryObserved(name, current, frozenset({self._place.running[name]}), others=others)
 
     def refreshed(self, observed: Observed) -> Observed:
         return observed

@@ -1,6 +1,4 @@
-"""What registries say is folded into one memory as it comes, whoever asked, and is there for the next who
-asks.
-"""
+"""What registries say is folded into one memory, once for each service, and is there for all who ask next."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from updater_core.protocols import RemoteImage
 from updater_core.reference import parse
 from updater_core.state import observed_tags
 from updater_core.state.records import State, service_of
-from updater_core.state.shared import SharedState
+from updater_core.state.shared import Change, SharedState
 from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 NOW = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
@@ -128,6 +126,28 @@ def test_what_was_said_before_an_error_is_kept() -> None:
     assert isinstance(one.decision, Hold)
     assert one.decision.reason is Reason.REGISTRY_ERROR
     assert memory.state.seen[KEY].keys() == {*listed}
+
+
+class Counted(SharedState):
+    """The real memory, which knows how often something was folded into it."""
+
+    folds = 0
+
+    def fold(self, name: str, key: str, change: Change) -> State:
+        self.folds += 1
+        return super().fold(name, key, change)
+
+
+def test_what_a_registry_says_of_a_service_is_folded_into_the_memory_once() -> None:
+    """However many questions a decision takes, and whatever it is."""
+    memory, digests = Counted(State()), {"1.0": OLD, "1.1": NEW, "1.2": "sha256:" + "c" * 64}
+    policies = (Policy(), Policy(tag_pattern="1.*"), Policy(semver_pattern="*"))
+    for number, policy in enumerate(policies, start=1):
+        registry = Spoken(digests)
+        resolved("web", "1.0", registry, memory, policy)
+        assert (memory.folds, bool(registry.asked)) == (number, True)
+    resolved("web", "2.0", Spoken({}), memory)  # which is an error
+    assert memory.folds == 4
 
 
 def test_threads_lose_nothing_of_each_other() -> None:

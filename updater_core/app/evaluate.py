@@ -5,6 +5,7 @@ changes.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Sequence, Set
@@ -20,7 +21,7 @@ from updater_core.app.resolve import Resolver
 from updater_core.deploy.target import Observed
 from updater_core.errors import AuthFailed, NotAnImage, NotFound, RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Decision, Hold, ImageRef, Reason, ServiceConfig, Update
+from updater_core.models import Decision, Hold, ImageRef, Reason, RegistrySettings, ServiceConfig, Update
 from updater_core.policy import admission
 from updater_core.policy.admission import Facts
 from updater_core.policy.observation import SignatureVerdict
@@ -167,20 +168,22 @@ def _observed(service: ServiceConfig, found: Observed | Hold) -> Candidate:
 
 
 def _decide_all(context: AppContext, looked: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Ask all registries side by side; the answers come back in the configuration's order.
+    """Ask all registries side by side; the answers come back in the configuration's order. Every registry is
+    opened before any is asked, so that one that answers for many tags at once knows all.
 
-    Each registry has threads of its own, so that one which does not answer keeps none of the others
-    waiting."""
-    questions = [(one.observed.current, one.service.registry) for one in looked if one.observed is not None]
-    registries = iter(context.registries.open_all(questions))
-    opened = [(one, next(registries) if one.observed is not None else None) for one in looked]
+    Each registry has threads of its own, so that one which does not answer keeps none of the others waiting.
+    """
+    opened = _opened(context, looked)
     counts = Counter(_domain(one) for one in looked)
     with ExitStack() as open_pools:
         pools = {
             domain: open_pools.enter_context(ThreadPoolExecutor(min(_SIDE_BY_SIDE, count)))
             for domain, count in counts.items()
         }
-        asked = [pools[_domain(one)].submit(_decide, context, one, registry) for one, registry in opened]
+        asked = [
+            pools[_domain(one)].submit(_decide, context, one, own)
+            for one, own in zip(looked, opened, strict=True)
+        ]
         return tuple(each.result() for each in asked)
 
 
@@ -188,16 +191,31 @@ def _domain(one: Candidate) -> str:
     return "" if one.observed is None else one.observed.current.domain
 
 
-def _decide(context: AppContext, one: Candidate, registry: Registry | Exception | None) -> Candidate:
-    if one.observed is None or registry is None:
+def _opened(context: AppContext, looked: Sequence[Candidate]) -> list[list[Registry | Exception]]:
+    """The registries of each service: that of its own image, then those of the images of other repositories
+    that move with it; none of a service that was not observed.
+    """
+    questions = [_images_with_settings(one) for one in looked]
+    opened = iter(context.registries.open_all([each for own in questions for each in own]))
+    return [list(itertools.islice(opened, len(own))) for own in questions]
+
+
+def _images_with_settings(one: Candidate) -> list[tuple[ImageRef, RegistrySettings]]:
+    if one.observed is None:
+        return []
+    others = [other.current for other in one.observed.others]
+    further = [(image, settings_for(one.service, image)) for image in others]
+    return [(one.observed.current, one.service.registry), *further]
+
+
+def _decide(context: AppContext, one: Candidate, opened: Sequence[Registry | Exception]) -> Candidate:
+    if one.observed is None:
         return one
     if context.clock.wait(0):
         return replace(one, decision=Hold(Reason.STOPPING, "the updater is stopping"))
     target, now = target_of(context, one.service), context.clock.now()
     try:
-        if isinstance(registry, Exception):
-            raise registry
-        others = _others(context, one.service, one.observed)
+        registry, *others = map(_usable, opened)
         resolver = Resolver(one.service, one.observed, registry, target, context.store.shared, now, others)
         resolver.verify = partial(signature_of, context)
         return resolver.resolve()
@@ -209,10 +227,11 @@ def _decide(context: AppContext, one: Candidate, registry: Registry | Exception 
         return replace(one, decision=bug(one.service.name, error))
 
 
-def _others(context: AppContext, service: ServiceConfig, observed: Observed) -> tuple[Registry, ...]:
-    """The registries of the images of other repositories that move with the service's own."""
-    images = [other.current for other in observed.others]
-    return tuple(context.registries.for_service(image, settings_for(service, image)) for image in images)
+def _usable(opened: Registry | Exception) -> Registry:
+    """The registry. Raises what was met when it was opened."""
+    if isinstance(opened, Exception):
+        raise opened
+    return opened
 
 
 def signature_of(context: AppContext, service: ServiceConfig, image: ImageRef) -> SignatureVerdict:
@@ -328,7 +347,9 @@ def admitted(context: AppContext, one: Candidate, *, is_stopping: bool = False) 
 def facts_of(
     context: AppContext, service: ServiceConfig, image: ImageRef | None, *, is_stopping: bool
 ) -> Facts:
-    """What the rules of admission look at, as it is now. `image`: the one that would be pulled; None if none is."""
+    """What the rules of admission look at, as it is now. `image`: the one that would be pulled; None if none
+    is.
+    """
     now, known = context.clock.now(), records.service_of(context.state, service.name)
     is_unfinished = _has_unfinished_update(context, service)
     allowed_at = context.registries.pull_allowed_at(image, service.registry) if image else None

@@ -1,8 +1,9 @@
 """The decision for one service: ask its registry as much as the policy needs and no more, and let `select`
 decide.
 
-What a registry says is folded into the shared memory as it comes, once; nothing else is written here, so that
-many services can be asked about side by side.
+What a registry says is folded into the shared memory once, at the end, whatever that is; until then a
+decision is made from what was remembered, with it. Nothing else is written here, so that many services can be
+asked about side by side.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Resolver:
             if isinstance(decision, Update) and self._is_seen_anew():
                 decision = self._listed_and_decided()
         finally:
-            self._fold()
+            self.memory.fold(self.service.name, self.observed.current.key, self._noted)
         return Candidate(self.service, self.observed, decision, running_digest(self.observed, self.digests))
 
     def _is_seen_anew(self) -> bool:
@@ -104,7 +105,7 @@ class Resolver:
             return unknown(error)
 
     def _view(self) -> together.TagGroup:
-        history = observed_tags.history_of(self._fold(), self.service.name, self.observed.current.key)
+        history = observed_tags.history_of(self._known(), self.service.name, self.observed.current.key)
         registries = (self.registry, self.others)
         return together.TagGroup(
             self.service.name, self.observed, *registries, history.quarantine, history.left
@@ -168,7 +169,7 @@ class Resolver:
         """
         current, memo = self.observed.current, Memo(self.budget)
         while True:
-            history = observed_tags.history_of(self._fold(), self.service.name, current.key)
+            history = observed_tags.history_of(self._known(), self.service.name, current.key)
             decision = select.decide(self._observation(), self.service.policy, history, self.now, memo)
             if not isinstance(decision, Ask):
                 return decision
@@ -212,11 +213,10 @@ class Resolver:
             self.contents[tag] = Hold(error.reason, str(error), error.remedy, available=asked)
 
     def _content(self, target: ImageRef) -> Hold | None:
-        """Return why a target is not taken for what it leads to.
-
-        A registry that does not say is no reason: the pull will.
+        """Return why a target is not taken for what it leads to. A registry that does not say is no reason:
+        the pull will.
         """
-        if outcomes.is_pausing(records.service_of(self._fold(), self.service.name), self.now):
+        if outcomes.is_pausing(records.service_of(self._known(), self.service.name), self.now):
             return None  # after a failed try nothing is pulled for a while: it is asked when that is over
         is_current = self._is_current(target.tag)
         try:
@@ -249,9 +249,9 @@ class Resolver:
         except NotFound:
             return False
 
-    def _fold(self) -> State:
-        """Put what the registry has said so far into the memory; the same once more changes nothing."""
-        return self.memory.fold(self.service.name, self.observed.current.key, self._noted)
+    def _known(self) -> State:
+        """What was remembered, with what the registry has said so far."""
+        return self._noted(self.memory.part(self.service.name, self.observed.current.key))
 
     def _noted(self, state: State) -> State:
         name, current = self.service.name, self.observed.current
