@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from updater_core.deploy.failure import cause_of, is_about_the_way, is_hosts_trouble, is_release_at_fault
-from updater_core.errors import ComposeError, EngineError, GateFailed
+from updater_core.errors import (
+    ChangedOnDisk,
+    ComposeError,
+    ComposeMissing,
+    EngineError,
+    EngineUnavailable,
+    GateFailed,
+    LockHeld,
+    NotFound,
+    UpdaterError,
+)
 from updater_core.models import Reason, Step
 
 
@@ -48,6 +58,29 @@ def test_a_stop_by_somebody_is_no_fault_of_the_release_and_has_a_remedy() -> Non
 def test_an_error_that_nobody_foresaw_is_ours() -> None:
     found = cause_of(KeyError("State"), Step.GATE, "web")
     assert (found.reason, is_release_at_fault(found)) == (Reason.INTERNAL_ERROR, False)
+
+
+class PlaceAway(UpdaterError):
+    """As a target that nobody here knows of may have it."""
+
+    reason = Reason.NO_SUITABLE_NODE
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UpdaterError("a file cannot be written"), Reason.STATE_ERROR),
+        (LockHeld("another one is at work"), Reason.STATE_ERROR),
+        (EngineUnavailable("no answer"), Reason.ENGINE_ERROR),
+        (ComposeMissing("it is not there"), Reason.COMPOSE_ERROR),
+        (ChangedOnDisk("it is another by now"), Reason.CHANGED_ON_DISK),
+        (NotFound("r.example", "it is gone"), Reason.NOT_FOUND),
+        (PlaceAway("no node is there"), Reason.NO_SUITABLE_NODE),
+    ],
+)
+def test_an_error_says_its_reason_itself(error: UpdaterError, reason: Reason) -> None:
+    cause = cause_of(error, Step.RESTART, "web")
+    assert (cause.reason, is_hosts_trouble(cause), is_release_at_fault(cause)) == (reason, True, False)
 
 
 def test_the_remedy_of_a_bad_release_can_be_pasted_into_a_shell() -> None:
