@@ -471,6 +471,50 @@ def test_who_may_not_read_the_rules_says_by_a_setting_what_is_a_cache(
     assert open_ecr(registries, here, with_aws(KEYS, aws_pull_through_cache=True)).digest(here) == now
 
 
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ([b"<html>no</html>"], "no list of pull-through cache rules"),
+        ([b"{}"], "no list of pull-through cache rules"),
+        (
+            [b'{"pullThroughCacheRules": ["docker-hub"]}'],
+            "cannot be read|no list of pull-through cache rules",
+        ),
+        (
+            [b'{"pullThroughCacheRules": [], "nextToken": "1"}'],
+            "rules: their list is incomplete: its pages do not",
+        ),
+        ([b'{"pullThroughCacheRules": [], "nextToken": "1"}', b"[]"], "incomplete: page 2|cannot be read"),
+    ],
+)
+def test_rules_that_are_not_whole_are_not_believed(
+    aws: Aws, registries: Registries, registry: FakeRegistry, answers: list[bytes], problem: str
+) -> None:
+    """The rule that is missing may be the one that says that this is a cache, of which AWS knows only what it
+    had once: the tag would be said to be up to date."""
+    here = cached(aws, registry, "docker-hub/library/nginx")
+    aws.rule_answers = answers
+    for _ in range(2):
+        with pytest.raises(RegistryError, match=problem):
+            open_ecr(registries, here).digest(here)
+    assert "DescribeImages" not in aws.operations()
+    aws.rule_answers, aws.cache_prefixes = [], ("docker-hub",)
+    registries.new_cycle()
+    assert open_ecr(registries, here).digest(here) == registry.contents("docker-hub/library/nginx")[2]["1.0"]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("UnknownOperationException", 400), ("InvalidAction", 400), ("InternalFailure", 501)]
+)
+def test_what_stands_in_for_aws_need_not_know_of_caches(
+    aws: Aws, registries: Registries, registry: FakeRegistry, code: str, status: int
+) -> None:
+    aws.fail("DescribePullThroughCacheRules", code, "", status)
+    here = cached(aws, registry, "docker-hub/library/nginx")
+    assert open_ecr(registries, here).digest(here)
+    assert "DescribeImages" in aws.operations()
+
+
 def test_a_digest_that_the_cache_does_not_serve_is_fetched_by_its_tag(
     aws: Aws, registries: Registries, registry: FakeRegistry
 ) -> None:

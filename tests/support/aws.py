@@ -20,7 +20,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +63,7 @@ class Aws:
     token_seconds: float | None = 12 * 3600  # None: moto's own expiry, long ago
     now: Callable[[], float] = time.time
     cache_prefixes: tuple[str, ...] = ()  # of pull-through caches, which moto does not know
+    rule_answers: Sequence[bytes] = ()  # in place of these rules: a page each, the last one again and again
     rule_pages: int = 0  # how many pages of their rules were asked for; `log` is without them
     log: list[Call] = field(default_factory=list)
     _failures: list[_Failure] = field(default_factory=list)
@@ -211,6 +212,8 @@ class Aws:
         if failure:
             status, answer = failure.status, {"__type": failure.code, "message": failure.message}
         data = json.dumps(answer).encode()
+        if self.rule_answers:
+            data = self.rule_answers[min(number, len(self.rule_answers) - 1)]
         start_response(
             f"{status} -",
             [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(data)))],

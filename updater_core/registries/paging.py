@@ -15,8 +15,14 @@ P = TypeVar("P")
 C = TypeVar("C", bound=Hashable)
 
 
-def pages(host: str, repository: str, first: C, ask: Callable[[C], tuple[P, C | None]]) -> Iterator[P]:
-    """Yield every page of a repository's list.
+def pages(
+    host: str,
+    repository: str,
+    first: C,
+    ask: Callable[[C], tuple[P, C | None]],
+    what: str = "the list of tags",
+) -> Iterator[P]:
+    """Yield every page of a repository's list; `what` it is, in messages.
 
     `ask` returns the page at a cursor (a URL, a token) and the next cursor.
 
@@ -27,7 +33,7 @@ def pages(host: str, repository: str, first: C, ask: Callable[[C], tuple[P, C | 
     seen: set[C] = set()
     while cursor is not None:
         if cursor in seen or len(seen) >= MOST_PAGES:
-            raise incomplete(host, repository, "its pages do not come to an end")
+            raise incomplete(host, repository, "its pages do not come to an end", what)
         seen.add(cursor)
         try:
             page, cursor = ask(cursor)
@@ -36,16 +42,14 @@ def pages(host: str, repository: str, first: C, ask: Callable[[C], tuple[P, C | 
         except RegistryError as error:
             if len(seen) == 1:
                 raise
-            raise incomplete(host, repository, f"page {len(seen)}: {error}") from error
+            raise incomplete(host, repository, f"page {len(seen)}: {error}", what) from error
         yield page
 
 
-def incomplete(host: str, repository: str, why: str) -> ListIncomplete:
+def incomplete(host: str, repository: str, why: str, what: str = "the list of tags") -> ListIncomplete:
     """Return the error for a list of which a part is missing."""
-    message = f"{repository}: the list of tags is incomplete: {why}"
-    return ListIncomplete(
-        host, message, "nothing is decided on a part of the tags; it is asked again next time"
-    )
+    message = f"{repository}: {what} is incomplete: {why}"
+    return ListIncomplete(host, message, "nothing is decided on a part of it; it is asked again next time")
 
 
 def next_address(host: str, repository: str, url: str, target: str, names: Collection[str]) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,13 +23,13 @@ from updater_core.errors import AuthFailed, NotFound, RegistryError
 from updater_core.logging_utils import protect_login
 from updater_core.models import Credential, RegistrySettings, Secret
 from updater_core.net import untrusted_json
+from updater_core.registries.paging import pages
 from updater_core.registries.session import Session
 from updater_core.registries.vendors.ecr import errors
 from updater_core.registries.vendors.ecr.errors import Asked, Fault
 from updater_core.registries.vendors.ecr.settings import EcrSettings
 
 MOST_AT_ONCE = 8
-_MOST_RULE_PAGES = 10  # of a hundred; an account may have fifty rules
 MOST_TRIES, CONNECT_SECONDS, READ_SECONDS = 5, 5, 20
 _RULES = "DescribePullThroughCacheRules"
 _KINDS = {"DescribeImages": "ecr_describe", "GetAuthorizationToken": "ecr_token", _RULES: "ecr_rules"}
@@ -104,6 +104,12 @@ def api_of(endpoint: Endpoint, session: Session) -> EcrApi:
     return session.lasting.get(("ecr api", endpoint), lambda: EcrApi(endpoint, session))
 
 
+def next_token(page: Mapping[str, Any]) -> str | None:
+    """Return the token that asks for the page after this one; None if it is the last."""
+    token = page.get("nextToken")
+    return token if isinstance(token, str) and token else None
+
+
 class EcrApi:
     """Asks one endpoint. Safe to use from many threads."""
 
@@ -157,22 +163,25 @@ class EcrApi:
 
     def cache_prefixes(self, repository: Repository) -> frozenset[str]:
         """Return under which names the registry of `repository` caches other registries; `ROOT` stands for
-        all names.
+        all names. The repository's own name is that of the question in messages.
 
-        Raises RegistryError if AWS does not answer, or does not let us know."""
+        Raises AuthFailed or NotFound if AWS does not let us know; RegistryError if it does not answer, or not
+        to the end.
+        """
+        domain, ask = repository.domain, lambda token: self._rules(repository, token)
+        every = pages(domain, repository.name, "", ask, what="their list")
+        return frozenset(str(rule.get("ecrRepositoryPrefix")) for rules in every for rule in rules)
+
+    def _rules(self, repository: Repository, token: str) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+        """The pull-through cache rules on the page behind a token, and the next page's token."""
         owner = {"registryId": repository.account} if repository.account else {}
-        prefixes: set[str] = set()
-        token: object = ""
-        for _ in range(_MOST_RULE_PAGES):
-            following = {"nextToken": token} if token else {}
-            page = self._guarded(repository, _RULES, {**owner, **following})
-            rules = page.get("pullThroughCacheRules")
-            for rule in rules if isinstance(rules, list) else ():
-                prefixes.add(str(rule.get("ecrRepositoryPrefix")))
-            token = page.get("nextToken")
-            if not isinstance(token, str) or not token:
-                break
-        return frozenset(prefixes)
+        following = {"nextToken": token} if token else {}
+        page = self._guarded(repository, _RULES, {**owner, **following})
+        rules = page.get("pullThroughCacheRules")
+        if not isinstance(rules, list) or not all(isinstance(rule, Mapping) for rule in rules):
+            message = f"{repository.name}: the answer is no list of pull-through cache rules"
+            raise RegistryError(repository.domain, message, untrusted_json.IN_THE_WAY)
+        return rules, next_token(page)
 
     def credential(self, repository: Repository) -> tuple[Credential, bool]:
         """User name and password for the registry's own protocol, and whether they were fetched just now."""

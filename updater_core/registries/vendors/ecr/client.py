@@ -12,14 +12,13 @@ asked for a tag (https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-thr
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from updater_core import protocols
-from updater_core.errors import AuthFailed, RegistryError
+from updater_core.errors import AuthFailed, NotFound, RegistryError
 from updater_core.models import Credential, ImageRef, Reason, RegistrySettings, Tag
 from updater_core.net import untrusted_json
 from updater_core.net.url_rules import is_loopback
@@ -37,6 +36,7 @@ from updater_core.registries.vendors.ecr.api import (
     ImageMissing,
     Repository,
     api_of,
+    next_token,
     principal_of,
 )
 from updater_core.registries.vendors.ecr.batch import Batches
@@ -172,21 +172,32 @@ class EcrRegistry:
             return True
         key = ("pull-through cache rules", self.api, self.repository.account)
         known = session.known_names.get(key)
-        prefixes = session.cycle.get(key, self._cache_prefixes) if known is None else known
+        prefixes = self._asked_prefixes(key) if known is None else known
         name = self.repository.name
         return "ROOT" in prefixes or any(name.startswith(f"{prefix}/") for prefix in prefixes)
 
-    def _cache_prefixes(self) -> frozenset[str]:
+    def _asked_prefixes(self, key: Hashable) -> frozenset[str]:
+        """The account's rules, by one question in a cycle.
+
+        Raises RegistryError if AWS gives no answer or a part of one: a cache that is taken for none would be
+        said to be up to date for ever.
+        """
+        try:
+            return self.oci.session.cycle.get(key, lambda: self._cache_prefixes(key))
+        except RegistryError:
+            self.api.prepare(self.repository)  # raises, of this repository, what is everyone's failure
+            raise
+
+    def _cache_prefixes(self, key: Hashable) -> frozenset[str]:
         """The account's rules, asked for once a day.
 
         Who may not read them says by a setting what is a cache.
         """
         session = self.oci.session
-        key = ("pull-through cache rules", self.api, self.repository.account)
         now = session.clock.now()
         try:
-            prefixes = self.api.cache_prefixes(self.repository)
-        except RegistryError:  # if it is one that matters, the next question to the API meets it too
+            prefixes = self.api.cache_prefixes(replace(self.repository, name="the pull-through cache rules"))
+        except (AuthFailed, NotFound):  # refused, or an API that does not know the question
             return session.known_names.put(key, frozenset(), now + _RULES_REFUSED_FOR)
         return session.known_names.put(key, prefixes, now + _RULES_KNOWN_FOR)
 
@@ -247,7 +258,7 @@ def _question(reference: ImageRef) -> str:
 def _refuse_contradictions(reference: ImageRef, settings: RegistrySettings) -> None:
     domain, host = reference.domain, parse_host(reference.domain)
     own_region = PUBLIC_REGION if domain in PUBLIC_HOSTS else (host.region if host else None)
-    if own_region is None and not is_loopback(re.sub(r":\d+$", "", domain)):
+    if own_region is None and not is_loopback(domain):
         message = f"{reference.key} does not live at Amazon ECR, but its registry type says ecr"
         raise RegistryError(domain, message, "leave registry_type out, or set it to generic")
     own = settings.own(EcrSettings)
@@ -329,8 +340,7 @@ def _page(api: EcrApi, repository: Repository, token: str) -> tuple[Sequence[Map
     answer = api.describe_images(
         repository, filter={"tagStatus": "TAGGED"}, maxResults=PAGE_SIZE, **arguments
     )
-    following = answer.get("nextToken")
-    return _details(answer, repository), following if isinstance(following, str) and following else None
+    return _details(answer, repository), next_token(answer)
 
 
 def _details(page: Mapping[str, Any], repository: Repository) -> Sequence[Mapping[str, Any]]:

@@ -48,7 +48,11 @@ _EXPIRED = {
     "InvalidIdentityToken",
     "InvalidGrantException", "IDPRejectedClaim",
 }  # fmt: skip
-
+_UNKNOWN_QUESTION = {
+    "UnknownOperationException",
+    "InvalidAction",
+    "NotImplemented",
+}  # of what stands in for AWS
 _SSO_ERRORS = {"SSOError", "LoginError", "TokenRetrievalError", "NoAuthTokenError"}
 _NO_REGION_ERRORS = {"NoRegionError", "InvalidRegionError", "UnknownRegionError"}
 _FILE_ERRORS = {"ConfigParseError", "ConfigNotFound", "InvalidConfigError", "UnknownCredentialError"}
@@ -160,6 +164,11 @@ def _answered(error: Exception, code: str, asked: Asked) -> Fault:
             f"check the repository's name, the account, and that it is in {asked.region}; what runs now stays"
         )
         return Fault(NotFound, f"there is no such repository in {asked.region}", remedy)
+    if code in _UNKNOWN_QUESTION or _status(getattr(error, "response", None)) == 501:
+        remedy = "check AWS_ENDPOINT_URL: what answers there is not the API of ECR, or only a part of it"
+        return Fault(
+            NotFound, f"{asked.action} is not known in {asked.region} ({code or 'status 501'})", remedy
+        )
     return Fault(
         RegistryError, f"{asked.action} in {asked.region}: {code or 'no error code'}{_quoted(error)}"
     )
@@ -260,8 +269,8 @@ def _renewal(asked: Asked) -> str:
     return f"renew them ({asked.who}): `aws sso login`, a fresh token, or a role, which renews itself"
 
 
-def _status(response: dict[str, object]) -> object:
-    metadata = response.get("ResponseMetadata")
+def _status(response: object) -> object:
+    metadata = response.get("ResponseMetadata") if isinstance(response, dict) else None
     return metadata.get("HTTPStatusCode") if isinstance(metadata, dict) else None
 
 
