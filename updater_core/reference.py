@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from updater_core.models import ImageRef
 from updater_core.net.hosts import is_host_with_port, is_port
+from updater_core.net.url_rules import split_port
 
 HUB = "docker.io"
 _HUB_ALIASES = {"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
@@ -138,8 +139,8 @@ def _problem(domain: str, repository: str, tag: str | None, digest: str | None) 
     if not _DOMAIN.fullmatch(domain):
         return f"{domain!r} is not a host name"
     if not is_host_with_port(domain):
-        port = re.search(r":(\d+)$", domain)
-        wrong_port = port is not None and not is_port(port[1])
+        port = split_port(domain)[1]
+        wrong_port = bool(port) and not is_port(port)
         return (
             f"the port of {domain!r} is not from 1 to 65535"
             if wrong_port

@@ -6,6 +6,8 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from updater_core.net.url_rules import split_port
+
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _PORT = re.compile(r"[0-9]{1,5}")
 
@@ -34,10 +36,9 @@ def is_host_with_port(text: str) -> bool:
     >>> is_host_with_port("[::1]:80")
     True
     """
-    head, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        return is_host(text) and (":" not in text or text.startswith("["))
-    return is_port(port) and is_host(head) and (":" not in head or head.startswith("["))
+    head, port = split_port(text)
+    has_usable_port = is_port(port) if port else head == text
+    return has_usable_port and is_host(head) and (":" not in head or head.startswith("["))
 
 
 def is_port(text: str) -> bool:

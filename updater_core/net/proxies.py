@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from updater_core.net.url_rules import is_loopback, literal_address
+from updater_core.net.url_rules import bare_host, is_loopback, literal_address, split_port
 
 # a cloud's own, on this machine's link only
 _METADATA_SERVERS = {"169.254.169.254", "metadata.google.internal"}
@@ -89,9 +89,5 @@ def _split(entry: str) -> tuple[str, str]:
     >>> _split("[2001:db8::1]:5000"), _split("2001:db8::1"), _split("r.example:443")
     (('2001:db8::1', '5000'), ('2001:db8::1', ''), ('r.example', '443'))
     """
-    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(\d+))?", entry)
-    if bracketed:
-        return bracketed[1], bracketed[2] or ""
-    name, _, port = entry.rpartition(":")
-    has_port = bool(name) and ":" not in name and port.isdigit()
-    return (name.rstrip("."), port) if has_port else (entry.rstrip("."), "")
+    name, port = split_port(entry)
+    return bare_host(name), port

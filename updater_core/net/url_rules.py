@@ -73,12 +73,29 @@ def bare_host(host: str) -> str:
     >>> bare_host("[::1]:5000"), bare_host("Registry.Example.:443"), bare_host("::1")
     ('::1', 'registry.example', '::1')
     """
-    text = host.strip().lower()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
+    name = split_port(host.strip().lower())[0]
+    if name.startswith("[") and name.endswith("]"):
+        return name[1:-1]
+    return name.removesuffix(".")
+
+
+def split_port(text: str) -> tuple[str, str]:
+    """Return a host as it is written, and its port or an empty text (RFC 3986, section 3.2: a port may be
+    empty).
+
+    An IPv6 address has a port only behind its brackets.
+
+    >>> split_port("r.example:443"), split_port("r.example:"), split_port("r.example")
+    (('r.example', '443'), ('r.example', ''), ('r.example', ''))
+    >>> split_port("[::1]:5000"), split_port("[::1]"), split_port("::1")
+    (('[::1]', '5000'), ('[::1]', ''), ('::1', ''))
+    """
     name, colon, port = text.rpartition(":")
-    has_port = bool(colon) and ":" not in name and port.isdigit()
-    return (name if has_port else text).removesuffix(".")
+    is_in_brackets = name.startswith("[") and name.endswith("]")
+    is_whole_host = bool(name) and (":" not in name or is_in_brackets)
+    if colon and is_whole_host and not port.strip("0123456789"):
+        return name, port
+    return text, ""
 
 
 def is_private(host: str) -> bool:

@@ -5,7 +5,6 @@ A question is asked once per cycle, also if several threads have it at once; the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -162,7 +161,7 @@ def base_url(domain: str, settings: RegistrySettings, hub: HubEndpoints) -> str:
     """
     if domain == HUB:
         return hub.registry
-    plain = settings.insecure_http or is_loopback(re.sub(r":\d+$", "", domain))
+    plain = settings.insecure_http or is_loopback(domain)
     return f"{'http' if plain else 'https'}://{domain}"
 
 

@@ -16,9 +16,9 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from urllib.parse import urlsplit
 
 from updater_core.models import ApiToken
+from updater_core.net.url_rules import bare_host, is_loopback, literal_address
 
 MOST_FAILURES = 10  # of one address, within the span; then it is refused for as long
 SPAN_SECONDS = 60.0
@@ -41,17 +41,9 @@ def is_own_host(host: str, names: Sequence[str]) -> bool:
     >>> is_own_host("", ())
     False
     """
-    try:
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return False
-    if not name or "@" in host or "/" in host:
-        return False
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return name == "localhost" or name in {each.lower() for each in names}
-    return True
+    name = bare_host(host)
+    is_an_address = literal_address(name) is not None
+    return is_an_address or is_loopback(name) or name in {bare_host(each) for each in names}
 
 
 def is_foreign(headers: Mapping[str, str], public_url: str | None) -> bool:
