@@ -31,8 +31,11 @@ from updater_core.vocabulary.reasons import Reason
 
 
 class UpdaterError(Exception):
-    """Anything the updater expects to go wrong. `remedy` is one sentence for the operator, or empty; `reason`
-    the stable code that a service which met it is shown with.
+    """Anything the updater expects to go wrong.
+
+    `remedy` is one sentence for the operator, or empty; `reason` the stable code that a service which met it
+    is
+    shown with.
     """
 
     reason: Reason = Reason.STATE_ERROR
@@ -137,15 +140,11 @@ class Unreachable(UpdaterError):
 
 
 class Unanswered(Unreachable):
-    """Something was sent to a receiver that gave no answer in time: it may have it, and is left alone for a
-    while.
-    """
+    """A receiver gave no answer in time: it may have the message, and is left alone for a while."""
 
 
 class Stopped(UpdaterError):
-    """The updater was asked to end while it waited: the journal stays open, and the next start takes it
-    up.
-    """
+    """The updater was asked to end while it waited: the journal stays open for the next start."""
 
 
 class StateError(UpdaterError):

@@ -46,7 +46,7 @@ def parse(text: str) -> ImageRef:
 
 
 def is_valid(text: str) -> bool:
-    """Whether `text` is an image reference.
+    """Return whether `text` is an image reference.
 
     >>> is_valid("nginx:1.2"), is_valid("nginx:")
     (True, False)
@@ -59,18 +59,17 @@ def is_valid(text: str) -> bool:
 
 
 def is_tag(text: str) -> bool:
-    """Whether `text` is within the tag grammar."""
+    """Return whether `text` is within the tag grammar."""
     return _TAG.fullmatch(text) is not None
 
 
 def is_digest(text: str) -> bool:
-    """Whether `text` is a sha256 or sha512 digest in its canonical spelling."""
+    """Return whether `text` is a sha256 or sha512 digest in its canonical spelling."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def short_digest(digest: str) -> str:
-    """The algorithm and twelve characters of a digest, as the engine shows image ids: enough to tell two
-    apart.
+    """Return the algorithm and twelve characters of a digest, as the engine shows image ids.
 
     >>> short_digest("sha256:" + "0123456789abcdef" * 4)
     'sha256:0123456789ab'
@@ -79,7 +78,7 @@ def short_digest(digest: str) -> str:
 
 
 def short(text: str) -> str:
-    """A reference with its digest cut short, so that it fits a table.
+    """Return a reference with its digest cut short, so that it fits a table.
 
     >>> short("app:1@sha256:" + "0123456789abcdef" * 4), short("app:1")
     ('app:1@sha256:0123456789ab', 'app:1')
@@ -94,7 +93,7 @@ def with_default_tag(reference: ImageRef) -> ImageRef:
 
 
 def same_repository(left: str, right: str) -> bool:
-    """Whether two references, in any spelling, name the same repository.
+    """Return whether two references, in any spelling, name the same repository.
 
     >>> same_repository("nginx@sha256:" + "0" * 64, "docker.io/library/nginx:1")
     True
@@ -106,9 +105,7 @@ def same_repository(left: str, right: str) -> bool:
 
 
 def digests_of(repo_digests: tuple[str, ...], repository_key: str) -> frozenset[str]:
-    """The digests among an image's RepoDigests that belong to the repository `repository_key` (an
-    `ImageRef.key`).
-    """
+    """Return the digests among an image's RepoDigests that belong to a repository (`ImageRef.key`)."""
     return frozenset(d.partition("@")[2] for d in repo_digests if _key(d) == repository_key)
 
 

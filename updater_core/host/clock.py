@@ -15,9 +15,7 @@ from updater_core.host.systemd import Manager, is_main_thread
 
 @dataclass(slots=True)
 class SystemClock:
-    """The one clock of the program; signals end its waits, and each wait is a sign of life to the service
-    manager.
-    """
+    """The one clock of the program: signals end its waits, and a wait tells the service manager we live."""
 
     signals: SignalInbox = field(default_factory=SignalInbox)
     manager: Manager = field(default_factory=lambda: Manager({}))
@@ -46,8 +44,9 @@ class SystemClock:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """For the length of a block this thread works on its own: its waits are signs that it is alive
-        itself, and the process counts as alive only while it is.
+        """Count this thread, for the length of a block, among those that must show that they are alive.
+
+        Its waits are its signs of life, and the process counts as alive only while all of them give theirs.
         """
         me = threading.get_ident()
         self._workers[me] = time.monotonic()
@@ -57,7 +56,7 @@ class SystemClock:
             del self._workers[me]
 
     def beat(self) -> None:
-        """The work moves: a thread waits, or what it waits for has answered.
+        """Note that the work moves: a thread waits, or what it waits for has answered.
 
         Nothing is said to the service manager while one of the threads that work on their own has been silent
         for too long.
@@ -74,8 +73,9 @@ class SystemClock:
         self.manager.beat(now)
 
     def idle(self, seconds: float, is_over: Callable[[], bool] = lambda: False) -> bool:
-        """Wait, at longest until `is_over`, which is asked after each `signals.wake`; True, and then at once,
-        if a signal asks for anything. Main thread only.
+        """Wait, at longest until `is_over`, and return whether a signal asks for anything.
+
+        `is_over` is asked after each `signals.wake`. A signal ends the wait at once. Main thread only.
         """
         end = time.monotonic() + seconds
         while True:

@@ -28,31 +28,27 @@ _SSH_REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The folder that holds `ca.pem`, `cert.pem` and `key.pem`, and whether the server's certificate is
-    verified.
-    """
+    """The folder of `ca.pem`, `cert.pem` and `key.pem`, and whether the server's certificate is verified."""
 
     folder: Path
     is_verified: bool = True
 
     @property
     def ca(self) -> Path | None:
-        """The CA's file, or None if the folder has none and the system's store decides."""
+        """Return the CA's file, or None if the folder has none and the system's store decides."""
         path = self.folder / "ca.pem"
         return path if path.is_file() else None
 
     @property
     def client(self) -> tuple[str, str] | None:
-        """The client's certificate and key, or None if the folder does not have both."""
+        """Return the client's certificate and key, or None if the folder does not have both."""
         certificate, key = self.folder / "cert.pem", self.folder / "key.pem"
         return (str(certificate), str(key)) if certificate.is_file() and key.is_file() else None
 
 
 @dataclass(frozen=True, slots=True)
 class EngineEndpoint:
-    """An engine's address, what it came from (`DOCKER_HOST`, `context rootless`), and its TLS files if
-    any.
-    """
+    """An engine's address, its origin (`DOCKER_HOST`, `context rootless`), and its TLS files if any."""
 
     host: str = DEFAULT_HOST
     source: str = "the default"
@@ -84,9 +80,7 @@ def resolve(environment: Mapping[str, str]) -> EngineEndpoint:
 
 
 def of_operator(environment: Mapping[str, str]) -> EngineEndpoint | None:
-    """Return the engine that the operator behind `sudo` asks by their own `docker`, or None if that is not
-    known.
-    """
+    """Return the engine that the operator behind `sudo` uses with `docker`, or None if that is not known."""
     user = environment.get("SUDO_USER")
     if not user or user == "root":
         return None
@@ -157,7 +151,7 @@ def _endpoint_in(meta: Any) -> Mapping[str, Any] | None:
 
 
 def _read_json(path: Path) -> Any:
-    """The document of a file, or None if it is not there, may not be read, or is not JSON."""
+    """Return the document of a file, or None if it is not there, may not be read, or is not JSON."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):

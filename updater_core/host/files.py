@@ -72,8 +72,7 @@ def objection(path: Path) -> tuple[str, str] | None:
 
 
 def stage(snapshot: Snapshot, data: bytes, tag: str) -> Path:
-    """Write `data` beside the target, synced and with the target's mode, owner, group and extended
-    attributes.
+    """Write `data` beside the target, with its mode, owner, group and extended attributes, and sync it.
 
     Returns the path, `.NAME.dau-<tag>`, a name that Compose does not look for. Raises UpdaterError if the
     disk is full or an attribute cannot be kept; nothing is left behind then. Beside another user's file, it
@@ -151,8 +150,7 @@ def discard(staged: Path) -> None:
 
 
 def remove_strays(directory: Path, tag: str) -> None:
-    """Remove what a killed attempt with this tag left in a folder: `.NAME.dau-<tag>` and the copy of the old
-    bytes.
+    """Remove what a killed attempt with this tag left: `.NAME.dau-<tag>` and the copy of the old bytes.
 
     A file that was torn in the middle of a write in place is restored first.
     """
@@ -171,8 +169,7 @@ def remove_strays(directory: Path, tag: str) -> None:
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write one of our own files so that after any crash it is the old one or the new one, whole, and on the
-    disk.
+    """Write one of our own files so that after any crash the old one or the new one is whole on the disk.
 
     Its folder is made if it is missing. Raises StateError if the disk is full or refuses; the old file stays.
     """
@@ -233,9 +230,7 @@ def free_bytes(path: Path) -> int:
 
 
 def is_writable(path: Path) -> bool:
-    """Return whether a file could be written: itself if it is there, and the folder in which it is or would
-    be made.
-    """
+    """Return whether a file, and the folder in which it is or would be made, can be written."""
     if os.access(path, os.F_OK) and not (
         path.is_file() and os.access(path, os.R_OK | os.W_OK, effective_ids=True)
     ):
@@ -264,9 +259,7 @@ def _look(path: Path) -> tuple[bytes, FileIdentity]:
 
 
 def _is_unchanged(snapshot: Snapshot, place: Path) -> bool:
-    """Return whether the file at `place` is what was read, and the path that was given still leads to the
-    target.
-    """
+    """Return whether the file at `place` is what was read, and the given path still leads to it."""
     if Path(os.path.realpath(snapshot.asked)) != snapshot.path:
         return False
     try:

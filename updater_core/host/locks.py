@@ -33,11 +33,10 @@ def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inherit
 
 
 def acquire_folder_lock(folder: Path, *, clock: Clock, wait_seconds: float) -> int | None:
-    """Lock a folder of the operator's, in which nothing is changed, for us and for children that inherit the
-    lock.
+    """Lock a folder of the operator's for us and for children that inherit the lock; it is not changed.
 
     Returns None if the folder cannot be opened or its file system refuses: our own lock is held besides.
-    Raises LockHeld as for a file.
+    Raises LockHeld if somebody else has it, as for a file.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

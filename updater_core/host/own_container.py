@@ -1,6 +1,4 @@
-"""Which container this process runs in, if any: an updater never restarts itself in the middle of its own
-work.
-"""
+"""Which container this process runs in: an updater never restarts itself in the middle of its own work."""
 
 from __future__ import annotations
 

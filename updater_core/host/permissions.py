@@ -43,10 +43,11 @@ def objection(path: Path, found: os.stat_result) -> tuple[str, str] | None:
 
 
 def open_to_others(path: Path) -> tuple[str, str] | None:
-    """Return who besides root and this user may change a file, or put another in its place, with a remedy;
-    None if nobody may. For a file whose words become programs of ours.
+    """Return who besides root and this user may change a file, with a remedy; None if nobody may.
 
-    A link is judged by what it leads to, and by the folder that it lies in.
+    To put another file in its place counts as a change. For a file whose words become programs of ours. A
+    link
+    is judged by what it leads to, and by the folder that it lies in.
     """
     for each in dict.fromkeys(
         (path.absolute(), path.absolute().parent, path.resolve(), path.resolve().parent)
@@ -79,9 +80,11 @@ def grant(path: Path) -> str:
 
 
 def grants(path: Path) -> tuple[str, ...]:
-    """Return the commands by which root lets this user read and edit a file: each folder above it from the
-    first closed one on (what lies below that one cannot be seen), its own folder (what an editor puts there
-    later too), the file.
+    """Return the commands by which root lets this user read and edit a file.
+
+    They are for each folder above it from the first closed one on (what lies below that one cannot be seen),
+    for
+    its own folder (what an editor puts there later too), and for the file.
     """
     user, folder = _name(os.geteuid()), path.absolute().parent
     closed = closed_above(path)
@@ -96,8 +99,9 @@ def grants(path: Path) -> tuple[str, ...]:
 
 
 def folder_grants(folder: Path) -> str:
-    """Return the command by which root lets this user read and edit every file of a project's folder that by
-    its name may be one of Compose's: of a folder that cannot be seen from here.
+    """Return the command by which root lets this user read and edit the Compose files of a hidden folder.
+
+    Which those are is judged by their names alone.
     """
     names = r"\( -name '*.y*ml' -o -name '*.env' -o -name '.env*' \)"
     acl = f"setfacl -m u:{_name(os.geteuid())}:rw"
@@ -105,8 +109,9 @@ def folder_grants(folder: Path) -> str:
 
 
 def closed_above(path: Path) -> Path | None:
-    """Return the first folder above a path that is there and may not be entered; None if there is none, or if
-    the path ends before it.
+    """Return the first folder above a path that may not be entered; None if there is none.
+
+    None, too, if the path ends before it.
     """
     for folder in reversed(path.absolute().parents):
         if not os.path.isdir(folder):  # noqa: PTH112

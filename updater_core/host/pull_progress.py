@@ -14,9 +14,11 @@ def for_stream(stream: TextIO) -> Progress | None:
 
 
 class PullProgress:
-    """Shows one bar a layer while a pull runs. Takes the engine's progress messages
-    (https://docs.docker.com/reference/api/engine/, ImageCreate), and `{"end": True}` when the pull is
-    over."""
+    """Shows one bar a layer while a pull runs.
+
+    Takes the engine's progress messages (https://docs.docker.com/reference/api/engine/, ImageCreate), and
+    `{"end": True}` when the pull is over.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -62,19 +62,19 @@ class SignalInbox:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether an end was asked for; once true it stays true. May be asked by any thread."""
+        """Return whether an end was asked for; once true it stays true. May be asked by any thread."""
         return any(number in self._came for number in _STOPPING)
 
     def take_reload(self) -> bool:
-        """Whether a reload was asked for since this was last called."""
+        """Return whether a reload was asked for since this was last called."""
         return self._take(signal.SIGHUP)
 
     def take_check(self) -> bool:
-        """Whether a check was asked for since this was last called."""
+        """Return whether a check was asked for since this was last called."""
         return self._take(signal.SIGUSR1)
 
     def has_requests(self) -> bool:
-        """Whether anything was asked for that nobody has taken yet."""
+        """Return whether anything was asked for that nobody has taken yet."""
         return bool(self._came)
 
     def check_now(self) -> None:

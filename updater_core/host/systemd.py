@@ -1,5 +1,4 @@
-"""Messages to the service manager that started the daemon: ready, reloading, stopping, alive, and the current
-work.
+"""Messages to the service manager that started the daemon: ready, reloading, stopping, alive, busy with what.
 
 The protocol is one datagram of `NAME=value` lines to the socket that NOTIFY_SOCKET names (man 3 sd_notify);
 the watchdog is that of man 3 sd_watchdog_enabled. Without a manager that asks for it, nothing is sent.
@@ -41,14 +40,12 @@ class Manager:
 
     @property
     def watchdog_seconds(self) -> float | None:
-        """How long the work may be silent; None if nobody listens for it."""
+        """Return how long the work may be silent; None if nobody listens for it."""
         return self._watchdog_seconds
 
     @property
     def beat_seconds(self) -> float | None:
-        """The longest time between two calls of `beat` while nothing is going on; None if nobody listens for
-        it.
-        """
+        """Return the longest time between two calls of `beat`; None if nobody listens for it."""
         return self._watchdog_seconds / _BEATS_PER_INTERVAL if self._watchdog_seconds else None
 
     def allow(self, longer_seconds: float) -> None:
@@ -118,9 +115,7 @@ def is_main_thread() -> bool:
 
 
 def _watchdog_seconds(environment: Mapping[str, str], process_id: int) -> float | None:
-    """Return the interval that the unit asks for; None if there is none, or if it is meant for another
-    process.
-    """
+    """Return the interval that the unit asks for; None if there is none, or it is for another process."""
     try:
         seconds = int(environment["WATCHDOG_USEC"]) / _MICROSECONDS
         is_ours = int(environment.get("WATCHDOG_PID", process_id)) == process_id

@@ -23,8 +23,11 @@ Options = Iterable[tuple[int, int, int | bytes]]
 
 
 def connect(host: str, port: int, seconds: float, options: Options = ()) -> socket.socket:
-    """Return a connected socket. Raises OSError: gaierror if the name cannot be resolved, TimeoutError if no
-    address takes a connection within `seconds`, else the error of the last address that failed."""
+    """Return a connected socket.
+
+    Raises gaierror if the name cannot be resolved, TimeoutError if no address takes a connection within
+    `seconds`, else the OSError of the last address that failed.
+    """
     return first_of(in_turn(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)), seconds, options)
 
 
@@ -103,7 +106,7 @@ class _Race:
         tried.close()
 
     def _wait(self, seconds: float) -> socket.socket | None:
-        """The socket that is connected, or None if some failed, or none is within so many seconds."""
+        """Return the socket that is connected, or None if some failed, or none is within so many seconds."""
         if not self._selector.get_map():
             return None
         for key, _ in self._selector.select(seconds):

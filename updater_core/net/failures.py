@@ -17,9 +17,10 @@ PROXY_REMEDY = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the updater's envi
 
 
 class Broken(Exception):
-    """An exchange that came to no answer; `lasting`: trying again does not help; `silent`: nothing came at
-    all; `connected`: the host was there, and it may be this question alone that takes too long. It never
-    holds the URL.
+    """An exchange that came to no answer; it never holds the URL.
+
+    `lasting`: trying again does not help; `silent`: nothing came at all; `connected`: the host was there, and
+    it may be this question alone that takes too long.
     """
 
     def __init__(self, why: str, remedy: str = "", lasting: bool = False, silent: bool = False) -> None:
@@ -31,7 +32,7 @@ class Broken(Exception):
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that the libraries wrapped in it, the innermost first."""
+    """Return an error and all that the libraries wrapped in it, the innermost first."""
     wrapped = next((each for each in error.args if isinstance(each, BaseException)), None)
     inner = error.__cause__ or wrapped or error.__context__
     if inner is not None:
@@ -40,11 +41,12 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_disconnect(causes: tuple[BaseException, ...]) -> bool:
+    """Return whether the other side closed the connection, by the innermost of the causes."""
     return isinstance(causes[0], ConnectionError | ssl.SSLEOFError)
 
 
 def broken_by(causes: tuple[BaseException, ...], *, is_at_proxy: bool) -> Broken:
-    """The sentence for whatever went wrong below: the innermost cause that we have one for."""
+    """Return the sentence for whatever went wrong below: the innermost cause that we have one for."""
     if is_at_proxy or any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
         is_late = is_at_proxy and any(isinstance(cause, TimeoutError) for cause in causes)
         status = next((found[1] for cause in causes if (found := _TUNNEL_STATUS.search(str(cause)))), "")

@@ -13,7 +13,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 
 
 def is_host(text: str) -> bool:
-    """Whether `text` is a host's name, an IPv4 address, or an IPv6 address with or without its brackets.
+    """Return whether `text` is a host's name, an IPv4 address, or an IPv6 address (brackets or not).
 
     >>> is_host("db-1.example"), is_host("[::1]"), is_host("::"), is_host("256.1.1.1"), is_host("::::")
     (True, True, True, False, False)
@@ -27,7 +27,7 @@ def is_host(text: str) -> bool:
 
 
 def is_host_with_port(text: str) -> bool:
-    """Whether `text` is `host` or `host:port`; an IPv6 address needs its brackets.
+    """Return whether `text` is `host` or `host:port`; an IPv6 address needs its brackets.
 
     >>> is_host_with_port("a.example:443")
     True
@@ -42,12 +42,12 @@ def is_host_with_port(text: str) -> bool:
 
 
 def is_port(text: str) -> bool:
-    """Whether `text` is a number from 1 to 65535."""
+    """Return whether `text` is a number from 1 to 65535."""
     return _PORT.fullmatch(text) is not None and 1 <= int(text) <= 65535
 
 
 def is_web_address(text: str) -> bool:
-    """Whether `text` is an http or https address with a host that can be.
+    """Return whether `text` is an http or https address with a host that can be.
 
     >>> is_web_address("https://example.com/hook")
     True

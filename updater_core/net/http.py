@@ -55,8 +55,9 @@ _here = threading.local()  # `watch`: that of the exchange which this thread is 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long one exchange may take: to connect, between two bytes, and as a whole however busily bytes
-    trickle in; and the folder of certificates for single registries.
+    """How long one exchange may take, and the folder of certificates for single registries.
+
+    Seconds to connect, between two bytes, and as a whole, however busily bytes trickle in.
     """
 
     connect_seconds: float = 5.0
@@ -90,6 +91,7 @@ class Request:
 
     @property
     def host(self) -> str:
+        """Return the host that is asked, with its port if the URL has one."""
         return urlsplit(self.url).netloc
 
 
@@ -103,7 +105,7 @@ class Answer:
     url: str = field(repr=False)
 
     def quoted(self) -> str:
-        """The beginning of the body, fit for a message."""
+        """Return the beginning of the body, fit for a message."""
         text = "".join(
             c if c.isprintable() else " "
             for c in self.body[: QUOTED_CHARACTERS * 4].decode("utf-8", "replace")
@@ -162,15 +164,14 @@ class Connections:
 
 
 def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-    """The authentication of a request that has its header already: what stands in its URL must not replace
-    it.
-    """
+    """Leave a request's `Authorization` as it is: a login in its URL must not replace it."""
     return prepared
 
 
 def _read(response: requests.Response, request: Request) -> bytes:
-    """Return the whole body, unpacked if it was packed though nobody asked; of an error only the beginning
-    matters.
+    """Return the whole body, unpacked if it was packed though nobody asked; of an error its beginning.
+
+    Raises Broken if it is longer than the request allows.
     """
     if not request.longest_bytes:
         return _beginning(response) if response.status_code >= 400 else b""
@@ -184,7 +185,7 @@ def _read(response: requests.Response, request: Request) -> bytes:
 
 
 def _beginning(response: requests.Response) -> bytes:
-    """What an error begins with, if it is there: that there is one is known without it."""
+    """Return what an error begins with, if it is there: that there is one is known without it."""
     with suppress(OSError, urllib3.exceptions.HTTPError, http.client.HTTPException):
         return bytes(response.raw.read1(4 * QUOTED_CHARACTERS, decode_content=True))
     return b""
@@ -194,7 +195,7 @@ def _beginning(response: requests.Response) -> bytes:
 
 
 def _proxies(url: str) -> dict[str, str]:
-    """The proxy that the environment names for a URL, as requests wants it."""
+    """Return the proxy that the environment names for a URL, as requests wants it."""
     parts = urlsplit(url)
     named = proxy_for(url, os.environ)
     if not named:
@@ -208,9 +209,7 @@ def _proxies(url: str) -> dict[str, str]:
 
 
 def _refuse_proxys_page(answer: Answer) -> None:
-    """Raise Broken for what a proxy most likely says itself: a request over plain http shows nobody else's
-    name.
-    """
+    """Raise Broken if a proxy most likely wrote this answer; over plain http nothing proves who did."""
     is_page = answer.headers.get("content-type", "").startswith("text/html")
     is_proxys = answer.status == 407 or "x-squid-error" in answer.headers
     if is_proxys or (is_page and answer.status in (403, 502, 503, 504)):
@@ -227,9 +226,7 @@ def _refuse_proxys_page(answer: Answer) -> None:
 
 
 class _Watch:
-    """Ends an exchange that takes too long as a whole, and knows whether it has a connection that was used
-    before.
-    """
+    """Ends an exchange that takes too long as a whole, and knows whether its connection was used before."""
 
     def __init__(self, seconds: float) -> None:
         self.is_late = False
@@ -254,17 +251,21 @@ class _Watch:
             self._opened.close()
 
     def is_connecting(self) -> None:
+        """Note that the exchange gets a connection of its own."""
         self.is_on_kept_connection = False
 
     def has_connected(self, connected: socket.socket | None) -> None:
-        """The question can be put: over this socket."""
+        """Note that the request goes over this socket."""
         self.is_connected = connected is not None  # a new one connects only as the question is put
         self.is_at_proxy = self.is_at_proxy and not self.is_connected
         self.has(connected)
 
     def has_opened(self, opened: socket.socket) -> None:
-        """A tunnel or TLS may still have to come on this socket: it is watched by a duplicate, for TLS takes
-        the socket itself away before it has shaken hands.
+        """Watch a socket on which a tunnel or TLS may still have to come.
+
+        A duplicate is watched, for TLS takes the socket itself away before it has shaken hands. Raises
+        TimeoutError
+        if the exchange is over.
         """
         if self.is_late:
             opened.close()
@@ -273,7 +274,7 @@ class _Watch:
         self.has(self._opened)
 
     def has(self, connected: socket.socket | None) -> None:
-        """The exchange goes over this socket from now on."""
+        """Watch this socket from now on. Raises TimeoutError if the exchange is over."""
         self._socket = connected
         if self.is_late:  # there was nothing to cut yet
             raise TimeoutError
@@ -287,9 +288,7 @@ class _Watch:
 
 
 def _dialled(connection: HTTPConnection) -> socket.socket:
-    """A socket to where a connection leads, in place of urllib3's own, which tries one address after the
-    other.
-    """
+    """Return a socket to the connection's host; urllib3's own tries one address after the other."""
     own_seconds = float(connection.timeout or USUAL_LIMITS.connect_seconds)
     seconds = min(own_seconds, max(_here.watch.end - time.monotonic(), 0.0))
     opened = dial.connect(connection._dns_host, connection.port, seconds, connection.socket_options or ())
@@ -351,7 +350,7 @@ class _Adapter(HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> Any:
-        """Where to connect to, and with which context."""
+        """Return what identifies a pool: the place to connect to, and the TLS context."""
         host, how = super().build_connection_pool_key_attributes(request, verify, cert)
         if host["scheme"] == "https":
             how["ssl_context"] = self._context(urlsplit(str(request.url)).netloc)
@@ -365,10 +364,10 @@ class _Adapter(HTTPAdapter):
             raise Broken(f"the certificates to verify it with cannot be read ({why})", lasting=True) from None
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Nothing to add: the context verifies, against what it holds."""
+        """Do nothing: the context verifies, against what it holds."""
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
-        """The pool for a request, which makes our connections."""
+        """Return the pool for a request, which makes our connections."""
         pool: Any = super().get_connection_with_tls_context(*args, **options)
         pool.ConnectionCls = _SecureConnection if isinstance(pool, HTTPSConnectionPool) else _PlainConnection
         return pool

@@ -57,7 +57,7 @@ def asked_for(headers: Mapping[str, str], body: bytes, now: datetime) -> timedel
 
 
 def _texts(headers: Mapping[str, str], body: bytes) -> Iterator[str]:
-    """What may say it, in the order in which it counts."""
+    """Return what may say it, in the order in which it counts."""
     yield from (headers[name].strip() for name in _HEADERS if name in headers)
     yield from (f"{headers[name].strip()}ms" for name in _IN_MILLISECONDS if name in headers)
     in_body = _IN_BODY.search(body.decode("utf-8", "replace"))
@@ -71,7 +71,7 @@ def _texts(headers: Mapping[str, str], body: bytes) -> Iterator[str]:
 
 
 def _read(text: str, now: datetime) -> timedelta | None:
-    """A span, a moment, or several of them with commas, of which the longest counts."""
+    """Return a span, a moment, or several of them with commas, of which the longest counts."""
     found = _span(text, now)
     if found is None:
         found = _until(text, now)
@@ -98,7 +98,7 @@ def _span(text: str, now: datetime) -> timedelta | None:
 
 
 def _unit(text: str) -> str:
-    """A unit in ASCII.
+    """Return a unit in ASCII.
 
     The µ of a header has been read as Latin-1, in which it is two characters or another one.
     """
@@ -107,7 +107,7 @@ def _unit(text: str) -> str:
 
 
 def _until(text: str, now: datetime) -> timedelta | None:
-    """A date of HTTP, or one of RFC 3339."""
+    """Return a date of HTTP, or one of RFC 3339."""
     read = datetime.fromisoformat if _RFC_3339.match(text) else parsedate_to_datetime
     try:
         moment = read(text)

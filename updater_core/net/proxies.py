@@ -48,7 +48,7 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
 
 
 def _variable(environment: Mapping[str, str], name: str) -> str:
-    """The value of a variable, the spelling in capitals first, as in Go."""
+    """Return the value of a variable, the spelling in capitals first, as in Go."""
     return environment.get(name.upper()) or environment.get(name) or ""
 
 
@@ -84,7 +84,7 @@ def _is_in_network(entry: str, to: _Destination) -> bool:
 
 
 def _split(entry: str) -> tuple[str, str]:
-    """A host or an address, and its port or an empty text.
+    """Return a host or an address, and its port or an empty text.
 
     >>> _split("[2001:db8::1]:5000"), _split("2001:db8::1"), _split("r.example:443")
     (('2001:db8::1', '5000'), ('2001:db8::1', ''), ('r.example', '443'))

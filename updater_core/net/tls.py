@@ -1,6 +1,4 @@
-"""Whom we believe to be a host, and as whom we come: TLS contexts, read anew when their files have
-changed.
-"""
+"""TLS contexts: whose certificates we believe, and our own; made anew when their files have changed."""
 
 from __future__ import annotations
 
@@ -29,10 +27,11 @@ class _Read:
 
 
 class Trust:
-    """One context serves all connections that believe the same: for each to read a system's authorities anew
-    (`verify=` of requests) would take 40 ms and a megabyte. Safe to use from many threads.
+    """The TLS contexts, one for all connections that believe the same; safe to use from many threads.
 
-    Connections are kept by their context, so that one made of renewed files gets connections of its own."""
+    To read a system's authorities anew for each (`verify=` of requests) would take 40 ms and a megabyte.
+    Connections are kept by their context, so that one made of renewed files gets connections of its own.
+    """
 
     def __init__(self, certificates: Path) -> None:
         self._certificates = certificates
@@ -40,7 +39,7 @@ class Trust:
         self._read: dict[str, _Read] = {}
 
     def context(self, netloc: str) -> ssl.SSLContext:
-        """The context for a host and port; OSError if certificates cannot be read."""
+        """Return the context for a host and port; OSError if certificates cannot be read."""
         own = self._certificates / netloc
         key = netloc if own.is_dir() else ""
         with self._lock:
@@ -57,7 +56,7 @@ def _stamp(own: Path | None) -> _Stamp:
 
 
 def _sources(own: Path | None) -> Iterator[Path]:
-    """The files and folders that `_context` reads."""
+    """Return the files and folders that `_context` reads."""
     bundle, paths = _bundle(), ssl.get_default_verify_paths()
     yield from (Path(each) for each in ([bundle] if bundle else [paths.cafile, paths.capath]) if each)
     yield _DEBIAN_AUTHORITIES
@@ -65,8 +64,11 @@ def _sources(own: Path | None) -> Iterator[Path]:
 
 
 def _context(own: Path | None) -> ssl.SSLContext:
-    """Verified TLS; for a registry with a folder under /etc/docker/certs.d also with its own authorities
-    (`*.crt`), and `*.cert` with `*.key` as our side (https://docs.docker.com/engine/security/certificates/).
+    """Return a context that verifies, for a registry also with what its folder of certificates says.
+
+    A folder under /etc/docker/certs.d has the registry's own authorities (`*.crt`), and our side as `*.cert`
+    with
+    `*.key` (https://docs.docker.com/engine/security/certificates/).
     """
     context = _usual_context()
     for authority in sorted(own.glob("*.crt")) if own else ():
@@ -77,8 +79,10 @@ def _context(own: Path | None) -> ssl.SSLContext:
 
 
 def _usual_context() -> ssl.SSLContext:
-    """The authorities at the path that $REQUESTS_CA_BUNDLE or $CURL_CA_BUNDLE names; else the system's, with
-    those of $SSL_CERT_FILE; else, if there is no system's, certifi's. Nothing switches verification off.
+    """Return a context with the usual authorities. Nothing switches verification off.
+
+    They are at the path that $REQUESTS_CA_BUNDLE or $CURL_CA_BUNDLE names; else the system's, with those of
+    $SSL_CERT_FILE; else, if there is no system's, certifi's.
     """
     bundle = _bundle()
     if bundle:

@@ -14,8 +14,9 @@ IN_THE_WAY = "is there a login page or a proxy in the way?"
 
 
 def read(text: bytes) -> Any:
-    """The value in a text; ValueError, with nothing of the text in it, for whatever is no JSON or nested too
-    deep.
+    """Return the value in a text.
+
+    Raises ValueError, with nothing of the text in it, if the text is no JSON or nested too deep.
 
     >>> read(b'{"tags": ["1.0"]}')
     {'tags': ['1.0']}

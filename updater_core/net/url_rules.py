@@ -42,7 +42,7 @@ def redirect_problem(source: str, target: str) -> str | None:
 
 
 def same_origin(left: str, right: str) -> bool:
-    """Whether two URLs share scheme, host and port."""
+    """Return whether two URLs share scheme, host and port."""
     return _origin(left) is not None and _origin(left) == _origin(right)
 
 
@@ -99,7 +99,7 @@ def split_port(text: str) -> tuple[str, str]:
 
 
 def is_private(host: str) -> bool:
-    """Whether a host is written as an address (or `localhost`) that the public net cannot reach."""
+    """Return whether a host is written as an address (or `localhost`) that the public net cannot reach."""
     address = literal_address(bare_host(host))
     return is_loopback(host) if address is None else not address.is_global or address.is_multicast
 
@@ -117,7 +117,7 @@ def is_internal(host: str) -> bool:
 
 
 def split_url(url: str) -> SplitResult | None:
-    """The parts of a URL, or None if it has no host or an impossible port."""
+    """Return the parts of a URL, or None if it has no host or an impossible port."""
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -1,3 +1,1 @@
-"""Values of one subject each that modules below `models` need too: reasons, secrets, gates, hooks, what
-failed.
-"""
+"""Values of one subject each that modules below `models` need too: reasons, secrets, gates, hooks."""

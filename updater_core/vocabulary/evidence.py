@@ -28,7 +28,7 @@ class Evidence:
 
     @property
     def summary(self) -> str:
-        """How it stood, in one line.
+        """Return how it stood, in one line.
 
         >>> Evidence("web-1", "app:2", "exited", 137, oom_killed=True).summary
         'web-1 (app:2): exited with 137, out of memory'

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """`timeout_seconds`: how long a container may take to become good; `stable_seconds`: how long it must
-    stay so. `url`, if there is one, has to answer with one of `statuses` (first and last of each range) too.
+    """When a restarted container counts as good.
+
+    `timeout_seconds`: how long it may take to become good; `stable_seconds`: how long it must stay so. `url`,
+    if
+    there is one, has to answer with one of `statuses` (first and last of each range) too.
     """
 
     timeout_seconds: float = 180.0

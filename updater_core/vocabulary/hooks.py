@@ -12,8 +12,9 @@ from msgspec import Meta
 
 
 class HookKind(StrEnum):
-    """When a hook runs: before anything is stopped, before the new release counts as proven, after a failure,
-    after a success.
+    """When a hook runs: before anything is stopped, before the release counts as proven, or at the end.
+
+    `ON_FAILURE` and `ON_SUCCESS` follow an update whose end is certain.
     """
 
     PRE_UPDATE = "pre_update"
@@ -41,7 +42,7 @@ class Hooks:
     on_success: Hook | None = None
 
     def of(self, kind: HookKind) -> Hook | None:
-        """The hook of this kind; None if there is none."""
+        """Return the hook of this kind; None if there is none."""
         return {
             HookKind.PRE_UPDATE: self.pre_update,
             HookKind.POST_UPDATE: self.post_update,
@@ -68,8 +69,10 @@ class HookResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HookRun:
-    """One run of a hook: `output` is the end of what it wrote, without secrets; `exit_code` None if it did
-    not end by itself; `detail` says what went wrong, or is empty.
+    """One run of a hook.
+
+    `output` is the end of what it wrote, without secrets; `exit_code` is None if it did not end by itself;
+    `detail` says what went wrong, or is empty.
     """
 
     kind: HookKind
@@ -83,9 +86,7 @@ class HookRun:
 
 @dataclass(frozen=True, slots=True)
 class HookCall:
-    """One hook to be run now: with these facts in its environment, in this folder of the host, or in this
-    container.
-    """
+    """One hook to be run now, with its environment, in a folder of the host or in a container."""
 
     kind: HookKind
     hook: Hook

@@ -25,7 +25,7 @@ class ImageRef:
 
     @property
     def text(self) -> str:
-        """The reference as one would write it: `nginx:1.25@sha256:…`."""
+        """Return the reference as one would write it: `nginx:1.25@sha256:…`."""
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.name or self.key}{tag}{digest}"

@@ -7,12 +7,16 @@ from enum import StrEnum
 
 
 class Mode(StrEnum):
+    """How an update goes: by itself, after an approval, or not at all (it is only reported)."""
+
     AUTO = "auto"
     NOTIFY = "notify"
     APPROVE = "approve"
 
 
 class Bump(StrEnum):
+    """The largest step between two versions that an update may take."""
+
     PATCH = "patch"
     MINOR = "minor"
     MAJOR = "major"

@@ -17,9 +17,11 @@ _AwareTime = Annotated[datetime, Meta(tz=True)]
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What an image says of itself: its labels `org.opencontainers.image.version`, `.source` and `.url`, and
-    when it was built. Empty is what it does not say; all of it is text of its publisher's, or of its base
-    image's.
+    """What an image says of itself in its labels, and when it was built.
+
+    The labels are `org.opencontainers.image.version`, `.source` and `.url`. Empty is what it does not say;
+    all of
+    it is text of its publisher's, or of its base image's.
 
     https://github.com/opencontainers/image-spec/blob/main/annotations.md
     """
@@ -55,8 +57,7 @@ NO_STEP = ReleaseStep()
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What our own clock knows of a tag: its digest when we first saw it (None = not asked), and when that
-    was.
+    """What our own clock knows of a tag: when we first saw it, and its digest then (None = not asked).
 
     `baseline` marks tags of the very first listing: they were there before us, so among them only
     `created_at`, the image's own build time, can order; any tag that came later is newer than all of them.

@@ -7,9 +7,7 @@ from dataclasses import fields, is_dataclass
 
 
 class Secret:
-    """A string that never shows: repr, str, format and pickling give it away to nobody; `reveal()` is the
-    only way.
-    """
+    """A string that repr, str, format and pickling never show; only `reveal()` returns it."""
 
     __slots__ = ("_text",)
 
@@ -17,6 +15,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
+        """Return the text itself, for the one place that sends it."""
         return self._text
 
     def __repr__(self) -> str:

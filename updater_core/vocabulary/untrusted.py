@@ -10,8 +10,10 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def visible(text: str) -> str:
-    """Return the text with a `·` for each character that is not seen itself but changes how others look:
-    bidirectional overrides, terminal controls, characters without width. Line ends and tabs stay.
+    """Return the text with a `·` for each character that is invisible but changes how others look.
+
+    These are bidirectional overrides, terminal controls, and characters without width. Line ends and tabs
+    stay.
 
     >>> visible("a\\u202eb\\x1b[31mc\\r\\nd")
     'a·b·[31mc\\nd'

@@ -28,10 +28,10 @@ _SOCKET_REMEDY = (
 
 
 def connect(endpoint: EngineEndpoint, timeout_seconds: int) -> docker.APIClient:
-    """Return a client that speaks the engine's own version of the API; the question for it is an unversioned
-    one.
+    """Return a client that speaks the engine's own version of the API, which is asked for unversioned.
 
-    Raises what docker-py does: it belongs into a block under `seam`."""
+    Raises what docker-py does: it belongs into a block under `seam`.
+    """
     probe = _client(endpoint, _OLDEST_API, timeout_seconds)
     try:
         version = probe.version(api_version=False)["ApiVersion"]
@@ -61,8 +61,9 @@ def _tls_config(files: TlsFiles) -> docker.tls.TLSConfig:
 
 @contextlib.contextmanager
 def seam(what: str) -> Iterator[None]:
-    """Turn docker-py's and requests' exceptions into ours, once; `what` is what the engine was asked to
-    do.
+    """Turn docker-py's and requests' exceptions into ours; `what` is what the engine was asked to do.
+
+    Raises EngineUnavailable if the engine gives no answer, EngineError if it refuses or its answer is none.
     """
     try:
         yield

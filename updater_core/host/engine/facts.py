@@ -24,9 +24,7 @@ _FIRST_IMAGES = 2013  # Docker's first year
 
 @dataclass(frozen=True, slots=True)
 class ListedMount:
-    """A mount of a container: its place in it, the host's path, and the volume's name; empty if none is
-    given.
-    """
+    """A mount of a container: its place in it, the host's path, the volume's name; empty if not given."""
 
     place: str
     source: str
@@ -34,9 +32,7 @@ class ListedMount:
 
 
 def is_member(labels: Mapping[str, str] | None) -> bool:
-    """Return whether a container of a Compose service is one that `up` made, and not one of `docker compose
-    run`.
-    """
+    """Return whether `up` made a container of a Compose service, and not `docker compose run`."""
     return (labels or {}).get(f"{LABEL}oneoff", "False").lower() != "true"
 
 
@@ -76,7 +72,7 @@ def mounts(raw: Mapping[str, Any]) -> Iterator[ListedMount]:
 
 
 def _listed_exit_code(status: str) -> int:
-    """The list tells it only in words: `Exited (137) 2 minutes ago`."""
+    """Return the exit code in a list's `Exited (137) 2 minutes ago`, its only place there; 0 if none."""
     match = re.match(r"Exited \((\d+)\)", status)
     return int(match[1]) if match else 0
 
@@ -149,7 +145,7 @@ def _joined(host: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _health(health: Mapping[str, Any]) -> str | None:
-    """None if there is no healthcheck; Podman has an empty text before the first probe."""
+    """Return None if there is no healthcheck; Podman has an empty text before the first probe."""
     status = str(health.get("Status", "none"))
     return None if status == "none" else status
 
@@ -195,22 +191,24 @@ def image(raw: Mapping[str, Any]) -> Image:
 
 
 def release_facts(labels: Mapping[str, Any], created: str) -> ImageFacts:
-    """Return what an image says of its release, by its labels and its build time, in the engine's JSON or in
-    the image's own configuration, as a registry has it.
+    """Return what an image says of its release, by its labels and its build time.
+
+    `image` is the engine's JSON, or the image's own configuration as a registry has it.
     """
     version, source, url = (_label(labels, name) for name in ("version", "source", "url"))
     return ImageFacts(version, source, url, _build_time(created))
 
 
 def _label(labels: Mapping[str, Any], name: str) -> str:
-    """A label of the image's publisher; one that is longer than any real one is none."""
+    """Return a label of the image's publisher; one that is longer than any real one is none."""
     text = visible(_text(labels, f"org.opencontainers.image.{name}", "").strip())
     return text if len(text) <= _LONGEST_LABEL else ""
 
 
 def _build_time(created: str) -> datetime | None:
-    """None if an image was built without a clock: builds that can be repeated write 1970 or 1980 for every
-    image.
+    """Return when an image was built, or None if it was built without a clock.
+
+    Reproducible builds write 1970 or 1980 for every image.
     """
     try:
         moment = datetime.fromisoformat(created)

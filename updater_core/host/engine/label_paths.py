@@ -1,5 +1,4 @@
-"""Paths that a manager's container (Portainer, Dockge and the like) wrote into Compose's labels, as paths of
-this host.
+"""Paths in Compose's labels as a manager's container (Portainer, Dockge …) wrote them, as paths of this host.
 
 Such a manager runs Compose inside its own container, so that a label says
 `/data/compose/3/docker-compose.yml` for what lies elsewhere on the host. What its container has mounted tells
@@ -59,9 +58,7 @@ def _length(folder: Folder) -> int:
 
 
 def _moved(container: Container, folder: Folder) -> Container | None:
-    """The container with the paths of its labels moved from one folder to the other; None if no file is
-    there.
-    """
+    """Return the container with its labels' paths in the other folder, or None if no file is there."""
     labels = {key: _paths(container.labels[key], folder) for key in _PATHS if key in container.labels}
     moved = replace(container, labels={**container.labels, **labels})
     is_same = moved.labels == container.labels
@@ -69,7 +66,7 @@ def _moved(container: Container, folder: Folder) -> Container | None:
 
 
 def _paths(text: str, folder: Folder) -> str:
-    """A list of paths, with those that lie in the first folder moved to the other."""
+    """Return a list of paths, with those that lie in the first folder moved to the other."""
     inner, outer = folder
     return ",".join(
         outer + path[len(inner) :] if is_within(path, inner) else path for path in text.split(",")
@@ -77,7 +74,7 @@ def _paths(text: str, folder: Folder) -> str:
 
 
 def _first_file(container: Container) -> str | None:
-    """The first file of the label: a comma separates two of them, or is a part of its name."""
+    """Return the first file of the label: a comma separates two of them, or is a part of its name."""
     directory = container.labels.get(_PATHS[1], "/")
     for text in accumulate(container.labels[_PATHS[0]].split(","), "{},{}".format):
         path = os.path.join(directory, text)  # noqa: PTH118

@@ -1,7 +1,7 @@
-"""One program run to its end, with everything it starts: in a process group of its own that a time-out ends
-whole.
+"""One program run to its end in a process group of its own, which a time-out ends whole.
 
-A small shell stands above it and holds a pipe whose other end only the updater has: a updater that is killed,
+A small shell stands above it and holds a pipe whose other end only the updater has: an updater that is
+killed,
 however suddenly, takes the program with it. A hook that outlived its updater would run beside the one that
 the next start runs.
 """
@@ -36,9 +36,11 @@ _CHUNK_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What is run: the whole environment, the folder it starts in, how long it may take, and how many bytes
-    are kept of the end of what it writes. `keeps_input`: its standard input stays open for as long as we
-    live.
+    """What is run: its whole environment, the folder it starts in, its time, and how much output is kept.
+
+    `kept_bytes` are kept of the end of what it writes. `keeps_input`: its standard input stays open for as
+    long
+    as we live.
     """
 
     argv: tuple[str, ...]
@@ -58,10 +60,10 @@ class Ended:
 
 
 def run(invocation: Invocation, is_over: Callable[[], bool]) -> Ended:
-    """Run a program to its end, or end it after its time, or as soon as `is_over` says so; `is_over` is asked
-    all the time, and may as well report that the work moves.
+    """Run a program to its end, or end it after its time, or as soon as `is_over` says so.
 
-    Raises OSError if it cannot be started: its folder, above all.
+    `is_over` is asked all the time, and may as well report that the work moves. Raises OSError if the program
+    cannot be started: its folder, above all.
     """
     script = _SUPERVISOR_WITH_INPUT if invocation.keeps_input else SUPERVISOR
     reading, writing = os.pipe()

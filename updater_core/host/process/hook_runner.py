@@ -22,7 +22,7 @@ _CANNOT_RUN = (126, 127)
 
 
 def environment_of(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of our environment that a hook may see: none of our settings, and no credential.
+    """Return the part of our environment that a hook may see: none of our settings, and no credential.
 
     >>> environment_of({"PATH": "/bin", "DOCKER_HUB_PASSWORD": "x", "DOCKER_HOST": "tcp://h", "LC_ALL": "C"})
     {'PATH': '/bin', 'LC_ALL': 'C', 'DOCKER_HOST': 'tcp://h'}
@@ -83,7 +83,7 @@ class HostHookRunner:
         return replace(done, result=HookResult.DONE if ended.code == 0 else HookResult.FAILED)
 
     def _ended(self, call: HookCall) -> group.Ended | str:
-        """How it ended, or why it could not be started.
+        """Return how it ended, or why it could not be started.
 
         An image may have no shell to stand above the program: then it runs alone, and what its time-out
         cannot end goes with the container.
@@ -121,7 +121,7 @@ class HostHookRunner:
 
 
 class _Stop:
-    """Whether a hook is to be ended because the updater is: at once, or after a while.
+    """The request to end a hook because the updater ends: at once, or after a while.
 
     Each question is a sign of life to the service manager.
     """

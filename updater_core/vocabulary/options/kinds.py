@@ -46,27 +46,27 @@ DEFINITIONS: Mapping[str, Schema] = {
 
 
 def defined(name: str) -> Schema:
-    """One of `DEFINITIONS`, or a place of the table of options."""
+    """Return one of `DEFINITIONS`, or a place of the table of options."""
     return {"$ref": f"#/$defs/{name}"}
 
 
 def any_of(*choices: Schema) -> Schema:
-    """One of `choices`, or a text with a variable in it, whose value an editor does not know."""
+    """Return one of `choices`, or a text with a variable in it, whose value an editor does not know."""
     return {"anyOf": [*choices, defined("variable")]}
 
 
 def pattern(expression: str) -> Schema:
-    """A text in which this expression is found."""
+    """Return a text in which this expression is found."""
     return {"type": "string", "pattern": expression}
 
 
 def enum(spellings: Iterable[str]) -> Schema:
-    """One of these texts."""
+    """Return one of these texts."""
     return {"enum": [*spellings]}
 
 
 def or_list(item: Schema, *, fewest: int = 1) -> Schema:
-    """An item, or a list of at least `fewest` of them, none twice."""
+    """Return an item, or a list of at least `fewest` of them, none twice."""
     least = {"minItems": fewest} if fewest else {}
     return {"anyOf": [item, {"type": "array", "items": item, **least, "uniqueItems": True}]}
 

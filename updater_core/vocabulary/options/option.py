@@ -47,7 +47,7 @@ class Needs:
 
     @property
     def problem(self) -> str:
-        """What to say if the other key is missing.
+        """Return what to say if the other key is missing.
 
         >>> Needs("password").problem
         'password is missing; write both or neither'
@@ -83,5 +83,5 @@ class Option:
 
     @property
     def description(self) -> str:
-        """The meaning as plain text."""
+        """Return the meaning as plain text."""
         return self.doc.replace("`", "")
