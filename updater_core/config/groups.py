@@ -14,9 +14,10 @@ _PLACES = {"compose_file", "compose_project", "stack", "engine"}
 
 
 def merged(services: Sequence[ServiceConfig]) -> tuple[ServiceConfig, ...]:
-    """Return the services with one in place of those of each group: named as the group, at the place of its
-    first member, with the images of all and the policy that they share. A disabled service moves with no
-    group.
+    """Return the services with one in place of those of each group.
+
+    It is named as the group, at the place of its first member, with the images of all and the policy that
+    they share. A disabled service moves with no group.
     """
     groups: dict[str, list[ServiceConfig]] = {}
     for service in services:
@@ -36,10 +37,10 @@ def _one(members: Sequence[ServiceConfig]) -> ServiceConfig:
 
 
 def problems(services: Sequence[ServiceConfig]) -> Iterator[tuple[int, str, str]]:
-    """Yield what keeps services from being one group: the number of the service, the key, and what is wrong
-    with it.
+    """Yield what keeps services from being one group: the service's number, the key, what is wrong with it.
 
-    All of a group are of one project and have one policy; no other service has the name of a group."""
+    All of a group are of one project and have one policy; no other service has the name of a group.
+    """
     firsts: dict[str, int] = {}
     for number, service in enumerate(services):
         if not service.group or not service.enabled:
@@ -69,7 +70,7 @@ def _differences(first: ServiceConfig, other: ServiceConfig) -> Iterator[str]:
 
 
 def _further(first: ServiceConfig, other: ServiceConfig) -> list[str]:
-    """The key to name if services differ in what several keys make together, as signatures and hooks do."""
+    """Return the key to name if services differ in what several keys make up, as signatures and hooks do."""
     own = {key: getattr(first, key) for key in ("name", "image", "compose_services", "group", "problem")}
     if replace(other, **own) == first:
         return []

@@ -14,9 +14,7 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class _Array:
-    """Where an array stands: after its `[`, at its `]`, and the end of its last element (None if it is
-    empty).
-    """
+    """An array's place: after its `[`, at its `]`, and the end of its last element (None if it is empty)."""
 
     start: int
     end: int
@@ -24,11 +22,10 @@ class _Array:
 
 
 def insert(text: str, key: str, entries: Sequence[Mapping[str, Any]]) -> str:
-    """Return `text` with `entries` at the end of the array under the top-level `key`, which is made if it is
-    not there.
+    """Return `text` with `entries` at the end of the array under `key`, which is made if it is missing.
 
-    Raises ValueError with a sentence if the text is no JSON object, or if the key holds something else than
-    an array.
+    `key` is at the top level. Raises ValueError with a sentence if the text is no JSON object, or if the key
+    holds something else than an array.
 
     >>> print(insert('{"services": [{"name": "a"}]}', "services", [{"name": "b"}]))
     {"services": [{"name": "a"},
@@ -59,7 +56,7 @@ def _entry(entry: Mapping[str, Any], step: str, newline: str) -> str:
 
 
 def _indent_of(text: str) -> str:
-    """The indentation of the first key that stands on a line of its own; two spaces if there is none.
+    """Return the indentation of the first key that stands on a line of its own; two spaces if there is none.
 
     >>> _indent_of('{"a": 1}'), _indent_of('{\\n    "a": 1}')
     ('  ', '    ')
@@ -82,7 +79,7 @@ def _with_new_array(text: str, key: str, written: Sequence[str], newline: str) -
 
 
 def _array_of(text: str, key: str) -> _Array | None:
-    """Where the array of a top-level key stands, or None if there is no such key."""
+    """Return the place of a top-level key's array, or None if there is no such key."""
     position = _past_space(text, 0)
     if text[position : position + 1] != "{":
         raise ValueError("it is not a JSON object")

@@ -15,16 +15,14 @@ _LAST_PART = re.compile(r'(?:\[[0-9]+\]|(?:^|\.)(?:"(?:[^"\\]|\\.)*"|[^."\[\]]+)
 
 @dataclass(slots=True)
 class _Open:
-    """An object or array that is not closed yet: its path, and the key or the index of the value that is read
-    now.
-    """
+    """An object or array that is not closed yet: its path, and the key or index of the value read now."""
 
     path: str
     index: int | None
     key: str | None = None
 
     def child(self) -> str:
-        """The path of the value that is read now."""
+        """Return the path of the value that is read now."""
         if self.index is not None:
             return f"{self.path}[{self.index}]"
         shown = shown_key(self.key or "")
@@ -75,7 +73,7 @@ def _places(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _begun(opened: list[_Open], piece: str, line: int) -> Iterator[tuple[str, int]]:
-    """The key or the value that a piece begins."""
+    """Return the key or the value that a piece begins."""
     inner = opened[-1] if opened else None
     if inner is not None and inner.index is None and inner.key is None:
         inner.key = json.loads(piece)

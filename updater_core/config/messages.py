@@ -62,8 +62,7 @@ def shown(raw: Any) -> str:
 
 
 def shown_key(key: str) -> str:
-    """Return a key for a message: quoted if it is no plain word, cut short, and not shown if it may hold a
-    login.
+    """Return a key for a message: quoted if it is no plain word, cut, not shown if it may hold a login.
 
     >>> shown_key("tag_regex"), shown_key("pin-digest"), shown_key("me:hunter2")
     ('tag_regex', '"pin-digest"', '(a key)')
@@ -98,9 +97,7 @@ def _texts(raw: Any) -> list[str]:
 
 
 def _speaks_of(detail: str, raw: Any) -> bool:
-    """Return whether a sentence may repeat a piece of the value: only one that quotes nothing surely does
-    not.
-    """
+    """Return whether a sentence may repeat a piece of the value; only one that quotes nothing does not."""
     if "'" in detail or '"' in detail:
         return True
     return any(text[:30] in detail for text in _texts(raw) if text)

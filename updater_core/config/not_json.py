@@ -41,7 +41,7 @@ def explanation(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _other_language(text: str) -> str:
-    """What a text is, if its first line that is no comment shows another language."""
+    """Return what a text is, if its first line that is no comment shows another language."""
     lines = [line.strip() for line in text.splitlines()]
     first = next((line for line in lines if line and not line.startswith("#")), "")
     if _ASSIGNMENT.match(first):
@@ -58,9 +58,7 @@ def _other_language(text: str) -> str:
 
 
 def _comma_too_many(text: str, position: int) -> int | None:
-    """Where the comma stands in front of a closing bracket, if that is what was refused: at it, or at the
-    bracket.
-    """
+    """Return the position of a comma before a closing bracket, if that was refused; else None."""
     if text[position : position + 1] == "," and text[position + 1 :].lstrip()[:1] in ("}", "]"):
         return position
     before = text[:position].rstrip()
@@ -68,7 +66,7 @@ def _comma_too_many(text: str, position: int) -> int | None:
 
 
 def _at(text: str, error: json.JSONDecodeError) -> str:
-    """What stands at the place of an error, and what to write there."""
+    """Return what stands at the place of an error, and what to write there."""
     if error.msg in _IN_TEXTS:
         return _IN_TEXTS[error.msg]
     rest = text[error.pos :].lstrip()

@@ -353,7 +353,7 @@ def _in(place: str) -> dict[str, Option]:
 
 
 def _shared() -> dict[str, Option]:
-    """The options of a service that may stand in `defaults` too."""
+    """Return the options of a service that may stand in `defaults` too."""
     shared = [option for option in OPTIONS if option.place == SERVICE and option.key not in ONLY_OF_A_SERVICE]
     return {option.key: replace(option, place=DEFAULTS) for option in shared}
 

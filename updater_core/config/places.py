@@ -1,5 +1,4 @@
-"""The keys that say where a service is deployed, by Compose or in a Docker Swarm, and those that only one of
-them has.
+"""The keys that say where a service is deployed, and those that only Compose or only a Docker Swarm has.
 
 Pure. A key that would be read and then ignored is a mistake that somebody notices too late, so it is refused.
 In `defaults` it counts for the services that it has a meaning for.
@@ -64,9 +63,7 @@ def without_meaning(given: Collection[str]) -> frozenset[str]:
 
 
 def place_problems(service: ReadObject) -> Iterator[str]:
-    """Yield what is wrong with the keys that say where a service is deployed, and those that only the other
-    has.
-    """
+    """Yield what is wrong with the keys of a service's place, and those that only the other place has."""
     if not service.is_object:
         return
     if is_of_swarm(service.given):
@@ -129,7 +126,8 @@ def engine_problems(service: ReadObject, engines: Mapping[str, Any]) -> Iterator
 
 
 def twin_groups(entries: Sequence[tuple[ReadObject, ReadObject]]) -> Iterator[str]:
-    """Yield a problem for each enabled entry that would edit and restart a Compose service of an earlier one.
+    """Yield a problem for each enabled entry that would update a Compose service of an earlier one.
+
     A copy with the name of the other as well is reported for its name alone.
     """
     taken: list[_Taken] = []
@@ -174,6 +172,6 @@ class _Taken:
     project: str | None
 
     def is_same(self, other: _Taken) -> bool:
-        """Whether both mean one service: an entry without a project may mean any of its file."""
+        """Return whether both mean one service: an entry without a project may mean any of its file."""
         projects = {self.project, other.project} - {None}
         return (self.file, self.name) == (other.file, other.name) and len(projects) < 2

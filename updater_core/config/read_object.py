@@ -11,8 +11,10 @@ from updater_core.config.options import BY_PLACE, SERVICE
 
 @dataclass(frozen=True, slots=True)
 class ReadObject:
-    """One object of the document, read: `at` is its path, `given` the keys that were set, right or wrong,
-    `inherited` those of them that `defaults` set.
+    """One object of the document, as it was read.
+
+    `at` is its path, `given` the keys that were set, right or wrong, `inherited` those of them that
+    `defaults` set.
     """
 
     at: str
@@ -22,6 +24,7 @@ class ReadObject:
     inherited: frozenset[str] = frozenset()
 
     def path(self, key: str) -> str:
+        """Return the path of a key in the document, as messages name it: `services[0].name`."""
         return f"{self.at}.{key}" if self.at else key
 
 
@@ -34,9 +37,7 @@ def is_set(read: ReadObject, key: str) -> bool:
 
 
 def is_own(read: ReadObject, key: str) -> bool:
-    """Return whether an entry itself says so, and not the `defaults`: what those say counts where it has a
-    meaning.
-    """
+    """Return whether an entry itself sets a key; `defaults` may set one that has no meaning for it."""
     return key not in read.inherited and is_set(read, key)
 
 

@@ -56,9 +56,7 @@ def addresses(value: Any) -> tuple[Secret, ...]:
 
 
 def hook(value: Any) -> Hook:
-    """Return a hook: a text for `sh -c`, a list of a program and its arguments, or an object with either as
-    `run`.
-    """
+    """Return a hook: a text for `sh -c`, a list of program and arguments, or an object with a `run`."""
     given = value if isinstance(value, dict) else {"run": value}
     unknown = sorted(map(str, given.keys() - {"run", "in", "timeout"}))
     if unknown:
@@ -128,9 +126,7 @@ def zone(value: Any) -> str:
 
 
 def api_token(value: Any) -> Secret:
-    """Return a token for the API as a `Secret`: one that nobody guesses, and that a header can carry (RFC
-    6750).
-    """
+    """Return a `Secret` for the API that nobody guesses, and that a header can carry (RFC 6750)."""
     if not isinstance(value, str):
         raise ValueError
     if not _API_TOKEN.fullmatch(value.strip()):

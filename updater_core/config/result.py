@@ -73,9 +73,7 @@ def _by_path(read: ReadObject, place: str) -> dict[str, Any]:
 
 
 def _filled(kind: type[_Record], values: Mapping[str, Any]) -> _Record:
-    """Return a record of `kind` from values by path: `policy.min_age_seconds` is a field of the record in
-    `policy`.
-    """
+    """Return a record of `kind` from values by path: `policy.min_age_seconds` is a field of its `policy`."""
     own = {path: value for path, value in values.items() if "." not in path}
     inner: dict[str, dict[str, Any]] = {}
     for path, value in values.items():

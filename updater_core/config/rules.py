@@ -51,6 +51,7 @@ def api_problems(top: ReadObject, tokens: Sequence[ApiToken]) -> Iterator[str]:
 
 
 def selection_problems(service: ReadObject, top: ReadObject) -> Iterator[str]:
+    """Yield what is wrong with the keys that choose an image: two exclude each other, one has no meaning."""
     chosen = [key for key in SELECTORS if key in service.given]
     if len(chosen) > 1:
         yield f"{service.path(chosen[1])}: {' and '.join(chosen)} exclude each other; keep one of them"
@@ -94,9 +95,7 @@ def order_problems(service: ReadObject) -> Iterator[str]:
 
 
 def registry_problems(service: ReadObject, registry: ReadObject) -> Iterator[str]:
-    """Yield what is wrong with `registry_config`: half a login, two of them, what this registry does not
-    have.
-    """
+    """Yield what is wrong with `registry_config`: half a login, two of them, keys of another registry."""
     yield from needs_problems(registry, REGISTRY)
     for key, option in BY_PLACE[REGISTRY].items():
         if option.is_login and key in registry.given and "username" in registry.given:
@@ -120,15 +119,14 @@ def registry_problems(service: ReadObject, registry: ReadObject) -> Iterator[str
 
 
 def needs_problems(read: ReadObject, place: str) -> Iterator[str]:
-    """Yield the keys that were given without another one that belongs to them, as a password to its user
-    name.
-    """
+    """Yield the keys that lack another one that belongs to them, as a password its user name."""
     for key, option in BY_PLACE[place].items():
         if option.needs and key in read.given and option.needs.key not in read.given:
             yield f"{read.path(key)}: {option.needs.problem}"
 
 
 def twin_names(entries: _Entries) -> Iterator[str]:
+    """Yield a problem for each service with the name of an earlier one."""
     first: dict[str, str] = {}
     for service, _ in entries:
         name = service.values["name"]

@@ -104,8 +104,9 @@ def _object(place: str) -> dict[str, Any]:
 
 
 def _needed(place: str) -> dict[str, Any]:
-    """The keys that belong together; none of which either may come from a variable, that an editor does not
-    see.
+    """Return the keys that need another one.
+
+    A pair is left out if either may come from a variable, which an editor does not see.
     """
     options = BY_PLACE[place]
     needs = {key: option.needs.key for key, option in options.items() if option.needs and not option.variable}

@@ -101,7 +101,7 @@ class SignalInbox:
             self._empty_pipe()
 
     def _empty_pipe(self) -> None:
-        """The numbers themselves say nothing: the handlers note the signals, and note each one once."""
+        """Read the pipe empty; its numbers do not count, for the handlers note each signal once."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self._reader, _PIPE_CHUNK):
                 pass

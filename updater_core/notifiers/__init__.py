@@ -14,8 +14,10 @@ from updater_core.notifiers.sender import AddressSender, Send, SendTogether
 
 
 class Notifier(NamedTuple):
-    """A name for people; what delivers one event, or raises an UpdaterError; and the name of its outbox,
-    which stays the same wherever its address stands in a list.
+    """A way to notify somebody: its name for people, what delivers one event, and its outbox.
+
+    `deliver` raises an UpdaterError if it fails. The name of the outbox stays the same wherever the address
+    stands in a list.
     """
 
     name: str
@@ -32,19 +34,20 @@ NOTIFIERS: Mapping[str, Callable[[Settings], Sequence[AddressSender]]] = {
 
 
 def active(settings: Settings) -> tuple[Notifier, ...]:
-    """The notifiers that the settings ask for, one for each address: a chat that is dead delays nobody else,
-    and who was notified already is not notified again.
+    """Return the notifiers that the settings ask for, one for each address.
+
+    So a chat that is dead delays nobody else, and who was notified already is not notified again.
     """
     return tuple(_named(settings))
 
 
 def problems(settings: Settings) -> tuple[str, ...]:
-    """Why notifiers that the settings ask for cannot work here, each with what to do; no address is in it."""
+    """Return why notifiers cannot work here, each with what to do; no address is in it."""
     return tuple(apprise.problems(settings))
 
 
 def channels(settings: Settings, folder: Path) -> tuple[Channel, ...]:
-    """Each active notifier with its outbox in `folder`."""
+    """Return each active notifier with its outbox in `folder`."""
     return tuple(
         Channel(each.name, each.send, Outbox(folder / each.box, each.name), each.send_together)
         for each in active(settings)

@@ -37,8 +37,9 @@ _WORSE = {"WARNING", "ERROR", "CRITICAL"}
 
 
 def install_remedy(requirements: Path = REQUIREMENTS) -> str:
-    """How to install Apprise beside this program, whose list of what it needs is `requirements`: by the
-    installer if that has put the program in its place, else by pip.
+    """Return how to install Apprise beside this program, whose list of what it needs is `requirements`.
+
+    By the installer if that has put the program in its place, else by pip.
 
     >>> install_remedy(Path("/opt/docker-auto-updater/releases/1/requirements-apprise.txt"))
     'install it: cd /opt/docker-auto-updater/current && sudo ./install.sh --with-apprise'
@@ -60,7 +61,7 @@ def senders(settings: Settings) -> Sequence[AddressSender]:
 
 
 def problems(settings: Settings) -> Sequence[str]:
-    """Whether Apprise is here, and knows each address."""
+    """Return whether Apprise is here, and knows each address."""
     if not settings.notify_urls:
         return ()
     if not _is_installed():
@@ -114,7 +115,7 @@ def _service(url: Secret) -> Any:
 
 
 def _most_characters(service: Any) -> int | None:
-    """How long a text the service takes, its title included; None if it does not say."""
+    """Return how long a text the service takes, its title included; None if it does not say."""
     most = getattr(service, "body_maxlen", None)
     return most if isinstance(most, int) and most > 0 else None
 
@@ -127,7 +128,7 @@ def _is_installed() -> bool:
 
 
 def _library() -> Any:
-    """The library, its talk kept out of our log: it names hosts and paths, at DEBUG whole addresses.
+    """Return the library, with its log kept out of ours: it names hosts and paths, at DEBUG whole addresses.
 
     Its warnings are in its results, whatever LOG_LEVEL says.
     """

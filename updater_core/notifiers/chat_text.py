@@ -53,8 +53,7 @@ def shortened(text: str, most: int = _LONGEST_LINE) -> str:
 
 
 def fitted(lines: Sequence[str], most: int) -> str:
-    """Return as many of the lines as fit into `most` characters, the first ones first; the one that does not
-    is cut.
+    """Return the first lines that fit into `most` characters; the one that does not is cut.
 
     >>> fitted(["Why: it is down", "To do: nothing"], 24)
     'Why: it is down\\nTo do: …'
@@ -72,5 +71,5 @@ def fitted(lines: Sequence[str], most: int) -> str:
 
 
 def _first(text: str, most: int) -> str:
-    """The first `most` units of UTF-16, never half a character."""
+    """Return the first `most` units of UTF-16, never half a character."""
     return text.encode("utf-16-le", "surrogatepass")[: 2 * max(most, 0)].decode("utf-16-le", "ignore")

@@ -64,8 +64,9 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """How the incidents of a service changed: the one that began, those that ended, and all that are open
-    now, each with the time of its event.
+    """How the incidents of a service changed: which one began, which ended, and which are open now.
+
+    Each is given with the time of its event.
     """
 
     begun: str | None
@@ -74,8 +75,9 @@ class Transition:
 
 
 def is_wanted(event: Event, kinds: Collection[str]) -> bool:
-    """Return whether an event is sent if `kinds` (`notify_events`) are configured; `mode` notify and a
-    signature policy ask for their own.
+    """Return whether an event is sent if `kinds` (`notify_events`) are configured.
+
+    `mode` notify and a signature policy ask for their own.
     """
     is_asked_for = event.kind in (*ALWAYS_SENT, *_ASKED_FOR) or event.kind in kinds
     return is_asked_for or (event.kind == "available" and event.reason in _ALWAYS_ANNOUNCED)
@@ -189,9 +191,7 @@ def _waiting_step(known: ServiceState, target: str) -> ReleaseStep:
 def order_event(
     known: ServiceState, order: OperatorOrder, answer: OrderAnswer, moment: Moment
 ) -> Event | None:
-    """Return the event of an order that was done; None if it was refused, or has an event of its own as an
-    update has.
-    """
+    """Return the event of an order that was done; None if it was refused, or has an event of its own."""
     if not answer.is_done or order.kind in _WITH_OWN_EVENT:
         return None
     target = orders.waiting(known) if order.kind in (orders.APPROVE, orders.SKIP) else None
@@ -230,10 +230,9 @@ def transition_of(service: ServiceState, now: datetime) -> Transition:
 
 
 def transition_event(name: str, service: ServiceState, change: Transition, moment: Moment) -> Event | None:
-    """Return `failed` for an incident that began (a rollback has its own event), `recovered` if none is open
-    any more.
+    """Return `failed` for an incident that began, `recovered` if none is open any more, else None.
 
-    None if neither is so.
+    A rollback has its own event.
     """
     if change.begun is not None:
         return None if change.begun.startswith("rollback:") else _failed(name, service, change.begun, moment)
@@ -245,9 +244,7 @@ def transition_event(name: str, service: ServiceState, change: Transition, momen
 
 
 def _incident(service: ServiceState) -> str | None:
-    """Return what is wrong, as `kind:reason`, and of which release, if it is one's: the same text is one
-    incident.
-    """
+    """Return what is wrong, as `kind:reason` and the release if it is one's; equal texts are one incident."""
     change = service.changes[0] if service.changes else None
     if service.status is Status.UNKNOWN and service.reason:
         return f"check:{service.reason}"

@@ -13,8 +13,10 @@ _AT_ONCE = {"rollback", "failed", "approval"}  # somebody is needed, or may be
 
 
 def may_wait(events: Sequence[Event], now: datetime) -> bool:
-    """Return whether the events may wait for the end of the cycle: none of them needs a person, and the first
-    has not waited for `LONGEST_WAIT`. A clock that was set back lets them go.
+    """Return whether the events may wait for the end of the cycle.
+
+    They may if none of them needs a person, and the first has not waited for `LONGEST_WAIT`. A clock that was
+    set back lets them go.
     """
     waited = [now - event.time for event in events]
     is_short = all(timedelta(0) <= each < LONGEST_WAIT for each in waited)

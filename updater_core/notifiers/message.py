@@ -43,9 +43,7 @@ def message_of(event: Event, most: int | None = None) -> Message:
 
 
 def message_of_all(events: Sequence[Event], most: int | None = None) -> Message:
-    """Return the message of several events: the worst first and with what to do, a line each for what went
-    well.
-    """
+    """Return the message of several events: the worst first with what to do, one line for each success."""
     if len(events) == 1:
         return message_of(events[0], most)
     ordered = sorted(events, key=lambda event: _MOODS.index(_mood(event)))
@@ -62,7 +60,7 @@ def _fitted(lines: Sequence[str], title: str, most: int | None) -> str:
 
 
 def _lines(event: Event) -> Iterator[str]:
-    """Each of them cut, so that a long one keeps none of the others away."""
+    """Return each of them cut, so that a long one keeps none of the others away."""
     if event.is_test:
         yield "This is a test: nothing has happened."
     for line in _images(event):
@@ -83,7 +81,7 @@ def _lines(event: Event) -> Iterator[str]:
 
 
 def _brief(event: Event) -> Iterator[str]:
-    """An event among others: one line if nothing is to be done."""
+    """Return an event among others: one line if nothing is to be done."""
     title, _ = _words(event)
     about = ", ".join(_about(event))
     yield _line(f"{title} ({about})" if about else title)
@@ -116,8 +114,9 @@ def _images(event: Event) -> list[str]:
 
 
 def _release(event: Event) -> Iterator[str]:
-    """The versions, the size of the step and the age of the new release, as far as somebody says them; of a
-    rollback those of the update that failed.
+    """Yield the versions, the size of the step and the age of the new release, as far as they are known.
+
+    Of a rollback those of the update that failed.
     """
     release = event.release
     about = ", ".join(_about(event))
@@ -147,7 +146,7 @@ _SIZES: Mapping[str, str] = {
 
 
 def _evidence(seen: Evidence) -> Iterator[str]:
-    """How a failed container stood, and the end of what it wrote."""
+    """Return how a failed container stood, and the end of what it wrote."""
     yield _line(f"Seen: {seen.summary}")
     for line in seen.log[-_LOG_LINES:]:
         yield f"| {_line(line, _LONGEST_LOG_LINE)}"
@@ -182,7 +181,7 @@ def _words(event: Event) -> tuple[str, str]:
 
 
 def _named(event: Event) -> str:
-    """The new image by its tag, and by its version if the tag does not say that."""
+    """Return the new image by its tag, and by its version if the tag does not say that."""
     tag, version = _tag(event.to_reference), event.release.to_version
     return f"{tag} ({version})" if version and version not in tag else tag
 

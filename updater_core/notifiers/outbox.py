@@ -1,6 +1,4 @@
-"""The outbox: events that wait on the disk until they are delivered, so that no restart and no outage loses
-one.
-"""
+"""The outbox: events wait on the disk until they are delivered, so that no restart or outage loses one."""
 
 from __future__ import annotations
 
@@ -75,8 +73,7 @@ class Outbox:
     def deliver(
         self, send: Callable[[Event], None], now: datetime, is_over: Callable[[], bool] = lambda: False
     ) -> Delivery:
-        """Hand every event that is due to `send`, those of one service strictly in their order, until
-        `is_over`.
+        """Hand every event that is due to `send`, those of one service in order, until `is_over`.
 
         An event whose `send` raises waits 5 seconds, twice as long after each further failure, 15 minutes at
         most; the later ones of its service wait behind it, and all others too if nobody was there
@@ -135,9 +132,7 @@ class Outbox:
         return Delivery(delivered=tuple(event.id for event in events))
 
     def _due(self, now: datetime) -> dict[str, _Queued]:
-        """What waits by its file, but for what comes after an event of the same service that is not to be
-        tried yet.
-        """
+        """Return what may be tried now, by its file; an event waits for the earlier ones of its service."""
         is_backing_off = self._retry_at is not None and now < self._retry_at
         due: dict[str, _Queued] = {}
         waiting: set[str] = set()
@@ -277,7 +272,7 @@ def _is_old(queued: _Queued, now: datetime) -> bool:
 
 
 def _words(error: Exception) -> str:
-    """An error of ours in its own words; of any other only the kind, for its text may hold an address."""
+    """Return an error of ours in its own words; of any other only the kind, for it may hold an address."""
     return str(error) if isinstance(error, UpdaterError) else f"internal error {type(error).__name__}"
 
 
@@ -286,7 +281,7 @@ def _remedy(error: Exception) -> str:
 
 
 def _plain_id(event_id: str) -> str:
-    """An event's id as a part of a file name."""
+    """Return an event's id as a part of a file name."""
     return event_id if _PLAIN_ID.fullmatch(event_id) else sha256(event_id.encode()).hexdigest()
 
 

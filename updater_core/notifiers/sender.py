@@ -12,7 +12,9 @@ SendTogether = Callable[[Sequence[Event]], None]
 
 
 class AddressSender(NamedTuple):
-    """`key` distinguishes an address from others; it is empty if there can be only one: what waits shall go
+    """What delivers events to one address.
+
+    `key` distinguishes an address from others; it is empty if there can be only one: what waits shall go
     to whatever that is corrected to. `send` delivers one event, `send_together` several in one message, if
     the receiver is a person who reads them; both raise an UpdaterError if they do not.
     """

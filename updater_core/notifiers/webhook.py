@@ -57,7 +57,7 @@ def send(event: Event, url: Secret, secret: Secret | None = None) -> None:
 
 
 def body_of(event: Event) -> dict[str, Any]:
-    """What is posted, as JSON values; docs/webhook.schema.json is its shape.
+    """Return what is posted, as JSON values; docs/webhook.schema.json is its shape.
 
     A receiver may get an event more than once (its `id` is the same), and gets the events of a service in
     their order.
@@ -109,9 +109,7 @@ def _headers(body: bytes, secret: Secret | None) -> dict[str, str]:
 
 
 def _refusal(answer: Answer, url: Secret) -> UpdaterError:
-    """The error for an answer that is no success, with the receiver's own words, as far as they are not the
-    address.
-    """
+    """Return the error for an answer that is no success, in the receiver's words but for the address."""
     said = without_address(answer.quoted(), url)
     words = f': "{said}"' if said else ""
     is_about_the_form = 400 <= answer.status < 500 and answer.status != 429
@@ -120,7 +118,7 @@ def _refusal(answer: Answer, url: Secret) -> UpdaterError:
 
 
 def _post(address: str, body: bytes, headers: dict[str, str]) -> Answer:
-    """The answer, with the beginning of its body if it is an error.
+    """Return the answer, with the beginning of its body if it is an error.
 
     Only the beginning of why it failed is given: the address is not in it, but what a library puts in
     brackets may hold the host.

@@ -68,9 +68,10 @@ class Registries:
         self._session = replace(session, hub_mirrors=hub_mirrors, vendors=vendors)
 
     def for_service(self, reference: ImageRef, settings: RegistrySettings) -> protocols.Registry:
-        """The registry that serves a reference, for a service with these settings; no request is made yet.
+        """Return the registry that serves a reference, for a service with these settings.
 
-        Raises RegistryError if the settings name a type that cannot serve it."""
+        No request is made yet. Raises RegistryError if the settings name a type that cannot serve it.
+        """
         kind = registry_type(reference, settings)
         vendor = BY_NAME.get(kind)
         if vendor is None:
@@ -97,33 +98,32 @@ class Registries:
             return error
 
     def backoffs(self) -> Mapping[str, datetime]:
-        """The hosts that asked for a pause which is not over, and until when; to be kept across restarts."""
+        """Return the hosts that asked for a pause which is not over, and until when; kept across restarts."""
         return self._transport.backoffs()
 
     def outages(self) -> Mapping[str, datetime]:
-        """The hosts that did not answer in this cycle, and since when; to be kept across restarts."""
+        """Return the hosts that did not answer in this cycle, and since when; to be kept across restarts."""
         return self._transport.outages()
 
     def refused_logins(self) -> Mapping[str, datetime]:
-        """A hash of each login that a host refused a short while ago, and until when it is not offered again;
-        to be kept across restarts.
+        """Return a hash of each login that was refused lately, and until when it is not offered again.
+
+        To be kept across restarts.
         """
         return self._refused.saved()
 
     def limits(self) -> Mapping[str, PullLimit]:
-        """How many pulls each host that counts them still allows, as it said last; of several accounts the
-        tightest.
-        """
+        """Return the pulls that each host still allows, as it said last; of several accounts the fewest."""
         return self._session.limits.tightest()
 
     def pull_allowed_at(
         self, reference: ImageRef, settings: RegistrySettings | None = None
     ) -> datetime | None:
-        """Return until when a pull of `reference` waits at the latest, because too few are left; None if it
-        may begin.
+        """Return until when a pull of `reference` waits because too few are left; None if it may begin.
 
         No request is made: every check of an image at Docker Hub says what is left, and is not counted
-        itself."""
+        itself.
+        """
         site = site_of(reference, settings or RegistrySettings(), self._session.hub)
         access = self._session.access(site, reference.repository)
         known = self._session.limits.of(access.host, access.credential)

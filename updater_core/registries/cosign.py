@@ -1,7 +1,6 @@
-"""Signatures that cosign makes with a key: what each says, of which image, and whether one of our keys made
-it. Pure.
+"""Signatures that cosign makes with a key: what each says, of which image, whether one of our keys made it.
 
-Two storage formats are read. Simple signing: the payload is a layer, the signature its annotation
+Pure. Two storage formats are read. Simple signing: the payload is a layer, the signature its annotation
 (https://github.com/containers/image/blob/main/docs/containers-signature.5.md,
 https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md). Sigstore bundle: a DSSE envelope around
 an in-toto statement (https://github.com/secure-systems-lab/dsse/blob/master/protocol.md). SBOM and provenance
@@ -38,8 +37,9 @@ PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519Public
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """A public key, the name of the file it was read from, as it is shown (`acme.pub`), and that file's
-    bytes, which make two of them equal.
+    """A public key, the name of its file as it is shown (`acme.pub`), and that file's bytes.
+
+    The bytes make two of them equal.
     """
 
     name: str
@@ -49,9 +49,7 @@ class TrustedKey:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What one signature says: the bytes that were signed, the image digests they name, the raw
-    signatures.
-    """
+    """What one signature says: the bytes that were signed, the image digests in them, the raw signatures."""
 
     signed: bytes
     digests: frozenset[str]
@@ -96,8 +94,7 @@ def simple_signing(payload: bytes, annotations: Mapping[str, Any]) -> Statement:
 
 
 def bundle(body: bytes) -> Statement | None:
-    """Return the statement of a sigstore bundle, or None if it signs something else than an image (an
-    attestation).
+    """Return the statement of a sigstore bundle; None if it signs no image (an attestation).
 
     Raises ValueError if it is not a bundle.
     """
@@ -133,8 +130,9 @@ def signer_of(statement: Statement, keys: Sequence[TrustedKey]) -> TrustedKey | 
 
 
 def is_made_by(key: PublicKey, signature: bytes, signed: bytes) -> bool:
-    """Return whether `key` made `signature` over these bytes: ECDSA and RSA (PKCS #1 v1.5) with SHA-256, as
-    cosign.
+    """Return whether `key` made `signature` over these bytes, as cosign does.
+
+    That is ECDSA or RSA (PKCS #1 v1.5), with SHA-256.
     """
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
@@ -149,7 +147,7 @@ def is_made_by(key: PublicKey, signature: bytes, signed: bytes) -> bool:
 
 
 def _subjects(statement: Mapping[str, Any]) -> frozenset[str]:
-    """The digests of a statement's subjects; a subject without a sha256 names no image of ours."""
+    """Return the digests of a statement's subjects; a subject without a sha256 names no image of ours."""
     subjects = _list(statement.get("subject"), "subject")
     return frozenset(f"sha256:{text}" for text in _sha256_of(subjects[:MOST_SIGNATURES]))
 

@@ -1,5 +1,4 @@
-"""What a manifest says: is it one at all, which digest has it, which image is for a platform, when was it
-built. Pure.
+"""What a manifest says: if it is one, its digest, the image for a platform, when that was built. Pure.
 
 Media types and the index are those of https://github.com/opencontainers/image-spec and of Docker's schema 2
 (https://distribution.github.io/distribution/spec/manifest-v2-2/).
@@ -36,7 +35,7 @@ _DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7"}
 
 
 def is_manifest(media_type: str) -> bool:
-    """Whether a Content-Type is one of the four that we asked for; its parameters do not matter.
+    """Return whether a Content-Type is one of the four that we asked for; its parameters do not matter.
 
     >>> is_manifest("application/vnd.oci.image.index.v1+json; charset=utf-8"), is_manifest("text/html")
     (True, False)
@@ -63,7 +62,7 @@ def read(body: bytes, media_type: str) -> Mapping[str, Any]:
 
 
 def digest_of(body: bytes, like: str | None = None) -> str:
-    """The digest of a body's bytes, by the algorithm of `like` if one is given.
+    """Return the digest of a body's bytes, by the algorithm of `like` if one is given.
 
     >>> digest_of(b"")[:20]
     'sha256:e3b0c44298fc1'
@@ -73,8 +72,9 @@ def digest_of(body: bytes, like: str | None = None) -> str:
 
 
 def child_for(index: Mapping[str, Any], platform: str) -> str | None:
-    """The digest of the index's image for `os/arch[/variant]`; attestations (`unknown/unknown`) are no
-    images.
+    """Return the digest of the index's image for `os/arch[/variant]`; None if it has none.
+
+    Attestations (`unknown/unknown`) are no images.
     """
     wanted = _normalised(*[*platform.split("/"), "", ""][:3])
     fitting: list[tuple[bool, str]] = []
@@ -149,8 +149,9 @@ def has_images(index: Mapping[str, Any]) -> bool:
 
 
 def is_beside(entry: Mapping[str, Any]) -> bool:
-    """Return whether an index's entry stands beside the images, whatever platform it names: an artifact
-    (image-spec, "Descriptors", `artifactType`) or BuildKit's attestation.
+    """Return whether an index's entry is no image, whatever platform it names.
+
+    It is an artifact (image-spec, "Descriptors", `artifactType`) or BuildKit's attestation.
     """
     artifact, notes = entry.get("artifactType"), entry.get("annotations")
     is_note = isinstance(notes, dict) and bool(notes.get("vnd.docker.reference.type"))
@@ -162,9 +163,7 @@ def _is_platform(found: object) -> bool:
 
 
 def config_digest(manifest: Mapping[str, Any]) -> str | None:
-    """Return the digest of the image's configuration; None if the manifest is of something else than an
-    image.
-    """
+    """Return the digest of the image's configuration; None if the manifest is of something else."""
     config = manifest.get("config")
     if (
         not isinstance(config, dict)
@@ -176,8 +175,9 @@ def config_digest(manifest: Mapping[str, Any]) -> str | None:
 
 
 def believable(text: object, now: datetime) -> datetime | None:
-    """A build time in UTC; None for what reproducible builds and wrong clocks write: before Docker, or to
-    come.
+    """Return a build time in UTC, or None for one before Docker was, or to come.
+
+    Reproducible builds and wrong clocks write those.
 
     >>> believable("1980-01-01T00:00:01Z", datetime(2025, 1, 1, tzinfo=UTC))
     >>> believable("2024-05-01T10:00:00.123456789Z", datetime(2025, 1, 1, tzinfo=UTC)).hour

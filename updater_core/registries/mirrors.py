@@ -1,5 +1,4 @@
-"""Docker Hub by way of the engine's own mirrors (`registry-mirrors`), for a machine that cannot reach Docker
-Hub.
+"""Docker Hub by way of the engine's own mirrors (`registry-mirrors`), if Docker Hub cannot be reached.
 
 An engine asks its mirrors for the images of Docker Hub, and for no other's (`registry-mirrors` of
 daemon.json), so a pull may work where Docker Hub itself does not answer. Docker Hub is asked first, for a
@@ -43,33 +42,34 @@ class MirroredHub:
     session: Session
 
     def digest(self, reference: ImageRef) -> str:
-        """The digest behind the tag now."""
+        """Return the digest behind the tag now."""
         return self._ask(lambda registry: registry.digest(reference))
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
-        """Every tag."""
+        """Return every tag."""
         return self._ask(lambda registry: registry.tags(reference))
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts with push times; None if only a mirror answers, which knows no such
-        times.
+        """Return the tags that `wanted` accepts with push times; None if only a mirror answers.
+
+        A mirror knows no push times.
         """
         return self._ask(lambda registry: registry.pushed_tags(reference, wanted))
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
-        """The build time of the image for `platform`."""
+        """Return the build time of the image for `platform`."""
         return self._ask(lambda registry: registry.created(reference, platform))
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
-        """What the reference's digest leads to on `platform`."""
+        """Return what the reference's digest leads to on `platform`."""
         return self._ask(lambda registry: registry.image(reference, platform, in_full=in_full))
 
     def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
-        """What the image says of itself."""
+        """Return what the image says of itself."""
         return self._ask(lambda registry: registry.facts(reference, platform))
 
     def credential(self) -> Credential | None:
-        """What we have for Docker Hub: the engine gives it to no mirror either."""
+        """Return what we have for Docker Hub: the engine gives it to no mirror either."""
         return self.hub.credential()
 
     def check(self, reference: ImageRef) -> str:
@@ -109,7 +109,7 @@ class MirroredHub:
         return found
 
     def _ask_mirrors(self, question: Callable[[Registry], T]) -> T:
-        """The first answer of a mirror. Raises what the last one said if none answers."""
+        """Return the first answer of a mirror. Raises what the last one said if none answers."""
         problem = RegistryError(self.hub.oci.site.domain, "the engine names no mirror any more")
         for mirror in self._mirrors():
             try:
@@ -126,7 +126,7 @@ class MirroredHub:
 
 
 def _site(address: str) -> RegistryEndpoint:
-    """A mirror as a registry of its own, with the login that Docker's configuration has for it."""
+    """Return a mirror as a registry of its own, with the login that Docker's configuration has for it."""
     base = address.rstrip("/")
     return RegistryEndpoint(urlsplit(base).netloc, base, RegistrySettings())
 

@@ -36,7 +36,7 @@ _TOKEN = re.compile(rb"(?<![\w:@/.-])(?!sha\d+[:-])[A-Za-z0-9_+/=-]{20,}(?:\.[A-
 
 
 def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> OciRegistry:
-    """The registry that serves `reference`, as a service with these settings may use it."""
+    """Return the registry that serves `reference`, as a service with these settings may use it."""
     return OciRegistry(site_of(reference, settings, session.hub), session)
 
 
@@ -48,7 +48,7 @@ class OciRegistry:
     session: Session
 
     def digest(self, reference: ImageRef) -> str:
-        """The digest behind the tag now. Raises NotFound, AuthFailed, RateLimited, RegistryError."""
+        """Return the digest behind the tag now. Raises NotFound, AuthFailed, RateLimited, RegistryError."""
         access, name = self._access(reference), _manifest_name(reference)
         return self.session.cycle.get(("digest", access, name), lambda: self._digest(access, name))
 
@@ -61,13 +61,11 @@ class OciRegistry:
         return self.session.cycle.get(("tags", access), lambda: self._tags(access))
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:  # noqa: ARG002
-        """None: the protocol knows no time of a push."""
+        """Return None: the protocol knows no time of a push."""
         return None
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
-        """Return the build time of the image for `platform`; None if there is no such image or no believable
-        time.
-        """
+        """Return the build time of the image for `platform`; None if there is no image or believable time."""
         access, digest = self._access(reference), self.digest(reference)
         key = (access.base, access.repository, digest, platform)
         text = self.session.cycle.get(
@@ -77,7 +75,10 @@ class OciRegistry:
         return manifests.believable(text, self.session.clock.now())
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
-        """The image behind the digest for `platform`, or why there is none. Raises the errors of `digest`."""
+        """Return the image behind the digest for `platform`, or why there is none.
+
+        Raises the errors of `digest`.
+        """
         access = self._access(reference)
         key = (access.base, access.repository, reference.digest, platform, in_full)
         known = self.session.images.get(key)
@@ -99,7 +100,7 @@ class OciRegistry:
         return release_facts(labels if isinstance(labels, dict) else {}, str(config.get("created") or ""))
 
     def credential(self) -> Credential | None:
-        """What we have for this registry, from the service's settings or Docker's configuration."""
+        """Return what we have for this registry, from the service's settings or Docker's configuration."""
         return self.session.login(self.site).credential
 
     def check(self, reference: ImageRef) -> str:
@@ -208,7 +209,7 @@ class OciRegistry:
     def _manifest_behind(
         self, access: Access, digest: str, tag: str | None, *, is_optional: bool
     ) -> Mapping[str, Any]:
-        """The manifest of a digest. A cache that knows only what it was asked for by tag is asked by that."""
+        """Return the manifest of a digest; a cache that knows only tags is asked by `tag`."""
         try:
             return self._get_manifest(access, digest, is_optional=is_optional)[1]
         except (NotFound, AuthFailed):
@@ -223,7 +224,7 @@ class OciRegistry:
         return created if isinstance(created, str) else ""
 
     def _configuration(self, access: Access, digest: str, *, is_optional: bool = False) -> Mapping[str, Any]:
-        """The configuration of an image; an empty one if it is no JSON object."""
+        """Return the configuration of an image; an empty one if it is no JSON object."""
         url = f"{access.base}/v2/{access.repository}/blobs/{digest}"
         request = Request(
             url, "blob", f"{access.repository}: configuration {digest}", is_optional=is_optional
@@ -246,7 +247,7 @@ class OciRegistry:
 
 
 def is_generated(name: str) -> bool:
-    """Whether a tag is one that tools generate beside an image: its signature, its attestation.
+    """Return whether a tag is one that tools generate beside an image: its signature, its attestation.
 
     >>> is_generated("sha256-" + "0" * 64 + ".sig"), is_generated("v1.2.3")
     (True, False)
@@ -255,7 +256,7 @@ def is_generated(name: str) -> bool:
 
 
 def problem(access: Access, answer: Answer, what: str) -> RegistryError:
-    """The error that an answer without success means."""
+    """Return the error that an answer without success means."""
     codes, words = _errors(answer)
     said = replace(answer, body=_scrubbed(words, access)).quoted()
     quoted = f" ({said})" if said else ""
@@ -273,7 +274,7 @@ def problem(access: Access, answer: Answer, what: str) -> RegistryError:
 
 
 def _errors(answer: Answer) -> tuple[set[str], bytes]:
-    """The codes and the words of an error, whole, in the protocol's form or any other."""
+    """Return the codes and the words of an error, whole, in the protocol's form or any other."""
     try:
         errors = [e for e in untrusted_json.read(answer.body)["errors"] if isinstance(e, dict)]
     except (ValueError, KeyError, TypeError):
@@ -283,9 +284,10 @@ def _errors(answer: Answer) -> tuple[set[str], bytes]:
 
 
 def _scrubbed(body: bytes, access: Access) -> bytes:
-    """A registry's words without what we sent it, should it repeat that: a scheme's credential, the password,
-    and whatever looks like a token, for it may leave out the scheme. Whole words: of one that was cut, half
-    would stay.
+    """Return a registry's words without what we sent it, should it repeat that.
+
+    That is a scheme's credential, the password, and whatever looks like a token, for it may leave out the
+    scheme. Whole words go: of one that was cut, half would stay.
     """
     if access.credential and (secret := access.credential.secret.reveal().encode()):
         body = body.replace(secret, b"***")

@@ -53,8 +53,7 @@ def incomplete(host: str, repository: str, why: str, what: str = "the list of ta
 
 
 def next_address(host: str, repository: str, url: str, target: str, names: Collection[str]) -> str:
-    """Return the address of the next page: this page's own, with the query of what the registry calls the
-    next.
+    """Return the address of the next page: this page's own, with the query that the registry gives.
 
     Scheme, host and path of `target` are not used. Registries behind a proxy write those by which they are
     known inside (`http://nexus:8081/…`), and virtual registries get their own path wrong. A target at another

@@ -55,9 +55,7 @@ class PullLimits:
     def note(
         self, host: str, credential: Credential | None, headers: Mapping[str, str], now: datetime
     ) -> None:
-        """Take over what a manifest's answer to `credential` says; one that says nothing means that nothing
-        limits.
-        """
+        """Note what a manifest's answer to `credential` says; one that says nothing means no limit."""
         limit, remaining = (
             _VALUE.match(headers.get(f"ratelimit-{name}", "")) for name in ("limit", "remaining")
         )
@@ -70,9 +68,7 @@ class PullLimits:
                 )
 
     def spend(self, host: str, credential: Credential | None) -> None:
-        """A pull begins: what it counts for is no longer there for the next one, whatever the next check
-        says.
-        """
+        """Count a pull that begins, until the next answer of the host says what is left."""
         with self._lock:
             known = self._known.get((host, _name(credential)))
             if known is not None:
@@ -80,9 +76,7 @@ class PullLimits:
                 self._known[host, _name(credential)] = replace(known, remaining=left)
 
     def refuse(self, host: str, credential: Credential | None, now: datetime) -> None:
-        """A pull was refused for its number: none is left, until the host says otherwise or an hour has
-        passed.
-        """
+        """Note a refused pull: none is left until the host says otherwise or an hour has passed."""
         with self._lock:
             known = self._known.get((host, _name(credential)), PullLimit(0, 0, REFUSED_WINDOW_SECONDS, now))
             self._known[host, _name(credential)] = replace(known, remaining=0, seen_at=now)

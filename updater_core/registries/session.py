@@ -40,9 +40,7 @@ DOCKER_HUB = HubEndpoints()
 
 @dataclass(frozen=True, slots=True)
 class RegistryEndpoint:
-    """One registry as one service may use it: its domain in references, its address, the service's
-    settings.
-    """
+    """One registry as a service may use it: its domain in references, its address, the service's settings."""
 
     domain: str
     base: str
@@ -72,11 +70,11 @@ class Session:
     vendors: VendorSettings = ()  # for all services
 
     def own(self, kind: type[S]) -> S:
-        """A vendor's settings for all services, of its class `kind`; their defaults if there are none."""
+        """Return a vendor's settings for all services, of its class `kind`; defaults if none are set."""
         return own_settings(self.vendors, kind)
 
     def login(self, site: RegistryEndpoint) -> Login:
-        """Who we are at a site."""
+        """Return who we are at a site."""
         return self.logins.find(site.domain, site.settings)
 
     def access(self, site: RegistryEndpoint, repository: str) -> Access:
@@ -108,7 +106,7 @@ class Session:
             return answer
 
     def _first_answer(self, access: Access, request: Request) -> tuple[Answer, str | None]:
-        """What the registry says to what we have for it, and what that was.
+        """Return what the registry says to what we have for it, and what that was.
 
         If it hides or denies what was asked with a token that was only foreseen, it is asked without one: its
         challenge may want another.
@@ -166,7 +164,7 @@ def base_url(domain: str, settings: RegistrySettings, hub: HubEndpoints) -> str:
 
 
 def site_of(reference: ImageRef, settings: RegistrySettings, hub: HubEndpoints) -> RegistryEndpoint:
-    """The site that serves a reference."""
+    """Return the site that serves a reference."""
     return RegistryEndpoint(reference.domain, base_url(reference.domain, settings, hub), settings)
 
 

@@ -42,9 +42,10 @@ Ask = Callable[[Access, Request], Answer]
 
 @dataclass(frozen=True, slots=True)
 class SeenSignatures:
-    """The verdict on an image, and what each place to look at again held then: the digest of what lay there,
-    empty if nothing did. `since`: when the image was first looked at; `until`: when its signatures are read
-    anew; `looks`: how often it was looked at again.
+    """The verdict on an image, and what each place to look at again held then.
+
+    That is the digest of what lay there, empty if nothing did. `since`: when the image was first looked at;
+    `until`: when its signatures are read anew; `looks`: how often it was looked at again.
     """
 
     verdict: SignatureVerdict
@@ -83,15 +84,13 @@ class _Search:
         return all(self._held_by(place) == seen.places[place] for place in places)
 
     def places_to_watch(self, verdict: SignatureVerdict) -> Mapping[str, str]:
-        """Return what to look at again: the signature alone if the image is signed, else each place that was
-        read.
-        """
+        """Return what to look at again: the signature of a signed image, else each place that was read."""
         if verdict.key is None:
             return {place: held for place, held in self.places.items() if place != _REFERRERS or held}
         return {self.lies_at: self.places.get(self.lies_at, self.lies_at)}
 
     def _held_by(self, place: str) -> str | None:
-        """The digest of what a place holds now; empty if nothing, None if that is not said."""
+        """Return the digest of what a place holds now; empty if nothing, None if that is not said."""
         if place == _REFERRERS:
             answer = self._get(self._referrers_url, "referrers", f"referrers of {self.digest}")
             return manifest.digest_of(answer.body) if answer.status == 200 else None
@@ -137,7 +136,7 @@ class _Search:
             yield from self._read(layer, lambda body, given=given: cosign.simple_signing(body, given))  # type: ignore[misc]
 
     def _bundles(self) -> Iterator[Statement]:
-        """The bundles among the image's referrers.
+        """Return the bundles among the image's referrers.
 
         The index's own `artifactType` is not believed: cosign 3.1 writes another one there than in the
         manifest.
@@ -163,7 +162,7 @@ class _Search:
     def _read(
         self, layer: Mapping[str, Any], parse: Callable[[bytes], Statement | None]
     ) -> Iterator[Statement]:
-        """The statement in a layer's blob. What is malformed is a fault, never a failure of the registry."""
+        """Yield the statement in a layer's blob; a malformed one is a fault, never the registry's failure."""
         try:
             statement = parse(self._blob(layer))
         except ValueError as error:
@@ -183,9 +182,7 @@ class _Search:
         return f"{self.access.base}/v2/{self.access.repository}/referrers/{self.digest}"
 
     def _referrers(self) -> Mapping[str, Any] | None:
-        """The index of what refers to the image: by the API, or by the fallback tag if the registry has no
-        API.
-        """
+        """Return the index of what refers to the image: by the API, or by the fallback tag without one."""
         answer = self._get(self._referrers_url, "referrers", f"referrers of {self.digest}")
         self.places[_REFERRERS] = manifest.digest_of(answer.body) if answer.status == 200 else ""
         if answer.status == 200:
@@ -195,7 +192,7 @@ class _Search:
         return self._manifest(self._tag)
 
     def _manifest(self, name: str) -> Mapping[str, Any] | None:
-        """A manifest by tag or digest, or None if it is not there."""
+        """Return a manifest by tag or digest, or None if it is not there."""
         url = f"{self.access.base}/v2/{self.access.repository}/manifests/{name}"
         answer = self._get(url, "signature", f"manifest {name}", {"Accept": manifest.ACCEPT})
         if answer.status not in (200, 404):
@@ -217,7 +214,7 @@ class _Search:
         return self._manifest(digest)
 
     def _blob(self, layer: Mapping[str, Any]) -> bytes:
-        """The bytes of a layer, proven to be those of its descriptor.
+        """Return the bytes of a layer, proven to be those of its descriptor.
 
         Raises ValueError if that is of no use.
         """
@@ -247,9 +244,7 @@ class _Search:
         return self.ask(self.access, replace(request, longest_bytes=cosign.LONGEST_DOCUMENT_BYTES))
 
     def _document(self, answer: Answer) -> Mapping[str, Any] | None:
-        """The JSON object in a body; malformed ones are a fault of the signature, not an error of the
-        registry.
-        """
+        """Return the JSON object in a body; a malformed one is a fault of the signature, no error."""
         try:
             found = untrusted_json.read(answer.body)
         except ValueError:
@@ -310,7 +305,7 @@ def _read_key(path: Path) -> TrustedKey:
 
 
 def _descriptors(document: Mapping[str, Any] | None, field: str) -> Sequence[Mapping[str, Any]]:
-    """The descriptors in a list of a manifest; what is no descriptor is left out."""
+    """Return the descriptors in a list of a manifest; what is no descriptor is left out."""
     entries = document.get(field) if document else None
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 

@@ -1,5 +1,4 @@
-"""A registry of the distribution protocol whose own API knows when each tag was pushed, if that API lets us
-look.
+"""A registry of the distribution protocol whose own API knows when each tag was pushed, if it lets us look.
 
 If it refuses (401, 403, 404, 412 and the like), or knows fewer tags than the registry, it is left alone for
 the rest of the day, and our own clock counts: these APIs often want rights that a pull does not need, and no
@@ -70,27 +69,27 @@ class TimedRegistry:
     api: TagApi
 
     def digest(self, reference: ImageRef) -> str:
-        """The digest behind the tag now: one HEAD."""
+        """Return the digest behind the tag now: one HEAD."""
         return self.oci.digest(reference)
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
-        """Every tag, from the registry itself."""
+        """Return every tag, from the registry itself."""
         return self.oci.tags(reference)
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
-        """The build time of the image for `platform`."""
+        """Return the build time of the image for `platform`."""
         return self.oci.created(reference, platform)
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
-        """What the reference's digest leads to on `platform`."""
+        """Return what the reference's digest leads to on `platform`."""
         return self.oci.image(reference, platform, in_full=in_full)
 
     def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
-        """What the image says of itself."""
+        """Return what the image says of itself."""
         return self.oci.facts(reference, platform)
 
     def credential(self) -> Credential | None:
-        """What we have for this registry."""
+        """Return what we have for this registry."""
         return self.oci.credential()
 
     def check(self, reference: ImageRef) -> str:
@@ -98,8 +97,9 @@ class TimedRegistry:
         return self.oci.check(reference)
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts with digests and push times, newest first; None if the API refuses,
-        or lacks tags.
+        """Return the tags that `wanted` accepts with digests and push times, newest first.
+
+        None if the API refuses, or lacks tags.
 
         Reading ends early only if nothing newer than the reference's own tag can follow: every page so far
         came newest first, and that tag, accepted too, has been among them. Without a tag in the reference
@@ -120,7 +120,7 @@ class TimedRegistry:
         return tuple(sorted(chosen, key=lambda tag: (_when(tag), tag.name), reverse=True))
 
     def _listed(self, reference: ImageRef, wanted: Callable[[str], bool]) -> frozenset[str]:
-        """The names of the protocol's list that the API has to know, too."""
+        """Return the names of the protocol's list that the API has to know, too."""
         moment = self.session.clock.now()
         compared = ("compared with the protocol's list", self.api, self.oci.site.base, reference.repository)
         if not self.api.may_lack or compared in self.session.texts:
@@ -131,7 +131,7 @@ class TimedRegistry:
     def _read_tags(
         self, access: Access, reference: ImageRef, wanted: Callable[[str], bool], listed: frozenset[str]
     ) -> dict[str, Tag] | None:
-        """The API's tags by name, as far as they matter; None if it refuses, or lacks one of `listed`."""
+        """Return the API's tags that matter by name; None if it refuses, or lacks one of `listed`."""
         key, known = ("known to the API", access), self.session.known_names.get(("known to the API", access))
         lacking = set(listed - (known or frozenset()))
         found: dict[str, Tag] = {}
@@ -158,7 +158,7 @@ class TimedRegistry:
         return None if lacking else found
 
     def _page(self, access: Access, url: str) -> tuple[Page | None, str | None]:
-        """A page, asked for once in a cycle, with the address of the next; no page if the API refuses it."""
+        """Return a page, asked for once in a cycle, and the next one's address; no page if refused."""
         page = self.session.cycle.get(("push times", access, url), lambda: self._allowed_page(access, url))
         if page is None or page.next_url is None:
             return page, None
@@ -187,8 +187,9 @@ class TimedRegistry:
 
 
 def rows_of(answer: object) -> list[dict[str, Any]]:
-    """The rows of a list that an API gave; ValueError for what is no list, so that it never passes for an
-    empty one.
+    """Return the rows of a list that an API gave.
+
+    Raises ValueError if it is no list, so that it never passes for an empty one.
     """
     if not isinstance(answer, list):
         raise ValueError("it is no list")
@@ -196,13 +197,13 @@ def rows_of(answer: object) -> list[dict[str, Any]]:
 
 
 def tag_of(name: object, digest: object, pushed_at: datetime | None) -> Iterator[Tag]:
-    """The tag, if what an API says of it is one; a digest that is none is left out."""
+    """Return the tag, if what an API says of it is one; a digest that is none is left out."""
     if isinstance(name, str):
         yield Tag(name, digest if isinstance(digest, str) and is_digest(digest) else None, pushed_at)
 
 
 def moment(text: object) -> datetime | None:
-    """A time as APIs write it, in UTC; None for what is none, and for the year 1 that stands for none.
+    """Return a time as APIs write it, in UTC; None for what is none, and for the year 1 that stands for none.
 
     >>> moment("2025-05-01T02:00:00.5+02:00")
     datetime.datetime(2025, 5, 1, 0, 0, 0, 500000, tzinfo=datetime.timezone.utc)

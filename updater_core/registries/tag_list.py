@@ -35,8 +35,10 @@ Problem = Callable[[Access, Answer, str], RegistryError]
 
 @dataclass(frozen=True, slots=True)
 class NamePage:
-    """The names on one page, how many entries it has (some may be no names), what its `Link` calls the next,
-    and whether it has a `Link` of which nobody knows what it means.
+    """The names on one page, and how the list goes on.
+
+    `length`: how many entries it has (some may be no names). `link`: what its `Link` calls the next page.
+    `is_unclear`: it has a `Link` of which nobody knows what it means.
     """
 
     names: tuple[str, ...]
@@ -132,8 +134,9 @@ def next_link(header: str) -> str | None:
 
 
 def is_unclear(header: str) -> bool:
-    """Return whether a Link header without a `rel="next"` may mean the next page all the same: not if each of
-    its links says that it is something else.
+    """Return whether a Link header without a `rel="next"` may mean the next page all the same.
+
+    It does not if each of its links says that it is something else.
 
     >>> is_unclear("</b>; rel=prev"), is_unclear("</b>"), is_unclear("/v2/a/tags/list?last=x; rel=next")
     (False, True, True)
@@ -143,5 +146,5 @@ def is_unclear(header: str) -> bool:
 
 
 def _is_round(length: int) -> bool:
-    """Whether so many are what a registry may give at most, whatever it is asked for."""
+    """Return whether so many are what a registry may give at most, whatever it is asked for."""
     return length == 50 or (length > 0 and length % 100 == 0)

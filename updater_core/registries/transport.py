@@ -1,5 +1,4 @@
-"""What a registry's host is asked, and when: backoff, retries, eight exchanges at a time at most, judged
-redirects.
+"""What a registry's host is asked, and when: backoff, retries, at most eight exchanges at a time, redirects.
 
 Backoff is per host and shared by all. A 429 whose hint is a few seconds at most is waited out, and from then
 on the host is asked one question after the other until the cycle ends; one with a longer hint, or without
@@ -70,7 +69,7 @@ class _Host:
     queue: threading.Lock = field(default_factory=threading.Lock)
 
     def is_out(self) -> bool:
-        """Whether it did not answer when it was last asked."""
+        """Return whether it did not answer when it was last asked."""
         return self.out_since is not None
 
 
@@ -101,14 +100,14 @@ class Transport:
             self._hosts[host].out_since = min(since, clock.now())
 
     def backoffs(self) -> Mapping[str, datetime]:
-        """The hosts that asked for a pause which is not over yet, and until when."""
+        """Return the hosts that asked for a pause which is not over yet, and until when."""
         now = self._clock.now()
         with self._lock:
             known = {name: host.retry_at for name, host in self._hosts.items()}
         return {name: until for name, until in known.items() if until and until > now}
 
     def outages(self) -> Mapping[str, datetime]:
-        """The hosts that did not answer in this cycle, and since when.
+        """Return the hosts that did not answer in this cycle, and since when.
 
         One that nobody asks any more is not among them: it may be well.
         """
@@ -140,9 +139,7 @@ class Transport:
                 return self._waiting(request, host)
 
     def _waiting(self, request: Request, host: _Host) -> Answer:
-        """Ask, and wait out what the host asks for if that is short: then one question goes after the
-        other.
-        """
+        """Ask, and wait out a pause that is short; from then on one question goes after the other."""
         if not host.is_one_by_one:
             try:
                 return self._try(request, host)
@@ -152,9 +149,7 @@ class Transport:
             return self._one_by_one(request, host)
 
     def _one_by_one(self, request: Request, host: _Host) -> Answer:
-        """Ask when the host's pause is over, again and again; each time the pause is at least twice as
-        long.
-        """
+        """Ask when the host's pause is over, again and again; each pause is at least twice as long."""
         for attempt in range(WAITS_OF_A_QUESTION):
             self._refuse_if_backing_off(request.host, host)
             shortest = FIRST_WAIT_SECONDS * 2**attempt if attempt else 0.0
@@ -227,7 +222,7 @@ class Transport:
         return RegistryError(request.host, f"{request.what}: {broken}", remedy)
 
     def _follow(self, request: Request) -> Answer:
-        """One try: the request and the redirects it leads to, each judged."""
+        """Return one try: the request and the redirects it leads to, each judged."""
         host = request.host
         for _ in range(MOST_REDIRECTS + 1):
             answer = self._exchange(request, host)
@@ -293,7 +288,7 @@ class Transport:
 
 
 def _broken_elsewhere(host: str, broken: Broken) -> Broken:
-    """The same of a host that another one leads to: which says nothing of that one."""
+    """Return the same of a host that another one leads to: which says nothing of that one."""
     remedy = (
         broken.remedy or f"check that {host} can be reached from this machine; {untrusted_json.IN_THE_WAY}"
     )

@@ -24,8 +24,9 @@ class Keep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Elastic:
-    """A column that gives way, down to the first of `least` characters; if that is not enough for all, down
-    to the second of each column, and so on.
+    """A column that gives way, down to the first of `least` characters.
+
+    If that is not enough for all, down to the second of each column, and so on.
     """
 
     keep: Keep = Keep.BEGINNING
@@ -46,8 +47,10 @@ def table(rows: Sequence[Sequence[str]], elastic: Mapping[int, Elastic], width: 
 
 
 def wrapped(text: str, first: str = "", others: str = "", width: int = WIDTH) -> str:
-    """Return a text broken between words to the width, but for commands, which stay in one line each: a line
-    may be longer for that. `first` and `others`: what the first line and those behind it begin with.
+    """Return a text broken between words to the width.
+
+    A command stays in one line, which may be longer for that. `first` and `others`: what the first line and
+    those behind it begin with.
 
     >>> print(wrapped("let it in: sudo setfacl -m u:me:rwX /srv/shop; then go on", "do: ", "    ", width=20))
     do: let it in:
@@ -67,7 +70,7 @@ def wrapped(text: str, first: str = "", others: str = "", width: int = WIDTH) ->
 
 
 def _fitting(widths: list[int], elastic: Mapping[int, Elastic], width: int) -> list[int]:
-    """The widths after one character at a time was taken from the widest column that may give way."""
+    """Return the widths after one character at a time was taken from the widest column that may give way."""
     fitted = list(widths)
     for stage in range(max(len(each.least) for each in elastic.values())):
         least = {column: each.least[: stage + 1][-1] for column, each in elastic.items()}

@@ -1,5 +1,6 @@
-"""The operator's decisions that count now (pauses, skips, approvals) and open questions: as values for the
-page, and as text for `--status`; the orders of one service. Pure.
+"""The operator's decisions that count now, and open questions, for the page and for `--status`. Pure.
+
+Decisions are pauses, skips, approvals, and the orders of one service.
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ _ORDER = tuple(Decided)
 
 
 def counting(state: State, names: Sequence[str], now: datetime) -> tuple[DecisionView, ...]:
-    """Return everything that counts now for all services, and for those with these names; open questions
-    first.
-    """
+    """Return all that counts now for all services, and for those with these names; open questions first."""
     found = [*_pause(ALL, state.pause, now)]
     for name in names:
         known = service_of(state, name)
@@ -39,7 +38,7 @@ def _pause(name: str, pause: Pause | None, now: datetime) -> Iterator[DecisionVi
 
 
 def _skip(name: str, known: ServiceState, skip: Skip) -> DecisionView:
-    """An approval takes a skip back, as long as the image waits."""
+    """Return a skip; as long as the image waits, an approval takes it back."""
     remedy = command(APPROVE, name) if _waits(known, skip.digest) else ""
     return DecisionView(Decided.SKIP, name, skip.since, skip.who, reference=skip.reference, command=remedy)
 
@@ -49,7 +48,7 @@ def _waits(known: ServiceState, digest: str) -> bool:
 
 
 def _approval(name: str, known: ServiceState, now: datetime) -> Iterator[DecisionView]:
-    """Of an image that waits no more, the answer is void, or was followed."""
+    """Yield the approval of the image that waits; of an image that waits no more, the answer is void."""
     approval = known.decisions.approval
     if approval is None or not _waits(known, approval.digest):
         return

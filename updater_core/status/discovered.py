@@ -91,7 +91,7 @@ def _notes(each: FoundService) -> list[str]:
 
 
 def short_image(text: str) -> str:
-    """A reference with a short digest, and without what Docker Hub's names begin with.
+    """Return a reference with a short digest, and without what Docker Hub's names begin with.
 
     >>> short_image("docker.io/library/nginx:1.27@sha256:" + "0123456789abcdef" * 4)
     'nginx:1.27@sha256:0123456789ab'

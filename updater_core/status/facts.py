@@ -86,9 +86,7 @@ def view_of(facts: StatusFacts) -> View:
 
 
 def longest_silence_seconds(config: Config) -> float:
-    """Return how long the updater may be silent: twice the interval, and what one step of an update may
-    take.
-    """
+    """Return how long the updater may be silent: two intervals, and what a step of an update may take."""
     settings = config.settings
     gates = (service.gate.timeout_seconds + service.gate.stable_seconds for service in config.services)
     return 2 * settings.check_interval_seconds + settings.compose_timeout_seconds + max(gates, default=0.0)

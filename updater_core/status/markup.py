@@ -100,7 +100,7 @@ def _cells(columns: Sequence[Column], row: Sequence[str]) -> Markup:
 
 
 def _cell(column: Column, content: str) -> Markup:
-    """What is empty leaves the cards of a narrow screen; texts and images get the space of a wide one."""
+    """Return a cell; an empty one leaves the cards of a narrow screen, texts get the space of a wide one."""
     css = "none" if content == NONE else column.css
     attribute = Markup(' class="{}"').format(css) if css else ""
     return Markup('<td role="cell"{} data-label="{}"><div>{}</div></td>').format(
@@ -150,9 +150,7 @@ def since(when: datetime | None, now: datetime) -> Markup:
 
 
 def step_list(steps: Sequence[StepTaken]) -> Markup:
-    """Return each step with its time, folded away, those of a rollback in a list of their own; nothing
-    without any.
-    """
+    """Return each step with its time, folded away; those of a rollback have a list of their own."""
     if not steps:
         return Markup("")
     forward = [one for one in steps if not one.is_back]

@@ -66,10 +66,10 @@ def status_json(view: View) -> str:
 
 
 def status_html(view: View, *, is_refreshing: bool = False, has_orders: bool = False) -> str:
-    """Return the view for people, one whole page; with `is_refreshing` the browser fetches it anew each
-    minute.
+    """Return the view for people, one whole page.
 
-    `has_orders`: a script adds buttons for them."""
+    `is_refreshing`: the browser fetches it anew each minute. `has_orders`: a script adds buttons for them.
+    """
     urgent = _to_do(view), _waits(view)
     further = decisions.of_all(view), _services(view), _changes(view), registries(view)
     refresh = (
@@ -94,7 +94,7 @@ def status_html(view: View, *, is_refreshing: bool = False, has_orders: bool = F
 
 
 def _about_verdict(view: View) -> Markup:
-    """The services that the headline is about, each a link to what is to be done for it."""
+    """Return the services that the headline is about, each a link to what is to be done for it."""
     named = set(view.verdict.services)
     places = {service.name: place for place, service in enumerate(view.services) if service.name in named}
     links = [Markup('<a href="#need-{}">{}</a>').format(place, name) for name, place in places.items()]
@@ -252,7 +252,7 @@ def _services(view: View) -> Markup:
 
 
 def _filter(services: Sequence[ServiceView]) -> Markup:
-    """What lets only services of one level be shown; the style sheet does it, without a script."""
+    """Return what lets only services of one level be shown; the style sheet does it, without a script."""
     counts = Counter(service.level for service in services)
     levels = [level for level in reversed(_LEVELS) if counts[level]]
     if len(levels) < 2:
@@ -287,7 +287,7 @@ def _service_row(service: ServiceView, now: datetime) -> tuple[str, ...]:
 
 
 def _about_current(service: ServiceView, now: datetime) -> str:
-    """The version if the tag does not say it, the age, and the beginning of the digest."""
+    """Return the version if the tag does not say it, the age, and the beginning of the digest."""
     version = service.version if service.version not in service.current else ""
     built = (
         f"built {times.ago(service.built_at, now)}" if service.built_at and service.built_at <= now else ""
@@ -336,7 +336,7 @@ def _state(service: ServiceView) -> Markup:
 
 
 def _sized(change: ChangeView) -> ReleaseStep:
-    """The release of a change; of one of before there was this, the size of its step alone."""
+    """Return the release of a change; of one of before there was this, the size of its step alone."""
     return change.release if change.release.size else replace(change.release, size=change.change or "")
 
 
@@ -371,6 +371,6 @@ def _window(window: WindowView, now: datetime, *, is_zone_said: bool = True) -> 
 
 
 def _pause_of(window: WindowView) -> Markup:
-    """Whose order has paused updates, and until when."""
+    """Return whose order has paused updates, and until when."""
     end = Markup(" until {}").format(moment(window.opens_at)) if window.opens_at else Markup("")
     return Markup(" <small>by {}{}</small>").format(window.paused_by, end)

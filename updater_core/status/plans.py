@@ -51,7 +51,7 @@ class PlannedService:
 
     @property
     def kind(self) -> str:
-        """Which count of the summary it belongs to."""
+        """Return which count of the summary it belongs to."""
         if not isinstance(self.found, Hold):
             return _UPDATE
         if self.found.reason is Reason.SAME_DIGEST:
@@ -62,9 +62,7 @@ class PlannedService:
 
 
 def worst_first(planned: Sequence[PlannedService]) -> list[PlannedService]:
-    """Return what is unknown first, then what is held, waits, would be updated, is up to date; by name among
-    equals.
-    """
+    """Return what is unknown first, then held, waiting, to be updated, up to date; by name among equals."""
     return sorted(planned, key=lambda one: (_WORST_FIRST.index(one.kind), one.service.name))
 
 

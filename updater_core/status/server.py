@@ -1,5 +1,4 @@
-"""The one small HTTP server: metrics, status page, its JSON twin and a probe, read-only, for a few readers at
-a time.
+"""The one small HTTP server, read-only: metrics, status page, its JSON twin, and a probe.
 
 It runs beside the updater in threads of its own and asks its `Endpoints` for every answer; it never waits for
 a cycle.
@@ -151,7 +150,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, *_: Any) -> None:
-        """A client that went away is not worth a line in the log."""
+        """Log nothing: a client that went away is not worth a line."""
         _log.debug("a reader of the status page went away", exc_info=True)
 
 
@@ -294,18 +293,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def end_headers(self) -> None:
-        """Every answer carries them, also those to requests that are no HTTP."""
+        """Add the headers that every answer carries, also those to requests that are no HTTP."""
         always = {**_HEADERS, "Vary": "Accept, Accept-Encoding", "Connection": "close"}
         for name, value in {**always, **self._own_headers}.items():
             self.send_header(name, value)
         super().end_headers()
 
     def version_string(self) -> str:
-        """Whose server this is; which Python runs it is nobody's business."""
+        """Return whose server this is; which Python runs it is nobody's business."""
         return "docker-updater"
 
     def log_message(self, format: str, *args: object) -> None:
-        """A request is not worth a line in the log."""
+        """Log nothing: a request is not worth a line."""
 
 
 def _hang_up(request: socket.socket) -> None:

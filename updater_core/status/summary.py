@@ -25,11 +25,11 @@ def text(
     *,
     under_way: frozenset[str] = frozenset(),
 ) -> str:
-    """Return which services need a look, whose update is under way, which wait and for what, and which are
-    held; `all well` if there are none.
+    """Return which services need a look, update now, wait (for what), or are held; or else `all well`.
 
     `known`: the names and states of what was checked; `troubled`: the names of what failed, was rolled back
-    or is unknown. `zone`: that of the times; the machine's own if None."""
+    or is unknown. `zone`: that of the times; the machine's own if None.
+    """
     details = {name: _named(name, _detail(service, now, zone)) for name, service in known}
     wrong = [details.get(name, name) for name in sorted(troubled)]
     said = [f"needs a look: {_listed(wrong)}"] if wrong else []
@@ -43,7 +43,7 @@ def text(
 
 
 def _detail(service: ServiceState, now: datetime, zone: tzinfo | None) -> str:
-    """When it goes on by itself; else why it does not."""
+    """Return when it goes on by itself, or else why it does not."""
     if service.retry_at is not None and outcomes.is_pausing(service, now):
         return f"tried again at {_clock(service.retry_at, now, zone)}"
     if service.opens_at is not None and service.opens_at > now:
@@ -53,7 +53,7 @@ def _detail(service: ServiceState, now: datetime, zone: tzinfo | None) -> str:
 
 
 def _clock(moment: datetime, now: datetime, zone: tzinfo | None) -> str:
-    """The time of a day, with the day if it is not today's."""
+    """Return the time of a day, with the day if it is not today's."""
     there, here = moment.astimezone(zone), now.astimezone(zone)
     return f"{there:%H:%M}" if there.date() == here.date() else f"{there:%Y-%m-%d %H:%M}"
 

@@ -41,11 +41,14 @@ def status_table(
     further: Sequence[str] = (),
     now: datetime | None = None,
 ) -> str:
-    """Return a line for each service, the worst first; what needs a person, with its remedy, and the release
-    that waits; the `further` blocks of text that are not empty; a line of summary.
+    """Return a line for each service, the worst first, and a line of summary.
+
+    In between stand what needs a person, with its remedy, the release that waits, and the `further` blocks of
+    text that are not empty.
 
     `zone`: that of the times; the machine's own if None. `now`: what the age of a release is counted to;
-    None: no age is said."""
+    None: no age is said.
+    """
     known = [(service, service_of(state, service.name)) for service in services]
     known.sort(key=lambda each: _order(*each))
     lines = columns.table([_HEAD, *(_row(service, one, zone) for service, one in known)], _ELASTIC)
@@ -56,12 +59,12 @@ def status_table(
 
 
 def _order(service: ServiceConfig, known: ServiceState) -> tuple[bool, int, str]:
-    """The worst first, what is disabled last, and by name among equals."""
+    """Return the worst first, what is disabled last, and by name among equals."""
     return not service.enabled, _WORST_FIRST.index(known.status), service.name
 
 
 def _summary(known: Sequence[tuple[ServiceConfig, ServiceState]], zone: tzinfo | None) -> str:
-    """How many services are in each state: `3 services: 1 failed, 2 up to date (times are CET)`."""
+    """Return how many services are in each state: `3 services: 1 failed, 2 up to date (times are CET)`."""
     states = Counter(one.status if service.enabled else None for service, one in known)
     counts = [
         f"{states[status]} {status.value.replace('_', ' ')}" for status in _WORST_FIRST if states[status]
@@ -74,8 +77,9 @@ def _summary(known: Sequence[tuple[ServiceConfig, ServiceState]], zone: tzinfo |
 
 
 def status_json(services: Iterable[ServiceConfig], state: State) -> str:
-    """Return the same for machines: the state of each service as the state file has it, whether it is
-    `enabled`, and the pause that is for all services.
+    """Return the same for machines: each service's state, `enabled`, and the pause of all services.
+
+    The state of a service is that of the state file.
     """
     of_all = {"pause_of_all": encode(state.pause) if state.pause else None}
     records = {
@@ -92,8 +96,9 @@ def plan_text(
     explained: Sequence[str] = (),
     current: ImageRef | None = None,
 ) -> str:
-    """Return what would happen to one service and why: decision, rejected tags, and what the plan's target
-    says of it (`explained`). `current` is what runs by its file, None if that is not known.
+    """Return what would happen to one service and why: decision, rejected tags, what its target says of it.
+
+    `explained` is the target's text. `current` is what runs by its file, None if that is not known.
     """
     current = current or service.image
     family = explain.family_text(service.policy, current)
@@ -128,12 +133,12 @@ def _short_digest(digest: str | None) -> str:
 
 
 def _filled(line: str) -> str:
-    """A line of a plan, broken between words to the width of a terminal."""
+    """Return a line of a plan, broken between words to the width of a terminal."""
     return columns.wrapped(line, others=" " * 13)
 
 
 def _deadline(plan: Plan[Any]) -> str:
-    """How long the gate may take: what is configured, or longer if the service's own healthcheck needs that.
+    """Return how long the gate may take: as configured, or as long as the service's healthcheck needs.
 
     >>> from types import SimpleNamespace
     >>> from updater_core.models import GatePolicy
@@ -177,8 +182,7 @@ def _row(service: ServiceConfig, known: ServiceState, zone: tzinfo | None) -> tu
 
 
 def _what_is_new(available: str, current: str) -> str:
-    """What is available, by what differs from the image that runs: its tag, or its digest behind the same
-    tag.
+    """Return what differs in the available image: its tag, or its digest behind the same tag.
 
     >>> _what_is_new("ghcr.io/acme/app:1.1@sha256:0123", "ghcr.io/acme/app:1.0"), _what_is_new("b:2", "a:1")
     ('1.1', 'b:2')
@@ -213,8 +217,9 @@ def _waiting_step(known: ServiceState) -> ReleaseStep:
 
 
 def release_words(step: ReleaseStep, now: datetime | None) -> str:
-    """Return what is known of a release beside its tag: versions that no tag says, age, notes; empty if
-    nothing is.
+    """Return what is known of a release beside its tag: versions that no tag says, age, notes.
+
+    Empty if nothing is known.
 
     >>> step = ReleaseStep("1.2.3", "1.3.0", "minor", is_same_tag=True, notes_url="https://git.example/")
     >>> release_words(step, None)

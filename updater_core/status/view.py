@@ -91,7 +91,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class WindowView:
-    """Whether updates may happen now, and when that changes; no time if it does not in the next weeks.
+    """What says if updates may happen now, and when that changes; no time if it does not in the next weeks.
 
     `paused_by`: who has paused them by an order; empty if the configuration does.
     """

@@ -23,19 +23,21 @@ class Access:
 
     @property
     def host(self) -> str:
+        """Return the registry's host, with its port if the address has one."""
         return urlsplit(self.base).netloc
 
     @property
     def asker(self) -> Hashable:
-        """Whose answers teach how to ask this host: the same person's, under the same rules for realms."""
+        """Return whose answers teach how to ask this host: the same person's, under the same realm rules."""
         return self.base, self.credential, self.realm_hosts
 
     @property
     def scope(self) -> str:
+        """Return the scope that a pull needs (distribution spec, "Token Scope")."""
         return f"repository:{self.repository}:pull"
 
     def refusal(self, message: str, remedy: str = "") -> AuthFailed:
-        """The error for a refusal on this access, with what a person can do."""
+        """Return the error for a refusal on this access, with what a person can do."""
         remedy = remedy or (self._remedy_of_login() if self.credential else self._remedy_of_nobody())
         broken = f" (asked without credentials: {self.problem})" if self.problem else ""
         return AuthFailed(self.host, f"{self.repository}: {message}{broken}", remedy)
@@ -63,5 +65,5 @@ class Access:
 
     @property
     def _shown_host(self) -> str:
-        """The host as an argument of `docker login`; Docker Hub needs none."""
+        """Return the host as an argument of `docker login`; Docker Hub needs none."""
         return "" if self.host.endswith("docker.io") else f" {self.host}"

@@ -51,16 +51,14 @@ def parse(header: str) -> tuple[Challenge, ...]:
 
 
 def choose(challenges: tuple[Challenge, ...], has_password: bool) -> Challenge | None:
-    """Return the challenge to answer: Bearer before Basic, as Docker does; Basic only with a password to
-    send.
-    """
+    """Return the challenge to answer: Bearer before Basic, as Docker does; Basic only with a password."""
     bearers = [c for c in challenges if c.scheme == "bearer" and c.parameters.get("realm")]
     basics = [c for c in challenges if c.scheme == "basic"]
     return next(iter(bearers + (basics if has_password or not bearers else [])), None)
 
 
 def scopes(challenge: Challenge, wanted: str) -> tuple[str, ...]:
-    """The scopes to ask a token for: the challenge's own first (some servers read only the first), then ours.
+    """Return the scopes to ask a token for: the challenge's first (some servers read only that), then ours.
 
     >>> scopes(Challenge("bearer", {"scope": "a:b:pull,push c"}), "a:b:pull")
     ('a:b:pull,push', 'c', 'a:b:pull')
@@ -69,7 +67,7 @@ def scopes(challenge: Challenge, wanted: str) -> tuple[str, ...]:
 
 
 def realm_url(challenge: Challenge, request_url: str) -> str:
-    """The realm as an absolute URL; a relative one is meant relative to the request that was challenged."""
+    """Return the realm as an absolute URL; a relative one begins at the request that was challenged."""
     return urljoin(request_url, challenge.parameters.get("realm", "").strip()).partition("#")[0]
 
 
@@ -124,9 +122,7 @@ def realm_remedy(realm: str, registry_url: str) -> str:
 
 
 def _is_allowed(host: str, netloc: str, allowed: tuple[str, ...]) -> bool:
-    """Whether an entry names the host, with or without its port; an IPv6 address with or without its
-    brackets.
-    """
+    """Return whether an entry names the host; a port, and an IPv6 address's brackets, may be left out."""
     names = {name.strip().lower().removesuffix(".") for name in allowed}
     return bool(names & {host.removesuffix("."), f"[{host}]", netloc.lower()})
 
@@ -170,8 +166,9 @@ def _same_owner(left: str, right: str) -> bool:
 
 
 def _owner(host: str) -> str:
-    """The registrable domain by its last labels: two, or three under `co.uk` and its like (no public suffix
-    list).
+    """Return the registrable domain: the last two labels, or three under `co.uk` and its like.
+
+    There is no public suffix list here.
     """
     labels = host.lower().rstrip(".").split(".")
     deep = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL

@@ -1,5 +1,4 @@
-"""A cache of authentication challenges: a host challenges once, and the next repositories are asked for up
-front.
+"""A cache of authentication challenges: a host challenges once, and the next requests come with the answer.
 
 A learned challenge is how one was answered. It is valid for its asker only: the same host, asked with the
 same account under the same rules of where a token may be asked for. It is used only if a host challenges all
@@ -83,9 +82,7 @@ class ChallengeCache:
                 self._known.add(asker)
 
     def let_next_go_alone(self, askers: Callable[[Hashable], bool]) -> None:
-        """Let the next question of these askers go alone again: what is known of them is not valid any
-        more.
-        """
+        """Let the next question of these askers go alone again: what is known of them is no longer valid."""
         with self._lock:
             self._known = {asker for asker in self._known if not askers(asker)}
 

@@ -74,14 +74,15 @@ class RefusedLogins:
             self._compared.clear()
 
     def _is_near(self, until: datetime) -> bool:
-        """Whether a refusal is not over; one that ends later than any can was noted by a clock that was
-        wrong.
+        """Return whether a refusal still counts.
+
+        One that ends later than any can was noted by a clock that was wrong.
         """
         now = self._now()
         return now < until <= now + REFUSED_FOR
 
     def _fitting(self, host: str, credential: Credential) -> str | None:
-        """The saved fingerprint of a login; it is made only for a host that refused one before."""
+        """Return the saved fingerprint of a login; it is made only for a host that refused one before."""
         key = (host, credential)
         if key not in self._compared:
             candidates = [text for text in self._saved if text.split(" ")[0] == host]

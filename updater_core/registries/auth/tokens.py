@@ -38,14 +38,13 @@ PROVEN_FOR = timedelta(seconds=60)
 class Sender(Protocol):
     """What sends a request and returns the answer; raises RegistryError."""
 
-    def send(self, request: Request) -> Answer: ...
+    def send(self, request: Request) -> Answer:
+        """Return the answer to a request. Raises RegistryError if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """An Authorization header with its end on the monotonic clock; `ask` is how it was got, to get the next
-    one.
-    """
+    """An Authorization header, its end on the monotonic clock, and how it was got (`ask`), for the next."""
 
     header: Secret
     until: float | None
@@ -76,16 +75,17 @@ class Tokens:
         self._proven: Cache[bool] = Cache(clock.now)  # passwords, by token server
 
     def first_alone(self, access: Access) -> AbstractContextManager[None]:
-        """To be held from `ready` until the answer to the challenge is taken: see
-        `ChallengeCache.first_alone`.
-        """
+        """Hold from `ready` until the answer to the challenge is taken (`ChallengeCache.first_alone`)."""
         return self._challenges.first_alone(access.asker, has_password=access.credential is not None)
 
     def ready(self, access: Access) -> tuple[str | None, bool]:
-        """The header that worked last time, renewed if it has run out, or the one that the host is foreseen
-        to want (then with True); None before the host's first challenge.
+        """Return the header to send, and whether it is only foreseen that the host wants it.
 
-        Raises AuthFailed if the credential was refused a short while ago."""
+        It is the one that was taken last time, renewed if it has run out; None before the host's first
+        challenge.
+
+        Raises AuthFailed if the credential was refused a short while ago.
+        """
         self._refuse_if_refused(access)
         with self._lock:
             self._used.add(access)
@@ -106,9 +106,10 @@ class Tokens:
                 del self._grants[access]
 
     def answer(self, access: Access, challenged: Answer, sent: str | None) -> str:
-        """The header that answers a 401 (or an insufficient_scope); `sent` is the one that was not enough.
+        """Return the header that answers a 401 (or insufficient_scope); `sent` was not enough.
 
-        Raises AuthFailed if there is nothing more to offer."""
+        Raises AuthFailed if there is nothing more to offer.
+        """
 
         def granted() -> _Grant:
             grant = self._grants.get(access)
@@ -120,9 +121,7 @@ class Tokens:
         return self._flights.share(("granted", access, sent), granted).header.reveal()
 
     def rejected(self, access: Access, sent: str | None) -> AuthFailed:
-        """The error for a registry that does not take what was granted a moment ago; a password is not sent
-        again.
-        """
+        """Return the error for a registry that rejects a fresh grant; a password is not sent again."""
         self._grants.pop(access, None)
         if access.credential and sent == basic_header(access.credential):
             self.refuse(access.host, access.credential)
@@ -138,7 +137,7 @@ class Tokens:
         self._challenges.new_cycle()
 
     def uses_credential(self, access: Access) -> bool:
-        """Whether the registry asked who we are and took the answer."""
+        """Return whether the registry asked who we are and took the answer."""
         return access.credential is not None and access in self._grants
 
     def service(self, access: Access) -> str | None:
@@ -152,11 +151,11 @@ class Tokens:
         self._challenges.let_next_go_alone(lambda asker: isinstance(asker, tuple) and credential in asker)
 
     def is_refused(self, host: str, credential: Credential | None) -> bool:
-        """Whether a host turned the credential down a short while ago."""
+        """Return whether a host rejected the credential a short while ago."""
         return self._refused.has(host, credential)
 
     def _renewed_or_foreseen(self, access: Access) -> _Grant | None:
-        """A grant that is good; None if only the host itself can say how to get one."""
+        """Return a grant that is good; None if only the host itself can say how to get one."""
         with self._lock:
             grant = self._grants.get(access)
             if grant is not None and not self._is_good(grant):
@@ -262,8 +261,9 @@ class Tokens:
 
     @contextmanager
     def _proving(self, access: Access, realm: str) -> Iterator[None]:
-        """Let a password go alone to a token server that has not taken it lately: one that was revoked is
-        offered once then, however many repositories want a token.
+        """Let a password go alone to a token server that has not taken it lately.
+
+        One that was revoked is offered once then, however many repositories want a token.
         """
         key = (urlsplit(realm).netloc, access.credential)
         if access.credential is None or key in self._proven:
@@ -301,12 +301,12 @@ class Tokens:
 
 
 def _asking(learned: LearnedChallenge) -> _Grant:
-    """A grant with all that it takes to get it, and nothing of it yet."""
+    """Return a grant with all that it takes to get it, and nothing of it yet."""
     return _Grant(Secret(""), None, learned.realm, learned.service, learned.scopes)
 
 
 def lifetime_seconds(body: Mapping[str, Any], now: datetime) -> float:
-    """How long a fresh token lives from now.
+    """Return how long a fresh token lives from now.
 
     Without `expires_in` 60 s, and never less is believed; an `issued_at` that lies in the future, or makes
     the new token old already, is another clock's and not believed.
@@ -363,6 +363,6 @@ def _oauth_request(access: Access, grant: _Grant, credential: Credential) -> Req
 
 
 def basic_header(credential: Credential) -> str:
-    """The Authorization header of a user name with a password (RFC 7617)."""
+    """Return the Authorization header of a user name with a password (RFC 7617)."""
     pair = f"{credential.username}:{credential.secret.reveal()}".encode()
     return "Basic " + base64.b64encode(pair).decode()

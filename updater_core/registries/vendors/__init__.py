@@ -35,7 +35,7 @@ ENVIRONMENT = "|".join(vendor.environment for vendor in VENDORS if vendor.enviro
 
 
 def vendor_of(domain: str) -> Vendor:
-    """The vendor that a host implies.
+    """Return the vendor that a host implies.
 
     >>> vendor_of("111111111111.dkr.ecr.us-east-1.amazonaws.com").name, vendor_of("ghcr.io").name
     ('ecr', 'generic')
@@ -44,8 +44,9 @@ def vendor_of(domain: str) -> Vendor:
 
 
 def registry_type(reference: ImageRef, settings: RegistrySettings) -> str:
-    """The name of the vendor for a reference: what the settings say, or else what the host says; of the
-    generic ones those by name whose own API says more.
+    """Return the name of the vendor for a reference: as the settings say, or else as the host says.
+
+    Of the generic ones those by name whose own API says more.
 
     >>> registry_type(ImageRef("gcr.io", "shop/web"), RegistrySettings())
     'gcr'
@@ -57,7 +58,7 @@ def registry_type(reference: ImageRef, settings: RegistrySettings) -> str:
 
 
 def type_of_option(key: str) -> str | None:
-    """The registry type that a key of `registry_config` is for; None if it is for all.
+    """Return the registry type that a key of `registry_config` is for; None if it is for all.
 
     >>> type_of_option("region"), type_of_option("password")
     ('ecr', None)

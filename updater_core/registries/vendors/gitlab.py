@@ -1,5 +1,4 @@
-"""GitLab: the distribution protocol, and the metadata API of its registry, which knows when each tag was
-published.
+"""GitLab: the distribution protocol, and its registry's metadata API, which knows when tags were published.
 
 `GET /gitlab/v1/repositories/{path}/tags/list/` is at the registry's own host and takes the registry's own
 token for a pull (gitlab-org/container-registry, docs/spec/gitlab/api.md). A tag is published when it is
@@ -43,8 +42,9 @@ def _read(_: str, answer: Answer) -> Page:
 
 
 def _published(row: dict[str, Any]) -> datetime | None:
-    """The later of creation and last move, which is what `published_at` is; older registries do not send
-    that.
+    """Return the later of creation and last move.
+
+    That is what `published_at` is; older registries do not send it.
     """
     moments = [moment(row.get(key)) for key in ("published_at", "updated_at", "created_at")]
     return max((each for each in moments if each), default=None)

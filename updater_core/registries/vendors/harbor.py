@@ -1,5 +1,4 @@
-"""Any registry of the distribution protocol, some of which turn out to be a Harbor, whose API knows when tags
-came.
+"""Any registry of the distribution protocol; some turn out to be a Harbor, whose API knows when tags came.
 
 A Harbor has any name, but its challenge says `service="harbor-registry"` (goharbor/harbor,
 src/core/service/token), so that whoever lists its tags knows it without a further question. `GET
@@ -29,7 +28,7 @@ SERVICE = "harbor-registry"
 
 
 def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> TimedRegistry:
-    """The registry that serves `reference`, as a service with these settings may use it."""
+    """Return the registry that serves `reference`, as a service with these settings may use it."""
     return TimedRegistry(OciRegistry(site_of(reference, settings, session.hub), session), session, _API)
 
 
@@ -46,7 +45,7 @@ def _is_harbor(oci: OciRegistry, reference: ImageRef) -> bool:
 
 
 def _first_url(access: Access) -> str:
-    """A repository's slashes are encoded twice: the API's own proxy decodes once."""
+    """Return the first page's address; slashes are encoded twice, for the API's own proxy decodes once."""
     project, _, repository = access.repository.partition("/")
     place = f"projects/{quote(project)}/repositories/{quote(quote(repository, safe=''), safe='')}"
     return f"{access.base}/api/v2.0/{place}/artifacts?with_tag=true&page_size={PAGE_SIZE}&page=1"

@@ -42,9 +42,9 @@ class Vendor:
 
     @property
     def written(self) -> str:
-        """What `registry_type` says of it."""
+        """Return what `registry_type` says of it."""
         return self.type or self.name
 
     def serves(self, domain: str) -> bool:
-        """Whether this is the name of one of its hosts."""
+        """Return whether this is the name of one of its hosts."""
         return re.fullmatch(self.hosts, domain) is not None

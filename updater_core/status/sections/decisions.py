@@ -1,6 +1,4 @@
-"""What operators have decided, for the status page: what is paused, skipped and approved, and what waits for
-a yes.
-"""
+"""What operators have decided, for the status page: what is paused, skipped, approved, or waits for a yes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The latest updates of a service for the status page: what was tried, how it ended, and what was seen of
-what failed.
+"""The latest updates of a service for the status page: what was tried, how it ended, what failures showed.
 
 All of it is folded away. What containers and hooks wrote is text of theirs: it is escaped, and shown with
 nothing in it that is not seen (`vocabulary.untrusted`).
@@ -49,9 +48,7 @@ def of_service(changes: Sequence[ChangeView]) -> Markup:
 
 
 def seen(changes: Sequence[ChangeView]) -> Markup:
-    """Return what was seen of what failed in the newest of some updates, folded away; nothing if nothing
-    was.
-    """
+    """Return what was seen of what failed in the newest update that failed, folded away; else nothing."""
     parts = joined(_findings(changes[0])) if changes else Markup("")
     if not parts:
         return Markup("")
@@ -107,5 +104,5 @@ def _hook(run: HookRun) -> Iterator[Markup]:
 
 
 def _text(text: str) -> Markup:
-    """What a program wrote. It scrolls by the keyboard too."""
+    """Return what a program wrote. It scrolls by the keyboard too."""
     return Markup('<pre tabindex="0">{}</pre>').format(visible(text))

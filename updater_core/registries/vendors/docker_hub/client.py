@@ -70,9 +70,7 @@ def _next(address: object) -> str | None:
 
 
 def _ask(session: Session, api: Access, request: Request) -> Answer:
-    """Ask without a login while that is enough, then with one: Docker Hub hides private repositories as
-    404.
-    """
+    """Ask without a login while that is enough: Docker Hub hides private repositories as 404."""
     key = ("hub private", api.repository, session.clock.now().date())
     known = key in session.texts
     answer = None if known else session.transport.send(request)
@@ -87,7 +85,7 @@ def _ask(session: Session, api: Access, request: Request) -> Answer:
 
 
 def _token(session: Session, api: Access) -> str:
-    """A token of the API: the one that was granted, until it ends, which may be after this cycle."""
+    """Return a token of the API: the one that was granted, until it ends, which may be after this cycle."""
     credential = api.credential
     if credential is None or session.tokens.is_refused(_login_url(api), credential):
         raise api.refusal("the login was refused a short while ago and is not tried again for some minutes")
@@ -105,8 +103,9 @@ def _login_url(api: Access) -> str:
 
 
 def _end(token: str, now: datetime) -> datetime:
-    """Until when a token is sent: a minute less than it says itself (`exp`, RFC 7519, 4.1.4), a day at most;
-    `now` if it says nothing.
+    """Return until when a token is sent: a minute less than it says itself, a day at most.
+
+    It says so as `exp` (RFC 7519, 4.1.4); `now` if it says nothing.
 
     >>> _end("not.a.token", datetime(2025, 1, 1)).year
     2025

@@ -20,7 +20,7 @@ class DockerHubAccount:
 
     @property
     def credential(self) -> Credential | None:
-        """The login; None if there is none, or half of one."""
+        """Return the login; None if there is none, or half of one."""
         if self.docker_hub_username is None or self.docker_hub_password is None:
             return None
         return Credential(self.docker_hub_username, self.docker_hub_password)

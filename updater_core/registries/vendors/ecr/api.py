@@ -41,9 +41,7 @@ _DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """In whose name AWS is asked; nothing set means the default chain of the environment, profiles and
-    roles.
-    """
+    """In whose name AWS is asked; without any, the default chain of environment, profiles and roles."""
 
     access_key_id: str | None = None
     secret_access_key: Secret | None = None
@@ -52,6 +50,7 @@ class Principal:
 
     @property
     def who(self) -> str:
+        """Return who it is for a message, without secrets."""
         if self.access_key_id:
             return f"the AWS key …{self.access_key_id[-4:]} of registry_config"
         return f"the AWS profile {self.profile}" if self.profile else "the default AWS credentials"
@@ -94,13 +93,13 @@ class _Token:
 
 
 def principal_of(settings: RegistrySettings) -> Principal:
-    """The principal that a service's `registry_config` names."""
+    """Return the principal that a service's `registry_config` names."""
     own = settings.own(EcrSettings)
     return Principal(own.aws_access_key_id, own.aws_secret_access_key, own.aws_session_token, own.aws_profile)
 
 
 def api_of(endpoint: Endpoint, session: Session) -> EcrApi:
-    """The one client of the process for an endpoint; nothing is loaded or asked yet."""
+    """Return the one client of the process for an endpoint; nothing is loaded or asked yet."""
     return session.lasting.get(("ecr api", endpoint), lambda: EcrApi(endpoint, session))
 
 
@@ -126,13 +125,14 @@ class EcrApi:
 
     @property
     def region(self) -> str:
-        """The region in words; boto3's own choice if none was named."""
+        """Return the region in words; boto3's own choice if none was named."""
         return self._endpoint.region or (
             str(self._client.meta.region_name) if self._client else "the default region"
         )
 
     @property
     def who(self) -> str:
+        """Return in whose name this endpoint is asked, for a message."""
         return self._endpoint.principal.who
 
     def client(self) -> Any:
@@ -152,7 +152,7 @@ class EcrApi:
         self._guarded(repository, "", {})
 
     def describe_images(self, repository: Repository, **arguments: Any) -> Mapping[str, Any]:
-        """What DescribeImages answers.
+        """Return what DescribeImages answers.
 
         Raises ImageMissing, NotFound, AuthFailed, RateLimited, RegistryError.
         """
@@ -162,8 +162,7 @@ class EcrApi:
         )
 
     def cache_prefixes(self, repository: Repository) -> frozenset[str]:
-        """Return under which names the registry of `repository` caches other registries; `ROOT` stands for
-        all names. The repository's own name is that of the question in messages.
+        """Return the names under which `repository`'s registry caches others; `ROOT` stands for all names.
 
         Raises AuthFailed or NotFound if AWS does not let us know; RegistryError if it does not answer, or not
         to the end.
@@ -173,7 +172,7 @@ class EcrApi:
         return frozenset(str(rule.get("ecrRepositoryPrefix")) for rules in every for rule in rules)
 
     def _rules(self, repository: Repository, token: str) -> tuple[Sequence[Mapping[str, Any]], str | None]:
-        """The pull-through cache rules on the page behind a token, and the next page's token."""
+        """Return the pull-through cache rules on the page behind a token, and the next page's token."""
         owner = {"registryId": repository.account} if repository.account else {}
         following = {"nextToken": token} if token else {}
         page = self._guarded(repository, _RULES, {**owner, **following})
@@ -242,7 +241,7 @@ class EcrApi:
             raise self._error(error, repository, operation) from None  # its traceback may hold what is signed
 
     def _ready_client(self, from_botocore: tuple[type[Exception], ...]) -> Any:
-        """The client with credentials in hand.
+        """Return the client with credentials in hand.
 
         What gives those is asked here and not when a question is signed, so that its nonsense is not taken
         for the answer's.
@@ -306,7 +305,7 @@ class EcrApi:
         return self._session.cycle.get("ecr cycle", object)
 
     def _host(self) -> str:
-        """The API's host: what is counted and backs off."""
+        """Return the API's host: what is counted and backs off."""
         client = self._client
         return urlsplit(client.meta.endpoint_url).netloc if client else self._endpoint.service
 
@@ -318,7 +317,7 @@ class EcrApi:
 
 
 def _new_client(endpoint: Endpoint) -> tuple[Any, Any]:
-    """The client, and what gives it credentials (None if nothing does)."""
+    """Return the client, and what gives it credentials (None if nothing does)."""
     import boto3  # a third of a second and 20 MB, for those who have an image at ECR
     import botocore.session
     from botocore.config import Config
@@ -343,14 +342,16 @@ def _new_client(endpoint: Endpoint) -> tuple[Any, Any]:
 
 
 def _system_authorities() -> str | None:
-    """Who is trusted by this machine, as everywhere else in the updater; None: those that botocore brings."""
+    """Return whom this machine trusts, as everywhere in the updater; None: those that botocore brings."""
     places = (Path(ssl.get_default_verify_paths().openssl_cafile), _DEBIAN_AUTHORITIES)
     return next((str(place) for place in places if place.is_file()), None)
 
 
 def _botocore_errors() -> tuple[type[Exception], ...]:
-    """What a call may raise and we know; botocore raises OSError if a token file, or a program that should
-    print credentials, is not there."""
+    """Return the exceptions of a call that we know.
+
+    botocore raises OSError if a token file, or a program that should print credentials, is not there.
+    """
     try:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:

@@ -41,7 +41,7 @@ class Batches:
         self._answers: dict[str, str | RegistryError] = {}
 
     def get(self, name: str) -> str:
-        """The digest behind a tag (or a digest). Raises the error that `ask` had for it."""
+        """Return the digest behind a tag (or a digest). Raises the error that `ask` had for it."""
         with self._lock:
             self._turn()
             self._asked[name] = None
@@ -56,7 +56,7 @@ class Batches:
         return answer
 
     def expect(self, name: str) -> None:
-        """A tag that is likely to be asked for: the next call takes it along."""
+        """Let the next call take along a tag that is likely to be asked for."""
         with self._lock:
             self._turn()
             self._expected[name] = None

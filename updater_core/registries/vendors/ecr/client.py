@@ -89,23 +89,19 @@ class EcrRegistry:
     batches: Batches
 
     def digest(self, reference: ImageRef) -> str:
-        """The digest behind the tag now, in one call with all that others ask of this repository at the same
-        time.
-        """
+        """Return the digest behind the tag now, in one call with all that is asked of this repository."""
         if self._is_cache():
             return self._by_protocol(lambda registry: registry.digest(reference))
         return self.batches.get(_question(reference))
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
-        """Every tag, with its digest and its manifest's push time; of a cache the names, for its digests may
-        be old.
-        """
+        """Return every tag with digest and push time; of a cache only names, for its digests may be old."""
         if self._is_cache():
             return self._by_protocol(lambda registry: registry.tags(reference))
         return tuple(tag for tag in self._listed() if not oci.is_generated(tag.name))
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:  # noqa: ARG002
-        """The tags that `wanted` accepts, newest manifest first.
+        """Return the tags that `wanted` accepts, newest manifest first.
 
         Tags of one manifest tie. None for a cache: its times say when it fetched what.
         """
@@ -115,12 +111,12 @@ class EcrRegistry:
         return tuple(sorted(chosen, key=lambda tag: (tag.pushed_at or _NEVER, tag.name), reverse=True))
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
-        """The build time in the image's configuration, which only the registry itself has."""
+        """Return the build time in the image's configuration, which only the registry itself has."""
         exact = reference if self._is_cache() else replace(reference, tag=None, digest=self.digest(reference))
         return self._by_protocol(lambda registry: registry.created(exact, platform))
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
-        """Whether AWS said that the reference's digest is of another kind than an image.
+        """Return whether AWS said that the reference's digest is of another kind than an image.
 
         It is asked nothing more: to look into an index would be a pull. A cache is asked, so that it has the
         image when the engine wants it.
@@ -133,13 +129,11 @@ class EcrRegistry:
         return RemoteImage(obstacle=Reason.NOT_AN_IMAGE, detail=f"it is no image but {kind}")
 
     def facts(self, reference: ImageRef, platform: str) -> ImageFacts:  # noqa: ARG002
-        """Nothing: to look into a manifest would be a pull, which AWS counts when it decides what is
-        unused.
-        """
+        """Return nothing: to read a manifest is a pull, which AWS counts to find what is unused."""
         return NO_FACTS
 
     def credential(self) -> Credential | None:
-        """The user name AWS with a token.
+        """Return the user name AWS with a token.
 
         One from our memory is shown to the registry first: it may be withdrawn.
         """
@@ -164,9 +158,7 @@ class EcrRegistry:
         return f"{place} with {self.api.who}"
 
     def _is_cache(self) -> bool:
-        """Whether the repository caches another registry: by its service's settings, or by the account's
-        rules.
-        """
+        """Return whether the repository caches another registry, by its settings or the account's rules."""
         settings, session = self.oci.site.settings, self.oci.session
         if settings.own(EcrSettings).aws_pull_through_cache:
             return True
@@ -177,7 +169,7 @@ class EcrRegistry:
         return "ROOT" in prefixes or any(name.startswith(f"{prefix}/") for prefix in prefixes)
 
     def _asked_prefixes(self, key: Hashable) -> frozenset[str]:
-        """The account's rules, by one question in a cycle.
+        """Return the account's rules, by one question in a cycle.
 
         Raises RegistryError if AWS gives no answer or a part of one: a cache that is taken for none would be
         said to be up to date for ever.
@@ -189,7 +181,7 @@ class EcrRegistry:
             raise
 
     def _cache_prefixes(self, key: Hashable) -> frozenset[str]:
-        """The account's rules, asked for once a day.
+        """Return the account's rules, asked for once a day.
 
         Who may not read them says by a setting what is a cache.
         """
@@ -202,7 +194,7 @@ class EcrRegistry:
         return session.known_names.put(key, prefixes, now + _RULES_KNOWN_FOR)
 
     def _by_protocol(self, ask: Callable[[OciRegistry], T]) -> T:
-        """What the registry itself says.
+        """Return what the registry itself says.
 
         A token may be withdrawn before its time: then once more with a fresh one.
         """
@@ -283,7 +275,7 @@ def _batches(api: EcrApi, repository: Repository, session: Session) -> Batches:
 
 
 def _digests(api: EcrApi, repository: Repository, names: Sequence[str]) -> Mapping[str, str | RegistryError]:
-    """The digests behind tags (or digests); for each that is not there, the error.
+    """Return the digests behind tags (or digests); for each that is not there, the error.
 
     AWS answers nothing at all if one is missing, and names one of those: the others are asked again without
     it, or in halves if it names none.
@@ -335,7 +327,7 @@ def _not_there(api: EcrApi, repository: Repository, name: str) -> ImageMissing:
 
 
 def _page(api: EcrApi, repository: Repository, token: str) -> tuple[Sequence[Mapping[str, Any]], str | None]:
-    """The images on the page behind a token (of the first page: none), and the next page's token."""
+    """Return the images on the page behind a token (of the first page: none), and the next page's token."""
     arguments = {"nextToken": token} if token else {}
     answer = api.describe_images(
         repository, filter={"tagStatus": "TAGGED"}, maxResults=PAGE_SIZE, **arguments
@@ -344,9 +336,7 @@ def _page(api: EcrApi, repository: Repository, token: str) -> tuple[Sequence[Map
 
 
 def _details(page: Mapping[str, Any], repository: Repository) -> Sequence[Mapping[str, Any]]:
-    """The images of an answer; a page of somebody else's (a proxy's, a portal's) must not pass for an empty
-    one.
-    """
+    """Return the images of an answer; a page of somebody else's (a proxy's) never passes for an empty one."""
     details = page.get("imageDetails")
     if not isinstance(details, list):
         message = f"{repository.name}: the answer is no list of images"

@@ -75,7 +75,7 @@ class Fault:
     is_about_login: bool = False
 
     def error(self, domain: str, repository: str, retry_at: datetime) -> RegistryError:
-        """The error for one repository of a registry; `retry_at` counts only if a pause was asked for."""
+        """Return the error for one repository; `retry_at` counts only if a pause was asked for."""
         message = f"{repository}: {self.words}"
         if self.kind is RateLimited:
             return RateLimited(domain, message, retry_at, self.remedy)
@@ -103,13 +103,13 @@ class Asked:
 
 
 def fault_of(error: Exception, asked: Asked) -> Fault:
-    """The fault behind an exception of botocore's, or behind one that fell out of it."""
+    """Return the fault behind an exception of botocore's, or behind one that fell out of it."""
     code = code_of(getattr(error, "response", None))
     return _answered(error, code, asked) if code is not None else _unanswered(error, asked)
 
 
 def code_of(response: object) -> str | None:
-    """The error code in a parsed response; None if there is no response, empty if it was a success."""
+    """Return the error code in a parsed response; None if there is no response, empty if it was a success."""
     if not isinstance(response, dict):
         return None
     message = response.get("Error")
@@ -118,7 +118,7 @@ def code_of(response: object) -> str | None:
 
 
 def result_of(code: str | None) -> str:
-    """The word under which an exchange is counted.
+    """Return the word under which an exchange is counted.
 
     >>> result_of("ThrottlingException"), result_of(""), result_of(None)
     ('rate_limited', 'ok', 'unreachable')
@@ -135,12 +135,12 @@ def result_of(code: str | None) -> str:
 
 
 def is_image_missing(error: Exception) -> bool:
-    """Whether AWS says that one of the images asked for is not there."""
+    """Return whether AWS says that one of the images asked for is not there."""
     return code_of(getattr(error, "response", None)) == "ImageNotFoundException"
 
 
 def missing_images(error: Exception) -> frozenset[str]:
-    """The tags and digests that AWS names as missing; it names the first one only."""
+    """Return the tags and digests that AWS names as missing; it names the first one only."""
     return frozenset(_MISSING_TAG.findall(_message(error))) - {"null"}
 
 

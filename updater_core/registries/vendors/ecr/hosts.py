@@ -37,7 +37,7 @@ class EcrHost:
 
 
 def parse_host(domain: str) -> EcrHost | None:
-    """What a private registry's host says; None for every other host.
+    """Return what a private registry's host says; None for every other host.
 
     >>> parse_host("111111111111.dkr.ecr.eu-west-1.amazonaws.com")
     EcrHost(account='111111111111', region='eu-west-1', is_fips=False, is_dual_stack=False)

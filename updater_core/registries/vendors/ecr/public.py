@@ -18,9 +18,7 @@ from updater_core.vocabulary.release import ImageFacts
 
 @dataclass(frozen=True, slots=True)
 class PublicEcr:
-    """A `protocols.Registry` for public.ecr.aws: anonymous, but for pulls if AWS credentials were
-    configured.
-    """
+    """A `protocols.Registry` for public.ecr.aws: anonymous, but for pulls if AWS credentials are set."""
 
     oci: OciRegistry
     repository: Repository
@@ -28,11 +26,11 @@ class PublicEcr:
     has_login: bool
 
     def digest(self, reference: ImageRef) -> str:
-        """The digest behind the tag now."""
+        """Return the digest behind the tag now."""
         return self.oci.digest(reference)
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
-        """Every tag."""
+        """Return every tag."""
         return self.oci.tags(reference)
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
@@ -40,15 +38,15 @@ class PublicEcr:
         return self.oci.pushed_tags(reference, wanted)
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
-        """The build time of the image for `platform`."""
+        """Return the build time of the image for `platform`."""
         return self.oci.created(reference, platform)
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
-        """What the reference's digest leads to on `platform`."""
+        """Return what the reference's digest leads to on `platform`."""
         return self.oci.image(reference, platform, in_full=in_full)
 
     def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
-        """What the image says of itself."""
+        """Return what the image says of itself."""
         return self.oci.facts(reference, platform)
 
     def credential(self) -> Credential | None:

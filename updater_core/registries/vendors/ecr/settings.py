@@ -24,7 +24,7 @@ class EcrSettings:
 
     @property
     def names_an_account(self) -> bool:
-        """Whether it says in whose name AWS is asked."""
+        """Return whether it says in whose name AWS is asked."""
         return bool(self.aws_access_key_id or self.aws_profile)
 
 

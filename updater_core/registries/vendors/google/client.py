@@ -1,5 +1,4 @@
-"""Google's registries: the distribution protocol, Google's accounts, and a tag list that knows digests and
-push times.
+"""Google's registries: the distribution protocol, Google's accounts, and a tag list with digests and times.
 
 `gcr.io` and `*-docker.pkg.dev` are one product today, Artifact Registry. Its `tags/list` carries a map
 `manifest` with the tags of each digest and the time it was uploaded (go-containerregistry,
@@ -46,7 +45,7 @@ T = TypeVar("T")
 
 
 def open_registry(reference: ImageRef, settings: RegistrySettings, session: Session) -> GoogleRegistry:
-    """The Google registry that serves `reference`, as a service with these settings may use it."""
+    """Return the Google registry that serves `reference`, as a service with these settings may use it."""
     return GoogleRegistry(site_of(reference, settings, session.hub), reference, session)
 
 
@@ -62,7 +61,7 @@ class GoogleRegistry:
     session: Session
 
     def digest(self, reference: ImageRef) -> str:
-        """The digest behind the tag now: from this cycle's tag list if there is one, else by one HEAD."""
+        """Return the digest behind the tag now: from this cycle's tag list, if any, else by one HEAD."""
         listed = self.session.cycle.known(self._list_key(reference))
         if isinstance(listed, _Listing) and reference.tag and not reference.digest:
             digest = next((tag.digest for tag in listed.tags if tag.name == reference.tag), None)
@@ -71,32 +70,34 @@ class GoogleRegistry:
         return self._answer(reference, lambda oci: oci.digest(reference))
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
-        """Every tag, with digest and push time if Google says them."""
+        """Return every tag, with digest and push time if Google says them."""
         return self._listing(reference).tags
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts, with digests and upload times, by one request; None if the list
-        lacks its map.
+        """Return the tags that `wanted` accepts, with digests and upload times, by one request.
+
+        None if the list lacks its map.
         """
         listing = self._listing(reference)
         return tuple(tag for tag in listing.tags if wanted(tag.name)) if listing.has_times else None
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
-        """The build time of the image for `platform`."""
+        """Return the build time of the image for `platform`."""
         return self._answer(reference, lambda oci: oci.created(reference, platform))
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
-        """What the reference's digest leads to on `platform`."""
+        """Return what the reference's digest leads to on `platform`."""
         return self._answer(reference, lambda oci: oci.image(reference, platform, in_full=in_full))
 
     def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
-        """What the image says of itself."""
+        """Return what the image says of itself."""
         return self._answer(reference, lambda oci: oci.facts(reference, platform))
 
     def credential(self) -> Credential | None:
-        """What the engine needs for a pull: a token good for some minutes; None if anybody may pull.
+        """Return what the engine needs for a pull: a token good for some minutes; None if anybody may pull.
 
-        Raises AuthFailed if the account named for this registry cannot be used."""
+        Raises AuthFailed if the account named for this registry cannot be used.
+        """
         identity = self._identity(self.reference)
         if identity is None and not self._docker_login() and self._key("public") not in self.session.texts:
             identity = identities.of_machine(self.session)
@@ -111,7 +112,7 @@ class GoogleRegistry:
     # --------------------------------------------------------------------------------------------- who we are
 
     def _identity(self, reference: ImageRef) -> Identity | None:
-        """The account to begin with; None for a docker login, and for nobody."""
+        """Return the account to begin with; None for a docker login, and for nobody."""
         settings = self.site.settings
         key_file = settings.own(GoogleSettings).service_account_path
         if key_file:
@@ -127,9 +128,7 @@ class GoogleRegistry:
         return self.session.login(self.site).credential
 
     def _answer(self, reference: ImageRef, ask: Callable[[OciRegistry], T]) -> T:
-        """Ask as who we are; a refusal is answered once with a newer token, or with the account of this
-        machine.
-        """
+        """Ask as who we are; a refusal is answered once, with a newer token or this machine's account."""
         identity = self._identity(reference)
         credential = identity.credential(self._access(reference)) if identity else None
         try:
@@ -151,7 +150,7 @@ class GoogleRegistry:
     def _second(
         self, reference: ImageRef, identity: Identity | None, refused: Credential | None
     ) -> tuple[Identity | None, Credential | None]:
-        """Who may ask once more, and with what, after `refused`; nobody if that was the best we have."""
+        """Return who may ask once more, and with what, after `refused`; nobody if that was the best."""
         access = self._access(reference)
         if identity and refused:
             return identity, identity.renewed(access, refused)
@@ -257,9 +256,7 @@ def _page(session: Session, access: Access, url: str) -> tuple[Mapping[str, Any]
 
 
 def _tags(manifest: Mapping[str, Any], now: datetime) -> Iterator[Tag]:
-    """The tags of the map: digest to `tag` (its names) and `timeUploadedMs` (a text; `0` or none = not
-    known).
-    """
+    """Yield the tags of the map: digest to `tag` (its names) and `timeUploadedMs` (a text; `0`: unknown)."""
     for digest, entry in manifest.items():
         if is_digest(digest) and isinstance(entry, dict) and isinstance(entry.get("tag"), list):
             pushed_at = _moment(entry.get("timeUploadedMs"), now)
@@ -279,7 +276,7 @@ def _when(tag: Tag) -> datetime:
 
 
 def _project(site: RegistryEndpoint, reference: ImageRef) -> tuple[str, str]:
-    """The project that a remedy is for, in words, and a hint if the settings name another than the image.
+    """Return the project of a remedy in words, and a hint if the settings name another than the image.
 
     >>> settings = RegistrySettings(vendors=(GoogleSettings(project_id="shop"),))
     >>> image = ImageRef("gcr.io", "example.com/shop/web")

@@ -1,5 +1,4 @@
-"""Who we are at Google: access tokens from a key file, from the environment's, or from the machine's own
-account.
+"""Who we are at Google: access tokens of a key file, of the environment's, or of the machine's own account.
 
 google-auth gets and renews the tokens (https://googleapis.dev/python/google-auth/latest/); it is imported
 when first used, and asks through our transport. The order of application default credentials is Google's
@@ -80,14 +79,15 @@ class Identity:
 
     @property
     def name(self) -> str:
-        """The account's address if it has one that is known by now."""
+        """Return the account's address if it has one that is known by now."""
         address = getattr(self._credentials, "service_account_email", None)
         return address if isinstance(address, str) and "@" in address else f"the account of {self.source}"
 
     def credential(self, access: Access) -> Credential:
-        """What `access` is asked with: a token that is good for some minutes more.
+        """Return what `access` is asked with: a token that is good for some minutes more.
 
-        Raises AuthFailed if these credentials cannot be used, RegistryError if there is no answer."""
+        Raises AuthFailed if these credentials cannot be used, RegistryError if there is no answer.
+        """
         with self._lock:
             self._refuse_if_refused(access)
             try:
@@ -100,9 +100,7 @@ class Identity:
             return self._current()
 
     def renewed(self, access: Access, refused: Credential) -> Credential | None:
-        """A token newer than the one that was refused; None if that one was fresh, so that age is not the
-        reason.
-        """
+        """Return a token newer than the refused one; None if that was fresh: age is not the reason."""
         with self._lock:
             if self._current() != refused:  # another thread was faster
                 return self._current()
@@ -148,14 +146,12 @@ class Identity:
 
 
 def of_key_file(path: str, session: Session) -> Identity:
-    """The service account whose JSON key lies at `path`; a key file that is replaced is another identity."""
+    """Return the account whose JSON key lies at `path`; a file that is replaced is another identity."""
     return _kept(session, path, f"the key file {path}", lambda _: _service_account(path, _read(path)))
 
 
 def of_environment(session: Session) -> Identity | None:
-    """The account that GOOGLE_APPLICATION_CREDENTIALS names: a key, or a workload identity federation's
-    file.
-    """
+    """Return the account in GOOGLE_APPLICATION_CREDENTIALS: a key, or a workload federation's file."""
     path = os.environ.get(FROM_ENVIRONMENT)
     return (
         _kept(session, path, f"{FROM_ENVIRONMENT} ({path})", lambda ask: _any_kind(str(path), ask))
@@ -165,8 +161,10 @@ def of_environment(session: Session) -> Identity | None:
 
 
 def of_machine(session: Session) -> Identity | None:
-    """The account that is there without our owner's doing: gcloud's application default credentials, or the
-    one of the metadata server (Compute Engine's, GKE's workload identity). None if there is neither.
+    """Return the account that is there without the operator's doing, or None.
+
+    It is that of gcloud's application default credentials, or of the metadata server (Compute Engine's, GKE's
+    workload identity).
     """
     path = _gcloud_path()
     if path and path.is_file():
@@ -200,8 +198,9 @@ def _gcloud_path() -> Path | None:
 
 
 def _has_metadata_server(session: Session) -> bool:
-    """Whether Google's metadata server answers here: one short question, at most once a day if it does
-    not.
+    """Return whether Google's metadata server answers, by one short question.
+
+    It is put at most once a day if there is no answer.
     """
     if os.environ.get("NO_GCE_CHECK", "").lower() == "true":
         return False
@@ -301,7 +300,7 @@ def _unexpected(error: Exception, source: str) -> _Unusable:
 
 
 def _refusal(error: Exception, name: str, source: str) -> tuple[str, str]:
-    """Why no token was given, in words without secrets, and what to do."""
+    """Return why no token was given, in words without secrets, and what to do."""
     said = (
         error.args[0] if error.args and isinstance(error.args[0], str | Exception) else type(error).__name__
     )
@@ -313,10 +312,10 @@ def _refusal(error: Exception, name: str, source: str) -> tuple[str, str]:
 
 
 def _request_function(transport: Transport) -> Callable[..., Any]:
-    """Return how google-auth asks (google.auth.transport.Request): through our transport, with its limits and
-    retries.
+    """Return how google-auth asks (google.auth.transport.Request): by our transport, with its limits.
 
-    What the transport raises goes through google-auth as it is."""
+    What the transport raises goes through google-auth as it is.
+    """
 
     def ask(
         url: str, method: str = "GET", body: Any = None, headers: Mapping[str, str] | None = None, **_: object
