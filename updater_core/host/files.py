@@ -187,7 +187,10 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove one of our own files for good (the folder is synced); no error if it is gone."""
+    """Remove one of our own files for good (the folder is synced); no error if it is gone.
+
+    Raises StateError if that is refused.
+    """
     try:
         path.unlink(missing_ok=True)
         if path.parent.is_dir():

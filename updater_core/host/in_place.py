@@ -23,14 +23,17 @@ def kept_path(staged: Path) -> Path:
 
 
 def overwrite(snapshot: Snapshot, data: bytes) -> None:
-    """Write new bytes into the same file, synced. A failure half-way is undone. Raises OSError."""
+    """Write new bytes into the same file, synced; a failure half-way is undone.
+
+    Raises OSError if the disk is full or refuses.
+    """
     _overwrite(snapshot.path, snapshot.data, data)
 
 
 def restore_torn(path: Path, kept: Path, staged: Path) -> None:
     """Put the old bytes of `kept` back if `path` is torn between them and those of `staged`.
 
-    Raises OSError.
+    Raises OSError if one of them cannot be read or written.
     """
     old, new, found = kept.read_bytes(), staged.read_bytes(), path.read_bytes()
     if found not in (old, new) and is_torn(found, old, new):

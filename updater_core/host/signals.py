@@ -53,8 +53,10 @@ class SignalInbox:
         signal.signal(signal.SIGUSR1, self._came.setdefault)
 
     def ignore(self) -> None:
-        """From now on none of these signals does anything: one that comes while Python ends would kill the
-        process (Python puts the default actions back), and its exit status would be untrue.
+        """Ignore these signals from now on.
+
+        One that comes while Python ends would kill the process (Python puts the default actions back), and
+        its exit status would be untrue.
         """
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):

@@ -123,7 +123,7 @@ class Connections:
     def exchange(self, request: Request) -> Answer:
         """Send a request once (again if a kept connection turns out to be closed).
 
-        Raises Broken. Redirects are answers like any other.
+        Redirects are answers like any other. Raises Broken if there is no whole answer in time.
         """
         while True:
             try:

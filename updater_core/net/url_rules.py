@@ -80,10 +80,9 @@ def bare_host(host: str) -> str:
 
 
 def split_port(text: str) -> tuple[str, str]:
-    """Return a host as it is written, and its port or an empty text (RFC 3986, section 3.2: a port may be
-    empty).
+    """Return a host as it is written, and its port or an empty text.
 
-    An IPv6 address has a port only behind its brackets.
+    A port may be empty (RFC 3986, section 3.2). An IPv6 address has a port only behind its brackets.
 
     >>> split_port("r.example:443"), split_port("r.example:"), split_port("r.example")
     (('r.example', '443'), ('r.example', ''), ('r.example', ''))

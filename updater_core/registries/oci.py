@@ -48,7 +48,11 @@ class OciRegistry:
     session: Session
 
     def digest(self, reference: ImageRef) -> str:
-        """Return the digest behind the tag now. Raises NotFound, AuthFailed, RateLimited, RegistryError."""
+        """Return the digest behind the tag now.
+
+        Raises NotFound if there is no such tag, AuthFailed or RateLimited if it is refused, RegistryError if
+        there is no answer.
+        """
         access, name = self._access(reference), _manifest_name(reference)
         return self.session.cycle.get(("digest", access, name), lambda: self._digest(access, name))
 

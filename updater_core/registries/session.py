@@ -78,7 +78,7 @@ class Session:
         return self.logins.find(site.domain, site.settings)
 
     def access(self, site: RegistryEndpoint, repository: str) -> Access:
-        """Reading one repository of a site, as who we are there."""
+        """Return what it takes to read one repository of a site, as who we are there."""
         login = self.login(site)
         realm_hosts = site.settings.token_realm_hosts
         return Access(site.base, repository, login.credential, realm_hosts, login.problem, login.source)

@@ -33,7 +33,7 @@ MOST_AT_ONCE = 8
 MOST_TRIES, CONNECT_SECONDS, READ_SECONDS = 5, 5, 20
 _RULES = "DescribePullThroughCacheRules"
 _KINDS = {"DescribeImages": "ecr_describe", "GetAuthorizationToken": "ecr_token", _RULES: "ecr_rules"}
-_OUR_NAMES = (errors.OddCredentials, errors.MalformedAnswer)
+_OUR_NAMES = (errors.MalformedCredentials, errors.MalformedAnswer)
 # What botocore raises for malformed input (RecursionError is a RuntimeError).
 _UNEXPECTED = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
 _DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -147,14 +147,15 @@ class EcrApi:
     def prepare(self, repository: Repository) -> None:
         """Have the client ready, so that the next question goes out at once.
 
-        Raises AuthFailed, RegistryError.
+        Raises AuthFailed if there are no credentials, RegistryError if the client cannot be made.
         """
         self._guarded(repository, "", {})
 
     def describe_images(self, repository: Repository, **arguments: Any) -> Mapping[str, Any]:
         """Return what DescribeImages answers.
 
-        Raises ImageMissing, NotFound, AuthFailed, RateLimited, RegistryError.
+        Raises ImageMissing or NotFound if an image or the repository is not there, AuthFailed or RateLimited
+        if AWS refuses, RegistryError if there is no answer.
         """
         owner = {"registryId": repository.account} if repository.account else {}
         return self._guarded(
@@ -251,14 +252,14 @@ class EcrApi:
             credentials = self._credentials
             frozen: Any = credentials.get_frozen_credentials() if credentials else ()
             if not all(isinstance(part, str | None) for part in frozen):
-                raise errors.OddCredentials("not a text")
+                raise errors.MalformedCredentials("not a text")
             for secret in filter(None, frozen[1:]):  # the key's secret, and a session's token
                 protect_login(Credential(frozen[0], Secret(secret)))
             return client
         except from_botocore:
             raise
         except _UNEXPECTED as error:
-            raise errors.OddCredentials(type(error).__name__) from None
+            raise errors.MalformedCredentials(type(error).__name__) from None
 
     def _call(
         self,
@@ -301,7 +302,7 @@ class EcrApi:
             raise failure[1].error(repository.domain, repository.name, self._session.clock.now())
 
     def _cycle(self) -> object:
-        """Something that is the same throughout a cycle, and another in the next one."""
+        """Return a value that is the same throughout a cycle, and another in the next one."""
         return self._session.cycle.get("ecr cycle", object)
 
     def _host(self) -> str:
@@ -310,7 +311,7 @@ class EcrApi:
         return urlsplit(client.meta.endpoint_url).netloc if client else self._endpoint.service
 
     def _count(self, event_name: str, parsed_response: object = None, **_: object) -> None:
-        """Called by botocore for each exchange, the repeated ones too."""
+        """Count an exchange; botocore calls this for each, the repeated ones too."""
         operation = event_name.rpartition(".")[2]
         result = errors.result_of(errors.code_of(parsed_response))
         self._session.transport.count(self._host(), _KINDS.get(operation, "ecr_other"), result)

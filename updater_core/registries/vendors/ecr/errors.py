@@ -82,7 +82,7 @@ class Fault:
         return self.kind(domain, message, self.remedy)
 
 
-class OddCredentials(Exception):
+class MalformedCredentials(Exception):
     """What should give credentials (a program, a file, a cache of AWS) gave something else.
 
     `args[0]`: what fell out of botocore, by its name alone, for its text may quote them.
@@ -201,7 +201,7 @@ def _bad_signature(error: Exception, code: str, asked: Asked) -> Fault:
 
 def _unanswered(error: Exception, asked: Asked) -> Fault:
     names = {kind.__name__ for kind in type(error).__mro__}
-    if isinstance(error, OddCredentials):
+    if isinstance(error, MalformedCredentials):
         remedy = "check ~/.aws/config; try `aws sts get-caller-identity` as the updater's user"
         return _login(f"{asked.who}: what should give its credentials gives something else ({error})", remedy)
     if isinstance(error, MalformedAnswer):
