@@ -138,17 +138,19 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def project_environment(environment: Mapping[str, str], *, is_v1: bool, home: str = "") -> dict[str, str]:
-    """The environment of a call for a project: neutral values for the switches that its `.env` may hold, and
-    the home folder of whoever started it (empty: our own). Compose's plugin and our logins stay where they
-    are.
+def project_environment(
+    environment: Mapping[str, str], *, is_v1: bool, directory: str, home: str = ""
+) -> dict[str, str]:
+    """The environment of a call for a project: neutral values for the switches that its `.env` may hold, its
+    folder as `PWD`, for in a shell there it is that, and the home folder of whoever started it (empty: our
+    own). Compose's plugin and our logins stay where they are.
 
-    >>> project_environment({"PATH": "/bin"}, is_v1=False)["COMPOSE_REMOVE_ORPHANS"]
+    >>> project_environment({"PATH": "/bin"}, is_v1=False, directory="/srv")["COMPOSE_REMOVE_ORPHANS"]
     'false'
-    >>> project_environment({"HOME": "/root"}, is_v1=True, home="/home/ann")
-    {'HOME': '/home/ann', 'DOCKER_CONFIG': '/root/.docker'}
+    >>> project_environment({"HOME": "/root"}, is_v1=True, directory="/srv", home="/home/ann")
+    {'HOME': '/home/ann', 'PWD': '/srv', 'DOCKER_CONFIG': '/root/.docker'}
     """
-    found = {**environment} if is_v1 else {**environment, **_SWITCHES}
+    found = {**environment, "PWD": directory} if is_v1 else {**environment, "PWD": directory, **_SWITCHES}
     if not home:
         return found
     own_folder = str(Path(environment.get("HOME", "/root")) / ".docker")
@@ -321,7 +323,9 @@ class DockerCompose:
         options = project_words(project, is_v1=command.is_v1, replaced=call.replaced)
         child = _Child(
             [*command.words, *call.before, *options, *call.words],
-            project_environment(self._environment, is_v1=command.is_v1, home=project.home),
+            project_environment(
+                self._environment, is_v1=command.is_v1, directory=project.directory, home=project.home
+            ),
             timeout_seconds=self._timeout_seconds + call.grace_seconds,
             directory=project.directory,
             lock_fds=self._held_locks.get(project.name, ()),

@@ -172,6 +172,23 @@ def test_the_home_folder_of_whoever_started_it_is_found(shop: Shop) -> None:
     }
 
 
+def test_variables_of_the_shell_are_found_behind_those_of_an_env_file(shop: Shop) -> None:
+    """What a mount shows is taken as it was; what nothing shows is named, and the remedy followed."""
+    for name in ("ann/data", "conf"):
+        (shop.folder / name).mkdir(parents=True)
+    (shop.folder / ".env").write_text("DATA=${HOME}/data\nSHOWN=at-${SHOP_PW}\n")
+    ann = {"HOME": str(shop.folder / "ann"), "PWD": str(shop.folder), "SHOP_PW": "s3cret"}
+    begin(shop, WEB + "    volumes: ['$DATA:/data', '$PWD/conf:/conf:ro']\n    environment: [SHOWN]\n", ann)
+    before = mounts(shop)
+    found = held(shop, Reason.VARIABLE_MISSING, "SHOP_PW")
+    assert "above the line that takes it" in found.remedy
+    env = shop.folder / ".env"
+    env.write_text(f"SHOP_PW=s3cret\n{env.read_text()}")
+    updated(shop)
+    assert mounts(shop) == before
+    assert "SHOWN=at-s3cret" in shop.containers()[0].attrs["Config"]["Env"]
+
+
 def mounts(shop: Shop) -> set[tuple[str, str]]:
     return {(each["Source"], each["Destination"]) for each in shop.containers()[0].attrs["Mounts"]}
 

@@ -17,7 +17,7 @@ import pytest
 from tests.support import newer_docker
 from updater_core import reference
 from updater_core.composefile.edit import Located, SourceFile, decode, encode, locate, put_back, set_image
-from updater_core.composefile.interpolation import assignments, environment
+from updater_core.composefile.env_values import assignments, environment
 from updater_core.models import Edit
 
 pytestmark = pytest.mark.engine

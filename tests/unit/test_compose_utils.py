@@ -130,9 +130,12 @@ def test_a_call_for_a_project_has_switches_of_its_own_which_beat_those_in_env(va
 
     v1 knows other values, and reads none.
     """
-    mine = project_environment({"PATH": "/bin"}, is_v1=False)
+    mine = project_environment({"PATH": "/bin"}, is_v1=False, directory="/srv")
     assert (variable in mine) == variable.startswith("COMPOSE_")
-    assert project_environment({"PATH": "/bin"}, is_v1=True) == {"PATH": "/bin"}
+    assert project_environment({"PATH": "/bin"}, is_v1=True, directory="/srv") == {
+        "PATH": "/bin",
+        "PWD": "/srv",
+    }
 
 
 # ---------------------------------------------------------------------------------------- finding the command

@@ -52,6 +52,9 @@ SHAPES = {
     ),
     "an empty registry": Shape(5, ("${REGISTRY}r/app:1.2.3",), "", FILE, ":1.2.3", ":1.3.0"),
     "a tag that is set nowhere": Shape(22, ("r/app:${TAG}",), "", "", "", "cannot be resolved"),
+    "a tag from the shell, through .env": Shape(
+        0, ("r/app:${TAG}",), "TAG=$CI_TAG\n", "", "", "no env file sets CI_TAG before it is taken"
+    ),
     "broken YAML": Shape(16, ("r/app:1.2.3",), "", "", "", "", more="   image: [\n"),
     "an .env that is an env_file": Shape(
         6, ("r/app:${TAG}",), PLAIN, ENV, "1.2.3", "1.3.0", more="    env_file: .env\n"

@@ -10,6 +10,7 @@ import pytest
 
 from updater_core import reference
 from updater_core.composefile.definition import SourceFile
+from updater_core.composefile.env_values import Environment, assignments, environment
 from updater_core.models import Container, ContainerSettings, Project, Reason, ServiceConfig
 from updater_core.targets.compose.drift import Drift
 from updater_core.targets.compose.plan import Group, Move
@@ -35,7 +36,7 @@ def facts(web: dict[str, Any] | None = None, top: dict[str, Any] | None = None, 
     service = ServiceConfig("web", reference.parse("app:1"), ("/srv/shop/c.yml",), ("web",))
     own = (Deployed(container(), ContainerSettings()),)
     nothing = frozenset[Any]()
-    made = HostFacts(service, group, {}, nothing, own, (), nothing, nothing, nothing, nothing, {})
+    made = HostFacts(service, group, {}, Environment(), own, (), nothing, nothing, nothing, nothing, {})
     return replace(made, **more)
 
 
@@ -184,9 +185,10 @@ def deployed(environment: dict[str, str], **more: Any) -> tuple[Deployed, ...]:
     return (Deployed(container(), ContainerSettings(environment=environment, **more)),)
 
 
-def written_texts(text: str, *more: SourceFile) -> tuple[Text, ...]:
+def written_texts(text: str, *more: SourceFile, home: str | None = None) -> tuple[Text, ...]:
     main = SourceFile("/srv/shop/c.yml", text)
-    return ProjectText.of([main, *more], [SourceFile("/srv/shop/.env", "SET=new\n")]).texts("web")
+    env = SourceFile("/srv/shop/.env", "SET=new\nDATA=${HOME}/a\nMADE=a${PW}\nWITH=${PW:-1}\nFAR=${MADE}b\n")
+    return ProjectText.of([main, *more], [env], home).texts("web")
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,12 @@ def written_texts(text: str, *more: SourceFile) -> tuple[Text, ...]:
         ("{A: '${SET}'}", {"A": "new"}, {"A": "old"}, None),  # an edit of .env: that is drift
         ("{A: 'plain'}", {"A": "plain"}, {"A": "old"}, None),
         ("{A: '$$PW'}", {"A": "$$PW"}, {"A": "old"}, None),
+        # the value of an env file takes it
+        ("[MADE]", {"MADE": "a"}, {"MADE": "ax"}, "PW"),
+        ("{FAR: }", {"FAR": "ab"}, {"FAR": "axb"}, "PW"),
+        ("{A: '$WITH'}", {"A": "1"}, {"A": "2"}, "PW"),
+        ("{A: '$WITH'}", {"A": "1"}, {"A": "1"}, None),
+        ("['${SET}=1']", {"new": "1"}, {"new": "2"}, None),
     ],
 )
 def test_a_variable_is_missing_if_a_value_that_runs_was_made_with_it(
@@ -274,6 +282,7 @@ BINDS = [("/home/ann/a", "/a"), ("/srv/a", "/b"), ("/home/ann", "/c")]
         ("['~/a:/a']", "/home/ann"),
         ("['${HOME}/a/:/a:ro']", "/home/ann"),
         ("['$HOME:/c']", "/home/ann"),
+        ("['$DATA:/a']", "/home/ann"),
         ("['~:/c/']", "/home/ann"),
         # two paths end so: no place says which
         ("[{type: bind, source: '${HOME:-/x}/a', target: /a}]", None),
@@ -284,7 +293,7 @@ BINDS = [("/home/ann/a", "/a"), ("/srv/a", "/b"), ("/home/ann", "/c")]
     ],
 )
 def test_a_home_folder_is_what_a_mount_shows(volumes: str, home: str | None) -> None:
-    texts = of_part(written_texts(f"services:\n  web:\n    volumes: {volumes}\n"), "volumes")
+    texts = of_part(written_texts(f"services:\n  web:\n    volumes: {volumes}\n", home="\0"), "volumes")
     assert shown_by(list(mounted(texts)), BINDS) == home
 
 
@@ -326,6 +335,7 @@ def test_a_config_whose_content_would_have_a_gap_is_named(content: str, is_held:
         ("", "hostname: '${HOST}'", "it takes HOST, which no env file", False),
         ("", "hostname: '${SET}'", "", True),
         ("environment A", "environment: {A: '${SET}'}", "it is made with SET", False),
+        ("environment FAR", "environment: [FAR]", "it takes PW, which no env file", False),
         ("environment A", "environment: {A: plain, B: '${SET}${PW}'}", "", True),
         ("", "environment: ['A=$A$B$C$D$E']", "it takes A, B, C and 2 more", False),
     ],
@@ -350,4 +360,45 @@ def test_a_secret_is_missing_unless_an_env_file_sets_its_variable() -> None:
     found = variables.missing_secret(known)
     assert found is not None
     assert "TOK" in found.detail
-    assert variables.missing_secret(replace(known, environment=frozenset({"TOK"}))) is None
+    assert variables.missing_secret(replace(known, environment=Environment({"TOK": "1"}))) is None
+
+
+@pytest.mark.parametrize(
+    ("env", "said", "remedy"),
+    [
+        (
+            "A=1\nTOK=$PW\n",
+            "variable PW that no env file of the project sets (",
+            "above the line that takes it",
+        ),
+        ("TOK=$A\nPW=1\nA=1\n", "variable A that no env file of the project sets above", "above the line"),
+        ("TOK=${PW:-1}\n", "", ""),
+        ("TOK=\n", "", ""),
+        ("TOK=$HOME\n", "variable HOME ", "write out what HOME meant there"),
+    ],
+)
+def test_a_secret_is_missing_if_the_value_of_its_variable_takes_one_that_is(
+    env: str, said: str, remedy: str
+) -> None:
+    known = facts({"secrets": [{"source": "s"}]}, {"secrets": {"s": {"environment": "TOK"}}})
+    project = replace(known.group.project, env_files=("/srv/prod.env",))
+    known = replace(known, group=replace(known.group, project=project))
+    found = variables.missing_secret(replace(known, environment=environment([assignments(env)])))
+    if not said:
+        assert found is None
+        return
+    assert found is not None
+    assert said in found.detail
+    assert remedy in found.remedy
+    assert "HOME" in said or "/srv/prod.env" in found.remedy
+
+
+def test_an_env_file_takes_what_it_sets_itself_and_nothing_if_it_is_raw(tmp_path: Path) -> None:
+    (tmp_path / "web.env").write_text("OWN=1\nA=${OWN}\nB=${PW}\n")
+    (tmp_path / "raw.env").write_text("C=${OTHER}\n")
+    text = "services: {web: {env_file: [web.env, {path: raw.env, format: raw}]}}"
+    main = SourceFile(str(tmp_path / "c.yml"), text)
+    found = {
+        each.entry: each.open_names() for each in texts_of(["web"], {}, ProjectText.of([main], []))["web"]
+    }
+    assert {name: found.get(name) for name in "ABC"} == {"A": (), "B": ("PW",), "C": None}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from updater_core import reference
+from updater_core.composefile.env_values import Environment
 from updater_core.models import Container, ContainerSettings, Healthcheck, Project, Reason, ServiceConfig
 from updater_core.targets.compose.plan import Group, Move
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
@@ -37,7 +38,7 @@ def facts(
     )
     own = (Deployed(container, settings or ContainerSettings()),)
     nothing: frozenset[Any] = frozenset()
-    return HostFacts(service, group, {}, nothing, own, (), nothing, nothing, nothing, nothing, {})
+    return HostFacts(service, group, {}, Environment(), own, (), nothing, nothing, nothing, nothing, {})
 
 
 def said(found: HostFacts) -> str:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from yaml.nodes import MappingNode, Node
 
-from updater_core.composefile import aliases, interpolation, yaml_nodes
+from updater_core.composefile import aliases, env_values, interpolation, yaml_nodes
 from updater_core.composefile.aliases import Uses
-from updater_core.composefile.interpolation import Assignment, Environment
+from updater_core.composefile.env_values import Assignment, Environment
 from updater_core.composefile.yaml_nodes import Document, Refused, Table
 from updater_core.vocabulary.reasons import Reason
 
@@ -102,13 +102,18 @@ _Trail = frozenset[tuple[int, str]]
 _Base = tuple[tuple[Section, ...], str]
 
 
-def parse(files: Sequence[SourceFile], env_files: Sequence[SourceFile]) -> ComposeModel:
-    """Read a project; Refused if a file cannot be read."""
+def parse(
+    files: Sequence[SourceFile], env_files: Sequence[SourceFile], given: Environment | None = None
+) -> ComposeModel:
+    """Read a project. `given`: the variables that Compose has besides those of the env files.
+
+    Raises Refused if a file cannot be read.
+    """
     scopes: dict[tuple[str, ...] | None, Scope] = {}
     sections: list[Section] = []
     for file in files:
         if file.env_paths not in scopes:
-            scopes[file.env_paths] = _scope(_chosen(env_files, file.env_paths))
+            scopes[file.env_paths] = _scope(_chosen(env_files, file.env_paths), given)
         for document in yaml_nodes.documents(file.path, file.text):
             sections.append(_section(document, file, scopes[file.env_paths]))
     homes: dict[str, tuple[Section, ...]] = {}
@@ -125,13 +130,13 @@ def _chosen(env_files: Sequence[SourceFile], paths: tuple[str, ...] | None) -> l
     return [known[path] for path in paths if path in known]
 
 
-def _scope(env_files: Sequence[SourceFile]) -> Scope:
+def _scope(env_files: Sequence[SourceFile], given: Environment | None) -> Scope:
     settings: dict[str, tuple[tuple[SourceFile, Assignment], ...]] = {}
-    found = [(file, interpolation.assignments(file.text)) for file in env_files]
+    found = [(file, env_values.assignments(file.text)) for file in env_files]
     for file, some in found:
         for assignment in some:
             settings[assignment.key] = (*settings.get(assignment.key, ()), (file, assignment))
-    return Scope(settings, interpolation.environment(some for _, some in found))
+    return Scope(settings, env_values.environment((some for _, some in found), given))
 
 
 def _section(document: Document, file: SourceFile, scope: Scope) -> Section:

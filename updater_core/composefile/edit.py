@@ -24,6 +24,7 @@ from updater_core.composefile.locate import (
     survey,
     wanted,
 )
+from updater_core.composefile.readers import Readers
 from updater_core.composefile.splice import (
     VARIABLE,
     Place,
@@ -105,6 +106,29 @@ def trial_edits(files: Sequence[SourceFile], located: Sequence[Located]) -> tupl
         mark = Mark(place.kind, place.key, place.text, f"{place.text}0")
         found[place.path] = Edit(place.path, before, after, (mark, *known.marks))
     return tuple(found.values())
+
+
+def services_reached(
+    files: Sequence[SourceFile], env_files: Sequence[SourceFile], edits: Mapping[str, Edit]
+) -> tuple[str, ...]:
+    """Return the services of another project that would be others after `edits` (by that project's own
+    paths); all of them if its files cannot be read.
+    """
+    texts = {path: edit.after for path, edit in edits.items()}
+    try:
+        before = survey(tuple(files), tuple(env_files)).project
+        after = survey(_with(files, texts), _with(env_files, texts)).project
+    except Refused:
+        return ("every service",)
+    found = {name for name in before.names if reference_of(before, name) != reference_of(after, name)}
+    readers = Readers(before, None)
+    for path, edit in edits.items():
+        for mark in (mark for mark in edit.marks if mark.kind == VARIABLE):
+            try:
+                found |= {name for reader in readers.of(path, mark.key) for name in reader.services}
+            except Refused:  # some of its files are out of sight
+                found.add("every service")
+    return tuple(sorted(name or "what is no service" for name in found))
 
 
 # ------------------------------------------------------------------------------------------------- the change

@@ -11,11 +11,9 @@ shell is left.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-
-BOM = "\ufeff"
 
 _REFERENCE_TEXT = re.compile(r"[A-Za-z0-9._/:@-]+")
 _OPENING = re.compile(
@@ -24,32 +22,6 @@ _OPENING = re.compile(
 _NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)", re.ASCII)
 _VERSION = re.compile(r"\d+(?:\.\d+)*", re.ASCII)
 _ANOTHER = "\0"  # a value that no file can hold
-_STATEMENT = re.compile(r"(?:export[ \t]+)?(?P<key>[A-Za-z_][\w.\[\]-]*)[ \t]*[=:][ \t]*", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """One `KEY=value` of an env file: the span of its value inside the quotes.
-
-    `value`: None if it is not plain; `template`: what stands there if it takes other variables, as in
-    `TAG=${BASE}-alpine`.
-    """
-
-    key: str
-    value: str | None
-    start: int
-    end: int
-    template: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What env files set: each value, None if the text alone does not tell it; and `parts`, of each value
-    that takes other variables.
-    """
-
-    values: Mapping[str, str | None] = field(default_factory=dict)
-    parts: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
 
 
 class Source(StrEnum):
@@ -84,114 +56,6 @@ class Piece:
 def is_reference_text(text: str) -> bool:
     """Whether `text` has only the characters of an image reference, which need no quoting anywhere."""
     return _REFERENCE_TEXT.fullmatch(text) is not None
-
-
-# -------------------------------------------------------------------------------------------------- env files
-
-
-def assignments(text: str) -> tuple[Assignment, ...]:
-    r"""Every assignment of an env file, in order. What is no assignment is passed over.
-
-    >>> [(a.key, a.value) for a in assignments("# c\nexport A='1.2' # x\nB=$A\n")]
-    [('A', '1.2'), ('B', None)]
-    """
-    found: list[Assignment] = []
-    at = len(BOM) if text.startswith(BOM) else 0
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-        elif statement := _STATEMENT.match(text, at):
-            assignment, at = _assignment(text, statement["key"], statement.end())
-            found.append(assignment)
-        else:
-            at = _line_end(text, at)
-    return tuple(found)
-
-
-def environment(files: Iterable[Sequence[Assignment]]) -> Environment:
-    r"""Return what env files set, the later over the earlier.
-
-    A value takes the variables that are set before it.
-
-    One that two files set takes the value of the first up to Compose 2.26, and that of its own file in 2.40:
-    then a value that takes it is not known.
-
-    >>> found = environment([assignments("BASE=1.2\nTAG=${BASE}-alpine\n")])
-    >>> found.values["TAG"], [(part.text, part.variable) for part in found.parts["TAG"]]
-    ('1.2-alpine', [('1.2', 'BASE'), ('-alpine', 'TAG')])
-    """
-    values: dict[str, str | None] = {}
-    parts: dict[str, tuple[Piece, ...]] = {}
-    for file in files:
-        earlier, ambiguous = dict(values), set[str]()
-        for each in file:
-            known = {**values, **dict.fromkeys(ambiguous)}
-            found = _value_parts(each, Environment(known, parts)) if each.template else None
-            values[each.key] = each.value if found is None else "".join(part.text for part in found)
-            parts[each.key] = found or ()
-            if earlier.get(each.key, values[each.key]) != values[each.key]:
-                ambiguous.add(each.key)
-    return Environment(values, {key: some for key, some in parts.items() if some})
-
-
-def _value_parts(assignment: Assignment, known: Environment) -> tuple[Piece, ...] | None:
-    """The pieces of a value that takes other variables; its own text is a place to write to, like a plain
-    value.
-    """
-    found = pieces(assignment.template or "", known.values)
-    if found is None:
-        return None
-    own = (Source.LITERAL, Source.DEFAULT)
-    parts = (
-        replace(p, source=Source.ASSIGNED, variable=assignment.key) if p.source in own else p for p in found
-    )
-    return tuple(
-        deeper for part in parts for deeper in _deeper(part, known, is_own=part.variable == assignment.key)
-    )
-
-
-def deepened(parts: Iterable[Piece], known: Environment) -> tuple[Piece, ...]:
-    """Return the pieces with those of the values of variables in place of these, down to where each text
-    stands; so `start` and `end` of what is assigned count in the value of its variable.
-    """
-    return tuple(deeper for part in parts for deeper in _deeper(part, known))
-
-
-def _deeper(part: Piece, known: Environment, *, is_own: bool = False) -> tuple[Piece, ...]:
-    if part.source is not Source.ASSIGNED or is_own:
-        return (part,)
-    inner = known.parts.get(part.variable, ())
-    return tuple(replace(each, at=each.at + part.at) for each in inner) or (
-        replace(part, start=0, end=len(part.text)),
-    )
-
-
-def _assignment(text: str, key: str, start: int) -> tuple[Assignment, int]:
-    if start < len(text) and text[start] in "'\"":
-        return _quoted(text, key, start)
-    end = _line_end(text, start)
-    value = text[start:end].split(" #", 1)[0].rstrip()  # a comment needs a space before its `#`, not a tab
-    template = value if "$" in value and "\\" not in value else None
-    is_plain = "$" not in value
-    return Assignment(key, value if is_plain else None, start, start + len(value), template), end
-
-
-def _quoted(text: str, key: str, start: int) -> tuple[Assignment, int]:
-    quote = text[start]
-    end = start + 1
-    while end < len(text) and (text[end] != quote or text[end - 1] == "\\"):
-        end += 1
-    value = text[start + 1 : end]
-    is_readable = end < len(text) and "\\" not in value
-    takes_others = quote == '"' and "$" in value
-    template = value if is_readable and takes_others else None
-    is_plain = is_readable and not takes_others
-    return Assignment(key, value if is_plain else None, start + 1, end, template), end + 1
-
-
-def _line_end(text: str, at: int) -> int:
-    end = text.find("\n", at)
-    return len(text) if end < 0 else end
 
 
 # -------------------------------------------------------------------------------------------------- templates

@@ -15,7 +15,7 @@ from functools import lru_cache
 from yaml.nodes import ScalarNode
 
 from updater_core import reference
-from updater_core.composefile import definition, includes, interpolation
+from updater_core.composefile import definition, env_values, includes, interpolation
 from updater_core.composefile.definition import ComposeModel, Found, Scope, Section, SourceFile
 from updater_core.composefile.includes import Setting
 from updater_core.composefile.interpolation import Piece, Source
@@ -159,7 +159,8 @@ def _text(found: Found) -> str | None:
     if parts is None:
         return None
     text = "".join(part.text for part in parts)
-    return text if not interpolation.unset(parts) or reference.is_valid(text) else None
+    is_whole = not interpolation.unset(env_values.deepened(parts, found.section.scope.environment))
+    return text if is_whole or reference.is_valid(text) else None
 
 
 def _sites(project: ComposeModel, targets: Mapping[str, ImageRef]) -> dict[str, Site]:
@@ -188,9 +189,9 @@ def _site(project: ComposeModel, service: str, targets: Mapping[str, ImageRef]) 
         raise Refused(f"{where}: the image is not a text", "Write the image as plain text.")
     parts = interpolation.pieces(node.value, found.section.scope.values)
     if parts is None:
-        raise _unresolved(where, node.value)
-    image = _parsed(where, node.value, parts)
-    parts = interpolation.deepened(parts, found.section.scope.environment)
+        raise _unresolved(where, node.value, found.section.scope)
+    image = _parsed(where, node.value, parts, found.section.scope)
+    parts = env_values.deepened(parts, found.section.scope.environment)
     holders = interpolation.holders(parts, len(image.name))
     if isinstance(holders, str):
         raise Refused(
@@ -204,19 +205,27 @@ def _site(project: ComposeModel, service: str, targets: Mapping[str, ImageRef]) 
     return Site(found.section, node, parts, image, piece, place)
 
 
-def _unresolved(where: str, text: str) -> Refused:
+def _unresolved(where: str, text: str, scope: Scope) -> Refused:
+    detail = f"{where}: {text!r} cannot be resolved from the project's files alone"
+    names = " and ".join(sorted(scope.environment.open_names(text)))
+    if not names:
+        remedy = (
+            "Set its variables once, as plain `KEY=value`, in the project's .env, or write the image out."
+        )
+        return Refused(detail, remedy)
     return Refused(
-        f"{where}: {text!r} cannot be resolved from the project's files alone",
-        "Set its variables once, as plain `KEY=value`, in the project's .env, or write the image out.",
+        f"{detail}: no env file sets {names} before it is taken",
+        f"Write {names} with the value that runs into the project's env file (`.env`), above what takes it, "
+        "or write the image out.",
     )
 
 
-def _parsed(where: str, text: str, parts: tuple[Piece, ...]) -> ImageRef:
+def _parsed(where: str, text: str, parts: tuple[Piece, ...], scope: Scope) -> ImageRef:
     try:
         return reference.parse("".join(part.text for part in parts))
     except ValueError as error:
-        if interpolation.unset(parts):
-            raise _unresolved(where, text) from None
+        if interpolation.unset(env_values.deepened(parts, scope.environment)):
+            raise _unresolved(where, text, scope) from None
         raise Refused(f"{where}: {error}", "Write a complete image reference.") from None
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from yaml.nodes import Node, ScalarNode
 
-from updater_core.composefile import definition, interpolation, yaml_nodes
+from updater_core.composefile import definition, env_values, interpolation, yaml_nodes
 from updater_core.composefile.definition import ComposeModel, Found, Section
 from updater_core.composefile.yaml_nodes import Refused
 
@@ -130,7 +130,7 @@ class Readers:
         """By each variable that a value of an env file takes: that file, and what it sets with it."""
         found: dict[str, list[tuple[str, str]]] = {}
         for file in self._project.env_files:
-            for assignment in interpolation.assignments(file.text):
+            for assignment in env_values.assignments(file.text):
                 text = file.text[assignment.start : assignment.end] if assignment.value is None else ""
                 for name in interpolation.variables(text):
                     found.setdefault(name, []).append((file.path, assignment.key))

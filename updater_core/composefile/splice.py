@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from yaml.nodes import MappingNode, Node, ScalarNode
 
-from updater_core.composefile import interpolation, yaml_nodes
+from updater_core.composefile import env_values, interpolation, yaml_nodes
 from updater_core.composefile.definition import SourceFile, services_of
-from updater_core.composefile.interpolation import Assignment
+from updater_core.composefile.env_values import Assignment
 from updater_core.composefile.yaml_nodes import Document, Refused
 from updater_core.models import Edit, Mark
 
@@ -78,7 +78,7 @@ def encode(text: str) -> bytes:
 
 def assigned_in(file: SourceFile, variable: str) -> Place:
     """Where an env file sets a variable; Refused unless it does so once and plainly."""
-    found = interpolation.assignments(file.text)
+    found = env_values.assignments(file.text)
     return only_assignment(file, variable, [assignment for assignment in found if assignment.key == variable])
 
 
@@ -162,4 +162,4 @@ def _is_proven(file: SourceFile, text: str, splices: Sequence[Splice]) -> bool:
 
 
 def _raw_values(text: str) -> list[tuple[str, str]]:
-    return [(each.key, text[each.start : each.end]) for each in interpolation.assignments(text)]
+    return [(each.key, text[each.start : each.end]) for each in env_values.assignments(text)]

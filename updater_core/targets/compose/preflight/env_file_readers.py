@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from updater_core.composefile import interpolation
+from updater_core.composefile import env_values, interpolation
 from updater_core.composefile.locate import NotEditable
 from updater_core.composefile.readers import Readers
 from updater_core.composefile.splice import VARIABLE, Place
@@ -36,12 +36,12 @@ def obstacles(observed: ObservedService) -> Iterator[NotEditable]:
     # who reads one of these whole is found where the image is located
     known = {os.path.realpath(file.path) for file in observed.env_files}
     for service in sorted(set(project.services) - own):
-        for path, _ in project.env_files(service):
-            if os.path.realpath(path) in known:
+        for file in project.env_files(service):
+            if file.is_raw or os.path.realpath(file.path) in known:
                 continue
             for place in sorted(places, key=lambda each: each.spot):
-                if not carriers[place].isdisjoint(_taken_in(path)):
-                    yield _obstacle(place, path, service)
+                if not carriers[place].isdisjoint(_taken_in(file.path)):
+                    yield _obstacle(place, file.path, service)
 
 
 def _taken_in(path: str) -> frozenset[str]:
@@ -50,9 +50,7 @@ def _taken_in(path: str) -> frozenset[str]:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return frozenset()
-    templates = (
-        text[each.start : each.end] for each in interpolation.assignments(text) if each.value is None
-    )
+    templates = (text[each.start : each.end] for each in env_values.assignments(text) if each.value is None)
     return frozenset[str]().union(*map(interpolation.variables, templates))
 
 

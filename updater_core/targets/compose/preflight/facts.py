@@ -15,16 +15,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from updater_core.composefile import interpolation
+from updater_core.composefile import env_values
 from updater_core.composefile.definition import SourceFile
+from updater_core.composefile.env_values import Environment
 from updater_core.errors import EngineError
 from updater_core.host import engine_endpoint
 from updater_core.host.own_container import own_container_id
 from updater_core.models import Container, ContainerSettings, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.targets.compose.plan import Group
-from updater_core.targets.compose.preflight import needs, written
-from updater_core.targets.compose.preflight.written import ProjectText, Text, Values
+from updater_core.targets.compose.preflight import needs
+from updater_core.targets.compose.preflight.written import EnvFile, ProjectText, Text
 from updater_core.targets.compose.reading.leftover import is_leftover
 
 AT_WORK = ("running", "restarting", "paused")
@@ -45,15 +46,15 @@ class HostFacts:
     """`own`: the group's containers; `others`: every other container that is at work, of any project or of
     none.
 
-    `texts`: what the files say of each service of the group. `environment`: the names that the project's env
-    files set. `absent`: paths that the model needs and the host certainly does not have. `listening`:
+    `texts`: what the files say of each service of the group. `environment`: what the project's env files
+    set. `absent`: paths that the model needs and the host certainly does not have. `listening`:
     protocol, address and port of each socket of the host that waits for somebody.
     """
 
     service: ServiceConfig
     group: Group
     texts: Mapping[str, tuple[Text, ...]]
-    environment: frozenset[str]
+    environment: Environment
     own: tuple[Deployed, ...]
     others: tuple[Deployed, ...]
     absent: frozenset[str]
@@ -96,9 +97,7 @@ def of_group(
         service=service,
         group=group,
         texts=texts_of(group.services, group.model, ProjectText.of(files, env_files)),
-        environment=frozenset(
-            each.key for file in env_files for each in interpolation.assignments(file.text)
-        ),
+        environment=env_values.environment(env_values.assignments(file.text) for file in env_files),
         own=own,
         others=(),
         absent=frozenset(_absent(group, _is_host_ours())),
@@ -117,20 +116,20 @@ def texts_of(
     """
     found: dict[str, tuple[Text, ...]] = {}
     for service in services:
-        read = [text for path, values in project.env_files(service) for text in _of_env_file(path, values)]
+        read = [text for file in project.env_files(service) for text in _of_env_file(file)]
         used = needs.used((model.get("services") or {}).get(service) or {}, "configs")
         taken = [text for name in used for text in project.config_texts(name)]
         found[service] = (*read, *taken, *project.texts(service))
     return found
 
 
-def _of_env_file(path: str, values: Values) -> Iterator[Text]:
+def _of_env_file(file: EnvFile) -> Iterator[Text]:
     """One that is not there says nothing: Compose refuses it, or it may be missing."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        content = Path(file.path).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return
-    yield from written.of_env_file(text, values)
+    yield from file.texts(content)
 
 
 def _own(group: Group, engine: Engine) -> Iterator[Deployed]:

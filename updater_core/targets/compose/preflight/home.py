@@ -25,14 +25,15 @@ def applied(observed: ObservedService, engine: Engine) -> ObservedService:
 
     Raises EngineError.
     """
-    if not any(mention in file.text for file in observed.files for mention in _MENTIONS):
+    texts = [file.text for file in (*observed.files, *observed.env_files)]
+    if not any(mention in text for text in texts for mention in _MENTIONS):
         return observed
     found = next(_shown(observed, engine), "")
     return replace(observed, project=replace(observed.project, home=found))
 
 
 def _shown(observed: ObservedService, engine: Engine) -> Iterator[str]:
-    project = ProjectText.of(observed.files, observed.env_files)
+    project = ProjectText.of(observed.files, observed.env_files, home=_HOME)
     for service in project.services:
         texts = written.of_part(project.texts(service), "volumes")
         mounts = list(mounted(texts))
@@ -44,16 +45,18 @@ def _shown(observed: ObservedService, engine: Engine) -> Iterator[str]:
 
 
 def mounted(texts: Iterable[Text]) -> Iterator[tuple[str, str]]:
-    """Yield what stands behind the home folder in each mount from below it, and the place it is mounted at;
+    r"""Yield what stands behind the home folder in each mount from below it, and the place it is mounted at;
     empty if that stands elsewhere (the long form).
 
-    >>> texts = [Text("volumes", "", text, {}) for text in ("~/a:/a:ro", "$HOME/b:/b", "./c:/c")]
+    >>> from updater_core.composefile.env_values import Environment
+    >>> given = Environment({"HOME": "\0"})
+    >>> texts = [Text("volumes", "", text, given) for text in ("~/a:/a:ro", "$HOME/b:/b", "./c:/c")]
     >>> list(mounted(texts))
     [('/a', '/a'), ('/b', '/b')]
     """
     for text in texts:
         is_source = text.entry in ("", "source")
-        resolved = interpolation.resolve(text.text, {**text.values, "HOME": _HOME}) if is_source else None
+        resolved = interpolation.resolve(text.text, text.environment.values) if is_source else None
         source, _, rest = (resolved or "").partition(":")
         if source.startswith("~"):
             source = _HOME + source[1:]

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from updater_core.composefile import edit, reached
+from updater_core.composefile import edit
 from updater_core.composefile.splice import VARIABLE
 from updater_core.models import Container, Edit, Hold, Plan, Reason
 from updater_core.targets.compose import observe
@@ -67,7 +67,7 @@ def _services(
     files, env_files = read
     paths = {file.path: os.path.realpath(file.path) for file in (*files, *env_files)}
     own = {path: edits[real] for path, real in paths.items() if real in edits}
-    return reached.services(files, env_files, own) if own else ()
+    return edit.services_reached(files, env_files, own) if own else ()
 
 
 def _hold(changes: Sequence[Edit], project: str, services: Sequence[str]) -> Hold:

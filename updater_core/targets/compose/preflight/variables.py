@@ -15,7 +15,7 @@ from updater_core.targets.compose.preflight import needs, written
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
 from updater_core.targets.compose.preflight.written import Text
 
-OWN_VARIABLES = ("HOME", "PATH")  # which Compose has from us, and which beat those of an env file
+OWN_VARIABLES = ("HOME", "PATH", "PWD")  # which Compose has from us, and which beat those of an env file
 _MOST_NAMES = 3
 
 
@@ -27,11 +27,11 @@ def missing_secret(facts: HostFacts) -> Hold | None:
         used = (facts.group.model.get("services") or {}).get(service) or {}
         for kind in ("secrets", "configs"):
             for key in needs.used(used, kind):
-                name = ((facts.group.model.get(kind) or {}).get(key) or {}).get("environment")
-                if name and name not in facts.environment:
-                    return _hold(
-                        facts, service, str(name), f"the {kind.removesuffix('s')} {key} is taken from it"
-                    )
+                taken = ((facts.group.model.get(kind) or {}).get(key) or {}).get("environment")
+                absent = facts.environment.blank_names(f"${{{taken}}}") if taken else frozenset[str]()
+                if absent:
+                    use = f"the {kind.removesuffix('s')} {key} is taken from it"
+                    return _hold(facts, service, min(absent), use)
         blank = next(_blank_in_configs(service, facts), None)
         if blank:
             return _hold(facts, service, *blank)
@@ -96,11 +96,8 @@ def drift_hold(command: str, drifted: Drift, texts: Sequence[Text], allowed_by: 
     taken = sorted({name for text in concerned for name in text.names}) if drifted.part else []
     if unset:
         detail = f"{detail}; it takes {_listed(unset)}, which no env file of the project sets"
-        shell = (
-            "if the shell that ran `docker compose up` had a value of one, write it into the project's .env"
-        )
         edited = f"if you edited the file, run {command} yourself, in a shell that has what the service needs"
-        return Hold(Reason.DRIFT, detail, f"{shell}; {edited}")
+        return Hold(Reason.DRIFT, detail, "; ".join((*_written_down(unset), edited)))
     if taken:
         detail = f"{detail}; it is made with {_listed(taken)}"
         shell = (
@@ -111,25 +108,45 @@ def drift_hold(command: str, drifted: Drift, texts: Sequence[Text], allowed_by: 
     return Hold(Reason.DRIFT, detail, f"run {command} yourself to take your edits over{allow}")
 
 
+def _written_down(unset: Sequence[str]) -> Iterator[str]:
+    """Yield what to do about variables that the shell which ran `up` may have had a value of."""
+    if any(name not in OWN_VARIABLES for name in unset):
+        yield (
+            "if the shell that ran `docker compose up` had a value of one, write it into the project's env "
+            "file, above what takes it"
+        )
+    own = [name for name in unset if name in OWN_VARIABLES]
+    if own:
+        yield (
+            f"if {_listed(own)} meant something else there than it does to us, write that out in its place: "
+            "ours beats that of an env file"
+        )
+
+
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(names[:_MOST_NAMES]) + more
 
 
 def _hold(facts: HostFacts, service: str, name: str, use: str) -> Hold:
-    folder = facts.group.project.directory
+    project = facts.group.project
+    file = project.env_files[-1] if project.env_files else f"{project.directory}/.env"
+    is_taken_there = any(name in names for names in facts.environment.taken.values())
+    place = f"{file} (mode 0600), above the line that takes it" if is_taken_there else f"{file} (mode 0600)"
     remedy = (
-        f"write {name} with its value into {folder}/.env (mode 0600), or give it in a file (`env_file`, a "
+        f"write {name} with its value into {place}, or give it in a file (`env_file`, a "
         "secret's `file`); do not run `docker compose up` without it. If you edited the file, deploy that "
         f"yourself: `docker compose up -d {service}`, in a shell that has {name} if the service needs it"
     )
     if name in OWN_VARIABLES:
         remedy = (
-            f"write out in the compose file what {name} meant there: our own {name} beats that of an env file"
+            f"write out what {name} meant there in the file that takes it: our own {name} beats that of an "
+            "env file"
         )
+    sets = "sets above the line that takes it" if name in facts.environment.values else "sets"
     return Hold(
         Reason.VARIABLE_MISSING,
-        f"{service} was started with a value of the variable {name} that no env file of the project sets "
+        f"{service} was started with a value of the variable {name} that no env file of the project {sets} "
         f"({use}): it came from the shell that ran `docker compose up`, or the file was edited since",
         remedy,
     )

@@ -5,29 +5,32 @@ extends, of the env files that it reads, and of the configs that it takes. Pure.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from updater_core.composefile import definition, interpolation, yaml_nodes
+from updater_core.composefile import definition, env_values, interpolation, yaml_nodes
 from updater_core.composefile.definition import ComposeModel, Section, SourceFile
+from updater_core.composefile.env_values import Environment
 from updater_core.composefile.yaml_nodes import Refused
 
-Values = Mapping[str, str | None]
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_RAW = "raw"  # the format of an env file in which Compose resolves nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
     """One text of a service: it stands under `key` and, in a mapping or a list of `NAME=value`, under `entry`
-    there. `values`: what the variables in it are set to; one that is not there is set nowhere.
+    there. `environment`: what the variables in it are set to; one that is not there is set nowhere.
     """
 
     key: str
     entry: str
     text: str
-    values: Values
+    environment: Environment
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -35,16 +38,39 @@ class Text:
         return tuple(sorted(interpolation.variables(self.text)))
 
     def open_names(self) -> tuple[str, ...]:
-        """Return the variables that are set nowhere and that would change this text, a default or not."""
-        names = sorted(interpolation.variables(self.text) - self.values.keys())
-        return tuple(name for name in names if interpolation.depends(self.text, name, self.values))
+        """Return the variables that are set nowhere and that would change this text, a default or not; also
+        those that it takes through the value of another.
+        """
+        return tuple(sorted(self.environment.open_names(self.text)))
 
     def blank_names(self) -> tuple[str, ...]:
         """Return the variables that are set nowhere and have no default, so that nothing stands in their
-        place.
+        place; also those that it takes through the value of another.
         """
-        parts = interpolation.pieces(self.text, self.values)
-        return interpolation.unset(parts) if parts is not None else ()
+        return tuple(sorted(self.environment.blank_names(self.text)))
+
+
+@dataclass(frozen=True, slots=True)
+class EnvFile:
+    """An env file that a service reads, and what the variables in it are set to besides its own.
+
+    `is_raw`: nothing is resolved in it (`format: raw`).
+    """
+
+    path: str
+    environment: Environment
+    is_raw: bool = False
+
+    def texts(self, content: str) -> Iterator[Text]:
+        """Yield the assignments in the content of the file: Compose resolves variables in it as in the
+        compose file, and those that it sets itself above.
+        """
+        if self.is_raw:
+            return
+        found = env_values.assignments(content)
+        whole = env_values.environment([found], self.environment)
+        for each in found:
+            yield Text("environment", each.key, content[each.start : each.end], whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +80,11 @@ class ProjectText:
     model: ComposeModel | None
 
     @classmethod
-    def of(cls, files: Sequence[SourceFile], env_files: Sequence[SourceFile]) -> ProjectText:
-        """Take the files apart; what was taken apart last is remembered."""
-        return cls(_parsed(tuple(files), tuple(env_files)))
+    def of(
+        cls, files: Sequence[SourceFile], env_files: Sequence[SourceFile], home: str | None = None
+    ) -> ProjectText:
+        """Take the files apart; what was taken apart last is remembered. `home`: what `$HOME` is in them."""
+        return cls(_parsed(tuple(files), tuple(env_files), home))
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -68,17 +96,16 @@ class ProjectText:
         found = [text for section, node in self._layers(service) for text in _texts(section, node)]
         return tuple(reversed(found))
 
-    def env_files(self, service: str) -> tuple[tuple[str, Values], ...]:
-        """Return the path of each `env_file` of a service, with the values by which its variables are
-        resolved.
-        """
-        found: dict[str, Values] = {}
+    def env_files(self, service: str) -> tuple[EnvFile, ...]:
+        """Return each `env_file` of a service."""
+        found: dict[str, EnvFile] = {}
         for section, node in self._layers(service):
-            for text in _texts(section, node):
-                path = interpolation.resolve(text.text, text.values) if text.key == "env_file" else None
-                if path and text.entry in ("", "path"):
-                    found[posixpath.normpath(posixpath.join(section.file.base, path))] = text.values
-        return tuple(found.items())
+            listed = _value(node, "env_file")
+            for entry in listed.value if isinstance(listed, SequenceNode) else [listed]:
+                file = _env_file(section, entry)
+                if file is not None:
+                    found.setdefault(file.path, file)
+        return tuple(found.values())
 
     def config_texts(self, name: str) -> tuple[Text, ...]:
         """Return the `content` of a top-level config, as the files say it."""
@@ -88,7 +115,7 @@ class ProjectText:
             for key in ("configs", name, "content"):
                 node = _value(node, key)
             if isinstance(node, ScalarNode):
-                found.append(Text("configs", "content", str(node.value), section.scope.values))
+                found.append(Text("configs", "content", str(node.value), section.scope.environment))
         return tuple(found)
 
     def _layers(self, service: str) -> list[tuple[Section, MappingNode]]:
@@ -103,33 +130,62 @@ class ProjectText:
 
 
 @lru_cache(maxsize=2)
-def _parsed(files: tuple[SourceFile, ...], env_files: tuple[SourceFile, ...]) -> ComposeModel | None:
+def _parsed(
+    files: tuple[SourceFile, ...], env_files: tuple[SourceFile, ...], home: str | None
+) -> ComposeModel | None:
     """Remembered: a cycle asks for one service of a project after another."""
+    given = Environment({"HOME": home}) if home is not None else None
     try:
-        return definition.parse(files, env_files)
+        return definition.parse(files, env_files, given)
     except Refused:
         return None
 
 
-def of_env_file(text: str, values: Values) -> Iterator[Text]:
-    """Yield the assignments of a service's env file: Compose resolves variables in it as in the compose
-    file.
+def _env_file(section: Section, entry: Node | None) -> EnvFile | None:
+    """The env file that one entry of `env_file` names, in its short or its long form; None if its path is not
+    known.
     """
-    for each in interpolation.assignments(text):
-        yield Text("environment", each.key, text[each.start : each.end], values)
+    path, form = (
+        (_value(entry, "path"), _value(entry, "format")) if isinstance(entry, MappingNode) else (entry, None)
+    )
+    text = _resolved(section, path)
+    if not text:
+        return None
+    whole = posixpath.normpath(posixpath.join(section.file.base, text))
+    return EnvFile(whole, section.scope.environment, is_raw=_resolved(section, form) == _RAW)
+
+
+def _resolved(section: Section, node: Node | None) -> str | None:
+    return interpolation.resolve(node.value, section.scope.values) if isinstance(node, ScalarNode) else None
 
 
 def of_part(texts: Iterable[Text], part: str) -> list[Text]:
     """Return the texts under a key, or under a key and an entry: `command`, `environment PW`."""
     key, _, entry = part.partition(" ")
     own = (each for each in texts if each.key == key)
-    return [each for each in own if entry in ("", each.entry)]
+    return [each for each in own if entry in ("", each.entry) or _may_be_any(each.entry)]
+
+
+def _may_be_any(entry: str) -> bool:
+    """Return whether the name of an entry stands in a variable, as in a list of `${NAME}=value`."""
+    return not entry or "$" in entry
 
 
 def _texts(section: Section, service: MappingNode) -> Iterator[Text]:
     for key, values in yaml_nodes.table(service).items():
         for entry, scalar in _scalars(values[0]):
-            yield Text(key, entry, str(scalar.value), section.scope.values)
+            handed = _handed(entry, scalar) if key == "environment" else ""
+            text = f"${{{handed}}}" if handed else str(scalar.value)
+            yield Text(key, entry or handed, text, section.scope.environment)
+
+
+def _handed(entry: str, scalar: ScalarNode) -> str:
+    """The variable that an entry of `environment` hands over by its bare name, as `[NAME]` and `NAME:` do;
+    empty if it has a value of its own.
+    """
+    if yaml_nodes.is_null(scalar):
+        return entry
+    return str(scalar.value) if not entry and _NAME.fullmatch(str(scalar.value)) else ""
 
 
 def _scalars(node: Node) -> Iterator[tuple[str, ScalarNode]]:

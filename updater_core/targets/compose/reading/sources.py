@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from updater_core.composefile import includes, interpolation, one_shots, splice
+from updater_core.composefile import env_values, includes, one_shots, splice
 from updater_core.composefile.definition import SourceFile
 from updater_core.composefile.includes import Include, Setting, Wanted
 from updater_core.host.stamp import FileStamp, stamp_of
@@ -49,7 +49,7 @@ class FileCache:
         key = (file.path, file.env_paths)
         kept = self._wanted.get(key)
         if kept is None or kept[0] != (file, env_files):
-            known = interpolation.environment(interpolation.assignments(each.text) for each in env_files)
+            known = env_values.environment(env_values.assignments(each.text) for each in env_files)
             found = includes.wanted(file.path, file.text, Setting(file.base, known.values))
             kept = ((file, env_files), found if file.is_merged else replace(found, includes=()))
             self._wanted[key] = kept
