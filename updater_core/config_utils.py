@@ -38,7 +38,8 @@ from updater_core.config.result import service_of, settings_of
 from updater_core.errors import ConfigError
 from updater_core.models import ApiToken, Config, NamedEngine, ServiceConfig
 from updater_core.registries.vendors import ENVIRONMENT
-from updater_core.vocabulary.hooks import HookKind, Hooks
+from updater_core.vocabulary.dated import HookKind
+from updater_core.vocabulary.hooks import Hooks
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _EDITORS_KEYS = ("$schema",)

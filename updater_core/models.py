@@ -14,11 +14,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
-from updater_core.vocabulary.aware_time import AwareTime as AwareTime  # known under this place everywhere
+from updater_core.vocabulary.dated import NO_FACTS, NO_STEP, HookRun, ImageFacts, ReleaseStep
+from updater_core.vocabulary.dated import AwareTime as AwareTime  # known under this place everywhere
 from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.gate_policy import GatePolicy as GatePolicy  # known under this place everywhere
 from updater_core.vocabulary.handover import Handover
-from updater_core.vocabulary.hooks import NO_HOOKS, HookRun, Hooks
+from updater_core.vocabulary.hooks import NO_HOOKS, Hooks
 from updater_core.vocabulary.image_ref import ImageChange
 from updater_core.vocabulary.image_ref import ImageRef as ImageRef  # as GatePolicy
 from updater_core.vocabulary.policy import Bump as Bump
@@ -26,7 +27,6 @@ from updater_core.vocabulary.policy import Follow as Follow
 from updater_core.vocabulary.policy import Mode as Mode
 from updater_core.vocabulary.policy import Policy as Policy
 from updater_core.vocabulary.reasons import Reason as Reason  # as GatePolicy
-from updater_core.vocabulary.release import NO_FACTS, NO_STEP, ImageFacts, ReleaseStep
 from updater_core.vocabulary.secret import Secret as Secret  # as GatePolicy
 from updater_core.vocabulary.vendor_settings import S, VendorSettings, own_settings
 

@@ -26,7 +26,8 @@ from updater_core.models import (
     Step,
     Tag,
 )
-from updater_core.vocabulary.release import ImageFacts
+from updater_core.vocabulary.dated import HookKind, ImageFacts
+from updater_core.vocabulary.hooks import Hook
 from updater_core.vocabulary.snapshot import Snapshot
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -49,6 +50,17 @@ class Execution:
 
     exit_code: int | None
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookCall:
+    """One hook to be run now, with its environment, in a folder of the host or in a container."""
+
+    kind: HookKind
+    hook: Hook
+    facts: Mapping[str, str]
+    folder: str
+    container: str | None = None
 
 
 class Engine(Protocol):

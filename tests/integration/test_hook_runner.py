@@ -16,7 +16,9 @@ from tests.support.lab import ROOT, until
 from updater_core.deploy import evidence
 from updater_core.errors import Stopped
 from updater_core.host.process.hook_runner import HostHookRunner
-from updater_core.vocabulary.hooks import Hook, HookCall, HookKind, HookResult, HookRun
+from updater_core.protocols import HookCall
+from updater_core.vocabulary.dated import HookKind, HookResult, HookRun
+from updater_core.vocabulary.hooks import Hook
 
 HUNDRED_SECONDS = 100.0
 

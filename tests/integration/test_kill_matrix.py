@@ -51,14 +51,15 @@ from updater_core.models import (
     Step,
 )
 from updater_core.notifiers import events
-from updater_core.protocols import Recreate
+from updater_core.protocols import HookCall, Recreate
 from updater_core.state.outcomes import record_outcome
 from updater_core.state.records import State, record_check, service_of
 from updater_core.targets.compose import NAME as NAME_OF_TARGET
 from updater_core.targets.compose import ComposePlan, ComposeTarget
 from updater_core.targets.compose.plan import DependentProject, Move
+from updater_core.vocabulary.dated import HookKind, HookResult, HookRun
 from updater_core.vocabulary.handover import Handover
-from updater_core.vocabulary.hooks import NO_HOOKS, Hook, HookCall, HookKind, HookResult, HookRun, Hooks
+from updater_core.vocabulary.hooks import NO_HOOKS, Hook, Hooks
 
 NAME = "registry.example/team/app"
 OLD, NEW = SimRelease("sha256:" + "a" * 64), SimRelease("sha256:" + "b" * 64)

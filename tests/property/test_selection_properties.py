@@ -31,7 +31,7 @@ from updater_core.policy.select import decide
 from updater_core.policy.tags.reading import read
 from updater_core.policy.windows import is_open, next_close, next_open, parse_windows
 from updater_core.semver_utils import parse_tag, precedence
-from updater_core.vocabulary.release import Seen
+from updater_core.vocabulary.dated import Seen
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 

@@ -18,8 +18,8 @@ from updater_core.deploy.target import Finding, Observed, OtherImage, Reporter, 
 from updater_core.errors import EngineError, GateFailed, LockHeld
 from updater_core.models import Cause, Hold, ImageRef, Outcome, Plan, Reason, ServiceConfig, Step
 from updater_core.state.codec import decode
+from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 from updater_core.vocabulary.evidence import Evidence
-from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 NAME = "memory"
 _LIMIT_SECONDS = 120.0

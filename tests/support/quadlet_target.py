@@ -24,8 +24,8 @@ from updater_core.deploy.target import Finding, Host, Observed, OtherImage, Repo
 from updater_core.errors import GateFailed, UpdaterError
 from updater_core.host.locks import acquire_lock, release_lock
 from updater_core.models import Cause, Hold, ImageRef, Outcome, Plan, Reason, ServiceConfig, Step
+from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 from updater_core.vocabulary.evidence import Evidence
-from updater_core.vocabulary.release import NO_FACTS, ImageFacts
 
 NAME = "quadlet"
 SUFFIX = ".container"

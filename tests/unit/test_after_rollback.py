@@ -10,7 +10,7 @@ import pytest
 from tests.unit.test_selection import DAY, NOW, answer, choose, digest, quarantine, seen, tags
 from updater_core.models import Decision, Hold, Policy, Reason, Tag, Update
 from updater_core.policy.observation import History, TimeSource
-from updater_core.vocabulary.release import LeftRelease
+from updater_core.vocabulary.dated import LeftRelease
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
 

@@ -258,6 +258,22 @@ def test_two_classes_never_share_a_name() -> None:
     assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
+def uses(module: str, pattern: str) -> bool:
+    return re.search(pattern, SOURCES[module].read_text(encoding="utf-8")) is not None
+
+
+# What there must be one of: how it is recognised in a text, and the one module that may have it.
+ONLY_ONE = {
+    "an aware time": (r"\bMeta\(tz=", {"vocabulary.dated"}),
+}
+
+
+@pytest.mark.parametrize("what", ONLY_ONE)
+def test_there_is_only_one(what: str) -> None:
+    pattern, places = ONLY_ONE[what]
+    assert {module for module in MODULES if uses(module, pattern)} == places
+
+
 # Called by the classes of libraries that ours derive from, and what status.json and the configuration name by
 # text.
 CALLED_BY_OTHERS = {

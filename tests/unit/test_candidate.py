@@ -18,7 +18,7 @@ from updater_core.reference import parse
 from updater_core.state import observed_tags
 from updater_core.state.records import State, service_of
 from updater_core.state.shared import Change, SharedState
-from updater_core.vocabulary.release import NO_FACTS, ImageFacts
+from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 
 NOW = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64

@@ -39,7 +39,7 @@ from updater_core.policy.windows import parse_windows
 from updater_core.reference import parse
 from updater_core.semver_utils import PRERELEASE_WORDS, parse_tag
 from updater_core.state.records import Status
-from updater_core.vocabulary.hooks import HookKind
+from updater_core.vocabulary.dated import HookKind
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {

@@ -12,7 +12,8 @@ from updater_core.errors import ConfigError
 from updater_core.host import permissions
 from updater_core.models import ServiceConfig
 from updater_core.targets.labels import LABEL_KEYS, entry_of_labels, label_problems
-from updater_core.vocabulary.hooks import Hook, HookKind, Hooks
+from updater_core.vocabulary.dated import HookKind
+from updater_core.vocabulary.hooks import Hook, Hooks
 
 SERVICE = {"name": "web", "image": "app:1", "compose_file": "/srv/c.yml", "compose_service": "web"}
 

@@ -29,7 +29,7 @@ from updater_core.notifiers.events import Moment, Transition
 from updater_core.state import outcomes, records
 from updater_core.state.records import ServiceState, State, Status
 from updater_core.targets import compose
-from updater_core.vocabulary.release import ReleaseStep
+from updater_core.vocabulary.dated import ReleaseStep
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 D1, D2, D3 = ("sha256:" + digit * 64 for digit in "123")

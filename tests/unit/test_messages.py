@@ -12,8 +12,8 @@ from updater_core.notifiers import events
 from updater_core.notifiers.chat_text import fitted, length, quiet, shortened
 from updater_core.notifiers.events import Moment
 from updater_core.notifiers.message import message_of, message_of_all
+from updater_core.vocabulary.dated import ReleaseStep
 from updater_core.vocabulary.evidence import Evidence
-from updater_core.vocabulary.release import ReleaseStep
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 SAMPLES = {event.kind: replace(event, is_test=False) for event in events.samples(Moment("box", NOW))}

@@ -9,7 +9,7 @@ import pytest
 from updater_core.host.engine import facts
 from updater_core.policy.releases.notes import notes_url, repository_of
 from updater_core.policy.releases.size import step_between, version_of, waiting_step
-from updater_core.vocabulary.release import NO_FACTS, ImageFacts
+from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 
 GITHUB = "https://github.com/acme/api"
 TAG_PAGE = f"{GITHUB}/releases/tag/v1.5.0"

@@ -20,7 +20,7 @@ from updater_core.policy.select import (
     check_tag_regex,
     decide,
 )
-from updater_core.vocabulary.release import Seen
+from updater_core.vocabulary.dated import Seen
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

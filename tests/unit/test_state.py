@@ -52,8 +52,8 @@ from updater_core.state.records import (
 )
 from updater_core.targets import compose
 from updater_core.targets.compose.plan import ComposePlan
+from updater_core.vocabulary.dated import ImageFacts, LeftRelease, Seen
 from updater_core.vocabulary.image_ref import ImageChange
-from updater_core.vocabulary.release import ImageFacts, LeftRelease, Seen
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 HUB = "docker.io/library/app"

@@ -48,9 +48,8 @@ from updater_core.status.view import (
     View,
     WindowView,
 )
+from updater_core.vocabulary.dated import HookKind, HookResult, HookRun, ReleaseStep
 from updater_core.vocabulary.evidence import Evidence
-from updater_core.vocabulary.hooks import HookKind, HookResult, HookRun
-from updater_core.vocabulary.release import ReleaseStep
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 

@@ -28,7 +28,7 @@ from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Registry
 from updater_core.state import observed_tags, orders, outcomes, records
 from updater_core.state.records import ServiceState, State, Status
-from updater_core.vocabulary.release import NO_FACTS, ImageFacts
+from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 
 _SIDE_BY_SIDE = 16  # of one registry; what is asked of one host at a time has a lower limit of its own
 

@@ -18,7 +18,8 @@ from updater_core.host.process.hook_runner import HostHookRunner
 from updater_core.logging_utils import LogEvent, log_event, redact
 from updater_core.models import Outcome, Plan, ServiceConfig, Step
 from updater_core.state import outcomes
-from updater_core.vocabulary.hooks import HookKind, HookResult, HookRun, Hooks
+from updater_core.vocabulary.dated import HookKind, HookResult, HookRun
+from updater_core.vocabulary.hooks import Hooks
 
 
 def hooks_of(context: AppContext, name: str) -> UpdateHooks:

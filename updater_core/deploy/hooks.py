@@ -17,8 +17,10 @@ from typing import Any, Protocol
 from updater_core.deploy.target import Deployment, Stage
 from updater_core.errors import GateFailed, Stopped
 from updater_core.models import Cause, Committed, NotStarted, Outcome, Plan, Reason, Step
+from updater_core.protocols import HookCall
 from updater_core.state.outcomes import OUTCOME_CODES, OWNER_ROLLBACK
-from updater_core.vocabulary.hooks import Hook, HookCall, HookKind, HookResult, HookRun, Hooks
+from updater_core.vocabulary.dated import HookKind, HookResult, HookRun
+from updater_core.vocabulary.hooks import Hook, Hooks
 
 _POSTPONED = {Reason.STOPPING, Reason.BUSY, Reason.CHANGED_ON_DISK, Reason.VOLUME_MOVED}
 _LONGEST_WORDS = 300

@@ -18,7 +18,7 @@ from updater_core.errors import StateError
 from updater_core.host import files
 from updater_core.models import Cause, Plan
 from updater_core.state.codec import decode, encode, parse
-from updater_core.vocabulary.hooks import HookRun
+from updater_core.vocabulary.dated import HookRun
 
 _PLAN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 

@@ -26,8 +26,8 @@ from updater_core.models import (
     Step,
 )
 from updater_core.protocols import Clock, Compose, Engine, Files, Progress, Swarm
+from updater_core.vocabulary.dated import ImageFacts
 from updater_core.vocabulary.evidence import Evidence
-from updater_core.vocabulary.release import ImageFacts
 
 ONE_RUN = "one-run"  # the strategy of a plan whose service is to end by itself
 

@@ -15,7 +15,7 @@ from updater_core.policy import after_rollback
 from updater_core.policy.explain import REMEDY_OF_UNSIGNED
 from updater_core.policy.observation import SignatureVerdict
 from updater_core.protocols import Registry
-from updater_core.vocabulary.release import LeftRelease
+from updater_core.vocabulary.dated import LeftRelease
 
 
 @dataclass(frozen=True, slots=True)

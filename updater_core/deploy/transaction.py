@@ -36,7 +36,7 @@ from updater_core.models import (
     Step,
     Superseded,
 )
-from updater_core.vocabulary.hooks import HookKind
+from updater_core.vocabulary.dated import HookKind
 
 _MOST_OUTAGES = 10
 _INTERRUPTED = Cause(

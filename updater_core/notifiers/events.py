@@ -30,8 +30,8 @@ from updater_core.policy.releases.size import step_between, waiting_step
 from updater_core.state import orders
 from updater_core.state.orders import OperatorOrder, OrderAnswer
 from updater_core.state.records import ServiceState, Status, is_unknown, waiting_facts_of
+from updater_core.vocabulary.dated import NO_STEP, ReleaseStep
 from updater_core.vocabulary.evidence import Evidence
-from updater_core.vocabulary.release import NO_STEP, ReleaseStep
 
 _INCIDENTS_KEPT = 20
 _WELL = {Status.UP_TO_DATE, Status.UPDATED}

@@ -17,7 +17,7 @@ from updater_core.net.http import REDIRECTS, Answer, Broken, Connections, Limits
 from updater_core.notifiers.redaction import without_address
 from updater_core.notifiers.sender import AddressSender
 from updater_core.state.codec import encode
-from updater_core.vocabulary.release import ReleaseStep
+from updater_core.vocabulary.dated import ReleaseStep
 
 # A receiver that does its work before it answers takes its time: who is cut off is sent the event again.
 LIMITS = Limits(connect_seconds=10.0, read_seconds=45.0, whole_seconds=60.0)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from updater_core import reference
 from updater_core.models import Decision, Hold, ImageRef, Reason, Update, retry_command
 from updater_core.policy.observation import History, Observation
-from updater_core.vocabulary.release import LeftRelease
+from updater_core.vocabulary.dated import LeftRelease
 
 _NOTHING_NEWER = {Reason.SAME_DIGEST, Reason.NO_CANDIDATE, Reason.DOWNGRADE, Reason.QUARANTINED}
 

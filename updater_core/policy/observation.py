@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from updater_core.models import Hold, ImageRef, Policy, Quarantined, Reason, Rejected, Tag
 from updater_core.policy.bounded_regex import MatchBudget
 from updater_core.policy.patterns import Selector, excluder
-from updater_core.vocabulary.release import LeftRelease, Seen
+from updater_core.vocabulary.dated import LeftRelease, Seen
 
 
 class TimeSource(StrEnum):

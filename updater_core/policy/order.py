@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from updater_core.models import Hold, Reason, Rejected, Tag
 from updater_core.policy.observation import Ask, CandidateSet, Meant, Rank, SelectionContext
 from updater_core.policy.patterns import natural_key
-from updater_core.vocabulary.release import Seen
+from updater_core.vocabulary.dated import Seen
 
 SeenRank = tuple[int, datetime, datetime]  # 0 for the first listing, our first sight, the build time in a tie
 

@@ -21,7 +21,7 @@ from updater_core.protocols import RemoteImage
 from updater_core.registries.oci import OciRegistry
 from updater_core.registries.session import RegistryEndpoint, Session
 from updater_core.registries.tag_api import TimedRegistry
-from updater_core.vocabulary.release import ImageFacts
+from updater_core.vocabulary.dated import ImageFacts
 
 MIRRORS_FIRST_FOR = timedelta(hours=1)
 # of Docker Hub itself; a mirror that says so may just know less

@@ -24,7 +24,7 @@ from updater_core.registries.auth.access import Access
 from updater_core.registries.session import RegistryEndpoint, Session, site_of
 from updater_core.registries.tag_list import TagNames
 from updater_core.registries.transport import Answer, Request
-from updater_core.vocabulary.release import NO_FACTS, ImageFacts
+from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 
 _GENERATED = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.(sig|att|sbom))?")
 _OF_A_PAGE = (

@@ -24,7 +24,7 @@ from updater_core.registries.paging import incomplete, next_address, pages
 from updater_core.registries.session import Session
 from updater_core.registries.tag_list import LONGEST_PAGE_BYTES
 from updater_core.registries.transport import Answer, Request
-from updater_core.vocabulary.release import ImageFacts
+from updater_core.vocabulary.dated import ImageFacts
 
 # so that a cycle costs one request; the rest waits for the next comparison
 COMPARED_EVERY = timedelta(hours=1)

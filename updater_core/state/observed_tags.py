@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from updater_core.policy.observation import History
 from updater_core.state.records import DIGESTS_KEPT, NO_TIME, ServiceState, State, service_of, with_service
-from updater_core.vocabulary.release import Seen
+from updater_core.vocabulary.dated import Seen
 
 GONE_KEPT, GONE_KEPT_FOR = 1000, timedelta(days=30)
 

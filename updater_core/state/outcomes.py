@@ -36,9 +36,8 @@ from updater_core.state.records import (
     with_status,
     without_failures,
 )
+from updater_core.vocabulary.dated import HookRun, LeftRelease
 from updater_core.vocabulary.evidence import Evidence
-from updater_core.vocabulary.hooks import HookRun
-from updater_core.vocabulary.release import LeftRelease
 
 CHANGES_KEPT = 20
 STEPS_KEPT_OF = 5  # a service's latest changes; of older ones the whole duration tells enough

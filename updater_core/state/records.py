@@ -15,9 +15,16 @@ from typing import Any
 
 from updater_core.models import AwareTime, Decision, Hold, Quarantined, Reason, StepTaken, Update
 from updater_core.policy.operator.decisions import Decisions, Pause
+from updater_core.vocabulary.dated import (
+    NO_FACTS,
+    NO_STEP,
+    HookRun,
+    ImageFacts,
+    LeftRelease,
+    ReleaseStep,
+    Seen,
+)
 from updater_core.vocabulary.evidence import Evidence
-from updater_core.vocabulary.hooks import HookRun
-from updater_core.vocabulary.release import NO_FACTS, NO_STEP, ImageFacts, LeftRelease, ReleaseStep, Seen
 
 DIGESTS_KEPT = 10
 # of an image that was asked for its build time and gave none to believe

@@ -37,7 +37,7 @@ from updater_core.status.view import (
     View,
     WindowView,
 )
-from updater_core.vocabulary.release import NO_STEP, ReleaseStep
+from updater_core.vocabulary.dated import NO_STEP, ReleaseStep
 from updater_core.vocabulary.untrusted import visible
 
 CHANGES_SHOWN = 50

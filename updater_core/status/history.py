@@ -12,8 +12,8 @@ from updater_core.host import times
 from updater_core.reference import short
 from updater_core.state.records import Change, ServiceState
 from updater_core.status import columns
+from updater_core.vocabulary.dated import HookResult, HookRun
 from updater_core.vocabulary.evidence import Evidence
-from updater_core.vocabulary.hooks import HookResult, HookRun
 
 _CHANGES_SHOWN = 5
 

@@ -23,7 +23,7 @@ from updater_core.status.markup import MARKS, NONE, Column, Row, code, joined, m
 from updater_core.status.sections import decisions, history
 from updater_core.status.sections.registries import registries
 from updater_core.status.view import ChangeView, Level, ServiceView, View, WindowView
-from updater_core.vocabulary.release import ReleaseStep
+from updater_core.vocabulary.dated import ReleaseStep
 
 REFRESH_SECONDS = 60
 _NAMED = 5  # services in the headline

@@ -15,7 +15,7 @@ from updater_core.policy import explain
 from updater_core.state import records
 from updater_core.state.codec import encode
 from updater_core.status import columns, text
-from updater_core.vocabulary.release import NO_STEP, ReleaseStep
+from updater_core.vocabulary.dated import NO_STEP, ReleaseStep
 
 _UNKNOWN, _HELD, _WAITING, _UPDATE, _UP_TO_DATE = "unknown", "held", "waiting", "updates", "up_to_date"
 _WORST_FIRST = (_UNKNOWN, _HELD, _WAITING, _UPDATE, _UP_TO_DATE)

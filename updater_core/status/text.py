@@ -18,7 +18,7 @@ from updater_core.state.codec import encode
 from updater_core.state.records import ServiceState, State, Status, service_of, waiting_facts_of
 from updater_core.status import columns
 from updater_core.status.columns import Elastic, Keep
-from updater_core.vocabulary.release import ReleaseStep
+from updater_core.vocabulary.dated import ReleaseStep
 
 _REJECTED_SHOWN = 20
 _HEAD = ("SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "CHECKED", "CHANGED")

@@ -12,9 +12,8 @@ from enum import StrEnum
 
 from updater_core.models import Config, CurrentStep, StepTaken
 from updater_core.state.records import State
+from updater_core.vocabulary.dated import NO_STEP, HookRun, ReleaseStep
 from updater_core.vocabulary.evidence import Evidence
-from updater_core.vocabulary.hooks import HookRun
-from updater_core.vocabulary.release import NO_STEP, ReleaseStep
 
 
 class Level(StrEnum):

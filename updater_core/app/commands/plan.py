@@ -20,7 +20,7 @@ from updater_core.policy.releases.size import waiting_step
 from updater_core.state import records
 from updater_core.status import plans
 from updater_core.status.plans import PlannedService
-from updater_core.vocabulary.release import NO_FACTS, NO_STEP, ReleaseStep
+from updater_core.vocabulary.dated import NO_FACTS, NO_STEP, ReleaseStep
 
 
 def run(context: AppContext, only: str | None, *, as_json: bool) -> int:

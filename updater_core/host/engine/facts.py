@@ -13,7 +13,7 @@ from posixpath import normpath
 from typing import Any
 
 from updater_core.models import Container, ContainerSettings, Healthcheck, Image
-from updater_core.vocabulary.release import ImageFacts
+from updater_core.vocabulary.dated import ImageFacts
 from updater_core.vocabulary.untrusted import visible
 
 LABEL = "com.docker.compose."

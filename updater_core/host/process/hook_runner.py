@@ -10,8 +10,9 @@ from pathlib import Path
 
 from updater_core.errors import Stopped
 from updater_core.host.process import group
-from updater_core.protocols import Clock
-from updater_core.vocabulary.hooks import Hook, HookCall, HookKind, HookResult, HookRun
+from updater_core.protocols import Clock, HookCall
+from updater_core.vocabulary.dated import HookKind, HookResult, HookRun
+from updater_core.vocabulary.hooks import Hook
 
 KEPT_BYTES = 4096
 _STOP_GRACE_SECONDS = 60.0  # as of a gate: most end by then, and nobody waits for hours

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from updater_core.vocabulary.aware_time import AwareTime
+from updater_core.vocabulary.dated import AwareTime
 from updater_core.vocabulary.image_ref import ImageRef
 
 SKIPS_KEPT = 20

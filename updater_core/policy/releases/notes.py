@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from updater_core.vocabulary.release import ImageFacts
+from updater_core.vocabulary.dated import ImageFacts
 
 _SCHEMES = {"https": 443, "http": 80, "git": 9418, "ssh": 22}
 _SCP_FORM = re.compile(r"git@([A-Za-z0-9.-]+):(?!/)(\S+)")  # git@github.com:owner/repository.git

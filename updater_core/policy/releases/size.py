@@ -8,7 +8,7 @@ from dataclasses import replace
 from updater_core.policy.releases.notes import notes_url
 from updater_core.policy.tags.reading import FamilyVersion, core_rank, is_scheme_jump, read
 from updater_core.reference import parse
-from updater_core.vocabulary.release import NO_FACTS, ImageFacts, ReleaseStep
+from updater_core.vocabulary.dated import NO_FACTS, ImageFacts, ReleaseStep
 
 # What a version label may hold to be shown as one: `main`, a commit's hash and other words of a build are
 # none.

@@ -14,9 +14,8 @@ from updater_core.host import times
 from updater_core.reference import short
 from updater_core.status.markup import NONE, code, joined, link, moment, pill, small
 from updater_core.status.view import ChangeView, Level
+from updater_core.vocabulary.dated import HookRun, ReleaseStep
 from updater_core.vocabulary.evidence import Evidence
-from updater_core.vocabulary.hooks import HookRun
-from updater_core.vocabulary.release import ReleaseStep
 from updater_core.vocabulary.untrusted import visible
 
 _OUTCOMES: Mapping[str, tuple[Level, str]] = {

@@ -11,7 +11,7 @@ from updater_core.deploy.target import OtherImage
 from updater_core.models import Hold, ImageRef, Reason, ServiceConfig
 from updater_core.targets.swarm import facts
 from updater_core.targets.swarm.facts import SwarmService
-from updater_core.vocabulary.release import NO_FACTS, ImageFacts
+from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 
 NOT_A_MANAGER_REMEDY = "run the updater on a manager of the swarm (`docker node ls` answers there)"
 

@@ -43,7 +43,7 @@ from updater_core.registries.vendors.ecr.batch import Batches
 from updater_core.registries.vendors.ecr.hosts import PUBLIC_HOSTS, EcrHost, parse_host
 from updater_core.registries.vendors.ecr.public import PublicEcr
 from updater_core.registries.vendors.ecr.settings import EcrSettings
-from updater_core.vocabulary.release import NO_FACTS, ImageFacts
+from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 
 T = TypeVar("T")
 

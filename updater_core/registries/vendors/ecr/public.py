@@ -13,7 +13,7 @@ from updater_core.registries.vendors.ecr.api import (
     EcrApi,
     Repository,
 )
-from updater_core.vocabulary.release import ImageFacts
+from updater_core.vocabulary.dated import ImageFacts
 
 
 @dataclass(frozen=True, slots=True)

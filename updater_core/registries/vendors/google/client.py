@@ -37,7 +37,7 @@ from updater_core.registries.transport import Request
 from updater_core.registries.vendors.google import identity as identities
 from updater_core.registries.vendors.google.identity import Identity
 from updater_core.registries.vendors.google.settings import GoogleSettings
-from updater_core.vocabulary.release import ImageFacts
+from updater_core.vocabulary.dated import ImageFacts
 
 ROLE = "roles/artifactregistry.reader"
 

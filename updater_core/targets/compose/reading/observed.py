@@ -10,7 +10,7 @@ from updater_core.composefile.definition import SourceFile
 from updater_core.composefile.locate import Located
 from updater_core.deploy.target import OtherImage
 from updater_core.models import Container, Hold, Image, ImageRef, Project, Reason, ServiceConfig
-from updater_core.vocabulary.release import NO_FACTS, ImageFacts
+from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 
 
 @dataclass(frozen=True, slots=True)

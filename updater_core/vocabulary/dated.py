@@ -1,6 +1,7 @@
-"""What is known of a release: its image's own words, when its tag was first seen, the size of the step.
+"""Values with a time, as they are written to files: what is known of a release, and how a hook ended.
 
-Values only.
+They are in one module because of the type of their times: one leaf below this module would make every chain
+of imports longer.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
 
-_AwareTime = Annotated[datetime, Meta(tz=True)]
+# of what is written to a file: a time without its zone is refused when it is read
+AwareTime = Annotated[datetime, Meta(tz=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class ImageFacts:
     version: str = ""
     source: str = ""
     url: str = ""
-    built_at: _AwareTime | None = None
+    built_at: AwareTime | None = None
 
 
 NO_FACTS = ImageFacts()
@@ -48,7 +51,7 @@ class ReleaseStep:
     to_version: str = ""
     size: str = ""
     is_same_tag: bool = False
-    built_at: _AwareTime | None = None
+    built_at: AwareTime | None = None
     notes_url: str = ""
 
 
@@ -65,10 +68,10 @@ class Seen:
     """
 
     digest: str | None
-    seen_at: _AwareTime
+    seen_at: AwareTime
     baseline: bool = False
-    created_at: _AwareTime | None = None
-    gone_since: _AwareTime | None = None
+    created_at: AwareTime | None = None
+    gone_since: AwareTime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,48 @@ class LeftRelease:
     known_as: tuple[str, ...]  # its digest and its local id
     kept_reference: str
     kept_as: tuple[str, ...]
-    since: _AwareTime
-    pushed_at: _AwareTime | None = None  # its tag, by the registry's clock
+    since: AwareTime
+    pushed_at: AwareTime | None = None  # its tag, by the registry's clock
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class HookKind(StrEnum):
+    """When a hook runs: before anything is stopped, before the release counts as proven, or at the end.
+
+    `ON_FAILURE` and `ON_SUCCESS` follow an update whose end is certain.
+    """
+
+    PRE_UPDATE = "pre_update"
+    POST_UPDATE = "post_update"
+    ON_FAILURE = "on_failure"
+    ON_SUCCESS = "on_success"
+
+
+class HookResult(StrEnum):
+    """How a hook ended.
+
+    `begun`: it has not, as far as is known; `interrupted`: the updater ended before it did.
+    """
+
+    BEGUN = "begun"
+    DONE = "done"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class HookRun:
+    """One run of a hook.
+
+    `output` is the end of what it wrote, without secrets; `exit_code` is None if it did not end by itself;
+    `detail` says what went wrong, or is empty.
+    """
+
+    kind: HookKind
+    begun: AwareTime
+    result: HookResult = HookResult.BEGUN
+    exit_code: int | None = None
+    seconds: float = 0.0
+    output: str = ""
+    detail: str = ""
