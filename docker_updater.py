@@ -50,9 +50,7 @@ signals of the daemon:  TERM finishes the current step and ends   HUP reads the 
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
-    """Run what the arguments ask for and return the exit status; `environment` is the process's own if left
-    out.
-    """
+    """Run what the arguments ask for and return the exit status; `environment` defaults to the process's."""
     options = _options(arguments)
     try:
         return _run(options, dict(os.environ if environment is None else environment))
@@ -133,7 +131,7 @@ def _add_details(made: argparse.ArgumentParser) -> None:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments, read. One that would be ignored ends the program with status 2 and a sentence."""
+    """Return the arguments, read. One that would be ignored ends the program with status 2 and a sentence."""
     known = parser()
     options = known.parse_args(arguments)
     is_report = options.status or options.plan or options.test or options.discover
@@ -180,7 +178,7 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def _look(config: Config, clock: SystemClock, options: argparse.Namespace) -> int:
-    """What asks the engine and the registries, and updates nothing."""
+    """Return what asks the engine and the registries, and updates nothing."""
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     if options.plan:
         _read_state(config)  # a plan made without what is remembered would not be what happens
@@ -194,7 +192,7 @@ def _look(config: Config, clock: SystemClock, options: argparse.Namespace) -> in
 
 
 def _check(config: Config) -> int:
-    """The configuration was read, and nothing is wrong with it."""
+    """Say that the configuration was read, and nothing is wrong with it."""
     print(f"{config.path}: no mistake, {len(config.services)} services")
     return ALL_WELL
 
@@ -322,10 +320,12 @@ def _ask(config: Config, clock: SystemClock, order: OperatorOrder) -> int:
 
 
 def _handed_over(config: Config, order: OperatorOrder, now: datetime) -> OperatorOrder:
-    """The order for the updater that runs, with the image that it is for; with its refusal if it has nothing
-    to act on: whoever gives it would not read that in the log of the daemon.
+    """Return the order for the updater that runs, with the image that it is for.
 
-    While an update is under way nobody can tell: it changes what waits, and what there is to go back to."""
+    It comes with its refusal if it has nothing to act on: whoever gives it would not read that in the log of
+    the daemon. While an update is under way nobody can tell: it changes what waits, and what there is to go
+    back to.
+    """
     state = _read_state(config).state
     everything = targets.with_remembered(config, state)
     command.require_service(everything, order.service, order.kind)
@@ -344,8 +344,10 @@ def _handed_over(config: Config, order: OperatorOrder, now: datetime) -> Operato
 
 @contextlib.contextmanager
 def _signals(clock: SystemClock) -> Iterator[None]:
-    """Take signals as requests, from before the lock names this process until it has ended: whoever reads the
-    lock may send one at any moment, and a Ctrl-C must not end an update in the middle."""
+    """Take signals as requests, from before the lock names this process until it has ended.
+
+    Whoever reads the lock may send one at any moment, and a Ctrl-C must not end an update in the middle.
+    """
     clock.signals.listen()
     try:
         yield

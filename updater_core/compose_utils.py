@@ -126,7 +126,7 @@ def detect(environment: Mapping[str, str]) -> Command:
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of our environment that a Compose child may see.
+    """Return the part of our environment that a Compose child may see.
 
     The engine is always named: a docker context of the user's could mean another one than we look at.
 
@@ -141,14 +141,15 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
 def project_environment(
     environment: Mapping[str, str], *, is_v1: bool, directory: str, home: str = ""
 ) -> dict[str, str]:
-    """The environment of a call for a project: neutral values for the switches that its `.env` may hold, its
-    folder as `PWD`, for in a shell there it is that, and the home folder of whoever started it (empty: our
-    own). Compose's plugin and our logins stay where they are.
+    """Return the environment of a call for a project.
 
-    >>> project_environment({"PATH": "/bin"}, is_v1=False, directory="/srv")["COMPOSE_REMOVE_ORPHANS"]
+    It has neutral values for the switches that the project's `.env` may hold, and the home folder of whoever
+    started it (empty: our own). Compose's plugin and our logins stay at their places.
+
+    >>> project_environment({"PATH": "/bin"}, is_v1=False)["COMPOSE_REMOVE_ORPHANS"]
     'false'
-    >>> project_environment({"HOME": "/root"}, is_v1=True, directory="/srv", home="/home/ann")
-    {'HOME': '/home/ann', 'PWD': '/srv', 'DOCKER_CONFIG': '/root/.docker'}
+    >>> project_environment({"HOME": "/root"}, is_v1=True, home="/home/ann")
+    {'HOME': '/home/ann', 'DOCKER_CONFIG': '/root/.docker'}
     """
     found = {**environment, "PWD": directory} if is_v1 else {**environment, "PWD": directory, **_SWITCHES}
     if not home:
@@ -158,7 +159,7 @@ def project_environment(
 
 
 def project_words(project: Project, *, is_v1: bool, replaced: Mapping[str, str]) -> list[str]:
-    """The options that make Compose mean exactly this project, whatever the working directory.
+    """Return the options that make Compose mean exactly this project, whatever the working directory.
 
     >>> project_words(Project("shop", "/srv/shop", ("/srv/shop/c.yml",)), is_v1=False, replaced={})
     ['-p', 'shop', '--project-directory', '/srv/shop', '-f', '/srv/shop/c.yml', '--profile', '*']
@@ -181,7 +182,7 @@ def _env_files(project: Project, replaced: Mapping[str, str]) -> list[str]:
 def up_words(
     replicas: Mapping[str, int], *, is_v1: bool, with_dependencies: bool, recreate: Recreate
 ) -> list[str]:
-    """`up` for these services alone, never building, never pulling.
+    """Return `up` with the options for these services alone, never building, never pulling.
 
     `--scale` because `up` without it shrinks a scaled service; `--pull never` beats `pull_policy: always`.
     """
@@ -237,7 +238,10 @@ class DockerCompose:
         return {"name": project.name, **model}
 
     def stack_model(self, files: Sequence[str]) -> Mapping[str, Any]:
-        """As the Docker CLI reads them (23.0 and later); it asks no engine, and reads no `.env`."""
+        """Return the model as the Docker CLI reads it (23.0 and later); it asks no engine, reads no `.env`.
+
+        Raises ComposeError if the CLI is older or the files have mistakes.
+        """
         words = [word for path in files for word in ("-c", path)]
         argv = ["docker", "stack", "config", *words]
         result = _run(_Child(argv, self._environment, self._timeout_seconds, str(Path(files[0]).parent)))
@@ -256,7 +260,7 @@ class DockerCompose:
         return model
 
     def _check_cli(self) -> None:
-        """Raises ComposeError if the Docker CLI is too old to know `docker stack config`."""
+        """Raise ComposeError if the Docker CLI is too old to know `docker stack config`."""
         said = _run(_Child(["docker", "--version"], self._environment, timeout_seconds=30)).out
         found = re.search(r"version (\d+\.[\w.+~-]+)", said)
         if found is not None and _numbers(found[1]) < _STACK_CONFIG_SINCE:
@@ -285,9 +289,7 @@ class DockerCompose:
         return Preview(dry_run.read(f"{result.out}\n{result.err}"))
 
     def _form(self) -> tuple[str, ...] | None:
-        """The options with which a dry run of this Compose can be read, proven once; None if there are
-        none.
-        """
+        """Return the options with which a dry run of this Compose can be read, proven once; None if none."""
         command = self._found()
         if command.is_v1 or _numbers(command.version) < _DRY_RUN_SINCE:
             return None

@@ -90,9 +90,7 @@ def _sets_nothing(binding: Binding) -> bool:
 
 
 def library_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that libraries read from the process: vendors', proxies, certificates, the
-    engine.
-    """
+    """Return the variables that libraries read: vendors', proxies, certificates, the engine."""
     return {name: value for name, value in environment.items() if value and _OF_LIBRARIES.fullmatch(name)}
 
 
@@ -128,7 +126,7 @@ def load_or_begin(path: Path, environment: Mapping[str, str]) -> Config:
 
 
 def _placed(problems: Sequence[str], text: str, place: Path, environment: Mapping[str, str]) -> list[str]:
-    """The problems with the file and the line of each in front; one of a variable names no file."""
+    """Return the problems with the file and the line of each in front; one of a variable names no file."""
     variables = {
         option.variable for option in OPTIONS if option.variable and environment.get(option.variable)
     }
@@ -219,12 +217,12 @@ class ConfiguredEntries:
 
     @property
     def default_keys(self) -> frozenset[str]:
-        """The keys that `defaults` sets."""
+        """Return the keys that `defaults` sets."""
         return self.defaults.given
 
     @property
     def default_hooks(self) -> Hooks:
-        """The hooks that `defaults` sets."""
+        """Return the hooks that `defaults` sets."""
         return Hooks(**{kind.value: self.defaults.values[kind.value] for kind in HookKind})
 
     def read(self, raw: Mapping[str, Any], at: str) -> ServiceConfig:

@@ -58,16 +58,14 @@ class DockerEngine:
         return f"{found['Os']}/{found['Arch']}"
 
     def hub_mirrors(self) -> tuple[str, ...]:
-        """The addresses of its mirrors of Docker Hub (`registry-mirrors`), in the order in which it asks
-        them.
-        """
+        """Return its mirrors of Docker Hub (`registry-mirrors`), in the order in which it asks them."""
         found = self._call("ask its settings", lambda api: api.info())
         mirrors = (found.get("RegistryConfig") or {}).get("Mirrors") or ()
         return tuple(address for address in mirrors if isinstance(address, str))
 
     @contextlib.contextmanager
     def watch_liveness(self) -> Iterator[Callable[[], bool]]:
-        """A stream of events ends with the engine that sends it, however soon the next one answers."""
+        """Watch a stream of events, which ends with its engine, however soon the next one answers."""
         has_ended = threading.Event()
         with connection.seam("listen to its events"):
             client = connection.connect(self._endpoint, CALL_TIMEOUT_SECONDS)
@@ -84,16 +82,17 @@ class DockerEngine:
             client.close()
 
     def compose_containers(self) -> tuple[Container, ...]:
-        """One list call; its containers carry no start time, restart count or health (those take an inspect).
+        """Return the containers by one list call: no start time, restart count or health (an inspect's).
 
         It lists the containers of others, too: a manager's may have mounted the files that labels speak
-        of."""
+        of.
+        """
         found = self._list({})
         listed = [facts.from_list(raw) for raw in found if facts.is_of_compose(raw["Labels"])]
         return self._with_host_paths(listed, found)
 
     def all_containers(self) -> tuple[Container, ...]:
-        """Every container of the engine, by the same one list call."""
+        """Return every container of the engine, by the same one list call."""
         found = self._list({})
         return self._with_host_paths(list(map(facts.from_list, found)), found)
 
@@ -104,9 +103,7 @@ class DockerEngine:
         return tuple(label_paths.with_host_paths(each, self._path_map, mounted) for each in containers)
 
     def _mounted(self, listed: Iterable[Mapping[str, Any]]) -> list[label_paths.Folder]:
-        """Every place in a container, with what is mounted there; some engines name a volume without its
-        folder.
-        """
+        """Return every place in a container, and its mount; some engines name a volume without its folder."""
         mounts = [mount for raw in listed for mount in facts.mounts(raw)]
         places: Mapping[str, str] = {}
         if any(not mount.source for mount in mounts):
@@ -148,8 +145,10 @@ class DockerEngine:
         return None if raw is None else facts.image(raw)
 
     def known_image(self, image_id: str) -> Image | None:
-        """As `image`, answered from the cache if this id was seen before: an id never changes what it is, but
-        the names an image is known by may grow, so a caller that misses a digest asks `image` afresh.
+        """Return the same as `image`, from the cache if this id was seen before.
+
+        An id never changes what it is, but the names an image is known by may grow, so a caller that misses a
+        digest asks `image` afresh.
         """
         known = self._images.get(image_id)
         if known is not None:
@@ -172,10 +171,10 @@ class DockerEngine:
         platform: str | None,
         progress: Progress | None,
     ) -> None:
-        """Pull `repository@digest`, or `repository:tag` without a digest; an error inside the stream is
-        raised like any other.
+        """Pull `repository@digest`, or `repository:tag` without a digest.
 
-        docker-py's own high-level pull drops errors that come inside the stream and hands back the OLD image.
+        An error inside the stream is raised like any other: docker-py's own high-level pull drops those and
+        hands back the OLD image.
         """
         full = with_default_tag(reference)
         name, wanted = full.name or full.key, full.digest or full.tag
@@ -244,8 +243,9 @@ class DockerEngine:
                 client.close()
 
     def stop_container(self, container_id: str) -> None:
-        """Over a connection of its own: it lasts as long as the container needs to stop, and others go on
-        meanwhile.
+        """Stop a container over a connection of its own.
+
+        It lasts as long as the container needs, and others go on meanwhile.
         """
         what = f"stop container {container_id[:12]}"
         found = self.container(container_id)
@@ -294,7 +294,7 @@ class DockerEngine:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[docker.APIClient]:
-        """A connection for one call. It is kept for the next if the engine has answered on it."""
+        """Return a connection for one call. It is kept for the next if the engine has answered on it."""
         with self._lock:
             client = self._idle.pop() if self._idle else None
         if client is None:
@@ -336,8 +336,9 @@ def _or_none(ask: Any, *arguments: Any, **options: Any) -> Any:
 
 
 def _auth(credential: Credential | None) -> dict[str, str]:
-    """An empty dictionary is "anonymous" and keeps docker-py from calling credential helpers of its own
-    accord.
+    """Return a login as docker-py takes it.
+
+    An empty dictionary is "anonymous", and keeps it from calling credential helpers of its own accord.
     """
     if credential is None:
         return {}
@@ -347,7 +348,7 @@ def _auth(credential: Credential | None) -> dict[str, str]:
 
 
 def _begun(what: str, pull: Callable[[], Any]) -> Any:
-    """The stream of a pull that has begun.
+    """Return the stream of a pull that has begun.
 
     An engine that is given no manifest says so before there is a stream.
     """

@@ -129,13 +129,14 @@ def redact(text: str) -> str:
 
 
 class PlainFormatter(logging.Formatter):
-    """`2026-11-23 08:00:00 INFO  web: message`, local time; further lines are indented, control characters
-    escaped.
+    """Formats as `2026-11-23 08:00:00 INFO  web: message`, in local time.
 
-    Derived because the handlers of `logging` take nothing else.
+    Further lines are indented, control characters escaped. Derived because the handlers of `logging` take
+    nothing else.
     """
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record, without secrets."""
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         level = _LEVELS.get(record.levelname, record.levelname)
         service = redact(getattr(record, "service", ""))
@@ -147,11 +148,10 @@ class PlainFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object on one line: ts, level, event, service, message, further fields, and the traceback if
-    any.
-    """
+    """Formats as a JSON object on one line: ts, level, event, service, message, further fields, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the one line of a record, without secrets."""
         line = {
             "ts": datetime.fromtimestamp(record.created, UTC)
             .isoformat(timespec="milliseconds")
@@ -222,7 +222,7 @@ class _LogFile(RotatingFileHandler):
         super().emit(record)
 
     def rotate(self, source: str, dest: str) -> None:
-        """A file that somebody else has just moved away is rotated already."""
+        """Rotate; a file that somebody else has just moved away is rotated already."""
         with suppress(FileNotFoundError):
             Path(source).replace(dest)
 

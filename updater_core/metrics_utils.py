@@ -89,40 +89,48 @@ class Metrics:
         return encode(self._registry), content_type
 
     def updated(self, service: str) -> None:
+        """Count an update that was committed."""
         self._count("updates_total", service)
 
     def rolled_back(self, service: str, reason: str) -> None:
+        """Count a rollback, by the reason of the failure."""
         self._count("rollbacks_total", service, reason)
 
     def failed(self, service: str, stage: str) -> None:
+        """Count a failed update, by the step at which it failed."""
         self._count("failures_total", service, stage)
 
     def checked(self, result: str) -> None:
+        """Count a check of a service, by its result."""
         self._count("checks_total", result)
 
     def requested(self, registry: str, kind: str, result: str) -> None:
-        """One request to a registry host, as `Registries` reports it."""
+        """Count one request to a registry host, as `Registries` reports it."""
         self._count("registry_requests_total", registry, kind, result)
 
     def delivered(self, result: str, times: int = 1) -> None:
-        """Attempts to deliver events: delivered, failed or given_up."""
+        """Count attempts to deliver events: delivered, failed or given_up."""
         self._count("webhook_deliveries_total", result, by=times)
 
     def interval(self, seconds: float) -> None:
-        """The configuration says how often to look; alerts on a last cycle that is long ago measure by it."""
+        """Set the configured interval; alerts on a last cycle that is long ago measure by it."""
         self._set("check_interval_seconds", seconds)
 
     def cycle_ended(self, now: datetime, duration_seconds: float) -> None:
+        """Note the end of a cycle and how long it took."""
         self._set("last_cycle_timestamp_seconds", now.timestamp())
         self._set("last_cycle_duration_seconds", duration_seconds)
         self._observe("cycle_duration_seconds", duration_seconds)
 
     def update_ended(self, outcome: str, duration_seconds: float) -> None:
-        """An update took so long: committed, not_started, rolled_back, rollback_failed or taken_over."""
+        """Note how long an update took, by outcome.
+
+        The outcomes are committed, not_started, rolled_back, rollback_failed and taken_over.
+        """
         self._observe("update_duration_seconds", duration_seconds, outcome)
 
     def gate_ended(self, result: str, duration_seconds: float) -> None:
-        """A new release took so long to be proven, or to have failed."""
+        """Note how long a new release took to be proven, or to have failed."""
         self._observe("gate_duration_seconds", duration_seconds, result)
 
     def show_limits(self, limits: Mapping[str, tuple[int, int]]) -> None:
@@ -138,15 +146,15 @@ class Metrics:
             self._set("registry_rate_limit", limit, host)
 
     def open_journal(self, updates: int) -> None:
+        """Set how many updates have an open journal."""
         self._set("open_journal", updates)
 
     def outbox_pending(self, events: int) -> None:
+        """Set how many events wait to be delivered."""
         self._set("outbox_pending", events)
 
     def start_from(self, counters: Mapping[str, int]) -> None:
-        """Go on from the counters that the state kept (`state.records.count`), so that a restart loses
-        nothing.
-        """
+        """Go on from the counters that the state kept (`state.records.count`), so a restart loses nothing."""
         for name, number in counters.items():
             kind, *labels = split_counter(name)
             if f"{kind}_total" in COUNTERS:

@@ -83,9 +83,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """One entry of `services`: an update group of one or more services that run one image and move
-    together.
-    """
+    """One entry of `services`: an update group of one or more services of one image, which move together."""
 
     name: str
     image: ImageRef
@@ -113,9 +111,7 @@ class ServiceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """Which services that are not listed are taken up by themselves; `exclude` are globs over what they
-    are.
-    """
+    """Which services that are not listed are taken up; `exclude` are globs over what they are."""
 
     mode: Discover = Discover.OFF
     exclude: tuple[str, ...] = ()
@@ -177,15 +173,17 @@ class EntryReader(Protocol):
 
     @property
     def default_keys(self) -> frozenset[str]:
-        """The keys that `defaults` sets."""
+        """Return the keys that `defaults` sets."""
 
     @property
     def default_hooks(self) -> Hooks:
-        """The hooks that `defaults` sets."""
+        """Return the hooks that `defaults` sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
+    """The whole configuration, checked: every option has its value or its default."""
+
     settings: Settings
     services: tuple[ServiceConfig, ...]
     path: str = ""
@@ -342,9 +340,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Go to `target` (always with its digest; the tag is the one the file shall say), and with it to
-    `others`, which are of other repositories and have the same tag. `signed_by`: the keys, if the service
-    wants a signature.
+    """Go to `target`, and with it to `others`, which are of other repositories and have the same tag.
+
+    `target` has its digest always; its tag is the one the file shall say. `signed_by`: the keys, if the
+    service wants a signature.
     """
 
     target: ImageRef
@@ -362,10 +361,10 @@ Decision = Hold | Update
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One place of an edit: the image of a Compose service, or a variable of an env file; its raw text old
-    and new.
+    """One place of an edit: a Compose service's image, or an env file's variable; its raw text old and new.
 
-    `change`: the part of it that is another, before and after, if it is not all of it."""
+    `change`: the part of it that is another, before and after, if it is not all of it.
+    """
 
     kind: str  # service | variable
     key: str
@@ -376,8 +375,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One file of the operator's before and after, as decoded text with its line ends and byte-order mark as
-    they are.
+    """One file of the operator's before and after, as decoded text with its line ends and byte-order mark.
 
     `marks` find our places again in a file that was changed in the meantime.
     """
@@ -393,8 +391,7 @@ Detail = TypeVar("Detail")
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[Detail]):
-    """What an update is, whatever the place where it is deployed; `detail` is that target's own, and read by
-    it alone.
+    """What an update is, whatever the place it is deployed at; only its target reads `detail`.
 
     `id` is of this one try. `old_retained`, `new_retained`, `earlier_retained`: by what the target keeps the
     image that runs, the new one (known once it is fetched) and those of earlier generations, so that a
@@ -447,9 +444,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CurrentStep:
-    """What is done right now: the step of a service's update since `since`, and what it said last, at
-    `heard_at`.
-    """
+    """What is done right now: an update's step since `since`, and what it said last, at `heard_at`."""
 
     service: str
     step: Step
@@ -472,7 +467,7 @@ class StepTaken:
 
 
 def retry_command(service: str) -> str:
-    """The command that lifts a service's quarantine, ready to be pasted into a shell.
+    """Return the command that lifts a service's quarantine, ready to be pasted into a shell.
 
     >>> retry_command("web"), retry_command("two words")
     ('sudo docker-updater --retry web', "sudo docker-updater --retry 'two words'")
@@ -482,9 +477,7 @@ def retry_command(service: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What went wrong: at which step, under which stable reason, in words, and what a person can do; with
-    what was seen of the containers.
-    """
+    """What went wrong: step, stable reason, words, remedy, and what was seen of the containers."""
 
     step: Step
     reason: Reason
@@ -534,9 +527,7 @@ class RollbackFailed:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """The operator deployed another image in the middle of it: nothing was rolled back, nothing is
-    quarantined.
-    """
+    """The operator deployed another image meanwhile: nothing was rolled back, nothing is quarantined."""
 
     plan: Plan[Any]
     cause: Cause

@@ -36,17 +36,22 @@ Progress = Callable[[Mapping[str, Any]], None]
 class Clock(Protocol):
     """Time as an argument. `wait` ends early, with True, when a stop is asked for; `sleep` never does."""
 
-    def now(self) -> datetime: ...
-    def monotonic(self) -> float: ...
-    def wait(self, seconds: float) -> bool: ...
-    def sleep(self, seconds: float) -> None: ...
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, for measuring."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for so many seconds, or until a stop is asked for; return whether it is."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds, whatever is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a command ended: `exit_code` is None if it did not end in time, `output` the end of what it
-    wrote.
-    """
+    """How a command ended: `exit_code` (None if not in time), and `output`, the end of what it wrote."""
 
     exit_code: int | None
     output: str
@@ -66,44 +71,47 @@ class HookCall:
 class Engine(Protocol):
     """The Docker Engine. Every method may raise EngineError, or EngineUnavailable if it does not answer."""
 
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """Return the engine's name and version, as `Docker Engine 28.5.2`."""
+
     def product(self) -> str:
-        """What answers at the socket, with its version: `Docker Engine 28.5.2`, `Podman 5.8.6`."""
+        """Return what answers at the socket, with its version: `Docker Engine 28.5.2`, `Podman 5.8.6`."""
 
     def platform(self) -> str:
-        """The engine's own platform, `linux/amd64`."""
+        """Return the engine's own platform, `linux/amd64`."""
 
     def watch_liveness(self) -> AbstractContextManager[Callable[[], bool]]:
-        """For the length of a block: a question whether the engine was there all the time since the block
-        began.
-        """
+        """Give a block the question whether the engine was there all the time since the block began."""
 
     def compose_containers(self) -> tuple[Container, ...]:
-        """Every Compose container in any state, one-offs left out."""
+        """Return every Compose container in any state, one-offs left out."""
 
     def all_containers(self) -> tuple[Container, ...]:
-        """Every container in any state, whoever made it, one-offs too; as `compose_containers` shows them."""
+        """Return every container in any state, whoever made it, one-offs too (as `compose_containers`)."""
 
-    def volume_names(self) -> frozenset[str]: ...
-    def network_names(self) -> frozenset[str]: ...
+    def volume_names(self) -> frozenset[str]:
+        """Return the names of all volumes."""
+
+    def network_names(self) -> frozenset[str]:
+        """Return the names of all networks."""
 
     def containers(self, project: str, service: str) -> tuple[Container, ...]:
-        """The containers of one Compose service, in any state, one-offs left out, inspected now."""
+        """Return the containers of one Compose service, in any state, one-offs left out, inspected now."""
 
     def container(self, container_id: str) -> Container | None:
-        """One container inspected now; None if it is gone."""
+        """Return one container inspected now; None if it is gone."""
 
     def settings(self, container_id: str) -> ContainerSettings | None:
-        """What a container was created with; None if it is gone."""
+        """Return what a container was created with; None if it is gone."""
 
     def log_tail(self, container_id: str, lines: int) -> str:
-        """The last lines that a container wrote, to either stream; empty if it is gone."""
+        """Return the last lines that a container wrote, to either stream; empty if it is gone."""
 
     def image(self, reference: str) -> Image | None:
-        """The local image behind a reference, a `repository@digest` or an id; None if there is none."""
+        """Return the local image behind a reference, `repository@digest` or an id; None if there is none."""
 
     def known_image(self, image_id: str) -> Image | None:
-        """As `image` for an id, from the cache if possible; the digests it names may be out of date."""
+        """Return the same for an id, from the cache if possible; its digests may be out of date."""
 
     def forget_images(self, used: frozenset[str]) -> None:
         """Keep in memory only the images with these ids."""
@@ -115,12 +123,14 @@ class Engine(Protocol):
         platform: str | None,
         progress: Progress | None,
     ) -> None:
-        """Pull `repository@digest`, and no tag moves; or `repository:tag` if the reference has no digest, and
-        that tag moves. An error inside the stream is an EngineError. Raises ManifestRefused if the pull did
-        not begin.
+        """Pull `repository@digest`, and no tag moves; or `repository:tag`, and that tag moves.
+
+        An error inside the stream is an EngineError. Raises ManifestRefused if the pull did not begin.
         """
 
-    def tag(self, image_id: str, reference: str) -> None: ...
+    def tag(self, image_id: str, reference: str) -> None:
+        """Give an image a name; one that another image had moves to this one."""
+
     def untag(self, reference: str) -> None:
         """Remove one name of an image; no error if it is not there."""
 
@@ -143,16 +153,21 @@ class Engine(Protocol):
     def stop_container(self, container_id: str) -> None:
         """Stop a container as it asks to be stopped: with its own signal, within its own grace period."""
 
-    def remove_container(self, container_id: str) -> None: ...
-    def rename_container(self, container_id: str, name: str) -> None: ...
+    def remove_container(self, container_id: str) -> None:
+        """Remove a container that does not run; its anonymous volumes stay. No error if it is gone."""
+
+    def rename_container(self, container_id: str, name: str) -> None:
+        """Give a container another name."""
+
     def remove_image(self, image_id: str) -> None:
         """Remove an image that nothing uses; no error, and nothing done, if something does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a dry run of `up` says: resource (`Container shop-web-1`, `Network shop_default`) to all that
-    would happen to it (`Running`, `Recreate`, …).
+    """What a dry run of `up` says: by resource, all that would happen to it.
+
+    `Container shop-web-1` or `Network shop_default` to `Running`, `Recreate`, ….
     """
 
     said: Mapping[str, frozenset[str]]
@@ -170,18 +185,20 @@ class Compose(Protocol):
     """Docker Compose. Every method may raise ComposeError."""
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """Return the version in digits and dots: `2.40.3`."""
+
     @property
-    def is_v1(self) -> bool: ...
+    def is_v1(self) -> bool:
+        """Return whether it is the old docker-compose, which is a program of its own."""
+
     def config(self, project: Project, replaced: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        """The resolved model. `replaced` maps a file of the project to the file to be read in its place."""
+        """Return the resolved model; `replaced` maps files of the project to those read in their place."""
 
     def preview(
         self, project: Project, replicas: Mapping[str, int], *, with_dependencies: bool
     ) -> Preview | None:
-        """What `up` would do now, without doing it; None if this Compose cannot tell, or not in a form that
-        we know.
-        """
+        """Return what `up` would do now, without doing it; None if this Compose cannot tell that readably."""
 
     def up(
         self,
@@ -199,26 +216,34 @@ class Compose(Protocol):
         """
 
     def stack_model(self, files: Sequence[str]) -> Mapping[str, Any]:
-        """What `docker stack deploy` makes of the files of a stack, base first."""
+        """Return what `docker stack deploy` makes of the files of a stack, base first."""
 
 
 class Swarm(Protocol):
-    """The managers of one Docker Swarm; any of them answers. What they say is the Engine API's own JSON
-    (https://docs.docker.com/reference/api/engine/). Every method may raise EngineError, or EngineUnavailable
-    if none of them answers, or the swarm has no leader just now."""
+    """The managers of one Docker Swarm; any of them answers.
 
-    def version(self) -> str: ...
+    What they say is the Engine API's own JSON (https://docs.docker.com/reference/api/engine/). Every method
+    may raise EngineError, or EngineUnavailable if none of them answers, or the swarm has no leader just now.
+    """
+
+    def version(self) -> str:
+        """Return the name and version of the manager that answers."""
+
     def role(self) -> str:
-        """What the engine that is asked is in a swarm: `manager`, `worker`, or its state (`inactive`,
-        `locked`).
-        """
+        """Return what the asked engine is: `manager`, `worker`, or its state (`inactive`, `locked`)."""
 
-    def services(self) -> tuple[Mapping[str, Any], ...]: ...
+    def services(self) -> tuple[Mapping[str, Any], ...]:
+        """Return all services, one object each."""
+
     def service(self, service_id: str) -> Mapping[str, Any] | None:
-        """One service by id or name, read now; None if it is gone."""
+        """Return one service by id or name, read now; None if it is gone."""
 
-    def tasks(self, service_id: str) -> tuple[Mapping[str, Any], ...]: ...
-    def nodes(self) -> tuple[Mapping[str, Any], ...]: ...
+    def tasks(self, service_id: str) -> tuple[Mapping[str, Any], ...]:
+        """Return the tasks of one service, those that have ended too."""
+
+    def nodes(self) -> tuple[Mapping[str, Any], ...]:
+        """Return all nodes of the swarm."""
+
     def image_platforms(self, reference: str, credential: Credential | None) -> tuple[tuple[str, str], ...]:
         """Architecture and system of each platform of an image, as its registry says to the manager."""
 
@@ -233,8 +258,9 @@ class Swarm(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RemoteImage:
-    """The digests of an image's manifest for one platform and of its configuration, as far as a registry said
-    them; with an `obstacle` there is none, and `detail` says why.
+    """The digests of an image's manifest for one platform and of its configuration, as far as they are known.
+
+    With an `obstacle` there is no image, and `detail` says why.
     """
 
     manifest: str = ""
@@ -247,31 +273,28 @@ class Registry(Protocol):
     """One registry, as one service may use it. Every method may raise RegistryError or one of its kinds."""
 
     def digest(self, reference: ImageRef) -> str:
-        """The digest behind the reference's tag now: of the index if the image has one."""
+        """Return the digest behind the reference's tag now: of the index if the image has one."""
 
     def tags(self, reference: ImageRef) -> tuple[Tag, ...]:
-        """Every tag of the repository; never a part of them."""
+        """Return every tag of the repository; never a part of them."""
 
     def pushed_tags(self, reference: ImageRef, wanted: Callable[[str], bool]) -> tuple[Tag, ...] | None:
-        """The tags that `wanted` accepts, with digests and push times; None if this registry has no such
-        clock.
-        """
+        """Return the tags that `wanted` accepts, with digests and push times; None if it knows no times."""
 
     def created(self, reference: ImageRef, platform: str) -> datetime | None:
-        """The build time in the image's own configuration; None if it is not to be believed."""
+        """Return the build time in the image's own configuration; None if it is not to be believed."""
 
     def image(self, reference: ImageRef, platform: str, *, in_full: bool) -> RemoteImage:
-        """The image behind the reference's digest for a platform, or why there is none; with its
-        configuration's digest if it is to be known `in_full`.
+        """Return the image behind the reference's digest for a platform, or why there is none.
+
+        With its configuration's digest if it is to be known `in_full`.
         """
 
     def facts(self, reference: ImageRef, platform: str) -> ImageFacts:
-        """What the image behind the reference's digest says of itself; empty if it is not to be asked for
-        that.
-        """
+        """Return what the image behind the digest says of itself; empty if that is not to be asked."""
 
     def credential(self) -> Credential | None:
-        """What the engine needs for a pull from here."""
+        """Return what the engine needs for a pull from here."""
 
     def check(self, reference: ImageRef) -> str:
         """Reach the registry and the repository with the credentials; return a sentence on what was found."""
@@ -280,14 +303,29 @@ class Registry(Protocol):
 class Files(Protocol):
     """Writes the operator's files (`host.files` itself). May raise UpdaterError, or ChangedOnDisk."""
 
-    def read(self, path: Path) -> bytes: ...
-    def snapshot(self, path: Path) -> Snapshot: ...
-    def stage(self, snapshot: Snapshot, data: bytes, tag: str) -> Path: ...
-    def commit(self, snapshot: Snapshot, staged: Path) -> None: ...
-    def overwrite(self, snapshot: Snapshot, data: bytes) -> None: ...
-    def write_beside(self, path: Path, data: bytes, tag: str) -> Path: ...
-    def discard(self, staged: Path) -> None: ...
-    def remove_strays(self, directory: Path, tag: str) -> None: ...
+    def read(self, path: Path) -> bytes:
+        """Return the bytes of a file."""
+
+    def snapshot(self, path: Path) -> Snapshot:
+        """Return the file as it is now: its target, its bytes and its status."""
+
+    def stage(self, snapshot: Snapshot, data: bytes, tag: str) -> Path:
+        """Write `data` beside the file, as whole as it will be, and return the path."""
+
+    def commit(self, snapshot: Snapshot, staged: Path) -> None:
+        """Put what is staged in the file's place; ChangedOnDisk if it is not what was read."""
+
+    def overwrite(self, snapshot: Snapshot, data: bytes) -> None:
+        """Write `data` into the same file, which keeps its file owner."""
+
+    def write_beside(self, path: Path, data: bytes, tag: str) -> Path:
+        """Write a copy for Compose to read beside a file, and return its path."""
+
+    def discard(self, staged: Path) -> None:
+        """Remove a staged file; no error if it is gone."""
+
+    def remove_strays(self, directory: Path, tag: str) -> None:
+        """Remove what a killed attempt with this tag left in a folder."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class Login:
 
     @property
     def name(self) -> str:
-        """Who we are there, in words."""
+        """Return who we are there, in words."""
         return self.credential.username if self.credential else "anonymous"
 
 
@@ -75,7 +75,7 @@ class Logins:
         self._helped: dict[tuple[str, str], tuple[float, Login]] = {}
 
     def find(self, domain: str, settings: RegistrySettings) -> Login:
-        """The login for a registry's domain; never raises: what is broken is said in `Login.problem`."""
+        """Return the login for a registry's domain; what is broken is said in `Login.problem`, not raised."""
         if settings.username is not None and settings.password is not None:
             return Login(Credential(settings.username, settings.password), "registry_config")
         if domain == HUB and self._hub is not None:
@@ -194,7 +194,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
 
 
 def _credential_of(entry: Mapping[str, Any]) -> Credential | None:
-    """A credential from one entry of `auths`: an identity token, `auth`, or plain user name and password."""
+    """Return a credential from an entry of `auths`: an identity token, `auth`, or user name and password."""
     username, password = _text(entry, "username"), _text(entry, "password")
     encoded = _text(entry, "auth")
     if encoded:
@@ -222,7 +222,7 @@ def _text(entry: Mapping[str, Any], key: str) -> str:
 
 
 def _host_key(key: str) -> str:
-    """The host that a key of `auths` means; keys for a part of a registry (`host/team`) mean no host.
+    """Return the host that a key of `auths` means; keys for a part of a registry (`host/team`) mean no host.
 
     >>> _host_key("https://index.docker.io/v1/"), _host_key("ghcr.io"), _host_key("ghcr.io/team")
     ('index.docker.io', 'ghcr.io', '')

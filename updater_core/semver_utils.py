@@ -80,7 +80,7 @@ def parse_tag(text: str) -> TagVersion | None:
 
 
 def _identifiers(numbers: tuple[int, int, int], prerelease: str) -> tuple[str, ...]:
-    """The prerelease's identifiers.
+    """Return the prerelease's identifiers.
 
     What the library refuses and tags have (`-09`, `-rc_1`) is kept as it is spelt.
     """
@@ -106,13 +106,14 @@ def split_tail(tail: str) -> tuple[str, str]:
 
 
 def precedence(version: TagVersion) -> Precedence:
-    """A key that sorts versions by SemVer 2.0.0 §11, lowest first. Prefix and variant have no say in it."""
+    """Return a key that sorts versions by SemVer 2.0.0 §11, lowest first; prefix and variant do not count."""
     return version.numbers, not version.prerelease, tuple(_identifier_key(i) for i in version.prerelease)
 
 
 def compare(left: TagVersion, right: TagVersion) -> int:
-    """-1, 0 or 1 as `left` is lower than, equal to or higher than `right`, as the `semver` library compares
-    them.
+    """Return -1, 0 or 1 if `left` is lower than, equal to or higher than `right`.
+
+    As the `semver` library compares them.
     """
     return _library_version(left).compare(_library_version(right))
 
@@ -122,14 +123,15 @@ def _library_version(version: TagVersion) -> semver.Version:
 
 
 def _is_counted(prerelease: str) -> bool:
-    """Whether a prerelease has its number already: what follows `rc1` is no more of it, what follows `rc` may
-    be.
+    """Return whether a prerelease has its number already: `rc1` has, `rc` has not.
+
+    Nothing that follows is a part of it then.
     """
     return prerelease[-1:].isdigit() and any(map(str.isalpha, prerelease))
 
 
 def _is_prerelease(part: str) -> bool:
-    """Whether the first identifier that is not a number, its trailing digits aside, is one of the words."""
+    """Return whether the first identifier that is no number is one of the words, its digits aside."""
     for identifier in part.split("."):
         word = identifier.rstrip("0123456789")
         if word:

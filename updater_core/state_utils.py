@@ -22,9 +22,7 @@ READ_REMEDY = "run it with sudo, or as the user or in the group that the updater
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A state that can be worked with; `problem` is a sentence if the file could not be used, and says what
-    is.
-    """
+    """A usable state; `problem` is a sentence if the file could not be used, and says what is used."""
 
     state: State
     problem: str | None = None
@@ -144,9 +142,7 @@ def _restored(problem: str, backups: list[Path]) -> Loaded:
 
 
 def _is_same(state: State, path: Path) -> bool:
-    """Return whether `path` holds `state` already, apart from the times of checks: no backup is worth writing
-    then.
-    """
+    """Return whether `path` holds `state` already, but for the times of checks: no backup is needed then."""
     try:
         return _without_times(_read(path)) == _without_times(state)
     except StateError:

@@ -1,5 +1,4 @@
-"""Docker Swarm over the managers' sockets: list services and tasks, write a spec, ask a registry for
-platforms.
+"""Docker Swarm over the managers' sockets: list services and tasks, write a spec, ask for platforms.
 
 What a manager says is handed on as the JSON it is (`protocols.Swarm`): a spec has to be written back whole,
 so nothing of it may get lost here. Requests go to the first manager that answers; each of them forwards to
@@ -117,7 +116,7 @@ class SwarmManagers:
         return self._ask(question, lambda what, response: _checked(what, response).json())
 
     def _ask(self, question: _Question, read: Callable[[str, requests.Response], _Answer]) -> _Answer:
-        """The answer of the first manager that has one, beginning with the one that had the last."""
+        """Return the answer of the first manager that has one, beginning with the one that had the last."""
         with self._lock:
             left = len(self._endpoints)
             while True:
@@ -146,7 +145,7 @@ class SwarmManagers:
         )
 
     def _drop(self, endpoint: EngineEndpoint) -> None:
-        """An engine that comes back may be another version, and speak another one of the API."""
+        """Forget a connection: an engine that comes back may speak another version of the API."""
         client = self._clients.pop(endpoint, None)
         if client is not None:
             client.close()
@@ -209,7 +208,10 @@ def _json_or_none(what: str, response: requests.Response) -> Any:
 
 
 def _checked(what: str, response: requests.Response) -> requests.Response:
-    """The response, if it is a good one. Raises EngineUnavailable if there is no leader, else EngineError."""
+    """Return the response if it is a good one.
+
+    Raises EngineUnavailable if there is no leader, else EngineError.
+    """
     if response.ok:
         return response
     said = _message(response)

@@ -30,7 +30,7 @@ class Uses:
     _owners: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def owners(self, node: Node) -> frozenset[str]:
-        """The services whose mapping holds a node, also through anchors.
+        """Return the services whose mapping holds a node, also through anchors.
 
         The empty name stands for the rest of the document; `x-` templates that nothing takes are nobody's.
         """
@@ -50,8 +50,9 @@ class Uses:
         return self._owners[id(node)]
 
     def is_more_than_an_image(self, scalar: ScalarNode) -> bool:
-        """Whether aliases carry an image's text to anywhere but images of services and `x-` templates: then a
-        change of it would change more than images.
+        """Return whether aliases carry an image's text to anything but images and `x-` templates.
+
+        Then a change of it would change more than images.
         """
         ahead: list[tuple[Node, str]] = [(scalar, _IMAGE)]
         seen: set[tuple[int, str]] = set()
@@ -71,8 +72,9 @@ class Uses:
 
 
 def uses_in(root: MappingNode, tables: frozenset[int], edges: Iterable[tuple[Node, str, Node]]) -> Uses:
-    """The uses of a document's nodes, from every (parent, key, child) of it; `tables` are the ids of the
-    mappings that list its services.
+    """Return the uses of a document's nodes, from every (parent, key, child) of it.
+
+    `tables` are the ids of the mappings that list its services.
     """
     parents: dict[int, list[tuple[Node, str]]] = {}
     scalars: list[tuple[str, ScalarNode]] = []
@@ -88,7 +90,7 @@ def uses_in(root: MappingNode, tables: frozenset[int], edges: Iterable[tuple[Nod
 
 
 def _role(parent: Node, key: str, role: str) -> str:
-    """What `parent` is, one step up from an image's text: a mapping like a service's, or anything else."""
+    """Return what `parent` is, a step up from an image's text: like a service's mapping, or anything else."""
     if role == _IMAGE:
         return _SERVICE if key == "image" else _OTHER
     is_merge = key == _MERGE or isinstance(parent, SequenceNode)

@@ -40,20 +40,20 @@ class SourceFile:
 
     @property
     def base(self) -> str:
+        """Return the folder that relative paths in the file begin at."""
         return self.directory or posixpath.dirname(self.path)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """What the variables of a file come from: every assignment of each with its env file, and the value that
-    counts.
-    """
+    """Where a file's variables come from: every assignment with its env file, and the value that counts."""
 
     settings: Mapping[str, tuple[tuple[SourceFile, Assignment], ...]]
     environment: Environment
 
     @property
     def values(self) -> Mapping[str, str | None]:
+        """Return the value of each variable that counts; None if the text alone does not tell it."""
         return self.environment.values
 
 
@@ -68,6 +68,7 @@ class Section:
     uses: Uses
 
     def where(self, node: Node) -> str:
+        """Return the place of a node for a message: `PATH line N`."""
         return f"{self.document.path} line {yaml_nodes.line(node)}"
 
 
@@ -86,6 +87,7 @@ class ComposeModel:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Return the names of the project's services."""
         return tuple(self.homes)
 
 
@@ -149,7 +151,7 @@ def _section(document: Document, file: SourceFile, scope: Scope) -> Section:
 
 
 def services_of(document: Document) -> MappingNode | None:
-    """The `services` of a document; Refused if a merge tag replaces them as a whole."""
+    """Return the `services` of a document; Refused if a merge tag replaces them as a whole."""
     node = yaml_nodes.lookup(document.root, "services")
     if node is not None and node.tag in _REPLACING_TAGS:
         raise Refused(
@@ -159,7 +161,10 @@ def services_of(document: Document) -> MappingNode | None:
 
 
 def image(project: ComposeModel, service: str) -> Found:
-    """What Compose takes the image of `service` from: the last that defines it. Refused if there is none."""
+    """Return what Compose takes the image of `service` from: the last that defines it.
+
+    Raises Refused if there is none.
+    """
     if service not in project.homes:
         known = ", ".join(sorted(project.names)) or "none"
         detail = f"no service {service!r} in these files (services: {known})"
@@ -178,7 +183,7 @@ def image(project: ComposeModel, service: str) -> Found:
 
 
 def is_built(project: ComposeModel, service: str) -> bool:
-    """Whether a service has a `build`, so that its image may be no registry's."""
+    """Return whether a service has a `build`, so that its image may be no registry's."""
     try:
         found = defined(project, service, "build")
     except Refused:  # an `extends` into a file we do not see: what we do see has no build
@@ -187,10 +192,10 @@ def is_built(project: ComposeModel, service: str) -> bool:
 
 
 def defined(project: ComposeModel, service: str, key: str) -> Found | None:
-    """The value of `key` in a service, the last section that has it, `extends` followed; an empty value is
-    none.
+    """Return the value of `key` in a service, the last section that has it; an empty value is none.
 
-    Refused if `extends` leads out of sight or round, or if a merge tag replaces the service.
+    `extends` is followed. Raises Refused if it leads out of sight or round, or if a merge tag replaces the
+    service.
     """
     return defined_in(project, project.homes.get(service, ()), service, key)
 
@@ -198,7 +203,10 @@ def defined(project: ComposeModel, service: str, key: str) -> Found | None:
 def defined_in(
     project: ComposeModel, sections: Sequence[Section], service: str, key: str, trail: _Trail = frozenset()
 ) -> Found | None:
-    """As `defined`, within these sections; `trail` is where `extends` has led so far."""
+    """Return the same as `defined`, within these sections; `trail` is how `extends` has led so far.
+
+    Raises Refused as `defined` does.
+    """
     for section in reversed(sections):
         node = yaml_nodes.entry(section.services, service)
         if not isinstance(node, MappingNode):
@@ -215,8 +223,10 @@ def defined_in(
 
 
 def heirs(project: ComposeModel) -> Mapping[tuple[int, str], frozenset[str]]:
-    """The services of the project that take something from a service of a section, by the section's id and
-    that name: the one of the same name, and those that reach it through `extends`. Refused as `defined` is.
+    """Return the services that take something from a service of a section, by the section's id and that name.
+
+    They are the one of the same name, and those that reach it through `extends`. Raises Refused as `defined`
+    does.
     """
     found: dict[tuple[int, str], set[str]] = {}
     for name, sections in project.homes.items():
@@ -257,9 +267,7 @@ def _longer(trail: _Trail, base: _Base) -> _Trail:
 
 
 def _base(project: ComposeModel, section: Section, service: MappingNode) -> _Base | None:
-    """The sections and the service that `extends` points to: of the same section, or of a file we were
-    given.
-    """
+    """Return the sections and the service that `extends` points to: of this section, or of a file we have."""
     extends = yaml_nodes.lookup(service, "extends")
     if extends is None or yaml_nodes.is_null(extends):
         return None
@@ -280,9 +288,7 @@ def _base(project: ComposeModel, section: Section, service: MappingNode) -> _Bas
 
 
 def _sections_of(project: ComposeModel, section: Section, path: str) -> tuple[Section, ...]:
-    """Those of the file that is meant; the same file may be read more than once, with other variables each
-    time.
-    """
+    """Return the sections of a file; it may be read more than once, with other variables each time."""
     wanted = posixpath.normpath(posixpath.join(section.file.base, path))
     some = tuple(other for other in project.sections if posixpath.normpath(other.document.path) == wanted)
     same = tuple(other for other in some if other.file.env_paths == section.file.env_paths)

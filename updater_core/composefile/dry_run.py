@@ -1,12 +1,12 @@
-"""Read what `docker compose up` prints, a dry run above all: what would happen to which container, network,
-volume.
+"""Read what `docker compose up` prints, a dry run above all: what happens to containers, networks, volumes.
 
-Every version has a form of its own. All of these say the same:
+Every version has a form of its own. These say the same, in Compose 2.17 to 2.40 and in 5.x, plain and (the
+last two) with `--progress json`:
 
-    DRY-RUN MODE -  Container shop-web-1  Recreate                              2.17 to 2.40, plain
-    Container shop-web-1 Recreate                                               5.x, plain
-    {"dry-run":true,"id":"Container shop-web-1","status":"Recreate"}            2.27 to 2.40, `--progress
-    json` {"id":"Container shop-web-1","status":"Working","text":"Recreate"}          5.x, `--progress json`
+    DRY-RUN MODE -  Container shop-web-1  Recreate
+    Container shop-web-1 Recreate
+    {"dry-run":true,"id":"Container shop-web-1","status":"Recreate"}
+    {"id":"Container shop-web-1","status":"Working","text":"Recreate"}
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _object(line: str) -> Mapping[str, Any]:
 
 
 def _resource(text: str) -> str:
-    """Some versions put the name of a network or a volume into quotes."""
+    """Return the resource without the quotes that some versions put around a network's or volume's name."""
     kind, name = text.split(maxsplit=1)
     return f"{kind} {name.strip(chr(34))}"
 

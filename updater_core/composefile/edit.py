@@ -57,7 +57,7 @@ SHARED_PLACE = "the same place in the file is the image of"
 
 
 def services(files: Sequence[SourceFile]) -> tuple[str, ...]:
-    """The names of every service in these files; none if they cannot be read as YAML."""
+    """Return the names of every service in these files; none if they cannot be read as YAML."""
     try:
         return survey(tuple(files), ()).project.names
     except Refused:
@@ -70,11 +70,10 @@ def set_image(
     services: Sequence[str],
     target: ImageRef | Sequence[ImageRef],
 ) -> tuple[Edit, ...] | NotEditable:
-    """Send the images of all `services` to the target's tag, and to its digest if it has one (else none is
-    written).
+    """Return the edits that send the images of all `services` to the target's tag and digest.
 
-    Services of several repositories need a target for each. The repository keeps the file's spelling. One
-    Edit per file that changes; none if the text already says it.
+    Without a digest none is written. Services of several repositories need a target for each. The repository
+    keeps the file's spelling. One Edit per file that changes; none if the text already says it.
     """
     given = (target,) if isinstance(target, ImageRef) else target
     targets = {each.key: reference.with_default_tag(each) for each in given}
@@ -93,8 +92,9 @@ def set_image(
 
 
 def trial_edits(files: Sequence[SourceFile], located: Sequence[Located]) -> tuple[Edit, ...]:
-    """Return edits of the places that an update of these services would write to, each to some other text: to
-    see what else would be another then.
+    """Return edits that write some other text to every place an update of these services would write to.
+
+    They show what else would be another then.
     """
     places = {one.place.spot: one.place for one in located if one.place}
     texts = {file.path: file.text for file in files}
@@ -111,8 +111,9 @@ def trial_edits(files: Sequence[SourceFile], located: Sequence[Located]) -> tupl
 def services_reached(
     files: Sequence[SourceFile], env_files: Sequence[SourceFile], edits: Mapping[str, Edit]
 ) -> tuple[str, ...]:
-    """Return the services of another project that would be others after `edits` (by that project's own
-    paths); all of them if its files cannot be read.
+    """Return the services of another project that would be others after `edits`, all if it cannot be read.
+
+    `edits` are by that project's own paths.
     """
     texts = {path: edit.after for path, edit in edits.items()}
     try:

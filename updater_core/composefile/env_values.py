@@ -38,8 +38,9 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What env files set: each value, None if the text alone does not tell it; `parts`, of each value that
-    takes other variables; and `taken`, the variables set nowhere that would change a value, a default or not.
+    """What env files set: each value, None if the text alone does not tell it.
+
+    `parts`: of each value that takes other variables.
     """
 
     values: Mapping[str, str | None] = field(default_factory=dict)
@@ -66,7 +67,7 @@ class Environment:
 
 
 def assignments(text: str) -> tuple[Assignment, ...]:
-    r"""Every assignment of an env file, in order. What is no assignment is passed over.
+    r"""Return every assignment of an env file, in order. What is no assignment is passed over.
 
     >>> [(a.key, a.value) for a in assignments("# c\nexport A='1.2' # x\nB=$A\n")]
     [('A', '1.2'), ('B', None)]
@@ -120,9 +121,7 @@ def _filled(of: Mapping[str, _T]) -> dict[str, _T]:
 
 
 def _value_parts(assignment: Assignment, known: Environment) -> tuple[Piece, ...] | None:
-    """The pieces of a value that takes other variables; its own text is a place to write to, like a plain
-    value.
-    """
+    """Return the pieces of a value that takes other variables; its own text can be written to as well."""
     found = pieces(assignment.template or "", known.values)
     if found is None:
         return None
@@ -136,8 +135,9 @@ def _value_parts(assignment: Assignment, known: Environment) -> tuple[Piece, ...
 
 
 def deepened(parts: Iterable[Piece], known: Environment) -> tuple[Piece, ...]:
-    """Return the pieces with those of the values of variables in place of these, down to where each text
-    stands; so `start` and `end` of what is assigned count in the value of its variable.
+    """Return the pieces with a variable's own pieces in its place, down to the text itself.
+
+    So `start` and `end` of what is assigned count in the value of its variable.
     """
     return tuple(deeper for part in parts for deeper in _deeper(part, known))
 

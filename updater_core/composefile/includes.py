@@ -56,7 +56,7 @@ class Setting:
 
 
 def wanted(path: str, text: str, setting: Setting) -> Wanted:
-    """What a file brings in. Nothing if it cannot be read: that is said later."""
+    """Return what a file brings in. Nothing if it cannot be read: that is said later."""
     if not _BRINGS_IN.search(text):
         return Wanted()
     try:
@@ -69,7 +69,7 @@ def wanted(path: str, text: str, setting: Setting) -> Wanted:
 
 
 def included(root: MappingNode, setting: Setting) -> Iterator[Include]:
-    """The entries of a document's `include`.
+    """Return the entries of a document's `include`.
 
     One whose paths are not known from the text has its path as written.
     """
@@ -90,7 +90,7 @@ def _part(entry: Node, key: str) -> Node | None:
 
 
 def _texts(setting: Setting, node: Node | None) -> list[str]:
-    """The texts of a scalar or of a list of them, variables filled in."""
+    """Return the texts of a scalar or of a list of them, variables filled in."""
     items = node.value if isinstance(node, SequenceNode) else [node]
     scalars = [item for item in items if isinstance(item, ScalarNode)]
     return [interpolation.resolve(each.value, setting.values) or str(each.value) for each in scalars]
@@ -108,7 +108,7 @@ def _bases(root: MappingNode, setting: Setting) -> Iterator[str]:
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is no file of this host: Compose fetches it (`oci://`, git).
+    """Return whether a path is no file of this host: Compose fetches it (`oci://`, git).
 
     >>> is_remote("oci://docker.io/a/b:1"), is_remote("../db/compose.yml")
     (True, False)

@@ -35,9 +35,9 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a resolved value: `text`, at `at` in the result; `start` to `end` is where it stands in the
-    template, or behind `deepened` in the value of its variable.
+    """A part of a resolved value: `text`, at `at` in the result.
 
+    `start` to `end` is its place in the template, or behind `deepened` in the value of its variable.
     `variable`: the one it comes from, or whose default it stands in.
     """
 
@@ -50,11 +50,12 @@ class Piece:
 
     @property
     def until(self) -> int:
+        """Return the position behind its text in the result."""
         return self.at + len(self.text)
 
 
 def is_reference_text(text: str) -> bool:
-    """Whether `text` has only the characters of an image reference, which need no quoting anywhere."""
+    """Return whether `text` has only the characters of an image reference, which need no quoting anywhere."""
     return _REFERENCE_TEXT.fullmatch(text) is not None
 
 
@@ -62,10 +63,10 @@ def is_reference_text(text: str) -> bool:
 
 
 def pieces(template: str, values: Mapping[str, str | None]) -> tuple[Piece, ...] | None:
-    """Return the parts of a value as Compose resolves it; None if the text alone does not say (not plain,
-    malformed).
+    """Return the parts of a value as Compose resolves it; None if the text alone does not say.
 
-    A default is taken apart too. A variable that is set nowhere is empty, as it is for Compose.
+    None, too, if the value is malformed. A default is taken apart too. A variable that is set nowhere is
+    empty, as it is for Compose.
 
     >>> [(p.text, p.source.value) for p in pieces("app:${TAG:-1.${MINOR}}", {"MINOR": "2"})]
     [('app:', 'literal'), ('1.', 'default'), ('2', 'assigned')]
@@ -84,14 +85,14 @@ def resolve(template: str, values: Mapping[str, str | None]) -> str | None:
 
 
 def unset(parts: Iterable[Piece]) -> tuple[str, ...]:
-    """The variables that a value takes and that are set nowhere."""
+    """Return the variables that a value takes and that are set nowhere."""
     return tuple(
         dict.fromkeys(part.variable for part in parts if part.source is Source.COMPUTED and part.variable)
     )
 
 
 def variables(text: str) -> frozenset[str]:
-    """Every variable that a text names, as `$V` or in any form of `${V...}`, also within defaults.
+    """Return every variable that a text names, as `$V` or in any form of `${V...}`, also within defaults.
 
     >>> sorted(variables("$A ${B:-${C}} $$D"))
     ['A', 'B', 'C']
@@ -100,12 +101,12 @@ def variables(text: str) -> frozenset[str]:
 
 
 def uses(text: str, variable: str) -> bool:
-    """Whether `text` takes `variable`, as `$V` or in any form of `${V...}`."""
+    """Return whether `text` takes `variable`, as `$V` or in any form of `${V...}`."""
     return variable in variables(text)
 
 
 def depends(text: str, variable: str, values: Mapping[str, str | None]) -> bool:
-    """Whether another value of `variable` would make another text; True if the text alone cannot tell.
+    """Return whether another value of `variable` would make another text; True if the text alone cannot tell.
 
     >>> depends("${A:-$B}", "B", {"A": "1", "B": "2"}), depends("${A:-$B}", "B", {"B": "2"})
     (False, True)
@@ -126,8 +127,9 @@ class _Expansion:
     def between(
         self, start: int, end: int, at: int, source: Source, variable: str
     ) -> tuple[Piece, ...] | None:
-        """The pieces of a part of the template; its literals are of `source`, and stand in a default of
-        `variable`.
+        """Return the pieces of a part of the template.
+
+        Its literals are of `source`, and stand in a default of `variable`.
         """
         found: list[Piece] = []
         while start < end:
@@ -147,7 +149,7 @@ class _Expansion:
         return tuple(found)
 
     def _variable(self, start: int, end: int, at: int) -> tuple[tuple[Piece, ...], int] | None:
-        """The pieces that one `$…` makes, and where the template goes on behind it."""
+        """Return the pieces that one `$…` makes, and where the template goes on behind it."""
         opening = _OPENING.match(self.template, start, end)
         if opening is None:
             return None
@@ -160,7 +162,7 @@ class _Expansion:
         return None if taken is None else (taken, close + bool(opening["braced"]))
 
     def _taken(self, opening: re.Match[str], end: int, at: int) -> tuple[Piece, ...] | None:
-        """The pieces of one variable; `end` is where what stands behind its operator ends."""
+        """Return the pieces of one variable; `end` is where what stands behind its operator ends."""
         name, op, start = opening["bare"] or opening["braced"], opening["op"] or "", opening.end()
         value = self.values.get(name)
         if name in self.values and value is None:
@@ -194,8 +196,7 @@ def _closing(template: str, at: int, end: int) -> int | None:
 
 
 def holders(parts: tuple[Piece, ...], name_end: int) -> tuple[Piece, ...] | str:
-    """The pieces of a reference that an edit may write to, the likeliest first; or a sentence why there is
-    none.
+    """Return the pieces of a reference that an edit may write to, the likeliest first, or why there is none.
 
     `parts` are the pieces of the reference, `name_end` the length of its name. What stands behind the name
     may be put together from several (`${TAG}${POSTFIX}`), if one of them holds the whole number of the
@@ -227,7 +228,7 @@ def _reaches_behind(piece: Piece, name_end: int) -> bool:
 
 
 def _number(text: str, name_end: int) -> tuple[int, int]:
-    """Where a reference says which version it is: its first number, up to the digest's end if it has one."""
+    """Return the span that says which version it is: the first number, up to the end of a digest if any."""
     number = _VERSION.search(text, name_end)
     digest = text.find("@", name_end)
     if digest < 0:
@@ -236,13 +237,12 @@ def _number(text: str, name_end: int) -> tuple[int, int]:
 
 
 def _naming(written: list[Piece]) -> list[Piece]:
-    """Of a tag without any number: its variables, or the one literal text."""
+    """Return the pieces that can name a tag without any number: its variables, or the one literal text."""
     return [p for p in written if p.source is not Source.LITERAL] or written[-1:]
 
 
 def refill(parts: tuple[Piece, ...], piece: Piece, wanted: str) -> str | None:
-    """Return the text that `piece` needs for the whole to read `wanted`, or None if no text of it can do
-    that.
+    """Return the text that `piece` needs for the whole to read `wanted`, or None if no text can do that.
 
     >>> parts = pieces("pg:${V}-alpine", {"V": "15"})
     >>> refill(parts, parts[1], "pg:16-alpine"), refill(parts, parts[1], "pg:16")

@@ -53,9 +53,7 @@ class Located:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
-    """An image that could be taken apart: its scalar, its pieces, the piece that is written to, and where
-    that is.
-    """
+    """An image that could be taken apart: its scalar, its pieces, the piece to write to, and its place."""
 
     section: Section
     node: ScalarNode
@@ -67,8 +65,9 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What else a change of a place would do: an obstacle, or notes. No takers: each service is for itself,
-    for no change of the place could be right for all of them.
+    """What else a change of a place would do: an obstacle, or notes.
+
+    No takers: each service is for itself, for no change of the place could be right for all of them.
     """
 
     takers: frozenset[str]
@@ -88,7 +87,7 @@ class Survey:
 def locate(
     files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str
 ) -> Located | NotEditable:
-    """Where `service` has its image in the project's `files` (base first, then overrides).
+    """Return the place of `service`'s image in the project's `files` (base first, then overrides).
 
     `env_files` are those Compose interpolates from, the later over the earlier. NotEditable if a file is not
     YAML, or the service is not there or has no image.
@@ -119,7 +118,7 @@ def survey(
 
 
 def located(seen: Survey, service: str) -> Located:
-    """The image of `service`; Refused if the service is not there or has no image."""
+    """Return the image of `service`; Refused if the service is not there or has no image."""
     project = seen.project
     try:
         found = definition.image(project, service)
@@ -152,7 +151,7 @@ def _is_built_always(project: ComposeModel, service: str) -> bool:
 
 
 def _text(found: Found) -> str | None:
-    """What the image resolves to; None if it is no whole reference for want of a variable."""
+    """Return what the image resolves to; None if it is no whole reference for want of a variable."""
     if not isinstance(found.node, ScalarNode) or found.node.tag == "!reset":
         return None
     parts = interpolation.pieces(str(found.node.value), found.section.scope.values)
@@ -164,7 +163,7 @@ def _text(found: Found) -> str | None:
 
 
 def _sites(project: ComposeModel, targets: Mapping[str, ImageRef]) -> dict[str, Site]:
-    """Every service whose image could be taken apart."""
+    """Return every service whose image could be taken apart."""
     sites = {}
     for service in project.names:
         try:
@@ -232,7 +231,7 @@ def _parsed(where: str, text: str, parts: tuple[Piece, ...], scope: Scope) -> Im
 def _piece(
     parts: tuple[Piece, ...], holders: tuple[Piece, ...], image: ImageRef, targets: Mapping[str, ImageRef]
 ) -> Piece:
-    """The piece to write to: the likeliest, or another if only that one can make the tag what it shall be."""
+    """Return the piece to write to: the likeliest, or another if only that one can make the wanted tag."""
     target = targets.get(image.key)
     if target is None:
         return holders[0]
@@ -241,7 +240,7 @@ def _piece(
 
 
 def wanted(old: ImageRef, target: ImageRef) -> str:
-    """The new reference in the old spelling.
+    """Return the new reference in the old spelling.
 
     A digest alone stays alone; no tag stays none if `latest` is meant.
     """
@@ -252,7 +251,7 @@ def wanted(old: ImageRef, target: ImageRef) -> str:
 
 
 def _assigned(scope: Scope, variable: str) -> Place:
-    """Where a variable is set: in the last env file that sets it, once and plainly."""
+    """Return the place where a variable is set: in the last env file that sets it, once and plainly."""
     settings = scope.settings[variable]
     file = settings[-1][0]
     return only_assignment(
@@ -280,9 +279,9 @@ def _reach_of(sites: Mapping[str, Site], readers: Readers) -> Reach:
 
 
 def _variants(sites: Mapping[str, Site]) -> Reach | None:
-    """The obstacle if services take different tags of one repository from one place (`app:${V}-web` and
-    `app:${V}-jobs`): an update is to one tag of a repository, so they cannot move together; None if all take
-    the same.
+    """Return the obstacle if services take different tags of one repository from one place; else None.
+
+    An update is to one tag of a repository, so `app:${V}-web` and `app:${V}-jobs` cannot move together.
     """
     tags: dict[str, dict[str | None, str]] = {}
     for name, site in sites.items():
@@ -301,7 +300,7 @@ def _variants(sites: Mapping[str, Site]) -> Reach | None:
 
 
 def _missing(project: ComposeModel) -> str | None:
-    """A file that the project includes and that is not among its files."""
+    """Return a file that the project includes and that is not among its files."""
     known = {posixpath.normpath(file.path) for file in project.files}
     for section in project.sections:
         setting = Setting(section.file.base, section.scope.values)
@@ -329,7 +328,7 @@ def _reach(sites: Sequence[Site], takers: frozenset[str], readers: Readers) -> R
 
 
 def _notes(place: Place, takers: frozenset[str], images: frozenset[int], readers: Readers) -> tuple[str, ...]:
-    """What of the takers changes with a variable besides the image; Refused if anything else would change."""
+    """Return what of the takers changes besides the image; Refused if anything else would change."""
     found = []
     for reader in readers.of(place.path, place.key):
         if reader.node_id in images or reader.node_id in readers.shadowed:
@@ -342,7 +341,7 @@ def _notes(place: Place, takers: frozenset[str], images: frozenset[int], readers
 
 
 def _read_by_others(place: Place, reader: Reader, takers: frozenset[str]) -> Refused:
-    """An env file that a service reads whole hands it every variable: another name would be no way out."""
+    """Return the refusal for an env file that a service reads whole, whatever the variable is called."""
     others = reader.beside(takers)
     detail = f"{reader.what}, by {others}" if others else reader.what
     if reader.is_whole_file and others:
@@ -358,6 +357,7 @@ def _read_by_others(place: Place, reader: Reader, takers: frozenset[str]) -> Ref
 
 
 def reference_of(project: ComposeModel, service: str) -> str | None:
+    """Return the image of `service` as the file writes it, variables and all; None if there is none."""
     try:
         return _text(definition.image(project, service))
     except Refused:
@@ -365,4 +365,5 @@ def reference_of(project: ComposeModel, service: str) -> str | None:
 
 
 def answer(refused: Refused) -> NotEditable:
+    """Return a refusal as the value that a caller gets."""
     return NotEditable(refused.reason, str(refused), refused.remedy)

@@ -15,8 +15,9 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def declared(texts: Iterable[str]) -> frozenset[str]:
-    """Return the services that others wait for until they have ended with 0, or that are not to be restarted
-    when they end. A text that cannot be read declares none.
+    """Return the services that are declared to end by themselves; none of a text that cannot be read.
+
+    Others wait until they have ended with 0, or they are not to be restarted when they end.
 
     >>> declared(["services: {web: {depends_on: {seed: {condition: service_completed_successfully}}}}"])
     frozenset({'seed'})
@@ -55,5 +56,5 @@ def _waited_for(facts: Mapping[str, Any]) -> set[str]:
 
 
 def _is_left_ended(restart: object) -> bool:
-    """Whether `restart` says so: `no` is false in YAML 1.1, and text in quotes."""
+    """Return whether `restart` says so: `no` is false in YAML 1.1, and text in quotes."""
     return restart is False or restart == "no" or str(restart).partition(":")[0] == "on-failure"

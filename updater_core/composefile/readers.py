@@ -1,5 +1,6 @@
-"""Who reads a variable of an env file, besides the images that are to change: a change of its value reaches
-them too. Pure.
+"""Who reads a variable of an env file besides the images that change: its new value reaches them too.
+
+Pure.
 """
 
 from __future__ import annotations
@@ -33,9 +34,7 @@ class Reader:
     is_whole_file: bool = False
 
     def beside(self, takers: frozenset[str]) -> str:
-        """The services that take something from it and are none of `takers`, as words; empty if there are
-        none that have a name.
-        """
+        """Return who takes something from it and is none of `takers`, in words; empty if none has a name."""
         return " and ".join(sorted(self.services - takers - _OUTSIDE))
 
 
@@ -57,7 +56,7 @@ class Readers:
         self._missing = missing
 
     def of(self, path: str, variable: str) -> Iterator[Reader]:
-        """Everything that the variable reaches as the env file `path` sets it.
+        """Return everything that the variable reaches as the env file `path` sets it.
 
         Refused if there may be more out of sight.
         """
@@ -114,7 +113,7 @@ class Readers:
 
     @cached_property
     def _listed(self) -> Mapping[str, list[tuple[Section, Node]]]:
-        """The values of `env_file:` by the paths that they may mean; one that is not known may mean any."""
+        """Return the values of `env_file:` by the paths that they may mean; an unknown one may mean any."""
         every = [posixpath.normpath(file.path) for file in self._project.env_files]
         found: dict[str, list[tuple[Section, Node]]] = {}
         for section in self._project.sections:
@@ -178,8 +177,9 @@ def _is_reached(mention: _Mention, variable: str) -> bool:
 
 
 def _listed_paths(section: Section, entry: Node) -> frozenset[str]:
-    """The paths that the value of an `env_file:` names, from any folder that Compose could mean; none if a
-    variable in it is not known.
+    """Return the paths that a value of `env_file:` names, from any folder that Compose could mean.
+
+    Empty if a variable in it is not known.
     """
     texts = [entry] if isinstance(entry, ScalarNode) else [child for _, _, child in yaml_nodes.edges(entry)]
     folders = {section.file.base, posixpath.dirname(section.document.path)}

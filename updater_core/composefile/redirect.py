@@ -1,5 +1,6 @@
-"""Copies of a project's files that Compose is to read in place of the files themselves: what brings in a file
-by `include` or `extends` has to name its copy. Pure.
+"""Copies of a project's files that Compose is to read in place of the files themselves. Pure.
+
+What brings in a file by `include` or `extends` has to name its copy.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ class Sources:
 
 
 def copies(sources: Sources, texts: Mapping[str, str]) -> dict[str, str]:
-    """The text of every copy that is needed so that Compose reads `texts` (by path): of these files, and of
-    those that bring one of them in, up to the files that the project is started from. Raises Refused if a
-    file is no YAML.
+    """Return the text of every copy that is needed so that Compose reads `texts` (by path).
+
+    That is of these files, and of those that bring one of them in, up to the files that the project is
+    started from. Raises Refused if a file is no YAML.
     """
     found = dict(texts)
     while True:
@@ -41,7 +43,7 @@ def copies(sources: Sources, texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _sections(sources: Sources, texts: Mapping[str, str]) -> dict[str, list[Section]]:
-    """The documents of each file, in the text it shall have."""
+    """Return the documents of each file, in the text it shall have."""
     files = [
         SourceFile(each.path, texts.get(each.path, each.text), each.directory, each.env_paths, each.is_merged)
         for each in sources.files
@@ -55,7 +57,7 @@ def _sections(sources: Sources, texts: Mapping[str, str]) -> dict[str, list[Sect
 def _redirected(
     sections: Sequence[Section], copied: Mapping[str, str], copy_of: Callable[[str], str]
 ) -> str | None:
-    """The text of one file with the names of the copies in it; None if it brings in none of them."""
+    """Return the text of one file with the names of the copies in it; None if it brings in none of them."""
     document = sections[0].document
     changes = {
         start: (end, new) for section in sections for start, end, new in _changes(section, copied, copy_of)
@@ -93,7 +95,7 @@ def _changes(
 
 
 def _env_paths(include: Include, copied: Mapping[str, str]) -> tuple[str, ...]:
-    """Those that are named, or the `.env` that Compose would find by itself if there is a copy of it."""
+    """Return the env files that are named, or the `.env` that Compose would find if there is a copy of it."""
     if include.env_paths is not None:
         return include.env_paths
     default = posixpath.join(include.directory, ".env")
@@ -101,7 +103,7 @@ def _env_paths(include: Include, copied: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _extended(section: Section) -> Iterator[tuple[Node, str, str]]:
-    """Each `extends` of the document that names a file: its node, the service and the path."""
+    """Return each `extends` of the document that names a file: its node, the service and the path."""
     for values in section.services.values():
         service = values[0]
         node = yaml_nodes.lookup(service, "extends") if isinstance(service, MappingNode) else None

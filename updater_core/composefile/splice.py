@@ -36,6 +36,7 @@ class Place:
 
     @property
     def spot(self) -> tuple[str, int]:
+        """Return what two places of the same text have in common."""
         return self.path, self.start
 
 
@@ -54,8 +55,9 @@ class Splice:
 
 
 def decode(data: bytes) -> str:
-    """Bytes as text, byte-order mark and line ends untouched; ValueError with a sentence if it is not
-    UTF-8.
+    """Return bytes as text, byte-order mark and line ends untouched.
+
+    Raises ValueError with a sentence if it is not UTF-8.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("the file is UTF-16; save it as UTF-8")
@@ -69,7 +71,7 @@ def decode(data: bytes) -> str:
 
 
 def encode(text: str) -> bytes:
-    """The exact inverse of `decode`."""
+    """Return the exact inverse of `decode`."""
     return text.encode("utf-8")
 
 
@@ -77,12 +79,19 @@ def encode(text: str) -> bytes:
 
 
 def assigned_in(file: SourceFile, variable: str) -> Place:
-    """Where an env file sets a variable; Refused unless it does so once and plainly."""
+    """Return the place where an env file sets a variable.
+
+    Raises Refused unless it does so once and plainly.
+    """
     found = env_values.assignments(file.text)
     return only_assignment(file, variable, [assignment for assignment in found if assignment.key == variable])
 
 
 def only_assignment(file: SourceFile, variable: str, found: Sequence[Assignment]) -> Place:
+    """Return the place of the one assignment in `found`.
+
+    Raises Refused if there are several, or if its text is not the value itself.
+    """
     if len(found) != 1:
         raise Refused(f"{variable} is set {len(found)} times in {file.path}", f"Set {variable} once.")
     start, end = found[0].start, found[0].end
@@ -93,6 +102,7 @@ def only_assignment(file: SourceFile, variable: str, found: Sequence[Assignment]
 
 
 def image_place(document: Document, service: str, node: ScalarNode) -> Place:
+    """Return the place of an image that stands in a service as one text."""
     start, end = (index + document.offset for index in yaml_nodes.span(document, node))
     return Place(SERVICE, document.path, service, start, end, node.value)
 
@@ -101,7 +111,7 @@ def image_place(document: Document, service: str, node: ScalarNode) -> Place:
 
 
 def put_back(current_text: str, edit: Edit) -> str | None:
-    """`current_text` with our marks of `edit` from new back to old, everything else as it is now.
+    """Return `current_text` with our marks of `edit` from new back to old, all else as it is now.
 
     A mark that says the old already is left; None if one says neither or is gone: the text is no longer ours.
     """
@@ -116,7 +126,7 @@ def put_back(current_text: str, edit: Edit) -> str | None:
 
 
 def _backwards(file: SourceFile, mark: Mark) -> Splice:
-    """The splice that puts one mark back, in a text that may have changed around it."""
+    """Return the splice that puts one mark back, in a text that may have changed around it."""
     splice = _own_variable(file, mark) if mark.kind == VARIABLE else _own_image(file, mark)
     if splice.place.text not in (mark.old, mark.new):
         raise Refused(f"{file.path}: {mark.key} is no longer ours")
@@ -138,11 +148,12 @@ def _own_image(file: SourceFile, mark: Mark) -> Splice:
 
 
 def start_of(node: Node) -> int:
+    """Return the index of a node's first character in its document."""
     return int(node.start_mark.index)
 
 
 def spliced(file: SourceFile, splices: Sequence[Splice]) -> str:
-    """The file's text with the replacements made, and proof that they change nothing else."""
+    """Return the file's text with the replacements made, and proof that they change nothing else."""
     text = file.text
     for splice in sorted(splices, key=lambda splice: splice.place.start, reverse=True):
         text = text[: splice.place.start] + splice.new + text[splice.place.end :]

@@ -77,12 +77,12 @@ def documents(path: str, text: str) -> tuple[Document, ...]:
 
 
 def is_null(node: Node) -> bool:
-    """Whether a node is empty, `~` or `null`."""
+    """Return whether a node is empty, `~` or `null`."""
     return isinstance(node, ScalarNode) and node.tag == _NULL_TAG
 
 
 def line(node: Node) -> int:
-    """The line a node starts on, from one."""
+    """Return the line a node starts on, from one."""
     return int(node.start_mark.line) + 1
 
 
@@ -90,13 +90,18 @@ Table = Mapping[str, tuple[Node, ...]]
 
 
 def lookup(mapping: MappingNode, key: str) -> Node | None:
-    """The value of `key`, its own or from merge keys; Refused if a mapping that counts has the key twice."""
+    """Return the value of `key`, its own or from merge keys; None if there is none.
+
+    Raises Refused if a mapping that counts has the key twice.
+    """
     return entry(table(mapping), key)
 
 
 def table(mapping: MappingNode) -> Table:
-    """Every key of a mapping, merge keys followed, with its values in the mapping that wins: more than one is
-    a fault of the file. To look up many keys of one mapping costs no more than to read it once.
+    """Return every key of a mapping, merge keys followed, with its values in the mapping that wins.
+
+    More than one value is a fault of the file. To look up many keys of one mapping costs no more than to read
+    it once.
     """
     found: dict[str, tuple[Node, ...]] = {}
     for layer in layers(mapping):
@@ -108,7 +113,7 @@ def table(mapping: MappingNode) -> Table:
 
 
 def entry(known: Table, key: str) -> Node | None:
-    """The value of `key`, or None; Refused if the file has it twice."""
+    """Return the value of `key`, or None; Refused if the file has it twice."""
     values = known.get(key, ())
     if len(values) > 1:
         raise Refused(
@@ -120,7 +125,10 @@ def entry(known: Table, key: str) -> Node | None:
 
 
 def layers(mapping: MappingNode) -> tuple[MappingNode, ...]:
-    """The mapping and what it merges in, the one that wins first. A loop is walked once."""
+    """Return the mapping and what it merges in, the one that wins first; a loop is walked once.
+
+    Raises Refused if a mapping has two merge keys, or one merges in what is no mapping.
+    """
     found: list[MappingNode] = []
     ahead = [mapping]
     while ahead:
@@ -138,7 +146,7 @@ def layers(mapping: MappingNode) -> tuple[MappingNode, ...]:
 
 
 def extended(extends: Node) -> tuple[str, str | None]:
-    """The service and the file that an `extends` names; no file: the one it stands in."""
+    """Return the service and the file that an `extends` names; no file: the one it stands in."""
     name = lookup(extends, "service") if isinstance(extends, MappingNode) else extends
     file = lookup(extends, "file") if isinstance(extends, MappingNode) else None
     is_other = isinstance(file, ScalarNode) and not is_null(file)
@@ -148,9 +156,7 @@ def extended(extends: Node) -> tuple[str, str | None]:
 
 
 def edges(root: Node) -> Iterator[tuple[Node, str, Node]]:
-    """Every (parent, key, child) of a document once; the key is empty for list items and for keys
-    themselves.
-    """
+    """Yield every (parent, key, child) of a document once; the key is empty for list items and keys."""
     seen: set[int] = set()
     ahead = [root]
     while ahead:
@@ -164,7 +170,7 @@ def edges(root: Node) -> Iterator[tuple[Node, str, Node]]:
 
 
 def span(document: Document, node: ScalarNode) -> tuple[int, int]:
-    """Where the value of a scalar stands in `document.text`, without anchor, tag, quotes or block header.
+    """Return the span of a scalar's value in `document.text`, without anchor, tag, quotes or block header.
 
     Raises Refused if the text there is not the value itself (escapes, folded lines).
     """
@@ -187,8 +193,9 @@ def span(document: Document, node: ScalarNode) -> tuple[int, int]:
 
 
 def is_same_but(before: Sequence[Document], after: Sequence[Document], changed: Mapping[int, str]) -> bool:
-    """Whether `after` is `before` node by node, but for scalars: `changed` maps their start to the new
-    value.
+    """Return whether `after` is `before` node by node, but for the scalars in `changed`.
+
+    `changed` maps their start to the new value.
     """
     ahead: list[tuple[Node, Node]] = [(old.root, new.root) for old, new in zip(before, after, strict=False)]
     seen: set[tuple[int, int]] = set()

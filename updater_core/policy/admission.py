@@ -1,4 +1,4 @@
-"""Whether an update may go now: one ordered table of rules, the first that holds it names the reason. Pure.
+"""One ordered table of pure rules on whether an update may go now; the first that holds it is the reason.
 
 Each rule looks at the update and at the facts, and answers with a Hold or with None. The whole table is asked
 twice for each update: after the check, for what is recorded, and once more under the lock, just before
@@ -45,7 +45,7 @@ class Facts:
 
     @property
     def hours(self) -> Hours:
-        """The service's own hours over the shared ones."""
+        """Return the service's own hours over the shared ones."""
         return windows.merge_hours(self.service.hours, self.shared_hours)
 
 
@@ -77,7 +77,7 @@ def with_every_hold(held: Hold, facts: Facts) -> Hold:
 
 
 def _holds(update: Update, facts: Facts, rules: Sequence[Rule]) -> list[Hold]:
-    """What each rule says that holds the update, in their order."""
+    """Return what each rule says that holds the update, in their order."""
     found = [hold for rule in rules if (hold := rule(update, facts)) is not None]
     return [
         replace(hold, available=update.target, rejected=update.rejected, others=update.others)
@@ -86,7 +86,7 @@ def _holds(update: Update, facts: Facts, rules: Sequence[Rule]) -> list[Hold]:
 
 
 def rollback_prevented(_: Update, facts: Facts) -> Hold | None:
-    """The last update is to be taken back first."""
+    """Hold while the last update has to be taken back first."""
     return _rollback_is_prevented(facts)
 
 
@@ -97,7 +97,7 @@ def _rollback_is_prevented(facts: Facts) -> Hold | None:
 
 
 def rollback_failed(_: Update, facts: Facts) -> Hold | None:
-    """Neither release could be proven: a person has to look first."""
+    """Hold if neither release could be proven: a person has to look first."""
     if facts.rollback_failure is None:
         return None
     remedy = f"see to the service by hand, then run {retry_command(facts.service.name)}"
@@ -105,7 +105,7 @@ def rollback_failed(_: Update, facts: Facts) -> Hold | None:
 
 
 def backing_off(_: Update, facts: Facts) -> Hold | None:
-    """The last update failed for a reason that may pass."""
+    """Hold while the last update failed a short while ago, for a reason that may pass."""
     if facts.retry_at is None or facts.is_rollback_prevented:
         return None
     detail = f"{facts.failure}; tried again after {facts.retry_at:%Y-%m-%d %H:%M} UTC"
@@ -113,14 +113,14 @@ def backing_off(_: Update, facts: Facts) -> Hold | None:
 
 
 def stopping(_: Update, facts: Facts) -> Hold | None:
-    """The updater was asked to end: nothing more is begun."""
+    """Hold if the updater was asked to end: nothing more is begun."""
     if not facts.is_stopping:
         return None
     return Hold(Reason.STOPPING, "the updater is stopping", "nothing to do: the next start looks again")
 
 
 def paused(update: Update, facts: Facts) -> Hold | None:
-    """The operator has paused this service, or all: in the configuration, or by an order."""
+    """Hold while this service, or all, is paused: in the configuration, or by an order."""
     if facts.hours.paused:
         return _waits(
             update, Reason.PAUSED, "updates are paused", "set pause_updates to false to let it through"
@@ -138,7 +138,7 @@ def paused(update: Update, facts: Facts) -> Hold | None:
 
 
 def skipped(update: Update, facts: Facts) -> Hold | None:
-    """The operator does not want this image, whatever its tag is."""
+    """Hold if the operator does not want this image, whatever its tag is."""
     skip = facts.decisions.skip_of(update.target.digest)
     if skip is None:
         return None
@@ -151,14 +151,14 @@ def skipped(update: Update, facts: Facts) -> Hold | None:
 
 
 def notify_only(update: Update, facts: Facts) -> Hold | None:
-    """The operator wants to hear of it and do it by hand."""
+    """Hold if the operator only wants to be notified, and updates by hand."""
     if facts.service.policy.mode is not Mode.NOTIFY:
         return None
     return _waits(update, Reason.NOTIFY_ONLY, "the mode is notify", "set mode to auto to let it through")
 
 
 def window_closed(update: Update, facts: Facts) -> Hold | None:
-    """It is outside the maintenance windows. What is paused has no window that could open."""
+    """Hold outside the maintenance windows; what is paused has no window that could open."""
     hours = replace(facts.hours, paused=False)
     if windows.is_open(hours, facts.now):
         return None
@@ -171,7 +171,7 @@ def window_closed(update: Update, facts: Facts) -> Hold | None:
 
 
 def approval(update: Update, facts: Facts) -> Hold | None:
-    """The operator wants to say yes to each image.
+    """Hold until the operator has said yes to exactly this image.
 
     What was said of another one does not count, and a skip is an answer.
     """
@@ -195,7 +195,7 @@ def approval(update: Update, facts: Facts) -> Hold | None:
 
 
 def pull_limit(update: Update, facts: Facts) -> Hold | None:
-    """The registry counts pulls, and too few are left."""
+    """Hold while the registry counts pulls, and too few are left."""
     allowed_at = facts.pull_allowed_at
     if allowed_at is None or allowed_at <= facts.now:
         return None
@@ -204,7 +204,7 @@ def pull_limit(update: Update, facts: Facts) -> Hold | None:
 
 
 def unfinished(_: Update, facts: Facts) -> Hold | None:
-    """An earlier update of the service has not ended: its rollback must not meet a newer one."""
+    """Hold while an earlier update has not ended: its rollback must not meet a newer one."""
     if not facts.has_unfinished_update:
         return None
     detail = f"an interrupted update of {facts.service.name} is not ended yet"

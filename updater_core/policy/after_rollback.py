@@ -17,7 +17,7 @@ _NOTHING_NEWER = {Reason.SAME_DIGEST, Reason.NO_CANDIDATE, Reason.DOWNGRADE, Rea
 
 
 def still_counts(left: LeftRelease, current: ImageRef, running_digests: Set[str]) -> bool:
-    """Whether what the operator's rollback went back to is still what is wanted (`current`) and what runs.
+    """Return whether what the operator's rollback went back to is still wanted (`current`), and runs.
 
     If not, the operator has chosen anew.
     """
@@ -29,8 +29,9 @@ def still_counts(left: LeftRelease, current: ImageRef, running_digests: Set[str]
 def as_if_left_still_ran(
     left: LeftRelease, observation: Observation, history: History
 ) -> tuple[Observation, History]:
-    """What counts as newer than the release that was left is asked as if that one still ran: so every order,
-    and each rule of it, means the same by it.
+    """Return the observation and history as if the release that was left still ran.
+
+    So every order, and each rule of it, means the same by what is newer than that release.
     """
     was = reference.with_default_tag(reference.parse(left.reference))
     digest = observation.current.digest and next(filter(reference.is_digest, left.known_as), None)
@@ -43,7 +44,7 @@ def as_if_left_still_ran(
 def newer_than_left(
     left: LeftRelease, observation: Observation, history: History, outcome: Decision
 ) -> Decision:
-    """The decision for what runs, from the one for the release that was left."""
+    """Return the decision for what runs, from the one for the release that was left."""
     if isinstance(outcome, Update):
         target = replace(outcome.target, name=observation.current.name)
         is_kept = target.digest in observation.running_digests

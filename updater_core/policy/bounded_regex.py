@@ -70,7 +70,10 @@ class Expression:
     fullmatch: Callable[..., Any]
 
     def match(self, tag: str, budget: MatchBudget) -> Any:
-        """Return the match object for the whole tag, None if it does not match. Raises TooSlow."""
+        """Return the match object for the whole tag, None if it does not match.
+
+        Raises TooSlow if the budget's time is over.
+        """
         try:
             return budget.spend(lambda seconds: self.fullmatch(tag, timeout=seconds))
         except TimeoutError:

@@ -131,13 +131,14 @@ def nearest(rejected: Sequence[Rejected], current: str, count: int) -> list[Reje
 
 
 def is_gone(case: SelectionContext) -> bool:
-    """Whether the current tag is not in the registry any more."""
+    """Return whether the current tag is not in the registry any more."""
     return bool(case.current) and all(tag.name != case.current for tag in case.observation.tags or ())
 
 
 def without_current(case: SelectionContext, hold: Hold) -> Hold:
-    """The hold for a current tag that is gone: what runs cannot be pulled again, and nothing was found to
-    follow it.
+    """Return the hold for a current tag that is gone.
+
+    What runs cannot be pulled again, and nothing was found to follow it.
     """
     gone = f"{case.observation.current.text} is gone from the registry"
     if hold.reason is not Reason.SAME_DIGEST:
@@ -153,7 +154,7 @@ def without_current(case: SelectionContext, hold: Hold) -> Hold:
 def passed_over(
     case: SelectionContext, last: Tag, reach: Sequence[tuple[Rank, Tag]], rejections: Iterable[Hold]
 ) -> list[Rejected]:
-    """The tags below the one at which the walk ended, and those beside it."""
+    """Return the tags below the one at which the walk ended, and those beside it."""
     examined = {last.name, *(hold.available.tag for hold in rejections if hold.available)}
     end = next(rank for rank, tag in reach if tag.name == last.name)
     newer = Reason.OLDER, f"{last.name} is newer"
@@ -172,7 +173,7 @@ def _is_by_first_sight(case: SelectionContext) -> bool:
 
 
 def because(case: SelectionContext, candidates: CandidateSet, tag: str) -> str:
-    """Why this tag is chosen; no more than what is known."""
+    """Return why this tag is chosen; no more than what is known."""
     count = len(candidates.ranked)
     among = f"of {count} matching tags" if count > 1 else "that matches, and the only one"
     own = next((rank for rank, other in candidates.ranked if other.name == tag), None)
@@ -186,10 +187,11 @@ def because(case: SelectionContext, candidates: CandidateSet, tag: str) -> str:
 
 
 def unsigned(case: SelectionContext, target: ImageRef) -> Hold | Ask | None:
-    """Return why the image is not taken for who signed it, or that this is still to be asked; None if it may
-    be.
+    """Return why the image is not taken for who signed it, or that this is still to be asked.
 
-    No quarantine: a signature may be added later, and is asked for again in each cycle."""
+    None if it may be taken. No quarantine: a signature may be added later, and is asked for again in each
+    cycle.
+    """
     if not case.policy.public_keys:
         return None
     verdict = case.observation.signatures.get(target.digest or "")
@@ -217,6 +219,7 @@ def signed(text: str, signed_by: str) -> str:
 
 
 def summary(rejected: Sequence[Rejected]) -> str:
+    """Return how many tags were rejected for each reason, in words: `3 no_match, 1 prerelease`."""
     if not rejected:
         return "the repository has no tags"
     counts: dict[str, int] = {}
@@ -256,9 +259,7 @@ def still_to_ask(observation: Observation, tag: str) -> Ask | None:
 
 
 def first_of(rejections: Sequence[Hold]) -> Hold | None:
-    """Return the hold of the first tag that is a candidate for this host, or else of the first tag, or
-    None.
-    """
+    """Return the hold of the first tag that is a candidate for this host, else of the first tag, or None."""
     waiting = first_waiting(rejections)
     return waiting or next((replace(hold, available=None) for hold in rejections), None)
 

@@ -37,13 +37,13 @@ class Baseline:
 
 
 def rank(version: FamilyVersion) -> Rank:
-    """A key that sorts the versions of one family, lowest first."""
+    """Return a key that sorts the versions of one family, lowest first."""
     tail = version.tail
     return core_rank(version), tail.counters, split_variant(tail.shape)[1] if tail.shape else ()
 
 
 def baseline_of(case: SelectionContext) -> Baseline:
-    """What the current tag asks of the tags that may follow it."""
+    """Return what the current tag asks of the tags that may follow it."""
     text = case.selector.extract(case.current)
     version = read(text) if text else None
     if version is not None:
@@ -62,7 +62,7 @@ def baseline_of(case: SelectionContext) -> Baseline:
 def by_family(
     case: SelectionContext, baseline: Baseline, meant: Iterable[Meant]
 ) -> tuple[list[Candidate], list[Candidate], list[Rejected]]:
-    """The tags of the family, those of other families, and the reason of each that is not of the family."""
+    """Return the tags of the family, those of other families, and each one's reason not to be of it."""
     kin: list[Candidate] = []
     others: list[Candidate] = []
     rejected: list[Rejected] = []
@@ -88,9 +88,7 @@ def by_family(
 def _of_other_platform(
     current: FamilyVersion | None, kin: Sequence[Candidate], *, follows_variant: bool
 ) -> list[Rejected]:
-    """The tags of the family whose bare number behind the version names another platform than the current
-    one's.
-    """
+    """Return the tags of the family whose bare number names another platform than the current one's."""
     fixed = _platform_number(current, kin)
     if fixed is None:
         return []
@@ -107,9 +105,10 @@ def _fits(number: int, fixed: int, follows_variant: bool) -> bool:
 
 
 def _platform_number(current: FamilyVersion | None, kin: Iterable[Candidate]) -> int | None:
-    """The bare number behind the current version if it says what the image is built on (`4.0.2-18` with Node
-    18), None if it counts builds. One of a platform returns beside others in version after version; a counter
-    begins anew with each version, or never has a number twice.
+    """Return the bare number behind the current version if it says what the image is built on.
+
+    `4.0.2-18` is built on Node 18; None if the number counts builds. One of a platform returns beside others
+    in version after version; a counter begins anew with each version, or never has a number twice.
     """
     if current is None or not _BARE_COUNTER.match(current.tail.shape):
         return None
@@ -125,7 +124,7 @@ def _platform_number(current: FamilyVersion | None, kin: Iterable[Candidate]) ->
 def _other_family(
     name: str, version: FamilyVersion, baseline: Baseline, *, follows_variant: bool
 ) -> Fault | None:
-    """Why a version is not of the current tag's family, or None if it is."""
+    """Return why a version is not of the current tag's family, or None if it is."""
     current = baseline.current
     fault = _other_name(name, version, baseline)
     if fault is not None:
@@ -143,7 +142,7 @@ def _other_family(
 
 
 def _other_name(name: str, version: FamilyVersion, baseline: Baseline) -> Fault | None:
-    """The same by whole names, if the selector does not mean the current tag."""
+    """Return the same by whole names, if the selector does not mean the current tag."""
     if baseline.whole is None and baseline.whole_variant is None:
         return None
     whole = read(name)
@@ -154,8 +153,9 @@ def _other_name(name: str, version: FamilyVersion, baseline: Baseline) -> Fault 
 
 
 def silent_change(whole: FamilyVersion | None, current_variant: str) -> Fault | None:
-    """Why a plain tag may not follow a variant that the selector does not mean: nobody asked for the
-    change.
+    """Return why a plain tag may not follow a variant that the selector does not mean.
+
+    Nobody asked for the change.
     """
     if (whole is not None and whole.tail.shape) or not current_variant:
         return None
@@ -163,8 +163,9 @@ def silent_change(whole: FamilyVersion | None, current_variant: str) -> Fault | 
 
 
 def other_whole(version: FamilyVersion | None, whole: FamilyVersion) -> Fault | None:
-    """Why a tag cannot follow a current tag that the selector does not mean: by their whole names, whatever
-    the selector cuts off. None if it can.
+    """Return why a tag cannot follow a current tag that the selector does not mean; None if it can.
+
+    It is judged by the whole names, whatever the selector cuts off.
     """
     if version is None or version.prefix != whole.prefix:
         return Reason.OTHER_PREFIX, _prefixes(version, whole)
@@ -191,7 +192,7 @@ def _other_variant(version: FamilyVersion, baseline: Baseline, *, follows_varian
 
 
 def is_risen(theirs: str, ours: str) -> bool:
-    """Whether a variant is ours with numbers that have risen, and none that has fallen."""
+    """Return whether a variant is ours with numbers that have risen, and none that has fallen."""
     words, numbers = split_variant(theirs)
     own_words, own_numbers = split_variant(ours)
     if words != own_words:
@@ -201,7 +202,7 @@ def is_risen(theirs: str, ours: str) -> bool:
 
 
 def named_variant(tag: str) -> str:
-    """The variant that a tag without a version names: `latest` none, `alpine` and `latest-alpine` `-alpine`.
+    """Return the variant that a tag without a version names; empty if it names none.
 
     >>> named_variant("latest"), named_variant("latest-alpine"), named_variant("bookworm")
     ('', '-alpine', '-bookworm')
@@ -212,7 +213,7 @@ def named_variant(tag: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def split_variant(shape: str) -> tuple[str, tuple[Numbers, ...]]:
-    """A variant's words with every dotted number as `#`, and these numbers.
+    """Return a variant's words with every dotted number as `#`, and these numbers.
 
     >>> split_variant("-php8.3-fpm-alpine3.20")
     ('-php#-fpm-alpine#', ((8, 3), (3, 20)))

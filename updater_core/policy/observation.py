@@ -75,8 +75,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The choice cannot be made yet: digests of tags, build times of their images, or what they lead to are
-    needed, or who signed an image, which then has its tag and its digest.
+    """The choice cannot be made yet: something has to be asked of the registry first.
+
+    That is digests of tags, build times of their images, what they lead to, or who signed an image, which
+    then has its tag and its digest.
     """
 
     digests: tuple[str, ...] = ()
@@ -91,8 +93,7 @@ T = TypeVar("T")
 
 
 class Memo:
-    """Results that were computed from a list of tags, kept while nothing that they were computed from
-    changes.
+    """Results that were computed from a list of tags, kept while what they were computed from is the same.
 
     A decision that asks for a digest is made again with the answer; 20,000 tags need not be filtered and
     ranked again. `budget`: the time that the operator's expressions may take in one decision.
@@ -128,13 +129,13 @@ class SelectionContext:
 
     @property
     def current(self) -> str:
-        """The current tag's name; empty if the reference is a digest alone."""
+        """Return the current tag's name; empty if the reference is a digest alone."""
         reference = self.observation.current
         return reference.tag or ("" if reference.digest else "latest")
 
     @property
     def current_text(self) -> str | None:
-        """The part of the current tag that is compared; None if the policy does not mean the current tag."""
+        """Return the part of the current tag that is compared; None if the policy does not mean that tag."""
         if not self.current or excluder(self.policy.tag_exclude, self.memo.budget)(self.current):
             return None
         return self.selector.extract(self.current)

@@ -53,9 +53,7 @@ def by_push(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
 def _above_own(
     case: SelectionContext, ranked: Sequence[tuple[datetime, Tag]], rejected: tuple[Rejected, ...]
 ) -> CandidateSet:
-    """The operator runs a tag that the selector does not mean: no tag pushed before that image may follow
-    it.
-    """
+    """Return the tags that were pushed after the one the operator runs, which the selector does not mean."""
     running_tags = [tag for tag in case.observation.tags or () if _is_surely_what_runs(case, tag)]
     floor = max((tag.pushed_at for tag in running_tags if tag.pushed_at), default=None)
     if floor is None:
@@ -66,8 +64,9 @@ def _above_own(
 
 
 def _is_surely_what_runs(case: SelectionContext, tag: Tag) -> bool:
-    """Whether the tag is what runs: a tag such as `latest` may have moved on since, which its digest
-    tells.
+    """Return whether the tag is what runs.
+
+    A tag such as `latest` may have moved on since, which its digest shows.
     """
     running = case.observation.running_digests
     return tag.digest in running if tag.digest and running else tag.name == case.current
@@ -80,7 +79,7 @@ def _is_what_runs(case: SelectionContext, tag: Tag) -> bool:
 def _proven_newer(
     case: SelectionContext, ranked: Sequence[tuple[datetime, Tag]]
 ) -> tuple[list[tuple[datetime, Tag]], tuple[Rejected, ...]]:
-    """The current tag is gone or has no push time: keep the tags that by our own clock appeared after it."""
+    """Return the tags that our own clock saw after the current tag, which is gone or has no push time."""
     floor = _seen_floor(case)
     kept = [(time, tag) for time, tag in ranked if _seen_rank(case, tag.name) > floor]
     names = {tag.name for _, tag in kept}
@@ -94,9 +93,9 @@ def _proven_newer(
 def by_first_sight(
     case: SelectionContext, meant: Iterable[Meant], *, with_baseline: bool
 ) -> CandidateSet | Ask:
-    """Our own clock: a tag that came later is newer than every tag of the first listing.
+    """Return the candidates by our own clock: what came later is newer than all of the first listing.
 
-    Among those, and among tags that came between the same two checks, the images' build times decide; where
+    Among those, and among tags that came between the same two checks, the images' build times decide; if
     these say nothing the current tag stays. An Ask if build times are missing.
     """
     seen = _all_seen(case, [tag for tag, _ in meant])
@@ -114,7 +113,7 @@ def by_first_sight(
 
 
 def _own_floor(case: SelectionContext) -> SeenRank | None:
-    """The current tag's place on our clock.
+    """Return the current tag's place on our clock.
 
     One that the selector does not mean counts if it came after the others.
     """
@@ -127,8 +126,9 @@ def _own_floor(case: SelectionContext) -> SeenRank | None:
 def _arrivals(
     case: SelectionContext, later: Sequence[tuple[Seen, Tag]], floor: SeenRank | None
 ) -> list[tuple[SeenRank, Tag]] | Ask:
-    """The tags that came after the first listing with their ranks, or an Ask for the build times of those
-    that came together, between the same two checks.
+    """Return the tags that came after the first listing with their ranks.
+
+    An Ask if the build times of those that came together, between the same two checks, are missing.
     """
     groups: dict[datetime, list[Tag]] = {}
     for seen, tag in later:
@@ -144,9 +144,7 @@ def _arrivals(
 
 
 def _came_together(groups: Iterable[Sequence[Tag]]) -> list[Tag]:
-    """Return the tags that came with others, of the groups that came last; older groups are left to their
-    names.
-    """
+    """Return the tags that came with others, of the last groups; older groups are left to their names."""
     together: list[Tag] = []
     for group in groups:
         if len(group) > 1 and len(together) < _MOST_BUILD_TIMES:
@@ -155,7 +153,7 @@ def _came_together(groups: Iterable[Sequence[Tag]]) -> list[Tag]:
 
 
 def _is_ordered(case: SelectionContext, tags: Sequence[Tag], times: Mapping[str, datetime]) -> bool:
-    """Whether the build times tell which of these tags is the newest."""
+    """Return whether the build times tell which of these tags is the newest."""
     is_lost = case.current not in times and any(tag.name == case.current for tag in tags)
     known = {times[tag.name] for tag in tags if tag.name in times}
     return len(known) > 1 and not is_lost
@@ -167,7 +165,7 @@ def _without_baseline(
     baseline: Sequence[Tag],
     floor: SeenRank | None,
 ) -> CandidateSet:
-    """The tags that came later, and the current one."""
+    """Return the tags that came later, and the current one."""
     reason = Reason.DOWNGRADE if floor is not None and floor[0] == 1 else Reason.OLDER
     detail = "there before the first check, and so older than any tag that came later"
     rejected = tuple(Rejected(tag.name, reason, detail) for tag in baseline if tag.name != case.current)
@@ -186,9 +184,7 @@ def _with_baseline(
     baseline: Sequence[Tag],
     times: dict[str, datetime],
 ) -> CandidateSet:
-    """All of them; of the first listing only the current tag where build times do not tell one tag from
-    another.
-    """
+    """Return all of them; of the first listing only the current tag if build times do not decide there."""
     ordered = len(baseline) == 1 or _is_ordered(case, baseline, times)
     ranked, rejected = list(later), []
     for tag in baseline:
@@ -208,9 +204,7 @@ def _floor_among(case: SelectionContext, ranked: Sequence[tuple[Rank, Tag]]) -> 
 
 
 def _build_times(case: SelectionContext, tags: Sequence[Tag]) -> dict[str, datetime] | Ask:
-    """The known build times of these tags, or an Ask for those not yet asked: the current tag and the
-    greatest.
-    """
+    """Return the known build times, or an Ask for those of the current tag and the greatest not yet asked."""
     created = case.observation.created
     known = {tag.name: created.get(tag.name) or seen.created_at for seen, tag in _all_seen(case, tags)}
     if len(tags) > 1:
@@ -247,7 +241,7 @@ def _seen_rank(case: SelectionContext, name: str) -> SeenRank:
 
 
 def _seen_floor(case: SelectionContext) -> SeenRank:
-    """The current tag's place on our clock.
+    """Return the current tag's place on our clock.
 
     One that is gone and not remembered, or of unknown age, is only known to be older than the tags that came
     later.

@@ -92,7 +92,7 @@ def excluder(entries: tuple[str, ...], budget: MatchBudget | None = None) -> Mat
 
 
 def natural_key(text: str) -> NaturalKey:
-    """A key that sorts runs of digits as numbers of any size, and everything else as text.
+    """Return a key that sorts runs of digits as numbers of any size, and everything else as text.
 
     >>> sorted(["build-10", "build-9", "build-9b"], key=natural_key)
     ['build-9', 'build-9b', 'build-10']
@@ -106,7 +106,7 @@ def natural_key(text: str) -> NaturalKey:
 
 
 def check_semver_pattern(text: str) -> str | None:
-    """A sentence on what is wrong with a `semver_pattern`, or None."""
+    """Return a sentence on what is wrong with a `semver_pattern`, or None."""
     if text.count("*") != 1:
         return (
             f"{text!r} holds {text.count('*')} '*'; write literal text around exactly one, such as v* or "
@@ -118,7 +118,7 @@ def check_semver_pattern(text: str) -> str | None:
 
 
 def check_tag_pattern(text: str) -> str | None:
-    """A sentence on what is wrong with a `tag_pattern`, or None."""
+    """Return a sentence on what is wrong with a `tag_pattern`, or None."""
     if not text:
         return "an empty pattern matches no tag; write a glob such as staging-*"
     pieces = _GLOB_PIECE.findall(text)
@@ -139,12 +139,12 @@ def check_tag_pattern(text: str) -> str | None:
 
 
 def _means_something(piece: str) -> bool:
-    """Whether a set in brackets takes any character that a tag can hold."""
+    """Return whether a set in brackets takes any character that a tag can hold."""
     return re.search(fnmatch.translate(f"*{piece}*"), _ALL_CHARACTERS) is not None
 
 
 def check_tag_regex(text: str) -> str | None:
-    """A sentence on what is wrong with a `tag_regex`, or None."""
+    """Return a sentence on what is wrong with a `tag_regex`, or None."""
     problem = bounded_regex.problem(text)
     if problem:
         return problem
@@ -155,7 +155,7 @@ def check_tag_regex(text: str) -> str | None:
 
 
 def check_exclude(text: str) -> str | None:
-    """A sentence on what is wrong with one entry of `tag_exclude`, or None."""
+    """Return a sentence on what is wrong with one entry of `tag_exclude`, or None."""
     if text.startswith(_REGEX_ENTRY):
         return check_tag_regex(text.removeprefix(_REGEX_ENTRY))
     return check_tag_pattern(text)

@@ -73,7 +73,7 @@ def check_range(text: str) -> str | None:
 
 
 def _is_impossible(bounds: tuple[Comparator, ...]) -> bool:
-    """Whether no version can meet all the bounds, prereleases included."""
+    """Return whether no version can meet all the bounds, prereleases included."""
     low = _key((0, 0, 0), _LOWEST), 0  # with 1 or -1 behind it, the bound itself is outside
     high: tuple[Precedence, int] | None = None
     for bound in bounds:
@@ -105,7 +105,7 @@ def satisfies(wanted: Range, version: TagVersion, *, with_prereleases: bool = Fa
 
 
 def names_prerelease(wanted: Range, numbers: Numbers) -> bool:
-    """Whether a bound of the range names a prerelease of these three numbers."""
+    """Return whether a bound of the range names a prerelease of these three numbers."""
     return any(c.named == numbers for bounds in wanted.alternatives for c in bounds)
 
 
@@ -191,8 +191,9 @@ def _has_number_behind_x(found: re.Match[str]) -> bool:
 
 
 def _loose(operator: str, partial: _Partial) -> tuple[Comparator, ...]:
-    """A comparison with a version whose last numbers are missing: `>1.2` is `>=1.3.0`, `1.2` is anything in
-    1.2.
+    """Return a comparison with a version whose last numbers are missing.
+
+    `>1.2` is `>=1.3.0`, `1.2` is anything in 1.2.
     """
     size = len(partial.numbers)
     if size == 0 and operator in "<>":
@@ -212,18 +213,14 @@ def _compare(operator: str, whole: _Partial) -> tuple[Comparator, ...]:
 
 
 def _from(partial: _Partial) -> tuple[Comparator, ...]:
-    """Return "at least this version"; if numbers are missing, the prereleases of the first are not below
-    it.
-    """
+    """Return "at least this version"; if numbers are missing, prereleases of the first are not below it."""
     if partial.is_whole:
         return _compare(">=", partial)
     return (Comparator(">=", _key(_filled(partial.numbers), _LOWEST)),)
 
 
 def _below_next(partial: _Partial, size: int) -> tuple[Comparator, ...]:
-    """Return "below the next version", if the first `size` numbers are counted; no bound if there are
-    none.
-    """
+    """Return "below the next version" by the first `size` numbers; no bound if there are none."""
     if size == 0:
         return ()
     return (Comparator("<", _key(_filled(_next(partial, size).numbers), _LOWEST)),)
@@ -235,7 +232,7 @@ def _next(partial: _Partial, size: int) -> _Partial:
 
 
 def _leftmost_nonzero(partial: _Partial) -> int:
-    """How many numbers a caret keeps: up to the first that is not zero, else all that were written."""
+    """Return how many numbers a caret keeps: up to the first that is not zero, else all that were written."""
     for position, number in enumerate(partial.numbers, start=1):
         if number:
             return position

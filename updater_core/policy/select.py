@@ -227,9 +227,7 @@ def _changed(case: SelectionContext, target: ImageRef) -> str:
 
 
 def _meant(case: SelectionContext) -> tuple[list[Meant], list[Rejected]]:
-    """Return the tags that the selector means and nothing excludes, in the order of their names; and the
-    others.
-    """
+    """Return the tags that the selector means and nothing excludes, by name; and the others."""
     extract, excluded = case.selector.extract, excluder(case.policy.tag_exclude, case.memo.budget)
     meant: list[Meant] = []
     rejected: list[Rejected] = []
@@ -345,9 +343,7 @@ def _examine_among(case: SelectionContext, tag: Tag, rejections: Sequence[Hold])
 
 
 def _put_back(case: SelectionContext, tag: Tag, target: ImageRef) -> Hold | None:
-    """Return a Hold if the current tag was put back to an older image than the one that runs, without a
-    push.
-    """
+    """Return a Hold if the current tag was put back, without a push, to an older image than what runs."""
     known = case.history.digest_seen
     then = known.get(target.digest or "")
     running = max((known[d] for d in case.observation.running_digests if d in known), default=None)

@@ -49,7 +49,7 @@ class _Rules:
 
 
 def by_version(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet | Hold:
-    """The versions that may be chosen.
+    """Return the versions that may be chosen.
 
     A Hold if nothing says which versions those are, or from what a step starts.
     """
@@ -110,7 +110,7 @@ def _admitted(kin: Sequence[Candidate], rules: _Rules) -> tuple[list[tuple[Rank,
 
 
 def _line_has_ended(rules: _Rules, ranked: Sequence[tuple[Rank, Tag]]) -> bool:
-    """Whether the current tag is a prerelease after which neither its release nor a higher one came.
+    """Return whether the current tag is a prerelease after which neither its release nor a higher one came.
 
     Then, and only then, the prereleases of later versions are the way on (OpenJDK publishes nothing else).
     """
@@ -121,7 +121,7 @@ def _line_has_ended(rules: _Rules, ranked: Sequence[tuple[Rank, Tag]]) -> bool:
 
 
 def _prerelease_fault(version: FamilyVersion, rules: _Rules) -> Fault | None:
-    """Why this prerelease may not be chosen; None for releases."""
+    """Return why this prerelease may not be chosen; None for releases."""
     current, wanted = rules.current, rules.wanted
     if not version.tail.prerelease or _takes_prereleases_of(version, rules):
         return None
@@ -141,7 +141,7 @@ def _takes_prereleases_of(version: FamilyVersion, rules: _Rules) -> bool:
 
 
 def _fault(version: FamilyVersion, key: Rank, rules: _Rules) -> Fault | None:
-    """Why this version may not be chosen. One that is lower than the current is left to the floor."""
+    """Return why this version may not be chosen. One that is lower than the current is left to the floor."""
     current, wanted, policy = rules.current, rules.wanted, rules.policy
     takes_prereleases = _takes_prereleases_of(version, rules)
     if wanted and not satisfies(wanted, as_semver(version), with_prereleases=takes_prereleases):
@@ -159,8 +159,9 @@ def _fault(version: FamilyVersion, key: Rank, rules: _Rules) -> Fault | None:
 
 
 def _falls_in_words(version: FamilyVersion, current: FamilyVersion) -> bool:
-    """Whether SemVer ranks this prerelease higher, though its number is lower: `rc9` after `rc10`
-    (§11.4.2).
+    """Return whether SemVer ranks this prerelease higher though its number is lower.
+
+    That is `rc9` after `rc10` (§11.4.2).
     """
     if version.numbers != current.numbers or not version.tail.prerelease or not current.tail.prerelease:
         return False
@@ -171,7 +172,7 @@ def _falls_in_words(version: FamilyVersion, current: FamilyVersion) -> bool:
 
 
 def _no_kin(case: SelectionContext, baseline: Baseline, rejected: Sequence[Rejected]) -> Hold:
-    """The answer if versions are there, and none of the current tag's family."""
+    """Return the answer if versions are there, and none of the current tag's family."""
     if baseline.current is None and baseline.variant:
         detail = (
             f"no three-part version of {baseline.variant} is there, and {case.current} names no other form"
@@ -194,7 +195,7 @@ def _unparsable(case: SelectionContext, detail: str, rejected: Sequence[Rejected
 
 
 def _same_version(case: SelectionContext) -> str:
-    """An example: the current version as a tag that the selector means spells it; empty if there is none."""
+    """Return the current version as a tag that the selector means spells it; empty if there is none."""
     current = read(case.current)
     names = sorted(tag.name for tag in case.observation.tags or ())
     meant = [name for name in names if case.selector.extract(name) is not None and name != case.current]
@@ -207,9 +208,7 @@ def _same_version(case: SelectionContext) -> str:
 def _unknown_start(
     case: SelectionContext, kin: Sequence[Candidate], others: Sequence[Candidate]
 ) -> Hold | None:
-    """A Hold if the current tag names no version, and the highest of the three-part versions may be an older
-    one.
-    """
+    """Return a Hold if the current tag names no version, and the highest version may be an older one."""
     versions = [version for _, version in kin]
     lowest, highest = min(versions, key=_first_number), max(versions, key=_first_number)
     variants = {version.tail.shape for version in versions}
@@ -229,15 +228,13 @@ def _first_number(version: FamilyVersion) -> int:
 
 
 def _is_rival(version: FamilyVersion, variants: Collection[str]) -> bool:
-    """Whether a version of another form may be what the current tag runs."""
+    """Return whether a version of another form may be what the current tag runs."""
     is_release = not version.tail.prerelease and not version.is_date
     return is_release and version.prefix in ("", "v") and version.tail.shape in variants
 
 
 def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterable[Candidate]) -> Hold | None:
-    """A Hold that says that higher versions are there under a higher number of the current variant
-    (`-alpine3.19`).
-    """
+    """Return a Hold if higher versions are there under a higher number of the variant (`-alpine3.19`)."""
     if case.policy.follow_variant or not split_variant(current.tail.shape)[1]:
         return None
     above = [(rank(version), tag.name) for tag, version in others if _goes_on(case, version, current)]
@@ -253,9 +250,7 @@ def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterab
 
 
 def _goes_on(case: SelectionContext, version: FamilyVersion, current: FamilyVersion) -> bool:
-    """Whether a version of another variant is higher than the current one, and only the variant's number
-    keeps it.
-    """
+    """Return whether a version of another variant is higher, and only the variant's number keeps it."""
     if (version.prefix, version.form) != (current.prefix, current.form) or is_scheme_jump(current, version):
         return False
     is_open = case.policy.allow_prerelease or not version.tail.prerelease
@@ -270,8 +265,10 @@ def _goes_on(case: SelectionContext, version: FamilyVersion, current: FamilyVers
 
 
 def _by_named_numbers(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
-    """The tags of a current tag such as `alpine3.20` or `latest-pg16`, which names what the image is for and
-    no version: itself, and with `follow_variant` the same words with numbers that have risen.
+    """Return the candidates for a tag such as `alpine3.20` or `latest-pg16`.
+
+    It names what the image is for and no version: candidates are itself, and with `follow_variant` the same
+    words with numbers that have risen.
     """
     numbers = split_variant(case.current)[1]
     ranked: list[tuple[Rank, Tag]] = []
@@ -290,7 +287,7 @@ def _by_named_numbers(case: SelectionContext, meant: Iterable[Meant]) -> Candida
 
 
 def _named_fault(name: str, case: SelectionContext) -> Fault | None:
-    """Why the tag may not follow the current one, which names no version."""
+    """Return why the tag may not follow the current one, which names no version."""
     words, numbers = split_variant(name)
     own_words, own = split_variant(case.current)
     if words != own_words or read(name) is not None:
@@ -321,7 +318,7 @@ def _risen_hint(case: SelectionContext, name: str) -> Hold:
 
 
 def by_key(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
-    """The natural order of what the group `compare` caught: numbers of any size as numbers.
+    """Return the natural order of what the group `compare` caught: numbers of any size as numbers.
 
     A current tag that the expression does not mean has no key. If it names a version, only tags of its form
     that are not lower may follow it, and if it names a variant of this repository, no plain tag.
@@ -347,9 +344,7 @@ def by_key(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
 
 
 def _known_variant(case: SelectionContext) -> str:
-    """The variant that the current tag names, if tags of this repository have it; else it is a word such as
-    `main`.
-    """
+    """Return the variant in the current tag if tags of this repository have it, else empty (`main`)."""
     variant = named_variant(case.current)
     versions = (read(tag.name) for tag in case.observation.tags or ()) if variant else ()
     return variant if any(version and version.tail.shape == variant for version in versions) else ""
@@ -358,7 +353,7 @@ def _known_variant(case: SelectionContext) -> str:
 def _unfit(
     version: FamilyVersion | None, whole: FamilyVersion | None, variant: str, policy: Policy
 ) -> Fault | None:
-    """Why a tag may not follow a current tag that the expression does not mean."""
+    """Return why a tag may not follow a current tag that the expression does not mean."""
     fault = other_whole(version, whole) if whole is not None else None
     fault = fault or silent_change(version, variant)
     if fault is not None or version is None or whole is None or policy.allow_downgrade:

@@ -42,9 +42,7 @@ def parse_windows(text: str) -> tuple[Window, ...]:
 
 
 def merge_hours(own: Hours, shared: Hours) -> Hours:
-    """Return a service's hours over the global ones: its windows and its zone if it has them; paused by
-    either.
-    """
+    """Return a service's hours over the global ones: its windows and zone if it has them; either's pause."""
     return Hours(own.windows or shared.windows, own.zone or shared.zone, own.paused or shared.paused)
 
 
@@ -61,8 +59,9 @@ def next_open(hours: Hours, now: datetime) -> datetime | None:
 
 
 def next_close(hours: Hours, now: datetime) -> datetime | None:
-    """Return the first moment from `now` on (itself included) when updates may not happen; None if none is in
-    sight.
+    """Return the first moment from `now` on (itself included) when updates may not happen.
+
+    None if none is in sight.
     """
     return _next(hours, now, wanted=False)
 
@@ -172,7 +171,7 @@ def _day_edges(day: datetime, minutes: set[int], zone: str) -> set[datetime]:
 
 
 def _clock_change(day: datetime, zone: str) -> set[datetime]:
-    """The moment in or next to this day, if any, when the zone moves its clock."""
+    """Return the moment in or next to this day, if any, when the zone moves its clock."""
     middle = _moment(day + timedelta(hours=12), 0, zone)
     low, high = middle - timedelta(hours=15), middle + timedelta(hours=15)
     before = _local(low, zone).utcoffset()

@@ -66,9 +66,7 @@ def note_created(state: State, repository_key: str, created: Mapping[str, dateti
 
 
 def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
-    """Return the state with the time when a digest was first seen for a service; the oldest ones are
-    forgotten.
-    """
+    """Return the state with the time when a digest was first seen for a service; old ones are forgotten."""
     service = service_of(state, name)
     others = {key: time for key, time in service.digest_seen.items() if key != digest}
     recent = [*others.items(), (digest, service.digest_seen.get(digest, now))][-DIGESTS_KEPT:]
@@ -102,16 +100,16 @@ def note_push(state: State, name: str, tag: str, pushed_at: datetime) -> State:
 
 
 def note_rest(state: State, host: str, until: datetime) -> State:
-    """Return the state with the time before which a host is not asked; an earlier one does not replace a
-    later one.
-    """
+    """Return the state with the time before which a host is not asked; the later of two times counts."""
     later = max(until, state.rests.get(host, until))
     return replace(state, rests={**state.rests, host: later})
 
 
 def follow_names(state: State, groups: Mapping[str, str]) -> State:
-    """Return the state with each memory under the name that its update group has now. `groups`: what
-    identifies the group of each configured service apart from its name (`targets.identities`), by that name.
+    """Return the state with each memory under the name that its update group has now.
+
+    `groups`: what identifies the group of each configured service apart from its name (`targets.identities`),
+    by that name.
 
     A renamed entry keeps its quarantine, history and retained images; a new entry under an old name does not
     inherit them. A memory whose group is not configured, or not known yet, stays with its name.
@@ -134,9 +132,7 @@ def follow_names(state: State, groups: Mapping[str, str]) -> State:
 def _memory(
     state: State, name: str, groups: Mapping[str, str], names: Mapping[str, str]
 ) -> ServiceState | None:
-    """Return the memory for a name: that of its group, else the one under the name unless it is another
-    entry's.
-    """
+    """Return the memory of a name's group, else the one under the name if it is no other entry's."""
     group = groups[name]
     former = names.get(group, name)
     if former != name and groups.get(former) != group:
@@ -149,8 +145,9 @@ def _memory(
 def forget_unknown(
     state: State, names: Iterable[str], repository_keys: Iterable[str], now: datetime
 ) -> State:
-    """Return the state without services, repositories and counters that are not configured, and without past
-    waits.
+    """Return the state without what is not configured, and without past waits.
+
+    That is: services, repositories and counters.
     """
     named, wanted = set(names), set(repository_keys)
     services = {name: each for name, each in state.services.items() if name in named}

@@ -77,10 +77,12 @@ class OrderAnswer:
 
     @property
     def sentence(self) -> str:
+        """Return the answer for a person, with its remedy in brackets if there is one."""
         return f"{self.text} ({self.remedy})" if self.remedy else self.text
 
 
 def refused(text: str, remedy: str = "") -> OrderAnswer:
+    """Return the answer to an order that was not done."""
     return OrderAnswer(is_done=False, text=text, remedy=remedy)
 
 
@@ -160,9 +162,7 @@ def _not_to_approve(known: ServiceState, order: OperatorOrder, service: ServiceC
 
 
 def with_digest(state: State, order: OperatorOrder) -> OperatorOrder:
-    """Return the order with the image that it is for, as things are now: what appears meanwhile was not
-    meant.
-    """
+    """Return the order with the image that waits now, so that it is not for one that appears meanwhile."""
     target = waiting(service_of(state, order.service))
     if order.kind not in (APPROVE, SKIP) or order.digest or target is None:
         return order
@@ -203,8 +203,9 @@ def skipped(state: State, order: OperatorOrder) -> State:
 
 
 def approved(state: State, order: OperatorOrder, now: datetime, seconds: float) -> State:
-    """Return the state in which the image that waits may be taken, for so many seconds; a skip of it is taken
-    back.
+    """Return the state in which the image that waits may be taken, for so many seconds.
+
+    A skip of it is taken back.
     """
     known = service_of(state, order.service)
     target = waiting(known)
@@ -265,9 +266,7 @@ def record(state: State, order: OperatorOrder, answer: OrderAnswer, now: datetim
 
 
 def is_repeated(state: State, order: OperatorOrder, answer: OrderAnswer) -> bool:
-    """Return whether the same person was refused the same within the last minute: once is enough to
-    remember.
-    """
+    """Return whether the same person was refused the same within the last minute; it is noted once."""
     every = state.orders if order.service == ALL else service_of(state, order.service).orders
     same = (order.kind, order.who, answer.sentence)
     return any(
@@ -279,7 +278,7 @@ def is_repeated(state: State, order: OperatorOrder, answer: OrderAnswer) -> bool
 
 
 def _with(orders: tuple[OrderTaken, ...], taken: OrderTaken) -> tuple[OrderTaken, ...]:
-    """The orders with one more in front; of those that were refused only the latest."""
+    """Return the orders with one more in front; of those that were refused only the latest."""
     others = tuple(each for each in orders if not taken.id or each.id != taken.id)
     every = (taken, *others)
     forgotten = [each for each in every if not each.is_done][REFUSED_KEPT:]

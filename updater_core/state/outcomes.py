@@ -59,8 +59,7 @@ _NO_FAILURE = {
 def record_outcome(
     state: State, outcome: Outcome, started: datetime, now: datetime, steps: tuple[StepTaken, ...] = ()
 ) -> State:
-    """Return the state after an update that was tried; the same state if this plan's outcome is recorded
-    already.
+    """Return the state after an update that was tried; unchanged if this plan's outcome is in it.
 
     Committed: the generations move on, failures are forgotten, and so is the quarantine of older digests
     under the same tag. A rollback that the operator asked for quarantines the digest that was left. A release
@@ -79,15 +78,13 @@ def record_outcome(
 
 
 def hook_runs(state: State, plan: Plan[Any]) -> tuple[HookRun, ...]:
-    """The hooks of an update that are remembered; none if the update is not."""
+    """Return the hooks of an update that are remembered; none if the update is not."""
     changes = service_of(state, plan.name).changes
     return next((change.hooks for change in changes if change.plan_id == plan.id), ())
 
 
 def note_hook(state: State, plan: Plan[Any], run: HookRun) -> State:
-    """Return the state with this run in the update's own record, in the place of an earlier word on the same
-    hook.
-    """
+    """Return the state with this run in the update's own record; a later one of a hook counts."""
     service = service_of(state, plan.name)
     others = tuple(each for each in hook_runs(state, plan) if each.kind is not run.kind)
     changes = (
@@ -97,8 +94,9 @@ def note_hook(state: State, plan: Plan[Any], run: HookRun) -> State:
 
 
 def rollback_prevented(state: State, plan: Plan[Any], cause: Cause) -> State:
-    """The state while the host prevents a rollback: its journal is open, and it is tried again until it is
-    proven.
+    """Return the state while the host prevents a rollback.
+
+    The journal is open, and it is tried again until the rollback is proven.
     """
     detail = (
         f"going back to {plan.old_reference} is prevented by the host: {cause.message}; it is tried again"
@@ -108,9 +106,7 @@ def rollback_prevented(state: State, plan: Plan[Any], cause: Cause) -> State:
 
 
 def _history(newest: tuple[Change, ...]) -> tuple[Change, ...]:
-    """Old changes without their details, so that a service's memory does not grow with what its containers
-    said.
-    """
+    """Return the changes, the old ones without details, so that memory does not grow with what was said."""
     brief = (replace(each, steps=(), hooks=()) for each in newest[STEPS_KEPT_OF:CHANGES_KEPT])
     failed = [each.plan_id for each in newest if each.evidence][:EVIDENCE_KEPT_OF]
     return tuple(
@@ -161,8 +157,9 @@ def _committed(service: ServiceState, plan: Plan[Any], now: datetime) -> Service
 
 
 def _generations(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple[Generation, ...]:
-    """After a rollback that was asked for there is no previous one: going back once more would go forward
-    again.
+    """Return the current and the previous image after an update.
+
+    After a rollback that was asked for there is no previous one: going back once more would go forward again.
     """
     new = tuple(RetainedImage(each.new_reference, each.new_retained, each.new_digest) for each in plan.others)
     current = Generation(plan.new_reference, plan.new_retained or "", plan.image.digest, now, plan.id, new)
@@ -175,7 +172,7 @@ def _generations(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple
 
 
 def _left_by(service: ServiceState, plan: Plan[Any], now: datetime) -> LeftRelease | None:
-    """What the operator's rollback has left; None after any other change."""
+    """Return what the operator's rollback has left; None after any other change."""
     if plan.kind != OWNER_ROLLBACK:
         return None
     known_as = _names(plan.old_digest, plan.old_retained)
@@ -192,7 +189,7 @@ def _names(*known: str | None) -> tuple[str, ...]:
 
 
 def _quarantine_after(service: ServiceState, plan: Plan[Any], now: datetime) -> tuple[Quarantined, ...]:
-    """A newer digest under the same tag clears the older ones.
+    """Return the quarantine after a commit, which clears the older digests under the same tag.
 
     Those of other tags stay: a commit of 1.3.5 says nothing about the 1.4.0 that failed, and forgetting it
     would try it again at once.
@@ -221,8 +218,9 @@ def _blamed(
 
 
 def _what_was_new(plan: Plan[Any]) -> list[tuple[str | None, str]]:
-    """The digests that a failure is remembered by, with their references: the service's own, or if that image
-    stayed as it is those of the other repositories that did not.
+    """Return the digests that a failure is remembered by, with their references.
+
+    They are the service's own, or if that image stayed as it is those of the other repositories that did not.
     """
     own = plan.image.digest
     if own != plan.old_digest and plan.new_retained != plan.old_retained:
@@ -237,7 +235,7 @@ def _add(quarantine: tuple[Quarantined, ...], entry: Quarantined) -> tuple[Quara
 
 
 def _paused(service: ServiceState, now: datetime) -> ServiceState:
-    """One minute after the first failure, twice as long after each further one, six hours at most."""
+    """Return one minute after the first failure, twice as long after each further one, six hours at most."""
     failures = service.failures + 1
     seconds = min(_FIRST_PAUSE_SECONDS * 2 ** min(failures - 1, 20), _LONGEST_PAUSE_SECONDS)
     return replace(service, failures=failures, retry_at=now + timedelta(seconds=seconds))
@@ -285,7 +283,7 @@ def _change(outcome: Outcome, started: datetime, now: datetime) -> Change:
 
 
 def _evidence(outcome: Outcome) -> tuple[Evidence, ...]:
-    """What was seen of the new release, and of the old one if that could not be proven."""
+    """Return what was seen of the new release, and of the old one if that could not be proven."""
     if isinstance(outcome, Committed):
         return ()
     of_old = outcome.rollback.evidence if isinstance(outcome, RollbackFailed) else ()
@@ -302,8 +300,7 @@ OUTCOME_CODES: Mapping[type, str] = {
 
 
 def lift_quarantine(state: State, name: str) -> State:
-    """Return the state after `--retry`: nothing is quarantined for this service, and nothing waits after a
-    failure.
+    """Return the state after `--retry`: nothing is quarantined for this service, and nothing waits.
 
     A frozen service is only unfrozen. Its quarantine stays: the operator has repaired the service, which says
     nothing of the release that broke it.

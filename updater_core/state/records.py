@@ -69,7 +69,7 @@ class Generation:
 
     @property
     def images(self) -> tuple[RetainedImage, ...]:
-        """Every image of it, the service's own first."""
+        """Return every image of it, the service's own first."""
         return (RetainedImage(self.reference, self.image_id, self.digest), *self.others)
 
 
@@ -312,17 +312,13 @@ def note_waiting_facts(state: State, name: str, digest: str, facts: ImageFacts) 
 
 
 def waiting_facts_of(service: ServiceState, reference: str) -> ImageFacts:
-    """Return what the image behind `repository:tag@digest` says of itself, if that is the one that was asked
-    for.
-    """
+    """Return what the image behind `repository:tag@digest` says of itself, if that is the one that waits."""
     is_it = bool(service.waiting_digest) and reference.endswith(f"@{service.waiting_digest}")
     return service.waiting_facts if is_it else NO_FACTS
 
 
 def announce(state: State, name: str) -> State:
-    """Return the state that remembers the event about what waits for this service, so that there is one
-    only.
-    """
+    """Return the state that remembers the event about what waits for this service, so that it comes once."""
     service = service_of(state, name)
     return with_service(state, name, replace(service, announced=service.available))
 

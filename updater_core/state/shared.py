@@ -24,7 +24,7 @@ class SharedState:
 
     @property
     def state(self) -> State:
-        """What is remembered now."""
+        """Return what is remembered now."""
         return self._state
 
     def change(self, change: Change) -> bool:
@@ -38,8 +38,9 @@ class SharedState:
             return self._state is not before
 
     def part(self, name: str, key: str) -> State:
-        """Return the state of one service and its repository (`ImageRef.key`) alone, so that many cost no
-        more than their number.
+        """Return the state of one service and its repository (`ImageRef.key`) alone.
+
+        So a change of each of many costs no more than their number.
         """
         return _part(self._state, name, key)
 
@@ -58,7 +59,7 @@ def _part(state: State, name: str, key: str) -> State:
 
 
 def _with_part(state: State, before: State, after: State) -> State:
-    """The state with what a change has made of one part; nothing is copied of what has stayed as it was."""
+    """Return the state with what a change has made of one part; nothing that stayed is copied."""
     if after.services != before.services:
         state = replace(state, services={**state.services, **after.services})
     if after.seen != before.seen:

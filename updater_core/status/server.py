@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
     }
 
     def __getattr__(self, name: str) -> Callable[[], None]:
-        """`do_GET`, `do_POST` and whatever else a client may think of: all take one way."""
+        """Return the one way for `do_GET`, `do_POST` and whatever else a client may think of."""
         if name.startswith("do_"):
             is_reading = name in ("do_GET", "do_HEAD")
             if self.server.pages.api is not None and self.path.startswith(API_PATHS):

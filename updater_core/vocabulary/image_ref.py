@@ -20,7 +20,7 @@ class ImageRef:
 
     @property
     def key(self) -> str:
-        """`docker.io/library/nginx`: the repository in full, the same for every spelling."""
+        """Return the repository in full, the same for every spelling: `docker.io/library/nginx`."""
         return f"{self.domain}/{self.repository}"
 
     @property

@@ -41,7 +41,7 @@ def connect(endpoint: EngineEndpoint, timeout_seconds: int) -> docker.APIClient:
 
 
 def _client(endpoint: EngineEndpoint, version: str, timeout_seconds: int) -> docker.APIClient:
-    """docker-py's client.
+    """Return docker-py's client.
 
     Of the environment only the proxies of a remote engine count: REQUESTS_CA_BUNDLE would beat the CA of the
     engine's own certificate, because requests merges it into each request.

@@ -25,6 +25,7 @@ class Pause:
     until: AwareTime | None = None
 
     def counts(self, now: datetime) -> bool:
+        """Return whether the pause is not over."""
         return self.until is None or now < self.until
 
 
@@ -57,15 +58,15 @@ class Approval:
     link_hash: str = ""
 
     def is_of(self, target: ImageRef, others: Sequence[ImageRef] = ()) -> bool:
-        """Whether it is about exactly this image, and those that move with it."""
+        """Return whether it is about exactly this image, and those that move with it."""
         return self.digest == target.digest and self.others == digests_of(others)
 
     def counts(self, now: datetime) -> bool:
-        """Whether it was approved, and is so still."""
+        """Return whether it was approved, and is so still."""
         return self.given_at is not None and now < self.expires_at
 
     def is_open(self, now: datetime) -> bool:
-        """Whether the question still waits for its answer."""
+        """Return whether the question still waits for its answer."""
         return self.given_at is None and now < self.expires_at
 
 
@@ -78,13 +79,15 @@ class Decisions:
     approval: Approval | None = None
 
     def skip_of(self, digest: str | None) -> Skip | None:
+        """Return the skip of an image by its digest, or None."""
         return next((skip for skip in self.skips if skip.digest == digest), None)
 
     def without_skip(self, digest: str) -> Decisions:
+        """Return the decisions without the skip of this digest; the same if there is none."""
         return replace(self, skips=tuple(skip for skip in self.skips if skip.digest != digest))
 
     def with_skip(self, skip: Skip) -> Decisions:
-        """The decisions with one more image that is not taken; an approval of it is void."""
+        """Return the decisions with one more image that is not taken; an approval of it is void."""
         others = self.without_skip(skip.digest).skips
         is_approved = self.approval is not None and self.approval.digest == skip.digest
         return replace(
@@ -93,6 +96,7 @@ class Decisions:
 
 
 def digests_of(images: Sequence[ImageRef]) -> tuple[str, ...]:
+    """Return what identifies these images together, in an order that does not depend on theirs."""
     return tuple(sorted(image.digest or image.text for image in images))
 
 
@@ -108,8 +112,7 @@ def answered(approval: Approval, who: str, now: datetime, seconds: float) -> App
 
 
 def pause_in_force(own: Pause | None, of_all: Pause | None, now: datetime) -> Pause | None:
-    """Return the pause that counts now: of a service's own and that of all the one that lasts longer; None if
-    neither.
+    """Return the pause that counts now, the longer one of a service's own and that of all; None if neither.
 
     >>> from datetime import UTC
     >>> day = datetime(2026, 5, 1, tzinfo=UTC)
@@ -125,7 +128,7 @@ def _end(pause: Pause) -> tuple[bool, float]:
 
 
 def command(order: str, name: str) -> str:
-    """The command of an order, ready to be pasted into a shell.
+    """Return the command of an order, ready to be pasted into a shell.
 
     >>> command("approve", "web")
     'sudo docker-updater --approve web'

@@ -119,8 +119,7 @@ def _of_list(repository: SourceRepository, version: str) -> str:
 
 
 def repository_of(address: str) -> SourceRepository | None:
-    """Return the repository that an address names; None if it is not surely one on GitHub, GitLab or
-    Codeberg.
+    """Return the repository in an address; None if it is not surely one on GitHub, GitLab or Codeberg.
 
     >>> repository_of("https://gitlab.com/group/sub/app/-/tree/main")
     SourceRepository(host='gitlab.com', path='group/sub/app', is_whole=False)
@@ -148,7 +147,7 @@ def _host_and_path(text: str) -> tuple[str, str]:
 
 
 def _in_path(host: str, path: str) -> SourceRepository | None:
-    """The repository in the path of an address. On GitLab it may stand below several groups."""
+    """Return the repository in the path of an address. On GitLab it may stand below several groups."""
     names = path.partition("#")[0].partition("?")[0].strip("/").split("/")
     most = len(names) if host == "gitlab.com" else 2
     end = next(

@@ -54,8 +54,7 @@ def waiting_step(old: str, old_facts: ImageFacts, new: str, new_facts: ImageFact
 
 
 def version_of(reference: str, facts: ImageFacts) -> str:
-    """Return the version of an image: what its label says if the tag does not contradict that, else what the
-    tag says; empty if neither says one.
+    """Return an image's version: its label's if the tag does not contradict that, else the tag's, or empty.
 
     >>> version_of("app:latest", ImageFacts("1.5.0")), version_of("postgres:16-alpine", ImageFacts("16.4"))
     ('1.5.0', '16.4')
@@ -70,8 +69,10 @@ def version_of(reference: str, facts: ImageFacts) -> str:
 
 
 def is_own(reference: str, facts: ImageFacts) -> bool:
-    """Return whether the labels can be those of this image: labels are inherited, so that an image without
-    any has those of its base image. Then its tag contradicts the version.
+    """Return whether the labels can be those of this image.
+
+    Labels are inherited, so that an image without any has those of its base image. Then its tag contradicts
+    the version.
     """
     tagged = read(tag_of(reference))
     labelled = read(facts.version) if _is_release(facts.version) else None
@@ -86,9 +87,7 @@ def _is_release(text: str) -> bool:
 
 
 def _version_in(tag: str, tagged: FamilyVersion | None) -> str:
-    """The version that a tag names, without the variant: with a `v`, with its prerelease, with its
-    counters.
-    """
+    """Return the version in a tag without the variant: with a `v`, its prerelease and its counters."""
     if tagged is None:
         return ""
     written = re.match(tagged.form.replace(".", "[.]").replace("#", "[0-9]+"), tag[len(tagged.prefix) :])

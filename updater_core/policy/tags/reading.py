@@ -31,11 +31,10 @@ _LONGEST_PREFIX = 2  # letters glued in front of a release: `v`, `r`, `p`, `nd`
 
 @dataclass(frozen=True, slots=True)
 class FamilyVersion:
-    """A tag read as a member of a family: `prefix`, `form` and `tail.shape` name the family, the rest orders
-    within it.
+    """A tag read as a member of a family.
 
-    `prefix`: commit hashes in it as `<commit>`. `form`: how the numbers are written, every number as `#`
-    (`#.#`, `#u#`, `#-#-#`).
+    `prefix`, `form` and `tail.shape` name the family, the rest orders within it. `prefix`: commit hashes in
+    it as `<commit>`. `form`: how the numbers are written, every number as `#` (`#.#`, `#u#`, `#-#-#`).
     """
 
     prefix: str
@@ -46,7 +45,7 @@ class FamilyVersion:
 
     @property
     def has_steps(self) -> bool:
-        """Whether the numbers tell a small step from a large one: those of a date, or of a build, do not."""
+        """Return whether the numbers tell a small step from a large one; those of a date or build do not."""
         if self.is_date or self.form != "#":
             return not self.is_date
         word = _LAST_WORD.search(self.prefix)
@@ -56,7 +55,7 @@ class FamilyVersion:
 
     @property
     def text(self) -> str:
-        """The numbers as the tag writes them, leading zeros aside: `16.3`, `8u402`."""
+        """Return the numbers as the tag writes them, leading zeros aside: `16.3`, `8u402`."""
         numbers = iter(self.numbers)
         return re.sub("#", lambda _: str(next(numbers)), self.form)
 
@@ -74,7 +73,7 @@ _PIECES = re.compile(r"[-_.]")
 
 
 def read(text: str) -> FamilyVersion | None:
-    """The family and version that a tag's text names, or None if it names no version.
+    """Return the family and version that a tag's text names, or None if it names no version.
 
     >>> read("v1.2.3-alpine3.20")
     FamilyVersion(prefix='v', form='#.#.#', numbers=(1, 2, 3), is_date=False, \
@@ -97,7 +96,7 @@ tail=Tail(shape='-alpine3.20', prerelease=(), counters=(), is_channel=False, pos
 
 
 def _read_usual(prefix: str, version: str, rest: str) -> FamilyVersion:
-    """The same for nine tags in ten, in a third of the time: a list may hold 20,000 of them."""
+    """Return the same for nine tags in ten, in a third of the time: a list may hold 20,000 of them."""
     numbers = tuple(map(int, version.split(".")))
     form = "#" + ".#" * (len(numbers) - 1)
     tail = read_usual_tail(rest, is_three_part=form == SEMVER_FORM) if rest else NO_TAIL
@@ -106,18 +105,19 @@ def _read_usual(prefix: str, version: str, rest: str) -> FamilyVersion:
 
 @functools.lru_cache(maxsize=4096)
 def _without_commits(prefix: str) -> str:
-    """The text in front of a version with each commit's hash as `<commit>`."""
+    """Return the text in front of a version with each commit's hash as `<commit>`."""
     return "".join("<commit>" if names_commit(piece) else piece for piece in re.split(r"([-_.])", prefix))
 
 
 def names_commit(piece: str) -> bool:
-    """Whether a piece of a tag between separators is a commit's hash."""
+    """Return whether a piece of a tag between separators is a commit's hash."""
     return words.commit_end(piece, 0) == len(piece) > 0
 
 
 def names_build(tag: str) -> bool:
-    """Whether a tag without a version names one build, by a commit's hash, a long number, or the change in
-    it. Nothing newer than that build will ever have this name.
+    """Return whether a tag without a version names one build: nothing newer will ever have this name.
+
+    It names it by a commit's hash, a long number, or the change in it.
 
     >>> [names_build(tag) for tag in ("sha-5a81b1e", "1234567-cuda", "pr-123", "latest", "alpine3.20")]
     [True, True, True, False, False]
@@ -128,9 +128,10 @@ def names_build(tag: str) -> bool:
 
 
 def is_scheme_jump(current: FamilyVersion, other: FamilyVersion) -> bool:
-    """Whether `other` counts in another way than `current`: years or dates in place of releases, dates of
-    another length, or so much further that it is no next version (`19` and `2024`, `16` and `20241001`, `30`
-    and `4711`).
+    """Return whether `other` counts in another way than `current`.
+
+    That is: years or dates in place of releases, dates of another length, or so much further that it is no
+    next version (`19` and `2024`, `16` and `20241001`, `30` and `4711`).
     """
     ours, theirs = current.numbers[0], other.numbers[0]
     if current.is_date or other.is_date:
@@ -140,9 +141,7 @@ def is_scheme_jump(current: FamilyVersion, other: FamilyVersion) -> bool:
 
 
 def core_rank(version: FamilyVersion) -> Any:
-    """What orders the versions of a family by numbers and prerelease alone: of three numbers SemVer 2.0.0,
-    §11.
-    """
+    """Return what orders the versions of a family by numbers and prerelease alone (SemVer 2.0.0, §11)."""
     prerelease = version.tail.prerelease
     if not prerelease:
         return version.numbers, True, (version.tail.post,)
@@ -152,7 +151,7 @@ def core_rank(version: FamilyVersion) -> Any:
 
 
 def as_semver(version: FamilyVersion) -> TagVersion:
-    """The version as three numbers: missing ones are 0, and those behind the third are left out."""
+    """Return the version as three numbers: missing ones are 0, and those behind the third are left out."""
     major, minor, patch = (*version.numbers, 0, 0)[:3]
     return TagVersion((major, minor, patch), version.tail.prerelease)
 
@@ -161,7 +160,7 @@ def as_semver(version: FamilyVersion) -> TagVersion:
 
 
 def _place_of_version(text: str) -> Place | None:
-    """The text's version; None if no number in it is one."""
+    """Return the text's version; None if no number in it is one."""
     found = re.match(r"[vV]?(?=[0-9])", text)
     if found:  # a tag that begins with a number means that number
         place = _version_at(text, found.end())
@@ -173,7 +172,7 @@ def _place_of_version(text: str) -> Place | None:
 
 
 def _places(text: str) -> list[Place]:
-    """Every number that begins a piece of the text and may be a version, from left to right."""
+    """Return every number that begins a piece of the text and may be a version, from left to right."""
     places: list[Place] = []
     architecture = words.ARCHITECTURES.match(text)
     end = architecture.end() if architecture else 0
@@ -192,7 +191,7 @@ def _places(text: str) -> list[Place]:
 
 
 def _glued_place(text: str) -> Place | None:
-    """The version in `centos7.9.2009` or `p10`: a number glued to the first word.
+    """Return the version in `centos7.9.2009` or `p10`: a number glued to the first word.
 
     A short number behind a long word (`webProfile8`, `hadoop28`) names what the image is for.
     """
@@ -208,13 +207,13 @@ def _glued_place(text: str) -> Place | None:
 
 
 def _build_after(text: str) -> Place | None:
-    """The number of a build behind another word, as in `server-b4321`."""
+    """Return the number of a build behind another word, as in `server-b4321`."""
     found = _GLUED_BUILD.search(text)
     return _version_at(text, found.end()) if found else None
 
 
 def _names_platform(text: str, place: Place) -> bool:
-    """Whether the number belongs to a word such as `alpine` or `php`.
+    """Return whether the number belongs to a word such as `alpine` or `php`.
 
     Such numbers have one or two parts; a date, or more parts (`jdk-17.0.2`), is a release.
     """
@@ -227,13 +226,13 @@ def _names_platform(text: str, place: Place) -> bool:
 
 
 def _is_topic(text: str, start: int) -> bool:
-    """Whether the number at `start` says which change is in the image (`pr-123`)."""
+    """Return whether the number at `start` says which change is in the image (`pr-123`)."""
     word = _LAST_WORD.search(text[:start])
     return word is not None and word[1].lower() in words.TOPIC_WORDS
 
 
 def _version_at(text: str, start: int) -> Place | None:
-    """The version that begins exactly at `start`."""
+    """Return the version that begins exactly at `start`."""
     if words.COMMIT.match(text, start):
         return None
     for form in _FORMS:
@@ -246,7 +245,7 @@ def _version_at(text: str, start: int) -> Place | None:
 
 
 def _is_plausible(version: str) -> bool:
-    """Whether no number at its front is so long that only a commit's hash explains it."""
+    """Return whether no number at its front is so long that only a commit's hash explains it."""
     first = NUMBER.match(version)
     assert first is not None
     return len(first[0]) <= LONGEST_NUMBER or words.DIGIT_DATE.fullmatch(first[0]) is not None
@@ -254,7 +253,7 @@ def _is_plausible(version: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _numbers(version: str) -> tuple[Numbers, bool]:
-    """The version's numbers, and whether they are a date."""
+    """Return the version's numbers, and whether they are a date."""
     numbers = NUMBER.findall(version)
     is_week = words.WEEK.fullmatch(version) is not None
     is_date = is_week or len(numbers[0]) > LONGEST_NUMBER or ("-" in version and "u" not in version)

@@ -45,7 +45,7 @@ _PIECE = re.compile(".[^-_]*")
 
 
 def read_usual_tail(rest: str, *, is_three_part: bool) -> Tail:
-    """The same as `read_tail`, faster for a tail that is one counter or one prerelease."""
+    """Return the same as `read_tail`, faster for a tail that is one counter or one prerelease."""
     counter = _ONE_COUNTER.fullmatch(rest)
     if counter is not None:
         return Tail(counter[1] + "#", (), (int(counter[2]),))
@@ -81,7 +81,7 @@ def read_tail(text: str, *, is_three_part: bool) -> Tail:
 
 
 def _prerelease(text: str, *, is_three_part: bool) -> tuple[tuple[str, ...], str]:
-    """The identifiers of the prerelease at the front of a tail, and what is left of it."""
+    """Return the identifiers of the prerelease at the front of a tail, and what is left of it."""
     glued = _GLUED_PRERELEASE.match(text)
     if glued:  # 19beta3, 3.14.0a1, 1.0.0.RC1
         return (glued[1].lower(), glued[2]), text[glued.end() :]
@@ -97,7 +97,7 @@ def _prerelease(text: str, *, is_three_part: bool) -> tuple[tuple[str, ...], str
 
 
 def _is_channel(prerelease: str, *, is_three_part: bool) -> bool:
-    """Whether a prerelease without a number is a floating channel.
+    """Return whether a prerelease without a number is a floating channel.
 
     SemVer's own words are none in three-part tags.
     """
@@ -106,7 +106,7 @@ def _is_channel(prerelease: str, *, is_three_part: bool) -> bool:
 
 
 def _counters(text: str) -> tuple[str, Numbers]:
-    """The tail with its counters as `#` and commit hashes as `<commit>`, and the counters' numbers."""
+    """Return the tail with its counters as `#` and commit hashes as `<commit>`, and the counters' numbers."""
     shape, counters, position = "", list[int](), 0
     is_first = True  # numbers count releases only directly behind the version; later they belong to a word
     while position < len(text):
@@ -124,7 +124,7 @@ def _counters(text: str) -> tuple[str, Numbers]:
 
 
 def _mask(piece: str, values: list[int]) -> str:
-    """The shape of a counter (`_v2.0.10` is `_v#.#.#`, `-k3s1` is `-k3s#`) or of a commit hash."""
+    """Return the shape of a counter (`_v2.0.10` is `_v#.#.#`, `-k3s1` is `-k3s#`) or of a commit hash."""
     if not values:
         return piece[0] + "<commit>"
     if len(values) == len(NUMBER.findall(piece)):
@@ -141,7 +141,7 @@ def _piece_at(text: str, position: int) -> str:
 
 
 def _counter_at(text: str, position: int, *, is_first: bool) -> tuple[str, list[int]] | None:
-    """A counter or a commit hash at this position with the separator in front: its text and its numbers."""
+    """Return the text and numbers of a counter or commit hash here, with the separator in front; or None."""
     is_parted = text[position] in "-_."
     commit = words.commit_end(text, position + 1) if is_parted else None
     if commit is not None:
@@ -161,7 +161,7 @@ def _counter_at(text: str, position: int, *, is_first: bool) -> tuple[str, list[
 
 
 def _date_end(text: str, start: int) -> int | None:
-    """Where the date ends that is all of the piece that begins at `start`."""
+    """Return the end of the date that is all of the piece beginning at `start`; None if it is no date."""
     for form in (words.DASHED_DATE, words.DATE_AND_TIME, words.DIGIT_DATE):
         found = form.match(text, start)
         if found and (found.end() == len(text) or text[found.end()] in "-_"):
@@ -170,7 +170,7 @@ def _date_end(text: str, start: int) -> int | None:
 
 
 def _bare_number(text: str, position: int) -> tuple[str, list[int]] | None:
-    """A number that nothing names, directly behind the version.
+    """Return a number that nothing names, directly behind the version.
 
     The year and month of an Ubuntu release are none.
     """

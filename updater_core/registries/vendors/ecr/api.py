@@ -136,7 +136,7 @@ class EcrApi:
         return self._endpoint.principal.who
 
     def client(self) -> Any:
-        """botocore's client, made when first needed; may raise what botocore raises."""
+        """Return botocore's client, made when first needed; may raise what botocore raises."""
         with self._lock:
             if self._client is None:
                 client, credentials = _new_client(self._endpoint)
