@@ -490,29 +490,42 @@ remove_traces() {
     fi
 }
 
-# Only those of this installation's services: another updater may use the same engine. The program beside this script
-# is asked: after an --uninstall the installed one is gone, and an older one has its modules elsewhere.
+# Only those of this installation: another updater may use the same engine. Names that an earlier version gave do not say
+# whose they are: of those only the ones of images that this state remembers. The program beside this script is asked:
+# after an --uninstall the installed one is gone, and an older one has its modules elsewhere.
 list_images() {
-    local prefix code=$source_dir with=$home/current/venv/bin/python
+    local pattern code=$source_dir with=$home/current/venv/bin/python
     have docker || return 0
     [[ -d $code/updater_core ]] || code=$home/current
     [[ -x $with ]] || with=$(first_python) || return 0
     PYTHONPATH=$code "$with" -B - \
-        "$config_dir/updater_config.json" "$state_dir/updater_state.json" <<'END' >"$scratch/prefixes" || return 0
-import contextlib, json, sys
-from updater_core.deploy.retention_tags import prefixes
+        "$config_dir/updater_config.json" "$config_dir/.env" "$state_dir/updater_state.json" \
+        <<'END' >"$scratch/patterns" || return 0
+import contextlib, json, re, sys
+from pathlib import Path
+from updater_core.deploy.retention_tags import earlier_names, owner_prefix
 
-names = set()
-with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-    names |= {service["name"] for service in json.load(open(sys.argv[1]))["services"]}
-with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-    names |= set(json.load(open(sys.argv[2]))["services"])
-for name in names:
-    print(*prefixes(name), sep="\n")
+config, env, state = map(Path, sys.argv[1:])
+states = {state}
+unusable = (OSError, ValueError, LookupError, TypeError, AttributeError)
+with contextlib.suppress(*unusable):
+    states.add(Path(json.loads(config.read_text())["state_file"]))
+with contextlib.suppress(*unusable):
+    found = re.findall(r"(?m)^\s*(?:export\s+)?STATE_FILE\s*=\s*[\"']?([^\s\"'#]+)", env.read_text())
+    states.update(map(Path, found))
+for state in states:
+    with contextlib.suppress(*unusable):
+        owner = (state.parent / "updater_id").read_text("ascii").strip()
+        if re.fullmatch("[0-9a-f]{12}", owner):
+            print(f"{owner_prefix(owner)}*")
+    with contextlib.suppress(*unusable):
+        for name, service in json.loads(state.read_text())["services"].items():
+            images = [image for each in service["generations"] for image in (each, *each.get("others", ()))]
+            print(*earlier_names(name, [image["image_id"] for image in images]), sep="\n")
 END
-    while read -r prefix; do
-        docker images --format '{{.Repository}}:{{.Tag}}' "${prefix%:}" 2>/dev/null || true
-    done <"$scratch/prefixes" >"$scratch/images"
+    while read -r pattern; do
+        [[ -z $pattern ]] || docker images --format '{{.Repository}}:{{.Tag}}' "$pattern" 2>/dev/null || true
+    done <"$scratch/patterns" >"$scratch/images"
 }
 
 release_images() {

@@ -332,14 +332,16 @@ class Files(Protocol):
 class Tools:
     """What one update may use.
 
-    `credential` finds what a pull for a plan needs; `tell` is for people; `reached` hears of each step as it
-    begins, and whether it is one of the rollback.
+    `retention_owner`: the updater's id, in the names under which it retains images; `credential` finds what a
+    pull for a plan needs; `tell` is for people; `reached` hears of each step as it begins, and whether it is
+    one of the rollback.
     """
 
     engine: Engine
     compose: Compose
     files: Files
     clock: Clock
+    retention_owner: str
     credential: Callable[[Plan[Any]], Credential | None]
     tell: Callable[[Step, str], None]
     reached: Callable[[Step, bool], None]

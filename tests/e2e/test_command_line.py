@@ -86,10 +86,12 @@ def footprint(shop: Shop) -> tuple[dict[str, tuple[bytes, int]], list[tuple[str,
     files = {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in found}
     containers = [(c.id, c.attrs["State"]["StartedAt"]) for c in shop.containers()]
     client = shop.client
-    mine = (shop.repository, "docker-updater.invalid/retained-for-rollback/" + shop.name)
     listed = {image["Id"]: image["RepoTags"] or [] for image in client.api.images(all=True)}
     client.close()
-    tags = {image: sorted(name for name in names if name.startswith(mine)) for image, names in listed.items()}
+    tags = {
+        image: sorted(name for name in names if name.startswith(shop.repository) or shop.is_hold(name))
+        for image, names in listed.items()
+    }
     return files, containers, {image: names for image, names in tags.items() if names}
 
 

@@ -42,7 +42,6 @@ from tests.support.containerd_engine import containerd_engine
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import Shop
 from tests.support.private_engine import PrivateEngine
-from updater_core.deploy.retention_tags import RETENTION_PREFIX
 from updater_core.models import Committed
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("containerd store")]
@@ -74,11 +73,7 @@ def test_images_that_we_brought_are_let_go_and_the_owners_stays_under_our_name(s
         assert isinstance(shop.cycle().outcomes[0], Committed)
     client = shop.client
     images = client.images.list(filters={"label": "release"})
-    held = {
-        i.labels["release"]
-        for i in images
-        if any(tag.startswith(RETENTION_PREFIX + shop.name) for tag in i.tags)
-    }
+    held = {i.labels["release"] for i in images if any(shop.is_hold(tag) for tag in i.tags)}
     client.close()
     assert held == {own[0], own[2]}
 

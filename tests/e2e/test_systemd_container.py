@@ -671,6 +671,4 @@ def holds(shop: Shop) -> list[str]:
     # one call, no inspects
     tags = [tag for raw in client.api.images(all=True) for tag in raw["RepoTags"] or ()]
     client.close()
-    return [
-        tag for tag in tags if tag.startswith("docker-updater.invalid/retained-for-rollback/" + shop.name)
-    ]
+    return [tag for tag in tags if shop.is_hold(tag)]

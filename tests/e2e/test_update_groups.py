@@ -17,7 +17,6 @@ from tests.support import lab
 from tests.support.lab import Shop
 from tests.support.listener import listening
 from updater_core.app import cycle
-from updater_core.deploy.retention_tags import RETENTION_PREFIX
 from updater_core.models import Committed, Hold, Outcome, Reason, RolledBack
 
 pytestmark = pytest.mark.engine
@@ -444,9 +443,7 @@ def test_images_of_two_generations_ago_are_let_go_and_the_previous_one_is_held(s
     client.close()
     owners, two, three, _ = image_ids
     assert two not in here
-    held = {
-        image for image, tags in here.items() if any(t.startswith(RETENTION_PREFIX + shop.name) for t in tags)
-    }
+    held = {image for image, tags in here.items() if any(shop.is_hold(tag) for tag in tags)}
     assert held == {three}, "what runs needs no name of ours: its container keeps it"
     assert owners in here, "an image that was the operator's before us is not ours to remove"
     status, said = shop.run("--rollback", shop.name)

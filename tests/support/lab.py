@@ -26,7 +26,7 @@ from updater_core.app import cycle
 from updater_core.app.context import AppContext
 from updater_core.app.report import Report
 from updater_core.app.wiring import wire
-from updater_core.deploy.retention_tags import RETENTION_PREFIX
+from updater_core.deploy.retention_tags import is_retained_by_name
 from updater_core.host.clock import SystemClock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -187,7 +187,7 @@ class Shop:
         """Remove the names under which the updater holds images of this shop."""
         client = self.client
         for name in self._image_names(client):
-            if name.startswith(RETENTION_PREFIX):
+            if self.is_hold(name):
                 # containerd's store lists a digest that goes with its tag
                 with suppress(docker.errors.ImageNotFound):
                     client.api.remove_image(name)
@@ -202,7 +202,11 @@ class Shop:
         """
         listed = client.api.images(all=True, filters=dict(filters or {}))
         names = [name for raw in listed for name in (*(raw["RepoTags"] or ()), *(raw["RepoDigests"] or ()))]
-        return [name for name in names if name.startswith((self.repository, RETENTION_PREFIX + self.name))]
+        return [name for name in names if name.startswith(self.repository) or self.is_hold(name)]
+
+    def is_hold(self, name: str) -> bool:
+        """Whether a local name is one under which an updater retains an image of this shop."""
+        return is_retained_by_name(name) and name.rpartition("/")[2].startswith(self.name)
 
     # -------------------------------------------------------------------------------------------- the updater
 

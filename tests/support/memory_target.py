@@ -7,7 +7,7 @@ tests.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -175,8 +175,8 @@ class MemoryTarget:
     def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
         return
 
-    def rename_retained(self, services: Sequence[str]) -> None:
-        return
+    def adopt_retained(self, remembered: Mapping[str, Set[str]]) -> Sequence[str]:
+        return ()
 
     def deployment(self, plan: Plan[Any], reporter: Reporter) -> MemoryDeployment:
         return MemoryDeployment(plan, self._place, reporter)

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -211,8 +211,9 @@ class QuadletTarget:
     def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
         """Nothing is retained here."""
 
-    def rename_retained(self, services: Sequence[str]) -> None:
+    def adopt_retained(self, remembered: Mapping[str, Set[str]]) -> Sequence[str]:
         """Nothing is retained here."""
+        return ()
 
 
 class QuadletDeployment:

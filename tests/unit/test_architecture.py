@@ -282,6 +282,7 @@ CALLED_BY_OTHERS = {
     "verify_request", "service_actions", "handle_error", "version_string", "log_message", "is_healthy",
     "at_hand",
     "headline", "STOP_FIRST",
+    "earlier_names",  # install.sh
 }  # fmt: skip
 
 

@@ -597,7 +597,7 @@ def full_state() -> State:
     left = LeftRelease("app:2", (D2,), "app:1", (D1,), NOW, NOW)
     reported = replace(service_of(state, "web"), troubles={"check:registry_error": NOW}, left=left)
     known = replace(
-        state, has_today_names=True, outages={"ghcr.io": NOW}, refused_logins={"ghcr.io salt hash": NOW}
+        state, retained_by="5f0c9a31d2e4", outages={"ghcr.io": NOW}, refused_logins={"ghcr.io salt hash": NOW}
     )
     state = records.with_service(known, "web", reported)
     for kind in (orders.SKIP, orders.APPROVE, orders.PAUSE):

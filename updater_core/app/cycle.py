@@ -30,8 +30,9 @@ from updater_core.app.context import (
     save,
     target_of,
 )
-from updater_core.app.evaluate import admitted, check, look_all, note_waiting, record_check, rename_retained
+from updater_core.app.evaluate import admitted, check, look_all, note_waiting, record_check
 from updater_core.app.report import Report
+from updater_core.app.retained import adopt_retained
 from updater_core.deploy.journal import JournalRecord, UnreadableRecord
 from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.deploy.transaction import Transaction
@@ -119,7 +120,7 @@ class Cycle:
 
     def _begin(self) -> None:
         context = self._context
-        rename_retained(context)
+        adopt_retained(context)
         records_by_project = grouped(
             [(_claim_of_record(context, entry), entry) for entry in _to_recover(context)]
         )

@@ -4,11 +4,10 @@ changes.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,8 +15,9 @@ from functools import partial
 
 from updater_core.app import resolve
 from updater_core.app.candidate import Candidate
-from updater_core.app.context import LOG, AppContext, bug, claim_of, settings_for, target_of, targets_in_use
+from updater_core.app.context import LOG, AppContext, bug, claim_of, settings_for, target_of
 from updater_core.app.resolve import Resolver
+from updater_core.app.retained import let_go_of
 from updater_core.deploy.target import Observed
 from updater_core.errors import AuthFailed, NotAnImage, NotFound, RegistryError, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
@@ -54,7 +54,7 @@ def check(context: AppContext, services: Sequence[ServiceConfig]) -> tuple[Candi
         record_check(context, one)
     note_waiting(context, checked)
     _tidy(context)
-    _let_go_of(context, known - context.state.services.keys())
+    let_go_of(context, known - context.state.services.keys())
     return checked
 
 
@@ -105,42 +105,6 @@ def _tidy(context: AppContext) -> None:
         return orders.without_ended_pauses(observed_tags.forget_unknown(state, names, keys, now), now)
 
     context.change(tidied)
-
-
-def _let_go_of(context: AppContext, gone: Set[str]) -> None:
-    """Take the names off the images that were retained for services which are gone, or have another name by
-    now. Before the state is on the disk: a kill in between has it done again.
-    """
-    kept = {image: name for name, one in context.state.services.items() for image in _images_of(one)}
-    for name in gone:
-        try:
-            for target in context.targets.values():  # which one it was deployed to, nobody says any more
-                target.let_go(name, kept)
-        except UpdaterError as error:
-            text = (
-                f"the images retained for {name}, which is not configured any more, keep their names: {error}"
-            )
-            log_event(LOG, logging.WARNING, LogEvent.HELD, text, service=name)
-
-
-def rename_retained(context: AppContext) -> None:
-    """Give what an earlier version retained the names of today, once and for all: before anything is
-    recovered or updated, which looks for those. An engine that does not answer is asked again in the next
-    cycle.
-    """
-    if context.state.has_today_names:
-        return
-    names = {*context.state.services, *(service.name for service in context.config.services)}
-    is_any_retained = any(one.generations for one in context.state.services.values())
-    with contextlib.suppress(UpdaterError):  # the cycle itself says that the engine is away
-        if is_any_retained or context.journal.read_all():
-            for target, _ in targets_in_use(context):
-                target.rename_retained(sorted(names))
-        context.change(lambda state: replace(state, has_today_names=True))
-
-
-def _images_of(one: ServiceState) -> tuple[str, ...]:
-    return tuple(image.image_id for generation in one.generations for image in generation.images)
 
 
 def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Candidate]:

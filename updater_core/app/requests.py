@@ -12,8 +12,9 @@ from functools import partial
 from updater_core import reference
 from updater_core.app import cycle, recorder
 from updater_core.app.context import LOG, AppContext, bug, claim_of, deliver, exclusive, target_of
-from updater_core.app.evaluate import check_asked, facts_of, follow_names, record_check, rename_retained
+from updater_core.app.evaluate import check_asked, facts_of, follow_names, record_check
 from updater_core.app.orders import request_queue
+from updater_core.app.retained import adopt_retained
 from updater_core.deploy import transaction
 from updater_core.deploy.target import Observed, UpdateRequest
 from updater_core.errors import UpdaterError
@@ -40,7 +41,7 @@ def carry_out(context: AppContext, order: OperatorOrder) -> OrderAnswer:
 
     The service is one that is configured, or `ALL`.
     """
-    rename_retained(context)
+    adopt_retained(context)
     follow_names(context, order.service)
     service = next((each for each in context.config.services if each.name == order.service), None)
     answer = orders.objection(context.state, order, service, context.clock.now())

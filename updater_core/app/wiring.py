@@ -21,7 +21,7 @@ from updater_core.deploy.journal import JournalFolder
 from updater_core.deploy.target import Host
 from updater_core.deploy.workers import Workers
 from updater_core.docker_utils import DockerEngine
-from updater_core.errors import ConfigError, EngineError, StateError
+from updater_core.errors import ConfigError, EngineError, LockHeld, StateError
 from updater_core.host import engine_endpoint, files, permissions, pull_progress
 from updater_core.host.clock import SystemClock
 from updater_core.host.engine_endpoint import EngineEndpoint
@@ -32,6 +32,7 @@ from updater_core.metrics_utils import Metrics
 from updater_core.models import Config, Settings
 from updater_core.protocols import Progress
 from updater_core.registries import Registries
+from updater_core.state import identity
 from updater_core.state.records import State
 from updater_core.swarm_utils import Swarms
 from updater_core.targets.sharing import SharedPlaces
@@ -105,6 +106,8 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
     endpoint = engine_endpoint.resolve(os.environ)
     path, state = _remembered(settings, clock, is_reading=is_reading)
     host = _host(settings, clock, endpoint, path.parent / "locks")
+    if not is_reading:
+        host.retention_owner = _identity(path.parent)
     metrics = Metrics(enabled=settings.metrics_port is not None and not is_reading)
     metrics.start_from(state.counters)
     context = AppContext(
@@ -145,6 +148,14 @@ def _host(settings: Settings, clock: SystemClock, endpoint: EngineEndpoint, lock
         held_locks=held_locks,
         engine_environment=endpoint.environment(),
     )
+
+
+def _identity(folder: Path) -> str:
+    """Return the id of this updater; log why it could not be kept, if it could not."""
+    owner, note = identity.read_or_create(folder)
+    if note:
+        log_event(LOG, logging.WARNING, LogEvent.STATE_NOT_SAVED, note)
+    return owner
 
 
 def reload(context: AppContext, clock: SystemClock, environment: Mapping[str, str]) -> None:
@@ -279,15 +290,26 @@ def _mirrors(endpoint: EngineEndpoint) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def only_instance(config: Config, clock: SystemClock) -> Iterator[None]:
-    """Be the only updater of this state for the length of a block.
+    """Be the only updater of this state, and of the journal beside it, for the length of a block.
 
     Raises LockHeld if there is another one.
     """
-    descriptor = acquire_lock(lock_path(config), clock=clock)
-    try:
+    own = lock_path(config)
+    of_folder = own.with_name(f"{state_utils.FALLBACK}.lock")
+    with contextlib.ExitStack() as held:
+        held.callback(release_lock, acquire_lock(own, clock=clock))
+        if of_folder != own:
+            held.callback(release_lock, _lock_of_folder(of_folder, clock))
         yield
-    finally:
-        release_lock(descriptor)
+
+
+def _lock_of_folder(path: Path, clock: SystemClock) -> int:
+    """Two states in one folder would both recover what stands in the one journal."""
+    try:
+        return acquire_lock(path, clock=clock)
+    except LockHeld as error:
+        remedy = "give this one a STATE_FILE in a folder of its own, or stop the other one"
+        raise LockHeld(f"{error}, which keeps its state in the same folder", remedy) from error
 
 
 def lock_path(config: Config) -> Path:

@@ -7,7 +7,7 @@ deployment out; neither it nor anything else outside the target's own package re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -312,8 +312,10 @@ class Target(Protocol):
         theirs.
         """
 
-    def rename_retained(self, services: Sequence[str]) -> None:
-        """Give what an earlier version retained for these services the names of today."""
+    def adopt_retained(self, remembered: Mapping[str, Set[str]]) -> Sequence[str]:
+        """Let what an earlier version retained belong to this updater, if it remembers it; return the names
+        of what it does not remember, and has left alone. `remembered`: by service, what it is retained by.
+        """
 
 
 def _no_swarm(engine: str | None) -> Swarm:
@@ -332,7 +334,8 @@ class Host:
     `own_container`: the id of the container that this process runs in, None if it runs in none; `swarm`: the
     swarm whose managers are named under one of `engines`, of this host's engine by None; `held_locks`: by
     Compose project, the descriptors of its locks while one of our threads holds them, which every child for
-    that project inherits; `shared_places`: what discovery makes groups by, none without."""
+    that project inherits; `shared_places`: what discovery makes groups by, none without; `retention_owner`:
+    the updater's id, in the names under which it retains images."""
 
     engine: Engine
     compose: Compose
@@ -346,3 +349,4 @@ class Host:
     # leads Docker's own commands to this engine
     engine_environment: Mapping[str, str] = field(default_factory=dict)
     shared_places: GroupFinder | None = None
+    retention_owner: str = "none"  # of a look, which retains nothing

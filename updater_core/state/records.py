@@ -175,7 +175,7 @@ class State:
     counters: Mapping[str, int] = field(default_factory=dict)
     pause: Pause | None = None  # of all services, by an order
     orders: tuple[OrderTaken, ...] = ()  # those that were for all, newest first
-    has_today_names: bool = False  # no image is retained under a name of an earlier version
+    retained_by: str = ""  # the updater's id that all that is retained has in its name
     saved_at: AwareTime | None = None
 
 

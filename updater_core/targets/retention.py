@@ -1,16 +1,18 @@
 """Images that were retained for a service which is not configured any more: let go, or handed on to its new
-name; and those that an earlier version retained under another name.
+name; and those that an earlier version retained under names which every updater shared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Set
 
 from updater_core.deploy.retention_tags import (
     FORMER_PREFIX,
     FOUND,
     PULLED,
-    former_prefix,
+    RETENTION_PREFIX,
+    earlier_prefixes,
+    is_retained_by_name,
     origin_of,
     retention_name,
     retention_prefix,
@@ -18,17 +20,17 @@ from updater_core.deploy.retention_tags import (
 from updater_core.protocols import Engine
 
 
-def let_go(engine: Engine, service: str, kept_for: Mapping[str, str]) -> None:
-    """Take the local names away under which images of a former service are retained.
+def let_go(engine: Engine, owner: str, service: str, kept_for: Mapping[str, str]) -> None:
+    """Take the local names away under which the updater `owner` retains images of a former service.
 
     `kept_for`: image ids that another service remembers, which is the same under a new name, and its name: it
     gets them. An image that we pulled, and that nothing names or uses any more, goes. Raises EngineError.
     """
-    for name, image_id in engine.retained(retention_prefix(service)).items():
+    for name, image_id in engine.retained(retention_prefix(owner, service)).items():
         origin = origin_of(name)
         successor = kept_for.get(image_id)
         if successor is not None:
-            engine.tag(image_id, retention_name(successor, image_id, origin))
+            engine.tag(image_id, retention_name(owner, successor, image_id, origin))
         elif origin is FOUND and is_last_name(engine, name, image_id):
             continue  # the operator's own, which would go with it
         engine.untag(name)
@@ -37,18 +39,42 @@ def let_go(engine: Engine, service: str, kept_for: Mapping[str, str]) -> None:
             engine.remove_image(image_id)
 
 
-def rename(engine: Engine, services: Iterable[str]) -> None:
-    """Give the images that an earlier version retained for these services the names of today; the earlier
-    names go. A kill in between has it done again. Names of other services belong to another updater. Raises
-    EngineError.
+def adopt(engine: Engine, owner: str, remembered: Mapping[str, Set[str]]) -> tuple[str, ...]:
+    """Retain what the updater `owner` remembers of its services, by image ids, under its own names.
+
+    An earlier name goes if it is demonstrably ours alone: we remember its image, and every other image that
+    has an earlier name of that service. Otherwise another updater looks after a service of that name, and all
+    of them stay. Returns the earlier names whose images we do not remember. A kill in between has it done
+    again. Raises EngineError.
     """
-    former = engine.retained(FORMER_PREFIX)
-    for service in services if former else ():
-        prefix = former_prefix(service)
-        for name, image_id in former.items():
-            if name.startswith(prefix):
-                engine.tag(image_id, retention_name(service, image_id, origin_of(name)))
-                engine.untag(name)
+    earlier = {**engine.retained(RETENTION_PREFIX), **engine.retained(FORMER_PREFIX)}
+    unknown: list[str] = []
+    for service, image_ids in remembered.items():
+        named = {name: earlier[name] for name in earlier if name.startswith(earlier_prefixes(service))}
+        foreign = [name for name in named if named[name] not in image_ids]
+        unknown += foreign
+        for name, image_id in named.items():
+            if image_id in image_ids:
+                engine.tag(image_id, retention_name(owner, service, image_id, origin_of(name)))
+                if not foreign:
+                    engine.untag(name)
+        for image_id in image_ids - set(named.values()):
+            _retain_beside(engine, owner, service, image_id)
+    return tuple(unknown)
+
+
+def _retain_beside(engine: Engine, owner: str, service: str, image_id: str) -> None:
+    """Retain an image that another updater retains: it had the only earlier name, which was ours as well."""
+    image = engine.image(image_id)
+    names = [] if image is None else [name for name in image.repo_tags if is_retained_by_name(name)]
+    if names and not any(name.startswith(retention_prefix(owner, service)) for name in names):
+        engine.tag(image_id, retention_name(owner, service, image_id, origin_of(names[0])))
+
+
+def is_retained(engine: Engine, image_id: str) -> bool:
+    """Whether any updater retains an image, this one or another on the same engine."""
+    image = engine.image(image_id)
+    return image is not None and any(map(is_retained_by_name, image.repo_tags))
 
 
 def is_last_name(engine: Engine, name: str, image_id: str) -> bool:

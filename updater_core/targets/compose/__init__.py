@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +136,7 @@ class ComposeTarget:
 
     def deployment(self, plan: Plan[Any], reporter: Reporter) -> ComposeDeployment:
         host = self._host
-        parts = (host.engine, host.compose, host.files, host.clock)
+        parts = (host.engine, host.compose, host.files, host.clock, host.retention_owner)
         return ComposeDeployment(
             plan, Tools(*parts, reporter.credential, reporter.tell, reporter.reached, reporter.progress)
         )
@@ -167,10 +167,10 @@ class ComposeTarget:
         return report.findings(service, engine, self._files, report.Ahead(moving, preflight))
 
     def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
-        retention.let_go(self._host.engine, service, kept_for)
+        retention.let_go(self._host.engine, self._host.retention_owner, service, kept_for)
 
-    def rename_retained(self, services: Sequence[str]) -> None:
-        retention.rename(self._host.engine, services)
+    def adopt_retained(self, remembered: Mapping[str, Set[str]]) -> Sequence[str]:
+        return retention.adopt(self._host.engine, self._host.retention_owner, remembered)
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
         """The project, its folder, and each of its files: another project may include one of them.

@@ -16,7 +16,7 @@ from updater_core.errors import ChangedOnDisk, EngineError, EngineUnavailable, G
 from updater_core.models import Image, ImageRef, Plan, Reason, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move, joined, parts
-from updater_core.targets.retention import is_last_name
+from updater_core.targets.retention import is_last_name, is_retained
 
 _Pull = Callable[[Plan[ComposePlan], ImageRef, Tools], Image]
 
@@ -26,11 +26,13 @@ def retain_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
     alone (`prune -a` does not; the rollback then pulls it once more). One that the service remembers without
     such a name was pulled by us: only then `drop_names_of_running` takes it away.
     """
-    retained = tools.engine.retained(retention_prefix(plan.name)).values()
+    retained = tools.engine.retained(retention_prefix(tools.retention_owner, plan.name)).values()
     for move in plan.detail.moves:
         if move.old_image_id not in retained:
             origin = PULLED if move.old_image_id in plan.earlier_retained else FOUND
-            tools.engine.tag(move.old_image_id, retention_name(plan.name, move.old_image_id, origin))
+            tools.engine.tag(
+                move.old_image_id, retention_name(tools.retention_owner, plan.name, move.old_image_id, origin)
+            )
 
 
 def heed_stop(tools: Tools) -> None:
@@ -112,8 +114,8 @@ def check_kept(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _retain(plan: Plan[ComposePlan], image: Image, tools: Tools) -> None:
-    if image.id not in tools.engine.retained(retention_prefix(plan.name)).values():
-        tools.engine.tag(image.id, retention_name(plan.name, image.id, PULLED))
+    if image.id not in tools.engine.retained(retention_prefix(tools.retention_owner, plan.name)).values():
+        tools.engine.tag(image.id, retention_name(tools.retention_owner, plan.name, image.id, PULLED))
 
 
 def tag_new(plan: Plan[ComposePlan], tools: Tools) -> None:
@@ -151,18 +153,24 @@ def _tag_old(plan: Plan[ComposePlan], tools: Tools) -> None:
 def release_retained(plan: Plan[ComposePlan], keep: frozenset[str], tools: Tools) -> None:
     """Let go of this service's images that are not to be kept.
 
-    One that we pulled, and that no container uses, is removed with its names in the target's repository; one
-    that was there before us only loses our name, and not even that where it would go with it.
+    One that we pulled, and that nobody else needs, is removed with its names in the target's repository; one
+    that was there before us only loses our name, and not even that if it would go with it.
     """
-    for name, image_id in tools.engine.retained(retention_prefix(plan.name)).items():
+    for name, image_id in tools.engine.retained(retention_prefix(tools.retention_owner, plan.name)).items():
         is_pulled = origin_of(name) is PULLED
         if image_id in keep or (not is_pulled and is_last_name(tools.engine, name, image_id)):
             continue
         tools.engine.untag(name)
-        if is_pulled and image_id not in {
-            container.image_id for container in tools.engine.compose_containers()
-        }:
+        if is_pulled and not _is_needed(image_id, tools):
             _remove_pulled(image_id, plan, tools)
+
+
+def _is_needed(image_id: str, tools: Tools) -> bool:
+    """Whether a container, whoever made it, uses an image, or an updater on this engine, this one or another,
+    retains it.
+    """
+    used = {container.image_id for container in tools.engine.all_containers()}
+    return image_id in used or is_retained(tools.engine, image_id)
 
 
 def drop_names_of_running(plan: Plan[ComposePlan], remembered: frozenset[str], tools: Tools) -> None:
@@ -173,7 +181,7 @@ def drop_names_of_running(plan: Plan[ComposePlan], remembered: frozenset[str], t
     services = {move.service for move in plan.detail.moves}
     found = (tools.engine.containers(plan.detail.project.name, service) for service in services)
     running = {each.image_id for containers in found for each in containers if each.status == "running"}
-    for name, image_id in tools.engine.retained(retention_prefix(plan.name)).items():
+    for name, image_id in tools.engine.retained(retention_prefix(tools.retention_owner, plan.name)).items():
         is_known_by_state = (origin_of(name) is PULLED) == (image_id in remembered)
         if image_id in running and is_known_by_state and not is_last_name(tools.engine, name, image_id):
             tools.engine.untag(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -140,8 +140,9 @@ class SwarmTarget:
     def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
         """Nothing is retained: the nodes keep what they ran."""
 
-    def rename_retained(self, services: Sequence[str]) -> None:
+    def adopt_retained(self, remembered: Mapping[str, Set[str]]) -> Sequence[str]:  # noqa: ARG002
         """As `let_go`."""
+        return ()
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
         if isinstance(of, ServiceConfig):
