@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support import lab, newer_docker
 from tests.support.cosign_fixture import public_pem, sign
+from tests.support.fake_registry import Behaviour
 from tests.support.lab import Shop
 from updater_core.models import Committed, Hold, Outcome, Reason, RolledBack
 
@@ -88,6 +89,8 @@ def outcome_of(shop: Shop) -> Outcome:
 def test_all_go_to_the_highest_version_that_every_repository_has(shop: Shop) -> None:
     release(shop, "v1.1.0")
     release(shop, "v1.2.0", ("app",))
+    _, plan = shop.run("--plan")
+    assert f"  and:       {shop.repository}-ml:v1.0.0 -> {shop.repository}-ml:v1.1.0" in plan
     assert isinstance(outcome_of(shop), Committed)
     assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
     assert (shop.folder / ".env").read_text() == ENV.replace("VERSION=v1.0.0", "VERSION=v1.1.0")
@@ -97,6 +100,15 @@ def test_all_go_to_the_highest_version_that_every_repository_has(shop: Shop) -> 
     release(shop, "v1.2.0", ("app-ml",))
     assert isinstance(outcome_of(shop), Committed)
     assert running(shop) == [("app v1.2.0", "running"), ("app-ml v1.2.0", "running")]
+
+
+def test_the_check_asks_for_every_repository_of_the_group(shop: Shop) -> None:
+    shop.registry.behave("tags", Behaviour(403), path="team/app-ml")
+    status, out = shop.run("--test")
+    assert status == 3, out
+    assert f"runs {shop.repository}:v1.0.0, {shop.repository}-ml:v1.0.0 as project" in out
+    assert f"ok    registry {shop.repository}:" in out
+    assert f"FAIL  registry {shop.repository}-ml:" in out
 
 
 def test_one_that_fails_takes_all_of_them_back(shop: Shop) -> None:

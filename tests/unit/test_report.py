@@ -175,6 +175,7 @@ def test_a_plan_for_machines_has_every_key_in_every_service() -> None:
         "from_digest": OLD_DIGEST,
         "to": f"app:1.1@{NEW_DIGEST}",
         "to_digest": NEW_DIGEST,
+        "others": [],
         "because": "1.1 is the highest of 3 matching tags",
         "restarts": "web",
         "strategy": "recreate",

@@ -373,7 +373,10 @@ def kept_images(state: State, name: str) -> tuple[str, ...]:
 
 
 def _summary(found: Plan[Any]) -> str:
-    return f"{found.old_reference} -> {found.image.text}; restarts {found.restarts}"
+    moves = [(found.old_reference, found.image.text)]
+    moves += [(other.old_reference, other.new_reference) for other in found.others]
+    images = ", ".join(f"{old} -> {new}" for old, new in moves)
+    return f"{images}; restarts {found.restarts}"
 
 
 def _transaction(context: AppContext, found: Plan[Any]) -> Transaction:

@@ -16,6 +16,7 @@ from updater_core.state import records
 from updater_core.state.codec import encode
 from updater_core.status import columns, text
 from updater_core.vocabulary.dated import NO_STEP, ReleaseStep
+from updater_core.vocabulary.image_ref import ImageChange
 
 _UNKNOWN, _HELD, _WAITING, _UPDATE, _UP_TO_DATE = "unknown", "held", "waiting", "updates", "up_to_date"
 _WORST_FIRST = (_UNKNOWN, _HELD, _WAITING, _UPDATE, _UP_TO_DATE)
@@ -152,6 +153,15 @@ def _also(hold: Hold) -> dict[str, str]:
     return {"reason": hold.reason.value, "detail": hold.detail, "remedy": hold.remedy}
 
 
+def _other(change: ImageChange) -> dict[str, Any]:
+    return {
+        "from": change.old_reference,
+        "from_digest": change.old_digest,
+        "to": change.new_reference,
+        "to_digest": change.new_digest,
+    }
+
+
 def _update(plan: Plan[Any], explained: Sequence[str]) -> dict[str, Any]:
     gate = plan.gate
     return {
@@ -159,6 +169,7 @@ def _update(plan: Plan[Any], explained: Sequence[str]) -> dict[str, Any]:
         "from_digest": plan.old_digest,
         "to": plan.image.text,
         "to_digest": plan.image.digest,
+        "others": [_other(change) for change in plan.others],
         "because": plan.reason,
         "restarts": plan.restarts,
         "strategy": plan.strategy,

@@ -19,6 +19,7 @@ from updater_core.state.records import ServiceState, State, Status, service_of, 
 from updater_core.status import columns
 from updater_core.status.columns import Elastic, Keep
 from updater_core.vocabulary.dated import ReleaseStep
+from updater_core.vocabulary.image_ref import ImageChange
 
 _REJECTED_SHOWN = 20
 _HEAD = ("SERVICE", "STATE", "CURRENT", "AVAILABLE", "REASON", "CHECKED", "CHANGED")
@@ -120,12 +121,21 @@ def _update_lines(plan: Plan[Any], explained: Sequence[str]) -> list[str]:
     return [
         f"  update:    {short(plan.old_reference)} -> {plan.new_reference.partition('@')[0]}",
         f"  digest:    {_short_digest(plan.old_digest)} -> {_short_digest(plan.image.digest)}",
+        *(_filled(f"  and:       {_change_text(other)}") for other in plan.others),
         _filled(f"  because:   {plan.reason}"),
         _filled(f"  restarts:  {plan.restarts}"),
         _filled(f"  gate:      healthy within {_deadline(plan)}, stable for {gate.stable_seconds:.0f} s"),
         *([f"  address:   {gate.url} answers {http_gate.statuses_text(gate)}"] if gate.url else []),
         *(f"  {line}" for line in explained),
     ]
+
+
+def _change_text(change: ImageChange) -> str:
+    """From which image to which one another repository of the same update goes."""
+    new = change.new_reference.partition("@")[0]
+    old_digest, new_digest = _short_digest(change.old_digest), _short_digest(change.new_digest)
+    digests = "same digest" if change.old_digest == change.new_digest else f"{old_digest} -> {new_digest}"
+    return f"{short(change.old_reference)} -> {new} ({digests})"
 
 
 def _short_digest(digest: str | None) -> str:

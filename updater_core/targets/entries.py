@@ -13,15 +13,26 @@ from updater_core.config.options import SELECTORS
 from updater_core.errors import ConfigError
 from updater_core.models import Config, Mode, ServiceConfig
 
-# The official images of databases, and their usual replacements: a new major version may want a migration,
-# and going back may be impossible once the new one has written its files.
+# Databases, by a word of their repositories' last part: a new major version may want a migration, and going
+# back may be impossible once the new one has written its files.
 _DATABASES = frozenset({
-    "arangodb", "cassandra", "clickhouse", "clickhouse-server", "cockroach", "couchdb", "elasticsearch",
-    "influxdb",
-    "keydb", "mariadb", "mongo", "mongodb", "mysql", "neo4j", "opensearch", "percona", "postgis", "postgres",
-    "redis",
-    "rethinkdb", "rqlite", "timescaledb", "valkey",
+    "arangodb", "cassandra", "clickhouse", "cockroach", "cockroachdb", "couchbase", "couchdb", "crate",
+    "cratedb", "database", "dgraph", "dragonfly", "edgedb", "elasticsearch", "etcd", "ferretdb", "firebird",
+    "foundationdb", "influxdb", "keydb", "mariadb", "meilisearch", "memgraph", "milvus", "mongo", "mongodb",
+    "mssql", "mysql", "neo4j", "openldap", "opensearch", "oracle", "orientdb", "percona", "pgautoupgrade",
+    "pgvecto", "pgvector", "postgis", "postgres", "postgresql", "qdrant", "questdb", "ravendb", "redis",
+    "rethinkdb", "rqlite", "scylla", "solr", "surrealdb", "tidb", "tikv", "timescale", "timescaledb",
+    "typesense", "valkey", "vectorchord", "weaviate", "yugabyte", "yugabytedb",
 })  # fmt: skip
+# With one of these words beside it, the name is that of a program that uses a database and is none.
+_TOOLS = frozenset({
+    "admin", "agent", "backup", "backups", "bouncer", "client", "commander", "connector", "dashboard",
+    "dashboards", "dump", "exporter", "express", "gui", "insight", "meta", "metrics", "operator", "proxy",
+    "toolkit", "ui", "web", "workbench", "zabbix",
+})  # fmt: skip
+_SAYS_NOTHING = frozenset(
+    {"community", "enterprise", "free", "server"}
+)  # `mssql/server`: the part before says it
 _FULL_VERSION = re.compile(r"(?<![0-9])[0-9]+\.[0-9]+(?:\.[0-9]+)*")
 _DATABASE_NOTE = (
     "a database is only notified of: a new version may change its files, and then there is no rollback"
@@ -76,9 +87,23 @@ def _proposed_policy(image: str) -> tuple[dict[str, Any], str]:
     except ValueError:
         return {}, ""
     follow = {"follow": "minor"} if _FULL_VERSION.search(parsed.tag or "") else {}
-    if parsed.repository.rpartition("/")[2] in _DATABASES:
+    if _is_database(parsed.repository):
         return {**follow, "mode": "notify"}, _DATABASE_NOTE
     return follow, ""
+
+
+def _is_database(repository: str) -> bool:
+    """Return whether a repository is named like that of a database.
+
+    >>> [_is_database(name) for name in ("library/postgres", "bitnami/postgresql-repmgr", "mssql/server")]
+    [True, True, True]
+    >>> [_is_database(name) for name in ("acme/postgres-exporter", "zabbix/zabbix-server-mysql", "redis/web")]
+    [False, False, False]
+    """
+    *before, last = repository.lower().split("/")
+    naming = before[-1] if before and last in _SAYS_NOTHING else last
+    words = {word.rstrip("0123456789") for word in re.split(r"[-_.]+", naming)}
+    return bool(words & _DATABASES) and not words & _TOOLS
 
 
 def strictest(modes: Iterable[Mode]) -> Mode:

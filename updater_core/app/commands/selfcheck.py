@@ -72,16 +72,17 @@ class Check:
             yield from target.examine_host()
 
     def _of_registries(self, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
-        """Yield what registries say: each repository once for each set of credentials, then what is asked of
-        each service's image alone.
+        """Yield what registries say: each repository that a service runs images of, once for each set of
+        credentials, then what is asked of each service's images alone.
         """
         asked: set[object] = set()
         for service in services:
-            question = (service.image.key, service.registry, _lists_tags(service))
-            if question not in asked:
-                asked.add(question)
-                self.at(service.image.key)
-                yield _found((f"registry {service.image.key}"), lambda s=service: _reached(self.context, s))  # type: ignore[misc]
+            for reference in _references(self.context, service):
+                question = (reference.key, settings_for(service, reference), _lists_tags(service, reference))
+                if question not in asked:
+                    asked.add(question)
+                    self.at(reference.key)
+                    yield _registry_finding(self.context, service, reference)
         for service in services:
             self.at(f"the image of {service.name}")
             if service.policy.public_keys:
@@ -154,11 +155,11 @@ def _found(subject: str, ask: Callable[[], str]) -> Finding:
         return Finding(False, subject, str(error), error.remedy)
 
 
-def _lists_tags(service: ServiceConfig) -> Order | None:
-    """The order in which the service's tags would be listed, if it needs a list: another right than one
-    manifest's.
+def _lists_tags(service: ServiceConfig, reference: ImageRef) -> Order | None:
+    """The order in which the tags beside this reference would be listed, if the service needs a list: another
+    right than one manifest's.
     """
-    selector = selector_of(service.policy, service.image)
+    selector = selector_of(service.policy, reference)
     return selector.order if selector else None
 
 
@@ -195,9 +196,12 @@ def _pinned_finding(context: AppContext, service: ServiceConfig) -> Iterator[Fin
         yield Finding(True, service.name, text, newer_versions.remedy(service), is_warning=True)
 
 
-def _reached(context: AppContext, service: ServiceConfig) -> str:
-    reference = _reference(context, service)
-    registry = context.registries.for_service(service.image, service.registry)
+def _registry_finding(context: AppContext, service: ServiceConfig, reference: ImageRef) -> Finding:
+    return _found(f"registry {reference.key}", lambda: _reached(context, service, reference))
+
+
+def _reached(context: AppContext, service: ServiceConfig, reference: ImageRef) -> str:
+    registry = context.registries.for_service(reference, settings_for(service, reference))
     found = registry.check(reference)
     selector = selector_of(service.policy, reference)
     if selector is None:
@@ -208,21 +212,15 @@ def _reached(context: AppContext, service: ServiceConfig) -> str:
 
 
 def _references(context: AppContext, service: ServiceConfig) -> Iterator[ImageRef]:
-    """What the service's files say now of each repository that it runs images of."""
+    """What the service's files say now of each repository that it runs images of: a tag in the configuration
+    may be of long ago, and gone from the registry.
+    """
     observed = target_of(context, service).observe([service])[service.name]
     if isinstance(observed, Hold):
         yield service.image
         return
     yield observed.current
     yield from (other.current for other in observed.others)
-
-
-def _reference(context: AppContext, service: ServiceConfig) -> ImageRef:
-    """What the service's file says now: the tag in the configuration may be of long ago, and gone from the
-    registry.
-    """
-    observed = target_of(context, service).observe([service])[service.name]
-    return service.image if isinstance(observed, Hold) else observed.current
 
 
 def _place_findings(context: AppContext) -> Iterator[Finding]:

@@ -99,9 +99,10 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache, ahead: A
         yield Finding(is_choice, service.name, text, observed.remedy)
         return
     where = ", ".join(observed.project.files)
-    yield Finding(
-        True, service.name, f"runs {observed.current.text} as project {observed.project.name} of {where}"
+    images = ", ".join(
+        image.text for image in (observed.current, *(each.current for each in observed.others))
     )
+    yield Finding(True, service.name, f"runs {images} as project {observed.project.name} of {where}")
     if needs_edit(service, observed.current):
         yield from _edit_findings(service, observed, ahead)
     yield from _preflight_findings(service, observed, ahead)
