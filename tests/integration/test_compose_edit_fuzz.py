@@ -67,7 +67,7 @@ WAYS = (
     ),
     (
         "services:\n  web:\n    image: ${{IMG}}\n  twin:\n    image: $IMG\n",
-        "A=1\nexport IMG='nginx{t}' # nginx\nB=2\n",
+        "A=1\nIMG=nginx:0.9\nexport IMG='nginx{t}' # nginx\nB=2\n",
     ),
     (
         "services:\n  web: &w\n    image: ${{IMG:-nginx:1}} # $$\n  twin: *w\n",

@@ -35,6 +35,7 @@ class Shape:
     more: str = ""
 
 
+DIGEST = f"sha256:{'3' * 64}"
 PLAIN = "TAG=1.2.3\n"
 SHAPES = {
     "build beside image": Shape(215, ("r/app:1.2.3",), "", FILE, ":1.2.3", ":1.3.0", more="    build: .\n"),
@@ -55,6 +56,12 @@ SHAPES = {
     "a tag from the shell, through .env": Shape(
         0, ("r/app:${TAG}",), "TAG=$CI_TAG\n", "", "", "no env file sets CI_TAG before it is taken"
     ),
+    "a variable that is set twice": Shape(
+        0, ("r/app:${TAG}",), "TAG=1.2.1\nOTHER=1\nexport TAG='1.2.3'\n", ENV, "1.2.3", "1.3.0"
+    ),
+    "a variable that is set again behind what takes it": Shape(
+        0, ("r/app:${FULL}",), "TAG=1.2.3\nFULL=${TAG}\nTAG=1.2.9\n", "", "", "TAG is set more than once"
+    ),
     "broken YAML": Shape(16, ("r/app:1.2.3",), "", "", "", "", more="   image: [\n"),
     "an .env that is an env_file": Shape(
         6, ("r/app:${TAG}",), PLAIN, ENV, "1.2.3", "1.3.0", more="    env_file: .env\n"
@@ -64,6 +71,12 @@ SHAPES = {
         0, ("r/app:${A:-${TAG:-1.2.3}}",), "", FILE, "1.2.3", "1.3.0"
     ),
     "a whole reference": Shape(0, ("${IMAGE}",), "IMAGE='r/app:1.2.3' # x\n", ENV, "1.2.3", "1.3.0"),
+    "a tag in a variable and a digest behind it": Shape(
+        0, (f"r/app:${{TAG}}@{DIGEST}",), PLAIN, "", "", "put together from TAG"
+    ),
+    "the same, as its remedy says": Shape(
+        0, ("r/app:${TAG}",), f"TAG=1.2.3@{DIGEST}\n", ENV, "1.2.3", "1.3.0"
+    ),
     "a repository and a tag": Shape(0, ("${REPO}:${TAG}",), f"REPO=r/app\n{PLAIN}", ENV, "1.2.3", "1.3.0"),
     "a name, a repository and a tag in variables": Shape(
         0, ("${REPO}/${NAME}:${TAG}",), f"REPO=r\nNAME=app\n{PLAIN}", ENV, "1.2.3", "1.3.0"

@@ -20,7 +20,7 @@ from updater_core.composefile.definition import ComposeModel, Found, Scope, Sect
 from updater_core.composefile.includes import Setting
 from updater_core.composefile.interpolation import Piece, Source
 from updater_core.composefile.readers import Reader, Readers
-from updater_core.composefile.splice import VARIABLE, Place, image_place, only_assignment
+from updater_core.composefile.splice import VARIABLE, Place, image_place, last_assignment
 from updater_core.composefile.yaml_nodes import Refused
 from updater_core.models import ImageRef, Reason
 
@@ -193,12 +193,13 @@ def _site(project: ComposeModel, service: str, targets: Mapping[str, ImageRef]) 
     parts = env_values.deepened(parts, found.section.scope.environment)
     holders = interpolation.holders(parts, len(image.name))
     if isinstance(holders, str):
+        whole = "the whole tag with its digest" if image.digest else "the whole tag"
         raise Refused(
-            f"{where}: {node.value!r}: {holders}", "Keep the whole tag in one variable, or write it out."
+            f"{where}: {node.value!r}: {holders}", f"Keep {whole} in one variable, or write the image out."
         )
     piece = _piece(parts, holders, image, targets)
     if piece.source is Source.ASSIGNED:
-        place = _assigned(found.section.scope, piece.variable)
+        place = _assigned(found.section.scope, piece)
     else:
         place = image_place(found.section.document, found.service, node)
     return Site(found.section, node, parts, image, piece, place)
@@ -250,13 +251,23 @@ def wanted(old: ImageRef, target: ImageRef) -> str:
     return replace(target, tag=None if is_bare else target.tag, name=old.name).text
 
 
-def _assigned(scope: Scope, variable: str) -> Place:
-    """Return the place where a variable is set: in the last env file that sets it, once and plainly."""
+def _assigned(scope: Scope, piece: Piece) -> Place:
+    """Return the place where the variable of a piece is set: the last time in the last env file with it.
+
+    Raises Refused unless it is set plainly there, and to what the piece takes.
+    """
+    variable = piece.variable
     settings = scope.settings[variable]
     file = settings[-1][0]
-    return only_assignment(
+    place = last_assignment(
         file, variable, [assignment for each, assignment in settings if each.path == file.path]
     )
+    if place.text[piece.start : piece.end] != piece.text:
+        raise Refused(
+            f"{variable} is set more than once, and what takes it stands above the last time in {file.path}",
+            f"Set {variable} once.",
+        )
+    return place
 
 
 # ------------------------------------------------------------------------------- what else a change would hit

@@ -81,22 +81,22 @@ def encode(text: str) -> bytes:
 def assigned_in(file: SourceFile, variable: str) -> Place:
     """Return the place where an env file sets a variable.
 
-    Raises Refused unless it does so once and plainly.
+    Raises Refused unless it does so plainly.
     """
     found = env_values.assignments(file.text)
-    return only_assignment(file, variable, [assignment for assignment in found if assignment.key == variable])
+    return last_assignment(file, variable, [assignment for assignment in found if assignment.key == variable])
 
 
-def only_assignment(file: SourceFile, variable: str, found: Sequence[Assignment]) -> Place:
-    """Return the place of the one assignment in `found`.
+def last_assignment(file: SourceFile, variable: str, found: Sequence[Assignment]) -> Place:
+    """Return the place of the assignment that counts: of several in one file, Compose takes the last.
 
-    Raises Refused if there are several, or if its text is not the value itself.
+    Raises Refused if there is none, or if its text is not the value itself.
     """
-    if len(found) != 1:
-        raise Refused(f"{variable} is set {len(found)} times in {file.path}", f"Set {variable} once.")
-    start, end = found[0].start, found[0].end
+    if not found:
+        raise Refused(f"{variable} is not set in {file.path}", f"Set {variable} there.")
+    start, end = found[-1].start, found[-1].end
     text = file.text[start:end]
-    if not found[0].template and not interpolation.is_reference_text(text):
+    if not found[-1].template and not interpolation.is_reference_text(text):
         raise Refused(f"{file.path}: the value of {variable} is not plain", f"Write {variable} as KEY=value.")
     return Place(VARIABLE, file.path, variable, start, end, text)
 
@@ -167,10 +167,11 @@ def _is_proven(file: SourceFile, text: str, splices: Sequence[Splice]) -> bool:
     if nodes_changed:
         before, after = (yaml_nodes.documents(file.path, each) for each in (file.text, text))
         return yaml_nodes.is_same_but(before, after, nodes_changed)
-    values = {splice.place.key: splice.new for splice in splices}
-    wanted = [(key, values.get(key, raw)) for key, raw in _raw_values(file.text)]
-    return wanted == _raw_values(text)
+    values = {splice.place.start: splice.new for splice in splices}
+    wanted = [(key, values.get(start, raw)) for key, start, raw in _raw_values(file.text)]
+    return wanted == [(key, raw) for key, _, raw in _raw_values(text)]
 
 
-def _raw_values(text: str) -> list[tuple[str, str]]:
-    return [(each.key, text[each.start : each.end]) for each in env_values.assignments(text)]
+def _raw_values(text: str) -> list[tuple[str, int, str]]:
+    """Return the name of each assignment, where its value starts, and that value as it is written."""
+    return [(each.key, each.start, text[each.start : each.end]) for each in env_values.assignments(text)]
