@@ -153,7 +153,10 @@ def start_of(node: Node) -> int:
 
 
 def spliced(file: SourceFile, splices: Sequence[Splice]) -> str:
-    """Return the file's text with the replacements made, and proof that they change nothing else."""
+    """Return the file's text with the replacements made.
+
+    Raises Refused if it cannot be proven that nothing else is changed.
+    """
     text = file.text
     for splice in sorted(splices, key=lambda splice: splice.place.start, reverse=True):
         text = text[: splice.place.start] + splice.new + text[splice.place.end :]
