@@ -143,13 +143,14 @@ def project_environment(
 ) -> dict[str, str]:
     """Return the environment of a call for a project.
 
-    It has neutral values for the switches that the project's `.env` may hold, and the home folder of whoever
-    started it (empty: our own). Compose's plugin and our logins stay at their places.
+    It has neutral values for the switches that the project's `.env` may hold, its folder as `PWD`, as in a
+    shell there, and the home folder of whoever started it (empty: our own). Compose's plugin and our logins
+    stay at their places.
 
-    >>> project_environment({"PATH": "/bin"}, is_v1=False)["COMPOSE_REMOVE_ORPHANS"]
+    >>> project_environment({"PATH": "/bin"}, is_v1=False, directory="/srv")["COMPOSE_REMOVE_ORPHANS"]
     'false'
-    >>> project_environment({"HOME": "/root"}, is_v1=True, home="/home/ann")
-    {'HOME': '/home/ann', 'DOCKER_CONFIG': '/root/.docker'}
+    >>> project_environment({"HOME": "/root"}, is_v1=True, directory="/srv", home="/home/ann")
+    {'HOME': '/home/ann', 'PWD': '/srv', 'DOCKER_CONFIG': '/root/.docker'}
     """
     found = {**environment, "PWD": directory} if is_v1 else {**environment, "PWD": directory, **_SWITCHES}
     if not home:

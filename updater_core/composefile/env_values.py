@@ -40,7 +40,8 @@ class Assignment:
 class Environment:
     """What env files set: each value, None if the text alone does not tell it.
 
-    `parts`: of each value that takes other variables.
+    `parts`: of each value that takes other variables. `taken`: the variables set nowhere that would change a
+    value, a default or not.
     """
 
     values: Mapping[str, str | None] = field(default_factory=dict)
