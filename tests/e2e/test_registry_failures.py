@@ -24,6 +24,7 @@ from updater_core.registries.auth.tokens import Tokens
 from updater_core.registries.session import new_session
 from updater_core.registries.transport import TRIES, Limits, Transport
 from updater_core.registry_utils import Logins
+from updater_core.vocabulary.dated import ListComparison
 
 pytestmark = pytest.mark.engine
 
@@ -206,6 +207,9 @@ class _Hurried:
         return {}
 
     def refused_logins(self) -> Mapping[str, datetime]:
+        return {}
+
+    def comparisons(self) -> Mapping[str, ListComparison]:
         return {}
 
 

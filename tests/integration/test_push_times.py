@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_registry import Basic, Bearer, Behaviour, FakeRegistry
-from tests.support.registry_clients import names
 from tests.support.set_clock import SetClock
 from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
 from updater_core.models import ImageRef, RegistrySettings, Secret, Tag
 from updater_core.reference import parse
 from updater_core.registries import HubEndpoints, PullLimit, Registries
+from updater_core.vocabulary.dated import ListComparison
 
 APP = "team/app"
 ONE, TWO = ("sha256:" + digit * 64 for digit in "12")
@@ -37,8 +37,14 @@ def clock() -> SetClock:
 
 @pytest.fixture
 def registries(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> Registries:
-    endpoints = HubEndpoints(registry=fake.url, api=fake.url)
-    return Registries(docker_config_dir=tmp_path, clock=clock, hub_endpoints=endpoints)
+    """What knows already that the API at hand has every tag: `test_compared_lists` is about that."""
+    compared = ListComparison(is_complete=True, hours=24, until=clock.now() + timedelta(days=400))
+    return Registries(
+        docker_config_dir=tmp_path,
+        clock=clock,
+        comparisons={at(fake).key: compared},
+        hub_endpoints=HubEndpoints(registry=fake.url, api=fake.url),
+    )
 
 
 def at(fake: FakeRegistry, tag: str = "1.0") -> ImageRef:
@@ -172,33 +178,6 @@ def test_a_harbor_gives_itself_away_and_tells_when_tags_came(
     fake.clear_log()
     assert pushed(registries, parse(f"{fake.host}/{APP}"), settings) == wanted
     assert fake.counts() == {"other": 1}
-
-
-def test_a_harbors_proxy_project_that_lacks_tags_leaves_it_to_our_own_clock(
-    fake: FakeRegistry, registries: Registries, clock: SetClock
-) -> None:
-    fake.auth = Bearer(challenge=HARBOR)
-    says(fake, harbor_rows(), HARBOR_PATH)
-    assert names(pushed(registries, at(fake), RegistrySettings())) == ["1.1", "1.0"]
-    fake.push(APP, "staging-222")
-    registries.new_cycle()
-    clock.advance(3600)
-    assert pushed(registries, at(fake), RegistrySettings()) is None
-    registries.new_cycle()
-    fake.clear_log()
-    assert pushed(registries, at(fake), RegistrySettings()) is None
-    assert fake.counts() == {}  # for the rest of the day
-
-
-def test_a_harbors_pages_are_read_on_while_a_tag_is_missing(
-    fake: FakeRegistry, registries: Registries
-) -> None:
-    fake.auth = Bearer(challenge=HARBOR)
-    fake.push(APP, "0.9")
-    older = [{"digest": TWO, "tags": [{"name": "0.9", "push_time": "2025-04-01T00:00:00Z"}]}]
-    says(fake, older, "page=2")
-    says(fake, harbor_rows(), HARBOR_PATH, '<http://harbor-core:8080/x?page=2>; rel="next"')
-    assert names(pushed(registries, at(fake), RegistrySettings())) == ["1.1", "1.0", "0.9"]
 
 
 def test_a_public_project_of_a_harbor_is_asked_without_a_login(

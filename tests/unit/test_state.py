@@ -52,7 +52,7 @@ from updater_core.state.records import (
 )
 from updater_core.targets import compose
 from updater_core.targets.compose.plan import ComposePlan
-from updater_core.vocabulary.dated import ImageFacts, LeftRelease, Seen
+from updater_core.vocabulary.dated import ImageFacts, LeftRelease, ListComparison, Seen
 from updater_core.vocabulary.image_ref import ImageChange
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -597,7 +597,11 @@ def full_state() -> State:
     left = LeftRelease("app:2", (D2,), "app:1", (D1,), NOW, NOW)
     reported = replace(service_of(state, "web"), troubles={"check:registry_error": NOW}, left=left)
     known = replace(
-        state, retained_by="5f0c9a31d2e4", outages={"ghcr.io": NOW}, refused_logins={"ghcr.io salt hash": NOW}
+        state,
+        retained_by="5f0c9a31d2e4",
+        outages={"ghcr.io": NOW},
+        refused_logins={"ghcr.io salt hash": NOW},
+        comparisons={"quay.io/a/b": ListComparison(is_complete=True, hours=2, until=NOW)},
     )
     state = records.with_service(known, "web", reported)
     for kind in (orders.SKIP, orders.APPROVE, orders.PAUSE):

@@ -102,6 +102,7 @@ def _tidy(context: AppContext) -> None:
         for host, until in registries.backoffs().items():
             state = observed_tags.note_rest(state, host, until)
         state = replace(state, outages=registries.outages(), refused_logins=registries.refused_logins())
+        state = replace(state, comparisons=registries.comparisons())
         return orders.without_ended_pauses(observed_tags.forget_unknown(state, names, keys, now), now)
 
     context.change(tidied)

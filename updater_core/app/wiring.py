@@ -205,6 +205,7 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
         rests=registries.backoffs(),
         outages=registries.outages(),
         refused_logins=registries.refused_logins(),
+        comparisons=registries.comparisons(),
     )
     context.registries = _registries(settings, clock, context.metrics, known, endpoint)
     notifiers.drop_left(settings, context.folder / "outbox")
@@ -270,6 +271,7 @@ def _registries(
         backoffs=known.rests,
         outages=known.outages,
         refused_logins=known.refused_logins,
+        comparisons=known.comparisons,
         hub_mirrors=lambda: _mirrors(endpoint),
         hidden_variables=SECRET_VARIABLES,
     )

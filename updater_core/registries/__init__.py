@@ -21,6 +21,7 @@ from updater_core.registries.transport import OnRequest, Transport
 from updater_core.registries.vendors import BY_NAME, registry_type
 from updater_core.registries.vendors.docker_hub.settings import DockerHubAccount
 from updater_core.registry_utils import Logins
+from updater_core.vocabulary.dated import ListComparison
 from updater_core.vocabulary.vendor_settings import VendorSettings, own_settings
 
 __all__ = ["HubEndpoints", "PullLimit", "Registries"]
@@ -39,10 +40,10 @@ class Registries:
 
     `on_request` hears of each HTTP exchange: host, kind (`manifest_head`, `manifest_get`, `tags`, `blob`,
     `token`, `ping`, `hub_tags`, `hub_token`, `ecr_describe`, `ecr_rules`, `ecr_token`) and result (`ok`,
-    `unauthorized`, `denied`, `not_found`, `rate_limited`, `error`, `unreachable`). `backoffs`, `outages` and
-    `refused_logins` are what these said in an earlier life. `vendors`: their settings for all services.
-    `hub_mirrors` names the engine's mirrors of Docker Hub; it is asked only if that does not answer.
-    `hidden_variables`: what a credential helper does not get.
+    `unauthorized`, `denied`, `not_found`, `rate_limited`, `error`, `unreachable`). `backoffs`, `outages`,
+    `refused_logins` and `comparisons` are what these said in an earlier life. `vendors`: their settings for
+    all services. `hub_mirrors` names the engine's mirrors of Docker Hub; it is asked only if that does not
+    answer. `hidden_variables`: what a credential helper does not get.
     """
 
     def __init__(  # noqa: PLR0913 - the wiring, all by name
@@ -55,6 +56,7 @@ class Registries:
         backoffs: Mapping[str, datetime] | None = None,
         outages: Mapping[str, datetime] | None = None,
         refused_logins: Mapping[str, datetime] | None = None,
+        comparisons: Mapping[str, ListComparison] | None = None,
         hub_endpoints: HubEndpoints = DOCKER_HUB,
         hub_mirrors: Callable[[], Sequence[str]] = tuple,
         hidden_variables: Collection[str] = (),
@@ -66,6 +68,8 @@ class Registries:
         logins = Logins(account.credential, docker_config_dir, clock, hidden_variables)
         session = new_session(clock, self._transport, tokens, logins, hub_endpoints)
         self._session = replace(session, hub_mirrors=hub_mirrors, vendors=vendors)
+        for repository, compared in (comparisons or {}).items():
+            self._session.comparisons.put(repository, compared)
 
     def for_service(self, reference: ImageRef, settings: RegistrySettings) -> protocols.Registry:
         """Return the registry that serves a reference, for a service with these settings.
@@ -111,6 +115,13 @@ class Registries:
         To be kept across restarts.
         """
         return self._refused.saved()
+
+    def comparisons(self) -> Mapping[str, ListComparison]:
+        """Return whether the vendors' APIs know every tag, by repository (`ImageRef.key`).
+
+        To be kept across restarts.
+        """
+        return {str(key): found for key, found in self._session.comparisons.entries().items()}
 
     def limits(self) -> Mapping[str, PullLimit]:
         """Return the pulls that each host still allows, as it said last; of several accounts the fewest."""

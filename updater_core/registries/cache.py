@@ -50,5 +50,11 @@ class Cache(Generic[V]):
         with self._lock:
             return self._entries.pop(key, None) is not None
 
+    def entries(self) -> dict[Hashable, V]:
+        """Return every value that is still good, by its key."""
+        with self._lock:
+            self._entries.expire()
+            return {key: entry.value for key, entry in self._entries.items()}
+
     def __contains__(self, key: Hashable) -> bool:
         return self.get(key) is not None

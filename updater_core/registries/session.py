@@ -22,9 +22,11 @@ from updater_core.registries.pull_limits import PullLimits
 from updater_core.registries.single_flight import SingleFlight
 from updater_core.registries.transport import Answer, Request, Transport
 from updater_core.registry_utils import Login, Logins
+from updater_core.vocabulary.dated import ListComparison
 from updater_core.vocabulary.vendor_settings import S, VendorSettings, own_settings
 
 MOST_PAGES_REMEMBERED = 256
+MOST_COMPARISONS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Session:
     images: Cache[RemoteImage]  # what digests lead to
     pages: Cache[tuple[str, object]]  # pages of lists with the ETag that their registry gave them
     known_names: Cache[frozenset[str]]  # of a repository's tags, those that its vendor's API knows
+    comparisons: Cache[ListComparison]  # by `ImageRef.key`
     vendor_tokens: Cache[Secret]  # tokens of vendors' own APIs
     signatures: Cache[Any]  # `SeenSignatures` of images; their module is loaded only for whoever has a policy
     limits: PullLimits
@@ -141,6 +144,7 @@ def new_session(
         images=Cache(now),
         pages=Cache(now, MOST_PAGES_REMEMBERED),
         known_names=Cache(now, MOST_PAGES_REMEMBERED),
+        comparisons=Cache(now, MOST_COMPARISONS),
         vendor_tokens=Cache(now),
         signatures=Cache(now),
         limits=PullLimits(),

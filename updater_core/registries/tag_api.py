@@ -1,19 +1,21 @@
 """A registry of the distribution protocol whose own API knows when each tag was pushed, if it lets us look.
 
-If it refuses (401, 403, 404, 412 and the like), or knows fewer tags than the registry, it is left alone for
-the rest of the day, and our own clock counts: these APIs often want rights that a pull does not need, and no
-service shall need more rights than that.
+If it refuses (401, 403, 404, 412 and the like), it is left alone for the rest of the day, and our own clock
+counts: these APIs often want rights that a pull does not need, and no service shall need more rights than
+that. Our own clock counts, too, while the API knows fewer tags than the registry lists: a proxy for another
+registry has only what was pulled through it, and an index may be behind. The two are compared at the first
+look at a repository, an hour later, and then at growing distances, a day at most.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from updater_core.errors import AuthFailed, RegistryError
+from updater_core.errors import AuthFailed, ListIncomplete, NotFound, RegistryError
 from updater_core.models import Credential, ImageRef, Tag
 from updater_core.net import untrusted_json
 from updater_core.protocols import RemoteImage
@@ -24,10 +26,15 @@ from updater_core.registries.paging import incomplete, next_address, pages
 from updater_core.registries.session import Session
 from updater_core.registries.tag_list import LONGEST_PAGE_BYTES
 from updater_core.registries.transport import Answer, Request
-from updater_core.vocabulary.dated import ImageFacts
+from updater_core.vocabulary.dated import ImageFacts, ListComparison
 
-# so that a cycle costs one request; the rest waits for the next comparison
-COMPARED_EVERY = timedelta(hours=1)
+# A comparison costs a request for the protocol's list, and the API's further pages. While its result stays
+# the same, the next one comes after twice the time, so that a usual cycle costs one request to the API.
+LONGEST_BELIEVED_HOURS = 24
+# Docker Hub's API takes some 180 requests a minute. Of a longer list, what it gains from then on is compared.
+MOST_PAGES_COMPARED = 10
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +51,7 @@ class TagApi:
 
     `applies`: whether the registry has it, by what is known of it without a further question. `read` takes
     the page's address and its answer, and raises ValueError if that is no such list. `place`: where the API
-    lives, if not beside the registry. `may_lack`: it may know fewer tags than the registry, as that of a
-    proxy for another registry does. `kind` is for the metrics.
+    lives, if not beside the registry. `kind` is for the metrics.
     """
 
     first_url: Callable[[Access], str]
@@ -53,8 +59,31 @@ class TagApi:
     read: Callable[[str, Answer], Page]
     applies: Callable[[OciRegistry, ImageRef], bool] = lambda _oci, _reference: True
     place: Callable[[Session, Access], Access] = lambda _session, access: access
-    may_lack: bool = False
     kind: str = "tags"
+
+
+@dataclass(slots=True)
+class _TagsRead:
+    """What was read of an API's list so far.
+
+    `lacking`: the tags that the registry lists and the API did not show yet. `found`: its tags by name, the
+    later push of each. `is_newest_first`: in this order they came. `last`: the push of the last one.
+    """
+
+    lacking: set[str]
+    found: dict[str, Tag] = field(default_factory=dict)
+    is_newest_first: bool = True
+    last: datetime = _LATEST
+
+    def add(self, page: Page) -> None:
+        """Take in the next page."""
+        for tag in page.tags:
+            is_in_order = tag.pushed_at is not None and tag.pushed_at <= self.last
+            self.is_newest_first = self.is_newest_first and is_in_order
+            self.last = tag.pushed_at or self.last
+            before = self.found.get(tag.name)
+            self.found[tag.name] = tag if before is None or _when(before) < _when(tag) else before
+            self.lacking.discard(tag.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,52 +139,66 @@ class TimedRegistry:
         unfit = ("no push times", access, self.session.clock.now().date())
         if unfit in self.session.texts or not self.api.applies(self.oci, reference):
             return None
-        listed = self._listed(reference, wanted)
-        found = self._read_tags(access, reference, wanted, listed)
-        if found is None:
+        compared = self.session.comparisons.get(reference.key)
+        is_due = compared is None or compared.until <= self.session.clock.now()
+        if compared is not None and not is_due and not compared.is_complete:
+            return None
+        listed = self._listed(reference) if is_due else None
+        reading = self._read_tags(access, reference, wanted, listed or frozenset())
+        if reading is None:
             self.session.texts.put(unfit, "refused")
             return None
-        real = (tag for tag in found.values() if is_tag(tag.name) and not is_generated(tag.name))
+        if is_due and not self._compare(reference, compared, is_complete=not reading.lacking):
+            return None
+        real = (tag for tag in reading.found.values() if is_tag(tag.name) and not is_generated(tag.name))
         chosen = [tag for tag in real if wanted(tag.name)]
         return tuple(sorted(chosen, key=lambda tag: (_when(tag), tag.name), reverse=True))
 
-    def _listed(self, reference: ImageRef, wanted: Callable[[str], bool]) -> frozenset[str]:
-        """Return the names of the protocol's list that the API has to know, too."""
-        moment = self.session.clock.now()
-        compared = ("compared with the protocol's list", self.api, self.oci.site.base, reference.repository)
-        if not self.api.may_lack or compared in self.session.texts:
+    def _listed(self, reference: ImageRef) -> frozenset[str]:
+        """Return the names of the protocol's list, all of which the API has to know, too.
+
+        There are none if the registry refuses to list them, or lists only a part: the API is all there is.
+        """
+        try:
+            return frozenset(tag.name for tag in self.oci.tags(reference))
+        except (AuthFailed, NotFound, ListIncomplete):
             return frozenset()
-        self.session.texts.put(compared, "yes", until=moment + COMPARED_EVERY)
-        return frozenset(tag.name for tag in self.oci.tags(reference) if wanted(tag.name))
+
+    def _compare(self, reference: ImageRef, before: ListComparison | None, *, is_complete: bool) -> bool:
+        """Return whether the API knows every tag, and remember it: the longer the more often it was so."""
+        is_as_before = before is not None and before.is_complete == is_complete
+        hours = min(2 * before.hours, LONGEST_BELIEVED_HOURS) if before and is_as_before else 1
+        until = self.session.clock.now() + timedelta(hours=hours)
+        return self.session.comparisons.put(
+            reference.key, ListComparison(is_complete, hours, until)
+        ).is_complete
 
     def _read_tags(
         self, access: Access, reference: ImageRef, wanted: Callable[[str], bool], listed: frozenset[str]
-    ) -> dict[str, Tag] | None:
-        """Return the API's tags that matter by name; None if it refuses, or lacks one of `listed`."""
-        key, known = ("known to the API", access), self.session.known_names.get(("known to the API", access))
-        lacking = set(listed - (known or frozenset()))
-        found: dict[str, Tag] = {}
-        last, newest_first = _LATEST, True
-        first = self.api.first_url(access)
-        for number, page in enumerate(
-            pages(access.host, access.repository, first, partial(self._page, access))
-        ):
+    ) -> _TagsRead | None:
+        """Return the API's tags that matter and what it lacks of `listed`; None if it refuses."""
+        key = ("known to the API", access)
+        reading = _TagsRead(lacking=set(listed - (self.session.known_names.get(key) or frozenset())))
+        host, repository, first = access.host, access.repository, self.api.first_url(access)
+        past_own = 0  # pages that are read for the comparison alone
+        for number, page in enumerate(pages(host, repository, first, partial(self._page, access))):
+            if page is None and past_own:  # further pages may want more rights than the first ones
+                reading.lacking.clear()
+                break
             if page is None and number:
-                raise incomplete(access.host, access.repository, f"page {number + 1} is refused")
+                raise incomplete(host, repository, f"page {number + 1} is refused")
             if page is None:
                 return None
-            for tag in page.tags:
-                newest_first = newest_first and tag.pushed_at is not None and tag.pushed_at <= last
-                last = tag.pushed_at or last
-                before = found.get(tag.name)
-                found[tag.name] = tag if before is None or _when(before) < _when(tag) else before
-            lacking -= found.keys()
-            is_past_own = reference.tag in found and wanted(reference.tag or "")
-            if newest_first and not lacking and is_past_own:
-                break
+            reading.add(page)
+            if reading.is_newest_first and reference.tag in reading.found and wanted(reference.tag or ""):
+                if past_own == MOST_PAGES_COMPARED:
+                    reading.lacking.clear()
+                if not reading.lacking:
+                    break
+                past_own += 1
         if listed:
-            self.session.known_names.put(key, listed - lacking)
-        return None if lacking else found
+            self.session.known_names.put(key, listed - reading.lacking)
+        return reading
 
     def _page(self, access: Access, url: str) -> tuple[Page | None, str | None]:
         """Return a page, asked for once in a cycle, and the next one's address; no page if refused."""
@@ -214,10 +257,6 @@ def moment(text: object) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return found if found.year > 1 else None
-
-
-_NEVER = datetime.min.replace(tzinfo=UTC)
-_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def _when(tag: Tag) -> datetime:

@@ -154,7 +154,8 @@ def forget_unknown(
     seen = {key: each for key, each in state.seen.items() if key in wanted}
     rests = {host: until for host, until in state.rests.items() if until > now}
     counters = {key: number for key, number in state.counters.items() if _is_wanted(key, named)}
-    return replace(state, services=services, seen=seen, rests=rests, counters=counters)
+    compared = {key: each for key, each in state.comparisons.items() if key in wanted}
+    return replace(state, services=services, seen=seen, rests=rests, counters=counters, comparisons=compared)
 
 
 def _is_wanted(counter: str, names: set[str]) -> bool:

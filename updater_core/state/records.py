@@ -21,6 +21,7 @@ from updater_core.vocabulary.dated import (
     HookRun,
     ImageFacts,
     LeftRelease,
+    ListComparison,
     ReleaseStep,
     Seen,
 )
@@ -163,7 +164,9 @@ class State:
     `seen`: repository key, then tag; a repository that is there has had its first listing.
 
     `rests`: registry host, and until when it is not asked; `outages`: since when it does not answer;
-    `refused_logins`: a hash of each login that was refused, and until when it is not offered again.
+    `refused_logins`: a hash of each login that was refused, and until when it is not offered again;
+    `comparisons`: repository key, and whether its vendor's API knows every tag.
+
     `counters`: see `count`.
     """
 
@@ -172,6 +175,7 @@ class State:
     rests: Mapping[str, AwareTime] = field(default_factory=dict)
     outages: Mapping[str, AwareTime] = field(default_factory=dict)
     refused_logins: Mapping[str, AwareTime] = field(default_factory=dict)
+    comparisons: Mapping[str, ListComparison] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
     pause: Pause | None = None  # of all services, by an order
     orders: tuple[OrderTaken, ...] = ()  # those that were for all, newest first

@@ -75,6 +75,18 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class ListComparison:
+    """What came of comparing the tags that a vendor's API knows with those that the registry itself lists.
+
+    `is_complete`: the API lacked none. It counts for `hours`, until `until`; then they are compared again.
+    """
+
+    is_complete: bool
+    hours: int
+    until: AwareTime
+
+
+@dataclass(frozen=True, slots=True)
 class LeftRelease:
     """What an operator's rollback has left.
 

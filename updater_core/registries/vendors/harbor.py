@@ -69,4 +69,4 @@ def _tags(artifact: dict[str, Any]) -> Iterator[Tag]:
             yield from tag_of(tag.get("name"), artifact.get("digest"), moment(tag.get("push_time")))
 
 
-_API = TagApi(_first_url, _ask, _read, _is_harbor, may_lack=True)
+_API = TagApi(_first_url, _ask, _read, _is_harbor)
