@@ -1,6 +1,4 @@
-"""Everything a cycle works with, and what every part of it does: save the state, queue events, lock a
-project.
-"""
+"""Everything a cycle works with, and what each part of it does: save state, queue events, lock a project."""
 
 from __future__ import annotations
 
@@ -52,17 +50,14 @@ _SIGN_OF_LIFE_SECONDS, _LONGEST_DELIVERY_SECONDS = 1.0, 30.0
 
 @dataclass(frozen=True, slots=True)
 class PreventedRollback:
-    """A rollback that the host prevents: how often it was tried by this process, and when it is tried
-    again.
-    """
+    """A rollback that the host prevents: how often this process tried it, and when it tries again."""
 
     tries: int
     retry_at: datetime
 
 
 class StateStore:
-    """The state that all threads share, and its file. `settings` say how many backups there are, and in which
-    folder."""
+    """The state that all threads share, and its file; `settings` say how many backups, and where they are."""
 
     def __init__(self, state: State, path: Path, settings: Settings) -> None:
         self.shared = SharedState(state)
@@ -71,7 +66,7 @@ class StateStore:
 
     @property
     def folder(self) -> Path:
-        """The folder of the state, and of journal, outbox and locks beside it."""
+        """Return the folder of the state, and of journal, outbox and locks beside it."""
         return self.path.parent
 
     def save(self, now: datetime) -> str | None:
@@ -87,30 +82,53 @@ class StateStore:
 class RegistryClients(Protocol):
     """What the program asks of all registries together (`registries.Registries`)."""
 
-    def new_cycle(self) -> None: ...
-    def open_all(
-        self, questions: Sequence[tuple[ImageRef, RegistrySettings]]
-    ) -> list[Registry | Exception]: ...
-    def for_service(self, reference: ImageRef, settings: RegistrySettings) -> Registry: ...
-    def backoffs(self) -> Mapping[str, datetime]: ...
-    def outages(self) -> Mapping[str, datetime]: ...
-    def refused_logins(self) -> Mapping[str, datetime]: ...
-    def comparisons(self) -> Mapping[str, ListComparison]: ...
-    def limits(self) -> Mapping[str, PullLimit]: ...
+    def new_cycle(self) -> None:
+        """Forget the answers of the last cycle."""
+
+    def open_all(self, questions: Sequence[tuple[ImageRef, RegistrySettings]]) -> list[Registry | Exception]:
+        """Return what `for_service` gives for each of these, in order, or what it raises."""
+
+    def for_service(self, reference: ImageRef, settings: RegistrySettings) -> Registry:
+        """Return the registry of an image, for a service with these settings; no request is made yet."""
+
+    def backoffs(self) -> Mapping[str, datetime]:
+        """Return the hosts that asked for a pause which is not over, and until when."""
+
+    def outages(self) -> Mapping[str, datetime]:
+        """Return the hosts that did not answer in this cycle, and since when."""
+
+    def refused_logins(self) -> Mapping[str, datetime]:
+        """Return a hash of each login that was refused lately, and until when it is not offered."""
+
+    def comparisons(self) -> Mapping[str, ListComparison]:
+        """Return whether the vendors' APIs know every tag, by repository (`ImageRef.key`)."""
+
+    def limits(self) -> Mapping[str, PullLimit]:
+        """Return the pulls that each host still allows."""
+
     def pull_allowed_at(
         self, reference: ImageRef, settings: RegistrySettings | None = None
-    ) -> datetime | None: ...
-    def pull_begins(self, reference: ImageRef, settings: RegistrySettings) -> None: ...
+    ) -> datetime | None:
+        """Return until when a pull waits because too few are left; None if it may begin."""
+
+    def pull_begins(self, reference: ImageRef, settings: RegistrySettings) -> None:
+        """Count a pull that begins."""
+
     def signature(
         self, reference: ImageRef, settings: RegistrySettings, key_files: Sequence[str]
-    ) -> SignatureVerdict: ...
-    def pull_refused(self, reference: ImageRef, settings: RegistrySettings) -> None: ...
+    ) -> SignatureVerdict:
+        """Return whether one of these public keys signed the image."""
+
+    def pull_refused(self, reference: ImageRef, settings: RegistrySettings) -> None:
+        """Note that a host refused a pull because there were too many."""
 
 
 @dataclass(slots=True)
 class AppContext:
-    """Everything a cycle works with. `folder` holds state, journal, outbox and locks; `identities` says what
-    identifies services apart from their names (`targets.identities`).
+    """Everything a cycle works with.
+
+    `folder` holds state, journal, outbox and locks; `identities` says what identifies services apart from
+    their names (`targets.identities`).
 
     Threads share it. What is remembered is therefore changed in one way only, with a function from the state
     as it is then to the next one:
@@ -146,7 +164,7 @@ class AppContext:
 
     @property
     def state(self) -> State:
-        """What is remembered now: a frozen value to read, and never one to make the next state of."""
+        """Return what is remembered now: a frozen value to read, and never one to make the next state of."""
         return self.store.shared.state
 
     def change(self, change: Change) -> bool:
@@ -155,13 +173,14 @@ class AppContext:
 
 
 def target_of(context: AppContext, service: ServiceConfig) -> Target:
-    """Where a service is deployed: the first target of the table that serves it."""
+    """Return the place that a service is deployed at: the first target of the table that serves it."""
     return next(target for target in context.targets.values() if target.serves(service))
 
 
 def targets_in_use(context: AppContext, only: str | None = None) -> list[tuple[Target, list[ServiceConfig]]]:
-    """The targets that the enabled services are deployed to, each with its services; all targets if there is
-    no service at all. `only`: the one service that counts.
+    """Return the targets of the enabled services, each with its services; all targets if there are none.
+
+    `only`: the one service that counts.
     """
     services = [each for each in context.config.services if each.enabled and only in (None, each.name)]
     if not services:
@@ -173,9 +192,7 @@ def targets_in_use(context: AppContext, only: str | None = None) -> list[tuple[T
 
 
 def claim_of(context: AppContext, service: ServiceConfig, observed: Observed | None = None) -> Claim:
-    """What an update of a service keeps to itself, as far as that is known before and after it was looked
-    at.
-    """
+    """Return what an update of a service keeps to itself, as far as is known (without `observed`: less)."""
     names = frozenset({service.name})
     if service.problem:
         return Claim(names, frozenset())
@@ -185,7 +202,7 @@ def claim_of(context: AppContext, service: ServiceConfig, observed: Observed | N
 
 
 def claim_of_update(context: AppContext, service: ServiceConfig, observed: Observed | None) -> Claim:
-    """As `claim_of`, with what an update restarts besides."""
+    """Return the same as `claim_of`, with what an update restarts besides."""
     claim = claim_of(context, service, observed)
     if observed is None:
         return claim
@@ -193,7 +210,7 @@ def claim_of_update(context: AppContext, service: ServiceConfig, observed: Obser
 
 
 def reporter(context: AppContext, name: str) -> Reporter:
-    """The context as one update of service `name` sees it."""
+    """Return the context as one update of service `name` sees it."""
 
     def credential(found: Plan[Any]) -> Credential | None:
         settings = registry_settings(context, found)
@@ -215,24 +232,24 @@ def reporter(context: AppContext, name: str) -> Reporter:
 
 
 def registry_settings(context: AppContext, found: Plan[Any]) -> RegistrySettings | None:
-    """Return what is configured for the registry of a plan's service; None if the service was taken out
-    meanwhile.
-    """
+    """Return the settings for the registry of a plan's service; None if that is not configured any more."""
     service = next((s for s in context.config.services if s.name == found.name), None)
     return None if service is None else settings_for(service, found.image)
 
 
 def settings_for(service: ServiceConfig, image: ImageRef) -> RegistrySettings:
-    """What is configured for the registry of an image; nothing for another registry than that of the
-    service's own image: a login goes to no other.
+    """Return what is configured for the registry of an image.
+
+    Nothing for another registry than that of the service's own image: a login goes to no other.
     """
     return service.registry if image.domain == service.image.domain else RegistrySettings()
 
 
 @contextlib.contextmanager
 def exclusive(context: AppContext, target: Target, of: Observed | Plan[Any], name: str) -> Iterator[None]:
-    """Be the only one that changes what `of` names, for the length of a block; no step of service `name` is
-    under way after it.
+    """Be the only one that changes what `of` names, for the length of a block.
+
+    No step of service `name` is under way after it.
     """
     with target.exclusive(of):
         try:
@@ -256,10 +273,11 @@ def save(context: AppContext) -> bool:
 
 
 def deliver(context: AppContext, *, is_cycle_over: bool = True) -> None:
-    """Send what waits in the outboxes, all side by side, so that one who is dead delays no other; what cannot
-    be sent waits there for the next time, and so does what is left when this takes long or a stop is asked
-    for. An outbox on a disk that refuses is said, and harms nobody. While the cycle goes on, what needs
-    nobody may wait for its end.
+    """Send what waits in the outboxes, all side by side, so that one who is dead delays no other.
+
+    What cannot be sent waits there for the next time, and so does what is left when this takes long or a stop
+    is asked for. An outbox on a disk that refuses is said, and harms nobody. While the cycle goes on, what
+    needs nobody may wait for its end.
     """
     if not context.delivering.acquire(blocking=False):
         return  # another thread delivers; what it misses is delivered with what comes next
@@ -291,7 +309,7 @@ def _deliver_due(context: AppContext, *, is_cycle_over: bool) -> None:
 def _deliver_to(
     context: AppContext, channel: Channel, is_over: Callable[[], bool], *, is_cycle_over: bool
 ) -> None:
-    """One pass over the outbox of a channel."""
+    """Send once what waits in the outbox of a channel."""
     now, outbox = context.clock.now(), channel.outbox
     try:
         if channel.send_together is None:
@@ -320,11 +338,12 @@ def queue(context: AppContext, event: Event) -> None:
 
 
 def address_of(config: Config) -> tuple[str, int | None]:
-    """Where to listen; no port: nowhere."""
+    """Return the host and port to listen at; no port: nowhere."""
     return config.settings.metrics_host, config.settings.metrics_port
 
 
 def bug(name: str, error: Exception) -> Hold:
+    """Log an exception that nobody expected, and return the Hold for the one service that met it."""
     further = {"service": name, "log_event": LogEvent.INTERNAL_ERROR.value, "fields": {}}
     LOG.error("internal error", exc_info=error, extra=further)
     return Hold(

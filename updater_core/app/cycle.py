@@ -46,9 +46,7 @@ from updater_core.targets import discovery
 
 
 def run(context: AppContext, only: str | None = None) -> Report:
-    """One cycle over every enabled service, or over the one that is named, to the end of all that it
-    begins.
-    """
+    """Run one cycle over every enabled service, or the one named, to the end of all that it begins."""
     current = Cycle(context, only)
     while current.goes_on():
         context.workers.await_end(context.clock)
@@ -56,9 +54,7 @@ def run(context: AppContext, only: str | None = None) -> Report:
 
 
 def finish(context: AppContext) -> None:
-    """Return when all that is under way has ended, or has left its journal for the next start because a stop
-    is asked for.
-    """
+    """Return when all that is under way has ended, or left its journal because a stop is asked for."""
     if not context.workers.claims:
         return
     while context.workers.claims:
@@ -115,7 +111,7 @@ class Cycle:
         return result
 
     def report(self) -> Report:
-        """What it has come to by now."""
+        """Return what it has come to by now."""
         return report.of_cycle(self._context, [*self._checked.values()], self._outcomes)
 
     def _begin(self) -> None:
@@ -201,7 +197,7 @@ def _hold_busy(context: AppContext, service: ServiceConfig) -> None:
 
 
 def planned(context: AppContext, one: Candidate) -> Plan[Any] | Hold:
-    """The plan for a service that was checked, or why there is none. Changes nothing."""
+    """Return the plan for a service that was checked, or why there is none. Changes nothing."""
     decision = admitted(context, one)
     if isinstance(decision, Hold):
         return decision
@@ -214,7 +210,7 @@ def planned(context: AppContext, one: Candidate) -> Plan[Any] | Hold:
 
 
 def _consent(context: AppContext, one: Candidate) -> str:
-    """Who asked for the update or approved it, as the end of a sentence; empty if nobody had to."""
+    """Return who asked for the update or approved it, as the end of a sentence; empty if nobody had to."""
     if one.asked_by:
         return f"; asked for by {one.asked_by}"
     approval = records.service_of(context.state, one.service.name).decisions.approval
@@ -225,7 +221,7 @@ def _consent(context: AppContext, one: Candidate) -> str:
 def plan_for(
     context: AppContext, service: ServiceConfig, observed: Observed, request: UpdateRequest
 ) -> Plan[Any] | Hold:
-    """The plan that the service's target makes for a request that was admitted."""
+    """Return the plan that the service's target makes for a request that was admitted."""
     try:
         return target_of(context, service).plan(service, observed, request)
     except UpdaterError as error:
@@ -267,7 +263,7 @@ def _acted(context: AppContext, seen: Observed, one: Candidate) -> Outcome | Hol
 
 
 def _observed_now(context: AppContext, one: Candidate) -> Observed | Hold:
-    """The service once more, now that it is its turn: an update before it may have changed the same file.
+    """Return the service once more: an update before its turn may have changed the same file.
 
     If the file names another image by now, the operator was at work, and the decision is made anew in the
     next cycle.
@@ -307,9 +303,10 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
 
 
 def recover_open(context: AppContext, asked: Claim | None = None) -> tuple[Outcome, ...]:
-    """End, one after the other, everything that a former run left in the middle, and rollbacks that the host
-    had prevented: those after a pause. With `asked`, what the operator has asked something of, only what is
-    in its way, and at once; its caller holds that claim.
+    """End, one after the other, what a former run left in the middle, and rollbacks that were prevented.
+
+    The latter after a pause. With `asked`, what the operator has asked something of, only what is in its way,
+    and at once; its caller holds that claim.
     """
     if asked is None:
         return _recover_all(context, _to_recover(context))
@@ -318,7 +315,7 @@ def recover_open(context: AppContext, asked: Claim | None = None) -> tuple[Outco
 
 
 def _to_recover(context: AppContext) -> Iterator[JournalRecord]:
-    """The open records of updates that nobody is at, but for rollbacks that are to be tried again later."""
+    """Yield the records of updates that nobody is at, but for rollbacks that are tried again later."""
     for entry in _open_records(context):
         prevented = context.prevented.get(entry.id)
         is_pausing = prevented is not None and context.clock.now() < prevented.retry_at
@@ -367,7 +364,7 @@ def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
 
 
 def kept_images(state: State, name: str) -> tuple[str, ...]:
-    """The images that a service remembers, those that run and those to go back to."""
+    """Return the images that a service remembers, those that run and those to go back to."""
     generations = records.service_of(state, name).generations
     return tuple(image.image_id for generation in generations for image in generation.images)
 

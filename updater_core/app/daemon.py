@@ -1,6 +1,4 @@
-"""The daemon: cycle after cycle until it is asked to stop, and between them what signals and operators ask
-for.
-"""
+"""The daemon: cycle after cycle until it is asked to stop; in between, what signals and operators ask for."""
 
 from __future__ import annotations
 
@@ -55,16 +53,14 @@ def serve(context: AppContext, clock: SystemClock, reload: Reload, only: str | N
 
 
 def _engine(context: AppContext) -> str:
-    """What answers at the engine's socket, as the end of a sentence; nothing if nothing does: the cycle says
-    that.
-    """
+    """Return what answers at the engine's socket, as the end of a sentence; empty if nothing does."""
     with suppress(UpdaterError):
         return f", on {context.host.engine.product()}"
     return ""
 
 
 def _watched_cycle(context: AppContext, clock: SystemClock, watch: Watch, only: str | None) -> float:
-    """One cycle, seen by the service manager and the status page; how long to sleep after it."""
+    """Run one cycle, seen by the service manager and the status page; return how long to sleep after it."""
     clock.manager.status(f"checking {sum(s.enabled for s in context.config.services)} services")
     watch.cycle_begins()
     begun, current = context.clock.now(), Cycle(context, only)
@@ -86,8 +82,9 @@ def _watched_cycle(context: AppContext, clock: SystemClock, watch: Watch, only: 
 
 
 def _await_update(context: AppContext, clock: SystemClock, due_at: float) -> bool:
-    """Wait until an update has ended, and deliver meanwhile what could not be delivered; return whether the
-    next cycle is due first, or a signal asks for something.
+    """Wait until an update has ended, and deliver meanwhile what could not be delivered.
+
+    Returns whether the next cycle is due first, or a signal asks for something.
     """
     has_ended = context.workers.has_ended
     while not has_ended():
@@ -100,14 +97,14 @@ def _await_update(context: AppContext, clock: SystemClock, due_at: float) -> boo
 
 
 def _standing(context: AppContext, result: Report, pause_seconds: float) -> str:
-    """One line for `systemctl status`."""
+    """Return one line for `systemctl status`."""
     following = (context.clock.now() + timedelta(seconds=pause_seconds)).astimezone()
     came_to = report.came_to(context, result)
     return f"{len(result.checked)} services checked, {came_to}; next check {following:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _further_silence_seconds(config: Config) -> float:
-    """How much longer than usual the longest silent step may take: a Compose command.
+    """Return how much longer than usual the longest silent step may take: a Compose command.
 
     The unit's WatchdogSec covers what is usual; a container that takes minutes to stop needs a higher one
     there.
@@ -116,8 +113,10 @@ def _further_silence_seconds(config: Config) -> float:
 
 
 def pause_seconds(context: AppContext, result: Report, begun: datetime) -> float:
-    """Until the next cycle: the interval with some jitter, sooner where something must be ended or a window
-    opens. One that was open when the cycle had `begun` had its chance, even if the registry gave no answer.
+    """Return the time until the next cycle: the interval with jitter, or less.
+
+    It is sooner if something must be ended or a window opens. One that was open when the cycle had `begun`
+    had its chance, even if the registry gave no answer.
     """
     interval = context.config.settings.check_interval_seconds
     pauses = [interval * random.uniform(1 - _JITTER, 1 + _JITTER)]  # noqa: S311 - not a secret

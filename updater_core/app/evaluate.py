@@ -1,6 +1,4 @@
-"""Look at every service and choose for it, all of them at once, registries side by side; nothing on disk
-changes.
-"""
+"""Look at every service and choose for it, registries side by side; nothing on disk changes."""
 
 from __future__ import annotations
 
@@ -59,8 +57,10 @@ def check(context: AppContext, services: Sequence[ServiceConfig]) -> tuple[Candi
 
 
 def follow_names(context: AppContext, own: str = "") -> None:
-    """Let what is remembered go with services that have another name by now, but for what is being changed:
-    that stays under its name until it has ended. `own`: the service that the caller itself works on.
+    """Let what is remembered go with services that have another name by now.
+
+    What is being changed stays under its name until it has ended. `own`: the service that the caller itself
+    works on.
     """
     free = [each for each in context.config.services if each.name == own or _is_free(context, each)]
     groups = context.identities(free)
@@ -90,9 +90,7 @@ def _admitted_first(context: AppContext, one: Candidate, state: State) -> Candid
 
 
 def _tidy(context: AppContext) -> None:
-    """Put into the state what the registries asked for, and take out what is neither configured any more nor
-    being changed.
-    """
+    """Put what registries asked for into the state, and take out what is gone and not being changed."""
     follow_names(context)
     services, registries, now = context.config.services, context.registries, context.clock.now()
     names = {service.name for service in services} | context.workers.names
@@ -109,9 +107,7 @@ def _tidy(context: AppContext) -> None:
 
 
 def look_all(context: AppContext, services: Sequence[ServiceConfig]) -> list[Candidate]:
-    """Return each service with how it is deployed now, in the order given; one that cannot be seen with a
-    Hold.
-    """
+    """Return each service as it is deployed now, in the order given; one that cannot be seen with a Hold."""
     found: dict[str, Observed | Hold] = {
         each.name: _mislabelled(context, each) for each in services if each.problem
     }
@@ -133,10 +129,10 @@ def _observed(service: ServiceConfig, found: Observed | Hold) -> Candidate:
 
 
 def _decide_all(context: AppContext, looked: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Ask all registries side by side; the answers come back in the configuration's order. Every registry is
-    opened before any is asked, so that one that answers for many tags at once knows all.
+    """Ask all registries side by side, and return the answers in the configuration's order.
 
-    Each registry has threads of its own, so that one which does not answer keeps none of the others waiting.
+    Every registry is opened before any is asked, so that one that answers for many tags at once knows all.
+    Each has threads of its own, so that one which does not answer keeps none of the others waiting.
     """
     opened = _opened(context, looked)
     counts = Counter(_domain(one) for one in looked)
@@ -157,8 +153,9 @@ def _domain(one: Candidate) -> str:
 
 
 def _opened(context: AppContext, looked: Sequence[Candidate]) -> list[list[Registry | Exception]]:
-    """The registries of each service: that of its own image, then those of the images of other repositories
-    that move with it; none of a service that was not observed.
+    """Return the registries of each service: of its own image, then of those of other repositories.
+
+    None of a service that was not observed.
     """
     questions = [_images_with_settings(one) for one in looked]
     opened = iter(context.registries.open_all([each for own in questions for each in own]))
@@ -193,7 +190,7 @@ def _decide(context: AppContext, one: Candidate, opened: Sequence[Registry | Exc
 
 
 def _usable(opened: Registry | Exception) -> Registry:
-    """The registry. Raises what was met when it was opened."""
+    """Return the registry. Raises what was met when it was opened."""
     if isinstance(opened, Exception):
         raise opened
     return opened
@@ -207,7 +204,7 @@ def signature_of(context: AppContext, service: ServiceConfig, image: ImageRef) -
 
 
 def _was_cut_short(one: Candidate) -> bool:
-    """A service that was not asked about any more leaves no trace: what was known of it stays known."""
+    """Return whether a service was not asked about to the end: what was known of it stays known."""
     return isinstance(one.decision, Hold) and one.decision.reason is Reason.STOPPING
 
 
@@ -226,8 +223,9 @@ def record_check(context: AppContext, one: Candidate) -> None:
 
 
 def note_waiting(context: AppContext, checked: Sequence[Candidate]) -> None:
-    """Ask the registries what the images that wait say of themselves, and remember it: once for each new
-    digest. One that does not answer is asked again in the next cycle.
+    """Ask the registries what the images that wait say of themselves, once for each new digest.
+
+    One that does not answer is asked again in the next cycle.
     """
     waiting = [(one.service, target) for one in checked if (target := _waits_unknown(context, one))]
     if not waiting or context.clock.wait(0):
@@ -243,7 +241,7 @@ def note_waiting(context: AppContext, checked: Sequence[Candidate]) -> None:
 
 
 def _waits_unknown(context: AppContext, one: Candidate) -> ImageRef | None:
-    """The image that waits for a service, if its registry was not asked for its facts yet."""
+    """Return the image that waits for a service, if its registry was not asked for its facts yet."""
     hold = one.decision
     if not isinstance(hold, Hold) or hold.available is None or not hold.available.digest:
         return None
@@ -252,8 +250,9 @@ def _waits_unknown(context: AppContext, one: Candidate) -> ImageRef | None:
 
 
 def facts_asked(context: AppContext, service: ServiceConfig, image: ImageRef) -> ImageFacts | None:
-    """What an image says of itself, by its registry; nothing if that refuses to say, None if it did not
-    answer, or allows no pull just now: to read a manifest counts as one at Docker Hub.
+    """Return what an image says of itself, by its registry; empty facts if that refuses to say.
+
+    None if it did not answer, or allows no pull just now: to read a manifest counts as one at Docker Hub.
     """
     settings = settings_for(service, image)
     try:
@@ -271,7 +270,7 @@ def facts_asked(context: AppContext, service: ServiceConfig, image: ImageRef) ->
 
 
 def _log_check(one: Candidate, after: ServiceState) -> None:
-    """The same answer as in the last cycle is logged at DEBUG only."""
+    """Log the answer to a check; the same answer as in the last cycle at DEBUG only."""
     name, decision = one.service.name, one.decision
     runs = one.observed.current.text if one.observed else None
     if isinstance(decision, Update):
@@ -299,7 +298,7 @@ def _sentence(remedy: str) -> str:
 
 
 def admitted(context: AppContext, one: Candidate, *, is_stopping: bool = False) -> Decision:
-    """The decision for a service after the rules of admission; what is unknown stays so."""
+    """Return the decision for a service after the rules of admission; what is unknown stays so."""
     if isinstance(one.decision, Hold) and records.is_unknown(one.decision.reason):
         return one.decision
     image = one.decision.target if isinstance(one.decision, Update) else None
@@ -312,8 +311,9 @@ def admitted(context: AppContext, one: Candidate, *, is_stopping: bool = False) 
 def facts_of(
     context: AppContext, service: ServiceConfig, image: ImageRef | None, *, is_stopping: bool
 ) -> Facts:
-    """What the rules of admission look at, as it is now. `image`: the one that would be pulled; None if none
-    is.
+    """Return what the rules of admission look at, as it is now.
+
+    `image`: the one that would be pulled; None if none is.
     """
     now, known = context.clock.now(), records.service_of(context.state, service.name)
     is_unfinished = _has_unfinished_update(context, service)

@@ -1,6 +1,4 @@
-"""The operator's hooks in the program: who runs them, what follows an outcome, and what `--test` says of
-them.
-"""
+"""The operator's hooks in the program: who runs them, what follows an outcome, what `--test` says of them."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ from updater_core.vocabulary.hooks import Hooks
 
 
 def hooks_of(context: AppContext, name: str) -> UpdateHooks:
-    """The hooks of a service as they are configured now.
+    """Return the hooks of a service as they are configured now.
 
     One that `discover` found, and that this process has not found yet, has those of `defaults`.
     """
@@ -92,7 +90,7 @@ def _log(name: str, run: HookRun) -> None:
 
 
 def findings(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
-    """Whether each hook of a service can be run, for `--test`."""
+    """Return whether each hook of a service can be run, for `--test`."""
     hooks = _hooks(context, service.hooks, service.compose_files)
     wrong = dict(hooks.problems())
     for kind in HookKind:

@@ -1,5 +1,4 @@
-"""What the outside may see of a running daemon: its status, put together with the context for the status
-server.
+"""What the outside may see of a running daemon: its status, for the status server.
 
 The main thread replaces the status as it goes on, as it does with the state; the server's threads only read.
 """
@@ -30,7 +29,7 @@ class Watch:
     """The daemon as others see it. Without METRICS_PORT nothing listens, and this only keeps the time."""
 
     def __init__(self, context: AppContext, wake: Callable[[], None] | None = None) -> None:
-        """`wake` asks the main thread to look at the queue of orders; without it there is no API."""
+        """Watch a context; `wake` asks the main thread to look at the queue of orders (None: no API)."""
         self._context = context
         self._api = None if wake is None else Api(context, wake)
         self._pulse = DaemonStatus(context.clock.now())
@@ -77,10 +76,11 @@ class Watch:
         self._server = None
 
     def cycle_begins(self) -> None:
+        """Note that a cycle begins now."""
         self._pulse = replace(self._pulse, cycle_begun=self._context.clock.now(), next_cycle=None)
 
     def cycle_ended(self, *, is_engine_down: bool) -> None:
-        """A cycle is over: keep when and how long, and what it left to do."""
+        """Note that a cycle is over, when and how long it was, and what it left to do."""
         context, now = self._context, self._context.clock.now()
         open_updates = pending = 0
         with contextlib.suppress(UpdaterError):  # of the disk: it is logged by what writes there
@@ -100,11 +100,11 @@ class Watch:
         )
 
     def sleeps(self, seconds: float) -> None:
-        """The next cycle comes in so many seconds, unless somebody wants it sooner."""
+        """Note that the next cycle comes in so many seconds, unless somebody wants it sooner."""
         self._pulse = replace(self._pulse, next_cycle=self._context.clock.now() + timedelta(seconds=seconds))
 
     def facts(self) -> StatusFacts:
-        """Everything as it is now. From any thread."""
+        """Return everything as it is now. From any thread."""
         context = self._context
         limits = context.registries.limits()
         return StatusFacts(
@@ -120,6 +120,7 @@ class Watch:
         )
 
     def view(self) -> View:
+        """Return everything that the status page and its JSON show, as it is now."""
         return view_of(self.facts())
 
     def _metrics(self, accept: str) -> Response:

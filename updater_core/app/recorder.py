@@ -1,6 +1,4 @@
-"""What an outcome or a check leaves behind: state, log, metrics, events, in the order that survives a
-crash.
-"""
+"""What an outcome or check leaves behind, in an order that survives a crash: state, log, metrics, events."""
 
 from __future__ import annotations
 
@@ -92,8 +90,9 @@ def order_taken(context: AppContext, order: OperatorOrder, answer: OrderAnswer) 
 
 
 def order_refused(context: AppContext, order: OperatorOrder, answer: OrderAnswer) -> None:
-    """Remember an order that was refused before it was handed over, and log it; the same once in a minute, so
-    that whoever repeats it fills neither history nor disk.
+    """Remember and log an order that was refused before it was handed over.
+
+    The same once in a minute, so that whoever repeats it fills neither history nor disk.
     """
     if not orders.is_repeated(context.state, order, answer):
         order_taken(context, order, answer)
@@ -122,8 +121,9 @@ def _moment(context: AppContext) -> events.Moment:
 
 
 def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
-    """Remember an outcome, queue its event, close its journal: in this order, so that a crash between two of
-    them repeats the later ones and loses nothing.
+    """Remember an outcome, queue its event, close its journal.
+
+    In this order: a crash between two of them repeats the later ones and loses nothing.
     """
     now = context.clock.now()
     steps = context.steps.taken(outcome.plan.name, now)
@@ -141,8 +141,9 @@ def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
 
 
 def _queued(context: AppContext, event: Event | None) -> bool:
-    """Return whether the event is in every outbox; if not, it is not remembered as sent, a journal stays
-    open, and the next cycle tries again.
+    """Return whether the event is in every outbox.
+
+    If not, it is not remembered as sent, a journal stays open, and the next cycle tries again.
     """
     try:
         if event is not None:
@@ -162,6 +163,7 @@ def _log_outcome(outcome: Outcome, seconds: float) -> None:
 
 
 def way(found: Plan[Any]) -> Mapping[str, str]:
+    """Return which image a plan leads from and to, as fields of a log line."""
     return {"from": found.old_reference, "to": found.image.text}
 
 
@@ -186,7 +188,7 @@ def _count(metrics: Metrics, outcome: Outcome) -> None:
 
 
 def measure(context: AppContext, outcome: Outcome) -> None:
-    """How long the update took, and its gate where it came to one.
+    """Measure how long the update took, and its gate if it came to one.
 
     What a former run began is not measured.
     """
@@ -210,8 +212,10 @@ def say_unreadable(entry: UnreadableRecord) -> None:
 
 
 def postponed(context: AppContext, found: Plan[Any], error: UpdaterError) -> Hold:
-    """Put on record that the host prevents a rollback, and when it is tried again: soon at first, for the
-    service may be down, and no more often than every few minutes in the end. The journal stays open.
+    """Put on record that the host prevents a rollback, and when it is tried again.
+
+    Soon at first, for the service may be down, and no more often than every few minutes in the end. The
+    journal stays open.
     """
     if isinstance(error, Stopped):
         log_event(LOG, logging.WARNING, LogEvent.HELD, f"{error} ({error.remedy})", service=found.name)

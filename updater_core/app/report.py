@@ -51,9 +51,7 @@ def of_cycle(context: AppContext, checked: Sequence[Candidate], outcomes: Sequen
 
 
 def came_to(context: AppContext, result: Report) -> str:
-    """Return what needs a look after a cycle, what is under way, what waits and what is held, in a line; `all
-    well` if nothing.
-    """
+    """Return what needs a look after a cycle, is under way, waits or is held, in a line; else `all well`."""
     names = [one.service.name for one in result.checked if one.service.name not in result.under_way]
     known = [(name, records.service_of(context.state, name)) for name in names]
     return summary.text(known, result.troubled, context.clock.now(), under_way=result.under_way)

@@ -1,6 +1,4 @@
-"""The orders of an operator, from the command line or handed to a running daemon: each carried out and
-recorded.
-"""
+"""The orders of an operator, from the command line or handed to a daemon: each carried out and recorded."""
 
 from __future__ import annotations
 
@@ -53,11 +51,11 @@ def carry_out(context: AppContext, order: OperatorOrder) -> OrderAnswer:
 
 
 def take_requests(context: AppContext) -> None:
-    """Carry out what was left for the daemon; an order that fails, is old, or names nobody is said and stops
-    no other.
+    """Carry out what was left for the daemon; an order that fails, is old, or names nobody stops no other.
 
     What changes a service goes on in a thread, beside other projects; while its project is being changed, it
-    waits."""
+    waits.
+    """
     names = {service.name: service for service in context.config.services}
     for queued in request_queue.waiting_in(context.folder / request_queue.FOLDER):
         order = queued.order
@@ -136,9 +134,7 @@ def _of_outcome(outcome: Outcome) -> OrderAnswer:
 
 
 def roll_back(context: AppContext, service: ServiceConfig, who: str = "") -> Outcome | Hold:
-    """Go back to the image before the current one, and stay there until a newer one than the one left
-    appears.
-    """
+    """Go back to the image before the current one, and stay there until one newer than that appears."""
     cycle.recover_open(context, claim_of(context, service))
     follow_names(context, service.name)
     nothing = nothing_to_go_back_to(context.state, service.name)
@@ -164,8 +160,10 @@ def roll_back(context: AppContext, service: ServiceConfig, who: str = "") -> Out
 
 
 def _request_for(previous: Generation, observed: Observed) -> UpdateRequest | Hold:
-    """What to ask of the target to go back to a generation: its image of each repository that the service has
-    by now. One that it does not know is left out, and the target says what that means.
+    """Return what to ask of the target to go back to a generation.
+
+    It is the generation's image of each repository that the service has by now. One that it does not know is
+    left out, and the target says what that means.
     """
     kept = {reference.parse(image.reference).key: image for image in previous.images}
     current = observed.current
@@ -185,13 +183,13 @@ def _request_for(previous: Generation, observed: Observed) -> UpdateRequest | Ho
 
 
 def _image_of(kept: RetainedImage, current: ImageRef) -> ImageRef:
-    """The image that was kept, its repository spelled as the file does now."""
+    """Return the image that was kept, its repository spelled as the file does now."""
     earlier = reference.with_default_tag(reference.parse(kept.reference))
     return replace(earlier, name=current.name, digest=kept.digest)
 
 
 def nothing_to_go_back_to(state: State, name: str) -> Hold | None:
-    """Why a service cannot be rolled back; None if an image before the current one is remembered."""
+    """Return why a service cannot be rolled back; None if an image before the current one is remembered."""
     if len(records.service_of(state, name).generations) >= 2:
         return None
     return Hold(Reason.NO_CANDIDATE, f"no earlier image of {name} is remembered", "set its tag in the file")

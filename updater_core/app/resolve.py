@@ -1,5 +1,4 @@
-"""The decision for one service: ask its registry as much as the policy needs and no more, and let `select`
-decide.
+"""The decision for one service: its registry is asked what the policy needs and no more; `select` decides.
 
 What a registry says is folded into the shared memory once, at the end, whatever that is; until then a
 decision is made from what was remembered, with it. Nothing else is written here, so that many services can be
@@ -79,8 +78,9 @@ class Resolver:
         return Candidate(self.service, self.observed, decision, running_digest(self.observed, self.digests))
 
     def _is_seen_anew(self) -> bool:
-        """Before an update, the image's names are read anew: a pull by somebody else adds names to a known
-        image.
+        """Read the names of the image anew, before an update, and return whether there are other digests.
+
+        A pull by somebody else adds names to a known image.
         """
         before, self.observed = self.observed, self.target.refreshed(self.observed)
         return self.observed.running_digests != before.running_digests
@@ -112,7 +112,7 @@ class Resolver:
         )
 
     def _built_here(self) -> Hold | None:
-        """Why an image with a `build` beside it is left alone: the registry does not have what runs."""
+        """Return why an image with a `build` beside it is left alone: the registry does not have it."""
         current = self.observed.current
         try:
             for digest in self.observed.unproven_digests:
@@ -127,9 +127,7 @@ class Resolver:
         return None
 
     def _is_behind_its_tag(self) -> bool:
-        """Whether the current tag leads to what runs: a cache may give no image by its digest, but by its
-        tag.
-        """
+        """Return whether the current tag leads to what runs; some caches know an image only by its tag."""
         try:
             behind = self.registry.digest(replace(self.observed.current, digest=None))
         except NotFound:
@@ -164,9 +162,7 @@ class Resolver:
         self.created = dict.fromkeys(observed_tags.without_time(known, current.key))
 
     def _decide(self) -> Decision:
-        """`select` says what it still needs; each question is one request, and the last answer is always a
-        decision.
-        """
+        """Return the decision: `select` says what it still needs, and each question is one request."""
         current, memo = self.observed.current, Memo(self.budget)
         while True:
             history = observed_tags.history_of(self._known(), self.service.name, current.key)
@@ -213,8 +209,9 @@ class Resolver:
             self.contents[tag] = Hold(error.reason, str(error), error.remedy, available=asked)
 
     def _content(self, target: ImageRef) -> Hold | None:
-        """Return why a target is not taken for what it leads to. A registry that does not say is no reason:
-        the pull will.
+        """Return why a target is not taken for what it leads to.
+
+        A registry that does not say is no reason: the pull will.
         """
         if outcomes.is_pausing(records.service_of(self._known(), self.service.name), self.now):
             return None  # after a failed try nothing is pulled for a while: it is asked when that is over
@@ -229,7 +226,7 @@ class Resolver:
             return None
 
     def _is_running(self, found: RemoteImage) -> bool:
-        """Whether an image is the one that runs, in either of the engine's image stores.
+        """Return whether an image is the one that runs, in either of the engine's image stores.
 
         The classic store names an image by its configuration's digest. containerd's names it by the digest of
         the index or manifest that was pulled, so that the registry has to say what that one leads to.
@@ -242,7 +239,7 @@ class Resolver:
         return not ids and any(self._leads_to(digest, found.manifest) for digest in sorted(digests))
 
     def _leads_to(self, digest: str, manifest: str) -> bool:
-        """Whether the image of a digest has this manifest, for all that the registry still knows of it."""
+        """Return whether a digest's image has this manifest, as far as the registry still knows it."""
         running = replace(self.observed.current, tag=None, digest=digest)
         try:
             return self.registry.image(running, self._platform(), in_full=False).manifest == manifest
@@ -250,7 +247,7 @@ class Resolver:
             return False
 
     def _known(self) -> State:
-        """What was remembered, with what the registry has said so far."""
+        """Return what was remembered, with what the registry has said so far."""
         return self._noted(self.memory.part(self.service.name, self.observed.current.key))
 
     def _noted(self, state: State) -> State:
@@ -282,7 +279,7 @@ class Resolver:
 
 
 def unknown(error: RegistryError) -> Hold:
-    """The hold for a registry that did not answer usably.
+    """Return the hold for a registry that did not answer usably.
 
     >>> unknown(RegistryError("r.example", "answered 500")).reason.value
     'registry_error'
@@ -294,9 +291,7 @@ def unknown(error: RegistryError) -> Hold:
 
 
 def running_digest(observed: Observed, answers: Mapping[str, str]) -> str | None:
-    """The digest to show for what runs: the one behind the current tag if that is it, else any the registry
-    knows.
-    """
+    """Return the digest to show for what runs: the current tag's if that is it, else any the registry has."""
     behind = answers.get(observed.current.tag or "")
     if behind in observed.running_digests:
         return behind

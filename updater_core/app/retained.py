@@ -17,8 +17,9 @@ from updater_core.state.records import ServiceState
 
 
 def let_go_of(context: AppContext, gone: Set[str]) -> None:
-    """Take the names off the images that were retained for services which are gone, or have another name by
-    now. Before the state is on the disk: a kill in between has it done again.
+    """Take the names off the images of services that are gone, or have another name by now.
+
+    Before the state is on the disk: a kill in between has it done again.
     """
     kept = {image: name for name, one in context.state.services.items() for image in _images_of(one)}
     for name in gone:
@@ -33,9 +34,10 @@ def let_go_of(context: AppContext, gone: Set[str]) -> None:
 
 
 def adopt_retained(context: AppContext) -> None:
-    """Give what an earlier version retained names that are this updater's alone, once and for all: before
-    anything is recovered or updated, which looks for those. An engine that does not answer is asked again in
-    the next cycle.
+    """Give what an earlier version retained names that are this updater's alone, once and for all.
+
+    Before anything is recovered or updated, which looks for those. An engine that does not answer is asked
+    again in the next cycle.
     """
     owner = context.host.retention_owner
     if context.state.retained_by == owner:
@@ -49,7 +51,10 @@ def adopt_retained(context: AppContext) -> None:
 
 
 def _remembered(context: AppContext) -> Mapping[str, Set[str]]:
-    """By service, what its generations and its open journal say that it is retained by. Raises StateError."""
+    """Return, by service, what its generations and its open journal say that it is retained by.
+
+    Raises StateError if the journal cannot be read.
+    """
     found = {service.name: set[str]() for service in context.config.services}
     for name, one in context.state.services.items():
         found.setdefault(name, set()).update(_images_of(one))

@@ -1,6 +1,4 @@
-"""Everything put together: the configuration read, its libraries' environment set, the context made, the lock
-taken.
-"""
+"""Everything put together: configuration read, libraries' environment set, context made, lock taken."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ from updater_core.vocabulary.secret import secrets_in
 
 
 def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> Config:
-    """The configuration that CONFIG_FILE names, under `environment` and the `.env` beside the file.
+    """Return the configuration that CONFIG_FILE names, under `environment` and the `.env` beside the file.
 
     What libraries read from the process (vendors', proxies, the engine) is put there; `environment` is what
     the process was born with, without such additions, so that a reload sees a changed `.env`. `may_begin`: a
@@ -66,8 +64,9 @@ def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> C
 
 
 def _hook_problems(config: Config, path: Path) -> Iterator[str]:
-    """Yield a problem if somebody else may write hooks into the configuration: they run with this user's
-    rights.
+    """Yield a problem if somebody else may write hooks into the configuration.
+
+    Hooks run with this user's rights.
     """
     defaults = config.entries.default_hooks if config.entries else Hooks()
     if defaults == Hooks() and all(service.hooks == Hooks() for service in config.services):
@@ -79,9 +78,7 @@ def _hook_problems(config: Config, path: Path) -> Iterator[str]:
 
 
 def _key_problems(config: Config) -> Iterator[str]:
-    """Yield a problem for each public key that cannot be used: a signature policy without a key would hold
-    for ever.
-    """
+    """Yield a problem for each public key that cannot be used, which would hold its services for ever."""
     paths = [(service.name, path) for service in config.services for path in service.policy.public_keys]
     if not paths:
         return
@@ -185,9 +182,7 @@ def _take_over(context: AppContext, config: Config, clock: SystemClock) -> None:
 
 
 def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
-    """Take a changed configuration into the context of a running daemon: state, journal and what registries
-    asked for stay.
-    """
+    """Take a changed configuration into a running daemon's context; state, journal and backoffs stay."""
     settings = config.settings
     if address_of(config) != address_of(context.config):
         context.metrics = Metrics(enabled=settings.metrics_port is not None)
@@ -221,7 +216,7 @@ def _compose(
 
 
 def _lock_wait_seconds(settings: Settings) -> float:
-    """A Compose command of another updater that was killed may go on for its whole time-out."""
+    """Return how long to wait for a killed updater's lock: its Compose command may take all its time."""
     return settings.compose_timeout_seconds + 30
 
 
@@ -243,7 +238,7 @@ def _remembered(settings: Settings, clock: SystemClock, *, is_reading: bool) -> 
 
 
 def _progress(clock: SystemClock) -> Progress:
-    """What hears each progress message of a pull: the service manager, and the terminal if there is one."""
+    """Return what hears each message of a pull: the service manager, and the terminal if there is one."""
     shown = pull_progress.for_stream(sys.stderr)
 
     def hear(message: Mapping[str, Any]) -> None:
@@ -278,8 +273,9 @@ def _registries(
 
 
 def _mirrors(endpoint: EngineEndpoint) -> tuple[str, ...]:
-    """The engine's mirrors of Docker Hub; none if it does not answer, for then Docker Hub's own failure is
-    said.
+    """Return the engine's mirrors of Docker Hub; none if it does not answer.
+
+    Docker Hub's own failure is said then.
     """
     engine = DockerEngine(endpoint)
     try:
@@ -306,7 +302,7 @@ def only_instance(config: Config, clock: SystemClock) -> Iterator[None]:
 
 
 def _lock_of_folder(path: Path, clock: SystemClock) -> int:
-    """Two states in one folder would both recover what stands in the one journal."""
+    """Lock the folder of the state: two states in it would both recover what stands in the one journal."""
     try:
         return acquire_lock(path, clock=clock)
     except LockHeld as error:
@@ -315,6 +311,6 @@ def _lock_of_folder(path: Path, clock: SystemClock) -> int:
 
 
 def lock_path(config: Config) -> Path:
-    """The file that the updater of this state holds locked, with its process id in it."""
+    """Return the file that the updater of this state holds locked, with its process id in it."""
     path, _ = state_utils.resolve_state_path(Path(config.settings.state_file))
     return path.with_name(f"{path.name}.lock")

@@ -53,10 +53,10 @@ class Discovered:
 
     @property
     def new(self) -> tuple[FoundService, ...]:
-        """The services that are not in the configuration yet."""
+        """Return the services that are not in the configuration yet."""
         return tuple(each for each in self.services if not each.is_listed)
 
     @property
     def writable(self) -> tuple[FoundService, ...]:
-        """The services that `--write` would add."""
+        """Return the services that `--write` would add."""
         return tuple(each for each in self.new if each.entry)

@@ -28,7 +28,7 @@ Redact = Callable[[str], str]
 
 
 def secret_values(environment: Mapping[str, str]) -> frozenset[str]:
-    """The values of variables that are named like secrets, and the logins in addresses that others hold.
+    """Return the values of variables that are named like secrets, and the logins in addresses of others.
 
     >>> sorted(secret_values({"DB_PASSWORD": "hunter22", "MODE": "prod", "URL": "pg://u:geheim@db/x"}))
     ['geheim', 'hunter22', 'pg://u:geheim@db/x']
@@ -42,8 +42,9 @@ def secret_values(environment: Mapping[str, str]) -> frozenset[str]:
 
 
 def cleaned(text: str, secrets: Iterable[str], redact: Redact) -> str:
-    """The text without secrets: those given, those that `redact` knows, and what stands where logins usually
-    do.
+    """Return the text without secrets.
+
+    They are those given, those that `redact` knows, and what stands where logins usually do.
 
     >>> cleaned("db://u:pw123@host key=abcd1234 hunter22", ["hunter22"], str)
     'db://***@host key=abcd1234 ***'
@@ -57,7 +58,7 @@ def cleaned(text: str, secrets: Iterable[str], redact: Redact) -> str:
 
 
 def log_lines(text: str, secrets: Iterable[str], redact: Redact) -> tuple[str, ...]:
-    """The last lines of a log, printable and without secrets; the oldest go if they are too long together."""
+    """Return the last lines of a log, printable and without secrets; the oldest go if they are too long."""
     known = tuple(secrets)
     plain = cleaned(_ESCAPES.sub("", text), known, redact)  # as a whole: a secret may go over a line's end
     lines = [_printable(line)[:LONGEST_LINE] for line in re.split(r"\r\n|\n|\r", plain)]
@@ -72,7 +73,7 @@ def log_lines(text: str, secrets: Iterable[str], redact: Redact) -> tuple[str, .
 
 
 def output_tail(text: str, redact: Redact, longest_bytes: int) -> str:
-    """The end of what a program wrote, printable and without secrets, lines kept apart.
+    """Return the end of what a program wrote, printable and without secrets, lines kept apart.
 
     >>> output_tail("one\\ntwo\\x07 \\x1b[31mred", str, 100)
     'one\\ntwo\\\\x07 red'
@@ -83,7 +84,7 @@ def output_tail(text: str, redact: Redact, longest_bytes: int) -> str:
 
 
 def of_container(container: Container, log: str, environment: Mapping[str, str], redact: Redact) -> Evidence:
-    """What is kept of a container and its log."""
+    """Return what is kept of a container and its log."""
     secrets = secret_values(environment)
 
     def words(text: str) -> str:

@@ -61,7 +61,7 @@ _REMEDIES = {
 
 
 def cause_of(error: Exception, step: Step, service: str) -> Cause:
-    """The error of a service's update as a value: its step, a stable reason, its words and its remedy.
+    """Return the error of a service's update as a value: its step, a stable reason, its words and its remedy.
 
     One that nobody foresaw is ours.
     """
@@ -73,28 +73,27 @@ def cause_of(error: Exception, step: Step, service: str) -> Cause:
 
 
 def is_about_limits(error: EngineError) -> bool:
-    """Whether a registry refused a pull because there were too many: by the engine's words, for it gives no
-    code.
+    """Return whether a registry refused a pull because there were too many.
+
+    By the engine's words, for it gives no code.
     """
     return _TOO_MANY.search(str(error)) is not None
 
 
 def is_about_the_way(error: EngineError) -> bool:
-    """Whether the engine did not come to speak with a registry: by the words of Go's net and crypto
-    packages.
-    """
+    """Return whether the engine did not reach a registry, by the words of Go's net and crypto packages."""
     return _UNREACHED.search(str(error)) is not None
 
 
 def is_release_at_fault(cause: Cause) -> bool:
-    """Whether the release itself failed, so that trying it again would fail again."""
+    """Return whether the release itself failed, so that trying it again would fail again."""
     return cause.reason in _RELEASE_AT_FAULT
 
 
 def is_hosts_trouble(cause: Cause) -> bool:
-    """Whether the host, or what it depends on, prevented something that may succeed once the host has healed.
+    """Return whether the host prevented something that may succeed once the host has healed.
 
-    Anything else that a rollback meets needs a person.
+    So may what the host depends on. Anything else that a rollback meets needs a person.
     """
     return cause.reason in _HOSTS_TROUBLE
 

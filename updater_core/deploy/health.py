@@ -83,7 +83,7 @@ class Expectation:
 def judge(
     track: Track, containers: Sequence[Container], wanted: Expectation, now_seconds: float
 ) -> tuple[Track, Verdict]:
-    """One look. Return what to remember, and the verdict."""
+    """Return what to remember for the next look, and the verdict of this one."""
     containers = _judged(containers, wanted)
     failure = _failure(track, containers, wanted)
     if failure is not None:
@@ -108,8 +108,7 @@ def _judged(containers: Sequence[Container], wanted: Expectation) -> Sequence[Co
 
 
 def deadline_seconds(containers: Sequence[Container], policy: GatePolicy) -> float:
-    """How long a container may take to become good: the policy's time-out, or longer where its own
-    healthcheck says so.
+    """Return how long a container may take to become good: the time-out, or what its healthcheck needs.
 
     >>> deadline_seconds([], GatePolicy(timeout_seconds=20))
     20
@@ -119,8 +118,9 @@ def deadline_seconds(containers: Sequence[Container], policy: GatePolicy) -> flo
 
 
 def slowest_verdict_seconds(check: Healthcheck) -> float:
-    """The longest a container may be `starting` by its own healthcheck: the start period, every retry, one
-    more probe.
+    """Return the longest a container may be `starting` by its own healthcheck.
+
+    That is the start period, every retry, and one more probe.
 
     >>> slowest_verdict_seconds(Healthcheck(interval_seconds=30, timeout_seconds=30, retries=3))
     210.0
@@ -130,17 +130,17 @@ def slowest_verdict_seconds(check: Healthcheck) -> float:
 
 
 def is_well(container: Container) -> bool:
-    """Whether a container does its work now, as far as one look can tell."""
+    """Return whether a container does its work now, as far as one look can tell."""
     return container.status == "running" and container.health in (None, "healthy")
 
 
 def may_be_well(container: Container) -> bool:
-    """Whether a container is well, or still on its way there."""
+    """Return whether a container is well, or still on its way there."""
     return container.status == "running" and container.health != "unhealthy"
 
 
 def failure_of(container: Container, wanted: Expectation) -> Failed | None:
-    """What one look at a container that is new shows it to have failed by; None if nothing does."""
+    """Return what one look at a container that is new shows it to have failed by; None if nothing does."""
     return _container_failure(container, 0, wanted)
 
 
@@ -181,7 +181,7 @@ def _container_failure(container: Container, restarts_before: int, wanted: Expec
 
 
 def _start_failure(container: Container) -> Failed:
-    """The engine could not start it.
+    """Return the failure of a container that the engine could not start.
 
     Its exit status says whose fault that is: 126 and 127 are the image's command that cannot be run or is not
     there (moby, daemon/start.go); all else (a port, a mount, a device) is the host's.

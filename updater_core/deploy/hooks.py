@@ -1,5 +1,4 @@
-"""The hooks of one update: what they are given, which outcome runs which, and what their end means for the
-update.
+"""The hooks of one update: what they are given, which outcome runs which, and what their end means.
 
 `pre_update` and `post_update` are stages of the transaction like any other, whatever the target. A
 `pre_update` that fails leaves everything as it was; a `post_update` that fails is a release that does not do
@@ -34,7 +33,7 @@ class HookRunner(Protocol):
     """What runs hooks on this host."""
 
     def begin(self, kind: HookKind) -> HookRun:
-        """A run that begins now."""
+        """Return a run that begins now."""
 
     def run(self, call: HookCall) -> HookRun:
         """Run a hook to its end, or to the end of its time.
@@ -43,7 +42,7 @@ class HookRunner(Protocol):
         """
 
     def missing(self, hook: Hook, folder: str) -> str | None:
-        """Why a hook cannot be run at all; None if nothing speaks against it."""
+        """Return why a hook cannot be run at all; None if nothing speaks against it."""
 
 
 class UpdateHooks:
@@ -56,22 +55,20 @@ class UpdateHooks:
         self.runs: tuple[HookRun, ...] = ()
 
     def before(self, deployment: Deployment, note: Callable[[], None]) -> Sequence[Stage]:
-        """What is done before anything of the service is touched. `note` puts `runs` into the journal."""
+        """Return what is done before anything is touched; `note` puts `runs` into the journal."""
         if self._runner is None or self._hooks == Hooks():
             return ()
         check = Stage(Step.PRE_UPDATE, self._check)
         return (check, *self._stage(HookKind.PRE_UPDATE, lambda: self._before(deployment, note)))
 
     def after(self, deployment: Deployment, note: Callable[[], None]) -> Sequence[Stage]:
-        """What is done once the new release has passed its gate; nothing if that has ended well before a
-        kill.
-        """
+        """Return what is done once the new release has passed its gate; nothing if it ended before a kill."""
         if any(run.kind is HookKind.POST_UPDATE and run.result is HookResult.DONE for run in self.runs):
             return ()
         return self._stage(HookKind.POST_UPDATE, lambda: self._after(deployment, note))
 
     def ending(self, outcome: Outcome) -> HookKind | None:
-        """The hook that follows an outcome, if there is one.
+        """Return the hook that follows an outcome, if there is one.
 
         A `pre_update` that began is always followed by one of the two, so that what it has stopped can be
         started again.
@@ -80,13 +77,13 @@ class UpdateHooks:
         return kind if kind is not None and self._hooks.of(kind) is not None else None
 
     def end(self, outcome: Outcome, kind: HookKind, container: str | None) -> HookRun:
-        """Run what follows an outcome. Raises Stopped."""
+        """Run what follows an outcome. Raises Stopped if the updater is to end before that."""
         return self._call(
             kind, {**facts_of(outcome.plan, self._files), **ending_facts(outcome)}, lambda: container
         )
 
     def begin(self, kind: HookKind) -> HookRun:
-        """A run that begins now."""
+        """Return a run that begins now."""
         assert self._runner is not None
         return self._runner.begin(kind)
 
@@ -95,7 +92,7 @@ class UpdateHooks:
         self.runs = tuple(interrupted(one) for one in runs)
 
     def has_cut_short(self, kind: HookKind) -> bool:
-        """Whether a kill has cut short the hook of this kind."""
+        """Return whether a kill has cut short the hook of this kind."""
         return any(run.kind is kind and run.result is HookResult.INTERRUPTED for run in self.runs)
 
     # -------------------------------------------------------------------------------------------------- parts
@@ -106,12 +103,12 @@ class UpdateHooks:
         return (Stage(_STEPS[kind], act, f"running the hook {kind}"),)
 
     def _check(self) -> None:
-        """A hook that cannot be run is found out before anything is stopped for the sake of its update."""
+        """Raise GateFailed for a hook that cannot be run, before anything is stopped for its update."""
         for kind, why in self.problems():
             raise GateFailed(Reason.HOOK_MISSING, f"the hook {kind} cannot be run: {why}", _MISSING_REMEDY)
 
     def problems(self) -> Sequence[tuple[HookKind, str]]:
-        """Each hook that cannot be run, and why."""
+        """Return each hook that cannot be run, and why."""
         assert self._runner is not None
         given = ((kind, self._hooks.of(kind)) for kind in HookKind)
         found = ((kind, self._runner.missing(hook, self._folder)) for kind, hook in given if hook is not None)
@@ -160,7 +157,7 @@ _STEPS: Mapping[HookKind, Step] = {
 
 
 def facts_of(plan: Plan[Any], files: Sequence[str]) -> dict[str, str]:
-    """What a hook finds in its environment of an update, whatever it comes to."""
+    """Return what a hook finds in its environment of an update, whatever it comes to."""
     return {
         "DAU_SERVICE": plan.name,
         "DAU_UPDATE_ID": plan.id,
@@ -175,7 +172,7 @@ def facts_of(plan: Plan[Any], files: Sequence[str]) -> dict[str, str]:
 
 
 def ending_facts(outcome: Outcome) -> dict[str, str]:
-    """What a hook that follows an outcome finds besides."""
+    """Return what a hook that follows an outcome finds besides."""
     facts = {"DAU_OUTCOME": OUTCOME_CODES[type(outcome)]}
     if isinstance(outcome, Committed):
         return facts
@@ -189,9 +186,7 @@ def ending_facts(outcome: Outcome) -> dict[str, str]:
 
 
 def ending_of(outcome: Outcome) -> HookKind | None:
-    """Which hook an outcome is followed by: none if nothing was tried, as when the updater was asked to
-    end.
-    """
+    """Return which hook an outcome is followed by; None if nothing was tried, as after a stop."""
     if isinstance(outcome, Committed):
         return HookKind.ON_SUCCESS
     is_postponed = isinstance(outcome, NotStarted) and outcome.cause.reason in _POSTPONED
@@ -199,14 +194,14 @@ def ending_of(outcome: Outcome) -> HookKind | None:
 
 
 def interrupted(run: HookRun) -> HookRun:
-    """The run as it is known after a kill: one that had begun did not end."""
+    """Return the run as it is known after a kill: one that had begun did not end."""
     if run.result is not HookResult.BEGUN:
         return run
     return replace(run, result=HookResult.INTERRUPTED, detail="the updater ended before it did")
 
 
 def words(run: HookRun) -> str:
-    """Why a hook counts as failed, with the last line that it wrote.
+    """Return why a hook counts as failed, with the last line that it wrote.
 
     >>> from datetime import datetime, UTC
     >>> moment = datetime(2026, 1, 1, tzinfo=UTC)

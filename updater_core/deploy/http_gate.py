@@ -57,7 +57,7 @@ def probe(url: str) -> ProbeAnswer:
 
 
 def is_wanted(answer: ProbeAnswer, policy: GatePolicy) -> bool:
-    """Whether an answer has one of the statuses that count as well.
+    """Return whether an answer has one of the statuses that count as well.
 
     >>> is_wanted(ProbeAnswer(302, ""), GatePolicy()), is_wanted(ProbeAnswer(404, ""), GatePolicy())
     (True, False)
@@ -66,7 +66,7 @@ def is_wanted(answer: ProbeAnswer, policy: GatePolicy) -> bool:
 
 
 def statuses_text(policy: GatePolicy) -> str:
-    """The wanted statuses as they are written in the configuration.
+    """Return the wanted statuses as they are written in the configuration.
 
     >>> statuses_text(GatePolicy(statuses=((200, 299), (401, 401))))
     '200-299,401'
@@ -77,7 +77,7 @@ def statuses_text(policy: GatePolicy) -> str:
 def judge(
     track: ProbeTrack, answer: ProbeAnswer, policy: GatePolicy, now_seconds: float
 ) -> tuple[ProbeTrack, Verdict]:
-    """One answer. Return what to remember, and the verdict. Pure."""
+    """Return what to remember for the next answer, and the verdict of this one. Pure."""
     if is_wanted(answer, policy):
         since = track.good_since_seconds if track.good_since_seconds is not None else now_seconds
         missing = policy.stable_seconds - (now_seconds - since)
@@ -127,7 +127,10 @@ class HttpGate:
             clock.sleep(_LOOK_EVERY_SECONDS)
 
     def _heed_stop(self, asked_at: float | None) -> float | None:
-        """When a stop was first asked for. Raises Stopped a while after that: nobody waits for hours."""
+        """Return when a stop was first asked for; None if it was not.
+
+        Raises Stopped a while after that: nobody waits for hours.
+        """
         if not self.clock.wait(0):
             return None
         now = self.clock.monotonic()

@@ -59,7 +59,10 @@ class JournalRecord:
 
     @property
     def is_unfinished(self) -> bool:
-        """False once the update has ended: such a record stays open only until its event is in the outbox."""
+        """Return whether the update has not ended.
+
+        One that has ended stays in the journal only until its event is in the outbox.
+        """
         return self.phase in _UNFINISHED
 
 
@@ -99,9 +102,17 @@ class Journal(Protocol):
     Every method may raise StateError.
     """
 
-    def write(self, record: JournalRecord) -> None: ...
-    def read_all(self) -> Sequence[OpenRecord]: ...
-    def close(self, plan_id: str) -> None: ...
+    def write(self, record: JournalRecord) -> None:
+        """Put a record in the place of its plan's former one; it is on the disk when this returns.
+
+        Raises StateError if it cannot be written; the former record is whole then.
+        """
+
+    def read_all(self) -> Sequence[OpenRecord]:
+        """Return the records of all updates that have not ended, also those that cannot be understood."""
+
+    def close(self, plan_id: str) -> None:
+        """Forget a plan's record; no error if there is none."""
 
 
 class JournalFolder:
@@ -114,8 +125,7 @@ class JournalFolder:
         self._directory, self._read_plan = directory, read_plan
 
     def write(self, record: JournalRecord) -> None:
-        """Put a record in the place of its plan's former one; when this returns it is on the disk, file and
-        folder.
+        """Put a record in the place of its plan's former one, synced with its folder.
 
         Raises StateError if it cannot be written; the former record is whole then.
         """
@@ -167,7 +177,7 @@ class JournalFolder:
 
 
 def _service_in(raw: dict[str, object]) -> str:
-    """The service's name, in the place that it has in every version."""
+    """Return the service's name, in the place that it has in every version."""
     plan = raw.get("plan")
     name = plan.get("name") if isinstance(plan, dict) else None
     return name if isinstance(name, str) else ""

@@ -31,12 +31,12 @@ class StepTimes:
 
     @property
     def under_way(self) -> tuple[CurrentStep, ...]:
-        """The step of each update that is under way, the one that began first before the others."""
+        """Return the step of each update that is under way, the one that began first before the others."""
         with self._lock:
             return tuple(update.current for update in self._updates.values())
 
     def reached(self, service: str, step: Step, now: datetime, *, is_back: bool = False) -> None:
-        """The update of `service` begins with `step`."""
+        """Note that the update of `service` begins with `step`."""
         current = CurrentStep(service, step, "", now, now)
         with self._lock:
             update = self._updates.setdefault(service, _Update(current))
@@ -44,7 +44,7 @@ class StepTimes:
             update.begun.append((step, now, is_back))
 
     def heard(self, service: str, step: Step, text: str, now: datetime) -> None:
-        """The update of `service` says `text` of `step`; it may say many things at one step."""
+        """Note that the update of `service` says `text` of `step`; it may say many things at one step."""
         with self._lock:
             update = self._updates.get(service)
             since = update.begun[-1][1] if update and update.begun else now
@@ -52,8 +52,9 @@ class StepTimes:
             self._updates.setdefault(service, _Update(current)).current = current
 
     def taken(self, service: str, now: datetime) -> tuple[StepTaken, ...]:
-        """Every step of a service's update so far, in the order in which they began; the last one lasts until
-        `now`. Only what was heard of: what a former run had begun is not in it.
+        """Return every step of a service's update so far, in order; the last one lasts until `now`.
+
+        Only what was heard of: what a former run had begun is not in it.
         """
         with self._lock:
             update = self._updates.get(service)
@@ -66,18 +67,21 @@ class StepTimes:
         return tuple(taken)[:STEPS_KEPT]
 
     def gate_seconds(self, service: str, now: datetime) -> float:
-        """How long the gate of a service's new release took, or has taken so far; 0 if it came to none."""
+        """Return how long the gate of a new release has taken so far; 0 if it came to none."""
         gates = (
             each.seconds for each in self.taken(service, now) if each.step is Step.GATE and not each.is_back
         )
         return next(gates, 0.0)
 
     def end(self, service: str) -> None:
-        """Nothing is under way for this service any more."""
+        """Forget the steps of a service: nothing is under way for it any more."""
         with self._lock:
             self._updates.pop(service, None)
 
 
 def _seconds(begun: datetime, end: datetime) -> float:
-    """A clock that was set back makes no negative time; a thousandth is as exact as anyone reads it."""
+    """Return the time between two moments in thousandths, as exact as anyone reads it; never negative.
+
+    A clock may have been set back.
+    """
     return max(round((end - begun).total_seconds(), 3), 0.0)

@@ -55,25 +55,27 @@ class Finding:
 
     @property
     def head(self) -> str:
-        """The line without what to do."""
+        """Return the line without what to do."""
         return f"{self.mark}  {self.subject}: {self.text}"
 
     @property
     def mark(self) -> str:
-        """How good it is, in four characters."""
+        """Return how good it is, in four characters."""
         if not self.is_good:
             return "FAIL"
         return "warn" if self.is_warning else "ok  "
 
     @property
     def has_remedy(self) -> bool:
+        """Return whether there is something to do about it: a good finding needs nothing."""
         return bool(self.remedy) and (self.is_warning or not self.is_good)
 
 
 @dataclass(frozen=True, slots=True)
 class OtherImage:
-    """An image of another repository that takes its tag from the same place as the service's own: both move
-    to one tag, together. `running_digests`: as of `Observed`.
+    """An image of another repository that takes its tag from the same place as the service's own.
+
+    Both move to one tag, together. `running_digests`: as of `Observed`.
     """
 
     current: ImageRef
@@ -85,33 +87,30 @@ class Observed(Protocol):
 
     @property
     def current(self) -> ImageRef:
-        """The image that the operator's definition names now, with its tag."""
+        """Return the image that the operator's definition names now, with its tag."""
 
     @property
     def running_digests(self) -> frozenset[str]:
-        """Every digest by which the image that runs is known: the registry's for this repository, and local
-        ids.
-        """
+        """Return every digest of the image that runs: the registry's for this repository, and local ids."""
 
     @property
     def image_ids(self) -> frozenset[str]:
-        """Local ids of the images that run by which no registry knows them; a subset of what
-        `running_digests` may hold.
-        """
+        """Return the local ids of running images that no registry knows, all of `running_digests`."""
 
     @property
     def unproven_digests(self) -> frozenset[str]:
-        """The digests that the registry must know, or what runs was built here; empty if that is known
-        already.
+        """Return the digests that the registry must know, or what runs was built here.
+
+        Empty if that is known already.
         """
 
     @property
     def image_facts(self) -> ImageFacts:
-        """What the image that runs says of itself; empty if it is not on this host."""
+        """Return what the image that runs says of itself; empty if it is not on this host."""
 
     @property
     def others(self) -> Sequence[OtherImage]:
-        """The images of other repositories that move with this one."""
+        """Return the images of other repositories that move with this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,44 +156,46 @@ class Deployment(Protocol):
 
     @property
     def plan(self) -> Plan[Any]:
-        """The plan, with what has been found out on the way."""
+        """Return the plan, with what has been found out on the way."""
 
     def preparation(self) -> Iterable[Stage]:
-        """What is done before the journal knows of the update: nothing of it is visible, or in anybody's way.
+        """Yield what is done before the journal knows of the update.
 
-        Each is asked for when the one before has run.
+        Nothing of it is visible, or in anybody's way. Each is asked for when the one before has run.
         """
 
     def proof(self) -> Stage:
-        """The last part of what is not visible: it may leave files of ours, which `clean` removes."""
+        """Return the last part of what is not visible: it may leave files of ours, which `clean` removes."""
 
     def stages(self) -> Sequence[Stage]:
-        """What becomes visible, in its order.
+        """Return what becomes visible, in its order.
 
         The strategy of an update (recreate, start first) is this list.
         """
 
     def remaining_stages(self) -> Sequence[Stage]:
-        """What an interrupted update still needs to end well; none if it has to be rolled back."""
+        """Return what an interrupted update still needs to end well; none if it has to be rolled back."""
 
     def notes(self) -> Sequence[str]:
-        """What else is worth saying of an update that is proven."""
+        """Return what else is worth saying of an update that is proven."""
 
     def superseded(self) -> Cause | None:
-        """Why the update is not ours to end any more: the operator deployed something else meanwhile."""
+        """Return why the update is not ours to end any more: the operator deployed something else.
+
+        None if it is ours.
+        """
 
     def recheck(self) -> None:
-        """See that the new release, which has passed its gate, still does well; an engine that went away is
-        waited for, and the release proven anew. Raises GateFailed if it does not.
+        """See that the new release, which has passed its gate, still does well.
+
+        An engine that went away is waited for, and the release proven anew. Raises GateFailed if it does not.
         """
 
     def container(self) -> str | None:
-        """The container of the service that runs now, by its id, for a hook that runs in one; None if there
-        is none on this host.
-        """
+        """Return the id of the service's container that runs now, for a hook in it; None if none is here."""
 
     def evidence(self) -> Sequence[Evidence]:
-        """What is seen of the containers that failed: asked before anything of them is taken away."""
+        """Return what is seen of the containers that failed: asked before anything of them is taken away."""
 
     def revert(self, cause: Cause) -> Cause:
         """Let every definition name the old image again.
@@ -206,9 +207,7 @@ class Deployment(Protocol):
         """Bring the old release up again and prove it."""
 
     def clean(self) -> None:
-        """Remove what an interrupted run, or one that will not go on, has left beside the operator's
-        files.
-        """
+        """Remove what an interrupted run, or one that will not go on, left beside the operator's files."""
 
     def finish(self, outcome: Outcome) -> None:
         """Let go of what no rollback needs any more."""
@@ -221,7 +220,7 @@ class Gate(Protocol):
     """What a new release has to pass besides the target's own gate."""
 
     def stages(self, deployment: Deployment) -> Sequence[Stage]:
-        """What is asked of it, once the target's own stages are through."""
+        """Return what is asked of it, once the target's own stages are through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,73 +247,82 @@ class Target(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in the table, and in a plan's `target`."""
+        """Return what it is called in the table, and in a plan's `target`."""
 
     def serves(self, service: ServiceConfig) -> bool:
-        """Whether a service of the configuration is deployed here. Raises nothing."""
+        """Return whether a service of the configuration is deployed here. Raises nothing."""
 
     def check(self, services: Sequence[ServiceConfig]) -> str:
-        """Return a few words on what answers where these services are deployed. Raises EngineError if nothing
-        does.
+        """Return a few words on what answers at the place of these services.
+
+        Raises EngineError if nothing does.
         """
 
     def asks_engine(self, services: Sequence[ServiceConfig]) -> bool:
-        """Whether updates of these services ask the engine of this host; of none: whether it is asked for
-        most. Raises nothing.
+        """Return whether updates of these services ask the engine of this host. Raises nothing.
+
+        Of no services: whether it is asked for most.
         """
 
     def examine_host(self) -> Iterator[Finding]:
-        """What all updates here need besides an engine, one finding each, for `--test`. Raises nothing."""
+        """Yield what all updates here need besides an engine, for `--test`. Raises nothing."""
 
     def apply_command(self, service: ServiceConfig) -> str:
-        """The command by which the operator applies an edit of the service's definition. Raises nothing."""
+        """Return the command by which the operator applies an edit of a definition. Raises nothing."""
 
     def platform(self, service: ServiceConfig) -> str:
-        """The platform whose images run where the service does, `linux/amd64`."""
+        """Return the platform whose images run where the service does, `linux/amd64`."""
 
     def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, Observed | Hold]:
-        """Each service by its name as it is deployed now, or why that cannot be seen. Raises nothing."""
+        """Return each service by name as it is deployed now, or why that cannot be seen. Raises nothing."""
 
     def refreshed(self, observed: Observed) -> Observed:
-        """The same service with the names of its image read anew: a pull by somebody else adds some."""
+        """Return the same service with its image's names read anew: somebody else's pull adds some."""
 
     def plan(self, service: ServiceConfig, observed: Observed, request: UpdateRequest) -> Plan[Any] | Hold:
-        """How to go from what is observed to what is asked for; changes nothing."""
+        """Return how to go from what is observed to what is asked for; changes nothing."""
 
     def explain(self, plan: Plan[Any]) -> Sequence[str]:
         """Lines for people on what a plan of this target would change, `label: text` and diffs."""
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
-        """The names of what an update changes, of files, projects and the like: two updates that share one
-        never go at the same time. Of a service that was not looked at, those that its configuration tells.
-        Raises nothing.
+        """Return the names of what an update changes, of files, projects and the like. Raises nothing.
+
+        Two updates that share one never go at the same time. Of a service that was not looked at, those that
+        its configuration tells.
         """
 
     def reached_from(self, observed: Observed) -> frozenset[str]:
-        """The names, as of `locked_by`, of what an update of this service may have to restart besides: asked
-        before one is begun, for it may cost more than a look. Raises nothing.
+        """Return the names, as of `locked_by`, of what an update may have to restart besides.
+
+        Asked before one is begun, for it may cost more than a look. Raises nothing.
         """
 
     def exclusive(self, of: Observed | Plan[Any]) -> AbstractContextManager[None]:
-        """Be the only updater that changes this service, and what it cannot be distinguished from, for the
-        length of a block. Raises LockHeld if another one does not end.
+        """Be the only updater that changes this service, for the length of a block.
+
+        The same holds for what the service cannot be distinguished from. Raises LockHeld if another one does
+        not end.
         """
 
     def deployment(self, plan: Plan[Any], reporter: Reporter) -> Deployment:
-        """What carries the plan out."""
+        """Return what carries the plan out."""
 
     def examine(self, service: ServiceConfig) -> Iterator[Finding]:
-        """What an update of the service needs, one finding each, for `--test`. Raises nothing."""
+        """Return what an update of the service needs, one finding each, for `--test`. Raises nothing."""
 
     def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
         """Let go of what is retained for a service that is not configured any more, if anything is.
+
         `kept_for`: what other services remember, by what it is retained by, with their names: that becomes
         theirs.
         """
 
     def adopt_retained(self, remembered: Mapping[str, Set[str]]) -> Sequence[str]:
-        """Let what an earlier version retained belong to this updater, if it remembers it; return the names
-        of what it does not remember, and has left alone. `remembered`: by service, what it is retained by.
+        """Let what an earlier version retained belong to this updater, if it remembers it.
+
+        Returns the names of what it does not remember, and has left alone. `remembered`: by service, what it
+        is retained by.
         """
 
 
@@ -325,17 +333,20 @@ def _no_swarm(engine: str | None) -> Swarm:
 class GroupFinder(Protocol):
     """Finds services that can only move together (`targets.sharing`)."""
 
-    def groups(self, containers: Sequence[Container]) -> Iterator[frozenset[tuple[str, str]]]: ...
+    def groups(self, containers: Sequence[Container]) -> Iterator[frozenset[tuple[str, str]]]:
+        """Yield the groups of services, each as project and service, that can only move together."""
 
 
 @dataclass(slots=True)
 class Host:
-    """What targets on this host are built on. `lock_folder`: one lock file for each thing that is changed;
-    `own_container`: the id of the container that this process runs in, None if it runs in none; `swarm`: the
-    swarm whose managers are named under one of `engines`, of this host's engine by None; `held_locks`: by
-    Compose project, the descriptors of its locks while one of our threads holds them, which every child for
-    that project inherits; `shared_places`: what discovery makes groups by, none without; `retention_owner`:
-    the updater's id, in the names under which it retains images."""
+    """What targets on this host are built on.
+
+    `lock_folder`: one lock file for each thing that is changed; `own_container`: the id of the container that
+    this process runs in, None if it runs in none; `swarm`: the swarm whose managers are named under one of
+    `engines`, of this host's engine by None; `held_locks`: by Compose project, the descriptors of its locks
+    while one of our threads holds them, which every child for that project inherits; `shared_places`: what
+    discovery makes groups by, none without.
+    """
 
     engine: Engine
     compose: Compose

@@ -1,6 +1,4 @@
-"""Images of several repositories that take one tag, and so move together: which tags all of them have, and
-what the decision for one of them means for all.
-"""
+"""Images of several repositories that take one tag: which tags all have, what a decision means for all."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ class TagGroup:
 
 
 def shared(tags: Sequence[Tag], observed: Observed, others: Sequence[Registry]) -> tuple[Tag, ...]:
-    """The tags that every repository has, and the one that runs.
+    """Return the tags that every repository has, and the one that runs.
 
     Raises RegistryError if a list cannot be had.
     """
@@ -47,8 +45,10 @@ def shared(tags: Sequence[Tag], observed: Observed, others: Sequence[Registry]) 
 
 
 def whole_group(decision: Decision, group: TagGroup) -> Decision:
-    """The decision for the service's own image, for all of the group: an update takes the others to the same
-    tag; if only one of them is another behind the tag that runs, all are restarted. Raises RegistryError.
+    """Return the decision for the service's own image as one for all of the group.
+
+    An update takes the others to the same tag; if only one of them is another behind the tag that runs, all
+    are restarted. Raises RegistryError if the registry of another one does not answer.
     """
     if not group.others:
         return decision
@@ -73,9 +73,10 @@ def whole_group(decision: Decision, group: TagGroup) -> Decision:
 def signature(
     image: ImageRef, group: TagGroup, verify: Callable[[ImageRef], SignatureVerdict]
 ) -> SignatureVerdict:
-    """Who signed an image of the service's own repository, and those that move with it: all must be signed.
+    """Return who signed an image of the service's own repository, and those that move with it.
 
-    The keys' names are those of all; else it is the verdict on the first that is not. Raises RegistryError.
+    The keys' names are those of all; else it is the verdict on the first that is not signed. Raises
+    RegistryError if a registry does not answer.
     """
     keys: dict[str, None] = {}
     for each in (image, *_at(image.tag, group)):
@@ -102,9 +103,10 @@ def unsigned(decision: Decision, verify: Callable[[ImageRef], SignatureVerdict])
 
 
 def _beyond_left(decision: Hold, left: LeftRelease, group: TagGroup) -> Decision:
-    """The decision after a rollback that the operator asked for: an image of another repository that is
-    another behind the tag which was left makes a release that is newer, too. A tag that is gone has nothing
-    new behind it.
+    """Return the decision after a rollback that the operator asked for.
+
+    An image of another repository that is another behind the tag which was left makes a release that is
+    newer, too. A tag that is gone has nothing new behind it.
     """
     tag = reference.with_default_tag(reference.parse(left.reference)).tag
     if decision.reason is not Reason.QUARANTINED:
@@ -123,8 +125,10 @@ def _beyond_left(decision: Hold, left: LeftRelease, group: TagGroup) -> Decision
 
 
 def _refused(own: ImageRef, changed: Sequence[ImageRef], group: TagGroup) -> Hold | None:
-    """Why an update for images of other repositories alone is not tried: one of them has failed, or the own
-    one, which has not changed. That an operator went back from that is no failure.
+    """Return why an update for images of other repositories alone is not tried; None if it may be.
+
+    One of them has failed, or the own one, which has not changed. That an operator went back from that is no
+    failure.
     """
     entries = [group.quarantine.get(image.digest or "") for image in (own, *changed)]
     known = next((each for each in entries if each and each.reason is not Reason.OWNER_ROLLBACK), None)
@@ -135,7 +139,7 @@ def _refused(own: ImageRef, changed: Sequence[ImageRef], group: TagGroup) -> Hol
 
 
 def _at(tag: str | None, group: TagGroup) -> tuple[ImageRef, ...]:
-    """The image of each other repository behind a tag, with its digest."""
+    """Return the image of each other repository behind a tag, with its digest."""
     images = [replace(other.current, tag=tag, digest=None) for other in group.observed.others]
     pairs = zip(images, group.others, strict=True)
     return tuple(replace(image, digest=registry.digest(image)) for image, registry in pairs)

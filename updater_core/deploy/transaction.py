@@ -167,7 +167,7 @@ class Transaction:
     # -------------------------------------------------------------------------------------------------- parts
 
     def _with_gates(self, stages: Sequence[Stage]) -> Sequence[Stage]:
-        """The stages with what else the new release has to pass.
+        """Return the stages with what else the new release has to pass.
 
         The post_update hook runs while the old release can still be put back for nothing, if there is a point
         of no return, else once all is proven; after it the release is looked at once more, for a test may
@@ -203,7 +203,10 @@ class Transaction:
         raise EngineUnavailable("the engine keeps going away", "see the engine's own log")
 
     def _not_started(self, cause: Cause) -> NotStarted:
-        """The images stay retained if the release is fine: the next try needs them; a bad one is let go."""
+        """Return that nothing was begun.
+
+        A good release stays retained, for the next try needs it; a bad one is let go.
+        """
         outcome = NotStarted(self._deployment.plan, cause, failure.is_release_at_fault(cause))
         with suppress(UpdaterError):
             self._deployment.clean()
@@ -211,7 +214,7 @@ class Transaction:
         return outcome
 
     def _finished(self, outcome: Outcome) -> Outcome:
-        """A failure to let go of images harms nobody and is met again next time."""
+        """Let go of images after an outcome; a failure to do so harms nobody, and is met again next time."""
         with suppress(UpdaterError):
             self._deployment.finish(outcome)
         return outcome
@@ -224,7 +227,7 @@ class Transaction:
         return failure.cause_of(error, self._step, self._deployment.plan.name)
 
     def _with_evidence(self, cause: Cause) -> Cause:
-        """The cause with what the containers show now: a rollback removes them.
+        """Return the cause with what the containers show now: a rollback removes them.
 
         No rollback waits for it if the engine does not tell.
         """
@@ -241,7 +244,10 @@ class Transaction:
         self._journal.write(JournalRecord(plan.id, phase, plan, cause, rollback, self._hooks.runs))
 
     def _write_if_possible(self, phase: Phase, cause: Cause, rollback: Cause | None = None) -> None:
-        """A rollback does not wait for a full disk: an older record on disk leads `recover` the same way."""
+        """Write the record, or go on: an older one on the disk leads `recover` the same way.
+
+        A rollback does not wait for a full disk.
+        """
         try:
             self._write(phase, cause, rollback)
         except StateError as error:
@@ -253,7 +259,7 @@ def _point_of_no_return(stages: Sequence[Stage]) -> int:
 
 
 def describe(outcome: Outcome) -> str:
-    """The outcome as one sentence: what happened, what was done about it."""
+    """Return the outcome as one sentence: what happened, what was done about it."""
     plan = outcome.plan
     old, new = plan.old_reference, plan.image.text
     match outcome:
@@ -277,6 +283,6 @@ def describe(outcome: Outcome) -> str:
 
 
 def _what_failed(outcome: RolledBack | RollbackFailed) -> str:
-    """A release that is not to blame has not failed: nobody knows how it would have done."""
+    """Return what failed; a release that is not to blame has not: nobody knows how it would have done."""
     new = outcome.plan.image.text
     return f"{new} failed" if outcome.quarantine else f"the update to {new} was broken off"

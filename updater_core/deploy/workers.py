@@ -1,5 +1,4 @@
-"""Projects that are changed side by side: each in a thread of its own, and never two that touch the same
-thing.
+"""Projects that are changed side by side, each in a thread, never two that touch the same thing.
 
 How many pull and restart at the same time is limited by `Slots`, for that loads the host; how many wait in
 their gates is not, for that costs nothing and may take hours.
@@ -34,19 +33,17 @@ class Claim:
     locks: frozenset[str]
 
     def meets(self, other: Claim) -> bool:
-        """Whether the two may not go at the same time."""
+        """Return whether the two may not go at the same time."""
         return bool(self.names & other.names or self.locks & other.locks)
 
     def joined(self, other: Claim) -> Claim:
-        """The claim of both."""
+        """Return the claim of both."""
         return Claim(self.names | other.names, self.locks | other.locks)
 
 
 @dataclass(slots=True, eq=False)
 class _UnderWay:
-    """A piece of work in its thread; `error` may be of any kind, for a bug too must not be lost in a
-    thread.
-    """
+    """A piece of work in its thread; `error` is of any kind, for a bug must not get lost there either."""
 
     claim: Claim
     has_ended: bool = False
@@ -72,13 +69,13 @@ class Workers:
 
     @property
     def claims(self) -> tuple[Claim, ...]:
-        """What is claimed by work that nobody has taken yet, in the order in which it began."""
+        """Return what is claimed by work that nobody has taken yet, in the order in which it began."""
         with self._changed:
             return tuple(each.claim for each in self._all)
 
     @property
     def names(self) -> frozenset[str]:
-        """The services that are worked on."""
+        """Return the services that are worked on."""
         return frozenset(name for claim in self.claims for name in claim.names)
 
     def in_the_way(self, wanted: Claim) -> Claim | None:
@@ -95,8 +92,9 @@ class Workers:
         threading.Thread(target=self._run, args=(started, work), name=name, daemon=True).start()
 
     def take_ended(self) -> list[Outcome]:
-        """Return what came of the work that has ended since this was last called; what it claimed is free
-        from now on. Raises what it raised.
+        """Return what came of the work that has ended since the last call; its claims are free from now on.
+
+        Raises what the work raised.
         """
         with self._changed:
             ended = [each for each in self._all if each.has_ended]
@@ -107,7 +105,7 @@ class Workers:
         return [outcome for each in ended for outcome in each.outcomes]
 
     def has_ended(self) -> bool:
-        """Whether there is something to take."""
+        """Return whether there is something to take."""
         with self._changed:
             return any(each.has_ended for each in self._all)
 

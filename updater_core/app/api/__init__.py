@@ -1,3 +1,1 @@
-"""The HTTP API: who may ask what, what is answered, and how its orders go the same way as those of the
-command line.
-"""
+"""The HTTP API: who may ask what, what is answered; its orders go the same way as the command line's."""

@@ -1,5 +1,4 @@
-"""Who may use the API: the host that is asked, the page that a browser sends the request from, the token, its
-rights.
+"""Who may use the API: by the host that is asked, the page that sends the request, the token and its rights.
 
 A browser can be made to send a request by any page that a person visits, and by a name that its owner lets
 lead to 127.0.0.1 (DNS rebinding). So a request has to be for a name of ours, may not come from another
@@ -27,8 +26,7 @@ _OWN_PAGES = ("same-origin", "none")  # https://www.w3.org/TR/fetch-metadata/#se
 
 
 def is_own_host(host: str, names: Sequence[str]) -> bool:
-    """Return whether a `Host` header names this server: by an address, as this machine, or by one of its
-    names.
+    """Return whether a `Host` header names this server: an address, this machine, or one of its names.
 
     An address cannot be rebound, a name of somebody else's can.
 
@@ -66,8 +64,7 @@ def is_foreign(headers: Mapping[str, str], public_url: str | None) -> bool:
 
 
 def token_of(headers: Mapping[str, str], tokens: Sequence[ApiToken]) -> ApiToken | None:
-    """Return the token that a request carries (`Authorization: Bearer …`, RFC 6750); None if it is none of
-    ours.
+    """Return the token of ours that a request carries (`Authorization: Bearer …`, RFC 6750), or None.
 
     Each comparison takes as long whatever is right of it, and all are made.
     """
@@ -116,7 +113,7 @@ class FailureLimit:
 
 
 def _network(peer: str) -> str:
-    """An address; of IPv6 the network of 64 bits, all of which one host may have.
+    """Return an address; of IPv6 the network of 64 bits, all of which one host may have.
 
     >>> _network("192.0.2.7"), _network("2001:db8::1:2"), _network("::ffff:192.0.2.7")
     ('192.0.2.7', '2001:db8::/64', '192.0.2.7')

@@ -60,14 +60,14 @@ def _address(settings: Settings) -> str:
 
 
 def _links(settings: Settings) -> str:
-    """Whether messages carry links that approve."""
+    """Return whether messages carry links that approve."""
     if approval_link.are_sent(settings):
         return "messages carry links that approve"
     return "messages carry no links, for api_public_url is not set"
 
 
 def _rights(token: ApiToken) -> str:
-    """What a token opens, in the order in which the orders are documented.
+    """Return what a token opens, in the order in which the orders are documented.
 
     >>> from updater_core.models import Secret
     >>> _rights(ApiToken("ci", Secret("x"), frozenset({"check", "update"})))

@@ -1,5 +1,4 @@
-"""Links that approve: each carries a token for one image of one service, is good once, and asks before it
-acts.
+"""Links that approve: each is for one image of one service, is good once, and asks before it acts.
 
 A chat fetches a link to show what is behind it, and a mail gateway to look for harm: so a GET changes
 nothing.
@@ -52,6 +51,7 @@ class ApprovalLinks:
     limit: FailureLimit
 
     def answer(self, request: ApiRequest) -> Response:
+        """Return the page behind a link: a question to GET, the outcome of the approval to POST."""
         if request.method not in ("GET", "HEAD", "POST"):
             return _page("Nothing was done", "Open the link in a browser.", HTTPStatus.METHOD_NOT_ALLOWED)
         token_hash, now = (

@@ -133,7 +133,7 @@ def _answer(description: str, *schemas: str) -> dict[str, Any]:
 
 
 def _object(**properties: Any) -> dict[str, Any]:
-    """An object with exactly these keys, all of them required."""
+    """Return an object with exactly these keys, all of them required."""
     return {
         "type": "object",
         "required": [*properties],

@@ -188,7 +188,7 @@ class Api:
         return _json(_waiting(waiting))
 
     def _shown(self, service: ServiceConfig) -> dict[str, Any]:
-        """What the API says of one service: how it is now, what waits, what the operator has decided."""
+        """Return what the API says of one service: how it is, what waits, what the operator has decided."""
         known = service_of(self.context.state, service.name)
         target = orders.waiting(known)
         decided = known.decisions
@@ -215,9 +215,7 @@ _DISK = HTTPStatus.INSUFFICIENT_STORAGE
 
 
 def answer_of(submitted: Submitted) -> Response:
-    """Return 200 for an order that was done, 409 if it was refused, 202 and where to look if it still
-    waits.
-    """
+    """Return 200 for an order that was done, 409 for a refused one, 202 with its address if it waits."""
     if submitted.taken is None:
         place = f"{_BASE}/orders/{submitted.order.id}"
         return _json(_waiting(submitted.order), HTTPStatus.ACCEPTED, {"Location": place})
@@ -257,7 +255,7 @@ def _image(image: ImageRef | None) -> dict[str, Any] | None:
 
 
 def _approval(approval: Any) -> dict[str, Any] | None:
-    """An approval without the hash of its link."""
+    """Return an approval without the hash of its link."""
     if approval is None:
         return None
     shown: dict[str, Any] = encode(approval)

@@ -18,14 +18,15 @@ _LOOK_SECONDS = 0.05
 
 
 class Remembering(Protocol):
-    """What an order needs of the application context: the state as it is now, and the folder that it lies
-    in.
-    """
+    """What an order needs of the application context: the state as it is now, and its folder."""
 
     @property
-    def state(self) -> State: ...
+    def state(self) -> State:
+        """Return what is remembered now."""
+
     @property
-    def folder(self) -> Path: ...
+    def folder(self) -> Path:
+        """Return the folder of the state."""
 
 
 @dataclass(frozen=True, slots=True)

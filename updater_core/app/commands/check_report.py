@@ -1,6 +1,4 @@
-"""What `--test` prints: its findings, the worst first, a line of summary, the same as JSON, and what it is
-at.
-"""
+"""What `--test` prints: its findings, the worst first, a line of summary, JSON, and what it is at."""
 
 from __future__ import annotations
 
@@ -52,7 +50,7 @@ def summary(findings: Sequence[Finding]) -> str:
 
 
 def _names(findings: Sequence[Finding], mark: str, left: int) -> str:
-    """The subjects with this mark, each once, in brackets, as many as fit into `left` characters."""
+    """Return the subjects with this mark, each once, in brackets, as many as fit into `left` characters."""
     subjects = list(dict.fromkeys(finding.subject for finding in findings if finding.mark == mark))
     for shown_count in range(len(subjects), 0, -1):
         more = len(subjects) - shown_count

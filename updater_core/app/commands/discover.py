@@ -1,6 +1,4 @@
-"""`docker-updater --discover`: show what runs, and put what is new into the configuration file if asked
-to.
-"""
+"""`docker-updater --discover`: show what runs, and put what is new into the configuration if asked to."""
 
 from __future__ import annotations
 
@@ -72,7 +70,7 @@ def _write(path: Path, found: Discovered, wanted: DiscoverOptions, ask: Ask) -> 
 
 
 def _added(path: Path, snapshot: Snapshot | None, entries: Sequence[Mapping[str, Any]]) -> str:
-    """The text of the configuration with the entries in it, begun if there is none.
+    """Return the text of the configuration with the entries in it, begun if there is none.
 
     A byte-order mark stays.
     """
@@ -86,7 +84,7 @@ def _added(path: Path, snapshot: Snapshot | None, entries: Sequence[Mapping[str,
 
 
 def _agreed(question: str, ask: Ask) -> bool:
-    """Whether the person at the terminal says yes; nobody at one is a no, with the remedy."""
+    """Return whether the person at the terminal says yes; nobody at one is a no, with the remedy."""
     if sys.stdin is None or not sys.stdin.isatty():
         print("nobody is there to be asked: add --yes", file=sys.stderr)
         return False

@@ -1,5 +1,6 @@
-"""Newer versions than a pinned tag, for whoever follows only the digest behind it: a tag such as `1.27.3` is
-up to date for ever. Asked for people (`--test`, `--plan`), never in a cycle.
+"""Newer versions than a pinned tag, for a service that follows only the digest behind it.
+
+A tag such as `1.27.3` is up to date for ever. Asked for people (`--test`, `--plan`), never in a cycle.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from updater_core.state.shared import SharedState
 
 
 def newest(context: AppContext, service: ServiceConfig, observed: Observed) -> ImageRef | None:
-    """Return the newest version that the service would be at if it followed versions; None if it follows
-    something else than the digest behind a full version, if there is none, or if the registry does not say.
+    """Return the newest version that the service would be at if it followed versions, or None.
+
+    None if it follows something else than the digest behind a full version, if there is none, or if the
+    registry does not say.
     """
     if not is_pinned(service, observed.current):
         return None
@@ -43,9 +46,7 @@ def newest(context: AppContext, service: ServiceConfig, observed: Observed) -> I
 
 
 def is_pinned(service: ServiceConfig, current: ImageRef) -> bool:
-    """Return whether a service follows the digest behind a tag that names a version of two numbers or
-    more.
-    """
+    """Return whether a service follows the digest behind a tag with a version of two numbers or more."""
     if selector_of(service.policy, current) is not None or not current.tag:
         return False
     version = read(current.tag)

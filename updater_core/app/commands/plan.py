@@ -59,8 +59,10 @@ def _planned(context: AppContext, one: Candidate) -> PlannedService:
 
 
 def _with_every_hold(context: AppContext, one: Candidate, held: Hold) -> Hold:
-    """The hold with everything else that stands in the way of the image that waits: each rule of admission,
-    and what its target has against it, which is not asked in a cycle before the rules let it through.
+    """Return the hold with everything else that stands in the way of the image that waits.
+
+    That is each rule of admission, and what its target has against it, which is not asked in a cycle before
+    the rules let it through.
     """
     waiting = held.available
     if one.observed is None or waiting is None or records.is_unknown(held.reason):
@@ -76,7 +78,7 @@ def _with_every_hold(context: AppContext, one: Candidate, held: Hold) -> Hold:
 
 
 def _release(context: AppContext, one: Candidate, found: Plan[Any] | Hold) -> ReleaseStep:
-    """The step to the image that would be taken, or waits, with what its registry says of it."""
+    """Return the step to the image that would be taken, or waits, with what its registry says of it."""
     target = found.available if isinstance(found, Hold) else found.image
     if target is None:
         return NO_STEP

@@ -72,9 +72,7 @@ class Check:
             yield from target.examine_host()
 
     def _of_registries(self, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
-        """Yield what registries say: each repository that a service runs images of, once for each set of
-        credentials, then what is asked of each service's images alone.
-        """
+        """Yield what registries say: each repository once for each login, then each service's image alone."""
         asked: set[object] = set()
         for service in services:
             for reference in _references(self.context, service):
@@ -91,9 +89,7 @@ class Check:
 
 
 def _address_findings(service: ServiceConfig) -> Iterator[Finding]:
-    """What `health_url` answers of the release that runs: one that no release can answer would fail all of
-    them.
-    """
+    """Yield what `health_url` answers of the release that runs; no answer now would fail every release."""
     if not service.gate.url:
         return
     subject, answer = f"health_url of {service.name}", http_gate.probe(service.gate.url)
@@ -111,8 +107,9 @@ def _engine(context: AppContext) -> str:
 
 
 def _other_engine() -> Iterator[Finding]:
-    """The operator behind `sudo` may look at another engine than the updater does, and see containers that it
-    does not. A DOCKER_HOST of the updater's own says which is meant.
+    """Yield a warning if the operator behind `sudo` looks at another engine than the updater does.
+
+    They would see containers that it does not. A DOCKER_HOST of the updater's own says which is meant.
     """
     asked, operators = engine_endpoint.resolve(os.environ), engine_endpoint.of_operator(os.environ)
     if operators is None or operators.host == asked.host or asked.source == "DOCKER_HOST":
@@ -133,9 +130,7 @@ def _other_engine() -> Iterator[Finding]:
 
 
 def _ourselves(context: AppContext) -> Iterator[Finding]:
-    """The container that the updater runs in, if any: discovery leaves it alone, and somebody has to update
-    it.
-    """
+    """Yield how the container that the updater runs in is updated; discovery leaves it alone."""
     host = context.host
     if host.own_container is None:
         return
@@ -156,8 +151,9 @@ def _found(subject: str, ask: Callable[[], str]) -> Finding:
 
 
 def _lists_tags(service: ServiceConfig, reference: ImageRef) -> Order | None:
-    """The order in which the tags beside this reference would be listed, if the service needs a list: another
-    right than one manifest's.
+    """Return the order in which the service's tags are listed; None if it needs no list.
+
+    A list is another right than one manifest's.
     """
     selector = selector_of(service.policy, reference)
     return selector.order if selector else None
@@ -184,9 +180,7 @@ def _signed_by(context: AppContext, service: ServiceConfig, reference: ImageRef,
 
 
 def _pinned_finding(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
-    """A tag that names a version is up to date for ever: no failure, but worth a line if a newer one is
-    there.
-    """
+    """Yield a newer version than a pinned tag: no failure, but such a tag is up to date for ever."""
     observed = target_of(context, service).observe([service])[service.name]
     if isinstance(observed, Hold):
         return
@@ -212,8 +206,9 @@ def _reached(context: AppContext, service: ServiceConfig, reference: ImageRef) -
 
 
 def _references(context: AppContext, service: ServiceConfig) -> Iterator[ImageRef]:
-    """What the service's files say now of each repository that it runs images of: a tag in the configuration
-    may be of long ago, and gone from the registry.
+    """Yield what the service's files say now of each repository that it runs images of.
+
+    A tag in the configuration may be of long ago, and gone from the registry.
     """
     observed = target_of(context, service).observe([service])[service.name]
     if isinstance(observed, Hold):

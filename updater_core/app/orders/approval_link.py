@@ -29,4 +29,5 @@ def with_link(question: Approval, settings: Settings) -> tuple[Approval, str]:
 
 
 def hash_of(token: str) -> str:
+    """Return the hash of a link's token, as it is remembered; the token itself is not."""
     return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -39,14 +39,15 @@ class QueuedOrder:
 
 
 def is_old(order: OperatorOrder, now: datetime) -> bool:
-    """Whether it was made more than a day ago, or by a clock that ran ahead by more than that."""
+    """Return whether it was made more than a day ago, or by a clock that ran ahead by more than that."""
     return abs(now - order.at) > LONGEST_WAIT
 
 
 def leave(folder: Path, order: OperatorOrder) -> None:
     """Write an order into the folder of the running updater, readable for it; the same order twice is one.
 
-    One that was refused takes the place of none that waits.
+    One that was refused takes the place of none that waits. Raises StateError if the folder cannot be
+    written.
     """
     path = folder / f"{'refused-' if order.refusal else ''}{order.kind}-{order.service}.json"
     record = {
@@ -95,9 +96,7 @@ def waiting_in(folder: Path) -> list[QueuedOrder]:
 
 
 def _is_same(waiting: QueuedOrder) -> bool:
-    """Whether the file still holds the order that was taken: the operator may have asked for the same once
-    more.
-    """
+    """Return whether the file still holds the order that was taken; it may have been given once more."""
     return _read(waiting.path) == waiting.order
 
 
