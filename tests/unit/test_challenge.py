@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from updater_core.net.url_rules import redirect_problem, same_origin
+from updater_core.net.url_rules import dialled_problem, redirect_problem, same_origin
 from updater_core.registries.auth import challenge
 from updater_core.registries.auth.challenge import Challenge, choose, parse, realm_problem, realm_url, scopes
 
@@ -188,6 +188,49 @@ def test_redirects_lead_neither_down_to_http_nor_from_the_public_net_inside(
     source: str, target: str, is_followed: bool
 ) -> None:
     assert (redirect_problem(source, target) is None) is is_followed
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "dialled", "is_followed"),
+    [
+        ("https://registry.example.com/v2/", "https://192.168.1.9:9000/b?sig=1", "192.168.1.2", True),
+        ("https://registry.example.com/v2/", "https://[fd12::9]/b", "fd12::2", True),
+        ("https://registry.example.com/v2/", "https://10.1.2.3/b", "::ffff:10.1.0.1", True),
+        ("https://r.tail1234.ts.net/v2/", "https://100.90.1.2/b", "100.90.1.1", True),
+        ("http://registry.example.com:5000/v2/", "http://127.0.0.1:9000/b", "127.0.1.1", True),
+        ("https://registry.example.com/v2/", "https://192.168.1.9/b", "9.9.9.9", False),
+        ("https://registry.example.com/v2/", "https://192.168.1.9/b", "2620:fe::fe", False),
+        ("https://registry.lan/v2/", "https://192.168.1.9/b", "9.9.9.9", False),
+        ("https://registry.example.com/v2/", "https://169.254.169.254/b", "192.168.1.2", False),
+        ("http://registry.example.com/v2/", "http://[fe80::1]/b", "fe80::2", False),
+        ("http://registry.example.com/v2/", "http://[::ffff:169.254.169.254]/b", "10.0.0.1", False),
+        ("https://registry.example.com/v2/", "http://192.168.1.9/b", "192.168.1.2", False),
+    ],
+)
+def test_the_address_that_was_dialled_tells_whose_network_a_registry_is_in(
+    source: str, target: str, dialled: str, is_followed: bool
+) -> None:
+    assert (redirect_problem(source, target, dialled) is None) is is_followed
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "dialled", "is_followed"),
+    [
+        ("https://cdn.example/b", "151.101.1.1", "9.9.9.9", True),
+        ("https://cdn.example/b", "10.0.0.9", "9.9.9.9", True),  # its certificate proves the name
+        ("http://cdn.example/b", "10.0.0.9", "9.9.9.9", False),
+        ("http://cdn.example/b", "fd00::9", "2620:fe::fe", False),
+        ("http://cdn.example/b", "10.0.0.9", "10.0.0.1", True),
+        ("http://cdn.example/b", "10.0.0.9", "", True),
+        ("https://cdn.example/b", "169.254.169.254", "9.9.9.9", False),
+        ("https://cdn.example/b", "fe80::1%eth0", "10.0.0.1", False),
+        ("http://cdn.example/b", "::ffff:169.254.1.1", "", False),
+    ],
+)
+def test_a_name_leads_no_further_than_its_address_would(
+    url: str, address: str, dialled: str, is_followed: bool
+) -> None:
+    assert (dialled_problem(url, address, dialled) is None) is is_followed
 
 
 def test_an_origin_is_scheme_host_and_port() -> None:

@@ -13,7 +13,7 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 STAGGER_SECONDS = 0.25  # RFC 8305, section 5: "Connection Attempt Delay"
@@ -22,13 +22,27 @@ Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 Options = Iterable[tuple[int, int, int | bytes]]
 
 
-def connect(host: str, port: int, seconds: float, options: Options = ()) -> socket.socket:
+def connect(
+    host: str,
+    port: int,
+    seconds: float,
+    options: Options = (),
+    refusal: Callable[[str], Exception | None] | None = None,
+) -> socket.socket:
     """Return a connected socket.
 
-    Raises gaierror if the name cannot be resolved, TimeoutError if no address takes a connection within
-    `seconds`, else the OSError of the last address that failed.
+    `refusal`: the error of an address that may not be dialled, None for one that may; it is raised if the
+    host has no other. Raises gaierror if the name cannot be resolved, TimeoutError if no address takes a
+    connection within `seconds`, else the OSError of the last address that failed.
     """
-    return first_of(in_turn(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)), seconds, options)
+    addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    if refusal is not None:
+        judged = [(address, refusal(str(address[4][0]))) for address in addresses]
+        addresses = [address for address, error in judged if error is None]
+        errors = [error for _, error in judged if error is not None]
+        if errors and not addresses:
+            raise errors[0]
+    return first_of(in_turn(addresses), seconds, options)
 
 
 def first_of(addresses: Sequence[Address], seconds: float, options: Options = ()) -> socket.socket:

@@ -11,9 +11,15 @@ from collections.abc import Iterator
 import requests
 import urllib3
 
+from updater_core.net.url_rules import dialled_problem
+
 _NO_TLS_THERE = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"}
 _TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3}[ -~]{0,60})")
 PROXY_REMEDY = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the updater's environment"
+REDIRECT_REMEDY = (
+    "let the registry redirect to an https address of its own network or of the public net, or answer by "
+    "itself (storage.redirect.disable in the configuration of a registry:2)"
+)
 
 
 class Broken(Exception):
@@ -29,6 +35,13 @@ class Broken(Exception):
         self.lasting = lasting
         self.silent = silent
         self.connected = False
+
+
+def redirect_refused(url: str, address: str, dialled: str) -> Broken | None:
+    """Return the error of a redirect to an address that may not be dialled; see `dialled_problem`."""
+    problem = dialled_problem(url, address, dialled)
+    why = f"nobody is redirected there by us: {problem}"
+    return Broken(why, REDIRECT_REMEDY, lasting=True) if problem else None
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:

@@ -34,7 +34,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 
 from updater_core.net import dial
-from updater_core.net.failures import PROXY_REMEDY, Broken, broken_by, causes_of, is_disconnect
+from updater_core.net.failures import (
+    PROXY_REMEDY,
+    Broken,
+    broken_by,
+    causes_of,
+    is_disconnect,
+    redirect_refused,
+)
 from updater_core.net.proxies import proxy_for
 from updater_core.net.tls import Trust
 
@@ -76,7 +83,8 @@ class Request:
     `kind` names the question in metrics (`manifest_head`, `token`); `what` names it in messages.
 
     A body longer than `longest_bytes` is an error; with 0 none is read but the beginning of an error's. A
-    refusal of what `is_optional` starts no backoff of the host.
+    refusal of what `is_optional` starts no backoff of the host. `redirected_by`: the address of another host
+    that leads here, empty if it is not known; None if none does.
     """
 
     url: str
@@ -88,6 +96,7 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     longest_bytes: int = 8 << 20
     is_optional: bool = False
+    redirected_by: str | None = None
 
     @property
     def host(self) -> str:
@@ -97,12 +106,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: header names in lower case, the body whole, `url` is its source after redirects."""
+    """What came back: header names in lower case, the body whole, `url` is its source after redirects.
+
+    `address`: that of the host that answered; empty if a proxy was asked.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     url: str = field(repr=False)
+    address: str = field(default="", repr=False)
 
     def quoted(self) -> str:
         """Return the beginning of the body, fit for a message."""
@@ -127,7 +140,7 @@ class Connections:
         """
         while True:
             try:
-                with _Watch(self._limits.whole_seconds) as watch:
+                with _Watch(self._limits.whole_seconds, request) as watch:
                     answer = self._send(request)
                 if not watch.is_late:  # a body without a length looks complete when it is cut
                     return answer
@@ -154,10 +167,11 @@ class Connections:
         asked = requests.Request(request.method, request.url, headers, data=request.body, auth=auth).prepare()
         timeouts = (self._limits.connect_seconds, self._limits.read_seconds)
         proxies = _proxies(request.url)
-        _here.watch.is_at_proxy = bool(proxies)
+        _here.watch.is_at_proxy = _here.watch.is_proxied = bool(proxies)
         with self._adapter.send(asked, stream=True, timeout=timeouts, proxies=proxies) as response:
             received = {name.lower(): value for name, value in response.headers.items()}
-            answer = Answer(response.status_code, received, _read(response, request), request.url)
+            body, address = _read(response, request), _here.watch.address
+            answer = Answer(response.status_code, received, body, request.url, address)
         if proxies and request.url.startswith("http:"):
             _refuse_proxys_page(answer)
         return answer
@@ -228,7 +242,10 @@ def _refuse_proxys_page(answer: Answer) -> None:
 class _Watch:
     """Ends an exchange that takes too long as a whole, and knows whether its connection was used before."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, request: Request) -> None:
+        self._request = request
+        self.address = ""  # of the host itself
+        self.is_proxied = False
         self.is_late = False
         self.is_on_kept_connection = True
         self.is_at_proxy = False  # waiting for the proxy: for its connection, or its answer to CONNECT
@@ -258,7 +275,16 @@ class _Watch:
         """Note that the request goes over this socket."""
         self.is_connected = connected is not None  # a new one connects only as the question is put
         self.is_at_proxy = self.is_at_proxy and not self.is_connected
+        if connected is not None and not self.is_proxied:
+            self.address = str(connected.getpeername()[0])
+            if refused := self.refusal(self.address):
+                raise refused
         self.has(connected)
+
+    def refusal(self, address: str) -> Broken | None:
+        """Return the error of a question that was redirected and may not be put to this address."""
+        origin = self._request.redirected_by
+        return None if origin is None else redirect_refused(self._request.url, address, origin)
 
     def has_opened(self, opened: socket.socket) -> None:
         """Watch a socket on which a tunnel or TLS may still have to come.
@@ -291,7 +317,9 @@ def _dialled(connection: HTTPConnection) -> socket.socket:
     """Return a socket to the connection's host; urllib3's own tries one address after the other."""
     own_seconds = float(connection.timeout or USUAL_LIMITS.connect_seconds)
     seconds = min(own_seconds, max(_here.watch.end - time.monotonic(), 0.0))
-    opened = dial.connect(connection._dns_host, connection.port, seconds, connection.socket_options or ())
+    refusal = None if _here.watch.is_proxied else _here.watch.refusal
+    options = connection.socket_options or ()
+    opened = dial.connect(connection._dns_host, connection.port, seconds, options, refusal)
     _here.watch.has_opened(opened)
     opened.settimeout(own_seconds)
     return opened

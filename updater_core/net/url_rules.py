@@ -20,11 +20,13 @@ _INTERNAL_NAMES = (
 )
 
 
-def redirect_problem(source: str, target: str) -> str | None:
+def redirect_problem(source: str, target: str, dialled: str = "") -> str | None:
     """Return why a redirect is not followed, None if it is.
 
     Not from https to http, not from the public net into a private one. A registry of the own network may keep
-    its blobs on another machine of it: `registry.lan` on `192.168.1.9`.
+    its blobs on another machine of it: `registry.lan` on `192.168.1.9`. `dialled`: the address that `source`
+    was reached at, which tells its network better than its name: `registry.example.com` may be a machine of
+    the own network. It is empty if a proxy knows it alone; then the name tells.
     """
     to, origin = split_url(target), split_url(source)
     if to is None or origin is None or to.scheme not in ("http", "https"):
@@ -36,8 +38,27 @@ def redirect_problem(source: str, target: str) -> str | None:
     # where clouds keep the credentials of a machine
     if host != home and address is not None and address.is_link_local:
         return f"{host} is an address of this link alone"
-    if host != home and is_private(host) and not is_internal(home):
+    is_from_inside = is_private(dialled) if dialled else is_internal(home)
+    if host != home and is_private(host) and not is_from_inside:
         return f"{host} is an address of a private network"
+    return None
+
+
+def dialled_problem(url: str, address: str, dialled: str) -> str | None:
+    """Return why a redirect is not followed to the address that its host's name stands for, None if it is.
+
+    `dialled`: the address of the host that redirects, empty if it is not known. Never to one of this link
+    alone. From the public net to a private one only over https, where a certificate proves that the host
+    means to have that name: some networks keep the stores of public registries inside.
+    """
+    found = literal_address(address.partition("%")[0])
+    if found is None:
+        return None
+    if found.is_link_local:
+        return f"{address} is an address of this link alone"
+    is_from_outside = bool(dialled) and not is_private(dialled)
+    if is_from_outside and is_private(address) and not url.startswith("https:"):
+        return f"{address} is an address of a private network"
     return None
 
 

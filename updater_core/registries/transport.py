@@ -13,11 +13,12 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from updater_core import protocols
 from updater_core.errors import RateLimited, RegistryError
 from updater_core.net import pause_hint, untrusted_json
+from updater_core.net.failures import REDIRECT_REMEDY
 from updater_core.net.http import (
     ERROR_BYTES,
     MOST_AT_ONCE,
@@ -230,11 +231,13 @@ class Transport:
             if answer.status not in REDIRECTS or not target or request.method not in ("GET", "HEAD"):
                 break
             url = urljoin(request.url, target)
-            problem = redirect_problem(request.url, url)
+            problem = redirect_problem(request.url, url, answer.address)
             if problem:
-                raise Broken(f"it redirects to a place we do not follow to: {problem}", lasting=True)
+                why = f"it redirects to a place we do not follow to: {problem}"
+                raise Broken(why, REDIRECT_REMEDY, lasting=True)
             keep = request.authorization if same_origin(request.url, url) else None
-            request = replace(request, url=url, authorization=keep)
+            by = None if urlsplit(url).hostname == urlsplit(request.url).hostname else answer.address
+            request = replace(request, url=url, authorization=keep, redirected_by=by)
         else:
             raise Broken(f"it redirects more than {MOST_REDIRECTS} times", lasting=True)
         if _is_worth_a_retry(answer.status) and not _asks_for_backoff(answer):
