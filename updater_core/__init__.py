@@ -8,9 +8,10 @@ it.
 2. ground: `host`, `net`, `reference`, `logging_utils`
 3. pure: `semver_utils`, `policy`, `composefile`
 4. facts: `registry_utils`, `registries`, `docker_utils`, `swarm_utils`, `compose_utils`, `state`
-5. rules of a deployment: `config`, `config_utils`, `state_utils`, `deploy`, `metrics_utils`
+5. rules of a deployment: `state_utils`, `deploy`, `metrics_utils`
 6. ends: `targets`, `notifiers`, `status`
-7. program: `app`, `docker_updater`
+7. every option: `config`, `config_utils`
+8. program: `app`, `docker_updater`
 """
 
 import sys

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from updater_core.config.options import (
     BY_PLACE,
     DEFAULTS,
     ENGINE,
+    LABEL_KEYS,
     OPTIONS,
     REGISTRY,
     SELECTORS,
@@ -33,13 +34,13 @@ from updater_core.config.options import (
     TOP,
     Option,
 )
-from updater_core.config.read_object import ReadObject
 from updater_core.config.result import service_of, settings_of
 from updater_core.errors import ConfigError
 from updater_core.models import ApiToken, Config, NamedEngine, ServiceConfig
 from updater_core.registries.vendors import ENVIRONMENT
 from updater_core.vocabulary.dated import HookKind
 from updater_core.vocabulary.hooks import Hooks
+from updater_core.vocabulary.options.read_object import ReadObject
 
 DEFAULT_PATH = "/etc/docker-auto-updater/updater_config.json"
 _EDITORS_KEYS = ("$schema",)
@@ -225,6 +226,24 @@ class ConfiguredEntries:
         """Return the hooks that `defaults` sets."""
         return Hooks(**{kind.value: self.defaults.values[kind.value] for kind in HookKind})
 
+    @property
+    def label_keys(self) -> frozenset[str]:
+        """Return the keys of an entry that a label may set."""
+        return LABEL_KEYS
+
+    @property
+    def file_keys(self) -> frozenset[str]:
+        """Return the keys of an entry, and of its `registry_config`, that a file may set."""
+        return frozenset((*BY_PLACE[SERVICE], *BY_PLACE[REGISTRY]))
+
+    def group_problems(self, services: Sequence[ServiceConfig]) -> Iterator[tuple[int, str, str]]:
+        """Yield what keeps services from being one group (`groups.problems`)."""
+        return groups.problems(services)
+
+    def grouped(self, services: Sequence[ServiceConfig]) -> tuple[ServiceConfig, ...]:
+        """Return the services with one in place of those of each group."""
+        return groups.merged(services)
+
     def read(self, raw: Mapping[str, Any], at: str) -> ServiceConfig:
         """Return the service in `raw`. Raises ConfigError with every problem, each beginning with `at`."""
         reading = _Reading(self.environment, self.folder, defaults=self.defaults)
@@ -297,9 +316,10 @@ class _Reading:
         options = BY_PLACE[place]
         if not isinstance(raw, dict):
             self.problems.append(f"{at or 'the configuration'}: {shown(raw)} is not an object; write {{…}}")
-            return ReadObject(at, dict.fromkeys(options), is_object=False)
+            return ReadObject(at, dict.fromkeys(options), is_object=False, options=options)
         values: dict[str, Any] = {}
-        read = ReadObject(at, values, frozenset(raw) | {o.key for o in options.values() if self._variable(o)})
+        given = frozenset(raw) | {o.key for o in options.values() if self._variable(o)}
+        read = ReadObject(at, values, given, options=options)
         self.problems += [
             f"{read.path(shown_key(k))}: it stands here twice; keep one" for k in raw.get(_TWICE, ())
         ]
@@ -377,6 +397,3 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(change(item) if isinstance(item, str) else item for item in value)
     return value
-
-
-# ------------------------------------------------------------------------------------------------- the result

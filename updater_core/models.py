@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -18,17 +18,16 @@ from updater_core.vocabulary.dated import NO_FACTS, NO_STEP, HookRun, ImageFacts
 from updater_core.vocabulary.dated import AwareTime as AwareTime  # known under this place everywhere
 from updater_core.vocabulary.evidence import Evidence
 from updater_core.vocabulary.gate_policy import GatePolicy as GatePolicy  # known under this place everywhere
-from updater_core.vocabulary.handover import Handover
 from updater_core.vocabulary.hooks import NO_HOOKS, Hooks
 from updater_core.vocabulary.image_ref import ImageChange
 from updater_core.vocabulary.image_ref import ImageRef as ImageRef  # as GatePolicy
+from updater_core.vocabulary.own_settings import OwnSettings, S, own_settings
 from updater_core.vocabulary.policy import Bump as Bump
 from updater_core.vocabulary.policy import Follow as Follow
 from updater_core.vocabulary.policy import Mode as Mode
 from updater_core.vocabulary.policy import Policy as Policy
 from updater_core.vocabulary.reasons import Reason as Reason  # as GatePolicy
 from updater_core.vocabulary.secret import Secret as Secret  # as GatePolicy
-from updater_core.vocabulary.vendor_settings import S, VendorSettings, own_settings
 
 
 class Discover(StrEnum):
@@ -52,7 +51,7 @@ class RegistrySettings:
     insecure_http: bool = False
     # further hosts that may receive this registry's credentials for a token
     token_realm_hosts: tuple[str, ...] = ()
-    vendors: VendorSettings = ()  # what the registry's vendor alone knows
+    vendors: OwnSettings = ()  # what the registry's vendor alone knows
 
     def own(self, kind: builtins.type[S]) -> S:
         """Return a vendor's own settings, of its class `kind`; their defaults if there are none."""
@@ -89,24 +88,22 @@ class ServiceConfig:
     image: ImageRef
     compose_files: tuple[str, ...] = ()
     compose_services: tuple[str, ...] = ()
-    compose_project: str | None = None
-    stack: str | None = None  # of a Swarm: it is deployed there then, and not by Compose
-    swarm_service: str | None = None  # its name in the Swarm, if it is of no stack
-    engine: str | None = None  # one of `engines`; None = the engine of this host
     group: str | None = None  # services of one group are updated as one; then it is the name of all
     enabled: bool = True
-    start_stopped: bool = False
     allow_drift: bool = False
-    allow_volume_change: bool = False
     platform: str | None = None  # os/arch[/variant]; None = the engine's own
     policy: Policy = field(default_factory=Policy)
     gate: GatePolicy = field(default_factory=GatePolicy)
-    handover: Handover = field(default_factory=Handover)
     hours: Hours = Hours()
     registry: RegistrySettings = RegistrySettings()
+    target: OwnSettings = ()  # what the target alone knows that it is deployed by
     hooks: Hooks = NO_HOOKS
     is_discovered: bool = False  # it stands in no file: `discover` found it running
     problem: str = ""  # what is wrong with its labels; such a service is only held
+
+    def own(self, kind: builtins.type[S]) -> S:
+        """Return a target's own settings, of its class `kind`; their defaults if there are none."""
+        return own_settings(self.target, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +159,8 @@ class Settings:
     notify_urls: tuple[Secret, ...] = ()  # addresses of the Apprise library; most hold a password or a token
     notify_grouping: str = "cycle"  # cycle | each
     notify_events: tuple[str, ...] = ("update", "rollback")  # kinds of `Event`; these two are always sent
-    vendors: VendorSettings = ()  # of registries, for all services
+    vendors: OwnSettings = ()  # of registries, for all services
+    targets: OwnSettings = ()  # of targets, for all services
 
 
 class EntryReader(Protocol):
@@ -178,6 +176,20 @@ class EntryReader(Protocol):
     @property
     def default_hooks(self) -> Hooks:
         """Return the hooks that `defaults` sets."""
+
+    @property
+    def label_keys(self) -> frozenset[str]:
+        """Return the keys of an entry that a label may set."""
+
+    @property
+    def file_keys(self) -> frozenset[str]:
+        """Return the keys of an entry, and of its `registry_config`, that a file may set."""
+
+    def group_problems(self, services: Sequence[ServiceConfig]) -> Iterator[tuple[int, str, str]]:
+        """Yield what keeps services from being one group: a service's number, the key, what is wrong."""
+
+    def grouped(self, services: Sequence[ServiceConfig]) -> tuple[ServiceConfig, ...]:
+        """Return the services with one in place of those of each group."""
 
 
 @dataclass(frozen=True, slots=True)

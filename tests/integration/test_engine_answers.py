@@ -25,6 +25,7 @@ from updater_core.host.engine_endpoint import EngineEndpoint
 from updater_core.models import Hold, Reason, ServiceConfig
 from updater_core.swarm_utils import SwarmManagers
 from updater_core.targets.swarm import SwarmTarget
+from updater_core.targets.swarm.entry.settings import SwarmSettings
 
 # As the API of Podman 5 answers; what is not read is left out.
 PODMAN = {
@@ -106,7 +107,9 @@ def test_a_node_that_is_no_manager_is_said_to_be_none(
     parts = (SimEngine(SimHost()), SimCompose(SimHost()), files, SimClock())
     host = Host(*parts, tmp_path / "locks", 1.0, swarm=lambda engine: managers)
     target = SwarmTarget(host, lambda _, error: error)  # type: ignore[arg-type, return-value]
-    web = ServiceConfig("web", reference.parse("nginx:1"), (), ("web",), stack="shop")
+    web = ServiceConfig(
+        "web", reference.parse("nginx:1"), (), ("web",), target=(SwarmSettings(stack="shop"),)
+    )
     hold = target.observe([web])["web"]
     assert isinstance(hold, Hold)
     assert (hold.reason, role in hold.detail) == (Reason.NOT_A_MANAGER, True), hold

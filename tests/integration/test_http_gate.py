@@ -9,12 +9,12 @@ import pytest
 from tests.support.listener import listening
 from tests.support.simulator import SimClock
 from updater_core import config_utils
+from updater_core.config.options import LABEL_KEYS
 from updater_core.deploy import http_gate
 from updater_core.deploy.health import Failed, Proven, Waiting
 from updater_core.deploy.http_gate import HttpGate, ProbeAnswer, ProbeTrack
 from updater_core.errors import ConfigError, GateFailed
 from updater_core.models import GatePolicy, ServiceConfig
-from updater_core.targets.labels import LABEL_KEYS
 
 OK, BAD, SILENT = ProbeAnswer(200, "200"), ProbeAnswer(500, "500"), ProbeAnswer(None, "no answer")
 SERVICE = {"name": "web", "image": "app:1", "compose_file": "/srv/c.yml", "compose_service": "web"}

@@ -22,7 +22,7 @@ import pytest
 from tests.support.fake_registry import Build, FakeRegistry
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = "updater_core/targets/__init__.py"
+TABLE = "updater_core/targets/table.py"
 UNIT = "[Unit]\nDescription=the shop\n\n[Container]\nImage={image}\n\n[Install]\nWantedBy=default.target\n"
 
 
@@ -30,16 +30,16 @@ UNIT = "[Unit]\nDescription=the shop\n\n[Container]\nImage={image}\n\n[Install]\
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the program with one folder and one line more (and the line that imports it)."""
     root = tmp_path_factory.mktemp("program")
-    for name in ("updater_core", "docker_updater.py"):
+    for name in ("updater_core", "docker_updater.py", "scripts", "updater_config.json"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, root / name)
     (root / "updater_core/targets/quadlet").mkdir()
     shutil.copy(ROOT / "tests/support/quadlet_target.py", root / "updater_core/targets/quadlet/__init__.py")
     table = (root / TABLE).read_text()
-    table = table.replace("import compose, swarm\n", "import compose, quadlet, swarm\n")
-    line = "    quadlet.NAME: TargetKind(quadlet.QuadletTarget, quadlet.QuadletPlan, quadlet.identity),\n"
-    table = re.sub(r"^(?=    swarm\.NAME: )", line, table, flags=re.MULTILINE)
-    assert table.count("quadlet") == 5
+    imported = "from updater_core.targets import quadlet\n"
+    table = re.sub(r"^(?=from updater_core\.targets\.compose)", imported, table, flags=re.MULTILINE)
+    table = re.sub(r"^(?=    swarm\.KIND,)", "    quadlet.KIND,\n", table, flags=re.MULTILINE)
+    assert table.count("quadlet") == 2
     (root / TABLE).write_text(table)
     return root
 
@@ -52,6 +52,8 @@ class UnitShop:
     folder: Path
     registry: FakeRegistry
     options: dict[str, Any] = field(default_factory=dict)
+    top: dict[str, Any] = field(default_factory=dict)
+    others: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.unit = self.folder / "shop.container"
@@ -76,9 +78,9 @@ class UnitShop:
 
     def run(self, *arguments: str) -> tuple[int, str]:
         """The program's exit status and what it said."""
-        service = {"name": "shop", "image": f"{self.registry.host}/team/app", "compose_file": str(self.unit),
-                   "compose_service": "shop", "semver_pattern": "*", **self.options}  # fmt: skip
-        raw = {"services": [service], "state_file": str(self.folder / "state.json"),
+        service = {"name": "shop", "image": f"{self.registry.host}/team/app", "unit_file": self.unit.name,
+                   "semver_pattern": "*", **self.options}  # fmt: skip
+        raw = {**self.top, "services": [service, *self.others], "state_file": str(self.folder / "state.json"),
                "log_file": str(self.folder / "log")}  # fmt: skip
         (self.folder / "config.json").write_text(json.dumps(raw))
         environment = {
@@ -92,6 +94,27 @@ class UnitShop:
             words, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=120
         )
         return done.returncode, done.stdout + done.stderr
+
+    def written(self, program: Path) -> tuple[list[str], dict[str, Any], list[list[str]]]:
+        """What the schema and the reference, made anew, have of the options of this target: at the top level,
+        in a service with their defaults; and which keys an entry needs.
+        """
+        read = """
+import json
+from scripts import write_configuration_reference as reference
+from updater_core.config import schema
+made = schema.schema()
+text = reference.text_of(made, "{}")
+service = made["$defs"]["service"]
+kept = [key for key in ("systemd_scope", "unit_file", "restart_mode") if f"| `{key}` |" in text]
+print(json.dumps([[key for key in kept if key in made["properties"]],
+    {key: service["properties"][key].get("default") for key in kept if key in service["properties"]},
+    [each["required"] for each in service["anyOf"]]]))
+"""
+        words = [sys.executable, "-c", read]
+        done = subprocess.run(words, cwd=program, capture_output=True, text=True, check=True, timeout=120)
+        top, service, needed = json.loads(done.stdout)
+        return top, service, needed
 
     def state(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / "state.json").read_text())["services"]["shop"]
@@ -108,7 +131,11 @@ def shop(program: Path, tmp_path: Path, registry: FakeRegistry) -> UnitShop:
 
 def test_a_service_there_is_tried_planned_updated_and_rolled_back(shop: UnitShop) -> None:
     status, said = shop.run("--test")
-    assert (status, "units can be started" in said, "no-engine.sock" in said) == (0, True, False), said
+    assert (status, "units of the system can be started" in said, "no-engine.sock" in said) == (
+        0,
+        True,
+        False,
+    ), said
     assert "Compose" not in said
     new = shop.push("1.1")
     status, said = shop.run("--plan")
@@ -188,3 +215,41 @@ def reasons(shop: UnitShop) -> list[str]:
 def printed(shop: UnitShop) -> list[str]:
     """The same by `--plan`."""
     return re.findall(r"^  (?:no update|also held): (\w+) -\s", shop.run("--plan")[1], re.MULTILINE)
+
+
+def test_its_own_options_are_read_checked_and_documented(shop: UnitShop, program: Path) -> None:
+    """One folder and one line: parser, defaults, messages, schema and reference take them from there."""
+    shop.push("1.1")
+    shop.top = {"systemd_scope": "user", "defaults": {"restart_mode": "reload-or-restart"}}
+    assert "units of the user can be started" in shop.run("--test")[1]
+    assert "(reload-or-restart)" in shop.run("--plan")[1]
+    shop.options = {"compose_file": "c.yml", "run_jobs": True, "restart_mode": "never", "engine": "prod"}
+    status, said = shop.run("--test")
+    assert status == 2
+    for wrong in (
+        "services[0].compose_file: it is for a Docker Swarm and Compose; take it out",
+        "services[0].run_jobs: it is for a Docker Swarm; take it out",
+        "services[0].engine: it is for a Docker Swarm; take it out",
+        'services[0].restart_mode: "never" is not a way to restart; write restart or reload-or-restart',
+    ):
+        assert wrong in said
+    assert shop.written(program) == (
+        ["systemd_scope"],
+        {"unit_file": None, "restart_mode": "restart"},
+        [["compose_file", "compose_service"], ["stack", "compose_service"], ["swarm_service"], ["unit_file"]],
+    )
+
+
+def test_an_entry_of_another_target_has_none_of_its_options(shop: UnitShop) -> None:
+    shop.options = {"unit_file": "a.container", "compose_file": "c.yml", "compose_service": "web"}
+    plain = {key: value for key, value in shop.options.items() if key != "unit_file"}
+    shop.top = {"defaults": {"restart_mode": "reload-or-restart"}}  # says nothing to Compose, and no harm
+    raw = {"name": "other", "image": "team/app", "restart_mode": "reload-or-restart", **plain}
+    shop.others = [raw]
+    shop.options = {}
+    status, said = shop.run("--test")
+    assert (status, said.count("it is for Podman Quadlet; take it out")) == (2, 1), said
+    del raw["restart_mode"]
+    shop.others = [raw, {"name": "twin", "image": "team/app", "unit_file": shop.unit.name}]
+    status, said = shop.run("--test")
+    assert (status, "services[2].unit_file: shop of " in said) == (2, True), said

@@ -19,9 +19,9 @@ from updater_core.deploy import transaction
 from updater_core.deploy.health import Failed, Proven, Verdict, Waiting
 from updater_core.models import Committed, GatePolicy, Hold, NotStarted, Reason, RolledBack, Superseded
 from updater_core.targets.swarm import jobs
+from updater_core.targets.swarm.entry.settings import SwarmSettings
 from updater_core.targets.swarm.facts import SwarmService, SwarmTask
 from updater_core.targets.swarm.gate import Rollout, RolloutTrack
-from updater_core.vocabulary.handover import Handover
 
 
 class HourClock(SimClock):
@@ -38,7 +38,7 @@ class JobCluster(Cluster):
         super().__init__(folder)
         self.swarm = self.job = SimJob(job_spec(OLD_IMAGE, **template), fates={NEW.digest: fate})
         self.before = self.swarm.spec
-        self.service = replace(self.service, handover=Handover(run_jobs=True))
+        self.service = replace(self.service, target=(SwarmSettings(stack="shop", run_jobs=True),))
 
 
 def test_a_good_release_runs_once_and_is_proven_by_its_end(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ from updater_core.models import (
     Superseded,
 )
 from updater_core.targets.swarm import SwarmTarget
+from updater_core.targets.swarm.entry.settings import SwarmSettings
 
 OLD_IMAGE, NEW_IMAGE = f"{NAME}:1.0@{OLD.digest}", f"{NAME}:1.1@{NEW.digest}"
 LOGIN = Credential("robot", Secret("s3cret"))
@@ -73,7 +74,9 @@ class Cluster:
         self.before = self.swarm.spec
         gate = GatePolicy(timeout_seconds=30, stable_seconds=3)
         image = reference.parse(f"{NAME}:1.0")
-        self.service = ServiceConfig("web", image, (str(self.file),), ("web",), stack="shop", gate=gate)
+        self.service = ServiceConfig(
+            "web", image, (str(self.file),), ("web",), target=(SwarmSettings(stack="shop"),), gate=gate
+        )
         self.said: list[tuple[Step, str]] = []
 
     def target(self, killer: Killer, clock: SimClock | None = None) -> SwarmTarget:

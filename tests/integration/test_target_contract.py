@@ -18,7 +18,7 @@ import pytest
 from tests.integration.test_kill_matrix import BAD, NAME, NEW, OLD, Stage, not_expected
 from tests.support import memory_target
 from tests.support.memory_target import MemoryTarget, Place
-from tests.support.quadlet_target import QuadletPlan, QuadletTarget
+from tests.support.quadlet_target import QuadletPlan, QuadletSettings, QuadletTarget
 from tests.support.simulator import (
     KillableFiles,
     Killed,
@@ -50,6 +50,7 @@ from updater_core.models import (
 )
 from updater_core.state import codec
 from updater_core.targets.swarm import SwarmTarget
+from updater_core.targets.swarm.entry.settings import SwarmSettings
 
 SERVICE = "shop"
 
@@ -138,7 +139,8 @@ class QuadletBench:
         self.file = self.folder / "shop.container"
         self.file.write_text(f"[Container]\nImage={NAME}:1.0\n\n[Install]\nWantedBy=default.target\n")
         Path(f"{self.file}.json").write_text(json.dumps({"running": OLD.digest, "bad": sorted(self.bad)}))
-        self.service = ServiceConfig(SERVICE, reference.parse(f"{NAME}:1.0"), (str(self.file),), ("shop",))
+        own = (QuadletSettings(str(self.file)),)
+        self.service = ServiceConfig(SERVICE, reference.parse(f"{NAME}:1.0"), target=own)
         self.kill_at(Killer())
 
     def read_plan(self, raw: Mapping[str, Any]) -> Plan[Any]:
@@ -174,7 +176,9 @@ class SwarmBench:
         )
         gate = GatePolicy(timeout_seconds=30, stable_seconds=3)
         image = reference.parse(f"{NAME}:1.0")
-        self.service = ServiceConfig(SERVICE, image, (str(self.file),), ("web",), stack="shop", gate=gate)
+        self.service = ServiceConfig(
+            SERVICE, image, (str(self.file),), ("web",), target=(SwarmSettings(stack="shop"),), gate=gate
+        )
         self.kill_at(Killer())
 
     def read_plan(self, raw: Mapping[str, Any]) -> Plan[Any]:
@@ -240,7 +244,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
 
 
 def test_every_target_of_the_table_is_on_the_bench() -> None:
-    assert targets.TABLE.keys() <= BENCHES.keys()
+    assert {kind.name for kind in targets.TABLE} <= BENCHES.keys()
 
 
 def planned(bench: Bench, release: SimRelease) -> Plan[Any]:

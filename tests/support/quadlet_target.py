@@ -24,11 +24,15 @@ from updater_core.deploy.target import Finding, Host, Observed, OtherImage, Repo
 from updater_core.errors import GateFailed, UpdaterError
 from updater_core.host.locks import acquire_lock, release_lock
 from updater_core.models import Cause, Hold, ImageRef, Outcome, Plan, Reason, ServiceConfig, Step
+from updater_core.targets.kind import DeployedService, EntryRules, TargetKind, needs
 from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.options import kinds
+from updater_core.vocabulary.options.option import SERVICE, TOP, Option
+from updater_core.vocabulary.options.read_object import ReadObject, missing
+from updater_core.vocabulary.own_settings import own_settings
 
 NAME = "quadlet"
-SUFFIX = ".container"
 _IMAGE = re.compile(r"^Image=(\S+)$", re.MULTILINE)
 _TAG = "quadlet"
 
@@ -61,13 +65,67 @@ class QuadletPlan:
     new_line: str
 
 
+@dataclass(frozen=True, slots=True)
+class QuadletSettings:
+    """What an entry of `services` can say for this target alone."""
+
+    unit_file: str = ""
+    restart_mode: str = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class QuadletHost:
+    """What the top level can say for it."""
+
+    systemd_scope: str = "system"
+
+
+def _word(noun: str, *words: str) -> Any:
+    return kinds.choice(noun, " or ".join(words), {word: word for word in words})
+
+
+_WHERE = (
+    Option(SERVICE, "unit_file", kinds.PATH, None, "Quadlet: the service's unit.", ("/etc/shop.container",),
+           owner=QuadletSettings, is_of_one=True),
+)  # fmt: skip
+_HOW = (
+    Option(SERVICE, "restart_mode", _word("a way to restart", "restart", "reload-or-restart"), "restart",
+           "Quadlet: how a unit is started anew.", ("reload-or-restart",), owner=QuadletSettings),
+)  # fmt: skip
+_TOP = (
+    Option(TOP, "systemd_scope", _word("a scope", "system", "user"), "system", "Quadlet: whose units.",
+           ("user",), owner=QuadletHost, variable="SYSTEMD_SCOPE"),
+)  # fmt: skip
+
+
+def _problems(service: ReadObject, top: ReadObject) -> Iterator[str]:
+    yield from missing(service, "unit_file")
+
+
+def _deployed(service: ReadObject) -> Sequence[DeployedService]:
+    path = service.values["unit_file"]
+    return [DeployedService(path, Path(path).stem, "unit_file")] if path else []
+
+
+KIND = TargetKind(
+    NAME,
+    f"updater_core.targets.{NAME}",
+    "Podman Quadlet",
+    lambda given: "unit_file" in given,
+    EntryRules(_problems, _deployed, (needs("unit_file"),)),
+    _WHERE,
+    _HOW,
+    _TOP,
+)
+
+
 def identity(service: ServiceConfig) -> str | None:
     """Return what identifies a service apart from its name; None if it is deployed elsewhere."""
-    return f"{NAME}\n{service.compose_files[0]}" if _is_unit(service) else None
+    return f"{NAME}\n{_unit_of(service)}" if _unit_of(service) else None
 
 
-def _is_unit(service: ServiceConfig) -> bool:
-    return any(path.endswith(SUFFIX) for path in service.compose_files)
+def _unit_of(service: ServiceConfig) -> str:
+    return service.own(QuadletSettings).unit_file
 
 
 class UnitHost:
@@ -118,7 +176,7 @@ class QuadletTarget:
         self._units = UnitHost(host)
 
     def serves(self, service: ServiceConfig) -> bool:
-        return _is_unit(service)
+        return bool(_unit_of(service))
 
     def asks_engine(self, services: Sequence[ServiceConfig]) -> bool:
         return False
@@ -127,19 +185,20 @@ class QuadletTarget:
         return "systemd"
 
     def examine_host(self) -> Iterator[Finding]:
-        yield Finding(True, "systemd", "units can be started")
+        scope = own_settings(self._host.settings, QuadletHost).systemd_scope
+        yield Finding(True, "systemd", f"units of the {scope} can be started")
 
     def platform(self, service: ServiceConfig) -> str:
         return "linux/amd64"
 
     def apply_command(self, service: ServiceConfig) -> str:
-        return f"systemctl daemon-reload && systemctl restart {service.name}"
+        return f"systemctl daemon-reload && systemctl {_mode_of(service)} {service.name}"
 
     def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, ObservedUnit | Hold]:
         return {service.name: self._observe_one(service) for service in services}
 
     def _observe_one(self, service: ServiceConfig) -> ObservedUnit | Hold:
-        path = service.compose_files[0]
+        path = _unit_of(service)
         try:
             found = _IMAGE.search(self._units.text(path))
             if found is None:
@@ -174,7 +233,7 @@ class QuadletTarget:
             gate=service.gate,
             reason=request.reason,
             detail=QuadletPlan(seen.path, seen.current.text, new),
-            restarts=service.name,
+            restarts=f"{service.name} ({_mode_of(service)})",
             earlier_retained=request.earlier_retained,
             kind=request.kind,
         )
@@ -284,6 +343,10 @@ class QuadletDeployment:
         self.plan = replace(self.plan, new_retained=self.plan.image.digest)
 
 
+def _mode_of(service: ServiceConfig) -> str:
+    return service.own(QuadletSettings).restart_mode
+
+
 def _own(observed: Observed) -> ObservedUnit:
     if not isinstance(observed, ObservedUnit):
         raise TypeError(f"{type(observed).__name__} was not observed here")
@@ -293,4 +356,7 @@ def _own(observed: Observed) -> ObservedUnit:
 def _path_of(of: ServiceConfig | Observed | Plan[Any]) -> str:
     if isinstance(of, Plan):
         return str(of.detail.unit_file)
-    return of.compose_files[0] if isinstance(of, ServiceConfig) else _own(of).path
+    return _unit_of(of) if isinstance(of, ServiceConfig) else _own(of).path
+
+
+PlanDetail, open_target = QuadletPlan, QuadletTarget

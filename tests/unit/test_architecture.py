@@ -19,6 +19,7 @@ import pytest
 import updater_core
 from updater_core.models import Plan
 from updater_core.targets.compose import ComposePlan
+from updater_core.targets.table import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE, ENTRY_POINT = ROOT / "updater_core", ROOT / "docker_updater.py"
@@ -162,7 +163,6 @@ def test_only_its_own_target_reads_what_a_plan_holds_for_compose(module: str) ->
     read = {node.attr for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)}
     allowed = {"platform"}  # a service's, and a target's question of the same name
     assert not read & (COMPOSE_WORDS - allowed)
-    assert not {other for other in own_modules(module) if other.startswith("targets.compose")}
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if package_of(m) in NEUTRAL])
@@ -180,7 +180,24 @@ def test_nothing_neutral_asks_which_target_a_service_is_deployed_to(module: str)
     """`stack` and the like say that; a target is asked what it does with the service."""
     read = {node.attr for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)}
     assert not read & {"stack", "swarm_service", "compose_project"}
-    assert not {other for other in own_modules(module) if re.match(r"targets\.(compose|swarm)\b", other)}
+
+
+KINDS = "|".join(kind.name for kind in TABLE)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if package_of(m) != "targets"])
+def test_a_target_is_known_by_the_table_alone(module: str) -> None:
+    """One more is a folder and a line there."""
+    assert not {other for other in own_modules(module) if re.match(rf"targets\.({KINDS})\b", other)}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if re.match(rf"targets\.({KINDS})\b", m)])
+def test_targets_do_not_know_each_other(module: str) -> None:
+    own = module.split(".")[1]
+    found = [re.match(rf"targets\.({KINDS})\b", other) for other in own_modules(module)]
+    of_targets = {match[1] for match in found if match}
+    assert of_targets <= {own}
+    assert "targets.table" not in own_modules(module)
 
 
 def test_a_neutral_plan_has_none_of_the_words_of_compose() -> None:

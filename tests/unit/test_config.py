@@ -33,6 +33,7 @@ from updater_core.models import (
 from updater_core.registries.vendors.docker_hub.settings import DockerHubAccount
 from updater_core.registries.vendors.ecr.settings import EcrSettings
 from updater_core.registries.vendors.google.settings import GoogleSettings
+from updater_core.targets.compose.entry.settings import ComposeSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 ECR_IMAGE = "111111111111.dkr.ecr.us-east-1.amazonaws.com/api:staging-1"
@@ -79,12 +80,7 @@ def test_a_document_with_nothing_optional_takes_the_defaults_of_the_models() -> 
     assert (service.policy, service.gate, service.hours, service.registry) == (
         Policy(), GatePolicy(), Hours(), RegistrySettings(),
     )  # fmt: skip
-    assert (service.enabled, service.start_stopped, service.allow_drift, service.platform) == (
-        True,
-        False,
-        False,
-        None,
-    )
+    assert (service.enabled, service.allow_drift, service.platform, service.target) == (True, False, None, ())
     assert (service.compose_files, service.compose_services) == (("/srv/compose.yml",), ("web",))
 
 
@@ -100,13 +96,15 @@ def paths_of(kind: Any, head: str = "") -> Iterator[str]:
 def test_every_field_of_the_models_is_filled_by_one_option() -> None:
     top = [option.path for option in OPTIONS if option.place == TOP and option.path]
     service = [option.path for option in OPTIONS if option.place != TOP and option.path]
-    assert sorted(top) == sorted({*paths_of(Settings)} - {"vendors"})
+    assert sorted(top) == sorted({*paths_of(Settings)} - {"vendors", "targets"})
     found_running = {"is_discovered", "problem"}  # what no entry says
-    assert sorted(service) == sorted({*paths_of(ServiceConfig)} - found_running - {"registry.vendors"})
+    assert sorted(service) == sorted(
+        {*paths_of(ServiceConfig)} - found_running - {"registry.vendors", "target"}
+    )
 
 
 @pytest.mark.parametrize("owner", sorted({option.owner for option in OPTIONS if option.owner}, key=str))
-def test_every_field_of_a_vendors_settings_is_filled_by_one_option(owner: type) -> None:
+def test_every_field_of_a_vendors_or_targets_settings_is_filled_by_one_option(owner: type) -> None:
     assert [option.key for option in OPTIONS if option.owner is owner] == [
         each.name for each in fields(owner)
     ]
@@ -128,14 +126,15 @@ def test_the_options_of_a_service_reach_the_model() -> None:
     )  # fmt: skip
     service = config_utils.parse(document(raw), {}, "/etc/up/config.json").services[0]
     assert service.compose_files == ("/etc/up/a.yml", "/c.yml")
-    assert (service.compose_services, service.compose_project) == (("web", "worker"), "blue")
+    assert service.compose_services == ("web", "worker")
+    assert service.target == (ComposeSettings("blue", start_stopped=True),)
     assert service.policy == Policy(
         semver_pattern="v*", semver_range=">=1.4 <3", max_bump=Bump.MINOR, allow_prerelease=True,
         tag_exclude=("*-debug",), min_age_seconds=259200, allow_downgrade=True, pin_digest=True,
         mode=Mode.NOTIFY,
     )  # fmt: skip
     assert service.gate == GatePolicy(120, 0)
-    assert (service.enabled, service.start_stopped, service.allow_drift) == (False, True, True)
+    assert (service.enabled, service.allow_drift) == (False, True)
     assert (service.platform, service.hours) == ("linux/arm64/v8", Hours(paused=True))
     assert service.registry == RegistrySettings(
         "generic", "robot", Secret("s3cret"), insecure_http=True, token_realm_hosts=("sso.example.com:8443",)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from updater_core import config_utils
+from updater_core.config.options import LABEL_KEYS
 from updater_core.errors import ConfigError
 from updater_core.host import permissions
 from updater_core.models import ServiceConfig
-from updater_core.targets.labels import LABEL_KEYS, entry_of_labels, label_problems
+from updater_core.targets.labels import entry_of_labels, label_problems
 from updater_core.vocabulary.dated import HookKind
 from updater_core.vocabulary.hooks import Hook, Hooks
 
@@ -84,8 +85,10 @@ def test_no_label_sets_a_hook(kind: HookKind) -> None:
     """Whoever may write a label may start a container, and is not to run a program on the host."""
     assert kind not in LABEL_KEYS
     labels = {f"docker-updater.{kind}": "touch /tmp/x"}
-    assert entry_of_labels(labels) == {}
-    assert label_problems(labels) == [
+    assert entry_of_labels(labels, LABEL_KEYS) == {}
+    entries = config_utils.parse({"services": []}, {}, "/etc/c.json").entries
+    assert entries is not None
+    assert label_problems(labels, entries) == [
         f"label docker-updater.{kind}: it is read from the configuration file only; write it there, and "
         "take the label"
         " away"

@@ -10,6 +10,7 @@ import pytest
 from updater_core import reference
 from updater_core.composefile.env_values import Environment
 from updater_core.models import Container, ContainerSettings, Healthcheck, Project, Reason, ServiceConfig
+from updater_core.targets.compose.entry.settings import ComposeSettings
 from updater_core.targets.compose.plan import Group, Move
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
 from updater_core.targets.compose.start_first import conditions
@@ -22,6 +23,10 @@ RUNNING = Container(
 START_FIRST = Handover(UpdateOrder.START_FIRST)
 
 
+def settings_of(handover: Handover) -> ComposeSettings:
+    return ComposeSettings(None, handover.order, handover.drain_command, handover.drain_seconds)
+
+
 def facts(
     written: dict[str, Any] | None = None,
     *,
@@ -32,7 +37,7 @@ def facts(
     settings: ContainerSettings | None = None,
 ) -> HostFacts:
     image = reference.parse("app:1")
-    service = ServiceConfig("shop", image, ("/srv/c.yml",), ("web",), handover=handover)
+    service = ServiceConfig("shop", image, ("/srv/c.yml",), ("web",), target=(settings_of(handover),))
     group = Group(
         Project("shop", "/srv", ("/srv/c.yml",)), (move,), dependents, {"services": {"web": written or {}}}
     )

@@ -19,10 +19,12 @@ from updater_core.host import files
 from updater_core.host.engine_endpoint import EngineEndpoint
 from updater_core.models import GatePolicy, Hold, NamedEngine, Reason, ServiceConfig
 from updater_core.swarm_utils import Swarms
+from updater_core.targets.compose.entry.settings import ComposeSettings
 from updater_core.targets.swarm import facts, gate, observed, placement, spec, stack_file
+from updater_core.targets.swarm.entry.settings import SwarmSettings
 from updater_core.targets.swarm.facts import SwarmService, SwarmTask, UpdateStatus
 from updater_core.targets.swarm.gate import Rollout, RolloutTrack
-from updater_core.vocabulary.handover import Handover, UpdateOrder
+from updater_core.vocabulary.handover import UpdateOrder
 
 SECOND = spec.NANOSECONDS
 OLD, NEW = "app:1.0@sha256:" + "a" * 64, "app:1.1@sha256:" + "b" * 64
@@ -342,12 +344,14 @@ def test_a_service_is_held_as_it_stands(state: str, more: dict[str, Any], reason
     web = parsed(**OF_STACK).services[0]
     hold = observed.hold_of(web, found)
     assert (hold.reason if hold else None) is reason
-    allowed = observed.hold_of(replace(web, handover=Handover(run_jobs=True)), found)
+    allowed = observed.hold_of(replace(web, target=(SwarmSettings(stack="shop", run_jobs=True),)), found)
     assert (allowed is None) if found.is_job else (allowed == hold)
 
 
 def test_what_runs_is_what_the_spec_pins() -> None:
-    web = ServiceConfig("web", reference.parse("app:0.9"), (), ("web",), stack="shop")
+    web = ServiceConfig(
+        "web", reference.parse("app:0.9"), (), ("web",), target=(SwarmSettings(stack="shop"),)
+    )
     known = observed.by_name(
         [{"ID": "s1", "Version": {"Index": 1}, "Spec": web_spec(OLD)}, {"ID": "plugin", "Spec": {}}]
     )
@@ -415,7 +419,8 @@ PROD = {"prod": {"hosts": ["tcp://10.0.0.1:2376", "tcp://[fd00::1]:2376"], "cert
 
 def test_a_service_of_a_swarm_says_its_stack_or_its_own_name() -> None:
     (web,) = parsed(**OF_STACK, engine="prod", engines=PROD).services
-    assert (web.stack, web.compose_services, web.compose_files, web.engine) == ("shop", ("web",), (), "prod")
+    assert web.own(SwarmSettings) == SwarmSettings("shop", engine="prod")
+    assert (web.compose_services, web.compose_files) == (("web",), ())
     assert observed.name_of(web) == "shop_web"
     (alone,) = parsed(swarm_service="proxy").services
     assert observed.name_of(alone) == "proxy"
@@ -472,15 +477,17 @@ def test_what_defaults_say_counts_for_the_services_that_it_has_a_meaning_for() -
                 "allow_volume_change": True,
                 "pin_digest": True, "min_age": "3d"}  # fmt: skip
     (web,) = parsed(**OF_STACK, defaults=defaults).services
-    assert (web.handover, web.start_stopped, web.allow_volume_change) == (Handover(), False, False)
+    assert web.target == (SwarmSettings("shop"),)
     assert web.policy.min_age_seconds == 3 * 86400
     (db,) = parsed(compose_file="c", compose_service="db", defaults=defaults).services
-    assert (db.handover, db.start_stopped) == (Handover(UpdateOrder.START_FIRST, drain_seconds=5), True)
+    assert db.own(ComposeSettings) == ComposeSettings(
+        update_order=UpdateOrder.START_FIRST, drain_seconds=5, start_stopped=True, allow_volume_change=True
+    )
 
 
 @pytest.mark.parametrize("key", ["start_stopped", "allow_volume_change"])
 def test_no_is_what_a_key_without_meaning_may_say(key: str) -> None:
-    assert parsed(**OF_STACK, **{key: False}).services[0].stack == "shop"
+    assert parsed(**OF_STACK, **{key: False}).services[0].target == (SwarmSettings("shop"),)
 
 
 def test_two_entries_do_not_update_one_service() -> None:

@@ -13,6 +13,7 @@ from updater_core.deploy.discovered import Obstacle
 from updater_core.errors import EngineError
 from updater_core.models import Config, Mode, ServiceConfig
 from updater_core.targets import swarm_discovery
+from updater_core.targets.swarm.entry.settings import SwarmSettings
 
 IMAGE = "acme/web:1.4.2@sha256:" + "a" * 64
 
@@ -57,9 +58,12 @@ def test_services_are_taken_up_with_their_stack_or_their_own_name() -> None:
     found = taken_up(
         config(), raw("shop_web"), raw("proxy", "caddy:latest", stack=""), raw("shop_db", "postgres:16.3")
     )
-    assert (found["shop-web"].stack, found["shop-web"].compose_services) == ("shop", ("web",))
+    assert (found["shop-web"].own(SwarmSettings).stack, found["shop-web"].compose_services) == (
+        "shop",
+        ("web",),
+    )
     assert found["shop-web"].image.text == "acme/web:1.4.2"
-    assert found["proxy"].swarm_service == "proxy"
+    assert found["proxy"].own(SwarmSettings).swarm_service == "proxy"
     assert found["shop-db"].policy.mode is Mode.NOTIFY
     assert all(each.is_discovered and not each.problem for each in found.values())
 
@@ -113,7 +117,10 @@ def test_what_is_listed_is_not_taken_up_a_second_time_but_its_namesake_elsewhere
     listed = {"name": "mine", "image": "acme/web:1", "stack": "shop", "compose_service": "web"}
     engines = {"prod": {"hosts": "tcp://10.0.0.1:2376"}}
     found = taken_up(config("all", listed, engines=engines), raw("shop_web"))
-    assert {name: each.engine for name, each in found.items()} == {"mine": None, "shop-web": "prod"}
+    assert {name: each.own(SwarmSettings).engine for name, each in found.items()} == {
+        "mine": None,
+        "shop-web": "prod",
+    }
 
 
 def test_what_was_found_stays_while_the_swarm_does_not_answer() -> None:

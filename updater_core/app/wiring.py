@@ -144,6 +144,7 @@ def _host(settings: Settings, clock: SystemClock, endpoint: EngineEndpoint, lock
         swarm=Swarms(endpoint, settings.engines),
         held_locks=held_locks,
         engine_environment=endpoint.environment(),
+        settings=settings.targets,
     )
 
 
@@ -193,6 +194,7 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
     context.config, context.store.settings = config, settings
     context.host.compose = _compose(endpoint, settings, context.host.held_locks)
     context.host.swarm = Swarms(endpoint, settings.engines)
+    context.host.settings = settings.targets
     context.host.lock_wait_seconds = _lock_wait_seconds(settings)
     registries = context.registries
     known = replace(

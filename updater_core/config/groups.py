@@ -8,9 +8,10 @@ from typing import Any
 
 from updater_core.config.options import BY_PLACE, REGISTRY, SERVICE, Option
 from updater_core.models import ServiceConfig
+from updater_core.targets.table import WHERE
 
 _OF_ONE_MEMBER = ("name", "image", "compose_service", "group")
-_PLACES = {"compose_file", "compose_project", "stack", "engine"}
+_PLACES = {option.key for option in WHERE if option.is_of_one}
 
 
 def merged(services: Sequence[ServiceConfig]) -> tuple[ServiceConfig, ...]:
@@ -80,7 +81,8 @@ def _further(first: ServiceConfig, other: ServiceConfig) -> list[str]:
 def _value(service: ServiceConfig, option: Option) -> Any:
     """Return what an option says for a service; None if it fills no field of its own."""
     if option.owner is not None:
-        return getattr(service.registry.own(option.owner), option.key)
+        owned = service.registry if option.place == REGISTRY else service
+        return getattr(owned.own(option.owner), option.key)
     value: Any = service
     for name in option.path.split(".") if option.path else ():
         value = getattr(value, name)

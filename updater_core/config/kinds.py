@@ -10,13 +10,10 @@ from updater_core.models import Bump, Discover, Follow, Mode
 from updater_core.net import hosts
 from updater_core.policy import patterns, ranges, windows
 from updater_core.policy.operator.kinds import KINDS as ORDERS
-from updater_core.vocabulary.handover import UpdateOrder
 from updater_core.vocabulary.options import plain
 from updater_core.vocabulary.options.kinds import DAY as DAY  # all kinds are known under this place
-from updater_core.vocabulary.options.kinds import FLAG as FLAG
-from updater_core.vocabulary.options.kinds import PATH as PATH
-from updater_core.vocabulary.options.kinds import PATHS as PATHS
 from updater_core.vocabulary.options.kinds import (
+    ENGINE_NAME,
     PLAIN_TEXT,
     any_of,
     defined,
@@ -26,6 +23,10 @@ from updater_core.vocabulary.options.kinds import (
     whole,
     word,
 )
+from updater_core.vocabulary.options.kinds import FLAG as FLAG
+from updater_core.vocabulary.options.kinds import NAME as NAME
+from updater_core.vocabulary.options.kinds import PATH as PATH
+from updater_core.vocabulary.options.kinds import PATHS as PATHS
 from updater_core.vocabulary.options.kinds import SECRET as SECRET
 from updater_core.vocabulary.options.kinds import TEXT as TEXT
 from updater_core.vocabulary.options.kinds import YEAR as YEAR
@@ -39,7 +40,6 @@ LEVEL_SPELLINGS: Mapping[str, str] = {
 
 _HOST_NAME = "[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
 _EVENT = f"({'|'.join(models.KINDS)})"
-_SERVICE_NAME = "[A-Za-z0-9._-]+"
 
 URL = Kind(
     "a web address",
@@ -86,37 +86,11 @@ HOSTS = Kind(
     plain.many(plain.such(hosts.is_host_with_port), fewest=0),
     or_list(any_of(pattern(rf"^({_HOST_NAME}|\[[0-9A-Fa-f:]+\])(:[0-9]{{1,5}})?$")), fewest=0),
 )
-NAME = word(
-    "a usable name",
-    "at most 63 letters, digits, '.', '_' and '-', the first a letter or a digit",
-    "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
-)
 IMAGE = Kind(
     "an image reference",
     "one such as nginx:1.27 or ghcr.io/acme/web:v1.4.2",
     plain.parsed(reference.parse),
     any_of(pattern(r"^[A-Za-z0-9\[][^\s$]*$")),
-)
-COMPOSE_SERVICES = Kind(
-    "a Compose service or a list of them",
-    "the names as they stand under `services:` in the file",
-    plain.many(plain.matching(_SERVICE_NAME)),
-    or_list(any_of(pattern(f"^{_SERVICE_NAME}$"))),
-)
-PROJECT = word(
-    "a Compose project name",
-    "lower case letters, digits, '_' and '-', the first a letter or a digit",
-    "[a-z0-9][a-z0-9_-]*",
-)
-STACK = word(
-    "the name of a stack or a Swarm service",
-    "letters, digits, '.', '_' and '-', the first a letter or a digit",
-    "[A-Za-z0-9][A-Za-z0-9_.-]*",
-)
-ENGINE_NAME = word(
-    "the name of an engine",
-    "letters, digits, '_' and '-', the first a letter or a digit",
-    readers.ENGINE_NAME,
 )
 ENGINES = Kind(
     "an object",
@@ -124,7 +98,7 @@ ENGINES = Kind(
     readers.engines,
     {
         "type": "object",
-        "propertyNames": pattern(f"^{readers.ENGINE_NAME}$"),
+        "propertyNames": pattern(f"^{ENGINE_NAME}$"),
         "additionalProperties": defined("engine"),
     },
 )
@@ -193,13 +167,6 @@ BUMP = choice("a size of step", "patch, minor or major", {bump.value: bump for b
 FOLLOW = choice("a step to follow", "tag, patch, minor or major", {follow.value: follow for follow in Follow})
 MODE = choice("a mode", "auto, approve or notify", {mode.value: mode for mode in Mode})
 GROUPING = choice("a grouping of messages", "cycle or each", {name: name for name in ("cycle", "each")})
-ORDER = choice("an update order", "stop-first or start-first", {order.value: order for order in UpdateOrder})
-ARGUMENTS = Kind(
-    "a command",
-    'a list of words such as ["/app/drain", "--now"], or a text for sh -c',
-    readers.arguments,
-    {"anyOf": [PLAIN_TEXT, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
-)
 PLATFORM = word(
     "a platform", "os/architecture such as linux/amd64 or linux/arm64/v8", "[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?"
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 from updater_core.config import kinds
 from updater_core.registries.vendors import OF_VENDORS, REGISTRY_SPELLINGS, REGISTRY_TYPES
+from updater_core.targets import table as targets
 
 # all of it is known under this place
 from updater_core.vocabulary.options.option import API_TOKEN as API_TOKEN
@@ -23,8 +24,8 @@ from updater_core.vocabulary.options.option import SIGNATURE as SIGNATURE
 from updater_core.vocabulary.options.option import TOP as TOP
 from updater_core.vocabulary.options.option import Kind, Needs
 from updater_core.vocabulary.options.option import Option as Option
+from updater_core.vocabulary.policy import SELECTORS as SELECTORS
 
-SELECTORS = ("follow", "tag_pattern", "tag_regex", "semver_pattern")  # at most one of them in a service
 _TYPES = f"{', '.join(REGISTRY_TYPES[:-1])} or {REGISTRY_TYPES[-1]}"
 _QUOTED_TYPES = re.sub(r"(\w+)(?=,| or|$)", r"`\1`", _TYPES)
 _REGISTRY_TYPE = kinds.choice(
@@ -42,7 +43,7 @@ def _service(key: str, kind: Kind, default: Any, doc: str, *examples: Any, **mor
 
 
 def _required(key: str, kind: Kind, doc: str, *examples: Any, field: str = "") -> Option:
-    return Option(SERVICE, key, kind, None, doc, examples, field or key, required=True)
+    return Option(SERVICE, key, kind, None, doc, examples, field or key, required=True, is_of_one=True)
 
 
 def _policy(key: str, kind: Kind, default: Any, doc: str, *examples: Any, **more: Any) -> Option:
@@ -72,6 +73,7 @@ OPTIONS: tuple[Option, ...] = (
            "same folder on this host. Needed only if its mounts do not tell: [stacks of a "
            "manager](discovery.md#stacks-of-a-manager).",
            ({"/data/compose": "/srv/portainer/compose"},), path="path_map"),
+    *targets.OF_TOP,
     _top("discover", kinds.DISCOVER, "off",
          "Which running Compose services that are not listed are taken up by themselves at each cycle: "
          "`off`, `labelled` (those with the label `docker-updater.enable=true`) or `all` (but those with "
@@ -160,38 +162,15 @@ OPTIONS: tuple[Option, ...] = (
     _required("image", kinds.IMAGE,
          "The image. Its repository must be the Compose file's; its tag is only a note, for the file "
          "says which tag is current.", "nginx:1.27", "ghcr.io/acme/web:v1.4.2"),
-    _service("compose_file", kinds.PATHS, None,
-         "The Compose file, or all of them if the project was started with several `-f`. Of a stack: its "
-         "file, which is edited too; the Swarm service alone is updated when left out.",
-         "/opt/apps/web/docker-compose.yml", ["docker-compose.yml", "docker-compose.prod.yml"],
-         field="compose_files"),
-    _service("compose_service", kinds.COMPOSE_SERVICES, None,
-         "The service in that file. A list is an update group: one image, updated as one.",
-         "web", ["web", "worker"], field="compose_services",
-         see="[update groups](choosing.md#update-groups-and-dependents)"),
-    _service("stack", kinds.STACK, None,
-         ("The stack of a service that runs in a Docker Swarm and is updated there: `web` of `shop` is "
-         "`shop_web`."),
-         "shop"),
-    _service("swarm_service", kinds.STACK, None,
-         "The name of a Swarm service that belongs to no stack.", "web"),
-    _service("run_jobs", kinds.FLAG, False,
-         "Swarm: [update jobs](swarm.md#jobs) too. A new image runs a job at once, so that they are only "
-         "notified of without it.", True, field="handover.run_jobs"),
-    _service("engine", kinds.ENGINE_NAME, None,
-         "The one of `engines` whose Swarm the service runs in; this host's engine when left out.", "prod"),
-    _service("compose_project", kinds.PROJECT, None,
-         "The project, needed only if one file runs under several names.", "web-blue"),
-    _service("group", kinds.NAME, None,
-         "Services of one project that name the same group are [one update group](choosing.md#groups), as if "
-         "one entry listed them; that is its name then.", "immich"),
+    *targets.WHERE,
     _service("registry_type", _REGISTRY_TYPE, None,
          f"{_QUOTED_TYPES}. The image's host decides when left out.",
-         "docker_hub", "generic", field="registry.type"),
+         "docker_hub", "generic", field="registry.type", by_label=False),
     _service("registry_config", kinds.TABLE, None, "Credentials and settings for this registry.",
          {"region": "us-east-1"}, {"username": "robot", "password": "${REGISTRY_PASSWORD}"}, field=None,
+         is_of_one=True,  # a login would be sent to the registry of every service
          see="[its keys](#registry_config)"),
-    _service("enabled", kinds.FLAG, True, "`false` leaves the service alone.", False),
+    _service("enabled", kinds.FLAG, True, "`false` leaves the service alone.", False, by_label=False),
     _policy("follow", kinds.FOLLOW, None,
          "`tag` follows the digest behind the tag; `patch`, `minor` and `major` follow the versions of the "
          "current tag's kind, no further than that step. The top level's when left out.", "minor",
@@ -238,7 +217,8 @@ OPTIONS: tuple[Option, ...] = (
          True, see="[pins](choosing.md#pins)"),
     _service("signature", kinds.SIGNATURE, None,
          "Take only images that are signed, by cosign, with one of these keys: [what that protects from]"
-         "(security.md#signatures).", {"public_key": "/etc/docker-auto-updater/keys/acme.pub"}, field=None),
+         "(security.md#signatures).", {"public_key": "/etc/docker-auto-updater/keys/acme.pub"}, field=None,
+         by_label=False),
     _policy("mode", kinds.MODE, "auto",
          "`auto` updates. `approve` asks you, once for each image, and updates after your yes. `notify` only "
          "notifies, once for each image.", "notify", "approve"),
@@ -252,50 +232,28 @@ OPTIONS: tuple[Option, ...] = (
     _service("health_url", kinds.PROBE, None,
          "An address that has to answer too, asked from this host: within `health_timeout`, and then for "
          "`health_stable`. [How it is asked](operations.md#the-http-gate).", "http://127.0.0.1:8080/health",
-         field="gate.url"),
+         field="gate.url", by_label=False),
     _service("health_status", kinds.STATUSES, "200-399",
          "The HTTP statuses that count as an answer there. Redirects are not followed.", 200, "200-299,401",
-         field="gate.statuses"),
+         field="gate.statuses", by_label=False),
     _service("pre_update", kinds.HOOK, None,
          "A [hook](operations.md#hooks): what is run before anything of the service is stopped, such as a "
          "backup. If it fails, the update is not started.", ["/usr/local/bin/backup", "web"],
          {"run": "pg_dump -U app app > /backup/before.sql", "in": "container", "timeout": "30m"},
-         field="hooks.pre_update"),
+         field="hooks.pre_update", by_label=False),
     _service("post_update", kinds.HOOK, None,
          "A hook: what is run once the new release has passed its gate, such as a smoke test. If it fails, "
          "the old release is put back, and the new one is not tried again.",
          "curl -fsS http://127.0.0.1:8080/version",
-         field="hooks.post_update"),
+         field="hooks.post_update", by_label=False),
     _service("on_failure", kinds.HOOK, None,
          "A hook: what is run after an update that failed, once the old release is back. If it fails, that "
          "is a warning.",
-         ["/usr/local/bin/page-me"], field="hooks.on_failure"),
+         ["/usr/local/bin/page-me"], field="hooks.on_failure", by_label=False),
     _service("on_success", kinds.HOOK, None,
          "A hook: what is run after an update that succeeded. If it fails, that is a warning.",
-         "docker image prune -f", field="hooks.on_success"),
-    _service("update_order", kinds.ORDER, None,
-         "`start-first` starts the new container beside the old one, and stops the old one only when the new "
-         "one is proven; `stop-first` is Compose's own recreate. When left out, what "
-         "`deploy.update_config.order` of the Compose file says, else `stop-first`. See "
-         "[start-first](start-first.md).", "start-first",
-         field="handover.order"),
-    _service("drain_command", kinds.ARGUMENTS, None,
-         ("Start-first: run in each old container before it is stopped, so that a proxy sends it nothing "
-         "more."),
-         ["touch", "/tmp/draining"], "kill -USR1 1",  # noqa: S108 - an example
-         field="handover.drain_command"),
-    _service("drain_seconds", kinds.duration(kinds.DAY, zero=True), 0,
-         "Start-first: how long the old containers go on beside the proven new ones before they are stopped.",
-         5, "1m", field="handover.drain_seconds"),
-    _service("start_stopped", kinds.FLAG, False,
-         "Update and start the service even if it is stopped.", True,
-         see="[stopped services](operations.md#stopped-services)"),
-    _service("allow_drift", kinds.FLAG, False,
-         "Update even if the Compose file was edited since it was last applied, and so apply the "
-         "edits too.", True),
-    _service("allow_volume_change", kinds.FLAG, False,
-         "Update even if the new image keeps its data at another place, or would start with an empty "
-         "volume in place of one that the container has. The old volumes stay.", True),
+         "docker image prune -f", field="hooks.on_success", by_label=False),
+    *targets.HOW,
     _service("platform", kinds.PLATFORM, None,
          "The image's platform, `os/architecture`; the engine's own when left out.",
          "linux/amd64", "linux/arm64/v8"),
@@ -340,13 +298,6 @@ OPTIONS: tuple[Option, ...] = (
     *OF_VENDORS,
 )  # fmt: skip
 
-# What says which service is meant, and a login, which would be sent to the registry of every service.
-ONLY_OF_A_SERVICE = (
-    "name", "image", "compose_file", "compose_service", "stack", "swarm_service", "engine", "compose_project",
-    "group",
-    "registry_config",
-)  # fmt: skip
-
 
 def _in(place: str) -> dict[str, Option]:
     return {option.key: option for option in OPTIONS if option.place == place}
@@ -354,7 +305,7 @@ def _in(place: str) -> dict[str, Option]:
 
 def _shared() -> dict[str, Option]:
     """Return the options of a service that may stand in `defaults` too."""
-    shared = [option for option in OPTIONS if option.place == SERVICE and option.key not in ONLY_OF_A_SERVICE]
+    shared = [option for option in OPTIONS if option.place == SERVICE and not option.is_of_one]
     return {option.key: replace(option, place=DEFAULTS) for option in shared}
 
 
@@ -364,3 +315,7 @@ BY_PLACE: Mapping[str, Mapping[str, Option]] = {
 }
 
 SECRET_VARIABLES = frozenset(option.variable for option in OPTIONS if option.variable and option.kind.secret)
+
+# Whoever may write a label may start a container, and no more: no label runs a program on this host, has it
+# ask an address, or says which service is meant, but for the group.
+LABEL_KEYS = frozenset(option.key for option in BY_PLACE[DEFAULTS].values() if option.by_label) | {"group"}

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from updater_core.models import Secret
 from updater_core.net import hosts
 from updater_core.vocabulary.hooks import Hook
-from updater_core.vocabulary.options.plain import seconds, such, text, within, writable
+from updater_core.vocabulary.options.kinds import ENGINE_NAME
+from updater_core.vocabulary.options.plain import arguments, seconds, such, text, within
 
 TOKEN_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"  # noqa: S105 - the form of a name
 _API_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{20,256}")
-ENGINE_NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _ADDRESS_GAP = re.compile(r"[\s,;]+(?=[A-Za-z0-9][A-Za-z0-9+.-]*://)")
 _ADDRESS_AS_PARAMETER = re.compile(r"[?&][^?&=]*=[A-Za-z][A-Za-z0-9+.-]*://")
@@ -71,23 +71,6 @@ def hook(value: Any) -> Hook:
             'its "timeout" is not a time above 0 and of at most a day, such as 90s or 15m'
         ) from None
     return Hook(arguments(given.get("run")), place == "container", float(timeout))
-
-
-def arguments(value: Any) -> tuple[str, ...]:
-    """Return a program and its arguments: a list as it is, a text as one for `sh -c`.
-
-    >>> arguments("touch /tmp/drain")
-    ('sh', '-c', 'touch /tmp/drain')
-    """
-    words = ["sh", "-c", value] if isinstance(value, str) else value
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError
-    program = words[-1] if isinstance(value, str) else "".join(words[:1])
-    if not program.strip():
-        raise ValueError("it names no program")
-    if any("\0" in word for word in words):
-        raise ValueError("it holds a NUL character")
-    return tuple(map(writable, words))
 
 
 def http_statuses(value: Any) -> tuple[tuple[int, int], ...]:

@@ -14,16 +14,21 @@ from updater_core.config.options import (
     TOP,
     Option,
 )
-from updater_core.config.read_object import ReadObject
 from updater_core.models import ServiceConfig, Settings
-from updater_core.vocabulary.vendor_settings import VendorSettings
+from updater_core.registries.vendors import OF_VENDORS
+from updater_core.vocabulary.options.read_object import ReadObject
+from updater_core.vocabulary.own_settings import OwnSettings
 
+_OWNERS_OF_VENDORS = {option.owner for option in OF_VENDORS}
 _Record = TypeVar("_Record")
 
 
 def settings_of(top: ReadObject) -> Settings:
     """Return the settings of the whole program, from the top level of the file."""
-    return replace(_filled(Settings, _by_path(top, TOP)), vendors=_of_vendors(top, TOP))
+    own = _owned(top, TOP)
+    vendors = tuple(each for each in own if type(each) in _OWNERS_OF_VENDORS)
+    targets = tuple(each for each in own if type(each) not in _OWNERS_OF_VENDORS)
+    return replace(_filled(Settings, _by_path(top, TOP)), vendors=vendors, targets=targets)
 
 
 def service_of(service: ReadObject, registry: ReadObject, top: ReadObject) -> ServiceConfig:
@@ -31,15 +36,17 @@ def service_of(service: ReadObject, registry: ReadObject, top: ReadObject) -> Se
     own = replace(service, values=_with_inherited(service.values, top.values))
     keys = own.values.get("public_key")
     signed = {"policy.public_keys": keys} if keys else {}
-    login = {**_by_path(registry, REGISTRY), "registry.vendors": _of_vendors(registry, REGISTRY)}
-    return _filled(ServiceConfig, {**_by_path(own, SERVICE), **signed, **login})
+    login = {**_by_path(registry, REGISTRY), "registry.vendors": _owned(registry, REGISTRY)}
+    of_target = {"target": _owned(own, SERVICE)}
+    return _filled(ServiceConfig, {**_by_path(own, SERVICE), **signed, **login, **of_target})
 
 
-def _of_vendors(read: ReadObject, place: str) -> VendorSettings:
-    """Return the settings of each vendor that has an option of its own among those given."""
+def _owned(read: ReadObject, place: str) -> OwnSettings:
+    """Return the settings of each vendor or target of which anything but the defaults was given."""
     options = [option for option in BY_PLACE[place].values() if option.owner is not None]
-    owners = dict.fromkeys(option.owner for option in options if option.key in read.given)
-    return tuple(owner(**_values_of(owner, options, read)) for owner in owners if owner is not None)
+    owners = dict.fromkeys(option.owner for option in options if option.owner is not None)
+    settings = ((owner(**_values_of(owner, options, read)), owner()) for owner in owners)
+    return tuple(given for given, default in settings if given != default)
 
 
 def _values_of(owner: type, options: Sequence[Option], read: ReadObject) -> dict[str, Any]:

@@ -11,13 +11,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from updater_core.config.options import BY_PLACE, REGISTRY, SELECTORS
-from updater_core.config.places import engine_problems, place_problems
-from updater_core.config.read_object import ReadObject, is_own
+from updater_core.config.places import place_problems
 from updater_core.models import ApiToken, Follow, Secret
 from updater_core.net.url_rules import is_loopback
 from updater_core.registries.vendors import type_of_option, vendor_of
 from updater_core.registries.vendors.vendor import GENERIC
-from updater_core.vocabulary.handover import UpdateOrder
+from updater_core.vocabulary.options.read_object import ReadObject, is_own
 
 _Entries = Sequence[tuple[ReadObject, ReadObject]]
 _SELECT = "write tag_pattern, tag_regex, semver_pattern or follow too"
@@ -28,10 +27,9 @@ _OF_VERSIONS = ("semver_range", "max_bump", "follow_variant", "allow_scheme_jump
 def service_problems(service: ReadObject, registry: ReadObject, top: ReadObject) -> list[str]:
     """Return what is wrong with an entry of `services` as a whole."""
     return [
-        *place_problems(service),
-        *engine_problems(service, top.values["engines"] or {}),
+        *place_problems(service, top),
         *selection_problems(service, top),
-        *order_problems(service),
+        *gate_problems(service),
         *registry_problems(service, registry),
     ]
 
@@ -77,21 +75,13 @@ def _by_version(service: ReadObject) -> bool:
     return "semver_pattern" in service.given
 
 
-def order_problems(service: ReadObject) -> Iterator[str]:
-    """Yield the keys of a kind of update that this service does not have."""
+def gate_problems(service: ReadObject) -> Iterator[str]:
+    """Yield the keys of a kind of gate that this service does not have."""
     if "health_status" in service.given - service.inherited and "health_url" not in service.given:
         yield (
             f"{service.path('health_status')}: it is about the answer of health_url; write that too, or "
             "take it out"
         )
-    if service.values["update_order"] is UpdateOrder.START_FIRST:
-        return
-    for key in ("drain_command", "drain_seconds"):
-        if is_own(service, key):
-            yield (
-                f'{service.path(key)}: it is for start-first; write "update_order": "start-first" too, or '
-                "take it out"
-            )
 
 
 def registry_problems(service: ReadObject, registry: ReadObject) -> Iterator[str]:

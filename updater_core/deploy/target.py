@@ -28,6 +28,7 @@ from updater_core.models import (
 from updater_core.protocols import Clock, Compose, Engine, Files, Progress, Swarm
 from updater_core.vocabulary.dated import ImageFacts
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.own_settings import OwnSettings
 
 ONE_RUN = "one-run"  # the strategy of a plan whose service is to end by itself
 
@@ -361,3 +362,4 @@ class Host:
     engine_environment: Mapping[str, str] = field(default_factory=dict)
     shared_places: GroupFinder | None = None
     retention_owner: str = "none"  # of a look, which retains nothing
+    settings: OwnSettings = ()  # the targets' own, for all services

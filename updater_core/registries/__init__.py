@@ -22,7 +22,7 @@ from updater_core.registries.vendors import BY_NAME, registry_type
 from updater_core.registries.vendors.docker_hub.settings import DockerHubAccount
 from updater_core.registry_utils import Logins
 from updater_core.vocabulary.dated import ListComparison
-from updater_core.vocabulary.vendor_settings import VendorSettings, own_settings
+from updater_core.vocabulary.own_settings import OwnSettings, own_settings
 
 __all__ = ["HubEndpoints", "PullLimit", "Registries"]
 
@@ -51,7 +51,7 @@ class Registries:
         *,
         docker_config_dir: Path | None,
         clock: protocols.Clock,
-        vendors: VendorSettings = (),
+        vendors: OwnSettings = (),
         on_request: OnRequest = _ignore,
         backoffs: Mapping[str, datetime] | None = None,
         outages: Mapping[str, datetime] | None = None,

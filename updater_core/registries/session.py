@@ -23,7 +23,7 @@ from updater_core.registries.single_flight import SingleFlight
 from updater_core.registries.transport import Answer, Request, Transport
 from updater_core.registry_utils import Login, Logins
 from updater_core.vocabulary.dated import ListComparison
-from updater_core.vocabulary.vendor_settings import S, VendorSettings, own_settings
+from updater_core.vocabulary.own_settings import OwnSettings, S, own_settings
 
 MOST_PAGES_REMEMBERED = 256
 MOST_COMPARISONS = 512
@@ -70,7 +70,7 @@ class Session:
     signatures: Cache[Any]  # `SeenSignatures` of images; their module is loaded only for whoever has a policy
     limits: PullLimits
     hub_mirrors: Callable[[], Sequence[str]] = tuple  # the engine's mirrors of Docker Hub; may ask the engine
-    vendors: VendorSettings = ()  # for all services
+    vendors: OwnSettings = ()  # for all services
 
     def own(self, kind: type[S]) -> S:
         """Return a vendor's settings for all services, of its class `kind`; defaults if none are set."""

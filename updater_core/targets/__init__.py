@@ -1,23 +1,24 @@
-"""The deploy targets: an explicit table. A new one is a folder here and one line below."""
+"""The deploy targets: how those of the table are opened, and how their plans are read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from updater_core.deploy.target import Host, Target
 from updater_core.models import Hold, Plan, ServiceConfig
 from updater_core.state.codec import decode
-from updater_core.targets import compose, swarm
+from updater_core.targets import compose
 from updater_core.targets.discovery import take_up, with_remembered
+from updater_core.targets.kind import TargetKind
 from updater_core.targets.survey import HostSurvey
+from updater_core.targets.table import BY_NAME, TABLE
 
 __all__ = [
     "TABLE",
     "HostSurvey",
     "OnBug",
-    "TargetKind",
     "identities",
     "open_all",
     "read_plan",
@@ -28,29 +29,14 @@ __all__ = [
 OnBug = Callable[[str, Exception], Hold]
 
 
-@dataclass(frozen=True, slots=True)
-class TargetKind:
-    """How one kind of target is opened, and of which type the `detail` of its plans is.
-
-    `identity`: what identifies a service that is deployed there, whatever it is called, in the same words in
-    every version; None of one that is deployed elsewhere.
-    """
-
-    open: Callable[[Host, OnBug], Target]
-    detail: type
-    identity: Callable[[ServiceConfig], str | None]
-
-
-TABLE: Mapping[str, TargetKind] = {
-    # before Compose: its services may have a file, too
-    swarm.NAME: TargetKind(swarm.SwarmTarget, swarm.SwarmPlan, swarm.identity),
-    compose.NAME: TargetKind(compose.ComposeTarget, compose.ComposePlan, compose.identity),
-}
-
-
 def open_all(host: Host, on_bug: OnBug) -> Mapping[str, Target]:
     """Return every target of the table by its name; nothing is asked of any yet."""
-    return {name: kind.open(host, on_bug) for name, kind in TABLE.items()}
+    return {kind.name: _code_of(kind).open_target(host, on_bug) for kind in TABLE}
+
+
+def _code_of(kind: TargetKind) -> Any:
+    """The module of a target, of which `TargetKind` says what is in it."""
+    return import_module(kind.module)
 
 
 def identities(services: Iterable[ServiceConfig]) -> Mapping[str, str]:
@@ -63,7 +49,7 @@ def identities(services: Iterable[ServiceConfig]) -> Mapping[str, str]:
 
 
 def _identity(service: ServiceConfig) -> str | None:
-    every = (kind.identity(service) for kind in TABLE.values())
+    every = (_code_of(kind).identity(service) for kind in TABLE)
     return next((each for each in every if each is not None), None)
 
 
@@ -75,8 +61,8 @@ def read_plan(raw: Mapping[str, Any]) -> Plan[Any]:
     try:
         is_of_compose = raw.get("target") == compose.NAME or "detail" not in raw
         known = compose.former_plan(raw) if is_of_compose else raw
-        kind = TABLE[str(known.get("target"))]
+        detail = _code_of(BY_NAME[str(known.get("target"))]).PlanDetail
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"its plan is of an unknown form: {type(error).__name__} {error}") from error
-    found: Plan[Any] = decode(Plan[kind.detail], dict(known))  # type: ignore[name-defined]
+    found: Plan[Any] = decode(Plan[detail], dict(known))  # type: ignore[valid-type]
     return found

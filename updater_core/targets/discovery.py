@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from updater_core import reference
-from updater_core.config import groups
 from updater_core.deploy.target import GroupFinder, Host
 from updater_core.errors import ConfigError, UpdaterError
-from updater_core.models import Config, Container, Discover, ImageRef, ServiceConfig
+from updater_core.models import Config, Container, Discover, EntryReader, ImageRef, ServiceConfig
 from updater_core.state.records import State
 from updater_core.targets import entries, labels, own_service, swarm_discovery
 from updater_core.targets.compose import observe
+from updater_core.targets.compose.entry.settings import ComposeSettings
 from updater_core.targets.compose.names import members_of
 from updater_core.targets.entries import Names
 from updater_core.targets.own_service import OwnService
@@ -125,7 +125,7 @@ def listed_as(services: Sequence[ServiceConfig], one: RunningService) -> Service
     own = {os.path.realpath(path) for path in files_of(one)}
     for service in services:
         is_named = one.service in service.compose_services
-        is_of_project = service.compose_project in (None, one.project)
+        is_of_project = service.own(ComposeSettings).compose_project in (None, one.project)
         if is_named and is_of_project and own & {os.path.realpath(path) for path in service.compose_files}:
             return service
     return None
@@ -183,9 +183,13 @@ def unlisted(
     One whose labels are wrong is returned with its problem: it is held with it, and nobody else's trouble.
     """
     names = Names(config.services)
-    found = _together(list(_ungrouped(config, state, containers, names)), names, shared)
+    alone = list(_ungrouped(config, state, containers, names))
+    if not alone:
+        return ()
+    reader = entries.reader(config)
+    found = _together(alone, names, shared, reader)
     taken = {service.name for service in config.services}
-    for number, key, wrong in groups.problems(found):
+    for number, key, wrong in reader.group_problems(found):
         found[number] = replace(found[number], group=None, problem=f"label {labels.LABEL}{key}: {wrong}")
     for number, service in enumerate(found):
         if service.group in taken:
@@ -194,11 +198,14 @@ def unlisted(
                 "write another"
             )
             found[number] = replace(service, group=None, problem=wrong)
-    return groups.merged(found)
+    return reader.grouped(found)
 
 
 def _together(
-    found: Sequence[tuple[RunningService, ServiceConfig]], names: Names, shared: GroupFinder | None
+    found: Sequence[tuple[RunningService, ServiceConfig]],
+    names: Names,
+    shared: GroupFinder | None,
+    reader: EntryReader,
 ) -> list[ServiceConfig]:
     """The services; those that take their image from one place in their files as one group, if they can be
     one.
@@ -212,18 +219,18 @@ def _together(
         given = {each.group for each in members if each.group}
         if len(given) > 1 or (given and all(each.group for each in members)):
             continue  # its operator has said which groups there are
-        grouped = _as_one(members, given.pop() if given else names.free(min(keys)[0]))
+        grouped = _as_one(members, given.pop() if given else names.free(min(keys)[0]), reader)
         services |= dict(zip(sorted(keys), grouped, strict=True))
     return list(services.values())
 
 
-def _as_one(members: Sequence[ServiceConfig], name: str) -> list[ServiceConfig]:
+def _as_one(members: Sequence[ServiceConfig], name: str, reader: EntryReader) -> list[ServiceConfig]:
     """The services with a group; as they are if their labels say different things, which nobody but their
     operator can decide: each is then held, with what to write.
     """
     mode = entries.strictest(each.policy.mode for each in members)
     grouped = [replace(each, group=name, policy=replace(each.policy, mode=mode)) for each in members]
-    return list(members) if list(groups.problems(grouped)) else grouped
+    return list(members) if list(reader.group_problems(grouped)) else grouped
 
 
 def _ungrouped(
@@ -270,10 +277,10 @@ def _is_in_remembered_group(one: RunningService, state: State) -> bool:
 
 
 def _discovered(config: Config, entry: Mapping[str, Any], one: RunningService) -> ServiceConfig:
-    problems = labels.label_problems(one.labels)
+    problems = entries.label_problems(config, one.labels)
     if not problems:
         try:
-            service = entries.read_entry(config, labels.with_labels(entry, one.labels))
+            service = entries.read_entry(config, entries.with_labels(config, entry, one.labels))
         except ConfigError as error:
             problems = list(error.problems)
         else:

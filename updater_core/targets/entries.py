@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from updater_core import reference
-from updater_core.config.options import SELECTORS
 from updater_core.errors import ConfigError
-from updater_core.models import Config, Mode, ServiceConfig
+from updater_core.models import Config, EntryReader, Mode, ServiceConfig
+from updater_core.targets import labels
+from updater_core.vocabulary.policy import SELECTORS
 
 # Databases, by a word of their repositories' last part: a new major version may want a migration, and going
 # back may be impossible once the new one has written its files.
@@ -115,14 +116,29 @@ def strictest(modes: Iterable[Mode]) -> Mode:
     return max(modes, key=(Mode.AUTO, Mode.APPROVE, Mode.NOTIFY).index)
 
 
+def reader(config: Config) -> EntryReader:
+    """Return what reads the entries that discovery makes. Raises ConfigError if there is none."""
+    if config.entries is None:
+        raise ConfigError(["the configuration was not read from a file"])
+    return config.entries
+
+
 def read_entry(config: Config, entry: Mapping[str, Any]) -> ServiceConfig:
     """Return the service of an entry, with the configuration's defaults.
 
     Raises ConfigError with its problems.
     """
-    if config.entries is None:
-        raise ConfigError(["the configuration was not read from a file"])
-    return config.entries.read(entry, str(entry["name"]))
+    return reader(config).read(entry, str(entry["name"]))
+
+
+def label_problems(config: Config, said: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with a service's labels (`labels.label_problems`)."""
+    return labels.label_problems(said, reader(config))
+
+
+def with_labels(config: Config, entry: Mapping[str, Any], said: Mapping[str, str]) -> dict[str, Any]:
+    """Return an entry with what a service's labels say on top (`labels.with_labels`)."""
+    return labels.with_labels(entry, said, reader(config).label_keys)
 
 
 def default_keys(config: Config) -> frozenset[str]:

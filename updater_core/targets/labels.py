@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from updater_core.config.options import BY_PLACE, DEFAULTS, REGISTRY, SELECTORS, SERVICE
+from updater_core.models import EntryReader
+from updater_core.vocabulary.policy import SELECTORS
 
 LABEL = "docker-updater."
-# Whoever may write a label may start a container, and no more: no label runs a program on this host, or has
-# it ask an address.
-_COMMANDS = {"pre_update", "post_update", "on_failure", "on_success", "drain_command"}
-_ADDRESSES = {"health_url", "health_status"}
-_NOT_BY_LABEL = {"registry_type", "enabled", "signature", *_COMMANDS, *_ADDRESSES}
-LABEL_KEYS = frozenset(BY_PLACE[DEFAULTS]) - _NOT_BY_LABEL | {"enable", "group"}
+ENABLE = "enable"  # whether a service is looked after; no key of an entry
 _WATCHTOWER = "com.centurylinklabs.watchtower"
 _YES, _NO = ("true", "1", "yes", "on", "t", "y"), ("false", "0", "no", "off", "f", "n")
 SAID_NO = f"its label says no ({LABEL}enable or {_WATCHTOWER}.enable)"
@@ -32,7 +28,7 @@ def wants(labels: Mapping[str, str]) -> bool | None:
     False
     >>> wants({"com.centurylinklabs.watchtower.enable": "1"})
     """
-    own = labels.get(f"{LABEL}enable")
+    own = labels.get(f"{LABEL}{ENABLE}")
     if own is not None:
         return own.strip().lower() not in _NO
     return False if labels.get(f"{_WATCHTOWER}.enable", "").strip().lower() in _NO else None
@@ -45,29 +41,30 @@ def is_watchtower(labels: Mapping[str, str]) -> bool:
     return labels.get(_WATCHTOWER, "").strip().lower() in _YES
 
 
-def with_labels(entry: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return an entry with what the labels say on top; a selector of theirs takes the place of the entry's
-    own.
+def with_labels(entry: Mapping[str, Any], labels: Mapping[str, str], keys: Collection[str]) -> dict[str, Any]:
+    """Return an entry with what the labels say of `keys` on top; a selector of theirs takes the place of the
+    entry's own.
     """
-    said = entry_of_labels(labels)
+    said = entry_of_labels(labels, keys)
     selects = any(key in SELECTORS for key in said)
     return {**{key: value for key, value in entry.items() if not (selects and key in SELECTORS)}, **said}
 
 
-def label_problems(labels: Mapping[str, str]) -> list[str]:
+def label_problems(labels: Mapping[str, str], entries: EntryReader) -> list[str]:
     """Return what is wrong with the names of our labels, and with `enable`: policy may be said by label,
     never a login or a place. Values are read with the entry.
     """
     own = [key.removeprefix(LABEL) for key in labels if key.startswith(LABEL)]
-    problems = [f"label {LABEL}{key}: {_instead(key)}" for key in sorted(own) if key not in LABEL_KEYS]
-    enable = labels.get(f"{LABEL}enable", "true").strip().lower()
+    known = entries.label_keys | {ENABLE}
+    problems = [f"label {LABEL}{key}: {_instead(key, entries)}" for key in sorted(own) if key not in known]
+    enable = labels.get(f"{LABEL}{ENABLE}", "true").strip().lower()
     return problems if enable in (*_YES, *_NO) else [f"label {LABEL}enable: write true or false", *problems]
 
 
-def _instead(key: str) -> str:
-    if key in BY_PLACE[SERVICE] or key in BY_PLACE[REGISTRY]:
+def _instead(key: str, entries: EntryReader) -> str:
+    if key in entries.file_keys:
         return "it is read from the configuration file only; write it there, and take the label away"
-    close = difflib.get_close_matches(key, sorted(LABEL_KEYS), n=1)
+    close = difflib.get_close_matches(key, sorted(entries.label_keys | {ENABLE}), n=1)
     return (
         f"there is no such label; write {LABEL}{close[0]}"
         if close
@@ -75,12 +72,13 @@ def _instead(key: str) -> str:
     )
 
 
-def entry_of_labels(labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a service's labels say, by key: `docker-updater.min_age=3d` is `min_age`.
+def entry_of_labels(labels: Mapping[str, str], keys: Collection[str]) -> dict[str, Any]:
+    """Return what a service's labels say of `keys`: `docker-updater.min_age=3d` is `min_age`.
 
-    >>> entry_of_labels({"docker-updater.enable": "true", "docker-updater.min_age": "3d", "a": "b"})
+    >>> said = {"docker-updater.enable": "true", "docker-updater.min_age": "3d", "a": "b"}
+    >>> entry_of_labels(said, {"min_age", "mode"})
     {'min_age': '3d'}
-    >>> entry_of_labels({"com.centurylinklabs.watchtower.monitor-only": "true"})
+    >>> entry_of_labels({"com.centurylinklabs.watchtower.monitor-only": "true"}, {"min_age", "mode"})
     {'mode': 'notify'}
     """
     entry: dict[str, Any] = {}
@@ -88,4 +86,4 @@ def entry_of_labels(labels: Mapping[str, str]) -> dict[str, Any]:
     if any(each in _YES for each in said):
         entry["mode"] = "notify"
     own = {key.removeprefix(LABEL): value for key, value in labels.items() if key.startswith(LABEL)}
-    return {**entry, **{key: value for key, value in own.items() if key in LABEL_KEYS and key != "enable"}}
+    return {**entry, **{key: value for key, value in own.items() if key in keys}}

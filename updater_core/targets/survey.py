@@ -12,7 +12,6 @@ from pathlib import Path
 
 from updater_core import reference
 from updater_core.composefile import edit
-from updater_core.config import groups
 from updater_core.deploy.discovered import Discovered, FoundService, LeftOut, Obstacle
 from updater_core.deploy.target import Target
 from updater_core.errors import ConfigError
@@ -109,8 +108,9 @@ class HostSurvey:
         is_one_of_many = discovery.is_one_of_many(one, everyone)
         given = entries.default_keys(self.config)
         entry, note = discovery.proposed(one, names, given, is_one_of_many=is_one_of_many)
-        found = FoundService(entry["name"], image, paths, labels.with_labels(entry, one.labels), note=note)
-        lasting = (*_label_obstacles(one), *_missing(paths), *self._registry_obstacles(one))
+        labelled = entries.with_labels(self.config, entry, one.labels)
+        found = FoundService(entry["name"], image, paths, labelled, note=note)
+        lasting = (*_label_obstacles(self.config, one), *_missing(paths), *self._registry_obstacles(one))
         if lasting:  # an entry would be held for ever, or be no good configuration
             return replace(found, entry={}, obstacles=lasting)
         try:
@@ -160,8 +160,8 @@ def _left_out(container: Container) -> LeftOut:
     return LeftOut(container.name, container.reference, why)
 
 
-def _label_obstacles(one: RunningService) -> Iterator[Obstacle]:
-    for problem in labels.label_problems(one.labels):
+def _label_obstacles(config: Config, one: RunningService) -> Iterator[Obstacle]:
+    for problem in entries.label_problems(config, one.labels):
         yield Obstacle(problem, _LABEL_REMEDY)
 
 
@@ -238,7 +238,7 @@ def _with_group(
     strictest = entries.strictest(each.policy.mode for each in own)
     mode = {"mode": strictest.value} if any(each.policy.mode is not strictest for each in own) else {}
     read = [entries.read_entry(config, {**each.entry, "group": name, **mode}) for each in members]
-    if list(groups.problems(read)):
+    if list(entries.reader(config).group_problems(read)):
         return service
     others = " and ".join(each.name for each in members if each is not service)
     note = "; ".join(filter(None, (service.note, _NOTE.format(others=others))))

@@ -20,6 +20,7 @@ from updater_core.protocols import Swarm
 from updater_core.targets import entries, labels
 from updater_core.targets.entries import Names
 from updater_core.targets.swarm import observed
+from updater_core.targets.swarm.entry.settings import SwarmSettings
 from updater_core.targets.swarm.facts import SwarmService
 
 Swarms = Callable[[str | None], Swarm]
@@ -89,7 +90,7 @@ def take_up(config: Config, before: Config, swarm: Swarms, own: str = "") -> Con
     names, services = Names(listed.services), list(listed.services)
     for engine, everyone in running(config, swarm):
         if everyone is None:
-            services += [each for each in former if each.engine == engine]
+            services += [each for each in former if each.own(SwarmSettings).engine == engine]
             continue
         others = [each for each in everyone if each.found.id != own]
         wanted = [
@@ -128,10 +129,10 @@ def _found(
         is_on = listed.enabled
         return replace(found, is_enabled=is_on, obstacles=tuple(examine(listed)) if is_on else ())
     entry, note = _proposed(config, one, names)
-    found = FoundService(entry["name"], image, (), labels.with_labels(entry, one.found.labels), note=note)
-    obstacles = [
-        Obstacle(text, "correct the label of the service") for text in labels.label_problems(one.found.labels)
-    ]
+    labelled = entries.with_labels(config, entry, one.found.labels)
+    found = FoundService(entry["name"], image, (), labelled, note=note)
+    problems = entries.label_problems(config, one.found.labels)
+    obstacles = [Obstacle(text, "correct the label of the service") for text in problems]
     try:
         service = entries.read_entry(config, found.entry)
     except ConfigError as error:
@@ -155,10 +156,12 @@ def _proposed(config: Config, one: RunningSwarmService, names: Names) -> tuple[d
 def _discovered(config: Config, one: RunningSwarmService, names: Names) -> ServiceConfig:
     entry, _ = _proposed(config, one, names)
     said = one.found.labels
-    problems = labels.label_problems(said)
+    problems = entries.label_problems(config, said)
     if not problems:
         try:
-            return replace(entries.read_entry(config, labels.with_labels(entry, said)), is_discovered=True)
+            return replace(
+                entries.read_entry(config, entries.with_labels(config, entry, said)), is_discovered=True
+            )
         except ConfigError as error:
             problems = list(error.problems)
     return replace(entries.read_entry(config, entry), is_discovered=True, problem="; ".join(problems))
@@ -178,9 +181,9 @@ def _is_new(one: RunningSwarmService, services: Sequence[ServiceConfig]) -> bool
 
 def _means(service: ServiceConfig, one: RunningSwarmService) -> bool:
     """Whether an entry of the configuration is for a service of a swarm."""
-    is_there = _is_of_swarm(service) and service.engine == one.engine
+    is_there = _is_of_swarm(service) and service.own(SwarmSettings).engine == one.engine
     return is_there and observed.name_of(service) == one.found.name
 
 
 def _is_of_swarm(service: ServiceConfig) -> bool:
-    return bool(service.stack or service.swarm_service)
+    return observed.is_of_swarm(service)

@@ -18,11 +18,9 @@ class Handover:
     """`order`: None if only the definition may say one.
 
     For start-first alone: `drain_command` runs in each old container once the new ones are proven, and
-    `drain_seconds` later the old ones are stopped. For Swarm alone: `run_jobs`, whether a job may be updated,
-    which runs it.
+    `drain_seconds` later the old ones are stopped.
     """
 
     order: UpdateOrder | None = None
     drain_command: tuple[str, ...] = ()
     drain_seconds: float = 0.0
-    run_jobs: bool = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+SELECTORS = ("follow", "tag_pattern", "tag_regex", "semver_pattern")  # at most one of them in a service
+
 
 class Mode(StrEnum):
     """How an update goes: by itself, after an approval, or not at all (it is only reported)."""

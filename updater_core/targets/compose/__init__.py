@@ -19,16 +19,19 @@ from updater_core.targets.compose import observe, planner, report
 from updater_core.targets.compose.dependents import find, ties
 from updater_core.targets.compose.dependents.ties import TieCache
 from updater_core.targets.compose.deployment import ComposeDeployment
+from updater_core.targets.compose.entry.settings import NAME
 from updater_core.targets.compose.names import identity
 from updater_core.targets.compose.observe import ContainerIndex
-from updater_core.targets.compose.plan import NAME, ComposePlan, DependentProject, Move, former_plan
+from updater_core.targets.compose.plan import ComposePlan, DependentProject, Move, former_plan
 from updater_core.targets.compose.preflight import env_file_readers, home, other_projects
 from updater_core.targets.compose.reading import one_shots
 from updater_core.targets.compose.reading.observed import ObservedService, refreshed
 from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.compose.start_first import conditions
 
-__all__ = ["NAME", "ComposePlan", "ComposeTarget", "former_plan", "identity"]
+__all__ = ["NAME", "ComposePlan", "ComposeTarget", "PlanDetail", "former_plan", "identity", "open_target"]
+
+PlanDetail = ComposePlan
 
 
 class ComposeTarget:
@@ -261,3 +264,6 @@ def _own(observed: Observed) -> ObservedService:
     if not isinstance(observed, ObservedService):
         raise TypeError(f"{type(observed).__name__} was not observed by Compose's target")
     return observed
+
+
+open_target = ComposeTarget

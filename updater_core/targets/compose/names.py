@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from updater_core import reference
 from updater_core.models import Container, Hold, Reason, ServiceConfig
+from updater_core.targets.compose.entry.settings import ComposeSettings
 
 Known = Mapping[tuple[str, str], tuple[Container, ...]]
 
@@ -21,9 +22,8 @@ def identity(service: ServiceConfig) -> str | None:
     """
     if not service.compose_files:
         return None
-    return "\n".join(
-        (service.compose_files[0], service.compose_project or "", *sorted(service.compose_services))
-    )
+    project = service.own(ComposeSettings).compose_project
+    return "\n".join((service.compose_files[0], project or "", *sorted(service.compose_services)))
 
 
 def members_of(group: str) -> tuple[str, frozenset[str]]:
@@ -76,9 +76,8 @@ def of_other_project(service: ServiceConfig, found: Iterable[Container]) -> Hold
     running = next((each for each in found if each.status in ("running", "restarting")), None)
     if running is None:
         return None
-    detail = (
-        f"{running.name} runs from these files as project {running.project}, not as {service.compose_project}"
-    )
+    configured = service.own(ComposeSettings).compose_project
+    detail = f"{running.name} runs from these files as project {running.project}, not as {configured}"
     return Hold(
         Reason.SECOND_COPY, detail, f'write "compose_project": "{running.project}" for {service.name}'
     )

@@ -21,6 +21,7 @@ from updater_core.composefile.edit import Located, NotEditable, SourceFile
 from updater_core.models import Container, Hold, Image, Project, Reason, ServiceConfig
 from updater_core.targets.compose import names
 from updater_core.targets.compose.dependencies import has_ended
+from updater_core.targets.compose.entry.settings import ComposeSettings
 from updater_core.targets.compose.reading import observed, sources, stopped
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
@@ -155,7 +156,7 @@ def _own_containers(
     service: ServiceConfig, known: ContainerIndex, memory: FileCache, inspect: Inspect
 ) -> tuple[Container, ...] | Hold:
     found = containers_of(service, known, memory)
-    project = service.compose_project
+    project = service.own(ComposeSettings).compose_project
     mine = tuple(container for container in found if project in (None, container.project))
     projects = sorted({container.project for container in mine})
     if len(projects) > 1:
@@ -196,7 +197,8 @@ def _may_be_moved(service: ServiceConfig, orphan: Container) -> bool:
     except ValueError:
         return False
     is_named = bool(orphan.labels.get(f"{_PREFIX}config_files"))
-    return is_named and key == service.image.key and service.compose_project in (None, orphan.project)
+    project = service.own(ComposeSettings).compose_project
+    return is_named and key == service.image.key and project in (None, orphan.project)
 
 
 def _moved(orphan: Container) -> Hold:
@@ -214,7 +216,7 @@ def _moved(orphan: Container) -> Hold:
 def _unless_stopped(
     service: ServiceConfig, mine: tuple[Container, ...], memory: FileCache
 ) -> tuple[Container, ...] | Hold:
-    if service.start_stopped:
+    if service.own(ComposeSettings).start_stopped:
         return mine
     for name in service.compose_services:
         states = [container for container in mine if container.service == name]
@@ -277,7 +279,7 @@ def _not_started_from(
 def _fresh_project(service: ServiceConfig) -> Project:
     directory = str(Path(service.compose_files[0]).parent)
     return Project(
-        service.compose_project or default_project_name(service.compose_files[0]),
+        service.own(ComposeSettings).compose_project or default_project_name(service.compose_files[0]),
         directory,
         service.compose_files,
     )

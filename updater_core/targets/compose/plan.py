@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from updater_core.models import Edit, ImageRef, Plan, Project
+from updater_core.targets.compose.entry.settings import NAME
 from updater_core.vocabulary.handover import Handover
 from updater_core.vocabulary.image_ref import ImageChange
 
-NAME = "compose"  # the target's, in the table and in a plan
 _COMPANIONS = "companions"  # what the dependents are called in former journals
 
 

@@ -20,9 +20,9 @@ from updater_core.models import Container, Edit, Hold, ImageRef, Plan, Project, 
 from updater_core.protocols import Compose, Engine
 from updater_core.targets.compose import dependencies, drift, file_edits, outlook
 from updater_core.targets.compose.drift import Reading
+from updater_core.targets.compose.entry.settings import NAME, ComposeSettings
 from updater_core.targets.compose.outlook import Outlook
 from updater_core.targets.compose.plan import (
-    NAME,
     ComposePlan,
     DependentProject,
     FurtherImage,
@@ -89,11 +89,11 @@ def _detail(
         edits=changes,
         dependents=group.dependents,
         platform=service.platform,
-        allow_volume_change=service.allow_volume_change,
+        allow_volume_change=service.own(ComposeSettings).allow_volume_change,
         with_dependencies=foreseen.with_dependencies and not runs_one_shots_first,
         sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
         model_digest=file_edits.model_digest(group.model),
-        handover=service.handover,
+        handover=service.own(ComposeSettings).handover,
     )
 
 

@@ -14,10 +14,13 @@ from updater_core.models import Hold, Plan, Reason, ServiceConfig
 from updater_core.protocols import Swarm
 from updater_core.targets.swarm import engines, facts, observed, placement, planner, report
 from updater_core.targets.swarm.deployment import SwarmDeployment, SwarmTools
+from updater_core.targets.swarm.entry.settings import NAME, SwarmSettings
 from updater_core.targets.swarm.observed import NOT_A_MANAGER_REMEDY, ObservedSwarmService, identity
-from updater_core.targets.swarm.plan import NAME, SwarmPlan
+from updater_core.targets.swarm.plan import SwarmPlan
 
-__all__ = ["NAME", "SwarmPlan", "SwarmTarget", "identity"]
+__all__ = ["PlanDetail", "SwarmPlan", "SwarmTarget", "identity", "open_target"]
+
+PlanDetail = SwarmPlan
 
 
 class SwarmTarget:
@@ -32,16 +35,16 @@ class SwarmTarget:
         self._host, self._on_bug = host, on_bug
 
     def serves(self, service: ServiceConfig) -> bool:
-        return bool(service.stack or service.swarm_service)
+        return observed.is_of_swarm(service)
 
     def check(self, services: Sequence[ServiceConfig]) -> str:
         """One engine for all, or the managers of each swarm elsewhere."""
-        elsewhere = {service.engine for service in services if service.engine is not None}
+        elsewhere = {engine for service in services if (engine := _engine(service)) is not None}
         said = [f"{name}: {self._host.swarm(name).role()}" for name in sorted(elsewhere)]
         return ", ".join([self._host.engine.version(), *said] if self.asks_engine(services) else said)
 
     def asks_engine(self, services: Sequence[ServiceConfig]) -> bool:
-        return any(service.engine is None for service in services)
+        return any(_engine(service) is None for service in services)
 
     def examine_host(self) -> Iterator[Finding]:
         return iter(())
@@ -56,13 +59,13 @@ class SwarmTarget:
         return placement.platform_of(self._nodes(service))
 
     def _nodes(self, service: ServiceConfig) -> list[facts.SwarmNode]:
-        return [facts.node_of(raw) for raw in self._host.swarm(service.engine).nodes()]
+        return [facts.node_of(raw) for raw in self._host.swarm(_engine(service)).nodes()]
 
     def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, ObservedSwarmService | Hold]:
         """One list of services for each swarm, however many are asked about."""
         found: dict[str, ObservedSwarmService | Hold] = {}
-        for engine in dict.fromkeys(service.engine for service in services):
-            mine = [service for service in services if service.engine == engine]
+        for engine in dict.fromkeys(_engine(service) for service in services):
+            mine = [service for service in services if _engine(service) == engine]
             found.update(self._observe_in(engine, mine))
         return found
 
@@ -108,7 +111,7 @@ class SwarmTarget:
         too_old = engines.hold_for(self._nodes(service))
         if too_old is not None:
             return replace(too_old, available=request.image)
-        tasks = [facts.task_of(raw) for raw in self._host.swarm(service.engine).tasks(seen.found.id)]
+        tasks = [facts.task_of(raw) for raw in self._host.swarm(_engine(service)).tasks(seen.found.id)]
         found = planner.make(service, seen, request, tasks, self._host.files)
         if isinstance(found, Plan) and found.detail.changes:
             # a file that it refuses cannot be proven later
@@ -174,3 +177,11 @@ def _own(observed: Observed) -> ObservedSwarmService:
     if not isinstance(observed, ObservedSwarmService):
         raise TypeError(f"{type(observed).__name__} was not observed by Swarm's target")
     return observed
+
+
+def _engine(service: ServiceConfig) -> str | None:
+    """The one of `engines` whose swarm a service runs in; None of this host's."""
+    return service.own(SwarmSettings).engine
+
+
+open_target = SwarmTarget

@@ -10,6 +10,7 @@ from updater_core import reference
 from updater_core.deploy.target import OtherImage
 from updater_core.models import Hold, ImageRef, Reason, ServiceConfig
 from updater_core.targets.swarm import facts
+from updater_core.targets.swarm.entry.settings import SwarmSettings
 from updater_core.targets.swarm.facts import SwarmService
 from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 
@@ -47,20 +48,29 @@ def lock_name(found: SwarmService) -> str:
 def name_of(service: ServiceConfig) -> str:
     """Return the name that a service of the configuration has in its swarm.
 
-    >>> name_of(ServiceConfig("web", reference.parse("nginx"), (), ("web",), stack="shop"))
+    >>> of_stack = (SwarmSettings(stack="shop"),)
+    >>> name_of(ServiceConfig("web", reference.parse("nginx"), (), ("web",), target=of_stack))
     'shop_web'
     """
-    return service.swarm_service or f"{service.stack}_{service.compose_services[0]}"
+    own = service.own(SwarmSettings)
+    return own.swarm_service or f"{own.stack}_{service.compose_services[0]}"
+
+
+def is_of_swarm(service: ServiceConfig) -> bool:
+    """Return whether a service of the configuration is one of a swarm."""
+    own = service.own(SwarmSettings)
+    return bool(own.stack or own.swarm_service)
 
 
 def identity(service: ServiceConfig) -> str | None:
     """Return what identifies a service apart from its name: what its swarm calls it; None if it is of no
     swarm.
     """
-    if not (service.stack or service.swarm_service):
+    if not is_of_swarm(service):
         return None
-    names = (service.stack or "", service.swarm_service or "", *service.compose_services)
-    return "\n".join(("swarm", service.engine or "", *names))
+    own = service.own(SwarmSettings)
+    names = (own.stack or "", own.swarm_service or "", *service.compose_services)
+    return "\n".join(("swarm", own.engine or "", *names))
 
 
 def by_name(services: Sequence[Mapping[str, Any]]) -> dict[str, SwarmService]:
@@ -102,7 +112,7 @@ def observe(service: ServiceConfig, known: Mapping[str, SwarmService]) -> Observ
 def hold_of(service: ServiceConfig, found: SwarmService) -> Hold | None:
     """Return why a service is not to be changed as it stands; None if it may be."""
     if found.is_job:
-        return None if service.handover.run_jobs else _hold_of_job(found)
+        return None if service.own(SwarmSettings).run_jobs else _hold_of_job(found)
     return _hold_of_update(found) or _hold_of_mode(found)
 
 

@@ -12,8 +12,6 @@ from updater_core.models import Edit, Plan
 from updater_core.targets.swarm import facts
 from updater_core.targets.swarm.spec import NANOSECONDS, SpecChange, delay_seconds
 
-NAME = "swarm"  # the target's, in the table and in a plan
-
 
 @dataclass(frozen=True, slots=True)
 class SwarmPlan:

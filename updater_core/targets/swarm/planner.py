@@ -12,9 +12,10 @@ from updater_core.deploy.target import ONE_RUN, UpdateRequest
 from updater_core.models import Edit, Healthcheck, Hold, ImageRef, Plan, Reason, ServiceConfig
 from updater_core.protocols import Files
 from updater_core.targets.swarm import gate, jobs, stack_file
+from updater_core.targets.swarm.entry.settings import NAME, SwarmSettings
 from updater_core.targets.swarm.facts import SwarmService, SwarmTask
 from updater_core.targets.swarm.observed import ObservedSwarmService, hold_of, lock_name
-from updater_core.targets.swarm.plan import NAME, SwarmPlan
+from updater_core.targets.swarm.plan import SwarmPlan
 from updater_core.targets.swarm.spec import NANOSECONDS, pinned
 
 
@@ -69,7 +70,7 @@ def _detail(service: ServiceConfig, found: SwarmService, image: ImageRef, file: 
     return SwarmPlan(
         service_id=found.id,
         swarm_service=found.name,
-        engine=service.engine,
+        engine=service.own(SwarmSettings).engine,
         locked_as=lock_name(found),
         old_spec=found.spec,
         former_update=found.status.started_at,

@@ -132,3 +132,15 @@ PATHS = Kind(
     or_list(PLAIN_TEXT),
     is_path=True,
 )
+NAME = word(
+    "a usable name",
+    "at most 63 letters, digits, '.', '_' and '-', the first a letter or a digit",
+    "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
+)
+ENGINE_NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"  # the form of a key of `engines`
+ARGUMENTS = Kind(
+    "a command",
+    'a list of words such as ["/app/drain", "--now"], or a text for sh -c',
+    plain.arguments,
+    {"anyOf": [PLAIN_TEXT, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+)

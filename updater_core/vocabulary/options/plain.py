@@ -85,6 +85,23 @@ def writable(text: str) -> str:
     return text
 
 
+def arguments(value: Any) -> tuple[str, ...]:
+    """Return a program and its arguments: a list as it is, a text as one for `sh -c`.
+
+    >>> arguments("touch /tmp/drain")
+    ('sh', '-c', 'touch /tmp/drain')
+    """
+    words = ["sh", "-c", value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError
+    program = words[-1] if isinstance(value, str) else "".join(words[:1])
+    if not program.strip():
+        raise ValueError("it names no program")
+    if any("\0" in word for word in words):
+        raise ValueError("it holds a NUL character")
+    return tuple(map(writable, words))
+
+
 def hidden(read: Read) -> Read:
     """Read as `read` does, but never say why not: the sentence might hold a piece of a secret."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from updater_core.errors import EngineError, EngineUnavailable, GateFailed
 from updater_core.models import Cause, Container, Hold, Image, ImageRef, Plan, Reason, ServiceConfig, Step
 from updater_core.protocols import Engine, Tools
+from updater_core.targets.compose.entry.settings import ComposeSettings
 from updater_core.targets.compose.plan import ComposePlan, Group, Move
 from updater_core.targets.compose.preflight import mounts
 from updater_core.targets.compose.preflight.mounts import Volume
@@ -43,7 +44,7 @@ def hold_for_known_image(
     """Return why the update must not begin, if its image is on this host already and so its VOLUMEs are
     known.
     """
-    if service.allow_volume_change or target.digest is None:
+    if service.own(ComposeSettings).allow_volume_change or target.digest is None:
         return None
     image = engine.image(f"{target.name or target.key}@{target.digest}")
     found = None if image is None else _problem(service.name, group.moves, group.model, image, engine)

@@ -13,6 +13,7 @@ from typing import Any
 from updater_core.errors import GateFailed
 from updater_core.models import Hold, Plan, Reason, ServiceConfig
 from updater_core.protocols import Tools
+from updater_core.targets.compose.entry.settings import ComposeSettings
 from updater_core.targets.compose.plan import ComposePlan, DependentProject, Group, Move
 from updater_core.targets.compose.preflight import mounts
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
@@ -30,7 +31,7 @@ def strategy_of(service: ServiceConfig, group: Group) -> str:
     """
     if not any(move.container_ids for move in group.moves):
         return RECREATE
-    order = service.handover.order or _order_in_file(group)
+    order = service.own(ComposeSettings).update_order or _order_in_file(group)
     return START_FIRST if order is UpdateOrder.START_FIRST else RECREATE
 
 

@@ -1,4 +1,4 @@
-"""The settings of registries' vendors, each in a class of the vendor's own, which nobody else knows."""
+"""Settings that one registry's vendor or one deploy target has, in a class that nobody else knows."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TypeVar
 
 S = TypeVar("S")
 
-VendorSettings = tuple[object, ...]
+OwnSettings = tuple[object, ...]
 
 
-def own_settings(settings: VendorSettings, kind: type[S]) -> S:
+def own_settings(settings: OwnSettings, kind: type[S]) -> S:
     """Return those of the class `kind`; one with its defaults if there are none.
 
     >>> own_settings((7, "seven"), str), own_settings((7,), str)
