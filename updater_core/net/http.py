@@ -1,9 +1,8 @@
 """One HTTP exchange: verified TLS, the proxy of the environment, bounded in time and in size.
 
 Built on requests' transport adapter and its pool of connections, one exchange at a time. A `requests.Session`
-above it would do what must not happen here: it reads the body of a redirect to its end, however long, also
-where redirects are not followed; it keeps cookies; it takes logins from a `.netrc`, and trust from more of
-the environment than a path.
+above it would do what must not happen here: it reads the whole body of a redirect, even if none is followed;
+it keeps cookies; it takes logins from a `.netrc`, and trust from more of the environment than a path.
 
 httpcore has public seams for what our connections do by two private names of urllib3 and Python. A trial with
 it was as long, and takes 1.9 MB more of the resident memory, for docker-py loads requests and urllib3 anyway:
