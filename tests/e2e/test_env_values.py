@@ -19,7 +19,7 @@ services:
     network_mode: none
     stop_grace_period: 0s
 """
-ENV = "# what runs\nOS=slim\nexport BASE=\"v1.0.0\" # the version\nTAG=${BASE}-$OS\nNOTE='${BASE}'\n"
+ENV = "# what runs\nBASE=v0\nOS=slim\nexport BASE=\"v1.0.0\" # the version\nTAG=${BASE}-$OS\nNOTE='${BASE}'\n"
 
 
 @pytest.mark.parametrize("compose", ["own", "newer"])

@@ -263,16 +263,6 @@ def test_a_variable_that_serves_something_else_too_is_not_touched(
     _assert_held(shop, identity, before)
 
 
-def test_a_variable_set_twice_is_not_touched(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    text = SERVICE.replace("{image}", f"{shop.repository}:${{{{TAG}}}}")
-    identity = _versions(shop, text, **{".env": "TAG=v0.9.0\nTAG=v1.0.0\n"})
-    before = shop.compose_file.read_bytes()
-    assert shop.cycle().outcomes == ()
-    assert "2 times" in assert_reported(caplog, shop, "waiting", Reason.NOT_EDITABLE)
-    assert (shop.folder / ".env").read_text() == "TAG=v0.9.0\nTAG=v1.0.0\n"
-    _assert_held(shop, identity, before)
-
-
 @pytest.mark.parametrize("policy", [{}, {"semver_pattern": "v*"}], ids=["digest", "version"])
 def test_an_edit_that_was_never_deployed_is_not_deployed_by_us(
     shop: Shop, caplog: pytest.LogCaptureFixture, policy: dict[str, str]

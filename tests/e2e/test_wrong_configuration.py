@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
+import sysconfig
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,3 +149,104 @@ def test_an_env_file_that_would_be_edited_and_may_not_be_is_seen_by_the_check(sh
     status, said = shop.run("--test")
     assert status == NO_ENGINE
     assert f"{shop.folder}/.env is write-protected" in said
+
+
+# ---------------------------------------------------------------------------- files that are not ours to read
+
+STRANGER = 65534
+_SETFACL = """\
+#!/bin/sh
+rights=${2#u:nobody:}
+shift 2
+exec chmod "o+${rights%%,*}" "$@"
+"""
+GUEST = """\
+services:
+  guest:
+    image: {image}
+    network_mode: container:HOST
+    stop_grace_period: 1s
+"""
+
+
+@pytest.fixture
+def closed_home(shop: Shop) -> Iterator[Path]:
+    """A home that only root may enter, with the shop's project and one that lives in its network."""
+    with tempfile.TemporaryDirectory(prefix="dau-test-") as place:
+        Path(place).chmod(0o755)
+        home = Path(place, "home")
+        for name in ("web", "guest"):
+            (home / name).mkdir(parents=True)
+            (home / name).chmod(0o700)
+            (home / name / ".env").write_text("TAG=v1.0.0\n")
+            (home / name / ".env").chmod(0o600)
+        home.chmod(0o700)
+        for name in ("state", "tools"):
+            Path(place, name).mkdir()
+        os.chown(Path(place, "state"), STRANGER, STRANGER)
+        for name, text in (("sudo", '#!/bin/sh\nexec "$@"\n'), ("setfacl", _SETFACL)):
+            Path(place, "tools", name).write_text(text)
+            Path(place, "tools", name).chmod(0o755)
+        usual, shop.folder = shop.folder, home / "web"
+        yield home
+        shop.down()
+        shop.folder = usual
+
+
+def as_stranger(place: Path, *words: str) -> tuple[int, str]:
+    """What the updater says as a user who may ask the engine and has no right to any file.
+
+    By the machine's own Python: the one of this process may lie in a home that is closed.
+    """
+    libraries = {"PYTHONPATH": sysconfig.get_path("purelib"), "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {"CONFIG_FILE": str(place / "config.json"), "HOME": str(place / "state")}
+    done = subprocess.run(
+        ["/usr/bin/python3", str(lab.ROOT / "docker_updater.py"), *words],
+        env={**os.environ, **libraries, **own},
+        user=STRANGER, group=STRANGER, extra_groups=[Path("/var/run/docker.sock").stat().st_gid], cwd=place,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_every_file_that_is_closed_is_said_at_once_with_the_commands_that_open_it(
+    shop: Shop, closed_home: Path
+) -> None:
+    place = closed_home.parent
+    if os.geteuid() != 0 or as_stranger(place, "--help")[0] != 0:
+        pytest.skip("only root can be somebody else, who has to be able to start Python")
+    shop.push("v1.0.0", lab.good("one"))
+    text = "services:\n  web:\n    image: @IMAGE:${TAG}\n    init: true\n    stop_grace_period: 1s\n"
+    shop.compose_file.write_text(text.replace("@IMAGE", shop.repository))
+    more = shop.folder / "more.yml"
+    more.write_text("services: {web: {restart: unless-stopped}}\n")
+    shop.compose("-f", shop.compose_file.name, "-f", more.name, "up", "-d")
+    guest = Shop(closed_home / "guest", shop.registry, f"{shop.name}-guest")
+    guest.compose_file.write_text(
+        GUEST.replace("HOST", shop.names()[0]).format(image=f"{shop.repository}:v1.0.0")
+    )
+    try:
+        guest.up()
+        for path in (shop.compose_file, more, guest.compose_file):
+            path.chmod(0o600)
+        shop.policy = {"semver_pattern": "v*", "compose_file": [str(shop.compose_file), str(more)]}
+        shop.settings = {
+            "state_file": str(place / "state" / "state.json"), "log_file": str(place / "state" / "log"),
+        }  # fmt: skip
+        (place / "config.json").write_text(json.dumps(shop.config()))
+        status, said = as_stranger(place, "--test")
+        assert status == NO_ENGINE, said
+        follow(said, place)
+        status, said = as_stranger(place, "--test")
+        assert status == 0, said
+    finally:
+        guest.down()
+
+
+def follow(said: str, place: Path) -> None:
+    """Run every command that the output names, as it stands there."""
+    commands = dict.fromkeys(re.findall(r"`(sudo [^`]+)`", " ".join(said.split())))
+    assert commands, said
+    path = f"{place / 'tools'}:{os.environ['PATH']}"
+    for command in commands:
+        subprocess.run(["bash", "-c", command], check=True, env={**os.environ, "PATH": path})

@@ -68,7 +68,7 @@ def objection(path: Path) -> tuple[str, str] | None:
     try:
         return permissions.objection(real, os.lstat(real))
     except OSError as error:
-        return f"{path} cannot be looked at: {error.strerror}", permissions.reading_remedy(real)
+        return f"{path} cannot be looked at: {error.strerror}", permissions.editing_remedy(real)
 
 
 def stage(snapshot: Snapshot, data: bytes, tag: str) -> Path:

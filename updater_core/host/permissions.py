@@ -12,6 +12,8 @@ import shlex
 import stat
 from pathlib import Path
 
+_CHECK_THE_PATH = "Check the path and its permissions."
+
 
 def objection(path: Path, found: os.stat_result) -> tuple[str, str] | None:
     """Return why a file may not be edited, with a remedy; None if it may.
@@ -83,14 +85,10 @@ def grants(path: Path) -> tuple[str, ...]:
     """Return the commands by which root lets this user read and edit a file.
 
     They are for each folder above it from the first closed one on (what lies below that one cannot be seen),
-    for
-    its own folder (what an editor puts there later too), and for the file.
+    for its own folder (what an editor puts there later too), and for the file.
     """
     user, folder = _name(os.geteuid()), path.absolute().parent
-    closed = closed_above(path)
-    behind = [
-        each for each in reversed(folder.parents) if closed is not None and closed in (each, *each.parents)
-    ]
+    behind = [each for each in _folders_behind(path) if each != folder]
     return (
         *(f"sudo setfacl -m u:{user}:x {shlex.quote(str(each))}" for each in behind),
         f"sudo setfacl -m u:{user}:rwx,d:u:{user}:rwX {shlex.quote(str(folder))}",
@@ -98,13 +96,32 @@ def grants(path: Path) -> tuple[str, ...]:
     )
 
 
-def folder_grants(folder: Path) -> str:
-    """Return the command by which root lets this user read and edit the Compose files of a hidden folder.
+def editing_remedy(path: Path) -> str:
+    """Return what to do about a file that cannot be looked at and may have to be edited.
+
+    If a closed folder hides it, nobody can see from here what else Compose reads beside it, so all of that is
+    granted with it.
+    """
+    if closed_above(path) is None:
+        return _CHECK_THE_PATH
+    commands = " && ".join((*grants(path), folder_grants(path.parent)))
+    return f"Run `{commands}`, or run the updater as root."
+
+
+def _folders_behind(path: Path) -> list[Path]:
+    """Return the folders above a path from the first closed one on, from the top; none if none is closed."""
+    closed = closed_above(path)
+    above = reversed(path.absolute().parents)
+    return [each for each in above if closed is not None and closed in (each, *each.parents)]
+
+
+def folder_grants(folder: Path, access: str = "rw") -> str:
+    """Return the command by which root lets this user at the Compose files of a hidden folder.
 
     Which those are is judged by their names alone.
     """
     names = r"\( -name '*.y*ml' -o -name '*.env' -o -name '.env*' \)"
-    acl = f"setfacl -m u:{_name(os.geteuid())}:rw"
+    acl = f"setfacl -m u:{_name(os.geteuid())}:{access}"
     return f"sudo find {shlex.quote(str(folder))} -maxdepth 1 -type f {names} -exec {acl} {{}} +"
 
 
@@ -122,21 +139,19 @@ def closed_above(path: Path) -> Path | None:
 
 
 def reading_remedy(path: Path) -> str:
-    """Return what to do about a file that cannot be read."""
-    if not _may(path, os.F_OK) or _may(path, os.R_OK):  # not there, or behind a folder that we may not enter
-        blocked = next(
-            (folder for folder in reversed(path.absolute().parents) if not _may(folder, os.X_OK)), None
-        )
-        if blocked is None or not blocked.is_dir():
-            return "Check the path and its permissions."
-        return (
-            f"Run `sudo setfacl -m u:{_name(os.geteuid())}:x {shlex.quote(str(blocked))}` to let the "
-            "updater in."
-        )
-    return (
-        f"Run `sudo setfacl -m u:{_name(os.geteuid())}:r {shlex.quote(str(path))}` to let the updater "
-        "read it."
-    )
+    """Return what to do about a file that cannot be read: one command for it and what is closed above it.
+
+    What Compose may read beside it is granted with it if nobody can see that from here.
+    """
+    user, behind = _name(os.geteuid()), _folders_behind(path)
+    if not behind and (not _may(path, os.F_OK) or _may(path, os.R_OK)):
+        return _CHECK_THE_PATH
+    commands = [
+        *(f"sudo setfacl -m u:{user}:x {shlex.quote(str(each))}" for each in behind),
+        *([folder_grants(path.parent, "r")] if behind else ()),
+        f"sudo setfacl -m u:{user}:r {shlex.quote(str(path))}",
+    ]
+    return f"Run `{' && '.join(commands)}` to let the updater read it."
 
 
 def _may(path: Path, mode: int) -> bool:

@@ -117,12 +117,15 @@ class ComposeTarget:
     def _behind(
         self, service: ServiceConfig, project: Project, moves: Sequence[Move], strategy: str
     ) -> tuple[DependentProject, ...] | Hold:
-        host = self._host
-        parts = find.Parts(host.engine, host.compose, self._files, self._ties, host.own_container)
-        found = find.behind(service, find.Restarted(project, tuple(move.service for move in moves)), parts)
+        restarted = find.Restarted(project, tuple(move.service for move in moves))
+        found = find.behind(service, restarted, self._parts())
         if found and not isinstance(found, Hold) and strategy == conditions.START_FIRST:
             return conditions.hold_for_dependents(service.name, found)
         return found
+
+    def _parts(self) -> find.Parts:
+        host = self._host
+        return find.Parts(host.engine, host.compose, self._files, self._ties, host.own_container)
 
     def _ends_updater(self, moves: Sequence[Move], project: Project) -> Hold | None:
         """A hold if this process runs in a container that would be restarted with the group."""
@@ -150,6 +153,11 @@ class ComposeTarget:
         def moving(observed: ObservedService) -> Sequence[str]:
             return one_shots.moving(service, home.applied(observed, engine), compose)
 
+        def closed(containers: Sequence[Container]) -> Iterator[Hold]:
+            for project in dict.fromkeys(observe.started_from(each) for each in containers):
+                restarted = find.Restarted(project, service.compose_services)
+                yield from find.closed_behind(restarted, self._parts())
+
         def preflight(observed: ObservedService) -> Iterator[Hold]:
             observed = home.applied(observed, engine)
             group = planner.group_of(service, observed, engine, compose)
@@ -167,7 +175,7 @@ class ComposeTarget:
                     yield Hold(one.reason, one.detail, one.remedy)
                 yield from other_projects.foreseen(observed, engine.compose_containers(), self._files)
 
-        return report.findings(service, engine, self._files, report.Ahead(moving, preflight))
+        return report.findings(service, engine, self._files, report.Ahead(moving, closed, preflight))
 
     def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
         retention.let_go(self._host.engine, self._host.retention_owner, service, kept_for)

@@ -18,6 +18,7 @@ import yaml
 from updater_core import reference
 from updater_core.composefile import edit
 from updater_core.composefile.edit import Located, NotEditable, SourceFile
+from updater_core.host import permissions
 from updater_core.models import Container, Hold, Image, Project, Reason, ServiceConfig
 from updater_core.targets.compose import names
 from updater_core.targets.compose.dependencies import has_ended
@@ -106,12 +107,23 @@ def _absent(service: ServiceConfig) -> Hold | None:
     """Said first: containers are found by their files, so a missing file would look like a service that never
     ran.
     """
-    for path in service.compose_files:
-        if not os.path.isfile(path):  # noqa: PTH113
-            is_something = os.path.exists(path)  # noqa: PTH110
-            what = "is not a file" if is_something else "is not there, or its folder may not be entered"
-            return Hold(Reason.FILE_UNREADABLE, f"{path} {what}", "put it back, or correct compose_file")
-    return None
+    found = [_absence(path) for path in service.compose_files if not os.path.isfile(path)]  # noqa: PTH113
+    if not found:
+        return None
+    remedies = "; ".join(dict.fromkeys(remedy for _, remedy in found))
+    return Hold(Reason.FILE_UNREADABLE, "; ".join(detail for detail, _ in found), remedies)
+
+
+def _absence(path: str) -> tuple[str, str]:
+    """Return why a configured path is no file, and what to do about it."""
+    closed = permissions.closed_above(Path(path))
+    if closed is not None:
+        return f"{path} cannot be looked at: {closed} may not be entered", permissions.editing_remedy(
+            Path(path)
+        )
+    is_something = os.path.exists(path)  # noqa: PTH110
+    what = "is not a file" if is_something else "is not there"
+    return f"{path} {what}", "put it back, or correct compose_file"
 
 
 def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> Hold | None:
@@ -295,6 +307,19 @@ def default_project_name(compose_file: str) -> str:
     except (OSError, yaml.YAMLError):
         pass
     return re.sub(r"[^a-z0-9_-]", "", str(name or Path(compose_file).parent.name).lower()).lstrip("_-")
+
+
+def files_started_with(container: Container, compose_files: Sequence[str]) -> tuple[str, ...]:
+    """Return the files that a container's labels name, and its project's `.env`, whether they can be seen or
+    not; none if `compose_files` are none of them.
+    """
+    named = [path for path in container.labels.get(f"{_PREFIX}config_files", "").split(",") if path]
+    directory = container.labels.get(f"{_PREFIX}working_dir", "/")
+    paths = [os.path.normpath(os.path.join(directory, path)) for path in named]  # noqa: PTH118
+    if not set(paths) & set(compose_files):
+        return ()
+    env_files = [path for path in container.labels.get(f"{_PREFIX}environment_file", "").split(",") if path]
+    return (*paths, *(env_files or [os.path.join(directory, ".env")]))  # noqa: PTH118
 
 
 def listed_files(container: Container) -> tuple[str, ...] | None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from updater_core import reference
 from updater_core.composefile import edit as compose_edit
 from updater_core.composefile.edit import NotEditable, SourceFile
 from updater_core.deploy.target import UpdateRequest
-from updater_core.host.files import objection
 from updater_core.models import Container, Edit, Hold, ImageRef, Plan, Project, Reason, ServiceConfig
 from updater_core.protocols import Compose, Engine
 from updater_core.targets.compose import dependencies, drift, file_edits, outlook
@@ -55,7 +53,7 @@ def make(
     changes = changes_for(service, observed, (request.image, *request.others))
     if isinstance(changes, NotEditable):
         return _hold(changes, request.image)
-    obstacle = _obstacle(changes, observed)
+    obstacle = env_file_readers.obstacle_to(changes, observed)
     if obstacle is not None:
         return _hold(obstacle, request.image)
     moves = _moves(service, observed, changes, engine)
@@ -255,17 +253,6 @@ def changes_for(
         return ()
     written = [each if is_pinned else replace(each, digest=None) for each in targets]
     return compose_edit.set_image(observed.files, observed.env_files, service.compose_services, written)
-
-
-def _obstacle(changes: Sequence[Edit], observed: ObservedService) -> NotEditable | None:
-    """Why a file cannot be replaced (a hard link, a read-only mode or mount), or must not be, because another
-    service would change with it. Seen before anything is pulled for it.
-    """
-    objections = (objection(Path(edit.path)) for edit in changes)
-    refused = next((NotEditable(Reason.NOT_EDITABLE, *found) for found in objections if found), None)
-    if refused is not None or not changes:
-        return refused
-    return next(env_file_readers.obstacles(observed), None)
 
 
 def _hold(obstacle: NotEditable, target: ImageRef) -> Hold:

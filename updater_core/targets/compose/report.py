@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from updater_core.composefile import edit
 from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
-from updater_core.host import files
+from updater_core.host import files, permissions
 from updater_core.models import Container, Edit, Hold, ImageRef, Plan, Reason, ServiceConfig
 from updater_core.policy.families import selector_of
 from updater_core.protocols import Engine
@@ -25,11 +26,13 @@ from updater_core.targets.compose.start_first import conditions
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What would be true of the next update: `moving` gives the services whose image it changes, `holds`
-    everything that it would be held for before it begins. Both raise ComposeError and EngineError.
+    """What would be true of the next update: `moving` gives the services whose image it changes, `closed`
+    what goes with these containers and cannot be read, before the group's own files can be, `holds`
+    everything that it would be held for before it begins. All raise ComposeError and EngineError.
     """
 
     moving: Callable[[ObservedService], Sequence[str]]
+    closed: Callable[[Sequence[Container]], Iterable[Hold]]
     holds: Callable[[ObservedService], Iterable[Hold]]
 
 
@@ -80,13 +83,14 @@ def diff(change: Edit) -> list[str]:
 
 def findings(service: ServiceConfig, engine: Engine, memory: FileCache, ahead: Ahead) -> Iterator[Finding]:
     """Yield what stands in the way of an update of the service, or that it runs."""
-    for path in service.compose_files if needs_edit(service, service.image) else ():
-        problem = files.objection(Path(path))
-        if problem:
-            yield Finding(False, service.name, *problem)
-            return
     try:
-        known = observe.container_index(engine.compose_containers())
+        containers = engine.compose_containers()
+        mine = [each for each in containers if _is_started_with(each, service)]
+        yield from _closed_findings(service, mine)
+        if not all(os.access(path, os.R_OK) for path in service.compose_files):
+            yield from (_held(service, hold) for hold in ahead.closed(mine))
+            return
+        known = observe.container_index(containers)
         observed = observe.look(service, known, engine.image, memory, engine.container)
     except UpdaterError as error:
         yield Finding(False, service.name, str(error), error.remedy)
@@ -108,11 +112,38 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache, ahead: A
     yield from _preflight_findings(service, observed, ahead)
 
 
+def _held(service: ServiceConfig, hold: Hold) -> Finding:
+    return Finding(False, service.name, f"held, {hold.reason}: {hold.detail}", hold.remedy)
+
+
+def _is_started_with(container: Container, service: ServiceConfig) -> bool:
+    """Return whether a container is the service's by its labels, whether its files can be seen or not."""
+    is_named = container.service in service.compose_services
+    return is_named and bool(observe.files_started_with(container, service.compose_files))
+
+
+def _closed_findings(service: ServiceConfig, mine: Sequence[Container]) -> Iterator[Finding]:
+    """Yield every file of the project that this user may not read, or edit if an update edits it: all at
+    once, for what lies behind one that is closed is seen only when it is open.
+    """
+    is_edited = needs_edit(service, service.image)
+    for path in service.compose_files:
+        if is_edited or not os.access(path, os.R_OK):
+            problem = files.objection(Path(path))
+            if problem:
+                yield Finding(False, service.name, *problem)
+    started_with = {path for each in mine for path in observe.files_started_with(each, service.compose_files)}
+    for path in sorted(started_with - set(service.compose_files)):
+        problem = None if os.access(path, os.R_OK) else files.objection(Path(path))
+        if problem and (os.path.exists(path) or permissions.closed_above(Path(path))):  # noqa: PTH110
+            yield Finding(False, service.name, *problem)
+
+
 def _preflight_findings(service: ServiceConfig, observed: ObservedService, ahead: Ahead) -> Iterator[Finding]:
     """Everything that the next update would be held for before it begins."""
     try:
         for hold in ahead.holds(observed):
-            yield Finding(False, service.name, f"held, {hold.reason}: {hold.detail}", hold.remedy)
+            yield _held(service, hold)
     except UpdaterError as error:
         yield Finding(False, service.name, str(error), error.remedy)
 

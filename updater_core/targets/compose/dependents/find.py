@@ -21,6 +21,7 @@ from updater_core.targets.compose.dependents import in_file, ties
 from updater_core.targets.compose.dependents.in_file import Unrestartable
 from updater_core.targets.compose.dependents.ties import TieCache
 from updater_core.targets.compose.drift import Reading
+from updater_core.targets.compose.outlook import Outlook
 from updater_core.targets.compose.plan import DependentProject, Group
 from updater_core.targets.compose.preflight import checks, facts, variables, volumes
 from updater_core.targets.compose.reading import sources
@@ -68,6 +69,19 @@ def behind(service: ServiceConfig, own: Restarted, parts: Parts) -> tuple[Depend
     return Hold(
         Reason.NAMESPACE_SHARED, detail, "; ".join(dict.fromkeys(one.remedy for one in search.obstacles))
     )
+
+
+def closed_behind(own: Restarted, parts: Parts) -> Iterator[Hold]:
+    """Yield a hold for each project with containers tied to those that go, if its files cannot be read.
+
+    That much is known before the group's own files can be. Raises EngineError, EngineUnavailable.
+    """
+    listed = [each for each in parts.engine.all_containers() if each.status in _AT_WORK]
+    ring = ties.tied(listed, _containers(own, parts.engine), parts.ties.of)
+    for project, members in _by_project(ring).items():
+        found = in_file.unreadable(project, members) if project is not None else None
+        if found is not None:
+            yield Hold(Reason.NAMESPACE_SHARED, f"{found.who} goes with it: {found.why}", found.remedy)
 
 
 def resting(own: Restarted, engine: Engine, known: TieCache) -> tuple[Container, ...]:
@@ -120,9 +134,9 @@ class _DependentSearch:
         try:
             read = self._read(project, members)
         except ComposeError as error:
-            read = in_file.obstacle(members, str(error), error.remedy)
-        if isinstance(read, Unrestartable):
-            self.obstacles.append(read)
+            read = [in_file.obstacle(members, str(error), error.remedy)]
+        if not isinstance(read, DependentProject):
+            self.obstacles += read
             return
         if not read.moves:
             return  # gone meanwhile
@@ -137,37 +151,31 @@ class _DependentSearch:
             if found is not None:
                 yield in_file.obstacle([each], *found)
 
-    def _read(self, project: Project, members: Sequence[Container]) -> DependentProject | Unrestartable:
-        """Raises ComposeError."""
+    def _read(self, project: Project, members: Sequence[Container]) -> DependentProject | list[Unrestartable]:
+        """Return how they are recreated, or everything that stands in the way. Raises ComposeError."""
         unreadable = in_file.unreadable(project, members)
-        read = sources.read(project, self.parts.files) if unreadable is None else unreadable
-        if isinstance(read, Unrestartable):
-            return read
+        if unreadable is not None:
+            return [unreadable]
+        read = sources.read(project, self.parts.files)
         if isinstance(read, Hold):
-            return in_file.obstacle(members, read.detail, read.remedy)
+            return [in_file.obstacle(members, read.detail, read.remedy)]
         model = self.parts.compose.config(project)
         self._note_names(members, model)
-        problem = self._not_as_written(members, model)
-        if problem is not None:
-            return problem
+        differences = [in_file.difference(each, model, self.going, self.names_after) for each in members]
+        problems = [each for each in differences if each is not None]
+        if problems:
+            return problems
         group = self._group(project, members, model)
         stopped = self._stopped_beside(group)
         if stopped is not None:
             why = f"it is scaled, and {stopped} does not run"
-            return in_file.obstacle(members, why, f"start it with `docker start {stopped}`, or remove it")
+            return [in_file.obstacle(members, why, f"start it with `docker start {stopped}`, or remove it")]
         foreseen = self._foreseen(group, *read)
-        if isinstance(foreseen, Hold):
-            return in_file.obstacle(members, foreseen.detail, foreseen.remedy)
+        if not isinstance(foreseen, Outlook):
+            return [in_file.obstacle(members, each.detail, each.remedy) for each in foreseen]
         by_path = {file.path: file.text for some in read for file in some}
         digest = file_edits.model_digest(model)
         return DependentProject(project, group.dependents, by_path, digest, foreseen.with_dependencies)
-
-    def _not_as_written(self, members: Sequence[Container], model: Mapping[str, Any]) -> Unrestartable | None:
-        for each in members:
-            found = in_file.difference(each, model, self.going, self.names_after)
-            if found is not None:
-                return found
-        return None
 
     def _group(self, project: Project, members: Sequence[Container], model: Mapping[str, Any]) -> Group:
         """The services of these containers, whole, and those that run and are declared to restart with
@@ -193,21 +201,25 @@ class _DependentSearch:
 
     def _foreseen(
         self, group: Group, files: Sequence[SourceFile], env_files: Sequence[SourceFile]
-    ) -> outlook.Outlook | Hold:
-        """What an `up` of them would do; a Hold if that is more than to make them anew as they are."""
+    ) -> Outlook | list[Hold]:
+        """Return what an `up` of them would do; all holds if that is more than to make them anew as they
+        are.
+        """
         engine, compose = self.parts.engine, self.parts.compose
         looked_at = facts.of_group(self.service, group, files, env_files, engine)
-        missing = next(checks.of_dependents(looked_at), None)
-        found = missing or outlook.of_group(group, engine, compose)
+        missing = [*checks.of_dependents(looked_at)]
+        if missing:
+            return missing
+        found = outlook.of_group(group, engine, compose)
         if isinstance(found, Hold):
-            return found
+            return [found]
         reading = Reading(group.project, group.model, found.preview)
         drifted = drift.of_all((), group.dependents, reading, engine, compose)
         if drifted is None:
             return found
         services = " ".join(move.service for move in group.dependents)
         command = f"`docker compose -p {group.project.name} up -d {services}` in {group.project.directory}"
-        return variables.drift_hold(command, drifted, looked_at.texts.get(drifted.service, ()))
+        return [variables.drift_hold(command, drifted, looked_at.texts.get(drifted.service, ()))]
 
     def _note_names(self, containers: Sequence[Container], model: Mapping[str, Any]) -> None:
         is_v1 = self.parts.compose.is_v1

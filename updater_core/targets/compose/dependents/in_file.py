@@ -37,22 +37,32 @@ def unreadable(project: Project, containers: Sequence[Container]) -> Unrestartab
     """Why the project's files cannot be found or read, or its folder not be entered; None if all of it can
     be.
     """
-    labels = containers[0].labels
+    found = [*_unreadable(project, containers[0].labels)]
+    if not found:
+        return None
+    why = "; ".join(why for why, _ in found)
+    return obstacle(containers, why, "; ".join(dict.fromkeys(remedy for _, remedy in found)))
+
+
+def _unreadable(project: Project, labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     text = labels.get(f"{_LABEL}project.config_files", "")
     paths = [*project.files] or [path for path in text.split(",") if path.startswith("/")]
-    for path in (*paths, *project.env_files):
-        if not os.access(path, os.R_OK):
-            why = f"its file {path} is not there, or may not be read"
-            return obstacle(containers, why, permissions.reading_remedy(Path(path)))
-    if not project.files:
-        why = f"its files are not to be found: {text or 'its labels name none'}"
-        return obstacle(
-            containers, why, "if a manager's container started it, write its folder in `path_map`"
+    closed = [path for path in (*paths, *project.env_files) if not os.access(path, os.R_OK)]
+    for path in closed:
+        yield (
+            f"its file {path} is not there, or may not be read",
+            permissions.reading_remedy(Path(path)),
         )
-    if not os.access(project.directory, os.X_OK):
-        why = f"its folder {project.directory} is not there, or may not be entered"
-        return obstacle(containers, why, permissions.reading_remedy(Path(project.directory, ".")))
-    return None
+    if not project.files and not closed:
+        yield (
+            f"its files are not to be found: {text or 'its labels name none'}",
+            "if a manager's container started it, write its folder in `path_map`",
+        )
+    elif project.files and not os.access(project.directory, os.X_OK):
+        yield (
+            f"its folder {project.directory} is not there, or may not be entered",
+            permissions.reading_remedy(Path(project.directory, ".")),
+        )
 
 
 def difference(

@@ -8,16 +8,37 @@ the edit and be recreated by the operator's next `up`. The text of these files i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from updater_core.composefile import env_values, interpolation
 from updater_core.composefile.locate import NotEditable
 from updater_core.composefile.readers import Readers
 from updater_core.composefile.splice import VARIABLE, Place
-from updater_core.models import Reason
+from updater_core.host.files import objection
+from updater_core.models import Edit, Reason
 from updater_core.targets.compose.preflight.written import ProjectText
 from updater_core.targets.compose.reading.observed import ObservedService
+
+
+def obstacle_to(changes: Sequence[Edit], observed: ObservedService) -> NotEditable | None:
+    """Why a file cannot be replaced (a hard link, a read-only mode or mount), or must not be, because another
+    service would change with it. Seen before anything is pulled for it.
+    """
+    if not changes:
+        return None
+    objections = [objection(Path(edit.path)) for edit in changes]
+    refused = [NotEditable(Reason.NOT_EDITABLE, *found) for found in objections if found]
+    return _together([*refused, *obstacles(observed)])
+
+
+def _together(obstacles: Sequence[NotEditable]) -> NotEditable | None:
+    """Return all obstacles as one; None if there are none."""
+    if not obstacles:
+        return None
+    details = "; ".join(dict.fromkeys(each.detail for each in obstacles))
+    remedies = "; ".join(dict.fromkeys(each.remedy for each in obstacles))
+    return NotEditable(obstacles[0].reason, details, remedies)
 
 
 def obstacles(observed: ObservedService) -> Iterator[NotEditable]:

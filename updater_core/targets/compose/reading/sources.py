@@ -12,6 +12,7 @@ from pathlib import Path
 from updater_core.composefile import env_values, includes, one_shots, splice
 from updater_core.composefile.definition import SourceFile
 from updater_core.composefile.includes import Include, Setting, Wanted
+from updater_core.host import permissions
 from updater_core.host.stamp import FileStamp, stamp_of
 from updater_core.models import Hold, Project, Reason
 
@@ -82,14 +83,25 @@ def read(project: Project, memory: FileCache) -> tuple[tuple[SourceFile, ...], t
     them.
     """
     reading = _SourceReader(memory)
-    try:
-        reading.project(project)
-    except OSError as error:
-        remedy = "give the updater's user read and write access to the file and its folder"
-        return Hold(Reason.FILE_UNREADABLE, f"{error.filename} cannot be read: {error.strerror}", remedy)
-    except ValueError as error:
-        return Hold(Reason.FILE_UNREADABLE, str(error), "save it as UTF-8")
+    reading.project(project)
+    if reading.problems:
+        details = "; ".join(detail for detail, _ in reading.problems)
+        remedies = "; ".join(dict.fromkeys(remedy for _, remedy in reading.problems))
+        return Hold(Reason.FILE_UNREADABLE, details, remedies)
     return tuple(reading.files.values()), tuple(reading.env_files.values())
+
+
+def _problem(path: str, error: OSError | ValueError) -> tuple[str, str]:
+    """Return what is wrong with a file that cannot be read, and what to do about it."""
+    if not isinstance(error, OSError):
+        return str(error), "save it as UTF-8"
+    detail = f"{path} cannot be read: {error.strerror}"
+    if isinstance(error, PermissionError):
+        commands = " && ".join(permissions.grants(Path(path)))
+        return detail, f"run `{commands}`, or run the updater as root"
+    if isinstance(error, FileNotFoundError):
+        return detail, "put it back, or take it out of the file that names it"
+    return detail, "see that the file can be read, and that its disk is well"
 
 
 def one_shots_of(project: Project, memory: FileCache) -> frozenset[str]:
@@ -105,6 +117,7 @@ class _SourceReader:
     memory: FileCache
     files: dict[tuple[str, tuple[str, ...] | None], SourceFile] = field(default_factory=dict)
     env_files: dict[str, SourceFile] = field(default_factory=dict)
+    problems: dict[tuple[str, str], None] = field(default_factory=dict)
 
     def project(self, project: Project) -> None:
         env_paths = project.env_files or _default_env(project.directory)
@@ -113,7 +126,10 @@ class _SourceReader:
 
     def _merged(self, path: str, directory: str, env_paths: tuple[str, ...], trail: tuple[str, ...]) -> None:
         """Read a file of the project, before it what it includes, behind it what it extends."""
-        file = replace(self.memory.read(path), directory=directory, env_paths=env_paths)
+        read = self._read(path)
+        if read is None:
+            return
+        file = replace(read, directory=directory, env_paths=env_paths)
         wanted = self._wanted(file)
         for include in wanted.includes:
             self._include(include, env_paths, (*trail, path))
@@ -135,16 +151,31 @@ class _SourceReader:
         for path in wanted.bases:
             if (path, env_paths) in self.files or not os.path.isfile(path):  # noqa: PTH113
                 continue
-            file = replace(self.memory.read(path), env_paths=env_paths, is_merged=False)
+            read = self._read(path)
+            if read is None:
+                continue
+            file = replace(read, env_paths=env_paths, is_merged=False)
             self.files[path, env_paths] = file
             self._bases(self._wanted(file), env_paths)
 
     def _wanted(self, file: SourceFile) -> Wanted:
-        return self.memory.wanted(file, tuple(self.env_files[path] for path in file.env_paths or ()))
+        known = tuple(self.env_files[path] for path in file.env_paths or () if path in self.env_files)
+        return self.memory.wanted(file, known)
 
     def _env(self, paths: tuple[str, ...]) -> tuple[str, ...]:
-        self.env_files |= {path: self.memory.read(path) for path in paths if path not in self.env_files}
+        for path in paths:
+            read = self._read(path) if path not in self.env_files else None
+            if read is not None:
+                self.env_files[path] = read
         return paths
+
+    def _read(self, path: str) -> SourceFile | None:
+        """Return the file; None if it cannot be read, which is noted, so that all such files are said."""
+        try:
+            return self.memory.read(path)
+        except (OSError, ValueError) as error:
+            self.problems[_problem(path, error)] = None
+            return None
 
 
 def _default_env(directory: str) -> tuple[str, ...]:
