@@ -346,7 +346,8 @@ class Host:
     this process runs in, None if it runs in none; `swarm`: the swarm whose managers are named under one of
     `engines`, of this host's engine by None; `held_locks`: by Compose project, the descriptors of its locks
     while one of our threads holds them, which every child for that project inherits; `shared_places`: what
-    discovery makes groups by, none without.
+    discovery makes groups by, none without; `retention_owner`: the updater's id, in the names under which it
+    retains images.
     """
 
     engine: Engine

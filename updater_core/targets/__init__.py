@@ -35,7 +35,7 @@ def open_all(host: Host, on_bug: OnBug) -> Mapping[str, Target]:
 
 
 def _code_of(kind: TargetKind) -> Any:
-    """The module of a target, of which `TargetKind` says what is in it."""
+    """Return the module of a target, of which `TargetKind` says what is in it."""
     return import_module(kind.module)
 
 

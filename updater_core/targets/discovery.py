@@ -1,6 +1,4 @@
-"""The Compose services that run on an engine, as entries of the configuration; which of them `discover` takes
-up.
-"""
+"""The Compose services that run on an engine, as entries of the configuration, and which `discover` takes."""
 
 from __future__ import annotations
 
@@ -36,10 +34,12 @@ class RunningService:
 
     @property
     def first(self) -> Container:
+        """Return its first container, which stands for all."""
         return self.containers[0]
 
     @property
     def labels(self) -> Mapping[str, str]:
+        """Return the labels of its first container."""
         return self.first.labels
 
 
@@ -54,7 +54,7 @@ def running_services(containers: Sequence[Container]) -> list[RunningService]:
 
 
 def _is_one_off(container: Container) -> bool:
-    """Whether a container is one of `docker compose run`, which no update is for."""
+    """Return whether a container is one of `docker compose run`, which no update is for."""
     return container.labels.get("com.docker.compose.oneoff", "").lower() == "true"
 
 
@@ -88,9 +88,7 @@ def proposed(
 
 
 def image_of(one: RunningService) -> str:
-    """Return the reference the service was created from, without a digest: the file says whether it is
-    pinned.
-    """
+    """Return the reference it was created from, without a digest: the file says whether it is pinned."""
     text = one.first.reference
     try:
         parsed = reference.parse(text)
@@ -100,9 +98,7 @@ def image_of(one: RunningService) -> str:
 
 
 def files_of(one: RunningService) -> tuple[str, ...]:
-    """Return the paths that a service's containers were started from, by their labels, also if nothing is
-    there.
-    """
+    """Return the paths that a service's containers were started from by their labels, there or not."""
     text = one.labels.get(f"{_PROJECT_LABEL}config_files", "")
     folder = one.labels.get(f"{_PROJECT_LABEL}working_dir", "/")
     there = observe.listed_files(one.first)
@@ -112,8 +108,9 @@ def files_of(one: RunningService) -> tuple[str, ...]:
 
 
 def is_one_of_many(one: RunningService, everyone: Sequence[RunningService]) -> bool:
-    """Return whether the same service of the same files runs in several projects: then each entry names its
-    own.
+    """Return whether the same service of the same files runs in several projects.
+
+    Each entry names its own then.
     """
     paths = files_of(one)
     others = [each for each in everyone if each.service == one.service and each.project != one.project]
@@ -135,15 +132,16 @@ def listed_as(services: Sequence[ServiceConfig], one: RunningService) -> Service
 
 
 def take_up(config: Config, host: Host, state: State) -> Config:
-    """Return the configuration with what `discover` finds beside the services of the file, of Compose and of
-    swarms, in place of what it found before.
+    """Return the configuration with what `discover` finds beside the services of the file.
+
+    Of Compose and of swarms, in place of what it found before.
     """
     found, own = _with_compose(config, host, state)
     return swarm_discovery.take_up(found, config, host.swarm, own.swarm_service)
 
 
 def _with_compose(config: Config, host: Host, state: State) -> tuple[Config, OwnService]:
-    """The configuration, and the updater's own service.
+    """Return the configuration, and the updater's own service.
 
     If the engine does not answer, what was found before stays, with what is known of it.
     """
@@ -161,8 +159,9 @@ def _with_compose(config: Config, host: Host, state: State) -> tuple[Config, Own
 
 
 def with_remembered(config: Config, state: State) -> Config:
-    """Return the configuration with the services that `discover` found in an earlier cycle, by name alone:
-    what is remembered of them can be shown without asking the engine.
+    """Return the configuration with the services that `discover` found in an earlier cycle, by name alone.
+
+    What is remembered of them can be shown without asking the engine.
     """
     if config.settings.discover.mode is Discover.OFF:
         return config
@@ -207,11 +206,11 @@ def _together(
     shared: GroupFinder | None,
     reader: EntryReader,
 ) -> list[ServiceConfig]:
-    """The services; those that take their image from one place in their files as one group, if they can be
-    one.
+    """Return the services; those that take their image from one place in their files as one group.
 
-    A label that names a group counts for all of them. The stricter mode does, too: what is only notified of
-    for one is so for all."""
+    If they can be one. A label that names a group counts for all of them. The stricter mode does, too: what
+    is only notified of for one is so for all.
+    """
     services = {(one.project, one.service): service for one, service in found}
     free = [one.first for one, service in found if service.enabled and not service.problem]
     for keys in shared.groups(free) if shared is not None else ():
@@ -225,8 +224,9 @@ def _together(
 
 
 def _as_one(members: Sequence[ServiceConfig], name: str, reader: EntryReader) -> list[ServiceConfig]:
-    """The services with a group; as they are if their labels say different things, which nobody but their
-    operator can decide: each is then held, with what to write.
+    """Return the services with a group; as they are if their labels say different things.
+
+    Nobody but their operator can decide that: each is then held, with what to write.
     """
     mode = entries.strictest(each.policy.mode for each in members)
     grouped = [replace(each, group=name, policy=replace(each.policy, mode=mode)) for each in members]
@@ -249,9 +249,7 @@ def _ungrouped(
 
 
 def _lasting_services(state: State, containers: Sequence[Container]) -> list[RunningService]:
-    """The services that run, and those that do not run just now and are remembered: what is known of them
-    stays.
-    """
+    """Return the services that run, and those that do not just now and are remembered: they stay known."""
     running = running_services(containers)
     seen = {(one.project, one.service) for one in running}
     stopped = [
@@ -270,7 +268,7 @@ def _lasting_services(state: State, containers: Sequence[Container]) -> list[Run
 
 
 def _is_in_remembered_group(one: RunningService, state: State) -> bool:
-    """Whether a service is one of a group that has a memory, whatever that is called."""
+    """Return whether a service is one of a group that has a memory, whatever that is called."""
     paths = files_of(one)
     members = [members_of(known.update_group) for known in state.services.values()]
     return any(path in paths and one.service in services for path, services in members)
@@ -300,7 +298,7 @@ def is_wanted(one: RunningService, mode: Discover, exclude: Sequence[str]) -> bo
 
 
 def _matches(one: RunningService, glob: str) -> bool:
-    """Whether a glob of `discover_exclude` means this service: its project, its name, both, or its image."""
+    """Return whether a glob of `discover_exclude` means this service: project, name, both, or image."""
     names = (
         one.project,
         one.service,

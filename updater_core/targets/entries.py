@@ -1,6 +1,4 @@
-"""What all entries have in common that discovery makes: a name that nobody has, what to follow, the
-defaults.
-"""
+"""What all entries have in common that discovery makes: a free name, what to follow, the defaults."""
 
 from __future__ import annotations
 
@@ -66,9 +64,7 @@ class Names:
 
 
 def policy_of(image: str, given: frozenset[str]) -> tuple[dict[str, Any], str]:
-    """Return what to follow of an image, but for the keys that `given` has, and a note if that wants a
-    reason.
-    """
+    """Return what to follow of an image, but for the keys in `given`, and a note if that wants a reason."""
     policy, note = _proposed_policy(image)
     selects = bool(given & {*SELECTORS})
     taken = given | ({*SELECTORS} if selects else set())
@@ -77,8 +73,7 @@ def policy_of(image: str, given: frozenset[str]) -> tuple[dict[str, Any], str]:
 
 
 def _proposed_policy(image: str) -> tuple[dict[str, Any], str]:
-    """Return what to follow: minor steps of a version, the digest behind any other tag; only notices of a
-    database.
+    """Return what to follow: minor steps of a version, the digest of other tags; notices of a database.
 
     >>> _proposed_policy("nginx:1.27.3")[0], _proposed_policy("nginx:latest")[0]
     ({'follow': 'minor'}, {})

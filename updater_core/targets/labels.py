@@ -35,24 +35,21 @@ def wants(labels: Mapping[str, str]) -> bool | None:
 
 
 def is_watchtower(labels: Mapping[str, str]) -> bool:
-    """Return whether a container is Watchtower itself: its images, and those of its forks, carry this
-    label.
-    """
+    """Return whether a container is Watchtower itself: its images, and its forks', carry this label."""
     return labels.get(_WATCHTOWER, "").strip().lower() in _YES
 
 
 def with_labels(entry: Mapping[str, Any], labels: Mapping[str, str], keys: Collection[str]) -> dict[str, Any]:
-    """Return an entry with what the labels say of `keys` on top; a selector of theirs takes the place of the
-    entry's own.
-    """
+    """Return an entry with what the labels say of `keys` on top; a selector of theirs replaces its own."""
     said = entry_of_labels(labels, keys)
     selects = any(key in SELECTORS for key in said)
     return {**{key: value for key, value in entry.items() if not (selects and key in SELECTORS)}, **said}
 
 
 def label_problems(labels: Mapping[str, str], entries: EntryReader) -> list[str]:
-    """Return what is wrong with the names of our labels, and with `enable`: policy may be said by label,
-    never a login or a place. Values are read with the entry.
+    """Return what is wrong with the names of our labels, and with `enable`.
+
+    Policy may be said by label, never a login or a place. Values are read with the entry.
     """
     own = [key.removeprefix(LABEL) for key in labels if key.startswith(LABEL)]
     known = entries.label_keys | {ENABLE}

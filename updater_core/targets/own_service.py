@@ -19,9 +19,7 @@ _SWARM_SERVICE_LABEL, _SWARM_NAME_LABEL = "com.docker.swarm.service.id", "com.do
 
 @dataclass(frozen=True, slots=True)
 class OwnService:
-    """The container that this process runs in; with no `container` there is none, or the engine does not know
-    it.
-    """
+    """The container that this process runs in; `container` is None if there is none, or it is not known."""
 
     container: Container | None = None
 
@@ -39,7 +37,7 @@ class OwnService:
 
     @property
     def swarm_service(self) -> str:
-        """The id of the Swarm service that it is a task of; empty if it is of none."""
+        """Return the id of the Swarm service that it is a task of; empty if it is of none."""
         return self.container.labels.get(_SWARM_SERVICE_LABEL, "") if self.container is not None else ""
 
 
@@ -54,7 +52,10 @@ def find(containers: Iterable[Container], own_id: str | None) -> OwnService:
 
 
 def remedy(own: OwnService, engine: Engine) -> str:
-    """Return how the operator updates the updater; empty if it runs in no container. Raises EngineError."""
+    """Return how the operator updates the updater; empty if it runs in no container.
+
+    Raises EngineError if the engine refuses.
+    """
     container = own.container
     if container is None:
         return ""

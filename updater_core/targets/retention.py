@@ -1,5 +1,6 @@
-"""Images that were retained for a service which is not configured any more: let go, or handed on to its new
-name; and those that an earlier version retained under names which every updater shared.
+"""Images that were retained for a service that is gone: let go, or handed on to its new name.
+
+And those that an earlier version retained under names which every updater shared.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def let_go(engine: Engine, owner: str, service: str, kept_for: Mapping[str, str]
     """Take the local names away under which the updater `owner` retains images of a former service.
 
     `kept_for`: image ids that another service remembers, which is the same under a new name, and its name: it
-    gets them. An image that we pulled, and that nothing names or uses any more, goes. Raises EngineError.
+    gets them. An image that we pulled, and that nothing names or uses any more, goes. Raises EngineError if
+    the engine refuses.
     """
     for name, image_id in engine.retained(retention_prefix(owner, service)).items():
         origin = origin_of(name)
@@ -45,7 +47,7 @@ def adopt(engine: Engine, owner: str, remembered: Mapping[str, Set[str]]) -> tup
     An earlier name goes if it is demonstrably ours alone: we remember its image, and every other image that
     has an earlier name of that service. Otherwise another updater looks after a service of that name, and all
     of them stay. Returns the earlier names whose images we do not remember. A kill in between has it done
-    again. Raises EngineError.
+    again. Raises EngineError if the engine refuses.
     """
     earlier = {**engine.retained(RETENTION_PREFIX), **engine.retained(FORMER_PREFIX)}
     unknown: list[str] = []
@@ -72,13 +74,13 @@ def _retain_beside(engine: Engine, owner: str, service: str, image_id: str) -> N
 
 
 def is_retained(engine: Engine, image_id: str) -> bool:
-    """Whether any updater retains an image, this one or another on the same engine."""
+    """Return whether any updater retains an image, this one or another on the same engine."""
     image = engine.image(image_id)
     return image is not None and any(map(is_retained_by_name, image.repo_tags))
 
 
 def is_last_name(engine: Engine, name: str, image_id: str) -> bool:
-    """Whether an image would go with this name: the last one, where no digest keeps it.
+    """Return whether an image would go with this name: the last one, where no digest keeps it.
 
     In containerd's store (an image's id is the digest of its index there) a digest is no name of its own.
     """

@@ -1,5 +1,6 @@
-"""Which services of a project take their image from one place in its files (a variable, an anchor), and so
-can only move together.
+"""Which services of a project take their image from one place in its files, and so can only move together.
+
+Such a place is a variable or an anchor.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class SharedPlaces:
                 yield takers
 
     def _takers(self, container: Container, services: frozenset[str]) -> frozenset[str]:
-        """The services among `services` that share the place with this one; none if others share it, too."""
+        """Return which of `services` share the place with this one; none if others share it, too."""
         read = sources.read(observe.started_from(container), self.memory)
         if isinstance(read, Hold):
             return frozenset()

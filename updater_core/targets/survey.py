@@ -1,5 +1,4 @@
-"""Everything that runs on this engine, for `--discover`: what would be configured for it and what stands in
-the way.
+"""Everything that runs on this engine, for `--discover`: how to configure it, and what stands in the way.
 
 Reads only; nothing is updated by it.
 """
@@ -43,8 +42,10 @@ _LABEL_REMEDY = "correct the label, apply it with `docker compose up -d`, and ru
 
 @dataclass(frozen=True, slots=True)
 class HostSurvey:
-    """One look at everything that runs: the configuration it is held against, the engine, and where services
-    deploy. `own_container`: the id of the container that this process runs in, None if it runs in none.
+    """One look at everything that runs.
+
+    It is held against the configuration; the engine and the targets are asked. `own_container`: the id of the
+    container that this process runs in, None if it runs in none.
     """
 
     config: Config
@@ -54,9 +55,7 @@ class HostSurvey:
     swarm: Swarms | None = None  # whose services are looked at too
 
     def run(self) -> Discovered:
-        """Return everything that runs on the engine, and in swarms, with what stands in the way of each
-        service's updates.
-        """
+        """Return everything that runs on the engine, and in swarms, with what is in the way of updates."""
         containers = self.engine.all_containers()
         own = own_service.find(containers, self.own_container)
         found = self._on_engine(containers, own)
@@ -82,14 +81,14 @@ class HostSurvey:
         return Discovered(services, (*self._ourselves(own), *refused, *plain), _grants(kept))
 
     def _ourselves(self, own: OwnService) -> Iterator[LeftOut]:
-        """The updater's own container, with how it is updated."""
+        """Return the updater's own container, with how it is updated."""
         container = own.container
         if container is not None:
             why = f"{_OURSELVES}; {own_service.remedy(own, self.engine)}"
             yield LeftOut(container.name, container.reference, why)
 
     def _why_left_out(self, one: RunningService) -> str:
-        """Why a service is nothing for the configuration; empty if it is. What is listed counts as wanted."""
+        """Return why a service is left out; empty if it is not. What is listed counts as wanted."""
         if discovery.listed_as(self.config.services, one) is not None:
             return ""
         if labels.is_watchtower(one.labels):
@@ -121,14 +120,14 @@ class HostSurvey:
         return replace(found, follows=_followed(service), obstacles=tuple(self._obstacles(service)))
 
     def _registry_obstacles(self, one: RunningService) -> Iterator[Obstacle]:
-        """An image that has no digest of a registry was built here, or loaded from a file."""
+        """Yield an obstacle if the image has no registry's digest: it was built here, or loaded."""
         image = self.engine.known_image(one.first.image_id)
         if image is not None and not image.repo_digests:
             text = f"{one.first.reference} came from no registry: it was built or loaded on this host"
             yield Obstacle(text, "leave it out, or push it to a registry and start the service from there")
 
     def _obstacles(self, service: ServiceConfig) -> Iterator[Obstacle]:
-        """What `--test` would say of the service, if it were in the configuration."""
+        """Return what `--test` would say of the service, if it were in the configuration."""
         target = next(each for each in self.targets.values() if each.serves(service))
         for finding in target.examine(service):
             if not finding.is_good:
@@ -136,7 +135,7 @@ class HostSurvey:
 
 
 def _followed(service: ServiceConfig) -> str:
-    """What the updater follows for a service, in a word or two."""
+    """Return what the updater follows for a service, in a word or two."""
     if not service.enabled:
         return "disabled"
     policy = service.policy
@@ -166,7 +165,7 @@ def _label_obstacles(config: Config, one: RunningService) -> Iterator[Obstacle]:
 
 
 def _remedy_of_entry(one: RunningService) -> str:
-    """A proposal of ours is well by itself, unless the image is none that a registry could have."""
+    """Return the remedy for an entry of ours, which is wrong only if no registry could have its image."""
     try:
         reference.parse(one.first.reference)
     except ValueError:
@@ -175,7 +174,7 @@ def _remedy_of_entry(one: RunningService) -> str:
 
 
 def _missing(paths: Sequence[str]) -> Iterator[Obstacle]:
-    """The files of a manager that runs in a container lie at a path of that container's own."""
+    """Yield an obstacle for files that are missing: a manager in a container has them at its own paths."""
     missing = [path for path in paths if not access.is_there_or_closed(path)]
     if missing:
         folder = Path(missing[0]).parent
@@ -190,7 +189,7 @@ def _missing(paths: Sequence[str]) -> Iterator[Obstacle]:
 
 
 def _grants(everyone: Sequence[RunningService]) -> tuple[str, ...]:
-    """The commands that let this user at every file that Compose reads for these services."""
+    """Return the commands that let this user at every file that Compose reads for these services."""
     memory = FileCache()
     projects = {observe.started_from(one.first): one for one in everyone}
     paths = [path for one in everyone for path in discovery.files_of(one)]
@@ -211,9 +210,7 @@ _NOTE = "it takes its image from the same place as {others}, so that they move t
 def _grouped(
     found: Sequence[tuple[RunningService, FoundService]], names: Names, config: Config
 ) -> Iterator[FoundService]:
-    """Yield the services; those that take their image from one place in the files, and are all new, with a
-    group.
-    """
+    """Yield the services, with a group if they take their image from one place and are all new."""
     services = {_key(one): service for one, service in found}
     proposals: dict[Key, tuple[str, list[FoundService]]] = {}
     for keys in SharedPlaces().groups([one.first for one, service in found if service.entry]):
@@ -233,7 +230,7 @@ def _key(one: RunningService) -> Key:
 def _with_group(
     service: FoundService, name: str, members: Sequence[FoundService], config: Config
 ) -> FoundService:
-    """The service with the group, if it and the others can be one; the stricter mode counts for all."""
+    """Return the service with the group, if all can be one; the stricter mode counts for all."""
     own = [entries.read_entry(config, {**each.entry, "group": name}) for each in members]
     strictest = entries.strictest(each.policy.mode for each in own)
     mode = {"mode": strictest.value} if any(each.policy.mode is not strictest for each in own) else {}
@@ -248,5 +245,5 @@ def _with_group(
 
 
 def _alone(service: FoundService) -> tuple[Obstacle, ...]:
-    """The obstacles but for the one that the group takes away."""
+    """Return the obstacles but for the one that the group takes away."""
     return tuple(each for each in service.obstacles if edit.SHARED_PLACE not in each.text)

@@ -1,5 +1,4 @@
-"""The services that run in swarms, as entries of the configuration: this host's swarm, and those of
-`engines`.
+"""The services of swarms, as entries of the configuration: this host's swarm, and those of `engines`.
 
 Labels are those of the service (`deploy.labels` in a stack's file). Where a stack's file is, nobody says, so
 that an entry names none.
@@ -38,11 +37,11 @@ class RunningSwarmService:
 
     @property
     def service(self) -> str:
-        """Its name within its stack."""
+        """Return its name within its stack."""
         return self.found.name.removeprefix(f"{self.found.stack}_")
 
     def names(self) -> tuple[str, ...]:
-        """What a glob of `discover_exclude` may mean: stack, service, both, name, image."""
+        """Return what a glob of `discover_exclude` may mean: stack, service, both, name, image."""
         image = image_of(self.found)
         stack = self.found.stack or self.service
         return (
@@ -65,9 +64,7 @@ def image_of(found: SwarmService) -> str:
 
 
 def running(config: Config, swarm: Swarms) -> Iterator[tuple[str | None, list[RunningSwarmService] | None]]:
-    """Yield the services of each swarm by its engine, in the order of their names; None for one that gives no
-    answer, or is none.
-    """
+    """Yield the services of each swarm by its engine, sorted by name; None if it is none, or is silent."""
     for engine in (None, *(each.name for each in config.settings.engines)):
         try:
             known = observed.by_name(swarm(engine).services())
@@ -78,9 +75,10 @@ def running(config: Config, swarm: Swarms) -> Iterator[tuple[str | None, list[Ru
 
 
 def take_up(config: Config, before: Config, swarm: Swarms, own: str = "") -> Config:
-    """Return the configuration with what `discover` finds in swarms, in place of what it found there
-    `before`. What was found in one that does not answer stays, with what is known of it. `own`: the id of the
-    updater's own service, which is left alone; empty if it is none of a swarm.
+    """Return the configuration with what `discover` finds in swarms, in place of what it found `before`.
+
+    What was found in one that does not answer stays, with what is known of it. `own`: the id of the updater's
+    own service, which is left alone; empty if it is none of a swarm.
     """
     mode, exclude = config.settings.discover.mode, config.settings.discover.exclude
     former = [each for each in before.services if each.is_discovered and _is_of_swarm(each)]
@@ -103,9 +101,7 @@ def take_up(config: Config, before: Config, swarm: Swarms, own: str = "") -> Con
 def survey(
     config: Config, swarm: Swarms, examine: Callable[[ServiceConfig], Iterator[Obstacle]], own: str = ""
 ) -> Discovered:
-    """Return the services of all swarms but the updater's `own`, with what stands in the way of each one's
-    updates.
-    """
+    """Return the services of all swarms but the updater's `own`, with what is in the way of updates."""
     names, found = Names(config.services), []
     for _, everyone in running(config, swarm):
         for one in everyone or ():
@@ -143,7 +139,7 @@ def _found(
 
 
 def _proposed(config: Config, one: RunningSwarmService, names: Names) -> tuple[dict[str, Any], str]:
-    """The entry for a service that is not listed, and why it is so."""
+    """Return the entry for a service that is not listed, and why it is so."""
     found, image = one.found, image_of(one.found)
     stack = found.stack
     place = {"stack": stack, "compose_service": one.service} if stack else {"swarm_service": found.name}
@@ -180,7 +176,7 @@ def _is_new(one: RunningSwarmService, services: Sequence[ServiceConfig]) -> bool
 
 
 def _means(service: ServiceConfig, one: RunningSwarmService) -> bool:
-    """Whether an entry of the configuration is for a service of a swarm."""
+    """Return whether an entry of the configuration is for a service of a swarm."""
     is_there = _is_of_swarm(service) and service.own(SwarmSettings).engine == one.engine
     return is_there and observed.name_of(service) == one.found.name
 

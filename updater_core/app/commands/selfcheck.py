@@ -151,7 +151,7 @@ def _found(subject: str, ask: Callable[[], str]) -> Finding:
 
 
 def _lists_tags(service: ServiceConfig, reference: ImageRef) -> Order | None:
-    """Return the order in which the service's tags are listed; None if it needs no list.
+    """Return the order in which the tags beside this reference are listed; None if the service needs no list.
 
     A list is another right than one manifest's.
     """

@@ -103,7 +103,7 @@ class ComposeTarget:
         return obstacle or self._with_dependents(service, found)
 
     def _with_dependents(self, service: ServiceConfig, plan: Plan[ComposePlan]) -> Plan[ComposePlan] | Hold:
-        """The plan with what has to be recreated behind its group in other projects."""
+        """Return the plan with what has to be recreated behind its group in other projects."""
         found = self._behind(service, plan.detail.project, plan.detail.everyone, plan.strategy)
         if isinstance(found, Hold):
             return replace(found, available=plan.image)
@@ -128,7 +128,7 @@ class ComposeTarget:
         return find.Parts(host.engine, host.compose, self._files, self._ties, host.own_container)
 
     def _ends_updater(self, moves: Sequence[Move], project: Project) -> Hold | None:
-        """A hold if this process runs in a container that would be restarted with the group."""
+        """Return a hold if this process runs in a container that would be restarted with the group."""
         own = next((move for move in moves if self._host.own_container in move.container_ids), None)
         return None if own is None else observe.own_container_hold(project, [own.service])
 
@@ -184,7 +184,7 @@ class ComposeTarget:
         return retention.adopt(self._host.engine, self._host.retention_owner, remembered)
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
-        """The project, its folder, and each of its files: another project may include one of them.
+        """Return the project, its folder, and each of its files: another project may include one of them.
 
         Of a plan also the projects whose containers are restarted behind it.
         """
@@ -201,9 +201,7 @@ class ComposeTarget:
         return _names(projects, paths)
 
     def reached_from(self, observed: Observed) -> frozenset[str]:
-        """The projects whose containers may have to be restarted behind one of its project, and their
-        files.
-        """
+        """Return the projects whose containers may have to be restarted behind its own, and their files."""
         try:
             projects = set(self._in_reach(_own(observed).project))
         except UpdaterError:
@@ -211,17 +209,21 @@ class ComposeTarget:
         return frozenset[str]().union(*(_names({each.name: each.directory}, each.files) for each in projects))
 
     def _in_reach(self, project: Project) -> list[Project]:
-        """Raises EngineError."""
+        """Return the other projects that an update may restart containers of.
+
+        Raises EngineError if the engine does not say.
+        """
         listed = self._host.engine.all_containers()
         names = ties.projects_in_reach(project.name, listed, self._ties.of)
         return [observe.started_from(each) for each in listed if each.project in names]
 
     @contextmanager
     def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:
-        """Hold the project's lock, and its folder's, which an updater with another state knows too; and those
-        of the projects whose containers may be restarted behind its own. All updaters take several locks in
-        the order of the projects' names, so that no two wait for each other. A Compose child inherits them:
-        one that outlives us still holds them, and is waited for.
+        """Hold the project's lock, and its folder's, which an updater with another state knows too.
+
+        And those of the projects whose containers may be restarted behind its own. All updaters take several
+        locks in the order of the projects' names, so that no two wait for each other. A Compose child
+        inherits them: one that outlives us still holds them, and is waited for.
         """
         others = _dependents(of) if isinstance(of, Plan) else self._in_reach(_project_of(of))
         folders = {each.name: each.directory for each in (*others, _project_of(of))}

@@ -23,9 +23,7 @@ _UNDECIDED = {"starting", "running", "restarting", "created", "paused"}
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """`service` starts after `on` has come to `condition`; `restart`: it is restarted when that one is
-    recreated.
-    """
+    """`service` starts after `on` has come to `condition`; `restart`: it is restarted with that one."""
 
     service: str
     on: str
@@ -63,8 +61,7 @@ def behind(model: Mapping[str, Any], services: Iterable[str]) -> tuple[Dependenc
 
 
 def one_shots_before(model: Mapping[str, Any], services: Iterable[str]) -> tuple[str, ...]:
-    """Return the services that have to end with 0 before one of `services` starts, in the order in which they
-    run.
+    """Return the services that have to end with 0 before one of `services` starts, in their order.
 
     >>> done = {"condition": "service_completed_successfully"}
     >>> seed = {"depends_on": {"migrate": done}}
@@ -88,9 +85,7 @@ def one_shots_before(model: Mapping[str, Any], services: Iterable[str]) -> tuple
 
 
 def restarted_with(model: Mapping[str, Any], services: Iterable[str]) -> frozenset[str]:
-    """Return the services that are declared to restart if one of `services` is recreated (`restart:
-    true`).
-    """
+    """Return the services that are declared to restart with one of `services` (`restart: true`)."""
     recreated = frozenset(services)
     names = [str(name) for name in model.get("services") or {}]
     every = [each for name in names for each in of_service(model, name)]
@@ -104,15 +99,17 @@ def has_ended(containers: Sequence[Container]) -> bool:
 
 
 def has_ended_well(containers: Sequence[Container]) -> bool:
-    """Return whether all of a service's containers have ended with 0, and nobody restarts them: a one-shot
-    that has done its work, or a service that was stopped.
+    """Return whether all of a service's containers have ended with 0, and nobody restarts them.
+
+    It is a one-shot that has done its work, or a service that was stopped.
     """
     return has_ended(containers) and all(each.exit_code == 0 for each in containers)
 
 
 def is_stopped_by_hand(container: Container) -> bool:
-    """Return whether a container was stopped, paused or never started by somebody: a crash that has ended may
-    get its fix, but these are meant.
+    """Return whether a container was stopped, paused or never started by somebody.
+
+    A crash that has ended may get its fix, but these are meant.
     """
     if container.status == "exited":
         return container.exit_code in _STOPPED_BY_HAND
@@ -133,7 +130,7 @@ def waiting_for(
 
 
 def _unready(dependency: Dependency, containers: Sequence[Container]) -> str | None:
-    """A one-shot that is not there yet keeps nobody waiting: it has yet to run.
+    """Return why a dependency is not ready; None if it is, or is a one-shot that has yet to run.
 
     A dependency that may be missing does not while it has failed.
     """
@@ -167,8 +164,9 @@ def _dependency(service: str, name: str, facts: Mapping[str, Any]) -> Dependency
 
 
 def _health(container: Container) -> str:
-    """`health` is empty in a container that has no healthcheck, which no `service_healthy` ever comes true
-    for.
+    """Return the container's health as `service_healthy` sees it.
+
+    It is empty without a healthcheck, for which no `service_healthy` ever comes true.
     """
     if container.status != "running":
         return container.status
@@ -196,16 +194,14 @@ def sharing_namespaces(
 
 
 def _stands_on(facts: Mapping[str, Any], services: set[str], names: set[str]) -> bool:
-    """Whether a service of the model lives in a namespace of these services, or of containers with these
-    names.
-    """
+    """Return whether a service lives in a namespace of these services, or of containers with these names."""
     return bool(
         services & _owners_of_namespaces(facts) or names & {str(facts.get(key)) for key in _NAMESPACES}
     )
 
 
 def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:
-    """The services whose namespaces or volumes a service of the model borrows.
+    """Return the services whose namespaces or volumes a service of the model borrows.
 
     >>> sorted(_owners_of_namespaces({"network_mode": "service:vpn", "volumes_from": ["data:ro"]}))
     ['data', 'vpn']

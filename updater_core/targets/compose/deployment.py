@@ -73,9 +73,7 @@ class ComposeDeployment:
         )
 
     def remaining_stages(self) -> Sequence[Stage]:
-        """None: Compose may have been killed anywhere in the middle of a recreate, and the old release is
-        known.
-        """
+        """Return none: a kill may have come in the middle of a recreate, and the old release is known."""
         return ()
 
     def notes(self) -> Sequence[str]:
@@ -116,8 +114,10 @@ class ComposeDeployment:
     # --------------------------------------------------------------------------------------------------- back
 
     def superseded(self) -> Cause | None:
-        """Why the update is not ours to end any more: a container of the group runs an image that is neither
-        the old nor the new one. Raises EngineUnavailable if nobody can know.
+        """Return why the update is not ours to end any more; None if it is.
+
+        A container of the group runs an image that is neither the old nor the new one. Raises
+        EngineUnavailable if nobody can know.
         """
         found_in = ((part, move) for part in parts(self.plan) for move in part.detail.moves)
         for part, move in found_in:
@@ -200,7 +200,10 @@ class ComposeDeployment:
         gate.await_engine(self._tools)
 
     def _foreign_container(self, plan: Plan[ComposePlan], move: Move) -> str | None:
-        """A container that was there before us, and what a killed Compose left, are nobody's deployment."""
+        """Return the image of a container that somebody else deployed; None if there is none.
+
+        A container that was there before us, and what a killed Compose left, are nobody's deployment.
+        """
         ours = {plan.new_retained, move.old_image_id}
         for container in self._tools.engine.containers(self.plan.detail.project.name, move.service):
             is_known = container.image_id in ours or container.id in move.container_ids
@@ -209,8 +212,9 @@ class ComposeDeployment:
         return None
 
     def _restart_old_and_gate(self, plan: Plan[ComposePlan], cause: Cause) -> None:
-        """A stop that a killed Compose asked for may still be under way and end the old container after `up`
-        saw it running; then it is brought up once more.
+        """Bring the old release up and prove it, once more if it ends after `up` saw it running.
+
+        A stop that a killed Compose asked for may still be under way.
         """
         may_be_stopping = cause.step in (Step.JOURNAL, Step.RESTART)
         for is_last in (False, False, True):

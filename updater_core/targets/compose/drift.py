@@ -1,9 +1,8 @@
-"""Whether `up` would change more of a service than its image: then its operator edited something and has not
-deployed it, and does that alone.
+"""Drift: what `up` would change of a service besides its image, as its operator edited but did not deploy it.
 
-A dry run tells it if the same Compose made the container and the tag still names its image; each of these
-alone makes a recreate. If they do not hold, and for a Compose whose dry run is not there or cannot be read,
-what the file says is compared with what the container was created with.
+Their edit is theirs to deploy. A dry run tells it if the same Compose made the container and the tag still
+names its image; each of these alone makes a recreate. If they do not hold, and for a Compose whose dry run is
+not there or cannot be read, what the file says is compared with what the container was created with.
 """
 
 from __future__ import annotations
@@ -51,8 +50,9 @@ class Drift:
 def of_all(
     moves: Sequence[Move], dependents: Sequence[Move], reading: Reading, engine: Engine, compose: Compose
 ) -> Drift | None:
-    """How a service of the group differs from its file by more than the image, or one that is restarted with
-    it by anything; None if none does.
+    """Return how the group differs from its files by more than the image; None if it does not.
+
+    What is restarted with the group must not differ by anything.
     """
     found = _of_group(moves, reading, engine, compose)
     return found or _of_dependents(dependents, reading, engine, compose)
@@ -89,7 +89,7 @@ def _of_dependents(
 
 
 def _containers(move: Move, reading: Reading, engine: Engine) -> Iterator[Container]:
-    """Those of a service but what a killed Compose left, which nobody has deployed."""
+    """Return those of a service but what a killed Compose left, which nobody has deployed."""
     return (each for each in engine.containers(reading.project.name, move.service) if not is_leftover(each))
 
 
@@ -109,9 +109,7 @@ def _difference(
 
 
 def _is_conclusive(container: Container, move: Move, engine: Engine, compose: Compose) -> bool:
-    """Whether neither another Compose nor a tag that was moved explains that a dry run would recreate a
-    container.
-    """
+    """Return whether a dry run's recreate means drift, and not another Compose or a tag that was moved."""
     made_from = container.labels.get(_IMAGE_LABEL)
     made_by = container.labels.get(_VERSION_LABEL)
     if made_from is None or made_by is None or _release(made_by) != _release(compose.version):
@@ -121,8 +119,10 @@ def _is_conclusive(container: Container, move: Move, engine: Engine, compose: Co
 
 
 def difference(model: Mapping[str, Any], container: Container, settings: ContainerSettings) -> str | None:
-    """Return what a model says of a container's service that the container was not created with: as
-    `settings_difference`, and `labels NAME`, `networks`; None if all of it is there."""
+    """Return what a model says of a service that its container was not created with; None if nothing.
+
+    As `settings_difference`, and `labels NAME`, `networks`.
+    """
     facts = (model.get("services") or {}).get(container.service) or {}
     part = settings_difference(facts, settings)
     if part is not None:
@@ -134,9 +134,10 @@ def difference(model: Mapping[str, Any], container: Container, settings: Contain
 
 
 def settings_difference(facts: Mapping[str, Any], settings: ContainerSettings) -> str | None:
-    """What a service's model says that its container was not created with: of variables, command, entry
-    point, bind mounts, published ports; None if all of it is there. Values are not named, for they may be
-    secret.
+    """Return a setting of a service's model that its container was not created with; None if all are there.
+
+    Variables, command, entry point, bind mounts and published ports are compared. Values are not named, for
+    they may be secret.
 
     >>> settings_difference({"environment": {"A": "1", "B": None}}, ContainerSettings(environment={"A": "2"}))
     'environment A'
@@ -155,8 +156,9 @@ def settings_difference(facts: Mapping[str, Any], settings: ContainerSettings) -
 
 
 def _pairs(written: Any) -> dict[str, str]:
-    """A mapping or a list of `NAME=value`, those that have a value; `config` doubles every dollar sign, for
-    its output is a compose file again.
+    """Return a mapping, or a list of `NAME=value`, those that have a value.
+
+    `config` doubles every dollar sign, for its output is a compose file again.
     """
     found = written or {}
     pairs = found.items() if isinstance(found, Mapping) else (str(each).partition("=")[::2] for each in found)
@@ -164,7 +166,7 @@ def _pairs(written: Any) -> dict[str, str]:
 
 
 def _networks(model: Mapping[str, Any], facts: Mapping[str, Any]) -> set[str]:
-    """The engine's names of the networks that a service is to be in."""
+    """Return the engine's names of the networks that a service is to be in."""
     names = () if facts.get("network_mode") else facts.get("networks") or ()
     return {mounts.real_name(model, "networks", str(name)) for name in names}
 
@@ -184,12 +186,15 @@ def _binds(facts: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 
 def _place(path: object) -> str:
-    """As the engine writes it: `/data/` is /data there."""
+    """Return a path as the engine writes it: `/data/` is /data there."""
     return posixpath.normpath(_plain(path))
 
 
 def _ports(facts: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Published and own port, where one number is published; a range is shared out by Compose."""
+    """Return the published and the container's own port of each entry that publishes a single one.
+
+    A range is shared out by Compose.
+    """
     ports = (each for each in facts.get("ports") or () if isinstance(each, Mapping))
     return {
         (str(each["published"]), f"{each.get('target')}/{each.get('protocol', 'tcp')}")
@@ -208,8 +213,7 @@ def is_same_reference(one: str, other: str) -> bool:
 
 
 def _release(version: str) -> tuple[str, ...]:
-    """The three numbers that Compose puts on its containers, of a version that a distribution adds its own
-    to.
+    """Return the three numbers that Compose puts on its containers; distributions add their own behind them.
 
     >>> _release("2.26.1-4"), _release("2.24.6+ds1-0ubuntu1~22.04.1")
     (('2', '26', '1'), ('2', '24', '6'))

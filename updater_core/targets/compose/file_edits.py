@@ -36,8 +36,9 @@ class Staged:
 def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     """Stage the edited files, and prove with Compose's own reading that only the group's images differ.
 
-    ChangedOnDisk where any file of the project, or one that these include, is not what the plan was made
-    from: `up` reads them all, and what an operator is editing is not ours to deploy.
+    Raises ComposeError if more than that differs, ChangedOnDisk if any file of the project, or one that these
+    include, is not what the plan was made from: `up` reads them all, and what an operator is editing is not
+    ours to deploy.
     """
     before = check_unchanged(plan, tools)
     for part in parts(plan):
@@ -81,7 +82,7 @@ def check_unchanged(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, Any]:
 
 
 def model_digest(model: Mapping[str, Any]) -> str:
-    """What tells two readings of a project by Compose apart, whatever file a difference comes from."""
+    """Return what tells two readings of a project by Compose apart, whatever file a difference comes from."""
     return sha256(json.dumps(model, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -102,7 +103,7 @@ def remove_strays(plan: Plan[ComposePlan], tools: Tools) -> None:
 def proof_problem(
     before: Mapping[str, Any], after: Mapping[str, Any], moves: Sequence[Move], marks: Sequence[Mark] = ()
 ) -> str | None:
-    """What differs between two models of a project besides the images of `moves`; None if nothing does.
+    """Return what differs between two models of a project besides the images of `moves`; None if nothing.
 
     A service of `moves` may also read a variable that the edit changes (`marks`): its new value for its old
     is no other difference.
@@ -123,9 +124,7 @@ def proof_problem(
 
 
 def _is_same_but(old: Any, new: Any, marks: Sequence[Mark]) -> bool:
-    """Whether two parts of a model are the same, but for texts that have a mark's new value in place of its
-    old.
-    """
+    """Return whether two parts of a model are the same, but for texts with a mark's new value for its old."""
     if isinstance(old, dict) and isinstance(new, dict):
         return old.keys() == new.keys() and all(_is_same_but(old[key], new[key], marks) for key in old)
     if isinstance(old, list) and isinstance(new, list):
@@ -140,8 +139,9 @@ def _is_swapped(old: str, new: str, mark: Mark) -> bool:
 
 
 def _around(model: Mapping[str, Any]) -> dict[str, Any]:
-    """All of a model that deploys something, but the services: `x-…` are templates that services were made
-    from.
+    """Return all of a model that deploys something, but the services.
+
+    `x-…` are left out: they are templates that services were made from.
     """
     return {key: value for key, value in model.items() if key != "services" and not key.startswith("x-")}
 
@@ -160,9 +160,10 @@ def changed_meanwhile(plan: Plan[ComposePlan], tools: Tools) -> Iterator[str]:
 
 
 def put_files_back(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, str]:
-    """Undo our edits, and only ours; return the files that could not be undone, each with the reason: where a
-    span is no longer ours the operator's edit wins, and a file that is being edited does not keep the service
-    down.
+    """Undo our edits, and only ours; return the files that could not be undone, each with the reason.
+
+    If a span is no longer ours the operator's edit wins, and a file that is being edited does not keep the
+    service down.
     """
     left: dict[str, str] = {}
     for edit in plan.detail.edits:
@@ -175,9 +176,10 @@ def put_files_back(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, str]:
 
 
 def blamed_for_files(cause: Cause, plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools) -> Cause:
-    """The cause of a rollback, which also says of the files in `left` which still name the release that
-    failed, or may, and what to do. The same cause if something else was written there: then the file says
-    what is wanted.
+    """Return the cause of a rollback with what to do about the files in `left`.
+
+    Those still name the release that failed, or may. The same cause if something else was written there: then
+    the file says what is wanted.
     """
     bad = [
         f"{edit.path} ({left[edit.path]})"
@@ -197,7 +199,7 @@ def blamed_for_files(cause: Cause, plan: Plan[ComposePlan], left: Mapping[str, s
 
 
 def _says_new(edit: Edit, tools: Tools) -> bool:
-    """Whether any line of a file still has a new text of ours; a file that cannot be read may have it."""
+    """Return whether a line of a file has a new text of ours; one that cannot be read may have it."""
     try:
         lines = splice.decode(tools.files.read(Path(edit.path))).splitlines()
     except (UpdaterError, ValueError):
@@ -213,10 +215,13 @@ def _is_in(mark: Mark, line: str) -> bool:
 def fallback_copies(
     plan: Plan[ComposePlan], left: Mapping[str, str], tools: Tools
 ) -> Iterator[Plan[ComposePlan]]:
-    """The plan with the old text, in copies beside the operator's files, in place of those not put back, and
-    of those that were changed meanwhile: what an operator is editing is neither to be deployed by us nor to
-    keep the service down. A changed file of which no copy can be made is read as it is. Dependencies stay out
-    of it: the old text may say older things of them, too."""
+    """Yield the plan with the old text, in copies beside the operator's files, for the length of a block.
+
+    Copies stand in place of files that were not put back, and of those that were changed meanwhile: what an
+    operator is editing is neither to be deployed by us nor to keep the service down. A changed file of which
+    no copy can be made is read as it is. Dependencies stay out of it: the old text may say older things of
+    them, too.
+    """
     texts = {edit.path: edit.before for edit in plan.detail.edits if edit.path in left}
     for path, text in plan.detail.sources.items():
         if path not in left and _is_changed(path, text, tools) and _takes_a_copy(path, text, plan, tools):
@@ -234,7 +239,7 @@ def _source_texts(plan: Plan[ComposePlan], suffix: str) -> SourceTexts:
 
 
 def _takes_a_copy(path: str, text: str, plan: Plan[ComposePlan], tools: Tools) -> bool:
-    """Whether a copy can be made beside a file."""
+    """Return whether a copy can be made beside a file."""
     try:
         tools.files.discard(tools.files.write_beside(Path(path), splice.encode(text), plan.id))
     except UpdaterError:

@@ -34,8 +34,9 @@ class Watched:
 
 
 def gate_new(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Wait until the group and all that was restarted with it have proven themselves; GateFailed as soon as
-    one of them shows that it will not.
+    """Wait until the group and all that was restarted with it have proven themselves.
+
+    Raises GateFailed as soon as one of them shows that it will not.
     """
     judged = _judged(plan)
     # `up` may keep a container: its image is the same
@@ -45,14 +46,14 @@ def gate_new(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _watched(plan: Plan[ComposePlan], project: Project, expected: health.Expectation) -> Watched:
-    """Two projects may have a service of one name: that of another project is named with it."""
+    """Return what is watched; a service of another project is named with it, for names may be the same."""
     is_own = project.name == plan.detail.project.name
     words = expected.service if is_own else f"{expected.service} of project {project.name}"
     return Watched(project.name, expected.service, replace(expected, service=words))
 
 
 def _judged(plan: Plan[ComposePlan]) -> list[tuple[Project, Move]]:
-    """What the new release has to live with: its own services, and the others that were well before it."""
+    """Return what the release has to live with: its own services, and the others that were well before."""
     own = plan.detail.project
     found = [(own, move) for move in plan.detail.moves]
     found += [(own, move) for move in plan.detail.dependents if move.was_well and not move.runs_first]
@@ -64,7 +65,7 @@ def _judged(plan: Plan[ComposePlan]) -> list[tuple[Project, Move]]:
 def recheck(
     plan: Plan[ComposePlan], tools: Tools, bring_up: Callable[[], None], prove: Callable[[], None]
 ) -> None:
-    """One look at what has passed the gate.
+    """Look once at what has passed the gate.
 
     If not all is well, `prove` decides, anew and in full: the gate knows an engine that was away from a
     release that fails. `bring_up` starts what an outage has stopped.
@@ -91,7 +92,7 @@ def _is_as_proven(move: Move, containers: Sequence[Container]) -> bool:
 
 
 def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) -> None:
-    """As `gate_new` for the old release, as far as it was well before.
+    """Wait until the old release has proven itself, as far as it was well before.
 
     `may_be_stopping`: Compose was killed after it asked for a stop that the engine still carries out: watch
     for longer than the stop may take.
@@ -146,12 +147,12 @@ def run_old_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _running_first(plan: Plan[ComposePlan]) -> list[Move]:
-    """Those of another image first: the operator's own preparations."""
+    """Return the one-shots, those of another image first: the operator's own preparations."""
     return [move for move in (*plan.detail.dependents, *plan.detail.moves) if move.runs_first]
 
 
 def _has_run_already(move: Move, containers: Sequence[Container]) -> bool:
-    """Whether this update has run a one-shot before: its containers are new, and ended with 0."""
+    """Return whether this update has run a one-shot before: its containers are new, and ended with 0."""
     new = [each for each in containers if each.id not in move.container_ids]
     return bool(new) and all(each.status == "exited" and each.exit_code == 0 for each in new)
 
@@ -168,8 +169,9 @@ def _await_end(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def verify_new(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
-    """Every container of the group runs the image that was pulled by digest; return what else is worth
-    saying.
+    """See that every container of the group runs the image that was pulled by digest.
+
+    Returns what else is worth saying. Raises GateFailed if one does not.
     """
     for part in parts(plan):
         for move in part.detail.moves:
@@ -190,9 +192,7 @@ def _renamed(plan: Plan[ComposePlan], tools: Tools) -> Iterator[str]:
 
 
 def running_container(plan: Plan[ComposePlan], tools: Tools) -> str | None:
-    """The first container that runs of the first service of the group, a new one before an old one that is
-    still there; None if none does.
-    """
+    """Return the first container that runs of the group's first service, a new one first; or None."""
     first = plan.detail.moves[0]
     found = tools.engine.containers(plan.detail.project.name, first.service)
     in_order = sorted(found, key=lambda each: (each.id in first.container_ids, each.name))
@@ -200,7 +200,10 @@ def running_container(plan: Plan[ComposePlan], tools: Tools) -> str | None:
 
 
 def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Every container of the group runs its old image again, with the volumes that it had."""
+    """See that every container of the group runs its old image again, with the volumes that it had.
+
+    Raises GateFailed if one does not.
+    """
     for move in plan.detail.moves:
         _verify_image(plan, move, move.old_image_id, tools)
     for each in (plan, *of_dependents(plan)):
@@ -262,7 +265,7 @@ def _watch_until_proven(wanted: Sequence[Watched], was_there: Callable[[], bool]
 
 
 def _heed_stop(asked_at: float | None, tools: Tools) -> float | None:
-    """When a stop was first found to be asked for; None if it is not.
+    """Return when a stop was first found to be asked for; None if it is not.
 
     Raises Stopped a while after that: most gates end by then, and one that may take hours keeps nobody
     waiting.
@@ -280,7 +283,9 @@ def _heed_stop(asked_at: float | None, tools: Tools) -> float | None:
 def _raise_unless_outage(
     verdict: health.Failed, was_there: Callable[[], bool], tools: Tools, containers: Sequence[Container]
 ) -> None:
-    """An engine that is going down, or was away between two looks, ends containers too: only one that still
+    """Raise GateFailed for a verdict, unless the engine was away meanwhile.
+
+    An engine that is going down, or was away between two looks, ends containers too: only one that still
     answers, and did so all the time, lets a release be blamed.
     """
     tools.engine.version()
@@ -297,8 +302,10 @@ def _tell_once(text: str, said: str, tools: Tools) -> str:
 
 
 def await_engine(tools: Tools) -> None:
-    """Return when the engine has answered twice, a second apart (one that goes down or comes up may answer
-    once); EngineUnavailable when it does not within five minutes.
+    """Return when the engine has answered twice, a second apart.
+
+    One that goes down or comes up may answer once. Raises EngineUnavailable if it does not within five
+    minutes.
     """
     deadline = tools.clock.monotonic() + _LONGEST_ENGINE_ABSENCE_SECONDS
     answers = 0
@@ -319,9 +326,7 @@ def _restart_after_outage(plan: Plan[ComposePlan], tools: Tools, *, is_back: boo
 
 
 def after_outage(bring_up: Callable[[], None], tools: Tools) -> None:
-    """Bring containers up while the engine restarts some of its own accord: the first tries may meet a
-    conflict.
-    """
+    """Bring containers up while the engine restarts some by itself: the first tries may meet a conflict."""
     for _ in range(5):
         try:
             bring_up()

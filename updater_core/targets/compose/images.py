@@ -1,6 +1,4 @@
-"""The images of an update: retain the old, pull the new by digest, tag, and release what no rollback
-needs.
-"""
+"""The images of an update: retain the old, pull the new by digest, tag, release what no rollback needs."""
 
 from __future__ import annotations
 
@@ -22,9 +20,11 @@ _Pull = Callable[[Plan[ComposePlan], ImageRef, Tools], Image]
 
 
 def retain_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Give every old image a local name of ours, so that it does not dangle: `docker image prune` leaves it
-    alone (`prune -a` does not; the rollback then pulls it once more). One that the service remembers without
-    such a name was pulled by us: only then `drop_names_of_running` takes it away.
+    """Give every old image a local name of ours, so that it does not dangle.
+
+    `docker image prune` leaves it alone then (`prune -a` does not; the rollback pulls it once more). One that
+    the service remembers without such a name was pulled by us: only then `drop_names_of_running` takes it
+    away.
     """
     retained = tools.engine.retained(retention_prefix(tools.retention_owner, plan.name)).values()
     for move in plan.detail.moves:
@@ -36,8 +36,9 @@ def retain_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def heed_stop(tools: Tools) -> None:
-    """End here where a stop was asked for: nothing visible has changed yet, and the next start looks
-    again.
+    """Raise GateFailed (`stopping`) if a stop is asked for: nothing visible has changed yet.
+
+    The next start looks again.
     """
     if tools.clock.wait(0):
         raise GateFailed(
@@ -46,9 +47,10 @@ def heed_stop(tools: Tools) -> None:
 
 
 def fetch(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
-    """Pull each image of the plan by digest (no tag moves), check its platform, retain it; return the plan
-    with their ids. An image whose registry refuses the digest gets none: `fetch_by_tag` is for that, and the
-    plan says then what the tags name that such a pull moves.
+    """Pull each image of the plan by digest (no tag moves), check its platform, and retain it.
+
+    Returns the plan with their ids. An image whose registry refuses the digest gets none: `fetch_by_tag` is
+    for that, and the plan says then what the tags name that such a pull moves.
     """
     fetched = joined(plan, [_fetched(part, tools) for part in parts(plan)])
     named = {
@@ -85,7 +87,10 @@ def _fetched_by_tag(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
 
 
 def _taken(plan: Plan[ComposePlan], image: Image, tools: Tools) -> Plan[ComposePlan]:
-    """The plan with the image that was fetched for it. Raises GateFailed if that is for another platform."""
+    """Return the plan with the image that was fetched for it.
+
+    Raises GateFailed if that is for another platform.
+    """
     old = tools.engine.image(plan.old_retained)
     old_platform = old.platform if old else ""
     problem = platform_problem(image, plan.detail.platform, old_platform, tools.engine.platform())
@@ -103,8 +108,9 @@ def _taken(plan: Plan[ComposePlan], image: Image, tools: Tools) -> Plan[ComposeP
 
 
 def check_kept(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Raise ChangedOnDisk if a restart of the dependents would take another image than they run: their tag
-    was moved by a pull since the plan was made.
+    """Raise ChangedOnDisk if a restart of the dependents would take another image than they run.
+
+    A pull has moved their tag since the plan was made.
     """
     for move in plan.detail.dependents:
         named = tools.engine.image(move.old_reference)
@@ -126,8 +132,9 @@ def tag_new(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def tag_old(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Let the old references name the old images again, fetching one that is gone; put back what the new one
-    named.
+    """Let the old references name the old images again, fetching one that is gone.
+
+    What the new one named is put back.
     """
     for part in parts(plan):
         _tag_old(part, tools)
@@ -166,17 +173,17 @@ def release_retained(plan: Plan[ComposePlan], keep: frozenset[str], tools: Tools
 
 
 def _is_needed(image_id: str, tools: Tools) -> bool:
-    """Whether a container, whoever made it, uses an image, or an updater on this engine, this one or another,
-    retains it.
-    """
+    """Return whether a container uses an image, whoever made it, or any updater here retains the image."""
     used = {container.image_id for container in tools.engine.all_containers()}
     return image_id in used or is_retained(tools.engine, image_id)
 
 
 def drop_names_of_running(plan: Plan[ComposePlan], remembered: frozenset[str], tools: Tools) -> None:
-    """Take our name off the images that run: their containers keep them, and `docker images` need not list
-    them twice. `remembered`: those of the service's generations, which count as pulled when they get a name
-    again; so an image whose name says otherwise keeps it, and so does one that has no other.
+    """Take our name off the images that run: their containers keep them.
+
+    So `docker images` does not list them twice. `remembered`: those of the service's generations, which count
+    as pulled when they get a name again; so an image whose name says otherwise keeps it, and so does one that
+    has no other.
     """
     services = {move.service for move in plan.detail.moves}
     found = (tools.engine.containers(plan.detail.project.name, service) for service in services)
@@ -201,7 +208,7 @@ def _remove_pulled(image_id: str, plan: Plan[ComposePlan], tools: Tools) -> None
 
 
 def local_name(text: str) -> str | None:
-    """The tag that a reference means locally; None if a digest pins it (no tag takes part then).
+    """Return the tag that a reference means locally; None if a digest pins it (no tag takes part then).
 
     >>> local_name("nginx"), local_name("nginx:1@sha256:" + "0" * 64)
     ('nginx:latest', None)
@@ -211,7 +218,7 @@ def local_name(text: str) -> str | None:
 
 
 def platform_problem(image: Image, wanted: str | None, old: str, own: str) -> str | None:
-    """Why an image is for the wrong platform; None if it fits.
+    """Return why an image is for the wrong platform; None if it fits.
 
     >>> platform_problem(Image("i", platform="linux/arm64/v8"), None, "linux/amd64", "linux/amd64")
     'the image is for linux/arm64/v8, this service runs linux/amd64'
@@ -223,12 +230,13 @@ def platform_problem(image: Image, wanted: str | None, old: str, own: str) -> st
 
 
 def _same_platform(left: str, right: str) -> bool:
-    """arm64 without a variant means v8 (containerd's platform rules)."""
+    """Return whether two platforms are the same; arm64 without a variant is v8 (containerd's rules)."""
     one, other = left.removesuffix("/v8"), right.removesuffix("/v8")
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
 def known_id(image_id: str | None) -> str:
+    """Return an image id that the plan must have by now."""
     if image_id is None:
         raise RuntimeError("a plan goes forward only after its image was fetched")
     return image_id
@@ -275,9 +283,7 @@ def _pulled_by_digest(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -
 
 
 def _may_go_by_tag(wanted: ImageRef, refusal: ManifestRefused) -> bool:
-    """Whether another request may help: some caches look upstream only for a tag, and refuse the digest
-    behind it.
-    """
+    """Return whether a request by tag may help: some caches look upstream for a tag, and for no digest."""
     is_answer = not failure.is_about_limits(refusal) and not failure.is_about_the_way(refusal)
     return wanted.tag is not None and is_answer
 
@@ -322,8 +328,9 @@ def _brought_by(name: str, plan: Plan[ComposePlan], wanted: ImageRef, tools: Too
 
 
 def put_names_back(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Let the tags that a pull has moved name what they named, unless that runs by now: then somebody
-    deployed it.
+    """Let the tags that a pull has moved name what they named.
+
+    Not if what they name runs by now: then somebody deployed it.
     """
     if not plan.detail.former_tags:
         return
@@ -350,8 +357,10 @@ def _tag_name(image: ImageRef) -> str:
 
 
 def _name_for_pin(wanted: ImageRef, image: Image) -> str:
-    """A name in the image's repository, for without one containerd's store does not find it by
-    `repository@digest`, which is how a pinned reference asks for it.
+    """Return a name in the image's repository.
+
+    Without one containerd's store does not find it by `repository@digest`, which is how a pinned reference
+    asks for it.
     """
     return f"{wanted.name or wanted.key}:{PULLED}{image.id.removeprefix('sha256:')[:12]}"
 

@@ -17,8 +17,9 @@ Known = Mapping[tuple[str, str], tuple[Container, ...]]
 
 
 def identity(service: ServiceConfig) -> str | None:
-    """Return what identifies a service apart from its name: its Compose file, project and services; None if
-    it has no such file.
+    """Return what identifies a service apart from its name: its Compose file, project and services.
+
+    None if it has no such file.
     """
     if not service.compose_files:
         return None
@@ -27,9 +28,7 @@ def identity(service: ServiceConfig) -> str | None:
 
 
 def members_of(group: str) -> tuple[str, frozenset[str]]:
-    """Return the Compose file and the services that an `identity` names; an empty file if it is another
-    target's.
-    """
+    """Return the Compose file and the services in an `identity`; an empty file for another target's."""
     path, *names = group.split("\n")
     return (path, frozenset(names[1:])) if path.startswith("/") else ("", frozenset())
 
@@ -37,8 +36,7 @@ def members_of(group: str) -> tuple[str, frozenset[str]]:
 def not_in_files(
     service: ServiceConfig, missing: str, detail: str, names: tuple[str, ...], known: Known
 ) -> Hold:
-    """Return the hold for a compose_service that stands in none of the files; its remedy says what to write
-    instead.
+    """Return the hold for a compose_service that stands in none of the files; its remedy says what to write.
 
     `names`: the services of these files. `detail`: what is wrong, with these names.
     """
@@ -70,8 +68,9 @@ def started_elsewhere(service: ServiceConfig, name: str, known: Known) -> Hold |
 
 
 def of_other_project(service: ServiceConfig, found: Iterable[Container]) -> Hold | None:
-    """Return a hold if a service runs from its very files, but not as the project that is configured: a start
-    as that one would make a second copy.
+    """Return a hold if a service runs from its very files, but as another project than the configured one.
+
+    A start as that one would make a second copy.
     """
     running = next((each for each in found if each.status in ("running", "restarting")), None)
     if running is None:

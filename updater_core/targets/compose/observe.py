@@ -35,8 +35,9 @@ _OF_A_MANAGER = "if a manager's container (Portainer, Dockge) started it, write 
 
 
 def container_index(containers: Sequence[Container]) -> ContainerIndex:
-    """Every Compose container of the host, by the files it was started from and its service; under `NO_FILES`
-    where these are not there any more.
+    """Return every Compose container of the host, by the files it was started from and its service.
+
+    Under `NO_FILES` if these are not there any more.
     """
     found: dict[tuple[str, str], tuple[Container, ...]] = {}
     for container in containers:
@@ -52,8 +53,10 @@ def look(
     memory: FileCache,
     inspect: Inspect,
 ) -> ObservedService | Hold:
-    """What stands for `service`, given every Compose container of the host and a way to look at local images,
-    and at a container that has ended: a list does not have its restart policy.
+    """Return what stands for `service`, given every Compose container of the host.
+
+    `image` looks at a local image, `inspect` at a container that has ended: a list does not have its restart
+    policy.
     """
     absent = _absent(service)
     if absent is not None:
@@ -86,9 +89,7 @@ def look(
 
 
 def unless_own(found: ObservedService | Hold, own_container: str | None) -> ObservedService | Hold:
-    """The service as it is, but for the one that this process runs in: its restart would end us in the middle
-    of it.
-    """
+    """Return the service as it is, or a hold if this process runs in it: its restart would end us."""
     if isinstance(found, Hold) or own_container is None:
         return found
     if all(container.id != own_container for container in found.containers):
@@ -104,8 +105,9 @@ def own_container_hold(project: Project, services: Sequence[str]) -> Hold:
 
 
 def _absent(service: ServiceConfig) -> Hold | None:
-    """Said first: containers are found by their files, so a missing file would look like a service that never
-    ran.
+    """Return the hold for a missing file, which would look like a service that never ran.
+
+    Containers are found by their files, so this is said first.
     """
     found = [_absence(path) for path in service.compose_files if not os.path.isfile(path)]  # noqa: PTH113
     if not found:
@@ -127,9 +129,7 @@ def _absence(path: str) -> tuple[str, str]:
 
 
 def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> Hold | None:
-    """Why there is no container, if the configuration means something that is not there: a wrong name or
-    file.
-    """
+    """Return why there is no container, if the configuration has a wrong name or file; else None."""
     read = sources.read(_fresh_project(service), memory)
     if isinstance(read, Hold):
         return None
@@ -147,18 +147,14 @@ def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) 
 
 
 def containers_of(service: ServiceConfig, known: ContainerIndex, memory: FileCache) -> tuple[Container, ...]:
-    """Return the containers of a service in any state, whatever is wrong with it, of every project of its
-    files.
-    """
+    """Return a service's containers in any state, whatever is wrong with it, of all projects of its files."""
     places = itertools.product(map(os.path.realpath, service.compose_files), service.compose_services)
     found = {container.id: container for place in places for container in known.get(place, ())}
     return tuple((found or _through_include(service, known, memory)).values())
 
 
 def inspected(containers: Sequence[Container], inspect: Inspect) -> tuple[Container, ...]:
-    """Return the containers; those that have ended as an inspect shows them, with their labels as they were
-    listed.
-    """
+    """Return the containers, ended ones as an inspect shows them, with their labels as they were listed."""
     found = (inspect(each.id) if each.status == "exited" else None for each in containers)
     pairs = zip(containers, found, strict=True)
     return tuple(replace(now, labels=listed.labels) if now else listed for listed, now in pairs)
@@ -185,7 +181,8 @@ def _own_containers(
 def _through_include(
     service: ServiceConfig, known: ContainerIndex, memory: FileCache
 ) -> dict[str, Container]:
-    """The containers of a service whose configured file is one that their project's own files include:
+    """Return the containers of a service whose file is included by their project's own files.
+
     Compose writes only the latter on a container.
     """
     wanted = set(map(os.path.realpath, service.compose_files))
@@ -203,7 +200,7 @@ def _through_include(
 
 
 def _may_be_moved(service: ServiceConfig, orphan: Container) -> bool:
-    """Whether a container whose files are gone may be the service's, from before its folder was moved."""
+    """Return whether a container whose files are gone may be the service's, from another folder."""
     try:
         key = reference.parse(orphan.reference).key
     except ValueError:
@@ -240,7 +237,7 @@ def _unless_stopped(
 
 
 def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | Hold:
-    """The project as its newest container's labels tell it, or as a first `up` would make it."""
+    """Return the project as its newest container's labels tell it, or as a first `up` would make it."""
     if not mine:
         return _fresh_project(service)
     labels = mine[0].labels
@@ -258,9 +255,7 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
 
 
 def started_from(container: Container) -> Project:
-    """The project that a container is of, as its labels tell it; without files if they are not there any
-    more.
-    """
+    """Return the project of a container by its labels; without files if they are not there any more."""
     return _project_by_labels(container, listed_files(container) or ())
 
 
@@ -276,7 +271,7 @@ def _project_by_labels(container: Container, files: tuple[str, ...]) -> Project:
 def _not_started_from(
     service: ServiceConfig, mine: Sequence[Container], project: Project, files: Sequence[SourceFile]
 ) -> Hold | None:
-    """Why a configured file is not the service's: its project neither was started from it nor includes it."""
+    """Return why a configured file is not the service's: its project neither began with nor includes it."""
     read = {os.path.realpath(file.path) for file in files}
     absent = [path for path in service.compose_files if os.path.realpath(path) not in read]
     if not mine or not absent:
@@ -298,8 +293,10 @@ def _fresh_project(service: ServiceConfig) -> Project:
 
 
 def default_project_name(compose_file: str) -> str:
-    """What Compose calls a project that nobody named: its `name:` key, else its directory's name, simplified
-    (https://docs.docker.com/compose/how-tos/project-name/)."""
+    """Return what Compose calls a project that nobody named: its `name:`, else its directory, simplified.
+
+    https://docs.docker.com/compose/how-tos/project-name/
+    """
     name = None
     try:
         document = yaml.safe_load(Path(compose_file).read_bytes())
@@ -310,8 +307,9 @@ def default_project_name(compose_file: str) -> str:
 
 
 def files_started_with(container: Container, compose_files: Sequence[str]) -> tuple[str, ...]:
-    """Return the files that a container's labels name, and its project's `.env`, whether they can be seen or
-    not; none if `compose_files` are none of them.
+    """Return the files that a container's labels name, and its project's `.env`, whether seen or not.
+
+    None if `compose_files` are none of them.
     """
     named = [path for path in container.labels.get(f"{_PREFIX}config_files", "").split(",") if path]
     directory = container.labels.get(f"{_PREFIX}working_dir", "/")
@@ -323,7 +321,7 @@ def files_started_with(container: Container, compose_files: Sequence[str]) -> tu
 
 
 def listed_files(container: Container) -> tuple[str, ...] | None:
-    """The config files of a container's label, absolute; None if they are not all there.
+    """Return the config files of a container's label, absolute; None if they are not all there.
 
     A comma both separates them and may be part of a name, so pieces are joined until each is a file.
     """
@@ -341,8 +339,9 @@ def listed_files(container: Container) -> tuple[str, ...] | None:
 
 
 def _operators_path(path: str) -> str:
-    """The operator's file that a path means: itself, or the file that our fallback copy was for
-    (`files.write_beside`).
+    """Return the operator's file that a path means: itself, or what our fallback copy was for.
+
+    `files.write_beside` makes such copies.
 
     >>> _operators_path("/srv/.compose.yml.dau-" + "0" * 32)
     '/srv/compose.yml'
@@ -367,7 +366,7 @@ def _locate_all(
 def locate_in(
     files: Sequence[SourceFile], env_files: Sequence[SourceFile], service: str, memory: FileCache
 ) -> Located | NotEditable:
-    """Where a service has its image; worked out again only when one of the files changed."""
+    """Return the place of a service's image; worked out again only if one of the files changed."""
     key = (service, *(file.path for file in (*files, *env_files)))
     known, found = memory.places.get(key, (None, None))
     if known == (files, env_files) and isinstance(found, Located | NotEditable):

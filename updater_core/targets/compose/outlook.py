@@ -41,9 +41,7 @@ class Outlook:
 
 
 def of_group(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
-    """Return what an `up` of the group would do; a Hold if it would wait, or touch anything besides the
-    group.
-    """
+    """Return what an `up` of the group would do; a Hold if it would wait, or touch anything else."""
     waiting = _unready_dependency(group, engine)
     if waiting is not None:
         return waiting
@@ -59,7 +57,7 @@ def of_group(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
 
 
 def would_change(preview: Preview, container: str) -> bool:
-    """Whether more would happen to a container than that it is started."""
+    """Return whether more would happen to a container than that it is started."""
     return bool(_said_of(preview, container) - _LEFT_ALONE - _STARTED)
 
 
@@ -86,7 +84,7 @@ def _previewed(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold
 
 
 def _absent_one_shots(group: Group, engine: Engine) -> frozenset[str]:
-    """The one-shots without a container: a dry run would wait for them for ever, for it runs nothing."""
+    """Return the one-shots without a container: a dry run waits for them for ever, for it runs nothing."""
     found = dependencies.behind(group.model, group.services)
     names = {each.on for each in found if each.condition == dependencies.COMPLETED}
     return frozenset(name for name in names if not engine.containers(group.project.name, name))
@@ -103,7 +101,7 @@ class _Previews:
 def _of_the_group_itself(
     both: _Previews, absent: frozenset[str], group: Group, engine: Engine, compose: Compose
 ) -> Preview | None:
-    """The preview that says what the group's own files would change of it, if one does.
+    """Return the preview that says what the group's own files would change of it, if one does.
 
     Up to 2.29.2 `--no-deps` makes another configuration hash (docker/compose#12069), which a container that
     was started so has, by the operator or by us; and a dependency that is recreated takes its dependents
@@ -130,7 +128,7 @@ def _of_the_group_itself(
 
 
 def _mildest(previews: Sequence[Preview], group: Group, engine: Engine) -> Preview:
-    """Of each container of the group what the first of these says that leaves it as it is, if one does."""
+    """Return of each container what the first preview says that leaves it as it is, if one does."""
     said: dict[str, frozenset[str]] = {}
     for name in _container_names(group, engine):
         kind = next((each for each in previews if not would_change(each, name)), previews[0])
@@ -139,14 +137,14 @@ def _mildest(previews: Sequence[Preview], group: Group, engine: Engine) -> Previ
 
 
 def _calls(group: Group, absent: frozenset[str]) -> list[list[str]]:
-    """The services of each `up` of an update: a one-shot has its own, before that of all others."""
+    """Return the services of each `up` of an update: a one-shot has its own, before that of all others."""
     first = [[move.service] for move in group.everyone if move.runs_first and move.service not in absent]
     steady = [move.service for move in group.everyone if not move.runs_first and move.service not in absent]
     return [*first, steady] if steady else first
 
 
 def _without_dependencies(calls: Sequence[Sequence[str]], group: Group, compose: Compose) -> Preview | None:
-    """What a dry run of each of these calls says, together; None if one cannot be read.
+    """Return what a dry run of each of these calls says, together; None if one cannot be read.
 
     Compose takes `depends_on` out of its reckoning only for what is not named beside, so it has to be asked
     as it will be called.
@@ -176,7 +174,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _readable(preview: Preview | None, group: Group, engine: Engine) -> Preview | None:
-    """The preview, if it names every container of the group: `up` says of each at least that it runs."""
+    """Return the preview if it names every container of the group: `up` says at least that each runs."""
     if preview is None:
         return None
     missed = [name for name in _container_names(group, engine) if not _said_of(preview, name)]
@@ -189,7 +187,7 @@ def _container_names(group: Group, engine: Engine) -> list[str]:
 
 
 def _said_of(preview: Preview, container: str) -> frozenset[str]:
-    """All that a dry run says of a container, also under the temporary name `<id>_<name>` of its recreate."""
+    """Return all that a dry run says of a container, also under a recreate's name `<id>_<name>`."""
     said = frozenset[str]()
     for resource, words in preview.said.items():
         kind, _, name = resource.partition(" ")
@@ -200,7 +198,7 @@ def _said_of(preview: Preview, container: str) -> frozenset[str]:
 
 
 def _touched(preview: Preview, group: Group, engine: Engine) -> list[str]:
-    """What a dry run would change besides the group, in words.
+    """Return what a dry run would change besides the group, in words.
 
     A network or volume that is made is of no harm.
     """
@@ -215,7 +213,7 @@ def _touched(preview: Preview, group: Group, engine: Engine) -> list[str]:
 
 
 def _is_own(name: str, own: Iterable[str], group: Group) -> bool:
-    """Whether a container is the group's, or will be: one that is not made yet has only its name."""
+    """Return whether a container is the group's, or will be: one that is not made yet has only its name."""
     temporary = TEMPORARY_NAME.fullmatch(name)
     names = {name, temporary[2]} if temporary else {name}
     return bool(names & {*own, *_given_names(group)}) or any(_is_usual(one, group) for one in names)
@@ -227,8 +225,9 @@ def _given_names(group: Group) -> list[str]:
 
 
 def _is_usual(name: str, group: Group) -> bool:
-    """Whether it is a name that Compose gives to a container of these services: `shop-web-1`,
-    `shop_web_1`.
+    """Return whether Compose gives such a name to a container of these services.
+
+    `shop-web-1` or `shop_web_1`.
     """
     match = re.fullmatch(rf"{re.escape(group.project.name)}[-_](.+)[-_]\d+", name)
     return match is not None and match[1] in group.services
@@ -242,7 +241,7 @@ def _touching(group: Group, touched: Sequence[str]) -> Hold:
 
 
 def _unready_dependency(group: Group, engine: Engine) -> Hold | None:
-    """A Hold that names the first dependency outside the group that an `up` would wait for, or fail on."""
+    """Return a Hold that names the first dependency that an `up` would wait for, or fail on; else None."""
     outside = [
         each for each in dependencies.behind(group.model, group.services) if each.on not in group.services
     ]
@@ -256,8 +255,9 @@ def _unready_dependency(group: Group, engine: Engine) -> Hold | None:
 
 
 def _would_wait_for_itself(group: Group, engine: Engine) -> bool:
-    """Whether one service of the group waits for another that is not ready now, which a new release may well
-    cure.
+    """Return whether one service of the group waits for another that is not ready now.
+
+    A new release may well cure that.
     """
     inside = [each for each in dependencies.behind(group.model, group.services) if each.on in group.services]
     return _first_unready(inside, group, engine) is not None

@@ -1,6 +1,4 @@
-"""What a plan holds for Compose besides the neutral facts: the project, its services, the edits of its
-files.
-"""
+"""What a plan holds for Compose besides the neutral facts: project, services, edits of files."""
 
 from __future__ import annotations
 
@@ -47,6 +45,7 @@ class Group:
 
     @property
     def everyone(self) -> tuple[Move, ...]:
+        """Return the moves of the group, then those of its dependents."""
         return (*self.moves, *self.dependents)
 
     @property
@@ -55,6 +54,7 @@ class Group:
 
     @property
     def replicas(self) -> Mapping[str, int]:
+        """Return how many containers each service has."""
         return {move.service: move.replicas for move in self.everyone}
 
 
@@ -74,8 +74,10 @@ class FurtherImage:
 
 @dataclass(frozen=True, slots=True)
 class DependentProject:
-    """Services of another project whose containers live in a namespace of one that is recreated, or have its
-    volumes: they are recreated behind it, as they are. `sources` and `model_digest` as in the plan.
+    """Services of another project that are recreated behind one that goes, as they are.
+
+    Their containers live in a namespace of its, or have its volumes. `sources` and `model_digest` as in the
+    plan.
     """
 
     project: Project
@@ -108,12 +110,12 @@ class ComposePlan:
 
     @property
     def everyone(self) -> tuple[Move, ...]:
-        """The services that are restarted."""
+        """Return the services that are restarted."""
         return (*self.moves, *self.dependents)
 
 
 def parts(plan: Plan[ComposePlan]) -> tuple[Plan[ComposePlan], ...]:
-    """The plan as one for each image of its group, the plan's own first."""
+    """Return the plan as one for each image of its group, the plan's own first."""
     detail = plan.detail
     foreign = {service for each in detail.further for service in each.services}
     own = tuple(move for move in detail.moves if move.service not in foreign)
@@ -138,7 +140,7 @@ def _part(plan: Plan[ComposePlan], further: FurtherImage) -> Plan[ComposePlan]:
 
 
 def of_dependents(plan: Plan[ComposePlan]) -> tuple[Plan[ComposePlan], ...]:
-    """The plan as one for each project of its dependents.
+    """Return the plan as one for each project of its dependents.
 
     No image changes, and all of its services are dependents.
     """
@@ -163,7 +165,10 @@ def _of_project(detail: ComposePlan, dependent: DependentProject) -> ComposePlan
 
 
 def with_dependents(plan: Plan[ComposePlan], changed: Sequence[Plan[ComposePlan]]) -> Plan[ComposePlan]:
-    """The plan whose dependents are read from the projects of `changed`, one for each of `of_dependents`."""
+    """Return the plan with its dependents as the projects of `changed` have them, in their order.
+
+    `changed`: one for each of `of_dependents`.
+    """
     pairs = zip(plan.detail.dependent_projects, changed, strict=True)
     dependents = tuple(
         replace(one, project=other.detail.project, with_dependencies=other.detail.with_dependencies)
@@ -173,7 +178,7 @@ def with_dependents(plan: Plan[ComposePlan], changed: Sequence[Plan[ComposePlan]
 
 
 def joined(plan: Plan[ComposePlan], done: Sequence[Plan[ComposePlan]]) -> Plan[ComposePlan]:
-    """The plan with what was found out for each of its `parts`."""
+    """Return the plan with what was found out for each of its `parts`."""
     own, *others = done
     further = tuple(
         replace(each, new_retained=other.new_retained, prior_image_id=other.detail.prior_image_id)
@@ -191,7 +196,7 @@ def joined(plan: Plan[ComposePlan], done: Sequence[Plan[ComposePlan]]) -> Plan[C
 
 
 def with_others(plan: Plan[ComposePlan]) -> Plan[ComposePlan]:
-    """The plan with what becomes of the images of other repositories in its neutral part, too."""
+    """Return the plan with what becomes of the images of other repositories in its neutral part, too."""
     return replace(plan, others=_changes(parts(plan)[1:]))
 
 

@@ -44,7 +44,7 @@ def make(
     engine: Engine,
     compose: Compose,
 ) -> Plan[ComposePlan] | Hold:
-    """The plan that takes `service` from how it stands to what is asked for."""
+    """Return the plan that takes `service` from how it stands to what is asked for."""
     unknown = {other.current.key for other in observed.others} - {image.key for image in request.others}
     if unknown:
         return _hold(_no_way_back(service, observed, sorted(unknown)), request.image)
@@ -79,7 +79,7 @@ def _detail(
     group: Group,
     foreseen: Outlook,
 ) -> ComposePlan:
-    """What this target needs of the plan, but for the images of other repositories."""
+    """Return what this target needs of the plan, but for the images of other repositories."""
     runs_one_shots_first = any(move.runs_first for move in group.everyone)
     return ComposePlan(
         project=observed.project,
@@ -116,12 +116,12 @@ def _moved_volume(
 
 
 def _moves_of(key: str, moves: Sequence[Move]) -> tuple[Move, ...]:
-    """The moves of services that run an image of one repository."""
+    """Return the moves of services that run an image of one repository."""
     return tuple(move for move in moves if reference.parse(move.old_reference).key == key)
 
 
 def _further(request: UpdateRequest, moves: Sequence[Move], engine: Engine) -> tuple[FurtherImage, ...]:
-    """The images of other repositories, with the services that run them."""
+    """Return the images of other repositories, with the services that run them."""
     found: list[FurtherImage] = []
     for image in request.others:
         own = _moves_of(image.key, moves)
@@ -134,9 +134,9 @@ def _further(request: UpdateRequest, moves: Sequence[Move], engine: Engine) -> t
 def group_of(
     service: ServiceConfig, observed: ObservedService, engine: Engine, compose: Compose
 ) -> Group | None:
-    """The services that an update of `service` would restart, as they run now; None if that cannot be said.
+    """Return the services that an update of `service` would restart, as they run now; None if not known.
 
-    Raises ComposeError, EngineError.
+    Raises ComposeError if Compose cannot read the project, EngineError if the engine refuses.
     """
     model = compose.config(observed.project)
     service, observed = with_one_shots(service, observed, model)
@@ -147,9 +147,9 @@ def group_of(
 def preflight(
     service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine, compose: Compose
 ) -> Iterator[Hold]:
-    """Return everything in the project itself that an update of the group would be held for before it begins.
+    """Yield all in the project itself that an update of the group would be held for before it begins.
 
-    Raises ComposeError, EngineError.
+    Raises ComposeError if Compose cannot read the project, EngineError if the engine refuses.
     """
     found = tuple(_obstacles(service, observed, group, engine))
     yield from found
@@ -197,7 +197,7 @@ def _plan(
 
 
 def with_dependents(plan: Plan[ComposePlan], dependents: tuple[DependentProject, ...]) -> Plan[ComposePlan]:
-    """The plan with the services of other projects that are recreated behind its group, also in words."""
+    """Return the plan with the services of other projects that are recreated behind it, also in words."""
     detail = replace(plan.detail, dependent_projects=dependents)
     return replace(plan, detail=detail, restarts=_listed(detail)) if dependents else plan
 
@@ -216,8 +216,9 @@ def _listed(detail: ComposePlan) -> str:
 def _foreseen(
     service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine, compose: Compose
 ) -> Outlook | Hold:
-    """What an `up` of the group would do; a Hold if something stands in its way, or if it would do more than
-    to take the new image.
+    """Return what an `up` of the group would do; a Hold if it would do more than take the new image.
+
+    A Hold, too, if something stands in its way.
     """
     first = next(_obstacles(service, observed, group, engine), None)
     return first or _undeployed(service, observed, group, engine, compose)
@@ -226,7 +227,7 @@ def _foreseen(
 def _undeployed(
     service: ServiceConfig, observed: ObservedService, group: Group, engine: Engine, compose: Compose
 ) -> Outlook | Hold:
-    """What an `up` of the group would do; a Hold if it would also deploy what its operator has not."""
+    """Return what an `up` of the group would do; a Hold if it would also deploy what its operator has not."""
     found = outlook.of_group(group, engine, compose)
     if isinstance(found, Hold) or service.allow_drift:
         return found
@@ -243,10 +244,10 @@ def _undeployed(
 def changes_for(
     service: ServiceConfig, observed: ObservedService, targets: Sequence[ImageRef]
 ) -> tuple[Edit, ...] | NotEditable:
-    """The edits that make the files say `targets`, one of each repository; none if only the images behind the
-    tag are others.
+    """Return the edits that make the files say `targets`, one of each repository.
 
-    A digest is written if the service asks for one, or if the operator wrote one before: a pin stays a pin.
+    None if only the images behind the tag are others. A digest is written if the service asks for one, or if
+    the operator wrote one before: a pin stays a pin.
     """
     is_pinned = service.policy.pin_digest or any(_digest_of(one.reference) for one in observed.located)
     if not is_pinned and all(_tag_of(one.reference) == targets[0].tag for one in observed.located):
@@ -279,8 +280,9 @@ def _moves(
 def _with_old_images(
     service: ServiceConfig, moves: Sequence[Move], engine: Engine
 ) -> tuple[Move, ...] | NotEditable:
-    """A service without any container (`start_stopped`) goes back to what others of its repository run, or to
-    the image that its file names, if it is here.
+    """Return the moves with what to go back to for a service without any container (`start_stopped`).
+
+    It is what others of its repository run, or the image that its file names, if it is here.
     """
     running = {
         reference.parse(move.old_reference).key: move.old_image_id for move in moves if move.old_image_id
@@ -299,13 +301,13 @@ def _with_old_images(
 
 
 def edited(files: Sequence[SourceFile], changes: Sequence[Edit]) -> tuple[SourceFile, ...]:
-    """The files as they will be."""
+    """Return the files as they will be."""
     after = {edit.path: edit.after for edit in changes}
     return tuple(replace(file, text=after.get(file.path, file.text)) for file in files)
 
 
 def _one_shots_last(moves: Sequence[Move], model: Mapping[str, Any]) -> tuple[Move, ...]:
-    """The moves, those behind the others that run before them, in the order in which they do.
+    """Return the moves, those behind the others that run before them, in the order in which they do.
 
     A member that has ended well while the others run is one, too, if nobody has declared it.
     """
@@ -328,10 +330,11 @@ def _one_shots_last(moves: Sequence[Move], model: Mapping[str, Any]) -> tuple[Mo
 def _dependents(
     project: Project, moves: Sequence[Move], engine: Engine, whole: Mapping[str, Any]
 ) -> tuple[Move, ...]:
-    """What is restarted with the group, its image as it is: the services that live in a namespace of the
-    group's, or of such a one's (a recreate leaves them without it), and those that are declared to restart
-    with it. One that its operator has stopped stays stopped. And the one-shots of another image that have to
-    run before the group.
+    """Return what is restarted with the group, its image as it is.
+
+    The services that live in a namespace of the group's, or of such a one's (a recreate leaves them without
+    it), and those that are declared to restart with it. One that its operator has stopped stays stopped. And
+    the one-shots of another image that have to run before the group.
     """
     model = whole.get("services", {})
     running = {name: _running(project, name, engine) for name in model}
@@ -348,7 +351,7 @@ def _dependents(
 def _foreign_one_shots(
     project: Project, group: set[str], engine: Engine, model: Mapping[str, Any]
 ) -> tuple[Move, ...]:
-    """One-shots that the group waits for and that are not of its image: Compose runs them again before it.
+    """Return the one-shots of another image that the group waits for: Compose runs them again before it.
 
     One whose image is not here is left out, for nothing is pulled for it.
     """
@@ -367,7 +370,7 @@ def _running(project: Project, service: str, engine: Engine) -> tuple[Container,
 
 
 def _old_digest(key: str, move: Move, engine: Engine) -> str | None:
-    """A digest under which the registry knows the image that runs, for a pull should it be gone."""
+    """Return a digest under which the registry knows the image that runs, for a pull should it be gone."""
     image = engine.image(move.old_image_id)
     known = reference.digests_of(image.repo_digests, key) if image else frozenset()
     pinned = _digest_of(move.old_reference)

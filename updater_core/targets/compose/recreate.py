@@ -17,10 +17,10 @@ from updater_core.targets.compose.reading.leftover import TEMPORARY_NAME, is_lef
 
 
 def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> None:
-    """Let Compose bring the group and its dependents to what files and tags say now, but for the one-shots
-    that run before them. One retry, after tidying again.
+    """Let Compose bring the group and its dependents to what files and tags say now.
 
-    A group that still runs as it did, for only its one-shots have been run, is left alone in the rollback.
+    But for the one-shots that run before them. One retry, after tidying again. A group that still runs as it
+    did, for only its one-shots have been run, is left alone in the rollback.
 
     Raises ComposeError if Compose fails in both tries, GateFailed if the engine shows that a container of the
     wanted release is why (`is_back`: the old release is wanted), and EngineUnavailable if the engine was away
@@ -37,8 +37,9 @@ def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> 
 
 
 def _run_as_before(moves: Sequence[Move], plan: Plan[ComposePlan], tools: Tools) -> bool:
-    """Up to 2.29.2 an `up` without dependencies would recreate them, for their configuration hash is another
-    then.
+    """Return whether the group still runs as it did.
+
+    Up to 2.29.2 an `up` without dependencies would recreate it, for its configuration hash is another then.
     """
     for move in moves:
         containers = tools.engine.containers(plan.detail.project.name, move.service)
@@ -49,8 +50,9 @@ def _run_as_before(moves: Sequence[Move], plan: Plan[ComposePlan], tools: Tools)
 
 
 def run(move: Move, plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> None:
-    """Let Compose make a one-shot's container as the files and tags say now, and start it; returns when it
-    runs, or has ended. One retry, after tidying again.
+    """Let Compose make a one-shot's container and start it; return when it runs, or has ended.
+
+    As the files and tags say now. One retry, after tidying again.
     """
     _up_twice([move], plan, tools, is_back=is_back)
 
@@ -77,7 +79,10 @@ def up(
     with_dependencies: bool = False,
     recreate: Recreate = Recreate.CHANGED,
 ) -> None:
-    """One `up` of `moves` in the plan's project, after tidying. Raises ComposeError."""
+    """Run `up` once for `moves` in the plan's project, after tidying.
+
+    Raises ComposeError if Compose fails.
+    """
     everyone = plan.detail.everyone
     tidy(plan.detail.project, [move.service for move in everyone], tools)
     tools.compose.up(
@@ -92,8 +97,9 @@ def up(
 def raise_unless_compose(
     plan: Plan[ComposePlan], was_there: Callable[[], bool], tools: Tools, *, is_back: bool
 ) -> None:
-    """Ask the engine why Compose failed, for its exit status does not tell.
+    """Ask the engine why Compose failed, for its exit status does not tell; return if Compose is to blame.
 
+    Raises EngineUnavailable if the engine was away, GateFailed if a container of the wanted release is why.
     An old container that has ended is one that Compose itself had stopped: of those only one that cannot be
     started counts.
     """
@@ -118,9 +124,10 @@ def raise_unless_compose(
 
 
 def _is_stale(plan: Plan[ComposePlan], dependent: Move, tools: Tools) -> bool:
-    """Whether Compose left a dependent in a namespace that is gone: v1 does not see that its owner was
-    replaced, and v2 does not if it is joined by its container's name, or if its owner was only stopped and
-    started again.
+    """Return whether Compose left a dependent in a namespace that is gone.
+
+    v1 does not see that the container which it joins was replaced, and v2 does not if it is joined by its
+    container's name, or was only stopped and started again.
     """
     if tools.compose.is_v1:
         return True
@@ -129,8 +136,9 @@ def _is_stale(plan: Plan[ComposePlan], dependent: Move, tools: Tools) -> bool:
 
 
 def has_lost_its_owner(container: Container, tools: Tools) -> bool:
-    """Whether a container that it shares a namespace with, or has the volumes of, is gone, or was started
-    after it: a namespace ends with the container that it was made for.
+    """Return whether a container that it shares a namespace or volumes with is gone, or started later.
+
+    A namespace ends with the container that it was made for.
     """
     settings = tools.engine.settings(container.id)
     lenders = settings.volumes_from if settings else ()

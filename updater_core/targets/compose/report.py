@@ -26,9 +26,11 @@ from updater_core.targets.compose.start_first import conditions
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What would be true of the next update: `moving` gives the services whose image it changes, `closed`
-    what goes with these containers and cannot be read, before the group's own files can be, `holds`
-    everything that it would be held for before it begins. All raise ComposeError and EngineError.
+    """What would be true of the next update.
+
+    `moving` gives the services whose image it changes, `closed` what goes with these containers and cannot be
+    read, before the group's own files can be, `holds` everything that it would be held for before it begins.
+    All raise ComposeError and EngineError.
     """
 
     moving: Callable[[ObservedService], Sequence[str]]
@@ -37,17 +39,17 @@ class Ahead:
 
 
 def plan_lines(plan: Plan[ComposePlan]) -> list[str]:
-    """Return what happens to the containers if it is no recreate, and the exact change of each file, a line
-    each.
-    """
+    """Return what happens to the containers if it is no recreate, and each file's exact change, as lines."""
     edits = plan.detail.edits
     changes = [line for each in edits for line in diff(each)]
     return [*_order_lines(plan), *(changes or ["file:      unchanged, its reference stays"])]
 
 
 def dependent_lines(detail: ComposePlan, resting: Iterable[Container]) -> Iterator[str]:
-    """Yield what happens to containers of other projects, a line each: to those that are restarted behind the
-    group, and to those that do not run (`resting`), which the group's new containers leave behind.
+    """Yield what happens to containers of other projects, a line each.
+
+    To those that are restarted behind the group, and to those that do not run (`resting`), which the group's
+    new containers leave behind.
     """
     for each in detail.dependent_projects:
         services = ", ".join(move.service for move in each.moves)
@@ -73,8 +75,9 @@ def _order_lines(plan: Plan[ComposePlan]) -> Iterator[str]:
 
 
 def diff(change: Edit) -> list[str]:
-    """Return the change of one file as a unified diff; of an env file without the lines around it, which may
-    hold secrets.
+    """Return the change of one file as a unified diff; of an env file without the lines around it.
+
+    Those may hold secrets.
     """
     before, after = change.before.splitlines(), change.after.splitlines()
     around = 0 if any(mark.kind == "variable" for mark in change.marks) else 1
@@ -123,8 +126,9 @@ def _is_started_with(container: Container, service: ServiceConfig) -> bool:
 
 
 def _closed_findings(service: ServiceConfig, mine: Sequence[Container]) -> Iterator[Finding]:
-    """Yield every file of the project that this user may not read, or edit if an update edits it: all at
-    once, for what lies behind one that is closed is seen only when it is open.
+    """Yield every file of the project that this user may not read, or edit if an update edits it.
+
+    All at once, for what lies behind one that is closed is seen only when it is open.
     """
     is_edited = needs_edit(service, service.image)
     for path in service.compose_files:
@@ -140,7 +144,7 @@ def _closed_findings(service: ServiceConfig, mine: Sequence[Container]) -> Itera
 
 
 def _preflight_findings(service: ServiceConfig, observed: ObservedService, ahead: Ahead) -> Iterator[Finding]:
-    """Everything that the next update would be held for before it begins."""
+    """Return everything that the next update would be held for before it begins."""
     try:
         for hold in ahead.holds(observed):
             yield _held(service, hold)
@@ -149,9 +153,7 @@ def _preflight_findings(service: ServiceConfig, observed: ObservedService, ahead
 
 
 def _edit_findings(service: ServiceConfig, observed: ObservedService, ahead: Ahead) -> Iterator[Finding]:
-    """What stands in the way of writing the image, in each place that would be written: also a project's
-    `.env`.
-    """
+    """Yield what stands in the way of writing the image, in each place, also in a project's `.env`."""
     checked = set(service.compose_files)
     takers = frozenset[str]().union(*(located.takers for located in observed.located))
     services = (
@@ -175,8 +177,9 @@ def _edit_findings(service: ServiceConfig, observed: ObservedService, ahead: Ahe
 
 
 def _moving(service: ServiceConfig, observed: ObservedService, ahead: Ahead) -> Sequence[str]:
-    """The services that move with this one: those that are configured, and the one-shots that go along by
-    themselves. A project that Compose cannot read is named by the other findings.
+    """Return the services that move with this one: the configured ones, and the one-shots that go along.
+
+    A project that Compose cannot read is named by the other findings.
     """
     try:
         return ahead.moving(observed)
@@ -192,7 +195,5 @@ def _needs_word(service: ServiceConfig, containers: Sequence[Container], engine:
 
 
 def needs_edit(service: ServiceConfig, current: ImageRef) -> bool:
-    """Whether an update of the service writes its file: only what follows the digest behind a tag does
-    not.
-    """
+    """Return whether an update writes the service's file: what follows the digest behind a tag does not."""
     return service.policy.pin_digest or selector_of(service.policy, current) is not None

@@ -38,7 +38,7 @@ class SwarmTarget:
         return observed.is_of_swarm(service)
 
     def check(self, services: Sequence[ServiceConfig]) -> str:
-        """One engine for all, or the managers of each swarm elsewhere."""
+        """Return one engine for all, or the managers of each swarm elsewhere."""
         elsewhere = {engine for service in services if (engine := _engine(service)) is not None}
         said = [f"{name}: {self._host.swarm(name).role()}" for name in sorted(elsewhere)]
         return ", ".join([self._host.engine.version(), *said] if self.asks_engine(services) else said)
@@ -53,16 +53,14 @@ class SwarmTarget:
         return "docker stack deploy"
 
     def platform(self, service: ServiceConfig) -> str:
-        """That of the first node that is there: in a swarm of several, a service that is not for it names its
-        own.
-        """
+        """Return the first node's platform; in a mixed swarm, a service for another one names its own."""
         return placement.platform_of(self._nodes(service))
 
     def _nodes(self, service: ServiceConfig) -> list[facts.SwarmNode]:
         return [facts.node_of(raw) for raw in self._host.swarm(_engine(service)).nodes()]
 
     def observe(self, services: Sequence[ServiceConfig]) -> Mapping[str, ObservedSwarmService | Hold]:
-        """One list of services for each swarm, however many are asked about."""
+        """Return one list of services for each swarm, however many are asked about."""
         found: dict[str, ObservedSwarmService | Hold] = {}
         for engine in dict.fromkeys(_engine(service) for service in services):
             mine = [service for service in services if _engine(service) == engine]
@@ -88,7 +86,7 @@ class SwarmTarget:
             return self._on_bug(service.name, error)
 
     def _why_not(self, engine: str | None, error: UpdaterError) -> Hold:
-        """An engine that is no manager is not one that is broken: it will never answer."""
+        """Return an engine that is no manager is not one that is broken: it will never answer."""
         hold = Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
         if isinstance(error, EngineUnavailable):
             return hold
@@ -141,10 +139,10 @@ class SwarmTarget:
                 yield Finding(False, service.name, f"held, {held.reason}: {held.detail}", held.remedy)
 
     def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
-        """Nothing is retained: the nodes keep what they ran."""
+        """Do nothing: nothing is retained, the nodes keep what they ran."""
 
     def adopt_retained(self, remembered: Mapping[str, Set[str]]) -> Sequence[str]:  # noqa: ARG002
-        """As `let_go`."""
+        """Do nothing, and leave nothing alone: nothing is retained."""
         return ()
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
@@ -180,7 +178,7 @@ def _own(observed: Observed) -> ObservedSwarmService:
 
 
 def _engine(service: ServiceConfig) -> str | None:
-    """The one of `engines` whose swarm a service runs in; None of this host's."""
+    """Return the one of `engines` whose swarm a service runs in; None of this host's."""
     return service.own(SwarmSettings).engine
 
 

@@ -66,9 +66,7 @@ class SwarmDeployment:
         return (Stage(Step.EDIT, self._edit), Stage(Step.RESTART, self._update, update), *self._ending())
 
     def remaining_stages(self) -> Sequence[Stage]:
-        """An update that was written is judged, whoever wrote it to its end: the engine has gone on
-        meanwhile.
-        """
+        """Return the gate for an update that was written: the engine has gone on with it meanwhile."""
         found = self._service()
         if found is None:
             return ()
@@ -130,9 +128,7 @@ class SwarmDeployment:
         self._watch(wanted)
 
     def _settle(self) -> None:
-        """Give the operator's own way of rolling out back; that restarts no task, and another's write
-        stays.
-        """
+        """Give the operator's own way of rolling out back; no task restarts, and another's write stays."""
         old = self.plan.detail.old_spec
         self._write(self.plan.detail.new_image, lambda found: spec.settled(found.spec, old))
         changes = self.plan.detail.changes
@@ -157,7 +153,7 @@ class SwarmDeployment:
         )
 
     def recheck(self) -> None:
-        """One look; if no task of the new image runs any more, the gate decides anew."""
+        """Look once; if no task of the new image runs any more, the gate decides anew."""
         if not any(
             task.state == facts.RUNNING and task.image == self.plan.detail.new_image for task in self._tasks()
         ):
@@ -193,8 +189,9 @@ class SwarmDeployment:
         return cause
 
     def restore(self, cause: Cause) -> None:
-        """Post the spec that our journal has, unless the engine has gone back already; never the engine's
-        previous one, which nobody has proven.
+        """Post the spec that our journal has, unless the engine has gone back already.
+
+        Never the engine's previous one, which nobody has proven.
         """
         self._reporter.reached(Step.RESTART, True)
         self._reporter.tell(Step.RESTART, f"posting the spec from before the update ({cause.reason})")
@@ -214,7 +211,7 @@ class SwarmDeployment:
         stack_file.remove_strays([*self.plan.detail.texts], self.plan.id, self._host.files)
 
     def finish(self, outcome: Outcome) -> None:
-        """The nodes keep images as they like; nothing is retained here."""
+        """Do nothing: the nodes keep images as they like, nothing is retained here."""
 
     def await_engine(self) -> None:
         self._patient(self._service)
@@ -246,8 +243,7 @@ class SwarmDeployment:
         return found.status.started_at != self.plan.detail.former_update
 
     def _write(self, image: str, made: Callable[[SwarmService], Mapping[str, Any]]) -> None:
-        """Write what `made` makes of the spec as it is now, while its image is `image`; nothing if that is
-        the same.
+        """Write what `made` makes of the spec as it is now, while its image is `image`; or nothing to write.
 
         A manager that falls silent may have written it: it is read anew each time, and found done then.
         Raises GateFailed if somebody else has changed the image.
@@ -297,8 +293,9 @@ class SwarmDeployment:
     def _with_time_for_nodes(
         self, wanted: Rollout, verdict: Failed, tasks: Sequence[SwarmTask]
     ) -> tuple[Rollout, Failed | Waiting]:
-        """A node that is away keeps its tasks for some 45 s before they are given to others, and blames no
-        release.
+        """Return the rollout with more time while a node is away, and the verdict: that blames no release.
+
+        The node keeps its tasks for some 45 s before they are given to others.
         """
         nodes = [facts.node_of(raw) for raw in self._patient(self._swarm.nodes)]
         used = {task.node_id for task in tasks if task.wanted == facts.RUNNING}
@@ -312,7 +309,9 @@ class SwarmDeployment:
         return more, Waiting(f"{verdict.message}; a node is away ({away})")
 
     def _unless_node_failed(self, verdict: Failed, tasks: Sequence[SwarmTask]) -> Failed:
-        """A machine that dies takes its tasks with it: once it is back, its engine says that each exited with
+        """Return the failure, blamed on the node if that was away.
+
+        A machine that dies takes its tasks with it: once it is back, its engine says that each exited with
         255. That is a release's own doing only if its node has been there all the time.
         """
         nodes = {node.facts["node.id"]: node for node in map(facts.node_of, self._patient(self._swarm.nodes))}
@@ -333,7 +332,7 @@ class SwarmDeployment:
         return plain
 
     def _patient(self, ask: Callable[[], _Result]) -> _Result:
-        """The answer, also of a swarm that has to find a new leader first.
+        """Return the answer, also of a swarm that has to find a new leader first.
 
         Raises EngineUnavailable if none comes.
         """

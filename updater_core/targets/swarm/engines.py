@@ -1,4 +1,4 @@
-"""Whether the managers' engines can be trusted with an update. Pure."""
+"""The managers' engines, and which of them cannot be trusted with an update. Pure."""
 
 from __future__ import annotations
 

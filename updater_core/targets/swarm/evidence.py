@@ -31,7 +31,7 @@ def without_secrets(text: str, spec: Mapping[str, Any]) -> str:
 
 
 def _of(task: SwarmTask, spec: Mapping[str, Any], engine: Engine) -> Evidence:
-    """A container on another node is known by its task alone."""
+    """Return how a task ended, and its log; a container on another node is known by its task alone."""
     try:
         container = engine.container(task.container_id)
         log = engine.log_tail(task.container_id, evidence.LOG_LINES) if container else ""

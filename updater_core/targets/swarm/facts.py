@@ -43,33 +43,33 @@ class SwarmService:
 
     @property
     def image(self) -> str:
-        """The reference that its tasks are made from, as it was written: `repo:tag@sha256:…` if it is
-        pinned.
-        """
+        """Return the reference its tasks are made from as written, `repo:tag@sha256:…` if it is pinned."""
         return str(self.spec["TaskTemplate"]["ContainerSpec"]["Image"])
 
     @property
     def labels(self) -> Mapping[str, str]:
+        """Return the labels of the service itself, not of its containers."""
         return self.spec.get("Labels") or {}
 
     @property
     def stack(self) -> str:
-        """The stack that it belongs to; empty if it was made by itself."""
+        """Return the stack that it belongs to; empty if it was made by itself."""
         return self.labels.get(STACK_LABEL, "")
 
     @property
     def replicas(self) -> int | None:
-        """How many tasks it wants; None if the nodes decide (global), or it is a job."""
+        """Return how many tasks it wants; None if the nodes decide (global), or it is a job."""
         replicated = (self.spec.get("Mode") or {}).get("Replicated")
         return None if replicated is None else int(replicated.get("Replicas", 1))
 
     @property
     def is_job(self) -> bool:
+        """Return whether its tasks are to end by themselves."""
         return is_job(self.spec)
 
     @property
     def completions(self) -> int | None:
-        """How many tasks of a job have to complete; None if it is none, or a task on each node has to."""
+        """Return how many tasks of a job have to complete; None if it is none, or is one on each node."""
         job = (self.spec.get("Mode") or {}).get("ReplicatedJob")
         if job is None:
             return None
@@ -77,12 +77,13 @@ class SwarmService:
 
     @property
     def attempts(self) -> int:
-        """How many failures of one task the engine tries again after; 0 also if nothing bounds that."""
+        """Return how many failures of a task the engine tries again after; 0 if nothing bounds that."""
         policy = self.spec["TaskTemplate"].get("RestartPolicy") or {}
         return 0 if policy.get("Condition") == "none" else int(policy.get("MaxAttempts") or 0)
 
     @property
     def update_config(self) -> Mapping[str, Any]:
+        """Return how the operator rolls updates out; empty if they say nothing."""
         return self.spec.get("UpdateConfig") or {}
 
 
@@ -121,6 +122,7 @@ class SwarmNode:
 
     @property
     def is_manager(self) -> bool:
+        """Return whether the node is a manager."""
         return self.facts.get("node.role") == "manager"
 
 
@@ -189,5 +191,5 @@ def _iteration(raw: Mapping[str, Any]) -> int:
 
 
 def _part(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """An object within an object; the API leaves out what is empty."""
+    """Return an object within an object; the API leaves out what is empty."""
     return raw.get(key) or {}

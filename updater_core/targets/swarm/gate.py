@@ -66,7 +66,7 @@ def judge(
     wanted: Rollout,
     now_seconds: float,
 ) -> tuple[RolloutTrack, Verdict]:
-    """One look. Return what to remember, and the verdict."""
+    """Return what to remember for the next look, and the verdict of this one."""
     new = [task for task in tasks if task.image == wanted.image and task.id not in wanted.known]
     failure = None if wanted.is_back else _failure(track, service, new, wanted)
     if failure is not None:
@@ -106,7 +106,7 @@ def failure_of(task: SwarmTask, *, has_run: bool) -> Failed | None:
 
 
 def is_steady(service: SwarmService, tasks: Sequence[SwarmTask], image: str) -> bool:
-    """Whether as many tasks as the service wants run, and all of them `image`."""
+    """Return whether as many tasks as the service wants run, and all of them `image`."""
     wanted = _wanted(tasks)
     is_enough = bool(wanted) if service.replicas is None else len(wanted) >= service.replicas
     return is_enough and all(task.image == image and task.state == facts.RUNNING for task in wanted)
@@ -173,9 +173,7 @@ def _is_at_work(service: SwarmService) -> bool:
 def _is_over(
     track: RolloutTrack, service: SwarmService, new: Sequence[SwarmTask], wanted: Rollout, now_seconds: float
 ) -> bool:
-    """In a rollback tasks may fail and be replaced, which moves for ever: there the whole has a limit,
-    too.
-    """
+    """Return whether a rollback has used up its time: tasks that fail and are replaced move for ever."""
     limit = limit_seconds(new, wanted)
     if now_seconds - track.moved_at_seconds > limit:
         return True

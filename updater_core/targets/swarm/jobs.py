@@ -37,7 +37,7 @@ def judge(
     wanted: Rollout,
     now_seconds: float,
 ) -> tuple[RolloutTrack, Verdict]:
-    """One look, as `gate.judge`. Return what to remember, and the verdict."""
+    """Return what to remember for the next look, and the verdict of this one, as `gate.judge`."""
     if service.image != wanted.image:
         return track, Failed(
             Reason.TAKEN_OVER, f"{service.name} was given another image meanwhile ({service.image})"
@@ -59,8 +59,9 @@ def judge(
 
 
 def hold_for(service: SwarmService, tasks: Sequence[SwarmTask]) -> Hold | None:
-    """Return that the job runs just now, which an update would end; None if it does not, or only fails for
-    ever.
+    """Return a hold if the job runs just now, for an update would end it.
+
+    None if it does not, or only fails for ever.
     """
     run = _of_this_run(service, tasks)
     is_at_work = any(task.state in _AT_WORK for task in run)
@@ -95,7 +96,7 @@ def _has_completed(service: SwarmService, run: Sequence[SwarmTask]) -> bool:
 
 
 def _place(service: SwarmService, task: SwarmTask) -> str:
-    """What the engine counts attempts by: the slot, or the node of a global job."""
+    """Return what the engine counts attempts by: the slot, or the node of a global job."""
     return task.node_id if service.completions is None else str(task.slot)
 
 

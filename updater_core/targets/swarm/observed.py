@@ -35,13 +35,12 @@ class ObservedSwarmService:
 
     @property
     def lock_name(self) -> str:
+        """Return what is locked for a change of it."""
         return lock_name(self.found)
 
 
 def lock_name(found: SwarmService) -> str:
-    """Return what is locked for a change of a service: its stack, for its services share a file, else
-    itself.
-    """
+    """Return what is locked for a change of a service: its stack, which shares a file, else itself."""
     return f"swarm-{found.stack or found.name}"
 
 
@@ -63,9 +62,7 @@ def is_of_swarm(service: ServiceConfig) -> bool:
 
 
 def identity(service: ServiceConfig) -> str | None:
-    """Return what identifies a service apart from its name: what its swarm calls it; None if it is of no
-    swarm.
-    """
+    """Return what identifies a service apart from its name: its name in its swarm; None if in no swarm."""
     if not is_of_swarm(service):
         return None
     own = service.own(SwarmSettings)

@@ -29,9 +29,7 @@ def for_spec(platforms: Sequence[Platform]) -> tuple[Platform, ...]:
 
 
 def platform_of(nodes: Sequence[SwarmNode]) -> str:
-    """Return the platform of the first node that takes tasks, as an image names it; Linux on amd64 if none
-    does.
-    """
+    """Return the platform of the first node that takes tasks, as images name it; else linux/amd64."""
     there = next((node for node in nodes if node.is_ready and node.is_active), None)
     return "linux/amd64" if there is None else f"{there.system}/{_arch(there)}"
 
@@ -62,7 +60,7 @@ def _is_allowed(service: SwarmService, node: SwarmNode) -> bool:
 
 
 def _is_met(constraint: str, node: SwarmNode) -> bool:
-    """A constraint that is not understood (`node.ip`) is taken for met: the engine decides."""
+    """Return whether a node meets a constraint; one that is not understood (`node.ip`) the engine decides."""
     match = _CONSTRAINT.fullmatch(constraint)
     if match is None or match[1].lower() == "node.ip":
         return True

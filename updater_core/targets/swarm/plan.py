@@ -1,6 +1,4 @@
-"""What a plan holds for Swarm besides the neutral facts: the service, its whole old spec, the change of its
-file.
-"""
+"""What a plan holds for Swarm besides the neutral facts: the service, its old spec, its file's change."""
 
 from __future__ import annotations
 
@@ -42,16 +40,16 @@ class SwarmPlan:
 
     @property
     def is_job(self) -> bool:
+        """Return whether the service's tasks are to end by themselves."""
         return facts.is_job(self.old_spec)
 
     def change(self, stable_seconds: float) -> SpecChange:
+        """Return what the update writes into the spec."""
         return SpecChange(self.new_image, self.label, self.platforms, stable_seconds)
 
 
 def pause_seconds(plan: Plan[SwarmPlan]) -> float:
-    """Return how long a good rollout may stand still: the engine's own pause, a stop, and a healthcheck's
-    verdict.
-    """
+    """Return how long a good rollout may stand still: the engine's pause, a stop, a healthcheck's verdict."""
     container = plan.detail.old_spec["TaskTemplate"]["ContainerSpec"]
     grace = float(container.get("StopGracePeriod") or 10 * NANOSECONDS) / NANOSECONDS
     return delay_seconds(plan.detail.old_spec, plan.gate.stable_seconds) + grace + plan.healthcheck_seconds

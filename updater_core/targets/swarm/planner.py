@@ -120,7 +120,7 @@ def _file_change(
 
 
 def _is_well(found: SwarmService, tasks: Sequence[SwarmTask]) -> bool:
-    """Whether what runs does well; of a job, which need not run, nothing else is known."""
+    """Return whether what runs does well; of a job, which need not run, nothing else is known."""
     return found.is_job or gate.is_steady(found, tasks, found.image)
 
 
@@ -138,7 +138,7 @@ def _how_many(found: SwarmService) -> str:
 
 
 def _healthcheck_seconds(found: SwarmService) -> float:
-    """What the service's own healthcheck may take; one of the image alone is not known to a manager."""
+    """Return what the service's own healthcheck may take; an image's is not known to a manager."""
     raw = found.spec["TaskTemplate"]["ContainerSpec"].get("Healthcheck") or {}
     if not raw.get("Test") or raw["Test"][0] == "NONE":
         return 0.0

@@ -36,8 +36,9 @@ class SpecChange:
 
 
 def pinned(image: ImageRef) -> str:
-    """Return the reference as the Docker CLI writes it into a spec, so that the operator's next `stack
-    deploy` finds the very same text: with tag and digest, and short for Docker Hub.
+    """Return the reference as the Docker CLI writes it: with tag and digest, short for Docker Hub.
+
+    So the operator's next `stack deploy` finds the very same text.
 
     >>> pinned(ImageRef("docker.io", "library/nginx", "1.27", "sha256:00"))
     'nginx:1.27@sha256:00'
@@ -87,10 +88,11 @@ def gone_back(spec: Spec, old: Spec) -> dict[str, Any]:
 
 
 def going_back(spec: Spec, old: Spec) -> dict[str, Any]:
-    """As `gone_back`, rolled out without a pause between tasks.
+    """Return the spec of `gone_back`, rolled out without a pause between tasks.
 
     The engine must not stop halfway, and not roll back to the release that failed: there is nothing else to
-    go to."""
+    go to.
+    """
     new = gone_back(spec, old)
     if facts.is_job(spec):
         return new
@@ -107,7 +109,7 @@ def delay_seconds(spec: Spec, stable_seconds: float) -> float:
 
 
 def _careful(own: Mapping[str, Any], stable_seconds: float) -> dict[str, Any]:
-    """The operator's order and parallelism, and what keeps a bad release from taking every task with it.
+    """Return the operator's order and parallelism, so that a bad release cannot take every task with it.
 
     The engine takes the next task as soon as one runs, and looks for failures only when it has done so: a
     release that dies after some seconds is stopped in time only if the delay is longer than the time it is

@@ -1,5 +1,4 @@
-"""The stack's file in an update: find the image, prove the edit with the Docker CLI's own reading, put it
-back.
+"""The stack's file in an update: find the image, prove the edit by the Docker CLI's reading, put it back.
 
 A stack file is read without any `.env`: its variables come from whoever's shell runs `docker stack deploy`,
 so that only an image that is written out can be edited.
@@ -34,14 +33,13 @@ class StackText:
 
     @property
     def image(self) -> str | None:
-        """The text of the image, as `docker stack deploy` puts it into the stack's label; None if a variable
-        of the shell makes it.
-        """
+        """Return the image as `docker stack deploy` labels the stack; None if a shell's variable makes it."""
         place = self.located.place
         return None if place is None or place.kind != splice.SERVICE or "$" in place.text else place.text
 
     @property
     def sources(self) -> dict[str, str]:
+        """Return the text of each file by its path."""
         return {file.path: file.text for file in self.files}
 
 
@@ -76,8 +74,9 @@ def located(files: Sequence[SourceFile], service: str) -> StackText | None:
 
 
 def difference(text: StackText, runs: ImageRef) -> Hold | None:
-    """Return that the file names another image than the one that runs; None if it does not, or a variable
-    hides it.
+    """Return a hold if the file names another image than the one that runs.
+
+    None if it does not, or a variable hides it.
     """
     if text.image is None:
         return None
@@ -161,9 +160,7 @@ def remove_strays(paths: Sequence[str], plan_id: str, files: Files) -> None:
 def _copies(
     sources: Mapping[str, str], changes: Sequence[Edit], plan_id: str, files: Files
 ) -> Iterator[list[str]]:
-    """The paths of the stack's files with copies of the edited text, beside them, in place of those that
-    change.
-    """
+    """Yield the paths of the stack's files, with copies of the edited text for those that change."""
     after = {change.path: change.after for change in changes}
     made: dict[str, Path] = {}
     try:

@@ -1,3 +1,1 @@
-"""Containers of other projects that share a namespace or volumes with one that is recreated, and so go with
-it.
-"""
+"""Containers of other projects that share a namespace or volumes with one that goes, and go with it."""

@@ -54,10 +54,11 @@ class Restarted:
 
 
 def behind(service: ServiceConfig, own: Restarted, parts: Parts) -> tuple[DependentProject, ...] | Hold:
-    """Return what is recreated behind the update group of `service`, in its order; a Hold that names all that
-    shares with a container which goes, and cannot be recreated with it, each with the reason.
+    """Return what is recreated behind the update group of `service`, in its order.
 
-    Raises EngineError, EngineUnavailable.
+    A Hold if something shares with a container which goes, and cannot be recreated with it: it names all
+    such, each with the reason. Raises EngineError if the engine refuses, EngineUnavailable if it does not
+    answer.
     """
     search = _DependentSearch(service, parts)
     search.follow(own)
@@ -74,7 +75,8 @@ def behind(service: ServiceConfig, own: Restarted, parts: Parts) -> tuple[Depend
 def closed_behind(own: Restarted, parts: Parts) -> Iterator[Hold]:
     """Yield a hold for each project with containers tied to those that go, if its files cannot be read.
 
-    That much is known before the group's own files can be. Raises EngineError, EngineUnavailable.
+    That much is known before the group's own files can be. Raises EngineError if the engine refuses,
+    EngineUnavailable if it does not answer.
     """
     listed = [each for each in parts.engine.all_containers() if each.status in _AT_WORK]
     ring = ties.tied(listed, _containers(own, parts.engine), parts.ties.of)
@@ -85,8 +87,9 @@ def closed_behind(own: Restarted, parts: Parts) -> Iterator[Hold]:
 
 
 def resting(own: Restarted, engine: Engine, known: TieCache) -> tuple[Container, ...]:
-    """Return the containers that do not run and are tied to one that goes: nobody starts them, and they
-    cannot be started as they are, for what they are tied to is gone then.
+    """Return the containers that do not run and are tied to one that goes.
+
+    Nobody starts them, and they cannot be started as they are, for what they are tied to is gone then.
     """
     going = _containers(own, engine)
     listed = [each for each in engine.all_containers() if each.status not in _AT_WORK]
@@ -152,7 +155,10 @@ class _DependentSearch:
                 yield in_file.obstacle([each], *found)
 
     def _read(self, project: Project, members: Sequence[Container]) -> DependentProject | list[Unrestartable]:
-        """Return how they are recreated, or everything that stands in the way. Raises ComposeError."""
+        """Return how they are recreated, or everything that stands in the way.
+
+        Raises ComposeError if Compose cannot read the project.
+        """
         unreadable = in_file.unreadable(project, members)
         if unreadable is not None:
             return [unreadable]
@@ -178,9 +184,7 @@ class _DependentSearch:
         return DependentProject(project, group.dependents, by_path, digest, foreseen.with_dependencies)
 
     def _group(self, project: Project, members: Sequence[Container], model: Mapping[str, Any]) -> Group:
-        """The services of these containers, whole, and those that run and are declared to restart with
-        them.
-        """
+        """Return the services of these containers, whole, and those declared to restart with them."""
         engine = self.parts.engine
         tied_services = {each.service for each in members}
         moves = []
@@ -193,18 +197,14 @@ class _DependentSearch:
         return Group(project, (), volumes.noted(moves, engine), model)
 
     def _stopped_beside(self, group: Group) -> str | None:
-        """A container that does not run of a service that does: an `up` would start it, or take it for one
-        too many.
-        """
+        """Return a container that an `up` of its service would start, or take for one too many."""
         whole = _containers(Restarted(group.project, tuple(sorted(group.services))), self.parts.engine)
         return next((each.name for each in whole if each.status not in _AT_WORK), None)
 
     def _foreseen(
         self, group: Group, files: Sequence[SourceFile], env_files: Sequence[SourceFile]
     ) -> Outlook | list[Hold]:
-        """Return what an `up` of them would do; all holds if that is more than to make them anew as they
-        are.
-        """
+        """Return what an `up` of them would do; all holds if it would not make them anew as they are."""
         engine, compose = self.parts.engine, self.parts.compose
         looked_at = facts.of_group(self.service, group, files, env_files, engine)
         missing = [*checks.of_dependents(looked_at)]
@@ -235,7 +235,7 @@ def _by_project(ring: Sequence[Container]) -> dict[Project | None, list[Containe
 
 
 def _bar(container: Container, own_container: str | None) -> tuple[str, str] | None:
-    """Why a container can never be recreated by Compose, with a remedy; None if it may be."""
+    """Return why a container can never be recreated by Compose, with a remedy; None if it may be."""
     name = container.name
     if container.id == own_container:
         return (

@@ -34,9 +34,7 @@ def obstacle(containers: Sequence[Container], why: str, remedy: str) -> Unrestar
 
 
 def unreadable(project: Project, containers: Sequence[Container]) -> Unrestartable | None:
-    """Why the project's files cannot be found or read, or its folder not be entered; None if all of it can
-    be.
-    """
+    """Return why the project's files cannot be found or read, or its folder entered; None if they can."""
     found = [*_unreadable(project, containers[0].labels)]
     if not found:
         return None
@@ -68,10 +66,10 @@ def _unreadable(project: Project, labels: Mapping[str, str]) -> Iterator[tuple[s
 def difference(
     container: Container, model: Mapping[str, Any], going: Sequence[Container], names_after: Mapping[str, str]
 ) -> Unrestartable | None:
-    """Why its service would not come back to what it is tied to now: its file says something else, names the
-    container by an id, which goes with it, or by a name that it will not have any more.
+    """Return why its service would not come back to what it is tied to now; None if it would.
 
-    `names_after`: the name that each container which goes will have, by its id.
+    Its file says something else, names the container by an id, which goes with it, or by a name that it will
+    not have any more. `names_after`: the name that each container which goes will have, by its id.
     """
     written = (model.get("services") or {}).get(container.service)
     if not isinstance(written, Mapping):
@@ -110,7 +108,7 @@ def _deploy(container: Container) -> str:
 
 
 def _named(written: Mapping[str, Any]) -> Iterator[str]:
-    """The containers that a service of a model names: in whose namespaces it lives, whose volumes it has.
+    """Yield the containers that a service of a model names, for their namespaces or their volumes.
 
     >>> list(_named({"network_mode": "container:vpn", "volumes_from": ["container:data:ro", "own"]}))
     ['vpn', 'data']
@@ -125,7 +123,7 @@ def _named(written: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _owners(written: Mapping[str, Any]) -> bool:
-    """Whether it is tied to a service of its own project: Compose finds that one's container by itself."""
+    """Return whether it is tied to a service of its own project, whose container Compose finds by itself."""
     modes = [str(written.get(key) or "") for key in _NAMESPACES]
     lenders = [str(one) for one in written.get("volumes_from") or ()]
     by_service = any(mode.startswith(_BY_SERVICE) for mode in modes)
@@ -133,8 +131,9 @@ def _owners(written: Mapping[str, Any]) -> bool:
 
 
 def name_after(container: Container, model: Mapping[str, Any], *, is_v1: bool) -> str:
-    """The name that Compose gives to a container when it makes it anew: v1 and v2 put another sign between
-    the parts.
+    """Return the name that Compose gives to a container when it makes it anew.
+
+    v1 and v2 put another sign between the parts.
 
     >>> one = Container("0f", "vpn_web_1", "vpn", "web", "", "", "running", "", 0,
     ...     labels={"com.docker.compose.container-number": "1"})

@@ -14,10 +14,10 @@ _LOOK_EVERY_SECONDS = 0.25
 
 
 def bring_up(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> None:
-    """Let Compose bring the group to what files and tags say now, then all that has lost a namespace or
-    volumes by it. Repeatable: what has not lost any is left alone.
+    """Let Compose bring the group to what files and tags say, then all that lost something by it.
 
-    Raises as `recreate.restart`; GateFailed too if a container of the group shows that it will not do well.
+    That is a namespace or a volume. Repeatable: what has not lost any is left alone. Raises as
+    `recreate.restart`; GateFailed too if a container of the group shows that it will not do well.
     """
     recreate.restart(plan, tools, is_back=is_back)
     has_waited = False
@@ -32,7 +32,7 @@ def bring_up(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) ->
 
 
 def _needed(dependent: Plan[ComposePlan], tools: Tools) -> Recreate | None:
-    """How the dependents of one project are brought up; None if all of them run where they should."""
+    """Return how the dependents of one project are brought up; None if all of them run where they should."""
     how = None
     for move in dependent.detail.dependents:
         found = tools.engine.containers(dependent.detail.project.name, move.service)
@@ -44,10 +44,10 @@ def _needed(dependent: Plan[ComposePlan], tools: Tools) -> Recreate | None:
 
 
 def _await_group(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool) -> None:
-    """Return when the group does well, for what lives in its network may need it; after a minute anyhow, for
-    without it that has no network at all.
+    """Return when the group does well, for what lives in its network may need it.
 
-    Raises GateFailed if a container of the wanted release shows before that it will not do well.
+    After a minute anyhow, for without it that has no network at all. Raises GateFailed if a container of the
+    wanted release shows before that it will not do well.
     """
     until = tools.clock.monotonic() + _LONGEST_WAIT_SECONDS
     with tools.engine.watch_liveness() as was_there:
@@ -59,7 +59,7 @@ def _await_group(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool) -> Non
 
 
 def _of_group(plan: Plan[ComposePlan], tools: Tools) -> list[Container]:
-    """The containers of the group that have to go on running, as far as they did before."""
+    """Return the containers of the group that have to go on running, as far as they did before."""
     moves = [move for move in plan.detail.everyone if move.was_well and not move.is_one_shot]
     return [
         each for move in moves for each in tools.engine.containers(plan.detail.project.name, move.service)
@@ -69,7 +69,7 @@ def _of_group(plan: Plan[ComposePlan], tools: Tools) -> list[Container]:
 def _up(
     dependent: Plan[ComposePlan], how: Recreate, plan: Plan[ComposePlan], tools: Tools, *, is_back: bool
 ) -> None:
-    """One retry. A container of the group that ends is why what joins it cannot be started."""
+    """Run `up` for a dependent, and once more; a container of the group that ends is why it cannot start."""
     detail = dependent.detail
     with tools.engine.watch_liveness() as was_there:
         try:

@@ -26,7 +26,10 @@ class TieCache:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, container_id: str) -> tuple[str, ...]:
-        """The containers that one is tied to, by id or name; none if it is gone. Raises EngineError."""
+        """Return the containers that one is tied to, by id or name; none if it is gone.
+
+        Raises EngineError if the engine refuses.
+        """
         known = self._known.get(container_id)
         if known is None:
             known = _inspected(container_id, self.engine)
@@ -48,7 +51,7 @@ def _inspected(container_id: str, engine: Engine) -> tuple[str, ...]:
 
 
 def is_one(name: str, containers: Iterable[Container]) -> bool:
-    """Whether a name or an id, shortened or not, is one of these containers'.
+    """Return whether a name or an id, shortened or not, is one of these containers'.
 
     >>> one = Container("0123456789abcdef", "vpn", "", "", "", "", "running", "", 0)
     >>> [is_one(name, [one]) for name in ("vpn", "0123456789ab", "0123456789abcdef", "vp", "")]
@@ -58,20 +61,22 @@ def is_one(name: str, containers: Iterable[Container]) -> bool:
 
 
 def is_id_of(name: str, container: Container) -> bool:
-    """Whether a name is the container's id, shortened or not."""
+    """Return whether a name is the container's id, shortened or not."""
     return len(name) >= SHORTEST_ID and container.id.startswith(name)
 
 
 def tied(listed: Iterable[Container], to: Sequence[Container], ties: Ties) -> list[Container]:
-    """Those that live in a namespace of one of `to`, or have its volumes."""
+    """Return those that live in a namespace of one of `to`, or have its volumes."""
     known = {each.id for each in to}
     others = [each for each in listed if each.id not in known]
     return [each for each in others if any(is_one(name, to) for name in ties(each.id))]
 
 
 def projects_in_reach(project: str, listed: Sequence[Container], ties: Ties) -> frozenset[str]:
-    """The other projects of which a container may have to be restarted when one of `project` is: those with a
-    container that is tied to it, and in turn those that are tied to one of theirs.
+    """Return the other projects of which a container may have to be restarted when one of `project` is.
+
+    Those are the projects with a container that is tied to it, and in turn those that are tied to one of
+    theirs.
     """
     reached = {project}
     while True:

@@ -1,3 +1,1 @@
-"""What stands beside the image and must not be lost or broken: volumes, other containers, paths, ports,
-variables.
-"""
+"""What stands beside the image and must not be lost or broken: volumes, containers, paths, ports, values."""

@@ -1,6 +1,4 @@
-"""The preflight checks in their order: everything that an update, or a first start, would break or stumble
-over.
-"""
+"""The preflight checks in order: all that an update, or a first start, would break or stumble over."""
 
 from __future__ import annotations
 
@@ -44,9 +42,8 @@ def holds(
 ) -> Iterator[Hold]:
     """Yield every hold, in the order of the checks.
 
-    `files`: the project's, `env_files`: those of its variables.
-
-    Raises EngineError, EngineUnavailable.
+    `files`: the project's, `env_files`: those of its variables. Raises EngineError if the engine refuses,
+    EngineUnavailable if it does not answer.
     """
     found = facts.collect(service, group, files, env_files, engine)
     for check in CHECKS:

@@ -1,6 +1,4 @@
-"""A second copy of what runs already: an `up` that would begin a new project on the same files, folder or
-data.
-"""
+"""A second copy of what runs already: an `up` would begin a new project on the same files, folder or data."""
 
 from __future__ import annotations
 
@@ -17,8 +15,10 @@ _SYSTEM = ("/dev", "/proc", "/sys", "/run", "/var/run", "/etc/localtime", "/etc/
 
 
 def second_copy(facts: HostFacts) -> Hold | None:
-    """Return a hold if an `up` would make the group's first containers while others run from the same file or
-    folder, under the same project's name from other files, or with the same path of the host or volume.
+    """Return a hold if an `up` would make the group's first containers beside others of the same data.
+
+    The others run from the same file or folder, under the same project's name from other files, or with the
+    same path of the host or volume.
     """
     if facts.own:
         return None
@@ -35,7 +35,7 @@ def second_copy(facts: HostFacts) -> Hold | None:
 
 
 def _hold(facts: HostFacts, other: Container, why: str) -> Hold:
-    """The remedy leads to what runs, and never to a start beside it."""
+    """Return the hold; its remedy leads to what runs, and never to a start beside it."""
     name, files = facts.service.name, other.labels.get(f"{_PROJECT}config_files")
     if _real(facts.group.project.files) & _real(_files(other)):
         remedy = f'write "compose_project": "{other.project}" for {name}, for that is what runs'
@@ -55,7 +55,7 @@ def _real(paths: Iterable[str]) -> set[str]:
 
 
 def is_from_same_place(other: Container, files: Iterable[str], directory: str) -> bool:
-    """Whether a container was started from one of these files, or from their folder."""
+    """Return whether a container was started from one of these files, or from their folder."""
     own_files = _real(files)
     folders = {os.path.realpath(directory), *(os.path.dirname(path) for path in own_files)}  # noqa: PTH120
     theirs = _real(_files(other))

@@ -22,8 +22,10 @@ from updater_core.targets.compose.reading.observed import ObservedService
 
 
 def obstacle_to(changes: Sequence[Edit], observed: ObservedService) -> NotEditable | None:
-    """Why a file cannot be replaced (a hard link, a read-only mode or mount), or must not be, because another
-    service would change with it. Seen before anything is pulled for it.
+    """Return why a file cannot, or must not, be replaced; seen before anything is pulled for it.
+
+    It cannot for a hard link, a read-only mode or mount, and must not if another service would change with
+    it.
     """
     if not changes:
         return None
@@ -42,8 +44,9 @@ def _together(obstacles: Sequence[NotEditable]) -> NotEditable | None:
 
 
 def obstacles(observed: ObservedService) -> Iterator[NotEditable]:
-    """Yield why a variable that the group's images are taken from cannot be edited, for each other service
-    that takes it through its env file.
+    """Yield why a variable of the group's images cannot be edited, for each other service that takes it.
+
+    It takes it through its env file.
     """
     places = {one.place for one in observed.located if one.place and one.place.kind == VARIABLE}
     if not places:
@@ -66,7 +69,7 @@ def obstacles(observed: ObservedService) -> Iterator[NotEditable]:
 
 
 def _taken_in(path: str) -> frozenset[str]:
-    """The variables that the values of an env file name; one that cannot be read is Compose's to refuse."""
+    """Return the variables in the values of an env file; one that cannot be read is Compose's to refuse."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError):

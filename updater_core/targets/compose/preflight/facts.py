@@ -1,5 +1,4 @@
-"""What the preflight checks look at, collected once: the update group, everything else on the engine, the
-host.
+"""What the preflight checks look at, collected once: the update group, all else on the engine, the host.
 
 Paths and ports of the host are looked at only if they are the engine's own: on its machine, outside a
 container. From inside one only the project's folder is known to be the host's, for the files were read from
@@ -43,9 +42,9 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """`own`: the group's containers; `others`: every other container that is at work, of any project or of
-    none.
+    """What the preflight checks look at.
 
+    `own`: the group's containers; `others`: every other container that is at work, of any project or of none.
     `texts`: what the files say of each service of the group. `environment`: what the project's env files
     set. `absent`: paths that the model needs and the host certainly does not have. `listening`:
     protocol, address and port of each socket of the host that waits for somebody.
@@ -111,9 +110,7 @@ def of_group(
 def texts_of(
     services: Iterable[str], model: Mapping[str, Any], project: ProjectText
 ) -> Mapping[str, tuple[Text, ...]]:
-    """Return what the files say of each service, with the env files that it reads and the configs that it
-    takes.
-    """
+    """Return what the files say of each service, with the env files it reads and the configs it takes."""
     found: dict[str, tuple[Text, ...]] = {}
     for service in services:
         read = [text for file in project.env_files(service) for text in _of_env_file(file)]
@@ -124,7 +121,7 @@ def texts_of(
 
 
 def _of_env_file(file: EnvFile) -> Iterator[Text]:
-    """One that is not there says nothing: Compose refuses it, or it may be missing."""
+    """Yield the texts of an env file; one that is not there has none: it is optional, or Compose refuses."""
     try:
         content = Path(file.path).read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -170,7 +167,7 @@ def _absent(group: Group, is_host_ours: bool) -> Iterator[str]:
 
 
 def _is_absent(path: str) -> bool:
-    """Whether a path is certainly not there; one in a folder that may not be entered is not known."""
+    """Return whether a path is certainly not there; one in a folder that may not be entered is not known."""
     try:
         os.stat(path)  # noqa: PTH116 - one call, links followed
     except (FileNotFoundError, NotADirectoryError):
@@ -197,7 +194,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _address(text: str) -> str:
-    """An address of `/proc/net` as people write it; empty for any address.
+    """Return an address of `/proc/net` as people write it; empty for any address.
 
     Bytes are in the machine's own order.
 

@@ -23,7 +23,7 @@ _MENTIONS = ("~", "HOME")
 def applied(observed: ObservedService, engine: Engine) -> ObservedService:
     """Return the service with its project's home folder, if its files need one and a container shows it.
 
-    Raises EngineError.
+    Raises EngineError if the engine refuses.
     """
     texts = [file.text for file in (*observed.files, *observed.env_files)]
     if not any(mention in text for text in texts for mention in _MENTIONS):
@@ -45,8 +45,9 @@ def _shown(observed: ObservedService, engine: Engine) -> Iterator[str]:
 
 
 def mounted(texts: Iterable[Text]) -> Iterator[tuple[str, str]]:
-    r"""Yield what stands behind the home folder in each mount from below it, and the place it is mounted at;
-    empty if that stands elsewhere (the long form).
+    r"""Yield what each mount has from below the home folder, and the place it is mounted at.
+
+    The former is empty if it stands elsewhere (the long form).
 
     >>> from updater_core.composefile.env_values import Environment
     >>> given = Environment({"HOME": "\0"})
@@ -66,13 +67,14 @@ def mounted(texts: Iterable[Text]) -> Iterator[tuple[str, str]]:
 
 
 def _is_below(path: str) -> bool:
-    """Whether what stands behind the home folder stays in it: `~ann` is another's, and `~/..` is above it."""
+    """Return whether a path stays in the home folder: `~ann` is another's, and `~/..` is above it."""
     return path == "" or (path.startswith("/") and ".." not in path.split("/"))
 
 
 def shown_by(wanted: Iterable[tuple[str, str]], binds: Iterable[tuple[str, str]]) -> str | None:
-    """Return the home folder with which a container got its binds (source and place); None if none tells it,
-    or two tell different ones.
+    """Return the home folder with which a container got its binds (source and place).
+
+    None if no bind tells it, or two tell different ones.
 
     >>> shown_by([("/a", "/data")], [("/home/ann/a", "/data"), ("/etc/a", "/a")])
     '/home/ann'

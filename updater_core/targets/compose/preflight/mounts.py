@@ -36,6 +36,7 @@ class Mounts:
 
     @property
     def places(self) -> frozenset[str]:
+        """Return every place at which something is mounted."""
         return frozenset(self.volumes) | frozenset(self.binds) | self.anonymous | self.others
 
 
@@ -66,7 +67,7 @@ def of_service(model: Mapping[str, Any], service: str) -> Mounts:
 
 
 def _long(written: object) -> Mapping[str, Any]:
-    """The long form of a mount; Compose v1 prints the short one."""
+    """Return the long form of a mount; Compose v1 prints the short one."""
     if isinstance(written, Mapping):
         return {**written, "target": _plain(written.get("target")), "source": _plain(written.get("source"))}
     source, _, rest = _plain(written).partition(":")
@@ -77,7 +78,7 @@ def _long(written: object) -> Mapping[str, Any]:
 
 
 def _plain(value: object) -> str:
-    """`config` doubles every dollar sign, for its output is a compose file again."""
+    """Return a value of `config`, which doubles every dollar sign: its output is a compose file again."""
     return "" if value is None else str(value).replace("$$", "$")
 
 
@@ -88,7 +89,7 @@ def _tmpfs(facts: Mapping[str, Any]) -> Iterable[str]:
 
 
 def real_name(model: Mapping[str, Any], kind: str, key: str) -> str:
-    """The engine's name of a volume or network that a model calls `key`.
+    """Return the engine's name of a volume or network that a model calls `key`.
 
     >>> real_name({"name": "shop", "volumes": {"a": {"name": "other"}}}, "volumes", "a")
     'other'
@@ -134,9 +135,9 @@ def _is_carried_over(
 def moved_place(
     old: frozenset[str], new: frozenset[str], mounted: frozenset[str], wanted: Mounts
 ) -> tuple[str, str] | None:
-    """Return the place at which an image kept its data, and the one at which its successor does, if that has
-    moved away from what is mounted: nothing of ours is mounted at the new place, so it would be a new, empty
-    volume.
+    """Return the place at which an image kept its data, and the successor's, if that has moved away.
+
+    Nothing of ours is mounted at the new place, so it would be a new, empty volume.
 
     `old`, `new`: the VOLUMEs of the two images; `mounted`: all places at which the old container has
     something.
@@ -155,9 +156,7 @@ def moved_place(
 
 
 def is_anonymous(name: str) -> bool:
-    """Whether the engine gave a volume its name: it was made for one container and nobody asked for it by
-    name.
-    """
+    """Return whether the engine gave a volume its name: it was made for one container."""
     return _ANONYMOUS.fullmatch(name) is not None
 
 

@@ -33,6 +33,7 @@ class Port:
 
     @property
     def protocol(self) -> str:
+        """Return `tcp`, `udp` or `sctp`."""
         return self.target.rpartition("/")[2]
 
 
@@ -105,8 +106,9 @@ def _any_as_empty(address: str) -> str:
 
 
 def external(group: Group, kind: str) -> Iterator[tuple[str, str]]:
-    """Yield each service with the engine's name of each external one of `kind`, volumes or networks, that it
-    uses.
+    """Yield each service with the engine's name of each external one of `kind` that it uses.
+
+    `kind`: volumes or networks.
     """
     for service in sorted(group.services):
         facts = (group.model.get("services") or {}).get(service) or {}

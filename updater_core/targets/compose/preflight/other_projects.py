@@ -1,6 +1,4 @@
-"""A file that several projects read: an edit for one of them would change what the next `up` of another
-starts.
-"""
+"""A file that several projects read: an edit for one would change what the next `up` of another starts."""
 
 from __future__ import annotations
 
@@ -58,7 +56,7 @@ def _reached_by(
 def _services(
     containers: Sequence[Container], edits: Mapping[str, Edit], memory: FileCache
 ) -> tuple[str, ...]:
-    """The services of one project that the edits would change."""
+    """Return the services of one project that the edits would change."""
     projects = map(observe.started_from, containers)
     project = next((each for each in projects if each.files), None)
     read = sources.read(project, memory) if project is not None else None

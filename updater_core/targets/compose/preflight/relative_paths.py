@@ -16,8 +16,7 @@ _WORKING_DIR = "com.docker.compose.project.working_dir"
 
 
 def moved_bind(facts: HostFacts) -> Hold | None:
-    """Return a hold that names the first mount which an `up` from this host's folder would take from
-    elsewhere.
+    """Return a hold that names the first mount which an `up` from this folder would take from elsewhere.
 
     A manager's container makes `./data` from its own path, and the engine took that path for one of the host.
     From the host's folder the same text means another place: the service would start on empty data.

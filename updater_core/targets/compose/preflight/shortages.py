@@ -1,4 +1,4 @@
-"""Whether the host has what an `up` of the group needs; the first that it has not is named. Pure."""
+"""What an `up` of the group needs of the host; the first that it does not have is named. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ _BRING_BACK = {
 
 
 def missing_path(facts: HostFacts) -> Hold | None:
-    """Return a hold that names the first path which the host does not have: Docker would make a folder of
-    root's in its place, or stop the service and fail.
+    """Return a hold that names the first path which the host does not have.
+
+    Docker would make a folder of root's in its place, or stop the service and fail.
     """
     for need in needs.of_group(facts.group):
         if need.path in facts.absent:

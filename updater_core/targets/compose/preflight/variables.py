@@ -1,5 +1,4 @@
-"""Values that only the shell which started the stack had: variables and secrets that an `up` of ours would
-not have.
+"""Values that only the shell which started the stack had: an `up` of ours would not have them.
 
 They are named and the service is held: an `up` without them would start it with an empty password. Pure.
 """
@@ -20,9 +19,7 @@ _MOST_NAMES = 3
 
 
 def missing_secret(facts: HostFacts) -> Hold | None:
-    """Return a hold that names a secret or config made from a variable that neither we nor an env file
-    has.
-    """
+    """Return a hold for a secret or config of a variable that neither we nor an env file has."""
     for service in sorted(facts.group.services):
         used = (facts.group.model.get("services") or {}).get(service) or {}
         for kind in ("secrets", "configs"):
@@ -49,9 +46,7 @@ def _blank_in_configs(service: str, facts: HostFacts) -> Iterator[tuple[str, str
 
 
 def missing_variable(facts: HostFacts) -> Hold | None:
-    """Return a hold that names a variable with which the container was started, and which an `up` would not
-    have.
-    """
+    """Return a hold for a variable that the container was started with, and an `up` would not have."""
     for one in facts.own:
         found = next(_missing(one, facts), None)
         if found:
@@ -84,8 +79,10 @@ def _differing_part(one: Deployed, facts: HostFacts) -> str | None:
 
 
 def drift_hold(command: str, drifted: Drift, texts: Sequence[Text], allowed_by: str = "") -> Hold:
-    """Return the hold for a service that differs from its file: it was edited, or a shell started it with
-    other values of its variables than the project's files give. No remedy would start it without them.
+    """Return the hold for a service that differs from its file.
+
+    It was edited, or a shell started it with other values of its variables than the project's files give. No
+    remedy would start it without them.
 
     `command`: what deploys an edit. `texts`: what the files say of the service that differs. `allowed_by`:
     the configured service whose `allow_drift` counts.

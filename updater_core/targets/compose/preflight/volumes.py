@@ -41,9 +41,7 @@ def _mounted(container_ids: Sequence[str], engine: Engine) -> tuple[Volume, ...]
 def hold_for_known_image(
     service: ServiceConfig, group: Group, target: ImageRef, engine: Engine
 ) -> Hold | None:
-    """Return why the update must not begin, if its image is on this host already and so its VOLUMEs are
-    known.
-    """
+    """Return why the update must not begin, if its image is here already, so that its VOLUMEs are known."""
     if service.own(ComposeSettings).allow_volume_change or target.digest is None:
         return None
     image = engine.image(f"{target.name or target.key}@{target.digest}")
@@ -52,9 +50,7 @@ def hold_for_known_image(
 
 
 def check_before_stop(plan: Plan[ComposePlan], model: Mapping[str, Any], tools: Tools) -> None:
-    """Raise GateFailed if the image that was pulled, or the model, would leave a volume of the old container
-    behind.
-    """
+    """Raise GateFailed if the pulled image, or the model, would leave a volume of the old one behind."""
     image = tools.engine.image(plan.new_retained) if plan.new_retained else None
     if plan.detail.allow_volume_change or image is None:
         return
@@ -99,8 +95,9 @@ def _places(move: Move, engine: Engine) -> frozenset[str]:
 
 
 def verify(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
-    """Raise GateFailed if a volume that the old containers had is not mounted again at its place; where the
-    service allows that, return it as words instead.
+    """Raise GateFailed if a volume that the old containers had is not mounted again at its place.
+
+    If the service allows that, return it as words instead.
     """
     lost = {move.service: _lost(move, plan, tools.engine) for move in plan.detail.everyone}
     words = [
@@ -116,8 +113,9 @@ def verify(plan: Plan[ComposePlan], tools: Tools) -> tuple[str, ...]:
 
 
 def verify_old(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """As `verify` after a rollback, whatever the service allows: the old release never does without its
-    data.
+    """Raise GateFailed as `verify` after a rollback, whatever the service allows.
+
+    The old release never does without its data.
     """
     strict = replace(plan.detail, allow_volume_change=False)
     verify(replace(plan, detail=strict), tools)
@@ -139,10 +137,11 @@ def _containers(plan: Plan[ComposePlan], move: Move, engine: Engine) -> list[Con
 
 
 def bring_back(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Let the rollback's `up` find the volumes of the old containers: Compose carries a volume without a name
-    over from the container that it replaces, and the one of the new release may not have it. So that one
-    gives way to a container that is never started, has the volumes at their places, and is replaced by the
-    old release.
+    """Let the rollback's `up` find the volumes of the old containers.
+
+    Compose carries a volume without a name over from the container that it replaces, and the one of the new
+    release may not have it. So that one gives way to a container that is never started, has the volumes at
+    their places, and is replaced by the old release.
 
     Repeatable: it is made, takes the place and gets its name as in a recreate of Compose's own, and what a
     kill leaves of it is what `recreate.tidy` clears up. If the engine refuses, `verify_old` says what is
@@ -179,8 +178,9 @@ def _give_back(container: Container, move: Move, returned: Mapping[str, str], to
 
 
 def naming_leftovers(plan: Plan[ComposePlan], cause: Cause, tools: Tools) -> Cause:
-    """Return the cause of a rollback, with the volumes without a name that were made for the failed release
-    alone: they stay when its containers go, and are never removed by us.
+    """Return the cause of a rollback with the unnamed volumes that were made for the failed release alone.
+
+    They stay when its containers go, and are never removed by us.
     """
     known = {name for move in plan.detail.moves for name, _ in move.volumes}
     found: set[str] = set()

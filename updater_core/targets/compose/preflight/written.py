@@ -1,5 +1,6 @@
-"""What a project's files say of a service before variables are resolved: its own text, that of what it
-extends, of the env files that it reads, and of the configs that it takes. Pure.
+"""What a project's files say of a service before variables are resolved. Pure.
+
+It is its own text, that of what it extends, of the env files that it reads, and of the configs that it takes.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ _RAW = "raw"  # the format of an env file in which Compose resolves nothing
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One text of a service: it stands under `key` and, in a mapping or a list of `NAME=value`, under `entry`
-    there. `environment`: what the variables in it are set to; one that is not there is set nowhere.
+    """One text of a service.
+
+    It stands under `key` and, in a mapping or a list of `NAME=value`, under `entry` there. `environment`:
+    what the variables in it are set to; one that is not there is set nowhere.
     """
 
     key: str
@@ -38,14 +41,16 @@ class Text:
         return tuple(sorted(interpolation.variables(self.text)))
 
     def open_names(self) -> tuple[str, ...]:
-        """Return the variables that are set nowhere and that would change this text, a default or not; also
-        those that it takes through the value of another.
+        """Return the variables set nowhere that would change this text, a default or not.
+
+        Also those that it takes through the value of another.
         """
         return tuple(sorted(self.environment.open_names(self.text)))
 
     def blank_names(self) -> tuple[str, ...]:
-        """Return the variables that are set nowhere and have no default, so that nothing stands in their
-        place; also those that it takes through the value of another.
+        """Return the variables that are set nowhere and have no default, so that nothing stands there.
+
+        Also those that it takes through the value of another.
         """
         return tuple(sorted(self.environment.blank_names(self.text)))
 
@@ -62,8 +67,9 @@ class EnvFile:
     is_raw: bool = False
 
     def texts(self, content: str) -> Iterator[Text]:
-        """Yield the assignments in the content of the file: Compose resolves variables in it as in the
-        compose file, and those that it sets itself above.
+        """Yield the assignments in the content of the file.
+
+        Compose resolves variables in it as in the compose file, and those that it sets itself above.
         """
         if self.is_raw:
             return
@@ -119,7 +125,7 @@ class ProjectText:
         return tuple(found)
 
     def _layers(self, service: str) -> list[tuple[Section, MappingNode]]:
-        """Each mapping that says something of a service, with its section."""
+        """Return each mapping that says something of a service, with its section."""
         if self.model is None:
             return []
         try:
@@ -142,9 +148,7 @@ def _parsed(
 
 
 def _env_file(section: Section, entry: Node | None) -> EnvFile | None:
-    """The env file that one entry of `env_file` names, in its short or its long form; None if its path is not
-    known.
-    """
+    """Return the env file in an entry of `env_file`, short or long; None if its path is not known."""
     path, form = (
         (_value(entry, "path"), _value(entry, "format")) if isinstance(entry, MappingNode) else (entry, None)
     )
@@ -180,8 +184,9 @@ def _texts(section: Section, service: MappingNode) -> Iterator[Text]:
 
 
 def _handed(entry: str, scalar: ScalarNode) -> str:
-    """The variable that an entry of `environment` hands over by its bare name, as `[NAME]` and `NAME:` do;
-    empty if it has a value of its own.
+    """Return the variable that an entry of `environment` hands over by its bare name (`[NAME]`, `NAME:`).
+
+    Empty if it has a value of its own.
     """
     if yaml_nodes.is_null(scalar):
         return entry
@@ -189,7 +194,7 @@ def _handed(entry: str, scalar: ScalarNode) -> str:
 
 
 def _scalars(node: Node) -> Iterator[tuple[str, ScalarNode]]:
-    """Each scalar below a value, with its entry there."""
+    """Return each scalar below a value, with its entry there."""
     if isinstance(node, MappingNode):
         for name, values in yaml_nodes.table(node).items():
             yield from ((name, scalar) for _, scalar in _scalars(values[0]))

@@ -1,6 +1,4 @@
-"""Copies of a project's files beside them, for Compose to read in their place, with all that name one
-another.
-"""
+"""Copies of a project's files beside them, for Compose to read instead, with all that name one another."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ class SourceTexts:
 
 @contextmanager
 def standing_in(source: SourceTexts, texts: Mapping[str, str], files: Files) -> Iterator[Project]:
-    """The project with copies that hold `texts` (by path) in place of its files, for the length of a block.
+    """Yield the project with copies that hold `texts` (by path) in place of its files, for a block.
 
     Raises UpdaterError if a copy cannot be made.
     """
@@ -58,7 +56,7 @@ def _texts(source: SourceTexts, texts: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _renamed(source: SourceTexts, copied: frozenset[str]) -> Project:
-    """The project with the copies as its files.
+    """Return the project with the copies as its files.
 
     A `.env` that Compose finds by itself has to be named then.
     """
@@ -84,7 +82,7 @@ def _copy_of(path: str, tag: str) -> str:
 
 
 def is_ours(edit: Edit, files: Files) -> bool:
-    """Whether a file still has the text of an edit of ours, or at least all its places."""
+    """Return whether a file still has the text of an edit of ours, or at least all its places."""
     try:
         text = splice.decode(files.snapshot(Path(edit.path)).data)
     except (UpdaterError, ValueError):

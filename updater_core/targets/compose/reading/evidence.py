@@ -18,8 +18,10 @@ _MOST_CONTAINERS = 3  # of a scaled service all fail alike
 
 
 def collect(plan: Plan[ComposePlan], tools: Tools) -> tuple[Evidence, ...]:
-    """What there is of the containers that do not do well; if all do, of those that run the new image: then
-    something else found fault with them. Raises UpdaterError if the engine does not list them.
+    """Return what there is of the containers that do not do well.
+
+    If all do, of those that run the new image: then something else found fault with them. Raises UpdaterError
+    if the engine does not list them.
     """
     found = list(_containers(plan, tools))
     new_ids = {part.new_retained for part in parts(plan)}
@@ -30,9 +32,7 @@ def collect(plan: Plan[ComposePlan], tools: Tools) -> tuple[Evidence, ...]:
 
 
 def without_secrets(text: str, containers: Sequence[Container], tools: Tools) -> str:
-    """The text, which may quote these containers, without secrets: their own and those that the updater
-    knows.
-    """
+    """Return the text without secrets: those of the containers that it may quote, and those that we know."""
     found: set[str] = set()
     with suppress(UpdaterError):
         for container in containers:
@@ -42,7 +42,7 @@ def without_secrets(text: str, containers: Sequence[Container], tools: Tools) ->
 
 
 def _containers(plan: Plan[ComposePlan], tools: Tools) -> Iterator[Container]:
-    """Those of the group but for one-shots of success and what waits to be removed by a killed Compose."""
+    """Yield the group's containers but for one-shots of success and what a killed Compose left."""
     for move in plan.detail.everyone:
         for container in tools.engine.containers(plan.detail.project.name, move.service):
             is_done = (

@@ -11,7 +11,7 @@ from updater_core.targets.compose.plan import Move
 
 
 def move_of(name: str, old: str, new: str, containers: Sequence[Container]) -> Move:
-    """The service `name` from the reference `old` to `new`; `containers` are its own, the newest first."""
+    """Return the move of service `name` between two references; `containers` are its own, newest first."""
     newest = containers[0] if containers else None
     is_well = bool(containers) and all(health.may_be_well(c) for c in containers)
     stop_grace_seconds = max((c.stop_grace_seconds for c in containers), default=10.0)
@@ -31,9 +31,7 @@ def move_of(name: str, old: str, new: str, containers: Sequence[Container]) -> M
 
 
 def _may_end(containers: Sequence[Container]) -> bool:
-    """Whether an end with 0 would be no failure: the service has no container, or one that ended by
-    itself.
-    """
+    """Return whether an end with 0 is no failure: the service has no container, or one ended by itself."""
     if any(map(dependencies.is_stopped_by_hand, containers)):
         return False
     return not containers or dependencies.has_ended(containers)

@@ -35,13 +35,14 @@ class ObservedService:
 
     @property
     def own_containers(self) -> tuple[Container, ...]:
-        """Those of the service's own repository."""
+        """Return those of the service's own repository."""
         return tuple(each for each in self.containers if each.service not in self.foreign_services)
 
     @property
     def unproven_digests(self) -> frozenset[str]:
-        """The ids of images with a `build` beside them, if an id is the only digest: containerd's store has
-        one for a local build too.
+        """Return the ids of images with a `build` beside them, if an id is the only digest.
+
+        containerd's store has one for a local build too.
         """
         is_built = any(one.is_built for one in self.located)
         ids = frozenset(container.image_id for container in self.own_containers)
@@ -51,7 +52,7 @@ class ObservedService:
 def references(
     service: ServiceConfig, located: Sequence[Located], mine: Sequence[Container]
 ) -> tuple[ImageRef, ...] | Hold:
-    """What each service of the group runs by its file, those of the configured repository first.
+    """Return what each service of the group runs by its file, those of the configured repository first.
 
     Another repository is right if it takes its tag from the same place, or in a `group` if it has the same
     tag.
@@ -87,7 +88,7 @@ def references(
 def _of_one_tag(
     service: ServiceConfig, found: Sequence[ImageRef], tags: Set[str | None]
 ) -> tuple[ImageRef, ...] | Hold:
-    """The images of a group whose tags stand in several places: they move together if they are the same."""
+    """Return the images of a group whose tags stand in several places, or a Hold if they differ."""
     if len(tags) == 1:
         return tuple(found)
     named = ", ".join(dict.fromkeys(ref.text for ref in found))
@@ -102,7 +103,7 @@ def _of_one_tag(
 
 
 def refreshed(observed: ObservedService, image: Callable[[str], Image | None]) -> ObservedService:
-    """The same with the names of the images that run read anew."""
+    """Return the same with the names of the images that run read anew."""
     own = observed.own_containers
     foreign = [each for each in observed.containers if each.service in observed.foreign_services]
     others = tuple(
@@ -122,7 +123,7 @@ def refreshed(observed: ObservedService, image: Callable[[str], Image | None]) -
 def of_every_repository(
     observed: ObservedService, named: Sequence[ImageRef], image: Callable[[str], Image | None]
 ) -> ObservedService:
-    """The service with its images of every repository, and what runs of each."""
+    """Return the service with its images of every repository, and what runs of each."""
     current = next((each for each in named if each.key == observed.current.key), named[0])
     foreign = {each.key: each for each in named if each.key != current.key}
     pairs = zip(observed.located, named, strict=True)
@@ -143,7 +144,7 @@ def _of_repository(containers: Sequence[Container], key: str) -> list[Container]
 def running_digests(
     containers: Sequence[Container], repository_key: str, image: Callable[[str], Image | None]
 ) -> frozenset[str]:
-    """The digests that every running image of the group answers to.
+    """Return the digests that every running image of the group answers to.
 
     The registry's for this repository, and its id.
     """
@@ -154,8 +155,9 @@ def running_digests(
 def local_ids(
     containers: Sequence[Container], key: str, image: Callable[[str], Image | None]
 ) -> frozenset[str]:
-    """The ids of the running images by which no registry knows them: none in containerd's store, where an id
-    is the digest of the image's index.
+    """Return the ids of the running images by which no registry knows them.
+
+    None in containerd's store, where an id is the digest of the image's index.
     """
     found = [image(container.image_id) for container in containers]
     known = [reference.digests_of(each.repo_digests, key) for each in found if each is not None]
@@ -173,9 +175,10 @@ def _names_of(image_id: str, repository_key: str, image: Callable[[str], Image |
 def built_here(
     located: Located, mine: Sequence[Container], image: Callable[[str], Image | None]
 ) -> Hold | None:
-    """A `build` beside the image is no matter if what runs came from the registry: the engine knows a digest
-    of it in that repository. In containerd's store it gives one to a local build too, so that the registry is
-    asked later.
+    """Return the hold for an image with a `build` beside it that came from no registry; else None.
+
+    It came from one if the engine knows a digest of it in that repository. In containerd's store it gives one
+    to a local build too, so that the registry is asked later.
     """
     own = [container for container in mine if container.service == located.service]
     if located.reference and own and all(_is_of_registry(each, located.reference, image) for each in own):

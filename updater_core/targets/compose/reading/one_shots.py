@@ -1,6 +1,4 @@
-"""The one-shots that belong to a service's release: a migration of the same image moves with what waits for
-it.
-"""
+"""The one-shots of a service's release: a migration of the same image moves with what waits for it."""
 
 from __future__ import annotations
 
@@ -18,8 +16,9 @@ from updater_core.targets.compose.reading.observed import ObservedService
 
 
 def moving(service: ServiceConfig, observed: ObservedService, compose: Compose) -> tuple[str, ...]:
-    """Return the services whose image an update changes: those that are configured, and the one-shots that go
-    along. Raises ComposeError.
+    """Return the services whose image an update changes: the configured ones, and their one-shots.
+
+    Raises ComposeError if Compose cannot read the project.
     """
     return with_one_shots(service, observed, compose.config(observed.project))[0].compose_services
 
@@ -27,8 +26,9 @@ def moving(service: ServiceConfig, observed: ObservedService, compose: Compose) 
 def with_one_shots(
     service: ServiceConfig, observed: ObservedService, model: Mapping[str, Any]
 ) -> tuple[ServiceConfig, ObservedService]:
-    """Return the group with the one-shots that it waits for and that run the same image, a migration for
-    example: they belong to the same release, and no `up` would run the new one without them.
+    """Return the group with the one-shots that it waits for and that run the same image.
+
+    A migration, for example: they belong to the same release, and no `up` would run the new one without them.
     """
     names = set(service.compose_services)
     same = {_identity(one.reference or observed.current.text) for one in observed.located}

@@ -1,6 +1,4 @@
-"""The files that Compose reads for a project: those it was started from, and all that these include or
-extend.
-"""
+"""The files that Compose reads for a project: those it was started from, and all these include or extend."""
 
 from __future__ import annotations
 
@@ -19,8 +17,7 @@ from updater_core.models import Hold, Project, Reason
 
 @dataclass(slots=True)
 class FileCache:
-    """Text of files, and what stands where in it: read again only when a file's identity, size or time
-    changed.
+    """The text of files, and what stands where in it, read again if a file's identity, size or time changed.
 
     `given`: texts by path that count in place of what is on disk.
     """
@@ -35,7 +32,7 @@ class FileCache:
     _wanted: dict[tuple[object, ...], tuple[object, Wanted]] = field(default_factory=dict)
 
     def read(self, path: str) -> SourceFile:
-        """The file as text; OSError if it cannot be read, ValueError if it is not UTF-8."""
+        """Return the file as text; OSError if it cannot be read, ValueError if it is not UTF-8."""
         if path in self.given:
             return SourceFile(path, self.given[path])
         stamp = stamp_of(Path(path))
@@ -46,7 +43,7 @@ class FileCache:
         return kept[1]
 
     def wanted(self, file: SourceFile, env_files: Sequence[SourceFile]) -> Wanted:
-        """What a file includes and extends; worked out again only when it or one of its env files changed."""
+        """Return what a file includes and extends, worked out again if it or one of its env files changed."""
         key = (file.path, file.env_paths)
         kept = self._wanted.get(key)
         if kept is None or kept[0] != (file, env_files):
@@ -57,9 +54,7 @@ class FileCache:
         return kept[1]
 
     def one_shots(self, files: Sequence[SourceFile]) -> frozenset[str]:
-        """The services that end by themselves, as these files say; worked out again only when one of them
-        changed.
-        """
+        """Return the services that end by themselves, worked out again if one of these files changed."""
         key = tuple(file.path for file in files)
         kept = self._one_shots.get(key)
         if kept is None or kept[0] != tuple(files):
@@ -69,7 +64,7 @@ class FileCache:
 
 
 def _decoded(path: str) -> str:
-    """The error of a failing disk, or of a wrong encoding, names no file of its own accord."""
+    """Return a file's text; an error names the file, which a disk's or a decoder's own does not."""
     try:
         return splice.decode(Path(path).read_bytes())
     except OSError as error:
@@ -79,9 +74,7 @@ def _decoded(path: str) -> str:
 
 
 def read(project: Project, memory: FileCache) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]] | Hold:
-    """Every compose file in the order in which they count, and every env file that sets variables for one of
-    them.
-    """
+    """Return every compose file in the order in which they count, and every env file of one of them."""
     reading = _SourceReader(memory)
     reading.project(project)
     if reading.problems:
@@ -105,7 +98,7 @@ def _problem(path: str, error: OSError | ValueError) -> tuple[str, str]:
 
 
 def one_shots_of(project: Project, memory: FileCache) -> frozenset[str]:
-    """The services that end by themselves, as a project's files say; none if one of these cannot be read."""
+    """Return the services that end by themselves by a project's files; none if one cannot be read."""
     found = read(project, memory)
     return frozenset() if isinstance(found, Hold) else memory.one_shots(found[0])
 

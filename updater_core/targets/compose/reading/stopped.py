@@ -15,10 +15,10 @@ _NEVER_RESTARTED = ("", "no")
 def hold_for(
     service: ServiceConfig, name: str, containers: Sequence[Container], *, is_one_shot: bool
 ) -> Hold | None:
-    """Return why `service` is not updated as one of its services, `name`, does not run; None if that is no
-    reason: it runs, it crashed and may get its fix, or it is a one-shot that has done its work.
+    """Return why `service` is not updated as one of its services, `name`, does not run.
 
-    `is_one_shot`: the project's files say that it ends by itself.
+    None if that is no reason: it runs, it crashed and may get its fix, or it is a one-shot that has done its
+    work. `is_one_shot`: the project's files say that it ends by itself.
     """
     if not containers:
         return _not_running(service, f"{name} has no container")
@@ -35,8 +35,9 @@ def hold_for(
 
 
 def needs_word(names: Iterable[str], containers: Iterable[Container]) -> bool:
-    """Whether one of these services has ended so that only its operator can say what shall be done; a service
-    that was stopped is their choice already.
+    """Return whether one of these services has ended so that only its operator knows what to do.
+
+    A service that was stopped is their choice already.
     """
     found = list(containers)
     for name in names:
@@ -52,9 +53,7 @@ def _not_running(service: ServiceConfig, what: str) -> Hold:
 
 
 def _ended_well(service: ServiceConfig, name: str) -> Hold:
-    """The engine does not tell an end of its own accord from one that somebody asked for, if the status is
-    0.
-    """
+    """Return the hold for an end with 0, which may be the service's own or asked for by somebody."""
     detail = f"{name} has ended with status 0, and nothing says whether it had done its work or was stopped"
     ends = (
         f'if it ends by itself, set "start_stopped" for {service.name}, or write `restart: "no"` for it '
@@ -74,8 +73,9 @@ def _failed(service: ServiceConfig, name: str, containers: Sequence[Container]) 
 
 
 def _torn(name: str, containers: Sequence[Container]) -> Hold:
-    """No journal of ours knows of it (those are ended first): its state was moved, or another's Compose was
-    killed.
+    """Return the hold for a recreate that was cut short, and of which no journal of ours knows.
+
+    Those are ended first: its state was moved, or another's Compose was killed.
     """
     listed = ", ".join(sorted(each.name for each in containers))
     detail = f"a recreate of {name} was interrupted ({listed}) and it is down"

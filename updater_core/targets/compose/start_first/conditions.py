@@ -1,4 +1,4 @@
-"""Whether a group is updated start-first, and what does not allow that: looked at before anything is touched.
+"""Start-first for a group, and what does not allow it: looked at before anything is touched.
 
 What Compose refuses or breaks with two generations of containers side by side was tried with 2.26, 2.40 and
 5.5.
@@ -25,9 +25,10 @@ _NO_HEALTHCHECK = "has no healthcheck, so nobody can tell when the new container
 
 
 def strategy_of(service: ServiceConfig, group: Group) -> str:
-    """Return how the group is updated: as the service says, else as `deploy.update_config.order` of the
-    compose file does for any of its services. Nothing runs beside a group without any container, so that one
-    is just started.
+    """Return how the group is updated: as the service says, else as `deploy.update_config.order` does.
+
+    The latter of any of its services in the compose file. Nothing runs beside a group without any container,
+    so that one is just started.
     """
     if not any(move.container_ids for move in group.moves):
         return RECREATE
@@ -36,9 +37,7 @@ def strategy_of(service: ServiceConfig, group: Group) -> str:
 
 
 def with_strategy(plan: Plan[ComposePlan], strategy: str) -> Plan[ComposePlan]:
-    """Return the plan with its strategy, also in the words on what it restarts if that is not the usual
-    one.
-    """
+    """Return the plan with its strategy, also in the words on what it restarts if it is not the usual one."""
     if strategy == RECREATE:
         return replace(plan, strategy=strategy)
     return replace(plan, strategy=strategy, restarts=f"{plan.restarts} ({strategy})")
@@ -71,9 +70,7 @@ def obstacle(facts: HostFacts) -> Hold | None:
 
 
 def check_new_image(plan: Plan[ComposePlan], model: Mapping[str, Any], tools: Tools) -> None:
-    """Raise GateFailed if the image that was pulled has no healthcheck, and the compose file sets none
-    either.
-    """
+    """Raise GateFailed if neither the pulled image nor the compose file has a healthcheck."""
     image = tools.engine.image(plan.new_retained) if plan.new_retained else None
     if plan.strategy != START_FIRST or image is None:
         return
@@ -130,7 +127,7 @@ def _of_the_file(group: Group, move: Move) -> Iterator[str]:
 
 
 def _long_ports(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The ports in their long form; Compose v1 keeps the short one, `127.0.0.1:8080:80/tcp`.
+    """Return the ports in their long form; Compose v1 keeps the short one, `127.0.0.1:8080:80/tcp`.
 
     >>> _long_ports({"ports": ["80", "8080:80", {"target": 80}]})
     [{'published': ''}, {'published': '8080'}, {'target': 80}]

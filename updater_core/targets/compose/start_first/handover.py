@@ -1,5 +1,4 @@
-"""What start-first does on the engine: start beside, gate the new alone, drain, then stop and remove the old
-by id.
+"""Start-first on the engine: start beside, gate the new alone, drain, then stop and remove the old by id.
 
 The old containers are those that the plan knows by id; every other one of the services is new. They go by id
 and never by `--scale`: below Compose 2.31 that removes the new ones and recreates the old.
@@ -70,8 +69,9 @@ def _up_beside(plan: Plan[ComposePlan], tools: Tools, *, with_dependencies: bool
 
 
 def gate_beside(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """Wait until the new containers have proven themselves; GateFailed as soon as one of them shows it will
-    not.
+    """Wait until the new containers have proven themselves.
+
+    Raises GateFailed as soon as one of them shows that it will not.
     """
     name = plan.detail.project.name
     wanted = [gate.Watched(name, move.service, _expectation(move, plan)) for move in plan.detail.moves]
@@ -87,7 +87,8 @@ def _expectation(move: Move, plan: Plan[ComposePlan]) -> health.Expectation:
 def switch(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Drain the old containers, then stop and remove them. Repeatable: those that are gone are left out.
 
-    Raises GateFailed if a new container does not do well any more while an old one is still there.
+    Raises GateFailed if a new container does not do well any more while an old one is still there,
+    EngineUnavailable if the engine keeps going away.
     """
     for _ in range(gate.MOST_OUTAGES):
         try:
@@ -103,8 +104,9 @@ def switch(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _drain(plan: Plan[ComposePlan], tools: Tools) -> None:
-    """A drain command that fails does not stop the update: the new containers are proven, and an old one may
-    be drained by half.
+    """Run the drain command; one that fails does not stop the update.
+
+    The new containers are proven, and an old one may be drained by half.
     """
     handover = plan.detail.handover
     old = [each for move in plan.detail.moves for each in _old(move, plan, tools) if each.status == "running"]
@@ -131,8 +133,10 @@ def _drained(container: Container, command: Sequence[str], tools: Tools) -> str 
 
 
 def _watch_new(plan: Plan[ComposePlan], seconds: float, tools: Tools) -> None:
-    """Look at the new containers for so long, and until each does well: after a kill and a reboot they may
-    only just be starting. Raises GateFailed if one is gone, or shows that it will not do well.
+    """Look at the new containers for so long, and until each does well.
+
+    After a kill and a reboot they may only just be starting. Raises GateFailed if one is gone, or shows that
+    it will not do well.
     """
     until = tools.clock.monotonic() + seconds
     while True:
@@ -153,7 +157,7 @@ def _replace_old(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _heed_new(move: Move, plan: Plan[ComposePlan], tools: Tools) -> bool:
-    """Whether every new container is there and does well now.
+    """Return whether every new container is there and does well now.
 
     An `up` of the operator's, below Compose 2.31, removes the new ones: then the old ones are all there is.
 
@@ -177,9 +181,10 @@ def _heed_new(move: Move, plan: Plan[ComposePlan], tools: Tools) -> bool:
 
 
 def put_back(plan: Plan[ComposePlan], cause: Cause, tools: Tools) -> bool:
-    """Remove the new containers, and old ones that may have been drained: those take no requests, whatever
-    they look like. Returns whether all the old ones are left, and serve as before: else they have to be
-    brought up.
+    """Remove the new containers, and old ones that may be drained; return whether all the old ones serve.
+
+    Those that may be drained take no requests, whatever they look like. If one of the old ones is not left,
+    they have to be brought up.
     """
     is_drained = bool(plan.detail.handover.drain_command) and cause.step in _BEHIND_THE_DRAIN
     for move in plan.detail.moves:
