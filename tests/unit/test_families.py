@@ -9,8 +9,8 @@ import pytest
 from benchmarks.tag_history import compare_texts, is_newer, judge
 from tests.unit.test_selection import answer, choose, image, reasons, tags
 from updater_core.models import Bump, Follow, Hold, Policy, Reason, Update
-from updater_core.policy.family_members import named_variant, split_variant
 from updater_core.policy.tags.reading import FamilyVersion, is_scheme_jump, read
+from updater_core.policy.tags.variant import named_variant, split_variant
 
 
 def version_of(tag: str) -> FamilyVersion:

@@ -13,7 +13,7 @@ from updater_core.policy.families import selector_of
 from updater_core.policy.observation import Ask, CandidateSet, Observation, Rank, SelectionContext, TimeSource
 from updater_core.policy.patterns import Order, pattern_of
 from updater_core.policy.tags.reading import FamilyVersion, names_build, read
-from updater_core.policy.tags.words import NUMBER
+from updater_core.policy.tags.variant import named_form
 
 _OF_OTHERS = frozenset(
     {
@@ -90,15 +90,6 @@ def without_version(outcome: Decision | Ask, current: ImageRef, policy: Policy) 
 
 def _shown(version: FamilyVersion) -> str:
     return f"{version.prefix}{version.form}{version.tail.shape}"
-
-
-def named_form(tag: str) -> str:
-    """Return a tag with every number as `#`.
-
-    >>> named_form("latest-pg16"), named_form("fpm-alpine3.20")
-    ('latest-pg#', 'fpm-alpine#.#')
-    """
-    return NUMBER.sub("#", tag)
 
 
 def _position(version: FamilyVersion) -> str:

@@ -11,7 +11,7 @@ from updater_core.models import Bump, Follow, ImageRef, Policy
 from updater_core.policy.bounded_regex import MatchBudget
 from updater_core.policy.patterns import Selector, pattern_of, semver_selector
 from updater_core.policy.tags.reading import names_build, read
-from updater_core.policy.tags.words import MACHINES, NUMBER
+from updater_core.policy.tags.variant import split_variant
 
 
 def selector_of(policy: Policy, current: ImageRef, budget: MatchBudget | None = None) -> Selector | None:
@@ -28,7 +28,7 @@ def selector_of(policy: Policy, current: ImageRef, budget: MatchBudget | None = 
     tag = current.tag or ""
     if pattern is not None or policy.follow is Follow.TAG:
         return pattern
-    is_named = read(tag) is None and (names_build(tag) or NUMBER.search(MACHINES.sub("", tag)) is None)
+    is_named = read(tag) is None and (names_build(tag) or not split_variant(tag)[1])
     return None if is_named else semver_selector("*")
 
 

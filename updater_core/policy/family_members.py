@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +10,10 @@ from updater_core.models import Reason, Rejected, Tag
 from updater_core.policy.observation import Meant, Rank, SelectionContext
 from updater_core.policy.tags.reading import SEMVER_FORM, FamilyVersion, core_rank, read
 from updater_core.policy.tags.tail import Numbers
+from updater_core.policy.tags.variant import is_risen, named_variant, split_variant
 
 _BARE_COUNTER = re.compile(r"-#(?![.#])")  # a number alone, as no word names it
 _FEWEST_RETURNS, _FIRST_BUILDS, _LARGEST_PLATFORM = 2, 4, 1000
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 Fault = tuple[Reason, str]
 Candidate = tuple[Tag, FamilyVersion]
@@ -38,8 +37,14 @@ class Baseline:
 
 def rank(version: FamilyVersion) -> Rank:
     """Return a key that sorts the versions of one family, lowest first."""
-    tail = version.tail
-    return core_rank(version), tail.counters, split_variant(tail.shape)[1] if tail.shape else ()
+    return core_rank(version), version.tail.counters, variant_numbers(version)
+
+
+def variant_numbers(version: FamilyVersion) -> tuple[Numbers, ...]:
+    """Return the numbers of what the image is built on or for, in front of its version and behind it."""
+    prefix, shape = version.prefix, version.tail.shape
+    in_front = split_variant(prefix)[1] if len(prefix) > 1 else ()
+    return in_front + split_variant(shape)[1] if shape else in_front
 
 
 def baseline_of(case: SelectionContext) -> Baseline:
@@ -134,11 +139,16 @@ def _other_family(
             return Reason.OTHER_PREFIX, f"begins with {version.prefix}"
         if version.form != SEMVER_FORM:
             return Reason.OTHER_PRECISION, "not MAJOR.MINOR.PATCH, and the current tag names no other form"
-    elif version.prefix != current.prefix and baseline.whole is None:
+    elif baseline.whole is None and not is_same(version.prefix, current.prefix, follows_variant):
         return Reason.OTHER_PREFIX, _prefixes(version, current)
     elif version.form != current.form:
         return Reason.OTHER_PRECISION, _forms(version, current)
     return _other_variant(version, baseline, follows_variant=follows_variant)
+
+
+def is_same(theirs: str, ours: str, follows_variant: bool) -> bool:
+    """Return whether the text around a version names the same variant, or ours risen if that is followed."""
+    return theirs == ours or (follows_variant and is_risen(theirs, ours))
 
 
 def _other_name(name: str, version: FamilyVersion, baseline: Baseline) -> Fault | None:
@@ -183,40 +193,9 @@ def _forms(version: FamilyVersion, current: FamilyVersion) -> str:
 
 def _other_variant(version: FamilyVersion, baseline: Baseline, *, follows_variant: bool) -> Fault | None:
     theirs, ours = version.tail.shape, baseline.variant
-    if theirs == ours or (follows_variant and is_risen(theirs, ours)):
+    if is_same(theirs, ours, follows_variant):
         return None
     if version.tail.is_channel and (baseline.current is None or not baseline.current.tail.is_channel):
         return Reason.PRERELEASE, f"a prerelease channel, {theirs}"
     kind = f"the variant {theirs}" if theirs else "without a variant"
     return Reason.OTHER_VARIANT, f"{kind}, the current one is {ours or 'plain'}"
-
-
-def is_risen(theirs: str, ours: str) -> bool:
-    """Return whether a variant is ours with numbers that have risen, and none that has fallen."""
-    words, numbers = split_variant(theirs)
-    own_words, own_numbers = split_variant(ours)
-    if words != own_words:
-        return False
-    pairs = list(zip(numbers, own_numbers, strict=True))
-    return all(len(new) == len(old) and new >= old for new, old in pairs)
-
-
-def named_variant(tag: str) -> str:
-    """Return the variant that a tag without a version names; empty if it names none.
-
-    >>> named_variant("latest"), named_variant("latest-alpine"), named_variant("bookworm")
-    ('', '-alpine', '-bookworm')
-    """
-    rest = re.sub(r"^latest(?=$|-)", "", tag).removeprefix("-")
-    return f"-{rest}" if rest else ""
-
-
-@functools.lru_cache(maxsize=4096)
-def split_variant(shape: str) -> tuple[str, tuple[Numbers, ...]]:
-    """Return a variant's words with every dotted number as `#`, and these numbers.
-
-    >>> split_variant("-php8.3-fpm-alpine3.20")
-    ('-php#-fpm-alpine#', ((8, 3), (3, 20)))
-    """
-    found = _NUMBER.findall(shape)
-    return _NUMBER.sub("#", shape), tuple(tuple(map(int, number.split("."))) for number in found)

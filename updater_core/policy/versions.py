@@ -20,17 +20,17 @@ from updater_core.policy.family_members import (
     Fault,
     baseline_of,
     by_family,
-    is_risen,
-    named_variant,
+    is_same,
     other_whole,
     rank,
     silent_change,
-    split_variant,
+    variant_numbers,
 )
 from updater_core.policy.observation import CandidateSet, Meant, Rank, SelectionContext
 from updater_core.policy.patterns import natural_key, pattern_of
 from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies
 from updater_core.policy.tags.reading import FamilyVersion, as_semver, core_rank, is_scheme_jump, read
+from updater_core.policy.tags.variant import is_risen, named_variant, split_variant
 
 _KEPT_NUMBERS = {Bump.PATCH: 2, Bump.MINOR: 1, Bump.MAJOR: 0}  # by each size of step
 _NOT_MEANT = "the selector does not mean the current tag {}, and no tag that it means is of the same form"
@@ -235,7 +235,7 @@ def _is_rival(version: FamilyVersion, variants: Collection[str]) -> bool:
 
 def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterable[Candidate]) -> Hold | None:
     """Return a Hold if higher versions are there under a higher number of the variant (`-alpine3.19`)."""
-    if case.policy.follow_variant or not split_variant(current.tail.shape)[1]:
+    if case.policy.follow_variant or not variant_numbers(current):
         return None
     above = [(rank(version), tag.name) for tag, version in others if _goes_on(case, version, current)]
     if not above:
@@ -251,14 +251,13 @@ def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterab
 
 def _goes_on(case: SelectionContext, version: FamilyVersion, current: FamilyVersion) -> bool:
     """Return whether a version of another variant is higher, and only the variant's number keeps it."""
-    if (version.prefix, version.form) != (current.prefix, current.form) or is_scheme_jump(current, version):
+    if version.form != current.form or is_scheme_jump(current, version):
         return False
     is_open = case.policy.allow_prerelease or not version.tail.prerelease
-    return (
-        is_open
-        and is_risen(version.tail.shape, current.tail.shape)
-        and core_rank(version) > core_rank(current)
+    is_kin = is_same(version.prefix, current.prefix, True) and is_same(
+        version.tail.shape, current.tail.shape, True
     )
+    return is_open and is_kin and core_rank(version) > core_rank(current)
 
 
 # ----------------------------------------------------------------- by the numbers of a name without a version

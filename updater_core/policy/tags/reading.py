@@ -67,6 +67,7 @@ _DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _FORMS = (words.DASHED_DATE, words.DATE_AND_TIME, words.WEEK, _JAVA_UPDATE, _DOTTED)
 _START = re.compile(r"(?:^|(?<=[-_])|(?<=[^0-9]\.))[vV]?(?=[0-9])")
 _GLUED_START = re.compile(r"([A-Za-z]+)(?=[0-9])")
+_GLUED_PIECE = re.compile(rf"(?<=[-_])[A-Za-z]{{1,{_LONGEST_PREFIX}}}(?=[0-9])")
 _GLUED_BUILD = re.compile(rf"(?<=[-_.])(?:{'|'.join(sorted(words.BUILD_WORDS))})(?=[0-9]+(?:$|[-_]))")
 _LAST_WORD = re.compile(r"([A-Za-z]+)[-_.]*$")
 _PIECES = re.compile(r"[-_.]")
@@ -168,7 +169,7 @@ def _place_of_version(text: str) -> Place | None:
     places = _places(text)
     exact = (place for place in places if place[2] != "#")
     first = next(exact, None) or next(iter(places), None)
-    return first or _glued_place(text) or _build_after(text)
+    return first or _glued_place(text) or _glued_behind_platform(text) or _build_after(text)
 
 
 def _places(text: str) -> list[Place]:
@@ -204,6 +205,21 @@ def _glued_place(text: str) -> Place | None:
     is_short = place[2] in ("#", "#.#") and place[1] - place[0] < _DATE_LENGTH
     is_of_word = len(found[1]) > _LONGEST_PREFIX and found[1].lower() not in words.RELEASE_WORDS
     return None if is_short and is_of_word else place
+
+
+def _glued_behind_platform(text: str) -> Place | None:
+    """The version in `pg16.4-ts2.16.1-all`: a dotted number glued to a short word, behind what the image is
+    built on.
+    """
+    first = _GLUED_START.match(text)
+    if first is None or first[1].lower() not in words.PLATFORM_WORDS:
+        return None
+    for found in _GLUED_PIECE.finditer(text, first.end()):
+        place = _version_at(text, found.end())
+        is_dotted = place is not None and place[2] != "#"
+        if place is not None and is_dotted and not _names_platform(text, place):
+            return place
+    return None
 
 
 def _build_after(text: str) -> Place | None:

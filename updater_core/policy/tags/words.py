@@ -24,6 +24,14 @@ MACHINES = re.compile(
     r"amd64|x86[-_]64|x64|i?[36]86|aarch64|armhf|arm(?:32|64)?(?:v?[5-8])?l?|ppc64(?:le|el)?|s390x?|riscv64|"
     r"mips(?:64)?(?:le|el)?|loong(?:arch)?64|win(?:32|64)"
 )
+# Words with digits that count nothing either: widths, protocols, codecs, names.
+_NAMES_WITH_DIGITS = (
+    r"(?:16|32|64)bit|ipv?[46]|[hx]26[45]|k[38]s|s[36]|i18n|l10n|utf8|md5|sha(?:1|256|512)|"
+    r"e2e|web3|oauth2|avx2?"
+)
+FIXED_WORDS = re.compile(
+    rf"(?<![0-9A-Za-z])(?:{MACHINES.pattern}|{_NAMES_WITH_DIGITS})(?![0-9A-Za-z])", re.IGNORECASE
+)
 # A number behind these says which change is in the image; the next number is another change, not a newer one.
 TOPIC_WORDS = frozenset(
     {"branch", "bug", "bugfix", "dependabot", "feat", "feature", "fix", "issue", "merge", "mr", "pr", "pull"}
