@@ -29,6 +29,7 @@ from updater_core.policy.family_members import (
 from updater_core.policy.observation import CandidateSet, Meant, Rank, SelectionContext
 from updater_core.policy.patterns import natural_key, pattern_of
 from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies
+from updater_core.policy.tags.examples import example_for
 from updater_core.policy.tags.reading import FamilyVersion, as_semver, core_rank, is_scheme_jump, read
 from updater_core.policy.tags.variant import is_risen, named_variant, split_variant
 
@@ -66,8 +67,8 @@ def by_version(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet |
             "write a tag such as 1.2.3 into the Compose file, or leave max_bump out",
         )
     kin, others, rejected = by_family(case, baseline, meant)
-    if not kin and others:
-        return _no_kin(case, baseline, rejected)
+    if not kin and (others or (rejected and read(case.current) is None)):
+        return _no_kin(case, baseline, others, rejected)
     if baseline.current is None and kin:
         unknown = _unknown_start(case, kin, others)
         if unknown is not None:
@@ -171,16 +172,35 @@ def _falls_in_words(version: FamilyVersion, current: FamilyVersion) -> bool:
 # -------------------------------------------------------------------------------- if nothing says the version
 
 
-def _no_kin(case: SelectionContext, baseline: Baseline, rejected: Sequence[Rejected]) -> Hold:
-    """Return the answer if versions are there, and none of the current tag's family."""
-    if baseline.current is None and baseline.variant:
-        detail = (
-            f"no three-part version of {baseline.variant} is there, and {case.current} names no other form"
-        )
-        return _unparsable(case, detail, rejected)
+def _no_kin(
+    case: SelectionContext, baseline: Baseline, others: Sequence[Candidate], rejected: Sequence[Rejected]
+) -> Hold:
+    """Return the answer if none of the tags that the selector means is of the current tag's family."""
+    if read(case.current) is None:
+        return _without_version(case, f"{_named_forms(baseline)} is among the tags", others, rejected)
     if baseline.whole is not None:
         return _unparsable(case, _NOT_MEANT.format(case.current), rejected)
     return _unparsable(case, f"no tag has the same form as {case.current}", rejected)
+
+
+def _named_forms(baseline: Baseline) -> str:
+    variant = baseline.variant or baseline.whole_variant
+    return f"no three-part version with {variant}" if variant else "no three-part version"
+
+
+def _without_version(
+    case: SelectionContext, detail: str, others: Sequence[Candidate], rejected: Sequence[Rejected]
+) -> Hold:
+    """Return the hold for a current tag without a version, if nothing tells which may follow it."""
+    example = example_for(case.current, [(tag.name, version) for tag, version in others])
+    written = f", such as {example}," if example else ""
+    return Hold(
+        Reason.CURRENT_UNPARSABLE if others else Reason.NO_CANDIDATE,
+        f"{case.current} names no version, and {detail}",
+        f"to follow the image behind {case.current}, set follow to tag in place of the selector; to follow "
+        f"versions, write a tag with a version{written} into the Compose file",
+        rejected=tuple(rejected),
+    )
 
 
 def _unparsable(case: SelectionContext, detail: str, rejected: Sequence[Rejected]) -> Hold:
@@ -215,12 +235,12 @@ def _unknown_start(
     rivals = [version for _, version in others if _is_rival(version, variants)]
     above = max(rivals, key=_first_number, default=highest)
     if above.numbers[0] > highest.numbers[0]:
-        detail = f"{case.current} names no version, and {above.text} is higher than every three-part version"
-        return _unparsable(case, detail, ())
+        detail = f"{above.text} is higher than every three-part version"
+        return _without_version(case, detail, others, ())
     if not is_scheme_jump(lowest, highest) or case.policy.allow_scheme_jump:
         return None
-    detail = f"{case.current} names no version, and {lowest.text} and {highest.text} count in different ways"
-    return _unparsable(case, detail, ())
+    detail = f"{lowest.text} and {highest.text} count in different ways"
+    return _without_version(case, detail, kin, ())
 
 
 def _first_number(version: FamilyVersion) -> int:

@@ -208,9 +208,7 @@ def _glued_place(text: str) -> Place | None:
 
 
 def _glued_behind_platform(text: str) -> Place | None:
-    """The version in `pg16.4-ts2.16.1-all`: a dotted number glued to a short word, behind what the image is
-    built on.
-    """
+    """Return the version that is glued to a short word behind a platform, as in `pg16.4-ts2.16.1-all`."""
     first = _GLUED_START.match(text)
     if first is None or first[1].lower() not in words.PLATFORM_WORDS:
         return None

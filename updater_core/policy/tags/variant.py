@@ -50,8 +50,7 @@ def named_form(tag: str) -> str:
 
 
 def named_variant(tag: str) -> str:
-    """Return the variant that a tag without a version names: `latest` none, `alpine` and `latest-alpine`
-    `-alpine`.
+    """Return the variant that a tag without a version names; empty if it names none.
 
     >>> named_variant("latest"), named_variant("latest-alpine"), named_variant("bookworm")
     ('', '-alpine', '-bookworm')
