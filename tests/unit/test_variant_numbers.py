@@ -57,7 +57,7 @@ def test_the_number_of_a_variant_in_front_of_the_version_rises_only_if_it_is_fol
     assert answer(choose(FOLLOWED["risen"], current, names)) == risen
 
 
-def test_the_family_of_a_variant_in_front_is_told() -> None:
+def test_the_family_of_a_variant_in_front_is_shown() -> None:
     current = ImageRef("docker.io", "timescale/timescaledb-ha", "pg16.4-ts2.16.1-all")
     assert family_text(FOLLOWED["follow"], current) == (
         "pg16.4-ts#.#.#-all, each # a number; pg16.4-ts2.16.1-all is at 2.16.1"
