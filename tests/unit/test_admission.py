@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -207,3 +211,35 @@ def test_a_services_hours_and_mode_decide_until_when(
     held = admit(UPDATE, replace(FREE, service=service, shared_hours=shared))
     assert isinstance(held, Hold)
     assert (held.reason, held.until) == (reason, until)
+
+
+# What no rule can know is said elsewhere: that nobody looked, what came of a try, what its target meets.
+SAID_ELSEWHERE = {
+    "app/cycle.py": {"BUSY"},  # what it is deployed with is being changed, so that it is not looked at
+    "app/evaluate.py": {"STOPPING"},  # its registry was not asked any more
+    "app/recorder.py": {"BACKING_OFF", "STOPPING"},  # a rollback that was tried and the host prevents
+    "targets/compose/__init__.py": {"BUSY"},  # another project joined it between observation and lock
+    "targets/swarm/jobs.py": {"BUSY"},  # the job runs just now
+    "targets/swarm/observed.py": {
+        "BUSY",
+        "NOTIFY_ONLY",
+    },  # it is rolled out just now; a job
+}
+
+
+def held_in(path: Path) -> Iterator[str]:
+    """Every reason that a module makes a hold with."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    for call in (node for node in nodes if isinstance(node, ast.Call)):
+        if ast.unparse(call.func) in ("Hold", "_waits"):
+            given = re.findall(r"\bReason\.([A-Z_]+)", ast.unparse(call))
+            yield from given
+
+
+def test_only_the_table_says_that_an_update_may_not_go_now() -> None:
+    core = Path(admission.__file__).parents[1]
+    of_rules = {*held_in(Path(admission.__file__))}
+    assert of_rules == {reason.name for reason in HOLDING} | {"APPROVAL_EXPIRED"}
+    found = {str(path.relative_to(core)): of_rules & {*held_in(path)} for path in core.rglob("*.py")}
+    del found["policy/admission.py"]
+    assert {path: names for path, names in found.items() if names} == SAID_ELSEWHERE
