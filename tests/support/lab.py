@@ -201,7 +201,8 @@ class Shop:
         One list call: an image that another test removes meanwhile harms nobody.
         """
         listed = client.api.images(all=True, filters=dict(filters or {}))
-        names = [name for raw in listed for name in (*(raw["RepoTags"] or ()), *(raw["RepoDigests"] or ()))]
+        kinds = [raw[kind] or () for raw in listed for kind in ("RepoTags", "RepoDigests")]
+        names = [name for some in kinds for name in some]
         return [name for name in names if name.startswith(self.repository) or self.is_hold(name)]
 
     def is_hold(self, name: str) -> bool:

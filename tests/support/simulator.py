@@ -197,11 +197,8 @@ class SimEngine:
 
     def containers(self, project: str, service: str) -> tuple[Container, ...]:
         host = self._up()
-        return tuple(
-            self._seen(c)
-            for c in host.containers.values()
-            if c.service == service and (c.project or host.project) == project
-        )
+        of_service = [c for c in host.containers.values() if c.service == service]
+        return tuple(self._seen(c) for c in of_service if (c.project or host.project) == project)
 
     def container(self, container_id: str) -> Container | None:
         found = [c for c in self._up().containers.values() if c.id.startswith(container_id)]
@@ -321,24 +318,23 @@ class SimEngine:
 
     def _seen(self, c: SimContainer) -> Container:
         release = self._host.release_of(c.image_id)
-        health = (
-            {"well": "healthy", "unhealthy": "unhealthy", "starting": "starting"}.get(release.fate)
-            if release.has_healthcheck
-            else None
-        )
+        fates = {"well": "healthy", "unhealthy": "unhealthy", "starting": "starting"}
+        project = c.project or self._host.project
+        is_checked = release.has_healthcheck and c.status == "running"
+        started_at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=c.started_as)
         return Container(
             id=c.id,
             name=c.name,
-            project=c.project or self._host.project,
+            project=project,
             service=c.service,
             image_id=c.image_id,
             reference=c.reference,
             status=c.status,
-            started_at=(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=c.started_as)).isoformat(),
+            started_at=started_at.isoformat(),
             restart_count=c.restart_count,
             exit_code=c.exit_code,
             error=c.error,
-            health=health if c.status == "running" else None,
+            health=fates.get(release.fate) if is_checked else None,
             restart_policy="no" if release.fate == "exits" else "unless-stopped",
             stop_grace_seconds=0.5,
             joined=(c.joined,) if c.joined else (),

@@ -60,10 +60,10 @@ class TokenServer:
         if authorization and username is None:
             return 401, {"details": "incorrect username or password"}
         asked = [scope.split(":") for scope in query.get("scope", []) if scope.count(":") == 2]
+        granted = [scope for scope in asked if username or scope[1] in self.public]
         access = [
             {"type": kind, "name": name, "actions": actions.split(",") if username else ["pull"]}
-            for kind, name, actions in asked
-            if username or name in self.public
+            for kind, name, actions in granted
         ]
         return 200, {"token": self._signed(username or "", access), "expires_in": self.lifetime_seconds}
 

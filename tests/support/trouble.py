@@ -66,13 +66,9 @@ def said(caplog: pytest.LogCaptureFixture, shop: Shop) -> list[str]:
     """The messages so far in which this shop's service is held, failed or went back; the next call starts
     anew.
     """
-    lines = [
-        record.getMessage()
-        for record in caplog.records
-        if getattr(record, "service", "") == shop.name
-        and record.levelno >= logging.INFO
-        and getattr(record, "log_event", "") in _TROUBLE
-    ]
+    own = [record for record in caplog.records if getattr(record, "service", "") == shop.name]
+    shown = [record for record in own if record.levelno >= logging.INFO]
+    lines = [record.getMessage() for record in shown if getattr(record, "log_event", "") in _TROUBLE]
     caplog.clear()
     return lines
 
