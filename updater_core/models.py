@@ -101,6 +101,11 @@ class ServiceConfig:
     is_discovered: bool = False  # it stands in no file: `discover` found it running
     problem: str = ""  # what is wrong with its labels; such a service is only held
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the names, in the files that define it, of the services that move together here."""
+        return self.compose_services
+
     def own(self, kind: builtins.type[S]) -> S:
         """Return a target's own settings, of its class `kind`; their defaults if there are none."""
         return own_settings(self.target, kind)

@@ -110,6 +110,9 @@ class MemoryTarget:
     def apply_command(self, service: ServiceConfig) -> str:
         return "define it anew"
 
+    def files(self, service: ServiceConfig) -> Sequence[str]:
+        return ()
+
     def platform(self, service: ServiceConfig) -> str:
         return "linux/amd64"
 

@@ -188,6 +188,9 @@ class QuadletTarget:
         scope = own_settings(self._host.settings, QuadletHost).systemd_scope
         yield Finding(True, "systemd", f"units of the {scope} can be started")
 
+    def files(self, service: ServiceConfig) -> Sequence[str]:
+        return (_unit_of(service),)
+
     def platform(self, service: ServiceConfig) -> str:
         return "linux/amd64"
 

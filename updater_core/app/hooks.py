@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from updater_core.app.context import LOG, AppContext, reporter, save
@@ -28,13 +28,19 @@ def hooks_of(context: AppContext, name: str) -> UpdateHooks:
     config = context.config
     service = next((each for each in config.services if each.name == name), None)
     if service is not None:
-        return _hooks(context, service.hooks, service.compose_files)
+        return _hooks_of(context, service)
     return _hooks(context, config.entries.default_hooks if config.entries else Hooks(), ())
 
 
-def _hooks(context: AppContext, hooks: Hooks, files: tuple[str, ...]) -> UpdateHooks:
+def _hooks_of(context: AppContext, service: ServiceConfig) -> UpdateHooks:
+    """Return the hooks of a service; its files are not known before its target is."""
+    own = (target for target in context.targets.values() if target.serves(service))
+    return _hooks(context, service.hooks, next((target.files(service) for target in own), ()))
+
+
+def _hooks(context: AppContext, hooks: Hooks, files: Sequence[str]) -> UpdateHooks:
     runner = HostHookRunner({**os.environ, **context.host.engine_environment}, context.clock, _clean)
-    return UpdateHooks(hooks, files, runner)
+    return UpdateHooks(hooks, tuple(files), runner)
 
 
 def _clean(text: str) -> str:
@@ -91,7 +97,7 @@ def _log(name: str, run: HookRun) -> None:
 
 def findings(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
     """Return whether each hook of a service can be run, for `--test`."""
-    hooks = _hooks(context, service.hooks, service.compose_files)
+    hooks = _hooks_of(context, service)
     wrong = dict(hooks.problems())
     for kind in HookKind:
         if service.hooks.of(kind) is None:

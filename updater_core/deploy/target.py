@@ -271,6 +271,9 @@ class Target(Protocol):
     def apply_command(self, service: ServiceConfig) -> str:
         """Return the command by which the operator applies an edit of a definition. Raises nothing."""
 
+    def files(self, service: ServiceConfig) -> Sequence[str]:
+        """Return the paths of the files that define a service; none if they are not here. Raises nothing."""
+
     def platform(self, service: ServiceConfig) -> str:
         """Return the platform whose images run where the service does, `linux/amd64`."""
 

@@ -83,7 +83,7 @@ def require_service(config: Config, name: str | None, kind: str = "") -> None:
         return
     if name == ALL:
         raise ConfigError([f"--{kind} is for one service; name it: {', '.join(names) or 'there is none'}"])
-    groups = [service.name for service in config.services if name in service.compose_services]
+    groups = [service.name for service in config.services if name in service.parts]
     hint = f"; {name} moves with {groups[0]}: write that name" if groups else ""
     raise ConfigError(
         [f"no service is called {name!r}; {config.path} has {', '.join(names) or 'none'}{hint}"]

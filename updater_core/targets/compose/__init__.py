@@ -65,6 +65,9 @@ class ComposeTarget:
     def apply_command(self, service: ServiceConfig) -> str:  # noqa: ARG002 - one for all
         return "docker compose up -d"
 
+    def files(self, service: ServiceConfig) -> Sequence[str]:
+        return service.compose_files
+
     def platform(self, service: ServiceConfig) -> str:  # noqa: ARG002 - one engine, one platform
         return self._host.engine.platform()
 

@@ -52,6 +52,9 @@ class SwarmTarget:
     def apply_command(self, service: ServiceConfig) -> str:  # noqa: ARG002 - one for all
         return "docker stack deploy"
 
+    def files(self, service: ServiceConfig) -> Sequence[str]:
+        return service.compose_files
+
     def platform(self, service: ServiceConfig) -> str:
         """Return the first node's platform; in a mixed swarm, a service for another one names its own."""
         return placement.platform_of(self._nodes(service))
