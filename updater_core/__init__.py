@@ -5,7 +5,7 @@ or on its own line if that stands to its left. The list is the truth: `tests/uni
 it.
 
 1. words: `vocabulary`, `models`, `errors`, `protocols`
-2. ground: `host`, `net`, `reference`, `logging_utils`
+2. ground: `caching`, `host`, `net`, `reference`, `logging_utils`
 3. pure: `semver_utils`, `policy`, `composefile`
 4. facts: `registry_utils`, `registries`, `docker_utils`, `swarm_utils`, `compose_utils`, `state`
 5. rules of a deployment: `state_utils`, `deploy`, `metrics_utils`

@@ -17,6 +17,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
+from updater_core.caching.cache import Cache
 from updater_core.errors import EngineError, EngineUnavailable, ManifestRefused
 from updater_core.host.engine import connection, execution, facts, label_paths
 from updater_core.host.engine_endpoint import EngineEndpoint
@@ -42,8 +43,8 @@ class DockerEngine:
     ) -> None:
         self._endpoint, self._path_map = endpoint or EngineEndpoint(), path_map
         self._idle: list[docker.APIClient] = []  # a requests session is for one thread at a time
-        self._images: dict[str, Image] = {}
-        self._lock = threading.Lock()  # of both; held for no call
+        self._images: Cache[Image] = Cache()
+        self._lock = threading.Lock()  # of the connections; held for no call
 
     def version(self) -> str:
         """Asked over a new connection: an engine that is going down still answers on an old one."""
@@ -154,15 +155,11 @@ class DockerEngine:
         if known is not None:
             return known
         found = self.image(image_id)
-        if found is not None:
-            with self._lock:
-                self._images[image_id] = found
-        return found
+        return self._images.put(image_id, found) if found else None
 
     def forget_images(self, used: frozenset[str]) -> None:
         """Keep in memory only images that are in use."""
-        with self._lock:
-            self._images = {key: image for key, image in self._images.items() if key in used}
+        self._images.keep(lambda image_id: image_id in used)
 
     def pull(
         self,
@@ -201,8 +198,7 @@ class DockerEngine:
                 client.close()
                 if progress is not None:
                     progress({"end": True})
-        with self._lock:
-            self._images = {}
+        self._images.clear()
 
     def tag(self, image_id: str, reference: str) -> None:
         repository, _, tag = reference.rpartition(":")

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from updater_core import protocols
+from updater_core.caching.cache import Cache
 from updater_core.host.stamp import FileStamp, stamp_of
 from updater_core.logging_utils import protect_login
 from updater_core.models import Credential, RegistrySettings, Secret
@@ -67,12 +68,9 @@ class Logins:
         self._hidden = hidden_variables
         self._hub = hub
         self._path = _config_path(config_dir)
-        self._clock = clock
         self._lock = threading.Lock()
-        self._stamp: FileStamp | None = None
-        self._config: Mapping[str, Any] = {}
-        self._problem = ""
-        self._helped: dict[tuple[str, str], tuple[float, Login]] = {}
+        self._configs: Cache[Mapping[str, Any]] = Cache()
+        self._helped: Cache[Login] = Cache(clock.monotonic)
 
     def find(self, domain: str, settings: RegistrySettings) -> Login:
         """Return the login for a registry's domain; what is broken is said in `Login.problem`, not raised."""
@@ -81,42 +79,33 @@ class Logins:
         if domain == HUB and self._hub is not None:
             return Login(self._hub, "DOCKER_HUB_USERNAME")
         with self._lock:
-            self._refresh()
             return self._from_config(domain)
 
-    def _refresh(self) -> None:
-        stamp = stamp_of(self._path) if self._path else None
-        if stamp == self._stamp:
-            return
-        self._stamp, self._config, self._problem = stamp, {}, ""
-        self._helped.clear()
-        if stamp is not None and self._path is not None:
-            try:
-                self._config = _read_config(self._path)
-            except (OSError, ValueError) as error:
-                self._problem = f"{self._path} cannot be used: {_why(error)}"
+    def _config(self, stamp: FileStamp | None) -> tuple[Mapping[str, Any], str]:
+        """Return what `config.json` says, and what is wrong with it; a bad one is read again next time."""
+        path = self._path
+        if stamp is None or path is None:
+            return {}, ""
+        try:
+            return self._configs.made_of(path, stamp, lambda: _read_config(path)), ""
+        except (OSError, ValueError) as error:
+            return {}, f"{path} cannot be used: {_why(error)}"
 
     def _from_config(self, domain: str) -> Login:
-        login = Login(problem=self._problem)
-        helper = self._helper_for(domain)
+        # before the reading: what changes meanwhile is read next time
+        stamp = stamp_of(self._path) if self._path else None
+        config, problem = self._config(stamp)
+        login = Login(problem=problem)
+        helper = _helper_for(domain, config)
         if helper:
-            login = self._ask_helper(helper, _HUB_KEY if domain == HUB else domain)
-        login = login if login.credential else self._from_auths(domain, login.problem)
+            login = self._ask_helper(stamp, helper, _HUB_KEY if domain == HUB else domain)
+        login = login if login.credential else self._from_auths(domain, config, login.problem)
         if login.credential:
             protect_login(login.credential)
         return login
 
-    def _helper_for(self, domain: str) -> str | None:
-        helpers = self._config.get("credHelpers")
-        chosen = helpers if isinstance(helpers, dict) else {}
-        for name in (*_HUB_NAMES, _HUB_KEY) if domain == HUB else (domain,):
-            if isinstance(chosen.get(name), str):
-                return str(chosen[name])
-        store = self._config.get("credsStore")
-        return store if isinstance(store, str) and store else None
-
-    def _from_auths(self, domain: str, problem: str) -> Login:
-        auths = self._config.get("auths")
+    def _from_auths(self, domain: str, config: Mapping[str, Any], problem: str) -> Login:
+        auths = config.get("auths")
         names = _HUB_NAMES if domain == HUB else (domain,)
         for key, entry in auths.items() if isinstance(auths, dict) else ():
             if not isinstance(entry, dict) or _host_key(key) not in names:
@@ -130,16 +119,25 @@ class Logins:
                 return Login(credential, str(self._path))
         return Login(problem=problem)
 
-    def _ask_helper(self, helper: str, server: str) -> Login:
-        now = self._clock.monotonic()
-        for key in ((helper, server), (helper, "")):
-            known = self._helped.get(key)
-            if known and now < known[0]:
-                return known[1]
-        login, everywhere = _run_helper(helper, server, self._hidden)
-        key = (helper, "" if everywhere else server)
-        self._helped[key] = (self._clock.monotonic() + HELPER_REMEMBERED_SECONDS, login)
-        return login
+    def _ask_helper(self, stamp: FileStamp | None, helper: str, server: str) -> Login:
+        """Return what a helper says, or said some minutes ago under this very `config.json`."""
+        for name in (server, ""):
+            known = self._helped.get((stamp, helper, name))
+            if known is not None:
+                return known
+        login, is_everywhere = _run_helper(helper, server, self._hidden)
+        key = (stamp, helper, "" if is_everywhere else server)
+        return self._helped.put(key, login, HELPER_REMEMBERED_SECONDS)
+
+
+def _helper_for(domain: str, config: Mapping[str, Any]) -> str | None:
+    helpers = config.get("credHelpers")
+    chosen = helpers if isinstance(helpers, dict) else {}
+    for name in (*_HUB_NAMES, _HUB_KEY) if domain == HUB else (domain,):
+        if isinstance(chosen.get(name), str):
+            return str(chosen[name])
+    store = config.get("credsStore")
+    return store if isinstance(store, str) and store else None
 
 
 def _run_helper(helper: str, server: str, hidden: Collection[str]) -> tuple[Login, bool]:

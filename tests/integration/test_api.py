@@ -367,7 +367,7 @@ def test_the_memory_of_failures_is_bounded_and_ends() -> None:
     assert limit.wait_seconds("192.0.2.1", 50.0 + access.SPAN_SECONDS) == 0
     for number in range(3 * MOST_ADDRESSES):
         limit.failed(f"2001:db8:{number:x}::1", 60.0)
-    assert len(limit._failures) == MOST_ADDRESSES
+    assert len(limit._failures.items()) == MOST_ADDRESSES
 
 
 # ---------------------------------------------------------------------------------------- bounds of a request

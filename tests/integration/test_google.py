@@ -251,6 +251,21 @@ def test_a_machine_that_is_not_googles_is_probed_once_a_day(
     digest(registries, at(fake))
 
 
+def test_a_key_file_that_is_renewed_again_and_again_leaves_one_account(
+    fake: FakeRegistry, google: FakeGoogle, registries: Registries
+) -> None:
+    """A tool that rotates keys writes the file each hour; nothing may grow with time."""
+    fake.push(APP, "1.0")
+    for _ in range(4):
+        path = google.key_file()
+        path.write_bytes(path.read_bytes())
+        registries.new_cycle()
+        digest(registries, at(fake), with_key(path))
+    assert google.tokens_given == 4  # each time it is read anew
+    assert len(registries._session.accounts.items()) == 1
+    assert not registries._session.lasting._answers
+
+
 def test_no_probe_is_made_where_the_environment_says_so(
     fake: FakeRegistry, metadata: FakeGoogle, registries: Registries, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -288,20 +288,98 @@ def test_two_classes_never_share_a_name() -> None:
     assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
-def uses(module: str, pattern: str) -> bool:
-    return re.search(pattern, SOURCES[module].read_text(encoding="utf-8")) is not None
+@functools.cache
+def code_of(module: str) -> str:
+    """The code of a module without its docstrings and comments."""
+    found = tree(module)
+    for node in ast.walk(found):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            node.body[0] = ast.Pass()
+    return ast.unparse(found).replace("'", '"')
 
 
-# What there must be one of: how it is recognised in a text, and the one module that may have it.
+# What there must be one of: how it is recognised in a text, and the modules that may have it.
 ONLY_ONE = {
     "an aware time": (r"\bMeta\(tz=", {"vocabulary.dated"}),
-}
+    "cache class": (r"\bcachetools\b|\bOrderedDict\b|\bWeak\w+Dictionary\b", {"caching.cache"}),
+    "single flight": (r"\bFuture\(|class \w*Flight", {"caching.single_flight"}),
+    "file stamp": (r"st_ctime|class \w*Stamp\b", {"host.stamp"}),
+    "paging generator": (r"(while|range\().*\b(cursor|page|token|\w*PAGES)\b", {"registries.paging"}),
+    "is_loopback": (r"def is_loopback|\.is_loopback\b", {"net.url_rules"}),
+    # the others split a tag from a name, or the ports of a mapping
+    "port stripping": (
+        r"""rpartition\(":"\)|:\(?\\d\+\)?\$""",
+        {
+            "net.url_rules", "reference", "docker_utils", "deploy.retention_tags", "status.text",
+            "targets.compose.start_first.conditions",
+        },
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", ONLY_ONE)
 def test_there_is_only_one(what: str) -> None:
     pattern, places = ONLY_ONE[what]
-    assert {module for module in MODULES if uses(module, pattern)} == places
+    texts = {module: code_of(module) for module in MODULES}
+    assert {module for module, text in texts.items() if re.search(pattern, text)} == places
+
+
+PAGED = [m for m in MODULES if re.search(r"nextToken|next_link\(", code_of(m))]
+
+
+@pytest.mark.parametrize("module", PAGED)
+def test_whoever_reads_where_a_list_goes_on_reads_it_by_the_one_generator(module: str) -> None:
+    assert own_modules(module) & {"registries.paging", "registries.tag_api"}
+
+
+# An object's own dictionaries that are no cache: why nothing in them is forgotten by number or age.
+NO_CACHES = {
+    "app.cycle.Cycle._checked": "of one cycle",
+    "caching.single_flight.SingleFlight._answers": "of one cycle, or what a process has one of",
+    "caching.single_flight.SingleFlight._under_way": "as long as somebody waits",
+    "compose_utils.DockerCompose._forms": "what the command of this host understands: one or two",
+    "composefile.aliases.Uses._owners": "of one text",
+    "deploy.progress.StepTimes._updates": "of updates that are under way",
+    "host.clock.SystemClock._workers": "as long as a thread works",
+    "host.pull_progress.PullProgress._tasks": "of one pull",
+    "host.signals.SignalInbox._came": "until a signal is taken out",
+    "metrics_utils.Metrics._families": "the metrics there are",
+    "registries.auth.refused.RefusedLogins._refusals": "records, saved with the state",
+    "registries.transport.Transport._hosts": "records, saved with the state",
+    "registries.vendors.ecr.batch.Batches._asked": "of one cycle",
+    "registries.vendors.ecr.batch.Batches._expected": "of one cycle",
+    "registries.vendors.ecr.batch.Batches._answers": "of one cycle",
+    "status.server._Server._begun": "as long as a connection is open",
+    "swarm_utils.SwarmManagers._clients": "as long as a connection is open",
+    "swarm_utils.Swarms._opened": "one of each engine of the configuration",
+}
+
+
+EMPTY_DICTIONARY = (
+    r"^(\{\}|(collections\.)?(dict|defaultdict|OrderedDict)\(.*\)"
+    r"|field\(default_factory=(dict|OrderedDict)\b.*)$"
+)
+
+
+def lasting_dictionaries(module: str) -> Iterator[str]:
+    """The private attributes of a module's classes that begin as an empty dictionary."""
+    for owner in (node for node in ast.walk(tree(module)) if isinstance(node, ast.ClassDef)):
+        for node in ast.walk(owner):
+            if not isinstance(node, ast.AnnAssign | ast.Assign) or node.value is None:
+                continue
+            (target, *_) = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
+            is_field = isinstance(target, ast.Name) and node in owner.body
+            is_empty = re.search(EMPTY_DICTIONARY, ast.unparse(node.value))
+            kind = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else "dict"
+            name = target.attr if isinstance(target, ast.Attribute) else ast.unparse(target)
+            is_own = name.startswith("_") and (is_field or isinstance(target, ast.Attribute))
+            if is_own and is_empty and "Mapping[" not in kind:
+                yield f"{module}.{owner.name}.{name}"
+
+
+def test_what_may_be_forgotten_is_in_the_one_cache() -> None:
+    found = {name for module in MODULES for name in lasting_dictionaries(module)}
+    assert found == set(NO_CACHES)
 
 
 # Called by the classes of libraries that ours derive from, and what status.json and the configuration name by

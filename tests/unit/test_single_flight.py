@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.lab import until
-from updater_core.registries.single_flight import SingleFlight
+from updater_core.caching.single_flight import SingleFlight
 
 LONG = 60.0  # for what must come; nothing is judged by it
 OTHERS = 4

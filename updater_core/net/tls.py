@@ -6,24 +6,16 @@ import os
 import ssl
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import certifi
 
+from updater_core.caching.cache import Cache
 from updater_core.host.stamp import FileStamp, stamp_of
 
 _DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 _Stamp = tuple[tuple[Path, FileStamp | None], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A context, and the files that it was made of."""
-
-    stamp: _Stamp
-    context: ssl.SSLContext
 
 
 class Trust:
@@ -35,8 +27,8 @@ class Trust:
 
     def __init__(self, certificates: Path) -> None:
         self._certificates = certificates
-        self._lock = threading.Lock()
-        self._read: dict[str, _Read] = {}
+        self._lock = threading.Lock()  # one thread makes a context, the others wait for it
+        self._contexts: Cache[ssl.SSLContext] = Cache()
 
     def context(self, netloc: str) -> ssl.SSLContext:
         """Return the context for a host and port; OSError if certificates cannot be read."""
@@ -45,10 +37,7 @@ class Trust:
         with self._lock:
             # before the reading: what changes meanwhile is read next time
             stamp = _stamp(own if key else None)
-            known = self._read.get(key)
-            if known is None or known.stamp != stamp:
-                known = self._read[key] = _Read(stamp, _context(own if key else None))
-            return known.context
+            return self._contexts.made_of(key, stamp, lambda: _context(own if key else None))
 
 
 def _stamp(own: Path | None) -> _Stamp:

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
+from updater_core.caching.cache import Cache
 from updater_core.models import Hold, ImageRef, Policy, Quarantined, Reason, Rejected, Tag
 from updater_core.policy.bounded_regex import MatchBudget
 from updater_core.policy.patterns import Selector, excluder
@@ -101,7 +102,7 @@ class Memo:
 
     def __init__(self, budget: MatchBudget | None = None) -> None:
         self.budget = budget or MatchBudget()
-        self._known: dict[str, tuple[object, Any]] = {}
+        self._known: Cache[Any] = Cache()
 
     def get(self, case: SelectionContext, what: str, work: Callable[[], T]) -> T:
         """Return what `work` makes of the case; `work` must not read the observation's digests."""
@@ -110,10 +111,7 @@ class Memo:
 
     def kept(self, what: str, basis: object, work: Callable[[], T]) -> T:
         """Return what `work` makes of `basis`, which is all that it may read."""
-        known = self._known.get(what)
-        if known is None or known[0] != basis:
-            known = self._known[what] = basis, work()
-        return cast(T, known[1])
+        return cast(T, self._known.made_of(what, basis, work))
 
 
 @dataclass(frozen=True, slots=True)

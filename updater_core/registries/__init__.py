@@ -121,7 +121,7 @@ class Registries:
 
         To be kept across restarts.
         """
-        return {str(key): found for key, found in self._session.comparisons.entries().items()}
+        return {str(key): found for key, found in self._session.comparisons.items()}
 
     def limits(self) -> Mapping[str, PullLimit]:
         """Return the pulls that each host still allows, as it said last; of several accounts the fewest."""

@@ -105,7 +105,7 @@ class MirroredHub:
             found = self._ask_mirrors(question)
         except RegistryError as error:
             raise _with(unanswered, error) from error
-        self.session.texts.put(first, "yes", self.session.clock.now() + MIRRORS_FIRST_FOR)
+        self.session.texts.put(first, "yes", MIRRORS_FIRST_FOR.total_seconds())
         return found
 
     def _ask_mirrors(self, question: Callable[[Registry], T]) -> T:

@@ -12,7 +12,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import cast
 
+from updater_core.caching.cache import Cache
 from updater_core.models import Credential
 
 ONE_PULL = 2  # the index and the platform's manifest
@@ -49,8 +51,8 @@ class PullLimits:
     """The limits of a process, the latest of each host and account. Safe to use from many threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[tuple[str, str], PullLimit] = {}
+        self._lock = threading.Lock()  # of a limit that is changed
+        self._known: Cache[PullLimit] = Cache()
 
     def note(
         self, host: str, credential: Credential | None, headers: Mapping[str, str], now: datetime
@@ -60,12 +62,11 @@ class PullLimits:
             _VALUE.match(headers.get(f"ratelimit-{name}", "")) for name in ("limit", "remaining")
         )
         with self._lock:
-            self._known.pop((host, _name(credential)), None)
+            self._known.drop((host, _name(credential)))
             if limit and remaining:
                 window = min(int(remaining[2]), LONGEST_WINDOW_SECONDS)
-                self._known[host, _name(credential)] = PullLimit(
-                    int(limit[1]), int(remaining[1]), window, now
-                )
+                found = PullLimit(int(limit[1]), int(remaining[1]), window, now)
+                self._known.put((host, _name(credential)), found)
 
     def spend(self, host: str, credential: Credential | None) -> None:
         """Count a pull that begins, until the next answer of the host says what is left."""
@@ -73,26 +74,26 @@ class PullLimits:
             known = self._known.get((host, _name(credential)))
             if known is not None:
                 left = max(known.remaining - ONE_PULL, 0)
-                self._known[host, _name(credential)] = replace(known, remaining=left)
+                self._known.put((host, _name(credential)), replace(known, remaining=left))
 
     def refuse(self, host: str, credential: Credential | None, now: datetime) -> None:
         """Note a refused pull: none is left until the host says otherwise or an hour has passed."""
         with self._lock:
-            known = self._known.get((host, _name(credential)), PullLimit(0, 0, REFUSED_WINDOW_SECONDS, now))
-            self._known[host, _name(credential)] = replace(known, remaining=0, seen_at=now)
+            known = self._known.get((host, _name(credential)))
+            known = known or PullLimit(0, 0, REFUSED_WINDOW_SECONDS, now)
+            self._known.put((host, _name(credential)), replace(known, remaining=0, seen_at=now))
 
     def of(self, host: str, credential: Credential | None) -> PullLimit | None:
         """Return what a host last said to an account; None if it named no limit."""
-        with self._lock:
-            return self._known.get((host, _name(credential)))
+        return self._known.get((host, _name(credential)))
 
     def tightest(self) -> Mapping[str, PullLimit]:
         """For each host the limit of the account that has least left."""
         found: dict[str, PullLimit] = {}
-        with self._lock:
-            for (host, _), limit in self._known.items():
-                known = found.get(host)
-                found[host] = limit if known is None or limit.remaining < known.remaining else known
+        for key, limit in self._known.items():
+            host, _ = cast(tuple[str, str], key)
+            known = found.get(host)
+            found[host] = limit if known is None or limit.remaining < known.remaining else known
         return found
 
 

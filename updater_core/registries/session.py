@@ -11,15 +11,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from updater_core import protocols
+from updater_core.caching.cache import Cache
+from updater_core.caching.single_flight import SingleFlight
 from updater_core.models import ImageRef, RegistrySettings, Secret
 from updater_core.net.url_rules import is_loopback, same_origin
 from updater_core.protocols import RemoteImage
 from updater_core.reference import HUB
 from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.tokens import Tokens
-from updater_core.registries.cache import Cache
 from updater_core.registries.pull_limits import PullLimits
-from updater_core.registries.single_flight import SingleFlight
 from updater_core.registries.transport import Answer, Request, Transport
 from updater_core.registry_utils import Login, Logins
 from updater_core.vocabulary.dated import ListComparison
@@ -67,6 +67,7 @@ class Session:
     known_names: Cache[frozenset[str]]  # of a repository's tags, those that its vendor's API knows
     comparisons: Cache[ListComparison]  # by `ImageRef.key`
     vendor_tokens: Cache[Secret]  # tokens of vendors' own APIs
+    accounts: Cache[Any]  # vendors' own, each with the stamp of the file that it was read from
     signatures: Cache[Any]  # `SeenSignatures` of images; their module is loaded only for whoever has a policy
     limits: PullLimits
     hub_mirrors: Callable[[], Sequence[str]] = tuple  # the engine's mirrors of Docker Hub; may ask the engine
@@ -131,7 +132,6 @@ def new_session(
     hub: HubEndpoints = DOCKER_HUB,
 ) -> Session:
     """Return a session that remembers nothing yet."""
-    now = clock.now
     return Session(
         clock,
         transport,
@@ -140,13 +140,14 @@ def new_session(
         hub,
         cycle=SingleFlight(),
         lasting=SingleFlight(),
-        texts=Cache(now),
-        images=Cache(now),
-        pages=Cache(now, MOST_PAGES_REMEMBERED),
-        known_names=Cache(now, MOST_PAGES_REMEMBERED),
-        comparisons=Cache(now, MOST_COMPARISONS),
-        vendor_tokens=Cache(now),
-        signatures=Cache(now),
+        texts=Cache(clock.monotonic),
+        images=Cache(clock.monotonic),
+        pages=Cache(clock.monotonic, MOST_PAGES_REMEMBERED),
+        known_names=Cache(clock.monotonic, MOST_PAGES_REMEMBERED),
+        comparisons=Cache(most=MOST_COMPARISONS),
+        vendor_tokens=Cache(clock.monotonic),
+        accounts=Cache(),
+        signatures=Cache(clock.monotonic),
         limits=PullLimits(),
     )
 

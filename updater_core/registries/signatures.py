@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from updater_core.caching.cache import Cache
 from updater_core.errors import RegistryError
 from updater_core.models import Reason
 from updater_core.net import untrusted_json
@@ -26,7 +27,6 @@ from updater_core.policy.observation import SignatureVerdict
 from updater_core.reference import is_digest
 from updater_core.registries import cosign, manifest
 from updater_core.registries.auth.access import Access
-from updater_core.registries.cache import Cache
 from updater_core.registries.cosign import Statement, TrustedKey
 from updater_core.registries.oci import problem
 from updater_core.registries.transport import Answer, Request
@@ -278,12 +278,14 @@ class SignatureReader:
         seen = self.memory.get(key)
         search = _Search(self.ask, access, digest)
         if seen is not None and search.is_unchanged(seen, seen.watched(now)):
-            self.memory.put(key, replace(seen, looks=seen.looks + 1), seen.until)
+            left = (seen.until - now).total_seconds()
+            self.memory.put(key, replace(seen, looks=seen.looks + 1), left)
             return seen.verdict
         verdict = search.verdict(keys)
         since = seen.since if seen is not None else now
         until = now + _READ_ANEW_EVERY
-        self.memory.put(key, SeenSignatures(verdict, search.places_to_watch(verdict), since, until), until)
+        found = SeenSignatures(verdict, search.places_to_watch(verdict), since, until)
+        self.memory.put(key, found, _READ_ANEW_EVERY.total_seconds())
         return verdict
 
 

@@ -33,6 +33,7 @@ from updater_core.vocabulary.dated import ImageFacts, ListComparison
 LONGEST_BELIEVED_HOURS = 24
 # Docker Hub's API takes some 180 requests a minute. Of a longer list, what it gains from then on is compared.
 MOST_PAGES_COMPARED = 10
+UNFIT_FOR = timedelta(days=1)  # an API that refuses its answers, or its tags
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -136,7 +137,7 @@ class TimedRegistry:
         one of its kinds if a page is missing.
         """
         access = self.api.place(self.session, self.session.access(self.oci.site, reference.repository))
-        unfit = ("no push times", access, self.session.clock.now().date())
+        unfit = ("no push times", access)
         if unfit in self.session.texts or not self.api.applies(self.oci, reference):
             return None
         compared = self.session.comparisons.get(reference.key)
@@ -146,7 +147,7 @@ class TimedRegistry:
         listed = self._listed(reference) if is_due else None
         reading = self._read_tags(access, reference, wanted, listed or frozenset())
         if reading is None:
-            self.session.texts.put(unfit, "refused")
+            self.session.texts.put(unfit, "refused", UNFIT_FOR.total_seconds())
             return None
         if is_due and not self._compare(reference, compared, is_complete=not reading.lacking):
             return None

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from updater_core.caching.cache import Cache
 from updater_core.errors import RegistryError
 from updater_core.net import untrusted_json
 from updater_core.registries.auth.access import Access
-from updater_core.registries.cache import Cache
 from updater_core.registries.paging import incomplete, next_address, pages
 from updater_core.registries.transport import Answer, Request
 

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urljoin, urlsplit
 
 from updater_core import protocols
+from updater_core.caching.single_flight import SingleFlight
 from updater_core.errors import RateLimited, RegistryError
 from updater_core.net import pause_hint, untrusted_json
 from updater_core.net.failures import REDIRECT_REMEDY
@@ -31,7 +32,6 @@ from updater_core.net.http import (
     Request,
 )
 from updater_core.net.url_rules import redirect_problem, same_origin
-from updater_core.registries.single_flight import SingleFlight
 
 __all__ = ["ERROR_BYTES", "Answer", "Limits", "OnRequest", "Request", "Transport"]
 

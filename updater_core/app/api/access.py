@@ -11,11 +11,11 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from updater_core.caching.cache import Cache
 from updater_core.models import ApiToken
 from updater_core.net.url_rules import bare_host, is_loopback, literal_address
 
@@ -88,13 +88,12 @@ class FailureLimit:
     """Counts what failed for each address, and says when one has to wait. Any thread; bounded memory."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._failures: OrderedDict[str, _Failures] = OrderedDict()
+        self._lock = threading.Lock()  # of a count that is changed
+        self._failures: Cache[_Failures] = Cache(most=MOST_ADDRESSES)
 
     def wait_seconds(self, peer: str, now: float) -> int:
         """Return how long the address is refused yet; 0 if it is not. `now`: of a monotonic clock."""
-        with self._lock:
-            found = self._failures.get(_network(peer))
+        found = self._failures.get(_network(peer))
         if found is None or found.count < MOST_FAILURES:
             return 0
         return max(int(found.since + SPAN_SECONDS - now) + 1, 0) if now < found.since + SPAN_SECONDS else 0
@@ -103,13 +102,11 @@ class FailureLimit:
         """Count a failure. The span begins with the first one, and once more with the one that fills it."""
         key = _network(peer)
         with self._lock:
-            found = self._failures.pop(key, None)
+            found = self._failures.get(key)
             if found is None or now >= found.since + SPAN_SECONDS:
                 found = _Failures(0, now)
             count = found.count + 1
-            self._failures[key] = _Failures(count, now if count >= MOST_FAILURES else found.since)
-            while len(self._failures) > MOST_ADDRESSES:
-                self._failures.popitem(last=False)
+            self._failures.put(key, _Failures(count, now if count >= MOST_FAILURES else found.since))
 
 
 def _network(peer: str) -> str:

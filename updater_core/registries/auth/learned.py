@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from updater_core.registries.single_flight import SingleFlight
+from updater_core.caching.cache import Cache
+from updater_core.caching.single_flight import SingleFlight
 
 LONGEST_WAIT_SECONDS = 2.0
 _REPOSITORY = "\0"
@@ -36,16 +37,30 @@ class LearnedChallenge:
         return LearnedChallenge(self.realm, self.service, scopes)
 
 
+@dataclass(frozen=True, slots=True)
+class _AskerKnowledge:
+    """What is known of an asker.
+
+    `learned` is without a repository's name; `is_alike`: every repository was challenged like that;
+    `is_answered`: its first question has ended.
+    """
+
+    learned: LearnedChallenge | None = None
+    is_alike: bool = True
+    is_answered: bool = False
+
+
+_NOTHING = _AskerKnowledge()
+
+
 class ChallengeCache:
     """The learned challenges of a process, by asker. Safe to use from many threads."""
 
     def __init__(self, longest_wait_seconds: float = LONGEST_WAIT_SECONDS) -> None:
         self._longest_wait_seconds = longest_wait_seconds
-        self._lock = threading.Lock()
-        self._challenges: dict[Hashable, LearnedChallenge | None] = {}
+        self._lock = threading.Lock()  # of what is known of an asker and is changed
+        self._askers: Cache[_AskerKnowledge] = Cache()
         self._flights = SingleFlight()
-        self._known: set[Hashable] = set()  # askers whose first question has ended
-        self._used: set[Hashable] = set()
 
     def remember(self, asker: Hashable, repository: str, learned: LearnedChallenge) -> None:
         """Remember how a challenge for a repository was answered.
@@ -54,14 +69,16 @@ class ChallengeCache:
         """
         general = learned.about(repository, _REPOSITORY)
         with self._lock:
-            if self._challenges.setdefault(asker, general) != general:
-                self._challenges[asker] = None
+            known = self._askers.get(asker) or _NOTHING
+            is_alike = known.is_alike and known.learned in (None, general)
+            self._askers.put(asker, replace(known, learned=general, is_alike=is_alike))
 
     def of(self, asker: Hashable, repository: str) -> LearnedChallenge | None:
         """Return how to ask about a repository up front; None if nothing is known, or nothing for certain."""
-        with self._lock:
-            general = self._challenges.get(asker)
-        return general.about(_REPOSITORY, repository) if general else None
+        known = self._askers.get(asker) or _NOTHING
+        if known.learned is None or not known.is_alike:
+            return None
+        return known.learned.about(_REPOSITORY, repository)
 
     @contextmanager
     def first_alone(self, asker: Hashable, *, has_password: bool) -> Iterator[None]:
@@ -70,27 +87,24 @@ class ChallengeCache:
         Eight at once would be challenged eight times, and a wrong password be tried eight times. If a
         password is tried, the others wait for its end; else a first question that takes long holds nobody up.
         """
-        with self._lock:
-            self._used.add(asker)
-            is_known = asker in self._known
-        if is_known:
+        if (self._askers.get(asker) or _NOTHING).is_answered:
             yield
             return
         with self._flights.first(asker, None if has_password else self._longest_wait_seconds):
             yield
-            with self._lock:
-                self._known.add(asker)
+            self._note_answered(asker, is_answered=True)
 
     def let_next_go_alone(self, askers: Callable[[Hashable], bool]) -> None:
         """Let the next question of these askers go alone again: what is known of them is no longer valid."""
-        with self._lock:
-            self._known = {asker for asker in self._known if not askers(asker)}
+        for asker, _ in self._askers.items():
+            if askers(asker):
+                self._note_answered(asker, is_answered=False)
 
     def new_cycle(self) -> None:
         """Forget askers that the last cycle did not use: rotated credentials must not pile up."""
+        self._askers.forget_unused()
+
+    def _note_answered(self, asker: Hashable, *, is_answered: bool) -> None:
         with self._lock:
-            self._challenges = {
-                asker: each for asker, each in self._challenges.items() if asker in self._used
-            }
-            self._known &= self._used
-            self._used = set()
+            known = self._askers.get(asker) or _NOTHING
+            self._askers.put(asker, replace(known, is_answered=is_answered))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from updater_core.caching.cache import Cache
 from updater_core.models import Credential
 
 REFUSED_FOR = timedelta(minutes=10)
@@ -36,8 +37,8 @@ class RefusedLogins:
         self._lock = threading.Lock()
         self._refusals: dict[tuple[str, Credential], _Refusal] = {}
         self._saved = {text: until for text, until in saved.items() if self._is_near(until)}
-        # with what was saved; the fingerprint that fits
-        self._compared: dict[tuple[str, Credential], str | None] = {}
+        # with what was saved; the fingerprint that fits, or an empty text
+        self._compared: Cache[str] = Cache()
 
     def add(self, host: str, credential: Credential) -> None:
         """Remember that a host does not take a credential."""
@@ -56,7 +57,7 @@ class RefusedLogins:
             if known is not None:
                 return self._is_near(known.until)
             fitting = self._fitting(host, credential)
-            return fitting is not None and self._is_near(self._saved[fitting])
+            return bool(fitting) and self._is_near(self._saved[fitting])
 
     def saved(self) -> Mapping[str, datetime]:
         """Return what may be kept of each refusal that is not over, and when it is over."""
@@ -81,14 +82,17 @@ class RefusedLogins:
         now = self._now()
         return now < until <= now + REFUSED_FOR
 
-    def _fitting(self, host: str, credential: Credential) -> str | None:
-        """Return the saved fingerprint of a login; it is made only for a host that refused one before."""
-        key = (host, credential)
-        if key not in self._compared:
-            candidates = [text for text in self._saved if text.split(" ")[0] == host]
-            fitting = (text for text in candidates if _fits(text, host, credential))
-            self._compared[key] = next(fitting, None)
-        return self._compared[key]
+    def _fitting(self, host: str, credential: Credential) -> str:
+        """Return the saved fingerprint of a login, or an empty text.
+
+        It is made only for a host that refused one before.
+        """
+        known = self._compared.get((host, credential))
+        if known is not None:
+            return known
+        candidates = [text for text in self._saved if text.split(" ")[0] == host]
+        fitting = (text for text in candidates if _fits(text, host, credential))
+        return self._compared.put((host, credential), next(fitting, ""))
 
 
 def fingerprint_of(host: str, credential: Credential, salt: str) -> str:

@@ -18,6 +18,8 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from updater_core import protocols
+from updater_core.caching.cache import Cache
+from updater_core.caching.single_flight import SingleFlight
 from updater_core.errors import AuthFailed, RegistryError
 from updater_core.models import Credential, Secret
 from updater_core.net import untrusted_json
@@ -27,8 +29,6 @@ from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.challenge import Challenge
 from updater_core.registries.auth.learned import ChallengeCache, LearnedChallenge
 from updater_core.registries.auth.refused import REFUSED_FOR, RefusedLogins
-from updater_core.registries.cache import Cache
-from updater_core.registries.single_flight import SingleFlight
 
 CLIENT_ID = "docker-auto-updater"
 SHORTEST_TOKEN_SECONDS, EARLY_SECONDS = 60.0, 5.0
@@ -69,10 +69,9 @@ class Tokens:
         self._clock = clock
         self._lock = threading.Lock()
         self._flights = SingleFlight()
-        self._grants: dict[Access, _Grant] = {}
-        self._used: set[Access] = set()
+        self._grants: Cache[_Grant] = Cache()
         self._challenges = ChallengeCache()
-        self._proven: Cache[bool] = Cache(clock.now)  # passwords, by token server
+        self._proven: Cache[bool] = Cache(clock.monotonic)  # passwords, by token server
 
     def first_alone(self, access: Access) -> AbstractContextManager[None]:
         """Hold from `ready` until the answer to the challenge is taken (`ChallengeCache.first_alone`)."""
@@ -87,9 +86,7 @@ class Tokens:
         Raises AuthFailed if the credential was refused a short while ago.
         """
         self._refuse_if_refused(access)
-        with self._lock:
-            self._used.add(access)
-            grant = self._grants.get(access)
+        grant = self._grants.get(access)
         if grant is None or not self._is_good(grant):
             grant = self._flights.share(("ready", access), lambda: self._renewed_or_foreseen(access))
         return (grant.header.reveal(), grant.is_foreseen) if grant else (None, False)
@@ -101,9 +98,9 @@ class Tokens:
             if grant is None or grant.header.reveal() != sent:
                 return
             if is_taken:
-                self._grants[access] = replace(grant, is_foreseen=False)
+                self._grants.put(access, replace(grant, is_foreseen=False))
             else:
-                del self._grants[access]
+                self._grants.drop(access)
 
     def answer(self, access: Access, challenged: Answer, sent: str | None) -> str:
         """Return the header that answers a 401 (or insufficient_scope); `sent` was not enough.
@@ -122,7 +119,7 @@ class Tokens:
 
     def rejected(self, access: Access, sent: str | None) -> AuthFailed:
         """Return the error for a registry that rejects a fresh grant; a password is not sent again."""
-        self._grants.pop(access, None)
+        self._grants.drop(access)
         if access.credential and sent == basic_header(access.credential):
             self.refuse(access.host, access.credential)
             return access.refusal(f"it refuses the login as {access.credential.username}")
@@ -130,9 +127,7 @@ class Tokens:
 
     def new_cycle(self) -> None:
         """Forget what the last cycle had no use for: rotated credentials must not pile up."""
-        with self._lock:
-            self._grants = {a: g for a, g in self._grants.items() if a in self._used}
-            self._used = set()
+        self._grants.forget_unused()
         self._refused.forget_old()
         self._challenges.new_cycle()
 
@@ -160,7 +155,7 @@ class Tokens:
             grant = self._grants.get(access)
             if grant is not None and not self._is_good(grant):
                 # should the renewal fail, the next question starts from the challenge
-                del self._grants[access]
+                self._grants.drop(access)
         if grant is None:
             return self._foreseen(access)
         if self._is_good(grant):  # another thread was faster
@@ -182,7 +177,7 @@ class Tokens:
         chosen = self._chosen(access, challenged)
         if chosen.scheme == "basic":
             grant, learned = self._basic(access, sent), LearnedChallenge()
-            self._grants[access] = grant
+            self._grants.put(access, grant)
         else:
             realm, service = challenge.realm_url(chosen, challenged.url), chosen.parameters.get("service")
             learned = LearnedChallenge(realm, service, challenge.scopes(chosen, access.scope))
@@ -203,8 +198,7 @@ class Tokens:
             grant = self._renew(access, _asking(learned)) if learned.realm else self._basic(access, None)
         except RegistryError:
             return None
-        self._grants[access] = replace(grant, is_foreseen=True)
-        return self._grants[access]
+        return self._grants.put(access, replace(grant, is_foreseen=True))
 
     def _chosen(self, access: Access, challenged: Answer) -> Challenge:
         header = challenged.headers.get("www-authenticate", "")
@@ -247,8 +241,7 @@ class Tokens:
         answer = self._ask(access, grant)
         token, until = self._read(access, answer)
         renewed = _Grant(Secret(f"Bearer {token}"), until, grant.realm, grant.service, grant.scopes)
-        self._grants[access] = renewed
-        return renewed
+        return self._grants.put(access, renewed)
 
     def _ask(self, access: Access, grant: _Grant) -> Answer:
         with self._proving(access, grant.realm):
@@ -272,7 +265,7 @@ class Tokens:
         with self._flights.first(("proof", key)):
             self._refuse_if_refused(access)
             yield
-            self._proven.put(key, True, self._clock.now() + PROVEN_FOR)
+            self._proven.put(key, True, PROVEN_FOR.total_seconds())
 
     def _judged(self, access: Access, answer: Answer) -> Answer:
         if answer.status == 200:

@@ -368,11 +368,9 @@ def locate_in(
 ) -> Located | NotEditable:
     """Return the place of a service's image; worked out again only if one of the files changed."""
     key = (service, *(file.path for file in (*files, *env_files)))
-    known, found = memory.places.get(key, (None, None))
-    if known == (files, env_files) and isinstance(found, Located | NotEditable):
-        return found
-    found = edit.locate(files, env_files, service)
-    memory.places[key] = ((files, env_files), found)
+    found: Located | NotEditable = memory.places.made_of(
+        key, (files, env_files), lambda: edit.locate(files, env_files, service)
+    )
     return found
 
 

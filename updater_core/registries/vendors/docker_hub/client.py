@@ -12,7 +12,7 @@ import base64
 import json
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -102,21 +102,21 @@ def _login_url(api: Access) -> str:
     return f"{api.base}/v2/auth/token"
 
 
-def _end(token: str, now: datetime) -> datetime:
-    """Return until when a token is sent: a minute less than it says itself, a day at most.
+def _lifetime_seconds(token: str, now: datetime) -> float:
+    """Return how long a token is sent: a minute less than it says itself, a day at most.
 
-    It says so as `exp` (RFC 7519, 4.1.4); `now` if it says nothing.
+    It says so as `exp` (RFC 7519, 4.1.4); 0 if it says nothing.
 
-    >>> _end("not.a.token", datetime(2025, 1, 1)).year
-    2025
+    >>> _lifetime_seconds("not.a.token", datetime(2025, 1, 1))
+    0.0
     """
     try:
         payload = token.split(".")[1]
         said = untrusted_json.read(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
         seconds = float(said) - now.timestamp() - _EARLY_SECONDS
-        return now + timedelta(seconds=min(max(seconds, 0.0), _LONGEST_SECONDS))
     except (ValueError, KeyError, TypeError, IndexError, OverflowError):
-        return now
+        return 0.0
+    return min(max(seconds, 0.0), _LONGEST_SECONDS)
 
 
 def _log_in(session: Session, api: Access, credential: Credential) -> str:
@@ -135,7 +135,7 @@ def _log_in(session: Session, api: Access, credential: Credential) -> str:
     if answer.status != 200 or not token or not token.isascii() or not token.isprintable():
         message = f"{api.repository}: it gives no token (status {answer.status})"
         raise RegistryError(api.host, message, untrusted_json.IN_THE_WAY)
-    session.vendor_tokens.put(_pass_key(api), Secret(token), _end(token, session.clock.now()))
+    session.vendor_tokens.put(_pass_key(api), Secret(token), _lifetime_seconds(token, session.clock.now()))
     return token
 
 

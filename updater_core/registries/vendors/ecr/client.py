@@ -186,12 +186,11 @@ class EcrRegistry:
         Who may not read them says by a setting what is a cache.
         """
         session = self.oci.session
-        now = session.clock.now()
         try:
             prefixes = self.api.cache_prefixes(replace(self.repository, name="the pull-through cache rules"))
         except (AuthFailed, NotFound):  # refused, or an API that does not know the question
-            return session.known_names.put(key, frozenset(), now + _RULES_REFUSED_FOR)
-        return session.known_names.put(key, prefixes, now + _RULES_KNOWN_FOR)
+            return session.known_names.put(key, frozenset(), _RULES_REFUSED_FOR.total_seconds())
+        return session.known_names.put(key, prefixes, _RULES_KNOWN_FOR.total_seconds())
 
     def _by_protocol(self, ask: Callable[[OciRegistry], T]) -> T:
         """Return what the registry itself says.

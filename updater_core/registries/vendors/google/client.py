@@ -39,6 +39,7 @@ from updater_core.registries.vendors.google.identity import Identity
 from updater_core.registries.vendors.google.settings import GoogleSettings
 from updater_core.vocabulary.dated import ImageFacts
 
+ACCESS_KNOWN_SECONDS = 86400.0  # whether a repository is for everybody
 ROLE = "roles/artifactregistry.reader"
 
 T = TypeVar("T")
@@ -139,9 +140,9 @@ class GoogleRegistry:
                 raise self._refusal(reference, error, identity) from None
         else:
             if credential is None:
-                self.session.texts.put(self._key("public", reference), "yes")
+                self.session.texts.put(self._key("public", reference), "yes", ACCESS_KNOWN_SECONDS)
             return found
-        self.session.texts.put(self._key("private", reference), "yes")
+        self.session.texts.put(self._key("private", reference), "yes", ACCESS_KNOWN_SECONDS)
         try:
             return ask(self._as(other))
         except AuthFailed as error:
@@ -193,13 +194,7 @@ class GoogleRegistry:
         return ("google list", self.site, reference.repository)
 
     def _key(self, word: str, reference: ImageRef | None = None) -> tuple[object, ...]:
-        return (
-            "google",
-            word,
-            self.site,
-            (reference or self.reference).repository,
-            self.session.clock.now().date(),
-        )
+        return "google", word, self.site, (reference or self.reference).repository
 
     def _access(self, reference: ImageRef) -> Access:
         return self.session.access(self.site, reference.repository)

@@ -33,9 +33,11 @@ USERNAME = "oauth2accesstoken"
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 FROM_ENVIRONMENT = "GOOGLE_APPLICATION_CREDENTIALS"
 YOUNG_SECONDS, REFUSED_SECONDS = 60.0, 600.0
+PROBED_EVERY_SECONDS = 86400.0
 LONGEST_FILE_BYTES = 1 << 20
 PROBE_LIMITS = Limits(connect_seconds=1.0, read_seconds=1.0, whole_seconds=2.0)
 
+_METADATA_SERVER = "google metadata server"
 _SECRET_LIKE = re.compile(r"[A-Za-z0-9_+/=.-]{60,}")
 _CLOCK = re.compile(r"reasonable timeframe|\biat\b|\bexp\b|clock", re.IGNORECASE)
 
@@ -183,8 +185,18 @@ def _of_metadata(session: Session) -> Identity:
 
 
 def _kept(session: Session, path: str, source: str, load: Load) -> Identity:
-    key = ("google identity", source, stamp_of(Path(path)))
-    return session.lasting.get(key, lambda: Identity(source, load, session.transport, session.clock))
+    """Return the account that a file is for.
+
+    A file that is replaced is of another account, and the old one is forgotten.
+    """
+    key, stamp = ("google identity", source), stamp_of(Path(path))
+
+    def kept() -> Identity:
+        make = lambda: Identity(source, load, session.transport, session.clock)  # noqa: E731
+        found: Identity = session.accounts.made_of(key, stamp, make)
+        return found
+
+    return session.lasting.share((*key, stamp), kept)
 
 
 def _gcloud_path() -> Path | None:
@@ -204,11 +216,16 @@ def _has_metadata_server(session: Session) -> bool:
     """
     if os.environ.get("NO_GCE_CHECK", "").lower() == "true":
         return False
-    found = session.lasting.get("google metadata server", threading.Event)
-    today = session.clock.now().date()
-    if not found.is_set() and session.lasting.get(("google metadata server", today), _probe):
-        found.set()
-    return found.is_set()
+    return session.lasting.share(_METADATA_SERVER, lambda: _metadata_server(session)) == "there"
+
+
+def _metadata_server(session: Session) -> str:
+    known = session.texts.get(_METADATA_SERVER)
+    if known is not None:
+        return known
+    if _probe():
+        return session.texts.put(_METADATA_SERVER, "there")
+    return session.texts.put(_METADATA_SERVER, "none", PROBED_EVERY_SECONDS)
 
 
 def _probe() -> bool:

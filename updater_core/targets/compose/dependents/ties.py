@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from updater_core.caching.cache import Cache
 from updater_core.models import Container
 from updater_core.protocols import Engine
 
@@ -22,8 +22,7 @@ class TieCache:
     """
 
     engine: Engine
-    _known: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _known: Cache[tuple[str, ...]] = field(default_factory=Cache)
 
     def of(self, container_id: str) -> tuple[str, ...]:
         """Return the containers that one is tied to, by id or name; none if it is gone.
@@ -32,16 +31,13 @@ class TieCache:
         """
         known = self._known.get(container_id)
         if known is None:
-            known = _inspected(container_id, self.engine)
-            with self._lock:
-                self._known[container_id] = known
+            return self._known.put(container_id, _inspected(container_id, self.engine))
         return known
 
     def forget_others(self, listed: Iterable[Container]) -> None:
         """Keep in memory only what is known of these containers."""
         ids = {each.id for each in listed}
-        with self._lock:
-            self._known = {key: ties for key, ties in self._known.items() if key in ids}
+        self._known.keep(lambda container_id: container_id in ids)
 
 
 def _inspected(container_id: str, engine: Engine) -> tuple[str, ...]:

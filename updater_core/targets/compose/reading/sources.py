@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from updater_core.caching.cache import Cache
 from updater_core.composefile import env_values, includes, one_shots, splice
 from updater_core.composefile.definition import SourceFile
 from updater_core.composefile.includes import Include, Setting, Wanted
 from updater_core.host import permissions
-from updater_core.host.stamp import FileStamp, stamp_of
+from updater_core.host.stamp import stamp_of
 from updater_core.models import Hold, Project, Reason
 
 
@@ -23,44 +25,34 @@ class FileCache:
     """
 
     given: Mapping[str, str] = field(default_factory=dict)
-    _kept: dict[str, tuple[FileStamp | None, SourceFile]] = field(default_factory=dict)
-    # `observe` keeps them
-    places: dict[tuple[object, ...], tuple[object, object]] = field(default_factory=dict)
-    _one_shots: dict[tuple[str, ...], tuple[tuple[SourceFile, ...], frozenset[str]]] = field(
-        default_factory=dict
-    )
-    _wanted: dict[tuple[object, ...], tuple[object, Wanted]] = field(default_factory=dict)
+    places: Cache[Any] = field(default_factory=Cache)  # of images; `observe` keeps them
+    _files: Cache[SourceFile] = field(default_factory=Cache)
+    _one_shots: Cache[frozenset[str]] = field(default_factory=Cache)
+    _wanted: Cache[Wanted] = field(default_factory=Cache)
 
     def read(self, path: str) -> SourceFile:
         """Return the file as text; OSError if it cannot be read, ValueError if it is not UTF-8."""
         if path in self.given:
             return SourceFile(path, self.given[path])
-        stamp = stamp_of(Path(path))
-        kept = self._kept.get(path)
-        if kept is None or kept[0] != stamp:
-            kept = (stamp, SourceFile(path, _decoded(path)))
-            self._kept[path] = kept
-        return kept[1]
+        stamp = stamp_of(Path(path))  # before the reading: what changes meanwhile is read next time
+        return self._files.made_of(path, stamp, lambda: SourceFile(path, _decoded(path)))
 
     def wanted(self, file: SourceFile, env_files: Sequence[SourceFile]) -> Wanted:
         """Return what a file includes and extends, worked out again if it or one of its env files changed."""
-        key = (file.path, file.env_paths)
-        kept = self._wanted.get(key)
-        if kept is None or kept[0] != (file, env_files):
+
+        def found() -> Wanted:
             known = env_values.environment(env_values.assignments(each.text) for each in env_files)
-            found = includes.wanted(file.path, file.text, Setting(file.base, known.values))
-            kept = ((file, env_files), found if file.is_merged else replace(found, includes=()))
-            self._wanted[key] = kept
-        return kept[1]
+            wanted = includes.wanted(file.path, file.text, Setting(file.base, known.values))
+            return wanted if file.is_merged else replace(wanted, includes=())
+
+        return self._wanted.made_of((file.path, file.env_paths), (file, env_files), found)
 
     def one_shots(self, files: Sequence[SourceFile]) -> frozenset[str]:
         """Return the services that end by themselves, worked out again if one of these files changed."""
         key = tuple(file.path for file in files)
-        kept = self._one_shots.get(key)
-        if kept is None or kept[0] != tuple(files):
-            kept = (tuple(files), one_shots.declared(file.text for file in files))
-            self._one_shots[key] = kept
-        return kept[1]
+        return self._one_shots.made_of(
+            key, tuple(files), lambda: one_shots.declared(file.text for file in files)
+        )
 
 
 def _decoded(path: str) -> str:

@@ -1,9 +1,9 @@
 """One first, the others wait: what several threads want at the same time is done once.
 
-There is no other such device in the registry clients. A plain lock is held there for three other things: to
-change several fields together; to let what a host wants one by one go one by one (`Transport`); and around an
-object of a library's that is not made for threads (`EcrApi`, `Identity`), whose errors name the one who asked
-and so are not shared. `Batches` gathers different questions into one.
+There is no other such device. A plain lock is held for other things: to change several fields together; to
+let what a host wants one by one go one by one (`Transport`); and around what only one thread may do at a time
+(`Trust`, and an object of a library's that is not made for threads: `EcrApi`, `Identity`, whose errors name
+the one who asked and so are not shared). `Batches` gathers different questions into one.
 """
 
 from __future__ import annotations
