@@ -282,7 +282,7 @@ class _Watch:
 
     def refusal(self, address: str) -> Broken | None:
         """Return the error of a question that was redirected and may not be put to this address."""
-        origin = self._request.redirected_by
+        origin = None if self.is_proxied else self._request.redirected_by
         return None if origin is None else redirect_refused(self._request.url, address, origin)
 
     def has_opened(self, opened: socket.socket) -> None:
@@ -316,8 +316,7 @@ def _dialled(connection: HTTPConnection) -> socket.socket:
     """Return a socket to the connection's host; urllib3's own tries one address after the other."""
     own_seconds = float(connection.timeout or USUAL_LIMITS.connect_seconds)
     seconds = min(own_seconds, max(_here.watch.end - time.monotonic(), 0.0))
-    refusal = None if _here.watch.is_proxied else _here.watch.refusal
-    options = connection.socket_options or ()
+    options, refusal = connection.socket_options or (), _here.watch.refusal
     opened = dial.connect(connection._dns_host, connection.port, seconds, options, refusal)
     _here.watch.has_opened(opened)
     opened.settimeout(own_seconds)
