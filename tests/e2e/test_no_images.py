@@ -34,6 +34,37 @@ def test_the_next_best_is_taken_where_the_highest_is_no_image(kind: str, shop: S
     assert "not_an_image" in said
 
 
+def test_what_only_looks_like_an_image_in_its_index_is_met_before_any_pull(shop: Shop) -> None:
+    for tag in ("1.5.0", "1.6.0"):
+        shop.push(tag, lab.good(tag))
+    unmarked = {
+        artifacts.push_unmarked(shop.registry, APP, f"2.{number}.0", kind)
+        for number, kind in enumerate(artifacts.UNMARKED)
+    }
+    shop.write("1.5.0")
+    shop.up()
+    shop.policy = {"semver_pattern": "*"}
+    assert [type(outcome) for outcome in shop.cycle().outcomes] == [Committed]
+    assert shop.releases() == [("1.6.0", "running")]
+    by_engine = [each.path for each in shop.registry.log if "docker/" in each.headers.get("user-agent", "")]
+    assert by_engine
+    assert not {path.rpartition("/")[2] for path in by_engine} & unmarked
+    _, said = shop.run("--plan")
+    assert "5 not_an_image" in said
+    assert "1 not_found" in said
+
+
+def test_the_running_tag_that_becomes_no_image_is_held_before_any_pull(shop: Shop) -> None:
+    shop.push("latest", lab.good("one"))
+    shop.write()
+    shop.up()
+    artifacts.push_unmarked(shop.registry, APP, "latest", "chart")
+    report = shop.cycle()
+    assert report.outcomes == ()
+    assert shop.state()["reason"] == "not_an_image"
+    assert shop.releases() == [("one", "running")]
+
+
 def test_an_index_for_other_platforms_is_passed_over(shop: Shop) -> None:
     for tag in ("1.5.0", "1.6.0"):
         shop.push(tag, lab.good(tag))

@@ -82,6 +82,27 @@ NO_IMAGES: Mapping[str, tuple[str, bytes]] = {
 }
 
 
+UNMARKED: Mapping[str, tuple[str, bytes]] = {
+    "chart": (OCI_IMAGE, NO_IMAGES["chart"][1]),
+    "signature": (OCI_IMAGE, NO_IMAGES["signature"][1]),
+    "module": (OCI_IMAGE, manifest("application/vnd.wasm.config.v0+json", "application/wasm")),
+    "old artifact": NO_IMAGES["old artifact"],
+    "schema 1": NO_IMAGES["schema 1"],
+    "missing": (OCI_IMAGE, b""),
+}
+
+
+def push_unmarked(fake: FakeRegistry, repository: str, tag: str, kind: str) -> str:
+    """Let a tag name an index whose entry for this host looks like an image's, and is none; return its
+    digest.
+    """
+    media_type, body = UNMARKED[kind]
+    if body:
+        fake.put_manifest(repository, f"{kind.replace(' ', '-')}-alone", media_type, body)
+    here = entry(body or b"never pushed", platform={"os": "linux", "architecture": "amd64"})
+    return fake.put_manifest(repository, tag, OCI_INDEX, index(here))
+
+
 def push_around(fake: FakeRegistry, repository: str, tag: str, child: str, attestation: str) -> str:
     """Let a tag name an index of an image that is there already, with an attestation beside it; return its
     digest.

@@ -211,17 +211,23 @@ class Resolver:
     def _content(self, target: ImageRef) -> Hold | None:
         """Return why a target is not taken for what it leads to.
 
-        A registry that does not say is no reason: the pull will.
+        It is read down to the platform's own manifest, for an index does not say what its entries are. What
+        is not there, or no image there, is no candidate; a registry that does not say is no reason: the pull
+        will.
         """
         if outcomes.is_pausing(records.service_of(self._known(), self.service.name), self.now):
             return None  # after a failed try nothing is pulled for a while: it is asked when that is over
         is_current = self._is_current(target.tag)
         try:
-            found = self.registry.image(target, self._platform(), in_full=is_current)
+            found = self.registry.image(target, self._platform(), in_full=True)
             if found.obstacle is not None:
                 hold = explain.obstacle(found.obstacle, target, found.detail)
                 return replace(hold, available=None) if is_current else hold
             return explain.same_image(target) if is_current and self._is_running(found) else None
+        except NotAnImage as error:
+            return Hold(error.reason, str(error), error.remedy, available=None if is_current else target)
+        except NotFound as error:  # there is no next best for the current tag: the pull will say more
+            return None if is_current else Hold(error.reason, str(error), error.remedy, available=target)
         except RegistryError:
             return None
 
