@@ -104,6 +104,27 @@ def test_a_device_that_is_gone_is_named(shop: Shop) -> None:
     held(shop, Reason.MISSING_ON_HOST, f"/dev/dau-{shop.name}")
 
 
+def test_a_network_that_was_connected_by_hand_is_named_and_kept_once_the_file_has_it(shop: Shop) -> None:
+    by_hand = f"{shop.name}-proxied"
+    text = f"services:\n  web:\n    image: {{image}}\n{COMMON}"
+    shop.client.networks.create(by_hand)
+    try:
+        begin(shop, text)
+        (container,) = shop.containers()
+        subprocess.run(["docker", "network", "connect", by_hand, container.name], check=True)
+        hold = held(shop, Reason.DRIFT, container.name, by_hand)
+        assert f"docker network disconnect {by_hand} {container.name}" in hold.remedy
+        declared = f"    networks: [default, {by_hand}]\nnetworks:\n  {by_hand}: {{{{external: true}}}}\n"
+        shop.write(text=text + declared)
+        shop.up("web", "--pull", "never")
+        shop.push("latest", lab.good("three"))
+        updated(shop)
+        assert by_hand in shop.containers()[0].attrs["NetworkSettings"]["Networks"]
+    finally:
+        shop.down()
+        shop.client.networks.get(by_hand).remove()
+
+
 def test_an_external_volume_that_is_gone_is_named(shop: Shop) -> None:
     client = shop.client
     name = f"{shop.name}-external"

@@ -110,6 +110,36 @@ def test_an_external_network_is_missing_only_if_nobody_has_it() -> None:
     assert shortages.missing_object(replace(known, own=(attached,))) is None
 
 
+MODEL = {"name": "shop", "networks": EXTERNAL["networks"]}
+IN_BOTH = frozenset({"proxy", "shop_default"})
+
+
+@pytest.mark.parametrize(
+    ("web", "attached", "named"),
+    [
+        ({"networks": {"default": None}}, IN_BOTH, "proxy"),
+        ({"networks": {"n": None}}, IN_BOTH, "shop_default"),
+        ({"networks": {"n": None, "default": None}}, IN_BOTH, None),
+        ({"network_mode": "bridge"}, frozenset({"bridge", "proxy"}), "proxy"),
+        ({"network_mode": "default"}, frozenset({"bridge"}), None),
+        ({"network_mode": "proxy"}, IN_BOTH, "shop_default"),
+        ({"network_mode": "host"}, frozenset({"host"}), None),
+        ({"network_mode": "service:vpn"}, frozenset(), None),
+        ({}, IN_BOTH, None),  # v1 does not write the default one
+        ({"networks": {"n": None}}, frozenset({"shop_default"}), None),  # the file was edited: another hold
+    ],
+)
+def test_a_network_that_no_file_names_would_be_lost(
+    web: dict[str, Any], attached: frozenset[str], named: str | None
+) -> None:
+    own = (Deployed(container(), ContainerSettings(networks=attached)),)
+    known = replace(facts(web, MODEL), own=own)
+    found = shortages.undeclared_network(known)
+    assert (found is not None and f"the network {named}," in found.detail) == (named is not None)
+    allowed = replace(known, service=replace(known.service, allow_drift=True))
+    assert shortages.undeclared_network(allowed) is None
+
+
 def publishing(address: str = "") -> dict[str, Any]:
     return {"ports": [{"published": "80", "target": 8080, "protocol": "tcp", "host_ip": address}]}
 

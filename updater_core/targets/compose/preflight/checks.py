@@ -17,6 +17,7 @@ CHECKS: tuple[Callable[[HostFacts], Hold | None], ...] = (
     relative_paths.moved_bind,
     shortages.missing_path,
     shortages.missing_object,
+    shortages.undeclared_network,
     variables.missing_secret,
     variables.missing_variable,
     shortages.taken_port,
@@ -28,6 +29,7 @@ OF_DEPENDENTS: tuple[Callable[[HostFacts], Hold | None], ...] = (
     relative_paths.moved_bind,
     shortages.missing_path,
     shortages.missing_object,
+    shortages.undeclared_network,
     variables.missing_secret,
     variables.missing_variable,
 )

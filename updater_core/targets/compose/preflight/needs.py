@@ -11,6 +11,7 @@ from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.preflight import mounts
 
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - as the model spells them
+_NO_NETWORK_OF_ITS_OWN = frozenset({"host", "none", "service", "container"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,19 @@ def external(group: Group, kind: str) -> Iterator[tuple[str, str]]:
         for key in names:
             if ((group.model.get(kind) or {}).get(key) or {}).get("external"):
                 yield service, mounts.real_name(group.model, kind, key)
+
+
+def networks(group: Group, service: str) -> frozenset[str]:
+    """Return the engine's names of the networks that a service is to be in.
+
+    Empty if it has none of its own, and if its Compose (v1) does not say.
+    """
+    facts = (group.model.get("services") or {}).get(service) or {}
+    mode = str(facts.get("network_mode") or "")
+    if mode:
+        shared = mode.partition(":")[0] in _NO_NETWORK_OF_ITS_OWN
+        return frozenset() if shared else frozenset({"bridge" if mode == "default" else mode})
+    return frozenset(mounts.real_name(group.model, "networks", key) for key in _networks(facts))
 
 
 def _named_volumes(model: Mapping[str, Any], service: str) -> list[str]:

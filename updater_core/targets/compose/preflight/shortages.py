@@ -1,8 +1,11 @@
-"""What an `up` of the group needs of the host; the first that it does not have is named. Pure."""
+"""What an `up` of the group needs of the host, and what it would not give the group again.
+
+The first that is missing is named. Pure.
+"""
 
 from __future__ import annotations
 
-from updater_core.models import Hold, Reason
+from updater_core.models import Container, Hold, Reason
 from updater_core.targets.compose.preflight import needs
 from updater_core.targets.compose.preflight.facts import AT_WORK, HostFacts
 
@@ -34,6 +37,34 @@ def missing_object(facts: HostFacts) -> Hold | None:
                 detail = f"the external {one} {name}, which {service} uses, is not on this engine"
                 return Hold(Reason.MISSING_ON_HOST, detail, _BRING_BACK[kind])
     return None
+
+
+def undeclared_network(facts: HostFacts) -> Hold | None:
+    """Return a hold that names a network which a container is in and its files do not name.
+
+    Somebody has connected it by hand, such as a proxy to another project: its successor would not be in it.
+    """
+    if facts.service.allow_drift:
+        return None
+    for each in facts.own:
+        container, attached = each.container, each.settings.networks
+        declared = needs.networks(facts.group, container.service)
+        if declared and declared < attached:
+            network = min(attached - declared)
+            detail = (
+                f"{container.name} is connected to the network {network}, which its files do not name; it "
+                f"would no longer be in it after an update"
+            )
+            return Hold(Reason.DRIFT, detail, _to_declare(network, container, facts.service.name))
+    return None
+
+
+def _to_declare(network: str, container: Container, name: str) -> str:
+    return (
+        f"name {network} in the compose file, as a network of {container.service} and at the top level with "
+        f"`external: true`, and run `docker compose up -d {container.service}`; if it is not needed, `docker "
+        f'network disconnect {network} {container.name}`, or set "allow_drift" for {name}'
+    )
 
 
 def taken_port(facts: HostFacts) -> Hold | None:
