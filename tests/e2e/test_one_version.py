@@ -25,6 +25,7 @@ services:
   ml:
     image: "@HOST/team/app-ml:${VERSION}"
     labels: {version: "of ${VERSION}"}
+    env_file: ml.env
     network_mode: none
     stop_grace_period: 1s
 """
@@ -38,6 +39,7 @@ def _running(shop: Shop) -> None:
     release(shop, "v1.0.0")
     shop.compose_file.write_text(COMPOSE.replace("@HOST", shop.registry.host))
     (shop.folder / ".env").write_text(ENV)
+    (shop.folder / "ml.env").write_text("AT=at-${VERSION}\n")
     shop.up()
 
 
@@ -91,7 +93,12 @@ def test_all_go_to_the_highest_version_that_every_repository_has(shop: Shop) -> 
     release(shop, "v1.2.0", ("app",))
     _, plan = shop.run("--plan")
     assert f"  and:       {shop.repository}-ml:v1.0.0 -> {shop.repository}-ml:v1.1.0" in plan
+    also = [" ".join(line.split()) for line in plan.splitlines() if line.strip().startswith("also:")]
+    env = shop.folder / ".env"
+    assert f"also: VERSION of {env} is also used in {shop.folder / 'ml.env'}, an env_file of ml" in also
+    assert any(f"{env} with VERSION is also an env_file in" in line for line in also), plan
     assert isinstance(outcome_of(shop), Committed)
+    assert "AT=at-v1.1.0" in shop.containers("ml")[0].attrs["Config"]["Env"]
     assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
     assert (shop.folder / ".env").read_text() == ENV.replace("VERSION=v1.0.0", "VERSION=v1.1.0")
     assert shop.compose_file.read_text() == COMPOSE.replace("@HOST", shop.registry.host)

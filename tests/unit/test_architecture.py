@@ -151,6 +151,7 @@ COMPOSE_WORDS = {
     "sources",
     "model_digest",
     "further",
+    "also_changed",
     "dependents",
     "old_image_id",
     "located",

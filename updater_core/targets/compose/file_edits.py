@@ -60,9 +60,20 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     if problem:
         discard(staged, tools)
         raise ComposeError(
-            f"the edit of {plan.name} would change more than its image: {problem}", "please report this"
+            f"the edit of {plan.name} would change more than its image: {problem}",
+            _remedy_by_hand(plan, marks),
         )
     return tuple(staged)
+
+
+def _remedy_by_hand(plan: Plan[ComposePlan], marks: Sequence[Mark]) -> str:
+    """Return what to do about an edit that Compose does not read as it was meant."""
+    keys = " and ".join(sorted({mark.key for mark in marks}))
+    if keys:
+        return f"write the image out in place of {keys}, or give it a variable that nothing else uses"
+    paths = " and ".join(edit.path for edit in plan.detail.edits)
+    services = " ".join(move.service for move in plan.detail.moves)
+    return f"write {plan.new_reference} into {paths} and run `docker compose up -d {services}` yourself"
 
 
 def check_unchanged(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, Any]:

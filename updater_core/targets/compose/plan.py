@@ -107,6 +107,7 @@ class ComposePlan:
     further: tuple[FurtherImage, ...] = ()  # of other repositories; all other moves take the plan's own image
     handover: Handover = field(default_factory=Handover)  # for start-first
     dependent_projects: tuple[DependentProject, ...] = ()  # in the order in which they are recreated
+    also_changed: tuple[str, ...] = ()  # what else of the group's services takes what is edited, in words
 
     @property
     def everyone(self) -> tuple[Move, ...]:

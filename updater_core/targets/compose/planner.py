@@ -92,6 +92,7 @@ def _detail(
         sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
         model_digest=file_edits.model_digest(group.model),
         handover=service.own(ComposeSettings).handover,
+        also_changed=env_file_readers.notes(observed) if changes else (),
     )
 
 

@@ -42,6 +42,7 @@ def plan_lines(plan: Plan[ComposePlan]) -> list[str]:
     """Return what happens to the containers if it is no recreate, and each file's exact change, as lines."""
     edits = plan.detail.edits
     changes = [line for each in edits for line in diff(each)]
+    changes += [f"also:      {note}" for note in plan.detail.also_changed]
     return [*_order_lines(plan), *(changes or ["file:      unchanged, its reference stays"])]
 
 

@@ -126,7 +126,8 @@ def prove(
         after = compose.stack_model(paths)
     if _without_image(before, service) != _without_image(after, service):
         raise ComposeError(
-            "the edit of the stack file would change more than the image", "please report this"
+            "the edit of the stack file would change more than the image",
+            "write the image out as plain text in the stack file, or make this update by hand",
         )
     return tuple(_staged(change, plan_id, files) for change in changes)
 

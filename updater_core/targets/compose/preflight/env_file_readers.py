@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from updater_core.composefile import env_values, interpolation
@@ -48,24 +49,50 @@ def obstacles(observed: ObservedService) -> Iterator[NotEditable]:
 
     It takes it through its env file.
     """
+    own = {one.service for one in observed.located}
+    for found in _readings(observed):
+        if found.service not in own:
+            yield _obstacle(found)
+
+
+def notes(observed: ObservedService) -> tuple[str, ...]:
+    """Return what else of the group's own services changes with the edit of a variable, in words."""
+    own = {one.service for one in observed.located}
+    in_files = [note for one in observed.located for note in one.notes]
+    read = [found.what for found in _readings(observed) if found.service in own]
+    return tuple(dict.fromkeys((*in_files, *read)))
+
+
+@dataclass(frozen=True, slots=True)
+class _FileReader:
+    """An env file of a service that takes the variable of a place."""
+
+    place: Place
+    path: str
+    service: str
+
+    @property
+    def what(self) -> str:
+        place = self.place
+        return f"{place.key} of {place.path} is also used in {self.path}, an env_file of {self.service}"
+
+
+def _readings(observed: ObservedService) -> Iterator[_FileReader]:
     places = {one.place for one in observed.located if one.place and one.place.kind == VARIABLE}
-    if not places:
-        return
     project = ProjectText.of(observed.files, observed.env_files)
-    if project.model is None:
+    if not places or project.model is None:
         return
     readers = Readers(project.model, None)
     carriers = {one: {name for _, name in readers.carriers(one.path, one.key)} for one in places}
-    own = {one.service for one in observed.located}
     # who reads one of these whole is found where the image is located
     known = {os.path.realpath(file.path) for file in observed.env_files}
-    for service in sorted(set(project.services) - own):
+    for service in sorted(project.services):
         for file in project.env_files(service):
             if file.is_raw or os.path.realpath(file.path) in known:
                 continue
             for place in sorted(places, key=lambda each: each.spot):
                 if not carriers[place].isdisjoint(_taken_in(file.path)):
-                    yield _obstacle(place, file.path, service)
+                    yield _FileReader(place, file.path, service)
 
 
 def _taken_in(path: str) -> frozenset[str]:
@@ -78,9 +105,10 @@ def _taken_in(path: str) -> frozenset[str]:
     return frozenset[str]().union(*map(interpolation.variables, templates))
 
 
-def _obstacle(place: Place, path: str, service: str) -> NotEditable:
+def _obstacle(found: _FileReader) -> NotEditable:
+    key = found.place.key
     return NotEditable(
         Reason.NOT_EDITABLE,
-        f"{place.key} of {place.path} is also used in {path}, an env_file of {service}",
-        f"Give this image a variable that nothing else uses, or write the image out in place of {place.key}.",
+        found.what,
+        f"Give this image a variable that nothing else uses, or write the image out in place of {key}.",
     )
