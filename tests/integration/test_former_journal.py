@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.integration.test_kill_matrix import BAD, CHECKED, NAME, NEW, OLD, Stage
+from tests.integration.test_swarm_rollouts import Cluster
 from tests.support.plans import compose_plan
 from tests.support.simulator import Killed, Killer, SimRelease
 from updater_core import targets
@@ -241,3 +242,50 @@ def test_dependents_of_an_earlier_record_are_dependents_still() -> None:
     assert [each.service for each in found.detail.dependents] == ["sidecar"]
     assert (found.detail.model_digest, found.detail.dependent_projects) == ("d", ())
     assert targets.read_plan(encode(found)) == found
+
+
+# What 0b6c6e2 wrote of an update in a swarm, besides what it wrote of every one.
+SWARM_KEYS = {
+    "service_id", "swarm_service", "engine", "locked_as", "old_spec", "former_update", "old_image",
+    "new_image", "label", "platforms", "known_tasks", "former_run", "nodes", "compose_service", "texts",
+    "changes",
+}  # fmt: skip
+NEUTRAL_KEYS = {
+    "id", "name", "target", "image", "old_reference", "new_reference", "old_digest", "old_retained", "gate",
+    "reason", "strategy", "restarts", "was_well", "new_retained", "earlier_retained", "kind", "others",
+    "healthcheck_seconds", "old_facts", "new_facts",
+}  # fmt: skip
+RECORD_KEYS = ("id", "phase", "cause", "rollback", "hooks")
+
+
+@pytest.mark.parametrize("fate", ["well", "dies"])
+def test_an_update_in_a_swarm_that_an_earlier_version_left_open_is_ended(tmp_path: Path, fate: str) -> None:
+    """Killed at each effect, in every phase that it comes to; the record has the keys of then alone."""
+    rehearsal, phases = Killer(), set()
+    Cluster(folder_of(tmp_path, "rehearsal"), fate).update(rehearsal)
+    for at in range(1, len(rehearsal.log) + 1):
+        cluster = Cluster(folder_of(tmp_path, str(at)), fate)
+        with pytest.raises(Killed):
+            cluster.update(Killer(at, after=True))
+        for path in (cluster.folder / "journal").glob("*.json"):
+            record = json.loads(path.read_text())
+            phases.add(record["phase"])
+            path.write_text(json.dumps(as_written_then(record)))
+        outcome = cluster.recover()
+        if isinstance(outcome, Committed):
+            cluster.assert_new()
+        elif outcome is not None:
+            cluster.assert_back()
+    assert phases >= {"prepared", "applying", "committed" if fate == "well" else "rolling_back"}
+
+
+def folder_of(tmp_path: Path, name: str) -> Path:
+    (tmp_path / name).mkdir()
+    return tmp_path / name
+
+
+def as_written_then(record: dict[str, Any]) -> dict[str, Any]:
+    plan = record["plan"]
+    detail = {key: value for key, value in plan["detail"].items() if key in SWARM_KEYS}
+    kept = {key: value for key, value in plan.items() if key in NEUTRAL_KEYS}
+    return {**{key: record[key] for key in RECORD_KEYS}, "plan": {**kept, "detail": detail}}
