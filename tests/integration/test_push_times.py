@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,8 +12,23 @@ import pytest
 
 from tests.support.fake_registry import Basic, Bearer, Behaviour, FakeRegistry
 from tests.support.set_clock import SetClock
+from updater_core.app.evaluate import facts_of
+from updater_core.app.wiring import wire
 from updater_core.errors import AuthFailed, NotFound, RateLimited, RegistryError
-from updater_core.models import ImageRef, RegistrySettings, Secret, Tag
+from updater_core.host.clock import SystemClock
+from updater_core.models import (
+    Config,
+    Hold,
+    ImageRef,
+    Reason,
+    RegistrySettings,
+    Secret,
+    ServiceConfig,
+    Settings,
+    Tag,
+    Update,
+)
+from updater_core.policy import admission
 from updater_core.reference import parse
 from updater_core.registries import HubEndpoints, PullLimit, Registries
 from updater_core.vocabulary.dated import ListComparison
@@ -366,3 +382,23 @@ def test_errors_of_the_repository_itself_are_still_reported(
     fake.auth = Basic("jane", "hunter2")
     with pytest.raises(AuthFailed):
         pushed(registries, at(fake), GENERIC)
+
+
+def test_an_update_waits_for_every_registry_that_it_pulls_from(
+    fake: FakeRegistry, registries: Registries, clock: SetClock, tmp_path: Path
+) -> None:
+    """Images that move together may be of two registries: the one that counts pulls holds all of them."""
+    fake.push("library/app", "1.0")
+    allow(fake, 0)
+    check(registries)
+    own = replace(parse("ghcr.io/team/app:1.0"), digest=ONE)
+    service = ServiceConfig("web", own)
+    config = Config(Settings(state_file=str(tmp_path / "state.json")), (service,))
+    context = replace(wire(config, SystemClock(), is_reading=True), registries=registries)
+    assert context.registries.pull_allowed_at(own) is None
+    facts = replace(facts_of(context, service, (own, HUB_APP), is_stopping=False), now=clock.now())
+    held = admission.admit(Update(own, others=(HUB_APP,)), facts)
+    assert isinstance(held, Hold)
+    assert held.reason is Reason.PULL_LIMIT
+    assert "the pull limit of docker.io is used up" in held.detail
+    assert admission.admit(Update(own), facts_of(context, service, (own,), is_stopping=False)) == Update(own)

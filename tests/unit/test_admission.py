@@ -52,7 +52,7 @@ HOLDING: dict[Reason, dict[str, Any]] = {
     Reason.NOTIFY_ONLY: {"service": replace(SERVICE, policy=Policy(mode=Mode.NOTIFY))},
     Reason.WINDOW_CLOSED: {"shared_hours": NIGHT},
     Reason.AWAITING_APPROVAL: {"service": replace(SERVICE, policy=Policy(mode=Mode.APPROVE))},
-    Reason.PULL_LIMIT: {"pull_allowed_at": SOON},
+    Reason.PULL_LIMIT: {"pull_allowed_at": SOON, "limited_by": "docker.io"},
     Reason.BUSY: {"has_unfinished_update": True},
 }
 

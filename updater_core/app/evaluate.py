@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from updater_core.app import resolve
@@ -301,23 +302,24 @@ def admitted(context: AppContext, one: Candidate, *, is_stopping: bool = False) 
     """Return the decision for a service after the rules of admission; what is unknown stays so."""
     if isinstance(one.decision, Hold) and records.is_unknown(one.decision.reason):
         return one.decision
-    image = one.decision.target if isinstance(one.decision, Update) else None
-    facts = facts_of(context, one.service, image, is_stopping=is_stopping)
+    found = one.decision
+    images = (found.target, *found.others) if isinstance(found, Update) else ()
+    facts = facts_of(context, one.service, images, is_stopping=is_stopping)
     return admission.admit(
         one.decision, facts, admission.UPDATE_NOW_RULES if one.asked_by else admission.RULES
     )
 
 
 def facts_of(
-    context: AppContext, service: ServiceConfig, image: ImageRef | None, *, is_stopping: bool
+    context: AppContext, service: ServiceConfig, images: Sequence[ImageRef], *, is_stopping: bool
 ) -> Facts:
     """Return what the rules of admission look at, as it is now.
 
-    `image`: the one that would be pulled; None if none is.
+    `images`: those that would be pulled, of whatever registries.
     """
     now, known = context.clock.now(), records.service_of(context.state, service.name)
     is_unfinished = _has_unfinished_update(context, service)
-    allowed_at = context.registries.pull_allowed_at(image, service.registry) if image else None
+    limited_by, allowed_at = _pull_limit(context, service, images)
     return Facts(
         service=service,
         shared_hours=context.config.settings.hours,
@@ -329,10 +331,22 @@ def facts_of(
         failure_remedy=known.remedy,
         is_stopping=is_stopping,
         pull_allowed_at=allowed_at,
+        limited_by=limited_by,
         has_unfinished_update=is_unfinished,
         decisions=known.decisions,
         pause_of_all=context.state.pause,
     )
+
+
+def _pull_limit(
+    context: AppContext, service: ServiceConfig, images: Sequence[ImageRef]
+) -> tuple[str, datetime | None]:
+    """Return the registry that lets its image be pulled last, and when; empty and None if all do now."""
+    asked = ((image, settings_for(service, image)) for image in images)
+    found = ((image.domain, context.registries.pull_allowed_at(image, own)) for image, own in asked)
+    waits = [(allowed_at, domain) for domain, allowed_at in found if allowed_at is not None]
+    allowed_at, domain = max(waits, default=(None, ""))
+    return domain, allowed_at
 
 
 def _has_unfinished_update(context: AppContext, service: ServiceConfig) -> bool:

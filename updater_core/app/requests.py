@@ -151,7 +151,7 @@ def roll_back(context: AppContext, service: ServiceConfig, who: str = "") -> Out
     kept = cycle.kept_images(context.state, service.name)
     request = replace(request, reason=f"asked for by {who or 'the operator'}", earlier_retained=kept)
     with exclusive(context, target, observed, service.name):
-        facts = facts_of(context, service, request.image, is_stopping=False)
+        facts = facts_of(context, service, (request.image, *request.others), is_stopping=False)
         decision = admission.admit(Update(request.image, request.reason), facts, admission.OPERATOR_RULES)
         if isinstance(decision, Hold):
             return decision

@@ -25,8 +25,8 @@ class Facts:
     `is_rollback_prevented`: the last update is not taken back yet, for the host prevents that, as `failure`
     says. `rollback_failure`: what was said when neither release could be proven, None if that is not so.
     `retry_at`: when an update that failed may be tried again, None if none waits; `failure` and
-    `failure_remedy` are what was said of it. `pull_allowed_at`: when the registry lets an image be pulled
-    again, None if it does now.
+    `failure_remedy` are what was said of it. `pull_allowed_at`: when the registry `limited_by` lets its image
+    be pulled again, the last of those that the update needs; None if all do now.
     """
 
     service: ServiceConfig
@@ -39,6 +39,7 @@ class Facts:
     failure_remedy: str = ""
     is_stopping: bool = False
     pull_allowed_at: datetime | None = None
+    limited_by: str = ""
     has_unfinished_update: bool = False
     decisions: Decisions = field(default_factory=Decisions)
     pause_of_all: Pause | None = None
@@ -194,12 +195,12 @@ def approval(update: Update, facts: Facts) -> Hold | None:
     return _waits(update, Reason.APPROVAL_EXPIRED, f"{whose} ended on {end}", remedy)
 
 
-def pull_limit(update: Update, facts: Facts) -> Hold | None:
+def pull_limit(_: Update, facts: Facts) -> Hold | None:
     """Hold while the registry counts pulls, and too few are left."""
     allowed_at = facts.pull_allowed_at
     if allowed_at is None or allowed_at <= facts.now:
         return None
-    detail = f"the pull limit of {update.target.domain} is used up until {allowed_at:%Y-%m-%d %H:%M} UTC"
+    detail = f"the pull limit of {facts.limited_by} is used up until {allowed_at:%Y-%m-%d %H:%M} UTC"
     return Hold(Reason.PULL_LIMIT, detail, "log in for a higher limit, or wait", until=allowed_at)
 
 

@@ -67,7 +67,8 @@ def _with_every_hold(context: AppContext, one: Candidate, held: Hold) -> Hold:
     waiting = held.available
     if one.observed is None or waiting is None or records.is_unknown(held.reason):
         return held
-    held = admission.with_every_hold(held, facts_of(context, one.service, waiting, is_stopping=False))
+    facts = facts_of(context, one.service, (waiting, *held.others), is_stopping=False)
+    held = admission.with_every_hold(held, facts)
     if waiting.digest is None:
         return held
     request = UpdateRequest(waiting, held.detail, others=held.others)
