@@ -58,6 +58,10 @@ class DockerEngine:
         found = self._call("ask its platform", lambda api: api.version())
         return f"{found['Os']}/{found['Arch']}"
 
+    def data_root(self) -> str:
+        found = self._call("ask its settings", lambda api: api.info())
+        return str(found.get("DockerRootDir") or "")
+
     def hub_mirrors(self) -> tuple[str, ...]:
         """Return its mirrors of Docker Hub (`registry-mirrors`), in the order in which it asks them."""
         found = self._call("ask its settings", lambda api: api.info())

@@ -284,6 +284,7 @@ class ContainerSettings:
     volumes: frozenset[tuple[str, str]] = frozenset()  # name and place
     networks: frozenset[str] = frozenset()
     volumes_from: tuple[str, ...] = ()  # containers whose volumes it has, by id or name
+    has_memory_limit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

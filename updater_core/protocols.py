@@ -80,6 +80,9 @@ class Engine(Protocol):
     def platform(self) -> str:
         """Return the engine's own platform, `linux/amd64`."""
 
+    def data_root(self) -> str:
+        """Return the folder in which the engine keeps images, containers and volumes, on its own machine."""
+
     def watch_liveness(self) -> AbstractContextManager[Callable[[], bool]]:
         """Give a block the question whether the engine was there all the time since the block began."""
 

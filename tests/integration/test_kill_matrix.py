@@ -36,7 +36,7 @@ from updater_core.deploy.progress import StepTimes
 from updater_core.deploy.retention_tags import RETENTION_PREFIX
 from updater_core.deploy.target import Host, Reporter
 from updater_core.deploy.transaction import Transaction
-from updater_core.errors import ComposeError, Stopped
+from updater_core.errors import ComposeError, GateFailed, Stopped
 from updater_core.models import (
     Committed,
     GatePolicy,
@@ -711,6 +711,29 @@ def test_a_rollback_whose_old_release_is_sick_too_is_said_and_left_alone(tmp_pat
     assert isinstance(outcome, RollbackFailed)
     assert "1.0" in transaction.describe(outcome)
     assert isinstance(made.recover(), RollbackFailed)
+
+
+def test_an_old_release_that_is_slow_to_come_up_is_not_given_up(tmp_path: Path) -> None:
+    made = Stage(tmp_path, BAD, new_tag="1.1")
+    made.host.releases[OLD.digest] = replace(CHECKED, digest=OLD.digest, fate="starting")
+    with pytest.raises(GateFailed, match="still starting") as open_end:
+        made.apply()
+    assert open_end.value.reason is Reason.GATE_TIMEOUT
+    assert "raise health_timeout" in open_end.value.remedy
+    made.host.releases[OLD.digest].fate = "well"
+    outcome = made.recover()
+    assert isinstance(outcome, RolledBack)
+    assert outcome.quarantine
+    made.assert_whole(OLD)
+
+
+def test_an_old_release_that_somebody_removes_is_brought_back(tmp_path: Path) -> None:
+    made = Stage(tmp_path, BAD, new_tag="1.1")
+    with pytest.raises(GateFailed, match="somebody removed") as open_end:
+        made.apply(clock=SimClock(happenings=[made.host.containers.clear]))
+    assert open_end.value.reason is Reason.NOT_RUNNING
+    assert isinstance(made.recover(), RolledBack)
+    made.assert_whole(OLD)
 
 
 def test_a_release_that_vanished_between_check_and_pull_changes_nothing(tmp_path: Path) -> None:

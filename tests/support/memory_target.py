@@ -230,6 +230,9 @@ class MemoryDeployment:
         running = self._place.running[self.plan.detail.key]
         return [Evidence(self.plan.detail.key, running, "running", log=("a line",))]
 
+    def lacking(self, *, is_back: bool) -> str:
+        return ""
+
     def revert(self, cause: Cause) -> Cause:
         self._define(self.plan.old_reference)
         return cause

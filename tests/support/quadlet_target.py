@@ -324,6 +324,9 @@ class QuadletDeployment:
     def evidence(self) -> Sequence[Evidence]:
         return [Evidence("unit", self._units.running(self._path), "running", log=("a line of the unit",))]
 
+    def lacking(self, *, is_back: bool) -> str:
+        return ""
+
     def revert(self, cause: Cause) -> Cause:
         self._units.write(self._path, self.plan.detail.old_line)
         return cause

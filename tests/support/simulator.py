@@ -178,6 +178,10 @@ class SimEngine:
         self._up()
         return "linux/amd64"
 
+    def data_root(self) -> str:
+        self._up()
+        return "/var/lib/docker"
+
     @contextmanager
     def watch_liveness(self) -> Iterator[Callable[[], bool]]:
         begun = self._up().outages

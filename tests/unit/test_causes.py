@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from updater_core.deploy.failure import cause_of, is_about_the_way, is_hosts_trouble, is_release_at_fault
+from updater_core.deploy.failure import (
+    cause_of,
+    is_about_the_way,
+    is_hosts_trouble,
+    is_release_at_fault,
+    may_be_for_want_of_something,
+    on_ailing_host,
+)
 from updater_core.errors import (
     ChangedOnDisk,
     ComposeError,
@@ -58,6 +65,23 @@ def test_a_stop_by_somebody_is_no_fault_of_the_release_and_has_a_remedy() -> Non
 def test_an_error_that_nobody_foresaw_is_ours() -> None:
     found = cause_of(KeyError("State"), Step.GATE, "web")
     assert (found.reason, is_release_at_fault(found)) == (Reason.INTERNAL_ERROR, False)
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.EXITED, Reason.UNHEALTHY, Reason.RESTARTING, Reason.GATE_TIMEOUT, Reason.PROBE_FAILED]
+)
+def test_what_a_container_does_for_want_of_something_is_the_hosts_trouble(reason: Reason) -> None:
+    cause = cause_of(GateFailed(reason, "web-1 exited with 1"), Step.GATE, "web")
+    assert may_be_for_want_of_something(cause)
+    ailing = on_ailing_host(cause, "the disk of /srv is full")
+    assert (is_release_at_fault(ailing), is_hosts_trouble(ailing)) == (False, True)
+    assert ailing.message == "web-1 exited with 1, while the disk of /srv is full"
+    assert "see to what is named" in ailing.remedy
+
+
+@pytest.mark.parametrize("reason", [Reason.UP_FAILED, Reason.DIGEST_MISMATCH, Reason.VOLUME_LOST])
+def test_what_no_lack_explains_is_not(reason: Reason) -> None:
+    assert not may_be_for_want_of_something(cause_of(GateFailed(reason, "it is so"), Step.GATE, "web"))
 
 
 class PlaceAway(UpdaterError):

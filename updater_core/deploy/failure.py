@@ -1,13 +1,14 @@
 """Why an update failed, as a value: from an error and the step it met to a stable reason. Pure.
 
-A release is blamed only for what its own container did, as the engine tells it (`GateFailed`). What ends
-Compose or the engine (a signal, a missing plugin, a port that stays allocated, a full disk) is the host's
-trouble, whatever the words.
+A release is blamed only for what its own container did, as the engine tells it (`GateFailed`), on a host on
+which it could have done well. What ends Compose or the engine (a signal, a missing plugin, a port that stays
+allocated, a full disk) is the host's trouble, whatever the words.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from updater_core.errors import EngineError, LockHeld, UpdaterError
 from updater_core.models import Cause, Reason, Step, retry_command
@@ -31,7 +32,17 @@ _RELEASE_AT_FAULT = {
 }
 
 
+# What a container did, which it may have done for want of what the host lacks.
+_SEEN_AT_THE_GATE = {
+    Reason.UNHEALTHY,
+    Reason.EXITED,
+    Reason.RESTARTING,
+    Reason.GATE_TIMEOUT,
+    Reason.PROBE_FAILED,
+    Reason.POST_UPDATE_FAILED,
+}
 _HOSTS_TROUBLE = {
+    Reason.HOST_TROUBLE,
     Reason.ENGINE_ERROR,
     Reason.COMPOSE_ERROR,
     Reason.STATE_ERROR,
@@ -47,12 +58,16 @@ _HOSTS_TROUBLE = {
     Reason.PRE_UPDATE_FAILED,
 }
 
+# Of the old release these prove nothing: it ran before, and somebody stopped it, or it is slow to come up.
+_UNDECIDED_OF_OLD = {Reason.NOT_RUNNING, Reason.GATE_TIMEOUT}
+
 _NEXT_TIME = "nothing to do: it is tried again after a pause"
 _NEXT_RELEASE = "a newer release is taken by itself; see the log of this one, or try it again: {retry}"
 _REMEDIES = {
     Reason.PULL_FAILED: f"{_NEXT_TIME}; if it stays so, see what `docker pull` says on this host",
     Reason.PULL_LIMIT: f"{_NEXT_TIME}; log in to the registry for a higher limit",
     Reason.ENGINE_ERROR: f"{_NEXT_TIME}; if it stays so, see the engine's own log",
+    Reason.HOST_TROUBLE: f"see to what is named; {_NEXT_TIME.removeprefix('nothing to do: ')}",
     Reason.COMPOSE_ERROR: f"{_NEXT_TIME}; if it stays so, see what `docker compose up -d` says",
     Reason.NOT_RUNNING: f"{_NEXT_TIME}; let nobody stop or remove its containers meanwhile",
     Reason.STATE_ERROR: f"{_NEXT_TIME}; see that the places it names can be written",
@@ -88,6 +103,33 @@ def is_about_the_way(error: EngineError) -> bool:
 def is_release_at_fault(cause: Cause) -> bool:
     """Return whether the release itself failed, so that trying it again would fail again."""
     return cause.reason in _RELEASE_AT_FAULT
+
+
+def may_be_for_want_of_something(cause: Cause) -> bool:
+    """Return whether what a container did may come of what its host, or a dependency, lacks."""
+    return cause.reason in _SEEN_AT_THE_GATE
+
+
+def on_ailing_host(cause: Cause, lacking: str) -> Cause:
+    """Return the cause as the host's trouble. `lacking`: what the host lacks, in words."""
+    cause = replace(cause, reason=Reason.HOST_TROUBLE, message=f"{cause.message}, while {lacking}")
+    return replace(cause, remedy=_REMEDIES[Reason.HOST_TROUBLE])
+
+
+def of_old_release(cause: Cause) -> Cause:
+    """Return why an old release is not proven, with a remedy that fits if that is not decided yet."""
+    if cause.reason is not Reason.GATE_TIMEOUT:
+        return cause
+    remedy = "nothing to do: it is looked at again; raise health_timeout if it always needs longer"
+    return replace(cause, remedy=remedy)
+
+
+def may_pass(rollback: Cause) -> bool:
+    """Return whether what a rollback met may pass by itself.
+
+    That is the host's trouble, or what leaves open how the old release does.
+    """
+    return rollback.reason in _UNDECIDED_OF_OLD or is_hosts_trouble(rollback)
 
 
 def is_hosts_trouble(cause: Cause) -> bool:

@@ -198,6 +198,13 @@ class Deployment(Protocol):
     def evidence(self) -> Sequence[Evidence]:
         """Return what is seen of the containers that failed: asked before anything of them is taken away."""
 
+    def lacking(self, *, is_back: bool) -> str:
+        """Return what the host, or a dependency, lacks now, so that no container could do well, in words.
+
+        Empty if that cannot be seen. `is_back`: the old release is judged, which ran here before, so that
+        less evidence against the host is enough.
+        """
+
     def revert(self, cause: Cause) -> Cause:
         """Let every definition name the old image again.
 

@@ -23,7 +23,7 @@ from updater_core.deploy import failure
 from updater_core.deploy.hooks import UpdateHooks
 from updater_core.deploy.journal import Journal, JournalRecord, Phase
 from updater_core.deploy.target import ONE_RUN, Reporter, Stage, Target
-from updater_core.errors import EngineUnavailable, StateError, Stopped, UpdaterError
+from updater_core.errors import EngineUnavailable, GateFailed, StateError, Stopped, UpdaterError
 from updater_core.models import (
     Cause,
     Committed,
@@ -88,7 +88,7 @@ class Transaction:
         except Stopped:
             raise  # the journal says how far it came: the next start takes it up
         except Exception as error:  # a bug of ours, too, must not leave the service in the middle
-            cause = self._with_evidence(self._cause_of(error))
+            cause = self._with_evidence(self._blamed(self._cause_of(error), is_back=False))
             with suppress(UpdaterError):
                 self._deployment.clean()
             return self._roll_back_when_possible(cause)
@@ -120,6 +120,9 @@ class Transaction:
             rollback = self._cause_of(error)
             if isinstance(error, Stopped) or failure.is_hosts_trouble(rollback):
                 raise
+            rollback = self._blamed(rollback, is_back=True)
+            if failure.may_pass(rollback):
+                raise GateFailed(rollback.reason, rollback.message, rollback.remedy) from error
             rollback = self._with_evidence(rollback)
             self._write_if_possible(Phase.ROLLBACK_FAILED, cause, rollback)
             return RollbackFailed(plan, cause, rollback, failure.is_release_at_fault(cause))
@@ -225,6 +228,18 @@ class Transaction:
 
     def _cause_of(self, error: Exception) -> Cause:
         return failure.cause_of(error, self._step, self._deployment.plan.name)
+
+    def _blamed(self, cause: Cause, *, is_back: bool) -> Cause:
+        """Return the cause, as the host's trouble if the host or a dependency lacks what is needed.
+
+        An engine that does not tell lets the cause stand.
+        """
+        if failure.may_be_for_want_of_something(cause):
+            with suppress(UpdaterError):
+                lacking = self._deployment.lacking(is_back=is_back)
+                if lacking:
+                    return failure.on_ailing_host(cause, lacking)
+        return failure.of_old_release(cause) if is_back else cause
 
     def _with_evidence(self, cause: Cause) -> Cause:
         """Return the cause with what the containers show now: a rollback removes them.

@@ -98,9 +98,9 @@ def rollback_prevented(state: State, plan: Plan[Any], cause: Cause) -> State:
 
     The journal is open, and it is tried again until the rollback is proven.
     """
-    detail = (
-        f"going back to {plan.old_reference} is prevented by the host: {cause.message}; it is tried again"
-    )
+    is_undecided = cause.reason in (Reason.NOT_RUNNING, Reason.GATE_TIMEOUT)
+    how = "is not proven yet" if is_undecided else "is prevented by the host"
+    detail = f"going back to {plan.old_reference} {how}: {cause.message}; it is tried again"
     service = with_status(service_of(state, plan.name), Status.FAILED, cause.reason, detail, cause.remedy)
     return with_service(state, plan.name, service)
 

@@ -121,6 +121,7 @@ def settings(raw: Mapping[str, Any]) -> ContainerSettings:
         volumes=frozenset((each["Name"], _place(each)) for each in volumes),
         networks=frozenset(_mapping(_mapping(raw, "NetworkSettings"), "Networks")),
         volumes_from=tuple(lenders),
+        has_memory_limit=_number(host, "Memory", 0) > 0,
     )
 
 

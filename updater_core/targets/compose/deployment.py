@@ -20,7 +20,7 @@ from updater_core.targets.compose.dependents.restart import bring_up
 from updater_core.targets.compose.file_edits import Staged
 from updater_core.targets.compose.plan import ComposePlan, Move, of_dependents, parts, with_dependents
 from updater_core.targets.compose.preflight import volumes
-from updater_core.targets.compose.reading import evidence
+from updater_core.targets.compose.reading import ailments, evidence
 from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.start_first import handover
 from updater_core.targets.compose.start_first.conditions import START_FIRST
@@ -145,6 +145,9 @@ class ComposeDeployment:
 
     def evidence(self) -> Sequence[Evidence]:
         return evidence.collect(self.plan, self._tools)
+
+    def lacking(self, *, is_back: bool) -> str:
+        return ailments.found(self.plan, self._tools, is_back=is_back)
 
     def revert(self, cause: Cause) -> Cause:
         left = file_edits.put_files_back(self.plan, self._tools)

@@ -340,7 +340,9 @@ def after_outage(bring_up: Callable[[], None], tools: Tools) -> None:
 def _verify_image(plan: Plan[ComposePlan], move: Move, image_id: str, tools: Tools) -> None:
     containers = tools.engine.containers(plan.detail.project.name, move.service)
     others = [container.name for container in containers if container.image_id != image_id]
-    if len(containers) < move.replicas or others:
-        few = f"{len(containers)} of {move.replicas} containers are there"
-        what = f"{', '.join(others)} runs another image" if others else few
+    if others:
+        what = f"{', '.join(others)} runs another image"
         raise GateFailed(Reason.DIGEST_MISMATCH, f"{move.service} should run {image_id[:19]}: {what}")
+    if len(containers) < move.replicas:
+        few = f"{len(containers)} of {move.replicas} containers are there, somebody removed the others"
+        raise GateFailed(Reason.NOT_RUNNING, f"{move.service}: {few}")

@@ -171,6 +171,10 @@ class SwarmDeployment:
         new = [task for task in found if task.image == detail.new_image and task.id not in detail.known_tasks]
         return evidence.collect(new, detail.old_spec, self._host.engine)
 
+    def lacking(self, *, is_back: bool) -> str:  # noqa: ARG002
+        """Nothing that we see: the engine starts a task elsewhere, or says that no node is suitable."""
+        return ""
+
     def revert(self, cause: Cause) -> Cause:
         left = stack_file.put_back(self.plan.detail.changes, self.plan.id, self._host.files)
         for path, why in left.items():

@@ -76,7 +76,7 @@ def collect(
     """
     found = of_group(service, group, files, env_files, engine)
     ids = {each.container.id for each in found.own}
-    listening = frozenset(_listening()) if _is_host_ours() else frozenset[tuple[str, str, int]]()
+    listening = frozenset(_listening()) if is_host_ours() else frozenset[tuple[str, str, int]]()
     return replace(found, others=tuple(_others(ids, engine)), listening=listening)
 
 
@@ -99,7 +99,7 @@ def of_group(
         environment=env_values.environment(env_values.assignments(file.text) for file in env_files),
         own=own,
         others=(),
-        absent=frozenset(_absent(group, _is_host_ours())),
+        absent=frozenset(_absent(group, is_host_ours())),
         listening=frozenset(),
         volumes=engine.volume_names(),
         networks=engine.network_names(),
@@ -151,7 +151,8 @@ def _declared(container: Container, engine: Engine) -> frozenset[str]:
     return image.variables if image else frozenset()
 
 
-def _is_host_ours() -> bool:
+def is_host_ours() -> bool:
+    """Return whether the engine's paths and ports are those that this process sees."""
     try:
         endpoint = engine_endpoint.resolve(os.environ).host
     except EngineError:
