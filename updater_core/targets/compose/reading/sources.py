@@ -85,7 +85,10 @@ def _problem(path: str, error: OSError | ValueError) -> tuple[str, str]:
         commands = " && ".join(permissions.grants(Path(path)))
         return detail, f"run `{commands}`, or run the updater as root"
     if isinstance(error, FileNotFoundError):
-        return detail, "put it back, or take it out of the file that names it"
+        return detail, (
+            "put it back, or take it out of the file that names it; write a path that takes a variable of a "
+            "shell (`${PWD}`) relative to that file"
+        )
     return detail, "see that the file can be read, and that its disk is well"
 
 
