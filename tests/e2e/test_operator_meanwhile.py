@@ -331,3 +331,30 @@ def test_a_request_that_meets_a_single_run_is_carried_out_by_it(shop: Shop) -> N
     out, _ = child.communicate(timeout=150)
     assert child.returncode == 0, out
     assert shop.releases() == [("1.0.0", "running")]
+
+
+def test_of_two_updaters_on_one_project_only_one_works_on_it_and_the_other_says_so(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """The second has a state of its own, so that only the project's folder keeps them apart."""
+    opened(shop)
+    shop.push("latest", slow("two", "true"))
+    other = dataclasses.replace(shop, settings={"state_file": str(tmp_path / "other" / "state.json")})
+
+    def let_the_other_one_try() -> None:
+        shop.push("latest", lab.good("three"))
+        context = other.context()
+        context.host.lock_wait_seconds = 0
+        report = cycle.run(context)
+        assert report.outcomes == ()
+        known = context.state.services[shop.name]
+        assert known.reason is Reason.BUSY
+        assert str(shop.folder) in known.detail
+        assert "worked in by another updater" in known.detail
+        assert "let one updater alone" in known.remedy
+
+    assert isinstance(during_the_gate(shop, "two", let_the_other_one_try).outcomes[0], Committed)
+    assert shop.releases() == [("two", "running")]
+    assert isinstance(cycle.run(other.context()).outcomes[0], Committed)
+    assert shop.releases() == [("three", "running")]
+    assert shop.strays() == []

@@ -95,8 +95,10 @@ def test_a_folder_is_locked_for_us_and_our_children_and_nothing_in_it_changes(tm
     assert first is not None
     assert os.get_inheritable(first)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(LockHeld, match="another instance"):
+    with pytest.raises(LockHeld, match="worked in by another updater") as held:
         acquire_folder_lock(tmp_path, clock=clock, wait_seconds=30)
+    assert str(tmp_path) in str(held.value)
+    assert "let one updater alone" in held.value.remedy
     release_lock(first)
     again = acquire_folder_lock(tmp_path, clock=clock, wait_seconds=0)
     assert again is not None

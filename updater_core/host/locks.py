@@ -11,6 +11,12 @@ from updater_core.errors import LockHeld, StateError
 from updater_core.protocols import Clock
 
 _POLL_SECONDS = 0.2
+_LET_IT_END = "Wait for it, or stop it."
+# a folder says nobody's number, and is held by what an updater with another state has begun
+_LET_ONE_WORK = (
+    "nothing to do if that one ends soon; else see `docker-updater` and `docker compose` in `ps`, and let "
+    "one updater alone look after it"
+)
 
 
 def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inheritable: bool = False) -> int:
@@ -44,6 +50,8 @@ def acquire_folder_lock(folder: Path, *, clock: Clock, wait_seconds: float) -> i
         return None
     try:
         _wait_for(descriptor, folder, clock, wait_seconds)
+    except LockHeld as error:
+        raise LockHeld(f"the folder {folder} is being worked in by another updater", _LET_ONE_WORK) from error
     except OSError:
         os.close(descriptor)
         return None
@@ -72,14 +80,14 @@ def _wait_for(descriptor: int, path: Path, clock: Clock, wait_seconds: float) ->
         if clock.monotonic() >= deadline or clock.wait(_POLL_SECONDS):
             holder = _holder(descriptor)
             os.close(descriptor)
-            raise LockHeld(f"{path} is held by another instance ({holder})", "Wait for it, or stop it.")
+            raise LockHeld(f"{path} is held by another instance ({holder})", _LET_IT_END)
 
 
 def _holder(descriptor: int) -> str:
     try:
         return f"process {os.pread(descriptor, 20, 0).decode('ascii', 'replace').strip() or 'unknown'}"
     except OSError:
-        return "see `docker-updater` and `docker compose` in `ps`"  # a folder holds no number
+        return "unknown"
 
 
 def _try_lock(descriptor: int) -> bool:
