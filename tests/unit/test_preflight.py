@@ -364,6 +364,7 @@ def test_a_config_whose_content_would_have_a_gap_is_named(content: str, is_held:
     [
         ("", "hostname: '${HOST}'", "it takes HOST, which no env file", False),
         ("", "hostname: '${SET}'", "", True),
+        ("", "labels: ['a=${COMPOSE_PROJECT_NAME}']", "", True),
         ("environment A", "environment: {A: '${SET}'}", "it is made with SET", False),
         ("environment FAR", "environment: [FAR]", "it takes PW, which no env file", False),
         ("environment A", "environment: {A: plain, B: '${SET}${PW}'}", "", True),

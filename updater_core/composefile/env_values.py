@@ -17,6 +17,7 @@ from updater_core.composefile.interpolation import Piece, Source, depends, piece
 
 BOM = "\ufeff"
 _T = TypeVar("_T")
+_OF_COMPOSE = frozenset({"COMPOSE_PROJECT_NAME"})  # what Compose sets itself, wherever it is started
 
 _STATEMENT = re.compile(r"(?:export[ \t]+)?(?P<key>[A-Za-z_][\w.\[\]-]*)[ \t]*[=:][ \t]*", re.ASCII)
 
@@ -56,7 +57,7 @@ class Environment:
         ['HOME', 'PW']
         """
         found: set[str] = set()
-        for name in variables(text):
+        for name in variables(text) - _OF_COMPOSE:
             if depends(text, name, self.values):
                 found |= self.taken.get(name, frozenset()) if name in self.values else {name}
         return frozenset(found)
@@ -64,7 +65,7 @@ class Environment:
     def blank_names(self, text: str) -> frozenset[str]:
         """Return the variables set nowhere in whose place nothing stands, also within the values it takes."""
         parts = pieces(text, self.values)
-        return frozenset(unset(deepened(parts, self))) if parts is not None else frozenset()
+        return frozenset(unset(deepened(parts, self))) - _OF_COMPOSE if parts is not None else frozenset()
 
 
 def assignments(text: str) -> tuple[Assignment, ...]:
