@@ -11,9 +11,11 @@ shell is left.
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import cast
 
 _REFERENCE_TEXT = re.compile(r"[A-Za-z0-9._/:@-]+")
 _OPENING = re.compile(
@@ -113,7 +115,10 @@ def depends(text: str, variable: str, values: Mapping[str, str | None]) -> bool:
     """
     if not uses(text, variable):
         return False
-    before, after = resolve(text, values), resolve(text, {**values, variable: _ANOTHER})
+    changed: dict[str, str | None] = {variable: _ANOTHER}
+    before = resolve(text, values)
+    # a view, for a copy of all values for each text would cost their product
+    after = resolve(text, ChainMap(changed, cast("dict[str, str | None]", values)))
     return before is None or before != after
 
 
