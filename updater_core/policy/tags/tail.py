@@ -90,6 +90,9 @@ def _prerelease(text: str, *, is_three_part: bool) -> tuple[tuple[str, ...], str
         return (dotted[1].lower(),), text[dotted.end() :]
     if not _BEGINS_WITH_PRERELEASE.match(text):
         return (), text
+    edition = words.EDITION.search(text)
+    if edition:  # `-rc42.ce.0` is a prerelease of `-ce.0`
+        return tuple(text[1 : edition.start()].split(".")), f"-{text[edition.start() + 1 :]}"
     prerelease, variant = split_tail(text[1:])
     if not any(map(str.isalpha, prerelease)) or _is_channel(prerelease, is_three_part=is_three_part):
         return (), text

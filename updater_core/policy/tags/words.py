@@ -69,6 +69,7 @@ COUNTER_WORDS = (
     "r|ls|rev|revision|build|bld|p|pl|patch|hotfix|sp|post|update|k3s|rke2r|eksbuild|gke|CU"  # CU: SQL Server
 )
 COUNTER = re.compile(rf"[-_.](?:(?:{COUNTER_WORDS})\.?|(?:ce|ee)\.)([0-9]+)(?=$|[-_])")
+EDITION = re.compile(r"(?<=[0-9])\.(?:ce|ee)\.[0-9]+(?=$|[-_])")  # the editions of GitLab
 GLUED_PATCH = re.compile(r"p([0-9]+)(?=$|[-_])")  # `9.8p1`
 # Debian's revision and Ubuntu's of it: `-0ubuntu1`, `-1ubuntu2.3` (deb-version(7), Ubuntu's version strings).
 DISTRIBUTION_REVISION = re.compile(r"-([0-9]{1,3})(?:ubuntu|build)([0-9]{1,3}(?:\.[0-9]{1,3})*)(?=$|[-_])")
