@@ -41,6 +41,8 @@ _BEGINS_WITH_PRERELEASE = re.compile(
     rf"-(?:[0-9]+\.)*(?:{'|'.join(sorted(PRERELEASE_WORDS))})", re.IGNORECASE
 )
 _LAST_NUMBER, _LAST_DOTTED = re.compile("[0-9]+$"), re.compile(r"[0-9]+(?:\.[0-9]+)*$")
+# No part of these is a date, a commit's hash or a word's number: 60 of them are read at once.
+_SHORT_NUMBERS = re.compile(r"(?:-[0-9]{1,3}(?![0-9A-Za-z._]))+")
 _PIECE = re.compile(".[^-_]*")
 
 
@@ -113,7 +115,8 @@ def _counters(text: str) -> tuple[str, Numbers]:
     shape, counters, position = "", list[int](), 0
     is_first = True  # numbers count releases only directly behind the version; later they belong to a word
     while position < len(text):
-        found = _counter_at(text, position, is_first=is_first)
+        run = _SHORT_NUMBERS.match(text, position) if is_first else None
+        found = (run[0], _values(run[0])) if run else _counter_at(text, position, is_first=is_first)
         if found is not None:
             piece, values = found
             shape += _mask(piece, values)
@@ -165,6 +168,8 @@ def _counter_at(text: str, position: int, *, is_first: bool) -> tuple[str, list[
 
 def _date_end(text: str, start: int) -> int | None:
     """Return the end of the date that is all of the piece beginning at `start`; None if it is no date."""
+    if not text[start : start + 1].isdigit():
+        return None
     for form in (words.DASHED_DATE, words.DATE_AND_TIME, words.DIGIT_DATE):
         found = form.match(text, start)
         if found and (found.end() == len(text) or text[found.end()] in "-_"):

@@ -85,6 +85,7 @@ def commit_end(text: str, start: int) -> int | None:
     (11, 11, None)
     """
     found = COMMIT.match(text, start)
-    if found is None and DIGIT_DATE.match(text, start) is None:
+    may_be_digits = found is None and text[start : start + 1].isdigit()
+    if may_be_digits and DIGIT_DATE.match(text, start) is None:
         found = _DIGIT_COMMIT.match(text, start)
     return found.end() if found else None
