@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.tag_history import compare_texts
+from benchmarks.tag_history import compare_texts, judge
 from updater_core.models import (
     Bump,
     Decision,
+    Follow,
     Hold,
     Hours,
     ImageRef,
@@ -78,6 +79,35 @@ names = (
     | dated_names
     | st.sampled_from(["latest", "1.2", "20241001", "5a81b1e6", "s-a", "s-b", "s-c", ARTEFACT])
 )
+FORMS = (
+    "{0}.{1}.{2} v{0}.{1}.{2} {0}.{1} 1{0} {0}.{1}.{2}.{3} {0}.{1}.{2}-alpine 1{0}.{1}-alpine3.20 "
+    "v{0}.{1}-fpm-{2} {0}.{1}.{2}-rc.{3} {0}.{1}rc{2} {0}.{1}.{2}-M{3} {0}.{1}.{2}.RC{3} {0}.{1}.{2}-dev "
+    "{0}.{1}.{2}-beta{3}-slim {0}.{1}.{2}-ls{3} {0}.{1}-r1{2} 17.{0}.{1}-ce.{2} {0}.{1}.{2}_{3} "
+    "{0}.{1}.{2}-debian-12-r{3} {0}u40{1}-b0{2}-jre 202401{0}1 2024-01-{0}1 2024.1{0}.{1} noble-202401{0}1 "
+    "RELEASE.2024-10-{0}1T17-50-4{1}Z {0}.{1}-202401{2}1 amd64-{0}.{1}.{2}-ls{3} alpine-{0}.{1}.{2} "
+    "temurin-1{0}-deps-1.{1}.{2} pg1{0}.4-ts2.{1}.{2} server-b{0}{1}{2} 1{0}.{1}-php8.{2}-apache "
+    "12.{0}.{1}-cudnn{2}-ubuntu22.04 main-5a81b1e-170000000{0} php8.{0}-fpm-alpine3.{1}"
+)
+
+
+forms = st.sampled_from(FORMS.split())
+
+
+@st.composite
+def lists_of_one_form(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """One of many tags of one form with other numbers, and the list: these, and others beside them."""
+    own, other = draw(forms), draw(forms)
+    numbers = st.tuples(small, small, small, small)
+    kin = [own.format(*each) for each in draw(st.lists(numbers, min_size=2, max_size=9))]
+    beside = [other.format(*each) for each in draw(st.lists(numbers, max_size=3))]
+    strangers = draw(st.lists(family_names | dated_names, max_size=2))
+    current, is_gone = kin[0], draw(st.booleans())  # whether it left the registry
+    listed = draw(st.permutations([*kin, *beside, *strangers]))
+    return current, [tag for tag in dict.fromkeys(listed) if not (is_gone and tag == current)]
+
+
+FOLLOWED = [Policy(follow=Follow.MAJOR), Policy(semver_pattern="*"), Policy(tag_regex="(?P<version>.+)")]
+
 moments = st.none() | st.integers(0, 5).map(lambda days: NOW - timedelta(days=days))
 digests = st.integers(0, 5).map(lambda n: f"sha256:{n:064x}")
 tag_lists = st.lists(
@@ -214,6 +244,26 @@ def test_a_service_stays_in_its_family_and_never_goes_down(case: tuple, data: st
     if isinstance(outcome, Update) and read(current) is not None:
         verdict = compare_texts(current, str(outcome.target.tag))
         assert verdict in ("", "prerelease") if policy.allow_prerelease else verdict == ""
+
+
+@given(lists_of_one_form(), st.data())
+def test_among_tags_of_one_form_the_judge_of_the_replay_finds_no_fault(
+    case: tuple[str, list[str]], data: st.DataObject
+) -> None:
+    current, listed = case
+    contents = {tag: hash_of(tag) for tag in listed}
+    running = frozenset({f"sha256:{hash_of(current)}"})
+    observation = Observation(
+        ImageRef("docker.io", "acme/web", current), running, tags=tuple(map(Tag, listed))
+    )
+    for policy in FOLLOWED:
+        outcome = settle(observation, policy, History(), {})
+        assert judge(current, outcome, contents) == "", (policy, outcome)
+        shuffled = replace(observation, tags=tuple(map(Tag, data.draw(st.permutations(listed)))))
+        assert settle(shuffled, policy, History(), {}) == outcome
+        risen = settle(observation, replace(policy, follow_variant=True), History(), {})
+        if isinstance(risen, Update) and read(current) is not None:
+            assert compare_texts(current, str(risen.target.tag)) in ("", "other variant")
 
 
 @given(st.from_regex(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,40}", fullmatch=True) | st.text(max_size=20))
