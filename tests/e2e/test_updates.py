@@ -96,6 +96,8 @@ def test_a_pattern_that_does_not_mean_the_current_tag_holds_and_its_remedy_leads
     assert "family:    none, the selector does not mean 16.3" in said
     assert "v17.0: other_prefix" in said
     assert "to do:" in said
+    status, said = shop.run("--test")
+    assert (status, f"{shop.name}: held, current_unparsable" in said) == (0, True), said
     shop.write("v16.3")  # the version that runs, spelt as one of the tags that the plan lists
     shop.up()
     _, said = shop.run("--plan")

@@ -434,6 +434,7 @@ def test_a_current_tag_that_is_gone_from_the_registry_is_said() -> None:
         assert isinstance(held, Hold)
         assert held.reason is reason
         assert held.detail.startswith(gone)
+        assert "`--test` says whether what runs was started from another tag" in held.remedy
     assert "gone" not in choose(policy, "1.1.0", tags("1.1.0", "1.0.0")).detail
     assert answer(choose(policy, "1.1.0", tags("1.2.0"))) == "1.2.0"
 

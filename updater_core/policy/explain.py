@@ -133,7 +133,9 @@ def without_current(case: SelectionContext, hold: Hold) -> Hold:
     """
     gone = f"{case.observation.current.text} is gone from the registry"
     if hold.reason is not Reason.SAME_DIGEST:
-        return replace(hold, detail=f"{gone}; {hold.detail}")
+        started = "`--test` says whether what runs was started from another tag, as by a variable of a shell"
+        remedy = f"{hold.remedy}; {started}" if hold.remedy else started
+        return replace(hold, detail=f"{gone}; {hold.detail}", remedy=remedy)
     return replace(
         hold,
         reason=Reason.NOT_FOUND,

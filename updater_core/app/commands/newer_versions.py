@@ -12,7 +12,7 @@ from updater_core.app.context import AppContext, settings_for, target_of
 from updater_core.app.resolve import Resolver
 from updater_core.deploy.target import Observed
 from updater_core.errors import UpdaterError
-from updater_core.models import Follow, ImageRef, ServiceConfig, Update
+from updater_core.models import Decision, Follow, ImageRef, ServiceConfig, Update
 from updater_core.policy.families import selector_of
 from updater_core.policy.tags.reading import read
 from updater_core.state.shared import SharedState
@@ -30,19 +30,24 @@ def newest(context: AppContext, service: ServiceConfig, observed: Observed) -> I
         service, policy=replace(service.policy, follow=Follow.MAJOR, public_keys=(), min_age_seconds=0.0)
     )
     with suppress(UpdaterError):
-        registry, *others = (
-            context.registries.for_service(image, settings_for(service, image))
-            for image in (observed.current, *(other.current for other in observed.others))
-        )
-        memory, target = SharedState(context.state), target_of(context, service)
-        decision = (
-            Resolver(follows, observed, registry, target, memory, context.clock.now(), others)
-            .resolve()
-            .decision
-        )
+        decision = decided(context, follows, observed)
         if isinstance(decision, Update) and decision.target.tag != observed.current.tag:
             return replace(decision.target, digest=None)
     return None
+
+
+def decided(context: AppContext, service: ServiceConfig, observed: Observed) -> Decision:
+    """Return what would be decided for a service now; nothing of it is remembered.
+
+    Raises as the opening of its registries does.
+    """
+    registry, *others = (
+        context.registries.for_service(image, settings_for(service, image))
+        for image in (observed.current, *(other.current for other in observed.others))
+    )
+    memory, target = SharedState(context.state), target_of(context, service)
+    resolver = Resolver(service, observed, registry, target, memory, context.clock.now(), others)
+    return resolver.resolve().decision
 
 
 def is_pinned(service: ServiceConfig, current: ImageRef) -> bool:

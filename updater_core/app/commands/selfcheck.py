@@ -17,16 +17,25 @@ from updater_core.app.commands import newer_versions
 from updater_core.app.context import AppContext, settings_for, target_of, targets_in_use
 from updater_core.app.evaluate import signature_of
 from updater_core.deploy import http_gate
-from updater_core.deploy.target import Finding
+from updater_core.deploy.target import Finding, Observed
 from updater_core.errors import UpdaterError
 from updater_core.host import engine_endpoint, files
-from updater_core.models import Hold, ImageRef, ServiceConfig
+from updater_core.models import Hold, ImageRef, Reason, ServiceConfig
 from updater_core.policy.explain import REMEDY_OF_UNSIGNED
 from updater_core.policy.families import selector_of
 from updater_core.policy.patterns import Order
+from updater_core.state import records
 from updater_core.targets import own_service
 
 _LEAST_FREE_BYTES = 1_000_000_000
+# Nothing is wrong, it ends by itself, or it is of a release that failed: `--status` has it.
+_PASSES = {
+    Reason.SAME_DIGEST,
+    Reason.TOO_YOUNG,
+    Reason.QUARANTINED,
+    Reason.OWNER_ROLLBACK,
+    Reason.SKIPPED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,7 @@ class Check:
             self.at(f"the image of {service.name}")
             if service.policy.public_keys:
                 yield from _signature_finding(self.context, service)
-            yield from _pinned_finding(self.context, service)
+            yield from _choice_findings(self.context, service)
 
 
 def _address_findings(service: ServiceConfig) -> Iterator[Finding]:
@@ -179,8 +188,8 @@ def _signed_by(context: AppContext, service: ServiceConfig, reference: ImageRef,
     )
 
 
-def _pinned_finding(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
-    """Yield a newer version than a pinned tag: no failure, but such a tag is up to date for ever."""
+def _choice_findings(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
+    """Yield why no tag can be chosen, or a newer version than a pinned tag: worth a line, but no failure."""
     observed = target_of(context, service).observe([service])[service.name]
     if isinstance(observed, Hold):
         return
@@ -188,6 +197,26 @@ def _pinned_finding(context: AppContext, service: ServiceConfig) -> Iterator[Fin
     if newest is not None:
         text = f"{observed.current.text} stays, though {newest.text} is there: nothing follows versions"
         yield Finding(True, service.name, text, newer_versions.remedy(service), is_warning=True)
+    yield from _held_choice(context, service, observed)
+
+
+def _held_choice(context: AppContext, service: ServiceConfig, observed: Observed) -> Iterator[Finding]:
+    """Yield what holds the choice of a tag, if that is more than time or an earlier failure.
+
+    What registries answer, and who signed, is said by findings of their own.
+    """
+    unsigned = replace(service, policy=replace(service.policy, public_keys=()))
+    with suppress(UpdaterError):  # of the registry: it was said
+        decision = newer_versions.decided(context, unsigned, observed)
+        if isinstance(decision, Hold) and not _is_said_or_passes(decision.reason):
+            text = f"held, {decision.reason}: {decision.detail}"
+            yield Finding(True, service.name, text, decision.remedy, is_warning=True)
+
+
+def _is_said_or_passes(reason: Reason) -> bool:
+    if reason is Reason.PATTERN_TOO_SLOW:
+        return False
+    return reason in _PASSES or records.is_unknown(reason)
 
 
 def _registry_finding(context: AppContext, service: ServiceConfig, reference: ImageRef) -> Finding:
