@@ -109,7 +109,20 @@ def test_two_projects_of_one_env_file_are_both_updated_once_each_has_its_variabl
     assert [each.reason for each in decisions if isinstance(each, Hold)] == [Reason.SAME_DIGEST] * 2
 
 
-def test_a_file_that_two_projects_include(shop: Shop, other: Shop) -> None:
+@pytest.fixture
+def namesake(shop: Shop, other: Shop) -> Iterator[Shop]:
+    """A project of another folder that has the name of `other`, and shares no file with anybody."""
+    folder = shop.folder / "namesake"
+    folder.mkdir()
+    found = Shop(folder, shop.registry, name=other.name)
+    text = SERVICE.replace("web:", "else:").replace("@IMAGE", f"{shop.repository}:v1.0.0")
+    found.compose_file.write_text(text)
+    yield found
+    found.down()
+
+
+def test_a_file_that_two_projects_include(shop: Shop, other: Shop, namesake: Shop) -> None:
+    """The other one is seen beside a namesake of another folder, which was started after it."""
     shop.policy = {"health_stable": 1, "semver_pattern": "v*"}
     shop.push("v1.0.0", lab.good("one"))
     common = shop.folder / "common.yml"
@@ -119,6 +132,7 @@ def test_a_file_that_two_projects_include(shop: Shop, other: Shop) -> None:
     other.compose_file.write_text("include: [../common.yml]\n")
     shop.up()
     other.up()
+    namesake.up()
     shop.push("v1.1.0", lab.good("two"))
     context = shop.context()
     report = cycle.run(context)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from updater_core.composefile import edit
 from updater_core.composefile.splice import VARIABLE
-from updater_core.models import Container, Edit, Hold, Plan, Reason
+from updater_core.models import Container, Edit, Hold, Plan, Project, Reason
 from updater_core.targets.compose import observe
 from updater_core.targets.compose.plan import ComposePlan
 from updater_core.targets.compose.reading import sources
@@ -21,20 +21,20 @@ def hold_for(plan: Plan[ComposePlan], containers: Iterable[Container], memory: F
 
     None if there is no such project; one that has no container is not known.
     """
-    found = _reached_by(plan.detail.edits, plan.detail.project.name, containers, memory)
+    found = _reached_by(plan.detail.edits, plan.detail.project, containers, memory)
     return None if found is None else replace(found, available=plan.image)
 
 
 def foreseen(observed: ObservedService, containers: Iterable[Container], memory: FileCache) -> Iterator[Hold]:
     """Yield what any edit for a service would be held for, as `hold_for` does for one that is planned."""
     changes = edit.trial_edits((*observed.files, *observed.env_files), observed.located)
-    found = _reached_by(changes, observed.project.name, containers, memory)
+    found = _reached_by(changes, observed.project, containers, memory)
     if found is not None:
         yield found
 
 
 def _reached_by(
-    changes: Sequence[Edit], own: str, containers: Iterable[Container], memory: FileCache
+    changes: Sequence[Edit], own: Project, containers: Iterable[Container], memory: FileCache
 ) -> Hold | None:
     """Return why edits for project `own` must not be made: another one would be changed.
 
@@ -43,24 +43,31 @@ def _reached_by(
     edits = {os.path.realpath(each.path): each for each in changes}
     if not edits:
         return None
-    projects: dict[str, list[Container]] = {}
-    for container in containers:
-        projects.setdefault(container.project, []).append(container)
-    for name in sorted(projects.keys() - {own}):
-        found = _services(projects[name], edits, memory)
+    for project in _others(own, containers):
+        found = _services(project, edits, memory)
         if found:
-            return _hold(changes, name, found)
+            return _hold(changes, project.name, found)
     return None
 
 
-def _services(
-    containers: Sequence[Container], edits: Mapping[str, Edit], memory: FileCache
-) -> tuple[str, ...]:
+def _others(own: Project, containers: Iterable[Container]) -> list[Project]:
+    """Return every other project, once for each set of files that its containers were started from.
+
+    Two folders of one name give two projects of one name.
+    """
+    found: dict[tuple[str, str, tuple[str, ...]], Project] = {}
+    for project in map(observe.started_from, containers):
+        folder = os.path.realpath(project.directory)
+        is_own = project.name == own.name and folder == os.path.realpath(own.directory)
+        if project.files and not is_own:
+            found.setdefault((project.name, folder, tuple(project.files)), project)
+    return [found[key] for key in sorted(found)]
+
+
+def _services(project: Project, edits: Mapping[str, Edit], memory: FileCache) -> tuple[str, ...]:
     """Return the services of one project that the edits would change."""
-    projects = map(observe.started_from, containers)
-    project = next((each for each in projects if each.files), None)
-    read = sources.read(project, memory) if project is not None else None
-    if read is None or isinstance(read, Hold):
+    read = sources.read(project, memory)
+    if isinstance(read, Hold):
         return ()
     files, env_files = read
     paths = {file.path: os.path.realpath(file.path) for file in (*files, *env_files)}
