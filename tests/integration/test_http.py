@@ -18,12 +18,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.fake_registry import Behaviour, FakeRegistry
+from tests.support.lab import until
 from updater_core.net import dial
-from updater_core.net.http import MOST_AT_ONCE, USUAL_LIMITS, Broken, Connections, Limits, Request
+from updater_core.net.http import (
+    MOST_AT_ONCE,
+    USUAL_LIMITS,
+    Broken,
+    Connections,
+    Limits,
+    Request,
+    _here,
+    _Watch,
+)
 from updater_core.net.tls import Trust
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -516,6 +527,136 @@ def swallowing() -> Iterator[int]:
         yield port
         for one in waiting:
             one.close()
+
+
+class _LateSocket(socket.socket):
+    """A socket that is duplicated at the very moment at which the time of its exchange is over."""
+
+    watch: _Watch
+
+    def dup(self) -> _LateSocket:
+        self.watch._cut()
+        return super().dup()
+
+
+def _is_over_before(watch: _Watch, opened: _LateSocket) -> None:
+    watch._cut()
+    watch.has_opened(opened)
+
+
+def _is_over_meanwhile(watch: _Watch, opened: _LateSocket) -> None:
+    watch.has_opened(opened)
+
+
+@pytest.mark.parametrize("ends", [_is_over_before, _is_over_meanwhile])
+def test_a_socket_that_is_connected_too_late_is_closed_at_once(
+    ends: Callable[[_Watch, _LateSocket], None],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        opened = _LateSocket()
+        opened.connect(listener.getsockname())
+        other, _ = listener.accept()
+        with other:
+            with _Watch(600.0, PING) as watch:
+                opened.watch = watch
+                with pytest.raises(TimeoutError):
+                    ends(watch, opened)
+                assert opened.fileno() == -1
+            other.settimeout(120)
+            assert other.recv(1) == b""  # its duplicate is closed, too
+
+
+def test_a_socket_that_is_watched_is_cut_when_the_time_is_over() -> None:
+    ours, other = socket.socketpair()
+    with ours, other, _Watch(600.0, PING) as watch:
+        watch.has_opened(ours)
+        watch._cut()
+        other.settimeout(120)
+        assert other.recv(1) == b""
+
+
+def _under_way(port: int) -> set[str]:
+    """The local ends of this machine's sockets that lead to a port (proc(5), /proc/net/tcp)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return {local for _, local, remote, *_ in rows if int(remote.split(":")[1], 16) == port}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connect_that_takes_too_long_leaves_no_socket(scheme: str) -> None:
+    with swallowing() as port:
+        before = _under_way(port)
+        with pytest.raises(Broken, match="^it did not answer in time$"):
+            Connections(IMPATIENT).exchange(Request(f"{scheme}://127.0.0.1:{port}/v2/", "ping", "a question"))
+        assert _under_way(port) <= before
+
+
+def test_the_time_to_connect_is_what_is_left_when_the_name_is_resolved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = list[str]()
+    resolve = socket.getaddrinfo
+    with serving(_say_nothing) as server:
+        port = server.listener.getsockname()[1]
+
+        def slowly(*_: Any) -> Any:
+            steps.append("resolved")
+            return resolve("127.0.0.1", port, 0, socket.SOCK_STREAM)
+
+        def left() -> float:
+            steps.append("asked what is left")
+            return 60.0
+
+        monkeypatch.setattr(socket, "getaddrinfo", slowly)
+        dial.connect("registry.example", port, left).close()
+    assert steps == ["resolved", "asked what is left"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    ("is_proxied", "words"),
+    [
+        (False, "^it did not answer in time$"),
+        (True, "^the proxy of the environment did not answer in time$"),
+    ],
+)
+def test_a_name_that_is_resolved_too_late_is_that_of_the_host_or_of_the_proxy(
+    scheme: str, is_proxied: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+    with serving(_say_nothing) as server:
+        port = server.listener.getsockname()[1]
+        if is_proxied:
+            monkeypatch.setenv(f"{scheme}_proxy", f"http://proxy.example:{port}")
+
+        def too_late(*_: Any) -> Any:
+            until(lambda: _here.watch.is_late, what="the end of the exchange")
+            return resolve("127.0.0.1", port, 0, socket.SOCK_STREAM)
+
+        monkeypatch.setattr(socket, "getaddrinfo", too_late)
+        limits = Limits(connect_seconds=600.0, read_seconds=600.0, whole_seconds=0.2)
+        with pytest.raises(Broken, match=words) as broken:
+            Connections(limits).exchange(Request(f"{scheme}://registry.example/v2/", "ping", "a question"))
+        assert ("HTTPS_PROXY" in broken.value.remedy) is is_proxied
+        assert not server.heads
+
+
+def _trickle_an_answer_to_connect(server: Server, connected: socket.socket) -> None:
+    server.head(connected)
+    connected.sendall(b"HTTP/1.1 200 Connection established\r\nX: ")
+    server.was_reached.set()
+    with suppress(OSError):
+        while not server.was_cut_off.wait(0.02):
+            connected.sendall(b"x")
+
+
+def test_a_proxy_whose_answer_to_connect_has_no_end_is_named_as_the_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving(_trickle_an_answer_to_connect) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://{proxy.host}")
+        broken = cut_off(proxy, PING)
+        proxy.was_cut_off.set()
+    assert str(broken) == "the proxy of the environment did not answer in time"
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

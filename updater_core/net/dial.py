@@ -25,15 +25,16 @@ Options = Iterable[tuple[int, int, int | bytes]]
 def connect(
     host: str,
     port: int,
-    seconds: float,
+    left: Callable[[], float],
     options: Options = (),
     refusal: Callable[[str], Exception | None] | None = None,
 ) -> socket.socket:
     """Return a connected socket.
 
-    `refusal`: the error of an address that may not be dialled, None for one that may; it is raised if the
-    host has no other. Raises gaierror if the name cannot be resolved, TimeoutError if no address takes a
-    connection within `seconds`, else the OSError of the last address that failed.
+    `left` returns how many seconds a connect may take; it is called when the name is resolved, which takes
+    its own time. `refusal`: the error of an address that may not be dialled, None for one that may; it is
+    raised if the host has no other. Raises gaierror if the name cannot be resolved, TimeoutError if no
+    address takes a connection in time, else the OSError of the last address that failed.
     """
     addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     if refusal is not None:
@@ -42,7 +43,7 @@ def connect(
         errors = [error for _, error in judged if error is not None]
         if errors and not addresses:
             raise errors[0]
-    return first_of(in_turn(addresses), seconds, options)
+    return first_of(in_turn(addresses), left(), options)
 
 
 def first_of(addresses: Sequence[Address], seconds: float, options: Options = ()) -> socket.socket:

@@ -286,17 +286,16 @@ class _Watch:
         return None if origin is None else redirect_refused(self._request.url, address, origin)
 
     def has_opened(self, opened: socket.socket) -> None:
-        """Watch a socket on which a tunnel or TLS may still have to come.
+        """Watch a socket on which a tunnel or TLS may still have to come; close it if the exchange is over.
 
-        A duplicate is watched, for TLS takes the socket itself away before it has shaken hands. Raises
-        TimeoutError
-        if the exchange is over.
+        A duplicate is watched: TLS takes the socket itself away before it has shaken hands.
         """
-        if self.is_late:
+        try:
+            self._opened = opened.dup()
+            self.has(self._opened)
+        except OSError:
             opened.close()
-            raise TimeoutError
-        self._opened = opened.dup()
-        self.has(self._opened)
+            raise
 
     def has(self, connected: socket.socket | None) -> None:
         """Watch this socket from now on. Raises TimeoutError if the exchange is over."""
@@ -315,9 +314,9 @@ class _Watch:
 def _dialled(connection: HTTPConnection) -> socket.socket:
     """Return a socket to the connection's host; urllib3's own tries one address after the other."""
     own_seconds = float(connection.timeout or USUAL_LIMITS.connect_seconds)
-    seconds = min(own_seconds, max(_here.watch.end - time.monotonic(), 0.0))
+    left = lambda: min(own_seconds, max(_here.watch.end - time.monotonic(), 0.0))  # noqa: E731
     options, refusal = connection.socket_options or (), _here.watch.refusal
-    opened = dial.connect(connection._dns_host, connection.port, seconds, options, refusal)
+    opened = dial.connect(connection._dns_host, connection.port, left, options, refusal)
     _here.watch.has_opened(opened)
     opened.settimeout(own_seconds)
     return opened
@@ -359,7 +358,7 @@ class _SecureConnection(HTTPSConnection):
 
     def _tunnel(self) -> None:
         super()._tunnel()
-        _here.watch.is_at_proxy = False
+        _here.watch.is_at_proxy = _here.watch.is_late  # what was cut passes for an answer's end
 
 
 class _Adapter(HTTPAdapter):
