@@ -100,8 +100,8 @@ class Transaction:
 
         Repeatable: each part looks before it acts.
 
-        Raises EngineUnavailable if the engine does not answer, and any other UpdaterError if the host
-        prevents the rollback: then the journal stays open, and `recover` tries again.
+        Raises EngineUnavailable if the engine does not answer, and any other UpdaterError, GateFailed too, if
+        the host prevents the rollback: then the journal stays open, and `recover` tries again.
         """
         plan = self._deployment.plan
         superseded = self._deployment.superseded()

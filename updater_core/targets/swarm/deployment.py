@@ -172,7 +172,7 @@ class SwarmDeployment:
         return evidence.collect(new, detail.old_spec, self._host.engine)
 
     def lacking(self, *, is_back: bool) -> str:  # noqa: ARG002
-        """Nothing that we see: the engine starts a task elsewhere, or says that no node is suitable."""
+        """Return nothing: the engine starts a task elsewhere, or says that no node is suitable."""
         return ""
 
     def revert(self, cause: Cause) -> Cause:
