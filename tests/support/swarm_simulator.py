@@ -303,7 +303,3 @@ def web_spec(image: str, **more: Any) -> dict[str, Any]:
         },
         **more,
     }
-
-
-def no_swarm(engine: str | None) -> SimSwarm:
-    raise EngineError(f"no swarm {engine}")

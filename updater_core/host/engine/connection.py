@@ -59,6 +59,9 @@ def _tls_config(files: TlsFiles) -> docker.tls.TLSConfig:
     return docker.tls.TLSConfig(client_cert=files.client, ca_cert=ca, verify=files.is_verified)
 
 
+_UNANSWERED = (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError, HTTPError)
+
+
 @contextlib.contextmanager
 def seam(what: str) -> Iterator[None]:
     """Turn docker-py's and requests' exceptions into ours; `what` is what the engine was asked to do.
@@ -73,13 +76,13 @@ def seam(what: str) -> Iterator[None]:
         raise EngineUnavailable(
             f"the engine's TLS certificate is not accepted ({what}): {error}", _TLS_REMEDY
         ) from error
-    except (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError, HTTPError) as error:
+    except _UNANSWERED as error:
         raise EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY) from error
     except (requests.RequestException, DockerException, ValueError) as error:
         raise _of_connecting(what, error) from error
 
 
 def _of_connecting(what: str, error: Exception) -> EngineError:
-    if "Connection" in str(error):
+    if isinstance(error.__cause__, _UNANSWERED):  # docker-py asks for the version first, and wraps that
         return EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY)
     return EngineError(f"the engine could not {what}: {error}")
