@@ -7,11 +7,15 @@ file of ours that was damaged, or edited by hand, must never come back as a reco
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 Record = TypeVar("Record")
+
+# msgspec reads a dataclass at its first use: two threads that do so at once crash the interpreter.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def encode(value: object) -> Any:
@@ -51,4 +55,5 @@ def decode(kind: type[Record], value: object) -> Record:
     ...
     msgspec.ValidationError: Expected `int`, got `str` - at `$[1]`
     """
-    return msgspec.convert(value, kind)
+    with _ONE_AT_A_TIME:
+        return msgspec.convert(value, kind)
