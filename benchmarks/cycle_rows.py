@@ -8,13 +8,13 @@ from pathlib import Path
 
 from benchmarks import crowd
 from benchmarks.measure import spent
-from benchmarks.table import Row
+from benchmarks.table import FigureRow
 from updater_core.app import cycle
 
 _WALL_BUDGET_SECONDS = 1.3 * (100 / 8 * 0.05) + 0.3
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[FigureRow]:
     """200 services on 100 references at 50 ms a request, then more and more services."""
     with tempfile.TemporaryDirectory() as folder, crowd.registry(delay_ms=50) as registry:
         context, _ = crowd.context(Path(folder), registry.host, 200, 100)
@@ -23,18 +23,20 @@ def rows() -> Iterator[Row]:
     wall = sorted(one.wall_seconds for one in taken)[3]
     cpu = sorted(one.cpu_seconds for one in taken)[3]
     what = "wall time, 200 services on 100 references, 50 ms"
-    yield Row(what, f"{wall:.2f} s", f"{_WALL_BUDGET_SECONDS:.2f} s", wall <= _WALL_BUDGET_SECONDS)
-    yield Row("  the first cycle of a process", f"{cold.wall_seconds:.2f} s", "", None)
-    yield Row("  CPU of a warm one", f"{cpu:.2f} s", "0.50 s", cpu < 0.5)
+    yield FigureRow(what, f"{wall:.2f} s", f"{_WALL_BUDGET_SECONDS:.2f} s", wall <= _WALL_BUDGET_SECONDS)
+    yield FigureRow("  the first cycle of a process", f"{cold.wall_seconds:.2f} s", "", None)
+    yield FigureRow("  CPU of a warm one", f"{cpu:.2f} s", "0.50 s", cpu < 0.5)
     yield from _growth()
 
 
-def _growth() -> Iterator[Row]:
+def _growth() -> Iterator[FigureRow]:
     seconds = {services: _least_cpu_seconds(services) for services in (250, 500, 1000, 2000)}
     for small in (250, 500, 1000):
         ratio = seconds[2 * small] / seconds[small]
         figure = f"x {ratio:.2f} ({seconds[small]:.2f} to {seconds[2 * small]:.2f} s)"
-        yield Row(f"  CPU, {small} to {2 * small} services", figure, "x 2.00 (5 % for noise)", ratio <= 2.1)
+        yield FigureRow(
+            f"  CPU, {small} to {2 * small} services", figure, "x 2.00 (5 % for noise)", ratio <= 2.1
+        )
 
 
 def _least_cpu_seconds(services: int) -> float:

@@ -14,7 +14,7 @@ from benchmarks import crowd
 from benchmarks.clouds import clouds
 from benchmarks.crowd import Crowd
 from benchmarks.measure import resident_megabytes
-from benchmarks.table import Row
+from benchmarks.table import FigureRow
 from updater_core.app import cycle
 from updater_core.app.context import AppContext
 from updater_core.host import malloc
@@ -23,21 +23,21 @@ _NOISE_MEGABYTES = 0.5  # a page here and there that another order of things has
 _MOST_NEW_BLOCKS = 0.01
 
 
-def plain_rows() -> Iterator[Row]:
+def plain_rows() -> Iterator[FigureRow]:
     """Without clouds, for 500 cycles."""
     with tempfile.TemporaryDirectory() as folder, crowd.registry() as registry:
         context, _ = crowd.context(Path(folder), registry.host, 200, 100)
         sizes = _sizes(context, (50, 100, 500))
     after = sizes[100].megabytes
-    yield Row("resident after 100 cycles of 200 services", f"{after:.1f} MB", "50 MB", after < 50)
+    yield FigureRow("resident after 100 cycles of 200 services", f"{after:.1f} MB", "50 MB", after < 50)
     growth = sizes[500].megabytes - sizes[50].megabytes
     blocks = sizes[500].blocks / sizes[50].blocks - 1
     is_flat = blocks < _MOST_NEW_BLOCKS and growth < _NOISE_MEGABYTES
     figure = f"{growth:+.2f} MB, {blocks:+.2%} blocks"
-    yield Row("  growth from cycle 50 to 500", figure, "none (below 0.5 MB, 1 % of blocks)", is_flat)
+    yield FigureRow("  growth from cycle 50 to 500", figure, "none (below 0.5 MB, 1 % of blocks)", is_flat)
 
 
-def cloud_rows() -> Iterator[Row]:
+def cloud_rows() -> Iterator[FigureRow]:
     """50 of them in ECR and 50 at Google."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -49,7 +49,7 @@ def cloud_rows() -> Iterator[Row]:
             Path(folder) / "w", Crowd(registry.host, 100, 50), both.ecr(50), both.google(50)
         )
         after = _sizes(context, (100,))[100].megabytes
-    yield Row("  with ECR and Google in use", f"{after:.1f} MB", "85 MB", after < 85)
+    yield FigureRow("  with ECR and Google in use", f"{after:.1f} MB", "85 MB", after < 85)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ services:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AnswerChange:
     """The visitor's answer became another: when it came first, and when the one before came last."""
 
     answer: str | None
@@ -50,12 +50,12 @@ class Happening:
 
 
 @dataclass
-class Stage:
+class PublishedLab:
     """Everything together. Times are the wall clock's, the engine's as well."""
 
     shop: Shop
     port: int
-    changes: list[Change] = field(default_factory=list)
+    changes: list[AnswerChange] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
 
     def up(self, tag: str) -> None:
@@ -68,7 +68,7 @@ class Stage:
         self.changes.clear()
         self.happenings.clear()
 
-    def await_answer(self, answer: str) -> Change:
+    def await_answer(self, answer: str) -> AnswerChange:
         """The change after which the service answers so, to the end of what was seen."""
         return until(lambda: self._last(answer), 30, f"an answer of {answer}")  # type: ignore[no-any-return]
 
@@ -79,18 +79,18 @@ class Stage:
         )
         return float(found[0].time)
 
-    def _last(self, answer: str) -> Change | None:
+    def _last(self, answer: str) -> AnswerChange | None:
         seen = list(self.changes)
         return seen[-1] if seen and seen[-1].answer == answer else None
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
+def stage() -> Iterator[PublishedLab]:
     """A shop with nothing in it yet, watched for the length of a block."""
     with tempfile.TemporaryDirectory() as folder, FakeRegistry() as registry:
         port = _free_port()
         shop = Shop(Path(folder), registry)
-        made = Stage(shop, port)
+        made = PublishedLab(shop, port)
         try:
             with _visitor(port, made), _events(made):
                 yield made
@@ -99,7 +99,7 @@ def stage() -> Iterator[Stage]:
 
 
 @contextmanager
-def _visitor(port: int, made: Stage) -> Iterator[None]:
+def _visitor(port: int, made: PublishedLab) -> Iterator[None]:
     argv = [sys.executable, "-m", "benchmarks.visitor", str(port)]
     with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
@@ -111,13 +111,13 @@ def _visitor(port: int, made: Stage) -> Iterator[None]:
             child.stdin.close()
 
 
-def _note_changes(lines: IO[str], made: Stage) -> None:
+def _note_changes(lines: IO[str], made: PublishedLab) -> None:
     for line in lines:
-        made.changes.append(Change(*json.loads(line)))
+        made.changes.append(AnswerChange(*json.loads(line)))
 
 
 @contextmanager
-def _events(made: Stage) -> Iterator[None]:
+def _events(made: PublishedLab) -> Iterator[None]:
     client = docker.from_env()
     label = f"com.docker.compose.project={made.shop.name}"
     stream = client.events(decode=True, filters={"type": "container", "label": label})

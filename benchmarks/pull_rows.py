@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.table import Row
+from benchmarks.table import FigureRow
 from tests.support import lab
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import Shop
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[FigureRow]:
     """An image of two layers, of which the lower one is there."""
     with tempfile.TemporaryDirectory() as folder, FakeRegistry() as registry:
         shop = Shop(Path(folder), registry)
@@ -33,4 +33,4 @@ def rows() -> Iterator[Row]:
     figure = f"{sum(sent.values())} bytes in {len(sent)} blobs"
     whole = sum(map(len, blobs.values()))
     budget = f"{sum(missing.values())} bytes (the repository: {whole})"
-    yield Row("pulled by an update, a layer and its configuration new", figure, budget, sent == missing)
+    yield FigureRow("pulled by an update, a layer and its configuration new", figure, budget, sent == missing)

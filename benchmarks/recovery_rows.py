@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from statistics import median
 
-from benchmarks.published import Stage, stage
-from benchmarks.table import Row
+from benchmarks.published import PublishedLab, stage
+from benchmarks.table import FigureRow
 from tests.support import lab
 from tests.support.fake_registry import Build
 
@@ -21,7 +21,7 @@ def _unhealthy(name: str) -> Build:
     return lab.answers(name, healthcheck="exit 1")
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[FigureRow]:
     """From the engine's event to the old release's answer, less what the app itself takes from its start to
     that.
     """
@@ -31,27 +31,27 @@ def rows() -> Iterator[Row]:
         own = median(_own_start_seconds(made) for _ in range(_TIMES))
         yield from _of_kind(made, ("gone", "die"), _exits, own)
         yield from _of_kind(made, ("unhealthy", "health_status: unhealthy"), _unhealthy, own)
-    yield Row("  the app's own start, from its container's", f"{own:.2f} s", "", None)
+    yield FigureRow("  the app's own start, from its container's", f"{own:.2f} s", "", None)
 
 
 def _of_kind(
-    made: Stage, kind: tuple[str, str], release: Callable[[str], Build], own: float
-) -> Iterator[Row]:
+    made: PublishedLab, kind: tuple[str, str], release: Callable[[str], Build], own: float
+) -> Iterator[FigureRow]:
     """A bad release, several times: what kind it is, and the event by which that is seen."""
     name, event = kind
     taken = [_back_seconds(made, release, f"{name}-{turn}", event) - own for turn in range(_TIMES)]
     figure = f"{median(taken):.2f} s (at most {max(taken):.2f} s)"
-    yield Row(f"from {name} to the old release's answer", figure, "2.00 s", median(taken) < 2.0)
+    yield FigureRow(f"from {name} to the old release's answer", figure, "2.00 s", median(taken) < 2.0)
 
 
-def _own_start_seconds(made: Stage) -> float:
+def _own_start_seconds(made: PublishedLab) -> float:
     made.await_answer("good")
     made.begin_anew()
     made.shop.up("--force-recreate")
     return made.await_answer("good").first - made.first("good", "start")
 
 
-def _back_seconds(made: Stage, release: Callable[[str], Build], name: str, event: str) -> float:
+def _back_seconds(made: PublishedLab, release: Callable[[str], Build], name: str, event: str) -> float:
     made.await_answer("good")
     made.shop.push("latest", release(name))
     made.begin_anew()

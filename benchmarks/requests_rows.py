@@ -9,12 +9,12 @@ from pathlib import Path
 
 from benchmarks import crowd
 from benchmarks.clouds import clouds
-from benchmarks.table import Row, counted
+from benchmarks.table import FigureRow, counted
 from tests.support import audited
 from updater_core.app import cycle
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[FigureRow]:
     """All of them; the processes last, for an audit hook cannot be taken away again."""
     yield from _digests()
     yield from _tag_lists()
@@ -22,7 +22,7 @@ def rows() -> Iterator[Row]:
     yield from _processes()
 
 
-def _digests() -> Iterator[Row]:
+def _digests() -> Iterator[FigureRow]:
     with tempfile.TemporaryDirectory() as folder, crowd.registry(token=True) as registry:
         context, engine = crowd.context(Path(folder), registry.host, 40, 10)
         cycle.run(context)
@@ -30,19 +30,21 @@ def _digests() -> Iterator[Row]:
         engine.counts.clear()
         cycle.run(context)
         warm, calls = registry.counts(), dict(engine.counts)
-    yield Row(
+    yield FigureRow(
         "requests, 40 services on 10 images, warm", counted(warm), "10 HEADs", warm == {"manifest_head": 10}
     )
     fits = cold == {"manifest_head": 10, "challenge": 1, "token": 10}
-    yield Row("  cold (a fresh process)", counted(cold), "+ 1 challenge a host, 1 token a repository", fits)
+    yield FigureRow(
+        "  cold (a fresh process)", counted(cold), "+ 1 challenge a host, 1 token a repository", fits
+    )
     fits = first_calls == {"list": 1, "inspect": 40}
-    yield Row(
+    yield FigureRow(
         "engine calls, 40 new containers of 40 images", counted(first_calls), "1 list, 1 inspect each", fits
     )
-    yield Row("  with nothing new", counted(calls), "1 list", calls == {"list": 1})
+    yield FigureRow("  with nothing new", counted(calls), "1 list", calls == {"list": 1})
 
 
-def _tag_lists() -> Iterator[Row]:
+def _tag_lists() -> Iterator[FigureRow]:
     with tempfile.TemporaryDirectory() as folder, crowd.registry() as registry:
         context, _ = crowd.context(Path(folder), registry.host, 40, 10, semver_pattern="*")
         cycle.run(context)
@@ -50,10 +52,10 @@ def _tag_lists() -> Iterator[Row]:
         cycle.run(context)
         tags = registry.counts()
     fits = tags == {"manifest_head": 10, "tags": 10}
-    yield Row("requests, tag policy, warm", counted(tags), "+ 1 list a repository", fits)
+    yield FigureRow("requests, tag policy, warm", counted(tags), "+ 1 list a repository", fits)
 
 
-def _vendors() -> Iterator[Row]:
+def _vendors() -> Iterator[FigureRow]:
     """Two clouds, each with 20 services on 10 repositories: the API that lists the tags knows their digests
     too.
     """
@@ -66,10 +68,10 @@ def _vendors() -> Iterator[Row]:
         cycle.run(context)
         calls = both.counts()
     fits = calls == {"DescribeImages": 10, "tags": 10}
-    yield Row("  ECR and Google, 10 repositories each", counted(calls), "1 API call a repository", fits)
+    yield FigureRow("  ECR and Google, 10 repositories each", counted(calls), "1 API call a repository", fits)
 
 
-def _processes() -> Iterator[Row]:
+def _processes() -> Iterator[FigureRow]:
     with tempfile.TemporaryDirectory() as folder, crowd.registry() as registry:
         context, _ = crowd.context(Path(folder), registry.host, 40, 10, semver_pattern="*")
         log = Path(folder) / "starts"
@@ -77,4 +79,4 @@ def _processes() -> Iterator[Row]:
         cycle.run(context)
         cycle.run(context)
         starts = len(log.read_text().splitlines())
-    yield Row("processes started by a cycle", str(starts), "0", starts == 0)
+    yield FigureRow("processes started by a cycle", str(starts), "0", starts == 0)

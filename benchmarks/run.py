@@ -17,7 +17,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import Row, text_of
+from benchmarks.table import FigureRow, text_of
 
 # by name, for a module is loaded by the process that needs it: memory is measured
 SUBJECTS: Mapping[str, str] = {
@@ -48,14 +48,16 @@ def main(words: list[str]) -> int:
     if unknown:
         print(f"no subject {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}", file=sys.stderr)
         return 2
-    rows = [Row(*fields) for subject in words or SUBJECTS for fields in _measured(subject)]
+    rows = [FigureRow(*fields) for subject in words or SUBJECTS for fields in _measured(subject)]
     print(text_of(rows))
     return 0 if all(row.holds is not False for row in rows) else 1
 
 
-def _rows_of(subject: str) -> Iterator[Row]:
+def _rows_of(subject: str) -> Iterator[FigureRow]:
     module, _, function = SUBJECTS[subject].partition(".")
-    rows: Callable[[], Iterator[Row]] = getattr(importlib.import_module(f"benchmarks.{module}"), function)
+    rows: Callable[[], Iterator[FigureRow]] = getattr(
+        importlib.import_module(f"benchmarks.{module}"), function
+    )
     return rows()
 
 

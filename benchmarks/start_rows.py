@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measure import children_cpu_seconds
-from benchmarks.table import Row, counted
+from benchmarks.table import FigureRow, counted
 from tests.support import lab
 from tests.support.engine_tap import EngineTap
 from tests.support.fake_registry import FakeRegistry
@@ -27,7 +27,7 @@ print(json.dumps([code, [name for name in {_HEAVY!r} if name in sys.modules]]))
 """
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[FigureRow]:
     """Time, what was asked of the engine, and what was loaded on the way."""
     with tempfile.TemporaryDirectory() as folder, FakeRegistry() as registry:
         shop = Shop(Path(folder), registry)
@@ -40,11 +40,11 @@ def rows() -> Iterator[Row]:
             shop.down()
 
 
-def _rows(shop: Shop) -> Iterator[Row]:
+def _rows(shop: Shop) -> Iterator[FigureRow]:
     cpu = min(_once_cpu_seconds(shop) for _ in range(7))
-    yield Row("--once with nothing to do, one service, CPU", f"{cpu:.2f} s", "0.60 s", cpu < 0.6)
+    yield FigureRow("--once with nothing to do, one service, CPU", f"{cpu:.2f} s", "0.60 s", cpu < 0.6)
     heavy = _loaded(shop)
-    yield Row("  loaded without being used", ", ".join(heavy) or "none", "none", not heavy)
+    yield FigureRow("  loaded without being used", ", ".join(heavy) or "none", "none", not heavy)
     with EngineTap() as tap:
         shop.engine_host = tap.host
         shop.run("--once")
@@ -53,7 +53,7 @@ def _rows(shop: Shop) -> Iterator[Row]:
     kinds = {"version": calls.pop("GET version", 0), "list": calls.pop("GET containers/json", 0)}
     kinds |= {"inspect": calls.pop("GET images/*/json", 0), **calls}
     fits = kinds == {"version": 1, "list": 1, "inspect": 1}
-    yield Row("  calls of the real engine", counted(kinds), "1 list, 1 inspect (+ handshake)", fits)
+    yield FigureRow("  calls of the real engine", counted(kinds), "1 list, 1 inspect (+ handshake)", fits)
 
 
 def _once_cpu_seconds(shop: Shop) -> float:

@@ -64,7 +64,7 @@ class RecordedManager:
 def managed(folder: Path, manager: RecordedManager) -> Iterator[AppContext]:
     """The updater with all services of the manager, all up to date, for the length of a block."""
     path = folder / "engine.sock"
-    with _Server(str(path), _handler(manager)) as server:
+    with _UnixServer(str(path), _handler(manager)) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         raw = {
             "services": [manager.entry(number) for number in range(manager.services)],
@@ -78,7 +78,7 @@ def managed(folder: Path, manager: RecordedManager) -> Iterator[AppContext]:
         server.shutdown()
 
 
-class _Server(socketserver.ThreadingUnixStreamServer):
+class _UnixServer(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
 

@@ -12,22 +12,24 @@ from pathlib import Path
 from benchmarks import crowd
 from benchmarks.measure import spent
 from benchmarks.swarm_crowd import RecordedManager, managed
-from benchmarks.table import Row, counted
+from benchmarks.table import FigureRow, counted
 from updater_core.app import cycle
 
 _REFERENCES = 300
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[FigureRow]:
     """2,000 services on 300 references, and how the CPU grows up to there."""
     manager, asked, seconds = _cycle(2000)
     fits = manager == {"services": 1}
-    yield Row("manager, 2,000 Swarm services on 300 references", counted(manager), "1 list of services", fits)
-    yield Row("  registry", counted(asked), "300 HEADs", asked == {"manifest_head": _REFERENCES})
+    yield FigureRow(
+        "manager, 2,000 Swarm services on 300 references", counted(manager), "1 list of services", fits
+    )
+    yield FigureRow("  registry", counted(asked), "300 HEADs", asked == {"manifest_head": _REFERENCES})
     half = _cycle(1000)[2]
     ratio = seconds / half
     figure = f"x {ratio:.2f} ({half:.2f} to {seconds:.2f} s)"
-    yield Row("  CPU, 1,000 to 2,000 services", figure, "x 2.00 (5 % for noise)", ratio <= 2.1)
+    yield FigureRow("  CPU, 1,000 to 2,000 services", figure, "x 2.00 (5 % for noise)", ratio <= 2.1)
 
 
 def _cycle(services: int) -> tuple[Counter[str], Counter[str], float]:

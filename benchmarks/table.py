@@ -10,7 +10,7 @@ _HEADS = ("what", "figure", "budget", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FigureRow:
     """One line of the table. `holds` is None if there is no budget to hold: a figure of this machine."""
 
     what: str
@@ -19,7 +19,7 @@ class Row:
     holds: bool | None
 
 
-def text_of(rows: Sequence[Row]) -> str:
+def text_of(rows: Sequence[FigureRow]) -> str:
     """The table as text, its columns one below the other."""
     cells = [_HEADS, *((row.what, row.figure, row.budget, _MARKS[row.holds]) for row in rows)]
     what, figure, budget, mark = (max(map(len, column)) for column in zip(*cells, strict=True))

@@ -52,7 +52,7 @@ _COUNTERS = re.compile(r"(?:^|[-_.])(?:r|ls|p|v|build)?$|^u$|^-b$", re.IGNORECAS
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ReplayedMoment:
     """A service that runs `tag` at a time at which the repository has these tags, each with its content."""
 
     repository: str
@@ -97,16 +97,16 @@ def _read(path: Path) -> Mapping[str, Sequence[Event]]:
     }
 
 
-def _moments(history: Mapping[str, Sequence[Event]], count: int, seed: str) -> Iterator[Moment]:
+def _moments(history: Mapping[str, Sequence[Event]], count: int, seed: str) -> Iterator[ReplayedMoment]:
     """The same moments in every run with the same seed."""
     for repository, events in sorted(history.items()):
         chance = random.Random(repository + seed)  # noqa: S311 - a sample, no secret
         for at in sorted(chance.choices(range(len(events)), k=count)):
             contents = {tag: content for _, tag, content in events[: at + 1]}
-            yield Moment(repository, chance.choice(sorted(contents)), contents)
+            yield ReplayedMoment(repository, chance.choice(sorted(contents)), contents)
 
 
-def _decide(moment: Moment, policy: Policy) -> Decision:
+def _decide(moment: ReplayedMoment, policy: Policy) -> Decision:
     current = ImageRef("docker.io", f"library/{moment.repository}", moment.tag)
     tags = tuple(map(Tag, moment.contents))
     observation = Observation(current, frozenset({_digest(moment.contents[moment.tag])}), tags=tags)

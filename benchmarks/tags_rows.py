@@ -11,28 +11,28 @@ from typing import Any
 
 from benchmarks import crowd
 from benchmarks.measure import peak_megabytes, reset_peak, resident_megabytes, spent
-from benchmarks.table import Row
+from benchmarks.table import FigureRow
 from updater_core.app import cycle
 
 _TAGS = 20_000
 
 
-def by_version() -> Iterator[Row]:
+def by_version() -> Iterator[FigureRow]:
     """The highest version."""
     return _rows("SemVer", semver_pattern="*")
 
 
-def by_glob() -> Iterator[Row]:
+def by_glob() -> Iterator[FigureRow]:
     """The newest push; by our own clock, as at a registry that knows no times."""
     return _rows("glob", tag_pattern="[0-9]*")
 
 
-def by_regex() -> Iterator[Row]:
+def by_regex() -> Iterator[FigureRow]:
     """The greatest of what a group caught."""
     return _rows("regex", tag_regex=r"(?P<compare>.*)")
 
 
-def _rows(name: str, **policy: Any) -> Iterator[Row]:
+def _rows(name: str, **policy: Any) -> Iterator[FigureRow]:
     with tempfile.TemporaryDirectory() as folder, crowd.registry(tags=_TAGS) as registry:
         _warm_up(Path(folder) / "small", **policy)
         context, _ = crowd.context(Path(folder) / "large", registry.host, 1, 1, **policy)
@@ -42,9 +42,9 @@ def _rows(name: str, **policy: Any) -> Iterator[Row]:
         asked = sum(registry.counts().values())
         cpu = min(spent(lambda: cycle.run(context)).cpu_seconds for _ in range(5))
         peak = peak_megabytes() - idle
-    yield Row(f"choice among 20,000 tags by {name}, CPU", f"{cpu:.2f} s", "0.30 s", cpu < 0.3)
-    yield Row(f"  the first time ({asked} requests)", f"{first:.2f} s", "", None)
-    yield Row("  memory above idle", f"{peak:.0f} MB", "40 MB", peak < 40)
+    yield FigureRow(f"choice among 20,000 tags by {name}, CPU", f"{cpu:.2f} s", "0.30 s", cpu < 0.3)
+    yield FigureRow(f"  the first time ({asked} requests)", f"{first:.2f} s", "", None)
+    yield FigureRow("  memory above idle", f"{peak:.0f} MB", "40 MB", peak < 40)
 
 
 def _warm_up(folder: Path, **policy: Any) -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from benchmarks.published import Stage, stage
-from benchmarks.table import Row
+from benchmarks.published import PublishedLab, stage
+from benchmarks.table import FigureRow
 from tests.support import lab
 
 _TIMES = 9
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[FigureRow]:
     """The updater and a person in turn, each the same step from one version to the next; medians."""
     with stage() as made:
         made.shop.policy = {"semver_pattern": "*"}
@@ -25,18 +25,18 @@ def rows() -> Iterator[Row]:
     ours, theirs = (median(column) for column in zip(*pairs, strict=True))
     more = ours / theirs - 1
     figure = f"{more:+.1%} ({1000 * ours:.0f} ms against {1000 * theirs:.0f} ms)"
-    yield Row("window of an update beyond `up -d`", figure, "+10 %", more < 0.10)
+    yield FigureRow("window of an update beyond `up -d`", figure, "+10 %", more < 0.10)
 
 
 def _version(number: int) -> str:
     return f"1.{number}.0"
 
 
-def _release(made: Stage, number: int) -> None:
+def _release(made: PublishedLab, number: int) -> None:
     made.shop.push(_version(number), lab.answers(_version(number)))
 
 
-def _updated(made: Stage, number: int) -> float:
+def _updated(made: PublishedLab, number: int) -> float:
     _release(made, number)
     made.begin_anew()
     code, said = made.shop.run("--once")
@@ -45,7 +45,7 @@ def _updated(made: Stage, number: int) -> float:
     return _window_seconds(made, number)
 
 
-def _by_hand(made: Stage, number: int) -> float:
+def _by_hand(made: PublishedLab, number: int) -> float:
     _release(made, number)
     file = made.shop.compose_file
     file.write_text(file.read_text().replace(f":{_version(number - 1)}\n", f":{_version(number)}\n"))
@@ -55,7 +55,7 @@ def _by_hand(made: Stage, number: int) -> float:
     return _window_seconds(made, number)
 
 
-def _window_seconds(made: Stage, number: int) -> float:
+def _window_seconds(made: PublishedLab, number: int) -> float:
     """From the last answer of the old release to the first of the new one."""
     new = made.await_answer(_version(number))
     return new.first - made.changes[0].before

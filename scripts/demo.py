@@ -11,8 +11,8 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
-from demo_shop import SERVICES, STABLE_SECONDS, Run, Shop
-from demo_stage import Failed, Stage, perform, run
+from demo_shop import SERVICES, STABLE_SECONDS, DemoShop, Run
+from demo_stage import DemoFailed, DemoScreen, perform, run
 from demo_visitor import until
 
 _ANSWER_SECONDS = 300  # for what takes a moment: how fast this machine is, is no verdict on the updater
@@ -20,11 +20,11 @@ _MIDDLE_SECONDS = 300
 
 
 @dataclass(slots=True)
-class Play:
-    """The acts, on a stage, about a shop."""
+class ShopDemo:
+    """The acts of the demo: what is done to a shop, and what must come of it."""
 
-    stage: Stage
-    shop: Shop
+    stage: DemoScreen
+    shop: DemoShop
     gaps: list[float] = field(default_factory=list)
 
     def prologue(self) -> None:
@@ -182,7 +182,7 @@ class Play:
         run = self._start(*words)
         status = run.end()
         if status != expected_status:
-            raise Failed(
+            raise DemoFailed(
                 f"docker_updater.py {' '.join(words)} ended with status {status}, not {expected_status}"
             )
         return run.lines
@@ -244,8 +244,8 @@ class Play:
 
 def main() -> int:
     """Play, and clean up whatever happened."""
-    stage, shop = Stage(acts=6), Shop()
-    play = Play(stage, shop)
+    stage, shop = DemoScreen(acts=6), DemoShop()
+    play = ShopDemo(stage, shop)
     acts = (
         play.prologue,
         play.nothing_new,

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import docker
-from demo_stage import Failed
+from demo_stage import DemoFailed
 from demo_visitor import Visitor, ask, until
 from docker.errors import DockerException
 from tiny_image import TinyImage, push
@@ -84,7 +84,7 @@ class Run:
         try:
             status = self.process.wait(_LONGEST_RUN_SECONDS)
         except subprocess.TimeoutExpired:
-            raise Failed(f"the updater did not end within {_LONGEST_RUN_SECONDS} s") from None
+            raise DemoFailed(f"the updater did not end within {_LONGEST_RUN_SECONDS} s") from None
         if self._reader:
             self._reader.join(5)
         return status
@@ -127,7 +127,7 @@ class Children:
             self.spawn(["docker-registry", "serve", str(path)], stdout=stream, stderr=stream)
         host, _, port = address.rpartition(":")
         if not until(lambda: ask(int(port), "/v2/", host) is not None, 300):
-            raise Failed(f"docker-registry does not answer on {address}: {log.read_text()[-500:]}")
+            raise DemoFailed(f"docker-registry does not answer on {address}: {log.read_text()[-500:]}")
 
     def start_updater(
         self, folder: Path, words: Sequence[str], say: Callable[[str], None], **more: str
@@ -150,7 +150,7 @@ class Children:
 
 
 @dataclass
-class Shop:
+class DemoShop:
     """All that the demo makes. `open` makes it, `close` takes it away, whatever happened in between."""
 
     folder: Path = field(default_factory=Path)
@@ -225,7 +225,7 @@ class Shop:
         child = self._children.spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
         out, _ = child.communicate(timeout=_LONGEST_RUN_SECONDS)
         if child.returncode != 0:
-            raise Failed(f"docker compose up ended with {child.returncode}:\n{out}")
+            raise DemoFailed(f"docker compose up ended with {child.returncode}:\n{out}")
         self.visitors = {service: Visitor(port) for service, port in self.ports.items()}
         for visitor in self.visitors.values():
             visitor.start()
@@ -319,7 +319,7 @@ def shop_image(text: str, then: str) -> TinyImage:
 
 
 def claim(name: str = PROJECT) -> socket.socket:
-    """The right to be this machine's only demo, until the socket is closed; Failed where another one has
+    """The right to be this machine's only demo, until the socket is closed; DemoFailed if another one has
     it.
     """
     held = socket.socket(socket.AF_UNIX)
@@ -328,7 +328,7 @@ def claim(name: str = PROJECT) -> socket.socket:
         held.bind(f"\0{name}")
     except OSError:
         held.close()
-        raise Failed("another demo runs on this machine; wait until it is over") from None
+        raise DemoFailed("another demo runs on this machine; wait until it is over") from None
     return held
 
 
@@ -342,7 +342,9 @@ def sweep_engine() -> None:
         if clean_looks == 2:
             return
         time.sleep(0.15)
-    raise Failed(f"something of the demo cannot be removed; look at `docker ps -a --filter name={PROJECT}`")
+    raise DemoFailed(
+        f"something of the demo cannot be removed; look at `docker ps -a --filter name={PROJECT}`"
+    )
 
 
 def _swept(api: docker.APIClient) -> int:

@@ -28,12 +28,12 @@ _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 _COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
-class Failed(Exception):
+class DemoFailed(Exception):
     """Something is not as it must be."""
 
 
 _TROUBLE = (
-    Failed,
+    DemoFailed,
     PushFailed,
     DockerException,
     HTTPException,
@@ -45,10 +45,8 @@ _TROUBLE = (
 
 
 @dataclass(slots=True)
-class Stage:
-    """Where the play is seen: numbered acts, what will happen, the updater's own lines, results with a
-    tick.
-    """
+class DemoScreen:
+    """What the demo prints: numbered acts, what will happen, the updater's own lines, results with a tick."""
 
     acts: int
     is_coloured: bool = field(default_factory=lambda: _is_colour_wanted())
@@ -92,14 +90,16 @@ class Stage:
         self.line(f"      {line}", "red" if line.startswith("-") else "green")
 
     def check(self, holds: object, claim: str, otherwise: str = "") -> None:
-        """Tick what was found to be so; Failed where it is not."""
+        """Tick what was found to be so; DemoFailed if it is not."""
         if not holds:
-            raise Failed(f"not as announced: {claim}" + (f" ({otherwise})" if otherwise else ""))
+            raise DemoFailed(f"not as announced: {claim}" + (f" ({otherwise})" if otherwise else ""))
         self.checks += 1
         self.line(f"      \N{CHECK MARK} {claim}", "green")
 
 
-def perform(stage: Stage, acts: Sequence[Callable[[], None]], close: Callable[[], bool], gone: str) -> int:
+def perform(
+    stage: DemoScreen, acts: Sequence[Callable[[], None]], close: Callable[[], bool], gone: str
+) -> int:
     """Play the acts, and clean up whatever happens; the exit status.
 
     `close` says whether anything had been begun, and `gone` what is gone then.
@@ -125,7 +125,7 @@ def run(main: Callable[[], int]) -> None:
     sys.exit(result)
 
 
-def _play(stage: Stage, acts: Sequence[Callable[[], None]]) -> int:
+def _play(stage: DemoScreen, acts: Sequence[Callable[[], None]]) -> int:
     try:
         for act in acts:
             act()
@@ -138,7 +138,7 @@ def _play(stage: Stage, acts: Sequence[Callable[[], None]]) -> int:
     return 0
 
 
-def _clean_up(stage: Stage, close: Callable[[], bool], gone: str) -> bool:
+def _clean_up(stage: DemoScreen, close: Callable[[], bool], gone: str) -> bool:
     try:
         was_open = close()
     except _TROUBLE as error:
@@ -155,7 +155,7 @@ def _words(error: Exception) -> str:
     return " ".join(f"{str(error) or type(error).__name__} {said}".split())
 
 
-def _ended(stage: Stage, status: int, text: str) -> int:
+def _ended(stage: DemoScreen, status: int, text: str) -> int:
     with suppress(OSError):
         stage.line()
         stage.line(text, "red")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from demo_stage import Failed, Stage, perform, run
+from demo_stage import DemoFailed, DemoScreen, perform, run
 from demo_swarm_shop import (
     CANNOT_START,
     DIES,
@@ -17,10 +17,10 @@ from demo_swarm_shop import (
     SERVICE,
     STABLE_SECONDS,
     UNHEALTHY,
-    SwarmShop,
+    DemoSwarmShop,
     version_of,
 )
-from demo_swarm_visitor import Seen
+from demo_swarm_visitor import VisitorReport
 from demo_visitor import until
 
 _LONG_SECONDS = 600  # for what takes a moment: how fast this machine is, is no verdict on the updater
@@ -29,12 +29,12 @@ BAD_RELEASES = {"1.2": UNHEALTHY, "1.3": CANNOT_START, "1.4": ENDS, "1.5": DIES}
 
 
 @dataclass(slots=True)
-class Play:
-    """The acts, on a stage, about a shop."""
+class SwarmDemo:
+    """The acts of the demo: what is done to a shop on a swarm, and what must come of it."""
 
-    stage: Stage
-    shop: SwarmShop
-    seen: list[Seen] = field(default_factory=list)
+    stage: DemoScreen
+    shop: DemoSwarmShop
+    seen: list[VisitorReport] = field(default_factory=list)
 
     def prologue(self) -> None:
         stage, shop = self.stage, self.shop
@@ -131,7 +131,7 @@ class Play:
         )
         leader = self.shop.leader()
         if not is_reached or updater.process.poll() is not None or leader is None:
-            raise Failed("the update ended before its leader could be killed")
+            raise DemoFailed("the update ended before its leader could be killed")
         self.shop.kill(leader)
         self.stage.check(not leader.answers(), f"the leader, {leader.address}, is dead")
         status = updater.end()
@@ -162,7 +162,7 @@ class Play:
         self.stage.command(words)
         status = self.shop.start_updater(words, self.stage.quote).end()
         if status != expected_status:
-            raise Failed(
+            raise DemoFailed(
                 f"docker_updater.py {' '.join(words)} ended with status {status}, not {expected_status}"
             )
 
@@ -202,8 +202,8 @@ class Play:
 
 def main() -> int:
     """Play, and clean up whatever happened."""
-    stage, shop = Stage(acts=3), SwarmShop()
-    play = Play(stage, shop)
+    stage, shop = DemoScreen(acts=3), DemoSwarmShop()
+    play = SwarmDemo(stage, shop)
     acts = (play.prologue, play.update, play.bad_releases, play.killed_leader, play.epilogue)
     return perform(stage, acts, shop.close, "engines, namespaces, registry and folders of the demo are gone.")
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from demo_shop import Children, Run, claim, shop_image
-from demo_stage import Failed
+from demo_stage import DemoFailed
 from demo_swarm_visitor import SwarmVisitor, TaskProxy
 from demo_visitor import until
 from docker.errors import DockerException
-from swarm_nodes import NEWER_DOCKER, Cluster, SwarmNode, remove_left_over
+from swarm_nodes import NEWER_DOCKER, Cluster, NamespaceNode, remove_left_over
 from tiny_image import TinyImage, push
 
 STABLE_SECONDS = 3
@@ -55,7 +55,7 @@ services:
 
 
 @dataclass
-class SwarmShop:
+class DemoSwarmShop:
     """All that the demo makes. `open` makes it, `close` takes it away, whatever happened in between."""
 
     folder: Path = field(default_factory=Path)
@@ -122,7 +122,7 @@ class SwarmShop:
         return self._cluster
 
     @property
-    def nodes(self) -> Sequence[SwarmNode]:
+    def nodes(self) -> Sequence[NamespaceNode]:
         return self.cluster.nodes
 
     @property
@@ -170,13 +170,13 @@ class SwarmShop:
         state = (service.get("UpdateStatus") or {}).get("State")
         return versions == [version] * 2 and state not in ("updating", "rollback_started")
 
-    def leader(self) -> SwarmNode | None:
+    def leader(self) -> NamespaceNode | None:
         """The node that leads now; None if none does."""
         with suppress(DockerException, OSError, ValueError):
             return self.cluster.leader()
         return None
 
-    def kill(self, node: SwarmNode) -> None:
+    def kill(self, node: NamespaceNode) -> None:
         """What a power failure does to a node."""
         node.end(signal.SIGKILL)
 
@@ -192,7 +192,7 @@ class SwarmShop:
             return bool(answers)
 
         if not until(has_answered, 300):
-            raise Failed("the managers do not answer")
+            raise DemoFailed("the managers do not answer")
         return answers[0]
 
     # -------------------------------------------------------------------------------------------- the updater
@@ -256,12 +256,16 @@ def version_of(image: str) -> str:
 
 def _check_programs() -> None:
     if os.geteuid() != 0:
-        raise Failed("network namespaces and engines of its own need root; run: sudo scripts/demo --swarm")
+        raise DemoFailed(
+            "network namespaces and engines of its own need root; run: sudo scripts/demo --swarm"
+        )
     said = subprocess.run(["dockerd", "--version"], check=True, capture_output=True, text=True).stdout
     found = re.search(r"version (\d+)", said)
     if found is None or int(found[1]) < _OLDEST_ENGINE:
         what = f"a swarm wants Docker {_OLDEST_ENGINE} or newer, and dockerd here says: {said.strip()}"
-        raise Failed(f"{what}; on Debian `scripts/setup --with-newer-docker` brings one, else install one")
+        raise DemoFailed(
+            f"{what}; on Debian `scripts/setup --with-newer-docker` brings one, else install one"
+        )
 
 
 def _free_port(address: str) -> int:

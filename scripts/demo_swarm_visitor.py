@@ -19,7 +19,7 @@ from typing import Any
 
 from demo_visitor import ask
 from docker.errors import DockerException
-from swarm_nodes import Cluster, SwarmNode
+from swarm_nodes import Cluster, NamespaceNode
 
 _ASK_EVERY_SECONDS = 0.02
 _LOOK_EVERY_SECONDS = 0.2
@@ -70,7 +70,7 @@ class TaskProxy:
             self.look()
         return None
 
-    def _running(self, node: SwarmNode) -> list[tuple[str, tuple[Place, ...]]]:
+    def _running(self, node: NamespaceNode) -> list[tuple[str, tuple[Place, ...]]]:
         tasks: Sequence[Any] = node.get("/tasks", filters=json.dumps({"service": [self._service]}))
         if not isinstance(tasks, list):
             raise ValueError("there is no leader")
@@ -83,7 +83,7 @@ class TaskProxy:
 
 
 @dataclass(slots=True)
-class Seen:
+class VisitorReport:
     """What the visitor saw in a while: answers by their text, requests that nobody answered, the longest time
     from one answer to the next.
     """
@@ -110,7 +110,7 @@ class SwarmVisitor:
 
     def __init__(self, proxy: TaskProxy) -> None:
         self._proxy = proxy
-        self._seen = Seen()
+        self._seen = VisitorReport()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=each, daemon=True) for each in (self._visit, self._look)]
@@ -128,13 +128,13 @@ class SwarmVisitor:
     def begin_anew(self) -> None:
         """Forget what was seen; the next gap counts from the last answer."""
         with self._lock:
-            self._seen = Seen(last=self._seen.last)
+            self._seen = VisitorReport(last=self._seen.last)
 
-    def seen(self) -> Seen:
+    def seen(self) -> VisitorReport:
         """What was seen since, the gap that is still open too."""
         with self._lock:
             gap = max(self._seen.longest_gap, time.monotonic() - self._seen.last)
-            return Seen(Counter(self._seen.answers), self._seen.failures, gap, self._seen.last)
+            return VisitorReport(Counter(self._seen.answers), self._seen.failures, gap, self._seen.last)
 
     def _visit(self) -> None:
         while not self._stop.wait(_ASK_EVERY_SECONDS):

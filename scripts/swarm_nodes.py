@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from demo_stage import Failed
+from demo_stage import DemoFailed
 from demo_visitor import until
 
 NEWER_DOCKER = Path("/usr/local/lib/dau-newer-docker")  # as scripts/setup has it
@@ -32,7 +32,7 @@ _END_SECONDS = 120
 _NAMESPACES = Path("/run/netns")
 
 
-class SwarmNode:
+class NamespaceNode:
     """One engine in a namespace, with an address on the bridge of its swarm."""
 
     def __init__(self, name: str, address: str, bridge: Bridge, certificates: Path | None = None) -> None:
@@ -97,7 +97,7 @@ class SwarmNode:
         assert process is not None
         until(lambda: process.poll() is not None or self.answers(), _ANSWER_SECONDS)
         if not self.answers():
-            raise Failed(
+            raise DemoFailed(
                 f"the engine of {self.name} does not answer: {(self.folder / 'log').read_text()[-600:]}"
             )
 
@@ -223,7 +223,7 @@ class Cluster:
         if certificates is not None:
             _make_certificate(certificates, addresses)
         self.nodes = [
-            SwarmNode(f"{name}{number}", address, self.bridge, certificates)
+            NamespaceNode(f"{name}{number}", address, self.bridge, certificates)
             for number, address in enumerate(addresses)
         ]
 
@@ -250,11 +250,11 @@ class Cluster:
         self.bridge.close()
 
     @property
-    def manager(self) -> SwarmNode:
+    def manager(self) -> NamespaceNode:
         """The first that runs."""
         return next(node for node in self.nodes if node.is_started)
 
-    def leader(self) -> SwarmNode:
+    def leader(self) -> NamespaceNode:
         (found,) = [each for each in self.manager.get("/nodes") if each["ManagerStatus"].get("Leader")]
         return next(
             node for node in self.nodes if found["ManagerStatus"]["Addr"].startswith(f"{node.address}:")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.fake_registry import Build, FakeRegistry
-from tests.support.memory_target import MemoryTarget, Place, read_plan
+from tests.support.memory_target import MemoryHost, MemoryTarget, read_plan
 from tests.support.simulator import Killed, Killer
 from updater_core import config_utils
 from updater_core.app import cycle, requests
@@ -31,12 +31,12 @@ from updater_core.status import text
 
 
 @pytest.fixture
-def place(registry: FakeRegistry) -> Place:
+def place(registry: FakeRegistry) -> MemoryHost:
     old = registry.push("team/app", "1.0", Build(files={"a": b"old"}))
-    return Place({"shop": f"{registry.host}/team/app:1.0"}, {"shop": old.digest})
+    return MemoryHost({"shop": f"{registry.host}/team/app:1.0"}, {"shop": old.digest})
 
 
-def started(folder: Path, place: Place) -> AppContext:
+def started(folder: Path, place: MemoryHost) -> AppContext:
     """A process that has just been started, with this target alone."""
     service = {
         "name": "shop",
@@ -61,7 +61,7 @@ def events(folder: Path) -> list[str]:
 
 
 def test_an_update_is_found_planned_made_and_taken_back(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     old = place.running["shop"]
     new = registry.push("team/app", "1.1", Build(files={"a": b"new"})).digest
@@ -84,7 +84,7 @@ def test_an_update_is_found_planned_made_and_taken_back(
 
 
 def test_a_bad_release_is_rolled_back_and_not_tried_again(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     old = place.running["shop"]
     place.bad.add(registry.push("team/app", "1.1", Build(files={"a": b"bad"})).digest)
@@ -113,7 +113,7 @@ class Opened:
 
 
 def test_every_registry_of_a_cycle_is_opened_before_any_is_asked(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     """Those of the images that move with another one, too: what answers for many tags at once knows all of
     them.
@@ -133,7 +133,7 @@ def test_every_registry_of_a_cycle_is_opened_before_any_is_asked(
 
 @pytest.mark.parametrize("at", range(1, 4))
 def test_a_killed_update_is_ended_by_the_next_start(
-    tmp_path: Path, place: Place, registry: FakeRegistry, at: int
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry, at: int
 ) -> None:
     old = place.running["shop"]
     new = registry.push("team/app", "1.1", Build(files={"a": b"new"})).digest

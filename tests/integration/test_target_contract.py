@@ -17,7 +17,7 @@ import pytest
 
 from tests.integration.test_kill_matrix import BAD, NAME, NEW, OLD, Stage, not_expected
 from tests.support import memory_target
-from tests.support.memory_target import MemoryTarget, Place
+from tests.support.memory_target import MemoryHost, MemoryTarget
 from tests.support.quadlet_target import QuadletPlan, QuadletSettings, QuadletTarget
 from tests.support.simulator import (
     KillableFiles,
@@ -106,7 +106,7 @@ class ComposeBench:
 
 @dataclass
 class MemoryBench:
-    place: Place
+    place: MemoryHost
 
     def __post_init__(self) -> None:
         self.target: Target = MemoryTarget(self.place)
@@ -212,7 +212,7 @@ def compose_bench(folder: Path, release: SimRelease) -> Bench:
 
 def memory_bench(folder: Path, release: SimRelease) -> Bench:
     bad = set() if release.fate == "well" else {release.digest}
-    return MemoryBench(Place({SERVICE: f"{NAME}:1.0"}, {SERVICE: OLD.digest}, bad))
+    return MemoryBench(MemoryHost({SERVICE: f"{NAME}:1.0"}, {SERVICE: OLD.digest}, bad))
 
 
 def swarm_bench(folder: Path, release: SimRelease) -> Bench:

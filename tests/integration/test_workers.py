@@ -14,7 +14,7 @@ import pytest
 from tests.support.fake_registry import Build, FakeRegistry
 from tests.support.lab import until
 from tests.support.listener import listening
-from tests.support.memory_target import Barrier, MemoryTarget, Place, read_plan
+from tests.support.memory_target import Barrier, MemoryHost, MemoryTarget, read_plan
 from tests.support.simulator import Killed, Killer
 from updater_core import config_utils
 from updater_core.app import cycle, requests
@@ -32,9 +32,9 @@ NAMES = ("a", "b", "c")
 
 
 @pytest.fixture
-def place(registry: FakeRegistry) -> Place:
+def place(registry: FakeRegistry) -> MemoryHost:
     """Three services, each in a project of its own, on their old releases."""
-    made = Place()
+    made = MemoryHost()
     for name in NAMES:
         made.running[name] = release(registry, name, "1.0")
         made.defined[name] = f"{registry.host}/team/{name}:1.0"
@@ -45,7 +45,7 @@ def release(registry: FakeRegistry, name: str, tag: str) -> str:
     return registry.push(f"team/{name}", tag, Build(files={name: tag.encode()})).digest
 
 
-def entry(place: Place, name: str) -> dict[str, object]:
+def entry(place: MemoryHost, name: str) -> dict[str, object]:
     return {
         "name": name,
         "image": place.defined[name].rpartition(":")[0],
@@ -55,7 +55,9 @@ def entry(place: Place, name: str) -> dict[str, object]:
     }
 
 
-def started(folder: Path, place: Place, names: tuple[str, ...] = NAMES, **settings: object) -> AppContext:
+def started(
+    folder: Path, place: MemoryHost, names: tuple[str, ...] = NAMES, **settings: object
+) -> AppContext:
     """A process that has just been started, with this target alone."""
     services = [entry(place, name) for name in names]
     raw = {"services": services, "state_file": str(folder / "state.json"), **settings}
@@ -78,7 +80,7 @@ def go_on_until(current: Cycle, is_so: Callable[[], bool], what: str) -> None:
 
 
 def test_a_gate_that_takes_long_keeps_no_other_project_waiting(
-    tmp_path: Path, place: Place, registry: FakeRegistry, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
     place.gates["a"] = Barrier()
     new = {name: release(registry, name, "1.1") for name in NAMES}
@@ -108,7 +110,7 @@ def test_a_gate_that_takes_long_keeps_no_other_project_waiting(
 
 
 def test_services_of_one_project_go_one_after_the_other(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     place.projects = {"a": "shop", "c": "shop"}
     place.gates["a"], old = Barrier(), place.running["c"]
@@ -125,7 +127,7 @@ def test_services_of_one_project_go_one_after_the_other(
 
 
 def test_a_service_beside_one_that_is_updated_is_held_as_busy_and_keeps_what_was_known(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     place.projects = {"a": "shop", "c": "shop"}
     place.bad.add(release(registry, "c", "1.1"))
@@ -153,7 +155,7 @@ def test_a_service_beside_one_that_is_updated_is_held_as_busy_and_keeps_what_was
 
 
 def test_a_service_that_was_well_says_whom_it_waits_for(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     place.projects = {"a": "shop", "c": "shop"}
     place.gates["a"] = Barrier()
@@ -170,7 +172,7 @@ def test_a_service_that_was_well_says_whom_it_waits_for(
 
 
 def test_a_slow_recovery_keeps_no_other_project_waiting(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     old = place.running["a"]
     release(registry, "a", "1.1")
@@ -195,7 +197,7 @@ def test_a_slow_recovery_keeps_no_other_project_waiting(
 
 
 def test_as_many_as_configured_pull_at_once_and_a_gate_does_not_count(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     place.pulls, place.gates["a"] = {name: Barrier() for name in NAMES}, Barrier()
     new = {name: release(registry, name, "1.1") for name in NAMES}
@@ -216,7 +218,7 @@ def test_as_many_as_configured_pull_at_once_and_a_gate_does_not_count(
 
 
 def test_a_request_waits_for_its_own_project_and_for_no_other(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     old = dict(place.running)
     for name in "ab":
@@ -248,7 +250,7 @@ def test_a_request_waits_for_its_own_project_and_for_no_other(
 
 @pytest.mark.parametrize("is_bad", [False, True])
 def test_what_is_renamed_while_it_is_updated_keeps_its_memory(
-    tmp_path: Path, place: Place, registry: FakeRegistry, is_bad: bool
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry, is_bad: bool
 ) -> None:
     place.gates["a"] = Barrier()
     new = release(registry, "a", "1.1")
@@ -275,7 +277,7 @@ def test_what_is_renamed_while_it_is_updated_keeps_its_memory(
 
 
 def test_an_event_does_not_wait_for_the_gate_of_the_next_service(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     place.projects = {"a": "shop", "b": "shop"}
     place.gates["b"] = Barrier()
@@ -296,7 +298,7 @@ def test_an_event_does_not_wait_for_the_gate_of_the_next_service(
 
 
 def test_what_a_reload_takes_out_while_it_waits_its_turn_is_not_updated(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     place.projects = {"a": "shop", "b": "shop"}
     place.gates["a"], old = Barrier(), place.running["b"]
@@ -317,7 +319,7 @@ def test_what_a_reload_takes_out_while_it_waits_its_turn_is_not_updated(
 
 
 def test_what_breaks_in_a_worker_is_not_lost_there(
-    tmp_path: Path, place: Place, registry: FakeRegistry
+    tmp_path: Path, place: MemoryHost, registry: FakeRegistry
 ) -> None:
     release(registry, "a", "1.1")
     place.killer = Killer(1)

@@ -589,7 +589,7 @@ def kind_of(method: str, path: str) -> str:
 
 
 def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - a class in a closure
-    class Handler(BaseHTTPRequestHandler):
+    class FakeRegistryHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         # a TLS hello is answered with a status line, as engines expect of http
         default_request_version = "HTTP/1.1"
@@ -645,4 +645,4 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:  # noqa: C
         def log_message(self, format: str, *args: object) -> None:
             return
 
-    return Handler
+    return FakeRegistryHandler

@@ -185,7 +185,7 @@ def _decoded(text: str) -> bytes:
 
 
 def _handler(google: FakeGoogle) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class GoogleHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
@@ -203,4 +203,4 @@ def _handler(google: FakeGoogle) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:
             return
 
-    return Handler
+    return GoogleHandler

@@ -33,7 +33,7 @@ class Suicide:
         self._at, self._after, self._count = at, after, 0
 
     def wrap(self, kind: str, part: Any) -> Any:
-        return _Watched(self, kind, part)
+        return _WatchedPart(self, kind, part)
 
     def effect(self, name: str, act: Any) -> Any:
         self._count += 1
@@ -49,7 +49,7 @@ class Suicide:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-class _Watched:
+class _WatchedPart:
     def __init__(self, suicide: Suicide, kind: str, part: Any) -> None:
         object.__setattr__(self, "_facts", (suicide, kind, part))
 

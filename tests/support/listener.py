@@ -11,7 +11,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ReceivedRequest:
     """What came in."""
 
     method: str
@@ -28,7 +28,7 @@ class Listener:
     """
 
     url: str = ""
-    requests: list[Request] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     before: Callable[[], object] = bool
     words: bytes = b""  # the body of every answer
@@ -59,10 +59,10 @@ def listening() -> Iterator[Listener]:
 
 
 def _handler(listener: Listener) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class ListenerHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            listener.requests.append(Request(self.command, self.path, dict(self.headers), body))
+            listener.requests.append(ReceivedRequest(self.command, self.path, dict(self.headers), body))
             listener.before()
             status, headers = listener.answers.pop(0) if listener.answers else (204, {})
             self.send_response(status)
@@ -76,4 +76,4 @@ def _handler(listener: Listener) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: Any) -> None:
             return
 
-    return Handler
+    return ListenerHandler

@@ -43,7 +43,7 @@ class Barrier:
 
 
 @dataclass
-class Place:
+class MemoryHost:
     """What is defined and what runs, by service; `bad` digests never become healthy. `projects`: those that
     share one are changed one after the other. `pulls`, `gates` and `restores`: by service, where its update
     is held up; `others`: the images that move with it.
@@ -92,7 +92,7 @@ class MemoryTarget:
 
     name = NAME
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: MemoryHost) -> None:
         self._place = place
 
     def serves(self, service: ServiceConfig) -> bool:
@@ -191,7 +191,7 @@ class MemoryTarget:
 class MemoryDeployment:
     """`deploy.target.Deployment` over a `Place`."""
 
-    def __init__(self, plan: Plan[MemoryPlan], place: Place, reporter: Reporter) -> None:
+    def __init__(self, plan: Plan[MemoryPlan], place: MemoryHost, reporter: Reporter) -> None:
         self.plan = plan
         self._place, self._reporter = place, reporter
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swarm_nodes import Cluster, SwarmNode
+from swarm_nodes import Cluster, NamespaceNode
 
 from tests.support import newer_docker
 from tests.support.fake_registry import Build, FakeRegistry, Pushed
@@ -39,11 +39,11 @@ class SwarmLab:
         self.registry.close()
 
     @property
-    def manager(self) -> SwarmNode:
+    def manager(self) -> NamespaceNode:
         """The first that runs."""
         return self._cluster.manager
 
-    def leader(self) -> SwarmNode:
+    def leader(self) -> NamespaceNode:
         return self._cluster.leader()
 
 

@@ -82,7 +82,7 @@ class TagCache:
 
 
 def _handler(cache: TagCache) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class TagCacheHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         # a TLS hello is answered with a status line, as engines expect of http
         default_request_version = "HTTP/1.1"
@@ -102,4 +102,4 @@ def _handler(cache: TagCache) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:
             return
 
-    return Handler
+    return TagCacheHandler

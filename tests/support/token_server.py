@@ -103,7 +103,7 @@ def _certificate(key: rsa.RSAPrivateKey) -> x509.Certificate:
 
 
 def _handler(server: TokenServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class TokenHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             query = parse_qs(urlsplit(self.path).query)
             status, value = server.answer(query, self.headers.get("Authorization", ""))
@@ -117,4 +117,4 @@ def _handler(server: TokenServer) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:
             return
 
-    return Handler
+    return TokenHandler

@@ -280,12 +280,13 @@ def test_no_statement_is_dense(path: Path) -> None:
 
 
 def test_two_classes_never_share_a_name() -> None:
-    classes = (
-        (n.name, module) for module in MODULES for n in ast.walk(tree(module)) if isinstance(n, ast.ClassDef)
-    )
+    """In the program, the demo, the benchmarks, and what the tests share."""
+    code = [CORE, *(ROOT / folder for folder in ("scripts", "benchmarks", "tests/support"))]
     found: dict[str, set[str]] = {}
-    for name, module in classes:
-        found.setdefault(name, set()).add(module)
+    for path in (path for folder in code for path in folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, set()).add(str(path))
     assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 

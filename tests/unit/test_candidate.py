@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from tests.support.memory_target import MemoryObserved, MemoryTarget, Place
+from tests.support.memory_target import MemoryHost, MemoryObserved, MemoryTarget
 from updater_core.app.candidate import Candidate
 from updater_core.app.resolve import Resolver
 from updater_core.errors import NotFound, RegistryError
@@ -79,7 +79,7 @@ def resolved(
     unproven: frozenset[str] = frozenset(),
 ) -> Candidate:
     service = ServiceConfig(name, parse(f"app:{tag}"), ("/c.yml",), ("web",), policy=policy or Policy())
-    target = MemoryTarget(Place({name: f"app:{tag}"}, {name: OLD}))
+    target = MemoryTarget(MemoryHost({name: f"app:{tag}"}, {name: OLD}))
     observed = target.observe([service])[name]
     assert isinstance(observed, MemoryObserved)
     seen = replace(observed, unproven_digests=unproven)
