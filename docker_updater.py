@@ -34,7 +34,7 @@ from updater_core.state.orders import ALL, OperatorOrder
 from updater_core.state.records import service_of
 from updater_core.status import decided, history, text
 
-ALL_WELL, TROUBLE, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
+ALL_WELL, NEEDS_A_LOOK, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
 
 _DESCRIPTION = """\
 Keeps the services of Docker Compose projects up to date: finds the newest image, pulls it by digest, changes
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         return NO_ENGINE
     except UpdaterError as error:
         print(f"{error} ({error.remedy})" if error.remedy else str(error), file=sys.stderr)
-        return TROUBLE
+        return NEEDS_A_LOOK
 
 
 def parser() -> argparse.ArgumentParser:
@@ -250,7 +250,7 @@ def _notify_test(config: Config, now: datetime) -> int:
     active = notifiers.active(config.settings)
     if not active:
         print("nobody is notified: set WEBHOOK_URL or NOTIFY_URLS", file=sys.stderr)
-        return TROUBLE
+        return NEEDS_A_LOOK
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     is_good = True
     for notifier in active:
@@ -261,7 +261,7 @@ def _notify_test(config: Config, now: datetime) -> int:
             except UpdaterError as error:
                 is_good, found = False, Finding(False, notifier.name, f"{event.kind}: {error}", error.remedy)
             print(found.line(), flush=True)
-    return ALL_WELL if is_good else TROUBLE
+    return ALL_WELL if is_good else NEEDS_A_LOOK
 
 
 # --------------------------------------------------------------------------------------- commands that change
@@ -276,7 +276,7 @@ def _once(config: Config, clock: SystemClock, only: str | None) -> int:
         cycle.finish(context)
         if result.is_engine_down or _is_compose_missing(context, result):
             return NO_ENGINE
-        return TROUBLE if result.troubled else ALL_WELL
+        return NEEDS_A_LOOK if result.needs_look else ALL_WELL
 
 
 def _serve(config: Config, clock: SystemClock, environment: Mapping[str, str], only: str | None) -> int:
@@ -297,7 +297,7 @@ def _ask(config: Config, clock: SystemClock, order: OperatorOrder) -> int:
             _take_up(context, order.service, order.kind)
             answer = requests.carry_out(context, order)
             print(answer.sentence, flush=True)
-            return ALL_WELL if answer.is_done else TROUBLE
+            return ALL_WELL if answer.is_done else NEEDS_A_LOOK
     except LockHeld:
         lock = lock_path(config)
         handed = _handed_over(config, order, clock.now())
@@ -307,7 +307,7 @@ def _ask(config: Config, clock: SystemClock, order: OperatorOrder) -> int:
             with contextlib.suppress(UpdaterError):  # it is only put on record, by whoever writes the state
                 request_queue.leave(folder, handed)
                 request_queue.wake(lock)
-            return TROUBLE
+            return NEEDS_A_LOOK
         request_queue.leave(folder, handed)
         if not request_queue.wake(lock):
             raise

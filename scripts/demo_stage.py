@@ -32,7 +32,7 @@ class DemoFailed(Exception):
     """Something is not as it must be."""
 
 
-_TROUBLE = (
+_FAILURES = (
     DemoFailed,
     PushFailed,
     DockerException,
@@ -133,7 +133,7 @@ def _play(stage: DemoScreen, acts: Sequence[Callable[[], None]]) -> int:
         return _ended(stage, 130, "Interrupted.")
     except BrokenPipeError:
         return 1
-    except _TROUBLE as error:
+    except _FAILURES as error:
         return _ended(stage, 1, f"FAILED: {_words(error)}")
     return 0
 
@@ -141,7 +141,7 @@ def _play(stage: DemoScreen, acts: Sequence[Callable[[], None]]) -> int:
 def _clean_up(stage: DemoScreen, close: Callable[[], bool], gone: str) -> bool:
     try:
         was_open = close()
-    except _TROUBLE as error:
+    except _FAILURES as error:
         _ended(stage, 1, f"FAILED to clean up: {_words(error)}")
         return False
     with suppress(OSError):

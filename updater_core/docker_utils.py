@@ -34,7 +34,7 @@ _IDLE_KEPT = 2  # connections; more are made when more threads ask at once, and 
 class DockerEngine:
     """The engine of one endpoint (the default socket if none is given); satisfies `protocols.Engine`.
 
-    It connects at the first call, so that an engine which is down is one service's trouble and not a crash.
+    It connects at the first call, so that an engine which is down fails one service and not the start.
     Any thread may ask: each call has a connection to itself, so that a slow one keeps no other waiting.
     """
 

@@ -1,4 +1,4 @@
-"""One exception tree. A class exists only where some caller acts differently on it.
+"""One exception tree. A class exists only if some caller acts differently on it.
 
     UpdaterError
     ├── ConfigError         exit status 2, or the old configuration is kept on reload

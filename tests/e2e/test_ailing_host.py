@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import lab
+from tests.support.failures import Later, during_the_gate, opened, runs, slow
 from tests.support.lab import Shop
-from tests.support.trouble import Later, during_the_gate, opened, runs, slow
 from updater_core.app import cycle
 from updater_core.host.clock import SystemClock
 from updater_core.models import Reason, RollbackFailed, RolledBack
@@ -49,7 +49,7 @@ NEEDS = {
 def _prevented(shop: Shop) -> str:
     """The detail of a rollback that stays open because of the host."""
     state = shop.state()
-    assert (state["status"], state["reason"]) == ("failed", Reason.HOST_TROUBLE.value), state
+    assert (state["status"], state["reason"]) == ("failed", Reason.HOST_FAILURE.value), state
     assert "prevented by the host" in state["detail"]
     assert shop.strays() != [], "the journal is open"
     return str(state["detail"])
@@ -74,7 +74,7 @@ def small_disk(shop: Shop) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_disk_that_a_release_fills_is_the_hosts_trouble(shop: Shop, small_disk: Path) -> None:
+def test_a_disk_that_a_release_fills_is_a_failure_of_the_host(shop: Shop, small_disk: Path) -> None:
     """What the release has written stays: no probe of it ever gives space back."""
     # a new file each time, for an old one has its page already
     writes = "read up _ < /proc/uptime; echo x > /data/$up && busybox rm /data/$up || exit 1"
@@ -87,7 +87,7 @@ def test_a_disk_that_a_release_fills_is_the_hosts_trouble(shop: Shop, small_disk
 
     (small_disk / "fill").unlink()
     outcome = _healed(shop)
-    assert (outcome.cause.reason, outcome.quarantine) == (Reason.HOST_TROUBLE, False)
+    assert (outcome.cause.reason, outcome.quarantine) == (Reason.HOST_FAILURE, False)
     assert "No space left on device" in outcome.cause.message
     assert shop.state()["quarantine"] == []
 

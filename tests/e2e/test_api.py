@@ -19,10 +19,10 @@ import pytest
 
 from tests.support import lab
 from tests.support.driven_browser import DrivenPage, driven
+from tests.support.failures import opened
 from tests.support.lab import Shop, until
 from tests.support.listener import listening
 from tests.support.ports import free_port
-from tests.support.trouble import opened
 
 pytestmark = pytest.mark.engine
 TOKEN = "0123456789abcdef" * 2

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import lab
+from tests.support.failures import opened
 from tests.support.lab import Shop
-from tests.support.trouble import opened
 
 pytestmark = pytest.mark.engine
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_update_groups import hold_of, outcome_of
-from tests.support import compose_stand_in, lab, newer_docker
+from tests.support import compose_wrapper, lab, newer_docker
 from tests.support.lab import Shop
 from updater_core.models import Committed, Reason
 
@@ -29,7 +29,7 @@ services:
 {ALONE}"""
 
 
-@pytest.fixture(params=["2.26", "2.40", *compose_stand_in.FORMS])
+@pytest.fixture(params=["2.26", "2.40", *compose_wrapper.FORMS])
 def running(
     request: pytest.FixtureRequest, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Shop:
@@ -37,7 +37,7 @@ def running(
     if request.param == "2.40":
         newer_docker.use_compose(monkeypatch)
     elif request.param != "2.26":
-        compose_stand_in.use(monkeypatch, tmp_path, request.param)
+        compose_wrapper.use(monkeypatch, tmp_path, request.param)
     shop.push("db", lab.good("db"))
     shop.push("latest", lab.good("one"))
     shop.write(text=SHOP.replace("{db}", f"{shop.repository}:db"))

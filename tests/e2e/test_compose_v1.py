@@ -181,10 +181,10 @@ def test_what_a_killed_v1_leaves_is_put_in_order(
         "image": f"{shop.repository}:v1.1.0",
         "real": v1_command,
     }
-    stand_in = v1_path / "docker-compose"
-    stand_in.unlink()
-    stand_in.write_text(KILLED.format(**words))
-    stand_in.chmod(0o755)
+    wrapper = v1_path / "docker-compose"
+    wrapper.unlink()
+    wrapper.write_text(KILLED.format(**words))
+    wrapper.chmod(0o755)
 
     status, _ = shop.run("--once")
     assert status == -9

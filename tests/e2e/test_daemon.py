@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from tests.support import lab
+from tests.support.failures import fresh, let_go, slow
 from tests.support.fake_registry import Bearer
 from tests.support.lab import Shop
 from tests.support.listener import Listener, listening
 from tests.support.ports import free_port
-from tests.support.trouble import fresh, let_go, slow
 
 pytestmark = pytest.mark.engine
 

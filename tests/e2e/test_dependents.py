@@ -282,11 +282,11 @@ def test_killed_before_or_behind_the_dependents_the_next_start_leaves_none_witho
         "pid": str(pid),
         "after": after,
     }
-    stand_in = shop.folder / "bin" / "docker"
-    stand_in.parent.mkdir()
-    stand_in.write_text(KILLING.format(python=sys.executable, **words))
-    stand_in.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    wrapper = shop.folder / "bin" / "docker"
+    wrapper.parent.mkdir()
+    wrapper.write_text(KILLING.format(python=sys.executable, **words))
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     child = shop.updater("--once")
     pid.write_text(str(child.pid))
     child.communicate(timeout=300)

@@ -390,10 +390,10 @@ def running_images() -> list[str]:
     return said.stdout.split()
 
 
-def test_a_label_takes_a_service_up_and_a_wrong_one_is_its_own_trouble(labelled: Shop) -> None:
+def test_a_label_takes_a_service_up_and_a_wrong_one_fails_alone(labelled: Shop) -> None:
     labelled.push("latest", lab.good("two"))
     status, said = labelled.run("--once")
-    assert status == 1, "the wrong label is trouble"
+    assert status == 1, "the wrong label needs a look"
     assert releases(labelled) == {"yes": "two", "notify": "one", "wrong": "one", "silent": "one", "no": "one"}
     assert f"{labelled.name}-wrong" in said
     assert "write docker-updater.min_age" in said

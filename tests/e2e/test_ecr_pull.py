@@ -70,7 +70,7 @@ def test_a_new_image_is_found_over_aws_pulled_with_its_token_and_a_bad_one_is_ta
 def test_a_cycle_without_an_update_asks_aws_once_and_the_registry_never(ecr_shop: Shop, aws: Aws) -> None:
     aws.clear_log()
     report = ecr_shop.cycle()
-    assert (report.outcomes, report.troubled) == ((), frozenset())
+    assert (report.outcomes, report.needs_look) == ((), frozenset())
     assert aws.operations() == ["DescribeImages"]
     assert ecr_shop.registry.counts() == {}
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import lab
+from tests.support.failures import fresh, gates, let_go, runs, slow
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import Shop, until
 from tests.support.private_engine import PrivateEngine
-from tests.support.trouble import fresh, gates, let_go, runs, slow
 from updater_core.docker_utils import DockerEngine
 from updater_core.host.engine_endpoint import EngineEndpoint
 

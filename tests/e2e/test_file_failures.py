@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import lab
-from tests.support.fake_registry import Build
-from tests.support.lab import Shop
-from tests.support.trouble import (
+from tests.support.failures import (
     assert_reported,
     during_the_gate,
     during_the_pull,
@@ -23,6 +21,8 @@ from tests.support.trouble import (
     said,
     slow,
 )
+from tests.support.fake_registry import Build
+from tests.support.lab import Shop
 from updater_core.models import Committed, NotStarted, Reason, RolledBack
 
 pytestmark = pytest.mark.engine

@@ -98,7 +98,7 @@ def test_an_account_without_the_role_leaves_the_service_as_it_is(private: Privat
     shop.registry.auth = Bearer(USERNAME, "another's")
     report = shop.cycle()
     assert report.outcomes == ()
-    assert report.troubled == frozenset({shop.name})
+    assert report.needs_look == frozenset({shop.name})
     assert shop.containers()[0].id == identity
     code, text = shop.run("--test")
     assert code != 0
@@ -114,7 +114,7 @@ def test_a_key_file_that_is_gone_leaves_the_service_as_it_is(private: PrivateSho
     (shop.folder / "key.json").unlink()
     report = shop.cycle()
     assert report.outcomes == ()
-    assert report.troubled == frozenset({shop.name})
+    assert report.needs_look == frozenset({shop.name})
     assert shop.releases() == [("one", "running")]
     private.google.key_file()
     assert isinstance(shop.cycle().outcomes[0], Committed)

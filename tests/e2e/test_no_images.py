@@ -26,7 +26,7 @@ def test_the_next_best_is_taken_where_the_highest_is_no_image(kind: str, shop: S
     assert [type(outcome) for outcome in shop.cycle().outcomes] == [Committed]
     assert shop.releases() == [("1.6.0", "running")]
     report = shop.cycle()
-    assert (report.outcomes, report.troubled) == ((), frozenset())
+    assert (report.outcomes, report.needs_look) == ((), frozenset())
     (service,) = shop.state()["services"].values() if "services" in shop.state() else [shop.state()]
     assert service["reason"] == "same_digest"
     status, said = shop.run("--plan")
@@ -90,7 +90,7 @@ def test_a_new_attestation_around_the_same_image_is_no_update(shop: Shop) -> Non
     artifacts.push_around(shop.registry, APP, "latest", two.digest, "on Tuesday")
     for _ in range(2):
         report = shop.cycle()
-        assert (report.outcomes, report.troubled) == ((), frozenset())
+        assert (report.outcomes, report.needs_look) == ((), frozenset())
     assert shop.containers()[0].id == identity
     status, said = shop.run("--rollback", shop.name)
     assert status == 0, said

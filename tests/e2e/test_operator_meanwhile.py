@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.support import lab
+from tests.support.failures import during_the_gate, gates, let_go, runs, slow
 from tests.support.fake_registry import Build
 from tests.support.lab import Shop, until
-from tests.support.trouble import during_the_gate, gates, let_go, runs, slow
 from updater_core.app import cycle
 from updater_core.compose_utils import DockerCompose
 from updater_core.models import Committed, Reason, RolledBack, Superseded
@@ -215,7 +215,7 @@ def test_a_newer_release_that_the_operator_deploys_during_the_gate_is_left_alone
     assert isinstance(outcome, Superseded), outcome
     assert shop.releases() == [("three", "running")]
     assert (shop.state()["status"], shop.state()["reason"]) == ("held", Reason.TAKEN_OVER.value)
-    assert (shop.state()["quarantine"], shop.strays(), report.troubled) == ([], [], frozenset())
+    assert (shop.state()["quarantine"], shop.strays(), report.needs_look) == ([], [], frozenset())
     assert shop.cycle().outcomes == ()
     assert shop.state()["status"] == "up_to_date"
 

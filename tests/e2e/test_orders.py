@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.support import lab
+from tests.support.failures import opened
 from tests.support.lab import Shop, until
 from tests.support.listener import Listener, listening
-from tests.support.trouble import opened
 
 pytestmark = pytest.mark.engine
 

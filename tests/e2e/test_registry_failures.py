@@ -1,4 +1,4 @@
-"""A registry in trouble, on the real engine: nothing happens to the service, it is said once, and soon all
+"""A registry that fails, on the real engine: nothing happens to the service, it is said once, and soon all
 goes on.
 """
 
@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import lab
+from tests.support.failures import assert_reported, during_the_pull, fresh, later, opened, said, under_way
 from tests.support.fake_registry import Basic, Behaviour, FakeRegistry, Pushed
 from tests.support.lab import Shop
-from tests.support.trouble import assert_reported, during_the_pull, fresh, later, opened, said, under_way
 from updater_core import protocols
 from updater_core.app import cycle
 from updater_core.models import Committed, ImageRef, NotStarted, Reason, RegistrySettings, Step
@@ -67,13 +67,13 @@ def test_a_check_without_a_usable_answer_is_unknown_and_the_next_one_updates(
     shop: Shop, caplog: pytest.LogCaptureFixture, behaviour: Behaviour, reason: Reason, words: str
 ) -> None:
     identity = opened(shop)
-    assert shop.cycle().troubled == frozenset()
+    assert shop.cycle().needs_look == frozenset()
     shop.push("latest", lab.good("two"))
     shop.registry.behave("*", behaviour)
     said(caplog, shop)
     report = shop.cycle()
     assert report.outcomes == ()
-    assert report.troubled == {shop.name}
+    assert report.needs_look == {shop.name}
     assert words in assert_reported(caplog, shop, "unknown", reason)
     assert shop.containers()[0].id == identity
     assert shop.strays() == []
@@ -126,12 +126,12 @@ def test_a_registry_that_asks_for_a_rest_gets_it_and_others_go_on(
             report = shop.cycle()
             assert [outcome.plan.name for outcome in report.outcomes] == [neighbour.name]
             assert neighbour.releases() == [("two", "running")]
-            assert report.troubled == {shop.name}
+            assert report.needs_look == {shop.name}
             assert "not asked until" in assert_reported(caplog, shop, "unknown", Reason.RATE_LIMITED)
             shop.registry.well_behaved()
             shop.registry.clear_log()
             # the rest is kept, also by a process that starts anew
-            assert shop.cycle().troubled == {shop.name}
+            assert shop.cycle().needs_look == {shop.name}
             assert shop.registry.counts() == {}
             assert shop.state()["status"] == "unknown"
             assert shop.containers()[0].id == identity
@@ -230,7 +230,7 @@ def test_a_registry_that_hangs_is_given_up_in_bounded_time(
     finally:
         released.set()
     assert shop.registry.counts() == {"manifest_head": TRIES}
-    assert report.troubled == {shop.name}
+    assert report.needs_look == {shop.name}
     assert "in time" in assert_reported(caplog, shop, "unknown", Reason.REGISTRY_ERROR)
     assert shop.containers()[0].id == identity
     shop.registry.well_behaved()
@@ -288,7 +288,7 @@ def test_a_pull_that_fails_touches_nothing_and_is_tried_again_after_a_pause(
     (outcome,) = report.outcomes
     assert isinstance(outcome, NotStarted)
     assert (outcome.cause.step, outcome.quarantine) == (Step.PULL, False)
-    assert report.troubled == {shop.name}
+    assert report.needs_look == {shop.name}
     assert_reported(caplog, shop, "failed", Reason.PULL_FAILED)
     assert shop.state()["quarantine"] == []
     assert (shop.containers()[0].id, shop.containers()[0].status) == (identity, "running")

@@ -1,4 +1,4 @@
-"""The updater's own places in trouble.
+"""The updater's own places that fail.
 
 Full disks, damaged memory, two instances, a rollback that fails too.
 """
@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import lab
-from tests.support.fake_registry import Build, FakeRegistry
-from tests.support.lab import Shop, until
-from tests.support.trouble import (
+from tests.support.failures import (
     during_the_gate,
     during_the_pull,
     fresh,
@@ -27,6 +25,8 @@ from tests.support.trouble import (
     said,
     slow,
 )
+from tests.support.fake_registry import Build, FakeRegistry
+from tests.support.lab import Shop, until
 from updater_core.models import Committed, NotStarted, Reason, RollbackFailed, RolledBack, Step
 
 pytestmark = pytest.mark.engine
@@ -78,13 +78,13 @@ def test_what_cannot_be_remembered_is_not_begun(
 ) -> None:
     shop = stateful
     identity = opened(shop)
-    assert shop.cycle().troubled == frozenset()
+    assert shop.cycle().needs_look == frozenset()
     said(caplog, shop)
     shop.push("latest", lab.good("two"))
     _fill(small_disk)
     shop.registry.clear_log()
     report = shop.cycle()
-    assert (report.outcomes, report.troubled) == ((), frozenset({shop.name}))
+    assert (report.outcomes, report.needs_look) == ((), frozenset({shop.name}))
     lines = said(caplog, shop)
     assert len(lines) == 1
     assert lines[0].startswith("state_error: ")
@@ -257,7 +257,7 @@ def test_a_state_that_cannot_be_used_gives_way_to_its_backup(
     assert words in restored[0]
     assert ".bak is used instead" in restored[0]
     # what failed is remembered: not tried again
-    assert (report.outcomes, report.troubled) == ((), frozenset())
+    assert (report.outcomes, report.needs_look) == ((), frozenset())
     assert shop.releases() == [("one", "running")]
     assert [entry["digest"] for entry in shop.state()["quarantine"]] == [bad.digest]
     assert json.loads(path.read_text())["counters"]["state_restores"] == 1
@@ -283,7 +283,7 @@ def test_without_a_good_backup_the_memory_starts_from_what_runs(
     restored = [r.getMessage() for r in caplog.records if getattr(r, "log_event", "") == "state_restored"]
     assert len(restored) == 1
     assert "starts afresh from what runs" in restored[0]
-    assert (report.outcomes, report.troubled) == ((), frozenset())
+    assert (report.outcomes, report.needs_look) == ((), frozenset())
     assert shop.containers()[0].id == identity
     assert (shop.state()["status"], shop.state()["reason"]) == ("up_to_date", "same_digest")
 
@@ -383,7 +383,7 @@ def test_where_the_old_release_fails_too_it_is_said_and_left_alone_until_a_perso
     assert shop.releases() == [("one", "running")]
     shop.push("latest", lab.good("three"))
     report = shop.cycle()
-    assert (report.outcomes, report.troubled) == ((), frozenset({shop.name}))
+    assert (report.outcomes, report.needs_look) == ((), frozenset({shop.name}))
     assert [container.id for container in shop.containers()] == left
     assert (shop.state()["status"], shop.state()["detail"]) == ("rollback_failed", detail)
     assert shop.run("--once")[0] == 1
@@ -400,7 +400,7 @@ def test_where_the_old_release_fails_too_it_is_said_and_left_alone_until_a_perso
     assert shop.state()["status"] == "updated"
 
 
-def test_one_services_trouble_does_not_stop_the_others(
+def test_a_failure_of_one_service_does_not_stop_the_others(
     shop: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The first is frozen by the very cycle before, the second cannot be read, the third gets its update."""
@@ -419,7 +419,7 @@ def test_one_services_trouble_does_not_stop_the_others(
         caplog.clear()
         report = shop.cycle()
         assert [(type(o), o.plan.name) for o in report.outcomes] == [(Committed, third.name)]
-        assert report.troubled == {shop.name, second.name}
+        assert report.needs_look == {shop.name, second.name}
         assert third.releases() == [("three", "running")]
         assert second.releases() == [("one", "running")]
         services = json.loads((shop.folder / "state" / "state.json").read_text())["services"]

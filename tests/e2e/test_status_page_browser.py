@@ -26,10 +26,10 @@ from typing import Any
 import pytest
 
 from tests.support import lab
+from tests.support.failures import let_go, slow
 from tests.support.lab import Shop
 from tests.support.ports import free_port
 from tests.support.sample_status import mixed, well
-from tests.support.trouble import let_go, slow
 from updater_core.status.facts import view_of
 from updater_core.status.page import status_html, status_json
 from updater_core.status.server import Endpoints, Response, StatusServer
@@ -140,7 +140,7 @@ def served(facts: StatusFacts) -> StatusServer:
 
 
 @pytest.fixture(scope="module")
-def troubled() -> Iterator[str]:
+def needs_look() -> Iterator[str]:
     server = served(mixed())
     yield f"http://127.0.0.1:{server.port}/"
     server.close()
@@ -159,8 +159,8 @@ def colours(picture: list[list[Colour]]) -> Counter[Colour]:
     return Counter(pixel for row in picture for pixel in row)
 
 
-def test_the_browser_has_the_whole_page(browser: Browser, troubled: str) -> None:
-    dom = browser.dom(troubled)
+def test_the_browser_has_the_whole_page(browser: Browser, needs_look: str) -> None:
+    dom = browser.dom(needs_look)
     shown = words(dom)
     for text in (
         "Something failed",
@@ -178,12 +178,14 @@ def test_the_browser_has_the_whole_page(browser: Browser, troubled: str) -> None
     ]  # fmt: skip
 
 
-def test_the_style_is_let_in_by_its_hash_and_follows_light_and_dark(browser: Browser, troubled: str) -> None:
-    light = colours(browser.picture("light", troubled, (1280, 1200)))
+def test_the_style_is_let_in_by_its_hash_and_follows_light_and_dark(
+    browser: Browser, needs_look: str
+) -> None:
+    light = colours(browser.picture("light", needs_look, (1280, 1200)))
     assert light.most_common(1)[0][0] in (LIGHT, (255, 255, 255))
     assert light[LIGHT] > 20_000
     assert light[RED] > 1_000, "the verdict has its colour: the policy let the style in"
-    dark = colours(browser.picture("dark", troubled, (1280, 1200), *IN_THE_DARK))
+    dark = colours(browser.picture("dark", needs_look, (1280, 1200), *IN_THE_DARK))
     assert dark[DARK] > 20_000
     assert dark[RED_IN_THE_DARK] > 1_000
     assert dark[LIGHT] == 0
@@ -251,7 +253,7 @@ def test_the_steps_of_an_update_unfold_without_a_script(
 
 
 def test_where_all_is_well_it_is_green_and_where_it_is_not_there_is_no_green_verdict(
-    browser: Browser, troubled: str
+    browser: Browser, needs_look: str
 ) -> None:
     server = served(well(3))
     try:
@@ -259,7 +261,7 @@ def test_where_all_is_well_it_is_green_and_where_it_is_not_there_is_no_green_ver
     finally:
         server.close()
     assert calm[GREEN] > 1_000
-    assert colours(browser.picture("top", troubled, (1280, 700)))[GREEN] == 0
+    assert colours(browser.picture("top", needs_look, (1280, 700)))[GREEN] == 0
 
 
 # ------------------------------------------------------------------------------------------- of a real daemon

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support import lab
+from tests.support.failures import opened
 from tests.support.lab import Shop
-from tests.support.trouble import opened
 
 pytestmark = pytest.mark.engine
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from tests.support import lab
+from tests.support.failures import let_go, slow
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lab import ROOT, Shop, until
 from tests.support.listener import listening
 from tests.support.systemd_container import Machine, machine
-from tests.support.trouble import let_go, slow
 from updater_core.models import KINDS
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd")]
@@ -385,7 +385,7 @@ def test_a_reload_takes_a_good_configuration_over_and_refuses_a_bad_one(box: Mac
     assert box.run("systemctl", "reload", "docker-updater", check=False).returncode != 0
     assert "server_pattern" in await_line(box, "config_refused", refused)["message"]
     until(
-        lambda: "the changed configuration is not taken over" in box.show("StatusText"),
+        lambda: "the changed configuration is rejected" in box.show("StatusText"),
         what="the status line",
     )
     assert re.search(
@@ -395,7 +395,7 @@ def test_a_reload_takes_a_good_configuration_over_and_refuses_a_bad_one(box: Mac
     box.write(CONFIG, good)
     box.run("systemctl", "reload", "docker-updater")
     await_line(box, "config_loaded", loaded)
-    until(lambda: "not taken over" not in box.show("StatusText"), what="the status line is as before")
+    until(lambda: "is rejected" not in box.show("StatusText"), what="the status line is as before")
     until(lambda: box.show("ActiveState") == "active", what="the reload is over")
     assert box.show("MainPID") == process
 

@@ -79,7 +79,7 @@ def test_what_a_cache_gives_by_its_tag_alone_is_taken_and_a_bad_release_is_taken
     assert cached.state()["digest"] == two.digest
     assert cached.owner_up_changes() == []
     report = cached.cycle()
-    assert (report.outcomes, report.troubled) == ((), frozenset())
+    assert (report.outcomes, report.needs_look) == ((), frozenset())
     bad = cached.push("latest", lab.unhealthy("three"))
     outcome = cached.cycle().outcomes[0]
     assert isinstance(outcome, RolledBack), outcome
@@ -112,7 +112,7 @@ def test_a_tag_that_brings_another_image_is_not_taken_and_the_right_one_is_later
     assert cached.releases() == [("two", "running")]
     assert cached.state()["digest"] == two.digest
     report = cached.cycle()
-    assert (report.outcomes, report.troubled) == ((), frozenset())
+    assert (report.outcomes, report.needs_look) == ((), frozenset())
 
 
 def test_another_version_is_taken_and_pinned_though_the_cache_refuses_its_digest(cached: CachedShop) -> None:

@@ -73,7 +73,7 @@ def test_a_private_image_is_updated(private: RealShop) -> None:
     assert private.state()["digest"] == two.digest
     assert f"{private.repository}:v1.1.0  # kept" in private.compose_file.read_text()
     assert private.owner_up_changes() == []
-    assert private.cycle().troubled == frozenset()
+    assert private.cycle().needs_look == frozenset()
 
 
 def test_a_bad_private_image_is_rolled_back_and_the_next_one_taken(private: RealShop) -> None:
@@ -96,5 +96,5 @@ def test_a_login_that_is_refused_leaves_the_service_as_it_is(private: RealShop) 
     private.policy["registry_config"] = {"username": "jane", "password": "wrong"}
     report = private.cycle()
     assert report.outcomes == ()
-    assert report.troubled == frozenset({private.name})
+    assert report.needs_look == frozenset({private.name})
     assert private.releases() == [("one", "running")]

@@ -136,7 +136,7 @@ def test_a_list_of_services_is_one_unit_forward_and_back(shop: Shop) -> None:
     assert shop.owner_up_changes() == []
 
 
-COMPANION = f"""\
+DEPENDENT = f"""\
 services:
   web:
     image: {{image}}
@@ -149,7 +149,7 @@ services:
 
 def test_a_service_in_the_same_network_namespace_goes_with_it_forward_and_back(shop: Shop) -> None:
     shop.push("agent", lab.good("agent"))
-    begin(shop, text=COMPANION.replace("{agent}", f"{shop.repository}:agent"))
+    begin(shop, text=DEPENDENT.replace("{agent}", f"{shop.repository}:agent"))
 
     def assert_together(release: str) -> None:
         assert shop.releases("web") == [(release, "running")]
@@ -171,7 +171,7 @@ def test_a_service_in_the_same_network_namespace_goes_with_it_forward_and_back(s
 
 def test_a_dependent_that_cannot_live_beside_the_new_release_takes_it_back(shop: Shop) -> None:
     shop.push("agent", lab.healthy("agent"))
-    text = COMPANION.replace("{agent}", f"{shop.repository}:agent")
+    text = DEPENDENT.replace("{agent}", f"{shop.repository}:agent")
     probing = (
         "until nc 127.0.0.1 8080 </dev/null; do sleep 0.1; done; busybox wget -q -O- "
         "http://127.0.0.1:8080/release"

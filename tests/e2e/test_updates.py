@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.support import lab
+from tests.support.failures import during_the_gate, let_go
 from tests.support.lab import Shop, until
-from tests.support.trouble import during_the_gate, let_go
 from updater_core.app.report import Report
 from updater_core.models import Committed, NotStarted, Reason, RolledBack
 
@@ -38,7 +38,7 @@ def test_nothing_new_means_nothing_is_done(shop: Shop) -> None:
     shop.registry.clear_log()
     report = shop.cycle()
     assert report.outcomes == ()
-    assert report.troubled == frozenset()
+    assert report.needs_look == frozenset()
     assert shop.containers()[0].id == identity
     assert shop.registry.counts() == {"manifest_head": 1}
 
@@ -185,7 +185,7 @@ def test_a_bad_release_is_rolled_back_quarantined_and_not_tried_again(
     assert shop.owner_up_changes() == []
     assert [entry["digest"] for entry in shop.state()["quarantine"]] == [bad.digest]
     again = shop.cycle()
-    assert (again.outcomes, again.troubled) == ((), frozenset())
+    assert (again.outcomes, again.needs_look) == ((), frozenset())
     shop.push("latest", lab.healthy("three"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     assert shop.releases() == [("three", "running")]

@@ -24,7 +24,7 @@ from updater_core.state.records import ServiceState, with_service
 def up_to_date(context: AppContext) -> int:
     """Run a cycle; how many services it found up to date."""
     report = cycle.run(context)
-    assert report.troubled == frozenset()
+    assert report.needs_look == frozenset()
     decisions = [one.decision for one in report.checked]
     return sum(isinstance(decision, Hold) and decision.reason is Reason.SAME_DIGEST for decision in decisions)
 

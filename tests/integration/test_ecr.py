@@ -835,7 +835,7 @@ IMAGE = (
 
 
 @pytest.mark.parametrize("body", [IMAGE, b"[" * 60_000, b'{"imageDetails": [5]}', b'{"imageDetails": 5}'])
-def test_an_answer_that_cannot_be_read_is_that_repositorys_trouble(
+def test_an_answer_that_cannot_be_read_fails_that_repository(
     aws: Aws, registries: Registries, body: bytes
 ) -> None:
     pushed = aws.push(APP, "1.0")
@@ -886,7 +886,7 @@ def test_an_answer_without_a_token_is_said_so(aws: Aws, registries: Registries, 
      '{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "hunter2", "Expiration": "hunter2"}',
      "[" * 60_000],
 )  # fmt: skip
-def test_a_credential_process_that_prints_something_else_is_the_profiles_trouble(
+def test_a_credential_process_that_prints_something_else_fails_its_profile(
     aws: Aws, registries: Registries, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, output: str
 ) -> None:
     pushed = aws.push(APP, "1.0")

@@ -492,7 +492,7 @@ def test_a_credential_source_that_cannot_be_used_is_said_so_and_tried_again(
 
 
 @pytest.mark.parametrize("body", [b"[" * 60_000, b'{"access_token": "t", "expires_in": 1e300}'])
-def test_a_malformed_answer_of_the_token_server_is_no_trouble_of_ours(
+def test_a_malformed_answer_of_the_token_server_is_no_failure_of_ours(
     body: bytes, fake: FakeRegistry, google: FakeGoogle, registries: Registries
 ) -> None:
     fake.push(APP, "1.0")

@@ -797,7 +797,7 @@ def test_a_rollback_that_the_host_prevents_is_tried_again_until_it_is_proven(
     outcome = made.recover()
     assert isinstance(outcome, RolledBack)
     assert outcome.quarantine == (case != "new tag"), (
-        "what the release did is not forgotten over the host's trouble"
+        "what the release did is not forgotten over a failure of the host"
     )
     made.assert_whole(OLD)
 

@@ -261,7 +261,7 @@ def test_what_is_no_list_is_an_error(
 
 
 @EACH
-def test_trouble_is_not_taken_for_a_refusal(
+def test_a_failure_is_not_taken_for_a_refusal(
     settings: RegistrySettings, fake: FakeRegistry, registries: Registries
 ) -> None:
     fake.auth = Bearer(challenge=HARBOR) if settings is GENERIC else None

@@ -344,7 +344,7 @@ def reported(listener: Listener) -> list[tuple[str, str]]:
     return [(body["event"], body["reason"]) for body in bodies]
 
 
-def test_a_trouble_and_its_end_are_reported_once_across_restarts(host: Host, listener: Listener) -> None:
+def test_an_incident_and_its_end_are_reported_once_across_restarts(host: Host, listener: Listener) -> None:
     for engine_is_down in (True, True, True, False, False):
         host.cycle(engine_is_down=engine_is_down)
     assert reported(listener) == [("failed", "engine_error"), ("recovered", "engine_error")]
@@ -352,14 +352,14 @@ def test_a_trouble_and_its_end_are_reported_once_across_restarts(host: Host, lis
     assert len(set(received(listener))) == 3
 
 
-def test_troubles_are_not_reported_unasked(host: Host, listener: Listener) -> None:
+def test_incidents_are_not_reported_unasked(host: Host, listener: Listener) -> None:
     host.settings.clear()
     for engine_is_down in (True, False):
         host.cycle(engine_is_down=engine_is_down)
     assert reported(listener) == []
 
 
-def test_an_outbox_that_refuses_puts_a_trouble_off(host: Host, listener: Listener) -> None:
+def test_an_outbox_that_refuses_puts_an_incident_off(host: Host, listener: Listener) -> None:
     host.cycle(engine_is_down=False)
     (host.folder / "outbox").write_text("not a folder")
     host.cycle(engine_is_down=True)

@@ -84,7 +84,7 @@ def facts(services: tuple[ServiceConfig, ...], states: dict[str, ServiceState]) 
 
 def mixed() -> StatusFacts:
     """One service in each state, a quota, a rest, and an update under way."""
-    made = facts(_services(), {**_troubled(), **_calm()})
+    made = facts(_services(), {**_failing(), **_calm()})
     hand = CurrentStep("web", Step.GATE, "web-1 is starting", ago(seconds=12), ago(seconds=2))
     return replace(
         made,
@@ -148,7 +148,7 @@ def _calm() -> dict[str, ServiceState]:
     }
 
 
-def _troubled() -> dict[str, ServiceState]:
+def _failing() -> dict[str, ServiceState]:
     there = ago(minutes=50, seconds=31.2)
     steps = (*way(there, *FORWARD), *way(there + timedelta(seconds=20.9), *BACK, is_back=True))
     bad = change(

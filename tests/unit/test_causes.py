@@ -7,7 +7,7 @@ import pytest
 from updater_core.deploy.failure import (
     cause_of,
     is_about_the_way,
-    is_hosts_trouble,
+    is_hosts_failure,
     is_release_at_fault,
     may_be_for_want_of_something,
     on_ailing_host,
@@ -47,13 +47,13 @@ def test_what_compose_fails_by_is_no_fault_of_the_release_whatever_it_says(text:
     for step in Step:
         cause = cause_of(ComposeError(text), step, "web")
         assert not is_release_at_fault(cause)
-        assert is_hosts_trouble(cause)
+        assert is_hosts_failure(cause)
 
 
 def test_an_entry_point_that_is_not_there_is_when_the_engine_says_so() -> None:
     cause = cause_of(GateFailed(Reason.UP_FAILED, "web-1 cannot start: no such file"), Step.RESTART, "web")
     assert is_release_at_fault(cause)
-    assert not is_hosts_trouble(cause)
+    assert not is_hosts_failure(cause)
 
 
 def test_a_stop_by_somebody_is_no_fault_of_the_release_and_has_a_remedy() -> None:
@@ -70,11 +70,11 @@ def test_an_error_that_nobody_foresaw_is_ours() -> None:
 @pytest.mark.parametrize(
     "reason", [Reason.EXITED, Reason.UNHEALTHY, Reason.RESTARTING, Reason.GATE_TIMEOUT, Reason.PROBE_FAILED]
 )
-def test_what_a_container_does_for_want_of_something_is_the_hosts_trouble(reason: Reason) -> None:
+def test_what_a_container_does_for_want_of_something_is_a_failure_of_the_host(reason: Reason) -> None:
     cause = cause_of(GateFailed(reason, "web-1 exited with 1"), Step.GATE, "web")
     assert may_be_for_want_of_something(cause)
     ailing = on_ailing_host(cause, "the disk of /srv is full")
-    assert (is_release_at_fault(ailing), is_hosts_trouble(ailing)) == (False, True)
+    assert (is_release_at_fault(ailing), is_hosts_failure(ailing)) == (False, True)
     assert ailing.message == "web-1 exited with 1, while the disk of /srv is full"
     assert "see to what is named" in ailing.remedy
 
@@ -104,7 +104,7 @@ class PlaceAway(UpdaterError):
 )
 def test_an_error_says_its_reason_itself(error: UpdaterError, reason: Reason) -> None:
     cause = cause_of(error, Step.RESTART, "web")
-    assert (cause.reason, is_hosts_trouble(cause), is_release_at_fault(cause)) == (reason, True, False)
+    assert (cause.reason, is_hosts_failure(cause), is_release_at_fault(cause)) == (reason, True, False)
 
 
 def test_the_remedy_of_a_bad_release_can_be_pasted_into_a_shell() -> None:

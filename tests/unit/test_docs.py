@@ -47,7 +47,11 @@ PAGES = {
     for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
 }
 README, CONFIGURATION, CHOOSING = "README.md", "docs/configuration.md", "docs/choosing.md"
-OPERATIONS, OBSERVABILITY, TROUBLE = "docs/operations.md", "docs/observability.md", "docs/troubleshooting.md"
+OPERATIONS, OBSERVABILITY, TROUBLESHOOTING = (
+    "docs/operations.md",
+    "docs/observability.md",
+    "docs/troubleshooting.md",
+)
 WATCHTOWER = "docs/from-watchtower.md"
 ENV_EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 SOURCES = [*(ROOT / "updater_core").rglob("*.py"), ROOT / "docker_updater.py"]
@@ -329,14 +333,14 @@ def test_command_lines_are_found_on_the_pages() -> None:
     counts = {page: len([*command_lines(page)]) for page in PAGES}
     assert counts[README] >= 9
     assert counts["docs/install.md"] >= 6
-    assert min(counts[OPERATIONS], counts[TROUBLE], counts[WATCHTOWER]) >= 3
+    assert min(counts[OPERATIONS], counts[TROUBLESHOOTING], counts[WATCHTOWER]) >= 3
 
 
 def test_the_exit_statuses_are_those_of_the_entry_point() -> None:
     entry_point = docker_updater
     numbers = [
         entry_point.ALL_WELL,
-        entry_point.TROUBLE,
+        entry_point.NEEDS_A_LOOK,
         entry_point.BAD_CONFIG,
         entry_point.NO_ENGINE,
         entry_point.LOCKED,
@@ -361,7 +365,7 @@ def test_the_options_of_the_installer_are_those_it_takes() -> None:
 
 
 def test_every_reason_is_explained_once_with_what_to_do() -> None:
-    rows = [row for row in table(TROUBLE, "Reason codes") if code_words(row[0])]
+    rows = [row for row in table(TROUBLESHOOTING, "Reason codes") if code_words(row[0])]
     assert sorted(word for row in rows for word in code_words(row[0])) == sorted(
         reason.value for reason in Reason
     )
@@ -369,16 +373,16 @@ def test_every_reason_is_explained_once_with_what_to_do() -> None:
 
 
 def test_the_symptoms_name_reasons_that_there_are() -> None:
-    held = [title.removeprefix("held: ") for title in sections(TROUBLE) if title.startswith("held: ")]
+    held = [title.removeprefix("held: ") for title in sections(TROUBLESHOOTING) if title.startswith("held: ")]
     assert len(held) >= 3
     assert [word for word in held if word not in list(Reason)] == []
-    named = column(TROUBLE, "A new image is there, and it is not taken")
+    named = column(TROUBLESHOOTING, "A new image is there, and it is not taken")
     assert [word for word in named if word not in list(Reason)] == []
-    items = re.findall(r"^- (`.+?`):", sections(TROUBLE)["It says unknown"], flags=re.MULTILINE)
+    items = re.findall(r"^- (`.+?`):", sections(TROUBLESHOOTING)["It says unknown"], flags=re.MULTILINE)
     assert [word for item in items for word in code_words(item) if word not in list(Reason)] == []
 
 
-def test_the_steps_stand_in_their_order() -> None:
+def test_the_steps_are_in_their_order() -> None:
     assert column(README, "The steps of one update") == [step.value for step in Step]
 
 

@@ -1,4 +1,4 @@
-"""What is an event, and what is not: each trouble once, its end once, each image that waits once."""
+"""What is an event, and what is not: each incident once, its end once, each image that waits once."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Incidents:
         turn = events.transition_of(self.service, self.now)
         event = events.transition_event("web", self.service, turn, Moment("box", self.now))
         self.state = records.with_service(
-            self.state, "web", replace(self.service, troubles=turn.open_incidents)
+            self.state, "web", replace(self.service, incidents=turn.open_incidents)
         )
         self.reported += [event] if event else []
         return event
@@ -211,7 +211,7 @@ def test_a_check_that_fails_is_reported_once_and_its_end_once() -> None:
     assert recovered.to_digest == D1
 
 
-def test_the_same_trouble_after_its_end_is_an_event_again_under_another_id() -> None:
+def test_the_same_incident_after_its_end_is_an_event_again_under_another_id() -> None:
     incidents = Incidents()
     for decision in (WELL, AWAY, WELL, AWAY, WELL):
         incidents.check(decision)
@@ -219,7 +219,7 @@ def test_the_same_trouble_after_its_end_is_an_event_again_under_another_id() -> 
     assert len({event.id for event in incidents.reported}) == 4
 
 
-def test_another_trouble_is_reported_and_two_that_take_turns_are_not_reported_again() -> None:
+def test_another_incident_is_reported_and_two_that_take_turns_are_not_reported_again() -> None:
     incidents = Incidents()
     limited = Hold(Reason.RATE_LIMITED)
     for decision in (AWAY, limited, AWAY, limited, AWAY):
@@ -292,7 +292,7 @@ def test_a_rollback_is_not_over_because_a_check_works_again() -> None:
     assert [event.kind for event in incidents.reported] == ["failed", "failed", "recovered"]
 
 
-def test_a_trouble_reported_but_not_yet_remembered_is_the_same_event() -> None:
+def test_an_incident_reported_but_not_yet_remembered_is_the_same_event() -> None:
     incidents = Incidents()
     incidents.check(WELL)
     incidents.now += timedelta(hours=1)
@@ -313,13 +313,13 @@ def test_what_is_remembered_is_bounded() -> None:
         digest = f"sha256:{number:064d}"
         incidents.check(Update(image(digest)), then=replace(PULL_FAILED, plan=plan(number, digest)))
     assert len(incidents.reported) == 50
-    assert len(incidents.service.troubles) == 20
+    assert len(incidents.service.incidents) == 20
 
 
 def test_a_turn_without_anything_new_changes_nothing() -> None:
-    troubles = {"check:registry_error": NOW}
-    service = ServiceState(status=Status.UNKNOWN, reason=Reason.REGISTRY_ERROR, troubles=troubles)
-    assert events.transition_of(service, NOW + timedelta(hours=1)) == Transition(None, {}, troubles)
+    known = {"check:registry_error": NOW}
+    service = ServiceState(status=Status.UNKNOWN, reason=Reason.REGISTRY_ERROR, incidents=known)
+    assert events.transition_of(service, NOW + timedelta(hours=1)) == Transition(None, {}, known)
 
 
 # ----------------------------------------------------------------------------------------------------- a test

@@ -15,7 +15,7 @@ PREFIX = "com.docker.compose.project."
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else here")
-def test_a_project_in_a_folder_that_may_not_be_entered_is_nobodys_trouble(tmp_path: Path) -> None:
+def test_a_project_in_a_folder_that_may_not_be_entered_stops_nobody(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     file = closed / "compose.yml"

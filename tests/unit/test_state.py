@@ -532,7 +532,7 @@ def test_a_renamed_service_keeps_its_quarantine_and_its_way_back() -> None:
     assert len(service_of(state, "shop").generations) == 2
 
 
-def test_a_state_that_calls_update_groups_units_keeps_its_memories(tmp_path: Path) -> None:
+def test_a_state_with_the_names_of_an_earlier_version_keeps_its_memories(tmp_path: Path) -> None:
     """As 0b6c6e2 has written it."""
     path = tmp_path / "state.json"
     state = observed_tags.follow_names(
@@ -540,10 +540,13 @@ def test_a_state_that_calls_update_groups_units_keeps_its_memories(tmp_path: Pat
     )
     state_utils.save(state, path, 1, None, NOW)
     raw = json.loads(path.read_text())
-    raw["services"]["web"]["unit"] = raw["services"]["web"].pop("update_group")
+    former = {"update_group": "unit", "incidents": "troubles"}
+    web = {former.get(key, key): value for key, value in raw["services"]["web"].items()}
+    raw["services"]["web"] = {**web, "troubles": {"check:registry_error": NOW.isoformat()}}
     path.write_text(json.dumps(raw))
     loaded = state_utils.load(path, None, NOW)
-    assert (loaded.problem, loaded.state) == (None, replace(state, saved_at=NOW))
+    known = replace(service_of(state, "web"), incidents={"check:registry_error": NOW})
+    assert (loaded.problem, loaded.state.services) == (None, {"web": known})
     assert list(observed_tags.follow_names(loaded.state, groups(shop="a")).services) == ["shop"]
 
 
@@ -595,7 +598,7 @@ def full_state() -> State:
         observed_tags.note_tags(state, HUB, ["1"], {"1": D1}, NOW), HUB, {"1": NOW}
     )
     left = LeftRelease("app:2", (D2,), "app:1", (D1,), NOW, NOW)
-    reported = replace(service_of(state, "web"), troubles={"check:registry_error": NOW}, left=left)
+    reported = replace(service_of(state, "web"), incidents={"check:registry_error": NOW}, left=left)
     known = replace(
         state,
         retained_by="5f0c9a31d2e4",

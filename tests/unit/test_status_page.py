@@ -138,7 +138,7 @@ def test_only_what_was_seen_to_be_so_is_green(status: Status, reason: Reason | N
 
 
 @pytest.mark.parametrize(
-    ("troubles", "level"),
+    ("changes", "level"),
     [
         ({}, Level.OK),
         ({"pulse": {"is_engine_down": True}}, Level.UNKNOWN),
@@ -147,11 +147,11 @@ def test_only_what_was_seen_to_be_so_is_green(status: Status, reason: Reason | N
         ({"pulse": {"open_updates": 1, "cycle_begun": NOW}}, Level.OK),
     ],
 )
-def test_the_updaters_own_troubles_make_the_picture_doubtful(
-    troubles: dict[str, dict[str, object]], level: Level
+def test_the_updaters_own_failures_make_the_picture_doubtful(
+    changes: dict[str, dict[str, object]], level: Level
 ) -> None:
     given = well()
-    verdict = view_of(replace(given, pulse=replace(given.pulse, **troubles.get("pulse", {})))).verdict  # type: ignore[arg-type]
+    verdict = view_of(replace(given, pulse=replace(given.pulse, **changes.get("pulse", {})))).verdict  # type: ignore[arg-type]
     assert verdict.level is level
 
 

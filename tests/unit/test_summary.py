@@ -15,8 +15,8 @@ from updater_core.status import summary
 NOW = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)
 
 
-def said(troubled: str = "", **services: ServiceState) -> str:
-    return summary.text(list(services.items()), frozenset(troubled.split()), NOW, UTC)
+def said(needs_look: str = "", **services: ServiceState) -> str:
+    return summary.text(list(services.items()), frozenset(needs_look.split()), NOW, UTC)
 
 
 def waiting(**more: object) -> ServiceState:

@@ -139,7 +139,7 @@ def test_time_to_stop_is_asked_for_without_a_watchdog_too(ear: Ear) -> None:
     assert ear.heard() == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=20000000"]
 
 
-def test_a_manager_that_does_not_listen_is_no_trouble(tmp_path: Path) -> None:
+def test_a_manager_that_does_not_listen_does_no_harm(tmp_path: Path) -> None:
     service_manager = Manager({"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": "8000000"}, ME)
     service_manager.ready()
     service_manager.beat(100.0)

@@ -1,6 +1,6 @@
 """One pass over all services: recover, check, apply, record, tell.
 
-One service's trouble never stops the others.
+A failure of one service never stops the others.
 
 Checking is for all services at once. Acting is for one service of a project at a time, and for projects side
 by side.

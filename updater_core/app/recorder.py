@@ -105,7 +105,7 @@ def tell_turn(context: AppContext, name: str) -> bool:
     """
     known = records.service_of(context.state, name)
     turn = events.transition_of(known, context.clock.now())
-    is_changed = turn.open_incidents != known.troubles
+    is_changed = turn.open_incidents != known.incidents
     if is_changed and _queued(context, events.transition_event(name, known, turn, _moment(context))):
         context.change(lambda state: _with_incidents(state, name, turn.open_incidents))
         return True
@@ -113,7 +113,7 @@ def tell_turn(context: AppContext, name: str) -> bool:
 
 
 def _with_incidents(state: State, name: str, incidents: Mapping[str, datetime]) -> State:
-    return records.with_service(state, name, replace(records.service_of(state, name), troubles=incidents))
+    return records.with_service(state, name, replace(records.service_of(state, name), incidents=incidents))
 
 
 def _moment(context: AppContext) -> events.Moment:

@@ -21,13 +21,13 @@ _LOST = {Status.UNKNOWN, Status.FAILED, Status.ROLLBACK_FAILED}
 class Report:
     """What a cycle came to.
 
-    `troubled` names the services that failed, were rolled back or are unknown, `under_way` those whose update
-    has not ended yet.
+    `needs_look` names the services that failed, were rolled back or are unknown, `under_way` those whose
+    update has not ended yet.
     """
 
     checked: tuple[Candidate, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
-    troubled: frozenset[str] = frozenset()
+    needs_look: frozenset[str] = frozenset()
     is_engine_down: bool = False
     under_way: frozenset[str] = frozenset()
 
@@ -46,15 +46,15 @@ def of_cycle(context: AppContext, checked: Sequence[Candidate], outcomes: Sequen
     context.metrics.open_journal(len(context.journal.read_all()))
     with suppress(StateError):  # said by `deliver` already
         context.metrics.outbox_pending(sum(channel.outbox.pending() for channel in context.channels))
-    troubled = frozenset(failed | lost) - under_way
-    return Report(tuple(checked), tuple(outcomes), troubled, is_down and not _answers(context), under_way)
+    needs_look = frozenset(failed | lost) - under_way
+    return Report(tuple(checked), tuple(outcomes), needs_look, is_down and not _answers(context), under_way)
 
 
 def came_to(context: AppContext, result: Report) -> str:
     """Return what needs a look after a cycle, is under way, waits or is held, in a line; else `all well`."""
     names = [one.service.name for one in result.checked if one.service.name not in result.under_way]
     known = [(name, records.service_of(context.state, name)) for name in names]
-    return summary.text(known, result.troubled, context.clock.now(), under_way=result.under_way)
+    return summary.text(known, result.needs_look, context.clock.now(), under_way=result.under_way)
 
 
 def _answers(context: AppContext) -> bool:

@@ -163,7 +163,7 @@ def reload(context: AppContext, clock: SystemClock, environment: Mapping[str, st
     try:
         config = load_config(environment)
     except ConfigError as error:
-        text = "the changed configuration is not taken over, the old one stays: " + "; ".join(error.problems)
+        text = "the changed configuration is rejected, the old one stays: " + "; ".join(error.problems)
         log_event(LOG, logging.ERROR, LogEvent.CONFIG_REFUSED, text)
         clock.manager.remark(text)
     else:

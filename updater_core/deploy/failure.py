@@ -2,7 +2,7 @@
 
 A release is blamed only for what its own container did, as the engine tells it (`GateFailed`), on a host on
 which it could have done well. What ends Compose or the engine (a signal, a missing plugin, a port that stays
-allocated, a full disk) is the host's trouble, whatever the words.
+allocated, a full disk) is a failure of the host, whatever the words.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _SEEN_AT_THE_GATE = {
     Reason.PROBE_FAILED,
     Reason.POST_UPDATE_FAILED,
 }
-_HOSTS_TROUBLE = {
-    Reason.HOST_TROUBLE,
+_HOSTS_FAILURES = {
+    Reason.HOST_FAILURE,
     Reason.ENGINE_ERROR,
     Reason.COMPOSE_ERROR,
     Reason.STATE_ERROR,
@@ -67,7 +67,7 @@ _REMEDIES = {
     Reason.PULL_FAILED: f"{_NEXT_TIME}; if it stays so, see what `docker pull` says on this host",
     Reason.PULL_LIMIT: f"{_NEXT_TIME}; log in to the registry for a higher limit",
     Reason.ENGINE_ERROR: f"{_NEXT_TIME}; if it stays so, see the engine's own log",
-    Reason.HOST_TROUBLE: f"see to what is named; {_NEXT_TIME.removeprefix('nothing to do: ')}",
+    Reason.HOST_FAILURE: f"see to what is named; {_NEXT_TIME.removeprefix('nothing to do: ')}",
     Reason.COMPOSE_ERROR: f"{_NEXT_TIME}; if it stays so, see what `docker compose up -d` says",
     Reason.NOT_RUNNING: f"{_NEXT_TIME}; let nobody stop or remove its containers meanwhile",
     Reason.STATE_ERROR: f"{_NEXT_TIME}; see that the places it names can be written",
@@ -111,9 +111,9 @@ def may_be_for_want_of_something(cause: Cause) -> bool:
 
 
 def on_ailing_host(cause: Cause, lacking: str) -> Cause:
-    """Return the cause as the host's trouble. `lacking`: what the host lacks, in words."""
-    cause = replace(cause, reason=Reason.HOST_TROUBLE, message=f"{cause.message}, while {lacking}")
-    return replace(cause, remedy=_REMEDIES[Reason.HOST_TROUBLE])
+    """Return the cause as a failure of the host. `lacking`: what the host lacks, in words."""
+    cause = replace(cause, reason=Reason.HOST_FAILURE, message=f"{cause.message}, while {lacking}")
+    return replace(cause, remedy=_REMEDIES[Reason.HOST_FAILURE])
 
 
 def of_old_release(cause: Cause) -> Cause:
@@ -127,22 +127,22 @@ def of_old_release(cause: Cause) -> Cause:
 def may_pass(rollback: Cause) -> bool:
     """Return whether what a rollback met may pass by itself.
 
-    That is the host's trouble, or what leaves open how the old release does.
+    That is a failure of the host, or what leaves open how the old release does.
     """
-    return rollback.reason in _UNDECIDED_OF_OLD or is_hosts_trouble(rollback)
+    return rollback.reason in _UNDECIDED_OF_OLD or is_hosts_failure(rollback)
 
 
-def is_hosts_trouble(cause: Cause) -> bool:
+def is_hosts_failure(cause: Cause) -> bool:
     """Return whether the host prevented something that may succeed once the host has healed.
 
     So may what the host depends on. Anything else that a rollback meets needs a person.
     """
-    return cause.reason in _HOSTS_TROUBLE
+    return cause.reason in _HOSTS_FAILURES
 
 
 def _reason(error: UpdaterError, step: Step) -> Reason:
     if isinstance(error, EngineError) and step is Step.PULL:
         return Reason.PULL_LIMIT if is_about_limits(error) else Reason.PULL_FAILED
     if isinstance(error, LockHeld):
-        return Reason.STATE_ERROR  # it is the host's trouble in the middle of an update, and passes
+        return Reason.STATE_ERROR  # a failure of the host in the middle of an update, which passes
     return error.reason

@@ -118,7 +118,7 @@ class Transaction:
             raise
         except UpdaterError as error:
             rollback = self._cause_of(error)
-            if isinstance(error, Stopped) or failure.is_hosts_trouble(rollback):
+            if isinstance(error, Stopped) or failure.is_hosts_failure(rollback):
                 raise
             rollback = self._blamed(rollback, is_back=True)
             if failure.may_pass(rollback):
@@ -230,7 +230,7 @@ class Transaction:
         return failure.cause_of(error, self._step, self._deployment.plan.name)
 
     def _blamed(self, cause: Cause, *, is_back: bool) -> Cause:
-        """Return the cause, as the host's trouble if the host or a dependency lacks what is needed.
+        """Return the cause, as a failure of the host if the host or a dependency lacks what is needed.
 
         An engine that does not tell lets the cause stand.
         """

@@ -88,7 +88,7 @@ def _sentence(error: BaseException) -> Broken | None:
             "if that is meant, set registry_config.insecure_http for it; the engine needs it among its own "
             "insecure-registries, too"
         )
-        return Broken("it speaks plain http, where https was asked for", remedy, lasting=True)
+        return Broken("it speaks plain http, although https was asked for", remedy, lasting=True)
     if isinstance(error, ssl.SSLError):
         return Broken(f"TLS failed ({error.reason or 'no reason given'})")
     if isinstance(error, TimeoutError):

@@ -1,7 +1,7 @@
 """Outcomes and checks as events: which there are, when, and with which text. Pure.
 
 `update` and `rollback` come from outcomes, `available` from an image that waits. `failed` and `recovered` are
-edges: the incidents of a service that had an event are kept in its state (`ServiceState.troubles`), so that
+edges: the incidents of a service that had an event are kept in its state (`ServiceState.incidents`), so that
 each incident has one event, and its end one, across restarts too.
 """
 
@@ -221,8 +221,8 @@ def transition_of(service: ServiceState, now: datetime) -> Transition:
     service that is up to date or updated.
     """
     current = _incident(service)
-    open_incidents = {key: since for key, since in service.troubles.items() if _is_open(key, service.status)}
-    ended = {key: since for key, since in service.troubles.items() if key not in open_incidents}
+    open_incidents = {key: since for key, since in service.incidents.items() if _is_open(key, service.status)}
+    ended = {key: since for key, since in service.incidents.items() if key not in open_incidents}
     begun = current if current is not None and current not in open_incidents else None
     if begun is not None:
         open_incidents = dict([*open_incidents.items(), (begun, now)][-_INCIDENTS_KEPT:])

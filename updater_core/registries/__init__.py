@@ -98,7 +98,7 @@ class Registries:
     def _opened(self, reference: ImageRef, settings: RegistrySettings) -> protocols.Registry | Exception:
         try:
             return self.for_service(reference, settings)
-        except Exception as error:  # one service's trouble, raised when it is its turn
+        except Exception as error:  # fails one service, and is raised when that is asked about
             return error
 
     def backoffs(self) -> Mapping[str, datetime]:

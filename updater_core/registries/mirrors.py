@@ -1,7 +1,7 @@
 """Docker Hub by way of the engine's own mirrors (`registry-mirrors`), if Docker Hub cannot be reached.
 
 An engine asks its mirrors for the images of Docker Hub, and for no other's (`registry-mirrors` of
-daemon.json), so a pull may work where Docker Hub itself does not answer. Docker Hub is asked first, for a
+daemon.json), so a pull may work although Docker Hub itself does not answer. Docker Hub is asked first, for a
 mirror may be behind. If it does not answer or asks for a pause, the mirrors are asked, and for an hour they
 go first. What Docker Hub does say is believed: a refusal, a missing tag. The login for Docker Hub goes to no
 mirror.

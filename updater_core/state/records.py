@@ -144,9 +144,8 @@ class ServiceState:
     changes: tuple[Change, ...] = ()
     digest_seen: Mapping[str, AwareTime] = field(default_factory=dict)
     pushed: Mapping[str, AwareTime] = field(default_factory=dict)  # the current tag, by its registry's clock
-    troubles: Mapping[str, AwareTime] = field(
-        default_factory=dict
-    )  # the incidents of which there was an event, and when
+    # those of which there was an event, and when
+    incidents: Mapping[str, AwareTime] = field(default_factory=dict)
     update_group: str = ""  # what identifies it besides its name; see `observed_tags.follow_names`
     decisions: Decisions = field(default_factory=Decisions)  # of the operator
     orders: tuple[OrderTaken, ...] = ()  # newest first
@@ -188,6 +187,12 @@ def service_of(state: State, name: str) -> ServiceState:
     return state.services.get(name, ServiceState())
 
 
+_FORMER_NAMES = {
+    "unit": "update_group",
+    "troubles": "incidents",
+}  # of a service's record, by earlier versions
+
+
 def renewed(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON values of a state that an earlier version has written with the names of today.
 
@@ -201,9 +206,10 @@ def renewed(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _renewed_service(each: Any) -> Any:
-    if not isinstance(each, dict) or "unit" not in each or "update_group" in each:
+    if not isinstance(each, dict):
         return each
-    return {("update_group" if key == "unit" else key): value for key, value in each.items()}
+    former = {old: new for old, new in _FORMER_NAMES.items() if new not in each}
+    return {former.get(key, key): value for key, value in each.items()}
 
 
 # ---------------------------------------------------------------------------------------------------- a check

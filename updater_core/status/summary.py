@@ -19,7 +19,7 @@ _COUNTED = (
 
 def text(
     known: Sequence[tuple[str, ServiceState]],
-    troubled: frozenset[str],
+    needs_look: frozenset[str],
     now: datetime,
     zone: tzinfo | None = None,
     *,
@@ -27,15 +27,15 @@ def text(
 ) -> str:
     """Return which services need a look, update now, wait (for what), or are held; or else `all well`.
 
-    `known`: the names and states of what was checked; `troubled`: the names of what failed, was rolled back
+    `known`: the names and states of what was checked; `needs_look`: the names of what failed, was rolled back
     or is unknown. `zone`: that of the times; the machine's own if None.
     """
     details = {name: _named(name, _detail(service, now, zone)) for name, service in known}
-    wrong = [details.get(name, name) for name in sorted(troubled)]
+    wrong = [details.get(name, name) for name in sorted(needs_look)]
     said = [f"needs a look: {_listed(wrong)}"] if wrong else []
     said += [f"under way: {_listed(sorted(under_way))}"] if under_way else []
     for status, one, many in _COUNTED:
-        names = sorted(name for name, service in known if service.status is status and name not in troubled)
+        names = sorted(name for name, service in known if service.status is status and name not in needs_look)
         if names:
             counted = f"{len(names)} {one if len(names) == 1 else many}"
             said.append(f"{counted}: {_listed([details[name] for name in names])}")

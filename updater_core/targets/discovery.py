@@ -179,7 +179,7 @@ def unlisted(
 ) -> tuple[ServiceConfig, ...]:
     """Return each service that is not in `config` and is to be looked after, groups as one.
 
-    One whose labels are wrong is returned with its problem: it is held with it, and nobody else's trouble.
+    One whose labels are wrong is returned with its problem: it is held with it, and stops nobody else.
     """
     names = Names(config.services)
     alone = list(_ungrouped(config, state, containers, names))

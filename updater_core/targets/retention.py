@@ -80,7 +80,7 @@ def is_retained(engine: Engine, image_id: str) -> bool:
 
 
 def is_last_name(engine: Engine, name: str, image_id: str) -> bool:
-    """Return whether an image would go with this name: the last one, where no digest keeps it.
+    """Return whether an image would go with this name: the last one, if no digest keeps it.
 
     In containerd's store (an image's id is the digest of its index there) a digest is no name of its own.
     """

@@ -85,7 +85,7 @@ class Reason(StrEnum):
     # an update that failed, by what showed it
     ENGINE_ERROR = "engine_error"
     COMPOSE_ERROR = "compose_error"
-    HOST_TROUBLE = "host_trouble"
+    HOST_FAILURE = "host_failure"
     STATE_ERROR = "state_error"
     PULL_FAILED = "pull_failed"
     PLATFORM_MISSING = "platform_missing"

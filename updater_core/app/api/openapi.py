@@ -20,7 +20,7 @@ _SUMMARIES = {
         "Update the service now, past window, mode and min_age; never past a quarantine, a pause or a skip."
     ),
     orders.APPROVE: (
-        "Let the image that waits be taken. Only where the mode is `approve`, or to take a skip back."
+        "Let the image that waits be taken. Only if the mode is `approve`, or to take a skip back."
     ),
     orders.SKIP: "Do not take the image that waits, under any tag, until a newer one appears.",
     orders.RETRY: "Lift the quarantine, and the wait after a failure.",

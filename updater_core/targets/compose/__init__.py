@@ -87,7 +87,7 @@ class ComposeTarget:
             return observe.unless_own(observed, self._host.own_container)
         except UpdaterError as error:
             return Hold(Reason.ENGINE_ERROR, str(error), error.remedy)
-        except Exception as error:  # a bug of ours is one service's trouble too
+        except Exception as error:  # a bug of ours, too, fails one service only
             return self._on_bug(service.name, error)
 
     def refreshed(self, observed: Observed) -> ObservedService:

@@ -50,7 +50,7 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     texts = {edit.path: edit.after for edit in plan.detail.edits}
     try:
         staged.extend(_stage(edit, plan.id, tools) for edit in plan.detail.edits)
-        with copies.standing_in(_source_texts(plan, _PROOF), texts, tools.files) as project:
+        with copies.in_place(_source_texts(plan, _PROOF), texts, tools.files) as project:
             after = tools.compose.config(project)
     except UpdaterError:
         discard(staged, tools)
@@ -241,7 +241,7 @@ def fallback_copies(
     if not texts:
         yield plan
         return
-    with copies.standing_in(_source_texts(plan, ""), texts, tools.files) as project:
+    with copies.in_place(_source_texts(plan, ""), texts, tools.files) as project:
         yield replace(plan, detail=replace(plan.detail, project=project, with_dependencies=False))
 
 

@@ -85,7 +85,7 @@ class SwarmTarget:
     ) -> ObservedSwarmService | Hold:
         try:
             return observed.observe(service, known)
-        except Exception as error:  # a bug of ours is one service's trouble too
+        except Exception as error:  # a bug of ours, too, fails one service only
             return self._on_bug(service.name, error)
 
     def _why_not(self, engine: str | None, error: UpdaterError) -> Hold:

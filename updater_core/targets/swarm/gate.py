@@ -3,7 +3,7 @@
 1. The tasks count, not the engine's word: `completed` is said of services whose tasks never became healthy,
    too.
 2. A new task that fails, is rejected or ends by itself has failed the release. A rejected one whose image
-   could not be had is the registry's or the login's trouble: what the engine says of it never names the
+   could not be had is for the registry or the login: what the engine says of it never names the
    login.
 3. The engine's own rollback of this very update (it began after ours was written) is a failure; its cause is
    that of the tasks.

@@ -62,7 +62,7 @@ class Batches:
             self._expected[name] = None
 
     def note(self, digests: Mapping[str, str]) -> None:
-        """Take over what a complete list of the tags said in this cycle."""
+        """Remember what a complete list of the tags said in this cycle."""
         with self._lock:
             self._turn()
             self._answers.update(digests)

@@ -28,7 +28,7 @@ class SourceTexts:
 
 
 @contextmanager
-def standing_in(source: SourceTexts, texts: Mapping[str, str], files: Files) -> Iterator[Project]:
+def in_place(source: SourceTexts, texts: Mapping[str, str], files: Files) -> Iterator[Project]:
     """Yield the project with copies that hold `texts` (by path) in place of its files, for a block.
 
     Raises UpdaterError if a copy cannot be made.

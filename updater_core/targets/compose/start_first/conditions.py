@@ -118,7 +118,7 @@ def _of_the_file(group: Group, move: Move) -> Iterator[str]:
             "one port"
         )
     yield from (f"has the fixed address {one} in its network" for one in _fixed_addresses(facts))
-    # Compose runs them only where it starts the first or stops a container
+    # Compose runs them only if it starts the first or stops a container
     for hook in ("pre_start", "pre_stop"):
         if facts.get(hook):
             yield f"has {hook} hooks, which Compose would not run"

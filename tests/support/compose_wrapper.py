@@ -17,7 +17,7 @@ import pytest
 
 _PLUGIN = """\
 #!/bin/sh
-PYTHONPATH={root!r} exec {python!r} -m tests.support.compose_stand_in {form!r} {real!r} "$@"
+PYTHONPATH={root!r} exec {python!r} -m tests.support.compose_wrapper {form!r} {real!r} "$@"
 """
 _LINE = re.compile(r" DRY-RUN MODE -\s+(Container|Network|Volume) (\S+)\s+(\S.*?)\s*$")
 FORMS = ("5 plain", "5 json", "unknown words", "nothing")

@@ -27,7 +27,7 @@ from updater_core.host.clock import SystemClock
 from updater_core.logging_utils import LogEvent
 from updater_core.models import Reason
 
-_TROUBLE = {
+_FAILURES = {
     LogEvent.CHECKED,
     LogEvent.CHECK_FAILED,
     LogEvent.HELD,
@@ -68,7 +68,7 @@ def said(caplog: pytest.LogCaptureFixture, shop: Shop) -> list[str]:
     """
     own = [record for record in caplog.records if getattr(record, "service", "") == shop.name]
     shown = [record for record in own if record.levelno >= logging.INFO]
-    lines = [record.getMessage() for record in shown if getattr(record, "log_event", "") in _TROUBLE]
+    lines = [record.getMessage() for record in shown if getattr(record, "log_event", "") in _FAILURES]
     caplog.clear()
     return lines
 
