@@ -93,7 +93,7 @@ class Resolver:
             if self.tags is None:
                 self._list_tags()
         except TooSlow as error:
-            return select.too_slow(error)
+            return explain.too_slow(error)
         except RegistryError as error:
             return unknown(error)
         try:

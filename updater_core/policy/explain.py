@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from updater_core.models import Decision, Follow, Hold, ImageRef, Policy, Reason, Rejected, Tag
+from updater_core.policy.bounded_regex import TooSlow
 from updater_core.policy.families import selector_of
 from updater_core.policy.observation import Ask, CandidateSet, Observation, Rank, SelectionContext, TimeSource
 from updater_core.policy.patterns import Order, pattern_of
@@ -35,6 +36,11 @@ _REMEDIES = {
     ),
     Reason.PLATFORM_MISSING: "publish the image for this platform, or set `platform`",
 }
+
+
+def too_slow(error: TooSlow) -> Hold:
+    """Return the hold for an expression that was stopped: what it would have selected is not known."""
+    return Hold(Reason.PATTERN_TOO_SLOW, str(error), error.remedy)
 
 
 def family_text(policy: Policy, current: ImageRef) -> str:
@@ -121,17 +127,19 @@ def nearest(rejected: Sequence[Rejected], current: str, count: int) -> list[Reje
 # -------------------------------------------------------------------------------------- the words of a choice
 
 
-def is_gone(case: SelectionContext) -> bool:
+def is_gone(context: SelectionContext) -> bool:
     """Return whether the current tag is not in the registry any more."""
-    return bool(case.current) and all(tag.name != case.current for tag in case.observation.tags or ())
+    return bool(context.current) and all(
+        tag.name != context.current for tag in context.observation.tags or ()
+    )
 
 
-def without_current(case: SelectionContext, hold: Hold) -> Hold:
+def without_current(context: SelectionContext, hold: Hold) -> Hold:
     """Return the hold for a current tag that is gone.
 
     What runs cannot be pulled again, and nothing was found to follow it.
     """
-    gone = f"{case.observation.current.text} is gone from the registry"
+    gone = f"{context.observation.current.text} is gone from the registry"
     if hold.reason is not Reason.SAME_DIGEST:
         started = "`--test` says whether what runs was started from another tag, as by a variable of a shell"
         remedy = f"{hold.remedy}; {started}" if hold.remedy else started
@@ -145,14 +153,14 @@ def without_current(case: SelectionContext, hold: Hold) -> Hold:
 
 
 def passed_over(
-    case: SelectionContext, last: Tag, reach: Sequence[tuple[Rank, Tag]], rejections: Iterable[Hold]
+    context: SelectionContext, last: Tag, reach: Sequence[tuple[Rank, Tag]], rejections: Iterable[Hold]
 ) -> list[Rejected]:
     """Return the tags below the one at which the walk ended, and those beside it."""
     examined = {last.name, *(hold.available.tag for hold in rejections if hold.available)}
     end = next(rank for rank, tag in reach if tag.name == last.name)
     newer = Reason.OLDER, f"{last.name} is newer"
     beside = (Reason.NO_PUSH_TIME, f"nothing tells whether it is newer than {last.name}")
-    if not _is_by_first_sight(case):
+    if not _is_by_first_sight(context):
         beside = Reason.OLDER, f"no newer than {last.name}"
     return [
         Rejected(tag.name, *(beside if rank == end else newer))
@@ -161,17 +169,17 @@ def passed_over(
     ]
 
 
-def _is_by_first_sight(case: SelectionContext) -> bool:
-    return case.selector.order is Order.PUSH and case.observation.clock is TimeSource.FIRST_SEEN
+def _is_by_first_sight(context: SelectionContext) -> bool:
+    return context.selector.order is Order.PUSH and context.observation.clock is TimeSource.FIRST_SEEN
 
 
-def because(case: SelectionContext, candidates: CandidateSet, tag: str) -> str:
+def because(context: SelectionContext, candidates: CandidateSet, tag: str) -> str:
     """Return why this tag is chosen; no more than what is known."""
     count = len(candidates.ranked)
     among = f"of {count} matching tags" if count > 1 else "that matches, and the only one"
     own = next((rank for rank, other in candidates.ranked if other.name == tag), None)
     beside = [other.name for rank, other in candidates.ranked if rank == own and other.name != tag]
-    if beside and _is_by_first_sight(case):
+    if beside and _is_by_first_sight(context):
         return (
             f"{tag} came together with {beside[0]}, and nothing tells which of them is newer; all others "
             "are older"
@@ -179,15 +187,15 @@ def because(case: SelectionContext, candidates: CandidateSet, tag: str) -> str:
     return f"{tag} is {candidates.superlative} {among}"
 
 
-def unsigned(case: SelectionContext, target: ImageRef) -> Hold | Ask | None:
+def unsigned(context: SelectionContext, target: ImageRef) -> Hold | Ask | None:
     """Return why the image is not taken for who signed it, or that this is still to be asked.
 
     None if it may be taken. No quarantine: a signature may be added later, and is asked for again in each
     cycle.
     """
-    if not case.policy.public_keys:
+    if not context.policy.public_keys:
         return None
-    verdict = case.observation.signatures.get(target.digest or "")
+    verdict = context.observation.signatures.get(target.digest or "")
     if verdict is None:
         return Ask(signatures=(target,))
     if verdict.key is not None:
@@ -196,9 +204,9 @@ def unsigned(case: SelectionContext, target: ImageRef) -> Hold | Ask | None:
     return Hold(reason, f"{target.text} is not taken: {verdict.detail}", REMEDY_OF_UNSIGNED, available=target)
 
 
-def signer(case: SelectionContext, target: ImageRef) -> str:
+def signer(context: SelectionContext, target: ImageRef) -> str:
     """Return by which keys the image is signed; empty if it need not be."""
-    verdict = case.observation.signatures.get(target.digest or "")
+    verdict = context.observation.signatures.get(target.digest or "")
     return verdict.key or "" if verdict else ""
 
 

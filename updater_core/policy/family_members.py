@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from updater_core.models import Reason, Rejected, Tag
-from updater_core.policy.observation import Meant, Rank, SelectionContext
+from updater_core.policy.observation import MatchedTag, Rank, SelectionContext
 from updater_core.policy.tags.reading import SEMVER_FORM, FamilyVersion, core_rank, read
 from updater_core.policy.tags.tail import Numbers
 from updater_core.policy.tags.variant import is_risen, named_variant, split_variant
@@ -47,17 +47,17 @@ def variant_numbers(version: FamilyVersion) -> tuple[Numbers, ...]:
     return in_front + split_variant(shape)[1] if shape else in_front
 
 
-def baseline_of(case: SelectionContext) -> Baseline:
+def baseline_of(context: SelectionContext) -> Baseline:
     """Return what the current tag asks of the tags that may follow it."""
-    text = case.selector.extract(case.current)
+    text = context.selector.extract(context.current)
     version = read(text) if text else None
     if version is not None:
         return Baseline(version, version.tail.shape)
     if text is not None:
         return Baseline(None, named_variant(text))
-    whole = read(case.current)
-    variant = whole.tail.shape if whole else named_variant(case.current)
-    if case.selector.keeps_variant:
+    whole = read(context.current)
+    variant = whole.tail.shape if whole else named_variant(context.current)
+    if context.selector.keeps_variant:
         return Baseline(whole, variant, whole)
     if whole is None:
         return Baseline(None, "", None, variant)
@@ -65,14 +65,14 @@ def baseline_of(case: SelectionContext) -> Baseline:
 
 
 def by_family(
-    case: SelectionContext, baseline: Baseline, meant: Iterable[Meant]
+    context: SelectionContext, baseline: Baseline, matched: Iterable[MatchedTag]
 ) -> tuple[list[Candidate], list[Candidate], list[Rejected]]:
     """Return the tags of the family, those of other families, and each one's reason not to be of it."""
     kin: list[Candidate] = []
     others: list[Candidate] = []
     rejected: list[Rejected] = []
-    follows = case.policy.follow_variant
-    for tag, text in meant:
+    follows = context.policy.follow_variant
+    for tag, text in matched:
         version = read(text)
         if version is None:
             rejected.append(Rejected(tag.name, Reason.NOT_SEMVER, f"no version stands in {text}"))

@@ -89,7 +89,7 @@ class Ask:
 
 
 Rank = Any  # within one CandidateSet all ranks are of one comparable kind
-Meant = tuple[Tag, str]  # a tag that the selector means, and the text of it that is compared
+MatchedTag = tuple[Tag, str]  # a tag that the selector means, and the text of it that is compared
 T = TypeVar("T")
 
 
@@ -104,10 +104,10 @@ class Memo:
         self.budget = budget or MatchBudget()
         self._known: Cache[Any] = Cache()
 
-    def get(self, case: SelectionContext, what: str, work: Callable[[], T]) -> T:
+    def get(self, context: SelectionContext, what: str, work: Callable[[], T]) -> T:
         """Return what `work` makes of the case; `work` must not read the observation's digests."""
-        observation = replace(case.observation, digests={}, created=dict(case.observation.created))
-        return self.kept(what, (observation, case.policy, case.history.seen, case.now), work)
+        observation = replace(context.observation, digests={}, created=dict(context.observation.created))
+        return self.kept(what, (observation, context.policy, context.history.seen, context.now), work)
 
     def kept(self, what: str, basis: object, work: Callable[[], T]) -> T:
         """Return what `work` makes of `basis`, which is all that it may read."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from updater_core.models import Hold, Reason, Rejected, Tag
-from updater_core.policy.observation import Ask, CandidateSet, Meant, Rank, SelectionContext
+from updater_core.policy.observation import Ask, CandidateSet, MatchedTag, Rank, SelectionContext
 from updater_core.policy.patterns import natural_key
 from updater_core.vocabulary.dated import Seen
 
@@ -27,9 +27,9 @@ _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 # ---------------------------------------------------------------------------------- by push, registry's clock
 
 
-def by_push(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
+def by_push(context: SelectionContext, matched: Iterable[MatchedTag]) -> CandidateSet:
     """Order by the registry's own push times. A tag without one is never compared with one that has it."""
-    tags = [tag for tag, _ in meant]
+    tags = [tag for tag, _ in matched]
     ranked = [(tag.pushed_at, tag) for tag in tags if tag.pushed_at is not None]
     rejected = tuple(
         Rejected(tag.name, Reason.NO_PUSH_TIME, "the registry gives no push time")
@@ -40,50 +40,50 @@ def by_push(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
         return CandidateSet(
             (), None, rejected, "", _no_push_time("the registry gives no push time for any of them")
         )
-    if case.current_text is None:
-        return _above_own(case, ranked, rejected)
-    remembered = case.history.pushed.get(case.current)
-    floor = max((time for time, tag in ranked if _is_what_runs(case, tag)), default=remembered)
-    if floor is None and not case.policy.allow_downgrade:
-        ranked, unproven = _proven_newer(case, ranked)
+    if context.current_text is None:
+        return _above_own(context, ranked, rejected)
+    remembered = context.history.pushed.get(context.current)
+    floor = max((time for time, tag in ranked if _is_what_runs(context, tag)), default=remembered)
+    if floor is None and not context.policy.allow_downgrade:
+        ranked, unproven = _proven_newer(context, ranked)
         rejected += unproven
     return CandidateSet(ranked, floor, rejected, "the newest push")
 
 
 def _above_own(
-    case: SelectionContext, ranked: Sequence[tuple[datetime, Tag]], rejected: tuple[Rejected, ...]
+    context: SelectionContext, ranked: Sequence[tuple[datetime, Tag]], rejected: tuple[Rejected, ...]
 ) -> CandidateSet:
     """Return the tags that were pushed after the one the operator runs, which the selector does not mean."""
-    running_tags = [tag for tag in case.observation.tags or () if _is_surely_what_runs(case, tag)]
+    running_tags = [tag for tag in context.observation.tags or () if _is_surely_what_runs(context, tag)]
     floor = max((tag.pushed_at for tag in running_tags if tag.pushed_at), default=None)
     if floor is None:
         return CandidateSet(ranked, None, rejected, "the newest push")
-    running = case.observation.running_digests
+    running = context.observation.running_digests
     level = [(max(time, floor) if tag.digest in running else time, tag) for time, tag in ranked]
     return CandidateSet(level, floor, rejected, "the newest push")
 
 
-def _is_surely_what_runs(case: SelectionContext, tag: Tag) -> bool:
+def _is_surely_what_runs(context: SelectionContext, tag: Tag) -> bool:
     """Return whether the tag is what runs.
 
     A tag such as `latest` may have moved on since, which its digest shows.
     """
-    running = case.observation.running_digests
-    return tag.digest in running if tag.digest and running else tag.name == case.current
+    running = context.observation.running_digests
+    return tag.digest in running if tag.digest and running else tag.name == context.current
 
 
-def _is_what_runs(case: SelectionContext, tag: Tag) -> bool:
-    return tag.name == case.current or tag.digest in case.observation.running_digests
+def _is_what_runs(context: SelectionContext, tag: Tag) -> bool:
+    return tag.name == context.current or tag.digest in context.observation.running_digests
 
 
 def _proven_newer(
-    case: SelectionContext, ranked: Sequence[tuple[datetime, Tag]]
+    context: SelectionContext, ranked: Sequence[tuple[datetime, Tag]]
 ) -> tuple[list[tuple[datetime, Tag]], tuple[Rejected, ...]]:
     """Return the tags that our own clock saw after the current tag, which is gone or has no push time."""
-    floor = _seen_floor(case)
-    kept = [(time, tag) for time, tag in ranked if _seen_rank(case, tag.name) > floor]
+    floor = _seen_floor(context)
+    kept = [(time, tag) for time, tag in ranked if _seen_rank(context, tag.name) > floor]
     names = {tag.name for _, tag in kept}
-    detail = f"nothing shows that it is newer than {case.current}, whose push time is not known"
+    detail = f"nothing shows that it is newer than {context.current}, whose push time is not known"
     return kept, tuple(Rejected(t.name, Reason.DOWNGRADE, detail) for _, t in ranked if t.name not in names)
 
 
@@ -91,40 +91,40 @@ def _proven_newer(
 
 
 def by_first_sight(
-    case: SelectionContext, meant: Iterable[Meant], *, with_baseline: bool
+    context: SelectionContext, matched: Iterable[MatchedTag], *, with_baseline: bool
 ) -> CandidateSet | Ask:
     """Return the candidates by our own clock: what came later is newer than all of the first listing.
 
     Among those, and among tags that came between the same two checks, the images' build times decide; if
     these say nothing the current tag stays. An Ask if build times are missing.
     """
-    seen = _all_seen(case, [tag for tag, _ in meant])
+    seen = _all_seen(context, [tag for tag, _ in matched])
     baseline = [tag for known, tag in seen if known.baseline]
-    floor = _own_floor(case)
-    later = _arrivals(case, [(known, tag) for known, tag in seen if not known.baseline], floor)
+    floor = _own_floor(context)
+    later = _arrivals(context, [(known, tag) for known, tag in seen if not known.baseline], floor)
     if isinstance(later, Ask):
         return later
-    floor = next((rank for rank, tag in later if tag.name == case.current), floor)
-    out_of_reach = floor is not None and floor[0] == 1 and not case.policy.allow_downgrade
+    floor = next((rank for rank, tag in later if tag.name == context.current), floor)
+    out_of_reach = floor is not None and floor[0] == 1 and not context.policy.allow_downgrade
     if out_of_reach or not with_baseline:
-        return _without_baseline(case, later, baseline, floor)
-    times = _build_times(case, baseline)
-    return times if isinstance(times, Ask) else _with_baseline(case, later, baseline, times)
+        return _without_baseline(context, later, baseline, floor)
+    times = _build_times(context, baseline)
+    return times if isinstance(times, Ask) else _with_baseline(context, later, baseline, times)
 
 
-def _own_floor(case: SelectionContext) -> SeenRank | None:
+def _own_floor(context: SelectionContext) -> SeenRank | None:
     """Return the current tag's place on our clock.
 
     One that the selector does not mean counts if it came after the others.
     """
-    if case.current_text is not None:
-        return _seen_floor(case)
-    seen = case.history.seen.get(case.current)
+    if context.current_text is not None:
+        return _seen_floor(context)
+    seen = context.history.seen.get(context.current)
     return None if seen is None or seen.baseline else (1, seen.seen_at, _BEFORE_ALL)
 
 
 def _arrivals(
-    case: SelectionContext, later: Sequence[tuple[Seen, Tag]], floor: SeenRank | None
+    context: SelectionContext, later: Sequence[tuple[Seen, Tag]], floor: SeenRank | None
 ) -> list[tuple[SeenRank, Tag]] | Ask:
     """Return the tags that came after the first listing with their ranks.
 
@@ -135,10 +135,10 @@ def _arrivals(
         groups.setdefault(seen.seen_at, []).append(tag)
     since = floor[1] if floor is not None and floor[0] == 1 else _BEFORE_ALL
     recent = [groups[time] for time in sorted(groups, reverse=True) if time >= since]
-    times = _build_times(case, _came_together(recent))
+    times = _build_times(context, _came_together(recent))
     if isinstance(times, Ask):
         return times
-    ordered = {tag.name for tags in recent if _is_ordered(case, tags, times) for tag in tags}
+    ordered = {tag.name for tags in recent if _is_ordered(context, tags, times) for tag in tags}
     built = {name: time for name, time in times.items() if name in ordered}
     return [((1, seen.seen_at, built.get(tag.name, _BEFORE_ALL)), tag) for seen, tag in later]
 
@@ -152,15 +152,15 @@ def _came_together(groups: Iterable[Sequence[Tag]]) -> list[Tag]:
     return together
 
 
-def _is_ordered(case: SelectionContext, tags: Sequence[Tag], times: Mapping[str, datetime]) -> bool:
+def _is_ordered(context: SelectionContext, tags: Sequence[Tag], times: Mapping[str, datetime]) -> bool:
     """Return whether the build times tell which of these tags is the newest."""
-    is_lost = case.current not in times and any(tag.name == case.current for tag in tags)
+    is_lost = context.current not in times and any(tag.name == context.current for tag in tags)
     known = {times[tag.name] for tag in tags if tag.name in times}
     return len(known) > 1 and not is_lost
 
 
 def _without_baseline(
-    case: SelectionContext,
+    context: SelectionContext,
     later: Sequence[tuple[SeenRank, Tag]],
     baseline: Sequence[Tag],
     floor: SeenRank | None,
@@ -168,48 +168,48 @@ def _without_baseline(
     """Return the tags that came later, and the current one."""
     reason = Reason.DOWNGRADE if floor is not None and floor[0] == 1 else Reason.OLDER
     detail = "there before the first check, and so older than any tag that came later"
-    rejected = tuple(Rejected(tag.name, reason, detail) for tag in baseline if tag.name != case.current)
-    stays = [(floor, tag) for tag in baseline if tag.name == case.current]
+    rejected = tuple(Rejected(tag.name, reason, detail) for tag in baseline if tag.name != context.current)
+    stays = [(floor, tag) for tag in baseline if tag.name == context.current]
     return CandidateSet([*later, *stays], floor, rejected, "the newest")
 
 
-def has_baseline_only(case: SelectionContext, meant: Iterable[Meant]) -> bool:
+def has_baseline_only(context: SelectionContext, matched: Iterable[MatchedTag]) -> bool:
     """Return whether every tag meant was there before us, so that nothing but build times can order them."""
-    return all(known.baseline for known, _ in _all_seen(case, [tag for tag, _ in meant]))
+    return all(known.baseline for known, _ in _all_seen(context, [tag for tag, _ in matched]))
 
 
 def _with_baseline(
-    case: SelectionContext,
+    context: SelectionContext,
     later: Sequence[tuple[SeenRank, Tag]],
     baseline: Sequence[Tag],
     times: dict[str, datetime],
 ) -> CandidateSet:
     """Return all of them; of the first listing only the current tag if build times do not decide there."""
-    ordered = len(baseline) == 1 or _is_ordered(case, baseline, times)
+    ordered = len(baseline) == 1 or _is_ordered(context, baseline, times)
     ranked, rejected = list(later), []
     for tag in baseline:
-        if len(baseline) == 1 or (tag.name in times if ordered else tag.name == case.current):
+        if len(baseline) == 1 or (tag.name in times if ordered else tag.name == context.current):
             ranked.append(((0, times.get(tag.name, _BEFORE_ALL), _BEFORE_ALL), tag))
         else:
             rejected.append(
                 Rejected(tag.name, Reason.NO_PUSH_TIME, "there before us, and no build time says its age")
             )
     why = "all were there before the first check, and their build times are equal or unknown"
-    floor = _floor_among(case, ranked) if case.current_text is not None else _own_floor(case)
+    floor = _floor_among(context, ranked) if context.current_text is not None else _own_floor(context)
     return CandidateSet(ranked, floor, tuple(rejected), "the newest", None if ordered else _no_push_time(why))
 
 
-def _floor_among(case: SelectionContext, ranked: Sequence[tuple[Rank, Tag]]) -> Rank:
-    return next((rank for rank, tag in ranked if tag.name == case.current), _seen_floor(case))
+def _floor_among(context: SelectionContext, ranked: Sequence[tuple[Rank, Tag]]) -> Rank:
+    return next((rank for rank, tag in ranked if tag.name == context.current), _seen_floor(context))
 
 
-def _build_times(case: SelectionContext, tags: Sequence[Tag]) -> dict[str, datetime] | Ask:
+def _build_times(context: SelectionContext, tags: Sequence[Tag]) -> dict[str, datetime] | Ask:
     """Return the known build times, or an Ask for those of the current tag and the greatest not yet asked."""
-    created = case.observation.created
-    known = {tag.name: created.get(tag.name) or seen.created_at for seen, tag in _all_seen(case, tags)}
+    created = context.observation.created
+    known = {tag.name: created.get(tag.name) or seen.created_at for seen, tag in _all_seen(context, tags)}
     if len(tags) > 1:
-        basis = [*known], case.current
-        greatest = case.memo.kept(f"greatest {len(tags)}", basis, lambda: _greatest(*basis))
+        basis = [*known], context.current
+        greatest = context.memo.kept(f"greatest {len(tags)}", basis, lambda: _greatest(*basis))
         unasked = [name for name in greatest if known[name] is None and name not in created]
         if unasked:
             return Ask(created=tuple(unasked))
@@ -222,37 +222,37 @@ def _greatest(names: Sequence[str], current: str) -> Sequence[str]:
     )
 
 
-def _all_seen(case: SelectionContext, tags: Sequence[Tag]) -> list[tuple[Seen, Tag]]:
+def _all_seen(context: SelectionContext, tags: Sequence[Tag]) -> list[tuple[Seen, Tag]]:
     """Return each tag with what our clock knows of it."""
-    known, new = case.history.seen, Seen(None, case.now)
+    known, new = context.history.seen, Seen(None, context.now)
     return [(known.get(tag.name, new), tag) for tag in tags]
 
 
-def _seen(case: SelectionContext, name: str) -> Seen:
+def _seen(context: SelectionContext, name: str) -> Seen:
     """Return what our clock knows of a tag; one that it does not know is there since now."""
-    return case.history.seen.get(name) or Seen(None, case.now)
+    return context.history.seen.get(name) or Seen(None, context.now)
 
 
-def _seen_rank(case: SelectionContext, name: str) -> SeenRank:
-    seen = _seen(case, name)
+def _seen_rank(context: SelectionContext, name: str) -> SeenRank:
+    seen = _seen(context, name)
     return (
         (0, seen.created_at or _BEFORE_ALL, _BEFORE_ALL) if seen.baseline else (1, seen.seen_at, _BEFORE_ALL)
     )
 
 
-def _seen_floor(case: SelectionContext) -> SeenRank:
+def _seen_floor(context: SelectionContext) -> SeenRank:
     """Return the current tag's place on our clock.
 
     One that is gone and not remembered, or of unknown age, is only known to be older than the tags that came
     later.
     """
-    listed = any(tag.name == case.current for tag in case.observation.tags or ())
-    seen = case.history.seen.get(case.current)
+    listed = any(tag.name == context.current for tag in context.observation.tags or ())
+    seen = context.history.seen.get(context.current)
     if seen is None and listed:
-        return 1, case.now, _BEFORE_ALL
+        return 1, context.now, _BEFORE_ALL
     if seen is None or (seen.baseline and seen.created_at is None and not listed):
         return 1, _BEFORE_ALL, _BEFORE_ALL
-    return _seen_rank(case, case.current)
+    return _seen_rank(context, context.current)
 
 
 def _no_push_time(why: str) -> Hold:

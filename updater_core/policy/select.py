@@ -27,7 +27,7 @@ from updater_core.policy.observation import (
     Ask,
     CandidateSet,
     History,
-    Meant,
+    MatchedTag,
     Memo,
     Observation,
     Rank,
@@ -102,17 +102,14 @@ def _decide(
     try:
         return _among_tags(SelectionContext(observation, policy, history, now, selector, memo))
     except TooSlow as error:
-        return too_slow(error)
+        return explain.too_slow(error)
 
 
-def too_slow(error: TooSlow) -> Hold:
-    """Return the hold for an expression that was stopped: what it would have selected is not known."""
-    return Hold(Reason.PATTERN_TOO_SLOW, str(error), error.remedy)
-
-
-def _among_tags(case: SelectionContext) -> Decision | Ask:
-    meant, rejected = case.memo.kept("meant", (case.observation.tags, case.policy), lambda: _meant(case))
-    outcome = _by_order(case, meant)
+def _among_tags(context: SelectionContext) -> Decision | Ask:
+    matched, rejected = context.memo.kept(
+        "matched", (context.observation.tags, context.policy), lambda: _matched_tags(context)
+    )
+    outcome = _by_order(context, matched)
     if isinstance(outcome, Ask):
         return outcome
     outcome = replace(outcome, rejected=(*rejected, *outcome.rejected))
@@ -120,7 +117,7 @@ def _among_tags(case: SelectionContext) -> Decision | Ask:
         return outcome
     if outcome.reason in (Reason.NO_CANDIDATE, Reason.CURRENT_UNPARSABLE):
         outcome = replace(outcome, detail=f"{outcome.detail}: {summary(outcome.rejected)}")
-    return without_current(case, outcome) if is_gone(case) else outcome
+    return without_current(context, outcome) if is_gone(context) else outcome
 
 
 # -------------------------------------------------------------------------------------- the digest of one tag
@@ -134,18 +131,18 @@ def _watch(observation: Observation, policy: Policy, history: History, now: date
             f"{current.text} names a digest and no tag, so there is nothing that could become newer",
             "write the tag in front of the digest, or set semver_pattern, tag_pattern or tag_regex",
         )
-    case = SelectionContext(replace(observation, current=current), policy, history, now, _WATCHED)
-    return _examine(case, Tag(current.tag))
+    context = SelectionContext(replace(observation, current=current), policy, history, now, _WATCHED)
+    return _examine(context, Tag(current.tag))
 
 
-def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
+def _examine(context: SelectionContext, tag: Tag) -> Decision | Ask:
     """Decide on one tag alone: the same as what runs, quarantined, too young, or to be taken."""
-    observation = case.observation
+    observation = context.observation
     held = explain.known(observation, tag.name)
     if held:
         return held
-    if tag.name != case.current:  # its push time alone may settle it, without a request
-        held = _too_young(case, tag, None)
+    if tag.name != context.current:  # its push time alone may settle it, without a request
+        held = _too_young(context, tag, None)
         if held:
             return held
     digest = observation.digests.get(tag.name)
@@ -153,54 +150,54 @@ def _examine(case: SelectionContext, tag: Tag) -> Decision | Ask:
         return Ask(digests=(tag.name,))
     target = replace(observation.current, tag=tag.name, digest=digest)
     if digest in observation.running_digests:
-        return Hold(Reason.SAME_DIGEST, _same(case, tag.name, digest))
-    quarantined = case.history.quarantine.get(digest)
+        return Hold(Reason.SAME_DIGEST, _same(context, tag.name, digest))
+    quarantined = context.history.quarantine.get(digest)
     if quarantined:
         return Hold(
             Reason.QUARANTINED,
             f"{target.text} failed on {times.utc(quarantined.since)} ({quarantined.reason})",
             (
                 "nothing to do, a newer digest is taken; to try this one again: "
-                f"{retry_command(case.history.service)}"
+                f"{retry_command(context.history.service)}"
             ),
             available=target,
         )
-    trust = _too_young(case, tag, target) or explain.unsigned(case, target)
+    trust = _too_young(context, tag, target) or explain.unsigned(context, target)
     held_or_ask = trust or explain.still_to_ask(observation, tag.name)
     if held_or_ask:
         return held_or_ask
-    signed_by = explain.signer(case, target)
-    return Update(target, explain.signed(_changed(case, target), signed_by), signed_by=signed_by)
+    signed_by = explain.signer(context, target)
+    return Update(target, explain.signed(_changed(context, target), signed_by), signed_by=signed_by)
 
 
-def _too_young(case: SelectionContext, tag: Tag, target: ImageRef | None) -> Hold | None:
+def _too_young(context: SelectionContext, tag: Tag, target: ImageRef | None) -> Hold | None:
     """Return a Hold if the tag is not old enough yet.
 
     Without its digest (no `target`) only a push time can say so.
     """
-    policy, now = case.policy, case.now
-    by_registry = case.observation.clock is TimeSource.REGISTRY and tag.pushed_at is not None
+    policy, now = context.policy, context.now
+    by_registry = context.observation.clock is TimeSource.REGISTRY and tag.pushed_at is not None
     if policy.min_age_seconds <= 0 or (target is None and not by_registry):
         return None
-    since = tag.pushed_at if by_registry else _digest_since(case, tag.name, target)
-    return _waits(case, tag.name, min(since or now, now), target)
+    since = tag.pushed_at if by_registry else _digest_since(context, tag.name, target)
+    return _waits(context, tag.name, min(since or now, now), target)
 
 
-def _digest_since(case: SelectionContext, name: str, target: ImageRef | None) -> datetime | None:
+def _digest_since(context: SelectionContext, name: str, target: ImageRef | None) -> datetime | None:
     digest = target.digest if target else None
-    seen = case.history.seen.get(name)
+    seen = context.history.seen.get(name)
     moments = [
-        case.history.digest_seen.get(digest or ""),
+        context.history.digest_seen.get(digest or ""),
         seen.seen_at if seen and seen.digest == digest else None,
     ]
     return min((time for time in moments if time), default=None)
 
 
-def _waits(case: SelectionContext, name: str, since: datetime, target: ImageRef | None) -> Hold | None:
-    until = since + timedelta(seconds=case.policy.min_age_seconds)
-    if until <= case.now:
+def _waits(context: SelectionContext, name: str, since: datetime, target: ImageRef | None) -> Hold | None:
+    until = since + timedelta(seconds=context.policy.min_age_seconds)
+    if until <= context.now:
         return None
-    target = target or replace(case.observation.current, tag=name, digest=None)
+    target = target or replace(context.observation.current, tag=name, digest=None)
     return Hold(
         Reason.TOO_YOUNG,
         f"{target.text} is there since {times.utc(since)}; min_age holds it until {times.utc(until)}",
@@ -210,15 +207,15 @@ def _waits(case: SelectionContext, name: str, since: datetime, target: ImageRef 
     )
 
 
-def _same(case: SelectionContext, name: str, digest: str) -> str:
-    if name == case.current:
-        return f"{case.observation.current.text} is up to date ({short_digest(digest)})"
+def _same(context: SelectionContext, name: str, digest: str) -> str:
+    if name == context.current:
+        return f"{context.observation.current.text} is up to date ({short_digest(digest)})"
     return f"{name} is the image that runs already ({short_digest(digest)})"
 
 
-def _changed(case: SelectionContext, target: ImageRef) -> str:
+def _changed(context: SelectionContext, target: ImageRef) -> str:
     moved = f"{target.tag} now points to {short_digest(target.digest or '')}"
-    if case.observation.running_digests:
+    if context.observation.running_digests:
         return moved
     return f"{moved}; what runs is not known by any digest of this repository, so there is no baseline"
 
@@ -226,70 +223,72 @@ def _changed(case: SelectionContext, target: ImageRef) -> str:
 # ---------------------------------------------------------------------------------------------- a tag of many
 
 
-def _meant(case: SelectionContext) -> tuple[list[Meant], list[Rejected]]:
+def _matched_tags(context: SelectionContext) -> tuple[list[MatchedTag], list[Rejected]]:
     """Return the tags that the selector means and nothing excludes, by name; and the others."""
-    extract, excluded = case.selector.extract, excluder(case.policy.tag_exclude, case.memo.budget)
-    meant: list[Meant] = []
+    extract, excluded = context.selector.extract, excluder(context.policy.tag_exclude, context.memo.budget)
+    matched: list[MatchedTag] = []
     rejected: list[Rejected] = []
-    for tag in unique_by_name(case.observation.tags or ()):
+    for tag in unique_by_name(context.observation.tags or ()):
         text = extract(tag.name)
         if text is None:
             rejected.append(Rejected(tag.name, Reason.NOT_MATCHING))
         elif excluded(tag.name):
             rejected.append(Rejected(tag.name, Reason.EXCLUDED))
         else:
-            meant.append((tag, text))
-    return meant, rejected
+            matched.append((tag, text))
+    return matched, rejected
 
 
-def _by_order(case: SelectionContext, meant: Sequence[Meant]) -> Decision | Ask:
-    memo = case.memo
-    if case.selector.order is Order.KEY:
-        return _choose(case, memo.get(case, "key", lambda: by_key(case, meant)))
-    if case.selector.order is Order.PUSH:
-        return _by_push(case, meant)
-    candidates = memo.get(case, "version", lambda: by_version(case, meant))
-    return candidates if isinstance(candidates, Hold) else _choose(case, candidates)
+def _by_order(context: SelectionContext, matched: Sequence[MatchedTag]) -> Decision | Ask:
+    memo = context.memo
+    if context.selector.order is Order.KEY:
+        return _choose(context, memo.get(context, "key", lambda: by_key(context, matched)))
+    if context.selector.order is Order.PUSH:
+        return _by_push(context, matched)
+    candidates = memo.get(context, "version", lambda: by_version(context, matched))
+    return candidates if isinstance(candidates, Hold) else _choose(context, candidates)
 
 
-def _by_push(case: SelectionContext, meant: Sequence[Meant]) -> Decision | Ask:
+def _by_push(context: SelectionContext, matched: Sequence[MatchedTag]) -> Decision | Ask:
     """Order by push.
 
     With our own clock, build times are asked for only if no tag that came later settles it.
     """
-    if case.observation.clock is TimeSource.REGISTRY:
-        return _choose(case, case.memo.get(case, "push", lambda: by_push(case, meant)))
-    if not has_baseline_only(case, meant):
-        candidates = by_first_sight(case, meant, with_baseline=False)
-        outcome = candidates if isinstance(candidates, Ask) else _choose(case, candidates)
+    if context.observation.clock is TimeSource.REGISTRY:
+        return _choose(context, context.memo.get(context, "push", lambda: by_push(context, matched)))
+    if not has_baseline_only(context, matched):
+        candidates = by_first_sight(context, matched, with_baseline=False)
+        outcome = candidates if isinstance(candidates, Ask) else _choose(context, candidates)
         if not isinstance(outcome, Hold) or outcome.reason is Reason.SAME_DIGEST:
             return outcome
-    candidates = case.memo.get(case, "first sight", lambda: by_first_sight(case, meant, with_baseline=True))
-    return candidates if isinstance(candidates, Ask) else _choose(case, candidates)
+    candidates = context.memo.get(
+        context, "first sight", lambda: by_first_sight(context, matched, with_baseline=True)
+    )
+    return candidates if isinstance(candidates, Ask) else _choose(context, candidates)
 
 
-def _choose(case: SelectionContext, candidates: CandidateSet) -> Decision | Ask:
+def _choose(context: SelectionContext, candidates: CandidateSet) -> Decision | Ask:
     """Go from the newest down to the current tag; take the first that is old enough and not quarantined."""
-    reach, below = _reach(case, candidates)
+    reach, below = _reach(context, candidates)
     rejections: list[Hold] = []
     rejected = [*candidates.rejected, *below]
-    for tag in _newest_first(case, reach):
-        outcome = _examine_among(case, tag, rejections)
+    for tag in _newest_first(context, reach):
+        outcome = _examine_among(context, tag, rejections)
         if isinstance(outcome, Ask):
             return outcome
         if isinstance(outcome, Update) or outcome.reason is Reason.SAME_DIGEST:
-            rejected += passed_over(case, tag, reach, rejections)
-            return _settle(case, candidates, outcome, rejections, rejected)
+            rejected += passed_over(context, tag, reach, rejections)
+            return _settle(context, candidates, outcome, rejections, rejected)
         rejections.append(outcome)
         rejected.append(Rejected(tag.name, outcome.reason, outcome.detail))
-        if tag.name == case.current:
-            rejected += passed_over(case, tag, reach, rejections)
-    hold = explain.first_of(rejections) or candidates.hint or _nothing(case, candidates, below)
+        if tag.name == context.current:
+            rejected += passed_over(context, tag, reach, rejections)
+    hold = explain.first_of(rejections) or candidates.hint or _nothing(context, candidates, below)
     return replace(hold, rejected=tuple(rejected))
 
 
 def _reach(
-    case: SelectionContext, candidates: CandidateSet
+    context: SelectionContext, candidates: CandidateSet
 ) -> tuple[Sequence[tuple[Rank, Tag]], list[Rejected]]:
     """Return what may be chosen, and what is below the current tag.
 
@@ -298,16 +297,16 @@ def _reach(
     if candidates.floor is None:
         return candidates.ranked, []
     above = [entry for entry in candidates.ranked if entry[0] >= candidates.floor]
-    if case.policy.allow_downgrade and not above:
+    if context.policy.allow_downgrade and not above:
         return candidates.ranked, []
-    reason = Reason.OLDER if case.policy.allow_downgrade else Reason.DOWNGRADE
-    detail = f"lower than the current {case.current}"
+    reason = Reason.OLDER if context.policy.allow_downgrade else Reason.DOWNGRADE
+    detail = f"lower than the current {context.current}"
     return above, [
         Rejected(tag.name, reason, detail) for rank, tag in candidates.ranked if rank < candidates.floor
     ]
 
 
-def _newest_first(case: SelectionContext, reach: Sequence[tuple[Rank, Tag]]) -> Iterator[Tag]:
+def _newest_first(context: SelectionContext, reach: Sequence[tuple[Rank, Tag]]) -> Iterator[Tag]:
     """Yield the tags down to the current one.
 
     Of equals: the current tag, then its spelling, then the highest.
@@ -315,41 +314,47 @@ def _newest_first(case: SelectionContext, reach: Sequence[tuple[Rank, Tag]]) -> 
     ranked = sorted(reach, key=lambda entry: entry[0], reverse=True)
     for _, group in itertools.groupby(ranked, key=lambda entry: entry[0]):
         tied = [tag for _, tag in group]
-        current = [tag for tag in tied if tag.name == case.current]
+        current = [tag for tag in tied if tag.name == context.current]
         if current:
             yield current[0]
             return
-        yield from sorted(tied, key=lambda tag: _tie(case, tag.name), reverse=True)
+        yield from sorted(tied, key=lambda tag: _tie(context, tag.name), reverse=True)
 
 
-def _tie(case: SelectionContext, name: str) -> tuple[Any, ...]:
+def _tie(context: SelectionContext, name: str) -> tuple[Any, ...]:
     version = parse_tag(name)
     key = (precedence(version),) if version else ()
-    alike = case.selector.order is Order.VERSION and name.startswith("v") == case.current.startswith("v")
+    alike = context.selector.order is Order.VERSION and name.startswith("v") == context.current.startswith(
+        "v"
+    )
     return alike, key, natural_key(name), name
 
 
-def _examine_among(case: SelectionContext, tag: Tag, rejections: Sequence[Hold]) -> Decision | Ask:
-    outcome = _examine(case, tag)
-    if isinstance(outcome, Update) and tag.name == case.current and case.selector.order is Order.PUSH:
-        return _put_back(case, tag, outcome.target) or outcome
+def _examine_among(context: SelectionContext, tag: Tag, rejections: Sequence[Hold]) -> Decision | Ask:
+    outcome = _examine(context, tag)
+    if isinstance(outcome, Update) and tag.name == context.current and context.selector.order is Order.PUSH:
+        return _put_back(context, tag, outcome.target) or outcome
     if (
         not isinstance(outcome, Ask)
         or sum(h.reason is Reason.TOO_YOUNG for h in rejections) < _MOST_YOUNG_ASKED
     ):
         return outcome
-    seen = case.history.seen.get(tag.name)
-    return _waits(case, tag.name, min(seen.seen_at, case.now) if seen else case.now, None) or outcome
+    seen = context.history.seen.get(tag.name)
+    return _waits(context, tag.name, min(seen.seen_at, context.now) if seen else context.now, None) or outcome
 
 
-def _put_back(case: SelectionContext, tag: Tag, target: ImageRef) -> Hold | None:
+def _put_back(context: SelectionContext, tag: Tag, target: ImageRef) -> Hold | None:
     """Return a Hold if the current tag was put back, without a push, to an older image than what runs."""
-    known = case.history.digest_seen
+    known = context.history.digest_seen
     then = known.get(target.digest or "")
-    running = max((known[d] for d in case.observation.running_digests if d in known), default=None)
-    if case.policy.allow_downgrade or then is None or running is None or then >= running:
+    running = max((known[d] for d in context.observation.running_digests if d in known), default=None)
+    if context.policy.allow_downgrade or then is None or running is None or then >= running:
         return None
-    if case.observation.clock is TimeSource.REGISTRY and tag.pushed_at is not None and tag.pushed_at > then:
+    if (
+        context.observation.clock is TimeSource.REGISTRY
+        and tag.pushed_at is not None
+        and tag.pushed_at > then
+    ):
         return None  # pushed again after we first knew it
     return Hold(
         Reason.DOWNGRADE,
@@ -363,7 +368,7 @@ def _put_back(case: SelectionContext, tag: Tag, target: ImageRef) -> Hold | None
 
 
 def _settle(
-    case: SelectionContext,
+    context: SelectionContext,
     candidates: CandidateSet,
     outcome: Decision,
     rejections: Sequence[Hold],
@@ -371,13 +376,13 @@ def _settle(
 ) -> Decision:
     if isinstance(outcome, Hold):  # the same image: a newer one that waits matters more, if there is one
         outcome = explain.first_waiting(rejections) or candidates.hint or outcome
-    elif outcome.target.tag != case.current:
-        detail = explain.signed(because(case, candidates, str(outcome.target.tag)), outcome.signed_by)
+    elif outcome.target.tag != context.current:
+        detail = explain.signed(because(context, candidates, str(outcome.target.tag)), outcome.signed_by)
         outcome = replace(outcome, detail=detail)
     return replace(outcome, rejected=tuple(rejected))
 
 
-def _nothing(case: SelectionContext, candidates: CandidateSet, below: Sequence[Rejected]) -> Hold:
+def _nothing(context: SelectionContext, candidates: CandidateSet, below: Sequence[Rejected]) -> Hold:
     downgrades = [r.tag for r in (*candidates.rejected, *below) if r.reason is Reason.DOWNGRADE]
     if not downgrades:
         return Hold(
@@ -388,7 +393,8 @@ def _nothing(case: SelectionContext, candidates: CandidateSet, below: Sequence[R
     best = max(((rank, tag.name) for rank, tag in candidates.ranked), default=(None, downgrades[-1]))[1]
     return Hold(
         Reason.DOWNGRADE,
-        f"of the tags that are left {best} comes first, and nothing shows it to be newer than {case.current}",
+        f"of the tags that are left {best} comes first, and nothing shows it to be newer than "
+        f"{context.current}",
         "write the tag you want into the Compose file, or set allow_downgrade",
-        available=replace(case.observation.current, tag=best, digest=None),
+        available=replace(context.observation.current, tag=best, digest=None),
     )

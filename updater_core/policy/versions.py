@@ -26,7 +26,7 @@ from updater_core.policy.family_members import (
     silent_change,
     variant_numbers,
 )
-from updater_core.policy.observation import CandidateSet, Meant, Rank, SelectionContext
+from updater_core.policy.observation import CandidateSet, MatchedTag, Rank, SelectionContext
 from updater_core.policy.patterns import natural_key, pattern_of
 from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies
 from updater_core.policy.tags.examples import example_for
@@ -49,43 +49,43 @@ class _Rules:
     open_to_prereleases: bool
 
 
-def by_version(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet | Hold:
+def by_version(context: SelectionContext, matched: Iterable[MatchedTag]) -> CandidateSet | Hold:
     """Return the versions that may be chosen.
 
     A Hold if nothing says which versions those are, or from what a step starts.
     """
-    if pattern_of(case.policy) is None and read(case.current) is None:
-        return _by_named_numbers(case, meant)
-    baseline = baseline_of(case)
-    if baseline.current is None and largest_step(case.policy) is not Bump.MAJOR:
+    if pattern_of(context.policy) is None and read(context.current) is None:
+        return _by_named_numbers(context, matched)
+    baseline = baseline_of(context)
+    if baseline.current is None and largest_step(context.policy) is not Bump.MAJOR:
         return Hold(
             Reason.CURRENT_UNPARSABLE,
             (
-                f"the current tag {case.current!r} is no version, so max_bump {largest_step(case.policy)} "
-                "has no start"
+                f"the current tag {context.current!r} is no version, so max_bump "
+                f"{largest_step(context.policy)} has no start"
             ),
             "write a tag such as 1.2.3 into the Compose file, or leave max_bump out",
         )
-    kin, others, rejected = by_family(case, baseline, meant)
-    if not kin and (others or (rejected and read(case.current) is None)):
-        return _no_kin(case, baseline, others, rejected)
+    kin, others, rejected = by_family(context, baseline, matched)
+    if not kin and (others or (rejected and read(context.current) is None)):
+        return _no_kin(context, baseline, others, rejected)
     if baseline.current is None and kin:
-        unknown = _unknown_start(case, kin, others)
+        unknown = _unknown_start(context, kin, others)
         if unknown is not None:
             return replace(unknown, rejected=tuple(rejected))
-    rules = _rules(case, baseline.current, kin)
+    rules = _rules(context, baseline.current, kin)
     ranked, faults = _admitted(kin, rules)
     if _line_has_ended(rules, ranked):
         ranked, faults = _admitted(kin, replace(rules, open_to_prereleases=True))
-    hint = _variant_hint(case, baseline.current, others) if baseline.current else None
+    hint = _variant_hint(context, baseline.current, others) if baseline.current else None
     return CandidateSet(ranked, rules.floor, (*rejected, *faults), "the highest version", hint)
 
 
 # ---------------------------------------------------------------------------------------- what may be taken
 
 
-def _rules(case: SelectionContext, current: FamilyVersion | None, kin: Sequence[Candidate]) -> _Rules:
-    policy = case.policy
+def _rules(context: SelectionContext, current: FamilyVersion | None, kin: Sequence[Candidate]) -> _Rules:
+    policy = context.policy
     only_prereleases = current is None and all(version.tail.prerelease for _, version in kin)
     return _Rules(
         policy,
@@ -173,14 +173,14 @@ def _falls_in_words(version: FamilyVersion, current: FamilyVersion) -> bool:
 
 
 def _no_kin(
-    case: SelectionContext, baseline: Baseline, others: Sequence[Candidate], rejected: Sequence[Rejected]
+    context: SelectionContext, baseline: Baseline, others: Sequence[Candidate], rejected: Sequence[Rejected]
 ) -> Hold:
     """Return the answer if none of the tags that the selector means is of the current tag's family."""
-    if read(case.current) is None:
-        return _without_version(case, f"{_named_forms(baseline)} is among the tags", others, rejected)
+    if read(context.current) is None:
+        return _without_version(context, f"{_named_forms(baseline)} is among the tags", others, rejected)
     if baseline.whole is not None:
-        return _unparsable(case, _NOT_MEANT.format(case.current), rejected)
-    return _unparsable(case, f"no tag has the same form as {case.current}", rejected)
+        return _unparsable(context, _NOT_MEANT.format(context.current), rejected)
+    return _unparsable(context, f"no tag has the same form as {context.current}", rejected)
 
 
 def _named_forms(baseline: Baseline) -> str:
@@ -189,44 +189,46 @@ def _named_forms(baseline: Baseline) -> str:
 
 
 def _without_version(
-    case: SelectionContext, detail: str, others: Sequence[Candidate], rejected: Sequence[Rejected]
+    context: SelectionContext, detail: str, others: Sequence[Candidate], rejected: Sequence[Rejected]
 ) -> Hold:
     """Return the hold for a current tag without a version, if nothing tells which may follow it."""
-    example = example_for(case.current, [(tag.name, version) for tag, version in others])
+    example = example_for(context.current, [(tag.name, version) for tag, version in others])
     written = f", such as {example}," if example else ""
     return Hold(
         Reason.CURRENT_UNPARSABLE if others else Reason.NO_CANDIDATE,
-        f"{case.current} names no version, and {detail}",
-        f"to follow the image behind {case.current}, set follow to tag in place of the selector; to follow "
-        f"versions, write a tag with a version{written} into the Compose file",
+        f"{context.current} names no version, and {detail}",
+        f"to follow the image behind {context.current}, set follow to tag in place of the selector; to "
+        f"follow versions, write a tag with a version{written} into the Compose file",
         rejected=tuple(rejected),
     )
 
 
-def _unparsable(case: SelectionContext, detail: str, rejected: Sequence[Rejected]) -> Hold:
+def _unparsable(context: SelectionContext, detail: str, rejected: Sequence[Rejected]) -> Hold:
     return Hold(
         Reason.CURRENT_UNPARSABLE,
         detail,
-        f"write the version that {case.observation.current.name or 'the service'} runs, spelt as one of the "
-        f"tags that --plan lists{_same_version(case)}, into the Compose file; or change the selector so that "
-        "it means the current tag",
+        f"write the version that {context.observation.current.name or 'the service'} runs, spelt as one of "
+        f"the tags that --plan lists{_same_version(context)}, into the Compose file; or change the selector "
+        "so that it means the current tag",
         rejected=tuple(rejected),
     )
 
 
-def _same_version(case: SelectionContext) -> str:
+def _same_version(context: SelectionContext) -> str:
     """Return the current version as a tag that the selector means spells it; empty if there is none."""
-    current = read(case.current)
-    names = sorted(tag.name for tag in case.observation.tags or ())
-    meant = [name for name in names if case.selector.extract(name) is not None and name != case.current]
-    versions = {name: version for name in meant if (version := read(name)) is not None}
+    current = read(context.current)
+    names = sorted(tag.name for tag in context.observation.tags or ())
+    matched = [
+        name for name in names if context.selector.extract(name) is not None and name != context.current
+    ]
+    versions = {name: version for name in matched if (version := read(name)) is not None}
     same = (name for name, version in versions.items() if current and version.numbers == current.numbers)
     example = next(same, None)
     return f" (such as {example})" if example else ""
 
 
 def _unknown_start(
-    case: SelectionContext, kin: Sequence[Candidate], others: Sequence[Candidate]
+    context: SelectionContext, kin: Sequence[Candidate], others: Sequence[Candidate]
 ) -> Hold | None:
     """Return a Hold if the current tag names no version, and the highest version may be an older one."""
     versions = [version for _, version in kin]
@@ -236,11 +238,11 @@ def _unknown_start(
     above = max(rivals, key=_first_number, default=highest)
     if above.numbers[0] > highest.numbers[0]:
         detail = f"{above.text} is higher than every three-part version"
-        return _without_version(case, detail, others, ())
-    if not is_scheme_jump(lowest, highest) or case.policy.allow_scheme_jump:
+        return _without_version(context, detail, others, ())
+    if not is_scheme_jump(lowest, highest) or context.policy.allow_scheme_jump:
         return None
     detail = f"{lowest.text} and {highest.text} count in different ways"
-    return _without_version(case, detail, kin, ())
+    return _without_version(context, detail, kin, ())
 
 
 def _first_number(version: FamilyVersion) -> int:
@@ -253,27 +255,29 @@ def _is_rival(version: FamilyVersion, variants: Collection[str]) -> bool:
     return is_release and version.prefix in ("", "v") and version.tail.shape in variants
 
 
-def _variant_hint(case: SelectionContext, current: FamilyVersion, others: Iterable[Candidate]) -> Hold | None:
+def _variant_hint(
+    context: SelectionContext, current: FamilyVersion, others: Iterable[Candidate]
+) -> Hold | None:
     """Return a Hold if higher versions are there under a higher number of the variant (`-alpine3.19`)."""
-    if case.policy.follow_variant or not variant_numbers(current):
+    if context.policy.follow_variant or not variant_numbers(current):
         return None
-    above = [(rank(version), tag.name) for tag, version in others if _goes_on(case, version, current)]
+    above = [(rank(version), tag.name) for tag, version in others if _goes_on(context, version, current)]
     if not above:
         return None
     name = max(above)[1]
     return Hold(
         Reason.VARIANT,
-        f"{case.current} stays: {name} is another variant",
+        f"{context.current} stays: {name} is another variant",
         "to let the number in the variant rise, set follow_variant to true",
-        available=replace(case.observation.current, tag=name, digest=None),
+        available=replace(context.observation.current, tag=name, digest=None),
     )
 
 
-def _goes_on(case: SelectionContext, version: FamilyVersion, current: FamilyVersion) -> bool:
+def _goes_on(context: SelectionContext, version: FamilyVersion, current: FamilyVersion) -> bool:
     """Return whether a version of another variant is higher, and only the variant's number keeps it."""
     if version.form != current.form or is_scheme_jump(current, version):
         return False
-    is_open = case.policy.allow_prerelease or not version.tail.prerelease
+    is_open = context.policy.allow_prerelease or not version.tail.prerelease
     is_kin = is_same(version.prefix, current.prefix, True) and is_same(
         version.tail.shape, current.tail.shape, True
     )
@@ -283,89 +287,92 @@ def _goes_on(case: SelectionContext, version: FamilyVersion, current: FamilyVers
 # ----------------------------------------------------------------- by the numbers of a name without a version
 
 
-def _by_named_numbers(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
+def _by_named_numbers(context: SelectionContext, matched: Iterable[MatchedTag]) -> CandidateSet:
     """Return the candidates for a tag such as `alpine3.20` or `latest-pg16`.
 
     It names what the image is for and no version: candidates are itself, and with `follow_variant` the same
     words with numbers that have risen.
     """
-    numbers = split_variant(case.current)[1]
+    numbers = split_variant(context.current)[1]
     ranked: list[tuple[Rank, Tag]] = []
     rejected: list[Rejected] = []
     risen: list[tuple[Rank, str]] = []
-    for tag, name in meant:
-        fault = _named_fault(name, case)
-        if fault is None or tag.name == case.current:
+    for tag, name in matched:
+        fault = _named_fault(name, context)
+        if fault is None or tag.name == context.current:
             ranked.append((split_variant(name)[1], tag))
             continue
         rejected.append(Rejected(tag.name, *fault))
-        if fault[0] is Reason.OTHER_VARIANT and is_risen(name, case.current):
+        if fault[0] is Reason.OTHER_VARIANT and is_risen(name, context.current):
             risen.append((split_variant(name)[1], name))
-    hint = _risen_hint(case, max(risen)[1]) if risen else None
+    hint = _risen_hint(context, max(risen)[1]) if risen else None
     return CandidateSet(ranked, numbers, tuple(rejected), "the highest number", hint)
 
 
-def _named_fault(name: str, case: SelectionContext) -> Fault | None:
+def _named_fault(name: str, context: SelectionContext) -> Fault | None:
     """Return why the tag may not follow the current one, which names no version."""
     words, numbers = split_variant(name)
-    own_words, own = split_variant(case.current)
+    own_words, own = split_variant(context.current)
     if words != own_words or read(name) is not None:
-        return Reason.OTHER_VARIANT, f"not {case.current} with another number"
+        return Reason.OTHER_VARIANT, f"not {context.current} with another number"
     if [len(number) for number in numbers] != [len(number) for number in own]:
-        return Reason.OTHER_PRECISION, f"its numbers have other parts than those of {case.current}"
+        return Reason.OTHER_PRECISION, f"its numbers have other parts than those of {context.current}"
     changed = [(old, new) for old, new in zip(own, numbers, strict=True) if old != new]
     if any(new < old for old, new in changed):
-        return Reason.DOWNGRADE, f"a number in it is lower than in {case.current}"
-    kept = _KEPT_NUMBERS[largest_step(case.policy)]
+        return Reason.DOWNGRADE, f"a number in it is lower than in {context.current}"
+    kept = _KEPT_NUMBERS[largest_step(context.policy)]
     if any(new[:kept] != old[:kept] for old, new in changed):
-        return Reason.BUMP_TOO_BIG, f"more than a {largest_step(case.policy)} step from {case.current}"
-    if changed and not case.policy.follow_variant:
-        return Reason.OTHER_VARIANT, f"another number than in {case.current}, and follow_variant is not set"
+        return Reason.BUMP_TOO_BIG, f"more than a {largest_step(context.policy)} step from {context.current}"
+    if changed and not context.policy.follow_variant:
+        return (
+            Reason.OTHER_VARIANT,
+            f"another number than in {context.current}, and follow_variant is not set",
+        )
     return None
 
 
-def _risen_hint(case: SelectionContext, name: str) -> Hold:
+def _risen_hint(context: SelectionContext, name: str) -> Hold:
     return Hold(
         Reason.VARIANT,
-        f"{case.current} names no version and stays: {name} is another variant",
+        f"{context.current} names no version and stays: {name} is another variant",
         "to let the number rise, set follow_variant to true; to stay with this tag, set follow to tag",
-        available=replace(case.observation.current, tag=name, digest=None),
+        available=replace(context.observation.current, tag=name, digest=None),
     )
 
 
 # --------------------------------------------------------------------------------------------------- by key
 
 
-def by_key(case: SelectionContext, meant: Iterable[Meant]) -> CandidateSet:
+def by_key(context: SelectionContext, matched: Iterable[MatchedTag]) -> CandidateSet:
     """Return the natural order of what the group `compare` caught: numbers of any size as numbers.
 
     A current tag that the expression does not mean has no key. If it names a version, only tags of its form
     that are not lower may follow it, and if it names a variant of this repository, no plain tag.
     """
-    text = case.current_text
+    text = context.current_text
     if text is not None:
         return CandidateSet(
-            [(natural_key(key), tag) for tag, key in meant], natural_key(text), (), "the highest"
+            [(natural_key(key), tag) for tag, key in matched], natural_key(text), (), "the highest"
         )
-    whole = read(case.current)
-    variant = whole.tail.shape if whole else _known_variant(case)
+    whole = read(context.current)
+    variant = whole.tail.shape if whole else _known_variant(context)
     ranked, rejected = [], list[Rejected]()
-    for tag, key in meant:
-        fault = _unfit(read(tag.name), whole, variant, case.policy)
+    for tag, key in matched:
+        fault = _unfit(read(tag.name), whole, variant, context.policy)
         if fault is None:
             ranked.append((natural_key(key), tag))
         else:
             rejected.append(Rejected(tag.name, *fault))
     hint = None
     if not ranked and any(one.reason is not Reason.DOWNGRADE for one in rejected):
-        hint = _unparsable(case, _NOT_MEANT.format(case.current), ())
+        hint = _unparsable(context, _NOT_MEANT.format(context.current), ())
     return CandidateSet(ranked, None, tuple(rejected), "the highest", hint)
 
 
-def _known_variant(case: SelectionContext) -> str:
+def _known_variant(context: SelectionContext) -> str:
     """Return the variant in the current tag if tags of this repository have it, else empty (`main`)."""
-    variant = named_variant(case.current)
-    versions = (read(tag.name) for tag in case.observation.tags or ()) if variant else ()
+    variant = named_variant(context.current)
+    versions = (read(tag.name) for tag in context.observation.tags or ()) if variant else ()
     return variant if any(version and version.tail.shape == variant for version in versions) else ""
 
 
