@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("systemd")]
 # Changes of a source that make a bad version: a file, what stands there, what to write.
 FAILS_ITS_TEST = (
     "updater_core/app/commands/selfcheck.py",
-    '_found("compose", lambda:',
-    '_found("compose", lambda: {}[0] or',
+    '_found("engine", lambda:',
+    '_found("engine", lambda: {}[0] or',
 )
 DOES_NOT_START = (
     "docker_updater.py",

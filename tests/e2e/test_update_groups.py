@@ -209,7 +209,7 @@ def test_a_scaled_service_keeps_its_number_of_containers(shop: Shop) -> None:
     assert ids(shop) == now
 
 
-DEPENDENT = f"""\
+BESIDE_DATABASE = f"""\
 services:
   db:
     image: {{db}}
@@ -226,7 +226,7 @@ services:
 
 def test_dependencies_and_dependants_are_left_alone_and_the_owners_up_is_a_no_op(shop: Shop) -> None:
     shop.push("db", lab.healthy("db"))
-    begin(shop, text=DEPENDENT.replace("{db}", f"{shop.repository}:db"))
+    begin(shop, text=BESIDE_DATABASE.replace("{db}", f"{shop.repository}:db"))
     others = [
         (c.id, c.attrs["State"]["StartedAt"]) for name in ("db", "proxy") for c in shop.containers(name)
     ]
