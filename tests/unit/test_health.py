@@ -154,6 +154,33 @@ def test_restarts_of_a_container_that_was_there_before_are_history() -> None:
     assert reason(last((0, old))) is Reason.RESTARTING, "on a new container every restart counts"
 
 
+# ------------------------------------------------------------------------------- 10: what a healed host left
+
+LEFT = replace(WANTED, old_ids=frozenset({"c1"}), ailing_before=frozenset({"c1"}))
+SICK = replace(CHECKED, health="unhealthy")
+LOOPING = replace(PLAIN, status="restarting", restart_count=3, exit_code=1)
+
+
+@pytest.mark.parametrize(("ailing", "well"), [(SICK, CHECKED), (LOOPING, replace(PLAIN, restart_count=3))])
+def test_what_was_ailing_before_is_given_another_try(ailing: Container, well: Container) -> None:
+    verdicts = watch((0, ailing), (5, ailing), (6, well), (16, well), wanted=LEFT)
+    assert [type(verdict) for verdict in verdicts] == [Waiting] * 3 + [Proven]
+    again = replace(ailing, restart_count=ailing.restart_count + 1)
+    assert isinstance(last((0, ailing), (6, well), (8, again), wanted=LEFT), Failed), "that is new"
+
+
+@pytest.mark.parametrize("ailing", [SICK, LOOPING])
+def test_what_stays_ailing_fails_when_its_time_is_over(ailing: Container) -> None:
+    seconds = health.deadline_seconds([ailing], LEFT.policy)
+    verdict = last((0, ailing), (seconds, ailing), (seconds + 1, ailing), wanted=LEFT)
+    assert reason(verdict) is reason(last((0, ailing), wanted=replace(LEFT, ailing_before=frozenset())))
+
+
+def test_what_ended_before_is_no_such_thing() -> None:
+    ended = replace(PLAIN, status="exited", exit_code=1)
+    assert reason(last((0, ended), wanted=LEFT)) is Reason.EXITED
+
+
 # ---------------------------------------------------------------------------------- 3: the healthcheck's time
 
 

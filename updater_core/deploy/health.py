@@ -18,6 +18,8 @@ The rules (facts measured in shared research, "Health semantics"):
    release's fault.
 9. What had ended before, or was not there, may end with 0 as well as run: nobody knows which of the two it is
    for.
+10. What was unhealthy, or in a crash loop, before the containers were brought up, and was left as it is, may
+   be so for a host that has healed since: it fails only if it stays so for as long as another try may take.
 
 `docker compose up --wait` is no such gate: it calls a crash loop healthy.
 """
@@ -42,6 +44,7 @@ class Track:
     fingerprints: frozenset[Fingerprint] = frozenset()
     good_since_seconds: float | None = None
     restart_counts: tuple[tuple[str, int], ...] = ()
+    seen_running: frozenset[str] = frozenset()  # ids, not unhealthy: what these do next is new
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Expectation:
     old_ids: frozenset[str] = frozenset()  # were there before: restarts counted on them are history
     is_beside_old: bool = False  # the old containers are still there, and are not judged
     may_end: bool = False  # it did not run before: rule 9
+    ailing_before: frozenset[str] = frozenset()  # ids: rule 10
 
 
 def judge(
@@ -85,7 +89,9 @@ def judge(
 ) -> tuple[Track, Verdict]:
     """Return what to remember for the next look, and the verdict of this one."""
     containers = _judged(containers, wanted)
-    failure = _failure(track, containers, wanted)
+    is_over = now_seconds - track.begun_seconds > deadline_seconds(containers, wanted.policy)
+    stale = frozenset() if is_over else wanted.ailing_before - track.seen_running
+    failure = _failure(track, containers, wanted, stale)
     if failure is not None:
         return track, failure
     track = _follow(track, containers, now_seconds, is_good=_all_good(containers, wanted))
@@ -94,7 +100,7 @@ def judge(
         if wanted.is_one_shot or missing <= 0:
             return track, Proven()
         return track, Waiting(f"{wanted.service} is good, {missing:.0f} s more to prove it stays so")
-    if now_seconds - track.begun_seconds > deadline_seconds(containers, wanted.policy):
+    if is_over:
         if wanted.is_one_shot and all(is_well(container) for container in containers):
             return track, Proven()
         return track, Failed(Reason.GATE_TIMEOUT, _too_late(containers, wanted))
@@ -139,12 +145,22 @@ def may_be_well(container: Container) -> bool:
     return container.status == "running" and container.health != "unhealthy"
 
 
+def is_ailing(container: Container) -> bool:
+    """Return whether a container is unhealthy, or waits to be restarted after it has ended."""
+    return container.status == "restarting" or (
+        container.status == "running" and container.health == "unhealthy"
+    )
+
+
 def failure_of(container: Container, wanted: Expectation) -> Failed | None:
     """Return what one look at a container that is new shows it to have failed by; None if nothing does."""
     return _container_failure(container, 0, wanted)
 
 
-def _failure(track: Track, containers: Sequence[Container], wanted: Expectation) -> Failed | None:
+def _failure(
+    track: Track, containers: Sequence[Container], wanted: Expectation, stale: frozenset[str]
+) -> Failed | None:
+    """Return the first failure. `stale`: ids of containers whose state says nothing yet (rule 10)."""
     if len(containers) < wanted.count:
         few = (
             f"{wanted.service}: {len(containers)} of {wanted.count} containers are there, somebody removed "
@@ -155,7 +171,8 @@ def _failure(track: Track, containers: Sequence[Container], wanted: Expectation)
     for container in containers:
         before = counted.get(container.id, container.restart_count if container.id in wanted.old_ids else 0)
         failure = _container_failure(container, before, wanted)
-        if failure is not None:
+        is_stale = container.id in stale and is_ailing(container)
+        if failure is not None and not is_stale:
             return failure
     return None
 
@@ -202,7 +219,14 @@ def _follow(track: Track, containers: Sequence[Container], now_seconds: float, *
     is_same = fingerprints == track.fingerprints
     since = track.good_since_seconds if is_same and track.good_since_seconds is not None else now_seconds
     counts = tuple((container.id, container.restart_count) for container in containers)
-    return Track(track.begun_seconds, fingerprints, since if is_good else None, counts)
+    running = frozenset(each.id for each in containers if may_be_well(each))
+    return Track(
+        track.begun_seconds,
+        fingerprints,
+        since if is_good else None,
+        counts,
+        track.seen_running | running,
+    )
 
 
 def _how_it_ended(container: Container) -> str:

@@ -223,10 +223,11 @@ class ComposeDeployment:
         for is_last in (False, False, True):
             try:
                 self._tools.reached(Step.RESTART, True)
+                before = gate.promised_containers(plan, self._tools)
                 bring_up(plan, self._tools, is_back=True)
                 gate.run_old_one_shots(plan, self._tools)
                 self._tools.reached(Step.GATE, True)
-                gate.gate_old(plan, self._tools, may_be_stopping=may_be_stopping)
+                gate.gate_old(plan, self._tools, may_be_stopping=may_be_stopping, before=before)
             except (EngineUnavailable, Stopped):
                 raise
             except UpdaterError as error:

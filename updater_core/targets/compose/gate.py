@@ -91,21 +91,37 @@ def _is_as_proven(move: Move, containers: Sequence[Container]) -> bool:
     return len(containers) >= move.replicas and is_well and not any(each.restart_count for each in new)
 
 
-def gate_old(plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool) -> None:
+def gate_old(
+    plan: Plan[ComposePlan], tools: Tools, *, may_be_stopping: bool, before: Sequence[Container]
+) -> None:
     """Wait until the old release has proven itself, as far as it was well before.
 
     `may_be_stopping`: Compose was killed after it asked for a stop that the engine still carries out: watch
-    for longer than the stop may take.
+    for longer than the stop may take. `before`: the containers that were there before `up`.
     """
-    pairs = [(plan.detail.project, move) for move in plan.detail.everyone if not move.runs_first]
-    pairs += [(each.project, move) for each in plan.detail.dependent_projects for move in each.moves]
-    promised = [(project, move) for project, move in pairs if move.was_well or move.is_one_shot]
+    promised = _promised(plan)
     grace_seconds = max((move.stop_grace_seconds for _, move in promised), default=0.0) + 1.0
     stable = max(plan.gate.stable_seconds, grace_seconds) if may_be_stopping else plan.gate.stable_seconds
     policy = replace(plan.gate, stable_seconds=stable)
-    old_ids = frozenset(i for _, move in promised for i in move.container_ids)
-    wanted = [_watched(plan, project, _expectation(move, policy, old_ids)) for project, move in promised]
+    # an earlier try may have made them: restarts that are counted on them are history as well
+    old_ids = frozenset(i for _, move in promised for i in move.container_ids) | {each.id for each in before}
+    ailing = frozenset(each.id for each in before if health.is_ailing(each))
+    expected = [(project, _expectation(move, policy, old_ids)) for project, move in promised]
+    wanted = [_watched(plan, project, replace(one, ailing_before=ailing)) for project, one in expected]
     until_proven(wanted, tools, lambda: _restart_after_outage(plan, tools, is_back=True))
+
+
+def promised_containers(plan: Plan[ComposePlan], tools: Tools) -> list[Container]:
+    """Return the containers that are there now of what a rollback has to prove."""
+    found = [tools.engine.containers(project.name, move.service) for project, move in _promised(plan)]
+    return [each for containers in found for each in containers]
+
+
+def _promised(plan: Plan[ComposePlan]) -> list[tuple[Project, Move]]:
+    """Return what was well before the update, or has to run to its end, and has to do so again."""
+    pairs = [(plan.detail.project, move) for move in plan.detail.everyone if not move.runs_first]
+    pairs += [(each.project, move) for each in plan.detail.dependent_projects for move in each.moves]
+    return [(project, move) for project, move in pairs if move.was_well or move.is_one_shot]
 
 
 def run_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
