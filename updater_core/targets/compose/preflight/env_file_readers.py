@@ -47,9 +47,10 @@ def _together(obstacles: Sequence[NotEditable]) -> NotEditable | None:
 def obstacles(observed: ObservedService) -> Iterator[NotEditable]:
     """Yield why a variable of the group's images cannot be edited, for each other service that takes it.
 
-    It takes it through its env file.
+    It takes it through its env file. One that takes its image from the same place is no other: it moves with
+    the group, or what locates the image says that it has to.
     """
-    own = {one.service for one in observed.located}
+    own = frozenset[str]().union(*(one.takers for one in observed.located))
     for found in _readings(observed):
         if found.service not in own:
             yield _obstacle(found)
