@@ -1,0 +1,1 @@
+"""What the updater costs: requests, time and memory, measured and held against budgets."""

@@ -1,5 +1,6 @@
-"""Amazon's and Google's registries for the bench, in a process of their own: moto's ECR, and Google's token
-server with a registry that takes its tokens.
+"""Amazon's and Google's registries for the bench, in a process of their own.
+
+That is moto's ECR, and Google's token server with a registry that takes its tokens.
 
     python -m benchmarks.cloud_server FOLDER REPOSITORIES
 
@@ -20,9 +21,7 @@ from tests.support.google import FakeGoogle
 
 
 def push_as_google(registry: FakeRegistry, repository: str, tag: str) -> str:
-    """Push an image, and let the repository's tag list carry Google's map of digests; return the image's
-    digest.
-    """
+    """Push an image, and return its digest; the tag list carries Google's map of digests then."""
     digest = registry.push(repository, tag).digest
     entry = {"tag": [tag], "timeUploadedMs": "1700000000000"}
     body = json.dumps({"name": repository, "tags": [tag], "manifest": {digest: entry}}).encode()

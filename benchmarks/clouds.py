@@ -28,22 +28,22 @@ class Clouds:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The variables by which botocore finds ECR here, and no account but the one of the crowd."""
+        """Return the variables by which botocore finds ECR here, with no account but the crowd's."""
         return dict(self.facts["environment"])
 
     def ecr(self, services: int, **policy: Any) -> Crowd:
-        """A crowd in ECR, on all its repositories."""
+        """Return a crowd in ECR, on all its repositories."""
         digests = self.facts["ecr"]
         return Crowd(_ECR, services, len(digests), {"registry_config": _KEYS, **policy}, digests.__getitem__)
 
     def google(self, services: int, **policy: Any) -> Crowd:
-        """A crowd in a registry of Google's, on all its repositories."""
+        """Return a crowd in a registry of Google's, on all its repositories."""
         digests = self.facts["google"]
         account = {"registry_type": "gcr", "registry_config": {"service_account_path": self.facts["key"]}}
         return Crowd(self.facts["host"], services, len(digests), {**account, **policy}, digests.__getitem__)
 
     def counts(self) -> Counter[str]:
-        """What was asked of both since the last time."""
+        """Return what was asked of both since the last call."""
         self.asks.write("counts\n")
         self.asks.flush()
         return Counter(json.loads(self.answers.readline()))

@@ -34,7 +34,7 @@ class BenchRegistry:
     host: str
 
     def counts(self) -> Counter[str]:
-        """What was asked since the last time."""
+        """Return what was asked since the last call."""
         with urllib.request.urlopen(f"http://{self.host}/counts") as answer:
             return Counter(json.load(answer))
 
@@ -115,7 +115,8 @@ def _of_the_bench(repository: str) -> str:
 class Crowd:
     """`services` services on `references` repositories of the registry at `host`, all of them at `TAG`.
 
-    `policy`: further fields of each service; `digest`: what that registry gives for a repository."""
+    `policy`: further fields of each service; `digest`: what that registry gives for a repository.
+    """
 
     host: str
     services: int
@@ -125,18 +126,19 @@ class Crowd:
 
     @property
     def repositories(self) -> tuple[str, ...]:
+        """Return the names of its repositories."""
         return tuple(f"team/app{number}" for number in range(self.references))
 
 
 def context(
     folder: Path, host: str, services: int, references: int, **policy: Any
 ) -> tuple[AppContext, ListedEngine]:
-    """An AppContext of one crowd, all up to date."""
+    """Return an AppContext of one crowd, all up to date."""
     return context_of(folder, Crowd(host, services, references, policy))
 
 
 def context_of(folder: Path, *crowds: Crowd) -> tuple[AppContext, ListedEngine]:
-    """An AppContext of all crowds, all up to date."""
+    """Return an AppContext of all crowds, all up to date."""
     everyone = [(crowd, number) for crowd in crowds for number in range(crowd.services)]
     made = [_service(folder, place, *one) for place, one in enumerate(everyone)]
     raw = {
@@ -153,7 +155,7 @@ def context_of(folder: Path, *crowds: Crowd) -> tuple[AppContext, ListedEngine]:
 
 
 def _service(folder: Path, place: int, crowd: Crowd, number: int) -> tuple[dict[str, Any], Container, Image]:
-    """The `number`th service of a crowd: its entry, its container, its image.
+    """Make the `number`th service of a crowd: its entry, its container, its image.
 
     `place` is its number among all.
     """

@@ -15,7 +15,7 @@ _WALL_BUDGET_SECONDS = 1.3 * (100 / 8 * 0.05) + 0.3
 
 
 def rows() -> Iterator[FigureRow]:
-    """200 services on 100 references at 50 ms a request, then more and more services."""
+    """Yield the figures of 200 services on 100 references at 50 ms a request, then of more services."""
     with tempfile.TemporaryDirectory() as folder, crowd.registry(delay_ms=50) as registry:
         context, _ = crowd.context(Path(folder), registry.host, 200, 100)
         cold = spent(lambda: cycle.run(context))

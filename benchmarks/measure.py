@@ -20,25 +20,25 @@ class Spent:
 
 
 def spent(act: Callable[[], object]) -> Spent:
-    """What `act` takes in this process."""
+    """Return what `act` takes in this process."""
     wall, cpu = time.perf_counter(), time.process_time()
     act()
     return Spent(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def children_cpu_seconds() -> float:
-    """The processors' time of all children that have ended."""
+    """Return the processors' time of all children that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def resident_megabytes() -> float:
-    """The memory that is this process's now."""
+    """Return the memory that is this process's now."""
     return _status_kilobytes("VmRSS") / 1024
 
 
 def peak_megabytes() -> float:
-    """The most memory that was this process's since `reset_peak`."""
+    """Return the most memory that was this process's since `reset_peak`."""
     return _status_kilobytes("VmHWM") / 1024
 
 

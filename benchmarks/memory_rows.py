@@ -38,7 +38,7 @@ def plain_rows() -> Iterator[FigureRow]:
 
 
 def cloud_rows() -> Iterator[FigureRow]:
-    """50 of them in ECR and 50 at Google."""
+    """Yield the figures of 50 services in ECR and 50 at Google."""
     with (
         tempfile.TemporaryDirectory() as folder,
         clouds(Path(folder), 10) as both,
@@ -61,7 +61,7 @@ class _Size:
 
 
 def _sizes(context: AppContext, cycles: tuple[int, ...]) -> dict[int, _Size]:
-    """The size of this process after so many cycles."""
+    """Return the size of this process after so many cycles."""
     sizes = {}
     for number in range(1, max(cycles) + 1):
         cycle.run(context)

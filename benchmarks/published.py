@@ -1,6 +1,4 @@
-"""A service on the real engine whose port is published, with a visitor at it and an ear on the engine's
-events.
-"""
+"""A service on the real engine whose port is published, with a visitor and a reader of engine events."""
 
 from __future__ import annotations
 
@@ -69,11 +67,11 @@ class PublishedLab:
         self.happenings.clear()
 
     def await_answer(self, answer: str) -> AnswerChange:
-        """The change after which the service answers so, to the end of what was seen."""
+        """Return the change after which the service answers so, to the end of what was seen."""
         return until(lambda: self._last(answer), 30, f"an answer of {answer}")  # type: ignore[no-any-return]
 
     def first(self, release: str, *actions: str) -> float:
-        """When one of the actions first happened to a release."""
+        """Return when one of the actions first happened to a release."""
         found = until(
             lambda: [h for h in list(self.happenings) if h.release == release and h.action in actions]
         )
@@ -86,7 +84,7 @@ class PublishedLab:
 
 @contextmanager
 def stage() -> Iterator[PublishedLab]:
-    """A shop with nothing in it yet, watched for the length of a block."""
+    """Provide a shop with nothing in it yet, watched for the length of a block."""
     with tempfile.TemporaryDirectory() as folder, FakeRegistry() as registry:
         port = _free_port()
         shop = Shop(Path(folder), registry)

@@ -13,7 +13,7 @@ from tests.support.lab import Shop
 
 
 def rows() -> Iterator[FigureRow]:
-    """An image of two layers, of which the lower one is there."""
+    """Yield the figures of pulling an image of two layers, of which the lower one is there."""
     with tempfile.TemporaryDirectory() as folder, FakeRegistry() as registry:
         shop = Shop(Path(folder), registry)
         try:

@@ -22,8 +22,9 @@ def _unhealthy(name: str) -> Build:
 
 
 def rows() -> Iterator[FigureRow]:
-    """From the engine's event to the old release's answer, less what the app itself takes from its start to
-    that.
+    """Yield the times from the engine's event to the old release's answer.
+
+    What the app itself takes from its start to its answer is subtracted.
     """
     with stage() as made:
         made.shop.push("latest", lab.answers("good"))
@@ -37,7 +38,10 @@ def rows() -> Iterator[FigureRow]:
 def _of_kind(
     made: PublishedLab, kind: tuple[str, str], release: Callable[[str], Build], own: float
 ) -> Iterator[FigureRow]:
-    """A bad release, several times: what kind it is, and the event by which that is seen."""
+    """Yield the figures of one kind of bad release, tried several times.
+
+    `kind`: its name, and the engine's event by which it is seen.
+    """
     name, event = kind
     taken = [_back_seconds(made, release, f"{name}-{turn}", event) - own for turn in range(_TIMES)]
     figure = f"{median(taken):.2f} s (at most {max(taken):.2f} s)"

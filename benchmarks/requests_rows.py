@@ -15,7 +15,10 @@ from updater_core.app import cycle
 
 
 def rows() -> Iterator[FigureRow]:
-    """All of them; the processes last, for an audit hook cannot be taken away again."""
+    """Yield the counts of requests and of processes.
+
+    The processes come last, for an audit hook cannot be taken away again.
+    """
     yield from _digests()
     yield from _tag_lists()
     yield from _vendors()
@@ -56,8 +59,9 @@ def _tag_lists() -> Iterator[FigureRow]:
 
 
 def _vendors() -> Iterator[FigureRow]:
-    """Two clouds, each with 20 services on 10 repositories: the API that lists the tags knows their digests
-    too.
+    """Yield the requests of two clouds, each with 20 services on 10 repositories.
+
+    The API that lists the tags knows their digests too.
     """
     with tempfile.TemporaryDirectory() as folder, clouds(Path(folder), 10) as both:
         os.environ.update(both.environment)

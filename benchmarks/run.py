@@ -1,9 +1,8 @@
-"""What the updater costs, in one table: `scripts/bench`, or `python -m benchmarks.run [SUBJECT ...]` after
-the set-up.
+"""What the updater costs, in one table: `scripts/bench`, or `python -m benchmarks.run [SUBJECT ...]`.
 
-Each row is measured here and now, on loopback and this machine's engine, each subject in a process of its
-own. Counts and ratios are held against their budgets; so are times, but they are this machine's, and no test
-asserts them. What each row means and how it is measured is in docs/benchmarks.md.
+Run it after the set-up. Each row is measured here and now, on loopback and this machine's engine, each
+subject in a process of its own. Counts and ratios are held against their budgets; so are times, but they are
+this machine's, and no test asserts them. What each row means and how it is measured is in docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -38,8 +37,9 @@ _ROWS_OF = "--rows-of"
 
 
 def main(words: list[str]) -> int:
-    """Measure the subjects named, or all; print the table; 1 where a budget is not kept, 2 for an unknown
-    subject.
+    """Measure the subjects named, or all, and print the table.
+
+    Return 1 if a figure is over its budget, 2 for an unknown subject, else 0.
     """
     if len(words) == 2 and words[0] == _ROWS_OF:
         print(json.dumps([astuple(row) for row in _rows_of(words[1])]))

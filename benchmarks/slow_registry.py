@@ -22,7 +22,7 @@ _CONFIG = "application/vnd.oci.image.config.v1+json"
 
 
 def digest_of(repository: str, tag: str) -> str:
-    """The digest that this registry gives for a tag."""
+    """Return the digest that this registry gives for a tag."""
     return _digest(_manifest(repository, tag))
 
 
@@ -35,7 +35,7 @@ def _manifest(repository: str, tag: str) -> bytes:
 
 
 def _configuration(repository: str, tag: str) -> bytes:
-    """An image's configuration.
+    """Return an image's configuration.
 
     `1.0.0` is the newest; every other image was built an hour after its predecessor.
     """
@@ -69,7 +69,7 @@ class Bench:
     blobs: dict[str, bytes] = field(default_factory=dict)  # by digest, of the images that were asked about
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, request after request."""
+        """Answer one connection, request after request."""
         try:
             while line := await reader.readline():
                 headers = await _headers(reader)
@@ -111,7 +111,10 @@ class Bench:
         return _response("200 OK", json.dumps({"name": name, "tags": tags}).encode(), {}, method)
 
     def _image(self, repository: str, tag: str) -> bytes:
-        """The manifest behind a tag; it and its configuration can be had by their digests from now on."""
+        """Return the manifest behind a tag.
+
+        It and its configuration can be had by their digests from now on.
+        """
         manifest, config = _manifest(repository, tag), _configuration(repository, tag)
         self.blobs |= {_digest(manifest): manifest, _digest(config): config}
         return manifest

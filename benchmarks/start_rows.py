@@ -1,5 +1,6 @@
-"""What a whole run costs that finds nothing to do: `--once`, one service, the real engine, a registry on
-loopback.
+"""What a whole run costs that finds nothing to do.
+
+Measured is `--once` with one service, the real engine, and a registry on loopback.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Many services of a swarm for the bench: a manager's answers on a socket, each service as engine 28.5.2 gave
-one.
+"""Many services of a swarm for the bench: a manager's answers on a socket.
 
-All else is the real updater, its HTTP and JSON too.
+Each service is as engine 28.5.2 gave one. All else is the real updater, its HTTP and JSON too.
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ class RecordedManager:
         }
 
     def repository(self, number: int) -> str:
+        """Return the repository of the service with this number."""
         return f"team/app{number % self.references}"
 
     def image(self, number: int) -> str:
@@ -50,11 +50,13 @@ class RecordedManager:
         return f"{self.host}/{repository}:{TAG}@{digest_of(repository, TAG)}"
 
     def answer(self, path: str) -> bytes:
+        """Return the body of the answer to a request, and count the request."""
         what = path.partition("?")[0].rpartition("/")[2]
         self.counts[what] += 1
         return self._answers[what]
 
     def entry(self, number: int) -> dict[str, Any]:
+        """Return the entry of the service with this number, as the configuration has it."""
         image = self.image(number).partition("@")[0]
         place = {"stack": f"stack{number}", "compose_service": "web"}
         return {"name": f"service{number}", "image": image, **place}
@@ -62,7 +64,7 @@ class RecordedManager:
 
 @contextmanager
 def managed(folder: Path, manager: RecordedManager) -> Iterator[AppContext]:
-    """The updater with all services of the manager, all up to date, for the length of a block."""
+    """Provide the updater with all services of the manager, up to date, for the length of a block."""
     path = folder / "engine.sock"
     with _UnixServer(str(path), _handler(manager)) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -104,7 +106,7 @@ def _handler(manager: RecordedManager) -> type[BaseHTTPRequestHandler]:
 
 
 def _service(number: int, image: str) -> Mapping[str, Any]:
-    """A service as the list of engine 28.5.2 has it, with an update behind it."""
+    """Return a service as the list of engine 28.5.2 has it, with an update behind it."""
     stack = f"stack{number}"
     at = "2026-11-28T15:57:09.063543433Z"
     template = {

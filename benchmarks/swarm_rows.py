@@ -1,6 +1,4 @@
-"""A cycle over the services of a swarm with nothing to do: what it asks the manager and registries, and its
-CPU.
-"""
+"""A cycle over a swarm's services with nothing to do: requests to manager and registries, and its CPU."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ _REFERENCES = 300
 
 
 def rows() -> Iterator[FigureRow]:
-    """2,000 services on 300 references, and how the CPU grows up to there."""
+    """Yield the figures of 2,000 services on 300 references, and how the CPU grows up to there."""
     manager, asked, seconds = _cycle(2000)
     fits = manager == {"services": 1}
     yield FigureRow(
@@ -33,7 +31,7 @@ def rows() -> Iterator[FigureRow]:
 
 
 def _cycle(services: int) -> tuple[Counter[str], Counter[str], float]:
-    """What a warm cycle asks the manager and the registry for, and the least CPU of five."""
+    """Return what a warm cycle asks the manager and the registry for, and the least CPU of five."""
     with tempfile.TemporaryDirectory() as folder, crowd.registry() as registry:
         manager = RecordedManager(registry.host, services, _REFERENCES)
         with managed(Path(folder), manager) as context:

@@ -20,7 +20,7 @@ class FigureRow:
 
 
 def text_of(rows: Sequence[FigureRow]) -> str:
-    """The table as text, its columns one below the other."""
+    """Return the table as text, its columns one below the other."""
     cells = [_HEADS, *((row.what, row.figure, row.budget, _MARKS[row.holds]) for row in rows)]
     what, figure, budget, mark = (max(map(len, column)) for column in zip(*cells, strict=True))
     lines = [f"{a:<{what}}  {b:>{figure}}  {c:<{budget}}  {d}".rstrip() for a, b, c, d in cells]
@@ -28,7 +28,7 @@ def text_of(rows: Sequence[FigureRow]) -> str:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Counts in a cell.
+    """Return counts as a cell.
 
     >>> counted({"token": 2, "tags": 1})
     '1 tags, 2 token'

@@ -61,6 +61,7 @@ class ReplayedMoment:
 
 
 def main() -> int:
+    """Replay the choices, print a line for each policy; return 1 if a choice is judged wrong."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -98,7 +99,7 @@ def _read(path: Path) -> Mapping[str, Sequence[Event]]:
 
 
 def _moments(history: Mapping[str, Sequence[Event]], count: int, seed: str) -> Iterator[ReplayedMoment]:
-    """The same moments in every run with the same seed."""
+    """Yield moments of each repository, the same in every run with the same seed."""
     for repository, events in sorted(history.items()):
         chance = random.Random(repository + seed)  # noqa: S311 - a sample, no secret
         for at in sorted(chance.choices(range(len(events)), k=count)):
@@ -132,7 +133,7 @@ def _shown(outcome: Decision) -> str:
 
 
 def judge(tag: str, outcome: Decision, contents: Mapping[str, str], kept: int = 0) -> str:
-    """What is wrong with a decision for a service that runs `tag`; empty if nothing is.
+    """Return what is wrong with a decision for a service that runs `tag`; empty if nothing is.
 
     `kept`: how many numbers of the version the policy keeps.
 
@@ -158,7 +159,7 @@ def judge(tag: str, outcome: Decision, contents: Mapping[str, str], kept: int = 
 
 
 def _keeps(tag: str, other: str, count: int) -> bool:
-    """Whether the first numbers of two tags are the same, as far as a policy keeps them."""
+    """Return whether the first numbers of two tags are the same, as far as a policy keeps them."""
     before, after = _TOKEN.search(tag), _TOKEN.search(other)
     if before is None or after is None:
         return False
@@ -166,8 +167,9 @@ def _keeps(tag: str, other: str, count: int) -> bool:
 
 
 def _from_word(tag: str, new: str, contents: Mapping[str, str]) -> str:
-    """What is wrong with going from a tag without a version, such as `latest` or `alpine`: its variant has to
-    stay, and the same content must not have a higher version already.
+    """Return what is wrong with going from a tag without a version, such as `latest` or `alpine`.
+
+    Its variant has to stay, and the same content must not have a higher version already.
     """
     variant = re.sub(r"^latest-?", "", tag)
     kept = new.endswith(f"-{variant}") if variant else re.fullmatch(r"v?[0-9.]+", new)
@@ -178,7 +180,7 @@ def _from_word(tag: str, new: str, contents: Mapping[str, str]) -> str:
 
 
 def compare_texts(old: str, new: str) -> str:
-    """What is wrong with going from one tag to the other."""
+    """Return what is wrong with going from one tag to the other; empty if nothing is."""
     old, new = _COMMIT.sub("-commit", old), _COMMIT.sub("-commit", new)
     if _PRERELEASE.search(new) and not _PRERELEASE.search(old):
         return "prerelease"
@@ -192,7 +194,10 @@ def compare_texts(old: str, new: str) -> str:
 
 
 def _compare_numbers(words: Sequence[str], old: Sequence[str], new: Sequence[str]) -> str:
-    """The first number that differs is the version; behind it only counters may differ."""
+    """Return what is wrong with the numbers that differ.
+
+    The first one that differs is the version; behind it only counters may differ.
+    """
     changed = [place for place, (before, after) in enumerate(zip(old, new, strict=True)) if before != after]
     if not changed:
         return ""
@@ -206,8 +211,9 @@ def _compare_numbers(words: Sequence[str], old: Sequence[str], new: Sequence[str
 
 
 def is_newer(old: str, new: str) -> bool:
-    """Whether `new` is a later tag of exactly the shape of `old`: the same text but for a higher first
-    number.
+    """Return whether `new` is a later tag of exactly the shape of `old`.
+
+    That is the same text but for a higher first number.
     """
     start = re.match(r"v?(?=[0-9])", old)
     if start is None or _PRERELEASE.search(old) or _PRERELEASE.search(new):

@@ -1,5 +1,6 @@
-"""The choice among 20,000 tags, each policy in a process of its own: the peak of one would hide the next
-one's.
+"""The choice among 20,000 tags, each policy in a process of its own.
+
+In one process, the peak of one policy would hide that of the next.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ _TAGS = 20_000
 
 
 def by_version() -> Iterator[FigureRow]:
-    """The highest version."""
+    """Yield the figures of choosing the highest version."""
     return _rows("SemVer", semver_pattern="*")
 
 
 def by_glob() -> Iterator[FigureRow]:
-    """The newest push; by our own clock, as at a registry that knows no times."""
+    """Yield the figures of choosing the newest push, by our own clock.
+
+    The registry knows no times of pushes.
+    """
     return _rows("glob", tag_pattern="[0-9]*")
 
 
 def by_regex() -> Iterator[FigureRow]:
-    """The greatest of what a group caught."""
+    """Yield the figures of choosing the greatest of what a group caught."""
     return _rows("regex", tag_regex=r"(?P<compare>.*)")
 
 
@@ -48,7 +52,7 @@ def _rows(name: str, **policy: Any) -> Iterator[FigureRow]:
 
 
 def _warm_up(folder: Path, **policy: Any) -> None:
-    """What any first cycle costs is not the tags'."""
+    """Run one cycle before: what any first cycle costs is not the tags'."""
     with crowd.registry(tags=1) as registry:
         context, _ = crowd.context(folder, registry.host, 1, 1, **policy)
         cycle.run(context)

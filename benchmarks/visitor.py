@@ -20,7 +20,7 @@ _QUESTION = b"GET /release HTTP/1.0\r\n\r\n"
 
 
 def ask(port: int) -> str | None:
-    """The page, None if there is no good answer."""
+    """Return the page, None if there is no good answer."""
     try:
         with socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS) as connection:
             connection.settimeout(_TIMEOUT_SECONDS)

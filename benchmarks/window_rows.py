@@ -1,6 +1,4 @@
-"""How long a published service does not answer while it is updated, against what Compose itself takes for the
-same.
-"""
+"""How long a published service does not answer while it is updated, beside Compose's own time for it."""
 
 from __future__ import annotations
 
@@ -15,7 +13,10 @@ _TIMES = 9
 
 
 def rows() -> Iterator[FigureRow]:
-    """The updater and a person in turn, each the same step from one version to the next; medians."""
+    """Yield the medians of the updater and of a person, in turn.
+
+    Each does the same step from one version to the next.
+    """
     with stage() as made:
         made.shop.policy = {"semver_pattern": "*"}
         _release(made, 0)

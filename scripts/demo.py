@@ -28,6 +28,7 @@ class ShopDemo:
     gaps: list[float] = field(default_factory=list)
 
     def prologue(self) -> None:
+        """Open the shop, deploy its first releases, and let the visitors come."""
         stage, shop = self.stage, self.shop
         stage.line()
         stage.line("Docker Auto-Updater: a small shop, its updater, and what can happen to them", "bold")
@@ -44,6 +45,7 @@ class ShopDemo:
             self._check_answers(service, version, f"http://127.0.0.1:{shop.ports[service]}/")
 
     def nothing_new(self) -> None:
+        """Run the updater with nothing to update: nothing may change."""
         self.stage.act(
             "Nothing new", "The registry has nothing that the shop does not run. Then nothing may happen."
         )
@@ -53,6 +55,7 @@ class ShopDemo:
         self.stage.check(self.shop.compose_file.read_bytes() == text, "the compose file is as it was")
 
     def new_digest(self) -> None:
+        """Push a new image behind the tag that `web` follows: only `web` is updated."""
         self.stage.act(
             "A new image behind the same tag",
             """web 1.1 is pushed as `latest`. The tag's name says nothing, its digest does: the updater pulls
@@ -73,6 +76,7 @@ class ShopDemo:
         self._check_gap("web")
 
     def new_version(self) -> None:
+        """Push a higher version of `api`: its tag changes in the compose file, and no other byte."""
         self.stage.act(
             "A higher version",
             """api v1.1.0 is pushed, and beside it a release candidate and a nightly build. api follows the
@@ -96,6 +100,7 @@ class ShopDemo:
         self._check_gap("api")
 
     def bad_release(self) -> None:
+        """Push a release that turns unhealthy after its first good probe: it is rolled back."""
         self.stage.act(
             "A release that turns bad",
             f"""api v1.2.0 starts, is healthy, and falls ill a second later. A check that asks once would
@@ -119,6 +124,7 @@ class ShopDemo:
         self._check_gap("api")
 
     def refusal(self) -> None:
+        """Run the updater again with the bad release still on top: it is not tried twice."""
         self.stage.act(
             "The same release again",
             (
@@ -139,6 +145,7 @@ class ShopDemo:
         )
 
     def sudden_death(self) -> None:
+        """Kill the updater in the middle of an update: its next start rolls back, a retry updates."""
         self.stage.act(
             "Killed in the middle",
             """The fix, api v1.2.1, is pushed. In the middle of its update, when the journal says `applying`
@@ -165,6 +172,7 @@ class ShopDemo:
         self._check_gap("api")
 
     def epilogue(self) -> None:
+        """Show the status of both services, and the figures of the whole demo."""
         stage = self.stage
         stage.line()
         stage.line("The end: how the shop stands", "bold")
@@ -229,8 +237,10 @@ class ShopDemo:
         self.shop.visitors[service].begin_anew()
 
     def _check_gap(self, service: str) -> None:
-        """Check that the visitor was answered all along, and say what it saw and how long the longest silence
-        was. How long that is depends on the machine, so it is no verdict."""
+        """Check that the visitor was answered all along, and say what it saw.
+
+        The longest silence is shown too. How long that is depends on the machine, so it is no verdict.
+        """
         visitor = self.shop.visitors[service]
         gap, stretches = visitor.longest_gap(), visitor.stretches()
         seen = [f"{one.answer.partition(' ')[2]} for {one.last - one.first:.1f} s" for one in stretches]

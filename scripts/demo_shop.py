@@ -1,8 +1,7 @@
-"""The demo's shop: a registry, a compose project of two services, their visitors and the updater, and its
-end.
+"""The demo's shop: a registry, a compose project of two services, visitors, the updater, and the end.
 
 Everything bears the demo's project name or label, and `close` takes all of it away again; so does the next
-demo where one was killed before it could.
+demo if one was killed before it could.
 """
 
 from __future__ import annotations
@@ -76,11 +75,12 @@ class Run:
     _reader: threading.Thread | None = None
 
     def listen(self) -> None:
+        """Begin to read what the updater says, in a thread of its own."""
         self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
         self._reader.start()
 
     def end(self) -> int:
-        """Wait for the end, and return the exit status."""
+        """Wait for the end, and return the exit status. Raises DemoFailed if it does not come in time."""
         try:
             status = self.process.wait(_LONGEST_RUN_SECONDS)
         except subprocess.TimeoutExpired:
@@ -103,9 +103,9 @@ class Children:
     _all: list[subprocess.Popen[Any]] = field(default_factory=list)
 
     def spawn(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """A child out of reach of our terminal's Ctrl-C: we end it ourselves.
+        """Start a child out of reach of our terminal's Ctrl-C: we end it ourselves.
 
-        Should we be killed, it ends too.
+        If we are killed, it ends too.
         """
         bound = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         child = subprocess.Popen([*bound, *argv], stdin=subprocess.DEVNULL, start_new_session=True, **options)
@@ -113,7 +113,7 @@ class Children:
         return child
 
     def start_registry(self, folder: Path, address: str) -> None:
-        """A registry whose data and log are in the folder; Failed if it does not answer."""
+        """Start a registry whose data and log are in the folder. Raises DemoFailed if it does not answer."""
         config = {
             "version": "0.1",
             "log": {"level": "warn", "accesslog": {"disabled": True}},
@@ -132,8 +132,9 @@ class Children:
     def start_updater(
         self, folder: Path, words: Sequence[str], say: Callable[[str], None], **more: str
     ) -> Run:
-        """The real thing, with the configuration in the folder and nothing of ours in its environment but
-        `more`.
+        """Start the real updater with the configuration in the folder.
+
+        Its environment has nothing of ours but what every child needs, and `more`.
         """
         variables = {**environment(), **more, "CONFIG_FILE": str(folder / "updater_config.json")}
         argv = [sys.executable, str(ROOT / "docker_updater.py"), *words]
@@ -145,6 +146,7 @@ class Children:
         return run
 
     def end_all(self) -> None:
+        """End all children, the last one first."""
         for child in reversed(self._all):
             end(child)
 
@@ -163,7 +165,7 @@ class DemoShop:
     # ------------------------------------------------------------------------------------------ begin and end
 
     def open(self) -> None:
-        """A folder, a registry, the first releases, the configuration; what a killed demo left goes first."""
+        """Make the folder, the registry and the configuration; remove first what a killed demo left."""
         self._claim = claim()
         sweep_engine()
         sweep_folders()
@@ -177,8 +179,9 @@ class DemoShop:
         self._config_file.write_text(json.dumps(self._config(), indent=2))
 
     def close(self) -> bool:
-        """Take away every process, container, network, image and file of the demo; False if nothing was
-        begun.
+        """Take away every process, container, network, image and file of the demo.
+
+        Return False if nothing was begun.
         """
         if self._claim is None:
             return False
@@ -195,8 +198,9 @@ class DemoShop:
         return True
 
     def _await_orphans(self) -> None:
-        """A Compose whose updater was killed works on for a moment; while it does, it holds the project's
-        lock.
+        """Wait until no Compose of a killed updater works on.
+
+        While one does, it holds the project's lock.
         """
         path = self.state_folder / "locks" / f"{PROJECT}.lock"
         if not self.registry or not path.exists():
@@ -208,18 +212,22 @@ class DemoShop:
 
     @property
     def compose_file(self) -> Path:
+        """Return the file of the shop's project."""
         return self.folder / "docker-compose.yml"
 
     def release(self, service: str, version: str, tag: str, *, turns_bad: bool = False) -> str:
-        """Push a release; one that `turns_bad` passes its healthcheck, and fails it a second later.
+        """Push a release, and return its digest.
 
-        Its digest.
+        One that `turns_bad` passes its healthcheck, and fails it a second later.
         """
         image = shop_image(f"{service} {version}", _BREAK if turns_bad else "")
         return push(self.registry, f"shop/{service}", [tag], image)
 
     def deploy(self) -> None:
-        """What the operator does once: `docker compose up -d`; from then on visitors come."""
+        """Do what the operator does once, `docker compose up -d`; from then on visitors come.
+
+        Raises DemoFailed if Compose fails.
+        """
         argv = ["docker", "compose", "-p", PROJECT, "up", "-d", "--quiet-pull"]
         options = {"cwd": self.folder, "env": environment(), "text": True}
         child = self._children.spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
@@ -231,7 +239,7 @@ class DemoShop:
             visitor.start()
 
     def answer(self, service: str) -> str | None:
-        """What the service says now; None if it does not answer."""
+        """Return what the service says now; None if it does not answer."""
         return ask(self.ports[service])
 
     def containers(self) -> dict[str, str]:
@@ -242,8 +250,9 @@ class DemoShop:
         return found
 
     def runs_digest(self, service: str, digest: str) -> bool:
-        """Whether the engine says that the service's one container was made of what the registry has as
-        `digest`.
+        """Return whether the service's one container was made of what the registry has as `digest`.
+
+        The engine is asked, not the updater.
         """
         image = _engine().inspect_container(self.containers()[service])["Image"]
         facts: Mapping[str, Any] = _engine().inspect_image(image)  # type: ignore[no-untyped-call]
@@ -253,6 +262,7 @@ class DemoShop:
 
     @property
     def state_folder(self) -> Path:
+        """Return the folder of the updater's state, journal and locks."""
         return self.folder / "state"
 
     @property
@@ -260,11 +270,11 @@ class DemoShop:
         return self.folder / "updater_config.json"
 
     def start_updater(self, words: Sequence[str], say: Callable[[str], None]) -> Run:
-        """The real thing, with a configuration, state and log of its own."""
+        """Start the real updater, with a configuration, state and log of its own."""
         return self._children.start_updater(self.folder, words, say)
 
     def journal(self) -> Mapping[str, Any] | None:
-        """The record of the update that is in the middle, if one is."""
+        """Return the record of the update in progress; None if there is none."""
         for path in (self.state_folder / "journal").glob("*.json"):
             with suppress(OSError):  # closed just now
                 record: Mapping[str, Any] = json.loads(path.read_text())
@@ -297,7 +307,7 @@ class DemoShop:
 
 
 def shop_image(text: str, then: str) -> TinyImage:
-    """An image that serves a page with this text and is well.
+    """Return an image that serves a page with this text and is well.
 
     `then`: what its script does while it serves.
     """
@@ -319,8 +329,9 @@ def shop_image(text: str, then: str) -> TinyImage:
 
 
 def claim(name: str = PROJECT) -> socket.socket:
-    """The right to be this machine's only demo, until the socket is closed; DemoFailed if another one has
-    it.
+    """Take the right to be this machine's only demo, until the returned socket is closed.
+
+    Raises DemoFailed if another process has it.
     """
     held = socket.socket(socket.AF_UNIX)
     try:
@@ -333,8 +344,10 @@ def claim(name: str = PROJECT) -> socket.socket:
 
 
 def sweep_engine() -> None:
-    """Remove what bears the demo's project name or label, until two looks in a row find nothing: a request of
-    a process that was killed may just have been on its way.
+    """Remove what bears the demo's project name or label, until two looks in a row find nothing.
+
+    A request of a process that was killed may just have been on its way, so one clean look is not enough.
+    Raises DemoFailed if something stays.
     """
     clean_looks = 0
     for _ in range(20):
@@ -391,8 +404,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def environment() -> dict[str, str]:
-    """What a child needs of our environment; a setting of the person's own updater or Compose must not leak
-    in.
+    """Return what a child needs of our environment.
+
+    A setting of the person's own updater or Compose must not leak in.
     """
     return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
 

@@ -55,10 +55,11 @@ class DemoScreen:
     _begun: float = field(default_factory=time.monotonic)
 
     def seconds(self) -> float:
-        """How long it has been going on."""
+        """Return for how many seconds the demo has been going on."""
         return time.monotonic() - self._begun
 
     def line(self, text: str = "", colour: str = "") -> None:
+        """Print one line, in a colour if the screen has colours."""
         code = _COLOURS.get(colour) if self.is_coloured and text else None
         print(f"\x1b[{code}m{text}\x1b[0m" if code else text, flush=True)
 
@@ -70,15 +71,18 @@ class DemoScreen:
         self.tell(text)
 
     def tell(self, text: str) -> None:
+        """Print a text in lines that fit, whatever its own line breaks."""
         for line in textwrap.wrap(" ".join(text.split()), _WIDTH - 6):
             self.line(f"      {line}")
 
     def command(self, words: Sequence[str]) -> None:
+        """Print a call of the updater as it would be typed."""
         self.line(f"      $ docker_updater.py {' '.join(words)}", "cyan")
 
     def quote(self, text: str) -> None:
-        """A line of somebody else's as it is, but for the date and the tails of digests; nothing of an empty
-        one.
+        """Print a line of another program's output, without its date and the tails of digests.
+
+        An empty line is left out.
         """
         if not text:
             return
@@ -87,6 +91,7 @@ class DemoScreen:
         self.line(f"      | {shown}", colour)
 
     def diff(self, line: str) -> None:
+        """Print a line of a difference: red if it goes, green if it comes."""
         self.line(f"      {line}", "red" if line.startswith("-") else "green")
 
     def check(self, holds: object, claim: str, otherwise: str = "") -> None:

@@ -1,5 +1,4 @@
-"""The demo's play on a Docker Swarm: an update, four bad releases, and a leader that is killed, behind a
-visitor.
+"""The demo's play on a Docker Swarm: an update, four bad releases and a killed leader, with a visitor.
 
 Run it by `scripts/demo --swarm`. Exit status: 0 all as announced, 1 not so (said in one line), 130
 interrupted.
@@ -37,6 +36,7 @@ class SwarmDemo:
     seen: list[VisitorReport] = field(default_factory=list)
 
     def prologue(self) -> None:
+        """Start the swarm, deploy the first release, and let the visitor come."""
         stage, shop = self.stage, self.shop
         stage.line()
         stage.line(
@@ -80,6 +80,7 @@ class SwarmDemo:
         self._check_visitor()
 
     def bad_releases(self) -> None:
+        """Push one release after the other that fails in its own way: each is rolled back and quarantined."""
         self.stage.act(
             "Four bad releases",
             f"""web 1.2 is never healthy, 1.3 cannot start, 1.4 ends after a second, and 1.5 becomes healthy
@@ -91,7 +92,7 @@ class SwarmDemo:
             self._bad_release(version, fault, number)
 
     def _bad_release(self, version: str, fault: str, number: int) -> None:
-        """One of them. `number`: how many images are in quarantine in the end."""
+        """Play one of them. `number`: how many images are in quarantine in the end."""
         bad = self.shop.release(version, fault)
         before = self.shop.stack_file.read_bytes()
         self._begin()
@@ -116,6 +117,10 @@ class SwarmDemo:
         self._check_visitor()
 
     def killed_leader(self) -> None:
+        """Kill the leading manager in the middle of an update: the service ends on one release, whole.
+
+        Raises DemoFailed if the update ends before its leader can be killed.
+        """
         self.stage.act(
             "The leader is killed in the middle",
             """The fix, web 1.6, is pushed. As its first task runs, the leader of the swarm dies: SIGKILL for
@@ -141,6 +146,7 @@ class SwarmDemo:
         self._check_visitor()
 
     def epilogue(self) -> None:
+        """Show the status, and the figures of the whole demo."""
         stage = self.stage
         stage.line()
         stage.line("The end: how the shop stands", "bold")
@@ -171,7 +177,10 @@ class SwarmDemo:
         self.shop.visitor.begin_anew()
 
     def _check_visitor(self) -> None:
-        """How long the longest gap was depends on the machine, so that it is shown and no verdict."""
+        """Check that no request failed, and show the longest gap.
+
+        How long that is depends on the machine, so it is no verdict.
+        """
         seen = self.shop.visitor.seen()
         self.seen.append(seen)
         self.stage.check(seen.requests and not seen.failures, f"the visitor: {seen.words()}", seen.words())
@@ -189,7 +198,10 @@ class SwarmDemo:
         self.stage.check(is_named, f"the stack's file says {version}, with the comment behind it")
 
     def _check_end(self, status: int) -> None:
-        """A leader that dies may cost the update, and never the service: it ends on one release, whole."""
+        """Check that the service ended on one release, whole, and that the state says which.
+
+        A leader that dies may cost the update, and never the service.
+        """
         ended_on = version_of(self.shop.image())
         self._check_whole(ended_on)
         state = self.shop.state()["status"]

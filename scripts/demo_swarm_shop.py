@@ -68,9 +68,7 @@ class DemoSwarmShop:
     # ------------------------------------------------------------------------------------------ begin and end
 
     def open(self) -> None:
-        """Three managers, a registry, the stack's file, the configuration; what a killed demo left goes
-        first.
-        """
+        """Start three managers and a registry, write the files; remove first what a killed demo left."""
         os.environ["PATH"] = f"{NEWER_DOCKER / 'bin'}:{os.environ['PATH']}"
         _check_programs()
         self._claim = claim(_FOLDER_PREFIX)
@@ -108,8 +106,10 @@ class DemoSwarmShop:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _spare_the_leader(self) -> None:
-        """Let the first leader be a manager and no more: the tasks of a machine that dies are missing for
-        most of a minute, until they are given to another one, and the demo would be about that.
+        """Let the first leader be a manager and no more.
+
+        The tasks of a machine that dies are missing for most of a minute, until they are given to another
+        one, and the demo would be about that.
         """
         (leader,) = [each for each in self.nodes[0].get("/nodes") if each["ManagerStatus"].get("Leader")]
         self.nodes[0].docker("node", "update", "--availability", "drain", leader["ID"])
@@ -118,6 +118,7 @@ class DemoSwarmShop:
 
     @property
     def cluster(self) -> Cluster:
+        """Return the nodes and their network; they are there after `open`."""
         assert self._cluster is not None
         return self._cluster
 
@@ -127,11 +128,13 @@ class DemoSwarmShop:
 
     @property
     def visitor(self) -> SwarmVisitor:
+        """Return the visitor; it is there after `receive`."""
         assert self._visitor is not None
         return self._visitor
 
     @property
     def stack_file(self) -> Path:
+        """Return the file that the operator deploys."""
         return self.folder / "stack.yml"
 
     def release(self, version: str, fault: str = "") -> str:
@@ -139,7 +142,7 @@ class DemoSwarmShop:
         return push(self.registry, REPOSITORY, [version], _image(version, fault))
 
     def deploy(self) -> None:
-        """What the operator does: `docker stack deploy`."""
+        """Do what the operator does: `docker stack deploy`."""
         self.cluster.manager.docker("stack", "deploy", "-d", "-c", str(self.stack_file), "shop")
 
     def receive(self) -> None:
@@ -150,19 +153,19 @@ class DemoSwarmShop:
         self._visitor.start()
 
     def image(self) -> str:
-        """What the service's spec says."""
+        """Return the image that the service's spec names."""
         return str(
             self._asked(f"/services/{STACK_SERVICE}")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
         )
 
     def tasks(self) -> dict[str, str]:
-        """The version of each task that runs and is to run, by the task's id."""
+        """Return the version of each task that runs and is to run, by the task's id."""
         found = self._asked("/tasks", filters=json.dumps({"service": [STACK_SERVICE]}))
         running = [t for t in found if t["DesiredState"] == "running" and t["Status"]["State"] == "running"]
         return {task["ID"]: version_of(task["Spec"]["ContainerSpec"]["Image"]) for task in running}
 
     def is_whole(self, version: str) -> bool:
-        """Whether both tasks run a version, and the engine is not at work on the service."""
+        """Return whether both tasks run a version, and the engine is not at work on the service."""
         try:
             service, versions = self._asked(f"/services/{STACK_SERVICE}"), [*self.tasks().values()]
         except (DockerException, OSError):
@@ -171,17 +174,17 @@ class DemoSwarmShop:
         return versions == [version] * 2 and state not in ("updating", "rollback_started")
 
     def leader(self) -> NamespaceNode | None:
-        """The node that leads now; None if none does."""
+        """Return the node that leads now; None if none does."""
         with suppress(DockerException, OSError, ValueError):
             return self.cluster.leader()
         return None
 
     def kill(self, node: NamespaceNode) -> None:
-        """What a power failure does to a node."""
+        """Do to a node what a power failure does."""
         node.end(signal.SIGKILL)
 
     def _asked(self, path: str, **params: str) -> Any:
-        """A manager's answer; without a leader there is none for a while."""
+        """Return a manager's answer, waiting while there is no leader and therefore no answer."""
         answers: list[Any] = []
 
         def has_answered() -> bool:
@@ -198,7 +201,7 @@ class DemoSwarmShop:
     # -------------------------------------------------------------------------------------------- the updater
 
     def start_updater(self, words: Sequence[str], say: Callable[[str], None]) -> Run:
-        """The real thing. The engine of its own host is that of the second node."""
+        """Start the real updater. The engine of its own host is that of the second node."""
         return self._children.start_updater(self.folder, words, say, DOCKER_HOST=self.nodes[1].host)
 
     def state(self) -> Mapping[str, Any]:
@@ -231,7 +234,7 @@ class DemoSwarmShop:
 
 
 def _image(version: str, fault: str) -> TinyImage:
-    """A release with one of the four faults, or a good one."""
+    """Return a release with one of the four faults, or a good one."""
     good = shop_image(f"web {version}", _DIE if fault == DIES else "")
     unprobed = {name: value for name, value in good.config.items() if name != "Healthcheck"}
     if fault == UNHEALTHY:
@@ -250,7 +253,7 @@ def _image(version: str, fault: str) -> TinyImage:
 
 
 def version_of(image: str) -> str:
-    """The tag of a pinned image."""
+    """Return the tag of a pinned image."""
     return image.partition("@")[0].rpartition(":")[2]
 
 

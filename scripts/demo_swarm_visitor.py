@@ -59,7 +59,7 @@ class TaskProxy:
                     return
 
     def answer(self) -> str | None:
-        """The page, of whichever task gives it first; None if none does."""
+        """Return the page, of whichever task gives it first; None if none does."""
         for _ in range(_TRIES):
             places, turn = self._places, next(self._turn)
             for number in range(len(places)):
@@ -84,8 +84,9 @@ class TaskProxy:
 
 @dataclass(slots=True)
 class VisitorReport:
-    """What the visitor saw in a while: answers by their text, requests that nobody answered, the longest time
-    from one answer to the next.
+    """What the visitor saw in a while.
+
+    Answers by their text, requests that nobody answered, the longest time from one answer to the next.
     """
 
     answers: Counter[str] = field(default_factory=Counter)
@@ -95,9 +96,11 @@ class VisitorReport:
 
     @property
     def requests(self) -> int:
+        """Return how many requests were made."""
         return self.answers.total() + self.failures
 
     def words(self) -> str:
+        """Return the report as one line of text."""
         by_text = ", ".join(f"{count} from {text}" for text, count in sorted(self.answers.items()))
         return (
             f"{self.requests} requests, {self.failures} failed ({by_text}); longest gap "
@@ -116,10 +119,12 @@ class SwarmVisitor:
         self._threads = [threading.Thread(target=each, daemon=True) for each in (self._visit, self._look)]
 
     def start(self) -> None:
+        """Begin to ask, in threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
+        """Ask no more."""
         self._stop.set()
         for thread in self._threads:
             if thread.is_alive():
@@ -131,7 +136,7 @@ class SwarmVisitor:
             self._seen = VisitorReport(last=self._seen.last)
 
     def seen(self) -> VisitorReport:
-        """What was seen since, the gap that is still open too."""
+        """Return what was seen since `begin_anew`, the gap that is still open too."""
         with self._lock:
             gap = max(self._seen.longest_gap, time.monotonic() - self._seen.last)
             return VisitorReport(Counter(self._seen.answers), self._seen.failures, gap, self._seen.last)

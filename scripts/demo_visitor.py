@@ -1,6 +1,4 @@
-"""The demo's visitor: asks one address all the time, and can tell afterwards what it saw and how long it
-waited.
-"""
+"""The demo's visitor: asks one address all the time, and remembers what it saw and how long it waited."""
 
 from __future__ import annotations
 
@@ -35,9 +33,11 @@ class Visitor:
         self._thread = threading.Thread(target=self._visit, daemon=True)
 
     def start(self) -> None:
+        """Begin to ask, in a thread."""
         self._thread.start()
 
     def stop(self) -> None:
+        """Ask no more."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(3)
@@ -49,6 +49,7 @@ class Visitor:
             self._stretches = [Stretch(s.answer, s.last, s.last) for s in self._stretches[-1:]]
 
     def stretches(self) -> list[Stretch]:
+        """Return what was answered since `begin_anew`, one entry for each change."""
         with self._lock:
             return [Stretch(s.answer, s.first, s.last) for s in self._stretches]
 
@@ -76,7 +77,7 @@ class Visitor:
 
 
 def ask(port: int, path: str = "/", host: str = "127.0.0.1", seconds: float = 1) -> str | None:
-    """One visit, around any proxy: the page's text, None if there was no good answer."""
+    """Visit once, around any proxy: return the page's text, None if there was no good answer."""
     connection = HTTPConnection(host, port, timeout=seconds)
     try:
         connection.request("GET", path)

@@ -1,5 +1,4 @@
-"""A Docker Swarm on this machine alone: private engines in network namespaces of their own, for the demo and
-the tests.
+"""A Docker Swarm on this machine alone: private engines in network namespaces, for the demo and tests.
 
 The bridge between them is in a namespace, too: on this machine's own, the rules of its engine's firewall
 would count. The engine is the newer one that `scripts/setup --with-newer-docker` brings: Swarm's rollback of
@@ -45,17 +44,21 @@ class NamespaceNode:
 
     @property
     def host(self) -> str:
+        """Return the engine's socket, as DOCKER_HOST has it."""
         return f"unix://{self.folder}/docker.sock"
 
     @property
     def tcp(self) -> str:
+        """Return the engine's address with TLS, as DOCKER_HOST has it."""
         return f"tcp://{self.address}:2376"
 
     @property
     def is_started(self) -> bool:
+        """Return whether the engine was started, and not ended by us."""
         return self._process is not None
 
     def join_network(self) -> None:
+        """Give the node's namespace an address on the bridge."""
         self._bridge.join(self.name)
         for words in (
             ("addr", "add", f"{self.address}/24", "dev", "eth0"),
@@ -92,7 +95,7 @@ class NamespaceNode:
         self._starts += 1
 
     def await_answer(self) -> None:
-        """Return when the engine answers. Raises Failed if it ends, or never does."""
+        """Return when the engine answers. Raises DemoFailed if it ends, or never does."""
         process = self._process
         assert process is not None
         until(lambda: process.poll() is not None or self.answers(), _ANSWER_SECONDS)
@@ -102,7 +105,7 @@ class NamespaceNode:
             )
 
     def _listening(self) -> list[str]:
-        """The words for TLS on its address, with the client's certificate asked for."""
+        """Return the words for TLS on its address, with the client's certificate asked for."""
         if self._certificates is None:
             return []
         files = [f"--tls{kind}={self._certificates / kind}.pem" for kind in ("cert", "key")]
@@ -110,6 +113,7 @@ class NamespaceNode:
         return ["-H", self.tcp, "--tlsverify", ca, *files]
 
     def answers(self) -> bool:
+        """Return whether the engine answers now."""
         try:
             self.get("/_ping")
         except (docker.errors.DockerException, OSError, ValueError):
@@ -127,11 +131,13 @@ class NamespaceNode:
         )
 
     def get(self, path: str, **params: str) -> Any:
+        """Return the engine's answer to a GET: parsed if it is JSON, else its text."""
         with contextlib.closing(docker.APIClient(base_url=self.host, version=_API, timeout=30)) as client:
             response = client.get(f"{client.base_url}{path}", params=params)
             return response.json() if "json" in response.headers.get("Content-Type", "") else response.text
 
     def ask_to_end(self) -> None:
+        """Ask the engine to end, and do not wait for it."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
 
@@ -174,23 +180,29 @@ class Bridge:
     """What connects the nodes of one swarm, and this machine, by addresses that nobody else has here."""
 
     def __init__(self, name: str) -> None:
-        """`name`: of the namespace and of this machine's end, at most 13 characters long."""
+        """Name a bridge that `open` makes.
+
+        `name`: of the namespace and of this machine's end, at most 13 characters long.
+        """
         self.name = name
         self._prefix = _free_network()
 
     @property
     def network(self) -> str:
+        """Return its addresses, as a CIDR block."""
         return f"{self._prefix}.0/24"
 
     @property
     def own_address(self) -> str:
-        """This machine's address on it."""
+        """Return this machine's address on it."""
         return self.address(1)
 
     def address(self, number: int) -> str:
+        """Return the address with this number."""
         return f"{self._prefix}.{number}"
 
     def open(self) -> None:
+        """Make the namespace, the bridge in it, and this machine's end."""
         _ip("netns", "add", self.name)
         _ip("-n", self.name, "link", "add", "br0", "type", "bridge")
         _ip("-n", self.name, "link", "set", "br0", "up")
@@ -214,9 +226,10 @@ class Cluster:
     """A swarm of managers."""
 
     def __init__(self, name: str, managers: int, certificates: Path | None = None) -> None:
-        """`name`: what its namespaces and folders begin with, at most 13 characters.
+        """Name the nodes that `start` makes.
 
-        `certificates`: a folder that is filled with those of the nodes, which listen with TLS then.
+        `name`: what its namespaces and folders begin with, at most 13 characters. `certificates`: a folder
+        that is filled with those of the nodes, which listen with TLS then.
         """
         self.bridge = Bridge(name)
         addresses = [self.bridge.address(10 + number) for number in range(managers)]
@@ -251,10 +264,11 @@ class Cluster:
 
     @property
     def manager(self) -> NamespaceNode:
-        """The first that runs."""
+        """Return the first node that runs."""
         return next(node for node in self.nodes if node.is_started)
 
     def leader(self) -> NamespaceNode:
+        """Return the node that leads."""
         (found,) = [each for each in self.manager.get("/nodes") if each["ManagerStatus"].get("Leader")]
         return next(
             node for node in self.nodes if found["ManagerStatus"]["Addr"].startswith(f"{node.address}:")
@@ -262,8 +276,9 @@ class Cluster:
 
 
 def remove_left_over(name: str) -> None:
-    """Remove what a cluster of this name has left that was killed: its processes, mounts, namespaces and
-    folders.
+    """Remove what a cluster of this name has left that was killed.
+
+    That is its processes, mounts, namespaces and folders.
     """
     for folder in Path(tempfile.gettempdir()).glob(f"{name}[0-9]-*"):
         if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.geteuid():
@@ -282,8 +297,9 @@ def remove_folder(folder: Path) -> None:
 
 
 def kill_all(folder: Path) -> None:
-    """Kill all that was started from a node's folder: dockerd, containerd, their shims, and what ran in
-    containers.
+    """Kill all that was started from a node's folder.
+
+    That is dockerd, containerd, their shims, and what ran in containers.
     """
 
     def is_none_left() -> bool:
@@ -305,15 +321,17 @@ def _processes_of(folder: Path) -> Iterator[int]:
 
 
 def _is_contained(process: Path, folder: Path) -> bool:
-    """Whether a process runs in a container of the node: its command names no folder, but its root is mounted
-    from one there (the fifth field is the place, see man 5 proc_pid_mountinfo).
+    """Return whether a process runs in a container of the node.
+
+    Its command names no folder, but its root is mounted from one there (the fifth field is the place, see man
+    5 proc_pid_mountinfo).
     """
     mounts = (process / "mountinfo").read_text().splitlines()
     return any(line.split()[4] == "/" and f"{folder}/" in line for line in mounts)
 
 
 def _free_network() -> str:
-    """The first three numbers of a network for tests (RFC 2544) that this machine does not use."""
+    """Return the first three numbers of a network for tests (RFC 2544) that this machine does not use."""
     used = subprocess.run(["ip", "-4", "-o", "addr"], check=True, capture_output=True, text=True).stdout
     while True:
         prefix = f"198.19.{secrets.randbelow(256)}"
@@ -322,7 +340,7 @@ def _free_network() -> str:
 
 
 def _make_certificate(folder: Path, addresses: Sequence[str]) -> None:
-    """One self-signed certificate for all nodes and the client, as DOCKER_CERT_PATH has it."""
+    """Make one self-signed certificate for all nodes and the client, as DOCKER_CERT_PATH has it."""
     folder.mkdir()
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
     names = ",".join(f"IP:{address}" for address in addresses)
@@ -337,8 +355,9 @@ def _ip(*words: str, check: bool = True) -> None:
 
 
 def _mounts_below(folder: Path) -> list[str]:
-    """The places below a folder on which something is mounted, the deepest first; a place twice if two are on
-    it.
+    """Return the places below a folder on which something is mounted, the deepest first.
+
+    A place is there twice if two mounts are on it.
     """
     places = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     return sorted((place for place in places if place.startswith(f"{folder}/")), reverse=True)

@@ -38,9 +38,7 @@ class PushFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TinyImage:
-    """What an image is made of: its pages (name to text), the script that runs, and further image
-    configuration.
-    """
+    """What an image is made of: pages (name to text), the script that runs, further configuration."""
 
     pages: Mapping[str, str]
     script: str
@@ -48,8 +46,9 @@ class TinyImage:
 
 
 def push(host: str, repository: str, tags: Sequence[str], image: TinyImage) -> str:
-    """Make an image, push it under every tag, return its digest; PushFailed, OSError where the registry
-    refuses.
+    """Make an image, push it under every tag, and return its digest.
+
+    Raises PushFailed or OSError if the registry does not take it.
     """
     layers = [_base_layer(), _packed({f"www/{name}": text.encode() for name, text in image.pages.items()})]
     config = json.dumps(_configuration(image, layers)).encode()
@@ -81,7 +80,7 @@ def _configuration(image: TinyImage, layers: Sequence[bytes]) -> dict[str, Any]:
 
 @functools.cache
 def _base_layer() -> bytes:
-    """The layer that all images share: a static busybox under the names that are used."""
+    """Return the layer that all images share: a static busybox under the names that are used."""
     found = shutil.which("busybox")
     if found is None:
         raise PushFailed("no busybox on the PATH to make an image of; scripts/setup installs it")
@@ -89,7 +88,7 @@ def _base_layer() -> bytes:
 
 
 def _packed(files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> bytes:
-    """A tar of files and symbolic links, the same for the same content."""
+    """Return a tar of files and symbolic links, the same for the same content."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, content in files.items():
@@ -113,7 +112,7 @@ def _push_blob(host: str, repository: str, blob: bytes) -> None:
 
 
 def _put(host: str, method: str, path: str, content: tuple[bytes, str] | None = None) -> str:
-    """Hand something to the registry; the Location that it names."""
+    """Hand something to the registry, and return the Location that it names."""
     status, location, text = _request(host, method, path, content)
     if status not in (HTTPStatus.CREATED, HTTPStatus.ACCEPTED):
         raise PushFailed(f"{method} {path} on {host}: HTTP {status} {text}")
@@ -123,7 +122,10 @@ def _put(host: str, method: str, path: str, content: tuple[bytes, str] | None = 
 def _request(
     host: str, method: str, path: str, content: tuple[bytes, str] | None = None
 ) -> tuple[int, str, str]:
-    """One request with a body and its media type; status, Location and the beginning of the answer."""
+    """Make one request with a body and its media type.
+
+    Return status, Location and the beginning of the answer.
+    """
     body, headers = (content[0], {"Content-Type": content[1]}) if content else (b"", {})
     connection = HTTPConnection(host, timeout=_TIMEOUT_SECONDS)
     try:

@@ -1,5 +1,4 @@
-"""Writes updater_config.schema.json and docs/configuration.md from the table of options and the example
-configuration.
+"""Write updater_config.schema.json and docs/configuration.md from the options and the example.
 
 Run it from the repository's root after any change of an option:
 
@@ -108,7 +107,7 @@ proxy.) |
 
 
 def text_of(schema: Schema, example: str) -> str:
-    """The whole reference, from the JSON Schema of the configuration and the text of an example."""
+    """Return the whole reference, from the JSON Schema of the configuration and the text of an example."""
     places = {TOP: schema, SERVICE: schema["$defs"][SERVICE], REGISTRY: schema["$defs"][REGISTRY]}
     titles = [
         vendor.title for vendor in VENDORS if any(option.place == REGISTRY for option in vendor.options)
@@ -121,7 +120,7 @@ def text_of(schema: Schema, example: str) -> str:
 
 
 def _variables(vendor: Vendor) -> str:
-    """The row of the variables that a vendor's library reads by itself."""
+    """Return the row of the variables that a vendor's library reads by itself."""
     return _line([", ".join(f"`{name}`" for name in vendor.variables), vendor.reader])
 
 
@@ -143,7 +142,7 @@ def _row(option: Option, place: Schema, *, has_variables: bool) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    """One row of a Markdown table."""
+    """Return one row of a Markdown table."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
@@ -169,7 +168,7 @@ def _meaning(option: Option, shown: Schema, place: Schema) -> str:
 
 
 def _bounds(shown: Schema) -> Iterator[str]:
-    """What the schema allows of a number, as a sentence."""
+    """Yield what the schema allows of a number, as a sentence."""
     for kind in shown.get("anyOf", ()):
         if kind.get("type") in ("number", "integer"):
             most = kind["maximum"]
@@ -182,7 +181,7 @@ def _bounds(shown: Schema) -> Iterator[str]:
 
 
 def _relations(key: str, place: Schema) -> Iterator[str]:
-    """What an option excludes and needs, as far as the schema says so."""
+    """Yield what an option excludes and needs, as far as the schema says so."""
     rules: Mapping[str, Schema] = place.get("dependentSchemas", {})
     excluded = [*_excluded(rules.get(key, {})), *(other for other in rules if key in _excluded(rules[other]))]
     if excluded:
@@ -194,7 +193,7 @@ def _relations(key: str, place: Schema) -> Iterator[str]:
 
 
 def _excluded(rule: Schema) -> list[str]:
-    """The keys that one of `dependentSchemas` does not allow."""
+    """Return the keys that one of `dependentSchemas` does not allow."""
     refused = rule.get("not", {})
     return [one["required"][0] for one in refused.get("anyOf", [refused]) if one]
 
@@ -212,7 +211,7 @@ def _plain(value: Any) -> str:
 
 
 def _kinds(fields: Sequence[Option]) -> str:
-    """What to write for each kind, in the words of the parser's own messages."""
+    """Return what to write for each kind, in the words of the parser's own messages."""
     remedies = {_noun(option): option.kind.remedy for option in reversed(fields)} | {"duration": _DURATION}
     nouns = dict.fromkeys(_noun(option) for option in fields)
     return "".join(_line((noun, remedies[noun].replace("*", "\\*"))) for noun in nouns)

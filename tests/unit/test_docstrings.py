@@ -18,8 +18,8 @@ SOURCES = [
     ROOT / "docker_updater.py",
     *sorted((ROOT / "updater_core").rglob("*.py")),
     *sorted((ROOT / "scripts").glob("*.py")),
+    *sorted((ROOT / "benchmarks").glob("*.py")),
 ]
-NOT_YET = re.compile(r"scripts/")
 
 # A function's first line begins with what it does: "Return whether …", never "Whether …" or "The …".
 FRAGMENT = re.compile(
@@ -134,8 +134,6 @@ def faults(each: Definition) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_docstrings_have_the_form(path: Path) -> None:
-    if NOT_YET.match(str(path.relative_to(ROOT))) is not None:
-        return
     found = [f"{each.name}: {fault}" for each in definitions(parsed(path)) for fault in faults(each)]
     assert found == []
 
