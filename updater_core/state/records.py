@@ -26,6 +26,7 @@ from updater_core.vocabulary.dated import (
     Seen,
 )
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.reasons import ENDINGS, Ending
 
 DIGESTS_KEPT = 10
 # of an image that was asked for its build time and gave none to believe
@@ -214,52 +215,23 @@ def _renewed_service(each: Any) -> Any:
 
 # ---------------------------------------------------------------------------------------------------- a check
 
-_NOT_KNOWN = {
-    Reason.REGISTRY_ERROR,
-    Reason.RATE_LIMITED,
-    Reason.AUTH_ERROR,
-    Reason.NOT_FOUND,
-    Reason.LISTING_INCOMPLETE,
-    Reason.PATTERN_TOO_SLOW,
-    Reason.ENGINE_ERROR,
-    Reason.COMPOSE_ERROR,
-    Reason.STATE_ERROR,
-    Reason.FILE_UNREADABLE,
-    Reason.INTERRUPTED,
-    Reason.INTERNAL_ERROR,
-}
 # The configuration means a service that is not there: what it says can never come true.
 _WRONG = {Reason.NOT_IN_FILE, Reason.LABEL_INVALID}
-# A hold for one of these lasts until the operator acts.
-_FOR_THE_OPERATOR = {
-    Reason.CURRENT_UNPARSABLE,
-    Reason.NO_CANDIDATE,
-    Reason.NO_PUSH_TIME,
-    Reason.NOT_AN_IMAGE,
-    Reason.NOT_EDITABLE,
-    Reason.NOT_IN_FILE,
-    Reason.LOCALLY_BUILT,
-    Reason.IMAGE_MISMATCH,
-    Reason.AMBIGUOUS_PROJECT,
-    Reason.DRIFT,
-    Reason.AWAITING_APPROVAL,
-    Reason.APPROVAL_EXPIRED,
-}
-_ENDS_BY_ITSELF = {Reason.WINDOW_CLOSED, Reason.PAUSED}  # at the time that the hold names
+_ENDS_AT_A_TIME = {Reason.WINDOW_CLOSED, Reason.PAUSED}  # at the time that the hold names
 _AFTERMATH = {Reason.QUARANTINED, Reason.BACKING_OFF, Reason.BUSY}
 _FAILED_LAST = {Status.ROLLED_BACK, Status.FAILED}
 
 
 def is_unknown(reason: Reason) -> bool:
     """Return whether a hold for this reason means that nobody knows if there is an update."""
-    return reason in _NOT_KNOWN
+    return ENDINGS[reason] is Ending.BY_AN_ANSWER
 
 
 def needs_operator(service: ServiceState) -> bool:
     """Return whether nothing will happen to a service until a person acts: it failed, or is held for good."""
     if service.status in (Status.FAILED, Status.ROLLBACK_FAILED):
         return service.retry_at is None
-    return service.reason in _FOR_THE_OPERATOR
+    return service.reason is not None and ENDINGS[service.reason] is Ending.BY_OPERATOR
 
 
 def record_check(  # noqa: PLR0913 - what was seen, and what was decided of it, belong together
@@ -279,7 +251,7 @@ def _decided(service: ServiceState, decision: Decision, now: datetime) -> Servic
     if isinstance(decision, Update):
         waiting = replace(service, last_success=now, available=decision.target.text)
         return with_status(waiting, Status.WAITING, None, decision.detail)
-    if decision.reason in _NOT_KNOWN:
+    if is_unknown(decision.reason):
         return with_status(service, Status.UNKNOWN, decision.reason, decision.detail, decision.remedy)
     if decision.reason in _WRONG:
         return with_status(service, Status.FAILED, decision.reason, decision.detail, decision.remedy)
@@ -288,7 +260,7 @@ def _decided(service: ServiceState, decision: Decision, now: datetime) -> Servic
 
 def _held(service: ServiceState, hold: Hold) -> ServiceState:
     available = hold.available.text if hold.available else None
-    opens_at = hold.until if hold.reason in _ENDS_BY_ITSELF else None
+    opens_at = hold.until if hold.reason in _ENDS_AT_A_TIME else None
     service = replace(service, available=available, opens_at=opens_at)
     if hold.reason is Reason.SAME_DIGEST:
         service = replace(without_failures(service), announced=None)

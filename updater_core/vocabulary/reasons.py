@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Mapping
+from enum import Enum, StrEnum, auto
+from types import MappingProxyType
 
 
 class Reason(StrEnum):
@@ -103,3 +105,123 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
     OWNER_ROLLBACK = "owner_rollback"
     INTERNAL_ERROR = "internal_error"
+
+
+class Ending(Enum):
+    """Who or what ends it that nothing is done for a reason."""
+
+    BY_ITSELF = auto()  # time, the next release or the next try
+    BY_AN_ANSWER = auto()  # nobody knows whether there is an update until registry, engine or file answers
+    BY_CHOICE = auto()  # the operator wanted it so, and takes it back at will
+    BY_OPERATOR = auto()  # nothing happens until a person acts
+
+
+_ENDED_BY: Mapping[Ending, frozenset[Reason]] = {
+    Ending.BY_AN_ANSWER: frozenset(
+        {
+            Reason.REGISTRY_ERROR,
+            Reason.RATE_LIMITED,
+            Reason.AUTH_ERROR,
+            Reason.NOT_FOUND,
+            Reason.LISTING_INCOMPLETE,
+            Reason.PATTERN_TOO_SLOW,
+            Reason.ENGINE_ERROR,
+            Reason.COMPOSE_ERROR,
+            Reason.STATE_ERROR,
+            Reason.FILE_UNREADABLE,
+            Reason.INTERRUPTED,
+            Reason.INTERNAL_ERROR,
+        }
+    ),
+    Ending.BY_CHOICE: frozenset(
+        {
+            Reason.PAUSED,
+            Reason.WINDOW_CLOSED,
+            Reason.SKIPPED,
+            Reason.NOTIFY_ONLY,
+            Reason.NOT_RUNNING,
+            Reason.OWNER_ROLLBACK,
+        }
+    ),
+    Ending.BY_OPERATOR: frozenset(
+        {
+            Reason.CURRENT_UNPARSABLE,
+            Reason.NO_CANDIDATE,
+            Reason.NO_PUSH_TIME,
+            Reason.NOT_AN_IMAGE,
+            Reason.AWAITING_APPROVAL,
+            Reason.APPROVAL_EXPIRED,
+            Reason.NOT_EDITABLE,
+            Reason.NOT_IN_FILE,
+            Reason.LOCALLY_BUILT,
+            Reason.OWN_CONTAINER,
+            Reason.LABEL_INVALID,
+            Reason.IMAGE_MISMATCH,
+            Reason.AMBIGUOUS_PROJECT,
+            Reason.DRIFT,
+            Reason.TOUCHES_OTHERS,
+            Reason.VOLUME_MOVED,
+            Reason.SECOND_COPY,
+            Reason.NAMESPACE_SHARED,
+            Reason.MISSING_ON_HOST,
+            Reason.RELATIVE_BIND,
+            Reason.VARIABLE_MISSING,
+            Reason.PORT_TAKEN,
+            Reason.CANNOT_START_FIRST,
+            Reason.NOT_A_MANAGER,
+            Reason.ENGINE_TOO_OLD,
+            Reason.NO_SUITABLE_NODE,
+            Reason.UPDATE_PAUSED,
+            Reason.FAILURE_ACTION,
+            Reason.FROZEN,
+            Reason.HOOK_MISSING,
+        }
+    ),
+    Ending.BY_ITSELF: frozenset(
+        {
+            Reason.SAME_DIGEST,
+            Reason.EXCLUDED,
+            Reason.NOT_MATCHING,
+            Reason.NOT_SEMVER,
+            Reason.PRERELEASE,
+            Reason.VARIANT,
+            Reason.OTHER_PREFIX,
+            Reason.OTHER_PRECISION,
+            Reason.OTHER_VARIANT,
+            Reason.SCHEME_JUMP,
+            Reason.OUT_OF_RANGE,
+            Reason.BUMP_TOO_BIG,
+            Reason.TOO_YOUNG,
+            Reason.QUARANTINED,
+            Reason.NOT_SIGNED,
+            Reason.BAD_SIGNATURE,
+            Reason.DOWNGRADE,
+            Reason.OLDER,
+            Reason.PULL_LIMIT,
+            Reason.DEPENDENCY_NOT_READY,
+            Reason.CHANGED_ON_DISK,
+            Reason.TAKEN_OVER,
+            Reason.BUSY,
+            Reason.BACKING_OFF,
+            Reason.STOPPING,
+            Reason.HOST_FAILURE,
+            Reason.PULL_FAILED,
+            Reason.PLATFORM_MISSING,
+            Reason.UP_FAILED,
+            Reason.UNHEALTHY,
+            Reason.EXITED,
+            Reason.RESTARTING,
+            Reason.GATE_TIMEOUT,
+            Reason.DIGEST_MISMATCH,
+            Reason.VOLUME_LOST,
+            Reason.PROBE_FAILED,
+            Reason.PRE_UPDATE_FAILED,
+            Reason.POST_UPDATE_FAILED,
+        }
+    ),
+}
+
+# Every reason is in it: whoever adds one says how it ends.
+ENDINGS: Mapping[Reason, Ending] = MappingProxyType(
+    {reason: ending for ending, reasons in _ENDED_BY.items() for reason in reasons}
+)
