@@ -86,10 +86,12 @@ class Cycle:
         have come of it are delivered here.
         """
         context = self._context
+        # Asked before the ended ones are taken out, which empties what is asked.
         is_anything_new = context.workers.has_ended() or self._left_out is None
         self._outcomes += context.workers.take_ended()
         if self._left_out is None:
             self._begin()
+        # Nothing that was in a service's way can have gone while nothing has ended.
         elif self._left_out and is_anything_new:
             self._look([service for service in self._wanted() if service.name in self._left_out])
         if is_anything_new:
@@ -116,7 +118,9 @@ class Cycle:
 
     def _begin(self) -> None:
         context = self._context
+        # Before recoveries: a rollback looks for the old image under the name of today.
         adopt_retained(context)
+        # Records of one project are recovered one after the other; they would wait for one lock anyway.
         records_by_project = grouped(
             [(_claim_of_record(context, entry), entry) for entry in _to_recover(context)]
         )
@@ -163,6 +167,8 @@ def _update_project(context: AppContext, candidates: Sequence[Candidate]) -> lis
     One whose configuration was changed meanwhile is left to the next cycle, which the reload has begun."""
     outcomes: list[Outcome] = []
     for one in candidates:
+        # The reload came after the check: what was decided belongs to a policy that is no longer the
+        # operator's.
         if one.service not in context.config.services:
             continue
         with context.slots.held(one.service.name, context.clock):
@@ -180,6 +186,8 @@ def _hold_busy(context: AppContext, service: ServiceConfig) -> None:
 
     One that is changed itself says so with its steps.
     """
+    # A stop leaves everything as it is known: `busy` would be in the state for the whole time that we are
+    # down.
     if service.name in context.workers.names or context.clock.wait(0):
         return
     claim = context.workers.in_the_way(claim_of(context, service))
@@ -239,6 +247,7 @@ def act(context: AppContext, one: Candidate) -> Outcome | Hold:
         found = _acted(context, one.observed, one)
     except UpdaterError as error:
         found = Hold(error.reason, str(error), error.remedy, available=one.decision.target)
+    # Whatever it is, it is this service's alone: the others of the cycle go on.
     except Exception as error:
         found = bug(one.service.name, error)
     if isinstance(found, Hold):
@@ -255,6 +264,7 @@ def _acted(context: AppContext, seen: Observed, one: Candidate) -> Outcome | Hol
     if isinstance(admission, Hold):
         return admission
     with exclusive(context, target_of(context, one.service), seen, one.service.name):
+        # Under the lock: from here on no other updater changes what is seen.
         observed = _observed_now(context, one)
         if isinstance(observed, Hold):
             return observed
@@ -284,6 +294,8 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
     Raises StateError if the state cannot be saved before: what cannot be remembered must not be done.
     """
     started = context.clock.now()
+    # Saved before anything is done, so that a state that cannot be written is found while nothing has
+    # changed.
     context.store.save(started)
     log_event(
         LOG, logging.INFO, LogEvent.UPDATE_STARTED, _summary(found), service=found.name, **recorder.way(found)
@@ -292,12 +304,15 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
         outcome = _transaction(context, found).apply()
     except UpdaterError as error:
         return recorder.postponed(context, found, error)
+    # The engine pulled, so the registry client did not see the 429 itself and would let the next service run
+    # into it.
     if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.PULL_LIMIT:
         settings = registry_settings(context, found)
         if settings is not None:
             context.registries.pull_refused(found.image, settings)
     recorder.record(context, outcome, started)
     recorder.measure(context, outcome)
+    # Last: it may take long, and what the update came to is on the disk by now.
     hooks.run_after(context, outcome)
     return outcome
 
@@ -332,6 +347,7 @@ def _open_records(context: AppContext) -> Iterator[JournalRecord]:
 
 
 def _recover_all(context: AppContext, entries: Iterable[JournalRecord]) -> tuple[Outcome, ...]:
+    # Lazily, one by one: each is over before the next one begins.
     found = (_recover_one(context, entry) for entry in entries)
     return tuple(outcome for outcome in found if outcome is not None)
 
@@ -353,6 +369,7 @@ def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
             recorder.record(context, outcome, started)
             hooks.run_after(context, outcome)
             return outcome
+    # A Compose of the killed updater may still be at work, and holds the lock until it ends.
     except LockHeld as error:
         text = f"the interrupted update cannot be ended now: {error}; tried again in the next cycle"
         log_event(LOG, logging.WARNING, LogEvent.HELD, text, service=interrupted.name)

@@ -43,10 +43,14 @@ def check(context: AppContext, services: Sequence[ServiceConfig]) -> tuple[Candi
     Those whose project is being changed are left out.
     """
     context.registries.new_cycle()
+    # Taken before anything is forgotten: what is missing from it at the end loses its retained images.
     known = frozenset(context.state.services)
     follow_names(context)
+    # What is logged as new, or announced, is judged against the state before this check.
     before = context.state
     looked = look_all(context, [service for service in services if _is_free(context, service)])
+    # Asked twice: only what was observed shows the project of a service, which an update of another name may
+    # be changing.
     decided = _decide_all(context, [one for one in looked if _is_free(context, one.service, one.observed)])
     checked = tuple(_admitted_first(context, one, before) for one in decided if not _was_cut_short(one))
     for one in checked:
@@ -79,6 +83,8 @@ def check_asked(context: AppContext, service: ServiceConfig, who: str) -> Candid
     """
     context.registries.new_cycle()
     follow_names(context, service.name)
+    # The operator has seen the release and asks for it now; `min_age` is there for those that nobody has
+    # looked at.
     ageless = replace(service, policy=replace(service.policy, min_age_seconds=0.0))
     (decided,) = _decide_all(context, look_all(context, [ageless]))
     one = replace(decided, before=records.service_of(context.state, service.name), asked_by=who)
@@ -94,6 +100,8 @@ def _tidy(context: AppContext) -> None:
     """Put what registries asked for into the state, and take out what is gone and not being changed."""
     follow_names(context)
     services, registries, now = context.config.services, context.registries, context.clock.now()
+    # A service that was taken out of the configuration in the middle of its update is remembered until that
+    # has ended.
     names = {service.name for service in services} | context.workers.names
     keys = {service.image.key for service in services}
 
@@ -135,6 +143,8 @@ def _decide_all(context: AppContext, looked: Sequence[Candidate]) -> tuple[Candi
     Every registry is opened before any is asked, so that one that answers for many tags at once knows all.
     Each has threads of its own, so that one which does not answer keeps none of the others waiting.
     """
+    # ECR answers for a hundred tags in one request, so all of its questions are known before the first one is
+    # sent.
     opened = _opened(context, looked)
     counts = Counter(_domain(one) for one in looked)
     with ExitStack() as open_pools:
@@ -143,6 +153,8 @@ def _decide_all(context: AppContext, looked: Sequence[Candidate]) -> tuple[Candi
             for domain, count in counts.items()
         }
         asked = [
+            # A pool for each registry, and not one for all: sixteen requests to a dead host would take all
+            # the threads of a common pool.
             pools[_domain(one)].submit(_decide, context, one, own)
             for one, own in zip(looked, opened, strict=True)
         ]
@@ -174,6 +186,7 @@ def _images_with_settings(one: Candidate) -> list[tuple[ImageRef, RegistrySettin
 def _decide(context: AppContext, one: Candidate, opened: Sequence[Registry | Exception]) -> Candidate:
     if one.observed is None:
         return one
+    # A stop is heeded between two services, for each may take as long as its registry's timeout.
     if context.clock.wait(0):
         return replace(one, decision=Hold(Reason.STOPPING, "the updater is stopping"))
     target, now = target_of(context, one.service), context.clock.now()
@@ -246,6 +259,7 @@ def _waits_unknown(context: AppContext, one: Candidate) -> ImageRef | None:
     hold = one.decision
     if not isinstance(hold, Hold) or hold.available is None or not hold.available.digest:
         return None
+    # What an image says of itself cannot change under its digest, so it is asked once.
     is_asked = records.service_of(context.state, one.service.name).waiting_digest == hold.available.digest
     return None if is_asked or records.is_unknown(hold.reason) else hold.available
 
@@ -257,10 +271,12 @@ def facts_asked(context: AppContext, service: ServiceConfig, image: ImageRef) ->
     """
     settings = settings_for(service, image)
     try:
+        # Facts are only for display; the few pulls that are left belong to the update.
         if context.registries.pull_allowed_at(image, settings) is not None:
             return None
         platform = service.platform or target_of(context, service).platform(service)
         return context.registries.for_service(image, settings).facts(image, platform)
+    # The registry has answered, and would answer the same in each cycle: remembered as empty.
     except (AuthFailed, NotFound, NotAnImage):
         return NO_FACTS
     except UpdaterError:
@@ -279,6 +295,7 @@ def _log_check(one: Candidate, after: ServiceState) -> None:
             f"{decision.target.text}: {decision.detail}",
             {"from": runs, "to": decision.target.text},
         )
+        # An update may wait for weeks; a line for each cycle would hide what is new.
         level = logging.INFO if one.before.available != decision.target.text else logging.DEBUG
         log_event(LOG, level, LogEvent.AVAILABLE, text, service=name, **fields)
         return
@@ -300,6 +317,8 @@ def _sentence(remedy: str) -> str:
 
 def admitted(context: AppContext, one: Candidate, *, is_stopping: bool = False) -> Decision:
     """Return the decision for a service after the rules of admission; what is unknown stays so."""
+    # No rule of admission makes a failed check less unknown: `paused` would read as if the service were
+    # checked.
     if isinstance(one.decision, Hold) and records.is_unknown(one.decision.reason):
         return one.decision
     found = one.decision
@@ -344,6 +363,7 @@ def _pull_limit(
     """Return the registry that lets its image be pulled last, and when; empty and None if all do now."""
     asked = ((image, settings_for(service, image)) for image in images)
     found = ((image.domain, context.registries.pull_allowed_at(image, own)) for image, own in asked)
+    # The update needs all of its images, so the last one that may be pulled decides.
     waits = [(allowed_at, domain) for domain, allowed_at in found if allowed_at is not None]
     allowed_at, domain = max(waits, default=(None, ""))
     return domain, allowed_at

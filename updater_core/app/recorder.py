@@ -37,18 +37,21 @@ from updater_core.state import outcomes as state_outcomes
 from updater_core.state.orders import OperatorOrder, OrderAnswer
 from updater_core.state.records import State
 
+# The service may be down meanwhile, so this is much shorter than the pause after a failed update.
 _FIRST_ROLLBACK_PAUSE_SECONDS = 15.0
 _LONGEST_ROLLBACK_PAUSE_SECONDS = 300.0
 
 
 def announce(context: AppContext, one: Candidate) -> None:
     """Say of each image that waits that it does, once; and ask for an approval, if it needs one."""
+    # The question first: its answer is waited for.
     _ask_approval(context, one)
     name, hold = one.service.name, one.decision
     known = records.service_of(context.state, name)
     if not isinstance(hold, Hold) or hold.available is None or known.announced == hold.available.text:
         return
     event = events.available_event(name, known, hold, _moment(context))
+    # Remembered as announced only once it is in every outbox: a full disk must not swallow the message.
     if event and events.is_wanted(event, context.config.settings.notify_events) and _queued(context, event):
         context.change(lambda state: records.announce(state, name))
 
@@ -58,6 +61,8 @@ def _ask_approval(context: AppContext, one: Candidate) -> None:
     hold, name, now = one.decision, one.service.name, context.clock.now()
     if not isinstance(hold, Hold) or hold.available is None or hold.available.digest is None:
         return
+    # An approval that waits behind another hold is asked for now: the answer may come before the window
+    # opens.
     if all(each.reason is not Reason.AWAITING_APPROVAL for each in (hold, *hold.also)):
         return
     known = records.service_of(context.state, name)
@@ -127,15 +132,19 @@ def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
     """
     now = context.clock.now()
     steps = context.steps.taken(outcome.plan.name, now)
+    # False after a crash between the steps below: then it was counted and logged before.
     is_new = context.change(lambda state: state_outcomes.record_outcome(state, outcome, started, now, steps))
     if is_new:
         _log_outcome(outcome, (now - started).total_seconds())
         _count(context.metrics, outcome)
     event = events.event_of(outcome, socket.gethostname(), started, now)
+    # The journal is what brings the service back. It stays open until state and event are on the disk, and
+    # the next start does the rest.
     if not (save(context) and _queued(context, event)):
         return
     if tell_turn(context, outcome.plan.name):
         save(context)
+    # Closed last: from here on only the state knows of the update.
     context.journal.close(outcome.plan.id)
     context.prevented.pop(outcome.plan.id, None)
 
@@ -192,6 +201,7 @@ def measure(context: AppContext, outcome: Outcome) -> None:
 
     What a former run began is not measured.
     """
+    # The newest change comes first, and it is the one that was just recorded.
     change = records.service_of(context.state, outcome.plan.name).changes[0]
     context.metrics.update_ended(change.outcome, change.duration_seconds)
     step = Step.COMMIT if isinstance(outcome, Committed) else outcome.cause.step
@@ -217,10 +227,12 @@ def postponed(context: AppContext, found: Plan[Any], error: UpdaterError) -> Hol
     Soon at first, for the service may be down, and no more often than every few minutes in the end. The
     journal stays open.
     """
+    # Nobody prevented anything: the stop was asked for, and the next start goes on at once.
     if isinstance(error, Stopped):
         log_event(LOG, logging.WARNING, LogEvent.HELD, f"{error} ({error.remedy})", service=found.name)
         return Hold(Reason.STOPPING, str(error), error.remedy, available=found.image)
     tries = context.prevented[found.id].tries + 1 if found.id in context.prevented else 1
+    # The exponent is bounded, for a float overflows after some thousand tries.
     seconds = min(_FIRST_ROLLBACK_PAUSE_SECONDS * 2 ** min(tries - 1, 10), _LONGEST_ROLLBACK_PAUSE_SECONDS)
     retry_at = context.clock.now() + timedelta(seconds=seconds)
     context.prevented[found.id] = PreventedRollback(tries, retry_at)

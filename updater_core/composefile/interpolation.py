@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
+# None of these needs quotes in any YAML style or env file.
 _REFERENCE_TEXT = re.compile(r"[A-Za-z0-9._/:@-]+")
 _OPENING = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?P<op>:?[-?+])?)", re.ASCII
@@ -99,6 +100,7 @@ def variables(text: str) -> frozenset[str]:
     >>> sorted(variables("$A ${B:-${C}} $$D"))
     ['A', 'B', 'C']
     """
+    # `$$` is a dollar sign, so the name behind it is text.
     return frozenset(_NAMED.findall(text.replace("$$", ""))) if "$" in text else frozenset()
 
 
@@ -113,6 +115,7 @@ def depends(text: str, variable: str, values: Mapping[str, str | None]) -> bool:
     >>> depends("${A:-$B}", "B", {"A": "1", "B": "2"}), depends("${A:-$B}", "B", {"B": "2"})
     (False, True)
     """
+    # Most texts take no variable, and resolving is dear.
     if not uses(text, variable):
         return False
     changed: dict[str, str | None] = {variable: _ANOTHER}
@@ -156,11 +159,13 @@ class _Expansion:
     def _variable(self, start: int, end: int, at: int) -> tuple[tuple[Piece, ...], int] | None:
         """Return the pieces that one `$…` makes, and where the template goes on behind it."""
         opening = _OPENING.match(self.template, start, end)
+        # A lone `$`, or `${` with a name that Compose rejects: the whole file would be.
         if opening is None:
             return None
         if opening["escaped"]:
             return (Piece("$", at, Source.COMPUTED, start, start + 2),), start + 2
         close = opening.end() if opening["bare"] else _closing(self.template, opening.end(), end)
+        # `${V` without an end, or `${V something}`: no operator that Compose knows.
         if close is None or (opening["op"] is None and close != opening.end()):
             return None
         taken = self._taken(opening, close, at)
@@ -170,9 +175,12 @@ class _Expansion:
         """Return the pieces of one variable; `end` is where what stands behind its operator ends."""
         name, op, start = opening["bare"] or opening["braced"], opening["op"] or "", opening.end()
         value = self.values.get(name)
+        # Set, but to a value that the files alone do not tell.
         if name in self.values and value is None:
             return None
+        # With a colon an empty value counts as not set.
         is_set = bool(value) if op.startswith(":") else name in self.values
+        # `+` gives its text if the variable is set, `-` if it is not.
         if op.endswith("+" if is_set else "-"):
             return self.between(start, end, at, Source.DEFAULT, name) or (
                 (Piece("", at, Source.DEFAULT, start, start, name),) if start == end else None
@@ -181,6 +189,7 @@ class _Expansion:
             return (Piece("", at, Source.COMPUTED, start, end, name),)
         if is_set:
             return (Piece(value or "", at, Source.ASSIGNED, start, end, name),)
+        # `?` without a value is an error for Compose: there is no text to speak of.
         return None if op.endswith("?") else (Piece("", at, Source.COMPUTED, start, end, name),)
 
 
@@ -207,6 +216,7 @@ def holders(parts: tuple[Piece, ...], name_end: int) -> tuple[Piece, ...] | str:
     may be put together from several (`${TAG}${POSTFIX}`), if one of them holds the whole number of the
     version.
     """
+    # Only what stands behind the name is the updater's: the repository of an image never changes.
     tail = [piece for piece in parts if _reaches_behind(piece, name_end)]
     if not tail:
         last = parts[-1]
@@ -219,6 +229,8 @@ def holders(parts: tuple[Piece, ...], name_end: int) -> tuple[Piece, ...] | str:
     if not written:
         return f"the variable {tail[0].variable or '$$'} is empty"
     text = "".join(p.text for p in parts)
+    # A tag such as `${VERSION}-${VARIANT}` moves by its version, so the piece with the number is the one to
+    # write.
     start, end = _number(text, name_end)
     overlapping = [p for p in written if p.at < end and p.until > start]
     holding = overlapping if start < end else _naming(written)
@@ -255,6 +267,8 @@ def refill(parts: tuple[Piece, ...], piece: Piece, wanted: str) -> str | None:
     """
     index = parts.index(piece)
     before, after = ("".join(p.text for p in some) for some in (parts[:index], parts[index + 1 :]))
+    # Compared by length too: prefix and suffix may overlap in a short text, and would leave a piece of
+    # negative length.
     if not wanted.startswith(before) or not wanted.endswith(after) or len(wanted) <= len(before) + len(after):
         return None
     text = wanted[len(before) : len(wanted) - len(after)]

@@ -22,6 +22,8 @@ MERGE = "<<"
 
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _NULL_TAG = "tag:yaml.org,2002:null"
+# An anchor or tag in front of a scalar belongs to the span of libyaml's node, and not to the value. A comment
+# may stand between the two.
 _PROPERTIES = re.compile(r"(?:(?:&[^\s,\[\]{}]+|!<[^>]*>|![^\s,\[\]{}]*)(?:[ \t]+#[^\r\n]*|\s)+)*")
 
 
@@ -56,15 +58,20 @@ def documents(path: str, text: str) -> tuple[Document, ...]:
 
     Raises Refused (file_unreadable) if it is no YAML.
     """
+    # The loader in Python counts a byte-order mark and rejects tabs that Compose takes; libyaml agrees with
+    # Compose's own parser on what is YAML.
     loader: Any = getattr(yaml, "CSafeLoader", None)
     if loader is None:
         raise _unreadable(
             "PyYAML was built without libyaml, so compose files cannot be read exactly",
             "Install a PyYAML wheel for this platform, or libyaml and its headers before PyYAML.",
         )
+    # libyaml does not count the mark, so its positions would be off by one.
     body = text.removeprefix(BOM)
     try:
         roots = [root for root in yaml.compose_all(body, Loader=loader) if not is_null(root)]
+    # PyYAML composes recursively: a file that is nested some hundred levels deep ends the stack and not the
+    # process.
     except (yaml.YAMLError, RecursionError) as error:
         raise _unreadable(
             f"{path}: {_problem(body, error)}", f"`docker compose -f {path} config` shows the same."
@@ -108,6 +115,7 @@ def table(mapping: MappingNode) -> Table:
         own: dict[str, tuple[Node, ...]] = {}
         for name, value in _pairs(layer):
             own[name] = (*own.get(name, ()), value)
+        # `layers` yields what wins first, so a later layer only adds keys.
         found = {**own, **found}
     return {name: values for name, values in found.items() if name and name != MERGE}
 
@@ -133,6 +141,8 @@ def layers(mapping: MappingNode) -> tuple[MappingNode, ...]:
     ahead = [mapping]
     while ahead:
         layer = ahead.pop()
+        # By identity: two mappings with the same content are two layers, and an anchor that merges itself is
+        # one.
         if any(layer is other for other in found):
             continue
         found.append(layer)
@@ -141,6 +151,7 @@ def layers(mapping: MappingNode) -> tuple[MappingNode, ...]:
             raise Refused(
                 f"line {line(sources[1])}: two '<<' in one mapping", "Write one '<<: [*first, *second]'."
             )
+        # Reversed, for the last of the list is taken next, and of a merge list the first source wins.
         ahead += [source for value in sources for source in reversed(_merged(value))]
     return tuple(found)
 
@@ -149,6 +160,7 @@ def extended(extends: Node) -> tuple[str, str | None]:
     """Return the service and the file that an `extends` names; no file: the one it stands in."""
     name = lookup(extends, "service") if isinstance(extends, MappingNode) else extends
     file = lookup(extends, "file") if isinstance(extends, MappingNode) else None
+    # `file: null` means this file, as if the key were not there.
     is_other = isinstance(file, ScalarNode) and not is_null(file)
     return str(name.value) if isinstance(name, ScalarNode) else "", str(
         file.value
@@ -161,6 +173,8 @@ def edges(root: Node) -> Iterator[tuple[Node, str, Node]]:
     ahead = [root]
     while ahead:
         node = ahead.pop()
+        # An alias is the very node of its anchor: without this a file of a few hundred bytes unfolds to
+        # billions of nodes.
         if id(node) in seen:
             continue
         seen.add(id(node))
@@ -177,13 +191,16 @@ def span(document: Document, node: ScalarNode) -> tuple[int, int]:
     start, end = node.start_mark.index, node.end_mark.index
     properties = _PROPERTIES.match(document.text, start, end)
     start = properties.end() if properties else start
+    # The quotes stay: the new text is a reference, which needs no escapes in either style.
     if node.style in ("'", '"'):
         start, end = start + 1, end - 1
     elif node.style in ("|", ">"):
+        # The span of a block scalar has its header, its indentation and the blank lines behind it.
         body = re.compile(r"[^\r\n]*").match(document.text, start, end)
         start = body.end() if body else start
         inside = document.text[start:end]
         start, end = start + len(inside) - len(inside.lstrip()), start + len(inside.rstrip())
+    # The last word: whatever the style, a span is only used if its text is the value.
     if document.text[start:end] != node.value:
         raise Refused(
             f"line {line(node)}: the value is written with escapes or over several lines",
@@ -197,6 +214,7 @@ def is_same_but(before: Sequence[Document], after: Sequence[Document], changed: 
 
     `changed` maps their start to the new value.
     """
+    # Not recursive: the depth of a file is the operator's.
     ahead: list[tuple[Node, Node]] = [(old.root, new.root) for old, new in zip(before, after, strict=False)]
     seen: set[tuple[int, int]] = set()
     while ahead:
@@ -216,6 +234,8 @@ def _is_alike(old: Node, new: Node, changed: Mapping[int, str]) -> bool:
         return False
     if isinstance(old, ScalarNode) and isinstance(new, ScalarNode):
         start = old.start_mark.index
+        # A plain `1.2` is a float and `1.2.3` a text: an edit may change the tag that YAML gives to a bare
+        # value.
         is_tag_kept = old.tag == new.tag or start in changed
         return bool(is_tag_kept and old.style == new.style and new.value == changed.get(start, old.value))
     return bool(old.tag == new.tag and len(old.value) == len(new.value))
@@ -229,6 +249,7 @@ def _pairs(mapping: MappingNode) -> list[tuple[str, Node]]:
 def _key_text(key: Node) -> str:
     if not isinstance(key, ScalarNode):
         return ""
+    # A quoted "<<" is an ordinary key.
     return "" if key.value == MERGE and key.tag != _MERGE_TAG else str(key.value)
 
 

@@ -27,6 +27,7 @@ from updater_core.vocabulary.options.option import Option as Option
 from updater_core.vocabulary.policy import SELECTORS as SELECTORS
 
 _TYPES = f"{', '.join(REGISTRY_TYPES[:-1])} or {REGISTRY_TYPES[-1]}"
+# The same list for the reference, in which each value is code.
 _QUOTED_TYPES = re.sub(r"(\w+)(?=,| or|$)", r"`\1`", _TYPES)
 _REGISTRY_TYPE = kinds.choice(
     "a registry type", f"{_TYPES}, or leave it out: the image's host decides", REGISTRY_SPELLINGS
@@ -34,6 +35,7 @@ _REGISTRY_TYPE = kinds.choice(
 
 
 def _top(key: str, kind: Kind, default: Any, doc: str, *examples: Any, **more: Any) -> Option:
+    # Most options fill the field of their name; the others say so in their row.
     path = more.pop("field", key)
     return Option(TOP, key, kind, default, doc, examples, path, variable=key.upper(), **more)
 
@@ -43,6 +45,7 @@ def _service(key: str, kind: Kind, default: Any, doc: str, *examples: Any, **mor
 
 
 def _required(key: str, kind: Kind, doc: str, *examples: Any, field: str = "") -> Option:
+    # What is required names one service, so it makes no sense in `defaults`.
     return Option(SERVICE, key, kind, None, doc, examples, field or key, required=True, is_of_one=True)
 
 

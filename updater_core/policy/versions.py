@@ -54,6 +54,7 @@ def by_version(context: SelectionContext, matched: Iterable[MatchedTag]) -> Cand
 
     A Hold if nothing says which versions those are, or from what a step starts.
     """
+    # With a pattern of the operator's, it says what a version is; `follow` has only the current tag to go by.
     if pattern_of(context.policy) is None and read(context.current) is None:
         return _by_named_numbers(context, matched)
     baseline = baseline_of(context)
@@ -67,6 +68,7 @@ def by_version(context: SelectionContext, matched: Iterable[MatchedTag]) -> Cand
             "write a tag such as 1.2.3 into the Compose file, or leave max_bump out",
         )
     kin, others, rejected = by_family(context, baseline, matched)
+    # No tag of the family: to go on would read as `up to date`, which nobody knows.
     if not kin and (others or (rejected and read(context.current) is None)):
         return _no_kin(context, baseline, others, rejected)
     if baseline.current is None and kin:
@@ -75,6 +77,7 @@ def by_version(context: SelectionContext, matched: Iterable[MatchedTag]) -> Cand
             return replace(unknown, rejected=tuple(rejected))
     rules = _rules(context, baseline.current, kin)
     ranked, faults = _admitted(kin, rules)
+    # Tried with releases alone first: a prerelease must never hide a release that could be taken.
     if _line_has_ended(rules, ranked):
         ranked, faults = _admitted(kin, replace(rules, open_to_prereleases=True))
     hint = _variant_hint(context, baseline.current, others) if baseline.current else None
@@ -86,6 +89,7 @@ def by_version(context: SelectionContext, matched: Iterable[MatchedTag]) -> Cand
 
 def _rules(context: SelectionContext, current: FamilyVersion | None, kin: Sequence[Candidate]) -> _Rules:
     policy = context.policy
+    # If the repository publishes nothing else, to want releases would be a hold for ever.
     only_prereleases = current is None and all(version.tail.prerelease for _, version in kin)
     return _Rules(
         policy,
@@ -102,6 +106,7 @@ def _admitted(kin: Sequence[Candidate], rules: _Rules) -> tuple[list[tuple[Rank,
     rejected: list[Rejected] = []
     for tag, version in kin:
         key = rank(version)
+        # The reason that an operator can do something about comes first.
         fault = _prerelease_fault(version, rules) or _fault(version, key, rules)
         if fault:
             rejected.append(Rejected(tag.name, *fault))
@@ -126,6 +131,7 @@ def _prerelease_fault(version: FamilyVersion, rules: _Rules) -> Fault | None:
     current, wanted = rules.current, rules.wanted
     if not version.tail.prerelease or _takes_prereleases_of(version, rules):
         return None
+    # npm's rule: a range that names a prerelease of a version lets those of this version in.
     if wanted and names_prerelease(wanted, as_semver(version).numbers):
         return None
     if current is not None and current.tail.prerelease:
@@ -147,12 +153,16 @@ def _fault(version: FamilyVersion, key: Rank, rules: _Rules) -> Fault | None:
     takes_prereleases = _takes_prereleases_of(version, rules)
     if wanted and not satisfies(wanted, as_semver(version), with_prereleases=takes_prereleases):
         return Reason.OUT_OF_RANGE, f"not in {wanted.text}"
+    # What is lower is rejected as a downgrade later, with one reason for all; to say `step too big` of it
+    # would mislead.
     if current is None or rules.floor is None or (key < rules.floor and not policy.allow_downgrade):
         return None
+    # SemVer compares identifiers with letters as text, by which `rc9` is higher than `rc10`.
     if _falls_in_words(version, current) and not policy.allow_downgrade:
         return Reason.DOWNGRADE, f"its prerelease is an older one than that of {current.text}"
     if is_scheme_jump(current, version) and not policy.allow_scheme_jump:
         return Reason.SCHEME_JUMP, f"{version.text} counts in another way than {current.text}"
+    # A date or a lone number has no major and minor part whose step could be limited.
     kept = _KEPT_NUMBERS[rules.step] if current.has_steps else 0
     if version.numbers[:kept] != current.numbers[:kept]:
         return Reason.BUMP_TOO_BIG, f"more than a {rules.step} step from {current.text}"
@@ -222,6 +232,7 @@ def _same_version(context: SelectionContext) -> str:
         name for name in names if context.selector.extract(name) is not None and name != context.current
     ]
     versions = {name: version for name in matched if (version := read(name)) is not None}
+    # The remedy names a tag that may be written without any risk: it is the version that runs.
     same = (name for name, version in versions.items() if current and version.numbers == current.numbers)
     example = next(same, None)
     return f" (such as {example})" if example else ""
@@ -236,9 +247,12 @@ def _unknown_start(
     variants = {version.tail.shape for version in versions}
     rivals = [version for _, version in others if _is_rival(version, variants)]
     above = max(rivals, key=_first_number, default=highest)
+    # `latest` may be 20, published as `20`, while the three-part versions ended with 19.0.0: to take those
+    # would be a downgrade.
     if above.numbers[0] > highest.numbers[0]:
         detail = f"{above.text} is higher than every three-part version"
         return _without_version(context, detail, others, ())
+    # Versions that count by years beside some that count from one: nothing says which of them `latest` is.
     if not is_scheme_jump(lowest, highest) or context.policy.allow_scheme_jump:
         return None
     detail = f"{lowest.text} and {highest.text} count in different ways"
@@ -300,6 +314,8 @@ def _by_named_numbers(context: SelectionContext, matched: Iterable[MatchedTag]) 
     for tag, name in matched:
         fault = _named_fault(name, context)
         if fault is None or tag.name == context.current:
+            # The current tag stays a candidate whatever is wrong with its name: a new image behind it is an
+            # update.
             ranked.append((split_variant(name)[1], tag))
             continue
         rejected.append(Rejected(tag.name, *fault))
@@ -315,6 +331,7 @@ def _named_fault(name: str, context: SelectionContext) -> Fault | None:
     own_words, own = split_variant(context.current)
     if words != own_words or read(name) is not None:
         return Reason.OTHER_VARIANT, f"not {context.current} with another number"
+    # `alpine3` and `alpine3.20` are two tags that move at different times, and neither follows the other.
     if [len(number) for number in numbers] != [len(number) for number in own]:
         return Reason.OTHER_PRECISION, f"its numbers have other parts than those of {context.current}"
     changed = [(old, new) for old, new in zip(own, numbers, strict=True) if old != new]
@@ -350,6 +367,8 @@ def by_key(context: SelectionContext, matched: Iterable[MatchedTag]) -> Candidat
     that are not lower may follow it, and if it names a variant of this repository, no plain tag.
     """
     text = context.current_text
+    # The expression means the current tag: keys are compared with its key, and no reading of versions is
+    # needed.
     if text is not None:
         return CandidateSet(
             [(natural_key(key), tag) for tag, key in matched], natural_key(text), (), "the highest"
@@ -364,6 +383,7 @@ def by_key(context: SelectionContext, matched: Iterable[MatchedTag]) -> Candidat
         else:
             rejected.append(Rejected(tag.name, *fault))
     hint = None
+    # If all are merely lower, the service is up to date and nothing has to be changed.
     if not ranked and any(one.reason is not Reason.DOWNGRADE for one in rejected):
         hint = _unparsable(context, _NOT_MEANT.format(context.current), ())
     return CandidateSet(ranked, None, tuple(rejected), "the highest", hint)

@@ -31,7 +31,11 @@ from updater_core.registries.auth.learned import ChallengeCache, LearnedChalleng
 from updater_core.registries.auth.refused import REFUSED_FOR, RefusedLogins
 
 CLIENT_ID = "docker-auto-updater"
+# The specification's default lifetime, which is also the least that is believed; renewed early, so that no
+# token runs out on its way.
 SHORTEST_TOKEN_SECONDS, EARLY_SECONDS = 60.0, 5.0
+# Long enough for all repositories of a cycle to follow the first, short enough that a password revoked
+# between cycles is offered once.
 PROVEN_FOR = timedelta(seconds=60)
 
 
@@ -68,6 +72,7 @@ class Tokens:
         self._refused = refused or RefusedLogins(clock.now, {})
         self._clock = clock
         self._lock = threading.Lock()
+        # Two hundred services behind one token server would ask it two hundred times at once without this.
         self._flights = SingleFlight()
         self._grants: Cache[_Grant] = Cache()
         self._challenges = ChallengeCache()
@@ -88,6 +93,7 @@ class Tokens:
         self._refuse_if_refused(access)
         grant = self._grants.get(access)
         if grant is None or not self._is_good(grant):
+            # Under a key of its own: a renewal and an answer to a challenge may be under way side by side.
             grant = self._flights.share(("ready", access), lambda: self._renewed_or_foreseen(access))
         return (grant.header.reveal(), grant.is_foreseen) if grant else (None, False)
 
@@ -95,6 +101,7 @@ class Tokens:
         """Say what became of a predicted header: it is kept like any other, or forgotten."""
         with self._lock:
             grant = self._grants.get(access)
+            # Another thread has got a newer one meanwhile, of which this answer says nothing.
             if grant is None or grant.header.reveal() != sent:
                 return
             if is_taken:
@@ -120,6 +127,8 @@ class Tokens:
     def rejected(self, access: Access, sent: str | None) -> AuthFailed:
         """Return the error for a registry that rejects a fresh grant; a password is not sent again."""
         self._grants.drop(access)
+        # Only a password that was sent itself is refused by this; a rejected token says nothing of the login
+        # behind it.
         if access.credential and sent == basic_header(access.credential):
             self.refuse(access.host, access.credential)
             return access.refusal(f"it refuses the login as {access.credential.username}")
@@ -175,6 +184,7 @@ class Tokens:
 
     def _granted(self, access: Access, challenged: Answer, sent: str | None) -> _Grant:
         chosen = self._chosen(access, challenged)
+        # A Basic header costs no request, so nothing has to be remembered of a realm or scopes.
         if chosen.scheme == "basic":
             grant, learned = self._basic(access, sent), LearnedChallenge()
             self._grants.put(access, grant)
@@ -196,6 +206,7 @@ class Tokens:
             return None
         try:
             grant = self._renew(access, _asking(learned)) if learned.realm else self._basic(access, None)
+        # The prediction failed, not the registry: its own challenge says what to do.
         except RegistryError:
             return None
         return self._grants.put(access, replace(grant, is_foreseen=True))
@@ -210,6 +221,7 @@ class Tokens:
                 "see WWW-Authenticate in its answer: a proxy in front of the registry may spoil that header"
             )
             raise RegistryError(access.host, message, remedy) from None
+        # An identity token is no password: it can be exchanged for a token, and nothing else.
         password = access.credential is not None and not access.credential.is_identity_token
         chosen = challenge.choose(offered, password)
         if chosen is None:
@@ -231,6 +243,8 @@ class Tokens:
 
     def _renew(self, access: Access, grant: _Grant) -> _Grant:
         allowed = access.realm_hosts
+        # Checked at each renewal and not once: the realm came from the registry, which may have been replaced
+        # since.
         problem = challenge.realm_problem(grant.realm, access.base, allowed, access.credential is not None)
         if problem:
             host = urlsplit(grant.realm).hostname or "its realm"
@@ -248,6 +262,7 @@ class Tokens:
             credential = access.credential
             if credential and credential.is_identity_token:
                 answer = self._transport.send(_oauth_request(access, grant, credential))
+                # Some token servers have no POST; the specification lets a client fall back to GET.
                 if answer.status not in (404, 405):
                     return self._judged(access, answer)
             return self._judged(access, self._transport.send(_token_request(access, grant)))
@@ -262,6 +277,8 @@ class Tokens:
         if access.credential is None or key in self._proven:
             yield
             return
+        # Docker Hub locks an account after a few failed logins ("too many failed login attempts"), so a wrong
+        # one must not go out in parallel.
         with self._flights.first(("proof", key)):
             self._refuse_if_refused(access)
             yield
@@ -271,6 +288,7 @@ class Tokens:
         if answer.status == 200:
             return answer
         host = urlsplit(answer.url).netloc
+        # A 403 may be about the repository; only a 401 of the token server is about the login.
         if answer.status == 401 and access.credential:
             self.refuse(access.host, access.credential)
             raise access.refusal(f"{host} refuses the login as {access.credential.username}")
@@ -284,9 +302,11 @@ class Tokens:
         host = urlsplit(answer.url).netloc
         try:
             body = untrusted_json.read(answer.body)
+            # The specification allows either name, and both.
             token = body.get("token") or body.get("access_token")
         except (ValueError, AttributeError):
             body, token = {}, None
+        # It goes into a header: a line break in it would be a second header.
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
             message = f"{access.repository}: the token server {host} answered without a token"
             raise RegistryError(access.host, message, untrusted_json.IN_THE_WAY)
@@ -311,6 +331,7 @@ def lifetime_seconds(body: Mapping[str, Any], now: datetime) -> float:
     60.0
     """
     given = body.get("expires_in")
+    # `true` is an int in Python, and a year in seconds would never be renewed.
     number = min(given, 86400) if isinstance(given, int | float) and not isinstance(given, bool) else 0
     whole = (
         min(max(float(number), SHORTEST_TOKEN_SECONDS), 86400.0)
@@ -326,6 +347,7 @@ def lifetime_seconds(body: Mapping[str, Any], now: datetime) -> float:
 
 
 def _token_request(access: Access, grant: _Grant) -> Request:
+    # A challenge without a service is asked without one (pkg.dev, OpenShift).
     query = [("service", grant.service)] if grant.service else []
     query += [("scope", scope) for scope in grant.scopes]
     authorization = None
@@ -334,6 +356,7 @@ def _token_request(access: Access, grant: _Grant) -> Request:
         authorization = basic_header(access.credential)
     query.append(("client_id", CLIENT_ID))
     parts = urlsplit(grant.realm)
+    # A realm may carry parameters of its own, which have to come back.
     own = parse_qsl(parts.query, keep_blank_values=True)
     url = urlunsplit(parts._replace(query=urlencode(own + query)))
     return Request(

@@ -41,6 +41,7 @@ def container_index(containers: Sequence[Container]) -> ContainerIndex:
     """
     found: dict[tuple[str, str], tuple[Container, ...]] = {}
     for container in containers:
+        # By real paths: Compose writes the path as it was given, which may lead through a link.
         for path in {os.path.realpath(path) for path in listed_files(container) or ()} or {NO_FILES}:
             found[path, container.service] = (*found.get((path, container.service), ()), container)
     return found
@@ -58,6 +59,8 @@ def look(
     `image` looks at a local image, `inspect` at a container that has ended: a list does not have its restart
     policy.
     """
+    # The order of these checks is that of what explains most: a missing file explains missing containers, and
+    # a wrong name explains both.
     absent = _absent(service)
     if absent is not None:
         return absent
@@ -71,6 +74,7 @@ def look(
     if isinstance(read, Hold):
         return read
     files, env_files = read
+    # Only now are the files known that the project includes, to which the configured one may belong.
     stranger = _not_started_from(service, mine, project, files)
     if stranger is not None:
         return stranger
@@ -99,6 +103,8 @@ def unless_own(found: ObservedService | Hold, own_container: str | None) -> Obse
 
 def own_container_hold(project: Project, services: Sequence[str]) -> Hold:
     """Return the hold for services whose restart would end this process."""
+    # A recreate would end this process between the old container's stop and the new one's start, and nobody
+    # would be left to recover.
     command = f"docker compose -p {project.name} up -d --pull always {' '.join(services)}"
     remedy = f"update it by hand, in its folder on the host: `{command}`"
     return Hold(Reason.OWN_CONTAINER, "this is the container that the updater itself runs in", remedy)
@@ -138,6 +144,7 @@ def _misnamed(service: ServiceConfig, known: ContainerIndex, memory: FileCache) 
         located = locate_in(files, env_files, name, memory)
         if isinstance(located, NotEditable) and located.reason is Reason.NOT_IN_FILE:
             return names.not_in_files(service, name, located.detail, edit.services(files), known)
+        # It runs from this very file, so its name is right and something else is wrong with it.
         if any((os.path.realpath(path), name) in known for path in service.compose_files):
             continue
         elsewhere = names.started_elsewhere(service, name, known)
@@ -156,6 +163,8 @@ def containers_of(service: ServiceConfig, known: ContainerIndex, memory: FileCac
 def inspected(containers: Sequence[Container], inspect: Inspect) -> tuple[Container, ...]:
     """Return the containers, ended ones as an inspect shows them, with their labels as they were listed."""
     found = (inspect(each.id) if each.status == "exited" else None for each in containers)
+    # A manager's paths in the labels were mapped to the host's when they were listed; an inspect has them
+    # unmapped.
     pairs = zip(containers, found, strict=True)
     return tuple(replace(now, labels=listed.labels) if now else listed for listed, now in pairs)
 
@@ -186,6 +195,8 @@ def _through_include(
     Compose writes only the latter on a container.
     """
     wanted = set(map(os.path.realpath, service.compose_files))
+    # Only projects with a service of this name are read: to read all of them would cost a parse for each
+    # project of the host.
     places = [(path, name) for path, name in known if path and name in service.compose_services]
     candidates = {container.id: container for place in places for container in known[place]}
     found: dict[str, Container] = {}
@@ -205,6 +216,7 @@ def _may_be_moved(service: ServiceConfig, orphan: Container) -> bool:
         key = reference.parse(orphan.reference).key
     except ValueError:
         return False
+    # Labels that name no file say nothing of a folder that may have been moved.
     is_named = bool(orphan.labels.get(f"{_PREFIX}config_files"))
     project = service.own(ComposeSettings).compose_project
     return is_named and key == service.image.key and project in (None, orphan.project)
@@ -240,6 +252,7 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
     """Return the project as its newest container's labels tell it, or as a first `up` would make it."""
     if not mine:
         return _fresh_project(service)
+    # All of them are of one project by now, and the list of the engine has the newest first.
     labels = mine[0].labels
     files = listed_files(mine[0])
     if files is None:
@@ -303,6 +316,7 @@ def default_project_name(compose_file: str) -> str:
         name = document.get("name") if isinstance(document, dict) else None
     except (OSError, yaml.YAMLError):
         pass
+    # Compose drops what is not allowed in a project's name, and does not replace it.
     return re.sub(r"[^a-z0-9_-]", "", str(name or Path(compose_file).parent.name).lower()).lstrip("_-")
 
 
@@ -314,6 +328,7 @@ def files_started_with(container: Container, compose_files: Sequence[str]) -> tu
     named = [path for path in container.labels.get(f"{_PREFIX}config_files", "").split(",") if path]
     directory = container.labels.get(f"{_PREFIX}working_dir", "/")
     paths = [os.path.normpath(os.path.join(directory, path)) for path in named]  # noqa: PTH118
+    # Compared as texts: nothing of this may be readable from here, so that links cannot be followed.
     if not set(paths) & set(compose_files):
         return ()
     env_files = [path for path in container.labels.get(f"{_PREFIX}environment_file", "").split(",") if path]
@@ -335,6 +350,8 @@ def listed_files(container: Container) -> tuple[str, ...] | None:
         if os.path.isfile(path):  # noqa: PTH113 - Path's own raises for a folder that may not be entered
             files.append(path)
             piece = ""
+    # A rest that is no file means that the label cannot be taken apart, or that a file is gone; to go on with
+    # a part of the files would deploy another project than the operator's.
     return tuple(files) if files and not piece else None
 
 

@@ -45,11 +45,14 @@ def make(
     compose: Compose,
 ) -> Plan[ComposePlan] | Hold:
     """Return the plan that takes `service` from how it stands to what is asked for."""
+    # Images that take their tag from one variable can only move together, so a rollback that lacks an earlier
+    # image of one repository cannot be made at all.
     unknown = {other.current.key for other in observed.others} - {image.key for image in request.others}
     if unknown:
         return _hold(_no_way_back(service, observed, sorted(unknown)), request.image)
     model = compose.config(observed.project)
     service, observed = with_one_shots(service, observed, model)
+    # Pure work on the text comes first: it finds most obstacles without asking the engine or Compose again.
     changes = changes_for(service, observed, (request.image, *request.others))
     if isinstance(changes, NotEditable):
         return _hold(changes, request.image)
@@ -61,12 +64,15 @@ def make(
         return _hold(moves, request.image)
     group = _group(observed.project, moves, engine, model)
     foreseen = _foreseen(service, observed, group, engine, compose)
+    # The same is checked once more after the pull; here it spares the pull if the image is on this host
+    # already.
     if isinstance(foreseen, Outlook):
         foreseen = _moved_volume(service, group, request, engine) or foreseen
     if isinstance(foreseen, Hold):
         return replace(foreseen, available=request.image)
     detail = _detail(service, observed, changes, group, foreseen)
     detail = replace(detail, further=_further(request, group.moves, engine))
+    # A group may hold moves of other repositories, and `old_digest` is of the service's own.
     own = _moves_of(observed.current.key, group.moves)[0]
     plan = _plan(service, request, detail, _old_digest(observed.current.key, own, engine))
     return conditions.with_strategy(with_others(plan), conditions.strategy_of(service, group))
@@ -88,6 +94,8 @@ def _detail(
         dependents=group.dependents,
         platform=service.platform,
         allow_volume_change=service.own(ComposeSettings).allow_volume_change,
+        # An `up` that sees dependencies runs their one-shots itself; ours have run by then and would run
+        # twice.
         with_dependencies=foreseen.with_dependencies and not runs_one_shots_first,
         sources={file.path: file.text for file in (*observed.files, *observed.env_files)},
         model_digest=file_edits.model_digest(group.model),
@@ -175,6 +183,7 @@ def _plan(
     service: ServiceConfig, request: UpdateRequest, detail: ComposePlan, old_digest: str | None
 ) -> Plan[ComposePlan]:
     foreign = {name for each in detail.further for name in each.services}
+    # The plan is named by the service's own repository, and not by an image that only moves along.
     first = next(move for move in detail.moves if move.service not in foreign)
     return Plan(
         id=uuid.uuid4().hex,
@@ -193,6 +202,7 @@ def _plan(
         new_retained=request.retained,
         earlier_retained=request.earlier_retained,
         kind=request.kind,
+        # The gate waits for all of them, so it needs the time of the slowest.
         healthcheck_seconds=max(move.healthcheck_seconds for move in detail.moves),
     )
 
@@ -221,6 +231,7 @@ def _foreseen(
 
     A Hold, too, if something stands in its way.
     """
+    # The cheap checks come first: a dry run of Compose costs a tenth of a second of CPU.
     first = next(_obstacles(service, observed, group, engine), None)
     return first or _undeployed(service, observed, group, engine, compose)
 
@@ -230,6 +241,8 @@ def _undeployed(
 ) -> Outlook | Hold:
     """Return what an `up` of the group would do; a Hold if it would also deploy what its operator has not."""
     found = outlook.of_group(group, engine, compose)
+    # Compose recreates a container for any difference, so an edit that was never applied would be deployed
+    # along with the image.
     if isinstance(found, Hold) or service.allow_drift:
         return found
     reading = Reading(group.project, group.model, found.preview)
@@ -251,8 +264,11 @@ def changes_for(
     the operator wrote one before: a pin stays a pin.
     """
     is_pinned = service.policy.pin_digest or any(_digest_of(one.reference) for one in observed.located)
+    # A tag that moves keeps its text: the local tag goes to the new image, and the file stays as it is to the
+    # byte.
     if not is_pinned and all(_tag_of(one.reference) == targets[0].tag for one in observed.located):
         return ()
+    # The digest was for choosing and pulling; in the file it would be a pin that nobody asked for.
     written = [each if is_pinned else replace(each, digest=None) for each in targets]
     return compose_edit.set_image(observed.files, observed.env_files, service.compose_services, written)
 
@@ -267,12 +283,14 @@ def _moves(
     files, env_files = edited(observed.files, changes), edited(observed.env_files, changes)
     moves: list[Move] = []
     for located in observed.located:
+        # Read back from the edited text, as Compose will: a variable may be part of several references.
         after = compose_edit.locate(files, env_files, located.service)
         if isinstance(after, NotEditable):
             return after
         containers = [
             c for c in engine.containers(observed.project.name, located.service) if not is_leftover(c)
         ]
+        # What an interrupted recreate left is not among the containers: the project is tidied before `up`.
         old = located.reference or observed.current.text
         moves.append(move_of(located.service, old, after.reference or old, containers))
     return _with_old_images(service, moves, engine)
@@ -313,6 +331,7 @@ def _one_shots_last(moves: Sequence[Move], model: Mapping[str, Any]) -> tuple[Mo
     A member that has ended well while the others run is one, too, if nobody has declared it.
     """
     declared = dependencies.one_shots_before(model, [move.service for move in moves])
+    # If the group is nothing but one-shots, there is nothing that they have to run before.
     is_alone = all(move.is_one_shot or move.service in declared for move in moves)
     first = [
         *declared,
@@ -340,6 +359,8 @@ def _dependents(
     model = whole.get("services", {})
     running = {name: _running(project, name, engine) for name in model}
     own = {move.service for move in moves}
+    # A named `up` does not heed `restart: true` of a dependent (seen with Compose 2.26.1), so they are
+    # restarted by us.
     together = dependencies.sharing_namespaces(own, model, running)
     together |= {name for name in dependencies.restarted_with(whole, together) if running[name]}
     found: list[Move] = []
@@ -367,6 +388,7 @@ def _foreign_one_shots(
 
 
 def _running(project: Project, service: str, engine: Engine) -> tuple[Container, ...]:
+    # A container that is `restarting` is one that its operator wants up.
     return tuple(c for c in engine.containers(project.name, service) if c.status in ("running", "restarting"))
 
 
@@ -374,6 +396,8 @@ def _old_digest(key: str, move: Move, engine: Engine) -> str | None:
     """Return a digest under which the registry knows the image that runs, for a pull should it be gone."""
     image = engine.image(move.old_image_id)
     known = reference.digests_of(image.repo_digests, key) if image else frozenset()
+    # One image may have several digests in one repository. The pinned one is what the operator would look
+    # for; without one the lowest, which is the same in every run.
     pinned = _digest_of(move.old_reference)
     return pinned if pinned in known else min(known, default=None)
 
