@@ -45,6 +45,7 @@ from updater_core.state.shared import Change, SharedState
 from updater_core.vocabulary.dated import ListComparison
 
 LOG = logging.getLogger("updater")
+# A receiver that never answers must not keep the next check waiting.
 _SIGN_OF_LIFE_SECONDS, _LONGEST_DELIVERY_SECONDS = 1.0, 30.0
 
 
@@ -216,6 +217,8 @@ def reporter(context: AppContext, name: str) -> Reporter:
         settings = registry_settings(context, found)
         if settings is None:
             return None
+        # Counted when the credential is fetched, for the engine pulls next, and tells us nothing of the
+        # registry's headers.
         context.registries.pull_begins(found.image, settings)
         return context.registries.for_service(found.image, settings).credential()
 
@@ -224,6 +227,7 @@ def reporter(context: AppContext, name: str) -> Reporter:
         log_event(LOG, logging.INFO, LogEvent.UPDATE_STEP, f"{step}: {text}", service=name, step=step.value)
 
     def reached(step: Step, is_back: bool) -> None:
+        # A gate only watches. While it does, another project may pull and restart.
         if step is Step.GATE:
             context.slots.give_back(name)
         context.steps.reached(name, step, context.clock.now(), is_back=is_back)
@@ -242,6 +246,7 @@ def settings_for(service: ServiceConfig, image: ImageRef) -> RegistrySettings:
 
     Nothing for another registry than that of the service's own image: a login goes to no other.
     """
+    # Images that move along may be of another registry, to which the login does not belong.
     return service.registry if image.domain == service.image.domain else RegistrySettings()
 
 
@@ -279,6 +284,7 @@ def deliver(context: AppContext, *, is_cycle_over: bool = True) -> None:
     is asked for. An outbox on a disk that refuses is said, and harms nobody. While the cycle goes on, what
     needs nobody may wait for its end.
     """
+    # Two deliveries at once would send the first event of an outbox twice.
     if not context.delivering.acquire(blocking=False):
         return  # another thread delivers; what it misses is delivered with what comes next
     try:
@@ -296,10 +302,12 @@ def _deliver_due(context: AppContext, *, is_cycle_over: bool) -> None:
     def is_over() -> bool:
         return context.clock.wait(0) or context.clock.monotonic() > end
 
+    # A thread for each: the number of receivers is the operator's, and small.
     with ThreadPoolExecutor(len(waiting)) as pool:
         passes = [
             pool.submit(_deliver_to, context, each, is_over, is_cycle_over=is_cycle_over) for each in waiting
         ]
+        # `wait` also gives the service manager its sign of life.
         while futures.wait(passes, timeout=_SIGN_OF_LIFE_SECONDS).not_done:
             context.clock.wait(0)
     for one in passes:
@@ -345,6 +353,7 @@ def address_of(config: Config) -> tuple[str, int | None]:
 def bug(name: str, error: Exception) -> Hold:
     """Log an exception that nobody expected, and return the Hold for the one service that met it."""
     further = {"service": name, "log_event": LogEvent.INTERNAL_ERROR.value, "fields": {}}
+    # With the traceback: for a fault of ours, the words of the exception are not enough.
     LOG.error("internal error", exc_info=error, extra=further)
     return Hold(
         Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "please report it with the log's traceback"

@@ -47,12 +47,15 @@ def load_config(environment: Mapping[str, str], *, may_begin: bool = False) -> C
     """
     path = config_utils.default_config_path(environment)
     merged = config_utils.read_environment(environment, config_utils.default_dotenv_path(path, environment))
+    # Asked twice: `.env` may name another CONFIG_FILE than the environment does.
     path = config_utils.default_config_path(merged)
     wanted = config_utils.library_environment(merged)
+    # At a reload, what was taken out of `.env` must not live on in the process.
     for name in config_utils.library_environment(os.environ).keys() - wanted.keys():
         del os.environ[name]
     os.environ.update(wanted)
     config = (config_utils.load_or_begin if may_begin else config_utils.load)(path, merged)
+    # Before anything else can log: from here on no secret gets into a line.
     logging_utils.protect(*secrets_in(config.settings), *secrets_in(config.services))
     if problems := [
         *_key_problems(config),
@@ -68,6 +71,7 @@ def _hook_problems(config: Config, path: Path) -> Iterator[str]:
 
     Hooks run with this user's rights.
     """
+    # Services that are discovered later get these, so they count even if no service has any now.
     defaults = config.entries.default_hooks if config.entries else Hooks()
     if defaults == Hooks() and all(service.hooks == Hooks() for service in config.services):
         return
@@ -104,6 +108,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
     path, state = _remembered(settings, clock, is_reading=is_reading)
     host = _host(settings, clock, endpoint, path.parent / "locks")
     if not is_reading:
+        # A look must not create the file with the id: it may run as another user.
         host.retention_owner = _identity(path.parent)
     metrics = Metrics(enabled=settings.metrics_port is not None and not is_reading)
     metrics.start_from(state.counters)
@@ -121,8 +126,10 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
         progress=None if is_reading else _progress(clock),
         workers=Workers(clock.working, clock.signals.wake),
     )
+    # Read at each use, so that a reload counts for the next update.
     context.slots.most = lambda: context.config.settings.parallel_updates
     if not is_reading:
+        # Half-written records of a process that was killed; a look leaves them to the updater that owns them.
         context.journal.clear_strays()
         notifiers.drop_left(settings, path.parent / "outbox")
         for channel in context.channels:
@@ -185,10 +192,13 @@ def _take_over(context: AppContext, config: Config, clock: SystemClock) -> None:
 def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
     """Take a changed configuration into a running daemon's context; state, journal and backoffs stay."""
     settings = config.settings
+    # Metrics that nobody fetches are not counted; the counters start from what is remembered.
     if address_of(config) != address_of(context.config):
         context.metrics = Metrics(enabled=settings.metrics_port is not None)
         context.metrics.start_from(context.state.counters)
     endpoint = engine_endpoint.resolve(os.environ)
+    # A new client would forget what is cached of images and containers, so only a change that it needs makes
+    # one.
     if settings.path_map != context.config.settings.path_map:
         context.host.engine = DockerEngine(endpoint, settings.path_map)
     context.config, context.store.settings = config, settings
@@ -196,6 +206,7 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
     context.host.swarm = Swarms(endpoint, settings.engines)
     context.host.settings = settings.targets
     context.host.lock_wait_seconds = _lock_wait_seconds(settings)
+    # A reload must not lift a pause that a registry asked for.
     registries = context.registries
     known = replace(
         context.state,
@@ -219,6 +230,7 @@ def _compose(
 
 def _lock_wait_seconds(settings: Settings) -> float:
     """Return how long to wait for a killed updater's lock: its Compose command may take all its time."""
+    # Compose is ended by its own limit; the rest is for its clean-up.
     return settings.compose_timeout_seconds + 30
 
 
@@ -244,6 +256,7 @@ def _progress(clock: SystemClock) -> Progress:
     shown = pull_progress.for_stream(sys.stderr)
 
     def hear(message: Mapping[str, Any]) -> None:
+        # A pull may take longer than the service manager's watchdog allows without a sign of life.
         clock.beat()
         if shown is not None:
             shown(message)
@@ -297,6 +310,7 @@ def only_instance(config: Config, clock: SystemClock) -> Iterator[None]:
     own = lock_path(config)
     of_folder = own.with_name(f"{state_utils.FALLBACK}.lock")
     with contextlib.ExitStack() as held:
+        # The state's own lock first: its message names the updater that one would look for.
         held.callback(release_lock, acquire_lock(own, clock=clock))
         if of_folder != own:
             held.callback(release_lock, _lock_of_folder(of_folder, clock))

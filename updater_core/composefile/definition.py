@@ -20,6 +20,7 @@ from updater_core.composefile.env_values import Assignment, Environment
 from updater_core.composefile.yaml_nodes import Document, Refused, Table
 from updater_core.vocabulary.reasons import Reason
 
+# Compose's own tags: what bears one does not merge with the files before.
 _REPLACING_TAGS = ("!reset", "!override")
 
 
@@ -114,12 +115,14 @@ def parse(
     scopes: dict[tuple[str, ...] | None, Scope] = {}
     sections: list[Section] = []
     for file in files:
+        # Files that take their variables from the same env files share one reading of them.
         if file.env_paths not in scopes:
             scopes[file.env_paths] = _scope(_chosen(env_files, file.env_paths), given)
         for document in yaml_nodes.documents(file.path, file.text):
             sections.append(_section(document, file, scopes[file.env_paths]))
     homes: dict[str, tuple[Section, ...]] = {}
     for section in sections:
+        # A file that only `extends` reaches has services that are none of the project's.
         for name in section.services if section.file.is_merged else ():
             homes[name] = (*homes.get(name, ()), section)
     return ComposeModel(homes, tuple(sections), tuple(files), tuple(env_files))
@@ -169,6 +172,7 @@ def image(project: ComposeModel, service: str) -> Found:
         known = ", ".join(sorted(project.names)) or "none"
         detail = f"no service {service!r} in these files (services: {known})"
         raise Refused(detail, "Check `compose_file` and `compose_service`.", Reason.NOT_IN_FILE)
+    # `image` beside `build` names what is built, and may still be pulled, so it counts first.
     found = defined(project, service, "image")
     if found is None and is_built(project, service):
         raise Refused(
@@ -207,16 +211,20 @@ def defined_in(
 
     Raises Refused as `defined` does.
     """
+    # The last file wins, and the first that has the key ends the search.
     for section in reversed(sections):
         node = yaml_nodes.entry(section.services, service)
         if not isinstance(node, MappingNode):
             continue
         value = yaml_nodes.lookup(node, key)
+        # `image:` with nothing behind it takes nothing away from an earlier file.
         if value is not None and not yaml_nodes.is_null(value):
             return Found(section, service, value)
+        # What a section extends counts less than the section itself, and more than the files before it.
         base = _base(project, section, node)
         if base and (found := defined_in(project, base[0], base[1], key, _longer(trail, base))):
             return found
+        # Nothing of the earlier files is left of the service, so the search must not go on to them.
         if node.tag in _REPLACING_TAGS:
             raise Refused(f"{section.where(node)}: {service!r} as a whole is tagged {node.tag}")
     return None
@@ -260,6 +268,7 @@ def _ancestry(
 
 
 def _longer(trail: _Trail, base: _Base) -> _Trail:
+    # By file and name: a service may extend one of the same name in another file.
     step = (id(base[0][0]), base[1])
     if step in trail:
         raise Refused(f"`extends` goes round in a circle at service {base[1]!r}")
@@ -292,5 +301,7 @@ def _sections_of(project: ComposeModel, section: Section, path: str) -> tuple[Se
     wanted = posixpath.normpath(posixpath.join(section.file.base, path))
     some = tuple(other for other in project.sections if posixpath.normpath(other.document.path) == wanted)
     same = tuple(other for other in some if other.file.env_paths == section.file.env_paths)
+    # A file may be both merged and extended; then its reading for `extends` has the paths and variables that
+    # count here.
     bases = tuple(other for other in same if not other.file.is_merged)
     return bases or same or some

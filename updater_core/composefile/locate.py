@@ -101,6 +101,8 @@ def locate(
 # -------------------------------------------------------------------------------------- the place of an image
 
 
+# Two: one project as it is, and the same with a target while it is planned. More would keep whole parsed
+# projects alive.
 @lru_cache(maxsize=2)
 def survey(
     files: tuple[SourceFile, ...], env_files: tuple[SourceFile, ...], targets: tuple[ImageRef, ...] = ()
@@ -123,10 +125,13 @@ def located(seen: Survey, service: str) -> Located:
     try:
         found = definition.image(project, service)
     except Refused as refused:
+        # A service that is not there, or a file that is no YAML, is the caller's matter; a text that cannot
+        # be edited is a service that can still be shown.
         if refused.reason is not Reason.NOT_EDITABLE:
             raise
         return Located(service, None, None, answer(refused), frozenset({service}))
     text, is_built = _text(found), definition.is_built(project, service)
+    # What Compose builds at each start never runs the image of a registry.
     if is_built and _is_built_always(project, service):
         raise Refused(
             f"service {service!r} is built at every start (`pull_policy: build`)",
@@ -158,6 +163,8 @@ def _text(found: Found) -> str | None:
     if parts is None:
         return None
     text = "".join(part.text for part in parts)
+    # `app:${TAG}` without a value is `app:`, which Compose rejects; `app${SUFFIX}` without one is a reference
+    # as it stands.
     is_whole = not interpolation.unset(env_values.deepened(parts, found.section.scope.environment))
     return text if is_whole or reference.is_valid(text) else None
 
@@ -168,6 +175,7 @@ def _sites(project: ComposeModel, targets: Mapping[str, ImageRef]) -> dict[str, 
     for service in project.names:
         try:
             sites[service] = _site(project, service, targets)
+        # The other services of the file may be fine; why this one is not is said when it is asked for.
         except Refused:
             continue
     return sites
@@ -190,6 +198,7 @@ def _site(project: ComposeModel, service: str, targets: Mapping[str, ImageRef]) 
     if parts is None:
         raise _unresolved(where, node.value, found.section.scope)
     image = _parsed(where, node.value, parts, found.section.scope)
+    # Only now: a variable's own value may be put together from others, and the one to write is the innermost.
     parts = env_values.deepened(parts, found.section.scope.environment)
     holders = interpolation.holders(parts, len(image.name))
     if isinstance(holders, str):
@@ -234,6 +243,7 @@ def _piece(
 ) -> Piece:
     """Return the piece to write to: the likeliest, or another if only that one can make the wanted tag."""
     target = targets.get(image.key)
+    # Without a target any place that can be written will do; it is chosen anew when there is one.
     if target is None:
         return holders[0]
     text = wanted(image, target)
@@ -262,6 +272,8 @@ def _assigned(scope: Scope, piece: Piece) -> Place:
     place = last_assignment(
         file, variable, [assignment for each, assignment in settings if each.path == file.path]
     )
+    # Compose takes the last value that is set before the line which uses it, and an edit of the last one
+    # would not reach that.
     if place.text[piece.start : piece.end] != piece.text:
         raise Refused(
             f"{variable} is set more than once, and what takes it stands above the last time in {file.path}",
@@ -297,6 +309,8 @@ def _variants(sites: Mapping[str, Site]) -> Reach | None:
     tags: dict[str, dict[str | None, str]] = {}
     for name, site in sites.items():
         tags.setdefault(site.image.key, {}).setdefault(site.image.tag, name)
+    # Images of different repositories may differ in their tags only by what stands around the variable, so
+    # each repository is looked at alone.
     for named in tags.values():
         if len(named) > 1:
             key = next(iter(sites.values())).place.key
@@ -315,6 +329,7 @@ def _missing(project: ComposeModel) -> str | None:
     known = {posixpath.normpath(file.path) for file in project.files}
     for section in project.sections:
         setting = Setting(section.file.base, section.scope.values)
+        # What only `extends` reaches contributes no services, and what it includes is not read.
         entries = includes.included(section.document.root, setting) if section.file.is_merged else ()
         for path in (path for entry in entries for path in entry.paths):
             if path not in known:
@@ -324,6 +339,7 @@ def _missing(project: ComposeModel) -> str | None:
 
 def _reach(sites: Sequence[Site], takers: frozenset[str], readers: Readers) -> Reach:
     try:
+        # By node: an alias makes one text the image of several services.
         images = {id(site.node): site for site in sites}
         for site in images.values():
             if site.section.uses.is_more_than_an_image(site.node):
@@ -342,6 +358,8 @@ def _notes(place: Place, takers: frozenset[str], images: frozenset[int], readers
     """Return what of the takers changes besides the image; Refused if anything else would change."""
     found = []
     for reader in readers.of(place.path, place.key):
+        # The images themselves are what is to change; what is shadowed is overridden by a later file and
+        # never counts.
         if reader.node_id in images or reader.node_id in readers.shadowed:
             continue
         if not reader.services <= takers:

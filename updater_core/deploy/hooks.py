@@ -58,11 +58,14 @@ class UpdateHooks:
         """Return what is done before anything is touched; `note` puts `runs` into the journal."""
         if self._runner is None or self._hooks == Hooks():
             return ()
+        # All hooks are looked for, and not only the first: a `post_update` that is missing would be found
+        # when the old release is gone.
         check = Stage(Step.PRE_UPDATE, self._check)
         return (check, *self._stage(HookKind.PRE_UPDATE, lambda: self._before(deployment, note)))
 
     def after(self, deployment: Deployment, note: Callable[[], None]) -> Sequence[Stage]:
         """Return what is done once the new release has passed its gate; nothing if it ended before a kill."""
+        # A kill may come between the hook's end and the commit; what has passed is not asked twice.
         if any(run.kind is HookKind.POST_UPDATE and run.result is HookResult.DONE for run in self.runs):
             return ()
         return self._stage(HookKind.POST_UPDATE, lambda: self._after(deployment, note))
@@ -119,6 +122,7 @@ class UpdateHooks:
             done = self._run(HookKind.PRE_UPDATE, deployment, note)
         except Stopped as error:
             raise GateFailed(Reason.STOPPING, str(error), error.remedy) from error
+        # A rollback that the operator asked for is not held up by a backup that fails.
         if done.result is not HookResult.DONE and deployment.plan.kind != OWNER_ROLLBACK:
             raise GateFailed(Reason.PRE_UPDATE_FAILED, words(done), _PRE_REMEDY)
 
@@ -128,6 +132,7 @@ class UpdateHooks:
             raise GateFailed(Reason.POST_UPDATE_FAILED, words(done))
 
     def _run(self, kind: HookKind, deployment: Deployment, note: Callable[[], None]) -> HookRun:
+        # In the journal before it runs: after a kill nobody could tell whether it had begun.
         known, begun = self.runs, self.begin(kind)
         self.runs = (*known, begun)
         note()
@@ -142,6 +147,7 @@ class UpdateHooks:
     def _call(self, kind: HookKind, facts: Mapping[str, str], container: Callable[[], str | None]) -> HookRun:
         hook = self._hooks.of(kind)
         assert hook is not None and self._runner is not None  # noqa: PT018 - see `_stage`
+        # Asked at the last moment: the update replaces the container between the hooks.
         within = container() if hook.is_in_container else None
         return self._runner.run(HookCall(kind, hook, {"DAU_HOOK": kind.value, **facts}, self._folder, within))
 
@@ -190,6 +196,7 @@ def ending_of(outcome: Outcome) -> HookKind | None:
     if isinstance(outcome, Committed):
         return HookKind.ON_SUCCESS
     is_postponed = isinstance(outcome, NotStarted) and outcome.cause.reason in _POSTPONED
+    # Nothing was tried, so there is no failure to report; a hook that has run is answered in any case.
     return None if is_postponed and not outcome.hooks else HookKind.ON_FAILURE
 
 

@@ -38,6 +38,7 @@ def shared(tags: Sequence[Tag], observed: Observed, others: Sequence[Registry]) 
     Raises RegistryError if a list cannot be had.
     """
     found = tuple(tags)
+    # The tag that runs stays even if a list lacks it, or a missing tag would read as a reason to change it.
     for other, registry in zip(observed.others, others, strict=True):
         names = {tag.name for tag in registry.tags(other.current)} | {observed.current.tag}
         found = tuple(tag for tag in found if tag.name in names)
@@ -55,8 +56,11 @@ def whole_group(decision: Decision, group: TagGroup) -> Decision:
     if isinstance(decision, Update):
         return replace(decision, others=_at(decision.target.tag, group))
     left, observed = group.left, group.observed
+    # Before the question whether anything is new: after a rollback that was asked for, the tag alone says
+    # `same`.
     if left is not None and after_rollback.still_counts(left, observed.current, observed.running_digests):
         return _beyond_left(decision, left, group)
+    # Any other hold is about the tag, which the others share.
     if decision.reason is not Reason.SAME_DIGEST:
         return decision
     found = _at(group.observed.current.tag, group)
@@ -65,6 +69,7 @@ def whole_group(decision: Decision, group: TagGroup) -> Decision:
     if not changed:
         return decision
     current = group.observed.current
+    # The plan pulls by digest, of the own image too, though it stays as it is.
     own = replace(current, digest=group.registry.digest(replace(current, digest=None)))
     is_another = f"{changed[0].key} is another behind {current.tag}"
     return _refused(own, changed, group) or Update(own, is_another, others=found)
@@ -82,6 +87,7 @@ def signature(
     for each in (image, *_at(image.tag, group)):
         verdict = verify(each)
         if verdict.key is None:
+            # Named only if it is not the own image, of which the message speaks anyway.
             return verdict if each == image else replace(verdict, detail=f"{each.key}: {verdict.detail}")
         keys[verdict.key] = None
     return SignatureVerdict(key=", ".join(keys))
@@ -131,6 +137,7 @@ def _refused(own: ImageRef, changed: Sequence[ImageRef], group: TagGroup) -> Hol
     failure.
     """
     entries = [group.quarantine.get(image.digest or "") for image in (own, *changed)]
+    # An operator's rollback is a choice; it is judged elsewhere whether that still counts.
     known = next((each for each in entries if each and each.reason is not Reason.OWNER_ROLLBACK), None)
     if known is None:
         return None

@@ -69,6 +69,8 @@ class Transaction:
             self._carry_out(self._deployment.preparation())
             self._write(Phase.PREPARED)
             self._carry_out(self._hooks.before(self._deployment, lambda: self._write(Phase.PREPARED)))
+            # After the hook, which may take long: the proof is to be of the files as they are when the update
+            # begins.
             self._carry_out([self._deployment.proof()])
         except UpdaterError as error:
             return self._not_started(self._cause_of(error))
@@ -89,6 +91,8 @@ class Transaction:
             raise  # the journal says how far it came: the next start takes it up
         except Exception as error:  # a bug of ours, too, must not leave the service in the middle
             cause = self._with_evidence(self._blamed(self._cause_of(error), is_back=False))
+            # Staged copies are of no use to a rollback; one that cannot be removed goes with the next
+            # clean-up.
             with suppress(UpdaterError):
                 self._deployment.clean()
             return self._roll_back_when_possible(cause)
@@ -104,6 +108,7 @@ class Transaction:
         the host prevents the rollback: then the journal stays open, and `recover` tries again.
         """
         plan = self._deployment.plan
+        # Asked before anything is put back: what the operator deployed meanwhile must not be undone.
         superseded = self._deployment.superseded()
         if superseded is not None:
             self._write_if_possible(Phase.TAKEN_OVER, superseded)
@@ -118,9 +123,11 @@ class Transaction:
             raise
         except UpdaterError as error:
             rollback = self._cause_of(error)
+            # Nothing is known against the old release, so the rollback stays open and is tried again.
             if isinstance(error, Stopped) or failure.is_hosts_failure(rollback):
                 raise
             rollback = self._blamed(rollback, is_back=True)
+            # Nothing is proven against the old release yet: what failed may pass by itself.
             if failure.may_pass(rollback):
                 raise GateFailed(rollback.reason, rollback.message, rollback.remedy) from error
             rollback = self._with_evidence(rollback)
@@ -140,6 +147,7 @@ class Transaction:
     def _recovered(self, record: JournalRecord) -> Outcome:
         plan, cause = record.plan, record.cause or _INTERRUPTED
         is_at_fault = failure.is_release_at_fault(cause)
+        # In whatever phase: a kill leaves staged files beside the operator's, which Compose must not find.
         self._deployment.clean()
         match record.phase:
             case Phase.COMMITTED:
@@ -152,11 +160,13 @@ class Transaction:
                 return self._finished(Superseded(plan, cause))
             case Phase.PREPARED:
                 return self._not_started(cause)
+            # The old containers may be gone already, so the only safe way is forward.
             case Phase.SWITCHING:
                 stages = self._deployment.stages()
                 behind = stages[_point_of_no_return(stages) :]
                 return self._carry_through(Phase.SWITCHING, (*behind, *self._addresses()))
             case Phase.APPLYING:
+                # Nobody knows whether a hook that was cut short would have passed the release.
                 is_cut_short = self._hooks.has_cut_short(HookKind.POST_UPDATE)
                 remaining = () if is_cut_short else self._deployment.remaining_stages()
                 if remaining:
@@ -189,6 +199,8 @@ class Transaction:
 
     def _carry_out(self, stages: Iterable[Stage]) -> None:
         for stage in stages:
+            # Written before the stage runs: a kill in the middle of it has to find a record of what it may
+            # have left.
             if stage.is_recorded:
                 self._write(Phase.PREPARED)
             if stage.is_point_of_no_return:
@@ -199,6 +211,7 @@ class Transaction:
             stage.run()
 
     def _roll_back_when_possible(self, cause: Cause) -> Outcome:
+        # Bounded: an engine that restarts for ever would keep the project's lock for ever.
         for _ in range(_MOST_OUTAGES):
             with suppress(EngineUnavailable):
                 return self.roll_back(cause)
@@ -248,6 +261,7 @@ class Transaction:
         """
         with suppress(UpdaterError):
             seen = self._deployment.evidence()
+            # The address was asked by us, so no container's own log has what it answered.
             said = cause.message if cause.reason is Reason.PROBE_FAILED else ""
             return replace(
                 cause, evidence=tuple(replace(one, last_probe=said or one.last_probe) for one in seen)

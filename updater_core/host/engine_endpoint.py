@@ -91,6 +91,7 @@ def of_operator(environment: Mapping[str, str]) -> EngineEndpoint | None:
 
 
 def _of_context(name: str, folder: Path) -> EngineEndpoint:
+    # The CLI stores a context under the hash of its name, which may hold any character.
     key = sha256(name.encode()).hexdigest()
     meta = folder / "contexts" / "meta" / key / "meta.json"
     endpoint = _endpoint_in(_read_json(meta))
@@ -102,6 +103,7 @@ def _of_context(name: str, folder: Path) -> EngineEndpoint:
     host = endpoint.get("Host") or DEFAULT_HOST
     certificates = folder / "contexts" / "tls" / key / "docker"
     is_verified = not endpoint.get("SkipTLSVerify")
+    # A context without files of its own may still want TLS, by the system's authorities.
     has_tls = certificates.is_dir() or not is_verified
     tls = TlsFiles(certificates, is_verified) if has_tls and not str(host).startswith("unix://") else None
     return EngineEndpoint(str(host), f"context {name}", tls)
@@ -109,10 +111,12 @@ def _of_context(name: str, folder: Path) -> EngineEndpoint:
 
 def _checked(endpoint: EngineEndpoint) -> EngineEndpoint:
     what = f"{endpoint.source} names the engine {endpoint.host}"
+    # The CLI starts `ssh` with the operator's agent and keys, which an unattended service does not have.
     if endpoint.host.startswith("ssh://"):
         raise EngineError(f"{what}, and an engine is not asked over ssh", _SSH_REMEDY)
     if not endpoint.host.startswith(_SCHEMES):
         raise EngineError(f"{what}, which is no address", "write unix:///PATH or tcp://HOST:PORT")
+    # Asked here, for the library's own error names neither the variable nor the folder.
     if endpoint.tls is not None and endpoint.source == "DOCKER_HOST" and endpoint.tls.client is None:
         raise EngineError(
             f"{what} with TLS, but {endpoint.tls.folder} does not hold cert.pem and key.pem",

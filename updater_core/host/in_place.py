@@ -64,9 +64,11 @@ def _overwrite(path: Path, old: bytes, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if data:
+            # A full disk is found before the first byte of the old text is gone.
             _reserve(descriptor, len(data))
         _fill(descriptor, data)
     except OSError:
+        # The blocks of the old text are still there, so this needs no space.
         _fill(descriptor, old)
         raise
     finally:
@@ -84,5 +86,6 @@ def _reserve(descriptor: int, size: int) -> None:
 def _fill(descriptor: int, data: bytes) -> None:
     os.lseek(descriptor, 0, os.SEEK_SET)
     write_all(descriptor, data)
+    # After the bytes and not before: a file that is too long for a moment is still all there.
     os.ftruncate(descriptor, len(data))
     os.fsync(descriptor)

@@ -32,6 +32,7 @@ def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inherit
     _wait_for(descriptor, path, clock, wait_seconds)
     # the number is for the reader of a message; a full disk is no reason to fail
     with contextlib.suppress(OSError):
+        # The number of the holder before may have had more digits.
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     os.set_inheritable(descriptor, inheritable)
@@ -46,6 +47,8 @@ def acquire_folder_lock(folder: Path, *, clock: Clock, wait_seconds: float) -> i
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    # A folder that we may not read, or a network file system without locks: two updaters of one machine are
+    # still kept apart by our own lock.
     except OSError:
         return None
     try:
@@ -67,6 +70,7 @@ def release_lock(descriptor: int) -> None:
 def _open_file(path: Path) -> int:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # No link is followed: in a folder that others may write to, it could lead to any file.
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise StateError(

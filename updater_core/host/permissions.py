@@ -24,11 +24,13 @@ def objection(path: Path, found: os.stat_result) -> tuple[str, str] | None:
     """
     if not stat.S_ISREG(found.st_mode):
         return f"{path} is not a regular file", "Point compose_file at the file itself."
+    # A file is replaced by renaming a new one over it, after which the other name would keep the old text.
     if found.st_nlink > 1:
         return (
             f"{path} has {found.st_nlink} hard links",
             "Replace the further links by symbolic ones, or by copies.",
         )
+    # For root every file is writable, so the mode is asked: the file owner has said no.
     if not found.st_mode & stat.S_IWUSR:
         return f"{path} is write-protected by its mode", f"Run `chmod u+w {path}` to let the updater edit it."
     if is_in_place(found) and not _may(path, os.R_OK | os.W_OK):
@@ -38,6 +40,7 @@ def objection(path: Path, found: os.stat_result) -> tuple[str, str] | None:
     if not _may(path, os.W_OK):
         return f"{path} cannot be written", "Check for a read-only mount, `chattr +i`, and permissions."
     if not _may(path.parent, os.W_OK | os.X_OK):
+        # For an edit in place too: the old bytes are kept beside the file while it is written.
         return f"the folder {path.parent} cannot be written, and the new file is made there first", grant(
             path
         )
@@ -58,6 +61,7 @@ def open_to_others(path: Path) -> tuple[str, str] | None:
         name = shlex.quote(str(each))
         if found.st_uid not in (0, os.geteuid()):
             return f"{each} belongs to {_name(found.st_uid)}", f"Run `sudo chown root {name}`."
+        # In `/tmp` nobody can put another file in the place of ours.
         is_sticky_folder = stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not is_sticky_folder:
             return f"{each} may be changed by others than its file owner", f"Run `sudo chmod go-w {name}`."
@@ -130,7 +134,9 @@ def closed_above(path: Path) -> Path | None:
 
     None, too, if the path ends before it.
     """
+    # From the top: below a closed folder nothing can be seen, so the first one is the one to open.
     for folder in reversed(path.absolute().parents):
+        # `os.path` and not `Path`, which raises for what may not be looked at.
         if not os.path.isdir(folder):  # noqa: PTH112
             return None
         if not _may(folder, os.X_OK):
@@ -155,6 +161,7 @@ def reading_remedy(path: Path) -> str:
 
 
 def _may(path: Path, mode: int) -> bool:
+    # By the effective user: a service manager or sudo may have changed it.
     return os.access(path, mode, effective_ids=True)
 
 

@@ -60,6 +60,8 @@ def admit(decision: Decision, facts: Facts, rules: Sequence[Rule] | None = None)
     rollback that the host prevents, that is what there is to say of it.
     """
     if isinstance(decision, Hold):
+        # The file and the containers are half old and half new then, so that any other reason would be about
+        # that.
         return _rollback_is_prevented(facts) or decision
     found = _holds(decision, facts, RULES if rules is None else rules)
     if not found:
@@ -107,6 +109,7 @@ def rollback_failed(_: Update, facts: Facts) -> Hold | None:
 
 def backing_off(_: Update, facts: Facts) -> Hold | None:
     """Hold while the last update failed a short while ago, for a reason that may pass."""
+    # Said once: a prevented rollback has its own rule, and its own time.
     if facts.retry_at is None or facts.is_rollback_prevented:
         return None
     detail = f"{facts.failure}; tried again after {facts.retry_at:%Y-%m-%d %H:%M} UTC"
@@ -122,6 +125,7 @@ def stopping(_: Update, facts: Facts) -> Hold | None:
 
 def paused(update: Update, facts: Facts) -> Hold | None:
     """Hold while this service, or all, is paused: in the configuration, or by an order."""
+    # The configuration first: an order to resume would not lift it, so its remedy is the one that helps.
     if facts.hours.paused:
         return _waits(
             update, Reason.PAUSED, "updates are paused", "set pause_updates to false to let it through"
@@ -160,6 +164,7 @@ def notify_only(update: Update, facts: Facts) -> Hold | None:
 
 def window_closed(update: Update, facts: Facts) -> Hold | None:
     """Hold outside the maintenance windows; what is paused has no window that could open."""
+    # A pause is the matter of another rule; here it would read as a window that never opens.
     hours = replace(facts.hours, paused=False)
     if windows.is_open(hours, facts.now):
         return None
@@ -212,6 +217,8 @@ def unfinished(_: Update, facts: Facts) -> Hold | None:
     return Hold(Reason.BUSY, detail, "nothing to do: it is ended first, see the log")
 
 
+# The first hold is what is shown: what is wrong, then what the operator has decided, then what only takes
+# time.
 RULES: tuple[Rule, ...] = (
     rollback_failed,
     rollback_prevented,

@@ -22,14 +22,18 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from updater_core.net import untrusted_json
 
+# Anybody who may push may add signatures; checking them must cost a bounded time.
 MOST_SIGNATURES = 20
+# Far more than any real one; the bytes come from whoever may push.
 LONGEST_DOCUMENT_BYTES = 1 << 20
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 BUNDLE_PREFIX = "application/vnd.dev.sigstore.bundle"
 SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
 _PAYLOAD_TYPE = "cosign container image signature"
 _STATEMENT_TYPE = "application/vnd.in-toto+json"
+# What cosign 3 writes for `sign`. Other predicates are attestations.
 _SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1"
+# Shorter keys have been refused by NIST SP 800-131A since 2014.
 _SHORTEST_RSA_BITS = 2048
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
@@ -61,6 +65,7 @@ def read_key(name: str, pem: bytes) -> TrustedKey:
 
     Raises ValueError with a sentence if it is none of these.
     """
+    # cosign writes both files side by side, so this is the mistake that is made.
     if b"PRIVATE KEY" in pem:
         raise ValueError(
             "it is a private key; name the public one (cosign.pub), and keep this one away from the host"
@@ -69,6 +74,7 @@ def read_key(name: str, pem: bytes) -> TrustedKey:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("it is not a public key in PEM form") from None
+    # The kind that `cosign generate-key-pair` makes.
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return TrustedKey(name, pem, key)
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= _SHORTEST_RSA_BITS:
@@ -84,12 +90,14 @@ def simple_signing(payload: bytes, annotations: Mapping[str, Any]) -> Statement:
     """Return the statement of a simple-signing layer. Raises ValueError if it is not one."""
     document = _object(untrusted_json.read(payload), "the payload")
     critical = _object(document.get("critical"), "critical")
+    # Else any JSON that our key ever signed could be passed off as a signature of an image.
     if critical.get("type") != _PAYLOAD_TYPE:
         raise ValueError(f"its type is not {_PAYLOAD_TYPE!r}")
     digest = _object(critical.get("image"), "critical.image").get("docker-manifest-digest")
     if not isinstance(digest, str):
         raise ValueError("it names no image digest")
     signature = _decoded(annotations.get(SIGNATURE_ANNOTATION), "the signature")
+    # The bytes as they came: JSON written anew would be other bytes than the signed ones.
     return Statement(payload, frozenset({digest}), (signature,))
 
 

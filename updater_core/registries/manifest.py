@@ -29,8 +29,10 @@ ACCEPT = ", ".join(INDEXES + IMAGES)
 _OF_ENTRIES = (*IMAGES, *INDEXES, None)
 _LAYERS = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
 
+# Times before it are those of builds without a clock: 1970 (Jib, ko), 1980 (buildpacks), year 1.
 _BEFORE_DOCKER = datetime(2013, 1, 1, tzinfo=UTC)
 _FUTURE = timedelta(days=1)
+# containerd's rule: an ARM platform without a variant is one of these.
 _DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7"}
 
 
@@ -52,6 +54,8 @@ def read(body: bytes, media_type: str) -> Mapping[str, Any]:
         manifest = untrusted_json.read(body)
     except ValueError:
         raise ValueError(f"it is not JSON but {_shown(media_type)}") from None
+    # A proxy may spoil the Content-Type; the body's own `mediaType` will do as well. OCI manifests need not
+    # have one, so neither alone can be wanted.
     if not isinstance(manifest, dict) or not (
         is_manifest(media_type) or is_manifest(str(manifest.get("mediaType", "")))
     ):
@@ -85,6 +89,7 @@ def child_for(index: Mapping[str, Any], platform: str) -> str | None:
             continue
         offered = _normalised(*(str(found.get(key) or "") for key in ("os", "architecture", "variant")))
         if offered[:2] == wanted[:2]:
+            # An image of another variant may run too, so the exact one is only preferred.
             fitting.append((offered[2] != wanted[2], entry["digest"]))
     return min(fitting, key=lambda each: each[0])[1] if fitting else None
 
@@ -130,6 +135,7 @@ def objection(manifest: Mapping[str, Any]) -> str:
     Usage").
     """
     artifact = manifest.get("artifactType")
+    # Some builders write an image's own type there, which makes it no artifact.
     if artifact and artifact not in CONFIGS:
         return f"it is no image but {_shown(str(artifact))}"
     config = manifest.get("config")
@@ -154,6 +160,7 @@ def is_beside(entry: Mapping[str, Any]) -> bool:
     It is an artifact (image-spec, "Descriptors", `artifactType`) or BuildKit's attestation.
     """
     artifact, notes = entry.get("artifactType"), entry.get("annotations")
+    # BuildKit's mark of an attestation that it attaches to an index.
     is_note = isinstance(notes, dict) and bool(notes.get("vnd.docker.reference.type"))
     return is_note or bool(artifact and artifact not in CONFIGS)
 

@@ -23,6 +23,7 @@ from updater_core.registries.session import RegistryEndpoint, Session
 from updater_core.registries.tag_api import TimedRegistry
 from updater_core.vocabulary.dated import ImageFacts
 
+# Else each of many images would wait for Docker Hub's timeout first.
 MIRRORS_FIRST_FOR = timedelta(hours=1)
 # of Docker Hub itself; a mirror that says so may just know less
 _ANSWERS = (AuthFailed, NotFound, NotAnImage)
@@ -88,6 +89,8 @@ class MirroredHub:
     def _ask(self, question: Callable[[Registry], T]) -> T:
         """Docker Hub's answer, or a mirror's. Raises Docker Hub's error, naming what the mirrors said."""
         first = ("mirrors first", self.hub.oci.site.base)
+        # A mirror may be behind, which matters less than no answer at all; what it does not know is asked of
+        # Docker Hub after all.
         if first in self.session.texts:
             try:
                 return self._ask_mirrors(question)
@@ -98,6 +101,7 @@ class MirroredHub:
         except _ANSWERS:
             raise
         except RegistryError as error:
+            # Asked only now: the engine is not asked for its mirrors while Docker Hub answers.
             if not self._mirrors():
                 raise
             unanswered = error
@@ -134,6 +138,8 @@ def _site(address: str) -> RegistryEndpoint:
 def _is_usable(address: str) -> bool:
     try:
         parts = urlsplit(address)
+        # The engine's configuration is the operator's and may hold anything; a login in an address would get
+        # into messages.
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
     except ValueError:
         return False

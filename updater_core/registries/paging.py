@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 from updater_core.errors import AuthFailed, ListIncomplete, RateLimited, RegistryError
 from updater_core.net.url_rules import is_internal
 
+# A million tags at a thousand a page; nobody has them, and a server in a loop ends here.
 MOST_PAGES = 1000
 
 P = TypeVar("P")
@@ -32,14 +33,17 @@ def pages(
     cursor: C | None = first
     seen: set[C] = set()
     while cursor is not None:
+        # A registry that repeats a cursor would be read for ever.
         if cursor in seen or len(seen) >= MOST_PAGES:
             raise incomplete(host, repository, "its pages do not come to an end", what)
         seen.add(cursor)
         try:
             page, cursor = ask(cursor)
+        # They say more than that a page is missing: when to come back, or which login.
         except (RateLimited, AuthFailed):
             raise
         except RegistryError as error:
+            # Nothing was read yet, so nothing is incomplete: the error itself says what is wrong.
             if len(seen) == 1:
                 raise
             raise incomplete(host, repository, f"page {len(seen)}: {error}", what) from error

@@ -13,6 +13,8 @@ from updater_core.policy.observation import History
 from updater_core.state.records import DIGESTS_KEPT, NO_TIME, ServiceState, State, service_of, with_service
 from updater_core.vocabulary.dated import Seen
 
+# Registries that delete and push again take hours, mistakes of people days; some repositories push a tag for
+# each build, so the number is bounded too.
 GONE_KEPT, GONE_KEPT_FOR = 1000, timedelta(days=30)
 
 
@@ -25,6 +27,7 @@ def note_tags(
     vanished is kept for a month: it may come back, and is not new then.
     """
     known = state.seen.get(repository_key)
+    # Tags of a first listing may be years old: none of them counts as newly pushed.
     new = Seen(None, now, baseline=known is None)
     listed = {tag: known.get(tag, new) for tag in tags} if known else dict.fromkeys(tags, new)
     listed |= {tag: replace(each, gone_since=None) for tag, each in listed.items() if each.gone_since}
@@ -32,6 +35,7 @@ def note_tags(
         tag: _with_digest(listed[tag], digest, now) for tag, digest in digests.items() if tag in listed
     }
     listed |= _gone({tag: each for tag, each in (known or {}).items() if tag not in listed}, now)
+    # The same object if nothing is new, so that nothing is written to the disk.
     return state if listed == known else replace(state, seen={**state.seen, repository_key: listed})
 
 
@@ -48,6 +52,7 @@ def _gone(vanished: Mapping[str, Seen], now: datetime) -> dict[str, Seen]:
 
 def _with_digest(seen: Seen, digest: str, now: datetime) -> Seen:
     """Return what is known of a tag whose digest was asked for."""
+    # Asked for the first time: that does not make it a new push.
     if seen.digest is None:
         return replace(seen, digest=digest)
     return seen if seen.digest == digest else Seen(digest, now)
@@ -69,6 +74,7 @@ def note_digest(state: State, name: str, digest: str, now: datetime) -> State:
     """Return the state with the time when a digest was first seen for a service; old ones are forgotten."""
     service = service_of(state, name)
     others = {key: time for key, time in service.digest_seen.items() if key != digest}
+    # The digest of now goes to the end, for the oldest are dropped from the front.
     recent = [*others.items(), (digest, service.digest_seen.get(digest, now))][-DIGESTS_KEPT:]
     return with_service(state, name, replace(service, digest_seen=dict(recent)))
 
@@ -101,6 +107,7 @@ def note_push(state: State, name: str, tag: str, pushed_at: datetime) -> State:
 
 def note_rest(state: State, host: str, until: datetime) -> State:
     """Return the state with the time before which a host is not asked; the later of two times counts."""
+    # Two threads may have met two answers of one host; the longer pause satisfies both.
     later = max(until, state.rests.get(host, until))
     return replace(state, rests={**state.rests, host: later})
 
@@ -118,6 +125,7 @@ def follow_names(state: State, groups: Mapping[str, str]) -> State:
     names |= {
         groups[name]: name for name, each in state.services.items() if groups.get(name) == each.update_group
     }
+    # A name that is still right has won over one that only has the same group.
     found = {name: _memory(state, name, groups, names) for name in groups}
     moved = {names[group] for group in groups.values() if group in names}
     followed = {

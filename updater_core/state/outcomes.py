@@ -47,6 +47,7 @@ OWNER_ROLLBACK = "owner_rollback"  # a plan's kind
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 6 * 3600.0
 
+# Nothing was tried, or the operator was at work: no pause follows.
 _NO_FAILURE = {
     Reason.STOPPING,
     Reason.BUSY,
@@ -68,12 +69,14 @@ def record_outcome(
     """
     plan = outcome.plan
     service = service_of(state, plan.name)
+    # After a crash between the state and the journal the same outcome comes once more.
     if any(change.plan_id == plan.id for change in service.changes):
         return state
     service = _settled(service, outcome, now)
     change = replace(_change(outcome, started, now), steps=steps)
     service = replace(service, changes=_history((change, *service.changes)))
     after = with_service(state, plan.name, service)
+    # Neither an update nor a failure of ours: no counter is for it.
     return after if isinstance(outcome, Superseded) else count(after, _counter(outcome))
 
 
@@ -108,6 +111,8 @@ def rollback_prevented(state: State, plan: Plan[Any], cause: Cause) -> State:
 def _history(newest: tuple[Change, ...]) -> tuple[Change, ...]:
     """Return the changes, the old ones without details, so that memory does not grow with what was said."""
     brief = (replace(each, steps=(), hooks=()) for each in newest[STEPS_KEPT_OF:CHANGES_KEPT])
+    # By number of failures and not by age: the last one may be twenty updates ago, and is what somebody looks
+    # for.
     failed = [each.plan_id for each in newest if each.evidence][:EVIDENCE_KEPT_OF]
     return tuple(
         each if each.plan_id in failed else replace(each, evidence=())
@@ -125,6 +130,8 @@ def _settled(service: ServiceState, outcome: Outcome, now: datetime) -> ServiceS
         frozen = replace(
             with_status(service, Status.ROLLBACK_FAILED, cause.reason, detail, remedy), last_change=now
         )
+        # Frozen, and the release is remembered too: once a person has repaired the service, it must not be
+        # tried again.
         return _blamed(frozen, outcome, now) if outcome.quarantine else frozen
     if isinstance(outcome, RolledBack):
         service = replace(with_status(service, Status.ROLLED_BACK, *_words(cause)), last_change=now)
@@ -211,6 +218,7 @@ def _blamed(
 ) -> ServiceState:
     cause, quarantine = outcome.cause, service.quarantine
     for digest, text in _what_was_new(outcome.plan):
+        # An image that was built here has no digest to be remembered by.
         if digest is None:
             return service
         quarantine = _add(quarantine, Quarantined(digest, text, cause.reason, now, cause.message))
@@ -223,6 +231,8 @@ def _what_was_new(plan: Plan[Any]) -> list[tuple[str | None, str]]:
     They are the service's own, or if that image stayed as it is those of the other repositories that did not.
     """
     own = plan.image.digest
+    # Two digests may lead to one local image, as when only an attestation was added: then the own image is
+    # not what was new.
     if own != plan.old_digest and plan.new_retained != plan.old_retained:
         return [(own, plan.image.text)]
     others = [each for each in plan.others if each.new_digest != each.old_digest]
@@ -237,6 +247,7 @@ def _add(quarantine: tuple[Quarantined, ...], entry: Quarantined) -> tuple[Quara
 def _paused(service: ServiceState, now: datetime) -> ServiceState:
     """Return one minute after the first failure, twice as long after each further one, six hours at most."""
     failures = service.failures + 1
+    # The exponent is bounded, for failures may be counted for years.
     seconds = min(_FIRST_PAUSE_SECONDS * 2 ** min(failures - 1, 20), _LONGEST_PAUSE_SECONDS)
     return replace(service, failures=failures, retry_at=now + timedelta(seconds=seconds))
 
@@ -275,6 +286,7 @@ def _change(outcome: Outcome, started: datetime, now: datetime) -> Change:
         outcome=OUTCOME_CODES[type(outcome)],
         reason=cause.reason.value if cause else plan.kind,
         detail=cause.message if cause else plan.reason,
+        # The clock may have been set back meanwhile.
         duration_seconds=max((now - started).total_seconds(), 0.0),
         evidence=_evidence(outcome),
         hooks=outcome.hooks,

@@ -19,6 +19,7 @@ from updater_core.vocabulary.untrusted import visible
 LABEL = "com.docker.compose."
 _NANOSECONDS = 1_000_000_000
 _LONGEST_LABEL = 500
+# A build time before it is none: reproducible builds write 1970 or 1980.
 _FIRST_IMAGES = 2013  # Docker's first year
 
 
@@ -33,6 +34,7 @@ class ListedMount:
 
 def is_member(labels: Mapping[str, str] | None) -> bool:
     """Return whether `up` made a container of a Compose service, and not `docker compose run`."""
+    # Compose writes `True` and `False`; a container without the label is a service's.
     return (labels or {}).get(f"{LABEL}oneoff", "False").lower() != "true"
 
 
@@ -148,11 +150,13 @@ def _joined(host: Mapping[str, Any]) -> tuple[str, ...]:
 def _health(health: Mapping[str, Any]) -> str | None:
     """Return None if there is no healthcheck; Podman has an empty text before the first probe."""
     status = str(health.get("Status", "none"))
+    # `none` is Docker's word for a container without a healthcheck.
     return None if status == "none" else status
 
 
 def _last_probe(health: Mapping[str, Any]) -> str:
     log = _list(health, "Log")
+    # The output of a probe may be a whole page; it stands in one line of the log.
     text = re.sub(r"\s+", " ", str(log[-1].get("Output", ""))) if log else ""
     return text.strip()[:240]
 
@@ -160,6 +164,7 @@ def _last_probe(health: Mapping[str, Any]) -> str:
 def _healthcheck(raw: Mapping[str, Any] | None) -> Healthcheck | None:
     """Zero means the engine's default: 30 s interval, 30 s timeout, 3 retries."""
     test = _list(raw or {}, "Test")
+    # `healthcheck: disable: true` leaves `NONE` there, by which an image's own check is switched off.
     if raw is None or not test or test[0] == "NONE":
         return None
     return Healthcheck(

@@ -86,11 +86,15 @@ def realm_problem(
     to, registry = split_url(realm), split_url(registry_url)
     if to is None or registry is None or to.username is not None or to.scheme not in ("http", "https"):
         return "it is not a usable http(s) URL"
+    # A hostile registry could name a service of this machine's network, or a thief of passwords, as its token
+    # server.
     host, home = to.hostname or "", registry.hostname or ""
     known = host == home or _is_allowed(host, to.netloc, allowed_hosts)
     both_here = is_loopback(host) and is_loopback(home)
+    # A password over http is everybody's; on this machine nobody listens in between.
     if to.scheme == "http" and not both_here and not (registry.scheme == "http" and known):
         return "it is not https"
+    # Even without a secret: the answer of a metadata service would come back in a message.
     if not known and not both_here and is_private(host):
         return f"{host} is an address of a private network"
     if with_secret and not known and not both_here and not _same_owner(host, home):
@@ -132,6 +136,7 @@ def _challenge(text: str, start: int) -> tuple[Challenge, int]:
     if not found:
         raise ValueError(f"no authentication scheme at {text[start : start + 40]!r}")
     scheme, position = found[1].lower(), _after(_SPACE, text, found.end())
+    # `Negotiate abc==` has no parameters; its token would be read as one.
     lone = _TOKEN68.match(text, position)
     if lone:  # of a scheme that we do not speak; it must not be read as a parameter
         return Challenge(scheme), _after(_SEPARATOR, text, lone.end())
@@ -145,6 +150,7 @@ def _parameters(text: str, position: int) -> tuple[dict[str, str], int]:
         quoted, bare = found[2], found[3]
         if quoted is None and text[found.end() : found.end() + 1] == '"':
             raise ValueError(f"a quote is not closed at {text[position : position + 40]!r}")
+        # Names are case-insensitive (RFC 9110, 11.2), values may be quoted and escaped.
         parameters[found[1].lower()] = (
             bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
         )
@@ -159,6 +165,7 @@ def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 def _same_owner(left: str, right: str) -> bool:
     return (
+        # The last two numbers of two addresses say nothing of who owns them.
         not (literal_address(left) or literal_address(right))
         and _owner(left) == _owner(right)
         and "." in left

@@ -22,6 +22,7 @@ from updater_core.targets.compose.reading.copies import SourceTexts
 from updater_core.targets.compose.start_first import conditions
 from updater_core.vocabulary.snapshot import Snapshot
 
+# A suffix of its own, for the staged edits of the same plan lie in the same folder.
 _PROOF = "-proof"  # behind a plan's id, in the names of the copies that Compose reads to prove an edit
 
 
@@ -40,7 +41,10 @@ def prove(plan: Plan[ComposePlan], tools: Tools) -> tuple[Staged, ...]:
     include, is not what the plan was made from: `up` reads them all, and what an operator is editing is not
     ours to deploy.
     """
+    # The reading that the proof starts from is taken now, and not from the plan, which may be hours old by
+    # the time its pull has ended.
     before = check_unchanged(plan, tools)
+    # The image is here by now, so its volumes and its healthcheck can be read before anything is stopped.
     for part in parts(plan):
         volumes.check_before_stop(part, before, tools)
         conditions.check_new_image(part, before, tools)
@@ -82,6 +86,7 @@ def check_unchanged(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, Any]:
     Raises ChangedOnDisk if that, or one of the files, is not what the plan was made from.
     """
     for path, text in plan.detail.sources.items():
+        # By content and not by stamp: an editor that saves the same text has changed nothing.
         if tools.files.read(Path(path)) != splice.encode(text):
             raise _changed(path)
     model = tools.compose.config(plan.detail.project)
@@ -106,6 +111,7 @@ def discard(staged: Sequence[Staged], tools: Tools) -> None:
 def remove_strays(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Remove what an interrupted run of this plan left beside the operator's files; nobody else's."""
     paths = [Path(path) for path in {*plan.detail.sources, *(edit.path for edit in plan.detail.edits)}]
+    # A staged file lies beside the file itself, its copy for Compose beside the link that leads there.
     for folder in {path.parent for path in paths} | {path.resolve().parent for path in paths}:
         tools.files.remove_strays(folder, plan.id)
         tools.files.remove_strays(folder, plan.id + _PROOF)
@@ -120,6 +126,7 @@ def proof_problem(
     is no other difference.
     """
     wanted = {move.service: move for move in moves}
+    # Networks, volumes, secrets and configurations too: a variable may be part of any of them.
     if _around(before) != _around(after) or before["services"].keys() != after["services"].keys():
         return "something outside the services differs"
     for service, old in before["services"].items():
@@ -144,6 +151,7 @@ def _is_same_but(old: Any, new: Any, marks: Sequence[Mark]) -> bool:
 
 
 def _is_swapped(old: str, new: str, mark: Mark) -> bool:
+    # The text of a model may hold the old value several times, of which some come from elsewhere and stay.
     was, is_now = mark.change or (mark.old, mark.new)
     either = f"(?:{re.escape(was)}|{re.escape(is_now)})"
     return re.fullmatch(either.join(map(re.escape, old.split(was))), new) is not None
@@ -179,6 +187,7 @@ def put_files_back(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, str]:
     left: dict[str, str] = {}
     for edit in plan.detail.edits:
         try:
+            # File by file: one that cannot be undone is no reason to leave the others changed.
             if not _put_back(edit, plan.id, tools):
                 left[edit.path] = "it was changed by its operator meanwhile"
         except UpdaterError as error:
@@ -212,6 +221,7 @@ def blamed_for_files(cause: Cause, plan: Plan[ComposePlan], left: Mapping[str, s
 def _says_new(edit: Edit, tools: Tools) -> bool:
     """Return whether a line of a file has a new text of ours; one that cannot be read may have it."""
     try:
+        # By line: the operator's edit may have moved the span, and the image with it.
         lines = splice.decode(tools.files.read(Path(edit.path))).splitlines()
     except (UpdaterError, ValueError):
         return True
@@ -241,6 +251,7 @@ def fallback_copies(
     if not texts:
         yield plan
         return
+    # Compose reads paths in these copies as it would in the originals, for they lie in the same folder.
     with copies.in_place(_source_texts(plan, ""), texts, tools.files) as project:
         yield replace(plan, detail=replace(plan.detail, project=project, with_dependencies=False))
 
@@ -284,6 +295,8 @@ def _put_back(edit: Edit, plan_id: str, tools: Tools) -> bool:
         text = splice.decode(snapshot.data)
     except ValueError:
         return False
+    # The whole text if the file is as we left it; else the span alone, around which the operator may have
+    # edited.
     restored = edit.before if text == edit.after else splice.put_back(text, edit)
     if restored is None:
         return False

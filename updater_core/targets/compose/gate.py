@@ -19,7 +19,9 @@ from updater_core.targets.compose.recreate import run
 
 # within what service managers allow; one that asks for less kills, as ever
 _LONGEST_GATE_AFTER_STOP_SECONDS = 60.0
+# An inspect takes a millisecond, and a rollback should begin within two seconds of the failure.
 _LOOK_EVERY_SECONDS = 0.25
+# An upgrade of the engine's package takes some minutes on a slow host.
 _LONGEST_ENGINE_ABSENCE_SECONDS = 300.0
 MOST_OUTAGES = 10
 
@@ -56,6 +58,7 @@ def _judged(plan: Plan[ComposePlan]) -> list[tuple[Project, Move]]:
     """Return what the release has to live with: its own services, and the others that were well before."""
     own = plan.detail.project
     found = [(own, move) for move in plan.detail.moves]
+    # A dependent that was ill before says nothing of the new release.
     found += [(own, move) for move in plan.detail.dependents if move.was_well and not move.runs_first]
     for each in plan.detail.dependent_projects:
         found += [(each.project, move) for move in each.moves if move.was_well]
@@ -85,6 +88,7 @@ def recheck(
 
 
 def _is_as_proven(move: Move, containers: Sequence[Container]) -> bool:
+    # The restarts of a container that `up` has kept may be old ones.
     new = [each for each in containers if each.id not in move.container_ids]
     may_have_ended = move.is_one_shot or move.may_end
     is_well = all(may_have_ended or health.is_well(each) for each in containers)
@@ -101,6 +105,7 @@ def gate_old(
     """
     promised = _promised(plan)
     grace_seconds = max((move.stop_grace_seconds for _, move in promised), default=0.0) + 1.0
+    # A container that is being stopped looks well until its grace is over.
     stable = max(plan.gate.stable_seconds, grace_seconds) if may_be_stopping else plan.gate.stable_seconds
     policy = replace(plan.gate, stable_seconds=stable)
     # an earlier try may have made them: restarts that are counted on them are history as well
@@ -130,6 +135,7 @@ def run_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
     Raises GateFailed if one of the new release does not, ComposeError if one of another image does not.
     """
     for move in _running_first(plan):
+        # A migration that ran before the kill is not repeated.
         if _has_run_already(move, tools.engine.containers(plan.detail.project.name, move.service)):
             continue
         tools.tell(Step.RESTART, f"running {move.service}, which has to end with 0 before the others start")
@@ -137,6 +143,7 @@ def run_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
         try:
             _await_end(move, plan, tools)
         except GateFailed as error:
+            # Its image is not the new one, so the release is not to blame, and not to be quarantined.
             if move in plan.detail.dependents:
                 message = f"{move.service}, which has to run before, did not end with 0: {error}"
                 raise ComposeError(message, f"see `docker compose logs {move.service}`") from error
@@ -164,6 +171,7 @@ def run_old_one_shots(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 def _running_first(plan: Plan[ComposePlan]) -> list[Move]:
     """Return the one-shots, those of another image first: the operator's own preparations."""
+    # Dependents first: in Compose's order, what prepares the data runs before what migrates it.
     return [move for move in (*plan.detail.dependents, *plan.detail.moves) if move.runs_first]
 
 
@@ -277,6 +285,8 @@ def _watch_until_proven(wanted: Sequence[Watched], was_there: Callable[[], bool]
             return
         said = _tell_once("; ".join(waiting), said, tools)
         stop_asked_at = _heed_stop(stop_asked_at, tools)
+        # Polled, and not by events: a flip to unhealthy between two crashes makes none, and an outage loses
+        # all of them.
         tools.clock.sleep(_LOOK_EVERY_SECONDS)
 
 
@@ -304,6 +314,7 @@ def _raise_unless_outage(
     An engine that is going down, or was away between two looks, ends containers too: only one that still
     answers, and did so all the time, lets a release be blamed.
     """
+    # Raises EngineUnavailable if the engine is gone by now.
     tools.engine.version()
     if not was_there():
         raise EngineUnavailable("the engine was away for a moment")
@@ -311,6 +322,7 @@ def _raise_unless_outage(
 
 
 def _tell_once(text: str, said: str, tools: Tools) -> str:
+    # The seconds that are left change at each look; only the rest is new.
     plain = re.sub(r"\d+ s ", "", text)
     if plain != said:
         tools.tell(Step.GATE, text)
@@ -329,6 +341,7 @@ def await_engine(tools: Tools) -> None:
         tools.clock.sleep(1.0)
         try:
             tools.engine.version()
+            # It answers `version` before it has loaded its containers.
             tools.engine.compose_containers()
             answers += 1
         except EngineUnavailable:

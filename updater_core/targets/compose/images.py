@@ -26,6 +26,7 @@ def retain_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
     the service remembers without such a name was pulled by us: only then `drop_names_of_running` takes it
     away.
     """
+    # Repeatable: after a kill the names of the first try are there.
     retained = tools.engine.retained(retention_prefix(tools.retention_owner, plan.name)).values()
     for move in plan.detail.moves:
         if move.old_image_id not in retained:
@@ -53,6 +54,7 @@ def fetch(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
     for that, and the plan says then what the tags name that such a pull moves.
     """
     fetched = joined(plan, [_fetched(part, tools) for part in parts(plan)])
+    # Noted before a pull by tag moves them, for only then can a rollback put them back.
     named = {
         name: tools.engine.image(name) for name in (_tag_name(part.image) for part in _left_to_fetch(fetched))
     }
@@ -70,11 +72,15 @@ def _left_to_fetch(plan: Plan[ComposePlan]) -> list[Plan[ComposePlan]]:
 
 
 def _fetched(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
+    # What the new reference names now is the operator's, who may have pulled it by hand: a rollback gives it
+    # back.
     prior = tools.engine.image(plan.new_reference)
     plan = replace(plan, detail=replace(plan.detail, prior_image_id=prior.id if prior else None))
     try:
+        # An image that is here costs no pull, which Docker Hub would count.
         image = _local_target(plan, tools) or _pulled_target(plan, tools, _pulled_by_digest)
     except ManifestRefused as refusal:
+        # A pull limit or a dead line would stop a pull by tag as well, and waste one more request.
         if not _may_go_by_tag(plan.image, refusal):
             raise
         tools.tell(Step.PULL, f"{refusal}; its tag is pulled in its place")
@@ -145,6 +151,7 @@ def _tag_old(plan: Plan[ComposePlan], tools: Tools) -> None:
         _ensure_old_image(plan, move, tools)
     for name in {local_name(move.new_reference) for move in plan.detail.moves} - {None}:
         named = tools.engine.image(str(name))
+        # Only names that still lead to the failed release are ours to move.
         if named is not None and named.id != plan.new_retained:
             continue  # the operator has pulled another one meanwhile
         if plan.detail.prior_image_id and tools.engine.image(plan.detail.prior_image_id):
@@ -165,9 +172,11 @@ def release_retained(plan: Plan[ComposePlan], keep: frozenset[str], tools: Tools
     """
     for name, image_id in tools.engine.retained(retention_prefix(tools.retention_owner, plan.name)).items():
         is_pulled = origin_of(name) is PULLED
+        # Without any name left an image is gone at the next prune, and it was there before us.
         if image_id in keep or (not is_pulled and is_last_name(tools.engine, name, image_id)):
             continue
         tools.engine.untag(name)
+        # Asked after our own name is gone, which would count as a need.
         if is_pulled and not _is_needed(image_id, tools):
             _remove_pulled(image_id, plan, tools)
 
@@ -199,6 +208,7 @@ def _remove_pulled(image_id: str, plan: Plan[ComposePlan], tools: Tools) -> None
     if image is None:
         return
     repositories = [part.image.text for part in parts(plan)]
+    # Tags of other repositories are somebody else's; an image that has one stays.
     for tag in image.repo_tags:
         if any(reference.same_repository(tag, each) for each in repositories):
             tools.engine.untag(tag)
@@ -223,7 +233,9 @@ def platform_problem(image: Image, wanted: str | None, old: str, own: str) -> st
     >>> platform_problem(Image("i", platform="linux/arm64/v8"), None, "linux/amd64", "linux/amd64")
     'the image is for linux/arm64/v8, this service runs linux/amd64'
     """
+    # An emulated service runs another platform than the engine's own, and may go on with it.
     fitting = [wanted] if wanted else [own, old]
+    # An image that names no platform was built by hand, and says nothing against this one.
     if not image.platform or any(_same_platform(image.platform, one) for one in fitting if one):
         return None
     return f"the image is for {image.platform}, this service runs {wanted or old or own}"
@@ -247,6 +259,7 @@ def _local_target(plan: Plan[ComposePlan], tools: Tools) -> Image | None:
         retained = tools.engine.image(plan.new_retained)
         if retained:
             return retained
+    # An image that was built here has no digest to pull it by.
     if plan.image.digest is None:
         raise EngineError(
             f"the image of {plan.image.text} is no longer on this host, and no registry ever knew it"
@@ -257,6 +270,7 @@ def _local_target(plan: Plan[ComposePlan], tools: Tools) -> Image | None:
 def _pulled_target(plan: Plan[ComposePlan], tools: Tools, pull: _Pull) -> Image:
 
     def heed(message: Mapping[str, Any]) -> None:
+        # The last message says that the pull is over: to break off then would throw away what is here.
         if not message.get("end"):
             heed_stop(tools)
         if tools.progress is not None:
@@ -267,6 +281,7 @@ def _pulled_target(plan: Plan[ComposePlan], tools: Tools, pull: _Pull) -> Image:
     except EngineUnavailable:
         raise
     except EngineError as error:
+        # The engine has no error code for it; these are the words of the classic store and of containerd's.
         if re.search(r"no matching manifest|does not match the specified platform", str(error)):
             raise GateFailed(
                 Reason.PLATFORM_MISSING, str(error), "publish the image for this platform"
@@ -277,6 +292,7 @@ def _pulled_target(plan: Plan[ComposePlan], tools: Tools, pull: _Pull) -> Image:
 def _pulled_by_digest(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> Image:
     tools.engine.pull(wanted, tools.credential(plan), plan.detail.platform, tools.progress)
     image = tools.engine.image(_pull_name(wanted))
+    # A mirror may answer a digest with success and bring nothing.
     if image is None:
         raise EngineError(f"the pull did not bring {_pull_name(wanted)}", "is a stale mirror in between?")
     return image
@@ -301,6 +317,8 @@ def _pulled_by_tag(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> I
         image = _brought_by(name, plan, wanted, tools)
         _retain(plan, image, tools)  # before the tag leaves it: it may be its only name
     finally:
+        # A tag that named nothing before, and brought what was wanted, may stay: it is where the image is
+        # found.
         if before is not None or image is None:
             _put_name_back(name, before.id if before is not None else "", tools)
     if reference.parse(plan.new_reference).digest and tools.engine.image(_pull_name(wanted)) is None:
@@ -314,6 +332,7 @@ def _brought_by(name: str, plan: Plan[ComposePlan], wanted: ImageRef, tools: Too
         replace(wanted, digest=None), tools.credential(plan), plan.detail.platform, tools.progress
     )
     brought = tools.engine.image(name)
+    # containerd's store uses the digest itself as the id, and may know no repository digest.
     digests = (brought.id, *reference.digests_of(brought.repo_digests, wanted.key)) if brought else ()
     if brought is None or wanted.digest not in digests:
         raise EngineError(
@@ -373,6 +392,7 @@ def _ensure_old_image(plan: Plan[ComposePlan], move: Move, tools: Tools) -> None
     if tools.engine.image(move.old_image_id) is not None or not plan.old_digest:
         return
     tag = reference.parse(move.old_reference).tag
+    # By digest: the tag names the new release in the registry by now.
     old = replace(plan.image, tag=tag, digest=plan.old_digest)
     try:
         _pulled_by_digest(plan, old, tools)

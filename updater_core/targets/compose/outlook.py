@@ -22,6 +22,7 @@ from updater_core.targets.compose.reading.leftover import TEMPORARY_NAME, is_lef
 _LEFT_ALONE = frozenset({"Running", "Waiting", "Healthy", "Exited", "Skipped"})
 # "Created": it is there, and stopped
 _STARTED = frozenset({"Starting", "Started", "Restart", "Restarted", "Created"})
+# The first version whose configuration hash leaves `depends_on` out.
 _HASH_WITHOUT_DEPENDENCIES = (2, 29, 3)
 
 
@@ -42,6 +43,7 @@ class Outlook:
 
 def of_group(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
     """Return what an `up` of the group would do; a Hold if it would wait, or touch anything else."""
+    # Before the dry run, which would wait for the dependency as long as a real `up`.
     waiting = _unready_dependency(group, engine)
     if waiting is not None:
         return waiting
@@ -49,6 +51,8 @@ def of_group(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold:
         return Outlook(None, with_dependencies=False)
     try:
         return _previewed(group, engine, compose)
+    # A dependency may have become unhealthy while Compose was asked: that explains the error better than
+    # Compose's words.
     except ComposeError:
         became_unready = _unready_dependency(group, engine)
         if became_unready is not None:
@@ -66,11 +70,13 @@ def _previewed(group: Group, engine: Engine, compose: Compose) -> Outlook | Hold
     replicas = {service: count for service, count in group.replicas.items() if service not in absent}
     whole = None
     is_quiet = False
+    # A dry run waits for a one-shot without container for ever, so with one the dependencies are left out.
     if not absent:
         whole = _readable(compose.preview(group.project, replicas, with_dependencies=True), group, engine)
         if whole is None:
             return Outlook(None, with_dependencies=False)
         is_quiet = not _touched(whole, group, engine)
+        # The usual outcome: nothing else is touched and nothing was edited, so one dry run is enough.
         if is_quiet and not _changes_group(whole, group, engine):
             return Outlook(whole, with_dependencies=True)
     alone = _readable(_without_dependencies(_calls(group, absent), group, compose), group, engine)
@@ -151,11 +157,13 @@ def _without_dependencies(calls: Sequence[Sequence[str]], group: Group, compose:
     """
     said: dict[str, frozenset[str]] = {}
     for services in calls:
+        # Without a count Compose would shrink a service that was started with `--scale` to one container.
         replicas = {service: group.replicas[service] for service in services}
         found = compose.preview(group.project, replicas, with_dependencies=False)
         if found is None:
             return None
         for resource, words in found.said.items():
+            # One call may leave alone what another recreates; what happens is all of it.
             said[resource] = said.get(resource, frozenset()) | words
     return Preview(said)
 
@@ -191,6 +199,7 @@ def _said_of(preview: Preview, container: str) -> frozenset[str]:
     said = frozenset[str]()
     for resource, words in preview.said.items():
         kind, _, name = resource.partition(" ")
+        # While Compose recreates, the new container is called `<id of the old>_<name>`.
         temporary = TEMPORARY_NAME.fullmatch(name)
         if kind == "Container" and container in (name, temporary[2] if temporary else name):
             said |= words
@@ -206,6 +215,7 @@ def _touched(preview: Preview, group: Group, engine: Engine) -> list[str]:
     found = []
     for resource, words in preview.said.items():
         kind, _, name = resource.partition(" ")
+        # A new container would be one of a service that the operator has not started.
         harmless = _LEFT_ALONE if kind == "Container" else _LEFT_ALONE | {"Creating", "Created"}
         if words - harmless and not (kind == "Container" and _is_own(name, own, group)):
             found.append(f"{kind.lower()} {name} ({', '.join(sorted(words - harmless))})")
@@ -242,6 +252,7 @@ def _touching(group: Group, touched: Sequence[str]) -> Hold:
 
 def _unready_dependency(group: Group, engine: Engine) -> Hold | None:
     """Return a Hold that names the first dependency that an `up` would wait for, or fail on; else None."""
+    # A dependency within the group comes up with it, so only the others have to be ready.
     outside = [
         each for each in dependencies.behind(group.model, group.services) if each.on not in group.services
     ]

@@ -23,7 +23,10 @@ from updater_core.models import GatePolicy, Reason
 from updater_core.targets.swarm import facts
 from updater_core.targets.swarm.facts import SwarmService, SwarmTask
 
+# What a shell, and the engine too, gives for a command that cannot be run, and for one that is not there.
 _COMMAND_CANNOT_RUN = (126, 127)
+# Each node pulls for itself and says nothing of its progress, so a large image on a slow line looks like a
+# standstill.
 _LONGEST_FETCH_SECONDS = 1800.0
 _UNPLACED = ("new", "pending")
 _FETCHING, _SHUT_DOWN = "preparing", "shutdown"
@@ -67,13 +70,16 @@ def judge(
     now_seconds: float,
 ) -> tuple[RolloutTrack, Verdict]:
     """Return what to remember for the next look, and the verdict of this one."""
+    # Tasks of a former try with the same image are history, whatever became of them.
     new = [task for task in tasks if task.image == wanted.image and task.id not in wanted.known]
+    # In a rollback a failing task is replaced by the engine, and there is no other release to turn to.
     failure = None if wanted.is_back else _failure(track, service, new, wanted)
     if failure is not None:
         return track, failure
     track = _followed(track, service, tasks, wanted, now_seconds)
     if track.good_since_seconds is not None:
         missing = wanted.policy.stable_seconds - (now_seconds - track.good_since_seconds)
+        # The engine may still be in its own monitor period, in which it would roll back what we call proven.
         if missing <= 0 and not _is_at_work(service):
             return track, Proven()
         return track, Waiting(
@@ -91,12 +97,15 @@ def failure_of(task: SwarmTask, *, has_run: bool) -> Failed | None:
     if task.state == facts.REJECTED:
         return _rejection(name, task)
     if task.state == facts.COMPLETE:
+        # With a healthcheck a task counts as running only once it is healthy, so one that never ran never
+        # was.
         reason = Reason.EXITED if has_run else Reason.UNHEALTHY
         how = "ended by itself" if has_run else "did not become healthy, or ended by itself before it ran"
         return Failed(reason, f"{name} {how} (it exited with {task.exit_code})")
     if task.state != facts.FAILED:
         return None
     said = f"{name}: {task.error or f'exited with {task.exit_code}'}"
+    # The engine gives a task no other sign of it than these words.
     if "unhealthy" in task.error:
         return Failed(Reason.UNHEALTHY, said)
     if not task.error.startswith("starting container failed"):
@@ -115,6 +124,7 @@ def is_steady(service: SwarmService, tasks: Sequence[SwarmTask], image: str) -> 
 def _failure(
     track: RolloutTrack, service: SwarmService, new: Sequence[SwarmTask], wanted: Rollout
 ) -> Failed | None:
+    # The status of the update before stays until the manager begins with ours.
     is_of_ours = service.status.started_at != wanted.former_update
     went_back = is_of_ours and service.status.state in facts.WENT_BACK
     if not went_back and service.image != wanted.image:
@@ -126,6 +136,7 @@ def _failure(
         # an image that could not be had comes first: nothing else says anything of the release then
         return failure
     if went_back:
+        # `docker service rollback` by the operator: the release is not to blame.
         is_asked = "manually" in service.status.message
         reason = Reason.TAKEN_OVER if is_asked else Reason.EXITED
         return Failed(reason, f"the engine rolled {service.name} back: {service.status.message}")
@@ -157,6 +168,7 @@ def _followed(
     if service.image != wanted.image or not is_steady(service, tasks, wanted.image):
         return RolloutTrack(track.begun_seconds, moved_at, moved, has_run=has_run)
     good = frozenset(task.id for task in _wanted(tasks))
+    # Another task in the place of one that ended begins the stable time anew, even if the number is right.
     is_same = good == track.good and track.good_since_seconds is not None
     since = track.good_since_seconds if is_same else now_seconds
     return RolloutTrack(track.begun_seconds, moved_at, moved, good, since, has_run)

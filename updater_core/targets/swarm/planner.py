@@ -37,6 +37,7 @@ def make(
 ) -> Plan[SwarmPlan] | Hold:
     """Return how to go to the image of a request, or why that may not be. Changes nothing."""
     found, image = observed.found, request.image
+    # From the cheapest to the dearest: the last one needs the tasks of the service.
     held = hold_of(service, found) or _unpinned(request) or _hold_of_run(found, tasks)
     if held is not None:
         return replace(held, available=image)
@@ -50,6 +51,7 @@ def make(
         target=NAME,
         image=image,
         old_reference=observed.current.text,
+        # For people: the tag says more than the digest that the spec is pinned to.
         new_reference=replace(image, digest=None).text if image.tag else image.text,
         old_digest=old.digest,
         old_retained=found.image,
@@ -99,12 +101,14 @@ def _hold_of_run(found: SwarmService, tasks: Sequence[SwarmTask]) -> Hold | None
 def _file_change(
     service: ServiceConfig, observed: ObservedSwarmService, image: ImageRef, files: Files
 ) -> _FileChange | Hold:
+    # A service that was made by `docker service create` has no file that could go stale.
     if not service.compose_files:
         return _FileChange()
     name = service.compose_services[0]
     text = stack_file.read(service.compose_files, name, files)
     if isinstance(text, Hold):
         return text
+    # The file would name an image that was never deployed, and the next `docker stack deploy` would bring it.
     drift = None if service.allow_drift else stack_file.difference(text, observed.current)
     if drift is not None:
         return drift
@@ -125,6 +129,7 @@ def _is_well(found: SwarmService, tasks: Sequence[SwarmTask]) -> bool:
 
 
 def _order(found: SwarmService) -> str:
+    # The engine's default, which it leaves out of the spec.
     return found.update_config.get("Order") or "stop-first"
 
 
@@ -133,6 +138,7 @@ def _how_many(found: SwarmService) -> str:
         count = "once on each node" if found.completions is None else f"to {found.completions} completions"
         return f"a job, which runs at once, {count}"
     count = "a task on each node" if found.replicas is None else f"{found.replicas} tasks"
+    # Left out means one.
     at_once = int(found.update_config.get("Parallelism") or 1)
     return f"{count}, {'one' if at_once == 1 else at_once} at a time, {_order(found)}"
 
