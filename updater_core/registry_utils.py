@@ -29,10 +29,13 @@ from updater_core.models import Credential, RegistrySettings, Secret
 from updater_core.net import untrusted_json
 from updater_core.reference import HUB
 
+# A helper may ask a cloud for a token; one that waits for a person to type never ends by itself.
 HELPER_TIMEOUT_SECONDS = 10.0
+# A helper is a process for each call; tokens that it hands out live for much longer.
 HELPER_REMEMBERED_SECONDS = 300.0
 LONGEST_CONFIG_BYTES = 1 << 20
 _HUB_KEY = "https://index.docker.io/v1/"
+# The names under which `docker login` and others have written Docker Hub into `auths`.
 _HUB_NAMES = ("index.docker.io", HUB, "registry-1.docker.io")
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -78,6 +81,7 @@ class Logins:
             return Login(Credential(settings.username, settings.password), "registry_config")
         if domain == HUB and self._hub is not None:
             return Login(self._hub, "DOCKER_HUB_USERNAME")
+        # One thread asks a helper, and the others find its answer.
         with self._lock:
             return self._from_config(domain)
 
@@ -99,6 +103,7 @@ class Logins:
         helper = _helper_for(domain, config)
         if helper:
             login = self._ask_helper(stamp, helper, _HUB_KEY if domain == HUB else domain)
+        # Docker itself stops at a helper; a password that stands beside one is better than none.
         login = login if login.credential else self._from_auths(domain, config, login.problem)
         if login.credential:
             protect_login(login.credential)
@@ -112,6 +117,7 @@ class Logins:
                 continue
             try:
                 credential = _credential_of(entry)
+            # One broken entry is no reason to have no login: another name of the host may follow.
             except ValueError as error:
                 problem = f"the entry {key!r} in {self._path} cannot be used: {error}"
                 continue
@@ -121,6 +127,7 @@ class Logins:
 
     def _ask_helper(self, stamp: FileStamp | None, helper: str, server: str) -> Login:
         """Return what a helper says, or said some minutes ago under this very `config.json`."""
+        # A helper that is missing is missing for every server, and is looked for once.
         for name in (server, ""):
             known = self._helped.get((stamp, helper, name))
             if known is not None:
@@ -147,6 +154,7 @@ def _run_helper(helper: str, server: str, hidden: Collection[str]) -> tuple[Logi
     stdout. What a failing helper prints is not repeated: it may hold anything.
     """
     program = f"docker-credential-{helper}"
+    # The name comes from a file and becomes part of a program's: no `/` may lead out of the PATH.
     path = shutil.which(program) if _HELPER_NAME.fullmatch(helper) else None
     if path is None:
         return Login(problem=f"the credential helper {program} of config.json is not installed"), True
@@ -168,6 +176,7 @@ def _run_helper(helper: str, server: str, hidden: Collection[str]) -> tuple[Logi
 
 def _helper_answer(program: str, code: int, output: bytes) -> Login:
     if code != 0:
+        # By the protocol this is an answer and no failure.
         missing = b"credentials not found" in output.lower()
         return Login(problem="" if missing else f"{program} failed with exit status {code}")
     try:
@@ -177,11 +186,13 @@ def _helper_answer(program: str, code: int, output: bytes) -> Login:
         return Login(problem=f"{program} printed something that is not its protocol's JSON")
     if not isinstance(username, str) or not isinstance(secret, str) or not secret:
         return Login()
+    # The protocol's mark of an identity token.
     return Login(Credential(username, Secret(secret), is_identity_token=username == "<token>"), program)
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as file:
+        # One byte more tells a file that is too long from one that just fits.
         text = file.read(LONGEST_CONFIG_BYTES + 1)
     if len(text) > LONGEST_CONFIG_BYTES:
         raise ValueError("it is too long")

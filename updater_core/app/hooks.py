@@ -55,9 +55,11 @@ def run_after(context: AppContext, outcome: Outcome) -> None:
     """
     name, hooks = outcome.plan.name, hooks_of(context, outcome.plan.name)
     kind = hooks.ending(outcome)
+    # The journal may be closed after a crash behind the hook, so the state is asked.
     if kind is None or _has_begun(context, outcome.plan, kind):
         return
     begun = hooks.begin(kind)
+    # To run a hook twice may do harm, as a notice or a payment; to leave it out is said in the log.
     if not _remembered(context, outcome.plan, begun):
         text = f"the hook {kind} is not run: that it was could not be remembered, and it must not run twice"
         log_event(LOG, logging.WARNING, LogEvent.HOOK_FAILED, text, service=name)

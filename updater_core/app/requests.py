@@ -39,6 +39,7 @@ def carry_out(context: AppContext, order: OperatorOrder) -> OrderAnswer:
 
     The service is one that is configured, or `ALL`.
     """
+    # An order from the command line comes before any cycle of this process, which would have done both.
     adopt_retained(context)
     follow_names(context, order.service)
     service = next((each for each in context.config.services if each.name == order.service), None)
@@ -60,12 +61,14 @@ def take_requests(context: AppContext) -> None:
     for queued in request_queue.waiting_in(context.folder / request_queue.FOLDER):
         order = queued.order
         is_known = order.service in names or (order.service == ALL and order.kind in orders.OF_ALL)
+        # A day later nobody who gave an order expects it to be carried out.
         if not is_known or request_queue.is_old(order, context.clock.now()):
             _drop(context, order, is_known=is_known)
             request_queue.done(queued)
         elif order.refusal:
             recorder.order_refused(context, order, refused(order.refusal))
             request_queue.done(queued)
+        # What only changes the memory is done at once, whatever else is under way.
         elif order.kind not in _CHANGES_A_SERVICE:
             _taken(context, queued)
         else:
@@ -85,6 +88,7 @@ def _taken(context: AppContext, queued: request_queue.QueuedOrder) -> tuple[Outc
         text = f"{order.kind} could not be carried out: {error} ({error.remedy})"
         log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, text, service=order.service)
         recorder.order_taken(context, order, refused(f"it could not be carried out: {error}", error.remedy))
+    # The file of the order is removed in any case: one that always fails would be tried for ever.
     except Exception as error:
         recorder.order_taken(context, order, refused(bug(order.service, error).detail, "see the log"))
     request_queue.done(queued)
@@ -114,6 +118,8 @@ def _update(context: AppContext, order: OperatorOrder, service: ServiceConfig | 
 
 
 def _updated_now(context: AppContext, service: ServiceConfig, who: str) -> Outcome | Hold:
+    # What was interrupted is ended first, and at once: the operator waits, and a pause is there for the
+    # unattended.
     cycle.recover_open(context, claim_of(context, service))
     one = check_asked(context, service, who or "the operator")
     record_check(context, one)
@@ -142,6 +148,7 @@ def roll_back(context: AppContext, service: ServiceConfig, who: str = "") -> Out
         return nothing
     previous = records.service_of(context.state, service.name).generations[1]
     target = target_of(context, service)
+    # Looked at anew: the last check may be an hour old.
     observed = target.observe([service])[service.name]
     if isinstance(observed, Hold):
         return observed
@@ -167,6 +174,7 @@ def _request_for(previous: Generation, observed: Observed) -> UpdateRequest | Ho
     """
     kept = {reference.parse(image.reference).key: image for image in previous.images}
     current = observed.current
+    # By repository and not by place in the list: the operator may have moved to another one since.
     own = kept.get(current.key)
     if own is None:
         detail = f"the image before is {previous.reference}, which is none of {current.key}"

@@ -33,6 +33,7 @@ def copies(sources: Sources, texts: Mapping[str, str]) -> dict[str, str]:
     started from. Raises Refused if a file is no YAML.
     """
     found = dict(texts)
+    # A copy has another name, so what includes it needs a copy too, and so on up to the project's own files.
     while True:
         sections = _sections(sources, texts)
         added = {path: _redirected(some, found, sources.copy_of) for path, some in sections.items()}
@@ -65,6 +66,7 @@ def _redirected(
     if not changes:
         return None
     text = document.text
+    # From the end: a change must not move the places of the ones before it.
     for start in sorted(changes, reverse=True):
         end, new = changes[start]
         written = text[start:end].rstrip()

@@ -20,8 +20,10 @@ from updater_core.vocabulary.options.kinds import ENGINE_NAME
 from updater_core.vocabulary.options.plain import arguments, seconds, such, text, within
 
 TOKEN_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"  # noqa: S105 - the form of a name
+# The characters of a bearer token (RFC 6750, 2.1); twenty of them cannot be guessed over a network.
 _API_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{20,256}")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+# A comma may be part of an address (several recipients), so it divides only in front of a new scheme.
 _ADDRESS_GAP = re.compile(r"[\s,;]+(?=[A-Za-z0-9][A-Za-z0-9+.-]*://)")
 _ADDRESS_AS_PARAMETER = re.compile(r"[?&][^?&=]*=[A-Za-z][A-Za-z0-9+.-]*://")
 _LONGEST_HOOK_SECONDS = 86400
@@ -45,6 +47,7 @@ def addresses(value: Any) -> tuple[Secret, ...]:
     found = [each for one in texts for each in _ADDRESS_GAP.split(one.strip().rstrip(",; "))]
     if not found or not all(_ADDRESS.fullmatch(each) for each in found):
         raise ValueError
+    # A forgotten blank between two addresses is the usual cause.
     if any(_ADDRESS_AS_PARAMETER.sub("", each).count("://") > 1 for each in found):
         raise ValueError(
             "one address stands inside another, whose service would be sent its token; put a blank or a "
@@ -91,6 +94,7 @@ def _status_range(text: str) -> tuple[int, int]:
 def probe_address(value: Any) -> str:
     """Return an http or https address that holds no login."""
     address = str(such(hosts.is_web_address)(value))
+    # The address is part of messages, so a password in it would be too.
     if "@" in urlsplit(address).netloc:
         raise ValueError("a login stands in it, which would be written into log and journal; leave it out")
     return address
@@ -157,6 +161,7 @@ def path_map(value: Any) -> tuple[tuple[str, str], ...]:
     for inner, outer in value.items():
         if not all(isinstance(path, str) and path.startswith("/") for path in (inner, outer)):
             raise ValueError("each folder in it, and what it is on this host, must begin with /")
+        # `/` becomes an empty prefix, which every path begins with.
         found.append((posixpath.normpath(inner).rstrip("/"), posixpath.normpath(outer).rstrip("/")))
     return tuple(found)
 

@@ -18,6 +18,7 @@ from updater_core.models import GatePolicy, Reason, Step
 from updater_core.net.http import Broken, Connections, Limits, Request
 from updater_core.protocols import Clock
 
+# Short beside any health_timeout, so that one answer that hangs leaves time for more questions.
 _LIMITS = Limits(connect_seconds=3.0, read_seconds=5.0, whole_seconds=10.0)
 _LOOK_EVERY_SECONDS = 0.5
 _STOP_GRACE_SECONDS = 60.0  # as of the gate of containers
@@ -48,10 +49,12 @@ Probe = Callable[[str], ProbeAnswer]
 def probe(url: str) -> ProbeAnswer:
     """Ask an address once: a redirect is an answer like any other, a certificate has to be valid."""
     try:
+        # A new connection for each question, as a new visitor has: a kept one may lead to the old container.
         with closing(Connections(_LIMITS)) as connections:
             answer = connections.exchange(Request(url, "probe", "health_url", longest_bytes=0))
     except Broken as error:
         return ProbeAnswer(None, f"{url} gave no answer: {error}")
+    # The body of an error says what is wrong; of a page it says nothing.
     said = answer.quoted() if answer.status >= 400 else ""
     return ProbeAnswer(answer.status, f"{url} answered {answer.status}" + (f": {said}" if said else ""))
 
@@ -87,6 +90,7 @@ def judge(
             else Waiting(f"{answer.words}, {missing:.0f} s more to prove it stays so")
         )
         return replace(track, good_since_seconds=since), verdict
+    # One bad answer begins the stable time anew: a release that answers now and then has not proven itself.
     track = replace(track, good_since_seconds=None)
     seconds = now_seconds - track.begun_seconds
     if seconds > policy.timeout_seconds:
@@ -113,6 +117,7 @@ class HttpGate:
         stop_asked_at: float | None = None
         said = ""
         while True:
+            # A container that has ended fails at once, and not only when health_timeout is over.
             deployment.recheck()
             answer = self.probe(policy.url)
             track, verdict = judge(track, answer, policy, clock.monotonic())

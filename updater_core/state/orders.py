@@ -46,6 +46,7 @@ __all__ = [
 ]
 # of a service; what is refused drives out no more than so many that were done
 ORDERS_KEPT, REFUSED_KEPT = 20, 10
+# A script that repeats a refused order in a loop must not push out the record of those that were done.
 REPEATED_WITHIN = timedelta(minutes=1)
 
 
@@ -107,6 +108,7 @@ def objection(
         return refused(f"there is no order {order.kind!r}", f"there are {', '.join(KINDS)}")
     if order.service == ALL and order.kind not in OF_ALL:
         return refused(f"{order.kind} is for one service", "name it")
+    # These two put things right, also for a service that was disabled because of what went wrong.
     if service is not None and not service.enabled and order.kind not in (RETRY, ROLLBACK):
         return refused(
             f'{service.name} is disabled ("enabled": false)', "enable it in the configuration first"
@@ -141,6 +143,7 @@ def _no_image(known: ServiceState, order: OperatorOrder, name: str) -> OrderAnsw
         return refused(f"no image waits for {name}", f"see docker-updater --status --service {name}")
     if target.digest is None:
         return refused(f"the digest of {target.text} is not known yet", "ask again after the next check")
+    # What somebody has looked at is not what waits by now, and nobody has looked at that.
     if order.digest and order.digest != target.digest:
         was = reference.short_digest(order.digest)
         text = f"{was} is not what waits for {name} any more: {target.text} is"
@@ -153,6 +156,7 @@ def _not_to_approve(known: ServiceState, order: OperatorOrder, service: ServiceC
         return None
     target = waiting(known)
     digest = target.digest if target else None
+    # An approval would change nothing: the quarantine holds it all the same.
     if any(entry.digest == digest for entry in known.quarantine):
         return refused(f"{known.available} is in quarantine", f"run {retry_command(service.name)} first")
     if service.policy.mode is Mode.APPROVE or known.decisions.skip_of(digest):
@@ -174,6 +178,7 @@ def with_digest(state: State, order: OperatorOrder) -> OperatorOrder:
 
 def paused(state: State, order: OperatorOrder) -> State:
     """Return the state in which one service, or all, are paused."""
+    # From when it was asked, and not from when it was carried out: the queue may have been long.
     until = None if order.seconds is None else order.at + timedelta(seconds=order.seconds)
     pause = Pause(order.at, order.who, until)
     if order.service == ALL:

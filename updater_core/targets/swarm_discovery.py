@@ -81,12 +81,14 @@ def take_up(config: Config, before: Config, swarm: Swarms, own: str = "") -> Con
     own service, which is left alone; empty if it is none of a swarm.
     """
     mode, exclude = config.settings.discover.mode, config.settings.discover.exclude
+    # Discovery begins anew each time, so what it found before is no entry of the operator's.
     former = [each for each in before.services if each.is_discovered and _is_of_swarm(each)]
     listed = replace(config, services=tuple(each for each in config.services if each not in former))
     if mode is Discover.OFF:
         return listed
     names, services = Names(listed.services), list(listed.services)
     for engine, everyone in running(config, swarm):
+        # A manager that is away for one cycle must not make the updater forget quarantine and history.
         if everyone is None:
             services += [each for each in former if each.own(SwarmSettings).engine == engine]
             continue
@@ -165,6 +167,7 @@ def _discovered(config: Config, one: RunningSwarmService, names: Names) -> Servi
 
 def _is_wanted(one: RunningSwarmService, mode: Discover, exclude: Sequence[str]) -> bool:
     said = labels.wants(one.found.labels)
+    # An update of a job runs it at once, so a job is never taken up unasked, whatever the mode.
     is_asked_for = mode is Discover.LABELLED or one.found.is_job
     if said is False or (is_asked_for and said is None):
         return False

@@ -29,6 +29,7 @@ from updater_core.status.markup import ORDERS_SCRIPT
 from updater_core.status.server import ApiRequest, Response
 from updater_core.vocabulary.options import plain
 
+# Most orders are done within it, and a script then has its answer in one request.
 WAIT_SECONDS = 3.0
 _BASE = "/api/v1"
 _SERVICE = re.compile(rf"{_BASE}/services/([A-Za-z0-9][A-Za-z0-9_.-]{{0,62}})(?:/([a-z]+))?")
@@ -80,14 +81,18 @@ class Api:
         settings = self.context.config.settings
         public = urlsplit(settings.api_public_url or "").hostname
         names = [name for name in (public, settings.metrics_host, socket.gethostname()) if name]
+        # A page elsewhere may have its name resolve to this address (DNS rebinding); its requests carry its
+        # own name as host.
         if not access.is_own_host(request.headers.get("host", ""), names):
             remedy = "ask by address or as localhost, or set API_PUBLIC_URL to the address that people use"
             raise Denied(HTTPStatus.MISDIRECTED_REQUEST, "this is not the host that was asked for", remedy)
+        # A link is opened from a mail or a chat, and therefore from another site; it only shows a form.
         is_link = request.path.startswith("/approve/") and request.method in ("GET", "HEAD")
         if not is_link and access.is_foreign(request.headers, settings.api_public_url):
             raise Denied(
                 HTTPStatus.FORBIDDEN, "another page has caused this request", "use the updater's own page"
             )
+        # Before the token is looked at: a guess must cost time even if it is right.
         wait = self.limit.wait_seconds(request.peer, self.context.clock.monotonic())
         if wait:
             remedy = f"wait {wait} seconds"
@@ -108,6 +113,7 @@ class Api:
         if request.path == "/orders.js":
             _only(request, "GET", "HEAD")
             return Response(ORDERS_SCRIPT, "text/javascript; charset=utf-8")
+        # Without a token: it is the same for everybody and says nothing of this host.
         if request.path == f"{_BASE}/openapi.json":
             _only(request, "GET", "HEAD")
             return _json(openapi.document())
@@ -156,6 +162,7 @@ class Api:
         try:
             return self._submitted(request, token, service, kind)
         except Denied as refusal:
+            # On record like any other, so that the operator sees who tries what.
             order = OperatorOrder(kind, name, self.context.clock.now(), uuid.uuid4().hex, token.name)
             recorder.order_refused(self.context, order, orders.refused(refusal.error, refusal.remedy))
             raise
@@ -167,6 +174,7 @@ class Api:
         if token.may is not None and kind not in token.may:
             remedy = f"add {kind!r} to `may` of api_tokens.{token.name}, or use another token"
             raise Denied(HTTPStatus.FORBIDDEN, f"the token {token.name!r} may not {kind}", remedy)
+        # After the right: who may not give an order need not know what it takes.
         body = _body(request, _KEYS.get(kind, frozenset()))
         name = ALL if service is None else service.name
         order = OperatorOrder(
@@ -278,6 +286,7 @@ def _body(request: ApiRequest, keys: frozenset[str]) -> Mapping[str, Any]:
     Raises Denied if it is none, or has others than these keys.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # A form of another page can send no such type without the browser asking us first.
     if kind != "application/json":
         remedy = "send `Content-Type: application/json`"
         raise Denied(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "only JSON is taken", remedy)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from updater_core.vocabulary.dated import AwareTime
 from updater_core.vocabulary.image_ref import ImageRef
 
+# The registry moves on; a release that was skipped twenty skips ago is not offered any more.
 SKIPS_KEPT = 20
 
 
@@ -59,6 +60,7 @@ class Approval:
 
     def is_of(self, target: ImageRef, others: Sequence[ImageRef] = ()) -> bool:
         """Return whether it is about exactly this image, and those that move with it."""
+        # By digest: a tag may be moved to another image between question and answer.
         return self.digest == target.digest and self.others == digests_of(others)
 
     def counts(self, now: datetime) -> bool:
@@ -108,6 +110,7 @@ def question(target: ImageRef, others: Sequence[ImageRef], now: datetime, second
 
 def answered(approval: Approval, who: str, now: datetime, seconds: float) -> Approval:
     """Return the approval that `who` gave, good for `seconds` from now."""
+    # The link is used up by any answer, whichever way it came.
     return replace(approval, given_at=now, who=who, expires_at=now + timedelta(seconds=seconds), link_hash="")
 
 

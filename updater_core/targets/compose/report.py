@@ -81,6 +81,7 @@ def diff(change: Edit) -> list[str]:
     Those may hold secrets.
     """
     before, after = change.before.splitlines(), change.after.splitlines()
+    # The lines around an assignment in an env file are other variables, often passwords.
     around = 0 if any(mark.kind == "variable" for mark in change.marks) else 1
     return list(difflib.unified_diff(before, after, change.path, change.path, lineterm="", n=around))
 
@@ -91,6 +92,8 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache, ahead: A
         containers = engine.compose_containers()
         mine = [each for each in containers if _is_started_with(each, service)]
         yield from _closed_findings(service, mine)
+        # Nothing of the project can be judged without its files; what else is closed is named too, so that
+        # one command opens all.
         if not all(os.access(path, os.R_OK) for path in service.compose_files):
             yield from (_held(service, hold) for hold in ahead.closed(mine))
             return

@@ -20,6 +20,7 @@ from updater_core.models import Edit, Hold, ImageRef, Reason
 from updater_core.protocols import Compose, Files
 from updater_core.vocabulary.snapshot import Snapshot
 
+# A suffix of its own, for the staged edits of the same plan lie in the same folder.
 _PROOF = "-proof"
 _WRITE_OUT = "write the image out in the file: `docker stack deploy` reads no .env"
 
@@ -78,9 +79,11 @@ def difference(text: StackText, runs: ImageRef) -> Hold | None:
 
     None if it does not, or a variable hides it.
     """
+    # Only the shell that deploys knows the value, so nothing can be compared.
     if text.image is None:
         return None
     named = reference.with_default_tag(reference.parse(text.image))
+    # A file that pins a digest without a tag says nothing of the tag.
     if (named.key, named.tag or runs.tag) == (runs.key, runs.tag):
         return None
     detail = f"the stack file names {text.image}, and {runs.text} runs"
@@ -121,6 +124,7 @@ def prove(
             )
     if not changes:
         return ()
+    # Compared as the CLI reads them: what it makes of a file is what it would deploy.
     before = compose.stack_model([*sources])
     with _copies(sources, changes, plan_id, files) as paths:
         after = compose.stack_model(paths)
@@ -190,6 +194,7 @@ def _put_one_back(change: Edit, plan_id: str, files: Files) -> bool:
         text = splice.decode(snapshot.data)
     except ValueError:
         return False
+    # The span alone: the operator may have edited the rest of the file meanwhile.
     restored = splice.put_back(text, change)
     if restored is None:
         return False

@@ -44,6 +44,7 @@ def unreadable(project: Project, containers: Sequence[Container]) -> Unrestartab
 
 def _unreadable(project: Project, labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     text = labels.get(f"{_LABEL}project.config_files", "")
+    # Without files that can be found, the label at least says which ones to look for.
     paths = [*project.files] or [path for path in text.split(",") if path.startswith("/")]
     closed = [path for path in (*paths, *project.env_files) if not os.access(path, os.R_OK)]
     for path in closed:
@@ -56,6 +57,7 @@ def _unreadable(project: Project, labels: Mapping[str, str]) -> Iterator[tuple[s
             f"its files are not to be found: {text or 'its labels name none'}",
             "if a manager's container started it, write its folder in `path_map`",
         )
+    # Compose reads `.env` and relative paths from there, even if the files are elsewhere.
     elif project.files and not os.access(project.directory, os.X_OK):
         yield (
             f"its folder {project.directory} is not there, or may not be entered",
@@ -82,6 +84,7 @@ def difference(
             found = _of_name(name, other, names_after.get(other.id, other.name))
             if found is not None:
                 return obstacle([container], *found)
+    # The container lives where the engine put it; its file may name something else by now.
     is_said = any(name == other.name for name in named for other in going)
     if is_said or _owners(written):
         return None
@@ -127,6 +130,7 @@ def _owners(written: Mapping[str, Any]) -> bool:
     modes = [str(written.get(key) or "") for key in _NAMESPACES]
     lenders = [str(one) for one in written.get("volumes_from") or ()]
     by_service = any(mode.startswith(_BY_SERVICE) for mode in modes)
+    # `volumes_from` means a service unless it says `container:`.
     return by_service or any(not one.startswith(_BY_CONTAINER) for one in lenders)
 
 

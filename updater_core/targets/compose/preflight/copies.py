@@ -11,6 +11,7 @@ from updater_core.targets.compose.preflight import mounts
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
 
 _PROJECT = "com.docker.compose.project."
+# What many containers mount side by side without sharing any data.
 _SYSTEM = ("/dev", "/proc", "/sys", "/run", "/var/run", "/etc/localtime", "/etc/timezone", "/lib/modules")
 
 
@@ -20,6 +21,7 @@ def second_copy(facts: HostFacts) -> Hold | None:
     The others run from the same file or folder, under the same project's name from other files, or with the
     same path of the host or volume.
     """
+    # A group that has containers keeps them: `up` recreates and makes no second one.
     if facts.own:
         return None
     project = facts.group.project

@@ -55,6 +55,7 @@ def of_service(model: Mapping[str, Any], service: str) -> Mounts:
     anonymous, others = set[str](), set(_tmpfs(facts))
     for one in written:
         place, source = normpath(one["target"]), one.get("source")
+        # By type: the source of a bind may be any path, and that of a volume is its name.
         if one.get("type") == "bind":
             binds[place] = normpath(str(source))
         elif one.get("type") != "volume":
@@ -99,6 +100,7 @@ def real_name(model: Mapping[str, Any], kind: str, key: str) -> str:
     facts = (model.get(kind) or {}).get(key) or {}
     external = facts.get("external")
     named = external.get("name") if isinstance(external, Mapping) else None
+    # An external volume is used under its own name; any other has the project's in front.
     own_name = key if external else f"{model.get('name', '')}_{key}"
     return _plain(facts.get("name") or named or own_name)
 
@@ -125,6 +127,7 @@ def _is_carried_over(
     volume: Volume, wanted: Mounts, declared: frozenset[str], borrowed: frozenset[Volume]
 ) -> bool:
     name, place = volume
+    # A mount of the model wins at its place, whatever was there.
     if place in wanted.volumes:
         return wanted.volumes[place] == name
     if place in wanted.binds or place in wanted.others:
@@ -150,6 +153,7 @@ def moved_place(
     True
     """
     before, after = frozenset(map(normpath, old)), frozenset(map(normpath, new))
+    # Only places at which the old container had something hold data that could be left behind.
     left = sorted((before - after) & mounted)
     fresh = sorted(after - before - mounted - wanted.places)
     return (left[0], fresh[0]) if left and fresh else None

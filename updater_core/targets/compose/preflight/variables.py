@@ -15,6 +15,7 @@ from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
 from updater_core.targets.compose.preflight.written import Text
 
 OWN_VARIABLES = ("HOME", "PATH", "PWD")  # which Compose has from us, and which beat those of an env file
+# A file that takes a dozen variables would make a message that nobody reads.
 _MOST_NAMES = 3
 
 
@@ -61,6 +62,8 @@ def _missing(one: Deployed, facts: HostFacts) -> Iterator[tuple[str, str]]:
     declared = facts.image_variables.get(one.container.image_id, frozenset())
     environment = model.get("environment") or {}
     for key, value in environment.items() if isinstance(environment, Mapping) else ():
+        # A bare name in `environment` that Compose resolves to nothing: the shell had it. One that the image
+        # declares keeps the image's value.
         is_passed_on = value is None and key not in declared
         if is_passed_on and one.settings.environment.get(key):
             yield key, "it is passed on to the container"
@@ -73,6 +76,7 @@ def _missing(one: Deployed, facts: HostFacts) -> Iterator[tuple[str, str]]:
 def _differing_part(one: Deployed, facts: HostFacts) -> str | None:
     moves = {move.service: move for move in facts.group.moves}
     move = moves.get(one.container.service)
+    # A reference that differs is checked first, for the image is what a variable is usually for.
     if move is not None and not drift.is_same_reference(one.container.reference, move.old_reference):
         return "image"
     return drift.difference(facts.group.model, one.container, one.settings)
@@ -127,6 +131,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _hold(facts: HostFacts, service: str, name: str, use: str) -> Hold:
     project = facts.group.project
+    # The last one, because it wins over those before it.
     file = project.env_files[-1] if project.env_files else f"{project.directory}/.env"
     is_taken_there = any(name in names for names in facts.environment.taken.values())
     place = f"{file} (mode 0600), above the line that takes it" if is_taken_there else f"{file} (mode 0600)"

@@ -30,6 +30,7 @@ def strategy_of(service: ServiceConfig, group: Group) -> str:
     The latter of any of its services in the compose file. Nothing runs beside a group without any container,
     so that one is just started.
     """
+    # There is nothing that a start would have to go before.
     if not any(move.container_ids for move in group.moves):
         return RECREATE
     order = service.own(ComposeSettings).update_order or _order_in_file(group)
@@ -108,6 +109,7 @@ def _of_the_file(group: Group, move: Move) -> Iterator[str]:
     facts = _facts(group, move.service)
     if facts.get("container_name"):
         yield f"has the container_name {facts['container_name']}, which two containers cannot share"
+    # Port 0 or none lets the engine choose, for each container another.
     ports = [str(one["published"]) for one in _long_ports(facts) if str(one.get("published") or "0") != "0"]
     if ports:
         yield f"publishes port {', '.join(ports)} of the host, which two containers cannot share"
@@ -152,6 +154,7 @@ def _fixed_addresses(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _of_containers(own: list[Deployed]) -> Iterator[str]:
+    # `up` with twice the number would start it again.
     resting = [f"{each.container.name} is {each.container.status}" for each in own if not _runs(each)]
     if resting:
         yield f"does not run ({', '.join(resting)}), and would be started beside the new one"
@@ -160,6 +163,7 @@ def _of_containers(own: list[Deployed]) -> Iterator[str]:
     anonymous = sorted(
         {place for each in own for name, place in each.settings.volumes if mounts.is_anonymous(name)}
     )
+    # Compose hands such a volume to a container that replaces the old one, and not to one beside it.
     if anonymous:
         yield (
             f"keeps data in a volume without a name at {', '.join(anonymous)}, which stays with the old "
