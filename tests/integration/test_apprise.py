@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -24,10 +25,11 @@ from updater_core.app.context import AppContext, deliver, queue
 from updater_core.app.wiring import rewire, wire
 from updater_core.errors import ConfigError, Unanswered, UpdaterError
 from updater_core.host.clock import SystemClock
-from updater_core.models import ALWAYS_SENT, KINDS, Config, Event, Secret, Settings
+from updater_core.models import ALWAYS_SENT, KINDS, Config, Discover, Event, Secret, Settings
 from updater_core.notifiers import active, apprise, events, problems
 from updater_core.notifiers.message import Message, message_of
 from updater_core.notifiers.outbox import Delivery, Outbox
+from updater_core.policy import windows
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -199,6 +201,63 @@ def test_a_good_address_is_no_problem_and_one_that_apprise_does_not_know_is(list
     assert "address 2 (nosuchscheme://…)" in second
     assert "address 3 (slack://…)" in third
     assert TOKEN not in second + third
+
+
+FROM_WATCHTOWER = (ROOT / "docs/from-watchtower.md").read_text(encoding="utf-8")
+# What stands for the words in capitals of its table.
+FILLED = {
+    "TOKEN": "azGDORePK8gMaC0QOYAMyEEuzJnyUi", "CHAT": "-1001234567890", "ID": "123456789012345678",
+    "A-B-C": "T1JJ3T3L2-A1BRTD4JD-TIiajkdnlazkcOXrIdevi7FQ",
+    "A/B/C": "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+    "1-2-3": "123456789012-1234567890123-4mt0t4l1YL3g1T5L4cK70k3N", "A/B": "web1/hook2", "USER": "jane",
+    "PASSWORD": "hunter2", "HOST": "chat.example.org", "FROM": "a@example.org", "TO": "b@example.org",
+    "TOPIC": "updates", "CHANNEL": "C001CH4NN3L", "SPACE": "space",
+    "KEY": "key1",
+}  # fmt: skip
+BOTH_KNOW = {"gotify", "ntfy", "matrix", "bark"}
+
+
+def filled(address: str) -> str:
+    words = sorted(FILLED, key=len, reverse=True)
+    for_telegram = re.sub(r"(tgram|telegram)://TOKEN", r"\1://123456789:TOKEN", address)
+    return re.sub("|".join(map(re.escape, words)), lambda found: FILLED[found[0]], for_telegram)
+
+
+def addresses_of_the_table() -> list[tuple[list[str], list[str]]]:
+    """Of each row of the page's table: the addresses of Watchtower, and those for NOTIFY_URLS."""
+    part = FROM_WATCHTOWER.split("## Notifications")[1].split("\n## ")[0]
+    rows = [line.split(" | ") for line in part.splitlines() if line.startswith("| ") and "://" in line]
+    both = [[re.findall(r"`(\w+://[^`]*)`", cell) for cell in row[1:3]] for row in rows]
+    return [(before, after) for before, after in both if after]
+
+
+def test_each_address_for_one_who_comes_from_watchtower_is_one_that_is_taken() -> None:
+    rows = addresses_of_the_table()
+    assert len(rows) == 14
+    for _, after in rows:
+        urls = tuple(Secret(filled(address)) for address in after)
+        assert (after, problems(Settings(notify_urls=urls))) == (after, ())
+
+
+def test_an_address_of_watchtowers_is_refused_but_for_those_that_the_page_warns_of() -> None:
+    before = [Secret(filled(address)) for addresses, _ in addresses_of_the_table() for address in addresses]
+    refused = "\n".join(problems(Settings(notify_urls=tuple(before))))
+    assert "docs/from-watchtower.md#notifications" in refused
+    taken = {url.reveal().partition("://")[0] for url in before} - set(re.findall(r"\((\w+)://", refused))
+    assert taken == BOTH_KNOW
+    assert all(f"`{word}://`" in FROM_WATCHTOWER for word in BOTH_KNOW)
+
+
+def test_the_translated_configuration_is_read_as_the_page_says(tmp_path: Path) -> None:
+    (written,) = re.findall(r"```bash\n(TIMEZONE=.*?)```", FROM_WATCHTOWER, re.DOTALL)
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(filled(written))
+    config = config_utils.parse({"services": []}, config_utils.read_environment({}, dotenv))
+    assert (config.settings.discover.mode, len(config.settings.notify_urls)) == (Discover.LABELLED, 1)
+    assert problems(config.settings) == ()
+    friday, saturday = (datetime(2026, 11, day, 3, 30, tzinfo=UTC) for day in (27, 28))
+    hours = config.settings.hours
+    assert (windows.is_open(hours, friday), windows.is_open(hours, saturday)) == (True, False)
 
 
 def test_a_missing_library_is_said_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,8 +79,9 @@ OPTIONS: tuple[Option, ...] = (
     *targets.OF_TOP,
     _top("discover", kinds.DISCOVER, "off",
          "Which running Compose services that are not listed are taken up by themselves at each cycle: "
-         "`off`, `labelled` (those with the label `docker-updater.enable=true`) or `all` (but those with "
-         "`docker-updater.enable=false`).", "labelled", "all", field="discover.mode"),
+         "`off`, `labelled` (those with the label `docker-updater.enable=true`, or Watchtower's) or `all` "
+         "(but those with `docker-updater.enable=false`, or Watchtower's).",
+         "labelled", "all", field="discover.mode"),
     _top("discover_exclude", kinds.GLOBS, None,
          "What `discover` never takes up: globs over project, service, `project/service` and image.",
          ["traefik", "staging/*", "*/postgres:*"], field="discover.exclude"),

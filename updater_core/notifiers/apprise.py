@@ -66,7 +66,10 @@ def problems(settings: Settings) -> Sequence[str]:
         return ()
     if not _is_installed():
         return (f"NOTIFY_URLS: the Apprise library is not installed; {install_remedy()}",)
-    remedy = "see its address on https://github.com/caronc/apprise/wiki"
+    remedy = (
+        "see its address on https://github.com/caronc/apprise/wiki; "
+        "those of Watchtower are others: docs/from-watchtower.md#notifications"
+    )
     return [
         f"NOTIFY_URLS: Apprise cannot use address {number} ({_scheme(url)}://…); {remedy}"
         for number, url in enumerate(settings.notify_urls, start=1)

@@ -289,7 +289,7 @@ def _discovered(config: Config, entry: Mapping[str, Any], one: RunningService) -
 def is_wanted(one: RunningService, mode: Discover, exclude: Sequence[str]) -> bool:
     """Return whether a service that is not listed is taken up.
 
-    Whoever said no by Watchtower's label is believed.
+    Whoever said yes or no by Watchtower's label is believed.
     """
     said = labels.wants(one.labels)
     if said is False or mode is Discover.OFF or (mode is Discover.LABELLED and said is None):

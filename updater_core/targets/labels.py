@@ -19,19 +19,24 @@ SAID_NO = f"its label says no ({LABEL}enable or {_WATCHTOWER}.enable)"
 def wants(labels: Mapping[str, str]) -> bool | None:
     """Return what a service says of being looked after: yes, no, or nothing.
 
-    An `enable` of ours that cannot be read counts as a yes, so that its problem is shown; Watchtower's counts
-    if there is none of ours, and only its no.
+    An `enable` of ours that cannot be read counts as a yes, so that its problem is shown. Watchtower's counts
+    if there is none of ours: whoever ran it with `WATCHTOWER_LABEL_ENABLE` has chosen already.
 
     >>> wants({"docker-updater.enable": "true", "com.centurylinklabs.watchtower.enable": "false"})
     True
     >>> wants({"com.centurylinklabs.watchtower.enable": "false"})
     False
     >>> wants({"com.centurylinklabs.watchtower.enable": "1"})
+    True
+    >>> wants({"com.centurylinklabs.watchtower.enable": "perhaps"})
     """
     own = labels.get(f"{LABEL}{ENABLE}")
     if own is not None:
         return own.strip().lower() not in _NO
-    return False if labels.get(f"{_WATCHTOWER}.enable", "").strip().lower() in _NO else None
+    said = labels.get(f"{_WATCHTOWER}.enable", "").strip().lower()
+    if said in _YES:
+        return True
+    return False if said in _NO else None
 
 
 def is_watchtower(labels: Mapping[str, str]) -> bool:

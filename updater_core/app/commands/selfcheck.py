@@ -231,7 +231,7 @@ def _reached(context: AppContext, service: ServiceConfig, reference: ImageRef) -
         return found
     pushed = registry.pushed_tags(reference, lambda _: True) if selector.order is Order.PUSH else None
     tags = registry.tags(reference) if pushed is None else pushed
-    return f"{found}; it lists {len(tags)} tags"
+    return f"{found}; it lists {len(tags)} {'tag' if len(tags) == 1 else 'tags'}"
 
 
 def _references(context: AppContext, service: ServiceConfig) -> Iterator[ImageRef]:
