@@ -21,6 +21,7 @@ from updater_core.caching.cache import Cache
 from updater_core.errors import EngineError, EngineUnavailable, ManifestRefused
 from updater_core.host.engine import connection, execution, facts, label_paths
 from updater_core.host.engine_endpoint import EngineEndpoint
+from updater_core.host.stamp import FileStamp
 from updater_core.models import Container, ContainerSettings, Credential, Image, ImageRef
 from updater_core.protocols import Execution, Progress
 from updater_core.reference import with_default_tag
@@ -28,6 +29,7 @@ from updater_core.reference import with_default_tag
 CALL_TIMEOUT_SECONDS = 60
 _PULL_SILENCE_SECONDS = 300  # how long a pull may say nothing: a large layer unpacks in silence
 _WATCH_END_SECONDS = 5.0
+_TlsFiles = tuple[FileStamp | None, ...]
 _IDLE_KEPT = 2  # connections; more are made when more threads ask at once, and ended after that
 
 
@@ -43,6 +45,7 @@ class DockerEngine:
     ) -> None:
         self._endpoint, self._path_map = endpoint or EngineEndpoint(), path_map
         self._idle: list[docker.APIClient] = []  # a requests session is for one thread at a time
+        self._idle_of: _TlsFiles = ()  # the TLS files that they were made with
         self._images: Cache[Image] = Cache()
         self._lock = threading.Lock()  # of the connections; held for no call
 
@@ -295,6 +298,7 @@ class DockerEngine:
     @contextlib.contextmanager
     def _connection(self) -> Iterator[docker.APIClient]:
         """Return a connection for one call. It is kept for the next if the engine has answered on it."""
+        files = self._tls_files()
         with self._lock:
             client = self._idle.pop() if self._idle else None
         if client is None:
@@ -307,11 +311,23 @@ class DockerEngine:
             has_answered = True
             raise
         finally:
-            self._put_back(client, is_usable=has_answered)
+            self._put_back(client, files if has_answered else None)
 
-    def _put_back(self, client: docker.APIClient, *, is_usable: bool) -> None:
+    def _tls_files(self) -> _TlsFiles:
+        """Return the stamps of the TLS files; no idle connection is left that was made with others."""
+        tls = self._endpoint.tls
+        files = tls.stamps() if tls else ()
         with self._lock:
-            is_kept = is_usable and len(self._idle) < _IDLE_KEPT
+            is_outdated = files != self._idle_of
+            self._idle_of = files
+        if is_outdated:
+            self.close()
+        return files
+
+    def _put_back(self, client: docker.APIClient, files: _TlsFiles | None) -> None:
+        """Keep a connection that was used with these TLS files; None: it is of no use any more."""
+        with self._lock:
+            is_kept = files == self._idle_of and len(self._idle) < _IDLE_KEPT
             if is_kept:
                 self._idle.append(client)
         if not is_kept:

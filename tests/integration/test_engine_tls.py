@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -29,7 +30,9 @@ def certificate(folder: Path) -> Path:
 
 
 class Version(BaseHTTPRequestHandler):
-    """An engine that knows its version and nothing else."""
+    """An engine that knows its version and nothing else, and keeps connections open, as a real one."""
+
+    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         body = json.dumps(
@@ -50,18 +53,26 @@ def folder(tmp_path: Path) -> Path:
     return certificate(tmp_path / "engine")
 
 
-@pytest.fixture
-def host(folder: Path) -> Iterator[str]:
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The address of an engine that has this certificate, and takes it from a client."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(folder / "ca.pem")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Version)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield f"tcp://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def host(folder: Path) -> Iterator[str]:
+    with serving(folder) as address:
+        yield address
 
 
 def engine(host: str, folder: Path) -> DockerEngine:

@@ -316,6 +316,11 @@ ONLY_ONE = {
     "cache class": (r"\bcachetools\b|\bOrderedDict\b|\bWeak\w+Dictionary\b", {"caching.cache"}),
     "single flight": (r"\bFuture\(|class \w*Flight", {"caching.single_flight"}),
     "file stamp": (r"st_ctime|class \w*Stamp\b", {"host.stamp"}),
+    # beside the stamp: a file's identity in the journal, the state's place, the length of an order
+    "file's size and time": (
+        r"\bst_(mtime|size|ino)|\bgetmtime\b|\bgetsize\b",
+        {"host.stamp", "host.files", "state.identity", "app.orders.request_queue"},
+    ),
     "paging generator": (r"(while|range\().*\b(cursor|page|token|\w*PAGES)\b", {"registries.paging"}),
     "is_loopback": (r"def is_loopback|\.is_loopback\b", {"net.url_rules"}),
     # the others split a tag from a name, or the ports of a mapping
@@ -334,6 +339,18 @@ def test_there_is_only_one(what: str) -> None:
     pattern, places = ONLY_ONE[what]
     texts = {module: code_of(module) for module in MODULES}
     assert {module for module, text in texts.items() if re.search(pattern, text)} == places
+
+
+def test_what_is_remembered_for_ever_is_worked_out_and_not_read() -> None:
+    """A function with `lru_cache` never looks again: what a file says is kept in a `Cache`, by its stamp."""
+    found = [
+        f"{module}.{node.name}"
+        for module in MODULES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.FunctionDef) and "cache" in " ".join(map(ast.unparse, node.decorator_list))
+        if re.search(r"\bPath\b|\bopen\(|\.read_(text|bytes)\b|\bfiles\.|environ", ast.unparse(node))
+    ]
+    assert found == []
 
 
 PAGED = [m for m in MODULES if re.search(r"nextToken|next_link\(", code_of(m))]

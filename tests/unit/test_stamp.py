@@ -7,11 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.set_clock import SetClock
 from updater_core.host.stamp import stamp_of
-from updater_core.models import RegistrySettings
-from updater_core.registry_utils import Logins
-from updater_core.targets.compose.reading.sources import FileCache
 
 
 def replace_alike(path: Path, text: str) -> None:
@@ -32,10 +28,7 @@ def write_alike(path: Path, text: str) -> None:
     assert path.stat().st_size == found.st_size
 
 
-CHANGES = pytest.mark.parametrize("change", [replace_alike, write_alike])
-
-
-@CHANGES
+@pytest.mark.parametrize("change", [replace_alike, write_alike])
 def test_a_stamp_is_another_one_after_a_change_that_size_and_time_hide(
     change: object, tmp_path: Path
 ) -> None:
@@ -47,29 +40,3 @@ def test_a_stamp_is_another_one_after_a_change_that_size_and_time_hide(
     assert stamp_of(path) != before
     path.unlink()
     assert stamp_of(path) is None
-
-
-@CHANGES
-def test_a_password_of_a_replaced_docker_config_is_not_kept(change: object, tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    text = '{"auths": {"r.example": {"username": "jane", "password": "%s"}}}'
-    path.write_text(text % "hunter2")
-    logins = Logins(None, tmp_path, SetClock())
-
-    def password() -> str:
-        credential = logins.find("r.example", RegistrySettings()).credential
-        return credential.secret.reveal() if credential else ""
-
-    assert password() == "hunter2"
-    change(path, text % "hunter3")  # type: ignore[operator]
-    assert password() == "hunter3"
-
-
-@CHANGES
-def test_a_replaced_compose_file_is_read_anew(change: object, tmp_path: Path) -> None:
-    path = tmp_path / "compose.yml"
-    path.write_text("image: a:1")
-    cache = FileCache()
-    assert cache.read(str(path)).text == "image: a:1"
-    change(path, "image: a:2")  # type: ignore[operator]
-    assert cache.read(str(path)).text == "image: a:2"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from updater_core.errors import EngineError
+from updater_core.host.stamp import FileStamp, stamp_of
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 _DEFAULT_CONTEXT = "default"
@@ -44,6 +45,10 @@ class TlsFiles:
         """Return the client's certificate and key, or None if the folder does not have both."""
         certificate, key = self.folder / "cert.pem", self.folder / "key.pem"
         return (str(certificate), str(key)) if certificate.is_file() and key.is_file() else None
+
+    def stamps(self) -> tuple[FileStamp | None, ...]:
+        """Return what tells that one of the files is another than when this was last asked."""
+        return tuple(stamp_of(self.folder / name) for name in ("ca.pem", "cert.pem", "key.pem"))
 
 
 @dataclass(frozen=True, slots=True)

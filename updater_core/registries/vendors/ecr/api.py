@@ -10,12 +10,10 @@ half of that is used.
 from __future__ import annotations
 
 import base64
-import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,48 +24,15 @@ from updater_core.net import untrusted_json
 from updater_core.registries.paging import pages
 from updater_core.registries.session import Session
 from updater_core.registries.vendors.ecr import errors
+from updater_core.registries.vendors.ecr.aws_client import MOST_AT_ONCE, AwsClient, Endpoint, Principal
 from updater_core.registries.vendors.ecr.errors import Asked, Fault
 from updater_core.registries.vendors.ecr.settings import EcrSettings
 
-MOST_AT_ONCE = 8
-MOST_TRIES, CONNECT_SECONDS, READ_SECONDS = 5, 5, 20
 _RULES = "DescribePullThroughCacheRules"
 _KINDS = {"DescribeImages": "ecr_describe", "GetAuthorizationToken": "ecr_token", _RULES: "ecr_rules"}
 _OUR_NAMES = (errors.MalformedCredentials, errors.MalformedAnswer)
 # What botocore raises for malformed input (RecursionError is a RuntimeError).
 _UNEXPECTED = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
-_DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """In whose name AWS is asked; without any, the default chain of environment, profiles and roles."""
-
-    access_key_id: str | None = None
-    secret_access_key: Secret | None = None
-    session_token: Secret | None = None
-    profile: str | None = None
-
-    @property
-    def who(self) -> str:
-        """Return who it is for a message, without secrets."""
-        if self.access_key_id:
-            return f"the AWS key …{self.access_key_id[-4:]} of registry_config"
-        return f"the AWS profile {self.profile}" if self.profile else "the default AWS credentials"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Which API is asked, and in whose name; `service` is `ecr` or `ecr-public`.
-
-    Without a region, boto3 has one.
-    """
-
-    service: str
-    region: str | None
-    principal: Principal
-    is_fips: bool = False
-    is_dual_stack: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +55,7 @@ class _Token:
     credential: Credential
     renew_at: datetime
     expires_at: datetime
+    fetched_by: AwsClient | None
 
 
 def principal_of(settings: RegistrySettings) -> Principal:
@@ -118,8 +84,7 @@ class EcrApi:
         self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._lock = threading.Lock()
         self._token_lock = threading.Lock()
-        self._client: Any = None
-        self._credentials: Any = None
+        self._client: AwsClient | None = None
         self._token: _Token | None = None
         self._failure: tuple[object, Fault] | None = None
 
@@ -127,7 +92,7 @@ class EcrApi:
     def region(self) -> str:
         """Return the region in words; boto3's own choice if none was named."""
         return self._endpoint.region or (
-            str(self._client.meta.region_name) if self._client else "the default region"
+            str(self._client.botocore.meta.region_name) if self._client else "the default region"
         )
 
     @property
@@ -137,11 +102,15 @@ class EcrApi:
 
     def client(self) -> Any:
         """Return botocore's client, made when first needed; may raise what botocore raises."""
+        return self._current_client().botocore
+
+    def _current_client(self) -> AwsClient:
+        """Return the client with what belongs to it, made anew if a file that it was made of is another."""
         with self._lock:
-            if self._client is None:
-                client, credentials = _new_client(self._endpoint)
-                client.meta.events.register(f"response-received.{self._endpoint.service}", self._count)
-                self._client, self._credentials = client, credentials
+            if self._client is None or not self._client.is_current():
+                self._client = AwsClient.of(self._endpoint)
+                events = self._client.botocore.meta.events
+                events.register(f"response-received.{self._endpoint.service}", self._count)
             return self._client
 
     def prepare(self, repository: Repository) -> None:
@@ -186,7 +155,7 @@ class EcrApi:
     def credential(self, repository: Repository) -> tuple[Credential, bool]:
         """User name and password for the registry's own protocol, and whether they were fetched just now."""
         with self._token_lock:
-            now, known = self._session.clock.now(), self._token
+            now, known = self._session.clock.now(), self._known_token()
             if known and now < known.renew_at:
                 return known.credential, False
             try:
@@ -199,6 +168,12 @@ class EcrApi:
                 return known.credential, False
             return self._token.credential, True
 
+    def _known_token(self) -> _Token | None:
+        """Return the token that we have; None if the files with our keys are others since it was fetched."""
+        known = self._token
+        client = known.fetched_by if known else None
+        return known if client and client.is_current() else None
+
     def drop(self, credential: Credential) -> None:
         """Forget a token that the registry did not take, if it is still the one in use."""
         with self._token_lock:
@@ -206,6 +181,10 @@ class EcrApi:
                 self._token = None
 
     def _fetch(self, repository: Repository, now: datetime) -> _Token:
+        self.prepare(repository)
+        client = (
+            self._client
+        )  # before the question: a newer one by then costs one more question, no old token
         answer = self._guarded(repository, "GetAuthorizationToken", {})
         try:
             data = answer["authorizationData"]
@@ -220,7 +199,7 @@ class EcrApi:
             raise RegistryError(repository.domain, message, untrusted_json.IN_THE_WAY)
         credential = Credential(username, Secret(password))
         protect_login(credential)
-        return _Token(credential, renew_at, expires_at)
+        return _Token(credential, renew_at, expires_at, client)
 
     def _guarded(
         self, repository: Repository, operation: str, arguments: Mapping[str, Any]
@@ -248,14 +227,14 @@ class EcrApi:
         for the answer's.
         """
         try:
-            client = self.client()
-            credentials = self._credentials
+            client = self._current_client()
+            credentials = client.credentials
             frozen: Any = credentials.get_frozen_credentials() if credentials else ()
             if not all(isinstance(part, str | None) for part in frozen):
                 raise errors.MalformedCredentials("not a text")
             for secret in filter(None, frozen[1:]):  # the key's secret, and a session's token
                 protect_login(Credential(frozen[0], Secret(secret)))
-            return client
+            return client.botocore
         except from_botocore:
             raise
         except _UNEXPECTED as error:
@@ -308,44 +287,13 @@ class EcrApi:
     def _host(self) -> str:
         """Return the API's host: what is counted and backs off."""
         client = self._client
-        return urlsplit(client.meta.endpoint_url).netloc if client else self._endpoint.service
+        return urlsplit(client.botocore.meta.endpoint_url).netloc if client else self._endpoint.service
 
     def _count(self, event_name: str, parsed_response: object = None, **_: object) -> None:
         """Count an exchange; botocore calls this for each, the repeated ones too."""
         operation = event_name.rpartition(".")[2]
         result = errors.result_of(errors.code_of(parsed_response))
         self._session.transport.count(self._host(), _KINDS.get(operation, "ecr_other"), result)
-
-
-def _new_client(endpoint: Endpoint) -> tuple[Any, Any]:
-    """Return the client, and what gives it credentials (None if nothing does)."""
-    import boto3  # a third of a second and 20 MB, for those who have an image at ECR
-    import botocore.session
-    from botocore.config import Config
-
-    principal = endpoint.principal
-    core = botocore.session.Session(profile=principal.profile)
-    if principal.access_key_id and principal.secret_access_key:
-        token = principal.session_token.reveal() if principal.session_token else None
-        core.set_credentials(principal.access_key_id, principal.secret_access_key.reveal(), token)
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": MOST_TRIES},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        max_pool_connections=MOST_AT_ONCE,
-        user_agent_extra="docker-auto-updater",
-        **({"use_fips_endpoint": True} if endpoint.is_fips else {}),
-        **({"use_dualstack_endpoint": True} if endpoint.is_dual_stack else {}),
-    )
-    verify = core.get_config_variable("ca_bundle") or _system_authorities()
-    session = boto3.Session(botocore_session=core, region_name=endpoint.region)
-    return session.client(endpoint.service, config=config, verify=verify), core.get_credentials()
-
-
-def _system_authorities() -> str | None:
-    """Return whom this machine trusts, as everywhere in the updater; None: those that botocore brings."""
-    places = (Path(ssl.get_default_verify_paths().openssl_cafile), _DEBIAN_AUTHORITIES)
-    return next((str(place) for place in places if place.is_file()), None)
 
 
 def _botocore_errors() -> tuple[type[Exception], ...]:

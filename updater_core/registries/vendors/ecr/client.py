@@ -32,13 +32,13 @@ from updater_core.registries.session import Session, site_of
 from updater_core.registries.transport import ERROR_BYTES, Request
 from updater_core.registries.vendors.ecr.api import (
     EcrApi,
-    Endpoint,
     ImageMissing,
     Repository,
     api_of,
     next_token,
     principal_of,
 )
+from updater_core.registries.vendors.ecr.aws_client import Endpoint
 from updater_core.registries.vendors.ecr.batch import Batches
 from updater_core.registries.vendors.ecr.hosts import PUBLIC_HOSTS, EcrHost, parse_host
 from updater_core.registries.vendors.ecr.public import PublicEcr
