@@ -125,6 +125,25 @@ def test_a_network_that_was_connected_by_hand_is_named_and_kept_once_the_file_ha
         shop.client.networks.get(by_hand).remove()
 
 
+def test_a_container_whose_network_it_shares_is_named_once_it_is_stopped_or_gone(shop: Shop) -> None:
+    """The running one has what it got; its successor could not be started, nor the old release again."""
+    gateway = f"{shop.name}-gw"
+    shop.push("latest", lab.good("one"))
+    first = f"services:\n  web:\n    image: {{image}}\n{COMMON}    container_name: {gateway}\n"
+    with other_project(shop, shop.folder / "first", first):
+        begin(
+            shop, f"services:\n  web:\n    image: {{image}}\n{COMMON}    network_mode: container:{gateway}\n"
+        )
+        subprocess.run(["docker", "stop", "-t", "0", gateway], check=True, capture_output=True)
+        found = held(shop, Reason.MISSING_ON_HOST, gateway, "exited")
+        assert f"`docker start {gateway}`" in found.remedy
+        subprocess.run(["docker", "start", gateway], check=True, capture_output=True)
+        updated(shop)
+        shop.push("latest", lab.good("three"))
+        subprocess.run(["docker", "rm", "-f", gateway], check=True, capture_output=True)
+        held(shop, Reason.MISSING_ON_HOST, gateway)
+
+
 def test_an_external_volume_that_is_gone_is_named(shop: Shop) -> None:
     client = shop.client
     name = f"{shop.name}-external"

@@ -13,7 +13,16 @@ from tests.support import lab
 from tests.support.fake_registry import Build
 from tests.support.lab import Shop
 from updater_core.app import cycle
-from updater_core.models import Committed, Hold, NotStarted, Outcome, Reason, RollbackFailed, RolledBack
+from updater_core.models import (
+    Cause,
+    Committed,
+    Hold,
+    NotStarted,
+    Outcome,
+    Reason,
+    RollbackFailed,
+    RolledBack,
+)
 
 pytestmark = pytest.mark.engine
 
@@ -82,6 +91,8 @@ MOVED = {
         WEB + "    volumes: [data:/var/lib/db/data]\n",
     ),
     "a path of the host at the old place": ("/data", "/db", WEB + "    volumes: [./data:/data]\n"),
+    "below a named volume": ("/db", "/db/sub", WEB + "    volumes: [data:/db]\n"),
+    "below a path of the host that holds data": ("/db", "/db/sub", WEB + "    volumes: [./data:/db]\n"),
 }
 
 
@@ -90,8 +101,9 @@ def test_an_image_that_keeps_its_data_elsewhere_is_held_before_anything_is_stopp
     shop: Shop, kind: str
 ) -> None:
     old, new, text = MOVED[kind]
-    (shop.folder / "data").mkdir()
-    text += "volumes:\n  data:\n" if "data:/var" in text else ""
+    (shop.folder / "data" / "sub").mkdir(parents=True)
+    (shop.folder / "data" / "sub" / "rows").touch()
+    text += "volumes:\n  data:\n" if "[data:" in text else ""
     begin(shop, declaring(lab.good("one"), old), text)
     write_data(shop, f"{old}/file")
     before = [each.id for each in shop.containers()]
@@ -109,6 +121,46 @@ def test_an_image_that_keeps_its_data_elsewhere_is_held_before_anything_is_stopp
     assert shop.blobs_pulled() == [], "the image is not pulled again"
     assert [each.id for each in shop.containers()] == before
     assert data(shop, f"{old}/file") == {"precious"}
+
+
+def test_a_new_volume_below_a_path_hides_nothing_once_that_is_mounted_there_or_is_empty(shop: Shop) -> None:
+    rows = shop.folder / "data" / "sub" / "rows"
+    rows.parent.mkdir(parents=True)
+    rows.write_text("precious")
+    text = WEB + "    volumes: [./data:/db]\n"
+    begin(shop, lab.good("one"), text)
+    shop.push("latest", declaring(lab.good("two"), "/db/sub"))
+    remedy = cause_of(shop).remedy
+    assert f"`{rows.parent}:/db/sub`" in remedy
+    shop.write(text=text.replace("[./data:/db]", f"[./data:/db, {rows.parent}:/db/sub]"))
+    shop.up("--pull", "never", "web")
+    assert isinstance(outcome_of(shop), Committed)
+    assert data(shop, "/db/sub/rows") == {"precious"}
+    shop.push("latest", declaring(lab.good("three"), "/db/sub", "/db/new"))
+    assert isinstance(outcome_of(shop), Committed), "there is nothing at /db/new"
+
+
+def test_a_volume_that_was_renamed_in_the_file_is_named_before_anything_is_pulled(shop: Shop) -> None:
+    """A top-level `name` is no part of what Compose compares: its dry run says that nothing would change."""
+    text = WEB + "    volumes: [data:/data]\nvolumes:\n  data:\n"
+    begin(shop, lab.good("one"), text)
+    write_data(shop, "/data/file")
+    shop.push("latest", lab.good("two"))
+    shop.write(text=text + f"    name: {shop.name}_other\n")
+    found = hold_of(shop)
+    assert found.reason is Reason.DRIFT
+    assert f"{shop.name}_data at /data, where its file mounts volume {shop.name}_other" in found.detail
+    assert "copy the data" in found.remedy
+    shop.policy["allow_drift"] = True
+    assert f"where its file mounts volume {shop.name}_other" in cause_of(shop).message
+    assert data(shop, "/data/file") == {"precious"}
+
+
+def cause_of(shop: Shop) -> Cause:
+    outcome = outcome_of(shop)
+    assert isinstance(outcome, NotStarted), outcome
+    assert outcome.cause.reason is Reason.VOLUME_MOVED
+    return outcome.cause
 
 
 def test_a_service_that_allows_it_starts_anew_and_the_old_volume_stays(shop: Shop) -> None:

@@ -69,3 +69,45 @@ def test_what_a_killed_compose_left_is_no_edit_of_the_owner() -> None:
     assert of_all([move], [], reading, SimEngine(host), SimCompose(host)) is None
     written = replace(move, old_reference="registry.example/app:0.9")
     assert of_all([written], [], reading, SimEngine(host), SimCompose(host)) is not None
+
+
+class _WithSettings(SimEngine):
+    """An engine whose containers were all created with the same settings."""
+
+    def __init__(self, host: SimHost, settings: ContainerSettings) -> None:
+        super().__init__(host)
+        self._settings = settings
+
+    def settings(self, container_id: str) -> ContainerSettings | None:
+        return self._settings
+
+
+@pytest.mark.parametrize(
+    ("volume", "detail"),
+    [
+        ({"type": "volume", "source": "data", "target": "/data/"}, None),
+        ({"type": "volume", "source": "data", "target": "/other"}, "web differs from its file: volumes"),
+        (
+            {"type": "volume", "source": "store", "target": "/data"},
+            "web has volume shop_data at /data, where its file mounts volume shop_store",
+        ),
+        (
+            {"type": "bind", "source": "/srv/d", "target": "/data"},
+            "web has volume shop_data at /data, where its file mounts /srv/d",
+        ),
+    ],
+)
+def test_a_volume_that_the_file_replaces_is_named(volume: dict[str, str], detail: str | None) -> None:
+    """A top-level `name` of a volume is no part of what Compose compares."""
+    release = SimRelease("sha256:" + "a" * 64)
+    host = SimHost(project="shop")
+    host.load(release, "registry.example/app", "1.0")
+    host.create("shop-web-1", "web", "registry.example/app:1.0", release.id)
+    settings = ContainerSettings(volumes=frozenset({("shop_data", "/data")}))
+    engine = _WithSettings(host, settings)
+    model = {"name": "shop", "services": {"web": {"volumes": [volume]}}}
+    reading = Reading(Project("shop", "/srv", ("/srv/c.yml",)), model, None)
+    move = Move("web", "registry.example/app:1.0", "registry.example/app:1.1", release.id, 1)
+    found = of_all([move], [], reading, engine, SimCompose(host))
+    assert (found.detail if found else None) == detail
+    assert found is None or bool(found.caution) == ("where" in found.detail)

@@ -433,3 +433,48 @@ def test_an_env_file_takes_what_it_sets_itself_and_nothing_if_it_is_raw(tmp_path
         each.entry: each.open_names() for each in texts_of(["web"], {}, ProjectText.of([main], []))["web"]
     }
     assert {name: found.get(name) for name in "ABC"} == {"A": (), "B": ("PW",), "C": None}
+
+
+LENDERS = {
+    "a network": ({"network_mode": "container:gw"}, "shares the network of gw"),
+    "by id": ({"ipc": f"container:{'1e' * 10}"}, "shares the IPC namespace of"),
+    "of a service": ({"pid": "service:db"}, "shares the PID namespace of db"),
+}
+
+
+@pytest.mark.parametrize("status", ["exited", "created", "restarting"])
+@pytest.mark.parametrize("kind", LENDERS)
+def test_a_namespace_of_what_does_not_run_is_named(kind: str, status: str) -> None:
+    web, words = LENDERS[kind]
+    is_own = "service" in str(web)
+    owner = container("gw", "shop" if is_own else "other", id="1e" * 32, service="db", status=status)
+    assert shortages.missing_container(facts(web, listed=(replace(owner, status="running"),))) is None
+    stopped = shortages.missing_container(facts(web, listed=(owner,)))
+    assert stopped is not None
+    assert words in stopped.detail
+    assert f"gw is {status}" in stopped.detail
+    assert "`docker start gw`" in stopped.remedy
+    gone = shortages.missing_container(facts(web))
+    assert gone is not None
+    assert gone.reason is Reason.MISSING_ON_HOST
+    assert "no container" in gone.detail
+
+
+@pytest.mark.parametrize("web", [{"volumes_from": ["container:gw:ro"]}, {"external_links": ["gw:db"]}])
+def test_volumes_and_links_are_lent_by_what_is_stopped_too(web: dict[str, Any]) -> None:
+    owner = container("gw", "other", status="exited")
+    assert shortages.missing_container(facts(web, listed=(owner,))) is None
+    assert shortages.missing_container(facts(web)) is not None
+
+
+@pytest.mark.parametrize(
+    "web",
+    [
+        {"network_mode": "host", "ipc": "shareable", "pid": "host"},
+        {"network_mode": "bridge", "ipc": None},
+        {"network_mode": "service:web"},
+        {"container_name": "gw", "network_mode": "container:gw"},
+    ],
+)
+def test_what_is_the_groups_own_or_nobodys_is_not_missed(web: dict[str, Any]) -> None:
+    assert shortages.missing_container(facts(web)) is None

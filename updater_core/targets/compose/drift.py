@@ -22,7 +22,8 @@ from updater_core.targets.compose.plan import Move
 from updater_core.targets.compose.preflight import mounts
 from updater_core.targets.compose.reading.leftover import is_leftover
 
-NETWORKS = "networks"
+NETWORKS, VOLUMES = "networks", "volumes"
+_COPY_FIRST = "it would start on what is there: copy the data over before, if they are to be kept"
 _IMAGE_LABEL, _VERSION_LABEL = "com.docker.compose.image", "com.docker.compose.version"
 
 
@@ -39,12 +40,14 @@ class Reading:
 class Drift:
     """A service that differs from its file.
 
-    `part`: in what, as `difference` says it; empty if that is not known.
+    `part`: in what, as `difference` says it; empty if that is not known. `caution`: what to do before its
+    file is deployed.
     """
 
     service: str
     detail: str
     part: str = ""
+    caution: str = ""
 
 
 def of_all(
@@ -97,15 +100,24 @@ def _difference(
     container: Container, move: Move, reading: Reading, engine: Engine, compose: Compose
 ) -> Drift | None:
     settings = engine.settings(container.id)
+    if reading.preview is not None and not would_change(reading.preview, container.name):
+        unseen = _unseen_difference(reading.model, container, settings) if settings else None
+        return _named(move, unseen, reading.model, settings) if unseen and settings else None
     part = difference(reading.model, container, settings) if settings else None
-    named = f"{move.service} differs from its file: {part}"
-    if reading.preview is not None:
-        if not would_change(reading.preview, container.name):  # Compose does not look at a network's name
-            return Drift(move.service, named, NETWORKS) if part == NETWORKS else None
-        if _is_conclusive(container, move, engine, compose):
-            unknown = f"{move.service} differs from its file by more than the image"
-            return Drift(move.service, named if part else unknown, part or "")
-    return Drift(move.service, named, part) if part else None
+    if part and settings:
+        return _named(move, part, reading.model, settings)
+    if reading.preview is not None and _is_conclusive(container, move, engine, compose):
+        return Drift(move.service, f"{move.service} differs from its file by more than the image")
+    return None
+
+
+def _named(move: Move, part: str, model: Mapping[str, Any], settings: ContainerSettings) -> Drift:
+    wanted = mounts.of_service(model, move.service)
+    lost = [(name, place) for name, place in settings.volumes if wanted.volumes.get(place) != name]
+    replaced = mounts.replaced(sorted(lost), wanted) if part == VOLUMES else ""
+    if replaced:
+        return Drift(move.service, f"{move.service} has {replaced}", part, _COPY_FIRST)
+    return Drift(move.service, f"{move.service} differs from its file: {part}", part)
 
 
 def _is_conclusive(container: Container, move: Move, engine: Engine, compose: Compose) -> bool:
@@ -121,7 +133,7 @@ def _is_conclusive(container: Container, move: Move, engine: Engine, compose: Co
 def difference(model: Mapping[str, Any], container: Container, settings: ContainerSettings) -> str | None:
     """Return what a model says of a service that its container was not created with; None if nothing.
 
-    As `settings_difference`, and `labels NAME`, `networks`.
+    As `settings_difference`, and `labels NAME`, `volumes`, `networks`.
     """
     facts = (model.get("services") or {}).get(container.service) or {}
     part = settings_difference(facts, settings)
@@ -130,6 +142,16 @@ def difference(model: Mapping[str, Any], container: Container, settings: Contain
     for name, value in _pairs(facts.get("labels")).items():
         if container.labels.get(name) != value:
             return f"labels {name}"
+    return _unseen_difference(model, container, settings)
+
+
+def _unseen_difference(
+    model: Mapping[str, Any], container: Container, settings: ContainerSettings
+) -> str | None:
+    """Return a difference in the engine's names of volumes or networks, which Compose does not look at."""
+    if not _named_volumes(model, container.service) <= settings.volumes:
+        return VOLUMES
+    facts = (model.get("services") or {}).get(container.service) or {}
     return None if _networks(model, facts) <= settings.networks else NETWORKS
 
 
@@ -151,7 +173,7 @@ def settings_difference(facts: Mapping[str, Any], settings: ContainerSettings) -
         if facts.get(key) and _words(facts[key]) != words:
             return key
     if not _binds(facts) <= settings.binds:
-        return "volumes"
+        return VOLUMES
     return None if _ports(facts) <= settings.ports else "ports"
 
 
@@ -169,6 +191,11 @@ def _networks(model: Mapping[str, Any], facts: Mapping[str, Any]) -> set[str]:
     """Return the engine's names of the networks that a service is to be in."""
     names = () if facts.get("network_mode") else facts.get("networks") or ()
     return {mounts.real_name(model, "networks", str(name)) for name in names}
+
+
+def _named_volumes(model: Mapping[str, Any], service: str) -> set[mounts.Volume]:
+    """Return the volumes that a service is to have, by the engine's names, with their places."""
+    return {(name, place) for place, name in mounts.of_service(model, service).volumes.items()}
 
 
 def _words(written: object) -> tuple[str, ...]:

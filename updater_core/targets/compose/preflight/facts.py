@@ -17,9 +17,7 @@ from typing import Any
 from updater_core.composefile import env_values
 from updater_core.composefile.definition import SourceFile
 from updater_core.composefile.env_values import Environment
-from updater_core.errors import EngineError
-from updater_core.host import engine_endpoint
-from updater_core.host.own_container import own_container_id
+from updater_core.host.engine.own_host import is_host_ours
 from updater_core.models import Container, ContainerSettings, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.targets.compose.plan import Group
@@ -61,6 +59,7 @@ class HostFacts:
     volumes: frozenset[str]
     networks: frozenset[str]
     image_variables: Mapping[str, frozenset[str]]  # by image id
+    listed: tuple[Container, ...] = ()  # every container of the engine, in any state
 
 
 def collect(
@@ -99,11 +98,12 @@ def of_group(
         environment=env_values.environment(env_values.assignments(file.text) for file in env_files),
         own=own,
         others=(),
-        absent=frozenset(_absent(group, is_host_ours())),
+        absent=frozenset(_absent(group, is_whole_host_seen=is_host_ours())),
         listening=frozenset(),
         volumes=engine.volume_names(),
         networks=engine.network_names(),
         image_variables={each.container.image_id: _declared(each.container, engine) for each in own},
+        listed=engine.all_containers(),
     )
 
 
@@ -151,18 +151,9 @@ def _declared(container: Container, engine: Engine) -> frozenset[str]:
     return image.variables if image else frozenset()
 
 
-def is_host_ours() -> bool:
-    """Return whether the engine's paths and ports are those that this process sees."""
-    try:
-        endpoint = engine_endpoint.resolve(os.environ).host
-    except EngineError:
-        return False
-    return endpoint.startswith("unix://") and own_container_id() is None
-
-
-def _absent(group: Group, is_host_ours: bool) -> Iterator[str]:
+def _absent(group: Group, *, is_whole_host_seen: bool) -> Iterator[str]:
     for need in needs.of_group(group):
-        is_seen = is_host_ours or Path(need.path).is_relative_to(group.project.directory)
+        is_seen = is_whole_host_seen or Path(need.path).is_relative_to(group.project.directory)
         if is_seen and _is_absent(need.path):
             yield need.path
 

@@ -135,6 +135,21 @@ def _is_carried_over(
     return place in wanted.anonymous or place in declared or volume in borrowed
 
 
+def replaced(volumes: Iterable[Volume], wanted: Mounts) -> str:
+    """Return in words which of the volumes the model mounts something else in place of; empty if none.
+
+    >>> replaced([("shop_a", "/data")], Mounts({"/data": "shop_b"}, {}, frozenset(), frozenset()))
+    'volume shop_a at /data, where its file mounts volume shop_b'
+    """
+    found = []
+    for name, place in volumes:
+        instead = wanted.binds.get(place) or ("a tmpfs" if place in wanted.others else "")
+        instead = f"volume {wanted.volumes[place]}" if place in wanted.volumes else instead
+        if instead:
+            found.append(f"volume {name} at {place}, where its file mounts {instead}")
+    return "; ".join(found)
+
+
 def moved_place(
     old: frozenset[str], new: frozenset[str], mounted: frozenset[str], wanted: Mounts
 ) -> tuple[str, str] | None:
@@ -157,6 +172,25 @@ def moved_place(
     left = sorted((before - after) & mounted)
     fresh = sorted(after - before - mounted - wanted.places)
     return (left[0], fresh[0]) if left and fresh else None
+
+
+def hidden_places(
+    new: frozenset[str], mounted: frozenset[str], wanted: Mounts
+) -> tuple[tuple[str, str], ...]:
+    """Return each place of a new volume that lies below one at which something is mounted, and the latter.
+
+    What stands there now would be hidden by the volume of the new image's VOLUME. Arguments as of
+    `moved_place`.
+
+    >>> nothing = Mounts({}, {}, frozenset(), frozenset())
+    >>> hidden_places(frozenset({"/db/data", "/log"}), frozenset({"/db"}), nothing)
+    (('/db/data', '/db'),)
+    >>> hidden_places(frozenset({"/db/data"}), frozenset({"/db", "/db/data"}), nothing)
+    ()
+    """
+    fresh = sorted(frozenset(map(normpath, new)) - mounted - wanted.places)
+    above = {place: [each for each in mounted if place.startswith(f"{each}/")] for place in fresh}
+    return tuple((place, max(found, key=len)) for place, found in above.items() if found)
 
 
 def is_anonymous(name: str) -> bool:

@@ -11,6 +11,11 @@ from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.preflight import mounts
 
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - as the model spells them
+_NAMESPACES = {
+    "network_mode": "shares the network of",
+    "ipc": "shares the IPC namespace of",
+    "pid": "shares the PID namespace of",
+}
 _NO_NETWORK_OF_ITS_OWN = frozenset({"host", "none", "service", "container"})
 
 
@@ -78,6 +83,40 @@ def _files(model: Mapping[str, Any], service: str, facts: Mapping[str, Any], kin
         path = str(((model.get(kind) or {}).get(key) or {}).get("file") or "")
         if path.startswith("/"):
             yield Need(service, normpath(path), f"the {kind.removesuffix('s')} {key} is read from it")
+
+
+@dataclass(frozen=True, slots=True)
+class Lender:
+    """A container, by name or id, or a service whose containers `service` borrows something of.
+
+    `what`: that, in words. `has_to_run`: whether it may not be stopped.
+    """
+
+    service: str
+    name: str
+    is_service: bool
+    what: str
+    has_to_run: bool
+
+
+def lenders(group: Group) -> Iterator[Lender]:
+    """Yield every container that the group lives in a namespace of, or has volumes or links of.
+
+    The engine starts nothing without it, and joins no namespace of one that does not run.
+    """
+    for service in sorted(group.services):
+        facts = (group.model.get("services") or {}).get(service) or {}
+        for key, what in _NAMESPACES.items():
+            kind, _, name = str(facts.get(key) or "").partition(":")
+            if name and kind in ("container", "service"):
+                yield Lender(service, name, kind == "service", what, has_to_run=True)
+        for text in facts.get("volumes_from") or ():
+            of_container = str(text).removeprefix("container:")
+            is_service = of_container == text
+            name = of_container.partition(":")[0]
+            yield Lender(service, name, is_service, "has the volumes of", has_to_run=False)
+        for text in facts.get("external_links") or ():
+            yield Lender(service, str(text).partition(":")[0], False, "is linked to", has_to_run=False)
 
 
 def used(facts: Mapping[str, Any], kind: str) -> tuple[str, ...]:

@@ -5,10 +5,14 @@ The first that is missing is named. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from updater_core.models import Container, Hold, Reason
+from updater_core.targets.compose.dependents import ties
 from updater_core.targets.compose.preflight import needs
 from updater_core.targets.compose.preflight.facts import AT_WORK, HostFacts
 
+_JOINABLE = ("running", "paused")
 _BRING_BACK = {
     "volumes": "bring it back with its data, or correct the compose file",
     "networks": "make it again as it was (`docker network create`), or correct the compose file",
@@ -37,6 +41,42 @@ def missing_object(facts: HostFacts) -> Hold | None:
                 detail = f"the external {one} {name}, which {service} uses, is not on this engine"
                 return Hold(Reason.MISSING_ON_HOST, detail, _BRING_BACK[kind])
     return None
+
+
+def missing_container(facts: HostFacts) -> Hold | None:
+    """Return a hold that names a container which the group borrows from, and which is gone or stopped.
+
+    The running container got what it has when that one was there; its successor could not start.
+    """
+    for lender in needs.lenders(facts.group):
+        found = _lending(lender, facts)
+        if _is_of_group(lender, found, facts):
+            continue  # it is started before
+        if not found:
+            detail = f"{lender.service} {lender.what} {lender.name}, which has no container here"
+            remedy = f"bring {lender.name} up again, or correct the compose file"
+            return Hold(Reason.MISSING_ON_HOST, detail, remedy)
+        if lender.has_to_run and not any(each.status in _JOINABLE for each in found):
+            detail = f"{lender.service} {lender.what} {lender.name}, and {found[0].name} is {found[0].status}"
+            remedy = f"start it (`docker start {found[0].name}`), or correct the compose file"
+            return Hold(Reason.MISSING_ON_HOST, detail, remedy)
+    return None
+
+
+def _is_of_group(lender: needs.Lender, found: Sequence[Container], facts: HostFacts) -> bool:
+    if lender.is_service and lender.name in facts.group.services:
+        return True
+    services = facts.group.model.get("services") or {}
+    given = {str((services.get(each) or {}).get("container_name")) for each in facts.group.services}
+    ids = {each.container.id for each in facts.own}
+    return lender.name in given or any(each.id in ids for each in found)
+
+
+def _lending(lender: needs.Lender, facts: HostFacts) -> list[Container]:
+    if not lender.is_service:
+        return [each for each in facts.listed if ties.is_one(lender.name, [each])]
+    own = facts.group.project.name
+    return [each for each in facts.listed if (each.project, each.service) == (own, lender.name)]
 
 
 def undeclared_network(facts: HostFacts) -> Hold | None:

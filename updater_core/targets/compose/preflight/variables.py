@@ -99,14 +99,15 @@ def drift_hold(command: str, drifted: Drift, texts: Sequence[Text], allowed_by: 
         detail = f"{detail}; it takes {_listed(unset)}, which no env file of the project sets"
         edited = f"if you edited the file, run {command} yourself, in a shell that has what the service needs"
         return Hold(Reason.DRIFT, detail, "; ".join((*_written_down(unset), edited)))
-    if taken:
+    if taken and not drifted.caution:
         detail = f"{detail}; it is made with {_listed(taken)}"
         shell = (
             "if a shell with another value than the env file's started it, write that value into the env file"
         )
         return Hold(Reason.DRIFT, detail, f"if you edited that, run {command} yourself; {shell}")
     allow = f', or set "allow_drift" for {allowed_by}' if allowed_by else ""
-    return Hold(Reason.DRIFT, detail, f"run {command} yourself to take your edits over{allow}")
+    remedy = f"run {command} yourself to take your edits over{allow}"
+    return Hold(Reason.DRIFT, detail, f"{remedy}; {drifted.caution}" if drifted.caution else remedy)
 
 
 def _written_down(unset: Sequence[str]) -> Iterator[str]:

@@ -8,12 +8,13 @@ from posixpath import normpath
 from typing import Any
 
 from updater_core.errors import EngineError, EngineUnavailable, GateFailed
+from updater_core.host.engine.own_host import may_hold_files
 from updater_core.models import Cause, Container, Hold, Image, ImageRef, Plan, Reason, ServiceConfig, Step
 from updater_core.protocols import Engine, Tools
 from updater_core.targets.compose.entry.settings import ComposeSettings
 from updater_core.targets.compose.plan import ComposePlan, Group, Move
 from updater_core.targets.compose.preflight import mounts
-from updater_core.targets.compose.preflight.mounts import Volume
+from updater_core.targets.compose.preflight.mounts import Mounts, Volume
 from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.recreate import tidy
 
@@ -22,9 +23,21 @@ _ALLOW = 'or set "allow_volume_change" for {name}: the new release then starts w
 _MOVE = (
     "make this update by hand: stop {service}, copy the data to a named volume, mount that at {place} in the "
     "compose file, let the file name the new image, then run `docker compose pull {service}` and `docker "
-    "compose up -d {service}`; {allow}"
+    "compose up -d {service}`"
 )
-_KEEP = "give these places named volumes that hold the data, in the compose file, {allow}"
+_KEEP = "give these places named volumes that hold the data, in the compose file"
+_BIND = (
+    "write `{path}:{place}` among the volumes of {service} in the compose file, the same folder, and run "
+    "`docker compose up -d {service}`"
+)
+_COPY = (
+    "stop {service}, copy what is at {place} to a new named volume, mount that at {place} in the compose "
+    "file, and run `docker compose up -d {service}`"
+)
+_REPLACED = (
+    "write what it has into the compose file again; or stop {service}, copy the data to what the file "
+    "mounts, and run `docker compose up -d {service}`"
+)
 _HASH_LABEL = "com.docker.compose.config-hash"
 
 
@@ -65,22 +78,65 @@ def _problem(
     allow = _ALLOW.format(name=name)
     for move in moves:
         wanted = mounts.of_service(model, move.service)
-        old = engine.image(move.old_image_id)
-        declared = old.volumes if old else frozenset[str]()
-        moved = mounts.moved_place(declared, image.volumes, _places(move, engine), wanted)
-        if moved:
-            before, place = moved
-            named = mounts.in_words([volume for volume in move.volumes if normpath(volume[1]) == before])
-            detail = (
-                f"{move.service} has its data in {named or before}; the new image keeps them at "
-                f"{place}, a new volume"
-            )
-            return detail, _MOVE.format(service=move.service, place=place, allow=allow)
-        lost = mounts.not_carried_over(move.volumes, wanted, image.volumes, _lent(move, engine))
-        if lost:
-            detail = f"{move.service} has {mounts.in_words(lost)}, and with the new image would start without"
-            return detail, _KEEP.format(allow=allow)
+        found = (
+            _moved(move, wanted, image, engine)
+            or _hidden(move, wanted, image, engine)
+            or _lost_by(move, wanted, image, engine)
+        )
+        if found:
+            return found[0], f"{found[1]}; {allow}"
     return None
+
+
+def _moved(move: Move, wanted: Mounts, image: Image, engine: Engine) -> tuple[str, str] | None:
+    """Return what is said of an image that keeps its data elsewhere than its predecessor; None if not so."""
+    old = engine.image(move.old_image_id)
+    declared = old.volumes if old else frozenset[str]()
+    moved = mounts.moved_place(declared, image.volumes, _places(move, engine), wanted)
+    if moved is None:
+        return None
+    before, place = moved
+    named = mounts.in_words([volume for volume in move.volumes if normpath(volume[1]) == before])
+    detail = (
+        f"{move.service} has its data in {named or before}; the new image keeps them at {place}, a new volume"
+    )
+    return detail, _MOVE.format(service=move.service, place=place)
+
+
+def _hidden(move: Move, wanted: Mounts, image: Image, engine: Engine) -> tuple[str, str] | None:
+    """Return what is said of a new volume that would hide what stands in a mount; None if there is none."""
+    for place, above in mounts.hidden_places(image.volumes, _places(move, engine), wanted):
+        paths = _paths_below(move, above, place, engine)
+        is_empty = bool(paths) and not any(map(may_hold_files, paths))
+        if is_empty:
+            continue
+        named = mounts.in_words([volume for volume in move.volumes if volume[1] == above])
+        detail = (
+            f"{move.service} has its data in {named or above}; the new image would mount a new volume at "
+            f"{place}, and hide what is there"
+        )
+        remedy = _BIND if paths else _COPY
+        return detail, remedy.format(path="".join(paths[:1]), place=place, service=move.service)
+    return None
+
+
+def _paths_below(move: Move, above: str, place: str, engine: Engine) -> list[str]:
+    """Return what the host calls a place below a mount of a path; none if a volume is mounted there."""
+    found = (engine.settings(one) for one in move.container_ids)
+    binds = frozenset[tuple[str, str]]().union(*(settings.binds for settings in found if settings))
+    sources = sorted(path for path, at in binds if at == above)
+    return [f"{source.rstrip('/')}{place.removeprefix(above)}" for source in sources]
+
+
+def _lost_by(move: Move, wanted: Mounts, image: Image, engine: Engine) -> tuple[str, str] | None:
+    """Return what is said of volumes that the new container would not have; None if it has them all."""
+    lost = mounts.not_carried_over(move.volumes, wanted, image.volumes, _lent(move, engine))
+    if not lost:
+        return None
+    replaced = mounts.replaced(lost, wanted)
+    if replaced:
+        return f"{move.service} has {replaced}", _REPLACED.format(service=move.service)
+    return f"{move.service} has {mounts.in_words(lost)}, and with the new image would start without", _KEEP
 
 
 def _lent(move: Move, engine: Engine) -> frozenset[Volume]:

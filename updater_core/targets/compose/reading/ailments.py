@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from updater_core.errors import UpdaterError
+from updater_core.host.engine.own_host import is_host_ours
 from updater_core.host.engine.space import scarce
 from updater_core.models import Container, ContainerSettings, Plan
 from updater_core.protocols import Tools
 from updater_core.targets.compose.dependencies import COMPLETED, HEALTHY, is_stopped_by_hand
 from updater_core.targets.compose.plan import ComposePlan
-from updater_core.targets.compose.preflight.facts import is_host_ours
 
 _DEPENDS_ON = "com.docker.compose.depends_on"  # `db:service_healthy:false,cache:service_started:true`
 _LOG_LINES = 50
