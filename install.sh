@@ -315,7 +315,7 @@ put_completions() {
     done
 }
 
-# For logrotate, where it is in use. Its numbers are the operator's from then on; only the user is corrected.
+# For logrotate, if it is in use. Its numbers are the operator's from then on; only the user is corrected.
 put_rotation() {
     [[ -d ${rotation%/*} ]] || return 0
     [[ -e $rotation ]] || install -m 644 "$1" "$rotation"
@@ -503,7 +503,7 @@ list_images() {
         <<'END' >"$scratch/patterns" || return 0
 import contextlib, json, re, sys
 from pathlib import Path
-from updater_core.deploy.retention_tags import earlier_names, owner_prefix
+from updater_core.deploy.retention_tags import earlier_names, updater_prefix
 
 config, env, state = map(Path, sys.argv[1:])
 states = {state}
@@ -515,9 +515,9 @@ with contextlib.suppress(*unusable):
     states.update(map(Path, found))
 for state in states:
     with contextlib.suppress(*unusable):
-        owner = (state.parent / "updater_id").read_text("ascii").strip()
-        if re.fullmatch("[0-9a-f]{12}", owner):
-            print(f"{owner_prefix(owner)}*")
+        updater_id = (state.parent / "updater_id").read_text("ascii").strip()
+        if re.fullmatch("[0-9a-f]{12}", updater_id):
+            print(f"{updater_prefix(updater_id)}*")
     with contextlib.suppress(*unusable):
         for name, service in json.loads(state.read_text())["services"].items():
             images = [image for each in service["generations"] for image in (each, *each.get("others", ()))]

@@ -3,7 +3,7 @@
     python -m benchmarks.visitor PORT
 
 prints a line for each change of the answer, `[answer, first time, last time of the answer before]`, until its
-standard input ends; then the last time of the last one. Times are the wall clock's; the answer is null where
+standard input ends; then the last time of the last one. Times are the wall clock's; the answer is null if
 there is none.
 """
 

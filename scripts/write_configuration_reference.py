@@ -56,7 +56,7 @@ file, the file beats the defaults; an empty variable counts as not set.
 ## Example
 
 This is [`updater_config.json`](../updater_config.json). Its services do not exist, so each has `"enabled":
-false`: take that line out where you write your own. Its `check_interval` of 30 seconds is for trying things.
+false`: take that line out when you write your own. Its `check_interval` of 30 seconds is for trying things.
 """
 
 _TABLES: Mapping[str, str] = {
@@ -75,7 +75,7 @@ has the rules.
     REGISTRY: """\
 ## registry_config
 
-The keys for {vendors} are taken only where the registry is one. [Registries and credentials](registries.md)
+The keys for {vendors} are taken only if the registry is one. [Registries and credentials](registries.md)
 has the order in which credentials are looked for.
 """,
 }

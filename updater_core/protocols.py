@@ -335,7 +335,7 @@ class Files(Protocol):
 class Tools:
     """What one update may use.
 
-    `retention_owner`: the updater's id, in the names under which it retains images; `credential` finds what a
+    `updater_id`: this updater's, in the names under which it retains images; `credential` finds what a
     pull for a plan needs; `tell` is for people; `reached` hears of each step as it begins, and whether it is
     one of the rollback.
     """
@@ -344,7 +344,7 @@ class Tools:
     compose: Compose
     files: Files
     clock: Clock
-    retention_owner: str
+    updater_id: str
     credential: Callable[[Plan[Any]], Credential | None]
     tell: Callable[[Step, str], None]
     reached: Callable[[Step, bool], None]

@@ -1,4 +1,4 @@
-"""Compose v1 (1.29): found where there is no plugin, and used for the whole way, forward and back; and what
+"""Compose v1 (1.29): found if there is no plugin, and used for the whole way, forward and back; and what
 one that was killed in the middle of a recreate leaves is put in order.
 """
 
@@ -81,13 +81,13 @@ def shop_v1(shop: Shop, v1_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     shop.policy = {"health_stable": 1, "semver_pattern": "v*"}
     shop.push("v1.0.0", lab.healthy("one"))
     shop.write("v1.0.0", COMPOSE)
-    owners_up(shop, v1_path)
+    operators_up(shop, v1_path)
     assert shop.names() == [f"{shop.name}_web_1"]
     monkeypatch.setenv("PATH", str(v1_path))
     return shop
 
 
-def owners_up(shop: Shop, v1_path: Path) -> str:
+def operators_up(shop: Shop, v1_path: Path) -> str:
     argv = [str(v1_path / "docker-compose"), "-p", shop.name, "up", "-d"]
     done = subprocess.run(argv, cwd=shop.folder, capture_output=True, text=True, check=True)
     return done.stderr
@@ -99,11 +99,11 @@ def assert_whole(shop: Shop, v1_path: Path, release: str) -> None:
     assert shop.names() == [f"{shop.name}_web_1"]
     assert shop.strays() == []
     identity = shop.containers()[0].id
-    owners_up(shop, v1_path)
+    operators_up(shop, v1_path)
     assert shop.containers()[0].id == identity
 
 
-def test_v1_is_found_where_there_is_no_plugin(v1_path: Path) -> None:
+def test_v1_is_found_if_there_is_no_plugin(v1_path: Path) -> None:
     found = detect({"PATH": str(v1_path)})
     assert found.words == ("docker-compose",)
     assert found.is_v1
@@ -222,5 +222,5 @@ def test_v1_updates_start_first_and_leaves_the_old_container_alone_if_the_releas
     assert isinstance(outcome, Committed)
     (new,) = shop.containers()
     assert (new.name, new.labels["release"]) == (f"{shop.name}_web_2", "three")
-    owners_up(shop, v1_path)
+    operators_up(shop, v1_path)
     assert [each.id for each in shop.containers()] == [new.id]

@@ -31,7 +31,7 @@ from tests.e2e.test_update_groups import (  # noqa: F401
 )
 from tests.e2e.test_updates import (  # noqa: F401
     test_a_bad_release_is_rolled_back_quarantined_and_not_tried_again,
-    test_a_new_digest_behind_the_tag_is_taken_and_the_owners_next_up_is_a_no_op,
+    test_a_new_digest_behind_the_tag_is_taken_and_the_operators_next_up_is_a_no_op,
     test_a_release_for_another_platform_never_reaches_the_service,
     test_nothing_new_means_nothing_is_done,
     test_the_highest_version_is_taken_and_only_the_tag_in_the_file_changes,
@@ -63,7 +63,7 @@ def shop(
     made.down()
 
 
-def test_images_that_we_brought_are_let_go_and_the_owners_stays_under_our_name(shop: Shop) -> None:
+def test_images_that_we_brought_are_let_go_and_the_operators_stays_under_our_name(shop: Shop) -> None:
     own = [f"{name} of {shop.name}" for name in ("one", "two", "three", "four")]
     shop.push("latest", lab.good(own[0]))
     shop.write()

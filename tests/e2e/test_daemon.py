@@ -205,7 +205,7 @@ def test_a_second_updater_of_the_same_state_ends_with_4(shop: Shop) -> None:
         assert child.poll() is None
 
 
-def test_what_an_owner_asks_for_is_handed_to_the_daemon_that_runs(shop: Shop) -> None:
+def test_what_an_operator_asks_for_is_handed_to_the_daemon_that_runs(shop: Shop) -> None:
     shop.push("latest", lab.good("two"))
     with daemon(shop):
         await_line(shop, "cycle_ended")

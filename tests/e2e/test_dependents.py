@@ -59,8 +59,8 @@ class Project:
             "ties": " ".join(ties),
         }
 
-    def owner_up_changes(self) -> list[str]:
-        return Shop(self.folder, self.shop.registry, name=self.name).owner_up_changes()
+    def operator_up_changes(self) -> list[str]:
+        return Shop(self.folder, self.shop.registry, name=self.name).operator_up_changes()
 
 
 @pytest.fixture
@@ -133,7 +133,9 @@ def test_all_that_share_are_recreated_forward_and_back_in_whatever_project(
         assert f"container:{web.id}" in now[0]["ties"]
         assert f"container:{web.id}" in now[1]["ties"]
         assert f"container:{now[0]['id']}" in now[2]["ties"]
-        assert shop.owner_up_changes() == network.owner_up_changes() == shared.owner_up_changes() == []
+        assert (
+            shop.operator_up_changes() == network.operator_up_changes() == shared.operator_up_changes() == []
+        )
         assert shop.strays() == []
 
     assert_together("one")
@@ -299,7 +301,7 @@ def test_killed_before_or_behind_the_dependents_the_next_start_leaves_none_witho
     assert f"container:{shop.containers()[0].id}" in guest.one()["ties"]
     assert guest.one()["status"] == "running"
     assert shop.strays() == []
-    assert guest.owner_up_changes() == shop.owner_up_changes() == []
+    assert guest.operator_up_changes() == shop.operator_up_changes() == []
 
 
 def test_a_dependent_that_has_an_update_of_its_own_gets_it_and_stays_with_its_host(
@@ -328,5 +330,5 @@ def test_a_dependent_that_has_an_update_of_its_own_gets_it_and_stays_with_its_ho
         now = dependent.one()
         assert (now["status"], now["health"]) == ("running", "healthy")
         assert f"container:{web.id}" in now["ties"]
-    assert shop.owner_up_changes() == dependent.owner_up_changes() == []
+    assert shop.operator_up_changes() == dependent.operator_up_changes() == []
     assert shop.strays() == []

@@ -64,7 +64,7 @@ def test_a_new_image_is_found_over_aws_pulled_with_its_token_and_a_bad_one_is_ta
     assert outcome.cause.reason is Reason.UNHEALTHY
     assert ecr_shop.releases() == [("two", "running")]
     assert [entry["digest"] for entry in ecr_shop.state()["quarantine"]] == [bad.digest]
-    assert ecr_shop.owner_up_changes() == []
+    assert ecr_shop.operator_up_changes() == []
 
 
 def test_a_cycle_without_an_update_asks_aws_once_and_the_registry_never(ecr_shop: Shop, aws: Aws) -> None:

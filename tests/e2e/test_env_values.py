@@ -39,11 +39,11 @@ def test_the_value_that_holds_the_number_is_edited_and_put_back(
     after = ENV.replace("v1.0.0", "v1.1.0")
     assert (shop.releases(), env.read_text()) == ([("two", "running")], after)
     assert shop.containers()[0].labels["of"] == "v1.1.0-slim"
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     shop.push("v1.2.0-slim", lab.exits("three"))
     assert isinstance(outcome_of(shop), RolledBack)
     assert (shop.releases(), env.read_text()) == ([("two", "running")], after)
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
 
 
 BESIDE = """\
@@ -81,4 +81,4 @@ def test_a_service_that_takes_the_variable_through_its_env_file_holds_the_edit(s
     assert isinstance(outcome_of(shop), Committed)
     assert (shop.folder / ".env").read_text() == "TAG=v1.0.0\nSHOWN=of-$TAG\nVERSION=v1.1.0\n"
     assert [each.id for each in shop.containers("other")] == other
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []

@@ -51,7 +51,7 @@ def _versions(shop: Shop, text: str = SERVICE, **files: str) -> str:
 def _assert_updated(shop: Shop, release: str = "v1.1.0", services: tuple[str, ...] = ("web",)) -> None:
     """The service runs the release, and the operator's own `up` has nothing to do."""
     assert [shop.releases(service) for service in services] == [[(release, "running")]] * len(services)
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert shop.strays() == []
 
 
@@ -327,7 +327,7 @@ def test_an_edit_during_the_pull_wins_and_the_next_cycle_updates_the_new_text(
         ),
     ],
 )
-def test_an_edit_during_the_pull_is_not_deployed_where_only_the_digest_moves(
+def test_an_edit_during_the_pull_is_not_deployed_if_only_the_digest_moves(
     shop: Shop, edit: str, reasons: set[Reason]
 ) -> None:
     """No edit of ours meets the operator's here, but `up` reads the file as it stands.
@@ -424,7 +424,7 @@ def test_an_edit_during_the_gate_of_a_bad_release_survives_the_rollback(
 
 
 @pytest.mark.parametrize("act", [_invalid, _gone, _unfinished], ids=lambda act: act.__name__.strip("_"))
-def test_a_file_spoilt_during_the_gate_does_not_cost_the_service_where_only_the_digest_moves(
+def test_a_file_spoilt_during_the_gate_does_not_cost_the_service_if_only_the_digest_moves(
     shop: Shop, caplog: pytest.LogCaptureFixture, act: Callable[[Shop], None]
 ) -> None:
     """No edit of ours was made, so no text of ours says what the old release was started from."""
@@ -437,7 +437,7 @@ def test_a_file_spoilt_during_the_gate_does_not_cost_the_service_where_only_the_
     assert shop.strays() == []
     assert len(said(caplog, shop)) == 1
     _restore(shop, before)
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     shop.push("latest", lab.good("three"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     _assert_updated(shop, "three")
@@ -485,7 +485,7 @@ def test_a_file_spoilt_during_the_gate_of_a_bad_release_does_not_cost_the_servic
     assert shop.strays() == []
     assert len(said(caplog, shop)) == 1
     _restore(shop, before)
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     shop.push("v1.2.0", lab.good("v1.2.0"))
     assert isinstance(shop.cycle().outcomes[0], Committed)
     _assert_updated(shop, "v1.2.0")

@@ -160,7 +160,7 @@ def test_the_image_is_edited_in_the_file_where_it_stands(shop: Shop, shape: str)
     assert isinstance(outcome_of(shop), Committed)
     assert shop.releases() == [("two", "running")]
     assert texts(shop, files) == {**before, edited: before[edited].replace("v1.0.0", "v1.1.0")}
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert strays(shop) == []
 
 

@@ -52,7 +52,7 @@ def assert_whole(shop: Shop, old: str, new: str) -> str:
     assert status == "running"
     assert release in (old, new)
     assert shop.names() == [f"{shop.name}-web-1"]
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert shop.strays() == []
     return release
 

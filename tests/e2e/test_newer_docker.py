@@ -14,7 +14,7 @@ from tests.e2e.test_kills import (  # noqa: F401 - collected here too
 from tests.e2e.test_operator_meanwhile import (  # noqa: F401
     test_a_dependent_that_its_operator_has_stopped_stays_stopped,
     test_a_dependents_undeployed_edit_is_not_deployed_by_us,
-    test_an_edit_is_seen_where_the_operator_has_pulled_before,
+    test_an_edit_is_seen_if_the_operator_has_pulled_before,
     test_dependents_of_dependents_go_along,
 )
 from tests.e2e.test_update_groups import (  # noqa: F401
@@ -24,11 +24,11 @@ from tests.e2e.test_update_groups import (  # noqa: F401
     test_a_rollback_by_the_operator_goes_back_behind_the_same_tag,
     test_a_scaled_service_keeps_its_number_of_containers,
     test_a_service_in_the_same_network_namespace_goes_with_it_forward_and_back,
-    test_dependencies_and_dependants_are_left_alone_and_the_owners_up_is_a_no_op,
+    test_dependencies_and_dependants_are_left_alone_and_the_operators_up_is_a_no_op,
 )
 from tests.e2e.test_updates import (  # noqa: F401
     test_a_bad_release_is_rolled_back_quarantined_and_not_tried_again,
-    test_a_new_digest_behind_the_tag_is_taken_and_the_owners_next_up_is_a_no_op,
+    test_a_new_digest_behind_the_tag_is_taken_and_the_operators_next_up_is_a_no_op,
     test_nothing_new_means_nothing_is_done,
     test_the_highest_version_is_taken_and_only_the_tag_in_the_file_changes,
     test_two_services_of_one_file_are_both_updated_in_one_cycle,

@@ -16,7 +16,7 @@ APP = "team/app"
 
 
 @pytest.mark.parametrize("kind", artifacts.NO_IMAGES)
-def test_the_next_best_is_taken_where_the_highest_is_no_image(kind: str, shop: Shop) -> None:
+def test_the_next_best_is_taken_if_the_highest_is_no_image(kind: str, shop: Shop) -> None:
     for tag in ("1.5.0", "1.6.0"):
         shop.push(tag, lab.good(tag))
     shop.registry.put_manifest(APP, "2.1.0", *artifacts.NO_IMAGES[kind])

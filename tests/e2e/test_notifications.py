@@ -170,7 +170,7 @@ def _drifted(shop: Shop) -> None:
     ],
     ids=["all is well", "an image waits", "a login is refused", "held for its owner",
          "a release in quarantine",
-         "an image that cannot run", "stopped by its owner"],
+         "an image that cannot run", "stopped by its operator"],
 )  # fmt: skip
 def test_whatever_stands_still_a_cycle_is_one_line(
     shop: Shop, begins: Callable[[Shop], object], reason: str

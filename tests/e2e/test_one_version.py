@@ -102,7 +102,7 @@ def test_all_go_to_the_highest_version_that_every_repository_has(shop: Shop) -> 
     assert running(shop) == [("app v1.1.0", "running"), ("app-ml v1.1.0", "running")]
     assert (shop.folder / ".env").read_text() == ENV.replace("VERSION=v1.0.0", "VERSION=v1.1.0")
     assert shop.compose_file.read_text() == COMPOSE.replace("@HOST", shop.registry.host)
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert shop.cycle().outcomes == ()
     release(shop, "v1.2.0", ("app-ml",))
     assert isinstance(outcome_of(shop), Committed)
@@ -124,7 +124,7 @@ def test_one_that_fails_takes_all_of_them_back(shop: Shop) -> None:
     assert isinstance(outcome_of(shop), RolledBack)
     assert running(shop) == [("app v1.0.0", "running"), ("app-ml v1.0.0", "running")]
     assert (shop.folder / ".env").read_text() == ENV
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert shop.cycle().outcomes == ()
 
 
@@ -166,7 +166,7 @@ def test_a_rollback_takes_every_repository_back_and_lasts(shop: Shop) -> None:
     status, said = shop.run("--rollback", shop.name)
     assert (status, running(shop)) == (0, [("app v1.0.0", "running"), ("app-ml v1.0.0", "running")]), said
     assert (shop.folder / ".env").read_text() == ENV
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert shop.cycle().outcomes == ()
     release(shop, "v1.2.0", ("app",))
     assert shop.cycle().outcomes == ()
@@ -207,7 +207,7 @@ def test_a_rollback_of_an_included_group_goes_back_start_first(
     assert (status, running(shop)) == (0, [("app v1.0.0", "running"), ("app-ml v1.0.0", "running")]), said
     assert "start-first" in said
     assert (shop.folder / ".env").read_text() == ENV
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
 
 
 def test_a_rollback_that_fails_leaves_every_repository_at_its_new_release(shop: Shop) -> None:

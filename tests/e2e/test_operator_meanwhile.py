@@ -106,7 +106,7 @@ def test_a_dependents_undeployed_edit_is_not_deployed_by_us(shop: Shop) -> None:
     assert shop.releases("agent") == [("agent", "running")]
 
 
-def test_an_image_that_a_dependents_owner_has_pulled_and_not_deployed_is_not_deployed_by_us(
+def test_an_image_that_a_dependents_operator_has_pulled_and_not_deployed_is_not_deployed_by_us(
     shop: Shop,
 ) -> None:
     opened(shop, dependent(shop, "agent", "network_mode: service:web"))
@@ -123,7 +123,7 @@ def test_an_image_that_a_dependents_owner_has_pulled_and_not_deployed_is_not_dep
 
 
 @pytest.mark.parametrize("release", [lab.good("two"), lab.exits("two")], ids=["good", "bad"])
-def test_a_variable_of_the_owners_shell_is_not_lost_where_another_compose_made_the_container(
+def test_a_variable_of_the_operators_shell_is_not_lost_if_another_compose_made_the_container(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, release: Build
 ) -> None:
     """A dry run tells nothing then: every container would be recreated."""
@@ -143,7 +143,7 @@ def test_a_variable_of_the_owners_shell_is_not_lost_where_another_compose_made_t
     assert "DB_PASSWORD=s3cret" in shop.containers()[0].attrs["Config"]["Env"]
 
 
-def test_an_edit_is_seen_where_the_operator_has_pulled_before(shop: Shop) -> None:
+def test_an_edit_is_seen_if_the_operator_has_pulled_before(shop: Shop) -> None:
     opened(shop)
     with shop.compose_file.open("a") as file:
         file.write("    environment:\n      HALF: done\n")
@@ -240,10 +240,10 @@ def test_an_interrupted_update_does_not_undo_what_the_operator_deployed_meanwhil
     assert shop.compose_file.read_bytes() == before
     assert shop.strays() == []
     assert shop.state()["status"] == "up_to_date"
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
 
 
-def test_a_torn_recreate_that_no_journal_knows_is_no_stop_by_the_owner(shop: Shop) -> None:
+def test_a_torn_recreate_that_no_journal_knows_is_no_stop_by_the_operator(shop: Shop) -> None:
     """The updater and Compose were killed in the middle, and the state was moved since."""
     shop.policy = {"semver_pattern": "*", "health_stable": 1}
     stubborn = "trap '' TERM; while :; do sleep 1; done"

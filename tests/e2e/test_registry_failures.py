@@ -292,7 +292,7 @@ def test_a_pull_that_fails_touches_nothing_and_is_tried_again_after_a_pause(
     assert_reported(caplog, shop, "failed", Reason.PULL_FAILED)
     assert shop.state()["quarantine"] == []
     assert (shop.containers()[0].id, shop.containers()[0].status) == (identity, "running")
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert shop.strays() == []
     shop.registry.well_behaved()
     shop.registry.clear_log()
@@ -325,7 +325,7 @@ def test_a_tag_that_moves_on_during_the_pull_brings_what_was_decided(shop: Shop)
     assert shop.releases() == [("three", "running")]
 
 
-def test_the_test_is_not_ok_where_the_list_of_tags_is_refused(shop: Shop) -> None:
+def test_the_test_is_not_ok_if_the_list_of_tags_is_refused(shop: Shop) -> None:
     opened(shop)
     assert shop.run("--test")[0] == 0
     shop.policy = {"semver_pattern": "*"}

@@ -17,8 +17,8 @@ from updater_core.deploy.retention_tags import (
     FOUND,
     PULLED,
     earlier_prefixes,
-    owner_prefix,
     retention_prefix,
+    updater_prefix,
 )
 from updater_core.models import Committed, RolledBack
 from updater_core.state import identity
@@ -42,7 +42,7 @@ def names(shop: Shop, prefix: str = "") -> dict[str, str]:
     }
 
 
-def owner(shop: Shop) -> str:
+def updater_of(shop: Shop) -> str:
     """The id of this shop's updater."""
     return identity.read(shop.folder / "state")
 
@@ -74,7 +74,7 @@ def test_only_the_image_to_go_back_to_has_a_name_and_it_goes_with_its_service(sh
     shop.policy |= {"name": other}
     shop.cycle()
     renamed = names(shop)
-    assert [tag.startswith(retention_prefix(owner(shop), other)) for tag in renamed] == [True]
+    assert [tag.startswith(retention_prefix(updater_of(shop), other)) for tag in renamed] == [True]
     assert [*renamed.values()] == ["two"]
     status, said = shop.run("--rollback", other)
     assert status == 0, said
@@ -110,13 +110,13 @@ def test_what_one_updater_lets_go_another_on_the_engine_keeps(shop: Shop, second
     assert isinstance(second.cycle().outcomes[0], Committed)
     updated(shop, "v3", "three")
     assert isinstance(second.cycle().outcomes[0], Committed)
-    assert owner(shop) != owner(second)
+    assert updater_of(shop) != updater_of(second)
     for each in (shop, second):
-        assert [*names(shop, owner_prefix(owner(each))).values()] == ["two"]
+        assert [*names(shop, updater_prefix(updater_of(each))).values()] == ["two"]
 
     updated(shop, "v4", "four")
-    assert [*names(shop, owner_prefix(owner(shop))).values()] == ["three"]
-    assert [*names(shop, owner_prefix(owner(second))).values()] == ["two"]
+    assert [*names(shop, updater_prefix(updater_of(shop))).values()] == ["three"]
+    assert [*names(shop, updater_prefix(updater_of(second))).values()] == ["two"]
     assert [*names(shop, f"{shop.repository}:v2").values()] == ["two"], (
         "nor the name that its file would have"
     )
@@ -139,8 +139,8 @@ def test_what_one_updater_lets_go_another_on_the_engine_keeps(shop: Shop, second
 
     second.settings = {"services": []}
     second.cycle()
-    assert names(shop, owner_prefix(owner(second))) == {}
-    assert [*names(shop, owner_prefix(owner(shop))).values()] == ["four"]
+    assert names(shop, updater_prefix(updater_of(second))) == {}
+    assert [*names(shop, updater_prefix(updater_of(shop))).values()] == ["four"]
 
 
 # ------------------------------------------------------------------------------- names of earlier versions
@@ -149,14 +149,14 @@ def test_what_one_updater_lets_go_another_on_the_engine_keeps(shop: Shop, second
 def _as_an_earlier_version_left_it(
     shop: Shop, client: docker.DockerClient, foreign: Sequence[str]
 ) -> list[str]:
-    """Retain what is known as that one did: the image that runs as well, under names that say no owner.
+    """Retain what is known as that one did: the image that runs as well, under names that say no updater.
 
     `foreign`: names that the current image gets besides. Returns the names of ours.
     """
     ((name, _),) = names(shop).items()
     old, current = client.images.get(name), client.images.get(f"{shop.repository}:v2")
-    without_owner, former = earlier_prefixes(shop.name)
-    own = [f"{without_owner}found-{str(old.id)[7:19]}", f"{former}brought-{str(current.id)[7:19]}"]
+    without_updater, former = earlier_prefixes(shop.name)
+    own = [f"{without_updater}found-{str(old.id)[7:19]}", f"{former}brought-{str(current.id)[7:19]}"]
     for image, given in ((old, own[0]), (current, own[1]), *((current, each) for each in foreign)):
         image.tag(*given.rsplit(":", 1))
     client.api.remove_image(name)
@@ -185,7 +185,7 @@ def test_names_of_an_earlier_version_become_this_updaters(shop: Shop, moved_on: 
     others = f"{earlier_prefixes(shop.name + '-of-another')[0]}found-1"
     own = _as_an_earlier_version_left_it(shop, moved_on, [others])
     shop.cycle()
-    ours = retention_prefix(owner(shop), shop.name)
+    ours = retention_prefix(updater_of(shop), shop.name)
     assert names(shop, ours) == {
         f"{ours}{FOUND}{own[0][-12:]}": "one",
         f"{ours}{PULLED}{own[1][-12:]}": "two",
@@ -206,13 +206,13 @@ def test_a_name_that_another_updater_may_mean_is_left_alone_and_ours_stands_besi
     """Another updater on the engine looked after a service of that name: an image that this one does not
     remember has a name of it.
     """
-    without_owner, _ = earlier_prefixes(shop.name)
+    without_updater, _ = earlier_prefixes(shop.name)
     own = _as_an_earlier_version_left_it(shop, moved_on, [])
     shop.push("other", lab.good("of another"))
-    moved_on.images.pull(shop.repository, "other").tag(*f"{without_owner}pulled-of-another".rsplit(":", 1))
+    moved_on.images.pull(shop.repository, "other").tag(*f"{without_updater}pulled-of-another".rsplit(":", 1))
     shop.cycle()
-    ours = retention_prefix(owner(shop), shop.name)
+    ours = retention_prefix(updater_of(shop), shop.name)
     assert sorted(names(shop, ours).values()) == ["one", "two"]
-    left = {*own, f"{without_owner}pulled-of-another"}
+    left = {*own, f"{without_updater}pulled-of-another"}
     assert left <= {*names(shop)}
-    assert f"docker rmi {without_owner}pulled-of-another" in caplog.text
+    assert f"docker rmi {without_updater}pulled-of-another" in caplog.text

@@ -104,7 +104,7 @@ def test_two_projects_of_one_env_file_are_both_updated_once_each_has_its_variabl
     assert [type(each) for each in shop.cycle().outcomes] == [Committed, Committed]
     assert [shop.releases(), other.releases()] == [[("two", "running")]] * 2
     assert (shared.read_text(), link.is_symlink()) == ("VERSION=v1.1.0\nOTHER=v1.1.0\n", True)
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     decisions = [one.decision for one in shop.cycle().checked]
     assert [each.reason for each in decisions if isinstance(each, Hold)] == [Reason.SAME_DIGEST] * 2
 

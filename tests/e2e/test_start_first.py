@@ -62,7 +62,7 @@ def test_new_containers_take_the_place_of_the_old_and_an_up_changes_nothing(shop
         assert shop.releases() == [(release, "running")] * 2
         numbers = sorted(int(name.rpartition("-")[2]) for name in shop.names())
         assert numbers == [2 * number + 1, 2 * number + 2]
-        assert shop.owner_up_changes() == []
+        assert shop.operator_up_changes() == []
     status, _ = shop.run("--rollback", shop.name)
     assert status == 0
     assert shop.releases() == [("two", "running")] * 2
@@ -80,7 +80,7 @@ def test_a_release_that_fails_leaves_the_old_container_as_it_was(shop: Shop, ima
         assert isinstance(outcome, RolledBack)
         assert outcome.quarantine
     assert started(shop) == before
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert shop.strays() == []
 
 

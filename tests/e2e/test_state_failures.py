@@ -113,7 +113,7 @@ def test_a_disk_that_fills_during_the_pull_stops_the_update_before_anything_is_c
     assert len(_errors(caplog)) >= 1
     assert len(said(caplog, shop)) == 1
     assert (shop.containers()[0].id, shop.containers()[0].status) == (identity, "running")
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     _free(small_disk)
     assert isinstance(later(shop).outcomes[-1], Committed)
     assert shop.releases() == [("two", "running")]
@@ -136,7 +136,7 @@ def test_a_disk_that_fills_during_the_gate_ends_on_the_old_release(
     )
     assert len(said(caplog, shop)) == 1
     assert shop.releases() == [("one", "running")]
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     identity = shop.containers()[0].id
     _free(small_disk)
     (recovered,) = shop.cycle().outcomes  # the journal is still open: looked at once more, and closed
@@ -369,7 +369,7 @@ def _frozen(shop: Shop) -> None:
     assert outcome.rollback.reason is Reason.UNHEALTHY
 
 
-def test_where_the_old_release_fails_too_it_is_said_and_left_alone_until_a_person_says_retry(
+def test_if_the_old_release_fails_too_it_is_said_and_left_alone_until_a_person_says_retry(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     _frozen(shop)

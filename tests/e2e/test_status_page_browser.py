@@ -252,7 +252,7 @@ def test_the_steps_of_an_update_unfold_without_a_script(
     assert "gate 16 s Rollback edit 0.0 s restart 1.3 s gate 8.9 s verify 0.1 s" in shown
 
 
-def test_where_all_is_well_it_is_green_and_where_it_is_not_there_is_no_green_verdict(
+def test_if_all_is_well_it_is_green_and_if_it_is_not_there_is_no_green_verdict(
     browser: Browser, needs_look: str
 ) -> None:
     server = served(well(3))

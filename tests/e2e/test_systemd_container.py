@@ -351,7 +351,7 @@ def test_the_unit_updates_a_real_service_and_the_file_stays_its_owners(box: Mach
     assert shop.releases() == [("two", "running")]
     assert f"{shop.repository}:v1.1.0  # kept" in shop.compose_file.read_text()
     assert box.run("getfacl", "-p", str(shop.compose_file)).stdout == access
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     until(
         lambda: "1 services checked, all well; next check " in box.show("StatusText"), what="the status line"
     )
@@ -524,7 +524,7 @@ def version(box: Machine) -> str:
     return box.run("docker-updater", "--version").stdout.split()[-1]
 
 
-def test_an_upgrade_keeps_what_is_the_owners_and_restarts_the_service(box: Machine, running: Shop) -> None:
+def test_an_upgrade_keeps_what_is_the_operators_and_restarts_the_service(box: Machine, running: Shop) -> None:
     box.shell(f"echo HEALTH_STABLE=2 >>{DOTENV}")
     until(lambda: box.exists(STATE), what="the state")
     kept = [box.read(place) for place in (CONFIG, DOTENV)]

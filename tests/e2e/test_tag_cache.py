@@ -77,7 +77,7 @@ def test_what_a_cache_gives_by_its_tag_alone_is_taken_and_a_bad_release_is_taken
     assert two.digest in of(cached).refused
     assert cached.releases() == [("two", "running")]
     assert cached.state()["digest"] == two.digest
-    assert cached.owner_up_changes() == []
+    assert cached.operator_up_changes() == []
     report = cached.cycle()
     assert (report.outcomes, report.needs_look) == ((), frozenset())
     bad = cached.push("latest", lab.unhealthy("three"))
@@ -86,7 +86,7 @@ def test_what_a_cache_gives_by_its_tag_alone_is_taken_and_a_bad_release_is_taken
     assert [entry["digest"] for entry in cached.state()["quarantine"]] == [bad.digest]
     assert cached.releases() == [("two", "running")]
     assert cached.named(f"{cached.repository}:latest") == "two"
-    assert cached.owner_up_changes() == []
+    assert cached.operator_up_changes() == []
 
 
 def test_a_tag_that_brings_another_image_is_not_taken_and_the_right_one_is_later(cached: CachedShop) -> None:
@@ -104,7 +104,7 @@ def test_a_tag_that_brings_another_image_is_not_taken_and_the_right_one_is_later
     assert cached.containers()[0].id == identity
     assert cached.named(f"{cached.repository}:latest") == "one"
     assert cached.state()["quarantine"] == []
-    assert cached.owner_up_changes() == []
+    assert cached.operator_up_changes() == []
     of(cached).stale.clear()
     of(cached).is_caching = False  # so that an engine too has to read the manifest behind the tag
     assert cached.run("--retry", cached.name)[0] == 0
@@ -126,7 +126,7 @@ def test_another_version_is_taken_and_pinned_though_the_cache_refuses_its_digest
     outcome = cached.cycle().outcomes[0]
     assert isinstance(outcome, Committed), outcome
     assert f"{cached.repository}:1.1.0@{two.digest}" in cached.compose_file.read_text()
-    assert cached.owner_up_changes() == []
+    assert cached.operator_up_changes() == []
     cached.push("1.2.0", lab.unhealthy("three"))
     outcome = cached.cycle().outcomes[0]
     assert isinstance(outcome, RolledBack), outcome
@@ -137,4 +137,4 @@ def test_another_version_is_taken_and_pinned_though_the_cache_refuses_its_digest
     assert isinstance(outcome, Committed), outcome
     assert f"{cached.repository}:1.1.0@{moved.digest}" in cached.compose_file.read_text()
     assert cached.releases() == [("four", "running")]
-    assert cached.owner_up_changes() == []
+    assert cached.operator_up_changes() == []

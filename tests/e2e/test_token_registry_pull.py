@@ -72,7 +72,7 @@ def test_a_private_image_is_updated(private: RealShop) -> None:
     assert private.releases() == [("two", "running")]
     assert private.state()["digest"] == two.digest
     assert f"{private.repository}:v1.1.0  # kept" in private.compose_file.read_text()
-    assert private.owner_up_changes() == []
+    assert private.operator_up_changes() == []
     assert private.cycle().needs_look == frozenset()
 
 

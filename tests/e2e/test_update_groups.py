@@ -123,7 +123,7 @@ def test_a_list_of_services_is_one_unit_forward_and_back(shop: Shop) -> None:
     assert shop.registry.counts()["tags"] == 1
     assert shop.releases("web") == shop.releases("worker") == [("two", "running")]
     assert shop.compose_file.read_text() == before.replace("v1.0.0", "v1.1.0")
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
 
     proven = shop.compose_file.read_bytes()
     script = f'[ "$ROLE" != worker ] || exit 3; {lab._FOREVER}'
@@ -133,7 +133,7 @@ def test_a_list_of_services_is_one_unit_forward_and_back(shop: Shop) -> None:
     assert "worker" in outcome.cause.message
     assert shop.releases("web") == shop.releases("worker") == [("two", "running")]
     assert shop.compose_file.read_bytes() == proven
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
 
 
 DEPENDENT = f"""\
@@ -156,7 +156,7 @@ def test_a_service_in_the_same_network_namespace_goes_with_it_forward_and_back(s
         assert shop.releases("agent") == [("agent", "running")]
         (agent,) = shop.containers("agent")
         assert [agent.attrs["HostConfig"]["NetworkMode"]] == [f"container:{web}" for web in ids(shop)]
-        assert shop.owner_up_changes() == []
+        assert shop.operator_up_changes() == []
 
     assert_together("one")
     first = ids(shop)
@@ -224,7 +224,7 @@ services:
 {ALONE}"""
 
 
-def test_dependencies_and_dependants_are_left_alone_and_the_owners_up_is_a_no_op(shop: Shop) -> None:
+def test_dependencies_and_dependants_are_left_alone_and_the_operators_up_is_a_no_op(shop: Shop) -> None:
     shop.push("db", lab.healthy("db"))
     begin(shop, text=BESIDE_DATABASE.replace("{db}", f"{shop.repository}:db"))
     others = [
@@ -237,7 +237,7 @@ def test_dependencies_and_dependants_are_left_alone_and_the_owners_up_is_a_no_op
     assert [
         (c.id, c.attrs["State"]["StartedAt"]) for name in ("db", "proxy") for c in shop.containers(name)
     ] == others
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
 
 
 # --------------------------------------------------------------------------------------- references and names
@@ -253,13 +253,13 @@ def test_a_pinned_digest_stays_a_pin_and_moves_with_its_tag(shop: Shop) -> None:
     assert isinstance(outcome_of(shop), Committed)
     assert shop.compose_file.read_text() == before.replace(f"v1.0.0@{one.digest}", f"v1.1.0@{two.digest}")
     assert shop.releases() == [("two", "running")]
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     pinned = shop.compose_file.read_bytes()
     shop.push("v1.2.0", lab.exits("three"))
     assert isinstance(outcome_of(shop), RolledBack)
     assert shop.compose_file.read_bytes() == pinned
     assert shop.releases() == [("two", "running")]
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
 
 
 def test_a_pin_follows_the_digest_behind_its_tag(shop: Shop) -> None:
@@ -279,7 +279,7 @@ def test_pin_digest_writes_the_digest_behind_the_tag(shop: Shop) -> None:
     assert isinstance(outcome_of(shop), Committed)
     assert f"image: {shop.repository}:latest@{two.digest}\n" in shop.compose_file.read_text()
     assert shop.releases() == [("two", "running")]
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert shop.cycle().outcomes == ()
 
 
@@ -290,7 +290,7 @@ def test_a_container_name_is_kept(shop: Shop) -> None:
         assert isinstance(outcome_of(shop), kind)
         assert shop.names() == [f"{shop.name}-called-so"]
         assert shop.releases() == [("two", "running")]
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
 
 
 def test_a_file_that_runs_as_two_projects_is_held_until_one_is_named(shop: Shop) -> None:
@@ -317,7 +317,7 @@ def test_a_file_that_runs_as_two_projects_is_held_until_one_is_named(shop: Shop)
 # --------------------------------------------------------------------------------------- which services count
 
 
-def test_a_stopped_service_is_held_and_started_only_where_that_is_asked_for(shop: Shop) -> None:
+def test_a_stopped_service_is_held_and_started_only_if_that_is_asked_for(shop: Shop) -> None:
     begin(shop)
     shop.compose("stop", "--timeout", "1")
     shop.push("latest", lab.good("two"))
@@ -388,7 +388,7 @@ def test_a_rollback_by_the_operator_goes_back_and_stays_until_a_newer_one_appear
     assert status == 0, said
     assert shop.releases() == [("one", "running")]
     assert shop.compose_file.read_bytes() == original
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert shop.strays() == []
     hold = hold_of(shop)
     assert (hold.reason, hold.available and hold.available.tag) == (Reason.QUARANTINED, "v1.1.0")
@@ -404,7 +404,7 @@ def test_a_rollback_by_the_operator_goes_back_behind_the_same_tag(shop: Shop) ->
     status, said = shop.run("--rollback", shop.name)
     assert status == 0, said
     assert shop.releases() == [("one", "running")]
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert shop.cycle().outcomes == ()
     status, said = shop.run("--rollback", shop.name)
     assert status == 1
@@ -441,11 +441,11 @@ def test_images_of_two_generations_ago_are_let_go_and_the_previous_one_is_held(s
     client = shop.client
     here = {image["Id"]: image["RepoTags"] or [] for image in client.api.images(all=True)}
     client.close()
-    owners, two, three, _ = image_ids
+    operators, two, three, _ = image_ids
     assert two not in here
     held = {image for image, tags in here.items() if any(shop.is_hold(tag) for tag in tags)}
     assert held == {three}, "what runs needs no name of ours: its container keeps it"
-    assert owners in here, "an image that was the operator's before us is not ours to remove"
+    assert operators in here, "an image that was the operator's before us is not ours to remove"
     status, said = shop.run("--rollback", shop.name)
     assert status == 0, said
     assert shop.releases() == [(own[2], "running")]
@@ -517,7 +517,7 @@ def test_a_young_release_waits_until_it_is_old_enough(shop: Shop) -> None:
     assert shop.releases() == [("two", "running")]
 
 
-def test_a_tag_pattern_goes_by_the_first_seen_clock_where_the_registry_has_none(shop: Shop) -> None:
+def test_a_tag_pattern_goes_by_the_first_seen_clock_if_the_registry_has_none(shop: Shop) -> None:
     begin(shop, "staging-mmm", tag_pattern="staging-*")
     shop.push("other", lab.good("other"))
     assert shop.cycle().outcomes == ()

@@ -15,7 +15,7 @@ from updater_core.models import Committed, NotStarted, Reason, RolledBack
 pytestmark = pytest.mark.engine
 
 
-def test_a_new_digest_behind_the_tag_is_taken_and_the_owners_next_up_is_a_no_op(shop: Shop) -> None:
+def test_a_new_digest_behind_the_tag_is_taken_and_the_operators_next_up_is_a_no_op(shop: Shop) -> None:
     shop.push("latest", lab.healthy("one"))
     shop.write()
     shop.up()
@@ -26,7 +26,7 @@ def test_a_new_digest_behind_the_tag_is_taken_and_the_owners_next_up_is_a_no_op(
     assert shop.releases() == [("two", "running")]
     assert shop.state()["digest"] == two.digest
     assert shop.compose_file.read_bytes() == before
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert shop.strays() == []
 
 
@@ -55,7 +55,7 @@ def test_the_highest_version_is_taken_and_only_the_tag_in_the_file_changes(shop:
     assert shop.compose_file.read_text() == before.replace("v1.2.0", "v1.10.0")
     assert shop.compose_file.stat().st_mode & 0o777 == 0o640
     assert shop.releases() == [("v1.10.0", "running")]
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_bad_release_is_rolled_back_quarantined_and_not_tried_again(
     assert isinstance(outcome, RolledBack)
     assert outcome.cause.reason is reason
     assert shop.releases() == [("one", "running")]
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     assert [entry["digest"] for entry in shop.state()["quarantine"]] == [bad.digest]
     again = shop.cycle()
     assert (again.outcomes, again.needs_look) == ((), frozenset())
@@ -230,4 +230,4 @@ def test_two_services_of_one_file_are_both_updated_in_one_cycle(shop: Shop) -> N
     assert [type(outcome) for outcome in shop.cycle().outcomes] == [Committed, Committed]
     assert shop.releases("web") == shop.releases("worker") == [("1.1.0", "running")]
     assert shop.compose_file.read_text().count(":1.1.0") == 2
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []

@@ -187,7 +187,7 @@ def test_the_way_back_from_a_release_without_the_volume_brings_the_very_volume_b
     assert mounted(shop) == before
     assert data(shop, "/data/file") == {"precious"}
     assert shop.releases() == [("one", "running")]
-    assert shop.owner_up_changes() == []
+    assert shop.operator_up_changes() == []
     client = shop.client
     left = [volume.name for volume in client.volumes.list() if volume.name in outcome.cause.message]
     client.close()

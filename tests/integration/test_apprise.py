@@ -269,7 +269,7 @@ def test_a_missing_library_is_said_with_the_command_that_installs_it(monkeypatch
         apprise.send(real("update"), Secret("json://a"))
 
 
-def test_where_the_installer_put_the_program_the_installer_adds_the_library() -> None:
+def test_if_the_installer_put_the_program_the_installer_adds_the_library() -> None:
     placed = Path("/opt/docker-auto-updater/releases/0.1.0-1/requirements-apprise.txt")
     assert "sudo ./install.sh --with-apprise" in apprise.install_remedy(placed)
     assert "pip" not in apprise.install_remedy(placed)

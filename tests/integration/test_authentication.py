@@ -70,7 +70,7 @@ def test_an_identity_token_goes_the_oauth2_way(
     assert "refresh-me" not in asked.path
 
 
-def test_where_there_is_no_oauth2_the_identity_token_goes_the_old_way(
+def test_if_there_is_no_oauth2_the_identity_token_goes_the_old_way(
     fake: FakeRegistry, registries: Registries, tmp_path: Path
 ) -> None:
     pushed = fake.push(APP, "1.0")
@@ -325,7 +325,7 @@ def test_no_secret_shows_anywhere(
         "token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl lacks pull",
     ],
 )
-def test_what_we_sent_is_not_in_a_message_even_where_the_registry_says_it_back(
+def test_what_we_sent_is_not_in_a_message_even_if_the_registry_says_it_back(
     said: str, fake: FakeRegistry, registries: Registries
 ) -> None:
     body = json.dumps({"errors": [{"code": "DENIED", "message": said}]}).encode()

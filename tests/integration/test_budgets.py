@@ -113,7 +113,7 @@ def test_a_tag_policy_adds_one_tag_list_for_each_repository(tmp_path: Path) -> N
             assert registry.counts() == {"manifest_head": 10, "tags": 10}
 
 
-def test_where_the_vendor_has_one_call_for_the_tags_it_is_the_only_one(
+def test_if_the_vendor_has_one_call_for_the_tags_it_is_the_only_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with clouds(tmp_path, 10) as both:

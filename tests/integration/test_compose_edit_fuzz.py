@@ -163,8 +163,8 @@ def check(folder: Path, number: int) -> int:
 
 def assert_back(folder: Path, edits: tuple[Edit, ...]) -> None:
     for edit in edits:
-        back = put_back(decode((folder / edit.path).read_bytes()) + "\n# owner", edit)
-        assert back == edit.before + "\n# owner"
+        back = put_back(decode((folder / edit.path).read_bytes()) + "\n# operator", edit)
+        assert back == edit.before + "\n# operator"
 
 
 ENV = """\

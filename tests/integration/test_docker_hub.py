@@ -60,7 +60,7 @@ def test_hubs_order_is_checked_and_not_believed(
     assert fake.counts() == {"hub_tags": 5 if shuffled else 2}
 
 
-def test_all_pages_are_read_where_the_own_tag_is_not_among_the_wanted(
+def test_all_pages_are_read_if_the_own_tag_is_not_among_the_wanted(
     fake: FakeRegistry, registries: Registries
 ) -> None:
     push_days(fake, 10)

@@ -137,7 +137,7 @@ def test_the_account_and_the_region_are_those_of_the_host(aws: Aws, registries: 
     assert (aws.log[0].arguments["registryId"], aws.log[0].region) == (ACCOUNT, REGION)
 
 
-def test_tags_of_tools_are_no_tags_of_the_owner(aws: Aws, registries: Registries) -> None:
+def test_tags_of_tools_are_no_tags_of_the_operator(aws: Aws, registries: Registries) -> None:
     aws.push(APP, "1.0")
     aws.push(APP, "sha256-" + "a" * 64 + ".sig")
     assert names(open_ecr(registries, at()).tags(at())) == ["1.0"]
@@ -288,7 +288,7 @@ def test_one_missing_tag_fails_nobody_else_and_is_asked_by_itself_from_then_on(
     assert digest(registries, f"{APP}:b") == pushed["b"]
 
 
-def test_where_aws_does_not_name_the_missing_tag_halves_find_it(aws: Aws, registries: Registries) -> None:
+def test_if_aws_does_not_name_the_missing_tag_halves_find_it(aws: Aws, registries: Registries) -> None:
     pushed = {tag: aws.push(APP, tag) for tag in "abcd"}
     for tag in pushed:
         digest(registries, f"{APP}:{tag}")
@@ -645,7 +645,7 @@ def test_settings_that_contradict_the_host_or_each_other_are_refused(
     assert refused.value.remedy
 
 
-def test_a_user_name_and_a_password_of_the_owners_own_need_no_aws(
+def test_a_user_name_and_a_password_of_the_operators_own_need_no_aws(
     aws: Aws, registries: Registries, registry: FakeRegistry
 ) -> None:
     pushed = registry.push(APP, "1.0")
@@ -683,7 +683,7 @@ def test_public_images_are_asked_for_anonymously(
     assert aws.operations() == []
 
 
-def test_pulls_of_public_images_use_a_token_where_keys_were_configured(
+def test_pulls_of_public_images_use_a_token_if_keys_were_configured(
     registries: Registries, registry: FakeRegistry
 ) -> None:
     registry.push("docker/library/app", "1.0")

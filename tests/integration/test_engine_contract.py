@@ -260,7 +260,7 @@ def test_held_are_the_names_under_a_prefix_and_no_others(host: Host) -> None:
     )
 
 
-def test_an_image_goes_only_where_nothing_uses_it(host: Host) -> None:
+def test_an_image_goes_only_if_nothing_uses_it(host: Host) -> None:
     free, busy = pull(host, "one"), pull(host, "two")
     host.start("web", busy.id)
     host.engine.remove_image(busy.id)

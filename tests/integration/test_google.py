@@ -178,7 +178,7 @@ def test_services_with_the_same_key_share_its_token(
     assert google.tokens_given == 1
 
 
-def test_the_account_of_the_machine_is_asked_where_anonymous_is_not_enough(
+def test_the_account_of_the_machine_is_asked_if_anonymous_is_not_enough(
     fake: FakeRegistry, metadata: FakeGoogle, registries: Registries, kinds: list[str]
 ) -> None:
     pushed = fake.push(APP, "1.0")
@@ -266,7 +266,7 @@ def test_a_key_file_that_is_renewed_again_and_again_leaves_one_account(
     assert not registries._session.lasting._answers
 
 
-def test_no_probe_is_made_where_the_environment_says_so(
+def test_no_probe_is_made_if_the_environment_says_so(
     fake: FakeRegistry, metadata: FakeGoogle, registries: Registries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "true")

@@ -698,7 +698,7 @@ def test_addresses_that_all_fail_end_with_the_last_ones_error() -> None:
         dial.first_of([], 1)
 
 
-def test_plain_http_where_https_was_asked_for_is_said_as_such() -> None:
+def test_plain_http_if_https_was_asked_for_is_said_as_such() -> None:
     answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 
     def talk(_: Server, connected: socket.socket) -> None:

@@ -357,16 +357,16 @@ def _rewritten(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("owner", "is_reported"), [(_renamed, True), (_rewritten, False), (lambda text: text + "#", False)]
+    ("operator", "is_reported"), [(_renamed, True), (_rewritten, False), (lambda text: text + "#", False)]
 )
 def test_a_rollback_says_where_the_file_still_names_the_release_that_failed(
-    folders: Iterator[Path], owner: Callable[[str], str], is_reported: bool
+    folders: Iterator[Path], operator: Callable[[str], str], is_reported: bool
 ) -> None:
     made = stage(folders, "unhealthy")
 
     def reached(step: Step, is_back: bool) -> None:
         if step is Step.GATE and not is_back:
-            made.file.write_text(owner(made.file.read_text()))
+            made.file.write_text(operator(made.file.read_text()))
 
     outcome = made.apply(reached=reached)
     assert isinstance(outcome, RolledBack)
@@ -671,7 +671,7 @@ SPOILT = "services: [ {\n"
 
 
 def spoilt(folders: Iterator[Path], case: str, at: int) -> Stage:
-    """A host whose updater was killed at this effect, and whose owner has written what nobody can read."""
+    """A host whose updater was killed at this effect, and whose operator has written what nobody can read."""
     made = stage(folders, case)
     with pytest.raises(Killed):
         made.apply(Killer(at, after=True))
@@ -745,7 +745,7 @@ def test_a_release_that_vanished_between_check_and_pull_changes_nothing(tmp_path
     made.assert_whole(OLD)
 
 
-def test_the_owners_edit_between_look_and_change_wins(tmp_path: Path) -> None:
+def test_the_operators_edit_between_look_and_change_wins(tmp_path: Path) -> None:
     made = Stage(tmp_path, NEW, new_tag="1.1")
     made.file.write_text(made.file.read_text() + "# mine\n")
     made.before = made.file.read_bytes()

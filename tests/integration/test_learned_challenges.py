@@ -1,4 +1,4 @@
-"""What one repository's challenge teaches for the others of its host, and what becomes of it where they
+"""What one repository's challenge teaches for the others of its host, and what becomes of it if they
 differ.
 """
 

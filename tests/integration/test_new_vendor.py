@@ -45,7 +45,7 @@ class AcmeSettings:
 
 
 def _own(key, kind, doc, example, **more):
-    return Option(REGISTRY, key, kind, None, doc, (example,), owner=AcmeSettings, **more)
+    return Option(REGISTRY, key, kind, None, doc, (example,), settings=AcmeSettings, **more)
 
 
 VENDOR = Vendor(
@@ -56,7 +56,7 @@ VENDOR = Vendor(
     spellings=("acme-cloud",),
     options=(
         Option(TOP, "acme_key", kinds.SECRET, None, "The key of all of Acme.", ("${KEY}",),
-               variable="ACME_KEY", owner=AcmeAccount),
+               variable="ACME_KEY", settings=AcmeAccount),
         _own("acme_tenant", kinds.word("a tenant", "lower case letters", "[a-z]+"), "Acme: the tenant.",
              "shop"),
         _own("acme_shelf", kinds.PATH, "Acme: the folder of the shelf.", "shelf",

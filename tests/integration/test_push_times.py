@@ -346,7 +346,7 @@ def test_a_later_check_ends_the_waiting(fake: FakeRegistry, registries: Registri
         allow(fake, remaining)
         check(registries)
         assert registries.pull_allowed_at(HUB_APP) is None
-    assert registries.limits() == {}  # nothing is said where nothing is limited
+    assert registries.limits() == {}  # nothing is said if nothing is limited
 
 
 def test_each_account_has_its_own_limit_and_the_tightest_is_shown(

@@ -34,11 +34,11 @@ class Host:
         self.made = Stage(folder, BAD if ended == "rolled_back" else NEW, new_tag="1.1")
         if ended == "taken_over":
             self.made.host.releases[BAD.digest] = BAD
-            self.outcome: Outcome = self.made.apply(clock=SimClock(happenings=[self._owner_deploys]))
+            self.outcome: Outcome = self.made.apply(clock=SimClock(happenings=[self._operator_deploys]))
         else:
             self.outcome = self.made.apply()
 
-    def _owner_deploys(self) -> None:
+    def _operator_deploys(self) -> None:
         (web,) = self.made.host.containers.values()
         web.image_id = BAD.id
         web.status = "running"

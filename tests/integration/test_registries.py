@@ -178,7 +178,7 @@ def test_a_host_is_asked_eight_questions_at_a_time(fake: FakeRegistry, registrie
         Behaviour(headers={"Content-Type": None}),
     ],
 )
-def test_where_a_head_says_too_little_the_body_is_hashed_and_that_is_remembered(
+def test_if_a_head_says_too_little_the_body_is_hashed_and_that_is_remembered(
     behaviour: Behaviour, fake: FakeRegistry, registries: Registries
 ) -> None:
     pushed = fake.push(APP, "1.0")

@@ -125,7 +125,7 @@ def test_head_is_get_without_a_body(server: StatusServer) -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
-def test_a_long_page_is_compressed_where_that_is_understood(server: StatusServer) -> None:
+def test_a_long_page_is_compressed_if_that_is_understood(server: StatusServer) -> None:
     reply, body = ask(server.port, "/", **{"Accept-Encoding": "gzip"})
     assert reply.headers["Content-Encoding"] == "gzip"
     assert len(body) < 200
@@ -133,7 +133,7 @@ def test_a_long_page_is_compressed_where_that_is_understood(server: StatusServer
     assert ask(server.port, "/healthz", **{"Accept-Encoding": "gzip"})[1] == b"too late\n"
 
 
-def test_a_page_reloads_itself_only_where_it_is_asked_to(server: StatusServer) -> None:
+def test_a_page_reloads_itself_only_if_it_is_asked_to(server: StatusServer) -> None:
     assert ask(server.port, "/?refresh")[1].endswith(b"True")
     assert ask(server.port, "/?refresh=1&other")[1].endswith(b"False")
 

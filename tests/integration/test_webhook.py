@@ -417,7 +417,7 @@ def test_the_test_sends_one_of_each_kind_to_everyone_and_says_so(
     )
 
 
-def test_the_test_ends_with_1_where_one_was_not_reported(
+def test_the_test_ends_with_1_if_one_was_not_reported(
     entry_point: Callable[..., int], listener: Listener, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listener.fail(1)
@@ -451,7 +451,7 @@ def test_an_address_that_cannot_work_is_a_problem_of_the_configuration(
 # ----------------------------------------------------------------------------------------------------- outbox
 
 
-def test_where_nobody_is_there_one_event_is_tried_and_the_others_wait(outbox: Outbox) -> None:
+def test_if_nobody_is_there_one_event_is_tried_and_the_others_wait(outbox: Outbox) -> None:
     """Each that was tried would wait ten seconds for nothing, and all of the updater with it."""
     tried: list[str] = []
 
@@ -473,7 +473,7 @@ def test_where_nobody_is_there_one_event_is_tried_and_the_others_wait(outbox: Ou
     assert outbox.deliver(send, NOW + timedelta(seconds=15)).delivered == ("e1", "e2", "e3")
 
 
-def test_where_nobody_is_there_for_a_day_all_are_given_up_for_one_try(outbox: Outbox) -> None:
+def test_if_nobody_is_there_for_a_day_all_are_given_up_for_one_try(outbox: Outbox) -> None:
     tried: list[str] = []
 
     def send(event: Event) -> None:
@@ -536,7 +536,7 @@ def test_a_failing_service_waits_in_order_and_others_go_on(outbox: Outbox, liste
     assert received(listener) == ["e1", "e3", "e1", "e2", "e4"]
 
 
-def test_an_event_comes_again_where_the_answer_was_lost(outbox: Outbox, listener: Listener) -> None:
+def test_an_event_comes_again_if_the_answer_was_lost(outbox: Outbox, listener: Listener) -> None:
     def send_and_die(each: Event) -> None:
         webhook.send(each, url_of(listener))
         raise KeyboardInterrupt

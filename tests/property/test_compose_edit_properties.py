@@ -190,8 +190,8 @@ def test_a_change_goes_back_to_the_same_bytes(
 
 
 @st.composite
-def owners_edits(draw: Callable[[Any], Any], file: ComposeFile, unit: tuple[str, ...]) -> ComposeFile:
-    """The same file after its owner worked on it: everything but the unit's own references may be another."""
+def operators_edits(draw: Callable[[Any], Any], file: ComposeFile, unit: tuple[str, ...]) -> ComposeFile:
+    """The same file after its operator worked on it: all but the group's own references may be others."""
     kept = [service if service.name in unit else draw(services(service.name)) for service in file.services]
     around = [
         replace(service, above=("# the operator", *service.above), comment=draw(COMMENTS)) for service in kept
@@ -204,12 +204,12 @@ def owners_edits(draw: Callable[[Any], Any], file: ComposeFile, unit: tuple[str,
 
 @EXAMPLES
 @given(st.data(), compose_files(), TAGS, st.none() | DIGESTS)
-def test_what_its_owner_did_meanwhile_stays(
+def test_what_its_operator_did_meanwhile_stays(
     data: st.DataObject, file: ComposeFile, tag: str, digest: str
 ) -> None:
     unit = data.draw(names_of(file))
     moved, edit = move(file, unit, tag, digest)
-    edited = data.draw(owners_edits(file, unit))
+    edited = data.draw(operators_edits(file, unit))
     if edit:
         current = {
             service.name: moved[service.name] if service.name in unit else service.tail
@@ -220,14 +220,14 @@ def test_what_its_owner_did_meanwhile_stays(
 
 @EXAMPLES
 @given(st.data(), compose_files(), TAGS, TAGS)
-def test_an_image_its_owner_changed_meanwhile_is_not_put_back(
-    data: st.DataObject, file: ComposeFile, tag: str, owners: str
+def test_an_image_its_operator_changed_meanwhile_is_not_put_back(
+    data: st.DataObject, file: ComposeFile, tag: str, operators: str
 ) -> None:
     unit = data.draw(names_of(file))
     moved, edit = move(file, unit, tag, None)
     changed = [name for name in unit if moved[name] != file.tails[name]]
-    if edit and f":{owners}" not in (moved[changed[0]], file.tails[changed[0]]):
-        assert put_back(file.text({**moved, changed[0]: f":{owners}"}), edit) is None
+    if edit and f":{operators}" not in (moved[changed[0]], file.tails[changed[0]]):
+        assert put_back(file.text({**moved, changed[0]: f":{operators}"}), edit) is None
 
 
 @EXAMPLES

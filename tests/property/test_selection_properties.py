@@ -139,10 +139,10 @@ def settle(
     policy: Policy,
     history: History,
     answers: dict[str, str],
-    worked: Memo | None = None,
+    memo: Memo | None = None,
 ) -> Decision:
     for _ in range(50):
-        outcome = decide(observation, policy, history, NOW, worked)
+        outcome = decide(observation, policy, history, NOW, memo)
         if not isinstance(outcome, Ask):
             return outcome
         asked = {name: answers.get(name, f"sha256:{hash_of(name)}") for name in outcome.digests}
@@ -187,11 +187,11 @@ def test_the_order_of_the_list_changes_nothing(case: tuple, chance: object, down
 @given(cases(), st.lists(st.sampled_from(SELECTORS), max_size=2))
 def test_what_was_worked_out_before_changes_nothing(case: tuple, before: list[dict[str, Any]]) -> None:  # type: ignore[type-arg]
     observation, policy, history, answers = case
-    worked = Memo()
+    memo = Memo()
     for selector in before:  # whatever it remembers: another policy's work too
         other = replace(policy, semver_pattern=None, tag_pattern=None, tag_regex=None)
-        settle(observation, replace(other, **selector), history, answers, worked)
-    assert settle(observation, policy, history, answers, worked) == settle(
+        settle(observation, replace(other, **selector), history, answers, memo)
+    assert settle(observation, policy, history, answers, memo) == settle(
         observation, policy, history, answers
     )
 

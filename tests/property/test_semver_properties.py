@@ -1,4 +1,4 @@
-"""Version order holds for any versions, and is SemVer's own where these are SemVer."""
+"""Version order holds for any versions, and is SemVer's own if these are SemVer."""
 
 from __future__ import annotations
 

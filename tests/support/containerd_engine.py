@@ -23,7 +23,7 @@ _KEPT = Path("/var/tmp") / f"dau-test-engine-{_SUITE}-1"  # raise the number whe
 
 @contextmanager
 def containerd_engine() -> Iterator[PrivateEngine]:
-    """Run it for the length of a block. This machine's own engine serves where it is new enough."""
+    """Run it for the length of a block. This machine's own engine serves if it is new enough."""
     made = PrivateEngine(None if _own_version() >= 24 else _root(), _SETTINGS)
     made.start()
     try:

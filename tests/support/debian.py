@@ -56,7 +56,7 @@ def _mirror() -> str:
 
 
 def _with_proxy() -> dict[str, str]:
-    """The environment, with apt's own proxy where it has one."""
+    """The environment, with apt's own proxy if it has one."""
     words = ("apt-config", "dump", "--format", "%v%n", "Acquire::http::Proxy")
     said = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
     return {**os.environ, **({"http_proxy": said} if said and "http_proxy" not in os.environ else {})}

@@ -294,7 +294,7 @@ class Shop:
     def names(self, service: str = "web") -> list[str]:
         return [container.name for container in self.containers(service)]
 
-    def owner_up_changes(self) -> list[str]:
+    def operator_up_changes(self) -> list[str]:
         """What the operator's own `up -d` would do now: the lines of a dry run that are not `Running`."""
         done = self.compose("--dry-run", "up", "-d", "--pull", "never", "--no-build")
         lines = [

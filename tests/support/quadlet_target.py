@@ -86,15 +86,15 @@ def _word(noun: str, *words: str) -> Any:
 
 _WHERE = (
     Option(SERVICE, "unit_file", kinds.PATH, None, "Quadlet: the service's unit.", ("/etc/shop.container",),
-           owner=QuadletSettings, is_of_one=True),
+           settings=QuadletSettings, is_of_one=True),
 )  # fmt: skip
 _HOW = (
     Option(SERVICE, "restart_mode", _word("a way to restart", "restart", "reload-or-restart"), "restart",
-           "Quadlet: how a unit is started anew.", ("reload-or-restart",), owner=QuadletSettings),
+           "Quadlet: how a unit is started anew.", ("reload-or-restart",), settings=QuadletSettings),
 )  # fmt: skip
 _TOP = (
     Option(TOP, "systemd_scope", _word("a scope", "system", "user"), "system", "Quadlet: whose units.",
-           ("user",), owner=QuadletHost, variable="SYSTEMD_SCOPE"),
+           ("user",), settings=QuadletHost, variable="SYSTEMD_SCOPE"),
 )  # fmt: skip
 
 

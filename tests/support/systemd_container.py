@@ -155,7 +155,7 @@ def compose_plugin() -> Path:
 
 
 def image() -> str:
-    """The name of the image, which is made where it is not there. One process at a time makes it."""
+    """The name of the image, which is made if it is not there. One process at a time makes it."""
     suite = debian.codename()
     base = f"{_IMAGE}:base-{_mark(suite, _PACKAGES, str(_RECIPE))}"
     whole = f"{_IMAGE}:{_mark(base, *(file.read_text() for file in _REQUIREMENTS))}"

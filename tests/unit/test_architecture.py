@@ -367,7 +367,7 @@ NO_CACHES = {
     "caching.single_flight.SingleFlight._answers": "of one cycle, or what a process has one of",
     "caching.single_flight.SingleFlight._under_way": "as long as somebody waits",
     "compose_utils.DockerCompose._forms": "what the command of this host understands: one or two",
-    "composefile.aliases.Uses._owners": "of one text",
+    "composefile.aliases.Uses._services_with": "of one text",
     "deploy.progress.StepTimes._updates": "of updates that are under way",
     "host.clock.SystemClock._workers": "as long as a thread works",
     "host.pull_progress.PullProgress._tasks": "of one pull",
@@ -392,18 +392,18 @@ EMPTY_DICTIONARY = (
 
 def lasting_dictionaries(module: str) -> Iterator[str]:
     """The private attributes of a module's classes that begin as an empty dictionary."""
-    for owner in (node for node in ast.walk(tree(module)) if isinstance(node, ast.ClassDef)):
-        for node in ast.walk(owner):
+    for defining in (node for node in ast.walk(tree(module)) if isinstance(node, ast.ClassDef)):
+        for node in ast.walk(defining):
             if not isinstance(node, ast.AnnAssign | ast.Assign) or node.value is None:
                 continue
             (target, *_) = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
-            is_field = isinstance(target, ast.Name) and node in owner.body
+            is_field = isinstance(target, ast.Name) and node in defining.body
             is_empty = re.search(EMPTY_DICTIONARY, ast.unparse(node.value))
             kind = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else "dict"
             name = target.attr if isinstance(target, ast.Attribute) else ast.unparse(target)
             is_own = name.startswith("_") and (is_field or isinstance(target, ast.Attribute))
             if is_own and is_empty and "Mapping[" not in kind:
-                yield f"{module}.{owner.name}.{name}"
+                yield f"{module}.{defining.name}.{name}"
 
 
 def test_what_may_be_forgotten_is_in_the_one_cache() -> None:

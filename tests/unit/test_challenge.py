@@ -152,7 +152,7 @@ def test_without_credentials_a_realm_elsewhere_is_harmless_but_not_in_a_private_
     assert realm_problem("https://169.254.169.254/t", "https://r.example", (), with_secret=False) is not None
 
 
-def test_an_owner_can_allow_a_realm_but_not_its_plain_http() -> None:
+def test_an_operator_can_allow_a_realm_but_not_its_plain_http() -> None:
     allowed = ("sso.other.example", "10.0.0.9")
     assert (
         realm_problem("https://sso.other.example/t", "https://r.example", allowed, with_secret=True) is None

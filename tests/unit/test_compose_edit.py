@@ -134,7 +134,7 @@ class TestAForm:
         assert (located.reference, located.place.start) == ("nginx:1.2", template.index("@@"))
         assert text[located.place.start : located.place.end] == "nginx:1.2"
 
-    def test_it_goes_back_in_a_file_its_owner_has_edited(self, template: str) -> None:
+    def test_it_goes_back_in_a_file_its_operator_has_edited(self, template: str) -> None:
         (edit,) = change(template.replace("@@", "nginx:1.2"))  # type: ignore[misc]
         mark = BOM if template.startswith(BOM) else ""
         ahead = "" if template.startswith("%") else f"{mark}# the operator's word, nginx:1.3 🐳\n"
@@ -664,7 +664,7 @@ def test_an_unset_variable_leaves_the_reference_unknown() -> None:
         ("nginx:$A", "A='2'", "nginx:2"),
     ],
 )
-def test_a_reference_is_resolved_even_where_it_cannot_be_edited(image: str, env: str, resolved: str) -> None:
+def test_a_reference_is_resolved_even_if_it_cannot_be_edited(image: str, env: str, resolved: str) -> None:
     assert found(in_service(image), env=env).reference == resolved
 
 
@@ -678,8 +678,8 @@ def an_edit(before: str, **kwargs: object) -> Edit:
 
 def test_a_mark_that_is_back_already_is_left() -> None:
     edit = an_edit(BASE, services=["web", "api"])
-    half = edit.after.replace("nginx:1.3", "nginx:1.2", 1) + "# owner\n"
-    assert put_back(half, edit) == BASE + "# owner\n"
+    half = edit.after.replace("nginx:1.3", "nginx:1.2", 1) + "# operator\n"
+    assert put_back(half, edit) == BASE + "# operator\n"
 
 
 @pytest.mark.parametrize(
@@ -697,7 +697,7 @@ def test_a_place_that_is_no_longer_ours_is_not_put_back(current: str) -> None:
     assert put_back(current, an_edit(BASE)) is None
 
 
-def test_a_mark_is_found_again_after_its_owner_changed_the_quotes() -> None:
+def test_a_mark_is_found_again_after_its_operator_changed_the_quotes() -> None:
     edit = an_edit(in_service("nginx:1.2"))
     assert put_back(in_service("'nginx:1.3' # mine"), edit) == in_service("'nginx:1.2' # mine")
 
@@ -730,7 +730,7 @@ def test_bytes_that_are_not_utf8_are_refused_with_a_sentence(data: bytes, word: 
     ("image", "env", "target"),
     [("nginx:${A}.${B}", "A=1\nB=2", "nginx:3.2"), ("nginx${TAIL:-}", "", "nginx:1.3")],
 )
-def test_parts_of_a_tag_are_not_guessed_even_where_one_would_fit(image: str, env: str, target: str) -> None:
+def test_parts_of_a_tag_are_not_guessed_even_if_one_would_fit(image: str, env: str, target: str) -> None:
     assert "variable" in refusal(in_service(image), target, env=env).remedy
 
 

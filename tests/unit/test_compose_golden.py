@@ -57,13 +57,13 @@ def test_every_golden_file_becomes_exactly_what_is_expected(case: SelectionConte
     assert {**case.before, **{edit.path: encode(edit.after) for edit in outcome}} == case.after
 
 
-def test_every_golden_edit_goes_back_beside_its_owners_own_edit(case: SelectionContext) -> None:
+def test_every_golden_edit_goes_back_beside_its_operators_own_edit(case: SelectionContext) -> None:
     outcome = case.outcome()
     for edit in outcome if isinstance(outcome, tuple) else ():
-        owners = f"\n\n# the operator was here: {edit.marks[0].new}\n"
-        back = put_back(edit.after + owners, edit)
+        edited = f"\n\n# the operator was here: {edit.marks[0].new}\n"
+        back = put_back(edit.after + edited, edit)
         assert back is not None
-        assert encode(back) == case.before[edit.path] + encode(owners)
+        assert encode(back) == case.before[edit.path] + encode(edited)
 
 
 def test_there_are_golden_cases() -> None:

@@ -183,9 +183,7 @@ def test_the_plugin_comes_first_then_the_standalone_and_the_version_decides(
 
 
 @pytest.mark.parametrize("docker", [None, "exit 1"])
-def test_where_there_is_no_compose_it_is_said_with_what_to_install(
-    tmp_path: Path, docker: str | None
-) -> None:
+def test_if_there_is_no_compose_it_is_said_with_what_to_install(tmp_path: Path, docker: str | None) -> None:
     if docker:
         script(tmp_path, "docker", docker)
     with pytest.raises(ComposeError, match="not found") as caught:
@@ -265,7 +263,7 @@ def test_a_compose_that_does_not_end_is_stopped_with_all_its_children(
     tmp_path: Path, project: Project
 ) -> None:
     pid_file = tmp_path / "pid"
-    for seconds in (0.5, 5.0, 50.0):  # longer where it did not get so far as to have a child
+    for seconds in (0.5, 5.0, 50.0):  # longer if it did not get so far as to have a child
         made = compose(tmp_path, f"sleep 300 & echo $! > {pid_file}; wait", timeout_seconds=seconds)
         with pytest.raises(ComposeError, match="did not end within") as caught:
             up(made, project)

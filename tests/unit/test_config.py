@@ -103,10 +103,10 @@ def test_every_field_of_the_models_is_filled_by_one_option() -> None:
     )
 
 
-@pytest.mark.parametrize("owner", sorted({option.owner for option in OPTIONS if option.owner}, key=str))
-def test_every_field_of_a_vendors_or_targets_settings_is_filled_by_one_option(owner: type) -> None:
-    assert [option.key for option in OPTIONS if option.owner is owner] == [
-        each.name for each in fields(owner)
+@pytest.mark.parametrize("kind", sorted({option.settings for option in OPTIONS if option.settings}, key=str))
+def test_every_field_of_a_vendors_or_targets_settings_is_filled_by_one_option(kind: type) -> None:
+    assert [option.key for option in OPTIONS if option.settings is kind] == [
+        each.name for each in fields(kind)
     ]
 
 
@@ -575,7 +575,7 @@ def test_options_that_do_go_together_are_taken(more: dict[str, Any]) -> None:
     assert problems(document(entry(**more))) == []
 
 
-def test_two_entries_of_one_name_are_reported_even_where_one_is_disabled() -> None:
+def test_two_entries_of_one_name_are_reported_even_if_one_is_disabled() -> None:
     found = problems(document(entry(), entry(compose_service="b", enabled=False)))
     assert found == ["services[1].name: services[0] is called web too; write another name"]
 

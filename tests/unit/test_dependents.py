@@ -18,7 +18,7 @@ from updater_core.targets.compose.plan import (
     of_dependents,
     with_dependents,
 )
-from updater_core.targets.compose.recreate import has_lost_its_owner
+from updater_core.targets.compose.recreate import has_lost_its_namespace
 
 ID = "0f" * 32
 
@@ -68,7 +68,7 @@ def test_the_projects_in_reach_are_those_of_dependents_and_of_theirs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner_started", "is_lost"),
+    ("operator_started", "is_lost"),
     [
         ("2026-11-28T19:14:13.2Z", True),
         ("2026-11-28T19:14:13.100000001Z", False),
@@ -79,20 +79,20 @@ def test_the_projects_in_reach_are_those_of_dependents_and_of_theirs() -> None:
     ],
 )
 def test_a_namespace_is_lost_with_its_owner_or_when_that_starts_anew(
-    owner_started: str | None, is_lost: bool
+    operator_started: str | None, is_lost: bool
 ) -> None:
     class Engine:
         def settings(self, _: str) -> None:
             return None
 
         def container(self, _: str) -> Container | None:
-            return None if owner_started is None else replace(VPN, started_at=owner_started)
+            return None if operator_started is None else replace(VPN, started_at=operator_started)
 
     class Tools:
         engine = Engine()
 
     guest = replace(GUEST, joined=(VPN.id,), started_at="2026-11-28T19:14:13.1Z")
-    assert has_lost_its_owner(guest, Tools()) is is_lost  # type: ignore[arg-type]
+    assert has_lost_its_namespace(guest, Tools()) is is_lost  # type: ignore[arg-type]
 
 
 def test_a_plan_for_dependents_changes_no_image_and_no_file() -> None:

@@ -464,7 +464,7 @@ def test_the_readme_leads_to_every_page() -> None:
 
 
 def is_there(page: str, target: str) -> bool:
-    """Whether a link of a page leads somewhere: to a file, and to a heading in it where it names one."""
+    """Whether a link of a page leads somewhere: to a file, and to a heading in it if it names one."""
     path, _, fragment = target.partition("#")
     place = ((ROOT / page).parent / path).resolve() if path else ROOT / page
     if not fragment:

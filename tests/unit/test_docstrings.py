@@ -35,7 +35,7 @@ class Definition:
 
     name: str
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    owner: ast.ClassDef | None
+    within: ast.ClassDef | None
 
     @property
     def is_public(self) -> bool:
@@ -54,11 +54,11 @@ def definitions(tree: ast.Module) -> Iterator[Definition]:
     """Yield what modules and classes define; a function's own functions are its own matter."""
     waiting: list[tuple[str, ast.ClassDef | None, ast.AST]] = [("", None, child) for child in tree.body]
     while waiting:
-        prefix, owner, node = waiting.pop(0)
+        prefix, within, node = waiting.pop(0)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield Definition(prefix + node.name, node, owner)
+            yield Definition(prefix + node.name, node, within)
         elif isinstance(node, ast.ClassDef):
-            yield Definition(prefix + node.name, node, owner)
+            yield Definition(prefix + node.name, node, within)
             waiting += [(f"{prefix}{node.name}.", node, child) for child in node.body]
 
 
@@ -72,7 +72,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 PROMISED = {
-    each.node.name for path in SOURCES for each in definitions(parsed(path)) if is_protocol(each.owner)
+    each.node.name for path in SOURCES for each in definitions(parsed(path)) if is_protocol(each.within)
 }
 BASES = {
     each.name: [ast.unparse(base) for base in each.node.bases]
@@ -91,7 +91,7 @@ OUR_ERRORS = {name for name in BASES if is_error(name)}
 
 def undocumented(each: Definition) -> bool:
     """Return whether a public name says nothing; a method that a protocol describes need not say it again."""
-    is_described = each.owner is not None and not is_protocol(each.owner) and each.node.name in PROMISED
+    is_described = each.within is not None and not is_protocol(each.within) and each.node.name in PROMISED
     return each.is_public and not each.text and not is_described
 
 
@@ -117,7 +117,7 @@ def unnamed_errors(each: Definition) -> set[str]:
     """Return the errors of ours that a public function raises and does not mention."""
     statements = each.node.body if each.is_function and each.is_public else []
     own = {name for statement in statements for name in raised(statement)} & OUR_ERRORS
-    promised = each.owner is not None and not each.text  # said by the protocol
+    promised = each.within is not None and not each.text  # said by the protocol
     return set() if promised else {name for name in own if name not in each.text}
 
 

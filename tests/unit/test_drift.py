@@ -58,7 +58,7 @@ def test_what_was_edited_since_is_named_without_its_value(facts: dict[str, Any],
     assert settings_difference(facts, MADE) == what
 
 
-def test_what_a_killed_compose_left_is_no_edit_of_the_owner() -> None:
+def test_what_a_killed_compose_left_is_no_edit_of_the_operator() -> None:
     release = SimRelease("sha256:" + "a" * 64)
     host = SimHost(project="shop")
     host.load(release, "registry.example/app", "1.0")

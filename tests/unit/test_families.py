@@ -275,7 +275,7 @@ def test_each_tag_of_another_family_has_its_reason() -> None:
     }
 
 
-def test_where_the_pattern_does_not_mean_the_current_tag_the_hold_says_what_to_write() -> None:
+def test_if_the_pattern_does_not_mean_the_current_tag_the_hold_says_what_to_write() -> None:
     held = choose(Policy(semver_pattern="v*"), "16.3", tags("16.3", "v16.3", "v17.0"))
     assert isinstance(held, Hold)
     assert held.reason is Reason.CURRENT_UNPARSABLE

@@ -203,7 +203,7 @@ def grant_by_acl(path: Path) -> None:
 
 @needs_root
 @pytest.mark.parametrize("grant", [grant_to_group, grant_by_acl])
-def test_another_users_file_is_written_in_place_where_its_owner_granted_that(
+def test_another_users_file_is_written_in_place_if_its_owner_granted_that(
     shared: Path, grant: object
 ) -> None:
     assert callable(grant)
@@ -244,7 +244,7 @@ def test_another_users_file_is_refused_with_the_command_that_grants_it(
 
 
 @needs_root
-def test_another_users_file_with_an_owners_edit_in_between_stays_the_owners(shared: Path) -> None:
+def test_another_users_file_with_an_operators_edit_in_between_stays_the_owners(shared: Path) -> None:
     grant_to_group(shared)
     os.chown(shared, STRANGER + 1, TEAM)
     said = by_stranger(shared, _AS_STRANGER.replace("files.commit(", "os.utime(path); files.commit("))
@@ -298,7 +298,7 @@ def test_a_process_that_dies_while_it_writes_in_place_leaves_what_puts_the_file_
 
 
 @pytest.mark.parametrize("exchange", [None, cannot_exchange], ids=["exchange", "plain rename"])
-def test_a_size_that_stays_does_not_hide_an_owners_edit(
+def test_a_size_that_stays_does_not_hide_an_operators_edit(
     target: Path, exchange: files.Exchange | None
 ) -> None:
     snapshot = files.snapshot(target)
@@ -384,7 +384,7 @@ def test_a_bind_mounted_file_is_written_in_place(target: Path, data: bytes) -> N
 
 
 @needs_root
-def test_a_full_disk_leaves_the_owners_file_and_no_other(tiny_disk: Path) -> None:
+def test_a_full_disk_leaves_the_operators_file_and_no_other(tiny_disk: Path) -> None:
     path = tiny_disk / "compose.yml"
     path.write_bytes(OLD)
     fill(tiny_disk)
@@ -487,7 +487,7 @@ def test_free_bytes_are_those_of_the_place_even_before_it_exists(tiny_disk: Path
         (".", False),
     ],
 )
-def test_a_place_is_writable_where_a_file_could_be(target: Path, name: str, expected: bool) -> None:
+def test_a_place_is_writable_if_a_file_could_be(target: Path, name: str, expected: bool) -> None:
     assert files.is_writable(target.parent / name) is expected
 
 

@@ -1,4 +1,4 @@
-"""`metrics_utils`: what Prometheus reads, and that nothing is loaded where nobody reads."""
+"""`metrics_utils`: what Prometheus reads, and that nothing is loaded if nobody reads."""
 
 from __future__ import annotations
 

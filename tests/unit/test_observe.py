@@ -1,4 +1,4 @@
-"""What is seen of a host, where the real engine is not needed."""
+"""What is seen of a host, as far as the real engine is not needed."""
 
 from __future__ import annotations
 

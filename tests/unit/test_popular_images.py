@@ -103,7 +103,7 @@ def test_the_tag_is_the_one_that_a_careful_operator_would_take(
     assert answer(choose(Policy(follow=Follow(follow)), current, tags(*names.split()))) == expected
 
 
-def test_a_number_that_names_a_platform_may_rise_where_that_is_allowed() -> None:
+def test_a_number_that_names_a_platform_may_rise_if_that_is_allowed() -> None:
     policy = Policy(follow=Follow.MAJOR, follow_variant=True)
     assert answer(choose(policy, "3.1.9-18", tags(*NODE_RED.split()))) == "4.0.2-22"
     stays = choose(Policy(follow=Follow.MAJOR), "4.0.2-18", tags(*NODE_RED.split()))

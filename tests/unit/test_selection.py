@@ -63,7 +63,7 @@ def choose(
 ) -> Decision:
     """Ask and answer until the choice is made.
 
-    The current tag's own image runs where `running` says nothing else.
+    The current tag's own image runs if `running` says nothing else.
     """
     name = current or "latest"
     known = {"": frozenset({digest(name)}), None: frozenset[str]()}.get(
@@ -319,7 +319,7 @@ def test_a_quarantined_release_gives_way_to_the_next_above_the_current() -> None
 
 
 @pytest.mark.parametrize("more", [{}, {"allow_downgrade": True}])
-def test_where_all_above_is_quarantined_the_current_stays(more: dict[str, Any]) -> None:
+def test_if_all_above_is_quarantined_the_current_stays(more: dict[str, Any]) -> None:
     history = quarantine("1.1.0", "1.2.0", "again")
     for digests in ({}, {"1.0.0": digest("again")}):
         listed = tags("0.9.0", "1.0.0", "1.1.0", "1.2.0")
@@ -683,7 +683,7 @@ def test_build_times_are_asked_for_once_and_only_so_many() -> None:
     assert reasons(outcome)["s-0"] == "no_push_time"
 
 
-def test_no_build_times_are_asked_for_where_a_later_tag_settles_it() -> None:
+def test_no_build_times_are_asked_for_if_a_later_tag_settles_it() -> None:
     history, asked = History(seen=seen({"s-c": 2}, s_a=None, s_b=None)), list[Ask]()
     policy = Policy(tag_pattern="s-*")
     choose(
@@ -692,7 +692,7 @@ def test_no_build_times_are_asked_for_where_a_later_tag_settles_it() -> None:
     assert asked == [Ask(digests=("s-c",))]
 
 
-def test_where_the_later_tag_is_quarantined_the_first_listing_is_ordered() -> None:
+def test_if_the_later_tag_is_quarantined_the_first_listing_is_ordered() -> None:
     history = replace(quarantine("s-c"), seen=seen({"s-c": 2}, s_a=3, s_b=1))
     outcome = choose(
         Policy(tag_pattern="s-*"),
@@ -704,7 +704,7 @@ def test_where_the_later_tag_is_quarantined_the_first_listing_is_ordered() -> No
     assert answer(outcome) == "s-b"
 
 
-def test_a_re_push_of_the_current_tag_is_taken_even_where_nothing_tells_the_newest() -> None:
+def test_a_re_push_of_the_current_tag_is_taken_even_if_nothing_tells_the_newest() -> None:
     history = History(seen=seen(s_a=None, s_b=None))
     outcome = choose(
         Policy(tag_pattern="s-*"),
@@ -750,9 +750,15 @@ def test_a_pattern_that_can_match_nothing_is_refused_in_a_sentence(
 
 
 def test_work_is_done_once_for_the_same_basis_and_anew_for_another() -> None:
-    worked, results = Memo(), itertools.count()
-    assert [worked.kept("same", basis, lambda: next(results)) for basis in (1, 1, 2, 2, 1)] == [0, 0, 1, 1, 2]
-    assert worked.kept("other", 1, lambda: next(results)) == 3
+    memo, results = Memo(), itertools.count()
+    assert [memo.remembered("same", basis, lambda: next(results)) for basis in (1, 1, 2, 2, 1)] == [
+        0,
+        0,
+        1,
+        1,
+        2,
+    ]
+    assert memo.remembered("other", 1, lambda: next(results)) == 3
 
 
 @pytest.mark.parametrize(

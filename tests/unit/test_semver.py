@@ -69,7 +69,7 @@ def test_nothing_is_coerced_into_a_version(tag: str) -> None:
 @pytest.mark.parametrize(
     "word", ["alpine", "bookworm", "musl", "slim", "amd64", "r9", "rcx", "mariner", "betamax"]
 )
-def test_a_tail_is_a_prerelease_only_where_the_whole_word_says_so(word: str) -> None:
+def test_a_tail_is_a_prerelease_only_if_the_whole_word_says_so(word: str) -> None:
     assert split_tail(word) == ("", word)
 
 
@@ -147,7 +147,7 @@ def test_a_range_admits_what_node_admits(wanted: str, inside: str, outside: str)
         ("<=2", "3.0.0-rc.1", False),
     ],
 )
-def test_prereleases_are_ordinary_versions_where_they_are_asked_for(
+def test_prereleases_are_ordinary_versions_if_they_are_asked_for(
     wanted: str, version: str, expected: bool
 ) -> None:
     parsed = parse_tag(version)

@@ -289,7 +289,7 @@ def test_a_commit_of_another_tag_keeps_the_quarantine() -> None:
     assert quarantined(state) == [D2]
 
 
-def test_an_owners_rollback_quarantines_what_was_left_and_has_nothing_to_go_back_to() -> None:
+def test_an_operators_rollback_quarantines_what_was_left_and_has_nothing_to_go_back_to() -> None:
     state = after(Committed(plan(1, D1, D2)), Committed(plan(2, D2, D1, kind="owner_rollback")))
     service = service_of(state, "web")
     assert [(entry.digest, entry.reason) for entry in service.quarantine] == [(D2, Reason.OWNER_ROLLBACK)]
@@ -300,7 +300,7 @@ def test_an_owners_rollback_quarantines_what_was_left_and_has_nothing_to_go_back
     assert service_of(after(Committed(plan(3, D1, D3)), start=state), "web").left is None
 
 
-def test_an_owners_rollback_to_a_quarantined_digest_frees_it() -> None:
+def test_an_operators_rollback_to_a_quarantined_digest_frees_it() -> None:
     state = after(
         RolledBack(plan(1, new=D2, tag="2"), cause()), Committed(plan(2, D3, D2, kind="owner_rollback"))
     )
@@ -804,7 +804,7 @@ def test_the_times_of_checks_alone_are_saved_and_make_no_backup(path: Path) -> N
     assert service_of(state_utils.load(path, None, NOW).state, "web").last_check == later
 
 
-def test_no_backups_are_kept_where_none_are_wanted(path: Path) -> None:
+def test_no_backups_are_kept_if_none_are_wanted(path: Path) -> None:
     state_utils.save(State(), path, 2, None, NOW)
     state_utils.save(full_state(), path, 0, None, NOW)
     assert names(path.parent) == ["updater_state.json"]
@@ -828,7 +828,7 @@ def test_a_full_disk_keeps_the_old_state_whole(tiny_disk: Path) -> None:
     assert state_utils.load(path, None, NOW) == state_utils.Loaded(replace(full_state(), saved_at=NOW))
 
 
-def test_the_state_is_kept_here_where_its_place_is_not_writable(
+def test_the_state_is_kept_here_if_its_place_is_not_writable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -55,7 +55,7 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
 class Parsed(HTMLParser):
-    """The page taken apart; fails where a tag is not closed by its own end.
+    """The page taken apart; fails if a tag is not closed by its own end.
 
     Derived as `html.parser` is used so.
     """
@@ -417,7 +417,7 @@ def test_that_nothing_is_new_needs_no_word() -> None:
     assert "same_digest" not in page.status_html(view_of(well(25)))
 
 
-def test_where_all_is_well_nothing_is_asked_for() -> None:
+def test_if_all_is_well_nothing_is_asked_for() -> None:
     seen = parsed(well(3))
     assert "All is well" in seen.text
     assert "What to do" not in seen.text

@@ -42,8 +42,8 @@ def test_an_expression_without_end_is_stopped_and_the_hold_names_key_tag_and_rem
     observation = Observation(
         ImageRef("docker.io", "acme/web", "aa"), frozenset(), tags=(Tag("aa"), Tag(TRAP))
     )
-    worked = Memo(MatchBudget(left_seconds=0.1))
-    outcome = decide(observation, policy, History(), datetime(2026, 5, 1, tzinfo=UTC), worked)
+    memo = Memo(MatchBudget(left_seconds=0.1))
+    outcome = decide(observation, policy, History(), datetime(2026, 5, 1, tzinfo=UTC), memo)
     assert isinstance(outcome, Hold)
     key = "tag_regex" if policy.tag_regex else "tag_exclude"
     assert outcome.reason is Reason.PATTERN_TOO_SLOW

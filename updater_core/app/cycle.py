@@ -211,7 +211,7 @@ def planned(context: AppContext, one: Candidate) -> Plan[Any] | Hold:
         return decision
     if one.observed is None:
         return Hold(Reason.INTERNAL_ERROR, "nothing was observed")
-    kept = kept_images(context.state, one.service.name)
+    kept = remembered_images(context.state, one.service.name)
     detail = f"{decision.detail}{_consent(context, one)}"
     request = UpdateRequest(decision.target, detail, kept, others=decision.others)
     return plan_for(context, one.service, one.observed, request)
@@ -380,7 +380,7 @@ def _recover_one(context: AppContext, entry: JournalRecord) -> Outcome | None:
     return None
 
 
-def kept_images(state: State, name: str) -> tuple[str, ...]:
+def remembered_images(state: State, name: str) -> tuple[str, ...]:
     """Return the images that a service remembers, those that run and those to go back to."""
     generations = records.service_of(state, name).generations
     return tuple(image.image_id for generation in generations for image in generation.images)

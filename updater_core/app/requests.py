@@ -155,7 +155,7 @@ def roll_back(context: AppContext, service: ServiceConfig, who: str = "") -> Out
     request = _request_for(previous, observed)
     if isinstance(request, Hold):
         return request
-    kept = cycle.kept_images(context.state, service.name)
+    kept = cycle.remembered_images(context.state, service.name)
     request = replace(request, reason=f"asked for by {who or 'the operator'}", earlier_retained=kept)
     with exclusive(context, target, observed, service.name):
         facts = facts_of(context, service, (request.image, *request.others), is_stopping=False)

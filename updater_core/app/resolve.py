@@ -143,10 +143,10 @@ class Resolver:
             # without a tag a registry gives the whole list, with one it may leave out what was pushed before
             # that tag
             own = current.tag or "latest"  # its push time counts, whether the selector means it or not
-            is_meant = selector.extract(own) is not None
+            is_selected = selector.extract(own) is not None
             asked = (
                 current
-                if is_meant and not policy.allow_downgrade
+                if is_selected and not policy.allow_downgrade
                 else replace(current, tag=None, digest=None)
             )
             pushed = self.registry.pushed_tags(

@@ -39,15 +39,15 @@ def adopt_retained(context: AppContext) -> None:
     Before anything is recovered or updated, which looks for those. An engine that does not answer is asked
     again in the next cycle.
     """
-    owner = context.host.retention_owner
-    if context.state.retained_by == owner:
+    updater_id = context.host.updater_id
+    if context.state.retained_by == updater_id:
         return
     with contextlib.suppress(UpdaterError):  # the cycle itself says that the engine is away
         remembered = _remembered(context)
         if any(remembered.values()):
             for target, _ in targets_in_use(context):
                 _say_left_alone(target.adopt_retained(remembered))
-        context.change(lambda state: replace(state, retained_by=owner))
+        context.change(lambda state: replace(state, retained_by=updater_id))
 
 
 def _remembered(context: AppContext) -> Mapping[str, Set[str]]:

@@ -109,7 +109,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
     host = _host(settings, clock, endpoint, path.parent / "locks")
     if not is_reading:
         # A look must not create the file with the id: it may run as another user.
-        host.retention_owner = _identity(path.parent)
+        host.updater_id = _identity(path.parent)
     metrics = Metrics(enabled=settings.metrics_port is not None and not is_reading)
     metrics.start_from(state.counters)
     context = AppContext(
@@ -157,10 +157,10 @@ def _host(settings: Settings, clock: SystemClock, endpoint: EngineEndpoint, lock
 
 def _identity(folder: Path) -> str:
     """Return the id of this updater; log why it could not be kept, if it could not."""
-    owner, note = identity.read_or_create(folder)
+    updater_id, note = identity.read_or_create(folder)
     if note:
         log_event(LOG, logging.WARNING, LogEvent.STATE_NOT_SAVED, note)
-    return owner
+    return updater_id
 
 
 def reload(context: AppContext, clock: SystemClock, environment: Mapping[str, str]) -> None:

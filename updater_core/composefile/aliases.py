@@ -27,27 +27,27 @@ class Uses:
     scalars: tuple[tuple[str, ScalarNode], ...]
     env_files: tuple[Node, ...]
     _parents: Mapping[int, tuple[tuple[Node, str], ...]]
-    _owners: dict[int, frozenset[str]] = field(default_factory=dict)
+    _services_with: dict[int, frozenset[str]] = field(default_factory=dict)
 
-    def owners(self, node: Node) -> frozenset[str]:
+    def services_with(self, node: Node) -> frozenset[str]:
         """Return the services whose mapping holds a node, also through anchors.
 
         The empty name stands for the rest of the document; `x-` templates that nothing takes are nobody's.
         """
-        known = self._owners.get(id(node))
+        known = self._services_with.get(id(node))
         if known is not None:
             return known
-        self._owners[id(node)] = frozenset()  # an anchor within itself adds nothing
+        self._services_with[id(node)] = frozenset()  # an anchor within itself adds nothing
         found: set[str] = set()
         for parent, key in self._parents.get(id(node), ()):
             if id(parent) in self.tables and key and key != _MERGE:
                 found.add(key)
             elif parent is not self.root:
-                found |= self.owners(parent)
+                found |= self.services_with(parent)
             elif not key.startswith("x-"):
                 found.add("")
-        self._owners[id(node)] = frozenset(found)
-        return self._owners[id(node)]
+        self._services_with[id(node)] = frozenset(found)
+        return self._services_with[id(node)]
 
     def is_more_than_an_image(self, scalar: ScalarNode) -> bool:
         """Return whether aliases carry an image's text to anything but images and `x-` templates.

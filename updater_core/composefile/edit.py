@@ -176,8 +176,8 @@ def shared_place(services: Sequence[str], takers: frozenset[str]) -> tuple[str, 
 def _splice(site: Site, targets: Mapping[str, ImageRef]) -> Splice:
     target = targets.get(site.image.key)
     if target is None:
-        meant = " and ".join(targets)
-        raise Refused(f"the file says {site.image.text}, the update is for {meant}", "Make the two agree.")
+        others = " and ".join(targets)
+        raise Refused(f"the file says {site.image.text}, the update is for {others}", "Make the two agree.")
     whole = wanted(site.image, target)
     text = interpolation.refill(site.parts, site.piece, whole)
     if text is None:

@@ -209,7 +209,7 @@ def _closing(template: str, at: int, end: int) -> int | None:
 # -------------------------------------------------------------------------------------------------- rewriting
 
 
-def holders(parts: tuple[Piece, ...], name_end: int) -> tuple[Piece, ...] | str:
+def writable_pieces(parts: tuple[Piece, ...], name_end: int) -> tuple[Piece, ...] | str:
     """Return the pieces of a reference that an edit may write to, the likeliest first, or why there is none.
 
     `parts` are the pieces of the reference, `name_end` the length of its name. What stands behind the name

@@ -200,13 +200,13 @@ def _site(project: ComposeModel, service: str, targets: Mapping[str, ImageRef]) 
     image = _parsed(where, node.value, parts, found.section.scope)
     # Only now: a variable's own value may be put together from others, and the one to write is the innermost.
     parts = env_values.deepened(parts, found.section.scope.environment)
-    holders = interpolation.holders(parts, len(image.name))
-    if isinstance(holders, str):
+    writable = interpolation.writable_pieces(parts, len(image.name))
+    if isinstance(writable, str):
         whole = "the whole tag with its digest" if image.digest else "the whole tag"
         raise Refused(
-            f"{where}: {node.value!r}: {holders}", f"Keep {whole} in one variable, or write the image out."
+            f"{where}: {node.value!r}: {writable}", f"Keep {whole} in one variable, or write the image out."
         )
-    piece = _piece(parts, holders, image, targets)
+    piece = _piece(parts, writable, image, targets)
     if piece.source is Source.ASSIGNED:
         place = _assigned(found.section.scope, piece)
     else:
@@ -239,15 +239,17 @@ def _parsed(where: str, text: str, parts: tuple[Piece, ...], scope: Scope) -> Im
 
 
 def _piece(
-    parts: tuple[Piece, ...], holders: tuple[Piece, ...], image: ImageRef, targets: Mapping[str, ImageRef]
+    parts: tuple[Piece, ...], writable: tuple[Piece, ...], image: ImageRef, targets: Mapping[str, ImageRef]
 ) -> Piece:
     """Return the piece to write to: the likeliest, or another if only that one can make the wanted tag."""
     target = targets.get(image.key)
     # Without a target any place that can be written will do; it is chosen anew when there is one.
     if target is None:
-        return holders[0]
+        return writable[0]
     text = wanted(image, target)
-    return next((each for each in holders if interpolation.refill(parts, each, text) is not None), holders[0])
+    return next(
+        (each for each in writable if interpolation.refill(parts, each, text) is not None), writable[0]
+    )
 
 
 def wanted(old: ImageRef, target: ImageRef) -> str:

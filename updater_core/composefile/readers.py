@@ -118,7 +118,7 @@ class Readers:
         found: dict[str, list[tuple[Section, Node]]] = {}
         for section in self._project.sections:
             for node in section.uses.env_files:
-                if section.uses.owners(node) <= _OUTSIDE:  # an `include` reads it, or nobody does
+                if section.uses.services_with(node) <= _OUTSIDE:  # an `include` reads it, or nobody does
                     continue
                 for path in _listed_paths(section, node) or every:
                     found.setdefault(path, []).append((section, node))
@@ -144,9 +144,9 @@ class Readers:
 
     def _services(self, section: Section, node: Node) -> frozenset[str]:
         found: set[str] = set()
-        for owner in section.uses.owners(node):
-            heirs = self._heirs.get((id(section), owner), frozenset()) if self._heirs is not None else {owner}
-            found |= heirs if owner else _OUTSIDE
+        for name in section.uses.services_with(node):
+            heirs = self._heirs.get((id(section), name), frozenset()) if self._heirs is not None else {name}
+            found |= heirs if name else _OUTSIDE
         return frozenset(found)
 
     def _check_sight(self, variable: str) -> None:

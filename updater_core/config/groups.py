@@ -80,9 +80,9 @@ def _further(first: ServiceConfig, other: ServiceConfig) -> list[str]:
 
 def _value(service: ServiceConfig, option: Option) -> Any:
     """Return what an option says for a service; None if it fills no field of its own."""
-    if option.owner is not None:
+    if option.settings is not None:
         owned = service.registry if option.place == REGISTRY else service
-        return getattr(owned.own(option.owner), option.key)
+        return getattr(owned.own(option.settings), option.key)
     value: Any = service
     for name in option.path.split(".") if option.path else ():
         value = getattr(value, name)

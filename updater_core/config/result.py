@@ -19,15 +19,15 @@ from updater_core.registries.vendors import OF_VENDORS
 from updater_core.vocabulary.options.read_object import ReadObject
 from updater_core.vocabulary.own_settings import OwnSettings
 
-_OWNERS_OF_VENDORS = {option.owner for option in OF_VENDORS}
+_CLASSES_OF_VENDORS = {option.settings for option in OF_VENDORS}
 _Record = TypeVar("_Record")
 
 
 def settings_of(top: ReadObject) -> Settings:
     """Return the settings of the whole program, from the top level of the file."""
     own = _owned(top, TOP)
-    vendors = tuple(each for each in own if type(each) in _OWNERS_OF_VENDORS)
-    targets = tuple(each for each in own if type(each) not in _OWNERS_OF_VENDORS)
+    vendors = tuple(each for each in own if type(each) in _CLASSES_OF_VENDORS)
+    targets = tuple(each for each in own if type(each) not in _CLASSES_OF_VENDORS)
     return replace(_filled(Settings, _by_path(top, TOP)), vendors=vendors, targets=targets)
 
 
@@ -43,14 +43,14 @@ def service_of(service: ReadObject, registry: ReadObject, top: ReadObject) -> Se
 
 def _owned(read: ReadObject, place: str) -> OwnSettings:
     """Return the settings of each vendor or target of which anything but the defaults was given."""
-    options = [option for option in BY_PLACE[place].values() if option.owner is not None]
-    owners = dict.fromkeys(option.owner for option in options if option.owner is not None)
-    settings = ((owner(**_values_of(owner, options, read)), owner()) for owner in owners)
+    options = [option for option in BY_PLACE[place].values() if option.settings is not None]
+    classes = dict.fromkeys(option.settings for option in options if option.settings is not None)
+    settings = ((kind(**_values_of(kind, options, read)), kind()) for kind in classes)
     return tuple(given for given, default in settings if given != default)
 
 
-def _values_of(owner: type, options: Sequence[Option], read: ReadObject) -> dict[str, Any]:
-    values = {option.key: read.values[option.key] for option in options if option.owner is owner}
+def _values_of(kind: type, options: Sequence[Option], read: ReadObject) -> dict[str, Any]:
+    values = {option.key: read.values[option.key] for option in options if option.settings is kind}
     return {key: value for key, value in values.items() if value is not None}
 
 

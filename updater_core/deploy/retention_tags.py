@@ -16,31 +16,31 @@ FORMER_PREFIX, _FORMER_PULLED = "docker-updater.invalid/hold/", "brought-"  # of
 _PLAIN = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")  # with "--" in it, a name is one of ours
 
 
-def retention_name(owner: str, service: str, image_id: str, origin: str) -> str:
+def retention_name(updater_id: str, service: str, image_id: str, origin: str) -> str:
     """Return the local name under which an updater retains an image of a service.
 
     >>> retention_name("5f0c9a31d2e4", "web", "sha256:0123456789abcdef", PULLED)
     'docker-updater.invalid/retained-for-rollback/5f0c9a31d2e4/web:pulled-0123456789ab'
     """
-    return f"{retention_prefix(owner, service)}{origin}{_short(image_id)}"
+    return f"{retention_prefix(updater_id, service)}{origin}{_short(image_id)}"
 
 
-def retention_prefix(owner: str, service: str) -> str:
+def retention_prefix(updater_id: str, service: str) -> str:
     """Return what all names of an updater's service begin with.
 
-    `owner` is the updater's id: two updaters on one engine may have services of one name. Names of services
+    `updater_id`: two updaters on one engine may have services of one name. Names of services
     may differ in case only, names of repositories may not: a short hash tells apart those that cannot be
     written as they are.
 
     >>> retention_prefix("5f0c9a31d2e4", "Web").removeprefix(RETENTION_PREFIX)
     '5f0c9a31d2e4/web--29751047:'
     """
-    return f"{owner_prefix(owner)}{_written(service)}:"
+    return f"{updater_prefix(updater_id)}{_written(service)}:"
 
 
-def owner_prefix(owner: str) -> str:
+def updater_prefix(updater_id: str) -> str:
     """Return what all names of an updater begin with."""
-    return f"{RETENTION_PREFIX}{owner}/"
+    return f"{RETENTION_PREFIX}{updater_id}/"
 
 
 def earlier_prefixes(service: str) -> tuple[str, str]:
@@ -61,10 +61,10 @@ def earlier_names(service: str, image_ids: Iterable[str]) -> tuple[str, ...]:
     >>> [each.removeprefix("docker-updater.invalid/") for each in earlier_names("web", ["sha256:0123"])][1::2]
     ['retained-for-rollback/web:pulled-0123', 'hold/web-4b5e57f6:brought-0123']
     """
-    without_owner, former = earlier_prefixes(service)
+    without_updater, former = earlier_prefixes(service)
     heads = (
-        f"{without_owner}{FOUND}",
-        f"{without_owner}{PULLED}",
+        f"{without_updater}{FOUND}",
+        f"{without_updater}{PULLED}",
         f"{former}{FOUND}",
         f"{former}{_FORMER_PULLED}",
     )

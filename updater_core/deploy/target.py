@@ -356,7 +356,7 @@ class Host:
     this process runs in, None if it runs in none; `swarm`: the swarm whose managers are named under one of
     `engines`, of this host's engine by None; `held_locks`: by Compose project, the descriptors of its locks
     while one of our threads holds them, which every child for that project inherits; `shared_places`: what
-    discovery makes groups by, none without; `retention_owner`: the updater's id, in the names under which it
+    discovery makes groups by, none without; `updater_id`: this updater's, in the names under which it
     retains images.
     """
 
@@ -372,5 +372,5 @@ class Host:
     # leads Docker's own commands to this engine
     engine_environment: Mapping[str, str] = field(default_factory=dict)
     shared_places: GroupFinder | None = None
-    retention_owner: str = "none"  # of a look, which retains nothing
+    updater_id: str = "none"  # of a look, which retains nothing
     settings: OwnSettings = ()  # the targets' own, for all services

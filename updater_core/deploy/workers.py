@@ -137,7 +137,7 @@ class Slots:
 
     most: Callable[[], int] = lambda: 1
     _changed: threading.Condition = field(default_factory=threading.Condition)
-    _holders: set[str] = field(default_factory=set)
+    _taken_by: set[str] = field(default_factory=set)
 
     @contextlib.contextmanager
     def held(self, name: str, clock: Clock) -> Iterator[None]:
@@ -155,14 +155,14 @@ class Slots:
     def give_back(self, name: str) -> None:
         """Let the next one begin; nothing happens if `name` holds none."""
         with self._changed:
-            self._holders.discard(name)
+            self._taken_by.discard(name)
             self._changed.notify_all()
 
     def _take(self, name: str, clock: Clock) -> None:
         while not clock.wait(0):
             with self._changed:
-                if len(self._holders) < self.most():
-                    self._holders.add(name)
+                if len(self._taken_by) < self.most():
+                    self._taken_by.add(name)
                     return
                 self._changed.wait(_LOOK_AGAIN_SECONDS)
 

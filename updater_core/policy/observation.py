@@ -107,9 +107,9 @@ class Memo:
     def get(self, context: SelectionContext, what: str, work: Callable[[], T]) -> T:
         """Return what `work` makes of the case; `work` must not read the observation's digests."""
         observation = replace(context.observation, digests={}, created=dict(context.observation.created))
-        return self.kept(what, (observation, context.policy, context.history.seen, context.now), work)
+        return self.remembered(what, (observation, context.policy, context.history.seen, context.now), work)
 
-    def kept(self, what: str, basis: object, work: Callable[[], T]) -> T:
+    def remembered(self, what: str, basis: object, work: Callable[[], T]) -> T:
         """Return what `work` makes of `basis`, which is all that it may read."""
         return cast(T, self._known.made_of(what, basis, work))
 

@@ -209,7 +209,7 @@ def _build_times(context: SelectionContext, tags: Sequence[Tag]) -> dict[str, da
     known = {tag.name: created.get(tag.name) or seen.created_at for seen, tag in _all_seen(context, tags)}
     if len(tags) > 1:
         basis = [*known], context.current
-        greatest = context.memo.kept(f"greatest {len(tags)}", basis, lambda: _greatest(*basis))
+        greatest = context.memo.remembered(f"greatest {len(tags)}", basis, lambda: _greatest(*basis))
         unasked = [name for name in greatest if known[name] is None and name not in created]
         if unasked:
             return Ask(created=tuple(unasked))

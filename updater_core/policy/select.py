@@ -106,7 +106,7 @@ def _decide(
 
 
 def _among_tags(context: SelectionContext) -> Decision | Ask:
-    matched, rejected = context.memo.kept(
+    matched, rejected = context.memo.remembered(
         "matched", (context.observation.tags, context.policy), lambda: _matched_tags(context)
     )
     outcome = _by_order(context, matched)

@@ -34,7 +34,7 @@ from updater_core.policy.tags.reading import FamilyVersion, as_semver, core_rank
 from updater_core.policy.tags.variant import is_risen, named_variant, split_variant
 
 _KEPT_NUMBERS = {Bump.PATCH: 2, Bump.MINOR: 1, Bump.MAJOR: 0}  # by each size of step
-_NOT_MEANT = "the selector does not mean the current tag {}, and no tag that it means is of the same form"
+_NOT_SELECTED = "the selector does not mean the current tag {}, and no tag that it means is of the same form"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def _no_kin(
     if read(context.current) is None:
         return _without_version(context, f"{_named_forms(baseline)} is among the tags", others, rejected)
     if baseline.whole is not None:
-        return _unparsable(context, _NOT_MEANT.format(context.current), rejected)
+        return _unparsable(context, _NOT_SELECTED.format(context.current), rejected)
     return _unparsable(context, f"no tag has the same form as {context.current}", rejected)
 
 
@@ -385,7 +385,7 @@ def by_key(context: SelectionContext, matched: Iterable[MatchedTag]) -> Candidat
     hint = None
     # If all are merely lower, the service is up to date and nothing has to be changed.
     if not ranked and any(one.reason is not Reason.DOWNGRADE for one in rejected):
-        hint = _unparsable(context, _NOT_MEANT.format(context.current), ())
+        hint = _unparsable(context, _NOT_SELECTED.format(context.current), ())
     return CandidateSet(ranked, None, tuple(rejected), "the highest", hint)
 
 

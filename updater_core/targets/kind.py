@@ -58,18 +58,18 @@ class TargetKind:
     `module` has `open_target(host, on_bug)`, `PlanDetail` (the type of its plans' `detail`) and
     `identity(service)`: what identifies a service that is deployed there, whatever it is called, in the same
     words in every version; None of one that is deployed elsewhere. It is loaded when a target is opened.
-    `title`: what messages call it. `is_meant`: whether an entry with these keys is deployed there.
+    `title`: what messages call it. `is_named_by`: whether an entry with these keys is deployed there.
 
     Its options: `where` a service is, `how` it is updated, and those of the top level, each with the class of
-    settings that it fills (`Option.owner`). `shared`: keys of other targets' options that say the same here.
-    `instead`: for keys of other targets' that say nothing here, why, and what to do; of one that is not in it
-    is said whose it is.
+    settings that it fills (`Option.settings`). `shared`: keys of other targets' options that say the same
+    here. `instead`: for keys of other targets' that say nothing here, why, and what to do; of one that is not
+    in it is said whose it is.
     """
 
     name: str
     module: str
     title: str
-    is_meant: Callable[[Collection[str]], bool]
+    is_named_by: Callable[[Collection[str]], bool]
     rules: EntryRules
     where: tuple[Option, ...] = ()
     how: tuple[Option, ...] = ()

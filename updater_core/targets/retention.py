@@ -21,18 +21,18 @@ from updater_core.deploy.retention_tags import (
 from updater_core.protocols import Engine
 
 
-def let_go(engine: Engine, owner: str, service: str, kept_for: Mapping[str, str]) -> None:
-    """Take the local names away under which the updater `owner` retains images of a former service.
+def let_go(engine: Engine, updater_id: str, service: str, kept_for: Mapping[str, str]) -> None:
+    """Take the local names away under which the updater of this id retains images of a former service.
 
     `kept_for`: image ids that another service remembers, which is the same under a new name, and its name: it
     gets them. An image that we pulled, and that nothing names or uses any more, goes. Raises EngineError if
     the engine refuses.
     """
-    for name, image_id in engine.retained(retention_prefix(owner, service)).items():
+    for name, image_id in engine.retained(retention_prefix(updater_id, service)).items():
         origin = origin_of(name)
         successor = kept_for.get(image_id)
         if successor is not None:
-            engine.tag(image_id, retention_name(owner, successor, image_id, origin))
+            engine.tag(image_id, retention_name(updater_id, successor, image_id, origin))
         elif origin is FOUND and is_last_name(engine, name, image_id):
             continue  # the operator's own, which would go with it
         engine.untag(name)
@@ -41,8 +41,8 @@ def let_go(engine: Engine, owner: str, service: str, kept_for: Mapping[str, str]
             engine.remove_image(image_id)
 
 
-def adopt(engine: Engine, owner: str, remembered: Mapping[str, Set[str]]) -> tuple[str, ...]:
-    """Retain what the updater `owner` remembers of its services, by image ids, under its own names.
+def adopt(engine: Engine, updater_id: str, remembered: Mapping[str, Set[str]]) -> tuple[str, ...]:
+    """Retain what the updater of this id remembers of its services, by image ids, under its own names.
 
     An earlier name goes if it is demonstrably ours alone: we remember its image, and every other image that
     has an earlier name of that service. Otherwise another updater looks after a service of that name, and all
@@ -57,20 +57,20 @@ def adopt(engine: Engine, owner: str, remembered: Mapping[str, Set[str]]) -> tup
         unknown += foreign
         for name, image_id in named.items():
             if image_id in image_ids:
-                engine.tag(image_id, retention_name(owner, service, image_id, origin_of(name)))
+                engine.tag(image_id, retention_name(updater_id, service, image_id, origin_of(name)))
                 if not foreign:
                     engine.untag(name)
         for image_id in image_ids - set(named.values()):
-            _retain_beside(engine, owner, service, image_id)
+            _retain_beside(engine, updater_id, service, image_id)
     return tuple(unknown)
 
 
-def _retain_beside(engine: Engine, owner: str, service: str, image_id: str) -> None:
+def _retain_beside(engine: Engine, updater_id: str, service: str, image_id: str) -> None:
     """Retain an image that another updater retains: it had the only earlier name, which was ours as well."""
     image = engine.image(image_id)
     names = [] if image is None else [name for name in image.repo_tags if is_retained_by_name(name)]
-    if names and not any(name.startswith(retention_prefix(owner, service)) for name in names):
-        engine.tag(image_id, retention_name(owner, service, image_id, origin_of(names[0])))
+    if names and not any(name.startswith(retention_prefix(updater_id, service)) for name in names):
+        engine.tag(image_id, retention_name(updater_id, service, image_id, origin_of(names[0])))
 
 
 def is_retained(engine: Engine, image_id: str) -> bool:

@@ -34,7 +34,7 @@ def kind_of(given: Collection[str]) -> TargetKind:
     >>> kind_of({"stack", "compose_file"}).name, kind_of({"compose_file"}).name, kind_of(()).name
     ('swarm', 'compose', 'compose')
     """
-    return next(kind for kind in TABLE if kind.is_meant(given))
+    return next(kind for kind in TABLE if kind.is_named_by(given))
 
 
 def elsewhere(kind: TargetKind) -> Mapping[str, str]:

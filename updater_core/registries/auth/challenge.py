@@ -97,7 +97,7 @@ def realm_problem(
     # Even without a secret: the answer of a metadata service would come back in a message.
     if not known and not both_here and is_private(host):
         return f"{host} is an address of a private network"
-    if with_secret and not known and not both_here and not _same_owner(host, home):
+    if with_secret and not known and not both_here and not _same_domain(host, home):
         return f"{host} does not belong to {home}"
     return None
 
@@ -163,16 +163,16 @@ def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
     return found.end() if found else position
 
 
-def _same_owner(left: str, right: str) -> bool:
+def _same_domain(left: str, right: str) -> bool:
     return (
         # The last two numbers of two addresses say nothing of who owns them.
         not (literal_address(left) or literal_address(right))
-        and _owner(left) == _owner(right)
+        and _registrable_domain(left) == _registrable_domain(right)
         and "." in left
     )
 
 
-def _owner(host: str) -> str:
+def _registrable_domain(host: str) -> str:
     """Return the registrable domain: the last two labels, or three under `co.uk` and its like.
 
     There is no public suffix list here.

@@ -145,7 +145,7 @@ class ComposeTarget:
 
     def deployment(self, plan: Plan[Any], reporter: Reporter) -> ComposeDeployment:
         host = self._host
-        parts = (host.engine, host.compose, host.files, host.clock, host.retention_owner)
+        parts = (host.engine, host.compose, host.files, host.clock, host.updater_id)
         return ComposeDeployment(
             plan, Tools(*parts, reporter.credential, reporter.tell, reporter.reached, reporter.progress)
         )
@@ -181,10 +181,10 @@ class ComposeTarget:
         return report.findings(service, engine, self._files, report.Ahead(moving, closed, preflight))
 
     def let_go(self, service: str, kept_for: Mapping[str, str]) -> None:
-        retention.let_go(self._host.engine, self._host.retention_owner, service, kept_for)
+        retention.let_go(self._host.engine, self._host.updater_id, service, kept_for)
 
     def adopt_retained(self, remembered: Mapping[str, Set[str]]) -> Sequence[str]:
-        return retention.adopt(self._host.engine, self._host.retention_owner, remembered)
+        return retention.adopt(self._host.engine, self._host.updater_id, remembered)
 
     def locked_by(self, of: ServiceConfig | Observed | Plan[Any]) -> frozenset[str]:
         """Return the project, its folder, and each of its files: another project may include one of them.

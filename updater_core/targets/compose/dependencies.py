@@ -195,17 +195,15 @@ def sharing_namespaces(
 
 def _stands_on(facts: Mapping[str, Any], services: set[str], names: set[str]) -> bool:
     """Return whether a service lives in a namespace of these services, or of containers with these names."""
-    return bool(
-        services & _owners_of_namespaces(facts) or names & {str(facts.get(key)) for key in _NAMESPACES}
-    )
+    return bool(services & _lenders(facts) or names & {str(facts.get(key)) for key in _NAMESPACES})
 
 
-def _owners_of_namespaces(facts: Mapping[str, Any]) -> set[str]:
+def _lenders(facts: Mapping[str, Any]) -> set[str]:
     """Return the services whose namespaces or volumes a service of the model borrows.
 
-    >>> sorted(_owners_of_namespaces({"network_mode": "service:vpn", "volumes_from": ["data:ro"]}))
+    >>> sorted(_lenders({"network_mode": "service:vpn", "volumes_from": ["data:ro"]}))
     ['data', 'vpn']
     """
     modes = (str(facts.get(key) or "") for key in _NAMESPACES)
-    owners = {mode.removeprefix("service:") for mode in modes if mode.startswith("service:")}
-    return owners | {str(one).partition(":")[0] for one in facts.get("volumes_from") or ()}
+    lenders = {mode.removeprefix("service:") for mode in modes if mode.startswith("service:")}
+    return lenders | {str(one).partition(":")[0] for one in facts.get("volumes_from") or ()}

@@ -93,7 +93,7 @@ class ComposeDeployment:
     def _prove(self) -> None:
         for dependent in of_dependents(self.plan):
             file_edits.check_unchanged(dependent, self._tools)
-            images.check_kept(dependent, self._tools)
+            images.check_dependents_images(dependent, self._tools)
         self._staged = file_edits.prove(self.plan, self._tools)
 
     def _edit(self) -> None:

@@ -27,12 +27,12 @@ def retain_old_images(plan: Plan[ComposePlan], tools: Tools) -> None:
     away.
     """
     # Repeatable: after a kill the names of the first try are there.
-    retained = tools.engine.retained(retention_prefix(tools.retention_owner, plan.name)).values()
+    retained = tools.engine.retained(retention_prefix(tools.updater_id, plan.name)).values()
     for move in plan.detail.moves:
         if move.old_image_id not in retained:
             origin = PULLED if move.old_image_id in plan.earlier_retained else FOUND
             tools.engine.tag(
-                move.old_image_id, retention_name(tools.retention_owner, plan.name, move.old_image_id, origin)
+                move.old_image_id, retention_name(tools.updater_id, plan.name, move.old_image_id, origin)
             )
 
 
@@ -113,7 +113,7 @@ def _taken(plan: Plan[ComposePlan], image: Image, tools: Tools) -> Plan[ComposeP
     )
 
 
-def check_kept(plan: Plan[ComposePlan], tools: Tools) -> None:
+def check_dependents_images(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Raise ChangedOnDisk if a restart of the dependents would take another image than they run.
 
     A pull has moved their tag since the plan was made.
@@ -126,8 +126,8 @@ def check_kept(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _retain(plan: Plan[ComposePlan], image: Image, tools: Tools) -> None:
-    if image.id not in tools.engine.retained(retention_prefix(tools.retention_owner, plan.name)).values():
-        tools.engine.tag(image.id, retention_name(tools.retention_owner, plan.name, image.id, PULLED))
+    if image.id not in tools.engine.retained(retention_prefix(tools.updater_id, plan.name)).values():
+        tools.engine.tag(image.id, retention_name(tools.updater_id, plan.name, image.id, PULLED))
 
 
 def tag_new(plan: Plan[ComposePlan], tools: Tools) -> None:
@@ -170,7 +170,7 @@ def release_retained(plan: Plan[ComposePlan], keep: frozenset[str], tools: Tools
     One that we pulled, and that nobody else needs, is removed with its names in the target's repository; one
     that was there before us only loses our name, and not even that if it would go with it.
     """
-    for name, image_id in tools.engine.retained(retention_prefix(tools.retention_owner, plan.name)).items():
+    for name, image_id in tools.engine.retained(retention_prefix(tools.updater_id, plan.name)).items():
         is_pulled = origin_of(name) is PULLED
         # Without any name left an image is gone at the next prune, and it was there before us.
         if image_id in keep or (not is_pulled and is_last_name(tools.engine, name, image_id)):
@@ -197,7 +197,7 @@ def drop_names_of_running(plan: Plan[ComposePlan], remembered: frozenset[str], t
     services = {move.service for move in plan.detail.moves}
     found = (tools.engine.containers(plan.detail.project.name, service) for service in services)
     running = {each.image_id for containers in found for each in containers if each.status == "running"}
-    for name, image_id in tools.engine.retained(retention_prefix(tools.retention_owner, plan.name)).items():
+    for name, image_id in tools.engine.retained(retention_prefix(tools.updater_id, plan.name)).items():
         is_known_by_state = (origin_of(name) is PULLED) == (image_id in remembered)
         if image_id in running and is_known_by_state and not is_last_name(tools.engine, name, image_id):
             tools.engine.untag(name)

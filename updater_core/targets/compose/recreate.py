@@ -132,18 +132,18 @@ def _is_stale(plan: Plan[ComposePlan], dependent: Move, tools: Tools) -> bool:
     if tools.compose.is_v1:
         return True
     containers = tools.engine.containers(plan.detail.project.name, dependent.service)
-    return any(has_lost_its_owner(each, tools) for each in containers)
+    return any(has_lost_its_namespace(each, tools) for each in containers)
 
 
-def has_lost_its_owner(container: Container, tools: Tools) -> bool:
+def has_lost_its_namespace(container: Container, tools: Tools) -> bool:
     """Return whether a container that it shares a namespace or volumes with is gone, or started later.
 
     A namespace ends with the container that it was made for.
     """
     settings = tools.engine.settings(container.id)
     lenders = settings.volumes_from if settings else ()
-    owners = [tools.engine.container(name) for name in (*container.joined, *lenders)]
-    return any(owner is None or _was_started_after(owner, container) for owner in owners)
+    others = [tools.engine.container(name) for name in (*container.joined, *lenders)]
+    return any(other is None or _was_started_after(other, container) for other in others)
 
 
 def _was_started_after(one: Container, other: Container) -> bool:

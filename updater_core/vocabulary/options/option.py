@@ -63,7 +63,7 @@ class Option:
 
     `doc` is Markdown, `see` a link to more. `path` leads to the field that the value fills, in `Settings` if
     `place` is the top level, else in `ServiceConfig`: `policy.tag_regex`; None if it fills none directly.
-    `owner`: the settings class of a registry's vendor or of a deploy target, whose field `key` it fills
+    `settings`: the class of a registry's vendor or of a deploy target, whose field `key` it fills
     instead. `variable` is the one that beats the file. `is_login`: it names an account, so it does not go
     with `username`. `is_of_one`: it says which service is meant, so that it cannot stand in `defaults`.
     `by_label`: a label of a discovered service may set it too, if `defaults` can.
@@ -78,7 +78,7 @@ class Option:
     path: str | None = None
     variable: str | None = None
     required: bool = False
-    owner: type | None = None
+    settings: type | None = None
     needs: Needs | None = None
     is_login: bool = False
     is_of_one: bool = False

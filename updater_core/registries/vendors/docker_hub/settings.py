@@ -29,11 +29,11 @@ class DockerHubAccount:
 OPTIONS = (
     Option(TOP, "docker_hub_username", kinds.TEXT, None,
            "The Docker Hub account of services that name none. Goes with `docker_hub_password`.", ("acme",),
-           variable="DOCKER_HUB_USERNAME", owner=DockerHubAccount, needs=Needs("docker_hub_password")),
+           variable="DOCKER_HUB_USERNAME", settings=DockerHubAccount, needs=Needs("docker_hub_password")),
     Option(TOP, "docker_hub_password", kinds.SECRET, None,
            "Its password or, better, a read-only access token.",
            ("${HUB_TOKEN}",),
-           variable="DOCKER_HUB_PASSWORD", owner=DockerHubAccount, needs=Needs("docker_hub_username")),
+           variable="DOCKER_HUB_PASSWORD", settings=DockerHubAccount, needs=Needs("docker_hub_username")),
 )  # fmt: skip
 
 VENDOR = Vendor(

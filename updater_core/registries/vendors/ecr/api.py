@@ -126,9 +126,9 @@ class EcrApi:
         Raises ImageMissing or NotFound if an image or the repository is not there, AuthFailed or RateLimited
         if AWS refuses, RegistryError if there is no answer.
         """
-        owner = {"registryId": repository.account} if repository.account else {}
+        account = {"registryId": repository.account} if repository.account else {}
         return self._guarded(
-            repository, "DescribeImages", {**owner, "repositoryName": repository.name, **arguments}
+            repository, "DescribeImages", {**account, "repositoryName": repository.name, **arguments}
         )
 
     def cache_prefixes(self, repository: Repository) -> frozenset[str]:
@@ -143,9 +143,9 @@ class EcrApi:
 
     def _rules(self, repository: Repository, token: str) -> tuple[Sequence[Mapping[str, Any]], str | None]:
         """Return the pull-through cache rules on the page behind a token, and the next page's token."""
-        owner = {"registryId": repository.account} if repository.account else {}
+        account = {"registryId": repository.account} if repository.account else {}
         following = {"nextToken": token} if token else {}
-        page = self._guarded(repository, _RULES, {**owner, **following})
+        page = self._guarded(repository, _RULES, {**account, **following})
         rules = page.get("pullThroughCacheRules")
         if not isinstance(rules, list) or not all(isinstance(rule, Mapping) for rule in rules):
             message = f"{repository.name}: the answer is no list of pull-through cache rules"

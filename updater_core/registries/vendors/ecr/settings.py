@@ -32,25 +32,26 @@ OPTIONS = (
     Option(REGISTRY, "region", kinds.TEXT, None,
            "ECR: the region, for a host that names none; otherwise it must agree with the host.",
            ("us-east-1",),
-           owner=EcrSettings, see="[Amazon ECR](registries.md#amazon-ecr)"),
+           settings=EcrSettings, see="[Amazon ECR](registries.md#amazon-ecr)"),
     Option(REGISTRY, "aws_access_key_id", kinds.TEXT, None,
            "ECR: a static key, in place of `username`. Without one, boto3's own chain finds the credentials.",
-           ("${AWS_ACCESS_KEY_ID}",), owner=EcrSettings, needs=Needs("aws_secret_access_key"), is_login=True),
+           ("${AWS_ACCESS_KEY_ID}",), settings=EcrSettings, needs=Needs("aws_secret_access_key"),
+           is_login=True),
     Option(REGISTRY, "aws_secret_access_key", kinds.SECRET, None, "ECR: the secret of that key.",
-           ("${AWS_SECRET_ACCESS_KEY}",), owner=EcrSettings, needs=Needs("aws_access_key_id")),
+           ("${AWS_SECRET_ACCESS_KEY}",), settings=EcrSettings, needs=Needs("aws_access_key_id")),
     Option(REGISTRY, "aws_session_token", kinds.SECRET, None, "ECR: the token of temporary keys.",
-           ("${AWS_SESSION_TOKEN}",), owner=EcrSettings,
+           ("${AWS_SESSION_TOKEN}",), settings=EcrSettings,
            needs=Needs("aws_access_key_id",
                        "it belongs to keys; write aws_access_key_id and its secret too")),
     Option(REGISTRY, "aws_profile", kinds.TEXT, None,
-           "ECR: a profile of the AWS files, in place of `username`.", ("production",), owner=EcrSettings,
+           "ECR: a profile of the AWS files, in place of `username`.", ("production",), settings=EcrSettings,
            is_login=True),
     Option(REGISTRY, "aws_pull_through_cache", kinds.FLAG, False,
            "ECR: the image's repository caches another registry, so the registry itself is asked for its "
            "tags. Needed only if the account may not read its own rules "
            "(`ecr:DescribePullThroughCacheRules`).",
            (True,),
-           owner=EcrSettings),
+           settings=EcrSettings),
 )  # fmt: skip
 
 VENDOR = Vendor(

@@ -26,11 +26,11 @@ class GoogleSettings:
 OPTIONS = (
     Option(REGISTRY, "project_id", kinds.TEXT, None,
            "Google: the project that messages name if a role is missing.", ("my-project",),
-           owner=GoogleSettings,
+           settings=GoogleSettings,
            see="[Google](registries.md#google)"),
     Option(REGISTRY, "service_account_path", kinds.PATH, None,
            "Google: a service account's JSON key file, in place of `username`.",
-           ("/etc/docker-auto-updater/google.json",), owner=GoogleSettings, is_login=True),
+           ("/etc/docker-auto-updater/google.json",), settings=GoogleSettings, is_login=True),
 )  # fmt: skip
 
 VENDOR = Vendor(

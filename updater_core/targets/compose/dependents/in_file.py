@@ -86,7 +86,7 @@ def difference(
                 return obstacle([container], *found)
     # The container lives where the engine put it; its file may name something else by now.
     is_said = any(name == other.name for name in named for other in going)
-    if is_said or _owners(written):
+    if is_said or _borrows_within_project(written):
         return None
     return obstacle([container], "its file does not say so (edited since its last `up`?)", _deploy(container))
 
@@ -125,7 +125,7 @@ def _named(written: Mapping[str, Any]) -> Iterator[str]:
             yield str(one).removeprefix(_BY_CONTAINER).partition(":")[0]
 
 
-def _owners(written: Mapping[str, Any]) -> bool:
+def _borrows_within_project(written: Mapping[str, Any]) -> bool:
     """Return whether it is tied to a service of its own project, whose container Compose finds by itself."""
     modes = [str(written.get(key) or "") for key in _NAMESPACES]
     lenders = [str(one) for one in written.get("volumes_from") or ()]

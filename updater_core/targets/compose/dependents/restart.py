@@ -36,7 +36,7 @@ def _needed(dependent: Plan[ComposePlan], tools: Tools) -> Recreate | None:
     how = None
     for move in dependent.detail.dependents:
         found = tools.engine.containers(dependent.detail.project.name, move.service)
-        if any(recreate.has_lost_its_owner(each, tools) for each in found):
+        if any(recreate.has_lost_its_namespace(each, tools) for each in found):
             return Recreate.ALL
         if len(found) < move.replicas or any(each.status != "running" for each in found):
             how = Recreate.CHANGED

@@ -21,7 +21,7 @@ _ORDER = kinds.choice(
 
 
 def _own(key: str, kind: Kind, default: Any, doc: str, *examples: Any, **more: Any) -> Option:
-    return Option(SERVICE, key, kind, default, doc, examples, owner=ComposeSettings, **more)
+    return Option(SERVICE, key, kind, default, doc, examples, settings=ComposeSettings, **more)
 
 
 WHERE = (

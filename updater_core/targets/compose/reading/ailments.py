@@ -42,7 +42,7 @@ def found(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool) -> str:
     why, and a dependency need not be declared. Raises UpdaterError if the engine does not tell.
     """
     watched = tuple(_watched(plan, tools))
-    lacking = [*_full_disks(watched, tools, is_back=is_back), *_lost_owners(plan, watched, tools)]
+    lacking = [*_full_disks(watched, tools, is_back=is_back), *_lost_namespaces(plan, watched, tools)]
     lacking += _unready(plan, watched, tools, is_back=is_back)
     if is_back:
         lacking += [*_killed(watched), *_neighbours(plan, watched, tools)]
@@ -88,7 +88,7 @@ def _says_no_space(container: Container, tools: Tools) -> bool:
 # ----------------------------------------------------------------------------------------- other containers
 
 
-def _lost_owners(plan: Plan[ComposePlan], watched: Sequence[_Watched], tools: Tools) -> Iterator[str]:
+def _lost_namespaces(plan: Plan[ComposePlan], watched: Sequence[_Watched], tools: Tools) -> Iterator[str]:
     """Yield each container of others whose namespace one of the group lives in, and which does not run.
 
     Dependents are left out: they live in those of the group, which is recreated.
@@ -101,10 +101,10 @@ def _lost_owners(plan: Plan[ComposePlan], watched: Sequence[_Watched], tools: To
         if container.project != plan.detail.project.name or container.service not in group:
             continue
         for name in [name for name in container.joined if name not in own]:
-            owner = tools.engine.container(name)
-            if owner is None or owner.status != "running":
-                state = "is gone" if owner is None else f"is {owner.status}"
-                called = name if owner is None else owner.name
+            lender = tools.engine.container(name)
+            if lender is None or lender.status != "running":
+                state = "is gone" if lender is None else f"is {lender.status}"
+                called = name if lender is None else lender.name
                 yield f"{called}, whose namespace {container.name} lives in, {state}"
 
 

@@ -22,7 +22,7 @@ _ENGINE = kinds.word(
 
 
 def _own(key: str, kind: Kind, default: Any, doc: str, *examples: Any, **more: Any) -> Option:
-    return Option(SERVICE, key, kind, default, doc, examples, owner=SwarmSettings, **more)
+    return Option(SERVICE, key, kind, default, doc, examples, settings=SwarmSettings, **more)
 
 
 WHERE = (

@@ -24,7 +24,7 @@ _INSTEAD: Mapping[str, str] = {
 _OF_THE_FILE = ("allow_drift", "pin_digest")
 
 
-def is_meant(given: Collection[str]) -> bool:
+def is_named_by(given: Collection[str]) -> bool:
     """Return whether an entry with these keys means a service of a Swarm."""
     return not _PLACES.isdisjoint(given)
 
@@ -85,7 +85,7 @@ KIND = TargetKind(
     NAME,
     "updater_core.targets.swarm",
     "a Docker Swarm",
-    is_meant,
+    is_named_by,
     EntryRules(
         problems,
         deployed,
