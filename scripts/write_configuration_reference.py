@@ -32,8 +32,9 @@ _HEAD = """\
 
 <!-- Made by scripts/write_configuration_reference.py from updater_core/config/options.py: edit that. -->
 
-One JSON file, and variables for what should not stand in it. The environment beats `.env`, `.env` beats the
-file, the file beats the defaults; an empty variable counts as not set.
+Every option of the configuration: one JSON file, and variables for what should not stand in it. The
+environment beats `.env`, `.env` beats the file, the file beats the defaults; an empty variable counts as not
+set.
 
 - **Where.** The file is `/etc/docker-auto-updater/updater_config.json`, or what `CONFIG_FILE` names. `.env`
   is the one beside that file. Without `CONFIG_FILE`, and without a `.env` in `/etc/docker-auto-updater`, the

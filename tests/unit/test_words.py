@@ -57,6 +57,11 @@ NAMES = {
 }
 PART = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # of a name such as `OddCredentials`
 
+# A condition begins with "If"; "Where" is for places, and for the heads of tables.
+CONDITION = re.compile(
+    r"(?:^|[.:] |^- )Where (?:a|an|it|no|nobody|nothing|one|that|the|there|these|they|this)\b"
+)
+
 # Words of the outside: a mailbox that gets mail, an option of a library, a level of the public JSON, a name
 # in the records of earlier versions.
 ALLOWED = {
@@ -158,6 +163,27 @@ def test_a_name_that_says_nothing_is_found() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_documents_use_no_private_words(page: Path) -> None:
     assert private_words(prose(page), ALLOWED.get(str(page.relative_to(ROOT)), set())) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_condition_in_the_documents_begins_with_if(page: Path) -> None:
+    lines = prose(page).splitlines()
+    assert [line for line in lines if CONDITION.search(line) and not line.rstrip(" |").endswith("?")] == []
+
+
+def test_a_condition_is_told_from_a_place() -> None:
+    found = [
+        line for line in ("- Where the port is open, close it.", "| What | Where |") if CONDITION.search(line)
+    ]
+    assert found == ["- Where the port is open, close it."]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_says_in_its_first_line_what_it_is_for(page: Path) -> None:
+    text = re.sub(r"<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.S)
+    first = next(line for line in text.splitlines()[1:] if line.strip())
+    assert re.match(r"[A-Z\[`]", first), f"it begins with {first!r}"
+    assert len(first) > 60
 
 
 @pytest.mark.parametrize("path", FURTHER, ids=lambda path: path.name)
