@@ -113,14 +113,17 @@ class DockerEngine:
     def _mounted(self, listed: Iterable[Mapping[str, Any]]) -> list[label_paths.Folder]:
         """Return every place in a container, and its mount; some engines name a volume without its folder."""
         mounts = [mount for raw in listed for mount in facts.mounts(raw)]
-        places: Mapping[str, str] = {}
+        sources: Mapping[str, str] = {}
         if any(not mount.source for mount in mounts):
-            answer = self._call("list volumes", lambda api: api.volumes())
-            places = {
-                str(raw["Name"]): str(raw.get("Mountpoint") or "") for raw in answer.get("Volumes") or ()
-            }
-        found = [(mount.place, mount.source or places.get(mount.volume, "")) for mount in mounts]
-        return [folder for folder in dict.fromkeys(found) if folder[1]]
+            sources = self._folders_of_volumes()
+        found = [(mount.place, mount.source or sources.get(mount.volume, "")) for mount in mounts]
+        return [(place, source) for place, source in dict.fromkeys(found) if source]
+
+    def _folders_of_volumes(self) -> Mapping[str, str]:
+        """Return the folder on the engine's host of each volume, by its name; empty if it has none there."""
+        answer = self._call("list volumes", lambda api: api.volumes())
+        volumes = answer.get("Volumes") or ()
+        return {str(raw["Name"]): str(raw.get("Mountpoint") or "") for raw in volumes}
 
     def volume_names(self) -> frozenset[str]:
         found = self._call("list volumes", lambda api: api.volumes())

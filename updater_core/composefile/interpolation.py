@@ -219,12 +219,7 @@ def writable_pieces(parts: tuple[Piece, ...], name_end: int) -> tuple[Piece, ...
     # Only what stands behind the name is the updater's: the repository of an image never changes.
     tail = [piece for piece in parts if _reaches_behind(piece, name_end)]
     if not tail:
-        last = parts[-1]
-        return (
-            (last,)
-            if not last.variable or len(parts) == 1
-            else f"the name ends in the variable {last.variable}"
-        )
+        return _behind_the_name(parts)
     written = [p for p in tail if p.text and p.source is not Source.COMPUTED]
     if not written:
         return f"the variable {tail[0].variable or '$$'} is empty"
@@ -237,6 +232,14 @@ def writable_pieces(parts: tuple[Piece, ...], name_end: int) -> tuple[Piece, ...
     if len(holding) != 1:
         return "the tag is put together from " + " and ".join(p.variable or p.text for p in holding)
     return (*holding, *(p for p in written if p is not holding[0]))
+
+
+def _behind_the_name(parts: tuple[Piece, ...]) -> tuple[Piece, ...] | str:
+    """Return the piece that a tag can follow, for a reference without one, or why there is none."""
+    last = parts[-1]
+    if last.variable and len(parts) > 1:
+        return f"the name ends in the variable {last.variable}"
+    return (last,)
 
 
 def _reaches_behind(piece: Piece, name_end: int) -> bool:

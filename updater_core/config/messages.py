@@ -44,11 +44,12 @@ def problem(option: Option, raw: Any, detail: str) -> str:
     in its place, and what looks like an address or a login. Of others at most 60 characters are.
     """
     kind = option.kind
-    is_hidden = (
-        kind.secret or option.place == REGISTRY or option.key == "registry_config" or may_hold_a_secret(raw)
-    )
-    wrong = _safe(detail, raw) if not is_hidden or (detail and not _speaks_of(detail, raw)) else ""
-    wrong = wrong or f"{'it' if is_hidden else shown(raw)} is not {kind.noun}"
+    is_of_registry = option.place == REGISTRY or option.key == "registry_config"
+    is_hidden = kind.secret or is_of_registry or may_hold_a_secret(raw)
+    may_be_said = bool(detail) and not (is_hidden and _speaks_of(detail, raw))
+    wrong = _safe(detail, raw) if may_be_said else ""
+    if not wrong:
+        wrong = f"{'it' if is_hidden else shown(raw)} is not {kind.noun}"
     return wrong if "; " in wrong else f"{wrong}; write {kind.remedy}"  # some details say what to write
 
 

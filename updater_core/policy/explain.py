@@ -117,11 +117,14 @@ def nearest(rejected: Sequence[Rejected], current: str, count: int) -> list[Reje
     ordered = sorted(numbers, key=lambda tag: numbers[tag])
     below = sum(start is None or numbers[tag] <= start.numbers for tag in ordered)
     distance = {tag: abs(place - below) for place, tag in enumerate(ordered)}
-    chosen = sorted(
-        rejected, key=lambda one: (one.tag not in numbers, one.reason in _OF_OTHERS, distance.get(one.tag, 0))
-    )
-    kept = {one.tag for one in chosen[:count]}
-    return [one for one in rejected if one.tag in kept]
+
+    def farness(one: Rejected) -> tuple[bool, bool, int]:
+        is_word = one.tag not in numbers
+        is_of_another_family = one.reason in _OF_OTHERS
+        return is_word, is_of_another_family, distance.get(one.tag, 0)
+
+    chosen = {one.tag for one in sorted(rejected, key=farness)[:count]}
+    return [one for one in rejected if one.tag in chosen]
 
 
 # -------------------------------------------------------------------------------------- the words of a choice

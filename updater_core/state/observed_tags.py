@@ -29,14 +29,19 @@ def note_tags(
     known = state.seen.get(repository_key)
     # Tags of a first listing may be years old: none of them counts as newly pushed.
     new = Seen(None, now, baseline=known is None)
-    listed = {tag: known.get(tag, new) for tag in tags} if known else dict.fromkeys(tags, new)
-    listed |= {tag: replace(each, gone_since=None) for tag, each in listed.items() if each.gone_since}
-    listed |= {
-        tag: _with_digest(listed[tag], digest, now) for tag, digest in digests.items() if tag in listed
-    }
-    listed |= _gone({tag: each for tag, each in (known or {}).items() if tag not in listed}, now)
+    before = known or {}
+    listed = {tag: _listed_again(before.get(tag, new)) for tag in tags}
+    for tag in listed.keys() & digests.keys():
+        listed[tag] = _with_digest(listed[tag], digests[tag], now)
+    vanished = {tag: each for tag, each in before.items() if tag not in listed}
+    listed |= _gone(vanished, now)
     # The same object if nothing is new, so that nothing is written to the disk.
     return state if listed == known else replace(state, seen={**state.seen, repository_key: listed})
+
+
+def _listed_again(seen: Seen) -> Seen:
+    # The same object for a tag that was never gone: there may be tens of thousands.
+    return replace(seen, gone_since=None) if seen.gone_since else seen
 
 
 def _gone(vanished: Mapping[str, Seen], now: datetime) -> dict[str, Seen]:
@@ -121,19 +126,17 @@ def follow_names(state: State, groups: Mapping[str, str]) -> State:
     A renamed entry keeps its quarantine, history and retained images; a new entry under an old name does not
     inherit them. A memory whose group is not configured, or not known yet, stays with its name.
     """
-    names = {each.update_group: name for name, each in state.services.items()}
-    names |= {
-        groups[name]: name for name, each in state.services.items() if groups.get(name) == each.update_group
-    }
-    # A name that is still right has won over one that only has the same group.
-    found = {name: _memory(state, name, groups, names) for name in groups}
+    known = state.services
+    right = [name for name, each in known.items() if groups.get(name) == each.update_group]
+    names = {each.update_group: name for name, each in known.items()}
+    # A name that is still right wins over one that only has the same group.
+    names |= {groups[name]: name for name in right}
     moved = {names[group] for group in groups.values() if group in names}
-    followed = {
-        name: each for name, each in state.services.items() if name not in groups and name not in moved
-    }
-    followed |= {
-        name: replace(each, update_group=groups[name]) for name, each in found.items() if each is not None
-    }
+    followed = {name: each for name, each in known.items() if name not in groups and name not in moved}
+    for name in groups:
+        memory = _memory(state, name, groups, names)
+        if memory is not None:
+            followed[name] = replace(memory, update_group=groups[name])
     return state if followed == state.services else replace(state, services=followed)
 
 

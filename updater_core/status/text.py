@@ -66,15 +66,25 @@ def _order(service: ServiceConfig, known: ServiceState) -> tuple[bool, int, str]
 
 def _summary(known: Sequence[tuple[ServiceConfig, ServiceState]], zone: tzinfo | None) -> str:
     """Return how many services are in each state: `3 services: 1 failed, 2 up to date (times are CET)`."""
-    states = Counter(one.status if service.enabled else None for service, one in known)
-    counts = [
-        f"{states[status]} {status.value.replace('_', ' ')}" for status in _WORST_FIRST if states[status]
-    ]
-    counts += [f"{states[None]} disabled"] if states[None] else []
-    times_of = [one.last_check for _, one in known if one.last_check]
-    name = f" (times are {max(times_of).astimezone(zone):%Z})" if times_of else ""
-    number = f"{len(known)} service{'s' if len(known) != 1 else ''}"
-    return f"{number}: {', '.join(counts)}{name}" if counts else "no services"
+    if not known:
+        return "no services"
+    states = Counter(one.status for service, one in known if service.enabled)
+    counts = [f"{states[status]} {_word(status)}" for status in _WORST_FIRST if states[status]]
+    disabled = len(known) - states.total()
+    if disabled:
+        counts.append(f"{disabled} disabled")
+    plural = "" if len(known) == 1 else "s"
+    return f"{len(known)} service{plural}: {', '.join(counts)}{_zone_name(known, zone)}"
+
+
+def _word(status: Status) -> str:
+    return status.value.replace("_", " ")
+
+
+def _zone_name(known: Sequence[tuple[ServiceConfig, ServiceState]], zone: tzinfo | None) -> str:
+    """Return which zone the times of the table are of, as it is at the last check; empty without a check."""
+    checks = [one.last_check for _, one in known if one.last_check]
+    return f" (times are {max(checks).astimezone(zone):%Z})" if checks else ""
 
 
 def status_json(services: Iterable[ServiceConfig], state: State) -> str:
@@ -235,13 +245,20 @@ def release_words(step: ReleaseStep, now: datetime | None) -> str:
     >>> release_words(step, None)
     '1.2.3 -> 1.3.0 (minor), notes: https://git.example/'
     """
-    is_old = step.built_at is not None and now is not None and step.built_at <= now
-    built = f"built {times.ago(step.built_at, now)}" if is_old and step.built_at and now else ""
+    built = ""
+    if step.built_at is not None and now is not None and step.built_at <= now:
+        built = f"built {times.ago(step.built_at, now)}"
     notes = f"notes: {step.notes_url}" if step.notes_url else ""
-    versions = " -> ".join(dict.fromkeys(filter(None, (step.from_version, step.to_version))))
-    sized = f"{versions} ({step.size})" if versions and step.size else versions
     is_said_by_tag = not (step.is_same_tag and step.to_version)
-    return "" if is_said_by_tag and not (built or notes) else ", ".join(filter(None, (sized, built, notes)))
+    if is_said_by_tag and not built and not notes:
+        return ""
+    return ", ".join(filter(None, (_versions(step), built, notes)))
+
+
+def _versions(step: ReleaseStep) -> str:
+    """Return the versions of a step with its size; one if both are the same, empty if none is known."""
+    versions = " -> ".join(dict.fromkeys(filter(None, (step.from_version, step.to_version))))
+    return f"{versions} ({step.size})" if versions and step.size else versions
 
 
 def _time(moment: datetime | None) -> str:

@@ -55,10 +55,11 @@ def fetch(plan: Plan[ComposePlan], tools: Tools) -> Plan[ComposePlan]:
     """
     fetched = joined(plan, [_fetched(part, tools) for part in parts(plan)])
     # Noted before a pull by tag moves them, for only then can a rollback put them back.
-    named = {
-        name: tools.engine.image(name) for name in (_tag_name(part.image) for part in _left_to_fetch(fetched))
-    }
-    former = {name: image.id if image else "" for name, image in named.items()}
+    former: dict[str, str] = {}
+    for part in _left_to_fetch(fetched):
+        name = _tag_name(part.image)
+        image = tools.engine.image(name)
+        former[name] = image.id if image else ""
     return replace(fetched, detail=replace(fetched.detail, former_tags=former))
 
 

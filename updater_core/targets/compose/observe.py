@@ -162,11 +162,13 @@ def containers_of(service: ServiceConfig, known: ContainerIndex, memory: FileCac
 
 def inspected(containers: Sequence[Container], inspect: Inspect) -> tuple[Container, ...]:
     """Return the containers, ended ones as an inspect shows them, with their labels as they were listed."""
-    found = (inspect(each.id) if each.status == "exited" else None for each in containers)
-    # A manager's paths in the labels were mapped to the host's when they were listed; an inspect has them
-    # unmapped.
-    pairs = zip(containers, found, strict=True)
-    return tuple(replace(now, labels=listed.labels) if now else listed for listed, now in pairs)
+    found: list[Container] = []
+    for listed in containers:
+        now = inspect(listed.id) if listed.status == "exited" else None
+        # A manager's paths in the labels were mapped to the host's when they were listed; an inspect has them
+        # unmapped.
+        found.append(listed if now is None else replace(now, labels=listed.labels))
+    return tuple(found)
 
 
 def _own_containers(

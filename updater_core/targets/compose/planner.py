@@ -332,19 +332,13 @@ def _one_shots_last(moves: Sequence[Move], model: Mapping[str, Any]) -> tuple[Mo
     """
     declared = dependencies.one_shots_before(model, [move.service for move in moves])
     # If the group is nothing but one-shots, there is nothing that they have to run before.
-    is_alone = all(move.is_one_shot or move.service in declared for move in moves)
-    first = [
-        *declared,
-        *(move.service for move in moves if move.is_one_shot and move.service not in declared),
-    ]
-    if is_alone:
+    steady = [move for move in moves if not move.is_one_shot and move.service not in declared]
+    if not steady:
         return tuple(moves)
-    steady = [move for move in moves if move.service not in first]
     by_name = {move.service: move for move in moves}
-    one_shots = [
-        replace(by_name[name], is_one_shot=True, runs_first=True) for name in first if name in by_name
-    ]
-    return (*steady, *one_shots)
+    first = [by_name[name] for name in declared if name in by_name]
+    first += [move for move in moves if move.is_one_shot and move.service not in declared]
+    return (*steady, *(replace(move, is_one_shot=True, runs_first=True) for move in first))
 
 
 def _dependents(

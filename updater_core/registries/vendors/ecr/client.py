@@ -279,22 +279,33 @@ def _digests(api: EcrApi, repository: Repository, names: Sequence[str]) -> Mappi
     AWS answers nothing at all if one is missing, and names one of those: the others are asked again without
     it, or in halves if it names none.
     """
+    if not names:
+        return {}
     try:
         ids = [{"imageDigest" if is_digest(name) else "imageTag": name} for name in names]
         details = _details(api.describe_images(repository, imageIds=ids), repository)
     except ImageMissing as error:
-        named = [name for name in names if name in error.named]
-        if len(names) == 1 or named:
-            missing = named or list(names)
-            rest = [name for name in names if name not in missing]
-            found = {name: _not_there(api, repository, name) for name in missing}
-            return {**found, **(_digests(api, repository, rest) if rest else {})}
-        middle = len(names) // 2
-        return {**_digests(api, repository, names[:middle]), **_digests(api, repository, names[middle:])}
+        return _digests_of_others(api, repository, names, error)
     except RegistryError as error:
         return dict.fromkeys(names, error)
     known = _known(details)
     return {name: known.get(name) or _not_there(api, repository, name) for name in names}
+
+
+def _digests_of_others(
+    api: EcrApi, repository: Repository, names: Sequence[str], error: ImageMissing
+) -> Mapping[str, str | RegistryError]:
+    """Return the digests after an answer that one of `names` is missing; the errors of those that are."""
+    missing = [name for name in names if name in error.named]
+    if not missing and len(names) > 1:
+        middle = len(names) // 2
+        first = _digests(api, repository, names[:middle])
+        second = _digests(api, repository, names[middle:])
+        return {**first, **second}
+    missing = missing or [*names]
+    others = [name for name in names if name not in missing]
+    errors = {name: _not_there(api, repository, name) for name in missing}
+    return {**errors, **_digests(api, repository, others)}
 
 
 def _note_kinds(details: Iterable[Mapping[str, Any]], repository: Repository, session: Session) -> None:
